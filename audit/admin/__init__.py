@@ -1,0 +1,1 @@
+"""The admin: what auditors, operators and administrators see."""

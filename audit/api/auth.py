@@ -1,0 +1,46 @@
+"""Who calls: writer keys, checked without PostgreSQL, and the scopes that they carry."""
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from audit import keys
+
+
+class WriterKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+
+    def authenticate(self, request: Request) -> tuple[keys.Principal, str] | None:
+        key = _key(request)
+        if not key:
+            return None
+        principal = keys.check(key)
+        if principal is None:
+            raise AuthenticationFailed(
+                "The key is unknown, revoked or expired: ask the operator for a new one."
+            )
+        return principal, ""
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class HasScope(BasePermission):
+    """The key must carry the scope that the view's `scopes` names for the method."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not isinstance(request.user, keys.Principal):
+            return False
+        scope = view.scopes.get(request.method)
+        self.message = f"This needs a key with the scope {scope!r}."
+        return scope is None or scope in request.user.scopes
+
+
+def _key(request: Request) -> str:
+    scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    return str(request.META.get("HTTP_X_API_KEY", "")).strip()

@@ -1,0 +1,148 @@
+"""RFC 9457 problem documents: the one shape of every error."""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+
+from audit import metrics
+from audit.errors import Conflict, NothingKept
+from audit.event import Invalid
+from audit.keys import Unanswerable
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+TITLES = {
+    "validation-error": "The request is not valid",
+    "not-authenticated": "No valid key was sent",
+    "not-permitted": "The key does not permit this",
+    "not-found": "There is no such thing here",
+    "method-not-allowed": "The method is not allowed here",
+    "conflict": "The event id is used already, with other content",
+    "too-large": "The body is too large",
+    "unsupported-media-type": "The body must be application/json",
+    "not-acceptable": "Only application/json is served here",
+    "rate-limited": "Too many requests",
+    "unavailable": "The event could not be kept",
+    "query-unavailable": "The records cannot be read now",
+    "internal-error": "The server failed",
+}
+"""Every problem type: the last part of its `type` path, and its title."""
+
+
+class TooLarge(exceptions.APIException):
+    """The body is over the limit."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is larger than 5 MiB: send fewer events at a time."
+
+
+class Unreadable(exceptions.APIException):
+    """The records cannot be read now."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "PostgreSQL is not reachable, or the search took too long: try again, or narrow it by time."_BY_STATUS = {
+    400: "validation-error",
+    401: "not-authenticated",
+    403: "not-permitted",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "too-large",
+    415: "unsupported-media-type",
+    429: "rate-limited",
+    503: "query-unavailable",
+}
+
+
+def problem(
+    code: int, slug: str, detail: str, *, instance: str = "", field_errors: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The body of a problem response."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{slug}",
+        "title": TITLES[slug],
+        "status": code,
+        "detail": detail,
+        "instance": instance,
+    }
+    return body if field_errors is None else body | {"field_errors": field_errors}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+    """Answer every exception of an API view as a problem; what is not expected becomes a bare 500."""
+    instance = context["request"].path
+    body, headers = _body(error, instance, many=getattr(context["view"], "many", False))
+    metrics.rejected.labels(status=body["status"]).inc()
+    return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Django's last resort, for errors outside the API views."""
+    return _plain(request, 500, "internal-error", "The error is logged with the request id.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """An unknown path below /api/."""
+    return _plain(request, 404, "not-found", f"Nothing is served at {request.path}.")
+
+
+def _plain(request: HttpRequest, code: int, slug: str, detail: str) -> JsonResponse:
+    return JsonResponse(
+        problem(code, slug, detail, instance=request.path), status=code, content_type=CONTENT_TYPE
+    )
+
+
+def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    match error:
+        case Invalid():
+            detail = f"{len(error.errors)} finding(s); nothing was kept."
+            return problem(400, "validation-error", detail, instance=instance, field_errors=error.errors), {}
+        case Conflict():
+            message = "was used before with other content"
+            found = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
+            return problem(409, "conflict", str(error), instance=instance, field_errors=found), {}
+        case NothingKept():
+            return problem(503, "unavailable", str(error), instance=instance), {
+                "Retry-After": str(RETRY_AFTER_S)
+            }
+        case Unanswerable():
+            detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
+        case DatabaseError():
+            log.warning("query_failed", error=repr(error))
+            return _of_api(Unreadable(), instance)
+        case _:
+            return _of_api(_as_api_exception(error), instance)
+
+
+def _as_api_exception(error: Exception) -> exceptions.APIException:
+    match error:
+        case exceptions.APIException():
+            return error
+        case RequestDataTooBig():
+            return TooLarge()
+        case Http404():
+            return exceptions.NotFound(str(error) or None)
+        case PermissionDenied():
+            return exceptions.PermissionDenied()
+    raise error
+
+
+def _of_api(error: exceptions.APIException, instance: str) -> tuple[dict[str, Any], dict[str, str]]:
+    headers = {}
+    if header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if isinstance(error, exceptions.Throttled):
+        headers["Retry-After"] = str(int(error.wait or 1) + 1)
+    if error.status_code == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return problem(
+        error.status_code, _BY_STATUS[error.status_code], str(error.detail), instance=instance
+    ), headers

@@ -1,0 +1,163 @@
+"""The OpenAPI description, made from the one declaration of the event."""
+
+from typing import Any
+
+import msgspec
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from audit import event, query
+from audit.api.problems import CONTENT_TYPE
+
+
+class WriterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """`Authorization: Bearer` or `X-API-Key`."""
+
+    target_class = "audit.api.auth.WriterKeyAuthentication"
+    name = ("bearer", "apiKey")
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        return [
+            {"type": "http", "scheme": "bearer", "description": "A writer's key"},
+            {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A writer's key"},
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[str]]]:
+        return [{"bearer": []}, {"apiKey": []}]
+
+
+def _object(properties: dict[str, Any], *, required: list[str] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+    }
+
+
+def _event() -> dict[str, Any]:
+    schema: dict[str, Any] = msgspec.json.schema(event.Event)["$defs"]["Event"]
+    for declared in schema["properties"].values():
+        # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
+        declared.pop("default", None)
+        if "pattern" in declared:
+            declared["pattern"] = declared["pattern"].removesuffix(r"(?!\n)")
+    return schema
+
+
+TEXT = {"type": "string"}
+STATE = {"type": "string", "enum": ["stored", "parked"]}
+EVENT = _event()
+RECORD = _object(
+    EVENT["properties"]
+    | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
+    | {name: {"type": ["string", "null"]} for name in ("parked_at", "stored_at")},
+    required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
+)
+RECEIPT = _object(
+    dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | {"state": STATE}
+)
+QUEUED = _object(dict.fromkeys(("event_id", "message", "status"), TEXT) | {"state": STATE})
+BATCH = _object(
+    {
+        "event_ids": {"type": "array", "items": TEXT},
+        "count": {"type": "integer"},
+        "message": TEXT,
+        "state": STATE,
+    }
+)
+PAGE = _object(
+    {
+        "data": {"type": "array", "items": RECORD},
+        "pagination": _object(
+            {name: {"type": "integer"} for name in ("limit", "offset", "total")}
+            | {name: {"type": "boolean"} for name in ("total_is_capped", "has_more")}
+            | {"next": {"type": ["string", "null"]}}
+        ),
+    }
+)
+PROBLEM = _object(
+    dict.fromkeys(("type", "title", "detail", "instance"), TEXT)
+    | {"status": {"type": "integer"}, "field_errors": {"type": "object", "additionalProperties": TEXT}},
+    required=["type", "title", "status", "detail"],
+)
+
+_PROBLEMS = {
+    400: "Not valid: field_errors names each field",
+    401: "No valid key",
+    403: "The key lacks the scope",
+    429: "Too many requests: see Retry-After",
+    503: "Not kept, or not readable, now: see Retry-After",
+}
+_OF_WRITING = {
+    409: "The event id is used already, with other content",
+    413: "The body is over 5 MiB",
+    415: "The body is not application/json",
+}
+
+
+def _responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int, str]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {
+        (status, "application/json"): OpenApiResponse(schema, text)
+        for status, (schema, text) in answers.items()
+    }
+    for status, text in (_PROBLEMS | problems).items():
+        found[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
+    return found
+
+
+def _parameter(name: str) -> OpenApiParameter:
+    return OpenApiParameter(
+        name, _PARAMETERS.get(name, TEXT), description=_DESCRIPTIONS.get(name, "equal to")
+    )
+
+
+_PARAMETERS: dict[str, Any] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": query.MAX_LIMIT, "default": query.DEFAULT_LIMIT},
+    "offset": {"type": "integer", "minimum": 0, "maximum": query.MAX_OFFSET, "default": 0},
+}
+_DESCRIPTIONS = {
+    "since": "at or after: a span such as 24h or 7d, or RFC 3339",
+    "until": "at or before: a span or RFC 3339",
+    "detail_key": "a member of event_data; goes with detail_value",
+    "detail_value": "the member's value as text; goes with detail_key",
+    "limit": "records a page",
+    "offset": "records to skip; deep pages cost more: prefer after",
+    "after": "the cursor from pagination.next; every page costs the same",
+}
+
+POST_EVENT: dict[str, Any] = {
+    "operation_id": "record_event",
+    "request": {"application/json": EVENT},
+    "responses": _responses(
+        {
+            201: (RECEIPT, "Stored: durable in PostgreSQL"),
+            200: (RECEIPT, "The same receipt for the same id and content"),
+            202: (QUEUED, "Parked: durable in the dead letter queue, on its way to PostgreSQL"),
+        },
+        _OF_WRITING,
+    ),
+}
+POST_BATCH: dict[str, Any] = {
+    "operation_id": "record_batch",
+    "request": {
+        "application/json": {"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH}
+    },
+    "responses": _responses(
+        {
+            201: (BATCH, "All stored, in one transaction"),
+            200: (BATCH, "All were stored before"),
+            202: (BATCH, "All parked"),
+        },
+        _OF_WRITING,
+    ),
+}
+GET_EVENTS: dict[str, Any] = {
+    "operation_id": "find_events",
+    "parameters": [_parameter(name) for name in query.PARAMETERS],
+    "responses": _responses({200: (PAGE, "A page, newest first")}, {}),
+}
+GET_EVENT: dict[str, Any] = {
+    "operation_id": "get_event",
+    "responses": _responses({200: (RECORD, "The record with its state")}, {404: "No event has this id"}),
+}

@@ -1,0 +1,168 @@
+"""POST and GET of events: parse, call one verb, render."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import dlq.errors
+import dlq.stream
+import structlog
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit import canonical, event, query, trail
+from audit.api import schema
+from audit.errors import Conflict
+from audit.event import Accepted, Invalid
+from audit.models import Record
+from audit.record import Receipt, record
+
+log = structlog.get_logger(__name__)
+
+MESSAGES = {
+    "stored": "audit event stored",
+    "duplicate": "audit event was stored before: the same id, the same content",
+    "parked": "audit event queued for async processing",
+}
+
+
+class EventsView(APIView):
+    """One event in, or a page of records out."""
+
+    scopes: ClassVar = {"POST": "write", "GET": "read"}
+
+    @extend_schema(**schema.POST_EVENT)
+    def post(self, request: Request) -> Response:
+        accepted = event.accept(request.data, writer=request.user.name)
+        structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
+        (receipt,) = _record([accepted])
+        log.debug("event_recorded", state=receipt.state)
+        return _receipt(receipt)
+
+    @extend_schema(**schema.GET_EVENTS)
+    def get(self, request: Request) -> Response:
+        search = query.parse(request.query_params.dict())
+        records, has_more = query.page(search)
+        total, capped = query.capped_count(search.where)
+        pagination = {
+            "limit": search.limit,
+            "offset": search.offset,
+            "total": total,
+            "total_is_capped": capped,
+            "has_more": has_more,
+            "next": query.cursor(records[-1]) if has_more else None,
+        }
+        return Response({"data": [as_json(found) for found in records], "pagination": pagination})
+
+
+class BatchView(APIView):
+    """Many events at once: all of them, or none."""
+
+    scopes: ClassVar = {"POST": "write"}
+    many = True
+
+    @extend_schema(**schema.POST_BATCH)
+    def post(self, request: Request) -> Response:
+        receipts = _record(_accept_all(request.data, request.user.name))
+        ids = [str(receipt.event.id) for receipt in receipts]
+        states = {receipt.state for receipt in receipts}
+        body: dict[str, Any] = {"event_ids": ids, "count": len(ids)}
+        if "parked" in states:
+            return Response(
+                body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202
+            )
+        message = f"{len(ids)} audit events stored"
+        status = 200 if states == {"duplicate"} else 201
+        return Response(body | {"message": message, "state": "stored"}, status)
+
+
+class EventView(APIView):
+    """One record, or the event as it waits in the DLQ."""
+
+    scopes: ClassVar = {"GET": "read"}
+
+    @extend_schema(**schema.GET_EVENT)
+    def get(self, request: Request, event_id: UUID) -> Response:
+        try:
+            return Response(as_json(Record.objects.get(id=event_id)))
+        except Record.DoesNotExist:
+            if (parked := _parked(event_id)) is None:
+                raise NotFound(f"No event has the id {event_id}.") from None
+            return Response(parked)
+
+
+def as_json(found: Record) -> dict[str, Any]:
+    """A record as the API shows it: the event, then what the store knows of it."""
+    return found.document() | {
+        "state": found.state,
+        "digest": bytes(found.digest).hex(),
+        "received_at": event.timestamp_text(found.received_at),
+        "parked_at": found.parked_at and event.timestamp_text(found.parked_at),
+        "stored_at": event.timestamp_text(found.stored_at),
+    }
+
+
+def _record(accepted: list[Accepted]) -> list[Receipt]:
+    try:
+        return record(accepted)
+    except Conflict as conflict:
+        for position in conflict.positions:
+            trail.refused_conflict(accepted[position])
+        raise
+
+
+def _receipt(receipt: Receipt) -> Response:
+    body = {"event_id": str(receipt.event.id), "message": MESSAGES[receipt.state]}
+    if receipt.state == "parked":
+        return Response(body | {"status": "accepted", "state": "parked"}, status=202)
+    body |= {
+        "event_timestamp": event.timestamp_text(receipt.event.event_timestamp),
+        "state": "stored",
+        "digest": receipt.event.digest.hex(),
+    }
+    return Response(body, status=201 if receipt.state == "stored" else 200)
+
+
+def _accept_all(documents: Any, writer: str) -> list[Accepted]:
+    if not isinstance(documents, list) or not 1 <= len(documents) <= event.MAX_BATCH:
+        raise Invalid({"": f"expected a JSON array of 1 to {event.MAX_BATCH} events (the batch size limit)"})
+    accepted: list[Accepted] = []
+    errors: dict[str, str] = {}
+    for place, document in enumerate(documents):
+        try:
+            accepted.append(event.accept(document, writer=writer))
+        except Invalid as invalid:
+            errors |= {f"{place}.{field}".rstrip("."): message for field, message in invalid.errors.items()}
+    errors |= _twice(accepted) if not errors else {}
+    if errors:
+        raise Invalid(errors)
+    return accepted
+
+
+def _twice(accepted: list[Accepted]) -> dict[str, str]:
+    """An id may stand twice in a batch only with the same content."""
+    first: dict[UUID, bytes] = {}
+    return {
+        f"{place}.event_id": "stands in this batch before, with other content"
+        for place, one in enumerate(accepted)
+        if first.setdefault(one.id, one.digest) != one.digest
+    }
+
+
+def _parked(event_id: UUID) -> dict[str, Any] | None:
+    try:
+        message = dlq.stream.default().find(str(event_id))
+    except dlq.errors.Refused:
+        return None
+    if message is None:
+        return None
+    document: dict[str, Any] = canonical.loads(message.body)
+    return document | {
+        "state": "parked",
+        "digest": message.digest.hex(),
+        "received_at": event.timestamp_text(message.received_at),
+        "parked_at": event.timestamp_text(message.parked_at),
+        "stored_at": None,
+    }

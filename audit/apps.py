@@ -1,0 +1,39 @@
+"""The app, and the admin site that it brings."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.core.checks import register
+from django.db import connections
+from django.db.models.signals import post_migrate
+
+
+class AuditConfig(AppConfig):
+    """Records, writers, and the verbs on them."""
+
+    name = "audit"
+    verbose_name = "Audit store"
+
+    def ready(self) -> None:
+        from audit import checks
+
+        register(checks.database, checks.LIVE)
+        post_migrate.connect(_after_migrate, sender=self)
+
+
+class AuditAdminConfig(AdminConfig):
+    """Django's admin with the store's start page."""
+
+    default_site = "audit.admin.site.AuditAdminSite"
+
+
+def _after_migrate(using: str, **kwargs: Any) -> None:
+    """Bring rights, groups and schedules to what the repository says; the same each time."""
+    from audit import seed
+    from audit.operations import SQL
+
+    with connections[using].cursor() as cursor:
+        cursor.execute((SQL / "grants.sql").read_text(encoding="utf-8"))
+    seed.groups(using)
+    seed.schedules(using)

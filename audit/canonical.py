@@ -1,0 +1,131 @@
+"""The canonical form of an event, and its digest. Pure: for auditors to read, no Django.
+
+The canonical form is RFC 8785 (JCS). The digest is the RFC 6962 leaf hash of the canonical bytes,
+SHA-256(0x00 || bytes): what the sealed log keeps of a record.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import rfc8785
+
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_DEPTH = 10
+LEAF_PREFIX = b"\x00"
+
+
+class NotCanonical(ValueError):
+    """The document has no canonical form that every reader would compute alike."""
+
+
+def loads(text: bytes) -> Any:
+    """Parse JSON strictly: UTF-8, no duplicate names, only numbers that survive a round trip.
+
+    Raises `NotCanonical` with the reason.
+    """
+    try:
+        return _DECODER.decode(text.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise NotCanonical(f"the body is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise NotCanonical(f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise NotCanonical(f"nested too deep: at most {MAX_DEPTH} levels are allowed") from None
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """The RFC 8785 bytes of a parsed document.
+
+    Raises `NotCanonical` for what PostgreSQL or UTF-8 cannot hold, and for more than MAX_DEPTH levels
+    below the document itself.
+    """
+    text = json.dumps(document, **_COMPACT) if _is_plain(document, 0) else _rfc8785(document)
+    # Looks also like a backslash before the letters u0000, hence the exact second look.
+    if "\\u0000" in text and _has_nul(document):
+        raise NotCanonical("contains the character U+0000, which cannot be stored")
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotCanonical("contains a lone surrogate, which is not a character") from None
+
+
+def digest(canonical_bytes: bytes) -> bytes:
+    """SHA-256(0x00 || canonical bytes), 32 bytes: the RFC 6962 leaf hash."""
+    return hashlib.sha256(LEAF_PREFIX + canonical_bytes).digest()
+
+
+_COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "sort_keys": True}
+
+
+def _is_plain(container: Any, depth: int) -> bool:
+    """Whether json.dumps writes the same bytes as RFC 8785 does, only four times as fast.
+
+    It does where names are ASCII (their order is then the same in UTF-16) and floats are in the range that
+    Python and ECMAScript write alike; tests/audit/test_canonical.py holds the two together.
+    """
+    _check_depth(depth)
+    is_object = isinstance(container, dict)
+    plain = all(map(str.isascii, container)) if is_object else True
+    for member in container.values() if is_object else container:
+        kind = type(member)
+        if kind is dict or kind is list:
+            plain = _is_plain(member, depth + 1) and plain
+        elif kind is float:
+            plain = plain and abs(member) >= 1e-4 and not member.is_integer()
+    return plain
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise NotCanonical(f"nested too deep: at most {MAX_DEPTH} levels are allowed")
+
+
+def _rfc8785(document: dict[str, Any]) -> str:
+    try:
+        return rfc8785.dumps(document).decode("utf-8")
+    except rfc8785.CanonicalizationError as error:
+        raise NotCanonical(str(error)) from None
+    except UnicodeEncodeError:
+        raise NotCanonical("contains a lone surrogate, which is not a character") from None
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any("\x00" in name or _has_nul(member) for name, member in value.items())
+    return isinstance(value, list) and any(_has_nul(member) for member in value)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotCanonical(f"the name {twice[:80]!r} occurs twice in one object")
+    return members
+
+
+def _integer(text: str) -> int:
+    # Compared as text first: int() of a very long literal is slow, and refused by Python itself.
+    if len(text) > 17 or abs(number := int(text)) > MAX_SAFE_INTEGER:
+        raise NotCanonical(f"the integer {text[:40]} is beyond 2^53-1: send it as a string")
+    return number
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    # PostgreSQL returns a float without fraction as an integer, so the same bound holds.
+    if not abs(number) <= MAX_SAFE_INTEGER:
+        raise NotCanonical(f"the number {text[:40]} is beyond 2^53-1: send it as a string")
+    return number
+
+
+def _constant(text: str) -> float:
+    raise NotCanonical(f"{text} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)

@@ -1,0 +1,38 @@
+"""What the store refuses to do.
+
+AuditError
+├── Immutable            a record was to be changed or removed
+├── Unavailable          PostgreSQL cannot keep an event now
+├── Conflict             an event id was used again with other content
+└── NothingKept          neither PostgreSQL nor the dead letter queue took the event
+
+The docstring of each class is its default message.
+"""
+
+
+class AuditError(Exception):
+    """The audit store refused."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+
+class Immutable(AuditError):
+    """Audit records are append-only: to correct one, record a new event that names it."""
+
+
+class Unavailable(AuditError):
+    """PostgreSQL cannot keep an event now."""
+
+
+class Conflict(AuditError):
+    """This event id was used before, with other content."""
+
+    def __init__(self, positions: list[int]):
+        super().__init__()
+        self.positions = positions
+        """Where in the request the events at fault stand, from 0."""
+
+
+class NothingKept(AuditError):
+    """Neither PostgreSQL nor the dead letter queue could keep the event: nothing was kept. Send it again."""

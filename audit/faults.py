@@ -1,0 +1,53 @@
+"""What a failed write means. Pure: the table of dlq.md section 5 as code.
+
+The default is the DLQ: an event is refused to its sender only for what is on the short list of the
+sender's own faults. Everything else is kept and tried again.
+"""
+
+from enum import Enum
+
+import psycopg
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+
+class Fault(Enum):
+    """Whose fault it is that a write failed."""
+
+    DOWN = "database-down"
+    """PostgreSQL is unreachable, hung, stopping, read-only or full: park, open the breaker, count no attempt."""
+    BUSY = "database-busy"
+    """PostgreSQL is up and gave this write up (timeout, deadlock): park; a drain that meets it again counts it."""
+    REFUSED = "database-refused"
+    """PostgreSQL is up and refused for a fault of ours (missing table, right, partition): park, alert, count."""
+    SENDER = "event-unstorable"
+    """The event itself can never be stored: 4xx, or dead at once in the DLQ."""
+
+
+# Read-only, shutting down, disk full, too many connections, and the connection exceptions.
+_DOWN = {"25006", "53", "57P01", "57P02", "57P03", "57P04", "57P05", "58", "08", "XX"}
+# Statement, lock, transaction and idle timeouts; deadlock; serialization failure.
+_BUSY = {"57014", "55P03", "25P03", "25P04", "40"}
+RETRY_AT_ONCE = {"40P01", "40001"}
+OUR_CONSTRAINTS = {"audit_record_digest_is_sha256"}
+
+
+def fault(error: BaseException) -> Fault:
+    """Classify what went wrong while an event was being stored."""
+    if isinstance(error, PoolTimeout | TooManyRequests):
+        return Fault.DOWN
+    if isinstance(error, psycopg.Error):
+        return _by_sqlstate(error)
+    return Fault.REFUSED
+
+
+def _by_sqlstate(error: psycopg.Error) -> Fault:
+    state = error.sqlstate
+    if state is None:  # no answer of the server: refused, cut off, or past our deadline
+        return Fault.DOWN if isinstance(error, psycopg.OperationalError) else Fault.REFUSED
+    if state in _DOWN or state[:2] in _DOWN:
+        return Fault.DOWN
+    if state in _BUSY or state[:2] in _BUSY:
+        return Fault.BUSY
+    # "no partition found" is 23514 as well, hence the name of the constraint.
+    ours = state[:2] == "23" and (state == "23502" or error.diag.constraint_name in OUR_CONSTRAINTS)
+    return Fault.SENDER if ours or state[:2] == "22" else Fault.REFUSED

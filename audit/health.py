@@ -1,0 +1,62 @@
+"""Whether the process lives, whether an event can be kept, and what to measure."""
+
+import os
+from typing import Any
+
+import dlq.errors
+import dlq.metrics
+import dlq.stream
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+
+from audit import postgres
+
+
+def livez(request: HttpRequest) -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"status": "alive"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Ready while an event can be kept durably: in PostgreSQL or in Redis. The body names each part.
+
+    A service that took itself out of the balancer because PostgreSQL is down would make its DLQ
+    unreachable in the very outage that the DLQ is for.
+    """
+    parts = {"postgresql": _postgresql(), "redis": _redis()}
+    ready = any(part["ok"] for part in parts.values())
+    status = "ready" if all(part["ok"] for part in parts.values()) else "degraded" if ready else "not ready"
+    return JsonResponse({"status": status, "parts": parts}, status=200 if ready else 503)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus metrics of all processes, and of the queue as it is now."""
+    registry = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        text = generate_latest(registry)
+    else:
+        text = generate_latest(REGISTRY)
+    queue = CollectorRegistry()
+    queue.register(dlq.metrics.Gauges())
+    return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
+
+
+def _postgresql() -> dict[str, Any]:
+    breaker = postgres.gateway().breaker
+    if breaker.is_open:
+        return {"ok": False, "fault": f"the breaker is open: {breaker.reason}"}
+    try:
+        with postgres.gateway().connection(0.2) as connection:
+            connection.execute("SELECT 1")
+    except Exception as error:
+        return {"ok": False, "fault": type(error).__name__}
+    return {"ok": True}
+
+
+def _redis() -> dict[str, Any]:
+    try:
+        dlq.stream.default().ping()
+    except dlq.errors.Refused as error:
+        return {"ok": False, "fault": type(error.__cause__ or error).__name__}
+    return {"ok": True}

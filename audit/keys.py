@@ -1,0 +1,152 @@
+"""Writer keys: issued once, kept as digests, checked without PostgreSQL.
+
+PostgreSQL is the truth; Redis holds a copy that every process reads; a process trusts what it read for
+WRITER_KEY_TTL_S. Where Redis does not know a key or does not answer, PostgreSQL is asked, in bounded time.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import dlq.client
+import psycopg
+import redis
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from audit.errors import Unavailable
+from audit.models import Writer, WriterKey
+from audit.postgres import gateway
+
+log = structlog.get_logger(__name__)
+
+PUBLISHED = "{audit}:keys"
+_FIND = b"""
+SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8
+FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
+WHERE k.digest = %s AND k.revoked_at IS NULL
+"""
+
+
+class Principal(NamedTuple):
+    """Who a key speaks for."""
+
+    name: str
+    scopes: frozenset[str]
+    expires_at: float | None = None
+
+    is_authenticated = True
+
+    @property
+    def pk(self) -> str:
+        return self.name
+
+
+class Unanswerable(Exception):
+    """Neither Redis nor PostgreSQL can say whose key this is."""
+
+
+def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
+    """Make a new key of `writer`, publish it, and return it: the only time it is seen."""
+    prefix = f"aw_{secrets.token_hex(4)}"
+    key = f"{prefix}_{secrets.token_urlsafe(32)}"
+    WriterKey.objects.create(writer=writer, prefix=prefix, digest=digest(key), expires_at=expires_at)
+    publish()
+    return key
+
+
+def rotate(writer: Writer) -> str:
+    """Replace every key of `writer` by a new one."""
+    with transaction.atomic():
+        writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        return issue(writer)
+
+
+def revoke(writer: Writer) -> int:
+    """Revoke every key of `writer`; return how many."""
+    count: int = writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+    publish()
+    return count
+
+
+def publish() -> None:
+    """Copy all valid keys to Redis, once the transaction at hand is committed."""
+    transaction.on_commit(_publish)
+
+
+def digest(key: str) -> str:
+    """What is kept of a key. It has 256 random bits, so a plain SHA-256 is enough."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def check(key: str) -> Principal | None:
+    """Whose key it is; None when it is unknown, revoked or expired. Raises `Unanswerable`."""
+    found = digest(key)
+    now = time.monotonic()
+    cached = _checked.get(found)
+    if cached is None or cached[0] < now:
+        if len(_checked) > 10_000:
+            _checked.clear()  # a flood of wrong keys must not fill the memory
+        cached = _checked[found] = (now + settings.WRITER_KEY_TTL_S, _look_up(found))
+    principal = cached[1]
+    if principal is None or (principal.expires_at is not None and principal.expires_at < time.time()):
+        return None
+    return principal
+
+
+def forget() -> None:
+    """Trust nothing that was checked before."""
+    _checked.clear()
+
+
+_checked: dict[str, tuple[float, Principal | None]] = {}
+
+
+def _publish() -> None:
+    keys = {
+        key.digest: json.dumps(
+            [key.writer.name, key.writer.scopes, key.expires_at and key.expires_at.timestamp()]
+        )
+        for key in WriterKey.objects.filter(revoked_at=None).select_related("writer")
+    }
+    try:
+        with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
+            pipe.delete(PUBLISHED)
+            if keys:
+                pipe.hset(PUBLISHED, mapping=keys)
+            pipe.execute()
+    except redis.RedisError as error:
+        # The schedule publishes again each minute; until then PostgreSQL is asked.
+        log.error("keys_not_published", error=type(error).__name__)
+    forget()
+
+
+def _look_up(found: str) -> Principal | None:
+    try:
+        published = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(PUBLISHED, found)
+    except redis.RedisError:
+        return _ask_postgres(found)
+    if published is not None:
+        return _principal(*json.loads(published))
+    try:
+        return _ask_postgres(found)
+    except Unanswerable:
+        return None  # a key that Redis does not know is refused while PostgreSQL is down (contract.md)
+
+
+def _ask_postgres(found: str) -> Principal | None:
+    try:
+        with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
+            row = connection.execute(_FIND, (found,)).fetchone()
+    except (psycopg.Error, Unavailable) as error:
+        raise Unanswerable from error
+    return None if row is None else _principal(*row)
+
+
+def _principal(name: str, scopes: list[str], expires_at: Any) -> Principal:
+    return Principal(name, frozenset(scopes), expires_at)

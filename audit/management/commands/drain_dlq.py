@@ -1,0 +1,83 @@
+"""`manage.py drain_dlq`: move parked events into PostgreSQL."""
+
+import signal
+import sys
+import threading
+from typing import Any
+
+import dlq.alarm
+import dlq.errors
+import dlq.stream
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from dlq.drain import Summary
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from audit.tasks import drain
+
+PAUSE_S = 0.5
+LEFT_DEAD, DATABASE_DOWN = 3, 4
+
+
+class Command(BaseCommand):
+    help = (
+        "Move parked events into PostgreSQL and print what became of them. "
+        f"Exit status: 0 all is well, {LEFT_DEAD} dead events are left, {DATABASE_DOWN} PostgreSQL is not up."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--watch", action="store_true", help="go on until SIGTERM, as a service")
+        parser.add_argument("--limit", type=int, help="at most so many events")
+
+    def handle(self, *args: Any, watch: bool, limit: int | None, **options: Any) -> None:
+        stop = threading.Event()
+        # The batch in hand is finished; the rest keeps its place in the queue.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        if watch:
+            _watch(stop)
+            return
+        try:
+            summary = _one_pass(stop, limit)
+        except dlq.errors.Refused as error:
+            raise CommandError(f"{error} The queue is in Redis: check REDIS_URL and the server.") from error
+        sys.exit(_report(self, summary))
+
+
+def _watch(stop: threading.Event) -> None:
+    """Drain, beat and alarm, again and again; neither server's absence ends it."""
+    while not stop.is_set():
+        try:
+            drain(stop=stop)
+            dlq.stream.for_drain().beat("last_watch_at")
+            dlq.alarm.notify()
+        except dlq.errors.Refused:
+            stop.wait(PAUSE_S)
+        stop.wait(PAUSE_S)
+
+
+def _one_pass(stop: threading.Event, limit: int | None) -> Summary:
+    depth = dlq.stream.for_drain().depth()
+    columns = (TextColumn("draining"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("drain", total=min(depth, limit) if limit else depth)
+        return drain(limit=limit, stop=stop, progress=lambda so_far: _advance(bar, task, so_far))
+
+
+def _advance(bar: Progress, task: TaskID, so_far: Summary) -> None:
+    bar.update(task, completed=so_far.claimed)
+
+
+def _report(command: Command, summary: Summary) -> int:
+    command.stdout.write(
+        f"stored {summary.stored}, duplicate {summary.duplicate}, failed {summary.failed}, "
+        f"dead {summary.dead}, released {summary.released}, remaining {summary.remaining} ({summary.seconds:.2f} s)"
+    )
+    dead = dlq.stream.for_drain().stats().dead
+    if not summary.database_up:
+        command.stdout.write("PostgreSQL is not up: nothing was touched. Parked events wait safely in Redis.")
+        return DATABASE_DOWN
+    if dead:
+        command.stdout.write(f"{dead} dead events are left: look at them in the admin, or retry them there.")
+        return LEFT_DEAD
+    return 0

@@ -1,0 +1,75 @@
+"""`manage.py writer`: who may send events, and with which keys."""
+
+import getpass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from audit import keys, trail
+from audit.models import Writer
+
+
+class Command(BaseCommand):
+    help = "Create, list, rotate and revoke the API keys of writers."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        create = actions.add_parser("create", help="a new writer, and its first key")
+        create.add_argument("name")
+        create.add_argument("--scopes", nargs="+", choices=Writer.SCOPES, default=["write"])
+        actions.add_parser("list", help="all writers and the state of their keys")
+        for action, text in (("rotate", "a new key; the old ones stop"), ("revoke", "all keys stop")):
+            actions.add_parser(action, help=text).add_argument("name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == "list":
+            self._list()
+        elif options["action"] == "create":
+            self._create(options["name"], options["scopes"])
+        else:
+            self._change(options["action"], options["name"])
+
+    def _create(self, name: str, scopes: list[str]) -> None:
+        writer = Writer(name=name, scopes=scopes)
+        try:
+            writer.full_clean()
+        except ValidationError as error:
+            raise CommandError("; ".join(error.messages)) from None
+        writer.save()
+        key = keys.issue(writer)
+        self._record("created", name, scopes=scopes)
+        self.stdout.write(key)
+        self.stderr.write("Keep this key now: only its digest is stored, it cannot be shown again.")
+
+    def _list(self) -> None:
+        for writer in Writer.objects.prefetch_related("keys"):
+            self.stdout.write(f"{writer.name}  {','.join(writer.scopes)}")
+            for key in writer.keys.all():
+                self.stdout.write(f"  {key}  made {key.created_at:%Y-%m-%d %H:%M}Z  {_state(key)}")
+
+    def _change(self, action: str, name: str) -> None:
+        writer = Writer.objects.filter(name=name).first()
+        if writer is None:
+            raise CommandError(f"There is no writer {name!r}: `manage.py writer list` shows all.")
+        if action == "rotate":
+            self.stdout.write(keys.rotate(writer))
+            self._record("rotated", name)
+        else:
+            count = keys.revoke(writer)
+            self._record("revoked", name, keys=count)
+            self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
+
+    def _record(self, act: str, name: str, **facts: Any) -> None:
+        trail.add(
+            f"audit.writer.{act}", actor=getpass.getuser(), correlation=f"writer-{name}", name=name, **facts
+        )
+
+
+def _state(key: Any) -> str:
+    if key.revoked_at:
+        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z"
+    if key.expires_at and key.expires_at < timezone.now():
+        return "expired"
+    return "valid"

@@ -1,0 +1,20 @@
+"""The metrics of the store; safe with several processes when PROMETHEUS_MULTIPROC_DIR is set."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+recorded = Counter("audit_recorded_total", "Events answered, by the promise given", ["state"])
+record_seconds = Histogram(
+    "audit_record_seconds",
+    "Time from a valid event to its promise, in seconds",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5),
+)
+parked = Counter("audit_parked_total", "Events that PostgreSQL could not take, by fault", ["fault"])
+rejected = Counter("audit_rejected_total", "Requests refused, by HTTP status", ["status"])
+conflicts = Counter("audit_conflicts_total", "Event ids used again with other content")
+nothing_kept = Counter("audit_nothing_kept_total", "Events answered 503: neither server could keep them")
+breaker_open = Gauge(
+    "audit_breaker_open", "1 while a process does not ask PostgreSQL", multiprocess_mode="livemax"
+)
+breaker_opened = Counter(
+    "audit_breaker_opened_total", "Outages of PostgreSQL that a process noticed", ["reason"]
+)

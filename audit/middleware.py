@@ -1,0 +1,44 @@
+"""What happens around every request: an id for the logs, and a page for outages."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+Handler = Callable[[HttpRequest], HttpResponse]
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,100}\Z")
+
+
+class RequestIdMiddleware:
+    """Bind the request id (the client's `X-Request-ID`, or a new one) to the logs, and answer with it."""
+
+    def __init__(self, get_response: Handler):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if _WELL_FORMED.match(sent) else uuid.uuid4().hex
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+class OutagePageMiddleware:
+    """People's pages need PostgreSQL: without it they get a page that says so, and what still works."""
+
+    def __init__(self, get_response: Handler):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, OperationalError | InterfaceError):
+            return render(request, "outage.html", status=503)
+        return None

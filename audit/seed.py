@@ -1,0 +1,44 @@
+"""What every installation starts with: the groups of people, and the schedules."""
+
+from django.contrib.auth.models import Group, Permission
+from django_q.models import Schedule
+
+GROUPS = {
+    "auditor": ["audit.view_record", "audit.view_parked", "audit.view_writer"],
+    "operator": ["audit.view_parked", "audit.retry_parked", "audit.view_writer", "django_q.view_schedule"],
+    "administrator": [
+        *[f"auth.{act}_{model}" for act in ("view", "add", "change") for model in ("user", "group")],
+        *[f"audit.{act}_writer" for act in ("view", "add", "change")],
+        "audit.view_writerkey",
+        "audit.view_parked",
+        "django_q.view_schedule",
+    ],
+}
+"""Who may do what: auditors read records, operators act on the DLQ, administrators manage people and keys."""
+
+SCHEDULES = {
+    "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
+    "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
+    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
+}
+
+
+def groups(using: str) -> None:
+    """Make the groups and give them exactly the permissions above."""
+    for name, wanted in GROUPS.items():
+        group, _ = Group.objects.using(using).get_or_create(name=name)
+        permissions = [_permission(using, label) for label in wanted]
+        group.permissions.set([found for found in permissions if found is not None])
+
+
+def schedules(using: str) -> None:
+    """Make the schedules that are missing; a person may have changed the others."""
+    for name, (function, kind, minutes) in SCHEDULES.items():
+        Schedule.objects.using(using).get_or_create(
+            name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
+        )
+
+
+def _permission(using: str, label: str) -> Permission | None:
+    app, codename = label.split(".")
+    return Permission.objects.using(using).filter(content_type__app_label=app, codename=codename).first()

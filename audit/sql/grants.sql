@@ -1,0 +1,24 @@
+-- Who may do what. Applied after every migration, so that a new table never has more rights than are named here.
+GRANT USAGE ON SCHEMA public TO audit_app, audit_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO audit_app;
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO audit_app;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO audit_reader;
+
+-- People's passwords and sessions, and writers' keys, are not for reading.
+REVOKE ALL ON auth_user, django_session, audit_writerkey FROM audit_reader;
+-- What Django has applied is the owner's to write.
+REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM audit_app;
+
+-- The application may look and append, and no more; partitions are reached through their parent alone.
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    REVOKE ALL ON audit_record FROM PUBLIC, audit_app, audit_reader;
+    GRANT SELECT, INSERT ON audit_record TO audit_app;
+    GRANT SELECT ON audit_record TO audit_reader;
+    FOR partition IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_record'::regclass LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, audit_app, audit_reader', partition);
+    END LOOP;
+END
+$$;

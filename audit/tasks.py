@@ -1,0 +1,134 @@
+"""What runs by itself: the drain of the DLQ, keys for Redis, partitions ahead.
+
+django-q2 is only a trigger: each task is idempotent, and `drain_dlq --watch` does the drain without it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Literal
+from uuid import UUID
+
+import dlq.alarm
+import dlq.stream
+import structlog
+from django.conf import settings
+from django.db import connections
+from dlq.drain import Outcome, Summary
+from dlq.drain import Unavailable as DatabaseDown
+from dlq.drain import drain as drain_queue
+from dlq.message import Message
+
+from audit import canonical, keys, trail
+from audit.errors import Conflict, Unavailable
+from audit.event import Accepted
+from audit.faults import Fault, fault
+from audit.postgres import is_up
+from audit.record import store
+
+log = structlog.get_logger(__name__)
+
+DRAIN_TIMEOUT_S = 10.0
+TICK_SECONDS = 40.0
+
+
+def tick() -> str:
+    """One bounded drain, as django-q2 runs it each minute."""
+    summary = drain(seconds=TICK_SECONDS)
+    dlq.stream.for_drain().beat("last_tick_at")
+    dlq.alarm.notify()
+    return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
+
+
+def publish_keys() -> None:
+    """Copy the writers' keys to Redis again, should it have lost them."""
+    keys.publish()
+
+
+def make_partitions() -> int:
+    """Make the partitions of the months to come; return how many are new."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT audit_make_partitions(%s)", [settings.PARTITIONS_AHEAD])
+        return int(cursor.fetchone()[0])
+
+
+def drain(
+    *,
+    limit: int | None = None,
+    seconds: float | None = None,
+    stop: threading.Event | None = None,
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Move parked events into PostgreSQL, as far as they go."""
+    return drain_queue(keep, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
+
+
+def keep(messages: Sequence[Message]) -> list[Outcome]:
+    """Record a batch of parked messages: together if that works, else each by itself.
+
+    Raises dlq's `Unavailable` when PostgreSQL is the reason; no message is to blame then.
+    """
+    events = [_read(message) for message in messages]
+    sound = [(message, found) for message, found in zip(messages, events, strict=True) if found is not None]
+    verdicts = iter(_keep_together(sound))
+    return [DAMAGED if found is None else next(verdicts) for found in events]
+
+
+DAMAGED = Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
+
+Sound = tuple[Message, Accepted]
+
+
+def _read(message: Message) -> Accepted | None:
+    """The event as it was accepted; None where it is not any more."""
+    if canonical.digest(message.body) != message.digest:
+        return None
+    document = canonical.loads(message.body)
+    return Accepted(
+        id=UUID(document["event_id"]),
+        writer=document["writer"],
+        event_type=document["event_type"],
+        event_timestamp=document["event_timestamp"],
+        correlation_id=document["correlation_id"],
+        body=message.body,
+        digest=message.digest,
+        received_at=message.received_at,
+    )
+
+
+def _keep_together(sound: Sequence[Sound]) -> list[Outcome]:
+    if not sound:
+        return []
+    try:
+        return _store(sound)
+    except Exception as error:
+        _give_up_if_down(error)
+        if len(sound) == 1:
+            return [_outcome(error, sound[0][1])]
+        # Somewhere in the batch is one that PostgreSQL refuses: halve, so that it costs few round trips.
+        middle = len(sound) // 2
+        return _keep_together(sound[:middle]) + _keep_together(sound[middle:])
+
+
+def _store(sound: Sequence[Sound]) -> list[Outcome]:
+    messages = [message for message, _ in sound]
+    states = store(
+        [event for _, event in sound],
+        timeout_s=DRAIN_TIMEOUT_S,
+        parked_at=[message.parked_at for message in messages],
+    )
+    verdicts: dict[str, Literal["stored", "duplicate"]] = {"stored": "stored", "duplicate": "duplicate"}
+    return [Outcome(verdicts[state]) for state in states]
+
+
+def _give_up_if_down(error: Exception) -> None:
+    if isinstance(error, Unavailable) or fault(error) is Fault.DOWN:
+        log.warning("drain_interrupted", error=type(error).__name__)
+        raise DatabaseDown from error
+
+
+def _outcome(error: Exception, event: Accepted) -> Outcome:
+    if isinstance(error, Conflict):
+        trail.refused_conflict(event)
+        return Outcome("dead", "Conflict", "the store has this event id with other content")
+    verdict = "dead" if fault(error) is Fault.SENDER else "failed"
+    return Outcome(verdict, type(error).__name__, str(error).splitlines()[0] if str(error) else "")

@@ -1,0 +1,49 @@
+"""The store's own acts, as records beside all others (writer `auditsite`)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from audit import event
+from audit.errors import AuditError
+from audit.models import OWN_WRITER
+from audit.record import Receipt, record
+
+log = structlog.get_logger(__name__)
+
+
+def add(event_type: str, *, actor: str, outcome: str = "success", correlation: str, **facts: Any) -> Receipt:
+    """Record an act of a person (`actor` is the user's name) or of the store itself.
+
+    Raises `NothingKept`: an act that cannot be recorded is not done.
+    """
+    document = {
+        "version": "1.0",
+        "event_type": event_type,
+        "event_timestamp": datetime.now(UTC),
+        "event_category": "security",
+        "event_action": event_type.rsplit(".", 1)[-1],
+        "event_outcome": outcome,
+        "correlation_id": correlation,
+        "actor_type": "service" if actor == OWN_WRITER else "user",
+        "actor_id": actor,
+        "event_data": {name: value for name, value in facts.items() if value is not None},
+    }
+    return record([event.accept(document, writer=OWN_WRITER)])[0]
+
+
+def refused_conflict(offered: event.Accepted) -> None:
+    """Record that an id was offered again with other content. Never the reason for another error."""
+    try:
+        add(
+            "audit.event.conflict",
+            actor=OWN_WRITER,
+            outcome="failure",
+            correlation=offered.correlation_id,
+            event_id=str(offered.id),
+            offered_by=offered.writer,
+            offered_digest=offered.digest.hex(),
+        )
+    except AuditError as error:
+        log.error("conflict_not_recorded", event_id=str(offered.id), error=type(error).__name__)

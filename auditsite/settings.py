@@ -1,0 +1,257 @@
+"""Every setting of the site, read from the environment by typed readers.
+
+A secret may also come from a file: `NAME_FILE` names it. `docs/settings.md` lists them all.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import structlog
+from csp.constants import NONE, SELF
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+# `make run` leaves the addresses of its servers here, so that manage.py finds them in another shell.
+env.read_env(str(BASE_DIR / ".local" / "run.env"), recurse=False, override=False)
+
+
+def secret(name: str, default: str | None = None) -> str:
+    """Read `name`, or the file that `name`_FILE points at (trailing newline removed)."""
+    if path := os.environ.get(f"{name}_FILE"):
+        os.environ[name] = Path(path).read_text(encoding="utf-8").rstrip("\n")
+    return env.str(name) if default is None else env.str(name, default)
+
+
+# --- Who we are -----------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = secret("SECRET_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+SITE_NAME = env.str("SITE_NAME", "Audit store")
+
+# --- Servers --------------------------------------------------------------------------------
+
+CONNECT_TIMEOUT = 2  # seconds; libpq's least
+WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
+READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
+
+
+def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
+    """Django's settings for the database at the address in the variable `name`."""
+    secret(name)
+    config: dict[str, Any] = env.dj_db_url(name, conn_max_age=60, conn_health_checks=True)
+    config["OPTIONS"] = config.get("OPTIONS", {}) | {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "options": f"-c statement_timeout={statement_timeout_ms}",
+        "application_name": "auditsite",
+    }
+    return config
+
+
+# Three roles, three connections: the application appends, the owner migrates, the reader looks.
+DATABASES = {
+    "default": database("DATABASE_URL", WEB_STATEMENT_TIMEOUT_MS),
+    "owner": database("DATABASE_OWNER_URL", 0),
+    "reader": database("DATABASE_READER_URL", READER_STATEMENT_TIMEOUT_MS),
+}
+DATABASES["owner"]["CONN_MAX_AGE"] = 0
+DATABASE_ROUTERS = ["audit.routers.ReaderRouter"]
+
+REDIS_URL = secret("REDIS_URL")
+CACHE_URL = secret("CACHE_URL", REDIS_URL)
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {
+            # The cache only carries throttles: without it writers are served unthrottled.
+            "IGNORE_EXCEPTIONS": True,
+            "SOCKET_TIMEOUT": 0.1,
+            "SOCKET_CONNECT_TIMEOUT": 0.1,
+        },
+    }
+}
+
+# --- The audit store ------------------------------------------------------------------------
+
+# A write that PostgreSQL has not confirmed after this long is parked in the DLQ.
+RECORD_TIMEOUT_MS = env.int("RECORD_TIMEOUT_MS", 200)
+# Connections for recording in each web process; one for each thread that serves requests.
+RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
+# How often the breaker asks whether PostgreSQL is back.
+PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
+PARTITIONS_AHEAD = env.int("PARTITIONS_AHEAD", 6)  # months
+# A writer's rate ("1000/s", "60000/min"); empty means no limit.
+WRITER_RATE = env.str("WRITER_RATE", "")
+# How long a process may trust a key it has checked: the bound for rotation and revocation.
+WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# --- The dead letter queue ------------------------------------------------------------------
+
+DLQ_PREFIX = env.str("DLQ_PREFIX", "dlq")
+DLQ_TIMEOUT_MS = env.int("DLQ_TIMEOUT_MS", 100)
+DLQ_ALERT_DEPTH = env.int("DLQ_ALERT_DEPTH", 100)
+DLQ_ALERT_WEBHOOK = secret("DLQ_ALERT_WEBHOOK", "")
+DLQ_ALERT_EMAILS = env.list("DLQ_ALERT_EMAILS", [])
+DLQ_BATCH = env.int("DLQ_BATCH", 500)
+DLQ_LEASE_S = env.int("DLQ_LEASE_S", 60)
+
+# --- Django ---------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "django_q",
+    "dlq.apps.DlqConfig",
+    "audit.apps.AuditConfig",
+    "audit.apps.AuditAdminConfig",
+]
+
+MIDDLEWARE = [
+    "audit.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "audit.middleware.OutagePageMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "auditsite.urls"
+WSGI_APPLICATION = "auditsite.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / ".local" / "static")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+
+SECURE_COOKIES = env.bool("SECURE_COOKIES", True)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_AGE = 8 * 60 * 60
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["audit.api.auth.WriterKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["audit.api.auth.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["audit.api.parsers.RawJSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"] if WRITER_RATE else [],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "audit.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Audit store",
+    "DESCRIPTION": "Append-only audit records: an event goes in, and nothing is lost.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+}
+
+Q_CLUSTER = {
+    # django-q2 only triggers: what must survive it lives in Redis Streams and PostgreSQL.
+    "name": "auditsite",
+    "workers": 1,
+    "queue_limit": 2,
+    "bulk": 1,
+    "timeout": 50,
+    "retry": 60,
+    "max_attempts": 1,
+    "catch_up": False,
+    "save_limit": 50,
+    "recycle": 500,
+    "redis": secret("QUEUE_URL", REDIS_URL),
+}
+
+# --- Logs -----------------------------------------------------------------------------------
+
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+SHARED_LOG_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer(),
+            "foreign_pre_chain": SHARED_LOG_PROCESSORS,
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"django.server": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}
+structlog.configure(
+    processors=[*SHARED_LOG_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,36 @@
+"""Where everything is served."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.views.defaults import page_not_found, server_error
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView
+
+from audit import health
+from audit.api import problems
+
+
+def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A problem document below /api/, a page elsewhere."""
+    if request.path.startswith("/api/"):
+        return problems.not_found(request, exception)
+    return page_not_found(request, exception)
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """A problem document below /api/, a page elsewhere."""
+    if request.path.startswith("/api/"):
+        return problems.server_error(request)
+    return server_error(request)
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("api/v1/audit/", include("audit.api.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+]
