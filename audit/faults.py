@@ -14,11 +14,11 @@ class Fault(Enum):
     """Whose fault it is that a write failed."""
 
     DOWN = "database-down"
-    """PostgreSQL is unreachable, hung, stopping, read-only or full: park, open the breaker, count no attempt."""
+    """PostgreSQL is unreachable, hung, read-only or full: park, open the breaker, count no attempt."""
     BUSY = "database-busy"
-    """PostgreSQL is up and gave this write up (timeout, deadlock): park; a drain that meets it again counts it."""
+    """PostgreSQL is up and gave this write up (timeout, deadlock): park."""
     REFUSED = "database-refused"
-    """PostgreSQL is up and refused for a fault of ours (missing table, right, partition): park, alert, count."""
+    """PostgreSQL is up and refused for a fault of ours (missing table, right): park, alert, count."""
     SENDER = "event-unstorable"
     """The event itself can never be stored: 4xx, or dead at once in the DLQ."""
 

@@ -71,7 +71,8 @@ def _advance(bar: Progress, task: TaskID, so_far: Summary) -> None:
 def _report(command: Command, summary: Summary) -> int:
     command.stdout.write(
         f"stored {summary.stored}, duplicate {summary.duplicate}, failed {summary.failed}, "
-        f"dead {summary.dead}, released {summary.released}, remaining {summary.remaining} ({summary.seconds:.2f} s)"
+        f"dead {summary.dead}, released {summary.released}, "
+        f"remaining {summary.remaining} ({summary.seconds:.2f} s)"
     )
     dead = dlq.stream.for_drain().stats().dead
     if not summary.database_up:
