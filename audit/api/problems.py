@@ -49,6 +49,9 @@ class Unreadable(exceptions.APIException):
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "The records cannot be read now, or the search took too long: narrow it by time."
+
+
+_BY_STATUS = {
     400: "validation-error",
     401: "not-authenticated",
     403: "not-permitted",
@@ -115,6 +118,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             }
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
+            return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
         case DatabaseError():
             log.warning("query_failed", error=repr(error))
             return _of_api(Unreadable(), instance)
