@@ -84,10 +84,8 @@ def _check_depth(depth: int) -> None:
 def _rfc8785(document: dict[str, Any]) -> str:
     try:
         return rfc8785.dumps(document).decode("utf-8")
-    except rfc8785.CanonicalizationError as error:
-        raise NotCanonical(str(error)) from None
-    except UnicodeEncodeError:
-        raise NotCanonical("contains a lone surrogate, which is not a character") from None
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise NotCanonical(f"contains a lone surrogate or an unsafe number: {error}") from None
 
 
 def _has_nul(value: Any) -> bool:
