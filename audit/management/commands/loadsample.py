@@ -1,0 +1,93 @@
+"""`manage.py loadsample`: something to look at, and somebody to log in as, in an empty store."""
+
+import json
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import uuid_utils.compat
+from django.contrib.auth.models import Group, User
+from django.core.management.base import BaseCommand, CommandParser
+from rich.progress import track
+
+import audit
+from audit import event, keys, seed
+from audit.models import Record, Writer
+from audit.record import record
+
+SAMPLE = Path(audit.__file__).parent / "sample" / "kubernaut.jsonl"
+RUNS = 21
+EVERY = timedelta(hours=8)
+
+
+class Command(BaseCommand):
+    help = "Load the sample events of a week, and a person of each group, into an empty store."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--logins", type=Path, help="also write names, passwords and the key to this file"
+        )
+
+    def handle(self, *args: Any, logins: Path | None, **options: Any) -> None:
+        if Record.objects.exists() or User.objects.exists():
+            self.stdout.write("The store is not empty: nothing was loaded.")
+            return
+        lines = [*_people(), *_writers()]
+        _events()
+        text = "\n".join(lines) + "\n"
+        if logins is not None:
+            logins.touch(mode=0o600)
+            logins.write_text(text, encoding="utf-8")
+        self.stdout.write(text)
+
+
+def _people() -> list[str]:
+    """A user in each group; the passwords are new and are shown only here."""
+    lines = []
+    for name in seed.GROUPS:
+        password = secrets.token_urlsafe(9)
+        user = User.objects.create_user(name, password=password, is_staff=True)
+        user.groups.set([Group.objects.get(name=name)])
+        lines.append(f"login {name} / {password}")
+    return lines
+
+
+def _writers() -> list[str]:
+    """A writer for each service of the sample, and a key that may do both for trying things out."""
+    for name in sorted({_writer(line) for line in _lines()}):
+        Writer.objects.create(name=name)
+    demo = Writer.objects.create(name="demo", scopes=["write", "read"])
+    return [f"key of the writer demo: {keys.issue(demo)}"]
+
+
+def _events() -> None:
+    """Replay the sample every eight hours of the past week, the last one ending now."""
+    lines = _lines()
+    times = [datetime.fromisoformat(line["event_timestamp"]) for line in lines]
+    now = datetime.now(UTC)
+    for run in track(range(RUNS), description="sample events", transient=True):
+        shift = now - EVERY * (RUNS - 1 - run) - max(times)
+        record(
+            [
+                event.accept(_replayed(line, moment + shift, run), writer=_writer(line))
+                for line, moment in sorted(zip(lines, times, strict=True), key=lambda pair: pair[1])
+            ]
+        )
+
+
+def _replayed(line: dict[str, Any], moment: datetime, run: int) -> dict[str, Any]:
+    return line | {
+        "event_id": str(uuid_utils.compat.uuid7()),
+        "event_timestamp": event.timestamp_text(moment),
+        "correlation_id": f"{line['correlation_id']}-{run + 1}",
+    }
+
+
+def _writer(line: dict[str, Any]) -> str:
+    service: str = line["event_type"].partition(".")[0]
+    return service
+
+
+def _lines() -> list[dict[str, Any]]:
+    return [json.loads(line)["event"] for line in SAMPLE.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,1 @@
+"""Drills and measurements on real servers and processes."""

@@ -1,0 +1,203 @@
+"""`make drill`: everything that can be killed is killed under load, and every promise is then checked.
+
+Exit status 0 only when nothing was lost, duplicated or altered, and the drill was hard enough.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from audit import canonical, event
+from bench.fleet import Fleet
+from bench.load import Ledger, Senders, wait_until
+
+ENOUGH, ENOUGH_PARKED = 20_000, 5_000
+console = Console()
+
+ROWS = f"""
+SELECT id, digest, json_strip_nulls(json_build_object('event_id', id, 'writer', writer,
+    'parent_event_id', parent_event_id,
+    'event_timestamp', to_char(event_timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    {
+    ", ".join(
+        f"'{name}', {name}"
+        for name in event.FIELDS
+        if name not in ("event_id", "parent_event_id", "event_timestamp", "event_data")
+    )
+}))::text,
+    event_data::text
+FROM audit_record WHERE writer = 'drill'
+"""
+
+
+@dataclass
+class Verdict:
+    """The comparison of every promise with the store."""
+
+    stored: int = 0
+    lost: set[UUID] = field(default_factory=set)
+    duplicated: int = 0
+    altered: set[UUID] = field(default_factory=set)
+    unpromised: int = 0
+
+
+class Drill:
+    """One drill, phase by phase."""
+
+    def __init__(self) -> None:
+        self.fleet = Fleet()
+        self.ledger = Ledger()
+        self.recoveries: list[tuple[str, float]] = []
+
+    def run(self) -> bool:
+        """Run all phases, print the table, and say whether the store kept every promise."""
+        self.fleet.start()
+        senders = Senders(self.fleet.port, self.fleet.new_writer(), self.ledger)
+        senders.start()
+        try:
+            self._phases()
+        finally:
+            senders.stop()
+        self._recovered("the end")
+        verdict = self._compare()
+        self._print(verdict)
+        return self._passed(verdict)
+
+    def _phases(self) -> None:
+        self._phase("normal service", self._more(201, 3_000))
+        self.fleet.postgres.stop()
+        self._phase("PostgreSQL stopped", self._more(202, 3_500))
+        self.fleet.postgres.start()
+        self._recovered("PostgreSQL stopped")
+        self.fleet.postgres.freeze()
+        self._phase("PostgreSQL hung", self._more(202, 2_500))
+        self.fleet.postgres.thaw()
+        self._recovered("PostgreSQL hung")
+        for _ in range(3):
+            self.fleet.kill_worker()
+            self._phase("web worker killed", self._more(201, 800))
+        self._kill_drainer()
+        self.fleet.redis.kill()
+        self._phase("Redis killed", self._more(201, 2_000))
+        self.fleet.redis.start()
+        self._both_down()
+        self._phase("normal service again", self._until_enough)
+
+    def _kill_drainer(self) -> None:
+        """kill -9 of a drainer while it drains, and of PostgreSQL itself before that."""
+        self.fleet.postgres.kill()
+        self._phase("PostgreSQL killed", self._more(202, 2_000))
+        self.fleet.postgres.start()
+        wait_until(lambda: self._depth() < 1_900, seconds=60, what="the drain to begin")
+        self.fleet.kill_drainer(0)
+        self._phase("drainer killed", self._more(201, 500))
+        self.fleet.start_drainer(0)
+        self._recovered("PostgreSQL and a drainer killed")
+
+    def _both_down(self) -> None:
+        """Neither server: 503, nothing is promised; then Redis comes back before PostgreSQL."""
+        self.fleet.postgres.stop()
+        self._phase("PostgreSQL stopped again", self._more(202, 500))
+        self.fleet.redis.kill()
+        refused = self.ledger.answers["503"]
+        self._phase("both servers down", lambda: self.ledger.answers["503"] > refused + 50)
+        self.fleet.redis.start()
+        self._phase("Redis back", self._more(202, 500))
+        self.fleet.postgres.start()
+        self._recovered("both servers down")
+
+    def _phase(self, name: str, reached: Callable[[], bool]) -> None:
+        before = sum(self.ledger.answers.values())
+        seconds = wait_until(reached, seconds=120, what=name)
+        console.print(f"{name:<28} {sum(self.ledger.answers.values()) - before:>7} answers {seconds:>7.1f} s")
+
+    def _more(self, status: int, count: int) -> Callable[[], bool]:
+        goal = self.ledger.promised(status) + count
+        return lambda: self.ledger.promised(status) >= goal
+
+    def _until_enough(self) -> bool:
+        with self.ledger.lock:
+            return len(self.ledger.acknowledged) >= ENOUGH + 500
+
+    def _recovered(self, after: str) -> None:
+        """The queue is empty again, while the senders go on."""
+        seconds = wait_until(
+            lambda: self._depth() == 0, seconds=300, what=f"the queue to empty after {after}"
+        )
+        self.recoveries.append((after, seconds))
+        console.print(f"{'  queue empty':<28} {'':>15} {seconds:>7.1f} s")
+
+    def _depth(self) -> int:
+        try:
+            with redis.Redis.from_url(self.fleet.redis.url()) as client:
+                return int(client.xlen("{dlq}:s"))
+        except redis.RedisError:
+            return 1
+
+    def _compare(self) -> Verdict:
+        verdict = Verdict()
+        seen: set[UUID] = set()
+        with psycopg.connect(self.fleet.postgres.url("postgres", "drill")) as connection:
+            for record_id, digest, document, data in connection.execute(ROWS):
+                verdict.stored += 1
+                verdict.duplicated += record_id in seen
+                seen.add(record_id)
+                whole = canonical.loads(document.encode()) | {"event_data": canonical.loads(data.encode())}
+                computed = canonical.digest(canonical.canonical(whole))
+                if not computed == digest == self.ledger.digests.get(record_id):
+                    verdict.altered.add(record_id)
+        verdict.lost = self.ledger.acknowledged.keys() - seen
+        verdict.unpromised = len(seen - self.ledger.acknowledged.keys())
+        return verdict
+
+    def _print(self, verdict: Verdict) -> None:
+        table = Table(title="Drill")
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        rows = {
+            "events sent": len(self.ledger.digests),
+            "events promised by 201": self.ledger.promised(201) + self.ledger.promised(200),
+            "events promised by 202": self.ledger.promised(202),
+            "requests answered 503": self.ledger.answers["503"],
+            "requests cut off": self.ledger.answers["cut off"],
+            "records stored": verdict.stored,
+            "stored, promise not heard": verdict.unpromised,
+            "lost": len(verdict.lost),
+            "duplicated": verdict.duplicated,
+            "altered": len(verdict.altered),
+        } | {f"queue empty after: {name} (s)": f"{seconds:.1f}" for name, seconds in self.recoveries}
+        for name, value in rows.items():
+            table.add_row(name, str(value))
+        console.print(table)
+
+    def _passed(self, verdict: Verdict) -> bool:
+        hard = len(self.ledger.acknowledged) >= ENOUGH and self.ledger.promised(202) >= ENOUGH_PARKED
+        if not hard:
+            console.print(
+                f"not hard enough: at least {ENOUGH} promises, {ENOUGH_PARKED} of them by 202, are due"
+            )
+        return hard and not (verdict.lost or verdict.duplicated or verdict.altered)
+
+
+def main() -> int:
+    """Run one drill."""
+    drill = Drill()
+    started = time.monotonic()
+    try:
+        passed = drill.run()
+    finally:
+        drill.fleet.stop()
+    verdict = "nothing lost, duplicated or altered" if passed else "FAILED"
+    console.print(f"{verdict} ({time.monotonic() - started:.0f} s)")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""A whole installation for one drill: servers, web, drainers, each a real process that may be killed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+from auditsite.embedded import Postgres, Redis
+from auditsite.roles import create_database
+
+from bench.load import WRITER, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Fleet:
+    """Starts in a folder of its own; `stop` ends every process and removes the folder."""
+
+    def __init__(
+        self, *, workers: int = 4, drainers: int = 2, application: str = "auditsite.wsgi:application"
+    ):
+        self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
+        self.folder.chmod(0o755)
+        self.postgres = Postgres(self.folder / "postgres")
+        self.redis = Redis(self.folder / "redis")
+        self.port = free_port()
+        self.workers = workers
+        self._application = application
+        self._drainers = drainers
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.env: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Servers, schema, web and drainers; returns when the site answers."""
+        self.start_servers()
+        self.start_web()
+        for number in range(self._drainers):
+            self.start_drainer(number)
+
+    def start_servers(self) -> None:
+        """PostgreSQL and Redis with an empty, migrated database."""
+        self.postgres.start()
+        self.redis.start()
+        metrics = self.folder / "metrics"
+        metrics.mkdir()
+        self.env = (
+            os.environ
+            | create_database(self.postgres.url("postgres", "postgres"), "drill")
+            | {
+                "DJANGO_SETTINGS_MODULE": "auditsite.settings",
+                "REDIS_URL": self.redis.url(),
+                "CACHE_URL": self.redis.url(1),
+                "QUEUE_URL": self.redis.url(2),
+                "SECRET_KEY": "drill",
+                "SECURE_COOKIES": "false",
+                "STATIC_ROOT": str(self.folder / "static"),
+                "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+                "RECORD_CONNECTIONS": "1",
+                "LOG_LEVEL": "WARNING",
+            }
+        )
+        self.manage("migrate", "--verbosity", "0")
+
+    def start_web(self) -> None:
+        """The site, with `workers` processes of one thread each."""
+        command = [
+            str(Path(sys.executable).parent / "granian"),
+            *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--workers", str(self.workers), "--blocking-threads", "1", "--respawn-failed-workers"),
+            *("--no-ws", "--log-level", "warning", self._application),
+        ]
+        self._spawn("web", command)
+        wait_until(lambda: _answers(self.port), seconds=60, what="the site")
+
+    def start_drainer(self, number: int) -> None:
+        """A drainer as a service runs it."""
+        self._spawn(f"drainer-{number}", [sys.executable, "manage.py", "drain_dlq", "--watch"])
+
+    def kill_worker(self) -> None:
+        """kill -9 one web worker; the server starts another."""
+        workers = psutil.Process(self._processes["web"].pid).children()
+        workers[0].kill()
+
+    def kill_drainer(self, number: int) -> None:
+        """kill -9 a drainer in the middle of its work."""
+        process = self._processes.pop(f"drainer-{number}")
+        process.kill()
+        process.wait()
+
+    def new_writer(self) -> str:
+        """The key of a new writer."""
+        return self.manage("writer", "create", WRITER, "--scopes", "write", "read").strip()
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"manage.py {' '.join(arguments)} failed:\n{done.stderr}")
+        return done.stdout
+
+    def stop(self) -> None:
+        """End everything, web first."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.postgres.stop()
+        self.redis.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self, name: str) -> str:
+        """What a process has logged so far."""
+        return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
+    def _spawn(self, name: str, command: list[str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
