@@ -41,6 +41,12 @@ class Breaker:
         metrics.breaker_opened.labels(reason=reason).inc()
         log.error("breaker_opened", reason=reason)
 
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Wait for PostgreSQL to be back; whether it is."""
+        if (watcher := self._watcher) is not None:
+            watcher.join(timeout_s)
+        return not self.is_open
+
     def _watch(self) -> None:
         opened = time.monotonic()
         while not self._recovered():

@@ -132,9 +132,7 @@ def refusal_source() -> str:
     return match[1]
 
 
-def _rows(
-    sql: str, connection: BaseDatabaseWrapper | None = None, **parameters: Any
-) -> list[tuple[Any, ...]]:
+def _rows(sql: str, connection: BaseDatabaseWrapper | None = None, **parameters: Any) -> list[tuple[Any, ...]]:
     with (connection or connections["default"]).cursor() as cursor:
         cursor.execute(sql, parameters or None)
         return list(cursor.fetchall())

@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-import dlq.errors
-import dlq.metrics
-import dlq.stream
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
+import dlq.errors
+import dlq.gauges
+import dlq.stream
 from audit import postgres
 
 
@@ -38,7 +38,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     else:
         text = generate_latest(REGISTRY)
     queue = CollectorRegistry()
-    queue.register(dlq.metrics.Gauges())
+    queue.register(dlq.gauges.Gauges())
     return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -11,7 +11,6 @@ import time
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import dlq.client
 import psycopg
 import redis
 import structlog
@@ -19,6 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+import dlq.client
 from audit.errors import Unavailable
 from audit.models import Writer, WriterKey
 from audit.postgres import gateway
@@ -109,9 +109,7 @@ _checked: dict[str, tuple[float, Principal | None]] = {}
 
 def _publish() -> None:
     keys = {
-        key.digest: json.dumps(
-            [key.writer.name, key.writer.scopes, key.expires_at and key.expires_at.timestamp()]
-        )
+        key.digest: json.dumps([key.writer.name, key.writer.scopes, key.expires_at and key.expires_at.timestamp()])
         for key in WriterKey.objects.filter(revoked_at=None).select_related("writer")
     }
     try:

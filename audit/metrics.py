@@ -12,9 +12,5 @@ parked = Counter("audit_parked_total", "Events that PostgreSQL could not take, b
 rejected = Counter("audit_rejected_total", "Requests refused, by HTTP status", ["status"])
 conflicts = Counter("audit_conflicts_total", "Event ids used again with other content")
 nothing_kept = Counter("audit_nothing_kept_total", "Events answered 503: neither server could keep them")
-breaker_open = Gauge(
-    "audit_breaker_open", "1 while a process does not ask PostgreSQL", multiprocess_mode="livemax"
-)
-breaker_opened = Counter(
-    "audit_breaker_opened_total", "Outages of PostgreSQL that a process noticed", ["reason"]
-)
+breaker_open = Gauge("audit_breaker_open", "1 while a process does not ask PostgreSQL", multiprocess_mode="livemax")
+breaker_opened = Counter("audit_breaker_opened_total", "Outages of PostgreSQL that a process noticed", ["reason"])

@@ -122,9 +122,7 @@ class Writer(models.Model):
     name = models.CharField(
         max_length=100,
         unique=True,
-        validators=[
-            RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")
-        ],
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")],
         help_text="Stands in every record of this writer, and cannot be changed.",
     )
     scopes = models.JSONField(default=default_scopes, help_text='Any of "write", "read", "export", "hold".')

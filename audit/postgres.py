@@ -56,10 +56,7 @@ class Gateway:
         try:
             yield connection
         except psycopg.Error as error:
-            if (
-                error.sqlstate is None
-                or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
-            ):
+            if error.sqlstate is None or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 connection.close()
             raise
         finally:

@@ -147,11 +147,7 @@ def _scalars(text: str) -> list[Any]:
         value = json.loads(text)
     except ValueError:
         return []
-    return (
-        [value]
-        if isinstance(value, bool | int | float) and value not in (float("inf"), -float("inf"))
-        else []
-    )
+    return [value] if isinstance(value, bool | int | float) and value not in (float("inf"), -float("inf")) else []
 
 
 def _limit(parameters: Mapping[str, str]) -> int:

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-import dlq.errors
-import dlq.stream
 import psycopg
 import structlog
 from django.conf import settings
-from dlq.message import Document
 from psycopg.abc import Query
 
+import dlq.errors
+import dlq.stream
 from audit import metrics
 from audit.errors import Conflict, NothingKept, Unavailable
 from audit.event import Accepted, Invalid
 from audit.faults import RETRY_AT_ONCE, Fault, fault
 from audit.postgres import BoundedConnection, gateway
+from dlq.message import Document
 
 log = structlog.get_logger(__name__)
 
@@ -97,9 +97,7 @@ def _after(error: Exception, events: Sequence[Accepted]) -> list[Receipt]:
         gateway().breaker.open(type(error).__name__)
     elif verdict is Fault.SENDER:
         # Validation should have caught it: the event is refused, and we hear of it.
-        log.error(
-            "unstorable_event", error=type(error).__name__, event_ids=[str(event.id) for event in events]
-        )
+        log.error("unstorable_event", error=type(error).__name__, event_ids=[str(event.id) for event in events])
         raise Invalid({"": "the database cannot hold this event: nothing was kept"}) from error
     elif verdict is Fault.REFUSED:
         log.error("database_refused", error=repr(error), event_ids=[str(event.id) for event in events])
@@ -120,9 +118,7 @@ def _park(events: Sequence[Accepted], verdict: Fault) -> list[Receipt]:
         for event in events
     ]
     try:
-        parked = dlq.stream.default().park(
-            documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED
-        )
+        parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
     except dlq.errors.Refused as error:
         metrics.nothing_kept.inc(len(events))
         log.error("nothing_kept", fault=verdict.value, events=len(events))
@@ -143,9 +139,7 @@ def _insert(
         [event.received_at for event in events],
         parked_at or [None] * len(events),
     )
-    inserted = {
-        row[0] for row in connection.execute(INSERT, parameters, prepare=True, binary=True).fetchall()
-    }
+    inserted = {row[0] for row in connection.execute(INSERT, parameters, prepare=True, binary=True).fetchall()}
     if len(inserted) == len(events):
         return ["stored"] * len(events)
     return _compare(connection, events, inserted)
@@ -153,9 +147,7 @@ def _insert(
 
 def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted: set[UUID]) -> list[State]:
     """Tell replays from conflicts, in a second statement: the first could not see a commit beside it."""
-    rows = connection.execute(
-        DIGESTS, ([event.id for event in events],), prepare=True, binary=True
-    ).fetchall()
+    rows = connection.execute(DIGESTS, ([event.id for event in events],), prepare=True, binary=True).fetchall()
     digests = {row[0]: row[1] for row in rows}
     if at := [place for place, event in enumerate(events) if digests.get(event.id) != event.digest]:
         raise Conflict(at)

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 from uuid import UUID
 
-import dlq.alarm
-import dlq.stream
 import structlog
 from django.conf import settings
 from django.db import connections
-from dlq.drain import Outcome, Summary
-from dlq.drain import Unavailable as DatabaseDown
-from dlq.drain import drain as drain_queue
-from dlq.message import Message
 
+import dlq.alarm
+import dlq.stream
 from audit import canonical, keys, trail
 from audit.errors import Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault
 from audit.postgres import is_up
 from audit.record import store
+from dlq.drain import Outcome, Summary
+from dlq.drain import Unavailable as DatabaseDown
+from dlq.drain import drain as drain_queue
+from dlq.message import Message
 
 log = structlog.get_logger(__name__)
 

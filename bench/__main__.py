@@ -44,10 +44,7 @@ def measure_single(fleet: Fleet, key: str) -> list[tuple[str, ...]]:
     bare = [request("/bare", body, key) for body in bodies]
     real = [request(EVENTS, body, key) for body in bodies]
     fire(fleet.port, real, seconds=2)
-    pairs = [
-        (fire(fleet.port, bare, seconds=SECONDS), fire(fleet.port, real, seconds=SECONDS))
-        for _ in range(ROUNDS)
-    ]
+    pairs = [(fire(fleet.port, bare, seconds=SECONDS), fire(fleet.port, real, seconds=SECONDS)) for _ in range(ROUNDS)]
     assert all(load.statuses.keys() <= {201, 202} for pair in pairs for load in pair)
     parked = sum(load.statuses[202] for _, load in pairs)
     ratio = median(real.rate / bare.rate for bare, real in pairs)
@@ -123,18 +120,14 @@ def _copy_row(accepted: event.Accepted) -> str:
 
 def _batches(fleet: Fleet, key: str) -> float:
     bodies = [json.dumps(list(islice(sample(), BATCH))).encode() for _ in range(8)]
-    load = fire(
-        fleet.port, [request(f"{EVENTS}/batch", body, key) for body in bodies], seconds=SECONDS, connections=4
-    )
+    load = fire(fleet.port, [request(f"{EVENTS}/batch", body, key) for body in bodies], seconds=SECONDS, connections=4)
     assert load.statuses.keys() <= {201, 202}, load.statuses
     return load.rate * BATCH
 
 
 def _drain(fleet: Fleet, key: str) -> float:
     """Park PARKED events while PostgreSQL is stopped, then one pass of `drain_dlq`."""
-    requests = [
-        request(f"{EVENTS}/batch", json.dumps(list(islice(sample(), BATCH))).encode(), key) for _ in range(4)
-    ]
+    requests = [request(f"{EVENTS}/batch", json.dumps(list(islice(sample(), BATCH))).encode(), key) for _ in range(4)]
     fleet.postgres.stop()
     with redis.Redis.from_url(fleet.redis.url()) as client:
         while (depth := int(client.xlen("{dlq}:s"))) < PARKED:

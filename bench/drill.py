@@ -128,9 +128,7 @@ class Drill:
 
     def _recovered(self, after: str) -> None:
         """The queue is empty again, while the senders go on."""
-        seconds = wait_until(
-            lambda: self._depth() == 0, seconds=300, what=f"the queue to empty after {after}"
-        )
+        seconds = wait_until(lambda: self._depth() == 0, seconds=300, what=f"the queue to empty after {after}")
         self.recoveries.append((after, seconds))
         console.print(f"{'  queue empty':<28} {'':>15} {seconds:>7.1f} s")
 
@@ -180,9 +178,7 @@ class Drill:
     def _passed(self, verdict: Verdict) -> bool:
         hard = len(self.ledger.acknowledged) >= ENOUGH and self.ledger.promised(202) >= ENOUGH_PARKED
         if not hard:
-            console.print(
-                f"not hard enough: at least {ENOUGH} promises, {ENOUGH_PARKED} of them by 202, are due"
-            )
+            console.print(f"not hard enough: at least {ENOUGH} promises, {ENOUGH_PARKED} of them by 202, are due")
         return hard and not (verdict.lost or verdict.duplicated or verdict.altered)
 
 

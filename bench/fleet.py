@@ -21,9 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Fleet:
     """Starts in a folder of its own; `stop` ends every process and removes the folder."""
 
-    def __init__(
-        self, *, workers: int = 4, drainers: int = 2, application: str = "auditsite.wsgi:application"
-    ):
+    def __init__(self, *, workers: int = 4, drainers: int = 2, application: str = "auditsite.wsgi:application"):
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
         self.folder.chmod(0o755)
         self.postgres = Postgres(self.folder / "postgres")

@@ -19,9 +19,7 @@ class WriterKeyAuthentication(BaseAuthentication):
             return None
         principal = keys.check(key)
         if principal is None:
-            raise AuthenticationFailed(
-                "The key is unknown, revoked or expired: ask the operator for a new one."
-            )
+            raise AuthenticationFailed("The key is unknown, revoked or expired: ask the operator for a new one.")
         return principal, ""
 
     def authenticate_header(self, request: Request) -> str:

@@ -98,9 +98,7 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def _plain(request: HttpRequest, code: int, slug: str, detail: str) -> JsonResponse:
-    return JsonResponse(
-        problem(code, slug, detail, instance=request.path), status=code, content_type=CONTENT_TYPE
-    )
+    return JsonResponse(problem(code, slug, detail, instance=request.path), status=code, content_type=CONTENT_TYPE)
 
 
 def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any], dict[str, str]]:
@@ -113,9 +111,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             found = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
             return problem(409, "conflict", str(error), instance=instance, field_errors=found), {}
         case NothingKept():
-            return problem(503, "unavailable", str(error), instance=instance), {
-                "Retry-After": str(RETRY_AFTER_S)
-            }
+            return problem(503, "unavailable", str(error), instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
@@ -147,6 +143,4 @@ def _of_api(error: exceptions.APIException, instance: str) -> tuple[dict[str, An
         headers["Retry-After"] = str(int(error.wait or 1) + 1)
     if error.status_code == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
-    return problem(
-        error.status_code, _BY_STATUS[error.status_code], str(error.detail), instance=instance
-    ), headers
+    return problem(error.status_code, _BY_STATUS[error.status_code], str(error.detail), instance=instance), headers

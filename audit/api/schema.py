@@ -54,9 +54,7 @@ RECORD = _object(
     | {name: {"type": ["string", "null"]} for name in ("parked_at", "stored_at")},
     required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
 )
-RECEIPT = _object(
-    dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | {"state": STATE}
-)
+RECEIPT = _object(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | {"state": STATE})
 QUEUED = _object(dict.fromkeys(("event_id", "message", "status"), TEXT) | {"state": STATE})
 BATCH = _object(
     {
@@ -98,8 +96,7 @@ _OF_WRITING = {
 
 def _responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int, str]) -> dict[Any, Any]:
     found: dict[Any, Any] = {
-        (status, "application/json"): OpenApiResponse(schema, text)
-        for status, (schema, text) in answers.items()
+        (status, "application/json"): OpenApiResponse(schema, text) for status, (schema, text) in answers.items()
     }
     for status, text in (_PROBLEMS | problems).items():
         found[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
@@ -107,9 +104,7 @@ def _responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[in
 
 
 def _parameter(name: str) -> OpenApiParameter:
-    return OpenApiParameter(
-        name, _PARAMETERS.get(name, TEXT), description=_DESCRIPTIONS.get(name, "equal to")
-    )
+    return OpenApiParameter(name, _PARAMETERS.get(name, TEXT), description=_DESCRIPTIONS.get(name, "equal to"))
 
 
 _PARAMETERS: dict[str, Any] = {
@@ -140,9 +135,7 @@ POST_EVENT: dict[str, Any] = {
 }
 POST_BATCH: dict[str, Any] = {
     "operation_id": "record_batch",
-    "request": {
-        "application/json": {"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH}
-    },
+    "request": {"application/json": {"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH}},
     "responses": _responses(
         {
             201: (BATCH, "All stored, in one transaction"),

@@ -3,8 +3,6 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-import dlq.errors
-import dlq.stream
 import structlog
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
@@ -12,6 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+import dlq.errors
+import dlq.stream
 from audit import canonical, event, query, trail
 from audit.api import schema
 from audit.errors import Conflict
@@ -70,9 +70,7 @@ class BatchView(APIView):
         states = {receipt.state for receipt in receipts}
         body: dict[str, Any] = {"event_ids": ids, "count": len(ids)}
         if "parked" in states:
-            return Response(
-                body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202
-            )
+            return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202)
         message = f"{len(ids)} audit events stored"
         status = 200 if states == {"duplicate"} else 201
         return Response(body | {"message": message, "state": "stored"}, status)

@@ -50,7 +50,8 @@ def test_what_is_canonical_reads_back_to_the_same_bytes(document: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "number", [0.0001, 0.00009999, 1e-7, 1.5, 123456789.25, -0.0, 1e15, 5e-324, 0.1, -2.5e-5, 4503599627370496.5]
+    "number",
+    [0.0001, 0.00009999, 1e-7, 1.5, 123456789.25, -0.0, 1e15, 5e-324, 0.1, -2.5e-5, 4503599627370496.5],
 )
 def test_floats_are_written_as_ecmascript_does(number: float) -> None:
     assert canonical({"n": number}) == rfc8785.dumps({"n": number})

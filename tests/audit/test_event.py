@@ -103,9 +103,9 @@ def test_unknown_fields_are_named() -> None:
 
 
 def test_unknown_members_of_event_data_are_kept() -> None:
-    assert loads(accept(sample(event_data={"odd": [1, {"é": None}]}), writer="w", now=NOW).body)[
-        "event_data"
-    ] == {"odd": [1, {"é": None}]}
+    assert loads(accept(sample(event_data={"odd": [1, {"é": None}]}), writer="w", now=NOW).body)["event_data"] == {
+        "odd": [1, {"é": None}]
+    }
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 1, [sample()]])
@@ -149,9 +149,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [(field, value) for field, values in REFUSED.items() for value in values]
-)
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in REFUSED.items() for value in values])
 def test_a_value_out_of_bounds_is_refused_and_its_field_named(field: str, value: Any) -> None:
     assert set(findings(sample(**{field: value}))) == {field}
 
@@ -174,9 +172,7 @@ ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [(field, value) for field, values in ACCEPTED.items() for value in values]
-)
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in ACCEPTED.items() for value in values])
 def test_a_value_at_its_bound_is_accepted(field: str, value: Any) -> None:
     assert accept(sample(**{field: value}), writer="w", now=NOW)
 

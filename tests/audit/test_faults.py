@@ -17,7 +17,10 @@ def of_state(sqlstate: str) -> psycopg.Error:
         psycopg.OperationalError("connection refused"),
         psycopg.OperationalError("the connection is closed"),
         PoolTimeout("no connection in time"),
-        *map(of_state, ("57P01", "57P02", "57P03", "25006", "53100", "53200", "53300", "08006", "58030", "XX000")),
+        *map(
+            of_state,
+            ("57P01", "57P02", "57P03", "25006", "53100", "53200", "53300", "08006", "58030", "XX000"),
+        ),
     ],
     ids=str,
 )

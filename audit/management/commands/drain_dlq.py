@@ -5,15 +5,15 @@ import sys
 import threading
 from typing import Any
 
-import dlq.alarm
-import dlq.errors
-import dlq.stream
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from dlq.drain import Summary
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+import dlq.alarm
+import dlq.errors
+import dlq.stream
 from audit.tasks import drain
+from dlq.drain import Summary
 
 PAUSE_S = 0.5
 LEFT_DEAD, DATABASE_DOWN = 3, 4

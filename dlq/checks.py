@@ -1,0 +1,64 @@
+"""System checks: would this Redis keep what is parked in it?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from django.core.checks import CheckMessage, Error, Warning
+
+from dlq import client
+
+LIVE = "live"
+LEAST_VERSION = (6, 2)
+
+
+def durability(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Compare the live Redis with what the queue needs of it."""
+    connection = client.connect(500)
+    try:
+        return [*_of_info(connection.info()), *_of_config(connection)]
+    except redis.RedisError as error:
+        # A warning: the site must start without Redis, for a 201 does not need it.
+        return [
+            Warning(
+                f"Redis could not be checked: {type(error).__name__}.",
+                hint="Start it, see REDIS_URL, then run `manage.py check --tag live`.",
+                id="dlq.W001",
+            )
+        ]
+
+
+def _of_info(info: dict[str, Any]) -> Iterator[CheckMessage]:
+    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    if version < LEAST_VERSION:
+        yield Error(f"Redis {info['redis_version']} is too old.", hint="Use 6.2 or later.", id="dlq.E001")
+    if not info.get("aof_enabled"):
+        yield Error(
+            "Redis keeps no append-only file: a restart loses what is parked.",
+            hint="Set `appendonly yes` and `appendfsync always`.",
+            id="dlq.E002",
+        )
+    if info.get("maxmemory_policy") != "noeviction":
+        yield Error(
+            f"Redis may evict the queue: maxmemory-policy is {info.get('maxmemory_policy')}.",
+            hint="Set `maxmemory-policy noeviction`; give the cache a Redis of its own.",
+            id="dlq.E003",
+        )
+    if info.get("role") != "master":
+        yield Error("REDIS_URL names a replica.", hint="Name the master.", id="dlq.E004")
+    if info.get("aof_last_write_status", "ok") != "ok":
+        yield Error("Redis could not write its append-only file.", hint="Is its disk full?", id="dlq.E005")
+
+
+def _of_config(connection: redis.Redis) -> Iterator[CheckMessage]:
+    try:
+        fsync = connection.config_get("appendfsync").get("appendfsync")
+    except redis.ResponseError:  # managed services forbid CONFIG
+        yield Warning("appendfsync could not be read.", hint="Make sure that it is `always`.", id="dlq.W002")
+        return
+    if fsync != "always":
+        yield Warning(
+            f"appendfsync is {fsync}: a power loss loses up to two seconds of parked events.",
+            hint="Set `appendfsync always`.",
+            id="dlq.W003",
+        )

@@ -1,0 +1,18 @@
+"""What the queue refuses to do.
+
+DlqError
+└── Refused   Redis is down, hung, full or otherwise did not do what it was asked
+
+The docstring of each class is its default message.
+"""
+
+
+class DlqError(Exception):
+    """The dead letter queue refused."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+
+class Refused(DlqError):
+    """Redis did not answer, or refused."""

@@ -1,0 +1,41 @@
+"""The queue as Prometheus sees it: read from Redis at each scrape."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from dlq import stream
+from dlq.errors import Refused
+
+
+class Gauges(Collector):
+    """The queue as it is now. Without Redis only `dlq_redis_up 0` is given."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            yield from _gauges(stream.for_drain())
+        except Refused:
+            yield _gauge("dlq_redis_up", "1 while Redis answers", 0)
+
+
+def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
+    stats, beats, alarm = queue.stats(), queue.beats(), queue.alarm_state()
+    found = [
+        _gauge("dlq_redis_up", "1 while Redis answers", 1),
+        _gauge("dlq_depth", "Messages in the queue", stats.depth),
+        _gauge("dlq_due", "Messages due or waiting", stats.due),
+        _gauge("dlq_leased", "Messages that a drainer has in hand", stats.leased),
+        _gauge("dlq_dead", "Messages that need a person", stats.dead),
+        _gauge("dlq_oldest_age_seconds", "Age of the oldest message", queue.oldest_age()),
+        _gauge("dlq_balanced", "1 while enqueued = drained + there", float(stats.balanced)),
+        _gauge("dlq_depth_alarm", "1 while the depth is alarmed", float("depth_since" in alarm)),
+    ]
+    for name, at in sorted(beats.items()):
+        name = f"dlq_{name.removesuffix('_at')}_timestamp_seconds"
+        found.append(_gauge(name, "When this last ran, in seconds since 1970", at.timestamp()))
+    return found
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)

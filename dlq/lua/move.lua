@@ -1,0 +1,28 @@
+-- Move messages between due, leased and dead, and add to their history. Works while Redis is full: ZREM goes first.
+-- KEYS: stream, due, leased, dead, stats, target (one of due and dead)
+-- ARGV: attempts ("keep", "reset" or "count"), error as JSON or "", errors kept, counter or "",
+--       then for each message: id, score (ms), the key of its history
+-- Returns: how many were moved; what is not in the stream any more is not
+local stream, due, leased, dead, stats, target = unpack(KEYS)
+local attempts, error, kept, counter = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local moved = 0
+for i = 5, #ARGV, 3 do
+  local id, score, history = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  redis.call('ZREM', due, id)
+  redis.call('ZREM', leased, id)
+  redis.call('ZREM', dead, id)
+  if #redis.call('XRANGE', stream, id, id) == 1 then
+    redis.call('ZADD', target, score, id)
+    if attempts == 'count' then redis.call('HINCRBY', history, 'attempts', 1) end
+    if attempts == 'reset' then redis.call('HDEL', history, 'attempts') end
+    if error ~= '' then
+      local errors = cjson.decode(redis.call('HGET', history, 'errors') or '[]')
+      errors[#errors + 1] = cjson.decode(error)
+      while #errors > kept do table.remove(errors, 1) end
+      redis.call('HSET', history, 'errors', cjson.encode(errors))
+    end
+    moved = moved + 1
+  end
+end
+if counter ~= '' and moved > 0 then redis.call('HINCRBY', stats, counter, moved) end
+return moved

@@ -1,0 +1,130 @@
+"""What is parked, and what the queue knows of it. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypedDict
+
+State = Literal["due", "waiting", "leased", "dead"]
+STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What to park."""
+
+    key: str
+    """Two documents with one key are the same, or in conflict."""
+    digest: bytes
+    """SHA-256(0x00 || body), 32 bytes."""
+    body: bytes
+    source: str
+    kind: str
+    received_at: datetime
+
+
+class Attempt(TypedDict):
+    """One failure in a message's history. `class` is what kind of error, `error` its first line."""
+
+    at: str
+    kind: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is parked, and how it stands."""
+
+    id: str
+    """The stream id: milliseconds of its parking, and a serial number."""
+    key: str
+    digest: bytes
+    body: bytes
+    source: str
+    kind: str
+    received_at: datetime
+    reason: str
+    state: State = "due"
+    attempts: int = 0
+    next_try: datetime | None = None
+    errors: list[Attempt] = field(default_factory=list)
+
+    @property
+    def parked_at(self) -> datetime:
+        """When it was parked, by Redis' clock."""
+        return moment(int(self.id.partition("-")[0]))
+
+    @property
+    def digest_ok(self) -> bool:
+        """Whether the body is still the one that was parked."""
+        return hashlib.sha256(b"\x00" + self.body).digest() == self.digest
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was parked."""
+        return (datetime.now(UTC) - self.parked_at).total_seconds()
+
+    @property
+    def last_error_class(self) -> str:
+        """What kind of error the last attempt met; empty before the first."""
+        return self.errors[-1]["kind"] if self.errors else ""
+
+    @property
+    def last_error(self) -> str:
+        """What the last attempt met; empty before the first."""
+        return self.errors[-1]["error"] if self.errors else ""
+
+
+def moment(milliseconds: float) -> datetime:
+    """A point in time from Redis' milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """An entry's fields from Redis' flat list."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
+    """Stream entries with their ids as text."""
+    return [(message_id.decode(), fields) for message_id, fields in rows]
+
+
+def state_of(due: float | None, leased: float | None, dead: float | None, now: int) -> State:
+    """The state that a message's places in the indexes give it."""
+    if dead is not None:
+        return "dead"
+    if leased is not None:
+        return "leased"
+    return "due" if due is None or due <= now else "waiting"
+
+
+def read(
+    message_id: str,
+    fields: dict[bytes, bytes],
+    state: State,
+    score: float | None,
+    history: Sequence[bytes | None],
+) -> Message:
+    """A message from what Redis holds of it; what is missing or damaged is left empty."""
+    attempts, errors = history
+    return Message(
+        id=message_id,
+        key=fields.get(b"key", b"").decode(errors="replace"),
+        digest=fields.get(b"digest", b""),
+        body=fields.get(b"body", b""),
+        source=fields.get(b"source", b"").decode(errors="replace"),
+        kind=fields.get(b"kind", b"").decode(errors="replace"),
+        received_at=_received_at(fields.get(b"received_at", b"")),
+        reason=fields.get(b"reason", b"").decode(errors="replace"),
+        state=state,
+        attempts=int(attempts or 0),
+        next_try=moment(score) if score is not None and state != "dead" else None,
+        errors=json.loads(errors) if errors else [],
+    )
+
+
+def _received_at(text: bytes) -> datetime:
+    return datetime.fromtimestamp(int(text) / 1_000_000, UTC) if text.isdigit() else datetime.fromtimestamp(0, UTC)

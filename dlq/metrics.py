@@ -1,0 +1,8 @@
+"""What the processes count of the queue; what Redis knows is in gauges.py."""
+
+from prometheus_client import Counter
+
+parked = Counter("dlq_parked_total", "Documents parked, by reason", ["reason"])
+drained = Counter("dlq_drained_total", "Messages removed because their document is stored", ["outcome"])
+failed = Counter("dlq_failed_total", "Attempts that failed for another reason than an outage", ["kind", "state"])
+refused = Counter("dlq_refused_total", "Times that Redis did not do what it was asked", ["error"])

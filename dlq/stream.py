@@ -1,0 +1,367 @@
+"""The dead letter queue on Redis Streams. The only module that talks to the stream.
+
+The stream is the truth: each entry is one parked document, never changed, never trimmed, removed only when
+its document is stored or by an audited act of a person. Everything else is an index that `dlq.rebuild`
+can make again from it. All keys share one hash tag, so that every script stays on one node of a cluster.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import redis
+import structlog
+from django.conf import settings
+from redis.commands.core import Script
+
+from dlq import client, metrics, policy
+from dlq.errors import Refused
+from dlq.message import Document, Message, State, decoded, fields_of, moment, read, state_of
+
+log = structlog.get_logger(__name__)
+
+LUA = Path(__file__).parent / "lua"
+CLEAR_SHARE = 0.8
+"""The depth alarm clears below this share of the alert depth, so that it does not flicker."""
+ERRORS_KEPT = 10
+ERROR_CHARACTERS = 500
+FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
+Outcome = Literal["parked", "duplicate", "conflict"]
+
+
+class Parked(NamedTuple):
+    """What became of the documents: with a "conflict" among the outcomes, none of them was parked."""
+
+    outcomes: list[Outcome]
+    depth: int
+    alarm_raised: bool
+
+
+class Stats(NamedTuple):
+    """How many messages are in each place, and have come and gone since the queue began."""
+
+    depth: int
+    due: int
+    leased: int
+    dead: int
+    enqueued: int
+    drained: int
+    duplicate: int
+
+    @property
+    def balanced(self) -> bool:
+        """enqueued = drained + there, and every message there is in exactly one place."""
+        gone = self.drained + self.duplicate
+        return self.enqueued == gone + self.depth and self.depth == self.due + self.leased + self.dead
+
+
+class Stream:
+    """The queue as one process sees it. Every method raises `Refused` when Redis does not do it."""
+
+    def __init__(self, connection: redis.Redis, prefix: str):
+        self.redis = connection
+        tag = f"{{{prefix}}}"
+        self.stream, self.due, self.leased, self.dead = (f"{tag}:{name}" for name in ("s", "due", "leased", "dead"))
+        self.ids, self.stats_key, self.alarm, self.beats_key = (
+            f"{tag}:{name}" for name in ("ids", "stats", "alarm", "beats")
+        )
+        self._tag = tag
+        self._scripts: dict[str, Script] = {}
+
+    def park(self, documents: Sequence[Document], *, reason: str, real_failure: bool = False) -> Parked:
+        """Keep all of the documents, or none.
+
+        What waits only for the database is due at once, for a drain starts with a look at the database;
+        after a `real_failure` the first retry comes when the policy says.
+        """
+        now = _now_ms()
+        delay = policy.next_delay(0) if real_failure else 0
+        arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH]
+        for one in documents:
+            received_at = int(one.received_at.timestamp() * 1_000_000)
+            arguments += [one.key, one.digest, one.body, one.source, one.kind, received_at]
+        keys = [self.stream, self.due, self.ids, self.stats_key, self.alarm]
+        answer = self._run("park", keys, arguments, frees=False)
+        outcomes = [one.decode() for one in answer[2:]]
+        if len(outcomes) != len(documents):
+            raise Refused("Redis answered for another number of documents than were to be parked.")
+        self._count(outcomes, reason, depth=answer[0], raised=bool(answer[1]))
+        return Parked(outcomes, answer[0], bool(answer[1]))
+
+    def claim(self, limit: int) -> list[Message]:
+        """Lease up to `limit` due messages to the caller, for DLQ_LEASE_S seconds.
+
+        A message that cannot be read is dead at once, in sight of a person; never skipped.
+        """
+        now = _now_ms()
+        lease_end = now + settings.DLQ_LEASE_S * 1000
+        rows = self._run("claim", [self.stream, self.due, self.leased], [now, limit, lease_end])
+        found: list[tuple[str, dict[bytes, bytes]]] = []
+        for raw_id, flat in rows:
+            if flat is None:
+                self._remove([(raw_id.decode(), "")], "vanished")
+                continue
+            found.append((raw_id.decode(), fields_of(flat)))
+        return [*self._readable(found, "leased", lease_end)]
+
+    def acknowledge(self, messages: Iterable[Message], outcome: Literal["drained", "duplicate"]) -> int:
+        """Remove messages whose documents are stored; return how many were still there."""
+        return self._remove([(message.id, message.key) for message in messages], outcome)
+
+    def fail(self, message: Message, kind: str, error: str, *, dead: bool = False) -> State:
+        """Note a failure that was not the database's absence: wait for the next try, or be dead."""
+        delay = None if dead else policy.next_delay(message.attempts + 1)
+        now = _now_ms()
+        attempt = {"at": moment(now).isoformat(), "kind": kind, "error": error[:ERROR_CHARACTERS]}
+        target, score = (self.dead, now) if delay is None else (self.due, now + int(delay * 1000))
+        counter = "died" if delay is None else ""
+        self._move([(message.id, score)], target, attempts="count", error=json.dumps(attempt), counter=counter)
+        metrics.failed.labels(kind=kind, state="dead" if delay is None else "waiting").inc()
+        if delay is None:
+            log.error("dlq_message_dead", key=message.key, kind=kind, error=error[:ERROR_CHARACTERS])
+        return "dead" if delay is None else "waiting"
+
+    def release(self, messages: Iterable[Message], *, delay_s: float = 0.0) -> None:
+        """Give leases back untouched: it was the database that was missing."""
+        score = _now_ms() + int(delay_s * 1000)
+        self._move([(message.id, score) for message in messages], self.due)
+
+    def retry_now(self, ids: Iterable[str]) -> int:
+        """Make messages due, dead ones too, with all retries before them; their history stays."""
+        score = _now_ms()
+        return self._move([(one, score) for one in ids], self.due, attempts="reset", counter="retried")
+
+    def get(self, message_id: str) -> Message | None:
+        """The message with this stream id."""
+        with refusing():
+            rows = self.redis.xrange(self.stream, message_id, message_id)
+        return next(iter(self._placed(decoded(rows))), None)
+
+    def find(self, key: str) -> Message | None:
+        """The message of the document with this key, at the cost of two look-ups."""
+        with refusing():
+            message_id = self.redis.hget(self.ids, key)
+        return self.get(message_id.decode()) if message_id else None
+
+    def page(
+        self, *, limit: int, after: str | None = None, state: State | None = None, newest_first: bool = False
+    ) -> list[Message]:
+        """Messages after the id `after`, at the same cost for every page; of one state if `state` is given."""
+        if state is not None:
+            return self._page_of(state, limit, after)
+        with refusing():
+            if newest_first:
+                start = f"({after}" if after else "+"
+                rows = self.redis.xrevrange(self.stream, start, "-", count=limit)
+            else:
+                start = f"({after}" if after else "-"
+                rows = self.redis.xrange(self.stream, start, "+", count=limit)
+        return self._placed(decoded(rows))
+
+    def depth(self) -> int:
+        """How many messages there are."""
+        with refusing():
+            return int(self.redis.xlen(self.stream))
+
+    def oldest_age(self) -> float:
+        """Seconds since the oldest message was parked; 0 when there is none."""
+        oldest = self.page(limit=1)
+        return oldest[0].age if oldest else 0.0
+
+    def stats(self) -> Stats:
+        """All counts, taken at one moment."""
+        with refusing(), self.redis.pipeline(transaction=True) as pipe:
+            pipe.xlen(self.stream)
+            for index in (self.due, self.leased, self.dead):
+                pipe.zcard(index)
+            pipe.hmget(self.stats_key, "enqueued", "drained", "duplicate")
+            *counts, totals = pipe.execute()
+        return Stats(*counts, *(int(total or 0) for total in totals))
+
+    def beat(self, name: str) -> None:
+        """Say that something runs: `last_drain_at`, `last_tick_at`, `last_watch_at`."""
+        with refusing():
+            self.redis.hset(self.beats_key, name, _now_ms())
+
+    def beats(self) -> dict[str, datetime]:
+        """When each thing last ran."""
+        with refusing():
+            return {name.decode(): moment(int(at)) for name, at in self.redis.hgetall(self.beats_key).items()}
+
+    def alarm_state(self) -> dict[str, str]:
+        """What is alarmed now: `depth_since` (ms), and what has been told of it."""
+        with refusing():
+            return {name.decode(): text.decode() for name, text in self.redis.hgetall(self.alarm).items()}
+
+    def alarm_told(self, name: str, text: str) -> None:
+        """Remember that an alarm has been passed on."""
+        with refusing():
+            self.redis.hset(self.alarm, name, text)
+
+    def ping(self) -> None:
+        """Raise `Refused` unless Redis answers."""
+        with refusing():
+            self.redis.ping()
+
+    def entries(self, *, chunk: int = 1000) -> Iterator[list[tuple[str, dict[bytes, bytes]]]]:
+        """All entries of the stream, oldest first, in chunks of ids and raw fields."""
+        start = "-"
+        while True:
+            with refusing():
+                rows = decoded(self.redis.xrange(self.stream, start, "+", count=chunk))
+            if not rows:
+                return
+            yield rows
+            start = f"({rows[-1][0]}"
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that are not in the stream."""
+        with refusing(), self.redis.pipeline(transaction=False) as pipe:
+            for message_id in ids:
+                pipe.xrange(self.stream, message_id, message_id)
+            return [one for one, rows in zip(ids, pipe.execute(), strict=True) if not rows]
+
+    def _page_of(self, state: State, limit: int, after: str | None) -> list[Message]:
+        """`due` and `waiting` share an index, ordered by time: what is due comes before what waits."""
+        now = _now_ms()
+        index = {"due": self.due, "waiting": self.due, "leased": self.leased, "dead": self.dead}[state]
+        low, high = {"due": (0.0, now), "waiting": (now + 1, inf)}.get(state, (0.0, inf))
+        with refusing():
+            rank = self.redis.zrank(index, after) if after else None
+            first = self.redis.zcount(index, "-inf", f"({low}") if rank is None else rank + 1
+            ids = self.redis.zrange(index, first, first + limit - 1, withscores=True)
+            with self.redis.pipeline(transaction=False) as pipe:
+                for message_id, score in ids:
+                    if low <= score <= high:
+                        pipe.xrange(self.stream, message_id, message_id)
+                entries = [row for rows in pipe.execute() for row in rows]
+        return self._placed(decoded(entries))
+
+    def _readable(self, found: list[tuple[str, dict[bytes, bytes]]], state: State, score: float) -> Iterator[Message]:
+        histories = self._histories([message_id for message_id, _ in found])
+        for (message_id, fields), history in zip(found, histories, strict=True):
+            message = read(message_id, fields, state, score, history)
+            if fields.keys() >= set(FIELDS):
+                yield message
+            else:
+                missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
+                self.fail(message, "Unparsable", f"the stream entry lacks {missing}", dead=True)
+
+    def _placed(self, rows: list[tuple[str, dict[bytes, bytes]]]) -> list[Message]:
+        """Messages with their place and history, in one round trip."""
+        with refusing(), self.redis.pipeline(transaction=False) as pipe:
+            for message_id, _ in rows:
+                for index in (self.due, self.leased, self.dead):
+                    pipe.zscore(index, message_id)
+            scores = pipe.execute()
+        histories = self._histories([message_id for message_id, _ in rows])
+        now = _now_ms()
+        messages = []
+        for n, ((message_id, fields), history) in enumerate(zip(rows, histories, strict=True)):
+            due, leased, dead = scores[n * 3 : n * 3 + 3]
+            score = next((one for one in (due, leased, dead) if one is not None), None)
+            messages.append(read(message_id, fields, state_of(due, leased, dead, now), score, history))
+        return messages
+
+    def _histories(self, ids: Sequence[str]) -> list[list[bytes | None]]:
+        with refusing(), self.redis.pipeline(transaction=False) as pipe:
+            for message_id in ids:
+                pipe.hmget(self._history(message_id), "attempts", "errors")
+            found: list[list[bytes | None]] = pipe.execute()
+            return found
+
+    def _remove(self, pairs: Sequence[tuple[str, str]], counter: str) -> int:
+        if not pairs:
+            return 0
+        arguments: list[Any] = [counter, int(settings.DLQ_ALERT_DEPTH * CLEAR_SHARE)]
+        for message_id, key in pairs:
+            arguments += [message_id, key, self._history(message_id)]
+        keys = [self.stream, self.due, self.leased, self.dead, self.ids, self.stats_key, self.alarm]
+        removed, cleared = self._run("remove", keys, arguments)
+        metrics.drained.labels(outcome=counter).inc(removed)
+        if cleared:
+            log.warning("dlq_depth_alarm_cleared")
+        return int(removed)
+
+    def _move(
+        self,
+        scored: Sequence[tuple[str, int]],
+        target: str,
+        *,
+        attempts: str = "keep",
+        error: str = "",
+        counter: str = "",
+    ) -> int:
+        if not scored:
+            return 0
+        arguments: list[Any] = [attempts, error, ERRORS_KEPT, counter]
+        for message_id, score in scored:
+            arguments += [message_id, score, self._history(message_id)]
+        keys = [self.stream, self.due, self.leased, self.dead, self.stats_key, target]
+        return int(self._run("move", keys, arguments))
+
+    def _history(self, message_id: str) -> str:
+        return f"{self._tag}:m:{message_id}"
+
+    def _run(self, name: str, keys: list[str], arguments: list[Any], *, frees: bool = True) -> Any:
+        with refusing():
+            return self._script(name, frees)(keys=keys, args=arguments)
+
+    def _script(self, name: str, frees: bool) -> Script:
+        if (script := self._scripts.get(name)) is None:
+            text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
+            # Redis 6.2 does not know the flag; there the order of the commands does the same.
+            if frees and _major(self.redis) >= 7:
+                text = "#!lua flags=allow-oom\n" + text
+            script = self._scripts[name] = self.redis.register_script(text)
+        return script
+
+    def _count(self, outcomes: Sequence[str], reason: str, *, depth: int, raised: bool) -> None:
+        if parked := outcomes.count("parked") if "conflict" not in outcomes else 0:
+            metrics.parked.labels(reason=reason).inc(parked)
+        if raised:
+            log.error("dlq_depth_alarm_raised", depth=depth, alert_depth=settings.DLQ_ALERT_DEPTH)
+
+
+def default() -> Stream:
+    """The queue for the way of a request: short timeouts."""
+    return _of_process(settings.DLQ_TIMEOUT_MS)
+
+
+def for_drain() -> Stream:
+    """The queue for drains and pages: a batch of bodies may take longer."""
+    return _of_process(client.DRAIN_TIMEOUT_MS)
+
+
+def _of_process(timeout_ms: int) -> Stream:
+    connection = client.connect(timeout_ms)
+    place = (id(connection), settings.DLQ_PREFIX)
+    if (found := _streams.get(place)) is None:
+        found = _streams.setdefault(place, Stream(connection, settings.DLQ_PREFIX))
+    return found
+
+
+_streams: dict[tuple[int, str], Stream] = {}
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever Redis or the way to it does wrong is one thing to the caller."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        metrics.refused.labels(error=type(error).__name__).inc()
+        raise Refused(f"Redis did not do it ({type(error).__name__}).") from error
+
+
+def _major(connection: redis.Redis) -> int:
+    return int(str(connection.info("server")["redis_version"]).split(".")[0])
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

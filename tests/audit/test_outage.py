@@ -1,0 +1,301 @@
+"""PostgreSQL or Redis stops, hangs or refuses: no event is lost, and answers stay fast."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+import uuid_utils.compat
+from django.core.management import call_command
+from django.test import Client
+
+import dlq.stream
+from audit import canonical, keys, record, tasks
+from audit.errors import Conflict, NothingKept
+from audit.event import accept
+from audit.models import Record
+from audit.postgres import gateway
+from tests.audit.conftest import EVENTS, Sender, an_event
+
+BATCH = f"{EVENTS}/batch"
+
+
+@pytest.fixture(autouse=True)
+def empty_queue() -> Iterator[None]:
+    yield
+    assert gateway().breaker.wait_closed(20)
+    tasks.drain(seconds=20)
+
+
+def stored(correlation_id: str) -> list[Record]:
+    return list(Record.objects.filter(correlation_id=correlation_id))
+
+
+def with_id(**changes: Any) -> dict[str, Any]:
+    return an_event(event_id=str(uuid_utils.compat.uuid7()), **changes)
+
+
+@pytest.mark.slow
+def test_while_postgresql_is_stopped_events_are_parked_and_stored_afterwards(service: Sender, postgres: Any) -> None:
+    single, many = with_id(), [with_id() for _ in range(3)]
+    service.post(an_event())
+    with postgres.stopped():
+        response = service.post(single)
+        assert response.status_code == 202
+        assert response.json() == {
+            "status": "accepted",
+            "message": "audit event queued for async processing",
+            "event_id": single["event_id"],
+            "state": "parked",
+        }
+        assert service.post(many, BATCH).status_code == 202
+        assert service.post(single).status_code == 202
+        parked = service.get(f"{EVENTS}/{single['event_id']}")
+        ready = Client().get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["status"] == "degraded"
+        assert not ready.json()["parts"]["postgresql"]["ok"]
+        assert Client().get("/livez").status_code == 200
+        assert b"dlq_depth 4.0" in Client().get("/metrics").content
+        assert tasks.drain().database_up is False
+    assert parked.status_code in (200, 503)
+    assert gateway().breaker.wait_closed(20)
+    summary = tasks.drain()
+    assert (summary.stored, summary.duplicate, summary.remaining) == (4, 0, 0)
+    for document in (single, *many):
+        (found,) = stored(document["correlation_id"])
+        assert found.digest_holds
+        assert found.parked_at is not None
+        assert found.parked_at < found.stored_at
+
+
+@pytest.mark.slow
+def test_while_postgresql_hangs_no_answer_takes_longer_than_the_deadline(writer: Sender, postgres: Any) -> None:
+    writer.post(an_event())
+    with postgres.frozen():
+        first, second = with_id(), with_id()
+        assert writer.post(first).status_code == 202
+        assert gateway().breaker.is_open
+        assert writer.post(second).status_code == 202
+    assert gateway().breaker.wait_closed(20)
+    tasks.drain()
+    for document in (first, second):
+        assert len(stored(document["correlation_id"])) == 1
+
+
+@pytest.mark.slow
+def test_writers_authenticate_while_postgresql_is_stopped_and_strangers_do_not(writer: Sender, postgres: Any) -> None:
+    with postgres.stopped():
+        keys.forget()
+        assert writer.post(an_event()).status_code == 202
+        stranger = Client().post(
+            EVENTS, json.dumps(an_event()), content_type="application/json", headers={"X-API-Key": "aw_x"}
+        )
+        assert stranger.status_code == 401
+
+
+@pytest.mark.slow
+def test_people_get_a_page_that_explains_the_outage(postgres: Any) -> None:
+    client = Client()
+    client.cookies["sessionid"] = "x" * 32
+    with postgres.stopped():
+        response = client.get("/admin/")
+    assert response.status_code == 503
+    assert "PostgreSQL" in response.content.decode()
+
+
+@pytest.mark.slow
+def test_a_redis_outage_alone_disturbs_no_201(writer: Sender, redis_server: Any) -> None:
+    writer.post(an_event())
+    with redis_server.stopped():
+        assert writer.post(an_event()).status_code == 201
+        keys.forget()
+        assert writer.post(an_event()).status_code == 201
+        assert Client().get("/readyz").json()["status"] == "degraded"
+    with redis_server.frozen():
+        keys.forget()
+        assert writer.post(an_event()).status_code == 201
+
+
+@pytest.mark.slow
+def test_without_both_servers_nothing_is_kept_and_the_answer_says_so(
+    writer: Sender, postgres: Any, redis_server: Any
+) -> None:
+    document = with_id()
+    writer.post(an_event())
+    with postgres.stopped(), redis_server.stopped():
+        response = writer.post(document)
+        assert response.status_code == 503
+        assert response["Retry-After"] == "5"
+        assert "nothing was kept" in response.json()["detail"]
+        assert Client().get("/readyz").status_code == 503
+    assert gateway().breaker.wait_closed(20)
+    assert writer.post(document).status_code == 201
+
+
+@pytest.mark.slow
+def test_a_conflict_is_found_while_postgresql_is_stopped(writer: Sender, postgres: Any) -> None:
+    document = with_id()
+    with postgres.stopped():
+        assert writer.post(document).status_code == 202
+        assert writer.post(document | {"severity": "high"}).status_code == 409
+    gateway().breaker.wait_closed(20)
+    tasks.drain()
+    kept = {found.event_type: found for found in stored(document["correlation_id"])}
+    assert kept.keys() == {document["event_type"], "audit.event.conflict"}
+    assert kept[document["event_type"]].severity == "info"
+
+
+def park(*documents: dict[str, Any], writer: str = "tests") -> list[Any]:
+    accepted = [accept(document, writer=writer) for document in documents]
+    record._park(accepted, record.Fault.DOWN)
+    return accepted
+
+
+def test_a_replay_of_what_was_committed_before_is_a_duplicate_not_a_failure(writer: Sender) -> None:
+    document = with_id()
+    writer.post(document)
+    park(document, writer=writer.name)
+    summary = tasks.drain()
+    assert (summary.stored, summary.duplicate) == (0, 1)
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -> None:
+    document = with_id()
+    park(document | {"severity": "high"}, writer=writer.name)
+    assert writer.post(document).status_code == 201
+    assert tasks.drain().dead == 1
+    message = dlq.stream.default().find(document["event_id"])
+    assert message is not None
+    assert (message.state, message.last_error_class) == ("dead", "Conflict")
+    assert "audit.event.conflict" in {found.event_type for found in stored(document["correlation_id"])}
+
+
+def test_one_that_can_never_be_stored_does_not_hold_up_the_others() -> None:
+    sound = [with_id() for _ in range(5)]
+    park(*sound[:3])
+    body = canonical.canonical({"event_id": sound[0]["event_id"][:-4] + "ffff", "version": None})
+    poison = accept(with_id(), writer="tests")
+    record._park([msgspec.structs.replace(poison, body=body, digest=canonical.digest(body))], record.Fault.DOWN)
+    park(*sound[3:])
+    summary = tasks.drain()
+    assert summary.stored == 5
+    assert summary.dead + summary.failed == 1
+    message = dlq.stream.default().find(str(poison.id))
+    assert message is not None
+    assert message.state == "dead"
+
+
+def test_a_body_changed_in_redis_is_dead_not_stored() -> None:
+    (event,) = [accept(with_id(), writer="tests")]
+    forged = msgspec.structs.replace(event, body=event.body.replace(b"success", b"failure"))
+    record._park([forged], record.Fault.DOWN)
+    assert tasks.drain().dead == 1
+    message = dlq.stream.default().find(str(event.id))
+    assert message is not None
+    assert message.last_error_class == "Damaged"
+
+
+FAULTS: dict[str, tuple[str, str]] = {
+    "missing table": ("ALTER TABLE audit_record RENAME TO away", "ALTER TABLE away RENAME TO audit_record"),
+    "missing column": (
+        "ALTER TABLE audit_record RENAME severity TO away",
+        "ALTER TABLE audit_record RENAME away TO severity",
+    ),
+    "missing right": (
+        "REVOKE INSERT ON audit_record FROM audit_app",
+        "GRANT INSERT ON audit_record TO audit_app",
+    ),
+    "missing partition": (
+        "ALTER TABLE audit_record DETACH PARTITION audit_record_default",
+        "ALTER TABLE audit_record ATTACH PARTITION audit_record_default DEFAULT",
+    ),
+    "a trigger that raises": (
+        "CREATE TRIGGER boom BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION audit_refuse_change()",
+        "DROP TRIGGER boom ON audit_record",
+    ),
+    "read-only": (
+        "ALTER ROLE audit_app SET default_transaction_read_only = on",
+        "ALTER ROLE audit_app RESET default_transaction_read_only",
+    ),
+    "statement timeout": (
+        "ALTER ROLE audit_app SET statement_timeout = 1",
+        "ALTER ROLE audit_app RESET statement_timeout",
+    ),
+    "no more connections": ("ALTER ROLE audit_app NOLOGIN", "ALTER ROLE audit_app LOGIN"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fail", "mend"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_that_is_not_the_senders_parks_the_event(
+    writer: Sender, superuser: psycopg.Connection[Any], fail: str, mend: str
+) -> None:
+    # An id from before the first partition: it needs the default one.
+    document = an_event(event_id="0188fc28-9c00-7000-8000-" + uuid_utils.compat.uuid7().hex[-12:])
+    gateway().close()  # so that a role's new settings hold for the connections of this test
+    superuser.execute(fail.encode())
+    try:
+        response = writer.post(document)
+    finally:
+        superuser.execute(mend.encode())
+        gateway().close()
+    if fail.startswith("ALTER ROLE audit_app SET statement_timeout"):
+        assert response.status_code in (201, 202)
+    else:
+        assert response.status_code == 202
+    assert gateway().breaker.wait_closed(20)
+    message = dlq.stream.default().find(document["event_id"])
+    if message is not None:
+        dlq.stream.default().retry_now([message.id])
+    tasks.drain()
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_write_behind_a_lock_is_parked_within_the_deadline(
+    writer: Sender, superuser: psycopg.Connection[Any]
+) -> None:
+    document = with_id()
+    writer.post(an_event())
+    with superuser.transaction():
+        superuser.execute("LOCK TABLE audit_record IN EXCLUSIVE MODE")
+        assert writer.post(document).status_code == 202
+    assert gateway().breaker.wait_closed(20)
+    tasks.drain()
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_killed_backend_costs_no_event(writer: Sender, superuser: psycopg.Connection[Any]) -> None:
+    writer.post(an_event())
+    superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'audit_app'")
+    document = with_id()
+    assert writer.post(document).status_code in (201, 202)
+    assert gateway().breaker.wait_closed(20)
+    tasks.drain()
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_record_refuses_with_values_not_with_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = accept(with_id(), writer="tests")
+    monkeypatch.setattr("audit.record.store", lambda *a, **k: (_ for _ in ()).throw(KeyError("a bug")))
+    (receipt,) = record.record([event])
+    assert receipt.state == "parked"
+
+
+@pytest.mark.slow
+def test_drain_dlq_says_what_it_did_and_whether_dead_ones_are_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    park(with_id(), with_id())
+    with pytest.raises(SystemExit) as exit_status:
+        call_command("drain_dlq")
+    assert exit_status.value.code in (0, 3)
+    assert "stored 2" in capsys.readouterr().out
+
+
+def test_nothing_kept_and_conflict_are_refusals_of_the_tree() -> None:
+    assert "nothing was kept" in str(NothingKept())
+    assert Conflict([3]).positions == [3]

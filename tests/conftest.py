@@ -1,0 +1,77 @@
+"""One migrated database for the whole session.
+
+Records are append-only: no test can roll back or truncate. Tests never clean up; they use names and ids of their own.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from auditsite.embedded import Server
+from tests import servers
+
+
+class Breakable:
+    """A server that a test may stop or hang; it is back and healthy afterwards."""
+
+    def __init__(self, server: Server):
+        self._server = server
+        self.url: Any = server.url
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self._server.stop()
+        try:
+            yield
+        finally:
+            self._back(self._server.start)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self._server.freeze()
+        try:
+            yield
+        finally:
+            self._back(self._server.thaw)
+
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        self._server.kill()
+        try:
+            yield
+        finally:
+            self._back(self._server.start)
+
+    def _back(self, act: Callable[[], None]) -> None:
+        act()
+        connections.close_all()  # as Django does between requests
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any) -> None:
+    django_db_blocker.unblock()
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _database(django_db_setup: None) -> None:
+    """Every test may use the database."""
+
+
+@pytest.fixture
+def postgres() -> Breakable:
+    if servers.postgres is None:
+        pytest.skip("needs a PostgreSQL of its own to stop: unset DATABASE_URL")
+    return Breakable(servers.postgres)
+
+
+@pytest.fixture
+def redis_server() -> Breakable:
+    if servers.redis is None:
+        pytest.skip("needs a Redis of its own to stop: unset REDIS_URL")
+    return Breakable(servers.redis)

@@ -1,0 +1,54 @@
+"""Starts the servers of the test session before Django's settings are read (`-p tests.servers`).
+
+With DATABASE_URL (an administrator's) or REDIS_URL set, those are used; tests that must stop a server skip then.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from auditsite.embedded import Postgres, Redis
+from auditsite.roles import create_database
+
+FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-"))
+FOLDER.chmod(0o755)
+(FOLDER / "static").mkdir()
+
+postgres: Postgres | None = None
+redis: Redis | None = None
+
+
+def _start() -> None:
+    global postgres, redis
+    atexit.register(_stop)
+    admin_url = os.environ.get("DATABASE_URL")
+    if admin_url is None:
+        postgres = Postgres(FOLDER / "postgres")
+        postgres.start()
+        admin_url = postgres.url()
+    if "REDIS_URL" not in os.environ:
+        redis = Redis(FOLDER / "redis")
+        redis.start()
+        os.environ["REDIS_URL"] = redis.url()
+    os.environ |= create_database(admin_url, f"audit_test_{os.getpid()}") | {
+        "SECRET_KEY": "tests",
+        "SECURE_COOKIES": "false",
+        "STATIC_ROOT": str(FOLDER / "static"),
+        "CACHE_URL": os.environ["REDIS_URL"],
+        "QUEUE_URL": os.environ["REDIS_URL"],
+        "DEBUG": "false",
+        "LOG_LEVEL": "CRITICAL",
+        "RECORD_CONNECTIONS": "4",
+    }
+
+
+def _stop() -> None:
+    for server in (postgres, redis):
+        if server is not None:
+            server.stop()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+_start()
