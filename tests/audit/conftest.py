@@ -84,4 +84,5 @@ def closed_breaker() -> Iterator[None]:
     """Every test starts with the breaker closed and no key trusted from before."""
     keys.forget()
     yield
+    connections.close_all()
     assert gateway().breaker.wait_closed(20), "the breaker did not close again: PostgreSQL is not back"
