@@ -143,19 +143,16 @@ def _validated(document: Any) -> Event:
 
 
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
-_NAMED = re.compile(r"field `(?P<field>[^`]*)`")
 
 
 def _by_field(text: str, document: dict[str, Any]) -> dict[str, str]:
     """msgspec stops at its first finding; a client wants every missing and unknown name at once."""
     match = _PATH.match(text)
     assert match is not None
-    field, message = match["field"] or "", match["message"]
-    if not field and (named := _NAMED.search(message)):
-        missing = {name: "this field is required" for name in REQUIRED if name not in document}
-        unknown = {name[:100]: "this field is unknown" for name in document if name not in FIELDS}
-        return (missing | unknown) or {named["field"]: message}
-    return {field: message}
+    field, message = match["field"], match["message"]
+    missing = {name: "this field is required" for name in REQUIRED if name not in document}
+    unknown = {name[:100]: "this field is unknown" for name in document if name not in FIELDS}
+    return missing | unknown | ({field: message} if field else {}) or {"": message}
 
 
 def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]) -> bytes:

@@ -108,9 +108,9 @@ def read_cursor(text: str) -> tuple[datetime, UUID]:
 
 def read_time(text: str, now: datetime | None = None) -> datetime:
     """`24h`, `7d`, or RFC 3339 (a date or a time without zone counts as UTC). Raises `ValueError`."""
-    if match := _RELATIVE.match(text):
-        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
+        if match := _RELATIVE.match(text):
+            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -5,7 +5,8 @@ django-q2 is only a trigger: each task is idempotent, and `drain_dlq --watch` do
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 import structlog
@@ -67,27 +68,31 @@ def keep(messages: Sequence[Message]) -> list[Outcome]:
 
     Raises dlq's `Unavailable` when PostgreSQL is the reason; no message is to blame then.
     """
-    events = [_read(message) for message in messages]
-    sound = [(message, found) for message, found in zip(messages, events, strict=True) if found is not None]
+    read = [_read(message) for message in messages]
+    sound = [(message, found) for message, found in zip(messages, read, strict=True) if isinstance(found, Accepted)]
     verdicts = iter(_keep_together(sound))
-    return [DAMAGED if found is None else next(verdicts) for found in events]
+    return [found if isinstance(found, Outcome) else next(verdicts) for found in read]
 
-
-DAMAGED = Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
 
 Sound = tuple[Message, Accepted]
 
 
-def _read(message: Message) -> Accepted | None:
-    """The event as it was accepted; None where it is not any more."""
-    if canonical.digest(message.body) != message.digest:
-        return None
-    document = canonical.loads(message.body)
+def _read(message: Message) -> Accepted | Outcome:
+    """The event as it was accepted; where it is not one any more, why the message is dead."""
+    if not message.digest_ok:
+        return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
+    try:
+        return _accepted(message, canonical.loads(message.body))
+    except (KeyError, TypeError, ValueError) as error:
+        return Outcome("dead", "Unreadable", f"the body is no event: {type(error).__name__} {error}")
+
+
+def _accepted(message: Message, document: dict[str, Any]) -> Accepted:
     return Accepted(
         id=UUID(document["event_id"]),
         writer=document["writer"],
         event_type=document["event_type"],
-        event_timestamp=document["event_timestamp"],
+        event_timestamp=datetime.fromisoformat(document["event_timestamp"]),
         correlation_id=document["correlation_id"],
         body=message.body,
         digest=message.digest,

@@ -114,14 +114,16 @@ def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, su
 
 
 def _outcomes(handler: Handler, messages: list[Message]) -> Sequence[Outcome]:
-    """What the handler says; a handler that breaks has failed for each message, and lost none."""
+    """What the handler says. Where it breaks, each message is handed in by itself: one must not spoil the others."""
     try:
         outcomes = handler(messages)
     except Unavailable:
         raise
     except Exception as error:
-        log.exception("drain_handler_failed")
-        return [Outcome("failed", type(error).__name__, str(error))] * len(messages)
+        if len(messages) > 1:
+            return [_outcomes(handler, [message])[0] for message in messages]
+        log.exception("drain_handler_failed", message_id=messages[0].id)
+        return [Outcome("failed", type(error).__name__, str(error))]
     if len(outcomes) == len(messages):
         return outcomes
     wrong = f"the handler gave {len(outcomes)} outcomes for {len(messages)} messages"

@@ -86,7 +86,7 @@ def test_a_bad_event_is_named_by_its_place_and_nothing_of_the_batch_is_kept(writ
     del bad["version"]
     response = writer.post([good, bad, an_event(surprise=1)], BATCH)
     assert response.status_code == 400
-    assert set(response.json()["field_errors"]) == {"1.version", "2.surprise"}
+    assert set(response.json()["field_errors"]) == {"1.version", "1.event_outcome", "2.surprise"}
     assert stored(good["correlation_id"]) == []
 
 
@@ -132,7 +132,6 @@ def test_a_batch_of_a_thousand_is_stored(writer: Sender) -> None:
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
         (b'{"a":1,"a":2}', "occurs twice"),
         (b"[" * 50_000, "nested too deep"),
@@ -144,6 +143,12 @@ def test_a_body_that_is_not_strict_json_is_refused(writer: Sender, body: bytes, 
     response = writer.post(body)
     assert response.status_code == 400
     assert named in response.json()["field_errors"][""]
+
+
+def test_an_empty_body_lacks_every_field(writer: Sender) -> None:
+    response = writer.post(b"")
+    assert response.status_code == 400
+    assert "version" in response.json()["field_errors"]
 
 
 def test_a_body_over_the_limit_is_413(writer: Sender) -> None:

@@ -144,7 +144,7 @@ def test_a_new_partition_is_guarded_like_the_others(record: Record) -> None:
         assert cursor.fetchone() == (0,)
     with connections["owner"].cursor() as cursor:
         cursor.execute(
-            """SELECT c.relname, array_agg(t.tgname::text || t.tgenabled ORDER BY t.tgname) FROM pg_inherits
+            """SELECT c.relname, array_agg(t.tgname::text || t.tgenabled::text ORDER BY t.tgname) FROM pg_inherits
                JOIN pg_class c ON c.oid = inhrelid JOIN pg_trigger t ON t.tgrelid = c.oid
                WHERE inhparent = 'audit_record'::regclass GROUP BY 1"""
         )
