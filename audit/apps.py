@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 from django.db import connections
 from django.db.models.signals import post_migrate
 
@@ -18,7 +18,7 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         from audit import checks
 
-        register(checks.database, checks.LIVE)
+        register(checks.database, Tags.database)
         post_migrate.connect(_after_migrate, sender=self)
 
 

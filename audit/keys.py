@@ -8,8 +8,9 @@ import hashlib
 import json
 import secrets
 import time
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import psycopg
 import redis
@@ -33,14 +34,15 @@ WHERE k.digest = %s AND k.revoked_at IS NULL
 """
 
 
-class Principal(NamedTuple):
+@dataclass(frozen=True)
+class Principal:
     """Who a key speaks for."""
 
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
 
-    is_authenticated = True
+    is_authenticated: ClassVar = True
 
     @property
     def pk(self) -> str:
@@ -108,7 +110,7 @@ _checked: dict[str, tuple[float, Principal | None]] = {}
 
 
 def _publish() -> None:
-    keys = {
+    keys: Any = {
         key.digest: json.dumps([key.writer.name, key.writer.scopes, key.expires_at and key.expires_at.timestamp()])
         for key in WriterKey.objects.filter(revoked_at=None).select_related("writer")
     }

@@ -10,7 +10,6 @@ from uuid import UUID
 import psycopg
 import structlog
 from django.conf import settings
-from psycopg.abc import Query
 
 import dlq.errors
 import dlq.stream
@@ -24,8 +23,8 @@ from dlq.message import Document
 log = structlog.get_logger(__name__)
 
 State = Literal["stored", "duplicate", "parked"]
-INSERT: Query = (Path(__file__).parent / "sql" / "record.sql").read_bytes()
-DIGESTS: Query = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
+INSERT = (Path(__file__).parent / "sql" / "record.sql").read_bytes()
+DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
 
 
 class Receipt(NamedTuple):

@@ -135,5 +135,5 @@ def _outcome(error: Exception, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
         trail.refused_conflict(event)
         return Outcome("dead", "Conflict", "the store has this event id with other content")
-    verdict = "dead" if fault(error) is Fault.SENDER else "failed"
-    return Outcome(verdict, type(error).__name__, str(error).splitlines()[0] if str(error) else "")
+    text = str(error).partition("\n")[0]
+    return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, text)

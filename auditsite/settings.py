@@ -30,7 +30,7 @@ def secret(name: str, default: str | None = None) -> str:
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = secret("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SITE_NAME = env.str("SITE_NAME", "Audit store")
 
 # --- Servers --------------------------------------------------------------------------------
@@ -98,9 +98,9 @@ DLQ_PREFIX = env.str("DLQ_PREFIX", "dlq")
 DLQ_TIMEOUT_MS = env.int("DLQ_TIMEOUT_MS", 100)
 DLQ_ALERT_DEPTH = env.int("DLQ_ALERT_DEPTH", 100)
 DLQ_ALERT_WEBHOOK = secret("DLQ_ALERT_WEBHOOK", "")
-DLQ_ALERT_EMAILS = env.list("DLQ_ALERT_EMAILS", [])
+DLQ_ALERT_EMAILS: list[str] = env.list("DLQ_ALERT_EMAILS", [])
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
-DLQ_LEASE_S = env.int("DLQ_LEASE_S", 60)
+DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 
 # --- Django ---------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The app."""
 
 from django.apps import AppConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 
 
 class DlqConfig(AppConfig):
@@ -13,4 +13,4 @@ class DlqConfig(AppConfig):
     def ready(self) -> None:
         from dlq import checks
 
-        register(checks.durability, checks.LIVE)
+        register(checks.durability, Tags.database)

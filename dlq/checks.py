@@ -1,4 +1,7 @@
-"""System checks: would this Redis keep what is parked in it?"""
+"""System checks: would this Redis keep what is parked in it?
+
+Tagged as database checks: they run when asked for (`manage.py check --database default`), not at every command.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +11,13 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from dlq import client
 
-LIVE = "live"
 LEAST_VERSION = (6, 2)
 
 
-def durability(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def durability(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Compare the live Redis with what the queue needs of it."""
+    if not databases:
+        return []
     connection = client.connect(500)
     try:
         return [*_of_info(connection.info()), *_of_config(connection)]
@@ -22,7 +26,7 @@ def durability(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [
             Warning(
                 f"Redis could not be checked: {type(error).__name__}.",
-                hint="Start it, see REDIS_URL, then run `manage.py check --tag live`.",
+                hint="Start it, see REDIS_URL, then run `manage.py check --database default`.",
                 id="dlq.W001",
             )
         ]

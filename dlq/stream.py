@@ -64,7 +64,8 @@ class Stream:
     """The queue as one process sees it. Every method raises `Refused` when Redis does not do it."""
 
     def __init__(self, connection: redis.Redis, prefix: str):
-        self.redis = connection
+        # redis-py types an answer as the union of what every setting could give; ours are bytes and numbers.
+        self.redis: Any = connection
         tag = f"{{{prefix}}}"
         self.stream, self.due, self.leased, self.dead = (f"{tag}:{name}" for name in ("s", "due", "leased", "dead"))
         self.ids, self.stats_key, self.alarm, self.beats_key = (

@@ -37,8 +37,14 @@ class HasScope(BasePermission):
         return scope is None or scope in request.user.scopes
 
 
+def writer_name(request: Request) -> str:
+    """Whose key came with the request; the view's permission has seen to it that there is one."""
+    principal: Any = request.user
+    return str(principal.name)
+
+
 def _key(request: Request) -> str:
-    scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
     return str(request.META.get("HTTP_X_API_KEY", "")).strip()

@@ -140,7 +140,7 @@ def _of_api(error: exceptions.APIException, instance: str) -> tuple[dict[str, An
     if header := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = header
     if isinstance(error, exceptions.Throttled):
-        headers["Retry-After"] = str(int(error.wait or 1) + 1)
+        headers["Retry-After"] = str(int(getattr(error, "wait", None) or 1) + 1)
     if error.status_code == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return problem(error.status_code, _BY_STATUS[error.status_code], str(error.detail), instance=instance), headers

@@ -15,7 +15,7 @@ class WriterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
     """`Authorization: Bearer` or `X-API-Key`."""
 
     target_class = "audit.api.auth.WriterKeyAuthentication"
-    name = ("bearer", "apiKey")
+    name = ["bearer", "apiKey"]  # noqa: RUF012
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [

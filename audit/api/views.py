@@ -14,6 +14,7 @@ import dlq.errors
 import dlq.stream
 from audit import canonical, event, query, trail
 from audit.api import schema
+from audit.api.auth import writer_name
 from audit.errors import Conflict
 from audit.event import Accepted, Invalid
 from audit.models import Record
@@ -35,7 +36,7 @@ class EventsView(APIView):
 
     @extend_schema(**schema.POST_EVENT)
     def post(self, request: Request) -> Response:
-        accepted = event.accept(request.data, writer=request.user.name)
+        accepted = event.accept(request.data, writer=writer_name(request))
         structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
         (receipt,) = _record([accepted])
         log.debug("event_recorded", state=receipt.state)
@@ -65,7 +66,7 @@ class BatchView(APIView):
 
     @extend_schema(**schema.POST_BATCH)
     def post(self, request: Request) -> Response:
-        receipts = _record(_accept_all(request.data, request.user.name))
+        receipts = _record(_accept_all(request.data, writer_name(request)))
         ids = [str(receipt.event.id) for receipt in receipts]
         states = {receipt.state for receipt in receipts}
         body: dict[str, Any] = {"event_ids": ids, "count": len(ids)}

@@ -1,0 +1,55 @@
+# Needs Python 3.11 or later, make and git; all else it installs into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help run test test-fast drill bench check fix lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## Set up everything, load sample data into an empty store, serve site and workers
+	@exec $(BIN)/python -m auditsite.run
+
+test: $(READY) ## Run all tests; browser tests need Chromium
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## Run the tests that take less than a second each
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+drill: $(READY) ## Kill everything under load, then check every promise
+	$(BIN)/python -m bench.drill
+
+bench: $(READY) ## Measure each part beside its ceiling
+	$(BIN)/python -m bench
+
+check: $(READY) ## Lint, types, import contracts, migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m auditsite.offline mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m auditsite.offline python manage.py makemigrations --check --dry-run
+
+fix: $(READY) ## Mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY) ## Compile the hash-pinned requirements from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	for name in run dev; do \
+		$(BIN)/uv pip compile pyproject.toml $$([ $$name = dev ] && echo --extra dev) --universal --generate-hashes \
+			--no-emit-index-url --python-version 3.11 --no-emit-package auditsite --quiet \
+			--custom-compile-command "make lock" --output-file requirements/$$name.txt || exit 1; \
+	done
+
+clean: ## Remove the virtual environment and the local servers' data
+	rm -rf .venv .local
+
+$(READY): requirements/dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none is on PATH: install it, or set PYTHON."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

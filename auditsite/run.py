@@ -1,0 +1,232 @@
+"""`make run`: the whole site on one machine, set up from nothing, stopped by Ctrl-C.
+
+1. Servers: those of DATABASE_URL and REDIS_URL, else real ones of our own in .local/.
+2. Roles, schema, static files, sample data where the store is empty.
+3. Site, queue cluster and drain watcher, each on a leash; what ends by itself is started again.
+4. Until Ctrl-C or SIGTERM; then everything that was started is stopped, the site first.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from rich.console import Console
+
+from auditsite.embedded import Postgres, Redis, Server
+from auditsite.roles import ROLES, create_database
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCAL = ROOT / ".local"
+DATABASE = "audit"
+RESTART_PAUSE_S = 1.0
+WORKERS, THREADS = 4, 1
+console = Console(highlight=False)
+
+
+@dataclass
+class Service:
+    """A process that is kept running."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, env: dict[str, str]) -> None:
+        with (LOCAL / "log" / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "auditsite.leash", "--", *self.command],
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is ours to pass on, in order
+            )
+
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+
+def main() -> int:
+    """Run until told to stop."""
+    LOCAL.mkdir(exist_ok=True)
+    lock = _only_one()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: _stop(stop, _frame))
+    servers: list[Server] = []
+    services: list[Service] = []
+    try:
+        env = _environment(servers)
+        _prepare(env)
+        port = free_port(int(os.environ.get("PORT", "8000")))
+        services += _services(port)
+        for service in services:
+            service.start(env)
+        _wait_for(port, stop)
+        _greet(port)
+        _keep_running(services, env, stop)
+        return 0
+    except subprocess.CalledProcessError as error:
+        console.print(f"[red]{' '.join(error.cmd[1:])} failed:[/red] its output is above.")
+        return 1
+    finally:
+        console.print("stopping")
+        for service in services:
+            service.stop()
+        for server in reversed(servers):
+            server.stop()
+        lock.close()
+
+
+def free_port(wanted: int) -> int:
+    """The wanted loopback port, or the next one that is free."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SystemExit(f"No port from {wanted} to {wanted + 99} is free: set PORT.")
+
+
+def kept_secret(name: str) -> str:
+    """A secret of this folder, made once."""
+    path = LOCAL / "secrets" / name
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32), encoding="ascii")
+    return path.read_text(encoding="ascii")
+
+
+def _only_one() -> IO[str]:
+    lock = (LOCAL / "run.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"`make run` runs in this folder already: stop it first ({LOCAL / 'run.lock'}).") from None
+    return lock
+
+
+def _stop(stop: threading.Event, frame: FrameType | None) -> None:
+    if stop.is_set():
+        raise KeyboardInterrupt  # asked twice
+    stop.set()
+
+
+def _environment(servers: list[Server]) -> dict[str, str]:
+    """Start what has to be started; return the environment of everything that follows."""
+    metrics = LOCAL / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir()
+    (LOCAL / "log").mkdir(exist_ok=True)
+    found = _redis(servers) | _databases(servers)
+    found |= {
+        "SECRET_KEY": kept_secret("secret_key"),
+        "SECURE_COOKIES": "false",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "RECORD_CONNECTIONS": str(THREADS),
+    }
+    path = LOCAL / "run.env"
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={value}\n" for name, value in found.items()), encoding="utf-8")
+    return os.environ | found
+
+
+def _redis(servers: list[Server]) -> dict[str, str]:
+    if "REDIS_URL" in os.environ:
+        return {"REDIS_URL": os.environ["REDIS_URL"]}
+    redis = Redis(LOCAL / "redis")
+    servers.append(redis)
+    with console.status("starting Redis"):
+        redis.start()
+    return {"REDIS_URL": redis.url(0), "CACHE_URL": redis.url(1), "QUEUE_URL": redis.url(2)}
+
+
+def _databases(servers: list[Server]) -> dict[str, str]:
+    if os.environ.keys() >= ROLES.keys():
+        return {name: os.environ[name] for name in ROLES}
+    if "DATABASE_URL" in os.environ:  # an administrator's: it makes the roles
+        passwords = {role: kept_secret(role) for role in ROLES.values()}
+        return create_database(os.environ["DATABASE_URL"], DATABASE, passwords)
+    postgres = Postgres(LOCAL / "postgres")
+    servers.append(postgres)
+    with console.status("starting PostgreSQL"):
+        postgres.start()
+    return create_database(postgres.url(), DATABASE)
+
+
+def _prepare(env: dict[str, str]) -> None:
+    for text, arguments in (
+        ("migrating", ("migrate", "--verbosity", "0")),
+        ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
+        ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
+        ("checking", ("check", "--database", "default")),
+    ):
+        with console.status(text):
+            subprocess.run(
+                [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL
+            )
+
+
+def _services(port: int) -> list[Service]:
+    granian = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws"]
+    workers = ["--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--respawn-failed-workers"]
+    manage = [sys.executable, "manage.py"]
+    return [
+        Service("web", [*granian, *workers, "--host", "127.0.0.1", "--port", str(port), "auditsite.wsgi:application"]),
+        Service("queue", [*manage, "qcluster"]),
+        Service("drain", [*manage, "drain_dlq", "--watch"]),
+    ]
+
+
+def _wait_for(port: int, stop: threading.Event) -> None:
+    deadline = time.monotonic() + 60
+    while not stop.wait(0.1):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The site did not answer within 60 s: see {LOCAL / 'log' / 'web.log'}.")
+
+
+def _greet(port: int) -> None:
+    console.print(f"[bold]site[/bold]     http://127.0.0.1:{port}/admin/")
+    console.print(f"[bold]API[/bold]      http://127.0.0.1:{port}/api/v1/audit/events   schema: /api/schema/")
+    console.print(f"[bold]health[/bold]   http://127.0.0.1:{port}/readyz   /metrics")
+    logins = LOCAL / "logins"
+    if logins.exists():
+        console.print(logins.read_text(encoding="utf-8").rstrip())
+    console.print(f"logs in {LOCAL / 'log'}; `.venv/bin/python manage.py drain_dlq` works in another shell")
+    console.print("Ctrl-C stops everything.")
+
+
+def _keep_running(services: list[Service], env: dict[str, str], stop: threading.Event) -> None:
+    while not stop.wait(RESTART_PAUSE_S):
+        for service in services:
+            if service.has_ended():
+                console.print(f"{service.name} ended by itself and is started again: see its log.")
+                service.start(env)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
