@@ -25,7 +25,7 @@ class AuditConfig(AppConfig):
 class AuditAdminConfig(AdminConfig):
     """Django's admin with the store's start page."""
 
-    default_site = "audit.admin.site.AuditAdminSite"
+    default_site = "audit.site.AuditAdminSite"
 
 
 def _after_migrate(using: str, **kwargs: Any) -> None:

@@ -5,9 +5,16 @@ from django_q.models import Schedule
 
 GROUPS = {
     "auditor": ["audit.view_record", "audit.view_parked", "audit.view_writer"],
-    "operator": ["audit.view_parked", "audit.retry_parked", "audit.view_writer", "django_q.view_schedule"],
+    "operator": [
+        "audit.view_parked",
+        "audit.retry_parked",
+        "audit.view_writer",
+        "django_q.view_schedule",
+        "django_q.view_failure",
+    ],
     "administrator": [
-        *[f"auth.{act}_{model}" for act in ("view", "add", "change") for model in ("user", "group")],
+        *[f"auth.{act}_user" for act in ("view", "add", "change")],
+        "auth.view_group",
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
         "audit.view_parked",

@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 import psutil
+
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
-
 from bench.load import WRITER, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +73,7 @@ class Fleet:
             *("--no-ws", "--log-level", "warning", self._application),
         ]
         self._spawn("web", command)
-        wait_until(lambda: _answers(self.port), seconds=60, what="the site")
+        wait_until(lambda: answers(self.port), seconds=60, what="the site")
 
     def start_drainer(self, number: int) -> None:
         """A drainer as a service runs it."""
@@ -133,6 +133,7 @@ def free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether something listens on this loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,43 @@
+"""How times, sizes and JSON look to a person."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+
+def age(seconds: float) -> str:
+    """`42 s`, `5 min`, `3 h`, `12 d`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def time_tag(moment: datetime | None) -> SafeString | str:
+    """A time in UTC at milliseconds, readable by people and machines."""
+    if moment is None:
+        return "—"
+    text = moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    return format_html(
+        '<time datetime="{}" title="{}">{}Z</time>', moment.astimezone(UTC).isoformat(), moment.astimezone(UTC), text
+    )
+
+
+def badge(kind: str, text: str) -> SafeString:
+    """A word with a sign, so that colour is never all that tells."""
+    return format_html(
+        '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>', kind, SIGNS[kind], text
+    )
+
+
+def pretty(value: Any) -> str:
+    """JSON for reading; the template escapes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+SIGNS = {"ok": "✓", "warning": "!", "error": "✗", "pending": "…"}
+OUTCOMES = {"success": "ok", "failure": "error", "pending": "pending"}
+STATES = {"stored": "ok", "due": "pending", "waiting": "pending", "leased": "pending", "dead": "error"}

@@ -1,0 +1,166 @@
+"""The dead letter queue, read from Redis: what waits, why, and a way to try again."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+import dlq.errors
+import dlq.stream
+from audit import trail
+from audit.admin.format import STATES, age, badge, pretty, time_tag
+from audit.errors import AuditError
+from audit.models import Parked
+from dlq import policy
+from dlq.message import STATES as MESSAGE_STATES
+from dlq.message import Message
+
+PAGE = 50
+
+
+@admin.register(Parked)
+class ParkedAdmin(admin.ModelAdmin):
+    """Pages of the queue. Nothing here needs PostgreSQL but the login."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Parked | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Parked | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        retry = path("<path:message_id>/retry/", self.admin_site.admin_view(self.retry_view), name="audit_parked_retry")
+        return [retry, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            return self._list(request)
+        except dlq.errors.Refused:
+            return self._unreadable(request)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            message = dlq.stream.for_drain().get(object_id)
+        except dlq.errors.Refused:
+            return self._unreadable(request)
+        if message is None:
+            messages.info(request, "That event is not in the queue any more: it is stored, or never was here.")
+            return redirect("admin:audit_parked_changelist")
+        return TemplateResponse(request, "admin/audit/parked/detail.html", self._context(request, **_detail(message)))
+
+    def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
+        """Make one message due. The act is recorded first: what cannot be recorded is not done."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm("audit.retry_parked"):
+            raise PermissionDenied
+        try:
+            message = dlq.stream.for_drain().get(message_id)
+            if message is None:
+                raise Http404(f"No message {message_id} is in the queue.")
+            trail.add(
+                "audit.parked.retried",
+                actor=request.user.get_username(),
+                correlation=f"parked-{message.key}",
+                event_id=message.key,
+                attempts=message.attempts,
+                state_before=message.state,
+            )
+            dlq.stream.for_drain().retry_now([message_id])
+        except (AuditError, dlq.errors.Refused) as error:
+            messages.error(request, f"Nothing was done: {error}")
+        else:
+            messages.success(request, "The event is due now; the next drain tries it.")
+        return redirect("admin:audit_parked_change", message_id)
+
+    def _list(self, request: HttpRequest) -> HttpResponse:
+        queue = dlq.stream.for_drain()
+        if key := request.GET.get("q", "").strip():
+            found = queue.find(key)
+            return self._page(request, [found] if found else [], has_more=False)
+        state = next((one for one in MESSAGE_STATES if one == request.GET.get("state")), None)
+        after = request.GET.get("after", "")
+        rows = queue.page(limit=PAGE + 1, after=after if _is_id(after) else None, state=state)
+        return self._page(request, rows[:PAGE], has_more=len(rows) > PAGE)
+
+    def _page(self, request: HttpRequest, rows: list[Message], *, has_more: bool) -> HttpResponse:
+        parameters = request.GET.copy()
+        parameters["after"] = rows[-1].id if has_more else ""
+        context = self._context(
+            request,
+            title="Dead letter queue",
+            rows=[_row(message) for message in rows],
+            stats=dlq.stream.for_drain().stats(),
+            states=[("", "all"), *((state, state) for state in MESSAGE_STATES)],
+            state=request.GET.get("state", ""),
+            q=request.GET.get("q", ""),
+            next_url=f"?{parameters.urlencode()}" if has_more else "",
+        )
+        return TemplateResponse(request, "admin/audit/parked/list.html", context)
+
+    def _unreadable(self, request: HttpRequest) -> HttpResponse:
+        context = self._context(request, title="Dead letter queue")
+        return TemplateResponse(request, "admin/audit/parked/unreadable.html", context, status=503)
+
+    def _context(self, request: HttpRequest, **values: Any) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "opts": self.opts, **values}
+
+
+def _is_id(text: str) -> bool:
+    milliseconds, _, number = text.partition("-")
+    return text.isascii() and milliseconds.isdigit() and number.isdigit()
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {
+        "message": message,
+        "age": age(message.age),
+        "state": badge(STATES[message.state], message.state),
+        "attempts": f"{message.attempts}/{policy.MAX_RETRIES}",
+        "next_try": _next_try(message),
+        "size": len(message.body),
+        "url": reverse("admin:audit_parked_change", args=[message.id]),
+    }
+
+
+def _next_try(message: Message) -> str:
+    if message.state == "dead":
+        return "only by a person"
+    if message.state == "due":
+        return "at the next drain"
+    if message.state == "leased":
+        return "in hand now"
+    assert message.next_try is not None
+    return f"in {age(message.next_try.timestamp() - message.parked_at.timestamp() - message.age)}"
+
+
+def _detail(message: Message) -> dict[str, Any]:
+    return _row(message) | {
+        "title": f"Parked event {message.key}",
+        "payload": _payload(message.body),
+        "raw": message.body.decode("utf-8", errors="backslashreplace"),
+        "digest": message.digest.hex(),
+        "parked_at": time_tag(message.parked_at),
+        "received_at": time_tag(message.received_at),
+    }
+
+
+def _payload(body: bytes) -> str:
+    try:
+        return pretty(json.loads(body))
+    except ValueError:
+        return "not readable as JSON: see the raw bytes"

@@ -1,0 +1,209 @@
+"""Records: found fast, read only, by anyone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import ShowFacets
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+
+from audit import query
+from audit.admin.format import OUTCOMES, STATES, badge, pretty, time_tag
+from audit.models import Record
+
+CATEGORIES = [
+    "gateway",
+    "notification",
+    "analysis",
+    "aiagent",
+    "signalprocessing",
+    "workflow",
+    "workflowexecution",
+    "orchestration",
+    "approval",
+    "effectiveness",
+    "actiontype",
+    "apifrontend",
+    "security",
+    "agentsession",
+]
+SEARCHED = ("correlation_id", "actor_id", "resource_id", "event_type")
+CURSOR = "after"
+
+
+class Window(admin.SimpleListFilter):
+    """How far back."""
+
+    title = "time"
+    parameter_name = "window"
+    spans = {"15m": timedelta(minutes=15), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("15m", "last 15 minutes"), ("24h", "last 24 hours"), ("7d", "last 7 days"), ("30d", "last 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Record]) -> QuerySet[Record]:
+        span = self.spans.get(self.value() or "")
+        return queryset.filter(event_timestamp__gte=datetime.now(UTC) - span) if span else queryset
+
+
+class Category(admin.SimpleListFilter):
+    """The catalogue of categories; a look at the table for them would read all of it."""
+
+    title = "category"
+    parameter_name = "category"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in CATEGORIES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Record]) -> QuerySet[Record]:
+        return queryset.filter(event_category=self.value()) if self.value() else queryset
+
+
+class KeysetChangeList(ChangeList):
+    """A list without COUNT(*) over all and without OFFSET: every page costs what the first one costs."""
+
+    next_cursor: str | None = None
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_filters_params(params)
+        found.pop(CURSOR, None)
+        return found
+
+    def get_results(self, request: HttpRequest) -> None:
+        records: Any = self.queryset
+        self.result_count, self.count_is_capped = self._count(records)
+        if place := self._place(request):
+            records = records.filter(query.before(*place))
+        rows = list(records[: self.list_per_page + 1])
+        self.result_list = rows[: self.list_per_page]
+        self.next_cursor = query.cursor(rows[self.list_per_page - 1]) if len(rows) > self.list_per_page else None
+        self.full_result_count = None
+        self.show_full_result_count = self.show_admin_actions = False
+        self.can_show_all = self.multi_page = False
+        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
+
+    @property
+    def next_url(self) -> str:
+        return self.get_query_string({CURSOR: self.next_cursor})
+
+    @property
+    def first_url(self) -> str:
+        return self.get_query_string(remove=[CURSOR])
+
+    @property
+    def is_first(self) -> bool:
+        return CURSOR not in self.params
+
+    def _count(self, records: Any) -> tuple[int, bool]:
+        count = records.order_by()[: query.COUNT_CAP + 1].count()
+        return min(count, query.COUNT_CAP), count > query.COUNT_CAP
+
+    def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:
+        text = request.GET.get(CURSOR)
+        if not text:
+            return None
+        try:
+            return query.read_cursor(text)
+        except ValueError:
+            messages.warning(request, "The page address was damaged: this is the first page.")
+            return None
+
+
+@admin.register(Record)
+class RecordAdmin(admin.ModelAdmin):
+    """Nobody adds, changes or deletes a record here, a superuser neither."""
+
+    list_display = ("time", "event_type", "actor_id", "resource", "outcome", "severity", "writer", "state_badge")
+    list_display_links = ("time", "event_type")
+    list_filter = (Window, "event_outcome", Category)
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    search_fields = SEARCHED
+    search_help_text = "Exactly: an event id, correlation id, actor, resource id or event type."
+    sortable_by = ()
+    actions = None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Record], search_term: str
+    ) -> tuple[QuerySet[Record], bool]:
+        """Equal to an indexed field, never a scan."""
+        term = search_term.strip().replace("\x00", "")
+        if not term:
+            return queryset, False
+        try:
+            return queryset.filter(id=UUID(term)), False
+        except ValueError:
+            pass
+        wanted = Q()
+        for field in SEARCHED:
+            wanted |= Q(**{field: term})
+        return queryset.filter(wanted), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        record = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, record):
+            raise PermissionDenied
+        if record is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": record.event_type,
+            "opts": self.opts,
+            "record": record,
+            "fields": [(name, value) for name, value in record.document().items() if name != "event_data"],
+            "data": pretty(record.event_data),
+            "digest": bytes(record.digest).hex(),
+            "digest_holds": record.digest_holds,
+            "checked_at": time_tag(datetime.now(UTC)),
+            "state": self.state_badge(record),
+            "outcome": self.outcome(record),
+            "times": [(name, time_tag(getattr(record, name))) for name in TIMES],
+        }
+        return TemplateResponse(request, "admin/audit/record/detail.html", context)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        raise PermissionDenied  # a record has no history: it never changes
+
+    @admin.display(description="time (UTC)")
+    def time(self, record: Record) -> SafeString | str:
+        return time_tag(record.event_timestamp)
+
+    @admin.display(description="resource")
+    def resource(self, record: Record) -> str:
+        return f"{record.resource_type} {record.resource_id}"
+
+    @admin.display(description="outcome")
+    def outcome(self, record: Record) -> SafeString:
+        return badge(OUTCOMES[record.event_outcome], record.event_outcome)
+
+    @admin.display(description="state")
+    def state_badge(self, record: Record) -> SafeString:
+        return badge(STATES[record.state], record.state)
+
+
+TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")

@@ -1,0 +1,80 @@
+"""The cast of the admin tests: a person of each group, one of none, and a superuser."""
+
+import secrets
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+import dlq.stream
+from audit.event import accept
+from audit.models import Record
+from audit.record import store
+from dlq.message import Document, Message
+from tests.audit.conftest import an_event
+
+
+def person(group: str | None, **options: Any) -> User:
+    user = User.objects.create_user(f"{group or 'person'}-{secrets.token_hex(4)}", is_staff=True, **options)
+    if group is not None:
+        user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+def logged_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def auditor() -> Client:
+    return logged_in(person("auditor"))
+
+
+@pytest.fixture
+def operator() -> Client:
+    return logged_in(person("operator"))
+
+
+@pytest.fixture
+def administrator() -> Client:
+    return logged_in(person("administrator"))
+
+
+@pytest.fixture
+def outsider() -> Client:
+    return logged_in(person(None))
+
+
+@pytest.fixture
+def superuser_client() -> Client:
+    return logged_in(person(None, is_superuser=True))
+
+
+def stored_record(**changes: Any) -> Record:
+    accepted = accept(an_event(**changes), writer="tests")
+    store([accepted], timeout_s=5)
+    return Record.objects.get(id=accepted.id)
+
+
+def parked_message(**changes: Any) -> Message:
+    accepted = accept(an_event(**changes), writer="tests")
+    document = Document(
+        str(accepted.id), accepted.digest, accepted.body, "tests", accepted.event_type, accepted.received_at
+    )
+    dlq.stream.for_drain().park([document], reason="database-down")
+    found = dlq.stream.for_drain().find(document.key)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def record() -> Record:
+    return stored_record()
+
+
+@pytest.fixture
+def parked() -> Message:
+    return parked_message()

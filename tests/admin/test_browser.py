@@ -1,0 +1,129 @@
+"""What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_core_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from bench.fleet import answers, free_port
+from bench.load import wait_until
+from dlq.message import Message
+from tests.admin.conftest import parked_message, person, stored_record
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SHOTS = Path(__file__).parent.parent.parent / ".local" / "screenshots"
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The real server, on the databases of the tests."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws", "--port", str(port)]
+    process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"])
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(port), seconds=30, what="the site")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH: install it (`apt-get install chromium`) to run the browser tests")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+class Visitor:
+    """A page, and all that went wrong on it."""
+
+    def __init__(self, browser: Browser, site: str, scheme: Any):
+        self.page: Page = browser.new_page(color_scheme=scheme, viewport={"width": 1360, "height": 900})
+        self.site, self.scheme = site, scheme
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type != "log" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+
+    def open(self, path: str, name: str) -> str:
+        response = self.page.goto(self.site + path)
+        assert response is not None
+        assert "script-src 'self'" in response.headers["content-security-policy"]
+        assert response.ok, (path, response.status)
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}-{self.scheme}.png", full_page=True)
+        return self.page.content()
+
+    def log_in(self, name: str) -> None:
+        self.open("/admin/login/", "login")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", PASSWORD)
+        self.page.click("input[type=submit]")
+
+    def findings(self) -> list[str]:
+        """Serious and critical accessibility violations of the page at hand."""
+        result = Axe().run(self.page)
+        return [
+            f"{found['id']}: {found['nodes'][0]['html'][:150]}"
+            for found in result["violations"]
+            if found["impact"] in ("serious", "critical")
+        ]
+
+
+@pytest.fixture(params=["light", "dark"])
+def visitor(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Visitor]:
+    found = Visitor(browser, site, request.param)
+    yield found
+    found.page.close()
+
+
+@pytest.fixture
+def message() -> Message:
+    return parked_message()
+
+
+def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) -> None:
+    record = stored_record(event_data={"nested": {"list": [1, 2, 3]}, "text": "<script>alert(1)</script>"})
+    boss = person("auditor", password=PASSWORD)
+    boss.is_superuser = True
+    boss.save()
+    visitor.log_in(boss.username)
+    pages = {
+        "start": "/admin/",
+        "records": "/admin/audit/record/",
+        "record": f"/admin/audit/record/{record.id}/change/",
+        "parked": "/admin/audit/parked/",
+        "message": f"/admin/audit/parked/{message.id}/change/",
+        "writers": "/admin/audit/writer/",
+    }
+    found = {}
+    for name, path in pages.items():
+        visitor.open(path, name)
+        found[name] = visitor.findings()
+    assert found == {name: [] for name in pages}
+    assert visitor.wrong == []
+
+
+def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> None:
+    record = stored_record()
+    auditor = person("auditor", password=PASSWORD)
+    visitor.log_in(auditor.username)
+    visitor.page.click("text=Records >> nth=0")
+    visitor.page.fill("#searchbar", record.correlation_id)
+    visitor.page.click("#changelist-search input[type=submit]")
+    visitor.page.click("#result_list a >> nth=0")
+    assert visitor.page.locator("text=the digest holds").count() == 1
+    assert visitor.wrong == []
