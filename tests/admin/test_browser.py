@@ -1,5 +1,6 @@
 """What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,8 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Playwright keeps an event loop in this thread; the ORM is used between its calls, never inside.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     if CHROMIUM is None:
         pytest.skip("no Chromium on PATH: install it (`apt-get install chromium`) to run the browser tests")
     with sync_playwright() as playwright:
