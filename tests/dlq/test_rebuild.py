@@ -1,0 +1,35 @@
+"""rebuild: the stream alone is enough."""
+
+import pytest
+
+from dlq.drain import Outcome, drain
+from dlq.rebuild import rebuild
+from dlq.stream import Stream
+from tests.dlq.conftest import parked
+
+
+def test_indexes_that_were_lost_are_made_again_and_no_message_is_lost(stream: Stream) -> None:
+    keys = [message.key for message in parked(stream, 2500)]
+    stream.redis.delete(stream.due, stream.leased, stream.dead, stream.ids, stream.stats_key)
+    assert rebuild(stream) == 2500
+    assert stream.stats().balanced
+    assert stream.find(keys[0]) is not None
+    stored = drain(lambda batch: [Outcome("stored")] * len(batch), probe=lambda: True, stream=stream).stored
+    assert (stored, stream.depth()) == (2500, 0)
+
+
+def test_places_that_are_known_are_kept(stream: Stream) -> None:
+    messages = parked(stream, 3)
+    stream.fail(messages[0], "Kind", "", dead=True)
+    stream.fail(messages[1], "Kind", "")
+    before = stream.page(limit=9)
+    assert rebuild(stream) == 3
+    assert stream.page(limit=9) == before
+
+
+@pytest.mark.parametrize("index", ["due", "leased", "dead"])
+def test_places_without_a_message_are_dropped(stream: Stream, index: str) -> None:
+    stream.redis.zadd(getattr(stream, index), {"1-1": 5})
+    assert not stream.stats().balanced
+    rebuild(stream)
+    assert stream.stats().balanced
