@@ -53,7 +53,8 @@ def _stop(child: subprocess.Popen[bytes], number: signal.Signals) -> int:
     # What the command left behind in its group ends with it.
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    return child.wait()
+    status = child.wait()
+    return status if status >= 0 else 128 - status  # as a shell says "ended by a signal"
 
 
 if __name__ == "__main__":

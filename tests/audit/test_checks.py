@@ -1,0 +1,119 @@
+"""System checks find what somebody took away from the live database."""
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.db.models import CharField
+
+from audit import checks
+from audit.models import Record
+from audit.operations import SQL
+
+
+def ids() -> set[str]:
+    return {str(finding.id) for finding in checks.database(None, databases=["default"])} - {"audit.W003"}
+
+
+BREAKAGES = {
+    "a disabled trigger": (
+        "ALTER TABLE audit_record DISABLE TRIGGER audit_no_change",
+        "ALTER TABLE audit_record ENABLE ALWAYS TRIGGER audit_no_change",
+        "audit.E001",
+    ),
+    "a trigger that replicas skip": (
+        "ALTER TABLE audit_record_default ENABLE TRIGGER audit_no_truncate",
+        "ALTER TABLE audit_record_default ENABLE ALWAYS TRIGGER audit_no_truncate",
+        "audit.E001",
+    ),
+    "a right too many": (
+        "GRANT UPDATE ON audit_record TO audit_app",
+        "REVOKE UPDATE ON audit_record FROM audit_app",
+        "audit.E003",
+    ),
+    "a right on a partition": (
+        "GRANT TRUNCATE ON audit_record_default TO audit_reader",
+        "REVOKE TRUNCATE ON audit_record_default FROM audit_reader",
+        "audit.E003",
+    ),
+    "a right too few": (
+        "REVOKE INSERT ON audit_record FROM audit_app",
+        "GRANT INSERT ON audit_record TO audit_app",
+        "audit.E004",
+    ),
+    "a role that may become the owner": (
+        "GRANT audit_owner TO audit_app",
+        "REVOKE audit_owner FROM audit_app",
+        "audit.E005",
+    ),
+}
+
+
+def test_a_sound_database_has_no_findings() -> None:
+    assert ids() == set()
+
+
+@pytest.mark.parametrize(("breaks", "mends", "found"), BREAKAGES.values(), ids=BREAKAGES.keys())
+def test_each_breakage_is_found(superuser: psycopg.Connection[Any], breaks: str, mends: str, found: str) -> None:
+    superuser.execute(breaks.encode())
+    try:
+        assert found in ids()
+    finally:
+        superuser.execute(mends.encode())
+    assert ids() == set()
+
+
+def test_another_body_of_the_function_is_found(superuser: psycopg.Connection[Any]) -> None:
+    quiet = "CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $body${}$body$"
+    superuser.execute(quiet.format(" BEGIN RETURN OLD; END ").encode())
+    try:
+        assert ids() == {"audit.E002"}
+    finally:
+        superuser.execute(quiet.format(checks.refusal_source()).encode())
+    assert ids() == set()
+
+
+def test_nothing_is_checked_unless_asked_for() -> None:
+    assert checks.database(None) == []
+
+
+@pytest.mark.slow
+def test_without_postgresql_it_is_a_warning(postgres: Any) -> None:
+    with postgres.stopped():
+        connections.close_all()
+        assert ids() == {"audit.W001"}
+
+
+def test_the_columns_are_as_wide_as_the_event_allows() -> None:
+    """One set of limits: the event's, the model's and the live table's are the same."""
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name, character_maximum_length, is_nullable = 'YES' "
+            "FROM information_schema.columns WHERE table_name = 'audit_record'"
+        )
+        live = {name: (width, nullable) for name, width, nullable in cursor.fetchall()}
+    model = {
+        field.column: (field.max_length if isinstance(field, CharField) else None, field.null)
+        for field in Record._meta.fields
+    }
+    assert model == live
+
+
+def test_the_insert_names_every_column_once() -> None:
+    text = (SQL / "record.sql").read_text(encoding="utf-8")
+    columns = re.search(r"INSERT INTO audit_record \((.*?)\)", text, re.DOTALL)
+    assert columns is not None
+    named = [name.strip() for name in columns[1].split(",")]
+    assert sorted(named) == sorted(field.column for field in Record._meta.fields if field.column != "stored_at")
+
+
+def test_the_default_partition_is_reported_when_it_is_used() -> None:
+    assert settings.PARTITIONS_AHEAD >= checks.MONTHS_AHEAD_LEAST
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM ONLY audit_record_default")
+        (strays,) = cursor.fetchone()
+    found = {str(finding.id) for finding in checks.database(None, databases=["default"])}
+    assert ("audit.W003" in found) is (strays > 0)

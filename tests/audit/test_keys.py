@@ -1,0 +1,108 @@
+"""Keys: shown once, kept as digests, stopped within seconds, checked without PostgreSQL."""
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+import dlq.client
+from audit import keys
+from audit.models import Record, WriterKey
+from tests.audit.conftest import Sender, an_event
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command("writer", *arguments, stdout=out, stderr=StringIO())
+    return out.getvalue().strip()
+
+
+def test_only_the_digest_of_a_key_is_kept_anywhere(writer: Sender) -> None:
+    kept = [str(value) for value in WriterKey.objects.get(writer=writer.writer).__dict__.values()]
+    published = dlq.client.connect(500).hgetall(keys.PUBLISHED)
+    everything = "".join([*kept, *map(repr, published.items())])
+    assert writer.key not in everything
+    assert writer.key.rpartition("_")[2] not in everything
+    assert keys.digest(writer.key) in everything
+
+
+def test_a_revoked_key_stops_within_the_promised_time(writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.WRITER_KEY_TTL_S <= 5
+    assert writer.post(an_event()).status_code == 201
+    keys.revoke(writer.writer)
+    assert writer.post(an_event()).status_code == 401
+
+
+def test_another_process_trusts_a_revoked_key_no_longer_than_the_ttl(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process learns nothing of the revocation but what stands in Redis."""
+    assert keys.check(writer.key)
+    trusted = dict(keys._checked)
+    keys.revoke(writer.writer)
+    keys._checked.update(trusted)
+    assert keys.check(writer.key)
+    monkeypatch.setattr("audit.keys.time.monotonic", lambda: trusted[keys.digest(writer.key)][0] + 0.001)
+    assert keys.check(writer.key) is None
+
+
+def test_rotation_gives_a_new_key_and_stops_the_old_one(writer: Sender) -> None:
+    old, writer.key = writer.key, keys.rotate(writer.writer)
+    assert writer.post(an_event()).status_code == 201
+    assert keys.check(old) is None
+
+
+def test_an_expired_key_is_refused(writer: Sender) -> None:
+    key = keys.issue(writer.writer, expires_at=timezone.now() - timedelta(seconds=1))
+    assert keys.check(key) is None
+    later = keys.issue(writer.writer, expires_at=timezone.now() + timedelta(hours=1))
+    assert keys.check(later) is not None
+
+
+def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
+    dlq.client.connect(500).delete(keys.PUBLISHED)
+    keys.forget()
+    assert writer.post(an_event()).status_code == 201
+    keys.publish()
+
+
+def test_a_flood_of_wrong_keys_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.keys._look_up", lambda found: None)
+    for number in range(10_100):
+        keys.check(f"wrong-{number}")
+    assert len(keys._checked) <= 10_001
+
+
+@pytest.mark.slow
+def test_without_both_servers_a_key_cannot_be_checked_and_that_is_503(
+    writer: Sender, postgres: Any, redis_server: Any
+) -> None:
+    with postgres.stopped(), redis_server.stopped():
+        keys.forget()
+        response = writer.post(an_event())
+    assert response.status_code == 503
+    assert "cannot be checked" in response.json()["detail"]
+
+
+def test_the_command_makes_lists_rotates_and_revokes() -> None:
+    first = command("create", "by-command", "--scopes", "write", "read")
+    assert keys.check(first) == keys.Principal("by-command", frozenset({"write", "read"}))
+    assert "by-command  write,read" in command("list")
+    second = command("rotate", "by-command")
+    assert (keys.check(first), bool(keys.check(second))) == (None, True)
+    assert "1 keys of by-command revoked" in command("revoke", "by-command")
+    assert keys.check(second) is None
+    acts = Record.objects.filter(correlation_id="writer-by-command").values_list("event_type", flat=True)
+    assert set(acts) == {f"audit.writer.{act}" for act in ("created", "rotated", "revoked")}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("create", "Bad Name"), ("create", "auditsite"), ("rotate", "nobody"), ("revoke", "nobody")]
+)
+def test_the_command_says_what_is_wrong(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        command(*arguments)

@@ -1,0 +1,89 @@
+"""The OpenAPI description says what the API does: schemathesis sends what it allows, and worse."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from django.test import Client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from audit import canonical, event
+from audit.event import Invalid, accept
+from audit.models import Record
+from audit.record import store
+from auditsite.wsgi import application
+from tests.audit.conftest import Sender, an_event
+
+schema = schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
+
+
+@pytest.fixture(scope="module")
+def key() -> str:
+    return Sender("write", "read").key
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@schema.parametrize()
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_call_answers_as_described(case: Any, key: str) -> None:
+    # A time not ahead of now, a UUIDv7, 256 KiB, ten levels: JSON Schema cannot say them, so a body that fits it
+    # may still be refused with 400.
+    case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, excluded_checks=[positive_data_acceptance])
+
+
+def described() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Client().get("/api/schema/", {"format": "json"}).content)
+    return found
+
+
+def test_the_paths_of_the_contract_are_described() -> None:
+    paths = described()["paths"]
+    assert {path: sorted(calls) for path, calls in paths.items()} == {
+        "/api/v1/audit/events": ["get", "post"],
+        "/api/v1/audit/events/batch": ["post"],
+        "/api/v1/audit/events/{event_id}": ["get"],
+    }
+
+
+def test_every_field_of_the_event_is_described_with_its_limit() -> None:
+    body = described()["paths"]["/api/v1/audit/events"]["post"]["requestBody"]
+    properties = body["content"]["application/json"]["schema"]["properties"]
+    assert set(properties) == set(event.FIELDS)
+    assert properties["event_action"]["maxLength"] == event.limit("event_action")
+
+
+def test_the_contract_page_names_every_field() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [field for field in event.FIELDS if f"`{field}`" not in page] == []
+
+
+texts = st.text(max_size=20)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | texts | st.sampled_from(["\x00", "\ud800"])
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=12
+)
+
+
+@pytest.mark.slow
+@hypothesis_settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(texts, values, max_size=4), texts, st.datetimes())
+def test_what_is_accepted_is_stored_and_read_back_equal(data: dict[str, Any], text: str, when: Any) -> None:
+    """2,000 generated events: each is refused by name, or comes back with the same digest."""
+    document = an_event(event_data=data, error_message=text, event_timestamp=when.isoformat() + "Z")
+    try:
+        body = json.dumps(document).encode()
+        accepted = accept(canonical.loads(body), writer="hypothesis")
+    except (Invalid, canonical.NotCanonical):
+        return
+    assert store([accepted], timeout_s=5) == ["stored"]
+    record = Record.objects.get(id=accepted.id)
+    assert record.digest_holds
+    assert canonical.canonical(record.document()) == accepted.body

@@ -1,0 +1,133 @@
+"""Servers on a leash: they start anywhere, survive a crash, and never outlive who started them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from auditsite.embedded import SOCKET_PATH_MAX, Postgres, Redis, ServerFailed, socket_folder
+from auditsite.roles import ROLES, create_database
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that PostgreSQL's own user may reach."""
+    found = tmp_path_factory.mktemp("servers")
+    for one in (found, *found.parents[:2]):
+        one.chmod(0o755)
+    return found
+
+
+def ended(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.slow
+def test_postgresql_starts_again_after_kill_9_with_what_was_committed(folder: Path) -> None:
+    server = Postgres(folder / "a folder with a name so long that no socket fits into it" / ("x" * 60))
+    server.start()
+    try:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        server.kill()
+        server.start()
+        with psycopg.connect(server.url()) as connection:
+            assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+def test_the_roles_and_the_database_are_made_once_and_kept(folder: Path) -> None:
+    server = Postgres(folder / "postgres")
+    server.start()
+    try:
+        first = create_database(server.url(), "audit", dict.fromkeys(ROLES.values(), "a:b/c@d"))
+        assert create_database(server.url(), "audit", dict.fromkeys(ROLES.values(), "a:b/c@d")) == first
+        assert set(first) == set(ROLES)
+        for variable, role in ROLES.items():
+            with psycopg.connect(first[variable]) as connection:
+                assert connection.execute("SELECT current_user, current_database()").fetchone() == (role, "audit")
+        with psycopg.connect(first["DATABASE_URL"]) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE mine ()")
+    finally:
+        server.stop()
+
+
+def test_redis_starts_as_the_queue_needs_it(tmp_path: Path) -> None:
+    server = Redis(tmp_path / "redis")
+    server.start()
+    try:
+        with redis.Redis.from_url(server.url()) as connection:
+            assert connection.config_get("appendfsync") == {"appendfsync": "always"}
+            assert connection.info()["aof_enabled"] == 1
+            assert connection.info()["maxmemory_policy"] == "noeviction"
+    finally:
+        server.stop()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    server = Redis(tmp_path / "redis", program="/bin/false")
+    with pytest.raises(ServerFailed, match="Redis did not start"):
+        server.start()
+    server.stop()
+
+
+def test_a_socket_path_never_exceeds_the_kernels_limit(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 90) / "postgres"
+    assert len(bytes(socket_folder(long, ".s.PGSQL.5432") / ".s.PGSQL.5432")) <= SOCKET_PATH_MAX
+    assert socket_folder(long, "s") == socket_folder(long, "s")
+
+
+LEASHED = """
+import subprocess, sys, time
+child = subprocess.Popen(
+    [sys.executable, "-m", "auditsite.leash", "--", "sh", "-c", "sleep 600 & echo $!; echo $$; wait"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+)
+print(child.stdout.readline().strip(), child.stdout.readline().strip(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_starter_ends_the_command_and_its_children() -> None:
+    starter = subprocess.Popen([sys.executable, "-c", LEASHED], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    grandchild, child = (int(pid) for pid in starter.stdout.readline().split())
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    assert ended(child)
+    assert ended(grandchild)
+
+
+def test_the_leash_passes_on_the_exit_status_and_sigterm() -> None:
+    leash = [sys.executable, "-m", "auditsite.leash", "--"]
+    with subprocess.Popen([*leash, "sh", "-c", "exit 7"], cwd=ROOT, stdin=subprocess.PIPE) as process:
+        assert process.wait(timeout=20) == 7
+    with subprocess.Popen([*leash, "sleep", "600"], cwd=ROOT, stdin=subprocess.PIPE) as process:
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+
+
+def test_make_help_lists_the_targets() -> None:
+    env = os.environ | {"MAKEFLAGS": ""}
+    listed = subprocess.run(["make", "help"], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "drill", "check", "fix", "bench"):
+        assert f"  {target} " in listed
