@@ -274,6 +274,7 @@ def test_a_killed_backend_costs_no_event(writer: Sender, superuser: psycopg.Conn
     superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'audit_app'")
     document = with_id()
     assert writer.post(document).status_code in (201, 202)
+    gateway().close()
     assert gateway().breaker.wait_closed(20)
     tasks.drain()
     assert len(stored(document["correlation_id"])) == 1
