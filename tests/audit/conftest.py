@@ -55,19 +55,19 @@ def an_event(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
-@pytest.fixture
-def writer() -> Sender:
+@pytest.fixture(scope="session")
+def writer(django_db_setup: None) -> Sender:
     return Sender("write")
 
 
-@pytest.fixture
-def service() -> Sender:
+@pytest.fixture(scope="session")
+def service(django_db_setup: None) -> Sender:
     """A writer that may also read."""
     return Sender("write", "read")
 
 
-@pytest.fixture
-def reader() -> Sender:
+@pytest.fixture(scope="session")
+def reader(django_db_setup: None) -> Sender:
     return Sender("read")
 
 
@@ -84,5 +84,4 @@ def closed_breaker() -> Iterator[None]:
     """Every test starts with the breaker closed and no key trusted from before."""
     keys.forget()
     yield
-    connections.close_all()
     assert gateway().breaker.wait_closed(20), "the breaker did not close again: PostgreSQL is not back"

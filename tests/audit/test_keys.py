@@ -15,6 +15,12 @@ from audit.models import Record, WriterKey
 from tests.audit.conftest import Sender, an_event
 
 
+@pytest.fixture
+def writer() -> Sender:
+    """One whose keys a test may take away."""
+    return Sender("write")
+
+
 def command(*arguments: str) -> str:
     out = StringIO()
     call_command("writer", *arguments, stdout=out, stderr=StringIO())

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 import uuid_utils.compat
 from django.core.management import call_command
+from django.db import connections
 from django.test import Client
 
 import dlq.stream
@@ -24,6 +25,7 @@ BATCH = f"{EVENTS}/batch"
 
 @pytest.fixture(autouse=True)
 def empty_queue() -> Iterator[None]:
+    tasks.drain(seconds=20)
     yield
     assert gateway().breaker.wait_closed(20)
     tasks.drain(seconds=20)
@@ -275,6 +277,7 @@ def test_a_killed_backend_costs_no_event(writer: Sender, superuser: psycopg.Conn
     document = with_id()
     assert writer.post(document).status_code in (201, 202)
     gateway().close()
+    connections.close_all()
     assert gateway().breaker.wait_closed(20)
     tasks.drain()
     assert len(stored(document["correlation_id"])) == 1

@@ -24,7 +24,7 @@ def a_document(key: str = "", body: bytes = b"{}") -> Document:
 def parked(stream: Stream, count: int = 1, **options: bool) -> list[Message]:
     documents = [a_document() for _ in range(count)]
     stream.park(documents, reason="tests", **options)
-    return [message for one in documents if (message := stream.find(one.key))]
+    return stream.page(limit=10_000)[-count:]
 
 
 def new_stream(url: str = "") -> Stream:

@@ -39,7 +39,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def hook(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     server = Hook()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
     monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])

@@ -9,13 +9,13 @@ from tests.dlq.conftest import parked
 
 
 def test_indexes_that_were_lost_are_made_again_and_no_message_is_lost(stream: Stream) -> None:
-    keys = [message.key for message in parked(stream, 2500)]
+    keys = [message.key for message in parked(stream, 1200)]
     stream.redis.delete(stream.due, stream.leased, stream.dead, stream.ids, stream.stats_key)
-    assert rebuild(stream) == 2500
+    assert rebuild(stream) == 1200
     assert stream.stats().balanced
     assert stream.find(keys[0]) is not None
     stored = drain(lambda batch: [Outcome("stored")] * len(batch), probe=lambda: True, stream=stream).stored
-    assert (stored, stream.depth()) == (2500, 0)
+    assert (stored, stream.depth()) == (1200, 0)
 
 
 def test_places_that_are_known_are_kept(stream: Stream) -> None:
