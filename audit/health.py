@@ -1,6 +1,7 @@
 """Whether the process lives, whether an event can be kept, and what to measure."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -33,6 +34,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus metrics of all processes, and of the queue as it is now."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         text = generate_latest(registry)
     else:
@@ -40,6 +42,18 @@ def metrics(request: HttpRequest) -> HttpResponse:
     queue = CollectorRegistry()
     queue.register(dlq.gauges.Gauges())
     return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """A process that was killed leaves its last gauges behind: a breaker would seem open for ever."""
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        except PermissionError:
+            continue
 
 
 def _postgresql() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from audit import event
+from audit import event, metrics
 from audit.errors import AuditError
 from audit.models import OWN_WRITER
 from audit.record import Receipt, record
@@ -35,6 +35,7 @@ def add(event_type: str, *, actor: str, outcome: str = "success", correlation: s
 
 def refused_conflict(offered: event.Accepted) -> None:
     """Record that an id was offered again with other content. Never the reason for another error."""
+    metrics.conflicts.inc()
     try:
         add(
             "audit.event.conflict",

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import structlog
+from django.db import DatabaseError
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -86,10 +87,13 @@ class EventView(APIView):
     def get(self, request: Request, event_id: UUID) -> Response:
         try:
             return Response(as_json(Record.objects.get(id=event_id)))
-        except Record.DoesNotExist:
-            if (parked := _parked(event_id)) is None:
-                raise NotFound(f"No event has the id {event_id}.") from None
-            return Response(parked)
+        except (Record.DoesNotExist, DatabaseError) as error:
+            # What waits in the queue can be shown while PostgreSQL is down.
+            if (parked := _parked(event_id)) is not None:
+                return Response(parked)
+            if isinstance(error, DatabaseError):
+                raise
+            raise NotFound(f"No event has the id {event_id}.") from None
 
 
 def as_json(found: Record) -> dict[str, Any]:

@@ -1,14 +1,20 @@
 """POST events: what a writer may count on."""
 
 import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
 import uuid_utils.compat
+from django.conf import settings
+from django.db import connections
 from django.test import Client
 
 from audit import canonical
+from audit.api.throttles import WriterThrottle
+from audit.api.views import EventsView
 from audit.models import Record
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.audit.test_event import SAMPLES
@@ -203,6 +209,41 @@ def test_an_error_answers_with_the_request_id_and_no_inner_workings(writer: Send
 def test_an_unknown_path_is_a_problem_too(writer: Sender) -> None:
     response = writer.get("/api/v1/audit/nothing")
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+
+
+def test_many_senders_of_one_event_at_once_store_it_once(writer: Sender) -> None:
+    document = an_event(event_id=str(uuid_utils.compat.uuid7()))
+
+    def send(_: int) -> int:
+        status: int = writer.post(document).status_code
+        connections.close_all()
+        return status
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = Counter(threads.map(send, range(24)))
+    assert answers == {201: 1, 200: 23}
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_writer_over_its_rate_is_429_and_told_when_to_come_back(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "WRITER_RATE", "2/min")
+    monkeypatch.setattr(EventsView, "throttle_classes", [WriterThrottle])
+    answers = [writer.post(an_event()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert 0 < int(answers[-1]["Retry-After"]) <= 61
+    assert answers[-1].json()["type"] == "/problems/rate-limited"
+
+
+@pytest.mark.slow
+def test_without_the_cache_nobody_is_throttled(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch, redis_server: Any
+) -> None:
+    monkeypatch.setattr(settings, "WRITER_RATE", "1/min")
+    monkeypatch.setattr(EventsView, "throttle_classes", [WriterThrottle])
+    with redis_server.stopped():
+        assert [writer.post(an_event()).status_code for _ in range(3)] == [201] * 3
 
 
 def test_a_child_may_arrive_before_its_parent(writer: Sender) -> None:

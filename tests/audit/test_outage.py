@@ -63,7 +63,7 @@ def test_while_postgresql_is_stopped_events_are_parked_and_stored_afterwards(ser
         assert Client().get("/livez").status_code == 200
         assert f"dlq_depth {depth + 4}.0" in Client().get("/metrics").content.decode()
         assert tasks.drain().database_up is False
-    assert parked.status_code in (200, 503)
+    assert (parked.status_code, parked.json()["state"]) == (200, "parked")
     assert gateway().breaker.wait_closed(20)
     summary = tasks.drain()
     assert (summary.stored, summary.duplicate, summary.remaining) == (4, 0, depth)
@@ -281,6 +281,20 @@ def test_a_killed_backend_costs_no_event(writer: Sender, superuser: psycopg.Conn
     assert gateway().breaker.wait_closed(20)
     tasks.drain()
     assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_deadlock_is_tried_once_more_before_it_is_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = accept(with_id(), writer="tests")
+    real, seen = record.store, []
+
+    def deadlocked(*args: Any, **options: Any) -> Any:
+        seen.append(args)
+        if len(seen) == 1:
+            raise psycopg.errors.DeadlockDetected
+        return real(*args, **options)
+
+    monkeypatch.setattr("audit.record.store", deadlocked)
+    assert record.record([event])[0].state == "stored"
 
 
 def test_record_refuses_with_values_not_with_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
