@@ -2,7 +2,7 @@
 
 AuditError
 ├── Immutable            a record was to be changed or removed
-├── Unavailable          PostgreSQL cannot keep an event now
+├── Unavailable          PostgreSQL is not available now
 ├── Conflict             an event id was used again with other content
 └── NothingKept          neither PostgreSQL nor the dead letter queue took the event
 
@@ -22,7 +22,7 @@ class Immutable(AuditError):
 
 
 class Unavailable(AuditError):
-    """PostgreSQL cannot keep an event now."""
+    """PostgreSQL is not available now."""
 
 
 class Conflict(AuditError):

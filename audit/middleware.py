@@ -9,9 +9,12 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from audit.postgres import gateway
+
 log = structlog.get_logger(__name__)
 
 QUERY_CANCELED = "57014"
+PAGES = "/admin/"
 Handler = Callable[[HttpRequest], HttpResponse]
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,100}\Z")
 
@@ -39,6 +42,9 @@ class OutagePageMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        # A page that waits for a server known to hang would hold a thread that writers need.
+        if request.path.startswith(PAGES) and gateway().breaker.is_open:
+            return render(request, "outage.html", status=503)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

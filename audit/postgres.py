@@ -109,6 +109,12 @@ def is_up() -> bool:
     return True
 
 
+def require() -> None:
+    """Raise `Unavailable` while this process knows that PostgreSQL does not answer: reading would only wait."""
+    if gateway().breaker.is_open:
+        raise Unavailable
+
+
 def gateway() -> Gateway:
     """This process's gateway. A forked child gets one of its own, for connections do not survive a fork."""
     pid = os.getpid()

@@ -49,6 +49,9 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
         "options": f"-c statement_timeout={statement_timeout_ms}",
         "application_name": "auditsite",
     }
+    if statement_timeout_ms:
+        config["ENGINE"] = "audit.patient"
+        config["OPTIONS"]["patience"] = statement_timeout_ms / 1000 + 1
     return config
 
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 State = Literal["due", "waiting", "leased", "dead"]
+EPOCH = datetime.fromtimestamp(0, UTC)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
 
 
@@ -126,5 +127,10 @@ def read(
     )
 
 
+def microseconds(at: datetime) -> int:
+    """Whole microseconds since 1970, exactly: a float would round them."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
 def _received_at(text: bytes) -> datetime:
-    return datetime.fromtimestamp(int(text) / 1_000_000, UTC) if text.isdigit() else datetime.fromtimestamp(0, UTC)
+    return EPOCH + timedelta(microseconds=int(text)) if text.isdigit() else EPOCH

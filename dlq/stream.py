@@ -21,7 +21,7 @@ from redis.commands.core import Script
 
 from dlq import client, metrics, policy
 from dlq.errors import Refused
-from dlq.message import Document, Message, State, decoded, fields_of, moment, read, state_of
+from dlq.message import Document, Message, State, decoded, fields_of, microseconds, moment, read, state_of
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +84,7 @@ class Stream:
         delay = policy.next_delay(0) if real_failure else 0
         arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH]
         for one in documents:
-            received_at = int(one.received_at.timestamp() * 1_000_000)
-            arguments += [one.key, one.digest, one.body, one.source, one.kind, received_at]
+            arguments += [one.key, one.digest, one.body, one.source, one.kind, microseconds(one.received_at)]
         keys = [self.stream, self.due, self.ids, self.stats_key, self.alarm]
         answer = self._run("park", keys, arguments, frees=False)
         outcomes = [one.decode() for one in answer[2:]]

@@ -89,13 +89,18 @@ class KeysetChangeList(ChangeList):
         self.can_show_all = self.multi_page = False
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
 
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        """A place in one list means nothing in another: links to filters begin at the newest."""
+        found: str = super().get_query_string(new_params, [*(remove or []), CURSOR])
+        return found
+
     @property
     def next_url(self) -> str:
         return self.get_query_string({CURSOR: self.next_cursor})
 
     @property
     def first_url(self) -> str:
-        return self.get_query_string(remove=[CURSOR])
+        return self.get_query_string()
 
     @property
     def is_first(self) -> bool:

@@ -10,7 +10,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from audit import metrics
-from audit.errors import Conflict, NothingKept
+from audit.errors import Conflict, NothingKept, Unavailable
 from audit.event import Invalid
 from audit.keys import Unanswerable
 
@@ -115,7 +115,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
-        case DatabaseError():
+        case DatabaseError() | Unavailable():
             log.warning("query_failed", error=repr(error))
             return _of_api(Unreadable(), instance)
         case _:

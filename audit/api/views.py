@@ -13,10 +13,10 @@ from rest_framework.views import APIView
 
 import dlq.errors
 import dlq.stream
-from audit import canonical, event, query, trail
+from audit import canonical, event, postgres, query, trail
 from audit.api import schema
 from audit.api.auth import writer_name
-from audit.errors import Conflict
+from audit.errors import Conflict, Unavailable
 from audit.event import Accepted, Invalid
 from audit.models import Record
 from audit.record import Receipt, record
@@ -46,6 +46,7 @@ class EventsView(APIView):
     @extend_schema(**schema.GET_EVENTS)
     def get(self, request: Request) -> Response:
         search = query.parse(request.query_params.dict())
+        postgres.require()
         records, has_more = query.page(search)
         total, capped = query.capped_count(search.where)
         pagination = {
@@ -86,12 +87,13 @@ class EventView(APIView):
     @extend_schema(**schema.GET_EVENT)
     def get(self, request: Request, event_id: UUID) -> Response:
         try:
+            postgres.require()
             return Response(as_json(Record.objects.get(id=event_id)))
-        except (Record.DoesNotExist, DatabaseError) as error:
+        except (Record.DoesNotExist, DatabaseError, Unavailable) as error:
             # What waits in the queue can be shown while PostgreSQL is down.
             if (parked := _parked(event_id)) is not None:
                 return Response(parked)
-            if isinstance(error, DatabaseError):
+            if not isinstance(error, Record.DoesNotExist):
                 raise
             raise NotFound(f"No event has the id {event_id}.") from None
 

@@ -110,6 +110,22 @@ def test_people_get_a_page_that_explains_the_outage(postgres: Any) -> None:
 
 
 @pytest.mark.slow
+def test_while_postgresql_hangs_pages_and_searches_are_refused_at_once_or_give_up(
+    service: Sender, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.post(an_event())
+    service.get()
+    monkeypatch.setattr(connections["reader"], "patience", 0.2)
+    connections["reader"].connection.patience = 0.2
+    with postgres.frozen():
+        assert service.get().status_code == 503  # nobody knew yet: it gave up by itself
+        assert service.post(an_event()).status_code == 202
+        assert gateway().breaker.is_open
+        assert service.get().status_code == 503
+        assert Client().get("/admin/").status_code == 503
+
+
+@pytest.mark.slow
 def test_a_redis_outage_alone_disturbs_no_201(writer: Sender, redis_server: Any) -> None:
     writer.post(an_event())
     with redis_server.stopped():

@@ -1,0 +1,33 @@
+"""Django's PostgreSQL backend on connections that do not wait for ever.
+
+The server cuts a statement off after statement_timeout, unless it hangs. A page that then waited for it would hold
+a thread that writers need, so the client gives up by itself a second after the server should have.
+"""
+
+from typing import Any
+
+import psycopg
+from django.db.backends.postgresql import base
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection on which no single wait takes longer than `patience` seconds."""
+
+    patience: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, self.patience if timeout is None else timeout)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Takes the setting OPTIONS["patience"], in seconds."""
+
+    def get_connection_params(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = super().get_connection_params()
+        self.patience = parameters.pop("patience", None)
+        return parameters
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> PatientConnection:
+        connection = PatientConnection.connect(**conn_params)
+        connection.patience = self.patience
+        return connection
