@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
 DATABASE = "audit"
 RESTART_PAUSE_S = 1.0
-WORKERS, THREADS = 4, 1
+WORKERS, THREADS = 4, 2
 console = Console(highlight=False)
 
 

@@ -21,13 +21,21 @@ ROOT = Path(__file__).resolve().parent.parent
 class Fleet:
     """Starts in a folder of its own; `stop` ends every process and removes the folder."""
 
-    def __init__(self, *, workers: int = 4, drainers: int = 2, application: str = "auditsite.wsgi:application"):
+    def __init__(
+        self,
+        *,
+        workers: int = 4,
+        threads: int = 2,
+        drainers: int = 2,
+        application: str = "auditsite.wsgi:application",
+    ):
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
         self.folder.chmod(0o755)
         self.postgres = Postgres(self.folder / "postgres")
         self.redis = Redis(self.folder / "redis")
         self.port = free_port()
         self.workers = workers
+        self.threads = threads
         self._application = application
         self._drainers = drainers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -58,18 +66,18 @@ class Fleet:
                 "SECURE_COOKIES": "false",
                 "STATIC_ROOT": str(self.folder / "static"),
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-                "RECORD_CONNECTIONS": "1",
+                "RECORD_CONNECTIONS": str(self.threads),
                 "LOG_LEVEL": "WARNING",
             }
         )
         self.manage("migrate", "--verbosity", "0")
 
     def start_web(self) -> None:
-        """The site, with `workers` processes of one thread each."""
+        """The site, with `workers` processes of `threads` threads each."""
         command = [
             str(Path(sys.executable).parent / "granian"),
             *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--workers", str(self.workers), "--blocking-threads", "1", "--respawn-failed-workers"),
+            *("--workers", str(self.workers), "--blocking-threads", str(self.threads), "--respawn-failed-workers"),
             *("--no-ws", "--log-level", "warning", self._application),
         ]
         self._spawn("web", command)
