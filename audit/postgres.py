@@ -55,9 +55,9 @@ class Gateway:
         connection.deadline = started + timeout_s
         try:
             yield connection
-        except psycopg.Error as error:
-            if error.sqlstate is None or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                connection.close()
+        except psycopg.Error:
+            # Whatever it was, a plan that went stale after a migration too: the next one starts afresh.
+            connection.close()
             raise
         finally:
             connection.deadline = None

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,24 @@ SHOTS = Path(__file__).parent.parent.parent / ".local" / "screenshots"
 PASSWORD = "correct horse battery staple"
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """The real server, on the databases of the tests."""
+@contextmanager
+def served(**env: str) -> Iterator[str]:
+    """The real server, on the databases of the tests where `env` does not say otherwise."""
     port = free_port()
     command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"])
-    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"], env=os.environ | env)
     try:
         wait_until(lambda: answers(port), seconds=30, what="the site")
-        yield address
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with served() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +124,21 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         found[name] = visitor.findings()
     assert found == {name: [] for name in pages}
     assert visitor.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_outage_page_explains_itself(browser: Browser, scheme: str) -> None:
+    with served(DATABASE_URL="postgresql://audit_app@/none?host=/nowhere") as address:
+        visitor = Visitor(browser, address, scheme)
+        visitor.page.context.add_cookies([{"name": "sessionid", "value": "x" * 32, "url": address}])
+        response = visitor.page.goto(f"{address}/admin/")
+        visitor.page.screenshot(path=SHOTS / f"outage-{scheme}.png")
+        assert response is not None
+        assert response.status == 503
+        assert visitor.page.locator("text=Nothing is lost").count() == 1
+        assert visitor.findings() == []
+        visitor.page.close()
+    assert [text for text in visitor.wrong if "503" not in text] == []
 
 
 def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> None:

@@ -331,6 +331,30 @@ def test_drain_dlq_says_what_it_did_and_whether_dead_ones_are_left(
     assert "stored 2" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_drain_dlq_shows_the_queue_while_postgresql_is_stopped_and_touches_nothing(
+    postgres: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    park(with_id())
+    depth = dlq.stream.default().depth()
+    with postgres.stopped(), pytest.raises(SystemExit) as exit_status:
+        call_command("drain_dlq")
+    printed = capsys.readouterr().out
+    assert exit_status.value.code == 4
+    assert f"remaining {depth} " in printed
+    assert "PostgreSQL is not up" in printed
+
+
+def test_a_large_batch_has_more_time_than_a_single_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(
+        "audit.record.store", lambda events, timeout_s: given.append(timeout_s) or ["stored"] * len(events)
+    )
+    for count in (1, 1000):
+        record.record([accept(with_id(), writer="tests") for _ in range(count)])
+    assert given[1] - given[0] == pytest.approx(0.4995)
+
+
 def test_nothing_kept_and_conflict_are_refusals_of_the_tree() -> None:
     assert "nothing was kept" in str(NothingKept())
     assert Conflict([3]).positions == [3]
