@@ -4,6 +4,7 @@ No port is taken: both listen on Unix sockets only. Each server runs on a leash,
 started it ends. Never for production: docker-compose.yml shows that shape.
 """
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +31,7 @@ class ServerFailed(RuntimeError):
     """A server did not start; the message ends with the last lines of its log."""
 
 
-class Server:
+class Server(ABC):
     """A server process on a leash, with its data in a folder of its own."""
 
     name = ""
@@ -109,11 +111,13 @@ class Server:
     def _prepare(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """The command that runs the server in the foreground."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it serves now."""
 
 
 class Postgres(Server):
@@ -255,4 +259,5 @@ def socket_folder(data: Path, socket_name: str) -> Path:
     folder = data.parent / f"{data.name}.socket"
     if len(bytes(folder / socket_name)) <= SOCKET_PATH_MAX:
         return folder
-    return Path(tempfile.gettempdir()) / f"auditsite-{os.getuid()}-{abs(hash(str(data.resolve()))):x}"[:60]
+    name = hashlib.sha256(bytes(data.resolve())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"auditsite-{os.getuid()}-{name}"

@@ -26,7 +26,6 @@ $body$;
 CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE ON audit_record
     FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
 ALTER TABLE audit_record ENABLE ALWAYS TRIGGER audit_no_change;
-ALTER TABLE audit_record_default ENABLE ALWAYS TRIGGER audit_no_change;
 SELECT audit_guard_truncate('audit_record');
 SELECT audit_guard_truncate('audit_record_default');
 
