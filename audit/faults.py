@@ -40,6 +40,11 @@ def fault(error: BaseException) -> Fault:
     return Fault.REFUSED
 
 
+def headline(error: BaseException) -> str:
+    """What to log of an error: PostgreSQL's details below the first line may quote the event itself."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 def _by_sqlstate(error: psycopg.Error) -> Fault:
     state = error.sqlstate
     if state is None:  # no answer of the server: refused, cut off, or past our deadline

@@ -16,7 +16,7 @@ import dlq.stream
 from audit import metrics
 from audit.errors import Conflict, NothingKept, Unavailable
 from audit.event import Accepted, Invalid
-from audit.faults import RETRY_AT_ONCE, Fault, fault
+from audit.faults import RETRY_AT_ONCE, Fault, fault, headline
 from audit.postgres import BoundedConnection, gateway
 from dlq.message import Document
 
@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 State = Literal["stored", "duplicate", "parked"]
 INSERT = (Path(__file__).parent / "sql" / "record.sql").read_bytes()
 DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
-
-
 SECONDS_AN_EVENT = 0.0005
 """What each event adds to the deadline: a large batch on a busy server is no sign of an outage."""
 
@@ -104,7 +102,7 @@ def _after(error: Exception, events: Sequence[Accepted]) -> list[Receipt]:
         log.error("unstorable_event", error=type(error).__name__, event_ids=[str(event.id) for event in events])
         raise Invalid({"": "the database cannot hold this event: nothing was kept"}) from error
     elif verdict is Fault.REFUSED:
-        log.error("database_refused", error=repr(error), event_ids=[str(event.id) for event in events])
+        log.error("database_refused", error=headline(error), event_ids=[str(event.id) for event in events])
     return _park(events, verdict)
 
 

@@ -18,7 +18,7 @@ import dlq.stream
 from audit import canonical, keys, trail
 from audit.errors import Conflict, Unavailable
 from audit.event import Accepted
-from audit.faults import Fault, fault
+from audit.faults import Fault, fault, headline
 from audit.postgres import is_up
 from audit.record import store
 from dlq.drain import Outcome, Summary
@@ -135,5 +135,4 @@ def _outcome(error: Exception, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
         trail.refused_conflict(event)
         return Outcome("dead", "Conflict", "the store has this event id with other content")
-    text = str(error).partition("\n")[0]
-    return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, text)
+    return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))

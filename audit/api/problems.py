@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from audit import metrics
 from audit.errors import Conflict, NothingKept, Unavailable
 from audit.event import Invalid
+from audit.faults import headline
 from audit.keys import Unanswerable
 
 log = structlog.get_logger(__name__)
@@ -116,7 +117,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
         case DatabaseError() | Unavailable():
-            log.warning("query_failed", error=repr(error))
+            log.warning("query_failed", error=headline(error))
             return _of_api(Unreadable(), instance)
         case _:
             return _of_api(_as_api_exception(error), instance)

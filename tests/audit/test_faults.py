@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from audit.faults import Fault, fault
+from audit.faults import Fault, fault, headline
 
 
 def of_state(sqlstate: str) -> psycopg.Error:
@@ -42,6 +42,11 @@ def test_what_is_not_known_to_be_the_senders_fault_is_ours(sqlstate: str) -> Non
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22P05", "22P02", "23502"])
 def test_only_the_short_list_is_the_senders_fault(sqlstate: str) -> None:
     assert fault(of_state(sqlstate)) is Fault.SENDER
+
+
+def test_the_headline_quotes_no_event() -> None:
+    error = psycopg.errors.NotNullViolation('null value in column "version"\nDETAIL:  Failing row contains (secret).')
+    assert headline(error) == 'NotNullViolation: null value in column "version"'
 
 
 def test_a_bug_of_ours_is_never_the_senders_fault() -> None:
