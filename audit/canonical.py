@@ -6,6 +6,7 @@ SHA-256(0x00 || bytes): what the sealed log keeps of a record.
 
 import hashlib
 import json
+from collections import Counter
 from typing import Any
 
 import rfc8785
@@ -99,8 +100,8 @@ def _has_nul(value: Any) -> bool:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        # Linear, for the object may have half a million members.
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise NotCanonical(f"the name {twice[:80]!r} occurs twice in one object")
     return members
 

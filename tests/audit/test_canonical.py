@@ -103,6 +103,12 @@ def test_text_that_cannot_be_stored_is_refused(document: dict[str, Any], reason:
         canonical(document)
 
 
+def test_a_name_twice_among_very_many_is_found_without_comparing_each_with_each() -> None:
+    members = ",".join(f'"{number}":1' for number in range(300_000))
+    with pytest.raises(NotCanonical, match="'7' occurs twice"):
+        loads(f'{{{members},"7":1}}'.encode())
+
+
 def test_the_letters_u0000_after_a_backslash_are_not_a_nul() -> None:
     assert canonical({"a": "\\u0000"}) == b'{"a":"\\\\u0000"}'
 

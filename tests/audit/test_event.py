@@ -102,6 +102,10 @@ def test_unknown_fields_are_named() -> None:
     }
 
 
+def test_of_very_many_unknown_fields_the_first_are_named() -> None:
+    assert len(findings(sample() | {f"strange-{number}": 1 for number in range(10_000)})) == event.MAX_UNKNOWN_NAMED
+
+
 def test_unknown_members_of_event_data_are_kept() -> None:
     assert loads(accept(sample(event_data={"odd": [1, {"é": None}]}), writer="w", now=NOW).body)["event_data"] == {
         "odd": [1, {"é": None}]
