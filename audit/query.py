@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from uuid import UUID
 import msgspec
 from django.db.models import Q, QuerySet
 
+from audit import canonical
 from audit.event import Invalid
 from audit.models import Record
 
@@ -144,10 +144,10 @@ def _detail(parameters: Mapping[str, str]) -> Q:
 
 def _scalars(text: str) -> list[Any]:
     try:
-        value = json.loads(text)
+        value = canonical.loads(text.encode())
     except ValueError:
         return []
-    return [value] if isinstance(value, bool | int | float) and value not in (float("inf"), -float("inf")) else []
+    return [value] if isinstance(value, bool | int | float) else []
 
 
 def _limit(parameters: Mapping[str, str]) -> int:

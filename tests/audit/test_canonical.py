@@ -104,7 +104,7 @@ def test_text_that_cannot_be_stored_is_refused(document: dict[str, Any], reason:
 
 
 def test_a_name_twice_among_very_many_is_found_without_comparing_each_with_each() -> None:
-    members = ",".join(f'"{number}":1' for number in range(300_000))
+    members = ",".join(f'"{number}":1' for number in range(100_000))
     with pytest.raises(NotCanonical, match="'7' occurs twice"):
         loads(f'{{{members},"7":1}}'.encode())
 
