@@ -37,10 +37,9 @@ class Command(BaseCommand):
             writer.full_clean()
         except ValidationError as error:
             raise CommandError("; ".join(error.messages)) from None
-        writer.save()
-        key = keys.issue(writer)
         self._record("created", name, scopes=scopes)
-        self.stdout.write(key)
+        writer.save()
+        self.stdout.write(keys.issue(writer))
         self.stderr.write("Keep this key now: only its digest is stored, it cannot be shown again.")
 
     def _list(self) -> None:
@@ -54,14 +53,15 @@ class Command(BaseCommand):
         if writer is None:
             raise CommandError(f"There is no writer {name!r}: `manage.py writer list` shows all.")
         if action == "rotate":
-            self.stdout.write(keys.rotate(writer))
             self._record("rotated", name)
+            self.stdout.write(keys.rotate(writer))
         else:
+            self._record("revoked", name)
             count = keys.revoke(writer)
-            self._record("revoked", name, keys=count)
             self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
 
     def _record(self, act: str, name: str, **facts: Any) -> None:
+        """Before the act itself: what cannot be recorded is not done."""
         trail.add(f"audit.writer.{act}", actor=getpass.getuser(), correlation=f"writer-{name}", name=name, **facts)
 
 
