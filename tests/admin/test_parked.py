@@ -1,13 +1,17 @@
 """The pages of the dead letter queue."""
 
+import hashlib
 import re
+import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 
 import dlq.stream
-from dlq.message import Message
+from audit.errors import NothingKept
+from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
 
 PARKED = "/admin/audit/parked/"
@@ -47,9 +51,45 @@ def test_the_page_of_a_message_shows_payload_digest_and_attempts(operator: Clien
         assert text in page
 
 
-def test_a_message_that_is_stored_by_now_leads_back_to_the_list(operator: Client) -> None:
-    for gone in ("1-1", "nonsense"):
-        assert operator.get(f"{PARKED}{gone}/change/").status_code in (302, 503)
+@pytest.mark.parametrize("gone", ["1-1", "nonsense", "-", "+", "(1-1", f"{10**20}-1", "9" * 30 + "-1"])
+def test_a_message_that_is_not_there_leads_back_to_the_list(operator: Client, gone: str) -> None:
+    assert operator.get(f"{PARKED}{gone}/change/").status_code == 302
+    assert operator.post(f"{PARKED}{gone}/retry/").status_code == 404
+    assert operator.get(PARKED, {"after": gone}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"half": "\\ud800"}', b"[" * 100_000, b"\xff\x00", b'{"number": 1e999}', b"1" * 5000, b""],
+    ids=["half a pair", "deep", "not text", "infinite", "long number", "empty"],
+)
+def test_a_damaged_payload_is_shown_not_choked_on(operator: Client, body: bytes) -> None:
+    queue = dlq.stream.for_drain()
+    key = str(uuid.uuid4())
+    digest = hashlib.sha256(b"\x00" + body).digest()
+    queue.park([Document(key, digest, body, "tests", "damaged", datetime.now(UTC))], reason="database-down")
+    message = queue.find(key)
+    assert message is not None
+    try:
+        assert operator.get(f"{PARKED}{message.id}/change/").status_code == 200
+        assert operator.get(PARKED).status_code == 200
+    finally:
+        queue.acknowledge([message], "drained")
+
+
+def test_a_retry_that_cannot_be_recorded_is_not_done(
+    operator: Client, parked: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise NothingKept
+
+    monkeypatch.setattr("audit.trail.record", refuse)
+    dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
+    page = operator.post(f"{PARKED}{parked.id}/retry/", follow=True).content.decode()
+    message = dlq.stream.for_drain().get(parked.id)
+    assert "Nothing was done" in page
+    assert message is not None
+    assert (message.state, message.attempts) == ("dead", 1)
 
 
 def test_retry_makes_a_dead_message_due_and_keeps_its_history(operator: Client, parked: Message) -> None:
