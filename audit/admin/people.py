@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
 from django_q.models import Failure, Schedule, Success
 
-admin.site.unregister([User, Success, Failure, Schedule])
+admin.site.unregister([User, Group, Success, Failure, Schedule])
 
 
 @admin.register(User)
@@ -26,6 +26,14 @@ class PeopleAdmin(UserAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a name that stands in records stays; deactivate instead
+
+
+@admin.register(Group)
+class RightsAdmin(GroupAdmin):
+    """Groups are emptied, not deleted: one click would take its rights from everyone in it."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Success, Failure, Schedule)

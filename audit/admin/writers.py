@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit import keys, trail
 from audit.models import Writer, WriterKey
@@ -68,7 +69,8 @@ class WriterAdmin(admin.ModelAdmin):
 
     @admin.display(description="valid keys")
     def valid_keys(self, writer: Writer) -> int:
-        return sum(key.revoked_at is None for key in writer.keys.all())
+        now = timezone.now()
+        return sum(key.revoked_at is None and (key.expires_at or now) >= now for key in writer.keys.all())
 
 
 def _record(request: HttpRequest, act: str, writer: Writer, **facts: Any) -> None:

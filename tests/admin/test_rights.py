@@ -1,10 +1,14 @@
 """Who may see and do what in the admin."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 
+from audit import keys
 from audit.models import Record, Writer
 from dlq.message import Message
 from tests.admin.conftest import person
@@ -94,3 +98,23 @@ def test_rotate_and_revoke_are_actions_of_the_list(administrator: Client) -> Non
     assert writer.keys.filter(revoked_at=None).count() == 0
     acts = Record.objects.filter(correlation_id="writer-to-rotate").values_list("event_type", flat=True)
     assert set(acts) == {"audit.writer.rotated", "audit.writer.revoked"}
+
+
+def test_an_expired_key_does_not_count_as_valid(administrator: Client) -> None:
+    writer = Writer.objects.create(name="with-an-expired-key")
+    keys.issue(writer, expires_at=datetime.now(UTC) - timedelta(days=1))
+    keys.issue(writer, expires_at=datetime.now(UTC) + timedelta(days=1))
+    page = administrator.get(WRITERS).content.decode()
+    row = re.search(r"with-an-expired-key</a>.*?</tr>", page, re.DOTALL)
+    assert row is not None
+    assert 'class="field-valid_keys">1<' in row[0]
+
+
+def test_not_even_a_superuser_deletes_people_groups_or_writers(superuser_client: Client) -> None:
+    kept = [person("operator"), Group.objects.get(name="operator"), Writer.objects.create(name="to-keep")]
+    for one in kept:
+        path = f"/admin/{one._meta.app_label}/{one._meta.model_name}"
+        assert superuser_client.post(f"{path}/{one.pk}/delete/", {"post": "yes"}).status_code == 403
+        form = {"action": "delete_selected", "_selected_action": [one.pk], "post": "yes"}
+        superuser_client.post(f"{path}/", form)
+        one.refresh_from_db()
