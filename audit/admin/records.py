@@ -1,5 +1,6 @@
 """Records: found fast, read only, by anyone."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,13 +9,16 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connections, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
 from audit import query
+from audit.admin import status
 from audit.admin.format import OUTCOMES, STATES, badge, pretty, time_tag
 from audit.models import Record
 
@@ -36,6 +40,8 @@ CATEGORIES = [
 ]
 SEARCHED = ("correlation_id", "actor_id", "resource_id", "event_type")
 CURSOR = "after"
+COUNT_TIMEOUT_MS = 200
+QUERY_CANCELED = "57014"
 
 
 class Window(admin.SimpleListFilter):
@@ -70,6 +76,8 @@ class KeysetChangeList(ChangeList):
     """A list without COUNT(*) over all and without OFFSET: every page costs what the first one costs."""
 
     next_cursor: str | None = None
+    count_text = ""
+    in_log = ""
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
@@ -78,12 +86,13 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         records: Any = self.queryset
-        self.result_count, self.count_is_capped = self._count(records)
-        if place := self._place(request):
-            records = records.filter(query.before(*place))
-        rows = list(records[: self.list_per_page + 1])
+        place = self._place(request)
+        rows = list((records.filter(query.before(*place)) if place else records)[: self.list_per_page + 1])
         self.result_list = rows[: self.list_per_page]
+        self.result_count = len(self.result_list)
         self.next_cursor = query.cursor(rows[self.list_per_page - 1]) if len(rows) > self.list_per_page else None
+        self.count_text = str(len(rows)) if self.next_cursor is None and place is None else self._count(records)
+        self.in_log = status.about_how_many()
         self.full_result_count = None
         self.show_full_result_count = self.show_admin_actions = False
         self.can_show_all = self.multi_page = False
@@ -106,9 +115,17 @@ class KeysetChangeList(ChangeList):
     def is_first(self) -> bool:
         return CURSOR not in self.params
 
-    def _count(self, records: Any) -> tuple[int, bool]:
-        count = records.order_by()[: query.COUNT_CAP + 1].count()
-        return min(count, query.COUNT_CAP), count > query.COUNT_CAP
+    def _count(self, records: Any) -> str:
+        """How many match, as far as that is quickly known: the rows are worth more than their number."""
+        try:
+            with transaction.atomic(using="reader"), connections["reader"].cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = %s", [COUNT_TIMEOUT_MS])
+                count = records.order_by()[: query.COUNT_CAP + 1].count()
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
+                raise
+            return "many"
+        return intcomma(count) if count <= query.COUNT_CAP else f"{intcomma(query.COUNT_CAP)}+"
 
     def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:
         text = request.GET.get(CURSOR)
@@ -159,13 +176,12 @@ class RecordAdmin(admin.ModelAdmin):
         term = search_term.strip().replace("\x00", "")
         if not term:
             return queryset, False
-        try:
-            return queryset.filter(id=UUID(term)), False
-        except ValueError:
-            pass
         wanted = Q()
         for field in SEARCHED:
             wanted |= Q(**{field: term})
+        # Many correlation ids are UUIDs too: what looks like an event id may be either.
+        with suppress(ValueError):
+            wanted |= Q(id=UUID(term))
         return queryset.filter(wanted), False
 
     def change_view(

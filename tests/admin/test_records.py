@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.db.models.expressions import RawSQL
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -34,12 +35,49 @@ def test_pages_show_every_record_once_also_with_equal_times(auditor: Client, mon
     assert set(seen) == records
 
 
-def test_the_list_counts_no_further_than_it_shows_and_never_offsets(auditor: Client, record: Record) -> None:
+def statements(client: Client, parameters: dict[str, str]) -> list[str]:
     with CaptureQueriesContext(connections["reader"]) as queries:
-        assert auditor.get(RECORDS).status_code == 200
-    statements = [query["sql"] for query in queries]
-    assert len(statements) == 2
-    assert all("LIMIT" in statement and "OFFSET" not in statement for statement in statements)
+        assert client.get(RECORDS, parameters).status_code == 200
+    return [query["sql"] for query in queries if 'FROM "audit_record"' in query["sql"]]
+
+
+def test_the_list_counts_no_further_than_it_shows_and_never_offsets(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordAdmin, "list_per_page", 1)
+    correlation = an_event()["correlation_id"]
+    for _ in range(2):
+        stored_record(correlation_id=correlation)
+    found = statements(auditor, {"q": correlation})
+    assert len(found) == 3  # the rows, their number, and how many are in the log
+    assert all("LIMIT" in statement and "OFFSET" not in statement for statement in found)
+
+
+def test_a_list_on_one_page_is_not_counted_again(auditor: Client, record: Record) -> None:
+    assert len(statements(auditor, {"q": record.correlation_id})) == 2
+    assert "1 record, newest first" in auditor.get(RECORDS, {"q": record.correlation_id}).content.decode()
+
+
+def test_a_count_that_takes_too_long_does_not_keep_the_rows_back(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordAdmin, "list_per_page", 1)
+    monkeypatch.setattr("audit.admin.records.COUNT_TIMEOUT_MS", 50)
+    # Two rows are read in time (the page); counting on to the cap is cut off.
+    slow = RawSQL("(SELECT pg_sleep(0.02) IS NOT NULL AND audit_record.id IS NOT NULL)", [])
+    wanted = Record.objects.alias(slow=slow).filter(slow=True)
+    monkeypatch.setattr(RecordAdmin, "get_queryset", lambda self, request: wanted)
+    for _ in range(6):
+        stored_record()
+    page = auditor.get(RECORDS).content.decode()
+    assert "many records, newest first" in page
+    assert len(listed(page)) == 1
+
+
+@pytest.mark.parametrize("correlation", ["8d1f1f52-3c1a-4b9b-9a54-0d3b6a1c7f10", "8D1F1F523C1A4B9B9A540D3B6A1C7F11"])
+def test_a_correlation_id_that_is_a_uuid_is_found(auditor: Client, correlation: str) -> None:
+    record = stored_record(correlation_id=correlation)
+    assert str(record.id) in listed(auditor.get(RECORDS, {"q": correlation}).content.decode())
 
 
 @pytest.mark.parametrize("field", ["id", "correlation_id", "actor_id", "resource_id"])
