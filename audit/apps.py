@@ -19,6 +19,8 @@ class AuditConfig(AppConfig):
         from audit import checks
 
         register(checks.database, Tags.database)
+        register(checks.seal_key, Tags.security)
+        register(checks.outside_trust, Tags.security, deploy=True)
         post_migrate.connect(_after_migrate, sender=self)
 
 

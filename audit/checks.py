@@ -13,13 +13,22 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from audit import outside, sealkeys
+from audit.errors import KeyMissing
 from audit.operations import SQL
 
-APPEND_ONLY = ("audit_record",)
+APPEND_ONLY = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature")
+GRANTS = {
+    **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
+    "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
+}
+"""Who may do what with the records and their log; nobody else may do anything."""
+TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
+"""pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE."""
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """
-SELECT c.oid::regclass::text, t.tgname, t.tgenabled, p.proname, p.prosrc
+SELECT c.oid::regclass::text, t.tgname, t.tgenabled, t.tgtype, t.tgqual IS NOT NULL, p.prosrc
 FROM pg_class c
 LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal
 LEFT JOIN pg_proc p ON p.oid = t.tgfoid
@@ -54,7 +63,8 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
     try:
         return [
             *(found for table in APPEND_ONLY for found in triggers(table)),
-            *(found for table in APPEND_ONLY for found in grants(table)),
+            *(found for table in GRANTS for found in grants(table)),
+            *leaf_function(),
             *roles(),
             *partitions(),
         ]
@@ -70,25 +80,21 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
 
 def triggers(table: str) -> Iterator[CheckMessage]:
     """The append-only triggers are on every partition, always enabled, and do what the repository says."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    for name, trigger, enabled, _function, source in _rows(_TRIGGERS, table=table):
-        found.setdefault(name, {})[trigger] = (enabled, source)
+    found: dict[str, dict[str, tuple[Any, ...]]] = {}
+    for name, trigger, *state in _rows(_TRIGGERS, table=table):
+        found.setdefault(name, {})[trigger] = tuple(state)
     for name, live in found.items():
-        for trigger in ("audit_no_change", "audit_no_truncate"):
-            enabled, source = live.get(trigger, ("", ""))
-            if enabled != "A":
-                yield _error("E001", f"{name}: the trigger {trigger} is missing or not ENABLE ALWAYS.")
-            elif source != refusal_source():
+        for trigger, kind in TRIGGERS.items():
+            enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
+            if (enabled, fires, conditional) != ("A", kind, False):
+                yield _error("E001", f"{name}: the trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
+            elif source != body_of("audit_refuse_change", "0002_append_only.sql"):
                 yield _error("E002", f"{name}: the function of {trigger} is not the one of the repository.")
 
 
 def grants(table: str) -> Iterator[CheckMessage]:
-    """The application may SELECT and INSERT, the reader SELECT; nobody has a right on a partition."""
-    allowed = {
-        ("audit_app", table, "SELECT"),
-        ("audit_app", table, "INSERT"),
-        ("audit_reader", table, "SELECT"),
-    }
+    """Each role has the rights of GRANTS, and nobody has one on a partition."""
+    allowed = {(role, table, privilege) for role, rights in GRANTS[table].items() for privilege in rights}
     found = set(_rows(_GRANTS, table=table))
     for role, name, privilege in sorted(found - allowed):
         yield _error("E003", f"The role {role} may {privilege} on {name}.")
@@ -125,10 +131,43 @@ def partitions() -> Iterator[CheckMessage]:
         )
 
 
-def refusal_source() -> str:
-    """The body of audit_refuse_change() as the repository has it."""
-    text = (SQL / "0002_append_only.sql").read_text(encoding="utf-8")
-    match = re.search(r"FUNCTION audit_refuse_change\(\).*?\$body\$(.*?)\$body\$", text, re.DOTALL)
+def leaf_function() -> Iterator[CheckMessage]:
+    """Leaf hashes are computed as the repository says."""
+    source = body_of("audit_leaf_hash", "0003_log.sql")
+    if _rows("SELECT prosrc FROM pg_proc WHERE proname = 'audit_leaf_hash'") != [(source,)]:
+        yield _error("E002", "The function audit_leaf_hash is not the one of the repository.")
+
+
+def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """There is a key of the log, and it is not the one that everybody knows."""
+    hint = "Make one with `manage.py sealkey create`, and set SEAL_KEY_FILE and SEAL_PUBLIC_KEYS_FILE."
+    try:
+        keys = sealkeys.load()
+    except KeyMissing as error:
+        return [Error(str(error), hint=hint, id="audit.E006")]
+    if not settings.DEBUG and sealkeys.DEVELOPMENT.verifier in keys.verifiers:
+        return [Error("The log is signed with the development key, which everybody knows.", hint=hint, id="audit.E007")]
+    return []
+
+
+def outside_trust(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Witnesses can be read, and there is an anchor or a witness at all."""
+    try:
+        witnesses = outside.witnesses()
+    except ValueError as error:
+        return [
+            Error(f"SEAL_WITNESSES cannot be read: {error}.", hint="URL=KEY, separated by commas.", id="audit.E008")
+        ]
+    if witnesses or outside.has_anchor():
+        return []
+    hint = "Set SEAL_WITNESSES, SEAL_ANCHOR_FILE or SEAL_ANCHOR_DIR: without them the operator has to be trusted."
+    return [Warning("Checkpoints go to no witness and no anchor.", hint=hint, id="audit.W004")]
+
+
+def body_of(function: str, file: str) -> str:
+    """The body of a function as the repository has it."""
+    text = (SQL / file).read_text(encoding="utf-8")
+    match = re.search(rf"FUNCTION {function}\(.*?\$body\$(.*?)\$body\$", text, re.DOTALL)
     assert match is not None
     return match[1]
 

@@ -4,7 +4,10 @@ AuditError
 ├── Immutable            a record was to be changed or removed
 ├── Unavailable          PostgreSQL is not available now
 ├── Conflict             an event id was used again with other content
-└── NothingKept          neither PostgreSQL nor the dead letter queue took the event
+├── NothingKept          neither PostgreSQL nor the dead letter queue took the event
+├── NotSealed            the record is not in a checkpoint yet
+├── LogDamaged           the log in the database is not the one that was signed
+└── KeyMissing           there is no key to sign or verify with
 
 The docstring of each class is its default message.
 """
@@ -36,3 +39,15 @@ class Conflict(AuditError):
 
 class NothingKept(AuditError):
     """Neither PostgreSQL nor the dead letter queue could keep the event: nothing was kept. Send it again."""
+
+
+class NotSealed(AuditError):
+    """This record is not covered by a checkpoint yet: try again in a second."""
+
+
+class LogDamaged(AuditError):
+    """The log in the database is not the one that was signed: nothing is signed on top of it."""
+
+
+class KeyMissing(AuditError):
+    """There is no key of the log: make one with `manage.py sealkey create`, and set SEAL_KEY_FILE."""

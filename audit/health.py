@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 import dlq.errors
 import dlq.gauges
 import dlq.stream
-from audit import postgres
+from audit import gauges, postgres
 
 
 def livez(request: HttpRequest) -> JsonResponse:
@@ -31,7 +31,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus metrics of all processes, and of the queue as it is now."""
+    """Prometheus metrics of all processes, and of queue and log as they are now."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
@@ -41,6 +41,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         text = generate_latest(REGISTRY)
     queue = CollectorRegistry()
     queue.register(dlq.gauges.Gauges())
+    queue.register(gauges.Gauges())
     return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -42,7 +42,67 @@ def text(field: str, **options: Any) -> "models.CharField[Any, Any]":
     return models.CharField(max_length=event.limit(field), **options)
 
 
-class Record(models.Model):
+class AppendOnly(models.Model):
+    """A row that is inserted by SQL of its own and never changes."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise Immutable
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise Immutable
+
+
+class Leaf(AppendOnly):
+    """One leaf of the log: the record at `index`. It outlives the record. See audit/sql/0003_log.sql."""
+
+    index = models.BigIntegerField(primary_key=True)
+    record_id = models.UUIDField(unique=True)
+    leaf_hash = models.BinaryField()
+
+    objects: ClassVar[models.Manager["Leaf"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Leaf"])()
+
+    class Meta:
+        db_table = "audit_leaf"
+        default_permissions = ()
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return f"leaf {self.index}"
+
+
+class Checkpoint(AppendOnly):
+    """A signed tree head: the first `size` leaves have this root. `note` is as signed, without later cosignatures."""
+
+    number = models.BigIntegerField(primary_key=True)
+    size = models.BigIntegerField()
+    root = models.BinaryField()
+    note = models.TextField()
+    created_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["Checkpoint"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Checkpoint"])()
+
+    class Meta:
+        db_table = "audit_checkpoint"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-number",)
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.number} ({self.size} records)"
+
+
+class RecordQuerySet(AppendOnlyQuerySet["Record"]):
+    """Reading records."""
+
+    def with_state(self) -> "RecordQuerySet":
+        """Know of each row whether it is sealed, in the same query."""
+        return self.annotate(sealed=models.Exists(Leaf.objects.filter(record_id=models.OuterRef("id"))))
+
+
+class Record(AppendOnly):
     """The immutable row that stores one event. The table is made by audit/sql/0001_record.sql."""
 
     id = models.UUIDField(primary_key=True)
@@ -77,7 +137,7 @@ class Record(models.Model):
     parked_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField()
 
-    objects: ClassVar[models.Manager["Record"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Record"])()
+    objects: ClassVar[models.Manager["Record"]] = models.Manager.from_queryset(RecordQuerySet)()
 
     class Meta:
         db_table = "audit_record"
@@ -88,16 +148,14 @@ class Record(models.Model):
     def __str__(self) -> str:
         return f"{self.event_type} {self.id}"
 
-    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Immutable
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Immutable
-
     @property
     def state(self) -> str:
         """The promise that holds for this record, in the words of the API."""
-        return "stored"
+        # A leaf and the checkpoint that covers it are committed together.
+        sealed = self.__dict__.get("sealed")  # by with_state()
+        if sealed is None:
+            sealed = Leaf.objects.filter(record_id=self.id).exists()
+        return "sealed" if sealed else "stored"
 
     def document(self) -> dict[str, Any]:
         """The event as it was accepted: what the digest covers."""
@@ -156,6 +214,65 @@ class WriterKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class Verification(models.Model):
+    """One run of `verify`: what it covered and what it found. `position` is where it goes on."""
+
+    SCOPES = ("all", "range", "correlation", "newest", "rolling")
+
+    scope = models.CharField(max_length=20, choices=[(name, name) for name in SCOPES])
+    correlation_id = text("correlation_id", blank=True)
+    first = models.BigIntegerField(default=0, help_text="The first leaf.")
+    last = models.BigIntegerField(default=0, help_text="The leaf after the last one.")
+    position = models.BigIntegerField(default=0, help_text="The leaf that is next.")
+    requested_by = models.CharField(max_length=150)
+    started_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=20, blank=True)
+    counts = models.JSONField(default=dict, help_text="How many of each were checked.")
+    not_covered = models.JSONField(default=list, help_text="What was not checked, in words.")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("start_verification", "Can start a verification"),)
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"verification {self.pk}"
+
+
+class FindingQuerySet(models.QuerySet["Finding"]):
+    """Reading findings."""
+
+    def still_so(self) -> "FindingQuerySet":
+        """Those that no verification of the whole log has cleared since."""
+        whole = Verification.objects.filter(scope="all", ended_at__isnull=False).first()
+        return self if whole is None else self.filter(last_seen__gte=whole.started_at)
+
+
+class Finding(models.Model):
+    """Something that does not fit. Kept for good; `last_seen` moves while it is still so."""
+
+    key = models.CharField(max_length=300, unique=True, editable=False)
+    kind = models.CharField(max_length=20)
+    subject = models.CharField(max_length=20, help_text="What is at fault: record, leaf, node, checkpoint ...")
+    record_id = models.UUIDField(null=True)
+    index = models.BigIntegerField(null=True)
+    detail = models.TextField()
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    run = models.ForeignKey(Verification, on_delete=models.PROTECT, related_name="findings", help_text="Seen last in.")
+
+    objects: ClassVar[models.Manager["Finding"]] = models.Manager.from_queryset(FindingQuerySet)()
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-last_seen", "kind", "index")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"
 
 
 class Parked(models.Model):

@@ -4,15 +4,17 @@ from typing import Any
 
 from django.db.models import Model
 
+READ_ONLY = {"audit.Record", "audit.Leaf", "audit.Checkpoint"}
+
 
 class ReaderRouter:
-    """Records are read through the reader role, whose statements are cut off after a few seconds.
+    """Records and their log are read through the reader role, whose statements are cut off after a few seconds.
 
     All else stays with the application role; nothing here is ever migrated by any but the owner.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
-        return "reader" if model._meta.label == "audit.Record" else None
+        return "reader" if model._meta.label in READ_ONLY else None
 
     def allow_relation(self, first: Model, second: Model, **hints: Any) -> bool:
         return True  # the three connections are one database

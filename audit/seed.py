@@ -4,7 +4,15 @@ from django.contrib.auth.models import Group, Permission
 from django_q.models import Schedule
 
 GROUPS = {
-    "auditor": ["audit.view_record", "audit.view_parked", "audit.view_writer"],
+    "auditor": [
+        "audit.view_record",
+        "audit.view_parked",
+        "audit.view_writer",
+        "audit.view_checkpoint",
+        "audit.view_verification",
+        "audit.view_finding",
+        "audit.start_verification",
+    ],
     "operator": [
         "audit.view_parked",
         "audit.retry_parked",
@@ -25,6 +33,9 @@ GROUPS = {
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
+    "seal what is stored": ("audit.tasks.seal", Schedule.MINUTES, 1),
+    "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
+    "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }

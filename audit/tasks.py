@@ -1,4 +1,4 @@
-"""What runs by itself: the drain of the DLQ, keys for Redis, partitions ahead.
+"""What runs by itself: the drain of the DLQ, the sealer's safety net, verification, keys for Redis, partitions.
 
 django-q2 is only a trigger: each task is idempotent, and `drain_dlq --watch` does the drain without it.
 """
@@ -15,12 +15,14 @@ from django.db import connections
 
 import dlq.alarm
 import dlq.stream
-from audit import canonical, keys, trail
+from audit import canonical, keys, trail, verify
 from audit.errors import Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
 from audit.postgres import is_up
 from audit.record import store
+from audit.seal import Sealer
+from audit.sealing import Courier
 from dlq.drain import Outcome, Summary
 from dlq.drain import Unavailable as DatabaseDown
 from dlq.drain import drain as drain_queue
@@ -38,6 +40,26 @@ def tick() -> str:
     dlq.stream.for_drain().beat("last_tick_at")
     dlq.alarm.notify()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
+
+
+def seal() -> str:
+    """One pass of the sealer: the safety net for a sealer service that is not there."""
+    sealed = Sealer().once()
+    if sealed.checkpoint is None:
+        return "another sealer is at work"
+    if sealed.signed:
+        Courier().deliver(sealed.checkpoint)
+    return f"{sealed.added} records sealed"
+
+
+def verify_newest() -> str:
+    """Verify what was sealed since the last time."""
+    return str(verify.newest().verdict)
+
+
+def verify_slice() -> str:
+    """Verify the next slice of the log, so that each record has its turn in VERIFY_DAYS."""
+    return str(verify.next_slice().verdict)
 
 
 def publish_keys() -> None:

@@ -29,6 +29,7 @@ from auditsite.roles import ROLES, create_database
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
 DATABASE = "audit"
+ORIGIN = "localhost/audit"
 RESTART_PAUSE_S = 1.0
 WORKERS, THREADS = 4, 2
 console = Console(highlight=False)
@@ -143,6 +144,9 @@ def _environment(servers: list[Server]) -> dict[str, str]:
     found |= {
         "SECRET_KEY": kept_secret("secret_key"),
         "SECURE_COOKIES": "false",
+        "SEAL_KEY_FILE": str(LOCAL / "secrets" / "seal_key"),
+        "SEAL_PUBLIC_KEYS_FILE": str(LOCAL / "secrets" / "seal_key.pub"),
+        "SEAL_ANCHOR_FILE": str(LOCAL / "anchor.jsonl"),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RECORD_CONNECTIONS": str(THREADS),
     }
@@ -178,6 +182,7 @@ def _databases(servers: list[Server]) -> dict[str, str]:
 def _prepare(env: dict[str, str]) -> None:
     for text, arguments in (
         ("migrating", ("migrate", "--verbosity", "0")),
+        ("making the log's key", ("sealkey", "create", "--origin", ORIGIN, "--if-missing")),
         ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
         ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
         ("checking", ("check", "--database", "default")),
@@ -196,6 +201,7 @@ def _services(port: int) -> list[Service]:
         Service("web", [*granian, *workers, "--host", "127.0.0.1", "--port", str(port), "auditsite.wsgi:application"]),
         Service("queue", [*manage, "qcluster"]),
         Service("drain", [*manage, "drain_dlq", "--watch"]),
+        Service("seal", [*manage, "seal", "--follow"]),
     ]
 
 

@@ -105,6 +105,23 @@ DLQ_ALERT_EMAILS: list[str] = env.list("DLQ_ALERT_EMAILS", [])
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
 DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 
+# --- The sealed log -------------------------------------------------------------------------
+
+# The private key that signs, and every public key that ever did (audit/sealkeys.py). Files are read anew at each use,
+# so that a rotation needs no restart.
+SEAL_KEY = env.str("SEAL_KEY", "")
+SEAL_KEY_FILE = env.path("SEAL_KEY_FILE", None)
+SEAL_PUBLIC_KEYS = env.str("SEAL_PUBLIC_KEYS", "")
+SEAL_PUBLIC_KEYS_FILE = env.path("SEAL_PUBLIC_KEYS_FILE", None)
+SEAL_INTERVAL_MS = env.int("SEAL_INTERVAL_MS", 400)
+SEAL_IDLE_S = env.int("SEAL_IDLE_S", 3600)
+SEAL_MERGE_DELAY_S = env.int("SEAL_MERGE_DELAY_S", 60)
+SEAL_WITNESSES: list[str] = env.list("SEAL_WITNESSES", [])
+SEAL_ANCHOR_FILE = env.path("SEAL_ANCHOR_FILE", None)
+SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
+SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
+VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
+
 # --- Django ---------------------------------------------------------------------------------
 
 INSTALLED_APPS = [

@@ -26,19 +26,19 @@ def notify() -> None:
     state, stats = queue.alarm_state(), queue.stats()
     if "depth_since" in state and state.get("depth_told") != state["depth_since"]:
         text = f"{stats.depth} events are parked (alert above {settings.DLQ_ALERT_DEPTH}). Is PostgreSQL up?"
-        if _tell("dlq.depth", text, depth=stats.depth):
+        if tell("dlq.depth", text, depth=stats.depth):
             queue.alarm_told("depth_told", state["depth_since"])
     if stats.dead > int(state.get("dead_told", 0)):
         text = f"{stats.dead} parked events are dead: they need a person. See the admin, dead letter queue."
         log.error("dlq_dead_alarm", dead=stats.dead)
-        if _tell("dlq.dead", text, dead=stats.dead):
+        if tell("dlq.dead", text, dead=stats.dead):
             queue.alarm_told("dead_told", str(stats.dead))
     elif stats.dead < int(state.get("dead_told", 0)):
         queue.alarm_told("dead_told", str(stats.dead))
 
 
-def _tell(name: str, text: str, **figures: int) -> bool:
-    """Whether every configured way took it; none configured counts as told, for the log has it."""
+def tell(name: str, text: str, **figures: int) -> bool:
+    """Pass an alarm on. Whether every configured way took it; none configured counts as told, for the log has it."""
     told = [_tried(way, name, text, figures) for way in _ways()]  # each is tried, also after one failed
     return all(told)
 

@@ -9,9 +9,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from audit.note import Signer
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
 
+SEAL_KEY = Signer("tests.example/log", bytes(range(32)))
 FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-"))
 FOLDER.chmod(0o755)
 (FOLDER / "static").mkdir()
@@ -34,6 +36,7 @@ def _start() -> None:
         os.environ["REDIS_URL"] = redis.url()
     os.environ |= create_database(admin_url, f"audit_test_{os.getpid()}") | {
         "SECRET_KEY": "tests",
+        "SEAL_KEY": SEAL_KEY.encode(),
         "SECURE_COOKIES": "false",
         "STATIC_ROOT": str(FOLDER / "static"),
         "CACHE_URL": os.environ["REDIS_URL"],

@@ -22,3 +22,10 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- The log grows at its end; only what waits for the sealer is ever taken away.
+REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM PUBLIC, audit_app;
+REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM audit_reader;
+GRANT SELECT, INSERT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature TO audit_app;
+GRANT SELECT, INSERT, DELETE ON audit_unsealed TO audit_app;
+GRANT SELECT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed TO audit_reader;

@@ -72,7 +72,7 @@ def test_another_body_of_the_function_is_found(superuser: psycopg.Connection[Any
     try:
         assert ids() == {"audit.E002"}
     finally:
-        superuser.execute(quiet.format(checks.refusal_source()).encode())
+        superuser.execute(quiet.format(checks.body_of("audit_refuse_change", "0002_append_only.sql")).encode())
     assert ids() == set()
 
 

@@ -1,0 +1,63 @@
+"""What the log is like now, read from the database whenever Prometheus asks."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from django.db import DatabaseError, connections
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from audit import log as stored
+from audit.models import Finding, Verification
+from audit.postgres import gateway
+
+_WAITING = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
+"""
+_COSIGNED = "SELECT name, extract(epoch FROM max(attested_at))::float8 FROM audit_cosignature GROUP BY name"
+KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
+
+
+class Gauges(Collector):
+    """Gauges of the sealed log; `audit_log_up` is 0, and the others are absent, where PostgreSQL cannot be read."""
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            found = [] if gateway().breaker.is_open else [*_log(), *_verification()]
+        except DatabaseError:
+            found = []
+        yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(found))
+        yield from found
+
+
+def _log() -> Iterator[Metric]:
+    head = stored.head()
+    with connections["reader"].cursor() as cursor:
+        cursor.execute(_WAITING)
+        waiting, age = cursor.fetchone()
+        cursor.execute(_COSIGNED)
+        cosigned = cursor.fetchall()
+    yield GaugeMetricFamily("audit_log_size", "Records under the newest checkpoint", value=head.size if head else 0)
+    yield GaugeMetricFamily("audit_log_unsealed", "Records that wait for the sealer", value=waiting)
+    yield GaugeMetricFamily("audit_log_lag_seconds", "How long the oldest of them has waited", value=age)
+    signed = head.created_at.timestamp() if head else 0
+    yield GaugeMetricFamily("audit_log_signed_timestamp_seconds", "When the newest checkpoint was signed", value=signed)
+    family = GaugeMetricFamily(
+        "audit_log_cosigned_timestamp_seconds", "When each witness last cosigned", labels=["witness"]
+    )
+    for name, moment in cosigned:
+        family.add_metric([name], moment)
+    yield family
+
+
+def _verification() -> Iterator[Metric]:
+    findings = GaugeMetricFamily("audit_findings", "What verification found and no later run cleared", labels=["kind"])
+    for kind in KINDS:
+        findings.add_metric([kind], Finding.objects.still_so().filter(kind=kind).count())
+    yield findings
+    ended = GaugeMetricFamily("audit_verified_timestamp_seconds", "When each scope was last verified", labels=["scope"])
+    for scope in ("all", "newest", "rolling"):
+        run = Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
+        if run is not None:
+            ended.add_metric([scope], (run.ended_at or datetime.now(UTC)).timestamp())
+    yield ended

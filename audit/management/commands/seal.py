@@ -1,0 +1,51 @@
+"""`manage.py seal`: give unsealed records their leaves and sign the tree head."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit import outside
+from audit.errors import KeyMissing, LogDamaged
+from audit.seal import Sealer
+from audit.sealing import Courier, follow
+
+
+class Command(BaseCommand):
+    help = "Seal what is stored: one pass over all that waits, or --follow as a service."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--follow", action="store_true", help="go on until SIGTERM, as a service")
+        parser.add_argument("--sign", action="store_true", help="sign the tree head also where nothing is new")
+
+    def handle(self, *args: Any, follow: bool, sign: bool, **options: Any) -> None:
+        if follow:
+            _follow()
+            return
+        try:
+            self._one_pass(sign)
+        except (KeyMissing, LogDamaged) as error:
+            raise CommandError(str(error)) from None
+
+    def _one_pass(self, sign: bool) -> None:
+        sealer, total = Sealer(), 0
+        while (sealed := sealer.once(sign_anyway=sign and not total)).more:
+            total += sealed.added
+        if sealed.checkpoint is None:
+            self.stdout.write("Another sealer is at work: nothing was done here.")
+            return
+        total += sealed.added
+        self.stdout.write(f"{total} records sealed; {sealed.checkpoint}.")
+        for complaint in Courier().deliver(sealed.checkpoint):
+            self.stderr.write(complaint)
+        names = [witness.verifier.name for witness in outside.witnesses()]
+        if names:
+            self.stdout.write(f"Witnesses asked: {', '.join(names)}.")
+
+
+def _follow() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    follow(stop)

@@ -1,0 +1,280 @@
+"""Signed notes, checkpoints and proofs as text (C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof).
+
+Pure: for auditors to read, no Django. The formats are specified at https://c2sp.org.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+ED25519 = 0x01
+COSIGNATURE = 0x04
+DASH = "—"
+MAX_NOTE = 64 * 1024
+MAX_SIGNATURES = 64
+PROOF_HEADER = "c2sp.org/tlog-proof@v1"
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+\Z")
+_SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
+
+
+class NoteError(ValueError):
+    """The text is not a note, or no signature that is known holds."""
+
+
+def decode64(text: str) -> bytes:
+    """Base64 in its one canonical spelling. Raises `NoteError`."""
+    try:
+        found = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise NoteError(f"{text[:80]!r} is not base64") from None
+    if encode64(found) != text:
+        raise NoteError(f"{text[:80]!r} is not the canonical base64 of its bytes")
+    return found
+
+
+def encode64(data: bytes) -> str:
+    """Standard base64 with padding."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def key_id(name: str, kind: int, public: bytes) -> bytes:
+    """The four bytes that tell keys of one name apart."""
+    return hashlib.sha256(f"{name}\n".encode() + bytes([kind]) + public).digest()[:4]
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """A public key with its name; `kind` is ED25519 for logs, COSIGNATURE for witnesses."""
+
+    name: str
+    kind: int
+    public: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> "Verifier":
+        """Read `name+id+base64(kind || key)`. Raises `NoteError`."""
+        name, identifier, encoded = _three(text, "a verifier key is name+id+base64")
+        data = decode64(encoded)
+        if len(data) != 33 or data[0] not in (ED25519, COSIGNATURE):
+            raise NoteError(f"the verifier key of {name} is neither Ed25519 nor an Ed25519 cosignature key")
+        found = cls(name, data[0], data[1:])
+        if found.id.hex() != identifier:
+            raise NoteError(f"the verifier key of {name} is damaged: its id should be {found.id.hex()}")
+        return found
+
+    @property
+    def id(self) -> bytes:
+        return key_id(self.name, self.kind, self.public)
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{encode64(bytes([self.kind]) + self.public)}"
+
+    def as_cosigner(self) -> "Verifier":
+        """The same public key as one that signs with a time."""
+        return Verifier(self.name, COSIGNATURE, self.public)
+
+    def check(self, text: str, signature: bytes) -> int | None:
+        """Check a signature over a note's text; return the time it attests, in Unix seconds. Raises `NoteError`."""
+        moment, message = None, text.encode()
+        if self.kind == COSIGNATURE:
+            moment, signature = int.from_bytes(signature[:8], "big"), signature[8:]
+            message = cosigned_message(text, moment)
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except InvalidSignature:
+            raise NoteError(f"the signature of {self.name} does not hold") from None
+        return moment
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A private key with its name. Never print it: `str()` shows the public half."""
+
+    name: str
+    seed: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Signer":
+        """Read `PRIVATE+KEY+name+id+base64(0x01 || seed)`. Raises `NoteError`, which does not quote the key."""
+        if not text.startswith("PRIVATE+KEY+"):
+            raise NoteError("a private key starts with PRIVATE+KEY+")
+        try:
+            name, identifier, encoded = _three(text.removeprefix("PRIVATE+KEY+"), "")
+            data = decode64(encoded)
+        except NoteError:
+            raise NoteError("the private key is damaged: it is PRIVATE+KEY+name+id+base64") from None
+        if len(data) != 33 or data[0] != ED25519:
+            raise NoteError(f"the private key of {name} is not Ed25519")
+        found = cls(name, data[1:])
+        if found.verifier.id.hex() != identifier:
+            raise NoteError(f"the private key of {name} is damaged: it does not fit its id")
+        return found
+
+    def encode(self) -> str:
+        """The private key as text: a secret."""
+        return f"PRIVATE+KEY+{self.name}+{self.verifier.id.hex()}+{encode64(bytes([ED25519]) + self.seed)}"
+
+    @property
+    def verifier(self) -> Verifier:
+        public = Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
+        return Verifier(self.name, ED25519, public)
+
+    def __str__(self) -> str:
+        return str(self.verifier)
+
+    def sign(self, text: str) -> str:
+        """A signature line over a note's text."""
+        return self._line(self.verifier.id, self._signature(text.encode()))
+
+    def cosign(self, text: str, moment: int) -> str:
+        """A signature line that also attests `moment`, in Unix seconds."""
+        signature = self._signature(cosigned_message(text, moment))
+        return self._line(self.verifier.as_cosigner().id, moment.to_bytes(8, "big") + signature)
+
+    def _signature(self, message: bytes) -> bytes:
+        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
+
+    def _line(self, identifier: bytes, blob: bytes) -> str:
+        return f"{DASH} {self.name} {encode64(identifier + blob)}\n"
+
+
+class Signature(NamedTuple):
+    """One signature line of a note, not checked yet."""
+
+    name: str
+    id: bytes
+    blob: bytes
+
+
+class Attestation(NamedTuple):
+    """A signature that holds: whose, and when where the signature says so (Unix seconds)."""
+
+    verifier: Verifier
+    moment: int | None
+
+
+def cosigned_message(text: str, moment: int) -> bytes:
+    """What a cosignature signs."""
+    return f"cosignature/v1\ntime {moment}\n{text}".encode()
+
+
+def split(note: str) -> tuple[str, list[Signature]]:
+    """A note's text and its signatures. Raises `NoteError` for what is no note."""
+    if len(note) > MAX_NOTE or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
+        raise NoteError("this is no note: too long, or it contains control characters")
+    text, blank, lines = note.rpartition("\n\n")
+    if not blank or not lines.endswith("\n"):
+        raise NoteError("this is no note: a blank line and signatures must follow the text")
+    found = [_signature_line(line) for line in lines[:-1].split("\n")]
+    if len(found) > MAX_SIGNATURES:
+        raise NoteError(f"this note has more than {MAX_SIGNATURES} signatures")
+    return text + "\n", found
+
+
+def verify(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Attestation]]:
+    """A note's text and who signed it, of those that are known.
+
+    Unknown keys are passed over. Raises `NoteError` where a known key's signature does not hold, or none is known.
+    """
+    text, signatures = split(note)
+    known = {(verifier.name, verifier.id): verifier for verifier in verifiers}
+    found = [
+        Attestation(verifier, verifier.check(text, signature.blob))
+        for signature in signatures
+        if (verifier := known.get((signature.name, signature.id))) is not None
+    ]
+    if not found:
+        raise NoteError(f"no key that is known signed this: it was signed by {', '.join(s.name for s in signatures)}")
+    return text, found
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A tree head: whose log, how many leaves, which root."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> "Checkpoint":
+        """Read a note's text. Raises `NoteError`."""
+        lines = text.split("\n")
+        if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
+            raise NoteError("a checkpoint has three lines at least: origin, size, root")
+        if not _SIZE.match(lines[1]):
+            raise NoteError(f"the size {lines[1][:40]!r} is not a decimal number")
+        found = decode64(lines[2])
+        if len(found) != 32:
+            raise NoteError("the root is not 32 bytes long")
+        return cls(lines[0], int(lines[1]), found)
+
+    @property
+    def text(self) -> str:
+        return f"{self.origin}\n{self.size}\n{encode64(self.root)}\n"
+
+
+def join(text: str, signature_lines: Iterable[str]) -> str:
+    """A note of a text and signature lines."""
+    return f"{text}\n{''.join(signature_lines)}"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The evidence for one leaf (C2SP tlog-proof)."""
+
+    index: int
+    hashes: list[bytes]
+    note: str
+
+    @property
+    def text(self) -> str:
+        lines = [PROOF_HEADER, f"index {self.index}", *map(encode64, self.hashes), "", self.note]
+        return "\n".join(lines)
+
+
+def parse_proof(text: str) -> Proof:
+    """Read a tlog-proof. Raises `NoteError`."""
+    head, blank, note = text.partition("\n\n")
+    lines = head.split("\n")
+    if not blank or lines[0] != PROOF_HEADER:
+        raise NoteError(f"a proof starts with {PROOF_HEADER}")
+    body = lines[2:] if lines[1:2] and lines[1].startswith("extra ") else lines[1:]
+    if not body or not body[0].startswith("index ") or not _SIZE.match(body[0][6:]):
+        raise NoteError("the proof names no index")
+    return Proof(int(body[0][6:]), hashes(body[1:]), note)
+
+
+def hashes(lines: Sequence[str]) -> list[bytes]:
+    """Base64 lines of a proof, at most 63. Raises `NoteError`."""
+    found = [decode64(line) for line in lines]
+    if len(found) > 63 or any(len(one) != 32 for one in found):
+        raise NoteError("a proof has at most 63 hashes of 32 bytes")
+    return found
+
+
+def _three(text: str, complaint: str) -> tuple[str, str, str]:
+    # The key itself may contain '+': only the first two part.
+    name, _, rest = text.strip().partition("+")
+    identifier, _, encoded = rest.partition("+")
+    if not _NAME.match(name) or not identifier or not encoded:
+        raise NoteError(complaint)
+    return name, identifier, encoded
+
+
+def _signature_line(line: str) -> Signature:
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    if dash != DASH or not _NAME.match(name):
+        raise NoteError(f"{line[:80]!r} is no signature line")
+    blob = decode64(encoded)
+    if len(blob) < 5:
+        raise NoteError(f"the signature of {name} is too short")
+    return Signature(name, blob[:4], blob[4:])

@@ -1,0 +1,109 @@
+"""What a verification has found so far: counts, findings, what was not covered, and the verdict of it all."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+import structlog
+
+from audit.models import Finding, Verification
+
+log = structlog.get_logger(__name__)
+
+MAX_FINDINGS = 1000
+"""How many of one kind and subject are kept a run; all are counted."""
+
+
+class Verdict(StrEnum):
+    """From worst to best. A failure dominates; what was not checked is never called verified."""
+
+    FORKED = "FORKED"
+    ALTERED = "ALTERED"
+    MISSING = "MISSING"
+    UNKNOWN = "UNKNOWN"
+    NOT_COVERED = "NOT COVERED"
+    VERIFIED = "VERIFIED"
+
+
+FAILURES = (Verdict.FORKED, Verdict.ALTERED, Verdict.MISSING, Verdict.UNKNOWN)
+
+Progress = Callable[[int, int], None]
+"""Told how many leaves are checked, of how many."""
+
+
+class Report:
+    """Collects for one run. Findings are stored at once, so that a run that is killed loses none."""
+
+    def __init__(self, run: Verification, progress: Progress | None = None):
+        self.run = run
+        self.counts: Counter[str] = Counter(run.counts)
+        self.not_covered: list[str] = list(run.not_covered)
+        self.new: list[Finding] = []
+        """Findings that no run before this one had."""
+        self._progress = progress
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to what was checked."""
+        self.counts[what] += number
+
+    def find(
+        self,
+        kind: Verdict,
+        subject: str,
+        detail: str,
+        *,
+        record_id: UUID | None = None,
+        index: int | None = None,
+    ) -> None:
+        """Keep a finding; one that is known already is seen again."""
+        self.counts[kind.value] += 1
+        self.counts[f"{kind.value} {subject}"] += 1
+        if self.counts[f"{kind.value} {subject}"] > MAX_FINDINGS:
+            return
+        now = datetime.now(UTC)
+        place = "" if record_id is None and index is None else f"{record_id or ''}:{'' if index is None else index}"
+        found, is_new = Finding.objects.get_or_create(
+            key=f"{kind.value}:{subject}:{place or detail}"[:300],
+            defaults={
+                "kind": kind.value,
+                "subject": subject,
+                "record_id": record_id,
+                "index": index,
+                "detail": detail,
+                "first_seen": now,
+                "last_seen": now,
+                "run": self.run,
+            },
+        )
+        if is_new:
+            self.new.append(found)
+            log.error("verification_finding", kind=kind.value, subject=subject, record_id=str(record_id), index=index)
+        else:
+            Finding.objects.filter(pk=found.pk).update(last_seen=now, run=self.run, detail=detail)
+
+    def leave_out(self, text: str) -> None:
+        """Say that something was not checked."""
+        if text not in self.not_covered:
+            self.not_covered.append(text)
+
+    def reached(self, position: int) -> None:
+        """Note how far the leaves are checked: where a run that was killed goes on."""
+        self.run.position = position
+        self.save()
+        if self._progress is not None:
+            self._progress(position - self.run.first, self.run.last - self.run.first)
+
+    def save(self) -> None:
+        """Store the state of the run."""
+        self.run.counts, self.run.not_covered = dict(self.counts), self.not_covered
+        self.run.updated_at = datetime.now(UTC)
+        self.run.save()
+
+    def verdict(self) -> Verdict:
+        """The worst of what was found; VERIFIED only for what was checked."""
+        for kind in FAILURES:
+            if self.counts[kind.value]:
+                return kind
+        return Verdict.VERIFIED if self.counts["records"] else Verdict.NOT_COVERED

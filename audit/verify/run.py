@@ -1,0 +1,140 @@
+"""The runs: what each scope covers, and what happens when something was found."""
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+
+import dlq.alarm
+from audit import log as stored
+from audit import sealkeys, trail
+from audit.errors import AuditError
+from audit.models import OWN_WRITER, Checkpoint, Verification
+from audit.verify import correlation, heads, leaves, strays
+from audit.verify.report import FAILURES, Progress, Report, Verdict
+
+RUNS_A_DAY = 144
+"""How often the schedule takes a slice."""
+LEAST_SLICE, LARGEST_SLICE = 1_000, 100_000
+
+
+def verify(
+    scope: str = "all",
+    *,
+    first: int = 0,
+    last: int | None = None,
+    correlation_id: str = "",
+    requested_by: str = OWN_WRITER,
+    progress: Progress | None = None,
+    using: str = "reader",
+) -> Verification:
+    """Verify the whole log, the leaves first .. last-1 (up to the next checkpoint), or one correlation.
+
+    Returns the run with its verdict. Raises `KeyMissing` without the log's public keys, and what the database raises:
+    the run is left unended then, and `resume` goes on with it.
+    """
+    now = datetime.now(UTC)
+    size = _size(using)
+    run = Verification.objects.create(
+        scope=scope,
+        correlation_id=correlation_id,
+        first=min(first, size),
+        last=_covered(last, size, using),
+        position=min(first, size),
+        requested_by=requested_by,
+        started_at=now,
+        updated_at=now,
+    )
+    return _go(run, progress, using)
+
+
+def resume(run: Verification, *, progress: Progress | None = None, using: str = "reader") -> Verification:
+    """Go on with a run that was cut off."""
+    return _go(run, progress, using)
+
+
+def newest(using: str = "reader") -> Verification:
+    """Verify what was sealed since the last run of this kind."""
+    before = Verification.objects.filter(scope="newest", ended_at__isnull=False).first()
+    return verify("newest", first=0 if before is None else before.last, using=using)
+
+
+def next_slice(using: str = "reader") -> Verification:
+    """Verify the next slice, large enough that every record has its turn in VERIFY_DAYS."""
+    before = Verification.objects.filter(scope="rolling", ended_at__isnull=False).first()
+    size = _size(using)
+    first = 0 if before is None or before.last >= size else before.last
+    wanted = -(-size // (settings.VERIFY_DAYS * RUNS_A_DAY))
+    return verify("rolling", first=first, last=first + min(max(wanted, LEAST_SLICE), LARGEST_SLICE), using=using)
+
+
+def _go(run: Verification, progress: Progress | None, using: str) -> Verification:
+    report = Report(run, progress)
+    keys = sealkeys.load()
+    if run.scope == "correlation":
+        correlation.check(report, keys, run.correlation_id, using)
+    else:
+        _check_log(report, keys, using)
+    run.verdict, run.ended_at = report.verdict().value, datetime.now(UTC)
+    report.save()
+    _tell(report)
+    return run
+
+
+def _check_log(report: Report, keys: sealkeys.Keys, using: str) -> None:
+    """Leaves and tree; then, up to where the range ends, records without leaf; at the end of the log its tail too."""
+    run = report.run
+    at_end = run.last >= _size(using) or run.scope in ("all", "newest")
+    # What anchor and witnesses have of a size past the end of the range is not this run's business.
+    most = 2**63 if at_end else run.last
+    signed = [
+        heads.checkpoints(report, keys, run.position, run.last, using),
+        heads.anchored(report, keys, run.position, most, newest_only=run.scope in ("newest", "rolling")),
+        (head for head in heads.witnessed(report, keys) if run.position <= head.size <= most),
+    ]
+    leaves.check(report, signed, run.position, run.last, using)
+    start = strays.bound(run.first, using) if run.first else strays.LEAST
+    strays.check(report, using, start, strays.MOST if at_end else strays.bound(run.last, using))
+    if at_end:
+        strays.check_tail(report, using)
+    else:
+        report.leave_out(f"Only the leaves {run.first} to {run.last - 1} were checked.")
+
+
+def _size(using: str) -> int:
+    head = stored.head(using)
+    return 0 if head is None else head.size
+
+
+def _covered(last: int | None, size: int, using: str) -> int:
+    """The end of a range, moved on to where a root was signed: only there can the tree be compared."""
+    if last is None or last >= size:
+        return size
+    found = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
+    return size if found is None else found.size
+
+
+def _tell(report: Report) -> None:
+    """Leave a record of what was found or asked for, and raise the alarm. Never the reason for another error."""
+    run, new = report.run, len(report.new)
+    failed = Verdict(run.verdict) in FAILURES
+    if new:
+        text = f"Verification {run.pk}: {run.verdict}. {new} new findings, the first: {report.new[0].detail}"
+        dlq.alarm.tell("audit.verification", text, findings=new)
+    if not new and run.requested_by == OWN_WRITER:
+        return
+    try:
+        trail.add(
+            "audit.verification.ended",
+            actor=run.requested_by,
+            outcome="failure" if failed else "success",
+            correlation=f"verification-{run.pk}",
+            verdict=run.verdict,
+            scope=run.scope,
+            first=run.first,
+            last=run.last,
+            verified_correlation=run.correlation_id or None,
+            new_findings=new,
+        )
+    except AuditError:
+        report.leave_out("This run could not be recorded: neither PostgreSQL nor Redis took the event.")
+        report.save()
