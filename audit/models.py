@@ -137,7 +137,7 @@ class Record(AppendOnly):
     parked_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField()
 
-    objects: ClassVar[models.Manager["Record"]] = models.Manager.from_queryset(RecordQuerySet)()
+    objects = models.Manager.from_queryset(RecordQuerySet)()
 
     class Meta:
         db_table = "audit_record"

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from audit import canonical
 from audit.event import Invalid
-from audit.models import Record
+from audit.models import Record, RecordQuerySet
 
 EXACT = (
     "event_type",
@@ -67,7 +67,7 @@ def parse(parameters: Mapping[str, str]) -> Search:
 
 def page(search: Search) -> tuple[list[Record], bool]:
     """The records of one page, and whether there are more after it."""
-    records = newest_first(search.where)
+    records = newest_first(search.where).with_state()
     if search.after is not None:
         records = records.filter(before(*search.after))
     rows = list(records[search.offset : search.offset + search.limit + 1])
@@ -80,7 +80,7 @@ def capped_count(where: Q) -> tuple[int, bool]:
     return min(count, COUNT_CAP), count > COUNT_CAP
 
 
-def newest_first(where: Q) -> QuerySet[Record]:
+def newest_first(where: Q) -> RecordQuerySet:
     """Matching records in the one order of all lists."""
     return Record.objects.filter(where).order_by("-event_timestamp", "-id")
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connections
+from django_q.tasks import async_task
 
 import dlq.alarm
 import dlq.stream
@@ -19,6 +20,7 @@ from audit import canonical, keys, trail, verify
 from audit.errors import Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
+from audit.models import Verification
 from audit.postgres import is_up
 from audit.record import store
 from audit.seal import Sealer
@@ -60,6 +62,14 @@ def verify_newest() -> str:
 def verify_slice() -> str:
     """Verify the next slice of the log, so that each record has its turn in VERIFY_DAYS."""
     return str(verify.next_slice().verdict)
+
+
+def continue_verification(run_id: int) -> str:
+    """A part of a run that a person asked for; what is left is queued again."""
+    run = verify.resume(Verification.objects.get(pk=run_id), seconds=TICK_SECONDS)
+    if run.ended_at is None:
+        async_task("audit.tasks.continue_verification", run_id)
+    return run.verdict or f"{run.position} of {run.last}"
 
 
 def publish_keys() -> None:

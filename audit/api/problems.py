@@ -10,7 +10,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from audit import metrics
-from audit.errors import Conflict, NothingKept, Unavailable
+from audit.errors import Conflict, KeyMissing, LogDamaged, NothingKept, NotSealed, Unavailable
 from audit.event import Invalid
 from audit.faults import headline
 from audit.keys import Unanswerable
@@ -26,6 +26,8 @@ TITLES = {
     "not-permitted": "The key does not permit this",
     "not-found": "There is no such thing here",
     "method-not-allowed": "The method is not allowed here",
+    "not-sealed": "The record is not sealed yet",
+    "log-damaged": "The log cannot answer",
     "conflict": "The event id is used already, with other content",
     "too-large": "The body is too large",
     "unsupported-media-type": "The body must be application/json",
@@ -116,6 +118,12 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
+        case NotSealed():
+            return problem(409, "not-sealed", str(error), instance=instance), {"Retry-After": "1"}
+        case LogDamaged() | KeyMissing():
+            log.error("log_cannot_answer", error=str(error))
+            detail = "The log is damaged or its keys are missing: the operator has to look (`manage.py verify`)."
+            return problem(500, "log-damaged", detail, instance=instance), {}
         case DatabaseError() | Unavailable():
             log.warning("query_failed", error=headline(error))
             return _of_api(Unreadable(), instance)

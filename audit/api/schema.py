@@ -46,12 +46,14 @@ def _event() -> dict[str, Any]:
 
 
 TEXT = {"type": "string"}
-STATE = {"type": "string", "enum": ["stored", "parked"]}
+INTEGER = {"type": "integer"}
+NULLABLE = {"type": ["string", "null"]}
+STATE = {"type": "string", "enum": ["stored", "parked", "sealed"]}
 EVENT = _event()
 RECORD = _object(
     EVENT["properties"]
     | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
-    | {name: {"type": ["string", "null"]} for name in ("parked_at", "stored_at")},
+    | dict.fromkeys(("parked_at", "stored_at"), NULLABLE),
     required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
 )
 RECEIPT = _object(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | {"state": STATE})
@@ -87,11 +89,8 @@ _PROBLEMS = {
     429: "Too many requests: see Retry-After",
     503: "Not kept, or not readable, now: see Retry-After",
 }
-_OF_WRITING = {
-    409: "The event id is used already, with other content",
-    413: "The body is over 5 MiB",
-    415: "The body is not application/json",
-}
+_OF_BODIES = {413: "The body is over 5 MiB", 415: "The body is not application/json"}
+_OF_WRITING = {409: "The event id is used already, with other content", **_OF_BODIES}
 
 
 def _responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int, str]) -> dict[Any, Any]:
@@ -153,4 +152,97 @@ GET_EVENTS: dict[str, Any] = {
 GET_EVENT: dict[str, Any] = {
     "operation_id": "get_event",
     "responses": _responses({200: (RECORD, "The record with its state")}, {404: "No event has this id"}),
+}
+
+
+_CHECKPOINT = _object({"number": INTEGER, "size": INTEGER, "root": TEXT, "created_at": TEXT, "note": TEXT})
+_TAMPERED = _object(
+    dict.fromkeys(("event_id", "expected_hash", "actual_hash", "previous_hash", "message"), TEXT)
+    | {"event_timestamp": NULLABLE}
+)
+CHAIN = _object(
+    dict.fromkeys(("correlation_id", "verdict", "verification_time", "message"), TEXT)
+    | dict.fromkeys(("total_events", "verified_events", "unsealed_events"), INTEGER)
+    | {
+        "is_valid": {"type": "boolean"},
+        "tampered_events": {"type": "array", "items": _TAMPERED},
+        "not_covered": {"type": "array", "items": TEXT},
+    }
+)
+_OF_THE_LOG = {409: "Not sealed yet: try again in a second", 500: "The log is damaged, or its keys are missing"}
+
+
+def _as(media_type: str, text: str, problems: dict[int, str]) -> dict[Any, Any]:
+    found = _responses({}, _OF_THE_LOG | problems)
+    found[200, media_type] = OpenApiResponse(TEXT, text)
+    return found
+
+
+def _number(name: str, text: str, *, required: bool = False) -> OpenApiParameter:
+    return OpenApiParameter(name, {"type": "integer", "minimum": 0}, description=text, required=required)
+
+
+_ABSENT = {404: "There is no such thing"}
+_ADDRESS = OpenApiParameter("address", TEXT, OpenApiParameter.PATH, description="x001/x234/067, or 000.p/17 for a part")
+_LEVEL = OpenApiParameter("level", {"type": "integer", "minimum": 0, "maximum": 63}, OpenApiParameter.PATH)
+
+GET_PROOF: dict[str, Any] = {
+    "operation_id": "get_proof",
+    "responses": _as("text/plain", "The proof of one record (C2SP tlog-proof)", _ABSENT),
+}
+GET_BUNDLE: dict[str, Any] = {
+    "operation_id": "get_bundle",
+    "responses": _as("application/jsonl", "Record and proof in one file, for verify.py", _ABSENT),
+}
+GET_CHECKPOINT: dict[str, Any] = {
+    "operation_id": "get_checkpoint",
+    "responses": _as("text/plain", "The newest signed tree head (C2SP tlog-checkpoint)", {}),
+}
+GET_KEYS: dict[str, Any] = {
+    "operation_id": "get_checkpoint_keys",
+    "responses": _as("text/plain", "The log's public keys, a line each, the newest first", {}),
+}
+GET_CHECKPOINTS: dict[str, Any] = {
+    "operation_id": "get_checkpoints",
+    "parameters": [_number("before", "a checkpoint's number, from next: older ones follow")],
+    "responses": _responses(
+        {
+            200: (
+                _object({"data": {"type": "array", "items": _CHECKPOINT}, "next": {"type": ["integer", "null"]}}),
+                "Tree heads, newest first",
+            )
+        },
+        _OF_THE_LOG,
+    ),
+}
+GET_CONSISTENCY: dict[str, Any] = {
+    "operation_id": "get_consistency",
+    "parameters": [_number("first", "the older size", required=True), _number("second", "the newer size; now's")],
+    "responses": _responses(
+        {
+            200: (
+                _object({"first": INTEGER, "second": INTEGER, "proof": {"type": "array", "items": TEXT}}),
+                "The proof, base64 hashes (RFC 9162, 2.1.4)",
+            )
+        },
+        _OF_THE_LOG,
+    ),
+}
+GET_TILE: dict[str, Any] = {
+    "operation_id": "get_tile",
+    "parameters": [_LEVEL, _ADDRESS],
+    "responses": _as("application/octet-stream", "Hashes of 32 bytes (C2SP tlog-tiles)", _ABSENT),
+}
+GET_ENTRIES: dict[str, Any] = {
+    "operation_id": "get_entries",
+    "parameters": [_ADDRESS],
+    "responses": _as("application/octet-stream", "Entries, each after its length in two bytes", _ABSENT),
+}
+VERIFY_CHAIN: dict[str, Any] = {
+    "operation_id": "verify_chain",
+    "request": {"application/json": _object({"correlation_id": {"type": "string", "minLength": 1, "maxLength": 255}})},
+    "responses": _responses(
+        {200: (CHAIN, "What was found; is_valid only where all was sealed and fits")},
+        _OF_THE_LOG | _OF_BODIES,
+    ),
 }

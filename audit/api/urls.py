@@ -2,10 +2,19 @@
 
 from django.urls import path
 
-from audit.api import views
+from audit.api import log_views, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
     path("events/batch", views.BatchView.as_view(), name="events-batch"),
     path("events/<uuid:event_id>", views.EventView.as_view(), name="event"),
+    path("events/<uuid:event_id>/proof", log_views.ProofView.as_view(), name="event-proof"),
+    path("events/<uuid:event_id>/bundle", log_views.BundleView.as_view(), name="event-bundle"),
+    path("checkpoint", log_views.CheckpointView.as_view(), name="checkpoint"),
+    path("checkpoint/keys", log_views.KeysView.as_view(), name="checkpoint-keys"),
+    path("checkpoints", log_views.CheckpointsView.as_view(), name="checkpoints"),
+    path("consistency", log_views.ConsistencyView.as_view(), name="consistency"),
+    path("tile/entries/<path:address>", log_views.EntriesView.as_view(), name="entries"),
+    path("tile/<int:level>/<path:address>", log_views.TileView.as_view(), name="tile"),
+    path("verify-chain", log_views.VerifyChainView.as_view(), name="verify-chain"),
 ]

@@ -16,6 +16,7 @@ import dlq.stream
 from audit import canonical, event, postgres, query, trail
 from audit.api import schema
 from audit.api.auth import writer_name
+from audit.bundle import as_json
 from audit.errors import Conflict, Unavailable
 from audit.event import Accepted, Invalid
 from audit.models import Record
@@ -88,7 +89,7 @@ class EventView(APIView):
     def get(self, request: Request, event_id: UUID) -> Response:
         try:
             postgres.require()
-            return Response(as_json(Record.objects.get(id=event_id)))
+            return Response(as_json(Record.objects.with_state().get(id=event_id)))
         except (Record.DoesNotExist, DatabaseError, Unavailable) as error:
             # What waits in the queue can be shown while PostgreSQL is down.
             if (parked := _parked(event_id)) is not None:
@@ -96,17 +97,6 @@ class EventView(APIView):
             if not isinstance(error, Record.DoesNotExist):
                 raise
             raise NotFound(f"No event has the id {event_id}.") from None
-
-
-def as_json(found: Record) -> dict[str, Any]:
-    """A record as the API shows it: the event, then what the store knows of it."""
-    return found.document() | {
-        "state": found.state,
-        "digest": bytes(found.digest).hex(),
-        "received_at": event.timestamp_text(found.received_at),
-        "parked_at": found.parked_at and event.timestamp_text(found.parked_at),
-        "stored_at": event.timestamp_text(found.stored_at),
-    }
 
 
 def _record(accepted: list[Accepted]) -> list[Receipt]:

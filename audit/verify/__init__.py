@@ -8,6 +8,6 @@ report.py       counts, findings, verdict
 """
 
 from audit.verify.report import Progress, Report, Verdict
-from audit.verify.run import newest, next_slice, resume, verify
+from audit.verify.run import begin, newest, next_slice, resume, verify
 
-__all__ = ["Progress", "Report", "Verdict", "newest", "next_slice", "resume", "verify"]
+__all__ = ["Progress", "Report", "Verdict", "begin", "newest", "next_slice", "resume", "verify"]

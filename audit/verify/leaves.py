@@ -8,6 +8,7 @@ from operator import attrgetter
 from audit import log as stored
 from audit.errors import LogDamaged
 from audit.tiles import Edge, Node, Run
+from audit.verify import strays
 from audit.verify.heads import Head
 from audit.verify.records import COLUMNS, Row, fault, fetch
 from audit.verify.report import Report, Verdict
@@ -106,7 +107,9 @@ class Tree:
 
 
 def check(report: Report, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
-    """Check the leaves first .. last-1 with their records, and the tree with the signed roots `heads`."""
+    """Check the leaves first .. last-1 with their records, the records between them for their leaves, and the tree
+    with the signed roots `heads`. Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
+    """
     tree = Tree(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
         end = min(start + CHUNK, last)
@@ -114,10 +117,18 @@ def check(report: Report, heads: list[Iterator[Head]], first: int, last: int, us
         _check_dense(tree, rows, start, end)
         _check_records(report, rows)
         tree.extend(rows)
-        if turn % SAVE_EVERY == SAVE_EVERY - 1:
-            report.reached(end)
+        if turn % SAVE_EVERY == SAVE_EVERY - 1 and end < last:
+            _pause(report, end, using)
     tree.finish(last)
+    strays.check(report, using, report.run.position, last)
     report.reached(last)
+
+
+def _pause(report: Report, end: int, using: str) -> None:
+    """Note how far all is checked: a run that is cut off goes on from here."""
+    strays.check(report, using, report.run.position, end)
+    report.reached(end)
+    report.stop_if_late()
 
 
 def _check_dense(tree: Tree, rows: list[Row], start: int, end: int) -> None:

@@ -9,6 +9,7 @@ from django.db import connections
 from audit import canonical, entry, event
 from audit.canonical import NotCanonical
 from audit.event import timestamp_text
+from audit.models import Record
 
 MEMBERS = ("event_id", "writer", *(name for name in event.FIELDS if name != "event_id"))
 COLUMNS = ", ".join(f"r.{name}" for name in ("id", *MEMBERS[1:], "digest", "received_at", "parked_at", "stored_at"))
@@ -45,6 +46,15 @@ def fault(row: Row) -> str | None:
     if entry.leaf(digest, str(row.record_id), received_at, parked_at, stored_at) != row.leaf_hash:
         return "its digest or one of its times (received, parked, stored) is not what was sealed"
     return None
+
+
+def recomputed(record: Record) -> bytes:
+    """The leaf hash that a record has now."""
+    try:
+        digest = canonical.digest(canonical.canonical(record.document()))
+    except NotCanonical:
+        return b""
+    return entry.leaf(digest, str(record.id), record.received_at, record.parked_at, record.stored_at)
 
 
 def _document(members: list[Any]) -> dict[str, Any]:

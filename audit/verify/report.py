@@ -1,5 +1,6 @@
 """What a verification has found so far: counts, findings, what was not covered, and the verdict of it all."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -33,11 +34,16 @@ Progress = Callable[[int, int], None]
 """Told how many leaves are checked, of how many."""
 
 
+class OutOfTime(Exception):
+    """The time of this part of the run is over; it goes on from its position."""
+
+
 class Report:
     """Collects for one run. Findings are stored at once, so that a run that is killed loses none."""
 
-    def __init__(self, run: Verification, progress: Progress | None = None):
+    def __init__(self, run: Verification, progress: Progress | None = None, seconds: float | None = None):
         self.run = run
+        self._ends_at = None if seconds is None else time.monotonic() + seconds
         self.counts: Counter[str] = Counter(run.counts)
         self.not_covered: list[str] = list(run.not_covered)
         self.new: list[Finding] = []
@@ -94,6 +100,11 @@ class Report:
         self.save()
         if self._progress is not None:
             self._progress(position - self.run.first, self.run.last - self.run.first)
+
+    def stop_if_late(self) -> None:
+        """Raise `OutOfTime` once the time is over."""
+        if self._ends_at is not None and time.monotonic() > self._ends_at:
+            raise OutOfTime
 
     def save(self) -> None:
         """Store the state of the run."""

@@ -10,7 +10,7 @@ from audit import sealkeys, trail
 from audit.errors import AuditError
 from audit.models import OWN_WRITER, Checkpoint, Verification
 from audit.verify import correlation, heads, leaves, strays
-from audit.verify.report import FAILURES, Progress, Report, Verdict
+from audit.verify.report import FAILURES, OutOfTime, Progress, Report, Verdict
 
 RUNS_A_DAY = 144
 """How often the schedule takes a slice."""
@@ -32,9 +32,23 @@ def verify(
     Returns the run with its verdict. Raises `KeyMissing` without the log's public keys, and what the database raises:
     the run is left unended then, and `resume` goes on with it.
     """
+    run = begin(scope, first=first, last=last, correlation_id=correlation_id, requested_by=requested_by, using=using)
+    return resume(run, progress=progress, using=using)
+
+
+def begin(
+    scope: str = "all",
+    *,
+    first: int = 0,
+    last: int | None = None,
+    correlation_id: str = "",
+    requested_by: str = OWN_WRITER,
+    using: str = "reader",
+) -> Verification:
+    """A run as `verify` makes it, not started."""
     now = datetime.now(UTC)
     size = _size(using)
-    run = Verification.objects.create(
+    return Verification.objects.create(
         scope=scope,
         correlation_id=correlation_id,
         first=min(first, size),
@@ -44,12 +58,25 @@ def verify(
         started_at=now,
         updated_at=now,
     )
-    return _go(run, progress, using)
 
 
-def resume(run: Verification, *, progress: Progress | None = None, using: str = "reader") -> Verification:
-    """Go on with a run that was cut off."""
-    return _go(run, progress, using)
+def resume(
+    run: Verification, *, progress: Progress | None = None, seconds: float | None = None, using: str = "reader"
+) -> Verification:
+    """Start a run, or go on with one that was cut off; for at most `seconds`, then it is left unended."""
+    report = Report(run, progress, seconds)
+    keys = sealkeys.load()
+    try:
+        if run.scope == "correlation":
+            correlation.check(report, keys, run.correlation_id, using)
+        else:
+            _check_log(report, keys, using)
+    except OutOfTime:
+        return run
+    run.verdict, run.ended_at = report.verdict().value, datetime.now(UTC)
+    report.save()
+    _tell(report)
+    return run
 
 
 def newest(using: str = "reader") -> Verification:
@@ -67,21 +94,8 @@ def next_slice(using: str = "reader") -> Verification:
     return verify("rolling", first=first, last=first + min(max(wanted, LEAST_SLICE), LARGEST_SLICE), using=using)
 
 
-def _go(run: Verification, progress: Progress | None, using: str) -> Verification:
-    report = Report(run, progress)
-    keys = sealkeys.load()
-    if run.scope == "correlation":
-        correlation.check(report, keys, run.correlation_id, using)
-    else:
-        _check_log(report, keys, using)
-    run.verdict, run.ended_at = report.verdict().value, datetime.now(UTC)
-    report.save()
-    _tell(report)
-    return run
-
-
 def _check_log(report: Report, keys: sealkeys.Keys, using: str) -> None:
-    """Leaves and tree; then, up to where the range ends, records without leaf; at the end of the log its tail too."""
+    """Leaves, records and tree; at the end of the log its tail too."""
     run = report.run
     at_end = run.last >= _size(using) or run.scope in ("all", "newest")
     # What anchor and witnesses have of a size past the end of the range is not this run's business.
@@ -92,8 +106,6 @@ def _check_log(report: Report, keys: sealkeys.Keys, using: str) -> None:
         (head for head in heads.witnessed(report, keys) if run.position <= head.size <= most),
     ]
     leaves.check(report, signed, run.position, run.last, using)
-    start = strays.bound(run.first, using) if run.first else strays.LEAST
-    strays.check(report, using, start, strays.MOST if at_end else strays.bound(run.last, using))
     if at_end:
         strays.check_tail(report, using)
     else:

@@ -30,19 +30,19 @@ SELECT coalesce((SELECT max(index) + 1 FROM audit_leaf), 0),
 LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
 
 
-def check(report: Report, using: str, start: UUID = LEAST, last: UUID = MOST) -> None:
-    """Every record with an id after `start`, up to `last`, has a leaf or waits for one."""
-    while start < last:
-        end = min(_one(NEXT, [start, CHUNK], using) or last, last)
-        for (record_id,) in _rows(STRAYS, [start, end], using):
+def check(report: Report, using: str, first: int, last: int) -> None:
+    """Every record has a leaf or waits for one: of those whose ids lie between the ones of the leaves first and last.
+
+    Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
+    """
+    start = _bound(first, using)
+    end = MOST if last >= _size(using) else _bound(last, using)
+    while start < end:
+        part = min(_one(NEXT, [start, CHUNK], using) or end, end)
+        for (record_id,) in _rows(STRAYS, [start, part], using):
             detail = "This record has no leaf and does not wait for one: it came into the table past the store."
             report.find(Verdict.UNKNOWN, "record", detail, record_id=record_id)
-        start = end
-
-
-def bound(index: int, using: str) -> UUID:
-    """The id of the record before leaf `index`: slices share their bounds, so together they cover all ids."""
-    return _one("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
+        start = part
 
 
 def check_tail(report: Report, using: str) -> None:
@@ -60,6 +60,15 @@ def check_tail(report: Report, using: str) -> None:
     if leaves != size:
         detail = f"The log has {leaves} leaves, and its newest checkpoint covers {size}."
         report.find(Verdict.MISSING if leaves < size else Verdict.UNKNOWN, "leaf", detail, index=min(leaves, size))
+
+
+def _bound(index: int, using: str) -> UUID:
+    """The id of the record before leaf `index`."""
+    return _one("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
+
+
+def _size(using: str) -> int:
+    return int(_one("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", [], using))
 
 
 def _one(sql: str, parameters: list[Any], using: str) -> Any:

@@ -48,6 +48,15 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/events": ["get", "post"],
         "/api/v1/audit/events/batch": ["post"],
         "/api/v1/audit/events/{event_id}": ["get"],
+        "/api/v1/audit/events/{event_id}/proof": ["get"],
+        "/api/v1/audit/events/{event_id}/bundle": ["get"],
+        "/api/v1/audit/checkpoint": ["get"],
+        "/api/v1/audit/checkpoint/keys": ["get"],
+        "/api/v1/audit/checkpoints": ["get"],
+        "/api/v1/audit/consistency": ["get"],
+        "/api/v1/audit/tile/entries/{address}": ["get"],
+        "/api/v1/audit/tile/{level}/{address}": ["get"],
+        "/api/v1/audit/verify-chain": ["post"],
     }
 
 
