@@ -40,4 +40,11 @@ def pretty(value: Any) -> str:
 
 SIGNS = {"ok": "✓", "warning": "!", "error": "✗", "pending": "…"}
 OUTCOMES = {"success": "ok", "failure": "error", "pending": "pending"}
-STATES = {"stored": "ok", "due": "pending", "waiting": "pending", "leased": "pending", "dead": "error"}
+STATES = {
+    "sealed": "ok",
+    "stored": "pending",
+    "due": "pending",
+    "waiting": "pending",
+    "leased": "pending",
+    "dead": "error",
+}

@@ -13,9 +13,11 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
+from audit import log as stored
 from audit import query
 from audit.admin.format import age
-from audit.models import Record
+from audit.admin.log import waiting
+from audit.models import Finding, Record, Verification
 from audit.postgres import gateway
 
 STALE_S = 180
@@ -33,7 +35,14 @@ class Part(NamedTuple):
 
 def parts(user: Any) -> list[Part]:
     """The state of the store, for whoever may look at it."""
-    return [*(_records() if user.has_perm("audit.view_record") else []), *_postgresql(), *_queue(), *_redis()]
+    return [
+        *(_records() if user.has_perm("audit.view_record") else []),
+        *(_log() if user.has_perm("audit.view_checkpoint") else []),
+        *(_verification() if user.has_perm("audit.view_verification") else []),
+        *_postgresql(),
+        *_queue(),
+        *_redis(),
+    ]
 
 
 def about_how_many() -> str:
@@ -56,6 +65,40 @@ def _records() -> list[Part]:
     when = age((datetime.now(UTC) - last.event_timestamp).total_seconds())
     url = reverse("admin:audit_record_change", args=[last.pk])
     return [*found, Part("Last record", "ok", f"{when} ago", last.event_type, url)]
+
+
+def _log() -> list[Part]:
+    url = reverse("admin:audit_checkpoint_changelist")
+    head = stored.head()
+    count, seconds = waiting()
+    if head is None:
+        return [Part("Sealed log", "warning", "empty", "Nothing is sealed yet: is the sealer running?", url)]
+    silent = (datetime.now(UTC) - head.created_at).total_seconds()
+    value = f"{intcomma(head.size)} records"
+    if seconds > settings.SEAL_MERGE_DELAY_S:
+        remark = f"{intcomma(count)} records wait, the oldest for {age(seconds)}: is the sealer running?"
+        return [Part("Sealed log", "error", value, remark, url)]
+    if silent > 2 * settings.SEAL_IDLE_S:
+        return [Part("Sealed log", "error", value, f"Nothing was signed for {age(silent)}.", url)]
+    return [Part("Sealed log", "ok", value, f"Signed {age(silent)} ago.", url)]
+
+
+def _verification() -> list[Part]:
+    url = reverse("admin:audit_verification_changelist")
+    found = Finding.objects.still_so().count()
+    parts = []
+    if found:
+        text = "Records, leaves or signatures do not fit: keep everything as it is, and tell your security officer."
+        parts.append(Part("Findings", "error", intcomma(found), text, reverse("admin:audit_finding_changelist")))
+    last = Verification.objects.filter(ended_at__isnull=False).first()
+    if last is None or last.ended_at is None:
+        return [
+            *parts,
+            Part("Verification", "warning", "never ran", "The schedule verifies: is the worker running?", url),
+        ]
+    when = age((datetime.now(UTC) - last.ended_at).total_seconds())
+    level = "ok" if last.verdict == "VERIFIED" else "warning" if last.verdict == "NOT COVERED" else "error"
+    return [*parts, Part("Verification", level, last.verdict, f"{last.scope}, {when} ago", url)]
 
 
 def _postgresql() -> list[Part]:

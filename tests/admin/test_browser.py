@@ -13,6 +13,7 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from audit import seal, verify
 from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
@@ -106,6 +107,9 @@ def message() -> Message:
 
 def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) -> None:
     record = stored_record(event_data={"nested": {"list": [1, 2, 3]}, "text": "<script>alert(1)</script>"})
+    sealed = stored_record(event_data={"kept": True})
+    seal.Sealer().once()
+    run = verify.verify()
     boss = person("auditor", password=PASSWORD)
     boss.is_superuser = True
     boss.save()
@@ -114,6 +118,12 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "start": "/admin/",
         "records": "/admin/audit/record/",
         "record": f"/admin/audit/record/{record.id}/change/",
+        "sealed": f"/admin/audit/record/{sealed.id}/change/",
+        "log": "/admin/audit/checkpoint/",
+        "checkpoint": "/admin/audit/checkpoint/0/change/",
+        "verifications": "/admin/audit/verification/",
+        "verification": f"/admin/audit/verification/{run.pk}/change/",
+        "findings": "/admin/audit/finding/",
         "parked": "/admin/audit/parked/",
         "message": f"/admin/audit/parked/{message.id}/change/",
         "writers": "/admin/audit/writer/",
