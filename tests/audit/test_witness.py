@@ -157,9 +157,7 @@ def test_the_command_serves_and_survives_a_kill(tmp_path: Path) -> None:
     command = [sys.executable, "manage.py", "witness", "--state", str(tmp_path), "--listen", "127.0.0.1:0"]
     command += ["--name", "w.example", "--log", str(LOG.verifier)]
     for old, new, sign in [(0, 5, signal.SIGKILL), (5, 9, signal.SIGTERM)]:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, text=True
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.removeprefix("SEAL_WITNESSES=").partition("=")[0]

@@ -14,9 +14,7 @@ from audit.witness import Witness, serve
 
 
 class Command(BaseCommand):
-    help = (
-        "Run a witness: it cosigns what continues the log it has seen. Run it where the store's operator has no access."
-    )
+    help = "Run a witness: it cosigns what continues the log that it has seen. Best run by somebody else."
     requires_system_checks = []  # noqa: RUF012  # it needs neither PostgreSQL nor Redis
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,373 @@
+"""verify.py, the file for an auditor's laptop, against logs that this file builds by itself."""
+
+import base64
+import hashlib
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+FILE = Path(__file__).parent.parent / "verify.py"
+VECTORS = json.loads((Path(__file__).parent / "data" / "jcs.json").read_text(encoding="utf-8"))["cases"]
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("verify_file", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["verify_file"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+verify = load()
+
+
+class Notary:
+    """A key that signs, made from a number."""
+
+    def __init__(self, name: str, number: int):
+        self.name = name
+        self._key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+        self._public = self._key.public_key().public_bytes_raw()
+
+    def vkey(self, kind: int = 1) -> str:
+        encoded = base64.b64encode(bytes([kind]) + self._public).decode()
+        return f"{self.name}+{self._id(kind).hex()}+{encoded}"
+
+    def sign(self, text: str) -> str:
+        return self._line(self._id(1) + self._key.sign(text.encode()))
+
+    def cosign(self, text: str, moment: int) -> str:
+        signature = self._key.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
+        return self._line(self._id(4) + moment.to_bytes(8, "big") + signature)
+
+    def _id(self, kind: int) -> bytes:
+        return hashlib.sha256(f"{self.name}\n".encode() + bytes([kind]) + self._public).digest()[:4]
+
+    def _line(self, blob: bytes) -> str:
+        return f"— {self.name} {base64.b64encode(blob).decode()}\n"
+
+
+LOG, OLD_KEY = Notary("audit.example/log", 1), Notary("audit.example/log", 2)
+W1, W2 = Notary("w1.example", 3), Notary("w2.example", 4)
+
+
+def mth(leaves: list[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return leaves[0]
+    middle = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\x01" + mth(leaves[:middle]) + mth(leaves[middle:])).digest()
+
+
+def path(index: int, leaves: list[bytes]) -> list[bytes]:
+    if len(leaves) == 1:
+        return []
+    middle = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < middle:
+        return [*path(index, leaves[:middle]), mth(leaves[middle:])]
+    return [*path(index - middle, leaves[middle:]), mth(leaves[:middle])]
+
+
+def hashed(value: Any) -> bytes:
+    return hashlib.sha256(b"\x00" + rfc8785.dumps(value)).digest()
+
+
+def a_record(number: int) -> dict[str, Any]:
+    event = {
+        "event_id": f"01900000-0000-7000-8000-{number:012d}",
+        "writer": "tests",
+        "event_type": "gateway.signal.received",
+        "event_data": {"text": "Zürich €", "number": 1.5 + number, "small": 1e-7, "nested": [True, None, {"": 0}]},
+        "correlation_id": f"rr-{number}",
+    }
+    moment = f"2026-08-18T10:00:{number:02d}.000001Z"
+    store = {"received_at": moment, "parked_at": moment if number == 3 else None, "stored_at": moment}
+    return event | store | {"digest": hashed(event).hex(), "state": "sealed"}
+
+
+def leaf(record: dict[str, Any]) -> bytes:
+    return hashed({name: record[name] for name in ("digest", "event_id", "parked_at", "received_at", "stored_at")})
+
+
+RECORDS = [a_record(number) for number in range(11)]
+LEAVES = [leaf(record) for record in RECORDS]
+
+
+def note(size: int, *lines: Any, leaves: list[bytes] = LEAVES, signer: Notary = LOG) -> str:
+    text = f"{signer.name}\n{size}\n{base64.b64encode(mth(leaves[:size])).decode()}\n"
+    made = [signer.sign(text), signer.cosign(text, 1_790_000_000), *(make(text) for make in lines)]
+    return f"{text}\n{''.join(made)}"
+
+
+def proof(index: int, checkpoint: str, size: int = 11, leaves: list[bytes] = LEAVES) -> str:
+    hashes = [base64.b64encode(found).decode() for found in path(index, leaves[:size])]
+    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", checkpoint])
+
+
+def bundle(items: list[tuple[dict[str, Any], str]], keys: list[str] | None = None) -> bytes:
+    header = {"bundle": "auditsite/v1", "keys": keys or [LOG.vkey()], "origin": LOG.name}
+    lines = [header, *({"record": record, "proof": text} for record, text in items)]
+    body = b"".join(rfc8785.dumps(line) + b"\n" for line in lines)
+    end = {"records": len(items), "sha256": hashlib.sha256(body).hexdigest()}
+    return body + rfc8785.dumps(end) + b"\n"
+
+
+def honest(count: int = 11, *lines: Any) -> bytes:
+    checkpoint = note(11, *lines)
+    return bundle([(RECORDS[index], proof(index, checkpoint)) for index in range(count)])
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(body: bytes, *arguments: str) -> tuple[int, str]:
+        file = tmp_path / "bundle.jsonl"
+        file.write_bytes(body)
+        status = verify.main([str(file), *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
+
+
+PINNED = ("--key", LOG.vkey())
+
+
+def test_an_honest_bundle_is_verified_anywhere(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.jsonl"
+    file.write_bytes(honest())
+    command = [sys.executable, "-I", str(FILE), str(file), *PINNED]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("VERDICT: VERIFIED\n")
+    assert "11 records checked" in done.stdout
+    assert "signed 2026-09-21" in done.stdout
+    assert "that there are no other records" in done.stdout
+
+
+def test_a_key_that_came_with_the_bundle_is_not_trusted(run: Any) -> None:
+    status, printed = run(honest())
+    assert status == 3
+    assert "FIRST USE" in printed
+    assert LOG.vkey() in printed
+    assert printed.endswith("VERDICT: NOT COVERED\n")
+
+
+def test_a_key_of_another_log_or_another_key_of_this_one_does_not_do(run: Any) -> None:
+    assert run(honest(), "--key", Notary("other.example/log", 1).vkey())[0] == 2
+    status, printed = run(honest(2), "--key", OLD_KEY.vkey())
+    assert status == 1
+    assert "no key of the log audit.example/log that you trust" in printed
+
+
+def test_keys_come_from_a_file_and_old_ones_count(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    file.write_text(f"# the log's keys\n\n{LOG.vkey()}\n{OLD_KEY.vkey()}\n")
+    old = [(RECORDS[2], proof(2, note(11, signer=OLD_KEY)))]
+    assert run(bundle(old), "--keys", str(file))[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bit", range(8))
+def test_no_bit_of_a_bundle_may_change(tmp_path: Path, bit: int, capsys: pytest.CaptureFixture[str]) -> None:
+    body = honest(1, lambda text: W1.cosign(text, 5))
+    file = tmp_path / "bundle.jsonl"
+    passed = []
+    for place in range(len(body)):
+        damaged = bytearray(body)
+        damaged[place] ^= 1 << bit
+        file.write_bytes(damaged)
+        if verify.main([str(file), *PINNED]) == 0:
+            passed.append(place)
+        capsys.readouterr()
+    assert passed == []
+
+
+@pytest.mark.slow
+def test_no_bit_may_change_where_the_digest_of_the_bundle_is_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What protects against people is the signature, not the last line."""
+    body = honest(1)
+    cut = body.rindex(b'{"records"')
+    file = tmp_path / "bundle.jsonl"
+    header = body.index(b"\n") + 1  # claims of keys, which a pinned key overrides
+    for place in range(header, cut):
+        damaged = bytearray(body[:cut])
+        damaged[place] ^= 1
+        end = {"records": 1, "sha256": hashlib.sha256(damaged).hexdigest()}
+        file.write_bytes(bytes(damaged) + rfc8785.dumps(end) + b"\n")
+        status = verify.main([str(file), *PINNED])
+        printed = capsys.readouterr().out
+        # A signature line of the log that became a stranger's leaves the other one, and is named.
+        assert status != 0 or "not checked: the signature of" in printed, place
+
+
+ALTERATIONS: dict[str, Any] = {
+    "its content": lambda record: record["event_data"].update(text="Zurich"),
+    "its correlation": lambda record: record.update(correlation_id="rr-other"),
+    "its time of storage": lambda record: record.update(stored_at="2026-08-18T11:00:00.000001Z"),
+    "that it was parked": lambda record: record.update(parked_at="2026-08-18T10:00:00.000001Z"),
+    "a field that was not there": lambda record: record.update(severity="low"),
+    "its writer": lambda record: record.update(writer="somebody"),
+}
+
+
+@pytest.mark.parametrize("alter", ALTERATIONS.values(), ids=ALTERATIONS.keys())
+def test_an_altered_record_is_named(run: Any, alter: Any) -> None:
+    record = json.loads(json.dumps(RECORDS[4]))
+    alter(record)
+    status, printed = run(bundle([(RECORDS[3], proof(3, note(11))), (record, proof(4, note(11)))]), *PINNED)
+    assert status == 1
+    assert f"ALTERED  {record['event_id']}" in printed
+    assert printed.endswith("VERDICT: ALTERED\n")
+
+
+def test_a_record_altered_together_with_its_digest_is_named(run: Any) -> None:
+    event = {name: value for name, value in RECORDS[4].items() if name not in verify.STORE_MEMBERS}
+    event["correlation_id"] = "rr-other"
+    record = RECORDS[4] | event | {"digest": hashed(event).hex()}
+    assert run(bundle([(record, proof(4, note(11)))]), *PINNED)[0] == 1
+
+
+def test_proofs_of_others_do_not_do(run: Any) -> None:
+    swapped = [(RECORDS[1], proof(2, note(11))), (RECORDS[2], proof(1, note(11)))]
+    status, printed = run(bundle(swapped), *PINNED)
+    assert status == 1
+    assert printed.count("ALTERED  ") == 2
+
+
+def test_two_trees_of_one_size_are_a_fork(run: Any) -> None:
+    other = [*LEAVES[:-1], hashed("another end")]
+    items = [(RECORDS[1], proof(1, note(11))), (RECORDS[1], proof(1, note(11, leaves=other), leaves=other))]
+    status, printed = run(bundle(items), *PINNED)
+    assert status == 1
+    assert printed.endswith("VERDICT: FORKED\n")
+
+
+def test_witnesses_count_when_asked_for(run: Any) -> None:
+    one = honest(2, lambda text: W1.cosign(text, 1_790_000_100))
+    both = ("--witness", W1.vkey(4), "--witness", W2.vkey(4))
+    assert run(one, *PINNED, "--witness", W1.vkey(4))[0] == 0
+    assert run(one, *PINNED, *both)[0] == 3
+    assert run(one, *PINNED, *both, "--quorum", "1")[0] == 0
+    assert "cosigned by w1.example" in run(one, *PINNED, *both, "--quorum", "1")[1]
+    assert run(one, *PINNED, *both, "--quorum", "3")[0] == 2
+    forged = honest(2, lambda text: W1.cosign(text + "x", 5))
+    assert run(forged, *PINNED, "--witness", W1.vkey(4))[0] == 1
+    assert "not checked: the signature of w1.example" in run(one, *PINNED)[1]
+
+
+def test_an_empty_bundle_covers_nothing(run: Any) -> None:
+    assert run(bundle([]), *PINNED)[0] == 3
+
+
+def test_one_record_with_its_proof(tmp_path: Path) -> None:
+    record, evidence = tmp_path / "r.json", tmp_path / "r.tlog-proof"
+    record.write_text(json.dumps(RECORDS[5], indent=2))
+    evidence.write_text(proof(5, note(11)))
+    assert verify.main(["--record", str(record), "--proof", str(evidence), *PINNED]) == 0
+    assert verify.main(["--record", str(record), "--proof", str(evidence)]) == 2
+    evidence.write_text(proof(5, note(11)).replace("index 5\n", "extra aGVsbG8=\nindex 5\n"))
+    assert verify.main(["--record", str(record), "--proof", str(evidence), *PINNED]) == 0
+
+
+def test_many_records_with_a_directory_of_proofs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = tmp_path / "records.jsonl"
+    records.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    for index, record in enumerate(RECORDS):
+        (tmp_path / f"{record['event_id']}.tlog-proof").write_text(proof(index, note(11)))
+    arguments = ["--records", str(records), "--proofs", str(tmp_path), *PINNED]
+    assert verify.main(arguments) == 0
+    (tmp_path / f"{RECORDS[7]['event_id']}.tlog-proof").unlink()
+    assert verify.main(arguments) == 3
+    assert f"NOT COVERED  {RECORDS[7]['event_id']}" in capsys.readouterr().out
+
+
+MALFORMED = {
+    "nothing": b"",
+    "not JSON": b"hello\n",
+    "not UTF-8": b"\xff\xfe\n",
+    "half a character": b'{"bundle":"\\ud800","keys":[],"origin":""}\n',
+    "deep": b"[" * 100_000 + b"\n",
+    "a long number": honest(1).replace(b'"index', b'"index').replace(b"1.5", b"1" * 400),
+    "cut off": honest(2)[:-80],
+    "without the last line": honest(2)[: honest(2).rindex(b'{"records"')],
+    "another version": honest(1).replace(b"auditsite/v1", b"auditsite/v2"),
+    "more after the end": honest(1) + b"{}\n",
+    "no keys": bundle([], keys=[""]),
+    "spaces": honest(1).replace(b'":"', b'": "', 1),
+    "a name twice": honest(1).replace(b'{"bundle"', b'{"bundle":"x","bundle"'),
+    "a record that is a list": bundle([([], proof(1, note(11)))]),  # type: ignore[list-item]
+    "a record without a digest": bundle([({"state": "sealed"}, proof(1, note(11)))]),
+    "a record that is not sealed": bundle([(RECORDS[1] | {"state": "stored"}, proof(1, note(11)))]),
+    "a time that is none": bundle([(RECORDS[1] | {"stored_at": 5}, proof(1, note(11)))]),
+    "a proof that is none": bundle([(RECORDS[1], "hello")]),
+    "a checkpoint that is none": bundle([(RECORDS[1], proof(1, "hello\n\nworld\n"))]),
+    "a size that is none": bundle([(RECORDS[1], proof(1, note(11).replace("\n11\n", "\n011\n")))]),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_malformed_is_said_to_be_and_never_verified(run: Any, body: bytes) -> None:
+    for arguments in (PINNED, ()):
+        status, printed = run(body, *arguments)
+        assert status == 2
+        assert "cannot be used" in printed
+        assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("arguments", [[], ["--record", "x"], ["b", "--records", "r", "--proofs", "p"], ["--nonsense"]])
+def test_arguments_that_do_not_fit_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verify.main(arguments)
+    assert ended.value.code == 2
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify.main([str(tmp_path / "absent.jsonl"), *PINNED]) == 2
+    assert "absent.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
+def test_the_canonical_form_is_as_published(case: dict[str, str]) -> None:
+    assert verify.canonical(json.loads(case["input"])).hex() == case["canonical_hex"]
+
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_the_canonical_form_is_the_one_of_another_implementation(value: Any) -> None:
+    assert verify.canonical(value) == rfc8785.dumps(value)
+
+
+def test_the_published_proof_verifies() -> None:
+    from tests.audit.test_note import LOG as KEY
+    from tests.audit.test_note import PROOF, WITNESS
+
+    found = verify.read_proof(PROOF)
+    trust = verify.Trust([verify.read_key(KEY, (1,))], [verify.read_key(WITNESS, (4,))], 1)
+    checkpoint = trust.checkpoint(found.note)
+    leaf_hash = hashlib.sha256(b"\x00" + bytes.fromhex("40414243")).digest()
+    verify.check_inclusion(leaf_hash, found.index, checkpoint.size, found.hashes, checkpoint.root)
+    assert checkpoint.witnessed == {"witness.example/w1": 1679315147}

@@ -1,0 +1,537 @@
+#!/usr/bin/env python3
+"""Verify audit records without the store that keeps them: one file, Python 3.11 and `cryptography`, nothing else.
+
+    python verify.py BUNDLE.jsonl --key KEY
+    python verify.py --record RECORD.json --proof RECORD.tlog-proof --key KEY
+    python verify.py --records RECORDS.jsonl --proofs DIRECTORY --key KEY
+
+What is checked, for each record:
+
+1. The digest of the event is SHA-256(0x00 || event in RFC 8785 form), and the record says the same.
+2. The log's entry (digest, id, times of receipt, parking, storage) is a leaf of an RFC 6962 Merkle tree: the proof
+   leads from the leaf to the tree's root (RFC 9162, 2.1.3.2).
+3. The root is in a checkpoint that the log's key has signed (C2SP signed-note, tlog-checkpoint), and as many witnesses
+   as you ask for have cosigned.
+
+What it cannot show: that there are no other records. For that, verify the store itself, or ask its witnesses.
+
+Exit status: 0 VERIFIED, 1 ALTERED or FORKED, 2 the input or the arguments cannot be used, 3 NOT COVERED.
+"""
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+VERIFIED, ALTERED, FORKED, NOT_COVERED = "VERIFIED", "ALTERED", "FORKED", "NOT COVERED"
+EXIT = {VERIFIED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3}
+ED25519, COSIGNATURE = 1, 4
+STORE_MEMBERS = ("state", "digest", "received_at", "parked_at", "stored_at")
+LARGEST_INTEGER = 2**53 - 1
+SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z", re.ASCII)
+
+
+class Unusable(Exception):
+    """The input is not what it should be: nothing can be said about it."""
+
+
+class Altered(Exception):
+    """Something does not fit what was signed."""
+
+
+class Uncovered(Exception):
+    """Something was not shown."""
+
+
+# --- RFC 8785: the one way to write a JSON document -------------------------------------------
+
+
+def canonical(value: Any) -> bytes:
+    """The RFC 8785 form. Raises `Unusable` for what has none."""
+    try:
+        return _write(value).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError):
+        raise Unusable("a text with half a character, or a document nested too deep, has no canonical form") from None
+
+
+def _write(value: Any) -> str:
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
+        return "{" + ",".join(f"{_write(name)}:{_write(value[name])}" for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_write, value)) + "]"
+    if isinstance(value, float):
+        return _write_float(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_INTEGER:
+        raise Unusable(f"the integer {value} is beyond 2^53-1")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write_float(value: float) -> str:
+    """As ECMAScript writes numbers."""
+    if value != value or abs(value) == float("inf"):
+        raise Unusable("a number that is not finite has no canonical form")
+    if value == 0:
+        return "0"
+    negative, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text = "".join(map(str, digits))
+    return ("-" if negative else "") + _place_point(text, len(text) + int(exponent))
+
+
+def _place_point(digits: str, point: int) -> str:
+    """The digits with the point after so many of them, or with an exponent where it would be far off."""
+    if len(digits) <= point <= 21:
+        return digits + "0" * (point - len(digits))
+    if 0 < point <= 21:
+        return f"{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return "0." + "0" * -point + digits
+    power = point - 1
+    mantissa = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
+    return f"{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
+
+
+def parse(text: bytes) -> Any:
+    """Read JSON: UTF-8, no name twice, no number that two readers would read differently. Raises `Unusable`."""
+    try:
+        return json.loads(text.decode("utf-8"), object_pairs_hook=_members, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"this is not JSON: {str(error)[:200]}") from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return found
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+# --- RFC 6962 and 9162: the tree --------------------------------------------------------------
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    """The hash of an interior node."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def check_inclusion(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes) -> None:
+    """Raise `Altered` unless the proof leads from the leaf to the root. Sides follow from index and size alone."""
+    if not 0 <= index < size or any(len(found) != 32 for found in (leaf, root, *proof)):
+        raise Altered("the proof names a leaf that the tree does not have, or a hash is not 32 bytes long")
+    place, last, found = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            raise Altered("the proof is too long")
+        if place & 1 or place == last:
+            found = node(sibling, found)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            found = node(found, sibling)
+        place, last = place >> 1, last >> 1
+    if last or found != root:
+        raise Altered("the proof does not lead from this record to the signed root: the record is not what was sealed")
+
+
+# --- C2SP signed-note: keys and signatures ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """A public key: `name+id+base64(kind || 32 bytes)`."""
+
+    name: str
+    kind: int
+    public: bytes
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(f"{self.name}\n".encode() + bytes([self.kind]) + self.public).digest()[:4]
+
+    def __str__(self) -> str:
+        encoded = base64.b64encode(bytes([self.kind]) + self.public).decode()
+        return f"{self.name}+{self.id.hex()}+{encoded}"
+
+    def check(self, text: str, blob: bytes) -> int | None:
+        """Check a signature; return the time that it attests. Raises `Altered`."""
+        moment, message = None, text.encode()
+        if self.kind == COSIGNATURE:
+            moment, blob = int.from_bytes(blob[:8], "big"), blob[8:]
+            message = f"cosignature/v1\ntime {moment}\n{text}".encode()
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(blob, message)
+        except (InvalidSignature, ValueError):
+            raise Altered(f"a signature of {self.name} does not hold") from None
+        return moment
+
+
+def read_key(text: str, kinds: tuple[int, ...]) -> Key:
+    """Parse a public key. Raises `Unusable`."""
+    name, _, rest = text.strip().partition("+")
+    identifier, _, encoded = rest.partition("+")
+    data = unbase64(encoded)
+    if not name or len(data) != 33 or data[0] not in kinds:
+        raise Unusable(f"{text[:100]!r} is not a key of the kind that is wanted here: name+id+base64")
+    key = Key(name, data[0], data[1:])
+    if key.id.hex() != identifier:
+        raise Unusable(f"the key of {name} is damaged: its id should be {key.id.hex()}")
+    return key
+
+
+def unbase64(text: str) -> bytes:
+    """Base64 in its one spelling. Raises `Unusable`."""
+    try:
+        found = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Unusable(f"{text[:60]!r} is not base64") from None
+    if base64.b64encode(found).decode() != text:
+        raise Unusable(f"{text[:60]!r} is not the one base64 of its bytes")
+    return found
+
+
+class Checkpoint(NamedTuple):
+    """A signed tree head, checked."""
+
+    size: int
+    root: bytes
+    signed_at: int | None
+    witnessed: dict[str, int]
+
+
+def read_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """A note's text and its signature lines: name, key id, signature."""
+    text, blank, lines = note.rpartition("\n\n")
+    if not blank or not lines.endswith("\n") or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
+        raise Unusable("a checkpoint is text, a blank line, and signature lines")
+    found = []
+    for line in lines[:-1].split("\n"):
+        dash, name, encoded = (*line.split(" "), "", "")[:3]
+        blob = unbase64(encoded)
+        if dash != "—" or not name or line.count(" ") != 2 or len(blob) < 5:
+            raise Unusable(f"{line[:60]!r} is not a signature line")
+        found.append((name, blob[:4], blob[4:]))
+    return text + "\n", found
+
+
+@dataclass
+class Trust:
+    """Whose signatures count."""
+
+    keys: list[Key]
+    witnesses: list[Key] = field(default_factory=list)
+    quorum: int = 0
+    pinned: bool = True
+    seen: dict[str, Checkpoint] = field(default_factory=dict)
+    roots: dict[int, bytes] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+
+    def checkpoint(self, note: str) -> Checkpoint:
+        """Check a signed note, each only once. Raises `Altered`, `Unusable`; `Forked` is an `Altered`."""
+        if note not in self.seen:
+            self.seen[note] = self._check(note)
+        return self.seen[note]
+
+    def _check(self, note: str) -> Checkpoint:
+        text, signatures = read_note(note)
+        lines = text.split("\n")
+        if len(lines) < 4 or lines[-1] or not all(lines[:-1]) or not SIZE.match(lines[1]):
+            raise Unusable("a checkpoint has at least three lines: origin, size, root")
+        if lines[0] != self.keys[0].name:
+            raise Unusable(f"the checkpoint is of the log {lines[0]!r}, the key of {self.keys[0].name!r}")
+        signed, moments, witnessed = self._signatures(text, signatures)
+        if not signed:
+            raise Altered(f"no key of the log {lines[0]} that you trust has signed the checkpoint")
+        size, root = int(lines[1]), unbase64(lines[2])
+        if self.roots.setdefault(size, root) != root:
+            raise Forked(f"the log has signed two different trees of {size} records")
+        return Checkpoint(size, root, max(moments, default=None), witnessed)
+
+    def _signatures(
+        self, text: str, signatures: list[tuple[str, bytes, bytes]]
+    ) -> tuple[bool, list[int], dict[str, int]]:
+        signed, moments, witnessed = False, [], {}
+        plain = {(key.name, key.id): key for key in self.keys}
+        timed = {(key.name, key.id): key for key in (Key(one.name, COSIGNATURE, one.public) for one in self.keys)}
+        others = {(key.name, key.id): key for key in self.witnesses}
+        for name, identifier, blob in signatures:
+            if key := plain.get((name, identifier)):
+                key.check(text, blob)
+                signed = True
+            elif key := timed.get((name, identifier)):
+                moments.append(key.check(text, blob) or 0)
+            elif key := others.get((name, identifier)):
+                witnessed[name] = key.check(text, blob) or 0
+            else:
+                self.strangers.add(name)
+        return signed, moments, witnessed
+
+
+class Forked(Altered):
+    """The log told two stories."""
+
+
+# --- Records and their proofs -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A C2SP tlog-proof."""
+
+    index: int
+    hashes: list[bytes]
+    note: str
+
+
+def read_proof(text: str) -> Proof:
+    """Parse a tlog-proof. Raises `Unusable`."""
+    head, blank, note = text.partition("\n\n")
+    first, *lines = head.split("\n")
+    if lines and lines[0].startswith("extra "):
+        lines = lines[1:]
+    if first != "c2sp.org/tlog-proof@v1" or not blank or not lines or not lines[0].startswith("index "):
+        raise Unusable("a proof starts with the lines c2sp.org/tlog-proof@v1 and index")
+    if not SIZE.match(lines[0][6:]) or len(lines) > 64:
+        raise Unusable("the proof's index is not a number, or it has more than 63 hashes")
+    return Proof(int(lines[0][6:]), [unbase64(line) for line in lines[1:]], note)
+
+
+def leaf_of(record: dict[str, Any]) -> bytes:
+    """The leaf hash of a record, recomputed from all that it says. Raises `Altered` and `Unusable`."""
+    missing = [name for name in (*STORE_MEMBERS, "event_id", "writer") if name not in record]
+    if missing:
+        raise Unusable(f"the record lacks {', '.join(missing)}")
+    event = {name: value for name, value in record.items() if name not in STORE_MEMBERS}
+    digest = hashlib.sha256(b"\x00" + canonical(event)).hexdigest()
+    if digest != record["digest"]:
+        raise Altered("the digest of the event is not the one that the record names: its content was changed")
+    times = [record["received_at"], record["stored_at"], *([record["parked_at"]] if record["parked_at"] else [])]
+    if not all(isinstance(text, str) and TIME.match(text) for text in times):
+        raise Unusable("a time of the record is not like 2026-08-18T10:00:00.000000Z")
+    entry = {name: record[name] for name in ("digest", "event_id", "received_at", "parked_at", "stored_at")}
+    return hashlib.sha256(b"\x00" + canonical(entry)).digest()
+
+
+def check_record(record: dict[str, Any], proof: Proof, trust: Trust) -> Checkpoint:
+    """Check one record. Raises `Altered`, `Uncovered`, `Unusable`."""
+    checkpoint = trust.checkpoint(proof.note)
+    check_inclusion(leaf_of(record), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+    if len(checkpoint.witnessed) < trust.quorum:
+        raise Uncovered(f"{len(checkpoint.witnessed)} of the {trust.quorum} witnesses that you ask for have cosigned")
+    return checkpoint
+
+
+# --- What is read -----------------------------------------------------------------------------
+
+Item = tuple[dict[str, Any], str | None]
+"""A record, and the text of its proof where there is one."""
+
+
+def bundle_header(path: Path) -> tuple[str, list[Key]]:
+    """The log and the keys that a bundle claims. Raises `Unusable`."""
+    with path.open("rb") as file:
+        header = _line(file.readline(), {"bundle", "keys", "origin"})
+    if header["bundle"] != "auditsite/v1" or not isinstance(header["keys"], list) or not header["keys"]:
+        raise Unusable("this is not a bundle of the version auditsite/v1")
+    keys = [read_key(str(text), (ED25519,)) for text in header["keys"]]
+    if any(key.name != header["origin"] for key in keys):
+        raise Unusable("the bundle's keys are not of the log that it names")
+    return header["origin"], keys
+
+
+def bundle_items(path: Path) -> Iterator[Item]:
+    """The records of a bundle, streaming. Raises `Unusable` where a byte is not as it was written."""
+    digest, count, ended = hashlib.sha256(), 0, False
+    with path.open("rb") as file:
+        digest.update(file.readline())
+        for line in file:
+            if ended:
+                raise Unusable("something follows the bundle's last line")
+            value = _line(line, {"records", "sha256"}, {"proof", "record"})
+            if ended := "sha256" in value:
+                if value != {"records": count, "sha256": digest.hexdigest()}:
+                    raise Unusable("the bundle is damaged: its last line does not fit what is before it")
+                continue
+            digest.update(line)
+            count += 1
+            yield _sealed(value["record"]), str(value["proof"])
+    if not ended:
+        raise Unusable("the bundle is cut off: its last line is missing")
+
+
+def _line(line: bytes, *allowed: set[str]) -> dict[str, Any]:
+    value = parse(line)
+    if not isinstance(value, dict) or set(value) not in allowed:
+        raise Unusable("a line of the bundle has other members than it should")
+    if canonical(value) + b"\n" != line:
+        raise Unusable("a line of the bundle is not in RFC 8785 form: it was changed")
+    return value
+
+
+def _sealed(record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict) or record.get("state") != "sealed":
+        raise Unusable("a record of the bundle is not sealed")
+    return record
+
+
+def file_items(arguments: argparse.Namespace) -> Iterator[Item]:
+    """A record and its proof, or many with a directory of proofs."""
+    if arguments.record:
+        yield _object(parse(arguments.record.read_bytes())), arguments.proof.read_bytes().decode("utf-8")
+        return
+    with arguments.records.open("rb") as file:
+        for line in file:
+            record = _object(parse(line))
+            proof = arguments.proofs / f"{Path(str(record.get('event_id'))).name}.tlog-proof"
+            yield record, proof.read_bytes().decode("utf-8") if proof.is_file() else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Unusable("a record is a JSON object")
+    return value
+
+
+# --- The verdict ------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """What came out so far."""
+
+    records: int = 0
+    verdict: str = NOT_COVERED
+    newest: Checkpoint | None = None
+
+    def worsen(self, verdict: str) -> None:
+        """A failure dominates."""
+        order = [FORKED, ALTERED, NOT_COVERED, VERIFIED]
+        self.verdict = min(self.verdict, verdict, key=order.index)
+
+
+def check_all(items: Iterator[Item], trust: Trust) -> Result:
+    """Check every record, and say what is wrong with each that fails."""
+    result = Result(verdict=VERIFIED)
+    for record, text in items:
+        result.records += 1
+        name = str(record.get("event_id"))[:80]
+        try:
+            if text is None:
+                raise Uncovered("there is no proof of it")
+            found = check_record(record, read_proof(text), trust)
+            if result.newest is None or found.size > result.newest.size:
+                result.newest = found
+        except Altered as error:
+            result.worsen(FORKED if isinstance(error, Forked) else ALTERED)
+            print(f"{FORKED if isinstance(error, Forked) else ALTERED}  {name}: {error}")
+        except Uncovered as error:
+            result.worsen(NOT_COVERED)
+            print(f"{NOT_COVERED}  {name}: {error}")
+        if sys.stderr.isatty() and result.records % 100 == 0:
+            print(f"\r{result.records} records", end="", file=sys.stderr)
+    if not result.records:
+        result.verdict = NOT_COVERED
+    return result
+
+
+def report(result: Result, trust: Trust) -> None:
+    """Print what was checked, with what, and what was not."""
+    print(f"{result.records} records checked against the log {trust.keys[0].name}")
+    if result.newest is not None:
+        print(f"newest checkpoint: {result.newest.size} records{_when(result.newest.signed_at)}, by the log itself")
+        for name, moment in result.newest.witnessed.items():
+            print(f"cosigned by {name}{_when(moment)}")
+    for key in trust.keys:
+        print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
+    for name in sorted(trust.strangers):
+        print(f"not checked: the signature of {name}, whose key was not given")
+    print("not shown: that there are no other records; these are in the log, and as they were sealed")
+
+
+def _when(moment: int | None) -> str:
+    if moment is None:
+        return ", at a time that nobody attests"
+    try:
+        return f", signed {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}Z"
+    except (ValueError, OverflowError, OSError):
+        return f", signed at second {moment}"
+
+
+def trust_of(arguments: argparse.Namespace) -> Trust:
+    """The keys that count: those given, else those that came with the bundle."""
+    texts = list(arguments.key)
+    for path in arguments.keys:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        texts += [line for line in lines if line.strip() and not line.startswith("#")]
+    keys = [read_key(text, (ED25519,)) for text in texts]
+    if len({key.name for key in keys}) > 1:
+        raise Unusable("the keys are of several logs: check one log at a time")
+    witnesses = [read_key(text, (COSIGNATURE,)) for text in arguments.witness]
+    quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
+    if not 0 <= quorum <= len(witnesses):
+        raise Unusable(f"--quorum {quorum}: only {len(witnesses)} witnesses are given")
+    if arguments.bundle:
+        origin, claimed = bundle_header(arguments.bundle)
+        if keys and keys[0].name != origin:
+            raise Unusable(f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}")
+        return Trust(keys or claimed, witnesses, quorum, pinned=bool(keys))
+    if not keys:
+        raise Unusable("give the log's public key with --key or --keys")
+    return Trust(keys, witnesses, quorum)
+
+
+def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", nargs="?", type=Path, help="records with their proofs, as the store hands them out")
+    parser.add_argument("--record", type=Path, help="one record, JSON")
+    parser.add_argument("--proof", type=Path, help="its proof")
+    parser.add_argument("--records", type=Path, help="records, a JSON line each")
+    parser.add_argument("--proofs", type=Path, help="the directory of EVENT_ID.tlog-proof files")
+    parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
+    parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
+    parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
+    parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
+    found = parser.parse_args(arguments)
+    ways = [bool(found.bundle), bool(found.record and found.proof), bool(found.records and found.proofs)]
+    if sum(ways) != 1:
+        parser.error("give a bundle, or --record with --proof, or --records with --proofs")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Verify, print, and return the exit status."""
+    options = read_arguments(arguments)
+    try:
+        trust = trust_of(options)
+        result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
+    except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
+        print(f"cannot be used: {error}", file=sys.stderr)
+        return 2
+    report(result, trust)
+    if result.verdict == VERIFIED and not trust.pinned:
+        print("All fits together, but the key came with the bundle. Compare it with the one that was published")
+        print("elsewhere, then run this again with --key.")
+        result.verdict = NOT_COVERED
+    print(f"VERDICT: {result.verdict}")
+    return EXIT[result.verdict]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
