@@ -1,0 +1,80 @@
+"""`make attacks`: run every attack against a real PostgreSQL and print the matrix.
+
+Exit status 0 when all is as it must be.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import django
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from tests import servers
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditsite.settings")
+django.setup()
+
+from audit import verify  # noqa: E402
+from tests.attacks.catalogue import ATTACKS, HONEST, Attack  # noqa: E402
+from tests.attacks.run import run  # noqa: E402
+from tests.attacks.scene import Scene  # noqa: E402
+
+
+def detected_by(attack: Attack) -> tuple[str, str, str]:
+    """What becomes of an attack: without anything outside, with an anchor, with a witness."""
+    if attack.prevented:
+        return ("prevented",) * 3
+    if attack.check:
+        found = f"check {attack.check}" + (f", {attack.alone}" if attack.alone != "VERIFIED" else "")
+        return (found,) * 3
+    verdicts = (attack.alone, attack.with_anchor, attack.with_witness)
+    alone, anchor, witness = (verdict.replace("VERIFIED", "not detected") for verdict in verdicts)
+    return alone, anchor, witness
+
+
+def markdown() -> str:
+    """The matrix as docs/attacks.md has it."""
+    lines = [
+        "| attack | the store alone | with an anchor | with a witness | the sealer | remark |",
+        "|---|---|---|---|---|---|",
+    ]
+    for attack in ATTACKS:
+        cells = [attack.name, *detected_by(attack), "refuses to sign" if attack.refuses else "", attack.why]
+        lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run all, print the matrix."""
+    assert servers.postgres is not None, "unset DATABASE_URL: a PostgreSQL of its own is attacked"
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table("attack", "the store alone", "with an anchor", "with a witness", "as it must be")
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        scene = Scene(servers.postgres.url(), Path(folder))
+        try:
+            scene.build()
+            for attack in track(ATTACKS, "attacking", console=Console(stderr=True)):
+                outcome = run(attack, scene)
+                fits = outcome.fits(attack)
+                wrong += not fits
+                table.add_row(attack.name, *detected_by(attack), "yes" if fits else f"[red]no: {outcome}[/red]")
+            for name, act in HONEST.items():
+                with scene.outside(anchor=scene.anchor, witness=True), scene.fresh() as superuser:
+                    act(superuser, scene)
+                    found = verify.verify().verdict
+                wrong += found != "VERIFIED"
+                table.add_row(f"honest: {name}", found, "", "", "yes" if found == "VERIFIED" else "[red]no[/red]")
+        finally:
+            scene.stop()
+    console.print(table)
+    console.print(f"{len(ATTACKS)} attacks, {len(HONEST)} honest runs, {wrong} not as they must be")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

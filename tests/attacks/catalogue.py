@@ -1,0 +1,451 @@
+"""The attacks, each with what must become of it. The table in docs/attacks.md is made from this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+
+from audit import canonical, event, note, sealkeys, tiles
+from audit.models import Record
+from audit.note import Signer
+from audit.record import store
+from audit.seal import Sealer
+from tests.attacks.scene import CORRELATIONS, Scene, seal, send
+from tests.audit.conftest import an_event
+
+VERIFIED, ALTERED, MISSING, UNKNOWN, FORKED = "VERIFIED", "ALTERED", "MISSING", "UNKNOWN", "FORKED"
+TABLES = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature")
+INDEX, OTHER = 123, 456
+Superuser = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What is done, and by what it is found out."""
+
+    name: str
+    act: Callable[[Superuser, Scene], None]
+    alone: str = VERIFIED
+    """The verdict where the store has neither anchor nor witness."""
+    anchored: str = ""
+    """The verdict with an anchor; the same as alone where empty."""
+    witnessed: str = ""
+    """The verdict with a witness; the same as alone where empty."""
+    check: str = ""
+    """The system check that reports it."""
+    prevented: bool = False
+    refuses: bool = False
+    """Whether the sealer signs nothing on top of it."""
+    why: str = ""
+    """Where it cannot be detected: why."""
+
+    @property
+    def with_anchor(self) -> str:
+        return self.anchored or self.alone
+
+    @property
+    def with_witness(self) -> str:
+        return self.witnessed or self.alone
+
+
+# --- Tools of the attacker ---------------------------------------------------------------------
+
+
+def unguarded(act: Callable[[Superuser, Scene], None]) -> Callable[[Superuser, Scene], None]:
+    """With all triggers off, and on again afterwards, so that no trace is left."""
+
+    def run(db: Superuser, scene: Scene) -> None:
+        for table in _tables(db):
+            db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
+        act(db, scene)
+        for table in _tables(db):
+            for trigger in ("audit_no_change", "audit_no_truncate"):
+                db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
+
+    return run
+
+
+def _tables(db: Superuser) -> list[str]:
+    rows = db.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_record'::regclass")
+    return [*TABLES, *(name for (name,) in rows.fetchall())]
+
+
+def statement(*texts: str) -> Callable[[Superuser, Scene], None]:
+    """SQL, with all triggers off."""
+
+    def run(db: Superuser, scene: Scene) -> None:
+        ids = {"id": record_id(db, INDEX), "other": record_id(db, OTHER)}
+        for text in texts:
+            db.execute(text.format(**ids).encode())
+
+    return unguarded(run)
+
+
+def as_role(role: str, text: str) -> Callable[[Superuser, Scene], None]:
+    """SQL in the name of a role, triggers as they are."""
+
+    def run(db: Superuser, scene: Scene) -> None:
+        statement = text.format(id=record_id(db, INDEX))
+        if role == "replica":
+            db.execute("SET session_replication_role = replica")
+        else:
+            db.execute(f"SET ROLE {role}".encode())
+        db.execute(statement.encode())
+
+    return run
+
+
+def plain(*texts: str) -> Callable[[Superuser, Scene], None]:
+    """SQL as superuser, triggers as they are."""
+
+    def run(db: Superuser, scene: Scene) -> None:
+        for text in texts:
+            db.execute(text.encode())
+
+    return run
+
+
+def record_id(db: Superuser, index: int) -> UUID:
+    row = db.execute("SELECT record_id FROM audit_leaf WHERE index = %s", [index]).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
+
+
+FORGED = "sha256('forged'::bytea)"
+EDIT = "UPDATE audit_record SET actor_id = 'nobody' WHERE id = '{id}'"
+EDIT_STORED = "UPDATE audit_record SET stored_at = stored_at - interval '1 day' WHERE id = '{id}'"
+EDIT_PARKED = "UPDATE audit_record SET parked_at = received_at WHERE id = '{id}'"
+EDIT_DATA = "UPDATE audit_record SET event_data = jsonb_set(event_data, '{{count}}', '4') WHERE id = '{id}'"
+EDIT_DIGEST = f"UPDATE audit_record SET digest = {FORGED} WHERE id = '{{id}}'"
+EDIT_LEAF = (
+    "UPDATE audit_leaf SET leaf_hash = audit_leaf_hash(r.id, r.digest, r.received_at, r.parked_at, r.stored_at) "
+    "FROM audit_record r WHERE r.id = record_id AND r.id = '{id}'"
+)
+EDIT_NODE = f"UPDATE audit_node SET hash = {FORGED} WHERE index = 1"
+EDIT_TIME = "UPDATE audit_checkpoint SET created_at = created_at - interval '1 day' WHERE number = 2"
+EDIT_SIZE = "UPDATE audit_checkpoint SET size = 350 WHERE number = 3"
+EDIT_COSIGNATURE = (
+    "UPDATE audit_cosignature SET line = (SELECT line FROM audit_cosignature WHERE checkpoint = 1) WHERE checkpoint = 2"
+)
+DELETE = "DELETE FROM audit_record WHERE id = '{id}'"
+DELETE_TAIL = "DELETE FROM audit_record WHERE id IN (SELECT record_id FROM audit_leaf WHERE index >= 550)"
+DELETE_LEAVES = "DELETE FROM audit_leaf WHERE index >= 550"
+DELETE_CORRELATION = f"DELETE FROM audit_record WHERE correlation_id = '{CORRELATIONS[2]}'"
+TRUNCATE = "TRUNCATE audit_record"
+DETACH = (
+    "DO $$ DECLARE p text; BEGIN SELECT tableoid::regclass INTO p FROM audit_record WHERE id = '{id}'; "
+    "EXECUTE format('ALTER TABLE audit_record DETACH PARTITION %s', p); END $$"
+)
+COPY = (
+    "INSERT INTO audit_record SELECT (jsonb_populate_record(r, "
+    "jsonb_build_object('id', gen_random_uuid(), 'event_timestamp', '2001-01-01T00:00:00Z'))).* "
+    "FROM audit_record r WHERE id = '{id}'"
+)
+LEAF_FOR_COPY = (
+    f"INSERT INTO audit_leaf SELECT 600, id, {FORGED} FROM audit_record WHERE event_timestamp < '2002-01-01'"
+)
+SWAP_LEAVES = (
+    f"UPDATE audit_leaf SET index = 10000 WHERE index = {INDEX}",
+    f"UPDATE audit_leaf SET index = {INDEX} WHERE index = {OTHER}",
+    f"UPDATE audit_leaf SET index = {OTHER} WHERE index = 10000",
+)
+POINT_ELSEWHERE = (
+    f"UPDATE audit_leaf SET record_id = gen_random_uuid() WHERE index = {OTHER}",
+    f"UPDATE audit_leaf SET record_id = '{{other}}' WHERE index = {INDEX}",
+    f"UPDATE audit_leaf SET record_id = '{{id}}' WHERE index = {OTHER}",
+)
+GRANT = "GRANT UPDATE ON audit_record TO audit_app"
+DISABLE = "ALTER TABLE audit_record DISABLE TRIGGER USER"
+NO_OP = "CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+TRIGGER_THAT_NEVER_FIRES = (
+    "DROP TRIGGER audit_no_change ON audit_leaf",
+    "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE ON audit_leaf FOR EACH ROW WHEN (false) "
+    "EXECUTE FUNCTION audit_refuse_change()",
+    "ALTER TABLE audit_leaf ENABLE ALWAYS TRIGGER audit_no_change",
+)
+LEAF_FUNCTION = (
+    "CREATE OR REPLACE FUNCTION audit_leaf_hash(event_id uuid, digest bytea, received_at timestamptz, "
+    "parked_at timestamptz, stored_at timestamptz) RETURNS bytea LANGUAGE sql AS $$SELECT sha256('forged'::bytea)$$"
+)
+
+
+def leaf(index: int, record: str) -> str:
+    """An insert of a forged leaf."""
+    return f"INSERT INTO audit_leaf VALUES ({index}, {record}, {FORGED})"
+
+
+FAR_LEAF = leaf(1_000_000, "gen_random_uuid()")
+
+
+def drop_checkpoints(which: str) -> tuple[str, str]:
+    """Deletes of checkpoints and their cosignatures."""
+    return (
+        f"DELETE FROM audit_cosignature WHERE checkpoint {which}",
+        f"DELETE FROM audit_checkpoint WHERE number {which}",
+    )
+
+
+def true_digest(db: Superuser) -> None:
+    """Give the edited record the digest that its content has now."""
+    record = Record.objects.get(id=record_id(db, INDEX))
+    digest = canonical.digest(canonical.canonical(record.document()))
+    db.execute("UPDATE audit_record SET digest = %s WHERE id = %s", [digest, record.id])
+
+
+def rebuild(db: Superuser, signer: Signer | None = None) -> None:
+    """Make nodes, roots and, with a key, signatures anew from the leaves as they are."""
+    leaves = [bytes(row[0]) for row in db.execute("SELECT leaf_hash FROM audit_leaf ORDER BY index").fetchall()]
+    edge, done = tiles.Edge(), 0
+    for number, size, at in db.execute(
+        "SELECT number, size, created_at FROM audit_checkpoint ORDER BY number"
+    ).fetchall():
+        for node in edge.extend(leaves[done:size]):
+            values = [node.hash, node.level, node.index]
+            db.execute("UPDATE audit_node SET hash = %s WHERE level = %s AND index = %s", values)
+        done = size
+        db.execute("UPDATE audit_checkpoint SET root = %s WHERE number = %s", [edge.root(), number])
+        if signer is not None:
+            text = note.Checkpoint(signer.name, size, edge.root()).text
+            signed = note.join(text, [signer.sign(text), signer.cosign(text, int(at.timestamp()))])
+            db.execute("UPDATE audit_checkpoint SET note = %s WHERE number = %s", [signed, number])
+
+
+def edited_with_digest(db: Superuser, scene: Scene) -> None:
+    db.execute(EDIT.format(id=record_id(db, INDEX)).encode())
+    true_digest(db)
+
+
+def edited_with_leaf(db: Superuser, scene: Scene) -> None:
+    edited_with_digest(db, scene)
+    db.execute(EDIT_LEAF.format(id=record_id(db, INDEX)).encode())
+
+
+def edited_with_nodes(db: Superuser, scene: Scene) -> None:
+    edited_with_leaf(db, scene)
+    kept = db.execute("SELECT number, root FROM audit_checkpoint").fetchall()
+    rebuild(db)
+    for number, root in kept:
+        db.execute("UPDATE audit_checkpoint SET root = %s WHERE number = %s", [root, number])
+
+
+def rewritten(key: Callable[[], Signer | None]) -> Callable[[Superuser, Scene], None]:
+    """Edit a record, make its digest and leaf fit, then everything above them."""
+
+    def run(db: Superuser, scene: Scene) -> None:
+        edited_with_leaf(db, scene)
+        rebuild(db, key())
+        db.execute("DELETE FROM audit_cosignature")
+
+    return unguarded(run)
+
+
+def another_key() -> Signer:
+    return Signer(own_key().name, bytes(32))
+
+
+def own_key() -> Signer:
+    signer = sealkeys.load().signer
+    assert signer is not None
+    return signer
+
+
+def rolled_back(db: Superuser, scene: Scene) -> None:
+    """Take the last 200 records out everywhere, as if they had never been."""
+    db.execute("DELETE FROM audit_record WHERE id IN (SELECT record_id FROM audit_leaf WHERE index >= 400)")
+    db.execute("DELETE FROM audit_leaf WHERE index >= 400")
+    db.execute("DELETE FROM audit_node WHERE (index + 1) * 256 ^ level > 400")
+    db.execute(
+        "DELETE FROM audit_cosignature WHERE checkpoint IN (SELECT number FROM audit_checkpoint WHERE size > 400)"
+    )
+    db.execute("DELETE FROM audit_checkpoint WHERE size > 400")
+
+
+def restored(db: Superuser, scene: Scene) -> None:
+    db.close()
+    scene.restore_early()
+
+
+def swapped(db: Superuser, scene: Scene) -> None:
+    one, two = record_id(db, INDEX), record_id(db, OTHER)
+    for before, after in ((one, UUID(int=one.int ^ 1)), (two, one), (UUID(int=one.int ^ 1), two)):
+        db.execute("UPDATE audit_record SET id = %s WHERE id = %s", [after, before])
+
+
+def cleared_queue(db: Superuser, scene: Scene) -> None:
+    send(3)
+    db.execute("DELETE FROM audit_unsealed")
+    seal()
+
+
+def edited_while_it_waits(db: Superuser, scene: Scene) -> None:
+    (accepted,) = send(1)
+    edit = f"UPDATE audit_record SET severity = 'low' WHERE id = '{accepted.id}'"
+    statement(edit)(db, scene)
+    seal()
+
+
+def queued_again(db: Superuser, scene: Scene) -> None:
+    db.execute("INSERT INTO audit_unsealed SELECT record_id, leaf_hash, now() FROM audit_leaf WHERE index IN (1, 2, 3)")
+    db.execute("INSERT INTO audit_unsealed SELECT * FROM audit_unsealed")
+    send(5)
+    seal()
+
+
+def queued_without_record(db: Superuser, scene: Scene) -> None:
+    db.execute(f"INSERT INTO audit_unsealed VALUES (gen_random_uuid(), {FORGED}, now())".encode())
+    seal()
+
+
+def slipped_through_the_queue(db: Superuser, scene: Scene) -> None:
+    """As the store itself would: record and queue."""
+    old = an_event(event_timestamp="2001-01-01T00:00:00Z", correlation_id=CORRELATIONS[0])
+    store([event.accept(old, writer="tests")], timeout_s=5)
+    seal()
+
+
+def other_leaf_function(db: Superuser, scene: Scene) -> None:
+    db.execute(LEAF_FUNCTION.encode())
+    send(1)
+    seal()
+
+
+def damaged_anchor(db: Superuser, scene: Scene) -> None:
+    """Done to the file, not to the database."""
+    path: Path | None = settings.SEAL_ANCHOR_FILE
+    if path is not None:
+        path.write_text(path.read_text(encoding="utf-8").replace("\\n300\\n", "\\n301\\n"), encoding="utf-8")
+
+
+THE_KEY = "who has the key can tell another story; only what others have kept of the first one shows it"
+THE_END = "the store is whole as it was then; only what others have kept shows that there was more"
+APPENDED = "it is a record like any other, at the end of the log, whatever time it claims"
+NO_WITNESS = "without the witness's key there is nothing to check its line with"
+NO_ANCHOR = "without an anchor there is none to edit"
+
+ATTACKS = [
+    # Refused at once.
+    Attack("edit a record as the application", as_role("audit_app", EDIT), prevented=True),
+    Attack("delete a record as the owner of the tables", as_role("audit_owner", DELETE), prevented=True),
+    Attack("edit a record as superuser in replica mode", as_role("replica", EDIT), prevented=True),
+    Attack("truncate the records as superuser in replica mode", as_role("replica", TRUNCATE), prevented=True),
+    Attack("edit a leaf as the application", as_role("audit_app", "UPDATE audit_leaf SET index = 7"), prevented=True),
+    Attack("delete a checkpoint as the owner", as_role("audit_owner", "DELETE FROM audit_checkpoint"), prevented=True),
+    Attack("truncate the leaves as the owner", as_role("audit_owner", "TRUNCATE audit_leaf"), prevented=True),
+    Attack("insert a leaf as the reader", as_role("audit_reader", leaf(600, "gen_random_uuid()")), prevented=True),
+    Attack("give a leaf an index that is taken", as_role("audit_app", leaf(5, "gen_random_uuid()")), prevented=True),
+    Attack("give a record a second leaf", as_role("audit_app", leaf(600, "'{id}'")), prevented=True),
+    # Content, from the row up to the signature.
+    Attack("edit a record", statement(EDIT), ALTERED),
+    Attack("edit what the digest does not cover (time of storage)", statement(EDIT_STORED), ALTERED),
+    Attack("say of a record that it was parked", statement(EDIT_PARKED), ALTERED),
+    Attack("edit one value inside event_data", statement(EDIT_DATA), ALTERED),
+    Attack("edit the digest alone", statement(EDIT_DIGEST), ALTERED),
+    Attack("edit record and digest", unguarded(edited_with_digest), ALTERED),
+    Attack("edit record, digest and leaf", unguarded(edited_with_leaf), ALTERED),
+    Attack("edit record, digest, leaf and nodes", unguarded(edited_with_nodes), ALTERED, refuses=True),
+    Attack("edit all that, and the roots", rewritten(lambda: None), ALTERED, FORKED, FORKED, refuses=True),
+    Attack("rewrite all and sign it with another key", rewritten(another_key), FORKED, refuses=True),
+    Attack("rewrite all and sign it with the log's own key", rewritten(own_key), VERIFIED, FORKED, FORKED, why=THE_KEY),
+    # What is gone.
+    Attack("delete a record in the middle", statement(DELETE), MISSING),
+    Attack("delete the last 50 records", statement(DELETE_TAIL), MISSING),
+    Attack("delete all records of one correlation", statement(DELETE_CORRELATION), MISSING),
+    Attack("delete all records", statement("DELETE FROM audit_record"), MISSING),
+    Attack("truncate the records", statement(TRUNCATE), MISSING),
+    Attack("detach a partition", statement(DETACH), MISSING),
+    Attack("delete a record and its leaf", statement(DELETE, f"DELETE FROM audit_leaf WHERE index = {INDEX}"), MISSING),
+    Attack("delete the last records and leaves", statement(DELETE_TAIL, DELETE_LEAVES), MISSING, refuses=True),
+    Attack("delete all leaves", statement("DELETE FROM audit_leaf"), MISSING, refuses=True),
+    Attack("take the last 200 records out everywhere", unguarded(rolled_back), VERIFIED, MISSING, MISSING, why=THE_END),
+    Attack("restore an old dump", restored, VERIFIED, MISSING, MISSING, why=THE_END),
+    Attack("drop a checkpoint in the middle", statement(*drop_checkpoints("= 3")), MISSING),
+    Attack("drop the newest checkpoint", statement(*drop_checkpoints("= 5")), UNKNOWN, MISSING, MISSING, refuses=True),
+    Attack("drop all checkpoints", statement(*drop_checkpoints(">= 0")), UNKNOWN, MISSING, MISSING, refuses=True),
+    Attack("delete a node", statement("DELETE FROM audit_node WHERE index = 1"), MISSING, refuses=True),
+    # What was slipped in.
+    Attack("insert a back-dated record", statement(COPY), UNKNOWN),
+    Attack("insert a record and a leaf for it", statement(COPY, LEAF_FOR_COPY), UNKNOWN, refuses=True),
+    Attack("forge a leaf far beyond the end", as_role("audit_app", FAR_LEAF), UNKNOWN, refuses=True),
+    Attack("send a back-dated event through the store itself", slipped_through_the_queue, VERIFIED, why=APPENDED),
+    # Order and identity.
+    Attack("swap the contents of two records", unguarded(swapped), ALTERED),
+    Attack("swap two leaves", statement(*SWAP_LEAVES), ALTERED),
+    Attack("point a leaf at another record", statement(*POINT_ELSEWHERE), ALTERED),
+    Attack("edit a node alone", statement(EDIT_NODE), ALTERED, refuses=True),
+    Attack("edit the time of a checkpoint", statement(EDIT_TIME), ALTERED),
+    Attack("edit the size of a checkpoint", statement(EDIT_SIZE), ALTERED),
+    Attack("edit a cosignature", statement(EDIT_COSIGNATURE), VERIFIED, VERIFIED, ALTERED, why=NO_WITNESS),
+    Attack("edit the anchor", damaged_anchor, VERIFIED, ALTERED, VERIFIED, why=NO_ANCHOR),
+    # The machinery.
+    Attack("clear the unsealed queue", cleared_queue, UNKNOWN),
+    Attack("edit a record while it waits for the sealer", edited_while_it_waits, ALTERED),
+    Attack("queue a record that does not exist", queued_without_record, MISSING),
+    Attack("replace the function that computes leaves", other_leaf_function, ALTERED, check="audit.E002"),
+    Attack("replace the trigger function by one that lets all pass", plain(NO_OP), check="audit.E002"),
+    Attack("replace a trigger by one that never fires", plain(*TRIGGER_THAT_NEVER_FIRES), check="audit.E001"),
+    Attack("leave the triggers disabled", plain(DISABLE), check="audit.E001"),
+    Attack(
+        "give the application the right to update",
+        plain(GRANT),
+        check="audit.E003",
+    ),
+]
+
+
+def honest_nothing(db: Superuser, scene: Scene) -> None:
+    send(10)
+    seal()
+
+
+def honest_late(db: Superuser, scene: Scene) -> None:
+    """A drain after an outage: old ids, old times, long after newer ones are sealed."""
+    long_ago = datetime.now(UTC) - timedelta(days=40)
+    late = [event.accept(an_event(event_id=f"0190{n:04x}-0000-7000-8000-{n:012x}"), writer="tests") for n in range(20)]
+    store(late, timeout_s=5, parked_at=[long_ago] * 20)
+    seal()
+
+
+def honest_equal_times(db: Superuser, scene: Scene) -> None:
+    send(50, event_timestamp="2026-08-18T10:00:00Z")
+    seal()
+
+
+def honest_replay(db: Superuser, scene: Scene) -> None:
+    events = send(5)
+    seal()
+    store(events, timeout_s=5)
+    seal()
+
+
+def honest_idle(db: Superuser, scene: Scene) -> None:
+    for _ in range(3):
+        Sealer().once(sign_anyway=True)
+
+
+def honest_rotation(db: Superuser, scene: Scene) -> None:
+    """A new key signs from now on; the old one is known still. The settings stay so until the run is over."""
+    old, new = own_key(), Signer(own_key().name, bytes(range(64, 96)))
+    settings.SEAL_KEY, settings.SEAL_PUBLIC_KEYS = new.encode(), f"{new}\n{old}"
+    send(10)
+    seal()
+
+
+def honest_tail(db: Superuser, scene: Scene) -> None:
+    send(5)
+
+
+HONEST: dict[str, Callable[[Superuser, Scene], None]] = {
+    "new records": honest_nothing,
+    "a drain of events that are 40 days old": honest_late,
+    "equal times": honest_equal_times,
+    "replays of what is stored": honest_replay,
+    "an idle log that is signed again and again": honest_idle,
+    "records that wait for the sealer": honest_tail,
+    "a rotated key": honest_rotation,
+    "a record that was put into the queue again": queued_again,
+}

@@ -1,0 +1,163 @@
+"""The store that is attacked: 600 sealed records with checkpoints, an anchor and a witness, copied for each attack."""
+
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
+from psycopg import sql
+
+from audit import checks, event, sealkeys, verify
+from audit.errors import LogDamaged
+from audit.postgres import gateway
+from audit.record import store
+from audit.seal import Sealed, Sealer
+from audit.sealing import Courier
+from audit.witness import Witness, serve
+from auditsite.roles import create_database
+from tests.audit.conftest import an_event
+
+BATCHES, BATCH = 6, 100
+EARLY = 4
+"""After so many batches a copy is kept, as somebody would who means to restore it later."""
+CORRELATIONS = [f"rr-attacked-{number}" for number in range(5)]
+
+
+class Scene:
+    """The template databases, and a copy of one of them in use."""
+
+    def __init__(self, admin_url: str, folder: Path):
+        self._admin_url = admin_url
+        self._folder = folder
+        self.name = f"attacks_{secrets.token_hex(4)}"
+        self._kept = {alias: connections[alias].settings_dict["NAME"] for alias in settings.DATABASES}
+        witness = Witness.create(folder / "witness", "witness.example/w", sealkeys.load().verifiers)
+        self._server = serve(witness, "127.0.0.1", 0)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.witness = f"http://127.0.0.1:{self._server.server_port}={witness.verifier}"
+
+    def build(self) -> None:
+        """Fill the template: events of five correlations, sealed in steps, each step cosigned and anchored."""
+        create_database(self._admin_url, self.name)
+        self._use(self.name)
+        call_command("migrate", verbosity=0)
+        sealer, courier = Sealer(), Courier()
+        with self.outside(anchor=self._folder / "anchor.jsonl", witness=True):
+            for number in range(BATCHES):
+                if number == EARLY:
+                    self._copy(self.name, f"{self.name}_early")
+                    self._use(self.name)
+                send(BATCH)
+                sealed = sealer.once()
+                assert sealed.checkpoint is not None
+                assert courier.deliver(sealed.checkpoint) == []
+        shutil.copytree(self._folder / "witness", self._folder / "witness-kept")
+
+    @contextmanager
+    def fresh(self) -> Iterator[psycopg.Connection[Any]]:
+        """A copy of the store that Django uses meanwhile; yields a superuser's connection to it."""
+        name = f"{self.name}_now"
+        self._copy(self.name, name)
+        self._use(name)
+        try:
+            with psycopg.connect(self._url(name), autocommit=True) as superuser:
+                yield superuser
+        finally:
+            self._use(self.name)
+            self._drop(name)
+
+    def restore_early(self) -> None:
+        """Put the old copy in the place of the store, as an administrator restores a dump."""
+        name = f"{self.name}_now"
+        self._drop(name)
+        self._copy(f"{self.name}_early", name)
+        self._use(name)
+
+    @contextmanager
+    def outside(self, *, anchor: Path | None = None, witness: bool = False) -> Iterator[None]:
+        """The settings of somebody who has an anchor, a witness, both or neither."""
+        witnesses = [self.witness] if witness else []
+        with override_settings(
+            SEAL_ANCHOR_FILE=anchor, SEAL_ANCHOR_DIR=None, SEAL_WITNESSES=witnesses, SEAL_ANCHOR_S=0
+        ):
+            yield
+
+    @property
+    def anchor(self) -> Path:
+        """A copy of the anchor as it was when the template was built."""
+        copy = self._folder / "anchor-now.jsonl"
+        shutil.copy(self._folder / "anchor.jsonl", copy)
+        return copy
+
+    def stop(self) -> None:
+        """Put everything back, and drop what was made."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        for alias, name in self._kept.items():
+            connections[alias].settings_dict["NAME"] = name
+        connections.close_all()
+        gateway().close()
+        for name in (self.name, f"{self.name}_early", f"{self.name}_now"):
+            self._drop(name)
+
+    def _use(self, name: str) -> None:
+        connections.close_all()
+        gateway().close()
+        for alias in settings.DATABASES:
+            connections[alias].settings_dict["NAME"] = name
+
+    def _copy(self, template: str, name: str) -> None:
+        connections.close_all()
+        gateway().close()
+        with psycopg.connect(self._admin_url, autocommit=True) as admin:
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER audit_owner")
+            admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+    def _drop(self, name: str) -> None:
+        with psycopg.connect(self._admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _url(self, name: str) -> str:
+        return urlunsplit(urlsplit(self._admin_url)._replace(path=f"/{name}"))
+
+
+def send(count: int, **changes: Any) -> list[event.Accepted]:
+    """Store events as the API does."""
+    accepted = [
+        event.accept(an_event(correlation_id=CORRELATIONS[number % 5], **changes), writer="tests")
+        for number in range(count)
+    ]
+    store(accepted, timeout_s=20)
+    return accepted
+
+
+def seal() -> Sealed | str:
+    """One pass of a sealer that has just been started; its refusal as text."""
+    try:
+        return Sealer().once()
+    except LogDamaged as error:
+        return str(error)
+
+
+def verdict() -> str:
+    """What a verification of everything says."""
+    run = verify.verify()
+    findings = {f"{found.kind} {found.subject}" for found in run.findings.all()}
+    return f"{run.verdict} ({', '.join(sorted(findings))})" if findings else run.verdict
+
+
+def check_ids() -> set[str]:
+    """What the system checks of the live database say."""
+    found = {str(one.id) for one in checks.database(None, databases=["default"])}
+    return found - {"audit.W002", "audit.W003", "audit.W004"}

@@ -1,0 +1,59 @@
+"""Every attack of the catalogue is prevented or detected as it says, and nothing honest raises an alarm."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit import verify
+from tests import servers
+from tests.attacks.catalogue import ATTACKS, HONEST, Attack
+from tests.attacks.run import run
+from tests.attacks.scene import Scene
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    if servers.postgres is None:
+        pytest.skip("needs a PostgreSQL of its own to attack: unset DATABASE_URL")
+    found = Scene(servers.postgres.url(), tmp_path_factory.mktemp("attacks"))
+    try:
+        found.build()
+        yield found
+    finally:
+        found.stop()
+
+
+def test_there_are_enough_attacks_each_named_once() -> None:
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 25
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_the_attack_ends_as_the_catalogue_says(scene: Scene, attack: Attack) -> None:
+    outcome = run(attack, scene)
+    assert outcome.fits(attack), outcome
+
+
+def test_what_cannot_be_detected_says_why() -> None:
+    for attack in ATTACKS:
+        undetected = not attack.prevented and not attack.check and attack.alone == "VERIFIED"
+        assert bool(attack.why) is undetected, attack.name
+
+
+@pytest.mark.parametrize("act", HONEST.values(), ids=HONEST.keys())
+def test_nothing_honest_raises_an_alarm(scene: Scene, act: Callable[[Any, Scene], None]) -> None:
+    with scene.outside(anchor=scene.anchor, witness=True), scene.fresh() as superuser:
+        act(superuser, scene)
+        found = verify.verify()
+        assert found.verdict == "VERIFIED"
+        assert found.findings.count() == 0
+
+
+def test_the_documentation_shows_the_matrix() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "attacks.md").read_text(encoding="utf-8")
+    from tests.attacks.__main__ import markdown
+
+    assert markdown() in page
