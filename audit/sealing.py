@@ -60,6 +60,14 @@ def follow(stop: threading.Event) -> None:
     heads = _Newest()
     courier = threading.Thread(target=_carry, args=(heads, stop), name="courier", daemon=True)
     courier.start()
+    try:
+        _seal(stop, heads)
+    finally:
+        courier.join(timeout=outside.TIMEOUT_S)
+        connections.close_all()
+
+
+def _seal(stop: threading.Event, heads: "_Newest") -> None:
     sealer, alarmed = Sealer(), _Alarm()
     while not stop.is_set():
         pause = settings.SEAL_INTERVAL_MS / 1000
@@ -75,7 +83,6 @@ def follow(stop: threading.Event) -> None:
             log.warning("seal_interrupted", error=type(error).__name__)
             connections.close_all()
         stop.wait(pause)
-    courier.join(timeout=outside.TIMEOUT_S)
 
 
 class _Newest:
@@ -99,8 +106,9 @@ class _Alarm:
 
 
 def _carry(heads: _Newest, stop: threading.Event) -> None:
+    """The courier's thread: asking may take long, and no seal waits for it."""
     courier = Courier()
-    while not stop.is_set():
+    while not stop.wait(COURIER_PAUSE_S):
         if heads.checkpoint is not None:
             try:
                 for complaint in courier.deliver(heads.checkpoint):
@@ -108,4 +116,4 @@ def _carry(heads: _Newest, stop: threading.Event) -> None:
             except (DatabaseError, AuditError) as error:
                 log.warning("courier_interrupted", error=type(error).__name__)
                 connections.close_all()
-        stop.wait(COURIER_PAUSE_S)
+    connections.close_all()

@@ -86,10 +86,10 @@ class Scene:
     @contextmanager
     def outside(self, *, anchor: Path | None = None, witness: bool = False) -> Iterator[None]:
         """The settings of somebody who has an anchor, a witness, both or neither."""
-        witnesses = [self.witness] if witness else []
-        with override_settings(
-            SEAL_ANCHOR_FILE=anchor, SEAL_ANCHOR_DIR=None, SEAL_WITNESSES=witnesses, SEAL_ANCHOR_S=0
-        ):
+        # The keys are named here so that an attack or a rotation may set them; they are back afterwards.
+        places = {"SEAL_ANCHOR_FILE": anchor, "SEAL_ANCHOR_DIR": None, "SEAL_ANCHOR_S": 0}
+        keys = {"SEAL_KEY": settings.SEAL_KEY, "SEAL_PUBLIC_KEYS": settings.SEAL_PUBLIC_KEYS}
+        with override_settings(**places, **keys, SEAL_WITNESSES=[self.witness] if witness else []):
             yield
 
     @property
