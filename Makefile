@@ -29,6 +29,9 @@ attacks: $(READY) ## Attack the log with all that a database superuser can do, p
 bench: $(READY) ## Measure each part beside its ceiling
 	$(BIN)/python -m bench
 
+bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it
+	$(BIN)/python -m bench.log
+
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from audit.note import Signer
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
 from bench.load import WRITER, wait_until
@@ -63,6 +64,7 @@ class Fleet:
                 "CACHE_URL": self.redis.url(1),
                 "QUEUE_URL": self.redis.url(2),
                 "SECRET_KEY": "drill",
+                "SEAL_KEY": Signer("drill.example/log", bytes(32)).encode(),
                 "SECURE_COOKIES": "false",
                 "STATIC_ROOT": str(self.folder / "static"),
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics),
@@ -86,6 +88,16 @@ class Fleet:
     def start_drainer(self, number: int) -> None:
         """A drainer as a service runs it."""
         self._spawn(f"drainer-{number}", [sys.executable, "manage.py", "drain_dlq", "--watch"])
+
+    def start_sealer(self) -> None:
+        """A sealer as a service runs it."""
+        self._spawn("sealer", [sys.executable, "manage.py", "seal", "--follow"])
+
+    def stop_sealer(self, number: int = signal.SIGTERM) -> None:
+        """End the sealer, with a signal."""
+        process = self._processes.pop("sealer")
+        process.send_signal(number)
+        process.wait(timeout=20)
 
     def kill_worker(self) -> None:
         """kill -9 one web worker; the server starts another."""
