@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import msgspec
 import rfc8785
 
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -41,14 +42,24 @@ def canonical(document: dict[str, Any]) -> bytes:
     Raises `NotCanonical` for what PostgreSQL or UTF-8 cannot hold, and for more than MAX_DEPTH levels
     below the document itself.
     """
-    text = json.dumps(document, **_COMPACT) if _is_plain(document, 0) else _rfc8785(document)
+    found = plain(document) if _is_plain(document, 0) else _rfc8785(document)
     # Looks also like a backslash before the letters u0000, hence the exact second look.
-    if "\\u0000" in text and _has_nul(document):
+    if b"\\u0000" in found and _has_nul(document):
         raise NotCanonical("contains the character U+0000, which cannot be stored")
+    return found
+
+
+def plain(document: dict[str, Any]) -> bytes:
+    """The RFC 8785 bytes of a document whose names are ASCII and which has only such floats as `_is_plain` lets pass.
+
+    The one place where speed counted: msgspec writes the same bytes as an RFC 8785 library does, thirty times as fast.
+    """
     try:
-        return text.encode("utf-8")
+        return msgspec.json.encode(document, order="sorted")
     except UnicodeEncodeError:
         raise NotCanonical("contains a lone surrogate, which is not a character") from None
+    except OverflowError:
+        raise NotCanonical("contains an integer beyond 2^53-1") from None
 
 
 def digest(canonical_bytes: bytes) -> bytes:
@@ -56,14 +67,11 @@ def digest(canonical_bytes: bytes) -> bytes:
     return hashlib.sha256(LEAF_PREFIX + canonical_bytes).digest()
 
 
-_COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "sort_keys": True}
-
-
 def _is_plain(container: Any, depth: int) -> bool:
-    """Whether json.dumps writes the same bytes as RFC 8785 does, only four times as fast.
+    """Whether `plain` writes the same bytes as RFC 8785 asks for.
 
     It does where names are ASCII (their order is then the same in UTF-16) and floats are in the range that
-    Python and ECMAScript write alike; tests/audit/test_canonical.py holds the two together.
+    msgspec and ECMAScript write alike; tests/audit/test_canonical.py holds the two together.
     """
     _check_depth(depth)
     is_object = isinstance(container, dict)
@@ -82,9 +90,9 @@ def _check_depth(depth: int) -> None:
         raise NotCanonical(f"nested too deep: at most {MAX_DEPTH} levels are allowed")
 
 
-def _rfc8785(document: dict[str, Any]) -> str:
+def _rfc8785(document: dict[str, Any]) -> bytes:
     try:
-        return rfc8785.dumps(document).decode("utf-8")
+        return rfc8785.dumps(document)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise NotCanonical(f"contains a lone surrogate or an unsafe number: {error}") from None
 

@@ -5,26 +5,18 @@ store received, parked and stored it. So the log holds no personal data, and no 
 SQL computes the same in audit_leaf_hash() (audit/sql/0003_log.sql); a test holds the two together.
 """
 
-from datetime import UTC, datetime
-
 from audit.merkle import leaf_hash
 
 
-def entry(
-    digest: bytes, event_id: str, received_at: datetime, parked_at: datetime | None, stored_at: datetime
-) -> bytes:
-    """The leaf data, about 250 bytes of canonical JSON. `event_id` is a UUID as text."""
-    parked = f'"{_text(parked_at)}"' if parked_at is not None else "null"
+def entry(digest: bytes, event_id: str, received_at: str, parked_at: str | None, stored_at: str) -> bytes:
+    """The leaf data, about 250 bytes of canonical JSON. Times as `2026-08-18T10:00:00.000000Z`, the id as UUID text."""
+    parked = f'"{parked_at}"' if parked_at is not None else "null"
     return (
         f'{{"digest":"{digest.hex()}","event_id":"{event_id}","parked_at":{parked},'
-        f'"received_at":"{_text(received_at)}","stored_at":"{_text(stored_at)}"}}'
+        f'"received_at":"{received_at}","stored_at":"{stored_at}"}}'
     ).encode()
 
 
-def leaf(digest: bytes, event_id: str, received_at: datetime, parked_at: datetime | None, stored_at: datetime) -> bytes:
+def leaf(digest: bytes, event_id: str, received_at: str, parked_at: str | None, stored_at: str) -> bytes:
     """The leaf hash, 32 bytes."""
     return leaf_hash(entry(digest, event_id, received_at, parked_at, stored_at))
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -19,9 +19,13 @@ from audit.api.auth import writer_name
 from audit.event import Invalid, timestamp_text
 from audit.models import Checkpoint, Leaf, Record, Verification
 from audit.verify import Verdict, verify
-from audit.verify.records import recomputed
+from audit.verify.records import recomputed, rfc3339
 
 PAGE = 100
+ENTRIES = """
+SELECT r.digest, r.id::text, r.received_at::text, r.parked_at::text, r.stored_at::text FROM audit_leaf l
+JOIN audit_record r ON r.id = l.record_id WHERE l.index >= %s AND l.index < %s ORDER BY l.index
+"""
 MAX_CORRELATION = 255
 PLAIN = "text/plain; charset=utf-8"
 
@@ -142,12 +146,11 @@ class EntriesView(LogView):
     def get(self, request: Request, address: str) -> HttpResponse:
         index, width = _tile(address, 0)
         with connections["reader"].cursor() as cursor:
-            cursor.execute(
-                "SELECT r.digest, r.id::text, r.received_at, r.parked_at, r.stored_at FROM audit_leaf l "
-                "JOIN audit_record r ON r.id = l.record_id WHERE l.index >= %s AND l.index < %s ORDER BY l.index",
-                [index * tiles.WIDTH, index * tiles.WIDTH + width],
-            )
-            entries = [entry.entry(bytes(digest), *rest) for digest, *rest in cursor.fetchall()]
+            cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
+            entries = [
+                entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
+                for digest, event_id, *times in cursor.fetchall()
+            ]
         if len(entries) != width:
             raise NotFound("Records of this tile are not here any more; their leaves are: see the tile of level 0.")
         return _octets(b"".join(len(found).to_bytes(2, "big") + found for found in entries))

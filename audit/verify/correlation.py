@@ -1,7 +1,6 @@
 """The records of one correlation: each recomputed, and each proved to be under the newest checkpoint."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from uuid import UUID
 
 from audit import log as stored
@@ -22,7 +21,7 @@ OTHERS = (
 PAGE = f"""
 SELECT coalesce(l.index, -1), r.id, l.leaf_hash, {COLUMNS}
 FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
-WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s, %s)
+WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s)
 ORDER BY r.event_timestamp, r.id LIMIT %s
 """
 
@@ -47,7 +46,7 @@ def check(report: Report, keys: Keys, correlation_id: str, using: str) -> None:
 
 def _records(correlation_id: str, using: str) -> Iterator[Row]:
     """All of them in the order of lists, oldest first, a page at a time."""
-    place = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+    place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     while rows := fetch(PAGE, [correlation_id, *place, CHUNK], using):
         yield from rows
         last = rows[-1]

@@ -12,7 +12,11 @@ from audit.event import timestamp_text
 from audit.models import Record
 
 MEMBERS = ("event_id", "writer", *(name for name in event.FIELDS if name != "event_id"))
-COLUMNS = ", ".join(f"r.{name}" for name in ("id", *MEMBERS[1:], "digest", "received_at", "parked_at", "stored_at"))
+TIMES = ("received_at", "parked_at", "stored_at")
+# As text, for PostgreSQL writes ids and times faster than Python reads them and writes them again.
+_AS_TEXT = ("event_timestamp", "parent_event_id", *TIMES)
+_TEXTS = {"event_id": "r.id::text"} | {name: f"r.{name}::text" for name in _AS_TEXT}
+COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES))
 
 
 class Row(NamedTuple):
@@ -38,12 +42,13 @@ def fault(row: Row) -> str | None:
     assert row.record is not None
     *members, digest, received_at, parked_at, stored_at = row.record
     try:
-        computed = canonical.digest(canonical.canonical(_document(members)))
+        computed = canonical.digest(_canonical(members))
     except (NotCanonical, ValueError, TypeError) as error:
         return f"its content has no canonical form any more: {str(error)[:200]}"
     if computed != digest:
         return "its content is not what was accepted: the digest computed from the row is another one"
-    if entry.leaf(digest, str(row.record_id), received_at, parked_at, stored_at) != row.leaf_hash:
+    times = (rfc3339(received_at), parked_at and rfc3339(parked_at), rfc3339(stored_at))
+    if entry.leaf(digest, members[0], *times) != row.leaf_hash:
         return "its digest or one of its times (received, parked, stored) is not what was sealed"
     return None
 
@@ -54,17 +59,43 @@ def recomputed(record: Record) -> bytes:
         digest = canonical.digest(canonical.canonical(record.document()))
     except NotCanonical:
         return b""
-    return entry.leaf(digest, str(record.id), record.received_at, record.parked_at, record.stored_at)
+    return entry.leaf(digest, *entry_members(record))
 
 
-def _document(members: list[Any]) -> dict[str, Any]:
-    """The event as it was accepted, from the columns of the row."""
+def entry_members(record: Record) -> tuple[str, str, str | None, str]:
+    """What the log's entry has of a record beside its digest: id, received, parked, stored."""
+    parked_at = None if record.parked_at is None else timestamp_text(record.parked_at)
+    return str(record.id), timestamp_text(record.received_at), parked_at, timestamp_text(record.stored_at)
+
+
+def rfc3339(text: str) -> str:
+    """PostgreSQL's `2026-08-18 10:00:00.5+00` (in UTC) as the API writes it: `2026-08-18T10:00:00.500000Z`."""
+    moment = text.removesuffix("+00").replace(" ", "T", 1)
+    whole, _, fraction = moment.partition(".")
+    return f"{whole}.{fraction:0<6}Z"
+
+
+def _canonical(members: list[Any]) -> bytes:
+    """The canonical form of the event, from the columns of the row."""
     found = {name: value for name, value in zip(MEMBERS, members, strict=True) if value is not None}
-    found["event_id"] = str(found["event_id"])
-    found["event_timestamp"] = timestamp_text(found["event_timestamp"])
-    if "parent_event_id" in found:
-        found["parent_event_id"] = str(found["parent_event_id"])
-    data = found["event_data"]
-    # Django has PostgreSQL's JSON come as text; json.loads is what models.Record reads it with, only slower.
-    found["event_data"] = msgspec.json.decode(data) if isinstance(data, str) else data
-    return found
+    found["event_timestamp"] = rfc3339(found["event_timestamp"])
+    data: str = found["event_data"]
+    if data.isascii():
+        try:
+            found["event_data"] = _WITHOUT_FLOATS.decode(data)
+            return canonical.plain(found)
+        except _HasFloat:
+            pass
+    found["event_data"] = msgspec.json.decode(data)
+    return canonical.canonical(found)
+
+
+class _HasFloat(Exception):
+    """A float may be written in ways that only the slow path knows."""
+
+
+def _refuse_float(text: str) -> float:
+    raise _HasFloat
+
+
+_WITHOUT_FLOATS = msgspec.json.Decoder(float_hook=_refuse_float)

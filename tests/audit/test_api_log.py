@@ -244,7 +244,8 @@ def test_the_leaf_in_sql_is_the_leaf_in_python(service: Sender) -> None:
     for changes in ({}, {"event_data": {"ä": "ö", "n": 1.5}}, {"event_timestamp": "2001-01-01T00:00:00.000001Z"}):
         record = sealed_record(service, **changes)
         leaf = Leaf.objects.get(record_id=record.id)
-        parts = (record.received_at, record.parked_at, record.stored_at)
+        times = (record.received_at, record.parked_at, record.stored_at)
+        parts = [moment and event.timestamp_text(moment) for moment in times]
         assert entry.leaf(bytes(record.digest), str(record.id), *parts) == bytes(leaf.leaf_hash)
         data = json.loads(entry.entry(bytes(record.digest), str(record.id), *parts))
         assert data["received_at"] == event.timestamp_text(record.received_at)
