@@ -3,6 +3,7 @@
 Exit status 0 only when nothing was lost, duplicated or altered, and the drill was hard enough.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +47,8 @@ class Verdict:
     duplicated: int = 0
     altered: set[UUID] = field(default_factory=set)
     unpromised: int = 0
+    verification: str = ""
+    """The last line of `manage.py verify`, once all is sealed."""
 
 
 class Drill:
@@ -67,6 +70,7 @@ class Drill:
             senders.stop()
         self._recovered("the end")
         verdict = self._compare()
+        verdict.verification = self._verify()
         self._print(verdict)
         return self._passed(verdict)
 
@@ -83,6 +87,10 @@ class Drill:
         for _ in range(3):
             self.fleet.kill_worker()
             self._phase("web worker killed", self._more(201, 800))
+        for _ in range(3):
+            self.fleet.stop_sealer(signal.SIGKILL)
+            self._phase("sealer killed", self._more(201, 300))
+            self.fleet.start_sealer()
         self._kill_drainer()
         self.fleet.redis.kill()
         self._phase("Redis killed", self._more(201, 2_000))
@@ -155,6 +163,13 @@ class Drill:
         verdict.unpromised = len(seen - self.ledger.acknowledged.keys())
         return verdict
 
+    def _verify(self) -> str:
+        """Wait until the sealer is through, then verify the whole log."""
+        with psycopg.connect(self.fleet.postgres.url("postgres", "drill"), autocommit=True) as connection:
+            waiting = "SELECT count(*) FROM audit_unsealed"
+            wait_until(lambda: connection.execute(waiting).fetchone() == (0,), seconds=60, what="the sealer")
+        return self.fleet.manage("verify").splitlines()[-1]
+
     def _print(self, verdict: Verdict) -> None:
         table = Table(title="Drill")
         table.add_column("figure")
@@ -170,6 +185,7 @@ class Drill:
             "lost": len(verdict.lost),
             "duplicated": verdict.duplicated,
             "altered": len(verdict.altered),
+            "the sealed log": verdict.verification,
         } | {f"queue empty after: {name} (s)": f"{seconds:.1f}" for name, seconds in self.recoveries}
         for name, value in rows.items():
             table.add_row(name, str(value))
@@ -179,7 +195,8 @@ class Drill:
         hard = len(self.ledger.acknowledged) >= ENOUGH and self.ledger.promised(202) >= ENOUGH_PARKED
         if not hard:
             console.print(f"not hard enough: at least {ENOUGH} promises, {ENOUGH_PARKED} of them by 202, are due")
-        return hard and not (verdict.lost or verdict.duplicated or verdict.altered)
+        whole = verdict.verification == "VERIFIED"
+        return hard and whole and not (verdict.lost or verdict.duplicated or verdict.altered)
 
 
 def main() -> int:

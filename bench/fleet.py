@@ -43,11 +43,13 @@ class Fleet:
         self.env: dict[str, str] = {}
 
     def start(self) -> None:
-        """Servers, schema, web and drainers; returns when the site answers."""
+        """Servers, schema, web, drainers and a sealer with them; returns when the site answers."""
         self.start_servers()
         self.start_web()
         for number in range(self._drainers):
             self.start_drainer(number)
+        if self._drainers:
+            self.start_sealer()
 
     def start_servers(self) -> None:
         """PostgreSQL and Redis with an empty, migrated database."""
