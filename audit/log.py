@@ -14,15 +14,9 @@ from audit.errors import LogDamaged, NotSealed
 from audit.models import Checkpoint, Leaf
 from audit.tiles import Edge, Lookup, Run
 
-_HASHES = """
-SELECT run.level, leaf.index, leaf.leaf_hash
-FROM unnest(%(levels)s::int[], %(firsts)s::bigint[], %(lasts)s::bigint[]) AS run(level, first, last)
-JOIN audit_leaf leaf ON run.level = 0 AND leaf.index >= run.first AND leaf.index < run.last
-UNION ALL
-SELECT run.level, node.index, node.hash
-FROM unnest(%(levels)s::int[], %(firsts)s::bigint[], %(lasts)s::bigint[]) AS run(level, first, last)
-JOIN audit_node node ON node.level = run.level AND node.index >= run.first AND node.index < run.last
-"""
+# Bounds are written into each part, so that PostgreSQL plans a look into the index, however large the table is.
+_LEAVES = "SELECT 0, index, leaf_hash FROM audit_leaf WHERE index >= %s AND index < %s"
+_NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >= %s AND index < %s"
 
 
 class Evidence(NamedTuple):
@@ -47,15 +41,16 @@ def signed_head(using: str = "reader") -> Checkpoint:
 
 def hashes(runs: Iterable[Run], using: str = "reader") -> Lookup:
     """Read runs of kept hashes in one statement; the result answers for them. Raises `LogDamaged` for a missing one."""
-    wanted = list(runs)
-    with connections[using].cursor() as cursor:
-        parameters = {
-            "levels": [run.level for run in wanted],
-            "firsts": [run.first for run in wanted],
-            "lasts": [run.last for run in wanted],
-        }
-        cursor.execute(_HASHES, parameters)
-        found = {(level, index): bytes(value) for level, index, value in cursor.fetchall()}
+    parts: list[str] = []
+    parameters: list[int] = []
+    for run in tiles.merged(runs):
+        parts.append(_LEAVES if run.level == 0 else _NODES)
+        parameters += [run.first, run.last] if run.level == 0 else run
+    found: dict[tuple[int, int], bytes] = {}
+    if parts:
+        with connections[using].cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(parts), parameters)
+            found = {(level, index): bytes(value) for level, index, value in cursor.fetchall()}
 
     def look_up(level: int, index: int) -> bytes:
         try:

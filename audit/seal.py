@@ -29,6 +29,7 @@ BATCH = 20_000
 HASH = merkle.HASH_SIZE
 TAKE = (Path(__file__).parent / "sql" / "seal.sql").read_text(encoding="utf-8")
 FULL_SCAN_EVERY_S = 0.25
+RESTORED = "the database was restored from an older copy. See docs/operations.md, A restored database."
 SCAN_SHARE = 10
 """A look at the whole queue costs at most a tenth of the time."""
 
@@ -53,14 +54,18 @@ class Sealer:
     def __init__(self) -> None:
         self._edge: Edge | None = None
         self._head: Checkpoint | None = None
+        self._highest = -1
         self._block = 0
         self._full_scan_at = 0.0
 
-    def once(self, *, sign_anyway: bool = False) -> Sealed:
-        """One pass. Signs where records were added, where an hour was silent, or `sign_anyway`.
+    def once(self, *, sign_anyway: bool = False, from_start: bool = False) -> Sealed:
+        """One pass. Signs where records were added, where an hour was silent, or `sign_anyway`. Looks at the whole
+        queue now and then, and always `from_start`: only then does a pass that is not full mean that nothing waits.
 
         Raises `KeyMissing`, `LogDamaged` and what the database raises; nothing is changed then.
         """
+        if from_start:
+            self._full_scan_at = 0.0
         try:
             return self._pass(sign_anyway)
         except IntegrityError:
@@ -86,11 +91,13 @@ class Sealer:
                 return Sealed(self._head)
             _write_nodes(cursor, edge.extend(leaves))
             head = _sign(cursor, self._head, edge, keys.signer)
-        self._head = head
+        self._head, self._highest = head, head.number
         return Sealed(head, len(leaves), signed=True)
 
     def _edge_of(self, head: Checkpoint | None, keys: sealkeys.Keys) -> Edge:
         """The edge of the signed tree: remembered, or read and checked against the signature."""
+        if (-1 if head is None else head.number) < self._highest:
+            raise LogDamaged(f"Checkpoint {self._highest} was signed and is gone: {RESTORED}")
         same = self._edge is not None and self._head is not None and head is not None
         if same and self._head.number == head.number and bytes(self._head.root) == bytes(head.root):  # type: ignore[union-attr]
             assert self._edge is not None
@@ -155,8 +162,8 @@ def _check_outside(head: Checkpoint | None) -> None:
     anchored = outside.last_anchored()
     if anchored is not None and anchored.size > (0 if head is None else head.size):
         raise LogDamaged(
-            f"The anchor has a checkpoint of {anchored.size} records, the database {0 if head is None else head.size}: "
-            "it was restored from an older copy. See docs/operations.md, A restored database."
+            f"The anchor has a checkpoint of {anchored.size} records, the database of "
+            f"{0 if head is None else head.size}: {RESTORED}"
         )
 
 

@@ -46,7 +46,7 @@ def tick() -> str:
 
 def seal() -> str:
     """One pass of the sealer: the safety net for a sealer service that is not there."""
-    sealed = Sealer().once()
+    sealed = Sealer().once(from_start=True)
     if sealed.checkpoint is None:
         return "another sealer is at work"
     if sealed.signed:
@@ -56,12 +56,12 @@ def seal() -> str:
 
 def verify_newest() -> str:
     """Verify what was sealed since the last time."""
-    return str(verify.newest().verdict)
+    return _so_far(verify.newest(seconds=TICK_SECONDS))
 
 
 def verify_slice() -> str:
     """Verify the next slice of the log, so that each record has its turn in VERIFY_DAYS."""
-    return str(verify.next_slice().verdict)
+    return _so_far(verify.next_slice(seconds=TICK_SECONDS))
 
 
 def continue_verification(run_id: int) -> str:
@@ -69,6 +69,10 @@ def continue_verification(run_id: int) -> str:
     run = verify.resume(Verification.objects.get(pk=run_id), seconds=TICK_SECONDS)
     if run.ended_at is None:
         async_task("audit.tasks.continue_verification", run_id)
+    return _so_far(run)
+
+
+def _so_far(run: Verification) -> str:
     return run.verdict or f"{run.position} of {run.last}"
 
 

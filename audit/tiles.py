@@ -94,6 +94,18 @@ def runs(spans: Iterable[Span]) -> list[Run]:
     return [_run(part) for span in spans for part in merkle.perfect_spans(*span)]
 
 
+def merged(runs: Iterable[Run]) -> list[Run]:
+    """The same hashes in as few runs as can be, in order."""
+    found: list[Run] = []
+    for run in sorted(runs):
+        before = found[-1] if found else None
+        if before is not None and before.level == run.level and run.first <= before.last:
+            found[-1] = Run(run.level, before.first, max(before.last, run.last))
+        elif run.first < run.last:
+            found.append(run)
+    return found
+
+
 def span_hash(span: Span, lookup: Lookup) -> bytes:
     """MTH of a span."""
     return merkle.fold([_perfect(part, lookup) for part in merkle.perfect_spans(*span)])

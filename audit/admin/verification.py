@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import redis
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -68,8 +69,14 @@ class VerificationAdmin(ReadOnly):
         correlation = request.POST.get("correlation", "").strip()[:255]
         scope = "correlation" if correlation else "all"
         run = begin(scope, correlation_id=correlation, requested_by=request.user.get_username())
-        async_task("audit.tasks.continue_verification", run.pk)
-        messages.success(request, "The verification is queued; this page shows how far it is.")
+        try:
+            async_task("audit.tasks.continue_verification", run.pk)
+        except redis.RedisError:
+            messages.error(
+                request, "Redis does not answer, so no worker was told: `manage.py verify --resume` does it."
+            )
+        else:
+            messages.success(request, "The verification is queued; this page shows how far it is.")
         return redirect("admin:audit_verification_change", run.pk)
 
     def change_view(

@@ -14,7 +14,7 @@ from audit.verify.report import FAILURES, OutOfTime, Progress, Report, Verdict
 
 RUNS_A_DAY = 144
 """How often the schedule takes a slice."""
-LEAST_SLICE, LARGEST_SLICE = 1_000, 100_000
+LEAST_SLICE = 1_000
 
 
 def verify(
@@ -79,19 +79,37 @@ def resume(
     return run
 
 
-def newest(using: str = "reader") -> Verification:
-    """Verify what was sealed since the last run of this kind."""
-    before = Verification.objects.filter(scope="newest", ended_at__isnull=False).first()
-    return verify("newest", first=0 if before is None else before.last, using=using)
+def newest(*, seconds: float | None = None, using: str = "reader") -> Verification:
+    """Verify what was sealed since the last run of this kind, and at least the newest that was sealed at all.
+
+    A run that was cut off, by `seconds` too, is gone on with first.
+    """
+
+    def first() -> int:
+        done = _last_ended("newest")
+        size = _size(using)
+        before = Checkpoint.objects.using(using).filter(size__lt=size).order_by("-size").first()
+        return min(0 if done is None else done.last, 0 if before is None else before.size)
+
+    return resume(_cut_off("newest") or begin("newest", first=first(), using=using), seconds=seconds, using=using)
 
 
-def next_slice(using: str = "reader") -> Verification:
-    """Verify the next slice, large enough that every record has its turn in VERIFY_DAYS."""
-    before = Verification.objects.filter(scope="rolling", ended_at__isnull=False).first()
-    size = _size(using)
-    first = 0 if before is None or before.last >= size else before.last
-    wanted = -(-size // (settings.VERIFY_DAYS * RUNS_A_DAY))
-    return verify("rolling", first=first, last=first + min(max(wanted, LEAST_SLICE), LARGEST_SLICE), using=using)
+def next_slice(*, seconds: float | None = None, using: str = "reader") -> Verification:
+    """Verify the next slice, large enough that every record has its turn in VERIFY_DAYS; or go on with the last one."""
+    if (run := _cut_off("rolling")) is not None:
+        return resume(run, seconds=seconds, using=using)
+    done, size = _last_ended("rolling"), _size(using)
+    first = 0 if done is None or done.last >= size else done.last
+    wanted = max(-(-size // (settings.VERIFY_DAYS * RUNS_A_DAY)), LEAST_SLICE)
+    return resume(begin("rolling", first=first, last=first + wanted, using=using), seconds=seconds, using=using)
+
+
+def _cut_off(scope: str) -> Verification | None:
+    return Verification.objects.filter(scope=scope, ended_at=None, requested_by=OWN_WRITER).first()
+
+
+def _last_ended(scope: str) -> Verification | None:
+    return Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
 
 
 def _check_log(report: Report, keys: sealkeys.Keys, using: str) -> None:

@@ -89,6 +89,21 @@ def test_a_backlog_is_sealed_in_batches(empty_queue: None, monkeypatch: pytest.M
     assert verify.verify().verdict == "VERIFIED"
 
 
+def test_the_whole_queue_is_looked_at_now_and_then_and_on_demand(
+    superuser: psycopg.Connection[Any], empty_queue: None
+) -> None:
+    """Vacuum makes room before the place where the sealer left off, and new rows land there."""
+    sealer = seal.Sealer()
+    send(300)
+    sealer.once()
+    sealer._full_scan_at = float("inf")
+    superuser.execute("VACUUM audit_unsealed")
+    send(2)
+    sealer._block = 10_000
+    assert sealer.once().added == 0
+    assert sealer.once(from_start=True).added == 2
+
+
 def test_a_replay_is_not_sealed_twice(empty_queue: None) -> None:
     events = send(3)
     store(events, timeout_s=5)
@@ -209,6 +224,17 @@ def test_nothing_is_signed_on_top_of_a_tree_that_was_not(elsewhere: Scene, break
         seal.Sealer().once()
     assert one("SELECT count(*) FROM audit_unsealed") == 1
     assert one("SELECT max(number) FROM audit_checkpoint") == 5
+
+
+@pytest.mark.slow
+def test_a_sealer_that_runs_notices_a_restore_also_without_an_anchor(elsewhere: Scene) -> None:
+    sealer = seal.Sealer()
+    send(1)
+    sealer.once()
+    elsewhere.restore_early()
+    for _ in range(2):
+        with pytest.raises(LogDamaged, match="Checkpoint 6 was signed and is gone"):
+            sealer.once()
 
 
 @pytest.mark.slow

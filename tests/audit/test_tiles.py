@@ -67,6 +67,13 @@ def test_a_proof_reads_few_hashes() -> None:
     assert {run.level for run in tiles.runs(merkle.inclusion_spans(5, SIZE))} == {0, 1}
 
 
+def test_runs_that_touch_become_one() -> None:
+    runs = [tiles.Run(1, 5, 9), tiles.Run(0, 0, 4), tiles.Run(0, 4, 8), tiles.Run(0, 3, 3), tiles.Run(0, 10, 12)]
+    assert tiles.merged(runs) == [tiles.Run(0, 0, 8), tiles.Run(0, 10, 12), tiles.Run(1, 5, 9)]
+    for index in (0, 5, 69_999):
+        assert len(tiles.merged(tiles.runs(merkle.inclusion_spans(index, SIZE)))) <= 6
+
+
 def test_a_span_of_a_small_tree_is_that_of_the_naive_one() -> None:
     for first in range(0, 40, 3):
         span = (first, 40)

@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def _one_pass(self, sign: bool) -> None:
         sealer, total = Sealer(), 0
-        while (sealed := sealer.once(sign_anyway=sign and not total)).more:
+        while (sealed := sealer.once(sign_anyway=sign and not total, from_start=True)).more:
             total += sealed.added
         if sealed.checkpoint is None:
             self.stdout.write("Another sealer is at work: nothing was done here.")

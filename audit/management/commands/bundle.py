@@ -1,0 +1,30 @@
+"""`manage.py bundle`: records with their proofs in one file, for verify.py."""
+
+import sys
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit import bundle
+from audit.errors import AuditError
+from audit.models import Record
+
+
+class Command(BaseCommand):
+    help = "Write sealed records with their proofs to standard output, for verify.py on another machine."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--record", type=UUID, nargs="+", metavar="ID", help="these records")
+        which.add_argument("--correlation", metavar="ID", help="all records of one correlation")
+
+    def handle(self, *args: Any, record: list[UUID] | None, correlation: str | None, **options: Any) -> None:
+        found = Record.objects.filter(id__in=record) if record else Record.objects.filter(correlation_id=correlation)
+        if not found.exists():
+            raise CommandError("There is no such record.")
+        try:
+            for line in bundle.lines(found.order_by("event_timestamp", "id").iterator(chunk_size=500)):
+                sys.stdout.buffer.write(line)
+        except AuditError as error:
+            raise CommandError(str(error)) from None
