@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
@@ -78,3 +79,11 @@ def redis_server() -> Breakable:
     if servers.redis is None:
         pytest.skip("needs a Redis of its own to stop: unset REDIS_URL")
     return Breakable(servers.redis)
+
+
+@pytest.fixture
+def superuser(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the database administrator: the adversary, and the hand that breaks things."""
+    database = connections["default"].settings_dict["NAME"]
+    with psycopg.connect(postgres.url("postgres", database), autocommit=True) as connection:
+        yield connection

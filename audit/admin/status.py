@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.checks import ERROR
 from django.db import connections
 from django.db.models import Q
 from django.urls import reverse
@@ -13,8 +14,8 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
+from audit import checks, query
 from audit import log as stored
-from audit import query
 from audit.admin.format import age
 from audit.admin.log import waiting
 from audit.models import Finding, Record, Verification
@@ -39,6 +40,7 @@ def parts(user: Any) -> list[Part]:
         *(_records() if user.has_perm("audit.view_record") else []),
         *(_log() if user.has_perm("audit.view_checkpoint") else []),
         *(_verification() if user.has_perm("audit.view_verification") else []),
+        *(_protection() if user.has_perm("audit.view_checkpoint") else []),
         *_postgresql(),
         *_queue(),
         *_redis(),
@@ -100,6 +102,16 @@ def _verification() -> list[Part]:
     when = age((datetime.now(UTC) - last.ended_at).total_seconds())
     level = "ok" if last.verdict == "VERIFIED" else "warning" if last.verdict == "NOT COVERED" else "error"
     return [*parts, Part("Verification", level, last.verdict, f"{last.scope}, {when} ago", url)]
+
+
+def _protection() -> list[Part]:
+    """What the system checks say of the live database, now."""
+    found = checks.database(None, databases=["default"])
+    if not found:
+        return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]
+    worst = max(found, key=attrgetter("level"))
+    level = "error" if worst.level >= ERROR else "warning"
+    return [Part("Protection", level, f"{len(found)} findings", f"{worst.id}: {worst.msg}")]
 
 
 def _postgresql() -> list[Part]:

@@ -35,6 +35,13 @@ class ReadOnly(admin.ModelAdmin):
     """For looking."""
 
     actions = None
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    show_full_result_count = False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -52,8 +59,6 @@ class VerificationAdmin(ReadOnly):
 
     list_display = ("started", "verdict_badge", "scope", "covers", "records", "findings_now", "requested_by")
     list_filter = ("scope", "verdict")
-    list_per_page = 50
-    show_full_result_count = False
     change_list_template = "admin/audit/verification/list.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -135,8 +140,6 @@ class FindingAdmin(ReadOnly):
     list_display = ("kind_badge", "subject", "detail", "record_link", "index", "first_seen", "last_seen")
     list_display_links = None
     list_filter = ("kind", "subject")
-    list_per_page = 50
-    show_full_result_count = False
 
     @admin.display(description="kind", ordering="kind")
     def kind_badge(self, finding: Finding) -> SafeString:

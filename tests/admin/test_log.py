@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -173,3 +174,15 @@ def test_only_who_may_start_starts(operator: Client, auditor: Client) -> None:
     assert auditor.get(f"{RUNS}start/").status_code == 405
     assert auditor.get(f"{RUNS}999999999/change/").status_code == 404
     assert auditor.get(f"{RUNS}x/change/").status_code == 404
+
+
+def test_the_start_page_shows_that_somebody_took_a_protection_away(
+    auditor: Client, superuser: psycopg.Connection[Any]
+) -> None:
+    assert "Triggers, rights and functions are those of the repository" in auditor.get("/admin/").content.decode()
+    superuser.execute("GRANT UPDATE ON audit_leaf TO audit_app")
+    try:
+        page = auditor.get("/admin/").content.decode()
+    finally:
+        superuser.execute("REVOKE UPDATE ON audit_leaf FROM audit_app")
+    assert "audit.E003: The role audit_app may UPDATE on audit_leaf." in page

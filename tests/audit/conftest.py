@@ -8,9 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import connections
 from django.test import Client
 
 from audit import keys
@@ -69,14 +67,6 @@ def service(django_db_setup: None) -> Sender:
 @pytest.fixture(scope="session")
 def reader(django_db_setup: None) -> Sender:
     return Sender("read")
-
-
-@pytest.fixture
-def superuser(postgres: Any) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of the database administrator: the adversary, and the hand that breaks things."""
-    database = connections["default"].settings_dict["NAME"]
-    with psycopg.connect(postgres.url("postgres", database), autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture(autouse=True)
