@@ -182,7 +182,7 @@ def _databases(servers: list[Server]) -> dict[str, str]:
 def _prepare(env: dict[str, str]) -> None:
     for text, arguments in (
         ("migrating", ("migrate", "--verbosity", "0")),
-        ("making the log's key", ("sealkey", "create", "--origin", ORIGIN, "--if-missing")),
+        ("making the log's key", ("sealkey", "create", "--origin", ORIGIN, "--if-missing", "--verbosity", "0")),
         ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
         ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
         ("checking", ("check", "--database", "default")),
@@ -219,6 +219,9 @@ def _greet(port: int) -> None:
     console.print(f"[bold]site[/bold]     http://127.0.0.1:{port}/admin/")
     console.print(f"[bold]API[/bold]      http://127.0.0.1:{port}/api/v1/audit/events   schema: /api/schema/")
     console.print(f"[bold]health[/bold]   http://127.0.0.1:{port}/readyz   /metrics")
+    keys = LOCAL / "secrets" / "seal_key.pub"
+    if keys.exists():
+        console.print(f"[bold]log key[/bold]  {keys.read_text(encoding='utf-8').splitlines()[0]}", soft_wrap=True)
     logins = LOCAL / "logins"
     if logins.exists():
         console.print(logins.read_text(encoding="utf-8").rstrip())

@@ -46,14 +46,14 @@ class Scene:
         self._thread.start()
         self.witness = f"http://127.0.0.1:{self._server.server_port}={witness.verifier}"
 
-    def build(self) -> None:
+    def build(self, batches: int = BATCHES) -> None:
         """Fill the template: events of five correlations, sealed in steps, each step cosigned and anchored."""
         create_database(self._admin_url, self.name)
         self._use(self.name)
         call_command("migrate", verbosity=0)
         sealer, courier = Sealer(), Courier()
         with self.outside(anchor=self._folder / "anchor.jsonl", witness=True):
-            for number in range(BATCHES):
+            for number in range(batches):
                 if number == EARLY:
                     self._copy(self.name, f"{self.name}_early")
                     self._use(self.name)

@@ -7,17 +7,19 @@ import sys
 import time
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django_q.models import Schedule
 
 import dlq.stream
-from audit import seed, tasks
+from audit import seed, tasks, trail
 from audit.event import accept
 from audit.faults import Fault
-from audit.models import Record
+from audit.models import OWN_WRITER, Record
 from audit.record import _park
+from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 
 ROOT = Path(__file__).parent.parent.parent
@@ -65,3 +67,15 @@ def test_the_watcher_drains_and_ends_at_sigterm_with_nothing_in_hand() -> None:
     assert watcher.wait(timeout=20) == 0
     assert dlq.stream.default().stats().leased == 0
     assert "last_watch_at" in dlq.stream.default().beats()
+
+
+@pytest.mark.slow
+def test_the_sample_is_loaded_beside_the_records_that_the_store_makes_of_itself(postgres: Any, tmp_path: Path) -> None:
+    scene = Scene(postgres.url(), tmp_path)
+    try:
+        scene.build(batches=0)
+        trail.add("audit.sealkey.created", actor="somebody", correlation="sealkey")
+        call_command("loadsample", stdout=StringIO())
+        assert Record.objects.exclude(writer=OWN_WRITER).count() > 500
+    finally:
+        scene.stop()

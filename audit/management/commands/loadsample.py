@@ -13,7 +13,7 @@ from rich.progress import track
 
 import audit
 from audit import event, keys, seed
-from audit.models import Record, Writer
+from audit.models import OWN_WRITER, Record, Writer
 from audit.record import record
 
 SAMPLE = Path(audit.__file__).parent / "sample" / "kubernaut.jsonl"
@@ -28,7 +28,8 @@ class Command(BaseCommand):
         parser.add_argument("--logins", type=Path, help="also write names, passwords and the key to this file")
 
     def handle(self, *args: Any, logins: Path | None, **options: Any) -> None:
-        if Record.objects.exists() or User.objects.exists():
+        # The store's own records, such as the making of its key, are no reason to leave it without a sample.
+        if Record.objects.exclude(writer=OWN_WRITER).exists() or User.objects.exists():
             self.stdout.write("The store is not empty: nothing was loaded.")
             return
         lines = [*_people(), *_writers()]

@@ -32,7 +32,7 @@ class Command(BaseCommand):
             if options["action"] == "list":
                 self._list()
             elif options["action"] == "create":
-                self._create(options["origin"], options["if_missing"])
+                self._create(options["origin"], if_missing=options["if_missing"], quiet=options["verbosity"] == 0)
             else:
                 self._rotate()
         except (AuditError, NoteError, OSError) as error:
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             signs = keys.signer is not None and keys.signer.verifier == verifier
             self.stdout.write(f"{verifier}{'  signs now' if signs else ''}")
 
-    def _create(self, origin: str, if_missing: bool) -> None:
+    def _create(self, origin: str, *, if_missing: bool, quiet: bool) -> None:
         path = _file()
         if path.exists():
             if if_missing:
@@ -52,6 +52,8 @@ class Command(BaseCommand):
             raise CommandError(f"{path} exists: `manage.py sealkey rotate` makes a new key for the same log.")
         signer = sealkeys.create(path, origin)
         self._record("created", signer, origin=origin)
+        if quiet:
+            return
         self.stdout.write(str(signer))
         self.stderr.write(f"Private key: {path}. Give the line above to auditors and witnesses, by another way.")
 
