@@ -32,6 +32,14 @@ DATABASE = "audit"
 ORIGIN = "localhost/audit"
 RESTART_PAUSE_S = 1.0
 WORKERS, THREADS = 4, 2
+PREPARATIONS = (
+    ("migrating", ("migrate", "--verbosity", "0")),
+    ("making the log's key", ("sealkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing")),
+    ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
+    ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
+    ("checking", ("check", "--database", "default")),
+)
+"""What is done before anything is served, with which command."""
 console = Console(highlight=False)
 
 
@@ -180,13 +188,7 @@ def _databases(servers: list[Server]) -> dict[str, str]:
 
 
 def _prepare(env: dict[str, str]) -> None:
-    for text, arguments in (
-        ("migrating", ("migrate", "--verbosity", "0")),
-        ("making the log's key", ("sealkey", "create", "--origin", ORIGIN, "--if-missing", "--verbosity", "0")),
-        ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
-        ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
-        ("checking", ("check", "--database", "default")),
-    ):
+    for text, arguments in PREPARATIONS:
         with console.status(text):
             subprocess.run(
                 [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL
