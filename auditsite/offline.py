@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from audit.note import Signer
+
 NOWHERE = {
     "DATABASE_URL": "postgresql://audit_app@/none",
     "DATABASE_OWNER_URL": "postgresql://audit_owner@/none",
     "DATABASE_READER_URL": "postgresql://audit_reader@/none",
     "REDIS_URL": "redis://127.0.0.1:1",
     "SECRET_KEY": "offline",
+    "SEAL_KEY": Signer("offline.invalid/log", bytes(32)).encode(),
     # makemigrations says that it cannot compare with the database's history; there is none here.
     "PYTHONWARNINGS": "ignore:Got an error checking a consistent migration history:RuntimeWarning",
 }
