@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
+import dlq.durability
 import dlq.errors
 import dlq.gauges
 import dlq.stream
@@ -74,4 +75,6 @@ def _redis() -> dict[str, Any]:
         dlq.stream.default().ping()
     except dlq.errors.Refused as error:
         return {"ok": False, "fault": type(error.__cause__ or error).__name__}
-    return {"ok": True}
+    found = dlq.durability.durability()
+    # Still ready: an event that is parked here is better kept than refused, and the operator is told.
+    return {"ok": True, "durable": found.ok, **({"findings": found.findings} if found.findings else {})}

@@ -275,13 +275,46 @@ class Finding(models.Model):
         return f"{self.kind} {self.subject}"
 
 
+class Quarantined(AppendOnly):
+    """A parked event that was kept out of Redis: audit/sql/0004_quarantine.sql."""
+
+    n = models.BigIntegerField(primary_key=True)
+    message_id = models.TextField()
+    key = models.TextField()
+    digest = models.BinaryField()
+    body = models.BinaryField()
+    source = models.TextField()
+    kind = models.TextField()
+    reason = models.TextField()
+    attempts = models.IntegerField()
+    errors = models.TextField()
+    received_at = models.DateTimeField(null=True)
+    parked_at = models.DateTimeField()
+    cause = models.TextField()
+    quarantined_by = models.TextField()
+    quarantined_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["Quarantined"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Quarantined"])()
+
+    class Meta:
+        db_table = "audit_quarantine"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-n",)
+        verbose_name = "quarantined event"
+        verbose_name_plural = "quarantine"
+
+    def __str__(self) -> str:
+        return f"quarantined event {self.key}"
+
+
 class Parked(models.Model):
     """A stand-in for the dead letter queue, so that the admin can list it. It has no table."""
 
     class Meta:
         managed = False
         default_permissions = ("view",)
-        permissions = (("retry_parked", "Can retry parked events"),)
+        permissions = (("retry_parked", "Can retry, snooze and quarantine parked events"),)
         verbose_name = "parked event"
         verbose_name_plural = "dead letter queue"
 

@@ -7,6 +7,7 @@ GROUPS = {
     "auditor": [
         "audit.view_record",
         "audit.view_parked",
+        "audit.view_quarantined",
         "audit.view_writer",
         "audit.view_checkpoint",
         "audit.view_verification",
@@ -15,6 +16,7 @@ GROUPS = {
     ],
     "operator": [
         "audit.view_parked",
+        "audit.view_quarantined",
         "audit.retry_parked",
         "audit.view_writer",
         "audit.view_checkpoint",

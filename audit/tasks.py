@@ -15,13 +15,15 @@ from django.db import connections
 from django_q.tasks import async_task
 
 import dlq.alarm
+import dlq.history
 import dlq.stream
 from audit import canonical, keys, trail, verify
 from audit.errors import Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
-from audit.models import Verification
+from audit.models import OWN_WRITER, Verification
 from audit.postgres import is_up
+from audit.quarantine import quarantine_old
 from audit.record import store
 from audit.seal import Sealer
 from audit.sealing import Courier
@@ -39,7 +41,10 @@ TICK_SECONDS = 40.0
 def tick() -> str:
     """One bounded drain, as django-q2 runs it each minute."""
     summary = drain(seconds=TICK_SECONDS)
+    if summary.database_up:
+        quarantine_old(by=OWN_WRITER)
     dlq.stream.for_drain().beat("last_tick_at")
+    dlq.history.sample(dlq.stream.for_drain())
     dlq.alarm.notify()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 

@@ -18,6 +18,9 @@ from dlq import stream as streams
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 3.0
+DAY = 86_400
+AGES = (3_600, DAY, 3 * DAY, 6 * DAY)
+"""Seconds that the oldest message may wait before the next alarm."""
 
 
 def notify() -> None:
@@ -28,6 +31,7 @@ def notify() -> None:
         text = f"{stats.depth} events are parked (alert above {settings.DLQ_ALERT_DEPTH}). Is PostgreSQL up?"
         if tell("dlq.depth", text, depth=stats.depth):
             queue.alarm_told("depth_told", state["depth_since"])
+    _notify_of_age(queue, state)
     if stats.dead > int(state.get("dead_told", 0)):
         text = f"{stats.dead} parked events are dead: they need a person. See the admin, dead letter queue."
         log.error("dlq_dead_alarm", dead=stats.dead)
@@ -35,6 +39,19 @@ def notify() -> None:
             queue.alarm_told("dead_told", str(stats.dead))
     elif stats.dead < int(state.get("dead_told", 0)):
         queue.alarm_told("dead_told", str(stats.dead))
+
+
+def _notify_of_age(queue: streams.Stream, state: dict[str, str]) -> None:
+    """Tell when the oldest message passes an hour, a day, three and six: at seven it is kept elsewhere."""
+    age, told = queue.oldest_age(), int(state.get("age_told", 0))
+    reached = sum(age >= limit for limit in AGES)
+    if reached > told:
+        text = f"The oldest parked event waits for {age / 3600:.0f} hours. After seven days it is quarantined."
+        log.error("dlq_age_alarm", hours=round(age / 3600))
+        if tell("dlq.age", text, hours=round(age / 3600)):
+            queue.alarm_told("age_told", str(reached))
+    elif reached < told:
+        queue.alarm_told("age_told", str(reached))
 
 
 def tell(name: str, text: str, **figures: int) -> bool:

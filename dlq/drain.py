@@ -48,6 +48,7 @@ class Summary:
     remaining: int = 0
     seconds: float = 0.0
     database_up: bool = True
+    paused: bool = False
 
 
 def drain(
@@ -62,7 +63,7 @@ def drain(
 ) -> Summary:
     """Drain until nothing is due, `limit` messages or `seconds` are used up, or `stop` is set.
 
-    1. Nothing due: nothing to do. Database not up: touch nothing.
+    1. Nothing due: nothing to do. Paused by a person, or the database not up: touch nothing.
     2. Lease a batch. Other drainers see the rest.
     3. Hand it to `handler`.
     4. Take out what is stored, note what failed. Only now does a message leave the queue.
@@ -74,6 +75,9 @@ def drain(
     queue = stream or streams.for_drain()
     summary, started = Summary(), time.monotonic()
     try:
+        if queue.paused():
+            summary.paused = True
+            return summary
         if queue.depth() and not probe():
             summary.database_up = False
             return summary

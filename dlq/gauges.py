@@ -5,8 +5,16 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from dlq import stream
+from dlq import durability, stream
 from dlq.errors import Refused
+
+ACCOUNT = {
+    "enqueued": "Messages that ever came",
+    "drained": "Messages that left because their document is stored",
+    "duplicate": "Messages that left because their document was stored before",
+    "quarantined": "Messages that left for the quarantine",
+    "discarded": "Messages that two people gave up",
+}
 
 
 class Gauges(Collector):
@@ -20,6 +28,7 @@ class Gauges(Collector):
 
 
 def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
+    kept, hours = durability.durability(), durability.hours_left(queue)
     stats, beats, alarm = queue.stats(), queue.beats(), queue.alarm_state()
     found = [
         _gauge("dlq_redis_up", "1 while Redis answers", 1),
@@ -28,7 +37,12 @@ def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
         _gauge("dlq_leased", "Messages that a drainer has in hand", stats.leased),
         _gauge("dlq_dead", "Messages that need a person", stats.dead),
         _gauge("dlq_oldest_age_seconds", "Age of the oldest message", queue.oldest_age()),
-        _gauge("dlq_balanced", "1 while enqueued = drained + there", float(stats.balanced)),
+        _gauge("dlq_durable", "1 while Redis keeps what it is given: append-only file, no eviction", float(kept.ok)),
+        *([] if kept.room is None else [_gauge("dlq_room_messages", "Messages of 1 KB that still fit", kept.room)]),
+        *([] if hours is None else [_gauge("dlq_room_hours", "Until Redis is full, at the last hour's rate", hours)]),
+        _gauge("dlq_paused", "1 while a person keeps drains from the queue", float(queue.paused() is not None)),
+        *(_gauge(f"dlq_account_{name}", text, getattr(stats, name)) for name, text in ACCOUNT.items()),
+        _gauge("dlq_balanced", "1 while enqueued = gone + there, each message in one place", float(stats.balanced)),
         _gauge("dlq_depth_alarm", "1 while the depth is alarmed", float("depth_since" in alarm)),
     ]
     for name, at in sorted(beats.items()):

@@ -60,7 +60,7 @@ class Message:
     @property
     def digest_ok(self) -> bool:
         """Whether the body is still the one that was parked."""
-        return hashlib.sha256(b"\x00" + self.body).digest() == self.digest
+        return digest_of(self.body) == self.digest
 
     @property
     def age(self) -> float:
@@ -76,6 +76,11 @@ class Message:
     def last_error(self) -> str:
         """What the last attempt met; empty before the first."""
         return self.errors[-1]["error"] if self.errors else ""
+
+
+def digest_of(body: bytes) -> bytes:
+    """SHA-256(0x00 || body), 32 bytes."""
+    return hashlib.sha256(b"\x00" + body).digest()
 
 
 def moment(milliseconds: float) -> datetime:

@@ -50,5 +50,4 @@ def _settle(queue: Stream) -> None:
     stats = queue.stats()
     if not stats.balanced:
         with refusing():
-            gone = stats.drained + stats.duplicate
-            queue.redis.hset(queue.stats_key, "enqueued", gone + stats.depth)
+            queue.redis.hset(queue.stats_key, "enqueued", stats.gone + stats.depth)

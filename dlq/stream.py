@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import redis
 import structlog
@@ -20,6 +20,7 @@ from django.conf import settings
 from redis.commands.core import Script
 
 from dlq import client, metrics, policy
+from dlq.account import Gone, Parked, Stats
 from dlq.errors import Refused
 from dlq.message import Document, Message, State, decoded, fields_of, microseconds, moment, read, state_of
 
@@ -31,33 +32,6 @@ CLEAR_SHARE = 0.8
 ERRORS_KEPT = 10
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
-Outcome = Literal["parked", "duplicate", "conflict"]
-
-
-class Parked(NamedTuple):
-    """What became of the documents: with a "conflict" among the outcomes, none of them was parked."""
-
-    outcomes: list[Outcome]
-    depth: int
-    alarm_raised: bool
-
-
-class Stats(NamedTuple):
-    """How many messages are in each place, and have come and gone since the queue began."""
-
-    depth: int
-    due: int
-    leased: int
-    dead: int
-    enqueued: int
-    drained: int
-    duplicate: int
-
-    @property
-    def balanced(self) -> bool:
-        """enqueued = drained + there, and every message there is in exactly one place."""
-        gone = self.drained + self.duplicate
-        return self.enqueued == gone + self.depth and self.depth == self.due + self.leased + self.dead
 
 
 class Stream:
@@ -68,8 +42,8 @@ class Stream:
         self.redis: Any = connection
         tag = f"{{{prefix}}}"
         self.stream, self.due, self.leased, self.dead = (f"{tag}:{name}" for name in ("s", "due", "leased", "dead"))
-        self.ids, self.stats_key, self.alarm, self.beats_key = (
-            f"{tag}:{name}" for name in ("ids", "stats", "alarm", "beats")
+        self.ids, self.stats_key, self.alarm, self.beats_key, self.pause_key = (
+            f"{tag}:{name}" for name in ("ids", "stats", "alarm", "beats", "paused")
         )
         self._tag = tag
         self._scripts: dict[str, Script] = {}
@@ -109,8 +83,8 @@ class Stream:
             found.append((raw_id.decode(), fields_of(flat)))
         return [*self._readable(found, "leased", lease_end)]
 
-    def acknowledge(self, messages: Iterable[Message], outcome: Literal["drained", "duplicate"]) -> int:
-        """Remove messages whose documents are stored; return how many were still there."""
+    def acknowledge(self, messages: Iterable[Message], outcome: Gone) -> int:
+        """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there."""
         return self._remove([(message.id, message.key) for message in messages], outcome)
 
     def fail(self, message: Message, kind: str, error: str, *, dead: bool = False) -> State:
@@ -135,6 +109,27 @@ class Stream:
         """Make messages due, dead ones too, with all retries before them; their history stays."""
         score = _now_ms()
         return self._move([(one, score) for one in ids], self.due, attempts="reset", counter="retried")
+
+    def snooze(self, ids: Iterable[str], until: datetime) -> int:
+        """Leave messages alone until then; attempts and history stay. Dead ones wait again."""
+        score = int(until.timestamp() * 1000)
+        return self._move([(one, score) for one in ids], self.due, counter="snoozed")
+
+    def pause(self, by: str) -> None:
+        """Drains leave the queue alone until `resume`; parking goes on."""
+        with refusing():
+            self.redis.hset(self.pause_key, mapping={"by": by, "at": _now_ms()})
+
+    def resume(self) -> None:
+        """Drains work again."""
+        with refusing():
+            self.redis.delete(self.pause_key)
+
+    def paused(self) -> tuple[str, datetime] | None:
+        """Who paused drains, and when; None while they work."""
+        with refusing():
+            found = self.redis.hgetall(self.pause_key)
+        return (found[b"by"].decode(), moment(int(found[b"at"]))) if found else None
 
     def get(self, message_id: str) -> Message | None:
         """The message with this stream id."""
@@ -179,7 +174,7 @@ class Stream:
             pipe.xlen(self.stream)
             for index in (self.due, self.leased, self.dead):
                 pipe.zcard(index)
-            pipe.hmget(self.stats_key, "enqueued", "drained", "duplicate")
+            pipe.hmget(self.stats_key, "enqueued", "drained", "duplicate", "quarantined", "discarded")
             *counts, totals = pipe.execute()
         return Stats(*counts, *(int(total or 0) for total in totals))
 

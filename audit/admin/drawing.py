@@ -1,5 +1,7 @@
 """Figures as SVG, computed here and written by templates; classes only, for the pages allow no inline style."""
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from django.template.loader import render_to_string
@@ -8,9 +10,11 @@ from django.utils.safestring import SafeString
 from audit import merkle, note
 from audit.admin.format import age
 from audit.models import Checkpoint, Leaf
+from dlq.history import Sample
 
 STEP, WIDTH = 46, 720
 BOX_WIDTH, BOX_GAP, SHOWN = 104, 26, 6
+CHART_WIDTH, CHART_HEIGHT = 720, 110
 
 
 class Step(NamedTuple):
@@ -67,6 +71,39 @@ def _step(place: int, span: merkle.Span, sibling: bytes, from_left: bool, result
     covered = f"leaf {first:,}" if last == first + 1 else f"leaves {first:,} to {last - 1:,}"
     x = 10 if from_left else WIDTH - 240
     return Step(0, x, WIDTH // 2, from_left, sibling.hex()[:16], covered, result.hex()[:16])
+
+
+def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
+    """Depth as an area, arrivals and departures a minute as lines, over the last minutes."""
+    if len(samples) < 2:
+        return SafeString("")
+    end = samples[-1].minute
+    deepest = max(one.depth for one in samples) or 1
+    flows = [
+        (after.minute, (after.enqueued - before.enqueued) / step, (after.gone - before.gone) / step)
+        for before, after in pairwise(samples)
+        if (step := after.minute - before.minute)
+    ]
+    busiest = max((max(came, went) for _, came, went in flows), default=0) or 1
+
+    def x(minute: int) -> float:
+        return round(CHART_WIDTH * (1 - (end - minute) / minutes), 1)
+
+    def points(pairs: Iterable[tuple[int, float]], most: float) -> str:
+        return " ".join(f"{x(minute)},{round(CHART_HEIGHT * (1 - value / most), 1)}" for minute, value in pairs)
+
+    area = points(((one.minute, one.depth) for one in samples), deepest)
+    context = {
+        "area": f"{x(samples[0].minute)},{CHART_HEIGHT} {area} {x(end)},{CHART_HEIGHT}",
+        "came": points(((minute, came) for minute, came, _ in flows), busiest),
+        "went": points(((minute, went) for minute, _, went in flows), busiest),
+        "deepest": f"{deepest:,}",
+        "busiest": f"{busiest:,.0f}",
+        "width": CHART_WIDTH,
+        "height": CHART_HEIGHT,
+        "hours": f"{minutes / 60:g}",
+    }
+    return SafeString(render_to_string("admin/audit/parked/chart.svg", context))
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeString:

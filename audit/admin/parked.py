@@ -12,8 +12,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 import dlq.errors
+import dlq.history
 import dlq.stream
 from audit import trail
+from audit.admin import drawing
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
 from audit.models import Parked
@@ -22,6 +24,7 @@ from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message
 
 PAGE = 50
+SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
@@ -107,6 +110,10 @@ class ParkedAdmin(admin.ModelAdmin):
             title="Dead letter queue",
             rows=[_row(message) for message in rows],
             stats=dlq.stream.for_drain().stats(),
+            paused=dlq.stream.for_drain().paused(),
+            chart=_chart(request),
+            spans=SPANS,
+            span=_span(request),
             states=[("", "all"), *((state, state) for state in MESSAGE_STATES)],
             state=request.GET.get("state", ""),
             q=request.GET.get("q", ""),
@@ -120,6 +127,16 @@ class ParkedAdmin(admin.ModelAdmin):
 
     def _context(self, request: HttpRequest, **values: Any) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "opts": self.opts, **values}
+
+
+def _span(request: HttpRequest) -> str:
+    asked = request.GET.get("span", "")
+    return asked if asked in SPANS else "24h"
+
+
+def _chart(request: HttpRequest) -> str:
+    minutes = SPANS[_span(request)]
+    return drawing.queue_chart(dlq.history.samples(dlq.stream.for_drain(), minutes), minutes)
 
 
 def _is_id(text: str) -> bool:

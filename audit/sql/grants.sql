@@ -23,6 +23,10 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON audit_quarantine FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_quarantine TO audit_app;
+GRANT SELECT ON audit_quarantine TO audit_reader;
+
 -- The log grows at its end; only what waits for the sealer is ever taken away.
 REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM PUBLIC, audit_app;
 REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM audit_reader;

@@ -94,3 +94,25 @@ def test_dead_messages_are_told_when_there_are_more_of_them(stream: Stream, hook
 def test_to_park_does_not_wait_for_a_webhook(stream: Stream, hook: Hook) -> None:
     assert stream.park([a_document() for _ in range(5)], reason="").alarm_raised
     assert hook.received == []
+
+
+def test_the_age_of_the_oldest_is_told_at_each_step_and_not_in_between(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(alarm.streams, "for_drain", lambda: stream)
+    monkeypatch.setattr(alarm, "tell", lambda name, text, **figures: told.append(name) is None)
+    for hours, alarms in (
+        (0.5, 0),
+        (2, 1),
+        (3, 1),
+        (25, 2),
+        (24 * 3.5, 3),
+        (24 * 6.5, 4),
+        (24 * 6.6, 4),
+        (0.1, 4),
+        (2, 5),
+    ):
+        monkeypatch.setattr(stream, "oldest_age", lambda hours=hours: hours * 3600)
+        alarm.notify()
+        assert told.count("dlq.age") == alarms, hours

@@ -128,3 +128,14 @@ def test_drainers_side_by_side_share_the_work_and_store_each_message_once(
     assert kept == dict.fromkeys(keys, 1)
     assert stream.stats().balanced
     assert stream.depth() == 0
+
+
+def test_a_paused_queue_is_left_alone_and_goes_on_afterwards(stream: Stream) -> None:
+    parked(stream, 3)
+    stream.pause("somebody")
+    kept: Counter[str] = Counter()
+    summary = drain(storing(kept), probe=always, stream=stream)
+    assert (summary.paused, summary.claimed, summary.remaining) == (True, 0, 3)
+    assert not kept
+    stream.resume()
+    assert drain(storing(kept), probe=always, stream=stream).stored == 3

@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +273,37 @@ def test_refused_names_what_redis_raised(stream: Stream) -> None:
 
 def test_a_document_is_not_changed_by_parking() -> None:
     assert Document.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_a_snoozed_message_is_left_alone_until_then_and_keeps_its_history(stream: Stream) -> None:
+    first, second = parked(stream, 2)
+    stream.fail(first, "Kind", "error", dead=True)
+    until = datetime.now(UTC) + timedelta(hours=2)
+    assert stream.snooze([first.id], until) == 1
+    assert [message.id for message in stream.claim(9)] == [second.id]
+    snoozed = stream.get(first.id)
+    assert snoozed is not None
+    assert (snoozed.state, snoozed.attempts) == ("waiting", 1)
+    assert snoozed.next_try is not None
+    assert abs((snoozed.next_try - until).total_seconds()) < 1
+
+
+def test_the_account_balances_whatever_way_messages_go(stream: Stream) -> None:
+    messages = parked(stream, 5)
+    for message, way in zip(messages, ("drained", "duplicate", "quarantined", "discarded"), strict=False):
+        assert stream.acknowledge([message], way) == 1  # type: ignore[arg-type]
+    stats = stream.stats()
+    assert (stats.enqueued, stats.gone, stats.depth) == (5, 4, 1)
+    assert (stats.quarantined, stats.discarded) == (1, 1)
+    assert stats.balanced
+
+
+def test_a_pause_names_who_and_when_until_it_ends(stream: Stream) -> None:
+    assert stream.paused() is None
+    stream.pause("somebody")
+    found = stream.paused()
+    assert found is not None
+    assert found[0] == "somebody"
+    assert abs((found[1] - datetime.now(UTC)).total_seconds()) < 60
+    stream.resume()
+    assert stream.paused() is None

@@ -3,6 +3,8 @@
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import dlq.alarm
 import dlq.errors
+import dlq.history
 import dlq.stream
 from audit.tasks import drain
 from dlq.drain import Summary
@@ -45,14 +48,19 @@ class Command(BaseCommand):
 
 
 def _watch(stop: threading.Event) -> None:
-    """Drain, beat and alarm, again and again; neither server's absence ends it."""
+    """Drain, alarm, beat and sample, again and again; neither server's absence ends it, and none waits for another."""
+    queue = dlq.stream.for_drain
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: drain(stop=stop),
+        dlq.alarm.notify,
+        lambda: queue().beat("last_watch_at"),
+        lambda: dlq.history.sample(queue()),
+    )
     while not stop.is_set():
-        try:
-            drain(stop=stop)
-            dlq.stream.for_drain().beat("last_watch_at")
-            dlq.alarm.notify()
-        except dlq.errors.Refused:
-            stop.wait(PAUSE_S)
+        for step in steps:
+            # A full Redis refuses what adds to it, and still lets drains and alarms do their work.
+            with suppress(dlq.errors.Refused):
+                step()
         stop.wait(PAUSE_S)
 
 
@@ -75,6 +83,8 @@ def _report(command: Command, summary: Summary) -> int:
         f"remaining {summary.remaining} ({summary.seconds:.2f} s)"
     )
     dead = dlq.stream.for_drain().stats().dead
+    if summary.paused:
+        command.stdout.write("A person has paused draining: nothing was touched. `manage.py dlq resume` ends it.")
     if not summary.database_up:
         command.stdout.write("PostgreSQL is not up: nothing was touched. Parked events wait safely in Redis.")
         return DATABASE_DOWN

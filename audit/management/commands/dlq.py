@@ -1,0 +1,228 @@
+"""`manage.py dlq`: look after the dead letter queue. Needs Redis alone, but for `quarantine`."""
+
+import getpass
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from rich.console import Console
+from rich.table import Table
+
+import dlq.errors
+import dlq.rebuild
+import dlq.stream
+from audit import quarantine, query, trail
+from audit.errors import AuditError
+from dlq import policy
+from dlq.account import Stats
+from dlq.message import STATES, Message
+
+PAGE = 500
+NAMED = 100
+NOT_BALANCED = 3
+
+
+class Command(BaseCommand):
+    help = "List, show, retry, snooze, quarantine, pause, export and check what is parked."
+    # The queue must be at hand when PostgreSQL is not.
+    requires_system_checks = []  # noqa: RUF012
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        listing = actions.add_parser("ls", help="what is parked, oldest first")
+        _add_filters(listing)
+        listing.add_argument("--limit", type=int, default=50)
+        actions.add_parser("show", help="one message with its history").add_argument("key", help="event id")
+        actions.add_parser("stats", help="the account of the queue, as JSON")
+        check = actions.add_parser("check", help=f"does the account balance? Exit status {NOT_BALANCED} when not")
+        check.add_argument("--rebuild", action="store_true", help="make every index again from the stream")
+        export = actions.add_parser("export", help="NDJSON with digests, to standard output")
+        _add_filters(export)
+        for name, text in (
+            ("retry", "due now"),
+            ("snooze", "leave alone for a time"),
+            ("quarantine", "keep elsewhere"),
+        ):
+            action = actions.add_parser(name, help=text)
+            action.add_argument("key", nargs="*", help="event ids; or filters, with --all")
+            action.add_argument("--all", action="store_true", help="all that match the filters")
+            action.add_argument("--dry-run", action="store_true", help="count, and do nothing")
+            _add_filters(action)
+            if name == "snooze":
+                action.add_argument("--for", dest="span", default="1h", help="such as 30m, 4h, 2d")
+        actions.add_parser("pause", help="drains leave the queue alone; parking goes on")
+        actions.add_parser("resume", help="drains work again")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['action']}")(options)
+        except dlq.errors.Refused as error:
+            raise CommandError(f"{error} The queue is in Redis: check REDIS_URL and the server.") from None
+        except (AuditError, DatabaseError) as error:
+            raise CommandError(f"Nothing was done: {error}") from None
+
+    def _ls(self, options: dict[str, Any]) -> None:
+        table = Table("event id", "age", "writer", "type", "state", "attempts", "next try (UTC)", "last error", "bytes")
+        for _, message in zip(range(options["limit"]), _matching(options), strict=False):
+            table.add_row(*_cells(message))
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+    def _show(self, options: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(_as_json(_find(options["key"])), indent=2, ensure_ascii=False))
+
+    def _stats(self, options: dict[str, Any]) -> None:
+        queue = dlq.stream.for_drain()
+        paused = queue.paused()
+        figures = _figures(queue.stats()) | {
+            "oldest_age_s": round(queue.oldest_age(), 1),
+            "paused_by": paused and paused[0],
+            **{name: at.isoformat() for name, at in queue.beats().items()},
+        }
+        self.stdout.write(json.dumps(figures, indent=2))
+
+    def _check(self, options: dict[str, Any]) -> None:
+        queue = dlq.stream.for_drain()
+        before = queue.stats()
+        if options["rebuild"]:
+            count = dlq.rebuild.rebuild(queue)
+            self.stdout.write(f"{count} messages in the stream; every index was made again from it.")
+        stats = queue.stats()
+        self.stdout.write(
+            f"{stats.enqueued} came = {stats.drained} stored + {stats.duplicate} stored before + "
+            f"{stats.quarantined} quarantined + {stats.discarded} discarded + {stats.depth} here"
+        )
+        if not stats.balanced:
+            self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
+            sys.exit(NOT_BALANCED)
+        self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")
+
+    def _export(self, options: dict[str, Any]) -> None:
+        for message in _matching(options):
+            self.stdout.write(json.dumps(_as_json(message), ensure_ascii=False))
+
+    def _retry(self, options: dict[str, Any]) -> None:
+        self._act(options, "retried", lambda found: dlq.stream.for_drain().retry_now([one.id for one in found]))
+
+    def _snooze(self, options: dict[str, Any]) -> None:
+        now = datetime.now(UTC)
+        try:
+            until = now + (now - query.read_time(options["span"], now))
+        except ValueError as error:
+            raise CommandError(f"--for {options['span']!r}: {error}.") from None
+        if not now < until <= now + timedelta(days=7):
+            raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
+        self._act(options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], until))
+
+    def _quarantine(self, options: dict[str, Any]) -> None:
+        by = getpass.getuser()
+        # It leaves a record of the act by itself.
+        self._act(options, None, lambda found: quarantine.quarantine(found, cause="put aside by a person", by=by))
+
+    def _pause(self, options: dict[str, Any]) -> None:
+        _record("paused", [])
+        dlq.stream.for_drain().pause(getpass.getuser())
+        self.stdout.write("Draining is paused; parking goes on. `manage.py dlq resume` ends it.")
+
+    def _resume(self, options: dict[str, Any]) -> None:
+        _record("resumed", [])
+        dlq.stream.for_drain().resume()
+        self.stdout.write("Draining goes on.")
+
+    def _act(self, options: dict[str, Any], act: str | None, do: Any) -> None:
+        """Record the act, then do it, in portions; or only count."""
+        if bool(options["key"]) == options["all"]:
+            raise CommandError("Name event ids, or give --all with filters; not both.")
+        found = iter([_find(key) for key in options["key"]] if options["key"] else _matching(options))
+        count = 0
+        # All are known before the first is moved: a moved message may come up again behind the place of reading.
+        chosen = list(found)
+        for first in range(0, len(chosen), PAGE):
+            portion = chosen[first : first + PAGE]
+            if not options["dry_run"]:
+                if act:
+                    _record(act, portion)
+                do(portion)
+            count += len(portion)
+        self.stdout.write(f"{count} messages{' match; nothing was done (--dry-run)' if options['dry_run'] else ''}")
+
+
+def _add_filters(parser: Any) -> None:
+    parser.add_argument("--state", choices=STATES)
+    parser.add_argument("--writer")
+    parser.add_argument("--type", dest="kind")
+    parser.add_argument("--error", help="the kind of the last error")
+    parser.add_argument("--older", type=float, metavar="SECONDS", help="parked for longer than this")
+
+
+def _matching(options: dict[str, Any]) -> Iterator[Message]:
+    """Messages that pass every filter, page by page."""
+    queue, after = dlq.stream.for_drain(), None
+    while page := queue.page(limit=PAGE, after=after, state=options["state"]):
+        yield from (message for message in page if _passes(message, options))
+        after = page[-1].id
+
+
+def _passes(message: Message, options: dict[str, Any]) -> bool:
+    wanted = (("writer", message.source), ("kind", message.kind), ("error", message.last_error_class))
+    if any(options[name] is not None and options[name] != found for name, found in wanted):
+        return False
+    return options["older"] is None or message.age > options["older"]
+
+
+def _find(key: str) -> Message:
+    found = dlq.stream.for_drain().find(key)
+    if found is None:
+        raise CommandError(f"No parked event has the id {key}: it is stored, or was never here.")
+    return found
+
+
+def _record(act: str, messages: Iterable[Message]) -> None:
+    """Before the act itself: what cannot be recorded is not done."""
+    ids = [message.key for message in messages]
+    facts: dict[str, Any] = {"count": len(ids), "event_ids": ids[:NAMED]} if ids else {}
+    trail.add(f"audit.parked.{act}", actor=getpass.getuser(), correlation="dead-letter-queue", **facts)
+
+
+def _cells(message: Message) -> list[str]:
+    next_try = message.next_try.strftime("%Y-%m-%d %H:%M:%S") if message.next_try else ""
+    attempts = f"{message.attempts}/{policy.MAX_RETRIES}"
+    error = message.last_error_class or message.reason
+    age = str(timedelta(seconds=round(message.age)))
+    return [
+        message.key,
+        age,
+        message.source,
+        message.kind,
+        message.state,
+        attempts,
+        next_try,
+        error,
+        str(len(message.body)),
+    ]
+
+
+def _as_json(message: Message) -> dict[str, Any]:
+    return {
+        "event_id": message.key,
+        "message_id": message.id,
+        "writer": message.source,
+        "type": message.kind,
+        "state": message.state,
+        "reason": message.reason,
+        "received_at": message.received_at.isoformat(),
+        "parked_at": message.parked_at.isoformat(),
+        "next_try": message.next_try and message.next_try.isoformat(),
+        "attempts": message.attempts,
+        "errors": message.errors,
+        "digest": message.digest.hex(),
+        "digest_holds": message.digest_ok,
+        "body": message.body.decode("utf-8", errors="backslashreplace"),
+    }
+
+
+def _figures(stats: Stats) -> dict[str, Any]:
+    return {**stats._asdict(), "balanced": stats.balanced}

@@ -1,0 +1,39 @@
+"""The account of the queue: what came, what went and how, and what is there. Pure."""
+
+from typing import Literal, NamedTuple
+
+Outcome = Literal["parked", "duplicate", "conflict"]
+Gone = Literal["drained", "duplicate", "quarantined", "discarded"]
+"""The ways out of the queue: stored, stored before, kept in the quarantine, given up by two people."""
+
+
+class Parked(NamedTuple):
+    """What became of the documents: with a "conflict" among the outcomes, none of them was parked."""
+
+    outcomes: list[Outcome]
+    depth: int
+    alarm_raised: bool
+
+
+class Stats(NamedTuple):
+    """How many messages are in each place, and have come and gone since the queue began."""
+
+    depth: int
+    due: int
+    leased: int
+    dead: int
+    enqueued: int
+    drained: int
+    duplicate: int
+    quarantined: int
+    discarded: int
+
+    @property
+    def gone(self) -> int:
+        """How many have left the queue, in whatever way."""
+        return self.drained + self.duplicate + self.quarantined + self.discarded
+
+    @property
+    def balanced(self) -> bool:
+        """enqueued = gone + there, and every message there is in exactly one place."""
+        return self.enqueued == self.gone + self.depth and self.depth == self.due + self.leased + self.dead
