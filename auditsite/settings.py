@@ -102,6 +102,8 @@ DLQ_TIMEOUT_MS = env.int("DLQ_TIMEOUT_MS", 100)
 DLQ_ALERT_DEPTH = env.int("DLQ_ALERT_DEPTH", 100)
 DLQ_ALERT_WEBHOOK = secret("DLQ_ALERT_WEBHOOK", "")
 DLQ_ALERT_EMAILS: list[str] = env.list("DLQ_ALERT_EMAILS", [])
+# So many replicas of Redis must have an event before it is called parked; 0 where there are none.
+DLQ_MIN_REPLICAS = env.int("DLQ_MIN_REPLICAS", 0)
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
 DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 

@@ -60,7 +60,7 @@ class Stream:
         for one in documents:
             arguments += [one.key, one.digest, one.body, one.source, one.kind, microseconds(one.received_at)]
         keys = [self.stream, self.due, self.ids, self.stats_key, self.alarm]
-        answer = self._run("park", keys, arguments, frees=False)
+        answer = self._confirmed("park", keys, arguments)
         outcomes = [one.decode() for one in answer[2:]]
         if len(outcomes) != len(documents):
             raise Refused("Redis answered for another number of documents than were to be parked.")
@@ -302,6 +302,22 @@ class Stream:
 
     def _history(self, message_id: str) -> str:
         return f"{self._tag}:m:{message_id}"
+
+    def _confirmed(self, name: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run a script, and have as many replicas confirm it as DLQ_MIN_REPLICAS asks for: on the one connection.
+
+        Raises `Refused` where they do not. What was parked stays: the sender sends it again, and it is a duplicate.
+        """
+        if not settings.DLQ_MIN_REPLICAS:
+            return self._run(name, keys, arguments, frees=False)
+        with refusing(), self.redis.pipeline(transaction=False) as pipe:
+            self._script(name, False)(keys=keys, args=arguments, client=pipe)
+            pipe.execute_command("WAIT", settings.DLQ_MIN_REPLICAS, settings.DLQ_TIMEOUT_MS // 2)
+            answer, confirmed = pipe.execute()
+        if confirmed < settings.DLQ_MIN_REPLICAS:
+            metrics.refused.labels(error="TooFewReplicas").inc()
+            raise Refused(f"{confirmed} replicas confirmed what was parked, {settings.DLQ_MIN_REPLICAS} must.")
+        return answer
 
     def _run(self, name: str, keys: list[str], arguments: list[Any], *, frees: bool = True) -> Any:
         with refusing():
