@@ -220,6 +220,7 @@ class Verification(models.Model):
     """One run of `verify`: what it covered and what it found. `position` is where it goes on."""
 
     SCOPES = ("all", "range", "correlation", "newest", "rolling")
+    VERDICTS = ("VERIFIED", "ALTERED", "MISSING", "UNKNOWN", "FORKED", "NOT COVERED")
 
     scope = models.CharField(max_length=20, choices=[(name, name) for name in SCOPES])
     correlation_id = text("correlation_id", blank=True)
@@ -230,7 +231,7 @@ class Verification(models.Model):
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
-    verdict = models.CharField(max_length=20, blank=True)
+    verdict = models.CharField(max_length=20, blank=True, choices=[(name, name) for name in VERDICTS])
     counts = models.JSONField(default=dict, help_text="How many of each were checked.")
     not_covered = models.JSONField(default=list, help_text="What was not checked, in words.")
 

@@ -77,6 +77,25 @@ class Message:
         """What the last attempt met; empty before the first."""
         return self.errors[-1]["error"] if self.errors else ""
 
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for exports: the body as text, with its digest."""
+        return {
+            "event_id": self.key,
+            "message_id": self.id,
+            "writer": self.source,
+            "type": self.kind,
+            "state": self.state,
+            "reason": self.reason,
+            "received_at": self.received_at.isoformat(),
+            "parked_at": self.parked_at.isoformat(),
+            "next_try": self.next_try and self.next_try.isoformat(),
+            "attempts": self.attempts,
+            "errors": self.errors,
+            "digest": self.digest.hex(),
+            "digest_holds": self.digest_ok,
+            "body": self.body.decode("utf-8", errors="backslashreplace"),
+        }
+
 
 def digest_of(body: bytes) -> bytes:
     """SHA-256(0x00 || body), 32 bytes."""

@@ -2,11 +2,13 @@
 
 import json
 import re
+from itertools import islice
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -15,15 +17,19 @@ import dlq.errors
 import dlq.history
 import dlq.stream
 from audit import trail
-from audit.admin import drawing
+from audit.admin import drawing, parked_acts
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
 from audit.models import Parked
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message
+from dlq.selection import Selection
 
 PAGE = 50
+LOOKS = 5_000
+"""How many messages one page looks at for those that pass the filters."""
+FILTERS = ("state", "writer", "type", "error")
 SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
@@ -42,8 +48,14 @@ class ParkedAdmin(admin.ModelAdmin):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        retry = path("<path:message_id>/retry/", self.admin_site.admin_view(self.retry_view), name="audit_parked_retry")
-        return [retry, *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("act/", view(self.act_view), name="audit_parked_act"),
+            path("pause/", view(self.pause_view), name="audit_parked_pause"),
+            path("export/", view(self.export_view), name="audit_parked_export"),
+            path("<path:message_id>/retry/", view(self.retry_view), name="audit_parked_retry"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -92,19 +104,75 @@ class ParkedAdmin(admin.ModelAdmin):
             messages.success(request, "The event is due now; the next drain tries it.")
         return redirect("admin:audit_parked_change", message_id)
 
+    def act_view(self, request: HttpRequest) -> HttpResponse:
+        """An act on the messages that were ticked, or on all that match: then it is counted and asked for first."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm("audit.retry_parked"):
+            raise PermissionDenied
+        name, act = parked_acts.ACTS.get(request.POST.get("act", ""), ("", None))
+        if act is None:
+            raise Http404("There is no such act.")
+        try:
+            chosen = _chosen(request.POST)
+            if request.POST.get("scope") == "all" and "sure" not in request.POST:
+                return self._ask(request, name, len(chosen))
+            done = act(chosen, request.user.get_username()) if chosen else 0
+        except (AuditError, DatabaseError, dlq.errors.Refused) as error:
+            messages.error(request, f"Nothing was done: {error}")
+        else:
+            messages.success(request, f"{name}: {done} events.")
+        return redirect("admin:audit_parked_changelist")
+
+    def pause_view(self, request: HttpRequest) -> HttpResponse:
+        """Pause draining, or let it go on."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm("audit.retry_parked"):
+            raise PermissionDenied
+        queue, by = dlq.stream.for_drain(), request.user.get_username()
+        try:
+            pausing = queue.paused() is None
+            trail.add(f"audit.parked.{'paused' if pausing else 'resumed'}", actor=by, correlation="dead-letter-queue")
+            if pausing:
+                queue.pause(by)
+            else:
+                queue.resume()
+        except (AuditError, dlq.errors.Refused) as error:
+            messages.error(request, f"Nothing was done: {error}")
+        return redirect("admin:audit_parked_changelist")
+
+    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """All that match, as NDJSON with digests."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = _selection(request.GET).all(dlq.stream.for_drain())
+        lines = (json.dumps(message.as_json(), ensure_ascii=False) + "\n" for message in found)
+        response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+        response["Content-Disposition"] = 'attachment; filename="parked.ndjson"'
+        return response
+
+    def _ask(self, request: HttpRequest, name: str, count: int) -> HttpResponse:
+        context = self._context(
+            request, title=f"{name}?", name=name, count=count, cap=parked_acts.CAP, posted=request.POST.items()
+        )
+        return TemplateResponse(request, "admin/audit/parked/sure.html", context)
+
     def _list(self, request: HttpRequest) -> HttpResponse:
         queue = dlq.stream.for_drain()
         if key := request.GET.get("q", "").strip():
             found = queue.find(key)
-            return self._page(request, [found] if found else [], has_more=False)
-        state = next((one for one in MESSAGE_STATES if one == request.GET.get("state")), None)
+            return self._page(request, [found] if found else [], None)
         after = request.GET.get("after", "")
-        rows = queue.page(limit=PAGE + 1, after=after if _is_id(after) else None, state=state)
-        return self._page(request, rows[:PAGE], has_more=len(rows) > PAGE)
+        rows, next_place = _selection(request.GET).some(
+            queue, limit=PAGE, after=after if _is_id(after) else None, looks=LOOKS
+        )
+        return self._page(request, rows, next_place)
 
-    def _page(self, request: HttpRequest, rows: list[Message], *, has_more: bool) -> HttpResponse:
+    def _page(self, request: HttpRequest, rows: list[Message], next_place: str | None) -> HttpResponse:
         parameters = request.GET.copy()
-        parameters["after"] = rows[-1].id if has_more else ""
+        parameters["after"] = next_place or ""
+        asked = request.GET
         context = self._context(
             request,
             title="Dead letter queue",
@@ -115,9 +183,12 @@ class ParkedAdmin(admin.ModelAdmin):
             spans=SPANS,
             span=_span(request),
             states=[("", "all"), *((state, state) for state in MESSAGE_STATES)],
-            state=request.GET.get("state", ""),
-            q=request.GET.get("q", ""),
-            next_url=f"?{parameters.urlencode()}" if has_more else "",
+            filters={name: asked.get(name, "") for name in ("q", *FILTERS)},
+            acts=[(act, label) for act, (label, _) in parked_acts.ACTS.items()],
+            may_act=request.user.has_perm("audit.retry_parked"),
+            next_url=f"?{parameters.urlencode()}" if next_place else "",
+            looked_at=LOOKS if next_place and len(rows) < PAGE else 0,
+            query=request.GET.urlencode(),
         )
         return TemplateResponse(request, "admin/audit/parked/list.html", context)
 
@@ -127,6 +198,22 @@ class ParkedAdmin(admin.ModelAdmin):
 
     def _context(self, request: HttpRequest, **values: Any) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "opts": self.opts, **values}
+
+
+def _selection(parameters: QueryDict) -> Selection:
+    asked = parameters.get("state", "")
+    state = next((one for one in MESSAGE_STATES if one == asked), None)
+    source, kind, error = (parameters.get(name, "").strip() for name in ("writer", "type", "error"))
+    return Selection(state=state, source=source, kind=kind, error=error)
+
+
+def _chosen(parameters: QueryDict) -> list[Message]:
+    """The messages that were ticked, or all that match, up to the cap."""
+    queue = dlq.stream.for_drain()
+    if parameters.get("scope") == "all":
+        return list(islice(_selection(parameters).all(queue), parked_acts.CAP))
+    found = (_get(message_id) for message_id in parameters.getlist("id")[:PAGE])
+    return [message for message in found if message is not None]
 
 
 def _span(request: HttpRequest) -> str:

@@ -69,7 +69,21 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(null=True)),
-                ("verdict", models.CharField(blank=True, max_length=20)),
+                (
+                    "verdict",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("VERIFIED", "VERIFIED"),
+                            ("ALTERED", "ALTERED"),
+                            ("MISSING", "MISSING"),
+                            ("UNKNOWN", "UNKNOWN"),
+                            ("FORKED", "FORKED"),
+                            ("NOT COVERED", "NOT COVERED"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
                 ("counts", models.JSONField(default=dict, help_text="How many of each were checked.")),
                 ("not_covered", models.JSONField(default=list, help_text="What was not checked, in words.")),
             ],

@@ -1,6 +1,7 @@
 """The pages of the dead letter queue."""
 
 import hashlib
+import json
 import re
 import uuid
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from django.test import Client
 
 import dlq.stream
 from audit.errors import NothingKept
+from audit.models import Quarantined, Record
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
 
@@ -107,3 +109,90 @@ def test_without_redis_the_pages_say_so(operator: Client, auditor: Client, redis
         assert response.status_code == 503
         assert "Redis does not answer" in response.content.decode()
         assert "not readable" in auditor.get("/admin/").content.decode()
+
+
+ACT, PAUSE, EXPORT = f"{PARKED}act/", f"{PARKED}pause/", f"{PARKED}export/"
+
+
+def test_the_list_is_filtered_and_says_how_far_it_looked(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.filtered"
+    message = parked_message(event_type=kind)
+    assert message.key in operator.get(PARKED, {"type": kind}).content.decode()
+    assert message.key in operator.get(PARKED, {"type": kind, "writer": "tests"}).content.decode()
+    assert message.key not in operator.get(PARKED, {"type": kind, "error": "Nothing"}).content.decode()
+    monkeypatch.setattr("audit.admin.parked.LOOKS", 1)
+    assert "events match" in operator.get(PARKED, {"type": "absent"}).content.decode()
+
+
+def test_what_was_ticked_is_acted_on_and_recorded(operator: Client) -> None:
+    first, second, third = (parked_message() for _ in range(3))
+    queue = dlq.stream.for_drain()
+    for message in (first, second):
+        queue.fail(message, "Poison", "never", dead=True)
+    page = operator.post(ACT, {"act": "retry", "scope": "ticked", "id": [first.id, second.id]}, follow=True)
+    assert "Retry now: 2 events" in page.content.decode()
+    assert [getattr(queue.get(one.id), "state", "") for one in (first, second)] == ["due", "due"]
+    operator.post(ACT, {"act": "snooze", "scope": "ticked", "id": [third.id]})
+    assert getattr(queue.get(third.id), "state", "") == "waiting"
+    operator.post(ACT, {"act": "quarantine", "scope": "ticked", "id": [third.id]})
+    assert queue.get(third.id) is None
+    assert Quarantined.objects.filter(key=third.key).count() == 1
+    acts = Record.objects.filter(event_data__event_ids__contains=[third.key]).values_list("event_type", flat=True)
+    assert set(acts) == {"audit.parked.snoozed", "audit.parked.quarantined"}
+
+
+def test_all_that_match_are_counted_and_asked_for_before_anything_is_done(operator: Client) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.many"
+    messages = [parked_message(event_type=kind) for _ in range(120)]
+    form = {"act": "retry", "scope": "all", "type": kind}
+    asked = operator.post(ACT, form).content.decode()
+    assert "120 parked events match" in asked
+    assert "Nothing was done yet" in asked
+    assert operator.post(ACT, form | {"sure": "yes"}, follow=True).status_code == 200
+    queue = dlq.stream.for_drain()
+    waits = [found.next_try for message in messages if (found := queue.get(message.id)) and found.next_try]
+    spread = max(waits) - min(waits)
+    assert 10 < spread.total_seconds() <= 61  # what failed together does not come back together
+    queue.acknowledge(messages, "drained")
+
+
+def test_pausing_is_shown_with_who_did_it_and_ends(operator: Client) -> None:
+    operator.post(PAUSE)
+    try:
+        assert "draining is paused" in operator.get(PARKED).content.decode()
+    finally:
+        operator.post(PAUSE)
+    assert "draining is paused" not in operator.get(PARKED).content.decode()
+
+
+def test_an_export_has_every_message_with_its_digest(operator: Client) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.exported"
+    messages = [parked_message(event_type=kind) for _ in range(3)]
+    body = b"".join(operator.get(EXPORT, {"type": kind}))  # type: ignore[call-overload]
+    lines = [json.loads(line) for line in body.splitlines()]
+    assert [line["event_id"] for line in lines] == [message.key for message in messages]
+    assert all(hashlib.sha256(b"\x00" + line["body"].encode()).hexdigest() == line["digest"] for line in lines)
+
+
+def test_only_an_operator_acts(auditor: Client, operator: Client, parked: Message) -> None:
+    for path in (ACT, PAUSE):
+        assert auditor.post(path, {"act": "retry", "id": [parked.id]}).status_code == 403
+        assert operator.get(path).status_code == 405
+    assert operator.post(ACT, {"act": "delete"}).status_code == 404
+    assert 'name="id"' not in auditor.get(PARKED).content.decode()
+
+
+def test_an_act_that_cannot_be_recorded_is_not_done(
+    operator: Client, parked: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise NothingKept
+
+    monkeypatch.setattr("audit.trail.record", refuse)
+    dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
+    for act in ("retry", "snooze", "quarantine"):
+        page = operator.post(ACT, {"act": act, "scope": "ticked", "id": [parked.id]}, follow=True)
+        assert "Nothing was done" in page.content.decode()
+    message = dlq.stream.for_drain().get(parked.id)
+    assert message is not None
+    assert message.state == "dead"

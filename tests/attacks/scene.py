@@ -16,7 +16,7 @@ from django.db import connections
 from django.test import override_settings
 from psycopg import sql
 
-from audit import checks, event, sealkeys, verify
+from audit import checks, event, keys, sealkeys, verify
 from audit.errors import LogDamaged
 from audit.postgres import gateway
 from audit.record import store
@@ -88,8 +88,8 @@ class Scene:
         """The settings of somebody who has an anchor, a witness, both or neither."""
         # The keys are named here so that an attack or a rotation may set them; they are back afterwards.
         places = {"SEAL_ANCHOR_FILE": anchor, "SEAL_ANCHOR_DIR": None, "SEAL_ANCHOR_S": 0}
-        keys = {"SEAL_KEY": settings.SEAL_KEY, "SEAL_PUBLIC_KEYS": settings.SEAL_PUBLIC_KEYS}
-        with override_settings(**places, **keys, SEAL_WITNESSES=[self.witness] if witness else []):
+        sealing = {"SEAL_KEY": settings.SEAL_KEY, "SEAL_PUBLIC_KEYS": settings.SEAL_PUBLIC_KEYS}
+        with override_settings(**places, **sealing, SEAL_WITNESSES=[self.witness] if witness else []):
             yield
 
     @property
@@ -110,6 +110,7 @@ class Scene:
         gateway().close()
         for name in (self.name, f"{self.name}_early", f"{self.name}_now"):
             self._drop(name)
+        keys.publish()  # those of the writers that are back
 
     def _use(self, name: str) -> None:
         connections.close_all()

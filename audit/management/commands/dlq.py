@@ -20,6 +20,7 @@ from audit.errors import AuditError
 from dlq import policy
 from dlq.account import Stats
 from dlq.message import STATES, Message
+from dlq.selection import Selection
 
 PAGE = 500
 NAMED = 100
@@ -72,7 +73,7 @@ class Command(BaseCommand):
         Console(width=None if sys.stdout.isatty() else 200).print(table)
 
     def _show(self, options: dict[str, Any]) -> None:
-        self.stdout.write(json.dumps(_as_json(_find(options["key"])), indent=2, ensure_ascii=False))
+        self.stdout.write(json.dumps(_find(options["key"]).as_json(), indent=2, ensure_ascii=False))
 
     def _stats(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
@@ -102,7 +103,7 @@ class Command(BaseCommand):
 
     def _export(self, options: dict[str, Any]) -> None:
         for message in _matching(options):
-            self.stdout.write(json.dumps(_as_json(message), ensure_ascii=False))
+            self.stdout.write(json.dumps(message.as_json(), ensure_ascii=False))
 
     def _retry(self, options: dict[str, Any]) -> None:
         self._act(options, "retried", lambda found: dlq.stream.for_drain().retry_now([one.id for one in found]))
@@ -160,17 +161,14 @@ def _add_filters(parser: Any) -> None:
 
 def _matching(options: dict[str, Any]) -> Iterator[Message]:
     """Messages that pass every filter, page by page."""
-    queue, after = dlq.stream.for_drain(), None
-    while page := queue.page(limit=PAGE, after=after, state=options["state"]):
-        yield from (message for message in page if _passes(message, options))
-        after = page[-1].id
-
-
-def _passes(message: Message, options: dict[str, Any]) -> bool:
-    wanted = (("writer", message.source), ("kind", message.kind), ("error", message.last_error_class))
-    if any(options[name] is not None and options[name] != found for name, found in wanted):
-        return False
-    return options["older"] is None or message.age > options["older"]
+    selection = Selection(
+        state=options["state"],
+        source=options["writer"] or "",
+        kind=options["kind"] or "",
+        error=options["error"] or "",
+        older_s=options["older"] or 0,
+    )
+    return selection.all(dlq.stream.for_drain())
 
 
 def _find(key: str) -> Message:
@@ -203,25 +201,6 @@ def _cells(message: Message) -> list[str]:
         error,
         str(len(message.body)),
     ]
-
-
-def _as_json(message: Message) -> dict[str, Any]:
-    return {
-        "event_id": message.key,
-        "message_id": message.id,
-        "writer": message.source,
-        "type": message.kind,
-        "state": message.state,
-        "reason": message.reason,
-        "received_at": message.received_at.isoformat(),
-        "parked_at": message.parked_at.isoformat(),
-        "next_try": message.next_try and message.next_try.isoformat(),
-        "attempts": message.attempts,
-        "errors": message.errors,
-        "digest": message.digest.hex(),
-        "digest_holds": message.digest_ok,
-        "body": message.body.decode("utf-8", errors="backslashreplace"),
-    }
 
 
 def _figures(stats: Stats) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""Which messages are meant: the filters of the list, of exports and of acts on many at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dlq.message import Message, State
+from dlq.stream import Stream
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Messages that pass every filter that is set."""
+
+    state: State | None = None
+    source: str = ""
+    kind: str = ""
+    error: str = ""
+    """The kind of the last error, or the reason why it was parked where there was none."""
+    older_s: float = 0.0
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether more than the state is asked for: such messages are found by looking at each."""
+        return bool(self.source or self.kind or self.error or self.older_s)
+
+    def passes(self, message: Message) -> bool:
+        """Whether a message of the right state is meant."""
+        wanted = (
+            (self.source, message.source),
+            (self.kind, message.kind),
+            (self.error, message.last_error_class or message.reason),
+        )
+        return all(not asked or asked == found for asked, found in wanted) and message.age >= self.older_s
+
+    def all(self, queue: Stream) -> Iterator[Message]:
+        """Every one of them, oldest first, page by page. Raises `Refused`."""
+        after = None
+        while page := queue.page(limit=PAGE, after=after, state=self.state):
+            yield from filter(self.passes, page)
+            after = page[-1].id
+
+    def some(self, queue: Stream, *, limit: int, after: str | None, looks: int) -> tuple[list[Message], str | None]:
+        """Up to `limit` of them after an id, and where to go on; at most `looks` messages are looked at.
+
+        Less than `limit` with a place to go on means that the rest was not looked at yet. Raises `Refused`.
+        """
+        found: list[Message] = []
+        while looks > 0:
+            page = queue.page(limit=min(PAGE, looks) if self.is_narrow else limit + 1, after=after, state=self.state)
+            for message in page:
+                if len(found) == limit:
+                    return found, after
+                if self.passes(message):
+                    found.append(message)
+                after = message.id
+            looks -= len(page)
+            if not page or not self.is_narrow:
+                return found, None
+        return found, after

@@ -1,0 +1,59 @@
+"""Which messages a selection means, and that looking for them has an end."""
+
+import pytest
+
+from dlq.selection import Selection
+from dlq.stream import Stream
+from tests.dlq.conftest import parked
+
+
+def test_a_selection_means_what_passes_all_its_filters(stream: Stream) -> None:
+    one, two, three = parked(stream, 3)
+    stream.fail(one, "DataError", "no", dead=True)
+    stream.fail(two, "DataError", "no")
+    ids = {name: [found.id for found in selection.all(stream)] for name, selection in SELECTIONS.items()}
+    assert ids == {
+        "all": [one.id, two.id, three.id],
+        "dead": [one.id],
+        "error": [one.id, two.id],
+        "reason": [three.id],
+        "both": [two.id],
+        "nobody": [],
+        "old": [],
+        "source": [one.id, two.id, three.id],
+    }
+
+
+SELECTIONS = {
+    "all": Selection(),
+    "dead": Selection(state="dead"),
+    "error": Selection(error="DataError"),
+    "reason": Selection(error="tests"),
+    "both": Selection(state="waiting", error="DataError"),
+    "nobody": Selection(source="nobody"),
+    "old": Selection(older_s=3600),
+    "source": Selection(source="source", kind="a.kind"),
+}
+
+
+@pytest.mark.parametrize("selection", [Selection(), Selection(source="source")], ids=["every", "narrow"])
+def test_pages_follow_each_other_without_gap_or_repeat(stream: Stream, selection: Selection) -> None:
+    ids = [message.id for message in parked(stream, 11)]
+    seen: list[str] = []
+    after = None
+    while True:
+        page, after = selection.some(stream, limit=4, after=after, looks=1000)
+        seen += [message.id for message in page]
+        if after is None:
+            break
+    assert seen == ids
+
+
+def test_one_page_looks_at_so_many_and_says_where_to_go_on(stream: Stream) -> None:
+    messages = parked(stream, 10)
+    stream.fail(messages[8], "Rare", "error")
+    rare = Selection(error="Rare")
+    page, after = rare.some(stream, limit=5, after=None, looks=6)
+    assert (page, after) == ([], messages[5].id)
+    page, after = rare.some(stream, limit=5, after=after, looks=6)
+    assert [message.id for message in page] == [messages[8].id]
