@@ -309,6 +309,31 @@ class Quarantined(AppendOnly):
         return f"quarantined event {self.key}"
 
 
+class Discard(models.Model):
+    """A parked event that somebody asked to give up: who, why, and what another person decided."""
+
+    key = models.TextField()
+    message_id = models.TextField()
+    digest = models.CharField(max_length=64)
+    source = models.TextField()
+    kind = models.TextField()
+    reason = models.CharField(max_length=1000)
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField()
+    decision = models.CharField(max_length=20, blank=True)
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("approve_discard", "Can approve that a parked event is discarded"),)
+        ordering = ("-id",)
+        verbose_name = "discard"
+
+    def __str__(self) -> str:
+        return f"discard of {self.key}"
+
+
 class Parked(models.Model):
     """A stand-in for the dead letter queue, so that the admin can list it. It has no table."""
 

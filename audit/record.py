@@ -71,6 +71,12 @@ def store(
             return _insert(connection, events, parked_at)
 
 
+def rehearse(event: Accepted, *, timeout_s: float) -> State:
+    """What `store` would do with an event; nothing of it is kept. Raises as `store` does."""
+    with gateway().connection(timeout_s) as connection, connection.transaction(force_rollback=True):
+        return _insert(connection, [event], None)[0]
+
+
 def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
     try:
         states = _store_once_more(events)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 import structlog
 from django.conf import settings
 from django.db import connections
@@ -18,12 +19,13 @@ import dlq.alarm
 import dlq.history
 import dlq.stream
 from audit import canonical, keys, trail, verify
-from audit.errors import Conflict, Unavailable
+from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
 from audit.models import OWN_WRITER, Verification
 from audit.postgres import is_up
 from audit.quarantine import quarantine_old
+from audit.record import rehearse as rehearse_event
 from audit.record import store
 from audit.seal import Sealer
 from audit.sealing import Courier
@@ -139,6 +141,19 @@ def _accepted(message: Message, document: dict[str, Any]) -> Accepted:
         digest=message.digest,
         received_at=message.received_at,
     )
+
+
+def rehearse(message: Message) -> Outcome:
+    """What a drain would do with a message now; nothing of it is kept."""
+    event = _read(message)
+    if isinstance(event, Outcome):
+        return event
+    try:
+        return Outcome("duplicate" if rehearse_event(event, timeout_s=DRAIN_TIMEOUT_S) == "duplicate" else "stored")
+    except Conflict:
+        return Outcome("dead", "Conflict", "the store has this event id with other content")
+    except (AuditError, psycopg.Error) as error:
+        return Outcome("failed", type(error).__name__, headline(error))
 
 
 def _keep_together(sound: Sequence[Sound]) -> list[Outcome]:

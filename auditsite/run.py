@@ -201,7 +201,7 @@ def _services(port: int) -> list[Service]:
     manage = [sys.executable, "manage.py"]
     return [
         Service("web", [*granian, *workers, "--host", "127.0.0.1", "--port", str(port), "auditsite.wsgi:application"]),
-        Service("queue", [*manage, "qcluster"]),
+        Service("queue", [*manage, "worker"]),
         Service("drain", [*manage, "drain_dlq", "--watch"]),
         Service("seal", [*manage, "seal", "--follow"]),
     ]

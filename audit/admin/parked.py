@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 import dlq.errors
 import dlq.history
 import dlq.stream
-from audit import trail
+from audit import discard, tasks, trail
 from audit.admin import drawing, parked_acts
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
@@ -29,6 +29,7 @@ from dlq.selection import Selection
 PAGE = 50
 LOOKS = 5_000
 """How many messages one page looks at for those that pass the filters."""
+REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error")
 SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -53,6 +54,8 @@ class ParkedAdmin(admin.ModelAdmin):
             path("act/", view(self.act_view), name="audit_parked_act"),
             path("pause/", view(self.pause_view), name="audit_parked_pause"),
             path("export/", view(self.export_view), name="audit_parked_export"),
+            path("<path:message_id>/rehearse/", view(self.rehearse_view), name="audit_parked_rehearse"),
+            path("<path:message_id>/discard/", view(self.discard_view), name="audit_parked_discard"),
             path("<path:message_id>/retry/", view(self.retry_view), name="audit_parked_retry"),
             *super().get_urls(),
         ]
@@ -103,6 +106,44 @@ class ParkedAdmin(admin.ModelAdmin):
         else:
             messages.success(request, "The event is due now; the next drain tries it.")
         return redirect("admin:audit_parked_change", message_id)
+
+    def rehearse_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
+        """Say what a drain would do with one message; nothing of it is kept."""
+        message = self._one_to_act_on(request, message_id)
+        outcome = tasks.rehearse(message)
+        if outcome.verdict in ("stored", "duplicate"):
+            text = (
+                "it would be stored" if outcome.verdict == "stored" else "it is stored already, with the same content"
+            )
+            messages.success(request, f"Tried and rolled back: {text}.")
+        else:
+            messages.warning(request, f"Tried and rolled back: {outcome.kind}: {outcome.error}")
+        return redirect("admin:audit_parked_change", message_id)
+
+    def discard_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
+        """Ask for a message to be given up; a second person decides."""
+        message = self._one_to_act_on(request, message_id)
+        reason = request.POST.get("reason", "").strip().replace("\x00", "")[:1000]
+        if not reason:
+            messages.error(request, "Nothing was done: a discard needs a reason.")
+            return redirect("admin:audit_parked_change", message_id)
+        try:
+            asked = discard.ask(message, reason=reason, by=request.user.get_username())
+        except AuditError as error:
+            messages.error(request, f"Nothing was done: {error}")
+            return redirect("admin:audit_parked_change", message_id)
+        return redirect("admin:audit_discard_change", asked.pk)
+
+    def _one_to_act_on(self, request: HttpRequest, message_id: str) -> Message:
+        if request.method != "POST" or not request.user.has_perm("audit.retry_parked"):
+            raise PermissionDenied
+        try:
+            message = _get(message_id)
+        except dlq.errors.Refused:
+            message = None
+        if message is None:
+            raise Http404(f"No message {message_id} is in the queue.")
+        return message
 
     def act_view(self, request: HttpRequest) -> HttpResponse:
         """An act on the messages that were ticked, or on all that match: then it is counted and asked for first."""

@@ -1,0 +1,87 @@
+"""`manage.py worker`: django-q2's cluster, and somebody who notices when it hangs.
+
+kill -9 of one idle worker makes the cluster hang for good while its heartbeat says that it works. So what counts is
+whether the schedule ticks: where it has not for WORKER_STALE_S, though PostgreSQL is up, the whole group is killed
+and started again. Nothing is lost by it, for django-q2 only triggers.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+import dlq.alarm
+import dlq.errors
+import dlq.stream
+from audit.postgres import is_up
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 2.0
+
+
+class Command(BaseCommand):
+    help = "Run the schedule's cluster, and start it again when it hangs or ends. Ends on SIGTERM."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        watch(stop)
+
+
+class Cluster:
+    """One cluster on a leash: whatever ends us ends it, with every process that it started."""
+
+    def __init__(self) -> None:
+        self.started_at = time.time()
+        command = [sys.executable, "-m", "auditsite.leash", "--", sys.executable, sys.argv[0], "qcluster"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """Ask it to end; what has not ended after 15 s is killed: orphans would keep working beside the next one."""
+        self._process.terminate()
+        self._process.wait()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether nothing has ticked for long, though it could have."""
+        silent_for = time.time() - max(self.started_at, last_tick())
+        return silent_for > settings.WORKER_STALE_S and is_up()
+
+
+def watch(stop: threading.Event) -> None:
+    """Keep one cluster running until `stop`."""
+    cluster = Cluster()
+    try:
+        while not stop.wait(LOOK_S):
+            if cluster.ended:
+                log.error("queue_cluster_ended")
+            elif cluster.hangs:
+                log.error("queue_cluster_hung")
+                dlq.alarm.tell("audit.worker", "The schedule did not tick: its cluster hung, and is started again.")
+            else:
+                continue
+            cluster.end()
+            cluster = Cluster()
+    finally:
+        cluster.end()
+
+
+def last_tick() -> float:
+    """When the schedule last ticked, in Unix seconds; now where Redis cannot tell, for then it is not the cluster."""
+    try:
+        tick = dlq.stream.for_drain().beats().get("last_tick_at")
+    except dlq.errors.Refused:
+        return time.time()
+    return 0.0 if tick is None else tick.timestamp()
