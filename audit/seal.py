@@ -98,9 +98,8 @@ class Sealer:
         """The edge of the signed tree: remembered, or read and checked against the signature."""
         if (-1 if head is None else head.number) < self._highest:
             raise LogDamaged(f"Checkpoint {self._highest} was signed and is gone: {RESTORED}")
-        same = self._edge is not None and self._head is not None and head is not None
-        if same and self._head.number == head.number and bytes(self._head.root) == bytes(head.root):  # type: ignore[union-attr]
-            assert self._edge is not None
+        known = self._head
+        if self._edge is not None and known is not None and head is not None and _are_same(known, head):
             return self._edge
         self._edge, self._head = checked_edge(head, keys), head
         return self._edge
@@ -129,6 +128,10 @@ class Sealer:
     def _forget(self) -> None:
         self._edge = self._head = None
         self._block, self._full_scan_at = 0, 0.0
+
+
+def _are_same(one: Checkpoint, other: Checkpoint) -> bool:
+    return (one.number, bytes(one.root)) == (other.number, bytes(other.root))
 
 
 def checked_edge(head: Checkpoint | None, keys: sealkeys.Keys) -> Edge:

@@ -6,14 +6,17 @@ Records are append-only, so no test cleans up: each uses ids and correlation ids
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
 
-from audit import keys
+from audit import event, keys
 from audit.models import Writer
 from audit.postgres import gateway
+from audit.record import store
 
 NewWriter = Callable[..., "Sender"]
 EVENTS = "/api/v1/audit/events"
@@ -75,3 +78,31 @@ def closed_breaker() -> Iterator[None]:
     keys.forget()
     yield
     assert gateway().breaker.wait_closed(20), "the breaker did not close again: PostgreSQL is not back"
+
+
+def send(count: int) -> list[event.Accepted]:
+    """Store events without the API."""
+    accepted = [event.accept(an_event(), writer="tests") for _ in range(count)]
+    store(accepted, timeout_s=20)
+    return accepted
+
+
+@pytest.fixture
+def elsewhere(postgres: Any, tmp_path: Path) -> Iterator[Any]:
+    """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
+    from tests.attacks.scene import Scene  # which imports this module
+
+    scene = Scene(postgres.url(), tmp_path)
+    try:
+        scene.build()
+        with scene.outside(), scene.fresh():
+            yield scene
+    finally:
+        scene.stop()
+
+
+def one(statement: str, *parameters: Any) -> Any:
+    """The one value that a statement selects."""
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()[0]

@@ -4,57 +4,27 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import connections
 from django.test import override_settings
 
-from audit import event, log, merkle, note, outside, seal, sealing, sealkeys, tasks, verify
-from audit.errors import KeyMissing, LogDamaged
+from audit import event, log, merkle, note, seal, sealkeys, verify
+from audit.errors import LogDamaged
 from audit.models import Checkpoint, Leaf, Record
-from audit.note import Signer
 from audit.postgres import gateway
 from audit.record import store
-from audit.witness import Witness, serve
 from tests.attacks.scene import Scene
-from tests.audit.conftest import Sender, an_event
-
-
-def send(count: int) -> list[event.Accepted]:
-    accepted = [event.accept(an_event(), writer="tests") for _ in range(count)]
-    store(accepted, timeout_s=20)
-    return accepted
-
-
-def one(statement: str, *parameters: Any) -> Any:
-    with connections["owner"].cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchone()[0]
+from tests.audit.conftest import Sender, an_event, one, send
 
 
 @pytest.fixture
 def empty_queue() -> None:
     while seal.Sealer().once().more:
         pass
-
-
-@pytest.fixture
-def elsewhere(postgres: Any, tmp_path: Path) -> Iterator[Scene]:
-    """A database of its own, for what would spoil the log of the others."""
-    scene = Scene(postgres.url(), tmp_path)
-    try:
-        scene.build()
-        with scene.outside(), scene.fresh():
-            yield scene
-    finally:
-        scene.stop()
 
 
 def test_a_stored_record_is_sealed_by_the_next_pass(writer: Sender) -> None:
@@ -295,229 +265,3 @@ def test_a_sealer_killed_200_times_leaves_no_gap_no_double_and_no_fork(elsewhere
     assert one("SELECT count(*) = max(index) + 1 AND count(DISTINCT record_id) = count(*) FROM audit_leaf")
     assert one("SELECT count(*) = max(number) + 1 FROM audit_checkpoint")
     assert one("SELECT count(*) FROM audit_record") == one("SELECT count(*) FROM audit_leaf")
-
-
-@pytest.fixture
-def witness(tmp_path: Path) -> Iterator[str]:
-    found = Witness.create(tmp_path / "w", "w.example", sealkeys.load().verifiers)
-    server = serve(found, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}={found.verifier}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_checkpoint_carries_the_cosignatures_of_its_witnesses(witness: str, tmp_path: Path) -> None:
-    with override_settings(SEAL_WITNESSES=[witness], SEAL_ANCHOR_FILE=tmp_path / "a.jsonl", SEAL_ANCHOR_S=0):
-        courier = sealing.Courier()
-        for _ in range(3):
-            (accepted,) = send(1)
-            head = seal.Sealer().once().checkpoint
-            assert head is not None
-            assert courier.deliver(head) == []
-        (asked,) = outside.witnesses()
-        text = log.full_note(head, "default")
-        assert len(note.verify(text, [asked.verifier])[1]) == 1
-        assert log.evidence(accepted.id).proof.note == text
-        assert [found.note for found in outside.anchored()][-1] == text
-        run = verify.verify("range", first=head.size - 1)
-        assert run.verdict == "VERIFIED"
-        assert (run.counts["witnesses"], run.counts["cosignatures"] >= 1) == (1, True)
-
-
-def test_a_witness_that_has_seen_more_is_not_believed_silently(witness: str, elsewhere: Scene) -> None:
-    with elsewhere.outside(witness=True):
-        complaints = sealing.Courier().deliver(Checkpoint.objects.get(number=5))
-        assert complaints == []
-        elsewhere.restore_early()
-        send(3)
-        head = seal.Sealer().once().checkpoint
-        assert head is not None
-        (complaint,) = sealing.Courier().deliver(head)
-        assert "has seen 600 records, more than there are" in complaint
-
-
-def test_a_witness_that_is_away_delays_nothing(tmp_path: Path) -> None:
-    dead = f"http://127.0.0.1:9=w.example+{Signer('w.example', bytes(32)).verifier.as_cosigner().id.hex()}+"
-    dead += str(Signer("w.example", bytes(32)).verifier.as_cosigner()).rsplit("+", 1)[1]
-    with override_settings(SEAL_WITNESSES=[dead]):
-        head = seal.Sealer().once(sign_anyway=True).checkpoint
-        assert head is not None
-        (complaint,) = sealing.Courier().deliver(head)
-        assert "did not answer" in complaint
-
-
-def test_an_anchor_in_a_folder_is_a_file_a_checkpoint_and_never_overwritten(tmp_path: Path) -> None:
-    with override_settings(SEAL_ANCHOR_DIR=tmp_path, SEAL_ANCHOR_S=0):
-        head = seal.Sealer().once(sign_anyway=True).checkpoint
-        assert head is not None
-        for _ in range(2):
-            assert sealing.Courier().deliver(head) == []
-        (file,) = tmp_path.iterdir()
-        assert file.name == f"{head.size:020d}-{head.number:012d}.checkpoint"
-        assert file.read_text() == head.note
-        assert outside.last_anchored() == note.Checkpoint.parse(note.split(head.note)[0])
-
-
-def test_the_service_seals_until_it_is_stopped() -> None:
-    stop = threading.Event()
-    service = threading.Thread(target=sealing.follow, args=(stop,))
-    service.start()
-    try:
-        (accepted,) = send(1)
-        for _ in range(200):
-            if Leaf.objects.filter(record_id=accepted.id).exists():
-                break
-            stop.wait(0.05)
-        assert Leaf.objects.filter(record_id=accepted.id).exists()
-    finally:
-        stop.set()
-        service.join(timeout=20)
-    assert not service.is_alive()
-
-
-@pytest.mark.slow
-def test_the_service_survives_an_outage_of_postgresql(postgres: Any) -> None:
-    stop = threading.Event()
-    service = threading.Thread(target=sealing.follow, args=(stop,))
-    service.start()
-    try:
-        with postgres.stopped():
-            stop.wait(1.5)
-        assert gateway().breaker.wait_closed(20)
-        (accepted,) = send(1)
-        for _ in range(400):
-            if Leaf.objects.filter(record_id=accepted.id).exists():
-                break
-            stop.wait(0.05)
-        assert Leaf.objects.filter(record_id=accepted.id).exists()
-    finally:
-        stop.set()
-        service.join(timeout=20)
-
-
-def test_a_refusal_to_seal_raises_the_alarm_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    stop = threading.Event()
-    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: told.append(text))
-    monkeypatch.setattr(sealing, "TROUBLE_PAUSE_S", 0.01)
-
-    def refuse(self: Any, **options: Any) -> Any:
-        if len(told) > 1 or stop.wait(0.02):
-            stop.set()
-        refuse.count += 1  # type: ignore[attr-defined]
-        if refuse.count == 5:  # type: ignore[attr-defined]
-            stop.set()
-        raise LogDamaged
-
-    refuse.count = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(seal.Sealer, "once", refuse)
-    sealing.follow(stop)
-    assert refuse.count == 5  # type: ignore[attr-defined]
-    assert len(told) == 1
-    assert "refuses to sign" in told[0]
-
-
-def test_the_schedule_seals_as_a_safety_net() -> None:
-    send(2)
-    assert tasks.seal().endswith("records sealed")
-    assert one("SELECT count(*) FROM audit_unsealed") == 0
-
-
-def test_the_command_seals_all_and_says_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
-    send(2)
-    call_command("seal")
-    assert "records sealed; checkpoint" in capsys.readouterr().out
-    call_command("seal", "--sign")
-    assert capsys.readouterr().out.startswith("0 records sealed")
-
-
-# --- Keys --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def key_file(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "seal_key"
-    files = {"SEAL_KEY_FILE": path, "SEAL_PUBLIC_KEYS_FILE": sealkeys.public_path(path)}
-    with override_settings(**files):
-        yield path
-
-
-def test_without_any_key_nothing_is_signed() -> None:
-    with override_settings(SEAL_KEY="", SEAL_PUBLIC_KEYS=""), pytest.raises(KeyMissing):
-        seal.Sealer().once()
-
-
-def test_with_public_keys_alone_one_verifies_but_does_not_sign() -> None:
-    public = str(sealkeys.load().verifiers[0])
-    with override_settings(SEAL_KEY="", SEAL_PUBLIC_KEYS=public):
-        assert sealkeys.load().signer is None
-        with pytest.raises(KeyMissing, match="only public keys"):
-            seal.Sealer().once()
-
-
-def test_the_development_key_is_for_development() -> None:
-    with override_settings(SEAL_KEY="", SEAL_PUBLIC_KEYS="", DEBUG=True):
-        assert sealkeys.load().signer == sealkeys.DEVELOPMENT
-
-
-def test_a_damaged_key_is_refused_and_not_shown() -> None:
-    secret = sealkeys.load().signer
-    assert secret is not None
-    with override_settings(SEAL_KEY=secret.encode()[:-6]), pytest.raises(KeyMissing) as refused:
-        sealkeys.load()
-    assert secret.encode()[-20:-6] not in str(refused.value)
-
-
-def test_keys_of_two_logs_are_refused() -> None:
-    other = str(Signer("other.example/log", bytes(32)))
-    with override_settings(SEAL_PUBLIC_KEYS=other), pytest.raises(KeyMissing, match="several logs"):
-        sealkeys.load()
-
-
-def test_a_key_is_made_once_readable_by_its_owner_alone(key_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("sealkey", "create", "--origin", "made.example/log")
-    public = capsys.readouterr().out.strip()
-    assert key_file.stat().st_mode & 0o777 == 0o600
-    assert str(sealkeys.load().signer) == public
-    assert sealkeys.public_path(key_file).read_text().strip() == public
-    call_command("sealkey", "create", "--origin", "made.example/log", "--if-missing")
-    with pytest.raises(CommandError, match="exists"):
-        call_command("sealkey", "create", "--origin", "made.example/log")
-    call_command("sealkey", "list")
-    assert capsys.readouterr().out == f"{public}  signs now\n"
-    noted = Record.objects.filter(event_type="audit.sealkey.created").latest("event_timestamp")
-    assert noted.event_data["public_key"] == public
-    assert "PRIVATE" not in str(noted.event_data)
-
-
-def test_a_name_that_is_none_is_refused(key_file: Path) -> None:
-    with pytest.raises(CommandError):
-        call_command("sealkey", "create", "--origin", "has spaces")
-    assert not key_file.exists()
-
-
-@pytest.mark.slow
-def test_after_a_rotation_old_checkpoints_verify_and_the_new_key_signs(elsewhere: Scene, key_file: Path) -> None:
-    old = Signer.parse(os.environ["SEAL_KEY"])
-    key_file.write_text(old.encode())
-    sealkeys.public_path(key_file).write_text(f"{old}\n")
-    sealer = seal.Sealer()  # a service that runs on
-    sealer.once()
-    call_command("sealkey", "rotate")
-    keys = sealkeys.load()
-    assert keys.signer is not None
-    assert [keys.verifiers[0], keys.verifiers[1]] == [keys.signer.verifier, old.verifier]
-    rotation = Record.objects.filter(event_type="audit.sealkey.rotated").latest("event_timestamp")
-    covering = Checkpoint.objects.filter(size__gt=Leaf.objects.get(record_id=rotation.id).index).order_by("number")[0]
-    assert note.verify(covering.note, [old.verifier])  # the old key vouches for the new one
-    assert rotation.event_data["public_key"] == str(keys.signer)
-    send(3)
-    head = sealer.once().checkpoint
-    assert head is not None
-    assert note.verify(head.note, [keys.signer.verifier])
-    assert verify.verify().verdict == "VERIFIED"
-    with override_settings(SEAL_PUBLIC_KEYS_FILE=None, SEAL_PUBLIC_KEYS=""):
-        assert verify.verify().verdict == "FORKED"  # the old key is not known any more
