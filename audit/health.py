@@ -25,10 +25,15 @@ def readyz(request: HttpRequest) -> JsonResponse:
     A service that took itself out of the balancer because PostgreSQL is down would make its DLQ
     unreachable in the very outage that the DLQ is for.
     """
-    parts = {"postgresql": _postgresql(), "redis": _redis()}
+    parts = servers()
     ready = any(part["ok"] for part in parts.values())
     status = "ready" if all(part["ok"] for part in parts.values()) else "degraded" if ready else "not ready"
     return JsonResponse({"status": status, "parts": parts}, status=200 if ready else 503)
+
+
+def servers() -> dict[str, dict[str, Any]]:
+    """Each server, whether it is ok, and what is wrong with it."""
+    return {"postgresql": _postgresql(), "redis": _redis()}
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

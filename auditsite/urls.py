@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from audit import health
+from audit.admin import outage
 from audit.api import problems
 
 
@@ -32,5 +33,6 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("status", outage.status_page),
     path("metrics", health.metrics),
 ]

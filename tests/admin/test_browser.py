@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from audit import seal, verify
+import dlq.stream
+from audit import discard, quarantine, seal, verify
+from audit.models import Quarantined
 from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
@@ -100,6 +103,15 @@ def visitor(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iter
     found.page.close()
 
 
+def _sample_history() -> None:
+    """Half an hour of a queue that filled and emptied."""
+    queue, now = dlq.stream.for_drain(), int(time.time()) // 60
+    members = {
+        f"{now - 30 + n}:{abs(15 - n) * 20}:{n * 40}:{n * 40 - abs(15 - n) * 20}:9": now - 30 + n for n in range(30)
+    }
+    queue.redis.zadd(f"{queue.stream}:history", members)
+
+
 @pytest.fixture
 def message() -> Message:
     return parked_message()
@@ -110,6 +122,11 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     sealed = stored_record(event_data={"kept": True})
     seal.Sealer().once()
     run = verify.verify()
+    old = parked_message()
+    quarantine.quarantine([old], cause="tests", by="somebody")
+    kept = Quarantined.objects.get(message_id=old.id)
+    asked = discard.ask(message, reason="tests", by="somebody")
+    _sample_history()
     boss = person("auditor", password=PASSWORD)
     boss.is_superuser = True
     boss.save()
@@ -127,6 +144,10 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "parked": "/admin/audit/parked/",
         "message": f"/admin/audit/parked/{message.id}/change/",
         "writers": "/admin/audit/writer/",
+        "quarantine": "/admin/audit/quarantined/",
+        "quarantined": f"/admin/audit/quarantined/{kept.n}/change/",
+        "discard": f"/admin/audit/discard/{asked.pk}/change/",
+        "status": "/status",
     }
     found = {}
     for name, path in pages.items():

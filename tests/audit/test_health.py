@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
+
+from tests.admin.conftest import parked_message
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,6 +30,8 @@ TWO_PROCESSES = """
 import os, django
 django.setup()
 from django.test import Client
+
+from tests.admin.conftest import parked_message
 from audit import metrics
 if os.fork() == 0:
     metrics.recorded.labels(state="stored").inc(3)
@@ -46,3 +51,22 @@ def test_metrics_of_all_processes_are_added_up_and_the_dead_are_not_live(tmp_pat
     env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "auditsite.settings"}
     done = subprocess.run([sys.executable, "-c", TWO_PROCESSES], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_status_page_needs_no_login_and_shows_nothing_of_events() -> None:
+    message = parked_message()
+    page = Client().get("/status").content.decode()
+    assert "parked events" in page
+    assert "balanced" in page
+    assert message.key not in page
+    assert message.source + "</td>" not in page
+
+
+@pytest.mark.slow
+def test_the_status_page_answers_without_postgresql_and_without_redis(postgres: Any, redis_server: Any) -> None:
+    with postgres.stopped():
+        page = Client().get("/status").content.decode()
+        assert "parked events" in page
+        assert "badge-error" in page
+    with redis_server.stopped():
+        assert "not readable" in Client().get("/status").content.decode()
