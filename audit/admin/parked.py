@@ -16,10 +16,11 @@ from django.urls import URLPattern, path, reverse
 import dlq.errors
 import dlq.history
 import dlq.stream
-from audit import discard, tasks, trail
+from audit import correct, discard, tasks, trail
 from audit.admin import drawing, parked_acts
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
+from audit.event import Invalid
 from audit.models import Parked
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
@@ -55,6 +56,7 @@ class ParkedAdmin(admin.ModelAdmin):
             path("pause/", view(self.pause_view), name="audit_parked_pause"),
             path("export/", view(self.export_view), name="audit_parked_export"),
             path("<path:message_id>/rehearse/", view(self.rehearse_view), name="audit_parked_rehearse"),
+            path("<path:message_id>/correct/", view(self.correct_view), name="audit_parked_correct"),
             path("<path:message_id>/discard/", view(self.discard_view), name="audit_parked_discard"),
             path("<path:message_id>/retry/", view(self.retry_view), name="audit_parked_retry"),
             *super().get_urls(),
@@ -133,6 +135,22 @@ class ParkedAdmin(admin.ModelAdmin):
             messages.error(request, f"Nothing was done: {error}")
             return redirect("admin:audit_parked_change", message_id)
         return redirect("admin:audit_discard_change", asked.pk)
+
+    def correct_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
+        """Record a mended copy as a new event; the parked one stays for a discard or the quarantine."""
+        message = self._one_to_act_on(request, message_id)
+        try:
+            text = request.POST.get("event", "").encode("utf-8", "surrogatepass")
+            receipt = correct.correct(message, text, by=request.user.get_username())
+        except Invalid as error:
+            wrong = "; ".join(f"{field or 'event'}: {text}" for field, text in error.errors.items())
+            messages.error(request, f"Nothing was done: {wrong}")
+            return redirect("admin:audit_parked_change", message_id)
+        except AuditError as error:
+            messages.error(request, f"Nothing was done: {error}")
+            return redirect("admin:audit_parked_change", message_id)
+        messages.success(request, f"Recorded as the new event {receipt.event.id} ({receipt.state}). The old one stays.")
+        return redirect("admin:audit_parked_change", message_id)
 
     def _one_to_act_on(self, request: HttpRequest, message_id: str) -> Message:
         if request.method != "POST" or not request.user.has_perm("audit.retry_parked"):

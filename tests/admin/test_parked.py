@@ -196,3 +196,24 @@ def test_an_act_that_cannot_be_recorded_is_not_done(
     message = dlq.stream.for_drain().get(parked.id)
     assert message is not None
     assert message.state == "dead"
+
+
+def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked: Message) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    document = json.loads(parked.body) | {"severity": "corrected"}
+    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": json.dumps(document)}, follow=True)
+    assert "Recorded as the new event" in page.content.decode()
+    new = Record.objects.get(parent_event_id=parked.key)
+    assert (new.severity, new.writer, str(new.id) != parked.key) == ("corrected", "tests", True)
+    old = dlq.stream.for_drain().get(parked.id)
+    assert old is not None
+    assert (old.body, old.state) == (parked.body, "dead")
+    noted = Record.objects.get(event_type="audit.parked.corrected", event_data__event_id=parked.key)
+    assert noted.event_data["corrected_event_id"] == str(new.id)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "1.0"}', '{"half": "\\ud800"}'])
+def test_what_is_still_wrong_is_named_and_nothing_is_done(operator: Client, parked: Message, text: str) -> None:
+    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": text}, follow=True).content.decode()
+    assert "Nothing was done" in page
+    assert not Record.objects.filter(parent_event_id=parked.key).exists()
