@@ -33,10 +33,12 @@ CHAIN_SECONDS = 5
 WRITERS = (1, 8, 32)
 console = Console(width=None if sys.stdout.isatty() else 150)
 
+# From commit to commit: what a reader of the store could have seen.
 LAG = """
-SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM c.created_at - r.stored_at)::float8)
+SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM
+    pg_xact_commit_timestamp(c.xmin) - pg_xact_commit_timestamp(r.xmin))::float8)
 FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
-CROSS JOIN LATERAL (SELECT created_at FROM audit_checkpoint WHERE size > l.index ORDER BY size LIMIT 1) c
+CROSS JOIN LATERAL (SELECT xmin FROM audit_checkpoint WHERE size > l.index ORDER BY size LIMIT 1) c
 WHERE r.stored_at > %s
 """
 CHAIN_TABLE = """
@@ -127,6 +129,9 @@ def measure_proof(fleet: LogFleet) -> list[tuple[str, ...]]:
 
 def measure_ingest(fleet: LogFleet) -> list[tuple[str, ...]]:
     """Single events over HTTP with the sealer and without, turn about; and how late records are covered."""
+    fleet.sql("ALTER SYSTEM SET track_commit_timestamp = on")
+    fleet.postgres.stop()
+    fleet.postgres.start()
     key = fleet.new_writer()
     single = [request(EVENTS, json.dumps(document).encode(), key) for document in islice(sample(), 200)]
     rates: dict[bool, list[float]] = {True: [], False: []}
@@ -165,7 +170,7 @@ def _lag(fleet: LogFleet, requests: list[bytes], what: str) -> list[tuple[str, .
     rate = (fleet.number("SELECT count(*) FROM audit_leaf") - before) / (time.perf_counter() - started)
     fleet.stop_sealer()
     lags: Any = fleet.sql(LAG, began)[0][0]
-    return [(f"lag, {what} at {rate:,.0f}/s", f"p50 {lags[0]:.2f} s, p99 {lags[1]:.2f} s", "stored to signed")]
+    return [(f"lag, {what} at {rate:,.0f}/s", f"p50 {lags[0]:.2f} s, p99 {lags[1]:.2f} s", "commit to signed commit")]
 
 
 def measure_verify(fleet: LogFleet) -> list[tuple[str, ...]]:
