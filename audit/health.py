@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 import dlq.durability
 import dlq.errors
 import dlq.gauges
+import dlq.spool
 import dlq.stream
 from audit import gauges, postgres
 
@@ -20,7 +22,7 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Ready while an event can be kept durably: in PostgreSQL or in Redis. The body names each part.
+    """Ready while an event can be kept durably: in PostgreSQL, in Redis or in the spool. The body names each part.
 
     A service that took itself out of the balancer because PostgreSQL is down would make its DLQ
     unreachable in the very outage that the DLQ is for.
@@ -33,7 +35,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 def servers() -> dict[str, dict[str, Any]]:
     """Each server, whether it is ok, and what is wrong with it."""
-    return {"postgresql": _postgresql(), "redis": _redis()}
+    spool = {} if settings.DLQ_SPOOL_DIR is None else {"spool": _spool()}
+    return {"postgresql": _postgresql(), "redis": _redis(), **spool}
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -73,6 +76,10 @@ def _postgresql() -> dict[str, Any]:
     except Exception as error:
         return {"ok": False, "fault": type(error).__name__}
     return {"ok": True}
+
+
+def _spool() -> dict[str, Any]:
+    return {"ok": True} if dlq.spool.has_room() else {"ok": False, "fault": "the folder is full, or cannot be written"}
 
 
 def _redis() -> dict[str, Any]:

@@ -9,7 +9,6 @@ A crash in between leaves a message in both places; the next run writes it once 
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -17,12 +16,11 @@ from django.db import connections, transaction
 
 import dlq.stream
 from audit import trail
+from dlq import policy
 from dlq.message import EPOCH, Message
 
 log = structlog.get_logger(__name__)
 
-LONGEST_WAIT = timedelta(days=7)
-"""The longest that a message may stay in Redis: a reason to keep it elsewhere, never to lose it."""
 BATCH = 500
 NAMED = 100
 """How many event ids the record of the act names."""
@@ -56,10 +54,12 @@ def quarantine(messages: Sequence[Message], *, cause: str, by: str) -> int:
 
 
 def quarantine_old(*, by: str) -> int:
-    """Move what has waited for seven days; return how many."""
+    """Move what has waited for seven days; return how many. What was never tried yet is left to the drain."""
     queue, moved = dlq.stream.for_drain(), 0
-    while old := [one for one in queue.page(limit=BATCH) if one.age > LONGEST_WAIT.total_seconds()]:
-        moved += quarantine(old, cause=SEVEN_DAYS, by=by)
+    paused = queue.paused() is not None
+    for page in queue.older_than(policy.LONGEST_WAIT, chunk=BATCH):
+        if old := [one for one in page if paused or one.attempts or one.state != "due"]:
+            moved += quarantine(old, cause=SEVEN_DAYS, by=by)
     return moved
 
 

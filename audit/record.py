@@ -12,6 +12,7 @@ import structlog
 from django.conf import settings
 
 import dlq.errors
+import dlq.spool
 import dlq.stream
 from audit import metrics
 from audit.errors import Conflict, NothingKept, Unavailable
@@ -45,7 +46,7 @@ def record(events: Sequence[Accepted]) -> list[Receipt]:
        a write did is unknown, and the drain may repeat it: the same id is never stored twice.
 
     Raises `Conflict` for an id used before with other content, `Invalid` where the database finds an event
-    unstorable, `NothingKept` when Redis refuses as well. Nothing is kept then.
+    unstorable, `NothingKept` when Redis, and the spool if there is one, refuse as well. Nothing is kept then.
     """
     started = time.perf_counter()
     try:
@@ -75,6 +76,18 @@ def rehearse(event: Accepted, *, timeout_s: float) -> State:
     """What `store` would do with an event; nothing of it is kept. Raises as `store` does."""
     with gateway().connection(timeout_s) as connection, connection.transaction(force_rollback=True):
         return _insert(connection, [event], None)[0]
+
+
+def document(event: Accepted) -> Document:
+    """An event as the queue takes it."""
+    return Document(
+        key=str(event.id),
+        digest=event.digest,
+        body=event.body,
+        source=event.writer,
+        kind=event.event_type,
+        received_at=event.received_at,
+    )
 
 
 def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
@@ -114,25 +127,24 @@ def _after(error: Exception, events: Sequence[Accepted]) -> list[Receipt]:
 
 def _park(events: Sequence[Accepted], verdict: Fault) -> list[Receipt]:
     metrics.parked.labels(fault=verdict.value).inc(len(events))
-    documents = [
-        Document(
-            key=str(event.id),
-            digest=event.digest,
-            body=event.body,
-            source=event.writer,
-            kind=event.event_type,
-            received_at=event.received_at,
-        )
-        for event in events
-    ]
+    documents = [document(event) for event in events]
     try:
         parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
-    except dlq.errors.Refused as error:
-        metrics.nothing_kept.inc(len(events))
-        log.error("nothing_kept", fault=verdict.value, events=len(events))
-        raise NothingKept from error
+    except dlq.errors.Refused:
+        return _spool(events, documents, verdict)
     if at := [place for place, outcome in enumerate(parked.outcomes) if outcome == "conflict"]:
         raise Conflict(at)
+    return [Receipt(event, "parked") for event in events]
+
+
+def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: Fault) -> list[Receipt]:
+    """The third tier, where there is one: local files."""
+    try:
+        dlq.spool.append(documents, reason=verdict.value)
+    except dlq.errors.Refused as error:
+        metrics.nothing_kept.inc(len(events))
+        log.error("nothing_kept", fault=verdict.value, events=len(events), spool=str(error))
+        raise NothingKept from error
     return [Receipt(event, "parked") for event in events]
 
 

@@ -16,7 +16,10 @@ from django.db import connections
 from django_q.tasks import async_task
 
 import dlq.alarm
+import dlq.errors
 import dlq.history
+import dlq.restore
+import dlq.spool
 import dlq.stream
 from audit import canonical, keys, trail, verify
 from audit.errors import AuditError, Conflict, Unavailable
@@ -102,8 +105,40 @@ def drain(
     stop: threading.Event | None = None,
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
-    """Move parked events into PostgreSQL, as far as they go."""
+    """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
+    unspool()
     return drain_queue(keep, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
+
+
+def unspool() -> int:
+    """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays."""
+    try:
+        return 0 if _paused() else dlq.spool.empty(_bring)
+    except (DatabaseDown, dlq.errors.Refused) as error:
+        log.warning("spool_waits", error=str(error))
+    except Exception:
+        log.exception("spool_failed")  # one tier must not stop the next
+    return 0
+
+
+def keep_old() -> int:
+    """While PostgreSQL is away and the quarantine with it: copy what waits for seven days to the spool."""
+    return 0 if settings.DLQ_SPOOL_DIR is None or is_up() else dlq.spool.keep_old(dlq.stream.for_drain())
+
+
+def _bring(messages: list[Message]) -> None:
+    left = messages
+    if is_up():
+        pairs = zip(messages, keep(messages), strict=True)
+        left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
+    dlq.restore.restore(dlq.stream.for_drain(), left)
+
+
+def _paused() -> bool:
+    try:
+        return dlq.stream.for_drain().paused() is not None
+    except dlq.errors.Refused:
+        return False
 
 
 def keep(messages: Sequence[Message]) -> list[Outcome]:

@@ -147,7 +147,8 @@ def _environment(servers: list[Server]) -> dict[str, str]:
     metrics = LOCAL / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
-    (LOCAL / "log").mkdir(exist_ok=True)
+    for folder in ("log", "spool"):
+        (LOCAL / folder).mkdir(exist_ok=True)
     found = _redis(servers) | _databases(servers)
     found |= {
         "SECRET_KEY": kept_secret("secret_key"),
@@ -155,6 +156,7 @@ def _environment(servers: list[Server]) -> dict[str, str]:
         "SEAL_KEY_FILE": str(LOCAL / "secrets" / "seal_key"),
         "SEAL_PUBLIC_KEYS_FILE": str(LOCAL / "secrets" / "seal_key.pub"),
         "SEAL_ANCHOR_FILE": str(LOCAL / "anchor.jsonl"),
+        "DLQ_SPOOL_DIR": str(LOCAL / "spool"),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RECORD_CONNECTIONS": str(THREADS),
     }

@@ -104,6 +104,9 @@ DLQ_ALERT_WEBHOOK = secret("DLQ_ALERT_WEBHOOK", "")
 DLQ_ALERT_EMAILS: list[str] = env.list("DLQ_ALERT_EMAILS", [])
 # So many replicas of Redis must have an event before it is called parked; 0 where there are none.
 DLQ_MIN_REPLICAS = env.int("DLQ_MIN_REPLICAS", 0)
+# A folder for what Redis refuses as well, and for copies of what waits for more than seven days; none if unset.
+DLQ_SPOOL_DIR = env.path("DLQ_SPOOL_DIR", None)
+DLQ_SPOOL_MAX_MB = env.int("DLQ_SPOOL_MAX_MB", 256)
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
 DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 

@@ -3,10 +3,12 @@
 Tagged as database checks: they run when asked for (`manage.py check --database default`), not at every command.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import redis
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 from dlq import client
@@ -18,6 +20,19 @@ def durability(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[C
     """Compare the live Redis with what the queue needs of it."""
     if not databases:
         return []
+    return [*_of_spool(), *_of_redis()]
+
+
+def _of_spool() -> Iterator[CheckMessage]:
+    if settings.DLQ_SPOOL_DIR is not None and not os.access(settings.DLQ_SPOOL_DIR, os.W_OK | os.X_OK):
+        yield Error(
+            f"DLQ_SPOOL_DIR {settings.DLQ_SPOOL_DIR} is no folder that this process may write to.",
+            hint="Make it on a disk of its own, and give it to the user of the site.",
+            id="dlq.E006",
+        )
+
+
+def _of_redis() -> list[CheckMessage]:
     connection = client.connect(500)
     try:
         return [*_of_info(connection.info()), *_of_config(connection)]

@@ -1,11 +1,13 @@
 """The queue as Prometheus sees it: read from Redis at each scrape."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from django.conf import settings
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from dlq import durability, stream
+from dlq import durability, spool, stream
 from dlq.errors import Refused
 
 ACCOUNT = {
@@ -21,6 +23,7 @@ class Gauges(Collector):
     """The queue as it is now. Without Redis only `dlq_redis_up 0` is given."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from _of_spool()
         try:
             yield from _gauges(stream.for_drain())
         except Refused:
@@ -49,6 +52,14 @@ def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
         name = f"dlq_{name.removesuffix('_at')}_timestamp_seconds"
         found.append(_gauge(name, "When this last ran, in seconds since 1970", at.timestamp()))
     return found
+
+
+def _of_spool() -> Iterator[GaugeMetricFamily]:
+    """Of the files that this machine holds, where it has a spool."""
+    with suppress(Refused):
+        files, size = (0, 0) if settings.DLQ_SPOOL_DIR is None else spool.size()
+        yield _gauge("dlq_spool_files", "Local files that wait for a drain or a person", files)
+        yield _gauge("dlq_spool_bytes", "Bytes in them", size)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -142,7 +142,7 @@ def read(
         body=fields.get(b"body", b""),
         source=fields.get(b"source", b"").decode(errors="replace"),
         kind=fields.get(b"kind", b"").decode(errors="replace"),
-        received_at=_received_at(fields.get(b"received_at", b"")),
+        received_at=from_microseconds(fields.get(b"received_at", b"")),
         reason=fields.get(b"reason", b"").decode(errors="replace"),
         state=state,
         attempts=int(attempts or 0),
@@ -156,5 +156,6 @@ def microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-def _received_at(text: bytes) -> datetime:
+def from_microseconds(text: bytes) -> datetime:
+    """The moment that `microseconds` wrote; 1970 where the text is damaged."""
     return EPOCH + timedelta(microseconds=int(text)) if text.isdigit() else EPOCH

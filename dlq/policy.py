@@ -3,6 +3,8 @@
 import random
 
 MINUTE, HOUR = 60.0, 3600.0
+LONGEST_WAIT = 7 * 24 * HOUR
+"""Seconds that a message may stay in Redis: a reason to keep it elsewhere, never to lose it."""
 DELAYS = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 1 * HOUR, 4 * HOUR, 24 * HOUR)
 """Seconds before each retry. Together 29 h 21 min of a database that was up and refused."""
 MAX_RETRIES = len(DELAYS)

@@ -158,6 +158,16 @@ class Stream:
                 rows = self.redis.xrange(self.stream, start, "+", count=limit)
         return self._placed(decoded(rows))
 
+    def older_than(self, seconds: float, *, chunk: int, after: str | None = None) -> Iterator[list[Message]]:
+        """Messages that were parked longer ago than that, oldest first, page by page."""
+        while page := self.page(limit=chunk, after=after):
+            old = [message for message in page if message.age > seconds]
+            if old:
+                yield old
+            if len(old) < len(page):
+                return
+            after = page[-1].id
+
     def depth(self) -> int:
         """How many messages there are."""
         with refusing():

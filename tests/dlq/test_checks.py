@@ -1,5 +1,7 @@
 """System checks tell a Redis that would lose messages from one that keeps them."""
 
+from pathlib import Path
+
 import pytest
 import redis
 from django.conf import settings
@@ -37,6 +39,13 @@ def test_each_way_to_lose_messages_is_found(
 
 def test_without_redis_it_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids("unix:///nowhere/redis.sock", monkeypatch) == {"dlq.W001"}
+
+
+def test_a_spool_that_cannot_be_written_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "DLQ_SPOOL_DIR", tmp_path)
+    assert ids(settings.REDIS_URL, monkeypatch) == set()
+    monkeypatch.setattr(settings, "DLQ_SPOOL_DIR", tmp_path / "missing")
+    assert ids(settings.REDIS_URL, monkeypatch) == {"dlq.E006"}
 
 
 def test_nothing_is_checked_unless_asked_for() -> None:

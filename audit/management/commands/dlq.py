@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,6 +15,7 @@ from rich.table import Table
 
 import dlq.errors
 import dlq.rebuild
+import dlq.restore
 import dlq.stream
 from audit import quarantine, query, trail
 from audit.errors import AuditError
@@ -55,6 +57,8 @@ class Command(BaseCommand):
             _add_filters(action)
             if name == "snooze":
                 action.add_argument("--for", dest="span", default="1h", help="such as 30m, 4h, 2d")
+        restore = actions.add_parser("restore", help="park again what a file of the spool holds")
+        restore.add_argument("file", type=Path)
         actions.add_parser("pause", help="drains leave the queue alone; parking goes on")
         actions.add_parser("resume", help="drains work again")
 
@@ -104,6 +108,16 @@ class Command(BaseCommand):
     def _export(self, options: dict[str, Any]) -> None:
         for message in _matching(options):
             self.stdout.write(json.dumps(message.as_json(), ensure_ascii=False))
+
+    def _restore(self, options: dict[str, Any]) -> None:
+        """What is in the queue already stays one; what is stored already is found to be a duplicate."""
+        try:
+            count, damage = dlq.restore.restore_file(dlq.stream.for_drain(), options["file"])
+        except OSError as error:
+            raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
+        for line in damage:
+            self.stderr.write(line)
+        self.stdout.write(f"{count} events are in the queue{'; what could not be read is named above' * bool(damage)}")
 
     def _retry(self, options: dict[str, Any]) -> None:
         self._act(options, "retried", lambda found: dlq.stream.for_drain().retry_now([one.id for one in found]))

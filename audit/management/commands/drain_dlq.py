@@ -15,7 +15,7 @@ import dlq.alarm
 import dlq.errors
 import dlq.history
 import dlq.stream
-from audit.tasks import drain
+from audit.tasks import drain, keep_old
 from dlq.drain import Summary
 
 PAUSE_S = 0.5
@@ -55,6 +55,7 @@ def _watch(stop: threading.Event) -> None:
         dlq.alarm.notify,
         lambda: queue().beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
+        keep_old,
     )
     while not stop.is_set():
         for step in steps:

@@ -1,0 +1,46 @@
+"""restore: park again what was kept outside of Redis: by the spool, or in a file of copies."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from dlq import spool
+from dlq.message import Document, Message
+from dlq.stream import Stream
+
+BATCH = 500
+
+
+def restore(queue: Stream, messages: Sequence[Message]) -> None:
+    """Park the documents of the messages; those that are in the queue already stay one. Raises `Refused`."""
+    for reason, group in groupby(messages, key=lambda message: message.reason):
+        documents = [_document(message) for message in group]
+        if "conflict" in queue.park(documents, reason=reason).outcomes:
+            for one in documents:
+                _park_alone(queue, one, reason)
+
+
+def restore_file(queue: Stream, path: Path) -> tuple[int, list[str]]:
+    """Park all documents of a file of the spool; return how many, and what could not be read. Raises `Refused`."""
+    reader, count = spool.Reader(path), 0
+    batch: list[Message] = []
+    for message in reader:
+        batch.append(message)
+        count += 1
+        if len(batch) == BATCH:
+            restore(queue, batch)
+            batch.clear()
+    restore(queue, batch)
+    return count, reader.damage
+
+
+def _park_alone(queue: Stream, document: Document, reason: str) -> None:
+    """Two promises were made for one id while nobody could compare: both are kept, and a person decides."""
+    if "conflict" in queue.park([document], reason=reason).outcomes:
+        apart = replace(document, key=f"{document.key}#{document.digest.hex()[:16]}")
+        queue.park([apart], reason=reason)
+
+
+def _document(message: Message) -> Document:
+    return Document(message.key, message.digest, message.body, message.source, message.kind, message.received_at)

@@ -1,0 +1,296 @@
+"""spool: the third tier, local files that take what neither the database nor Redis could.
+
+One file for each process that writes, only appended to, and flushed to the disk before anything is promised. Each line
+names the SHA-256 of the one before it, so that a change or a hole shows. A drain closes a file by renaming it, brings
+its documents to the store or the queue, and only then removes it: a crash in between brings them twice, no harm.
+
+    NAME.spool    open: its process may add to it
+    NAME.closed   being drained
+    NAME.damaged  drained as far as it could be read, and left for a person
+    NAME.kept     copies of what waits in Redis for more than seven days; nothing removes them
+"""
+
+import base64
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import structlog
+from django.conf import settings
+
+from dlq import metrics, policy
+from dlq.errors import Refused
+from dlq.message import Attempt, Document, Message, from_microseconds, microseconds
+from dlq.stream import Stream, refusing
+
+log = structlog.get_logger(__name__)
+
+FIRST = bytes(32).hex()
+"""What the first line of a file names as the hash before it."""
+WAITING = (".spool", ".closed", ".damaged")
+Bring = Callable[[list[Message]], None]
+"""Keeps documents elsewhere, durably when it returns; raises what stands against it."""
+
+
+class Reader:
+    """The documents of a file, one by one. A last line without its end was never promised, and is left out."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self.damage: list[str] = []
+        """What could not be read so far, or does not follow the line before it, by the number of the line."""
+
+    def __iter__(self) -> Iterator[Message]:
+        last = FIRST
+        with self._path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                yield from self._read(number, line[:-1], last)
+                last = hashlib.sha256(line[:-1]).hexdigest()
+
+    def _read(self, number: int, line: bytes, last: str) -> Iterator[Message]:
+        try:
+            row = json.loads(line)
+            message = _message(row, number)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.damage.append(f"line {number} cannot be read ({type(error).__name__})")
+            return
+        if row.get("previous") != last:
+            self.damage.append(f"line {number} does not follow the one before it")
+        yield message
+
+
+def append(documents: Sequence[Document], *, reason: str) -> None:
+    """Keep all of the documents in this process's file, on the disk when it returns; else raise `Refused`."""
+    now = int(time.time() * 1000)
+    rows = [_row(one, {"at": now, "reason": reason}) for one in documents]
+    with _refusing():
+        _of_process().append(rows)
+    metrics.spooled.inc(len(documents))
+
+
+def keep(messages: Sequence[Message]) -> None:
+    """Keep copies of messages that are still in Redis, with their history, for good. Raises `Refused`."""
+    rows = []
+    for one in messages:
+        at = int(one.id.partition("-")[0])
+        rows.append(_row(one, {"at": at, "reason": one.reason, "attempts": one.attempts, "errors": one.errors}))
+    with _refusing():
+        _Writer(_folder(), "kept").append(rows)
+
+
+def keep_old(queue: Stream) -> int:
+    """Copy what waits for more than seven days, each message once; return how many. All of it stays in Redis.
+
+    Raises `Refused`, also where there is no spool.
+    """
+    count, place = 0, f"{queue.stream}:kept"
+    with refusing():
+        reached = (queue.redis.get(place) or b"0-0").decode()
+    for page in queue.older_than(policy.LONGEST_WAIT, chunk=settings.DLQ_BATCH, after=reached):
+        keep(page)
+        count += len(page)
+        with refusing():
+            queue.redis.set(place, page[-1].id)
+    return count
+
+
+def empty(bring: Bring) -> int:
+    """Bring everything in closed and open files elsewhere, oldest file first; return how many documents.
+
+    Raises what `bring` raises: then the file stays. A file that another process is emptying is left to it.
+    """
+    if settings.DLQ_SPOOL_DIR is None:
+        return 0
+    _close_open_files()
+    return sum(_empty(path, bring) for path in sorted(_folder().glob("*.closed")))
+
+
+def size() -> tuple[int, int]:
+    """How many files wait for a drain or a person, and their bytes; not those with copies. Raises `Refused`."""
+    lengths = []
+    with _refusing():
+        for path in _folder().iterdir():
+            # A drain may remove it while we look.
+            with suppress(FileNotFoundError):
+                if path.suffix in WAITING and (length := path.stat().st_size):
+                    lengths.append(length)
+    return len(lengths), sum(lengths)
+
+
+def has_room() -> bool:
+    """Whether the folder is there to be written to, below its bound."""
+    try:
+        return os.access(_folder(), os.W_OK | os.X_OK) and size()[1] < settings.DLQ_SPOOL_MAX_MB * 2**20
+    except Refused:
+        return False
+
+
+class _Writer:
+    """The open file of one process. Threads take turns."""
+
+    def __init__(self, folder: Path, suffix: str = "spool"):
+        self._folder = folder
+        self._suffix = suffix
+        self._lock = threading.Lock()
+        self._path: Path | None = None
+        self._last = FIRST
+        self._length = 0
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        with self._lock, self._open() as file:
+            lines, last = [], self._last
+            for row in rows:
+                line = json.dumps({"previous": last, **row}, separators=(",", ":")).encode()
+                last = hashlib.sha256(line).hexdigest()
+                lines.append(line + b"\n")
+            data = b"".join(lines)
+            if self._suffix == "spool" and size()[1] + len(data) > settings.DLQ_SPOOL_MAX_MB * 2**20:
+                raise Refused(f"The spool is full (DLQ_SPOOL_MAX_MB is {settings.DLQ_SPOOL_MAX_MB}).")
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, "the file took a part only")
+                os.fsync(file.fileno())
+            except OSError:
+                self._undo(file)
+                raise
+            self._last, self._length = last, self._length + len(data)
+
+    def _undo(self, file: BinaryIO) -> None:
+        """Half a line must not stand before the next one: cut it off, or leave the file for a new one."""
+        try:
+            os.ftruncate(file.fileno(), self._length)
+        except OSError:
+            self._path = None
+
+    def _open(self) -> BinaryIO:
+        """This process's file, locked until it is closed; a new one where a drain has closed the last."""
+        if self._path is not None and (file := _locked(self._path, "r+b")):
+            file.seek(0, os.SEEK_END)
+            return file
+        while True:
+            name = f"{time.time_ns():020}-{socket.gethostname()}-{os.getpid()}.{self._suffix}"
+            self._path, self._last, self._length = self._folder / name, FIRST, 0
+            self._path.touch(exist_ok=False)
+            if file := _locked(self._path, "r+b"):
+                _sync_folder(self._folder)
+                return file
+
+
+def _of_process() -> _Writer:
+    place = (os.getpid(), _folder())
+    if (writer := _writers.get(place)) is None:
+        writer = _writers.setdefault(place, _Writer(place[1]))
+    return writer
+
+
+_writers: dict[tuple[int, Path], _Writer] = {}
+
+
+def _folder() -> Path:
+    if settings.DLQ_SPOOL_DIR is None:
+        raise Refused("There is no spool: DLQ_SPOOL_DIR is not set.")
+    return Path(settings.DLQ_SPOOL_DIR)
+
+
+def _locked(path: Path, mode: str, *, wait: bool = True) -> BinaryIO | None:
+    """The file, ours until it is closed; None where it is not there any more, or is another's and we do not wait."""
+    try:
+        file: Any = path.open(mode, buffering=0)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        return None
+    if path.exists():
+        found: BinaryIO = file
+        return found
+    file.close()  # a drain renamed or removed it before it was ours
+    return None
+
+
+def _close_open_files() -> None:
+    """From here on their processes write to new ones."""
+    for path in _folder().glob("*.spool"):
+        if file := _locked(path, "rb"):
+            with file:
+                path.rename(path.with_suffix(".closed"))
+
+
+def _empty(path: Path, bring: Bring) -> int:
+    if (file := _locked(path, "rb", wait=False)) is None:
+        return 0
+    with file:
+        reader, count = Reader(path), 0
+        documents = iter(reader)
+        while batch := list(islice(documents, settings.DLQ_BATCH)):
+            bring(batch)
+            count += len(batch)
+        if reader.damage:
+            log.error("spool_damaged", file=path.name, damage=reader.damage[:10])
+            path.rename(path.with_suffix(".damaged"))
+        else:
+            path.unlink()
+        _sync_folder(path.parent)
+    metrics.unspooled.inc(count)
+    log.warning("spool_emptied", file=path.name, documents=count)
+    return count
+
+
+def _row(document: Document | Message, facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **facts,
+        "key": document.key,
+        "digest": document.digest.hex(),
+        "source": document.source,
+        "kind": document.kind,
+        "received_at": microseconds(document.received_at),
+        "body": base64.b64encode(document.body).decode(),
+    }
+
+
+def _message(row: dict[str, Any], number: int) -> Message:
+    errors: list[Attempt] = row.get("errors", [])
+    return Message(
+        id=f"{int(row['at'])}-{number}",
+        key=row["key"],
+        digest=bytes.fromhex(row["digest"]),
+        body=base64.b64decode(row["body"], validate=True),
+        source=row["source"],
+        kind=row["kind"],
+        received_at=from_microseconds(str(row["received_at"]).encode()),
+        reason=row["reason"],
+        attempts=int(row.get("attempts", 0)),
+        errors=errors,
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new, renamed or removed file is on the disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        metrics.refused.labels(error=type(error).__name__).inc()
+        raise Refused(f"The spool did not take it ({type(error).__name__}).") from error
