@@ -334,6 +334,35 @@ class Discard(models.Model):
         return f"discard of {self.key}"
 
 
+class Episode(models.Model):
+    """A time during which events had to be parked: what came, what became of it, and what people say of it."""
+
+    began_at = models.DateTimeField(unique=True)
+    up_at = models.DateTimeField(null=True)
+    emptied_at = models.DateTimeField(null=True)
+    reasons = models.JSONField(default=dict)
+    parked = models.BigIntegerField()
+    stored = models.BigIntegerField()
+    quarantined = models.BigIntegerField()
+    discarded = models.BigIntegerField()
+    left = models.BigIntegerField()
+    dead = models.BigIntegerField()
+    deepest = models.BigIntegerField()
+    lost = models.BigIntegerField()
+    note = models.TextField(blank=True)
+    noted_by = models.CharField(max_length=150, blank=True)
+    noted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("note_episode", "Can write the remediation of an outage"),)
+        ordering = ("-began_at",)
+        verbose_name = "outage"
+
+    def __str__(self) -> str:
+        return f"outage of {self.began_at:%Y-%m-%d %H:%M:%S}Z"
+
+
 class Parked(models.Model):
     """A stand-in for the dead letter queue, so that the admin can list it. It has no table."""
 

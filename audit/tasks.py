@@ -21,7 +21,7 @@ import dlq.history
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit import canonical, keys, trail, verify
+from audit import canonical, episodes, keys, trail, verify
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
@@ -50,6 +50,7 @@ def tick() -> str:
         quarantine_old(by=OWN_WRITER)
     dlq.stream.for_drain().beat("last_tick_at")
     dlq.history.sample(dlq.stream.for_drain())
+    episodes.look()
     dlq.alarm.notify()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 

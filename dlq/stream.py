@@ -179,14 +179,21 @@ class Stream:
         return oldest[0].age if oldest else 0.0
 
     def stats(self) -> Stats:
-        """All counts, taken at one moment."""
+        """How many messages are where, and came and went, at one moment."""
+        totals = self.totals()
+        return Stats(**{name: totals.get(name, 0) for name in Stats._fields})
+
+    def totals(self) -> dict[str, int]:
+        """Every counter at one moment: those of `Stats`, `ready` (due now), and all that scripts count."""
         with refusing(), self.redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(self.stats_key)
             pipe.xlen(self.stream)
+            pipe.zcount(self.due, "-inf", _now_ms())
             for index in (self.due, self.leased, self.dead):
                 pipe.zcard(index)
-            pipe.hmget(self.stats_key, "enqueued", "drained", "duplicate", "quarantined", "discarded")
-            *counts, totals = pipe.execute()
-        return Stats(*counts, *(int(total or 0) for total in totals))
+            counted, *places = pipe.execute()
+        found = {name.decode(): int(count) for name, count in counted.items()}
+        return found | dict(zip(("depth", "ready", "due", "leased", "dead"), places, strict=True))
 
     def beat(self, name: str) -> None:
         """Say that something runs: `last_drain_at`, `last_tick_at`, `last_watch_at`."""

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from audit import merkle, note
 from audit.admin.format import age
-from audit.models import Checkpoint, Leaf
+from audit.models import Checkpoint, Episode, Leaf
 from dlq.history import Sample
 
 STEP, WIDTH = 46, 720
@@ -104,6 +104,25 @@ def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
         "hours": f"{minutes / 60:g}",
     }
     return SafeString(render_to_string("admin/audit/parked/chart.svg", context))
+
+
+def outage(episode: Episode) -> SafeString:
+    """How long events were parked, and how long it took to bring them home."""
+    if episode.emptied_at is None:
+        return SafeString("")
+    up = episode.up_at or episode.emptied_at
+    down, drain = (up - episode.began_at).total_seconds(), (episode.emptied_at - up).total_seconds()
+    edge = round(CHART_WIDTH * max(down, 0) / max(down + drain, 0.001), 1)
+    context = {
+        "width": CHART_WIDTH,
+        "edge": edge,
+        "rest": round(CHART_WIDTH - edge, 1),
+        "down": age(down),
+        "drain": age(drain),
+        "began": f"{episode.began_at:%Y-%m-%d %H:%M:%S}",
+        "emptied": f"{episode.emptied_at:%H:%M:%S}",
+    }
+    return SafeString(render_to_string("admin/audit/episode/outage.svg", context))
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeString:

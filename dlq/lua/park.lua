@@ -43,7 +43,11 @@ if not conflict then
       parked = parked + 1
     end
   end
-  if parked > 0 then redis.call('HINCRBY', stats, 'enqueued', parked) end
+  if parked > 0 then
+    redis.call('HINCRBY', stats, 'enqueued', parked)
+    redis.call('HINCRBY', stats, 'why:' .. reason, parked)
+    redis.call('HSETNX', stats, 'since', ARGV[1])
+  end
 end
 
 local depth, raised = redis.call('XLEN', stream), 0

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, close_old_connections
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -15,8 +17,12 @@ import dlq.alarm
 import dlq.errors
 import dlq.history
 import dlq.stream
+from audit import episodes
+from audit.errors import AuditError
 from audit.tasks import drain, keep_old
 from dlq.drain import Summary
+
+log = structlog.get_logger(__name__)
 
 PAUSE_S = 0.5
 LEFT_DEAD, DATABASE_DOWN = 3, 4
@@ -56,6 +62,7 @@ def _watch(stop: threading.Event) -> None:
         lambda: queue().beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
         keep_old,
+        look_at_outage,
     )
     while not stop.is_set():
         for step in steps:
@@ -63,6 +70,15 @@ def _watch(stop: threading.Event) -> None:
             with suppress(dlq.errors.Refused):
                 step()
         stop.wait(PAUSE_S)
+
+
+def look_at_outage() -> None:
+    """Follow the outage that is open, if one is. What fails is tried again at the next turn."""
+    close_old_connections()
+    try:
+        episodes.look()
+    except (AuditError, DatabaseError) as error:
+        log.warning("episode_not_kept", error=type(error).__name__)
 
 
 def _one_pass(stop: threading.Event, limit: int | None) -> Summary:
