@@ -16,11 +16,12 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit store"
 
     def ready(self) -> None:
-        from audit import checks
+        from audit import checks, logins
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
+        logins.watch()
         post_migrate.connect(_after_migrate, sender=self)
 
 

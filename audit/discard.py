@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+from django.db import transaction
+
 import dlq.stream
 from audit import trail
 from audit.errors import AuditError
-from audit.models import Discard
+from audit.models import Discard, Record
 from dlq.message import Message
 
 
@@ -15,6 +17,10 @@ class NotYours(AuditError):
 
 class Gone(AuditError):
     """The event is not in the queue any more: there is nothing to discard."""
+
+
+class Decided(AuditError):
+    """Somebody has decided this meanwhile."""
 
 
 def ask(message: Message, *, reason: str, by: str) -> Discard:
@@ -34,22 +40,41 @@ def ask(message: Message, *, reason: str, by: str) -> Discard:
 
 
 def decide(asked: Discard, *, approve: bool, by: str) -> None:
-    """Approve or decline. An approved message leaves the queue, once that is recorded.
+    """Approve or decline. An approved message leaves the queue, once that is recorded. One decision stands for good.
 
-    Raises `NotYours`, `Gone`, `NothingKept`, and `Refused` where Redis does not do it.
+    Raises `NotYours`, `Gone`, `Decided`, `NothingKept`, and `Refused` where Redis does not do it.
     """
     if by == asked.asked_by:
         raise NotYours
-    message = dlq.stream.for_drain().get(asked.message_id)
-    if approve and message is None:
+    with transaction.atomic():
+        row = Discard.objects.select_for_update().get(pk=asked.pk)
+        if row.decision:
+            raise Decided
+        row.decision, row.decided_by = _done_before(row) or _act(row, approve, by)
+        row.decided_at = datetime.now(UTC)
+        row.save(update_fields=["decision", "decided_by", "decided_at"])
+
+
+def _act(row: Discard, approve: bool, by: str) -> tuple[str, str]:
+    facts = {"event_id": row.key, "digest": row.digest, "message_id": row.message_id, "reason": row.reason}
+    message = dlq.stream.for_drain().get(row.message_id) if approve else None
+    if approve and (message is None or message.digest.hex() != row.digest):
         raise Gone
     act = "discarded" if approve else "discard_declined"
-    facts = {"event_id": asked.key, "digest": asked.digest, "reason": asked.reason, "asked_by": asked.asked_by}
-    trail.add(f"audit.parked.{act}", actor=by, correlation="dead-letter-queue", **facts)
-    if approve and message is not None:
+    trail.add(f"audit.parked.{act}", actor=by, correlation="dead-letter-queue", asked_by=row.asked_by, **facts)
+    if message is not None:
         dlq.stream.for_drain().acknowledge([message], "discarded")
-    asked.decision, asked.decided_by, asked.decided_at = act, by, datetime.now(UTC)
-    asked.save(update_fields=["decision", "decided_by", "decided_at"])
+    return act, by
+
+
+def _done_before(row: Discard) -> tuple[str, str] | None:
+    """A crash came after the message went, and before that was noted here: the trail knows who approved."""
+    if dlq.stream.for_drain().get(row.message_id) is not None:
+        return None
+    recorded = Record.objects.filter(
+        event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
+    ).first()
+    return None if recorded is None else ("discarded", recorded.actor_id)
 
 
 def _text(value: str) -> str:

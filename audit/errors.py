@@ -12,6 +12,8 @@ AuditError
 The docstring of each class is its default message.
 """
 
+from collections.abc import Sequence
+
 
 class AuditError(Exception):
     """The audit store refused."""
@@ -38,7 +40,17 @@ class Conflict(AuditError):
 
 
 class NothingKept(AuditError):
-    """Neither PostgreSQL nor the dead letter queue could keep the event: nothing was kept. Send it again."""
+    """Neither PostgreSQL nor the dead letter queue confirmed the event: nothing was kept that you may rely on.
+
+    One of them may have been only too late to say so. `event_ids` are those to send the events again with.
+    """
+
+    def __init__(self, event_ids: Sequence[str] = ()):
+        super().__init__(
+            "Neither PostgreSQL nor the dead letter queue confirmed the event: take it that nothing was kept, "
+            "and send it again with the same event_id."
+        )
+        self.event_ids = list(event_ids)
 
 
 class NotSealed(AuditError):

@@ -1,13 +1,14 @@
 """Writer keys: issued once, kept as digests, checked without PostgreSQL.
 
-PostgreSQL is the truth; Redis holds a copy that every process reads; a process trusts what it read for
-WRITER_KEY_TTL_S. Where Redis does not know a key or does not answer, PostgreSQL is asked, in bounded time.
+PostgreSQL is the truth and is asked first, in bounded time, so that a revoked key is revoked; a process trusts the
+answer for WRITER_KEY_TTL_S. While PostgreSQL does not answer, the copy in Redis does.
 """
 
 import hashlib
 import json
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from django.utils import timezone
 
 import dlq.client
 from audit.errors import Unavailable
+from audit.faults import Fault, fault
 from audit.models import Writer, WriterKey
 from audit.postgres import gateway
 
@@ -127,16 +129,14 @@ def _publish() -> None:
 
 
 def _look_up(found: str) -> Principal | None:
+    with suppress(Unanswerable):
+        return _ask_postgres(found)
     try:
         published = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(PUBLISHED, found)
-    except redis.RedisError:
-        return _ask_postgres(found)
-    if published is not None:
-        return _principal(*json.loads(published))
-    try:
-        return _ask_postgres(found)
-    except Unanswerable:
-        return None  # a key that Redis does not know is refused while PostgreSQL is down (contract.md)
+    except redis.RedisError as error:
+        raise Unanswerable from error
+    # A key that Redis does not know is refused while PostgreSQL is down (contract.md).
+    return None if published is None else _principal(*json.loads(published))
 
 
 def _ask_postgres(found: str) -> Principal | None:
@@ -144,6 +144,8 @@ def _ask_postgres(found: str) -> Principal | None:
         with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
             row = connection.execute(_FIND, (found,)).fetchone()
     except (psycopg.Error, Unavailable) as error:
+        if fault(error) is Fault.DOWN:
+            gateway().breaker.open(type(error).__name__)  # else the write that follows would wait once more
         raise Unanswerable from error
     return None if row is None else _principal(*row)
 

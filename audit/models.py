@@ -193,7 +193,7 @@ class Writer(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if not isinstance(self.scopes, list) or not set(self.scopes) <= set(self.SCOPES):
+        if not isinstance(self.scopes, list) or not all(scope in self.SCOPES for scope in self.scopes):
             raise ValidationError({"scopes": f"Scopes must be a list of any of {', '.join(self.SCOPES)}."})
         if self.name == OWN_WRITER:
             raise ValidationError({"name": f"{OWN_WRITER!r} is the store itself: choose another name."})
@@ -234,6 +234,7 @@ class Verification(models.Model):
     verdict = models.CharField(max_length=20, blank=True, choices=[(name, name) for name in VERDICTS])
     counts = models.JSONField(default=dict, help_text="How many of each were checked.")
     not_covered = models.JSONField(default=list, help_text="What was not checked, in words.")
+    skipped = models.JSONField(default=list, help_text="Subjects of findings that this run cannot clear.")
 
     class Meta:
         default_permissions = ("view",)
@@ -248,9 +249,13 @@ class FindingQuerySet(models.QuerySet["Finding"]):
     """Reading findings."""
 
     def still_so(self) -> "FindingQuerySet":
-        """Those that no verification of the whole log has cleared since."""
-        whole = Verification.objects.filter(scope="all", ended_at__isnull=False).first()
-        return self if whole is None else self.filter(last_seen__gte=whole.started_at)
+        """Those that no verification of the whole log has cleared since: one that did look at their subject."""
+        whole = Verification.objects.filter(scope="all", ended_at__isnull=False).exclude(skipped__contains=["tree"])
+        cleared = models.Q(pk__in=[])
+        for subject in self.order_by().values_list("subject", flat=True).distinct():
+            if (run := whole.exclude(skipped__contains=[subject]).first()) is not None:
+                cleared |= models.Q(subject=subject, last_seen__lt=run.started_at)
+        return self.exclude(cleared)
 
 
 class Finding(models.Model):

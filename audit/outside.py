@@ -4,12 +4,13 @@ A database administrator cannot rewrite what was signed; an operator, who has th
 helps that neither of them holds: a witness (C2SP tlog-witness) or storage that cannot be overwritten.
 """
 
+import http.client
 import json
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -64,7 +65,8 @@ def cosign(witness: Witness, checkpoint: Checkpoint) -> None:
     status, answer = _ask(witness, checkpoint, old)
     if status == 409:
         # It has seen more than we remember: after a crash of ours, or before a restore of our database.
-        known = int(answer) if answer.strip().isdigit() else -1
+        size = answer.strip()
+        known = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else -1
         if not 0 <= known <= checkpoint.size:
             raise WitnessRefused(f"The witness {witness.verifier.name} has seen {known} records, more than there are.")
         status, answer = _ask(witness, checkpoint, known)
@@ -76,7 +78,7 @@ def cosign(witness: Witness, checkpoint: Checkpoint) -> None:
 def latest_of(witness: Witness, origin: str) -> str:
     """The newest checkpoint of ours that a witness has seen, as a note. Raises `OSError`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+    with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
 
 
@@ -121,16 +123,32 @@ def has_anchor() -> bool:
     return settings.SEAL_ANCHOR_FILE is not None or settings.SEAL_ANCHOR_DIR is not None
 
 
+def empty_anchors() -> list[str]:
+    """The anchors that are configured and hold no checkpoint."""
+    file, folder = settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_DIR
+    empty = [] if file is None or _last_line() else [f"file {file.name}"]
+    return empty + ([] if folder is None or _anchor_files() else [f"folder {folder.name}"])
+
+
 def _ask(witness: Witness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
     proof = stored.consistency(old, checkpoint.size, "default")
     body = "".join([f"old {old}\n", *(f"{note.encode64(one)}\n" for one in proof), "\n", checkpoint.note])
     request = urllib.request.Request(f"{witness.url}/add-checkpoint", body.encode(), method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with _answering(), urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return answer.status, answer.read(MAX_ANSWER).decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(MAX_ANSWER).decode("utf-8", "replace")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Who answers with something that is not HTTP has not answered."""
+    try:
+        yield
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"no HTTP answer ({type(error).__name__})") from error
 
 
 def _keep(witness: Witness, checkpoint: Checkpoint, answer: str) -> None:

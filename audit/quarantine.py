@@ -16,14 +16,14 @@ from django.db import connections, transaction
 
 import dlq.stream
 from audit import trail
+from audit.models import Quarantined
 from dlq import policy
-from dlq.message import EPOCH, Message
+from dlq.message import EPOCH, Document, Message
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-NAMED = 100
-"""How many event ids the record of the act names."""
+RELEASED = "released from the quarantine"
 SEVEN_DAYS = "seven days in the queue"
 INSERT = """
 INSERT INTO audit_quarantine
@@ -38,13 +38,37 @@ def quarantine(messages: Sequence[Message], *, cause: str, by: str) -> int:
 
     Raises `NothingKept`, `Refused`, and what the database raises.
     """
+    portions = [messages[first : first + BATCH] for first in range(0, len(messages), BATCH)]
+    return sum(_quarantine(portion, cause, by) for portion in portions)
+
+
+def release(found: Quarantined, *, by: str) -> str:
+    """Park a quarantined event again, for the drain to try; return "parked", "duplicate" or "conflict".
+
+    The row stays. Where a record of it exists by now, the drain finds a duplicate. Raises `NothingKept`, `Refused`.
+    """
+    facts = {"event_id": found.key, "digest": bytes(found.digest).hex(), "message_id": found.message_id}
+    trail.add("audit.parked.released", actor=by, correlation="quarantine", **facts)
+    document = Document(
+        key=found.key,
+        digest=bytes(found.digest),
+        body=bytes(found.body),
+        source=found.source,
+        kind=found.kind,
+        received_at=found.received_at or EPOCH,
+    )
+    return dlq.stream.for_drain().park([document], reason=RELEASED).outcomes[0]
+
+
+def _quarantine(messages: Sequence[Message], cause: str, by: str) -> int:
+    """One portion, with its record: that names each event and its digest, so that a missing row shows."""
     trail.add(
         "audit.parked.quarantined",
         actor=by,
         correlation="quarantine",
         cause=cause,
         count=len(messages),
-        event_ids=[_text(message.key) for message in messages[:NAMED]],
+        events={message.id: [_text(message.key), message.digest.hex()] for message in messages},
     )
     with transaction.atomic(), connections["default"].cursor() as cursor:
         cursor.executemany(INSERT, [_row(message, cause, by) for message in messages])
@@ -54,11 +78,13 @@ def quarantine(messages: Sequence[Message], *, cause: str, by: str) -> int:
 
 
 def quarantine_old(*, by: str) -> int:
-    """Move what has waited for seven days; return how many. What was never tried yet is left to the drain."""
+    """Move what has waited for seven days; return how many.
+
+    What was never tried is left to the drain, also while a person has paused it: the store would take it.
+    """
     queue, moved = dlq.stream.for_drain(), 0
-    paused = queue.paused() is not None
     for page in queue.older_than(policy.LONGEST_WAIT, chunk=BATCH):
-        if old := [one for one in page if paused or one.attempts or one.state != "due"]:
+        if old := [one for one in page if one.state == "dead" or (one.state == "waiting" and one.attempts)]:
             moved += quarantine(old, cause=SEVEN_DAYS, by=by)
     return moved
 

@@ -28,6 +28,8 @@ INSERT = (Path(__file__).parent / "sql" / "record.sql").read_bytes()
 DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
 SECONDS_AN_EVENT = 0.0005
 """What each event adds to the deadline: a large batch on a busy server is no sign of an outage."""
+SECONDS_A_MEBIBYTE = 0.3
+"""What its bytes add: PostgreSQL indexes every member of `event_data`."""
 
 
 class Receipt(NamedTuple):
@@ -40,7 +42,7 @@ class Receipt(NamedTuple):
 def record(events: Sequence[Accepted]) -> list[Receipt]:
     """Keep all of the events, or none, and say what is promised for each.
 
-    1. Ask PostgreSQL, for at most RECORD_TIMEOUT_MS and a little for each event of a batch; not at all while
+    1. Ask PostgreSQL, for at most RECORD_TIMEOUT_MS and a little for what it has to write; not at all while
        the breaker is open.
     2. What it did not confirm, for any reason that is not the sender's fault, goes to the DLQ. What such
        a write did is unknown, and the drain may repeat it: the same id is never stored twice.
@@ -103,7 +105,8 @@ def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
 
 
 def _store_once_more(events: Sequence[Accepted]) -> list[State]:
-    timeout_s = settings.RECORD_TIMEOUT_MS / 1000 + len(events) * SECONDS_AN_EVENT
+    size = sum(len(event.body) for event in events)
+    timeout_s = settings.RECORD_TIMEOUT_MS / 1000 + len(events) * SECONDS_AN_EVENT + size / 2**20 * SECONDS_A_MEBIBYTE
     try:
         return store(events, timeout_s=timeout_s)
     except psycopg.OperationalError as error:
@@ -144,7 +147,7 @@ def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: F
     except dlq.errors.Refused as error:
         metrics.nothing_kept.inc(len(events))
         log.error("nothing_kept", fault=verdict.value, events=len(events), spool=str(error))
-        raise NothingKept from error
+        raise NothingKept([str(event.id) for event in events]) from error
     return [Receipt(event, "parked") for event in events]
 
 

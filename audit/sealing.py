@@ -116,7 +116,7 @@ def _carry(heads: _Newest, stop: threading.Event) -> None:
             try:
                 for complaint in courier.deliver(heads.checkpoint):
                     log.warning("courier", complaint=complaint)
-            except (DatabaseError, AuditError) as error:
+            except Exception as error:  # whatever others answer: the next head is anchored all the same
                 log.warning("courier_interrupted", error=type(error).__name__)
                 connections.close_all()
     connections.close_all()

@@ -192,18 +192,20 @@ def rehearse(message: Message) -> Outcome:
         return Outcome("failed", type(error).__name__, headline(error))
 
 
-def _keep_together(sound: Sequence[Sound]) -> list[Outcome]:
+def _keep_together(sound: Sequence[Sound], *, again: bool = True) -> list[Outcome]:
     if not sound:
         return []
     try:
         return _store(sound)
     except Exception as error:
         _give_up_if_down(error)
-        if len(sound) == 1:
-            return [_outcome(error, sound[0][1])]
-        # Somewhere in the batch is one that PostgreSQL refuses: halve, so that it costs few round trips.
-        middle = len(sound) // 2
-        return _keep_together(sound[:middle]) + _keep_together(sound[middle:])
+        if len(sound) > 1:
+            # Somewhere in the batch is one that PostgreSQL refuses: halve, so that it costs few round trips.
+            middle = len(sound) // 2
+            return _keep_together(sound[:middle]) + _keep_together(sound[middle:])
+        if again and fault(error) is Fault.DOWN:
+            return _keep_together(sound, again=False)  # the connection was from before a restart
+        return [_outcome(error, sound[0][1])]
 
 
 def _store(sound: Sequence[Sound]) -> list[Outcome]:
@@ -218,7 +220,8 @@ def _store(sound: Sequence[Sound]) -> list[Outcome]:
 
 
 def _give_up_if_down(error: Exception) -> None:
-    if isinstance(error, Unavailable) or fault(error) is Fault.DOWN:
+    """What ran into its deadline while PostgreSQL answers others was too much for it: that is no outage."""
+    if isinstance(error, Unavailable) or (fault(error) is Fault.DOWN and not is_up()):
         log.warning("drain_interrupted", error=type(error).__name__)
         raise DatabaseDown from error
 

@@ -102,6 +102,13 @@ DLQ_TIMEOUT_MS = env.int("DLQ_TIMEOUT_MS", 100)
 DLQ_ALERT_DEPTH = env.int("DLQ_ALERT_DEPTH", 100)
 DLQ_ALERT_WEBHOOK = secret("DLQ_ALERT_WEBHOOK", "")
 DLQ_ALERT_EMAILS: list[str] = env.list("DLQ_ALERT_EMAILS", [])
+secret("EMAIL_URL", "")
+_mail: dict[str, Any] = env.dj_email_url("EMAIL_URL", "smtp://localhost:25")
+EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_BACKEND"], _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail["EMAIL_USE_SSL"], _mail["EMAIL_USE_TLS"]
+EMAIL_TIMEOUT = 5  # seconds: a mail server that is silent must not stop whoever tells
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "auditsite@localhost")
 # So many replicas of Redis must have an event before it is called parked; 0 where there are none.
 DLQ_MIN_REPLICAS = env.int("DLQ_MIN_REPLICAS", 0)
 # A folder for what Redis refuses as well, and for copies of what waits for more than seven days; none if unset.

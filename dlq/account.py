@@ -27,11 +27,13 @@ class Stats(NamedTuple):
     duplicate: int
     quarantined: int
     discarded: int
+    lost: int
+    """Found missing by a rebuild: other hands removed them from Redis."""
 
     @property
     def gone(self) -> int:
         """How many have left the queue, in whatever way."""
-        return self.drained + self.duplicate + self.quarantined + self.discarded
+        return self.drained + self.duplicate + self.quarantined + self.discarded + self.lost
 
     @property
     def balanced(self) -> bool:

@@ -5,6 +5,7 @@ processes together; the error in the log comes at that moment. Passing it on is 
 schedule's work, for no writer may wait for it.
 """
 
+import http.client
 import json
 import urllib.request
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def _ways() -> list[Callable[[str, str, dict[str, int]], None]]:
 def _tried(way: Callable[[str, str, dict[str, int]], None], name: str, text: str, figures: dict[str, int]) -> bool:
     try:
         way(name, text, figures)
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         log.error("alarm_not_passed_on", alarm=name, way=way.__name__.strip("_"), error=type(error).__name__)
         return False
     return True

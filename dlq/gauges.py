@@ -16,6 +16,7 @@ ACCOUNT = {
     "duplicate": "Messages that left because their document was stored before",
     "quarantined": "Messages that left for the quarantine",
     "discarded": "Messages that two people gave up",
+    "lost": "Messages that came and are nowhere: other hands removed them from Redis",
 }
 
 

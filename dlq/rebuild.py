@@ -1,15 +1,30 @@
 """rebuild: make every index of the queue again from its stream."""
 
+from typing import NamedTuple
+
+import structlog
+
 from dlq.stream import Stream, refusing
+
+log = structlog.get_logger(__name__)
 
 Rows = list[tuple[str, dict[bytes, bytes]]]
 
 
-def rebuild(queue: Stream) -> int:
-    """Bring all indexes to what the stream holds; return how many messages there are.
+class Rebuilt(NamedTuple):
+    """What a rebuild found."""
 
-    Places are kept where they are known; what is in none is due at once. Histories are kept. Counters that
-    were lost start again from what is there. Safe beside writers and drainers. Raises `Refused`.
+    messages: int
+    """In the stream."""
+    missing: list[str]
+    """Keys of documents that were parked, and whose entries are gone from the stream."""
+
+
+def rebuild(queue: Stream) -> Rebuilt:
+    """Bring all indexes to what the stream holds.
+
+    Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is
+    nowhere is counted as lost, for good. Safe beside writers and drainers. Raises `Refused`.
     """
     count = 0
     for rows in queue.entries():
@@ -17,8 +32,9 @@ def rebuild(queue: Stream) -> int:
         count += len(rows)
     for index in (queue.due, queue.leased, queue.dead):
         _drop_ghosts(queue, index)
+    missing = _forget_missing(queue)
     _settle(queue)
-    return count
+    return Rebuilt(count, missing)
 
 
 def _place(queue: Stream, rows: Rows) -> None:
@@ -46,8 +62,28 @@ def _drop_ghosts(queue: Stream, index: str) -> None:
                 queue.redis.zrem(index, *ghosts)
 
 
-def _settle(queue: Stream) -> None:
-    stats = queue.stats()
-    if not stats.balanced:
+def _forget_missing(queue: Stream) -> list[str]:
+    """Drop look-ups that lead nowhere; return their keys, for they are all that is left of those documents."""
+    with refusing():
+        known = {key.decode(errors="replace"): found.decode() for key, found in queue.redis.hscan_iter(queue.ids)}
+    keys = list(known)
+    gone: list[str] = []
+    for first in range(0, len(keys), 1000):
+        part = {known[key]: key for key in keys[first : first + 1000]}
+        gone += [part[one] for one in queue.missing(list(part))]
+    for key in gone:
+        log.error("dlq_message_missing", key=key, message_id=known[key])
         with refusing():
-            queue.redis.hset(queue.stats_key, "enqueued", stats.gone + stats.depth)
+            queue.redis.hdel(queue.ids, key)
+    return gone
+
+
+def _settle(queue: Stream) -> None:
+    """What came and is nowhere is counted as lost, for good; counters that are too small were lost themselves."""
+    stats = queue.stats()
+    missing = stats.enqueued - stats.gone - stats.depth
+    with refusing():
+        if missing > 0:
+            queue.redis.hincrby(queue.stats_key, "lost", missing)
+        elif missing < 0:
+            queue.redis.hincrby(queue.stats_key, "enqueued", -missing)

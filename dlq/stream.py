@@ -30,6 +30,7 @@ LUA = Path(__file__).parent / "lua"
 CLEAR_SHARE = 0.8
 """The depth alarm clears below this share of the alert depth, so that it does not flicker."""
 ERRORS_KEPT = 10
+CLAIM_BYTES = 4 * 2**20
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
 
@@ -68,16 +69,17 @@ class Stream:
         return Parked(outcomes, answer[0], bool(answer[1]))
 
     def claim(self, limit: int) -> list[Message]:
-        """Lease up to `limit` due messages to the caller, for DLQ_LEASE_S seconds.
+        """Lease up to `limit` due messages to the caller, for DLQ_LEASE_S seconds; fewer where they are large.
 
         A message that cannot be read is dead at once, in sight of a person; never skipped.
         """
         now = _now_ms()
         lease_end = now + settings.DLQ_LEASE_S * 1000
-        rows = self._run("claim", [self.stream, self.due, self.leased], [now, limit, lease_end])
+        rows = self._run("claim", [self.stream, self.due, self.leased], [now, limit, lease_end, CLAIM_BYTES])
         found: list[tuple[str, dict[bytes, bytes]]] = []
         for raw_id, flat in rows:
             if flat is None:
+                log.error("dlq_message_vanished", message_id=raw_id.decode())
                 self._remove([(raw_id.decode(), "")], "vanished")
                 continue
             found.append((raw_id.decode(), fields_of(flat)))

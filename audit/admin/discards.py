@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 import dlq.errors
 from audit import discard
-from audit.admin.format import badge, time_tag
+from audit.admin.format import badge, number, time_tag
 from audit.admin.verification import ReadOnly
 from audit.errors import AuditError
 from audit.models import Discard
@@ -39,7 +39,7 @@ class DiscardAdmin(ReadOnly):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        asked = Discard.objects.filter(pk=int(object_id)).first() if object_id.isdigit() else None
+        asked = Discard.objects.filter(pk=number(object_id)).first()
         if asked is None:
             raise Http404(f"Nobody asked for a discard {object_id}.")
         context = {

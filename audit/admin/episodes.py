@@ -17,7 +17,7 @@ import dlq.errors
 import dlq.stream
 from audit import episodes
 from audit.admin import drawing
-from audit.admin.format import age, badge, time_tag
+from audit.admin.format import age, badge, number, time_tag
 from audit.admin.verification import ReadOnly
 from audit.errors import AuditError
 from audit.models import Episode, Record
@@ -51,7 +51,7 @@ class EpisodeAdmin(ReadOnly):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        episode = Episode.objects.filter(pk=int(object_id)).first() if object_id.isdigit() else None
+        episode = Episode.objects.filter(pk=number(object_id)).first()
         if episode is None:
             raise Http404(f"There was no outage {object_id}.")
         context = {

@@ -26,6 +26,11 @@ def time_tag(moment: datetime | None) -> SafeString | str:
     )
 
 
+def number(text: str) -> int:
+    """The key in an address; -1, which nothing has, for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
 def badge(kind: str, text: str) -> SafeString:
     """A word with a sign, so that colour is never all that tells."""
     return format_html(

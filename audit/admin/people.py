@@ -1,23 +1,29 @@
-"""People, and what django-q2 ran: with what would give more rights than one has taken away."""
+"""People, and what django-q2 ran: with what would give more rights than one has taken away, and every act recorded."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django_q.models import Failure, Schedule, Success
+
+from audit import trail
 
 admin.site.unregister([User, Group, Success, Failure, Schedule])
 
 
 @admin.register(User)
 class PeopleAdmin(UserAdmin):
-    """Only a superuser makes superusers or gives single permissions: an administrator gives groups."""
+    """Only a superuser makes superusers or gives single permissions: an administrator gives groups, not to himself."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        fixed = ("last_login", "date_joined")
-        return fixed if request.user.is_superuser else (*fixed, "is_superuser", "user_permissions")
+        # A name that stands in records stays: "a second person" means another one.
+        fixed: tuple[str, ...] = ("last_login", "date_joined", *(("username",) if obj is not None else ()))
+        if request.user.is_superuser:
+            return fixed
+        own = ("groups", "is_active", "is_staff") if obj == request.user else ()
+        return (*fixed, "is_superuser", "user_permissions", *own)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and obj.is_superuser and not request.user.is_superuser:
@@ -27,6 +33,22 @@ class PeopleAdmin(UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a name that stands in records stays; deactivate instead
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        facts = {name: given[name] for name in ("is_active", "is_staff", "is_superuser") if name in given}
+        if "groups" in given:
+            facts["groups"] = sorted(group.name for group in given["groups"])
+            facts["groups_before"] = sorted(obj.groups.values_list("name", flat=True)) if change else []
+        if "user_permissions" in given:
+            facts["permissions"] = sorted(found.codename for found in given["user_permissions"])
+        _record(request, "changed" if change else "created", obj, changed=sorted(form.changed_data), **facts)
+        super().save_model(request, obj, form, change)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        if request.method == "POST" and (person := self.get_object(request, id)) is not None:
+            _record(request, "password_asked_to_change", person)
+        return super().user_change_password(request, id, form_url)
+
 
 @admin.register(Group)
 class RightsAdmin(GroupAdmin):
@@ -34,6 +56,12 @@ class RightsAdmin(GroupAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        permissions = sorted(found.codename for found in form.cleaned_data.get("permissions", ()))
+        actor = request.user.get_username()
+        trail.add("audit.group.changed", actor=actor, correlation="rights", group=obj.name, permissions=permissions)
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(Success, Failure, Schedule)
@@ -50,3 +78,8 @@ class RunAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _record(request: HttpRequest, act: str, person: Any, **facts: Any) -> None:
+    actor, name = request.user.get_username(), person.get_username()
+    trail.add(f"audit.person.{act}", actor=actor, correlation=f"person-{name}", name=name, pk=person.pk, **facts)

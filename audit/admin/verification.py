@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.tasks import async_task
 
-from audit.admin.format import badge, time_tag
+from audit.admin.format import badge, number, time_tag
 from audit.models import Finding, Verification
 from audit.verify import Verdict, begin
 from audit.verify.report import FAILURES
@@ -89,7 +89,7 @@ class VerificationAdmin(ReadOnly):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        run = Verification.objects.filter(pk=int(object_id)).first() if object_id.isdigit() else None
+        run = Verification.objects.filter(pk=number(object_id)).first()
         if run is None:
             raise Http404(f"There is no verification {object_id}.")
         found = list(run.findings.all()[: SHOWN + 1])

@@ -114,7 +114,8 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             found = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
             return problem(409, "conflict", str(error), instance=instance, field_errors=found), {}
         case NothingKept():
-            return problem(503, "unavailable", str(error), instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
+            body = problem(503, "unavailable", str(error), instance=instance) | {"event_ids": error.event_ids}
+            return body, {"Retry-After": str(RETRY_AFTER_S)}
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}

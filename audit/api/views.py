@@ -153,11 +153,19 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
         return None
     if message is None:
         return None
-    document: dict[str, Any] = canonical.loads(message.body)
-    return document | {
+    facts = {
+        "event_id": message.key,
         "state": "parked",
         "digest": message.digest.hex(),
         "received_at": event.timestamp_text(message.received_at),
         "parked_at": event.timestamp_text(message.parked_at),
         "stored_at": None,
     }
+    if message.state == "dead":
+        facts["dead"] = message.last_error_class
+    if not message.digest_ok:
+        return facts | {"damaged": "the content does not match the digest, and is not shown"}
+    try:
+        return dict(canonical.loads(message.body)) | facts
+    except (canonical.NotCanonical, TypeError, ValueError):
+        return facts | {"damaged": "the content cannot be read, and is not shown"}

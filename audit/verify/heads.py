@@ -44,7 +44,11 @@ def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -
 def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
     """The checkpoints of sizes first .. last that the anchor has, as far as they are signed by the log."""
     if not outside.has_anchor():
-        report.leave_out("No anchor is configured: a log rewritten with the log's own key would not show here.")
+        report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
+    for name in outside.empty_anchors():
+        detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
+        if Checkpoint.objects.exists():
+            report.find(Verdict.MISSING, "anchor", detail)
     for found in outside.newest_anchored() if newest_only else outside.anchored():
         try:
             head = note.Checkpoint.parse(note.split(found.note)[0])
@@ -60,13 +64,15 @@ def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: 
 
 def witnessed(report: Report, keys: Keys) -> Iterator[Head]:
     """The newest checkpoint that each configured witness has seen."""
-    for witness in outside.witnesses():
+    if not (known := outside.witnesses()):
+        report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
+    for witness in known:
         name = witness.verifier.name
         try:
             text = outside.latest_of(witness, keys.origin)
             head = note.Checkpoint.parse(note.verify(text, keys.all_verifiers)[0])
         except (OSError, NoteError) as error:
-            report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.")
+            report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
             continue
         report.count("witnesses")
         yield Head(head.size, head.root, Verdict.FORKED, "witness", f"witness {name}")

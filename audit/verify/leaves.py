@@ -50,8 +50,12 @@ class Tree:
             self._compare()
 
     def finish(self, last: int) -> None:
-        """Every head that is left is of a size that the log does not reach."""
+        """Every head that is left is of a size that the log does not reach, or has reached since this run began."""
         while self._head is not None and self._edge is not None:
+            if self._head.size > self._edge.size and self._head.size <= _signed_size(self._using):
+                self._compare_with_now(self._head)
+                self._head = next(self._heads, None)
+                continue
             head, size = self._head, self._edge.size
             detail = f"{head.name} was signed over {head.size} records, and the log has {size}: the end of it is gone."
             self._report.find(Verdict.MISSING, head.subject, detail, index=size)
@@ -76,6 +80,16 @@ class Tree:
             self._report.count("roots")
             self._head = next(self._heads, None)
 
+    def _compare_with_now(self, head: Head) -> None:
+        """The log has grown meanwhile, and is longer than what this run covers."""
+        try:
+            same = stored.root(head.size, self._using) == head.root
+        except LogDamaged:
+            return  # the run that covers it will say what is wrong
+        if not same:
+            detail = f"{head.name} has another root for the first {head.size} records: the log is another one."
+            self._report.find(Verdict.FORKED, head.subject, detail, index=head.size)
+
     def _refute(self, head: Head) -> None:
         where = f"between leaf {self._good} and leaf {max(head.size - 1, 0)}"
         if head.kind is Verdict.FORKED:
@@ -86,7 +100,7 @@ class Tree:
 
     def _break(self, kind: Verdict, subject: str, detail: str, index: int) -> None:
         self._report.find(kind, subject, detail, index=index)
-        self._report.leave_out(f"The tree was not compared past leaf {index}: it is another one from there on.")
+        self._report.leave_out(f"The tree was not compared past leaf {index}: it is another one from there on.", "tree")
         self._edge = None
 
     def _check_nodes(self, nodes: list[Node]) -> None:
@@ -122,6 +136,11 @@ def check(report: Report, heads: list[Iterator[Head]], first: int, last: int, us
     tree.finish(last)
     strays.check(report, using, report.run.position, last)
     report.reached(last)
+
+
+def _signed_size(using: str) -> int:
+    head = stored.head(using)
+    return 0 if head is None else head.size
 
 
 def _pause(report: Report, end: int, using: str) -> None:

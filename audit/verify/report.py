@@ -89,10 +89,12 @@ class Report:
         else:
             Finding.objects.filter(pk=found.pk).update(last_seen=now, run=self.run, detail=detail)
 
-    def leave_out(self, text: str) -> None:
-        """Say that something was not checked."""
+    def leave_out(self, text: str, subject: str = "") -> None:
+        """Say that something was not checked; with a `subject`, this run clears no finding about it."""
         if text not in self.not_covered:
             self.not_covered.append(text)
+        if subject and subject not in self.run.skipped:
+            self.run.skipped = [*self.run.skipped, subject]
 
     def reached(self, position: int) -> None:
         """Note how far the leaves are checked: where a run that was killed goes on."""

@@ -13,7 +13,7 @@ CHUNK = 20_000
 # statement's view every record that came the right way is in exactly one of the two.
 STRAYS = """
 SELECT r.id FROM audit_record r
-WHERE r.id > %s AND r.id <= %s
+WHERE (r.id > %s OR r.id = %s) AND r.id <= %s
   AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.record_id = r.id)
   AND NOT EXISTS (SELECT FROM audit_unsealed q WHERE q.record_id = r.id)
 """
@@ -39,7 +39,8 @@ def check(report: Report, using: str, first: int, last: int) -> None:
     end = MOST if last >= _size(using) else _bound(last, using)
     while start < end:
         part = min(_one(NEXT, [start, CHUNK], using) or end, end)
-        for (record_id,) in _rows(STRAYS, [start, part], using):
+        # The first bound is an id that a record could have; every other one belongs to the range before.
+        for (record_id,) in _rows(STRAYS, [start, LEAST if start == LEAST else None, part], using):
             detail = "This record has no leaf and does not wait for one: it came into the table past the store."
             report.find(Verdict.UNKNOWN, "record", detail, record_id=record_id)
         start = part

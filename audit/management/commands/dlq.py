@@ -1,4 +1,4 @@
-"""`manage.py dlq`: look after the dead letter queue. Needs Redis alone, but for `quarantine`."""
+"""`manage.py dlq`: look after the dead letter queue. Needs Redis alone, but for `quarantine` and `release`."""
 
 import getpass
 import json
@@ -19,6 +19,7 @@ import dlq.restore
 import dlq.stream
 from audit import quarantine, query, trail
 from audit.errors import AuditError
+from audit.models import Quarantined
 from dlq import policy
 from dlq.account import Stats
 from dlq.message import STATES, Message
@@ -59,6 +60,8 @@ class Command(BaseCommand):
                 action.add_argument("--for", dest="span", default="1h", help="such as 30m, 4h, 2d")
         restore = actions.add_parser("restore", help="park again what a file of the spool holds")
         restore.add_argument("file", type=Path)
+        release = actions.add_parser("release", help="park again what is in the quarantine; needs PostgreSQL")
+        release.add_argument("key", nargs="+", help="event ids")
         actions.add_parser("pause", help="drains leave the queue alone; parking goes on")
         actions.add_parser("resume", help="drains work again")
 
@@ -93,13 +96,21 @@ class Command(BaseCommand):
         queue = dlq.stream.for_drain()
         before = queue.stats()
         if options["rebuild"]:
-            count = dlq.rebuild.rebuild(queue)
-            self.stdout.write(f"{count} messages in the stream; every index was made again from it.")
+            _record("indexes_rebuilt", [], came=before.enqueued, gone=before.gone, here=before.depth)
+            found = dlq.rebuild.rebuild(queue)
+            self.stdout.write(f"{found.messages} messages in the stream; every index was made again from it.")
+            if found.missing:
+                _record("found_missing", [], count=len(found.missing), event_ids=found.missing[:NAMED])
+                self.stdout.write("MISSING from the stream: " + " ".join(found.missing))
         stats = queue.stats()
         self.stdout.write(
             f"{stats.enqueued} came = {stats.drained} stored + {stats.duplicate} stored before + "
             f"{stats.quarantined} quarantined + {stats.discarded} discarded + {stats.depth} here"
+            + (f" + {stats.lost} LOST" if stats.lost else "")
         )
+        if stats.lost:
+            self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
+            sys.exit(NOT_BALANCED)
         if not stats.balanced:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
@@ -136,6 +147,13 @@ class Command(BaseCommand):
         by = getpass.getuser()
         # It leaves a record of the act by itself.
         self._act(options, None, lambda found: quarantine.quarantine(found, cause="put aside by a person", by=by))
+
+    def _release(self, options: dict[str, Any]) -> None:
+        for key in options["key"]:
+            found = Quarantined.objects.filter(key=key).first()
+            if found is None:
+                raise CommandError(f"No event {key} is in the quarantine.")
+            self.stdout.write(f"{key}: {quarantine.release(found, by=getpass.getuser())}")
 
     def _pause(self, options: dict[str, Any]) -> None:
         _record("paused", [])
@@ -192,11 +210,11 @@ def _find(key: str) -> Message:
     return found
 
 
-def _record(act: str, messages: Iterable[Message]) -> None:
+def _record(act: str, messages: Iterable[Message], **facts: Any) -> None:
     """Before the act itself: what cannot be recorded is not done."""
     ids = [message.key for message in messages]
-    facts: dict[str, Any] = {"count": len(ids), "event_ids": ids[:NAMED]} if ids else {}
-    trail.add(f"audit.parked.{act}", actor=getpass.getuser(), correlation="dead-letter-queue", **facts)
+    named: dict[str, Any] = {"count": len(ids), "event_ids": ids[:NAMED]} if ids else {}
+    trail.add(f"audit.parked.{act}", actor=getpass.getuser(), correlation="dead-letter-queue", **named, **facts)
 
 
 def _cells(message: Message) -> list[str]:

@@ -4,7 +4,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -54,21 +53,29 @@ class Command(BaseCommand):
 
 
 def _watch(stop: threading.Event) -> None:
-    """Drain, alarm, beat and sample, again and again; neither server's absence ends it, and none waits for another."""
+    """Drain, beat and sample, again and again; neither server's absence ends it. Alarms go out beside it."""
     queue = dlq.stream.for_drain
-    steps: tuple[Callable[[], object], ...] = (
+    threading.Thread(target=_repeat, args=(stop, dlq.alarm.notify), name="alarms", daemon=True).start()
+    _repeat(
+        stop,
         lambda: drain(stop=stop),
-        dlq.alarm.notify,
         lambda: queue().beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
         keep_old,
         look_at_outage,
     )
+
+
+def _repeat(stop: threading.Event, *steps: Callable[[], object]) -> None:
+    """Take step after step until `stop`; what fails in one is no reason to leave out the next, or the next turn."""
     while not stop.is_set():
         for step in steps:
-            # A full Redis refuses what adds to it, and still lets drains and alarms do their work.
-            with suppress(dlq.errors.Refused):
+            try:
                 step()
+            except dlq.errors.Refused:
+                continue  # a full Redis refuses what adds to it, and still lets drains do their work
+            except Exception:
+                log.exception("watch_step_failed")
         stop.wait(PAUSE_S)
 
 
