@@ -28,6 +28,7 @@ INSERT = (Path(__file__).parent / "sql" / "record.sql").read_bytes()
 DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
 SECONDS_AN_EVENT = 0.0005
 """What each event adds to the deadline: a large batch on a busy server is no sign of an outage."""
+TRUSTED_EMPTY_S = 0.5
 SECONDS_A_MEBIBYTE = 0.3
 """What its bytes add: PostgreSQL indexes every member of `event_data`."""
 
@@ -94,6 +95,7 @@ def document(event: Accepted) -> Document:
 
 def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
     try:
+        _refuse_to_overtake(events)
         states = _store_once_more(events)
     except Conflict:
         raise
@@ -102,6 +104,29 @@ def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
     except Exception as error:
         return _after(error, events)
     return [Receipt(event, state) for event, state in zip(events, states, strict=True)]
+
+
+def _refuse_to_overtake(events: Sequence[Accepted]) -> None:
+    """An event that waits in the queue was promised first: its id is taken. Raises `Conflict`.
+
+    Asked while PostgreSQL answers, for the queue itself compares what is parked. A process that saw the queue empty
+    trusts that for a moment, and one that cannot see it goes on: a Redis outage must not disturb what PostgreSQL keeps.
+    """
+    global _empty_until
+    if gateway().breaker.is_open or time.monotonic() < _empty_until:
+        return
+    try:
+        waiting = dlq.stream.default().digests([str(event.id) for event in events])
+    except dlq.errors.Refused:
+        waiting = None
+    if waiting is None:
+        _empty_until = time.monotonic() + TRUSTED_EMPTY_S
+        return
+    if at := [place for place, event in enumerate(events) if waiting.get(str(event.id), event.digest) != event.digest]:
+        raise Conflict(at)
+
+
+_empty_until = 0.0
 
 
 def _store_once_more(events: Sequence[Accepted]) -> list[State]:
@@ -129,6 +154,8 @@ def _after(error: Exception, events: Sequence[Accepted]) -> list[Receipt]:
 
 
 def _park(events: Sequence[Accepted], verdict: Fault) -> list[Receipt]:
+    global _empty_until
+    _empty_until = 0.0
     metrics.parked.labels(fault=verdict.value).inc(len(events))
     documents = [document(event) for event in events]
     try:

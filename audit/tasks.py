@@ -5,8 +5,10 @@ django-q2 is only a trigger: each task is idempotent, and `drain_dlq --watch` do
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -41,20 +43,40 @@ log = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 10.0
 TICK_SECONDS = 40.0
+ABANDONED = timedelta(minutes=5)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
+def task(function: Callable[P, R]) -> Callable[P, R]:
+    """What the schedule runs: its end, a failure too, is the sign of life that the worker's watchdog looks for."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            with suppress(dlq.errors.Refused):
+                dlq.stream.for_drain().beat("last_task_at")
+
+    return run
+
+
+@task
 def tick() -> str:
     """One bounded drain, as django-q2 runs it each minute."""
     summary = drain(seconds=TICK_SECONDS)
+    dlq.stream.for_drain().beat("last_tick_at")
     if summary.database_up:
         quarantine_old(by=OWN_WRITER)
-    dlq.stream.for_drain().beat("last_tick_at")
     dlq.history.sample(dlq.stream.for_drain())
     episodes.look()
     dlq.alarm.notify()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 
 
+@task
 def seal() -> str:
     """One pass of the sealer: the safety net for a sealer service that is not there."""
     sealed = Sealer().once(from_start=True)
@@ -65,16 +87,25 @@ def seal() -> str:
     return f"{sealed.added} records sealed"
 
 
+@task
 def verify_newest() -> str:
     """Verify what was sealed since the last time."""
     return _so_far(verify.newest(seconds=TICK_SECONDS))
 
 
+@task
 def verify_slice() -> str:
-    """Verify the next slice of the log, so that each record has its turn in VERIFY_DAYS."""
+    """Verify the next slice of the log, so that each record has its turn in VERIFY_DAYS.
+
+    A person's run that nobody goes on with, because its task was lost with a killed worker, comes first.
+    """
+    stale = datetime.now(UTC) - ABANDONED
+    if (left := Verification.objects.filter(ended_at=None, updated_at__lt=stale).order_by("id").first()) is not None:
+        return _so_far(verify.resume(left, seconds=TICK_SECONDS))
     return _so_far(verify.next_slice(seconds=TICK_SECONDS))
 
 
+@task
 def continue_verification(run_id: int) -> str:
     """A part of a run that a person asked for; what is left is queued again."""
     run = verify.resume(Verification.objects.get(pk=run_id), seconds=TICK_SECONDS)
@@ -87,11 +118,13 @@ def _so_far(run: Verification) -> str:
     return run.verdict or f"{run.position} of {run.last}"
 
 
+@task
 def publish_keys() -> None:
     """Copy the writers' keys to Redis again, should it have lost them."""
     keys.publish()
 
 
+@task
 def make_partitions() -> int:
     """Make the partitions of the months to come; return how many are new."""
     with connections["default"].cursor() as cursor:

@@ -65,20 +65,17 @@ DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASE_ROUTERS = ["audit.routers.ReaderRouter"]
 
 REDIS_URL = secret("REDIS_URL")
-CACHE_URL = secret("CACHE_URL", REDIS_URL)
-CACHES = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": CACHE_URL,
-        "KEY_PREFIX": "cache",
-        "OPTIONS": {
-            # The cache only carries throttles: without it writers are served unthrottled.
-            "IGNORE_EXCEPTIONS": True,
-            "SOCKET_TIMEOUT": 0.1,
-            "SOCKET_CONNECT_TIMEOUT": 0.1,
-        },
-    }
+# The cache only carries throttles. Never the queue's database: a cache may be cleared.
+CACHE_URL = secret("CACHE_URL", "")
+REDIS_CACHE = {
+    "BACKEND": "django_redis.cache.RedisCache",
+    "LOCATION": CACHE_URL,
+    "KEY_PREFIX": "cache",
+    # Without it writers are served unthrottled.
+    "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_TIMEOUT": 0.1, "SOCKET_CONNECT_TIMEOUT": 0.1},
 }
+LOCAL_CACHE = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+CACHES: dict[str, Any] = {"default": REDIS_CACHE if CACHE_URL else LOCAL_CACHE}
 
 # --- The audit store ------------------------------------------------------------------------
 

@@ -20,7 +20,16 @@ def durability(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[C
     """Compare the live Redis with what the queue needs of it."""
     if not databases:
         return []
-    return [*_of_spool(), *_of_redis()]
+    return [*_of_cache(), *_of_spool(), *_of_redis()]
+
+
+def _of_cache() -> Iterator[CheckMessage]:
+    if settings.CACHE_URL == settings.REDIS_URL:
+        yield Error(
+            "The cache is in the database of the queue: to clear it would empty the queue.",
+            hint="Give CACHE_URL a Redis of its own, or another database; or leave it out.",
+            id="dlq.E007",
+        )
 
 
 def _of_spool() -> Iterator[CheckMessage]:

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-import redis
-
-from dlq.errors import Refused
 from dlq.message import moment
-from dlq.stream import Stream, refusing
+from dlq.scripts import refusing
+from dlq.stream import Stream
 
 WHY = "why:"
 """What the counters of reasons are called in the hash of totals."""
@@ -98,32 +96,15 @@ def _follow(queue: Stream, figures: Figures, state: dict[str, str], up: bool) ->
     else:
         found.pop("up", None)
     if found != state:
-        with refusing(), queue.redis.pipeline(transaction=True) as pipe:
-            # Removal first: then it is allowed while Redis is full.
-            pipe.hdel(_key(queue), "up", "deepest")
-            pipe.hset(_key(queue), mapping={name: found[name] for name in ("up", "deepest") if name in found})
-            pipe.execute()
+        queue.put(_key(queue), "deepest", deepest, "up", found.get("up", ""))
     return found
 
 
 def _close(queue: Stream, figures: Figures) -> bool:
     """Begin the next account here, unless something was parked meanwhile: then the episode goes on."""
     base = {name: value for name, value in figures.items() if name != "since"}
-    try:
-        with refusing(), queue.redis.pipeline(transaction=True) as pipe:
-            pipe.watch(queue.stats_key)
-            if int(pipe.hget(queue.stats_key, "enqueued") or 0) != figures.get("enqueued", 0):
-                return False
-            pipe.multi()
-            pipe.hdel(queue.stats_key, "since")
-            pipe.delete(_key(queue))
-            pipe.hset(_key(queue), "base", json.dumps(base))
-            pipe.execute()
-    except Refused as error:
-        if isinstance(error.__cause__, redis.WatchError):
-            return False
-        raise
-    return True
+    came = figures.get("enqueued", 0)
+    return bool(queue.run("close", [queue.stats_key, _key(queue)], [came, json.dumps(base)]))
 
 
 def _episode(figures: Figures, base: Figures, state: dict[str, str], emptied_at: datetime | None) -> Episode:

@@ -6,7 +6,8 @@ One sorted set in Redis, so that it survives restarts; one member a minute, whoe
 import time
 from typing import NamedTuple
 
-from dlq.stream import Stream, refusing
+from dlq.scripts import refusing
+from dlq.stream import Stream
 
 KEPT_MINUTES = 7 * 24 * 60
 
@@ -23,19 +24,10 @@ class Sample(NamedTuple):
 
 def sample(queue: Stream) -> bool:
     """Keep a sample of this minute, if nobody has; whether this call did. Raises `Refused`."""
-    minute = int(time.time()) // 60
-    key = f"{queue.stream}:history"
-    with refusing():
-        if queue.redis.zcount(key, minute, minute):
-            return False
-    stats = queue.stats()
+    minute, stats = int(time.time()) // 60, queue.stats()
     figures = (minute, stats.depth, stats.enqueued, stats.gone, int(queue.oldest_age()))
-    with refusing(), queue.redis.pipeline(transaction=True) as pipe:
-        # Removal first: it is allowed while Redis is full, and then so is what follows it.
-        pipe.zremrangebyscore(key, "-inf", minute - KEPT_MINUTES)
-        pipe.zadd(key, {":".join(map(str, figures)): minute})
-        pipe.execute()
-    return True
+    text = ":".join(map(str, figures))
+    return bool(queue.run("sample", [f"{queue.stream}:history"], [minute, minute - KEPT_MINUTES, text]))
 
 
 def samples(queue: Stream, minutes: int) -> list[Sample]:

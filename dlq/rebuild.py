@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import structlog
 
-from dlq.stream import Stream, refusing
+from dlq.scripts import refusing
+from dlq.stream import Stream
 
 log = structlog.get_logger(__name__)
 

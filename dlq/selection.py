@@ -36,10 +36,19 @@ class Selection:
 
     def all(self, queue: Stream) -> Iterator[Message]:
         """Every one of them, oldest first, page by page. Raises `Refused`."""
+        if self.state is not None:
+            yield from self._of_state(queue, self.state)
+            return
         after = None
         while page := queue.page(limit=PAGE, after=after, state=self.state):
             yield from filter(self.passes, page)
             after = page[-1].id
+
+    def _of_state(self, queue: Stream, state: State) -> Iterator[Message]:
+        """Their ids first: an index moves while it is read."""
+        ids = queue.ids_of(state)
+        for first in range(0, len(ids), PAGE):
+            yield from filter(self.passes, queue.all_of(ids[first : first + PAGE]))
 
     def some(self, queue: Stream, *, limit: int, after: str | None, looks: int) -> tuple[list[Message], str | None]:
         """Up to `limit` of them after an id, and where to go on; at most `looks` messages are looked at.

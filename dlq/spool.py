@@ -31,7 +31,8 @@ from django.conf import settings
 from dlq import metrics, policy
 from dlq.errors import Refused
 from dlq.message import Attempt, Document, Message, from_microseconds, microseconds
-from dlq.stream import Stream, refusing
+from dlq.scripts import refusing
+from dlq.stream import Stream
 
 log = structlog.get_logger(__name__)
 
@@ -97,12 +98,11 @@ def keep_old(queue: Stream) -> int:
     """
     count, place = 0, f"{queue.stream}:kept"
     with refusing():
-        reached = (queue.redis.get(place) or b"0-0").decode()
+        reached = (queue.redis.hget(place, "id") or b"0-0").decode()
     for page in queue.older_than(policy.LONGEST_WAIT, chunk=settings.DLQ_BATCH, after=reached):
         keep(page)
         count += len(page)
-        with refusing():
-            queue.redis.set(place, page[-1].id)
+        queue.put(place, "id", page[-1].id)
     return count
 
 

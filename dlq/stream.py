@@ -8,25 +8,22 @@ can make again from it. All keys share one hash tag, so that every script stays 
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import redis
 import structlog
 from django.conf import settings
-from redis.commands.core import Script
 
 from dlq import client, metrics, policy
 from dlq.account import Gone, Parked, Stats
 from dlq.errors import Refused
 from dlq.message import Document, Message, State, decoded, fields_of, microseconds, moment, read, state_of
+from dlq.scripts import Scripts, refusing
 
 log = structlog.get_logger(__name__)
 
-LUA = Path(__file__).parent / "lua"
 CLEAR_SHARE = 0.8
 """The depth alarm clears below this share of the alert depth, so that it does not flicker."""
 ERRORS_KEPT = 10
@@ -47,7 +44,7 @@ class Stream:
             f"{tag}:{name}" for name in ("ids", "stats", "alarm", "beats", "paused")
         )
         self._tag = tag
-        self._scripts: dict[str, Script] = {}
+        self._scripts = Scripts(connection)
 
     def park(self, documents: Sequence[Document], *, reason: str, real_failure: bool = False) -> Parked:
         """Keep all of the documents, or none.
@@ -75,7 +72,7 @@ class Stream:
         """
         now = _now_ms()
         lease_end = now + settings.DLQ_LEASE_S * 1000
-        rows = self._run("claim", [self.stream, self.due, self.leased], [now, limit, lease_end, CLAIM_BYTES])
+        rows = self.run("claim", [self.stream, self.due, self.leased], [now, limit, lease_end, CLAIM_BYTES])
         found: list[tuple[str, dict[bytes, bytes]]] = []
         for raw_id, flat in rows:
             if flat is None:
@@ -119,8 +116,7 @@ class Stream:
 
     def pause(self, by: str) -> None:
         """Drains leave the queue alone until `resume`; parking goes on."""
-        with refusing():
-            self.redis.hset(self.pause_key, mapping={"by": by, "at": _now_ms()})
+        self.put(self.pause_key, "by", by, "at", _now_ms())
 
     def resume(self) -> None:
         """Drains work again."""
@@ -144,6 +140,15 @@ class Stream:
         with refusing():
             message_id = self.redis.hget(self.ids, key)
         return self.get(message_id.decode()) if message_id else None
+
+    def digests(self, keys: Sequence[str]) -> dict[str, bytes] | None:
+        """The digests of those documents, by key, that are here; None where nothing at all is here."""
+        with refusing():
+            if not self.redis.xlen(self.stream):
+                return None
+            ids = zip(keys, self.redis.hmget(self.ids, keys), strict=True)
+            known = {found.decode(): key for key, found in ids if found}
+        return {known[one.id]: one.digest for one in self.all_of(list(known))}
 
     def page(
         self, *, limit: int, after: str | None = None, state: State | None = None, newest_first: bool = False
@@ -187,20 +192,14 @@ class Stream:
 
     def totals(self) -> dict[str, int]:
         """Every counter at one moment: those of `Stats`, `ready` (due now), and all that scripts count."""
-        with refusing(), self.redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(self.stats_key)
-            pipe.xlen(self.stream)
-            pipe.zcount(self.due, "-inf", _now_ms())
-            for index in (self.due, self.leased, self.dead):
-                pipe.zcard(index)
-            counted, *places = pipe.execute()
-        found = {name.decode(): int(count) for name, count in counted.items()}
-        return found | dict(zip(("depth", "ready", "due", "leased", "dead"), places, strict=True))
+        keys = [self.stream, self.due, self.leased, self.dead, self.stats_key]
+        answer = self.run("totals", keys, [_now_ms()])
+        counters = dict(zip((name.decode() for name in answer[5::2]), map(int, answer[6::2]), strict=True))
+        return counters | dict(zip(("depth", "ready", "due", "leased", "dead"), answer[:5], strict=True))
 
     def beat(self, name: str) -> None:
         """Say that something runs: `last_drain_at`, `last_tick_at`, `last_watch_at`."""
-        with refusing():
-            self.redis.hset(self.beats_key, name, _now_ms())
+        self.put(self.beats_key, name, _now_ms())
 
     def beats(self) -> dict[str, datetime]:
         """When each thing last ran."""
@@ -214,8 +213,7 @@ class Stream:
 
     def alarm_told(self, name: str, text: str) -> None:
         """Remember that an alarm has been passed on."""
-        with refusing():
-            self.redis.hset(self.alarm, name, text)
+        self.put(self.alarm, name, text)
 
     def ping(self) -> None:
         """Raise `Refused` unless Redis answers."""
@@ -240,21 +238,32 @@ class Stream:
                 pipe.xrange(self.stream, message_id, message_id)
             return [one for one, rows in zip(ids, pipe.execute(), strict=True) if not rows]
 
+    def ids_of(self, state: State) -> list[str]:
+        """Ids of all messages in a state, in the order of its index."""
+        index, low, high = self._where(state)
+        with refusing():
+            return [found.decode() for found in self.redis.zrangebyscore(index, low, high)]
+
+    def all_of(self, ids: Sequence[str]) -> list[Message]:
+        """Those of the messages that are still here."""
+        with refusing(), self.redis.pipeline(transaction=False) as pipe:
+            for message_id in ids:
+                pipe.xrange(self.stream, message_id, message_id)
+            return self._placed(decoded(row for rows in pipe.execute() for row in rows))
+
     def _page_of(self, state: State, limit: int, after: str | None) -> list[Message]:
-        """`due` and `waiting` share an index, ordered by time: what is due comes before what waits."""
-        now = _now_ms()
-        index = {"due": self.due, "waiting": self.due, "leased": self.leased, "dead": self.dead}[state]
-        low, high = {"due": (0.0, now), "waiting": (now + 1, inf)}.get(state, (0.0, inf))
+        index, low, high = self._where(state)
         with refusing():
             rank = self.redis.zrank(index, after) if after else None
             first = self.redis.zcount(index, "-inf", f"({low}") if rank is None else rank + 1
             ids = self.redis.zrange(index, first, first + limit - 1, withscores=True)
-            with self.redis.pipeline(transaction=False) as pipe:
-                for message_id, score in ids:
-                    if low <= score <= high:
-                        pipe.xrange(self.stream, message_id, message_id)
-                entries = [row for rows in pipe.execute() for row in rows]
-        return self._placed(decoded(entries))
+        return self.all_of([found.decode() for found, score in ids if low <= score <= high])
+
+    def _where(self, state: State) -> tuple[str, float, float]:
+        """The index of a state, and between which scores: what is due comes before what waits, in one index."""
+        now = _now_ms()
+        index = {"due": self.due, "waiting": self.due, "leased": self.leased, "dead": self.dead}[state]
+        return (index, *{"due": (0.0, now), "waiting": (now + 1, inf)}.get(state, (0.0, inf)))
 
     def _readable(self, found: list[tuple[str, dict[bytes, bytes]]], state: State, score: float) -> Iterator[Message]:
         histories = self._histories([message_id for message_id, _ in found])
@@ -296,7 +305,7 @@ class Stream:
         for message_id, key in pairs:
             arguments += [message_id, key, self._history(message_id)]
         keys = [self.stream, self.due, self.leased, self.dead, self.ids, self.stats_key, self.alarm]
-        removed, cleared = self._run("remove", keys, arguments)
+        removed, cleared = self.run("remove", keys, arguments)
         metrics.drained.labels(outcome=counter).inc(removed)
         if cleared:
             log.warning("dlq_depth_alarm_cleared")
@@ -317,7 +326,7 @@ class Stream:
         for message_id, score in scored:
             arguments += [message_id, score, self._history(message_id)]
         keys = [self.stream, self.due, self.leased, self.dead, self.stats_key, target]
-        return int(self._run("move", keys, arguments))
+        return int(self.run("move", keys, arguments))
 
     def _history(self, message_id: str) -> str:
         return f"{self._tag}:m:{message_id}"
@@ -328,9 +337,9 @@ class Stream:
         Raises `Refused` where they do not. What was parked stays: the sender sends it again, and it is a duplicate.
         """
         if not settings.DLQ_MIN_REPLICAS:
-            return self._run(name, keys, arguments, frees=False)
+            return self.run(name, keys, arguments, frees=False)
         with refusing(), self.redis.pipeline(transaction=False) as pipe:
-            self._script(name, False)(keys=keys, args=arguments, client=pipe)
+            self._scripts.get(name, False)(keys=keys, args=arguments, client=pipe)
             pipe.execute_command("WAIT", settings.DLQ_MIN_REPLICAS, settings.DLQ_TIMEOUT_MS // 2)
             answer, confirmed = pipe.execute()
         if confirmed < settings.DLQ_MIN_REPLICAS:
@@ -338,18 +347,14 @@ class Stream:
             raise Refused(f"{confirmed} replicas confirmed what was parked, {settings.DLQ_MIN_REPLICAS} must.")
         return answer
 
-    def _run(self, name: str, keys: list[str], arguments: list[Any], *, frees: bool = True) -> Any:
-        with refusing():
-            return self._script(name, frees)(keys=keys, args=arguments)
+    def put(self, key: str, *pairs: Any) -> None:
+        """Set fields of a small hash, also while Redis is full: name, value, and so on. Raises `Refused`."""
+        self.run("put", [key], list(pairs))
 
-    def _script(self, name: str, frees: bool) -> Script:
-        if (script := self._scripts.get(name)) is None:
-            text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
-            # Redis 6.2 does not know the flag; there the order of the commands does the same.
-            if frees and _major(self.redis) >= 7:
-                text = "#!lua flags=allow-oom\n" + text
-            script = self._scripts[name] = self.redis.register_script(text)
-        return script
+    def run(self, name: str, keys: list[str], arguments: list[Any], *, frees: bool = True) -> Any:
+        """Run a script of `dlq/lua`; one that `frees` first may run while Redis is full. Raises `Refused`."""
+        with refusing():
+            return self._scripts.get(name, frees)(keys=keys, args=arguments)
 
     def _count(self, outcomes: Sequence[str], reason: str, *, depth: int, raised: bool) -> None:
         if parked := outcomes.count("parked") if "conflict" not in outcomes else 0:
@@ -377,20 +382,6 @@ def _of_process(timeout_ms: int) -> Stream:
 
 
 _streams: dict[tuple[int, str], Stream] = {}
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Whatever Redis or the way to it does wrong is one thing to the caller."""
-    try:
-        yield
-    except (redis.RedisError, OSError) as error:
-        metrics.refused.labels(error=type(error).__name__).inc()
-        raise Refused(f"Redis did not do it ({type(error).__name__}).") from error
-
-
-def _major(connection: redis.Redis) -> int:
-    return int(str(connection.info("server")["redis_version"]).split(".")[0])
 
 
 def _now_ms() -> int:

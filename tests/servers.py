@@ -39,7 +39,7 @@ def _start() -> None:
         "SEAL_KEY": SEAL_KEY.encode(),
         "SECURE_COOKIES": "false",
         "STATIC_ROOT": str(FOLDER / "static"),
-        "CACHE_URL": os.environ["REDIS_URL"],
+        "CACHE_URL": os.environ["REDIS_URL"].replace("db=0", "db=1"),
         "QUEUE_URL": os.environ["REDIS_URL"],
         "DEBUG": "false",
         "LOG_LEVEL": "CRITICAL",

@@ -111,3 +111,40 @@ def test_a_try_that_fails_shows_what_postgresql_says(operator: Client, monkeypat
     assert "Damaged" in page
     assert operator.post(f"{PARKED}1-1/rehearse/").status_code == 404
     assert operator.get(f"{PARKED}{message.id}/rehearse/").status_code == 403
+
+
+def test_one_decision_stands(parked: Message) -> None:
+    """Two approvers at once: each has read the same undecided row."""
+    asked = discard.ask(parked, reason="tests", by="a")
+    one, two = Discard.objects.get(pk=asked.pk), Discard.objects.get(pk=asked.pk)
+    discard.decide(one, approve=True, by="b")
+    with pytest.raises(discard.Decided):
+        discard.decide(two, approve=False, by="c")
+    asked.refresh_from_db()
+    assert (asked.decision, asked.decided_by) == ("discarded", "b")
+
+
+def test_a_crash_before_the_decision_was_noted_is_mended_from_the_trail(
+    parked: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = discard.ask(parked, reason="tests", by="a")
+
+    def crash(self: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Discard, "save", crash)
+        with pytest.raises(KeyboardInterrupt):
+            discard.decide(asked, approve=True, by="b")
+    assert dlq.stream.for_drain().get(parked.id) is None
+    discard.decide(asked, approve=False, by="c")
+    asked.refresh_from_db()
+    assert (asked.decision, asked.decided_by) == ("discarded", "b")
+
+
+def test_what_was_parked_anew_under_the_same_place_is_not_what_was_asked_for(parked: Message) -> None:
+    asked = discard.ask(parked, reason="tests", by="a")
+    Discard.objects.filter(pk=asked.pk).update(digest="00" * 32)
+    with pytest.raises(discard.Gone):
+        discard.decide(asked, approve=True, by="b")
+    assert dlq.stream.for_drain().get(parked.id) is not None

@@ -138,7 +138,9 @@ def test_what_was_ticked_is_acted_on_and_recorded(operator: Client) -> None:
     assert queue.get(third.id) is None
     assert Quarantined.objects.filter(key=third.key).count() == 1
     acts = Record.objects.filter(event_data__event_ids__contains=[third.key]).values_list("event_type", flat=True)
-    assert set(acts) == {"audit.parked.snoozed", "audit.parked.quarantined"}
+    assert set(acts) == {"audit.parked.snoozed"}
+    kept = Record.objects.get(event_type="audit.parked.quarantined", event_data__events__has_key=third.id)
+    assert kept.event_data["events"][third.id] == [third.key, third.digest.hex()]
 
 
 def test_all_that_match_are_counted_and_asked_for_before_anything_is_done(operator: Client) -> None:
@@ -204,7 +206,7 @@ def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked
     page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": json.dumps(document)}, follow=True)
     assert "Recorded as the new event" in page.content.decode()
     new = Record.objects.get(parent_event_id=parked.key)
-    assert (new.severity, new.writer, str(new.id) != parked.key) == ("corrected", "tests", True)
+    assert (new.severity, new.writer, str(new.id) != parked.key) == ("corrected", "auditsite", True)
     old = dlq.stream.for_drain().get(parked.id)
     assert old is not None
     assert (old.body, old.state) == (parked.body, "dead")
@@ -214,6 +216,30 @@ def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "1.0"}', '{"half": "\\ud800"}'])
 def test_what_is_still_wrong_is_named_and_nothing_is_done(operator: Client, parked: Message, text: str) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
     page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": text}, follow=True).content.decode()
     assert "Nothing was done" in page
     assert not Record.objects.filter(parent_event_id=parked.key).exists()
+
+
+def corrected(client: Client, message: Message, **changes: Any) -> str:
+    document = json.loads(message.body) | changes
+    answer = client.post(f"{PARKED}{message.id}/correct/", {"event": json.dumps(document)}, follow=True)
+    return answer.content.decode()
+
+
+def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, parked: Message) -> None:
+    queue = dlq.stream.for_drain()
+    assert "is not dead" in corrected(operator, parked)
+    queue.fail(parked, "DataError", "never", dead=True)
+    assert "nobody else writes" in corrected(operator, parked, event_type="audit.parked.discarded")
+    assert "Recorded as the new event" in corrected(operator, parked, source_seq=7)
+    assert Record.objects.get(parent_event_id=parked.key).source_seq is None
+    assert "was corrected before" in corrected(operator, parked)
+    own = parked_message()
+    queue.redis.xadd(queue.stream, {b"key": b"own", b"digest": own.digest, b"body": own.body, b"source": b"auditsite"})
+    message = queue.page(limit=1, newest_first=True)[0]
+    queue.fail(message, "DataError", "never", dead=True)
+    assert "nobody corrects those" in corrected(operator, message)
+    queue.redis.xdel(queue.stream, message.id)
+    queue.redis.zrem(queue.dead, message.id)

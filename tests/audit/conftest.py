@@ -5,7 +5,10 @@ Records are append-only, so no test cleans up: each uses ids and correlation ids
 
 import json
 import secrets
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +102,25 @@ def elsewhere(postgres: Any, tmp_path: Path) -> Iterator[Any]:
             yield scene
     finally:
         scene.stop()
+
+
+@pytest.fixture
+def babbler() -> Iterator[int]:
+    """A port where somebody answers with what is not HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_babble, args=(server,), daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def _babble(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(1)
+                connection.recv(65536)
+                connection.sendall(b"hello, this is no HTTP\r\n\r\n")
 
 
 def one(statement: str, *parameters: Any) -> Any:

@@ -12,7 +12,7 @@ from django.utils import timezone
 import dlq.client
 from audit import keys
 from audit.models import Record, WriterKey
-from tests.audit.conftest import Sender, an_event
+from tests.audit.conftest import EVENTS, Sender, an_event
 
 
 @pytest.fixture
@@ -112,3 +112,22 @@ def test_the_command_makes_lists_rotates_and_revokes() -> None:
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         command(*arguments)
+
+
+@pytest.mark.slow
+def test_a_key_that_was_revoked_while_redis_was_away_stays_revoked(writer: Sender, redis_server: Any) -> None:
+    assert writer.post(an_event()).status_code == 201
+    with redis_server.stopped():
+        keys.revoke(writer.writer)
+    keys.forget()
+    assert writer.post(an_event()).status_code == 401
+
+
+@pytest.mark.parametrize("scopes", [(), ("write",)])
+def test_head_tells_no_more_than_get(scopes: tuple[str, ...]) -> None:
+    sender = Sender(*scopes)
+    stored = Sender("write").post(an_event()).json()["event_id"]
+    headers = {"Authorization": f"Bearer {sender.key}"}
+    for path in (f"{EVENTS}/{stored}", EVENTS, "/api/v1/audit/checkpoint"):
+        assert sender.client.head(path, headers=headers).status_code == 403, path
+        assert sender.client.get(path, headers=headers).status_code == 403, path

@@ -12,12 +12,14 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import Client
 
+import dlq.errors
 import dlq.stream
 from audit import canonical, keys, record, tasks
 from audit.errors import Conflict, NothingKept
 from audit.event import accept
 from audit.models import Record
 from audit.postgres import gateway
+from dlq.message import Document
 from tests.audit.conftest import EVENTS, Sender, an_event
 
 BATCH = f"{EVENTS}/batch"
@@ -184,13 +186,25 @@ def test_a_replay_of_what_was_committed_before_is_a_duplicate_not_a_failure(writ
 
 def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -> None:
     document = with_id()
-    park(document | {"severity": "high"}, writer=writer.name)
     assert writer.post(document).status_code == 201
+    park(document | {"severity": "high"}, writer=writer.name)
     assert tasks.drain().dead == 1
     message = dlq.stream.default().find(document["event_id"])
     assert message is not None
     assert (message.state, message.last_error_class) == ("dead", "Conflict")
     assert "audit.event.conflict" in {found.event_type for found in stored(document["correlation_id"])}
+
+
+def test_what_was_promised_first_keeps_its_id(writer: Sender) -> None:
+    document = with_id()
+    park(document, writer=writer.name)
+    assert writer.post(document | {"severity": "high"}).status_code == 409
+    assert writer.post([with_id(), document | {"severity": "high"}], BATCH).json()["field_errors"].keys() == {
+        "1.event_id"
+    }
+    assert writer.post(document).status_code == 201  # the same again is no conflict
+    assert tasks.drain().duplicate >= 1
+    assert stored(document["correlation_id"])[0].severity == document.get("severity", "info")
 
 
 def test_one_that_can_never_be_stored_does_not_hold_up_the_others() -> None:
@@ -345,14 +359,83 @@ def test_drain_dlq_shows_the_queue_while_postgresql_is_stopped_and_touches_nothi
     assert "PostgreSQL is not up" in printed
 
 
+def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL is up, and runs into the deadline with more than two at once: that was a livelock."""
+    accepted = park(*(with_id() for _ in range(7)))
+    sizes: list[int] = []
+    store = tasks.store
+
+    def slow(events: Any, **options: Any) -> Any:
+        sizes.append(len(events))
+        if len(events) > 2:
+            raise psycopg.OperationalError("the deadline")
+        return store(events, **options)
+
+    monkeypatch.setattr(tasks, "store", slow)
+    summary = tasks.drain(seconds=20)
+    assert (summary.stored, summary.released, summary.database_up) == (7, 0, True)
+    assert max(sizes) == 7 and Record.objects.filter(id__in=[one.id for one in accepted]).count() == 7
+
+
+def test_a_single_event_that_always_takes_too_long_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    (accepted,) = park(with_id())
+
+    def slow(events: Any, **options: Any) -> Any:
+        raise psycopg.OperationalError("the deadline")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "store", slow)
+        summary = tasks.drain(seconds=20)
+    assert (summary.failed, summary.database_up) == (1, True)
+    message = dlq.stream.for_drain().find(str(accepted.id))
+    assert message is not None and (message.state, message.attempts) == ("waiting", 1)
+    dlq.stream.for_drain().retry_now([message.id])
+
+
+def test_what_is_damaged_in_the_queue_is_not_shown_as_the_event(service: Sender) -> None:
+    (accepted,) = park(with_id())
+    queue = dlq.stream.for_drain()
+    for body, shown in ((accepted.body.replace(b"info", b"none"), "does not match"), (b"[1]", "cannot be read")):
+        key = str(uuid_utils.compat.uuid7())
+        digest = accepted.digest if shown == "does not match" else canonical.digest(body)
+        queue.park([Document(key, digest, body, "tests", "a.kind", accepted.received_at)], reason="tests")
+        answer = service.get(f"{EVENTS}/{key}")
+        assert answer.status_code == 200
+        assert shown in answer.json()["damaged"] and "severity" not in answer.json()
+        message = queue.find(key)
+        assert message is not None
+        queue.acknowledge([message], "discarded")
+
+
+def test_a_503_names_the_ids_to_send_the_events_again_with(monkeypatch: pytest.MonkeyPatch, writer: Sender) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise dlq.errors.Refused
+
+    document = an_event()
+    document.pop("event_id", None)
+    monkeypatch.setattr(record, "store", lambda *arguments, **options: refuse_store())
+    monkeypatch.setattr(dlq.stream.Stream, "park", refuse)
+    answer = writer.post(document)
+    assert answer.status_code == 503
+    (event_id,) = answer.json()["event_ids"]
+    monkeypatch.undo()
+    assert writer.post(document | {"event_id": event_id}).status_code in (200, 201)
+
+
+def refuse_store() -> Any:
+    raise psycopg.errors.UndefinedTable
+
+
 def test_a_large_batch_has_more_time_than_a_single_event(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
     monkeypatch.setattr(
         "audit.record.store", lambda events, timeout_s: given.append(timeout_s) or ["stored"] * len(events)
     )
-    for count in (1, 1000):
-        record.record([accept(with_id(), writer="tests") for _ in range(count)])
-    assert given[1] - given[0] == pytest.approx(0.4995)
+    small = accept(with_id(event_data={}), writer="tests")
+    record.record([small])
+    record.record([small] * 1000)
+    extra = 999 * (record.SECONDS_AN_EVENT + len(small.body) / 2**20 * record.SECONDS_A_MEBIBYTE)
+    assert given[1] - given[0] == pytest.approx(extra)
 
 
 def test_nothing_kept_and_conflict_are_refusals_of_the_tree() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
@@ -47,7 +48,7 @@ def test_a_message_is_kept_as_it_was_with_its_history() -> None:
     after = queue.stats()
     assert (after.quarantined, after.depth) == (before.quarantined + 1, before.depth - 1)
     noted = Record.objects.filter(event_type="audit.parked.quarantined").latest("event_timestamp")
-    assert noted.event_data["event_ids"] == [message.key]
+    assert noted.event_data["events"] == {message.id: [message.key, message.digest.hex()]}
 
 
 def test_whatever_was_in_the_queue_can_be_kept() -> None:
@@ -83,7 +84,29 @@ def test_after_seven_days_a_message_leaves_redis_and_is_not_lost(monkeypatch: py
     queue.pause("somebody")
     tasks.tick()
     queue.resume()
-    assert queue.get(untried.id) is None
+    assert queue.get(untried.id) is not None
+
+
+def test_what_is_in_the_quarantine_is_parked_again_and_stored(client: Any, capsys: Any) -> None:
+    message = parked_message()
+    quarantine.quarantine([message], cause="tests", by="somebody")
+    found = Quarantined.objects.get(key=message.key)
+    person = User.objects.create_superuser(f"releaser-{secrets.token_hex(4)}")
+    client.force_login(person)
+    url = f"/admin/audit/quarantined/{found.n}/release/"
+    assert "in the queue again" in client.post(url, follow=True).content.decode()
+    call_command("dlq", "release", message.key)
+    assert f"{message.key}: duplicate" in capsys.readouterr().out
+    tasks.drain(seconds=20)
+    assert Record.objects.get(id=message.key).digest_holds
+    page = client.get(f"/admin/audit/quarantined/{found.n}/change/").content.decode()
+    assert "There is a <a" in page and "Park it again" not in page
+    assert Quarantined.objects.filter(key=message.key).count() == 1
+    assert Record.objects.filter(event_type="audit.parked.released", actor_id=person.username).count() == 1
+    with pytest.raises(CommandError, match="in the quarantine"):
+        call_command("dlq", "release", "unknown")
+    assert client.get(url).status_code == 405
+    assert client.post("/admin/audit/quarantined/999999999/release/").status_code == 404
 
 
 def test_a_crash_between_commit_and_removal_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

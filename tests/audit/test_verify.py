@@ -1,6 +1,7 @@
 """Verification: what it covers, what it says, and that a finding is not forgotten."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ from django.core.management.base import CommandError
 from django.test import Client, override_settings
 
 from audit import checks, seal, tasks, verify
-from audit.models import Finding, Leaf, Record, Verification
+from audit.models import Checkpoint, Finding, Leaf, Record, Verification
 from audit.note import Signer
+from audit.seal import Sealer
+from audit.sealing import Courier
 from audit.sealkeys import DEVELOPMENT
 from audit.verify import leaves, run
 from audit.verify.report import Verdict
 from tests import servers
-from tests.attacks.catalogue import edited_with_leaf, record_id, statement, unguarded
+from tests.attacks.catalogue import edited_with_leaf, own_key, record_id, rewritten, statement, unguarded
 from tests.attacks.scene import Scene, send
 
 
@@ -372,3 +375,75 @@ def test_the_function_that_computes_leaves_is_checked(superuser: psycopg.Connect
     finally:
         superuser.execute(create.replace("{}", body).encode())
     assert ids(list(checks.leaf_function())) == []
+
+
+def test_a_record_with_the_least_of_all_ids_is_no_blind_spot(store: psycopg.Connection[Any]) -> None:
+    columns = (
+        "writer, version, event_type, event_timestamp, event_category, event_action, event_outcome, correlation_id, "
+        "event_data, actor_type, actor_id, resource_type, resource_id, severity, is_sensitive, digest, received_at, "
+        "stored_at"
+    )
+    store.execute(
+        f"INSERT INTO audit_record (id, {columns}) "
+        f"SELECT '00000000-0000-0000-0000-000000000000', {columns} FROM audit_record LIMIT 1"
+    )
+    run = verify.verify()
+    assert run.verdict == "UNKNOWN"
+    assert [str(found.record_id) for found in run.findings.all()] == ["00000000-0000-0000-0000-000000000000"]
+
+
+def test_an_anchor_that_is_gone_is_missing(store: psycopg.Connection[Any], settings: Any, tmp_path: Path) -> None:
+    settings.SEAL_ANCHOR_FILE = tmp_path / "not-mounted" / "anchor.jsonl"
+    assert verify.verify().verdict == "MISSING"
+    settings.SEAL_ANCHOR_FILE = tmp_path / "empty"
+    settings.SEAL_ANCHOR_FILE.touch()
+    run = verify.verify()
+    assert run.verdict == "MISSING" and "empty" in run.findings.get().detail
+    settings.SEAL_ANCHOR_FILE = None
+    settings.SEAL_ANCHOR_DIR = tmp_path
+    assert verify.verify().verdict == "MISSING"
+
+
+def test_a_log_that_grows_during_a_run_is_no_finding(store: psycopg.Connection[Any], scene: Scene) -> None:
+    with scene.outside(anchor=scene.anchor, witness=False):
+        run = verify.begin()
+        send(20)
+        head = Sealer().once().checkpoint
+        assert head is not None
+        assert Courier().deliver(head) == []
+        assert verify.resume(run).verdict == "VERIFIED"
+
+
+def test_a_fork_is_not_mended_by_a_run_that_could_not_ask_the_witness(
+    store: psycopg.Connection[Any], scene: Scene, settings: Any
+) -> None:
+    with scene.outside(anchor=None, witness=True):
+        rewritten(own_key)(store, scene)
+        assert verify.verify().verdict == "FORKED"
+        open_before = Finding.objects.still_so().count()
+        assert open_before >= 1
+    settings.SEAL_WITNESSES = ["http://127.0.0.1:1=" + scene.witness.split("=", 1)[1]]
+    run = verify.verify()
+    assert "witness" in run.skipped
+    assert Finding.objects.still_so().filter(subject="witness").count() >= 1
+
+
+def test_a_witness_that_speaks_no_http_was_not_asked(
+    store: psycopg.Connection[Any], scene: Scene, settings: Any, babbler: int
+) -> None:
+    settings.SEAL_WITNESSES = [f"http://127.0.0.1:{babbler}=" + scene.witness.split("=", 1)[1]]
+    run = verify.verify()
+    assert run.verdict == "VERIFIED" and any("was not asked" in text for text in run.not_covered)
+    head = Checkpoint.objects.first()
+    assert head is not None
+    assert "did not answer" in Courier().deliver(head)[0]
+
+
+def test_a_run_that_a_killed_worker_left_is_gone_on_with(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = verify.begin(requested_by="an-auditor")
+    monkeypatch.setattr(tasks, "ABANDONED", timedelta(seconds=-1))
+    tasks.verify_slice()
+    run.refresh_from_db()
+    assert run.verdict == "VERIFIED"

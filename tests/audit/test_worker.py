@@ -73,11 +73,11 @@ def test_a_cluster_that_ends_is_started_again_and_the_end_ends_all(watched: psut
 
 
 def test_the_last_tick_is_known_and_now_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    dlq.stream.for_drain().beat("last_tick_at")
-    assert abs(worker.last_tick() - time.time()) < 60
+    dlq.stream.for_drain().beat("last_task_at")
+    assert abs(worker.last_task() - time.time()) < 60
 
     def refuse(self: dlq.stream.Stream) -> None:
         raise dlq.errors.Refused
 
     monkeypatch.setattr(dlq.stream.Stream, "beats", refuse)
-    assert abs(worker.last_tick() - time.time()) < 60
+    assert abs(worker.last_task() - time.time()) < 60

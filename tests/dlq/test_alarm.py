@@ -1,6 +1,7 @@
 """Alarms reach a person, once, without PostgreSQL, and not on the way of a request."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -116,3 +117,21 @@ def test_the_age_of_the_oldest_is_told_at_each_step_and_not_in_between(
         monkeypatch.setattr(stream, "oldest_age", lambda hours=hours: hours * 3600)
         alarm.notify()
         assert told.count("dlq.age") == alarms, hours
+
+
+def test_whoever_answers_a_webhook_with_nonsense_was_not_told(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def babble() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"no HTTP\r\n\r\n")
+
+        threading.Thread(target=babble, daemon=True).start()
+        monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", f"http://127.0.0.1:{server.getsockname()[1]}/")
+        assert alarm.tell("a.name", "text") is False
+
+
+def test_a_silent_mail_server_ends_by_itself() -> None:
+    assert 0 < settings.EMAIL_TIMEOUT <= 10

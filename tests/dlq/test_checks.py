@@ -48,5 +48,10 @@ def test_a_spool_that_cannot_be_written_is_found(monkeypatch: pytest.MonkeyPatch
     assert ids(settings.REDIS_URL, monkeypatch) == {"dlq.E006"}
 
 
+def test_a_cache_in_the_database_of_the_queue_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "CACHE_URL", settings.REDIS_URL)
+    assert ids(settings.REDIS_URL, monkeypatch) == {"dlq.E007"}
+
+
 def test_nothing_is_checked_unless_asked_for() -> None:
     assert durability(None) == []

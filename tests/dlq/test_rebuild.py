@@ -11,7 +11,7 @@ from tests.dlq.conftest import parked
 def test_indexes_that_were_lost_are_made_again_and_no_message_is_lost(stream: Stream) -> None:
     keys = [message.key for message in parked(stream, 1200)]
     stream.redis.delete(stream.due, stream.leased, stream.dead, stream.ids, stream.stats_key)
-    assert rebuild(stream) == 1200
+    assert rebuild(stream) == (1200, [])
     assert stream.stats().balanced
     assert stream.find(keys[0]) is not None
     stored = drain(lambda batch: [Outcome("stored")] * len(batch), probe=lambda: True, stream=stream).stored
@@ -23,7 +23,7 @@ def test_places_that_are_known_are_kept(stream: Stream) -> None:
     stream.fail(messages[0], "Kind", "", dead=True)
     stream.fail(messages[1], "Kind", "")
     before = stream.page(limit=9)
-    assert rebuild(stream) == 3
+    assert rebuild(stream) == (3, [])
     assert stream.page(limit=9) == before
 
 
@@ -33,3 +33,15 @@ def test_places_without_a_message_are_dropped(stream: Stream, index: str) -> Non
     assert not stream.stats().balanced
     rebuild(stream)
     assert stream.stats().balanced
+
+
+def test_what_was_removed_by_other_hands_is_lost_for_good_and_named(stream: Stream) -> None:
+    first, second, third = parked(stream, 3)
+    stream.redis.xdel(stream.stream, first.id, third.id)
+    assert not stream.stats().balanced
+    found = rebuild(stream)
+    assert (found.messages, sorted(found.missing)) == (1, sorted([first.key, third.key]))
+    stats = stream.stats()
+    assert (stats.lost, stats.enqueued, stats.balanced) == (2, 3, True)
+    assert rebuild(stream) == (1, []) and stream.stats().lost == 2
+    assert stream.find(second.key) is not None

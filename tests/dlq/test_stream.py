@@ -14,10 +14,12 @@ from django.conf import settings
 from auditsite.embedded import Redis
 from bench.fleet import free_port
 from bench.load import wait_until
-from dlq import client
+from dlq import client, episode, history
+from dlq.drain import Outcome, drain
 from dlq.errors import Refused
 from dlq.message import Document
 from dlq.policy import MAX_RETRIES
+from dlq.selection import Selection
 from dlq.stream import Stream
 from tests.dlq.conftest import a_document, new_stream, parked
 
@@ -364,3 +366,42 @@ def test_without_replicas_nothing_is_called_parked_where_they_are_asked_for(stre
         stream.park([a_document()], reason="tests")
     settings.DLQ_MIN_REPLICAS = 0
     assert stream.park([a_document()], reason="tests").outcomes == ["parked"]
+
+
+@pytest.mark.slow
+def test_a_full_redis_is_seen_counted_paused_and_drained_to_empty(own_redis: Redis) -> None:
+    stream = new_stream(own_redis.url())
+    messages = parked(stream, 50)
+    stream.redis.config_set("maxmemory", 1)
+    with pytest.raises(Refused):
+        parked(stream)
+    assert stream.stats().depth == 50 and stream.stats().balanced
+    stream.beat("last_drain_at")
+    stream.pause("somebody")
+    assert stream.paused() is not None
+    stream.resume()
+    assert history.sample(stream) is True
+    assert stream.oldest_age() > 0
+    stream.alarm_told("depth_told", "now")
+    stream.fail(messages[0], "Kind", "error")
+    stream.retry_now([messages[0].id])
+    summary = drain(lambda batch: [Outcome("stored")] * len(batch), probe=lambda: True, stream=stream)
+    assert (summary.stored, stream.depth(), stream.stats().balanced) == (50, 0, True)
+    assert episode.look(stream, database_up=lambda: True, keep=lambda closed: None) is not None
+    assert stream.redis.dbsize() <= 8
+
+
+def test_a_claim_takes_fewer_where_messages_are_large(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlq.stream.CLAIM_BYTES", 3_000)
+    stream.park([a_document(body=b"x" * 1_000) for _ in range(10)], reason="tests")
+    assert [len(stream.claim(10)) for _ in range(4)] == [3, 3, 3, 1]
+
+
+def test_a_list_of_one_state_is_whole_while_messages_leave_it(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlq.selection.PAGE", 3)
+    messages = parked(stream, 9)
+    found = Selection(state="due").all(stream)
+    seen = [next(found).key for _ in range(2)]
+    stream.acknowledge(messages[:3], "drained")
+    seen += [message.key for message in found]
+    assert len(seen) == len(set(seen)) and set(seen) >= {message.key for message in messages[3:]}

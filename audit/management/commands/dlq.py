@@ -1,6 +1,5 @@
 """`manage.py dlq`: look after the dead letter queue. Needs Redis alone, but for `quarantine` and `release`."""
 
-import getpass
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ import dlq.restore
 import dlq.stream
 from audit import quarantine, query, trail
 from audit.errors import AuditError
+from audit.management import operator_name
 from audit.models import Quarantined
 from dlq import policy
 from dlq.account import Stats
@@ -144,7 +144,7 @@ class Command(BaseCommand):
         self._act(options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], until))
 
     def _quarantine(self, options: dict[str, Any]) -> None:
-        by = getpass.getuser()
+        by = operator_name()
         # It leaves a record of the act by itself.
         self._act(options, None, lambda found: quarantine.quarantine(found, cause="put aside by a person", by=by))
 
@@ -153,11 +153,11 @@ class Command(BaseCommand):
             found = Quarantined.objects.filter(key=key).first()
             if found is None:
                 raise CommandError(f"No event {key} is in the quarantine.")
-            self.stdout.write(f"{key}: {quarantine.release(found, by=getpass.getuser())}")
+            self.stdout.write(f"{key}: {quarantine.release(found, by=operator_name())}")
 
     def _pause(self, options: dict[str, Any]) -> None:
         _record("paused", [])
-        dlq.stream.for_drain().pause(getpass.getuser())
+        dlq.stream.for_drain().pause(operator_name())
         self.stdout.write("Draining is paused; parking goes on. `manage.py dlq resume` ends it.")
 
     def _resume(self, options: dict[str, Any]) -> None:
@@ -214,7 +214,7 @@ def _record(act: str, messages: Iterable[Message], **facts: Any) -> None:
     """Before the act itself: what cannot be recorded is not done."""
     ids = [message.key for message in messages]
     named: dict[str, Any] = {"count": len(ids), "event_ids": ids[:NAMED]} if ids else {}
-    trail.add(f"audit.parked.{act}", actor=getpass.getuser(), correlation="dead-letter-queue", **named, **facts)
+    trail.add(f"audit.parked.{act}", actor=operator_name(), correlation="dead-letter-queue", **named, **facts)
 
 
 def _cells(message: Message) -> list[str]:

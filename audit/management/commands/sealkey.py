@@ -1,6 +1,6 @@
 """`manage.py sealkey`: the key that signs the log."""
 
-import getpass
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit import sealkeys, trail
 from audit.errors import AuditError, KeyMissing, LogDamaged
+from audit.management import operator_name
 from audit.models import Checkpoint
 from audit.note import NoteError, Signer
 from audit.seal import Sealer
@@ -65,16 +66,15 @@ class Command(BaseCommand):
             raise KeyMissing
         new = sealkeys.rotated(old)
         self._record("rotated", new, before=str(old))
-        _sign()
+        if _sign() is None:
+            raise LogDamaged("Another sealer holds the lock for long: nothing was rotated. Try again.")
         sealkeys.replace(path, new)
-        head = _sign()
+        head = _sign() or "The next head"  # by the sealer that is at work, with the new key
         self.stdout.write(str(new))
         self.stderr.write(f"{head} is signed with the new key; the old one's signatures hold as before.")
 
     def _record(self, act: str, signer: Signer, **facts: Any) -> None:
-        trail.add(
-            f"audit.sealkey.{act}", actor=getpass.getuser(), correlation="sealkey", public_key=str(signer), **facts
-        )
+        trail.add(f"audit.sealkey.{act}", actor=operator_name(), correlation="sealkey", public_key=str(signer), **facts)
 
 
 def _file() -> Path:
@@ -84,10 +84,11 @@ def _file() -> Path:
     return path
 
 
-def _sign() -> Checkpoint:
-    """One pass with the key of the moment, waiting for a sealer that is at work."""
+def _sign() -> Checkpoint | None:
+    """One pass with the key of the moment, waiting for a sealer that is at work; None where that takes too long."""
     sealer = Sealer()
     for _ in range(100):
         if (head := sealer.once(sign_anyway=True).checkpoint) is not None:
             return head
-    raise LogDamaged("Another sealer holds the lock for long: nothing was rotated. Try again.")
+        time.sleep(0.1)
+    return None

@@ -1,6 +1,5 @@
 """`manage.py verify`: does the log hold, and the records with it?"""
 
-import getpass
 import sys
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audit import log as stored
 from audit.errors import AuditError
+from audit.management import operator_name
 from audit.models import Checkpoint, Finding, Verification
 from audit.verify import Verdict, resume, verify
 from audit.verify.report import FAILURES
@@ -61,7 +61,7 @@ CHECKED = ("records", "leaves", "nodes", "roots", "checkpoints", "cosignatures",
 
 
 def _run(options: dict[str, Any], progress: Any) -> Verification:
-    more: dict[str, Any] = {"requested_by": getpass.getuser(), "progress": progress}
+    more: dict[str, Any] = {"requested_by": operator_name(), "progress": progress}
     if options["resume"]:
         run = Verification.objects.filter(ended_at=None).first()
         if run is None:

@@ -1,7 +1,7 @@
 """`manage.py worker`: django-q2's cluster, and somebody who notices when it hangs.
 
 kill -9 of one idle worker makes the cluster hang for good while its heartbeat says that it works. So what counts is
-whether the schedule ticks: where it has not for WORKER_STALE_S, though PostgreSQL is up, the whole group is killed
+whether tasks end: where none has for WORKER_STALE_S, though PostgreSQL is up, the whole group is killed
 and started again. Nothing is lost by it, for django-q2 only triggers.
 """
 
@@ -56,7 +56,7 @@ class Cluster:
     @property
     def hangs(self) -> bool:
         """Whether nothing has ticked for long, though it could have."""
-        silent_for = time.time() - max(self.started_at, last_tick())
+        silent_for = time.time() - max(self.started_at, last_task())
         return silent_for > settings.WORKER_STALE_S and is_up()
 
 
@@ -78,10 +78,10 @@ def watch(stop: threading.Event) -> None:
         cluster.end()
 
 
-def last_tick() -> float:
-    """When the schedule last ticked, in Unix seconds; now where Redis cannot tell, for then it is not the cluster."""
+def last_task() -> float:
+    """When a task was last ended, in Unix seconds; now where Redis cannot tell, for then it is not the cluster."""
     try:
-        tick = dlq.stream.for_drain().beats().get("last_tick_at")
+        ended = dlq.stream.for_drain().beats().get("last_task_at")
     except dlq.errors.Refused:
         return time.time()
-    return 0.0 if tick is None else tick.timestamp()
+    return 0.0 if ended is None else ended.timestamp()

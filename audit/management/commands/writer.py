@@ -1,6 +1,5 @@
 """`manage.py writer`: who may send events, and with which keys."""
 
-import getpass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -8,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit import keys, trail
+from audit.management import operator_name
 from audit.models import Writer
 
 
@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
     def _record(self, act: str, name: str, **facts: Any) -> None:
         """Before the act itself: what cannot be recorded is not done."""
-        trail.add(f"audit.writer.{act}", actor=getpass.getuser(), correlation=f"writer-{name}", name=name, **facts)
+        trail.add(f"audit.writer.{act}", actor=operator_name(), correlation=f"writer-{name}", name=name, **facts)
 
 
 def _state(key: Any) -> str:

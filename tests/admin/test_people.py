@@ -1,0 +1,92 @@
+"""Whatever is done to people and rights is a record, and nobody becomes a second person."""
+
+import secrets
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from audit import trail
+from audit.errors import NothingKept
+from audit.models import Record
+from tests.admin.conftest import logged_in, person
+
+
+def form(user: User, *groups: str, **changes: str) -> dict[str, Any]:
+    ids = [Group.objects.get(name=name).pk for name in groups]
+    return {"username": user.username, "is_active": "on", "is_staff": "on", "groups": ids, "email": "", **changes}
+
+
+def change(client: Client, user: User, *groups: str, **changes: str) -> None:
+    client.post(f"/admin/auth/user/{user.pk}/change/", form(user, *groups, **changes))
+    user.refresh_from_db()
+
+
+def acts(name: str) -> list[str]:
+    found = Record.objects.filter(correlation_id=f"person-{name}").order_by("event_timestamp", "id")
+    return [record.event_type.removeprefix("audit.person.") for record in found]
+
+
+def test_nobody_renames_an_account(administrator: Client, superuser_client: Client) -> None:
+    user = person("operator")
+    name = user.username
+    for client in (administrator, superuser_client):
+        change(client, user, "operator", username="somebody-else")
+        assert user.username == name
+
+
+def test_nobody_gives_himself_groups() -> None:
+    user = person("administrator")
+    change(logged_in(user), user, "administrator", "operator")
+    assert [group.name for group in user.groups.all()] == ["administrator"]
+
+
+def test_what_is_given_and_taken_is_recorded(administrator: Client) -> None:
+    user = person("operator")
+    change(administrator, user, "auditor", "operator")
+    assert {group.name for group in user.groups.all()} == {"auditor", "operator"}
+    (record,) = Record.objects.filter(event_type="audit.person.changed", correlation_id=f"person-{user.username}")
+    assert record.event_data["groups"] == ["auditor", "operator"]
+    assert record.event_data["groups_before"] == ["operator"]
+    assert record.actor_id.startswith("administrator-")
+
+
+def test_new_people_and_passwords_are_recorded(administrator: Client) -> None:
+    name, password = f"new-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+    secret = {"usable_password": "true", "password1": password, "password2": password}
+    administrator.post("/admin/auth/user/add/", {"username": name, **secret})
+    user = User.objects.get(username=name)
+    administrator.post(f"/admin/auth/user/{user.pk}/password/", secret)
+    assert acts(name) == ["created", "password_asked_to_change"]
+
+
+def test_what_cannot_be_recorded_is_not_done(superuser_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = person("operator")
+
+    def refuse(*arguments: Any, **facts: Any) -> None:
+        raise NothingKept
+
+    monkeypatch.setattr(trail, "add", refuse)
+    with pytest.raises(NothingKept):
+        change(superuser_client, user, "operator", "auditor")
+    assert [group.name for group in user.groups.all()] == ["operator"]
+
+
+def test_a_change_of_rights_is_recorded(superuser_client: Client) -> None:
+    group = Group.objects.create(name=f"group-{secrets.token_hex(4)}")
+    superuser_client.post(f"/admin/auth/group/{group.pk}/change/", {"name": group.name, "permissions": []})
+    record = Record.objects.get(event_type="audit.group.changed", event_data__group=group.name)
+    assert record.event_data["permissions"] == []
+
+
+def test_who_comes_in_goes_or_is_refused_is_recorded() -> None:
+    user = person("auditor")
+    password = secrets.token_urlsafe(16)
+    user.set_password(password)
+    user.save()
+    client = Client()
+    client.post("/admin/login/", {"username": user.username, "password": "wrong"})
+    client.post("/admin/login/", {"username": user.username, "password": password})
+    client.post("/admin/logout/")
+    assert acts(user.username) == ["login_refused", "logged_in", "logged_out"]
