@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test test-fast drill attacks bench bench-log check fix lock clean
+.PHONY: help run test test-fast drill chaos attacks bench bench-log check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test-fast: $(READY) ## Run the tests that take less than a second each
 
 drill: $(READY) ## Kill everything under load, then check every promise
 	$(BIN)/python -m bench.drill
+
+chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS, then print the exact account
+	$(BIN)/python -m bench.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix
 	$(BIN)/python -m tests.attacks

@@ -1,7 +1,8 @@
 """Writer keys: issued once, kept as digests, checked without PostgreSQL.
 
 PostgreSQL is the truth and is asked first, in bounded time, so that a revoked key is revoked; a process trusts the
-answer for WRITER_KEY_TTL_S. While PostgreSQL does not answer, the copy in Redis does.
+answer for WRITER_KEY_TTL_S. While PostgreSQL does not answer, the copy in Redis does; while neither does, it goes on
+trusting the keys that were good when it last asked.
 """
 
 import hashlib
@@ -95,12 +96,17 @@ def check(key: str) -> Principal | None:
     cached = _checked.get(found)
     if cached is None or cached[0] < now:
         if len(_checked) > 10_000:
-            _checked.clear()  # a flood of wrong keys must not fill the memory
-        cached = _checked[found] = (now + settings.WRITER_KEY_TTL_S, _look_up(found))
+            _forget_the_unknown()  # a flood of wrong keys must not fill the memory, nor push out the good ones
+        cached = _checked[found] = (now + settings.WRITER_KEY_TTL_S, _look_up_or_trust(found, cached))
     principal = cached[1]
     if principal is None or (principal.expires_at is not None and principal.expires_at < time.time()):
         return None
     return principal
+
+
+def _forget_the_unknown() -> None:
+    for found in [one for one, (_, principal) in _checked.items() if principal is None]:
+        del _checked[found]
 
 
 def forget() -> None:
@@ -126,6 +132,19 @@ def _publish() -> None:
         # The schedule publishes again each minute; until then PostgreSQL is asked.
         log.error("keys_not_published", error=type(error).__name__)
     forget()
+
+
+def _look_up_or_trust(found: str, cached: tuple[float, Principal | None] | None) -> Principal | None:
+    """While neither server answers nobody can revoke a key either: one that was good when last asked stays good.
+
+    Raises `Unanswerable` for a key that this process has not seen.
+    """
+    try:
+        return _look_up(found)
+    except Unanswerable:
+        if cached is None or cached[1] is None:
+            raise
+        return cached[1]
 
 
 def _look_up(found: str) -> Principal | None:

@@ -66,7 +66,7 @@ class Server(ABC):
 
     def kill(self) -> None:
         """kill -9 of all its processes, as a crash of the machine would."""
-        for process in self._processes():
+        for process in self.processes():
             process.kill()
         if self._leash is not None:
             self._leash.wait()
@@ -74,16 +74,16 @@ class Server(ABC):
 
     def freeze(self) -> None:
         """Stop it from running without ending it: connections stay open, nothing answers."""
-        for process in self._processes():
+        for process in self.processes():
             process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""
-        for process in reversed(self._processes()):
+        for process in reversed(self.processes()):
             process.send_signal(signal.SIGCONT)
         self._wait(self._answers)
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """The server and all below it; PostgreSQL's children have sessions of their own."""
         if self._leash is None or self._leash.poll() is not None:
             return []

@@ -7,48 +7,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from uuid import UUID
 
-import psycopg
-import redis
 from rich.console import Console
 from rich.table import Table
 
-from audit import canonical, event
+from bench.account import Verdict, compare, depth
 from bench.fleet import Fleet
 from bench.load import Ledger, Senders, wait_until
 
 ENOUGH, ENOUGH_PARKED = 20_000, 5_000
 console = Console()
-
-ROWS = f"""
-SELECT id, digest, json_strip_nulls(json_build_object('event_id', id, 'writer', writer,
-    'parent_event_id', parent_event_id,
-    'event_timestamp', to_char(event_timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-    {
-    ", ".join(
-        f"'{name}', {name}"
-        for name in event.FIELDS
-        if name not in ("event_id", "parent_event_id", "event_timestamp", "event_data")
-    )
-}))::text,
-    event_data::text
-FROM audit_record WHERE writer = 'drill'
-"""
-
-
-@dataclass
-class Verdict:
-    """The comparison of every promise with the store."""
-
-    stored: int = 0
-    lost: set[UUID] = field(default_factory=set)
-    duplicated: int = 0
-    altered: set[UUID] = field(default_factory=set)
-    unpromised: int = 0
-    verification: str = ""
-    """The last line of `manage.py verify`, once all is sealed."""
 
 
 class Drill:
@@ -69,8 +37,7 @@ class Drill:
         finally:
             senders.stop()
         self._recovered("the end")
-        verdict = self._compare()
-        verdict.verification = self._verify()
+        verdict = compare(self.fleet, self.ledger)
         self._print(verdict)
         return self._passed(verdict)
 
@@ -103,7 +70,7 @@ class Drill:
         self.fleet.postgres.kill()
         self._phase("PostgreSQL killed", self._more(202, 2_000))
         self.fleet.postgres.start()
-        wait_until(lambda: self._depth() < 1_900, seconds=60, what="the drain to begin")
+        wait_until(lambda: depth(self.fleet) < 1_900, seconds=60, what="the drain to begin")
         self.fleet.kill_drainer(0)
         self._phase("drainer killed", self._more(201, 500))
         self.fleet.start_drainer(0)
@@ -136,39 +103,9 @@ class Drill:
 
     def _recovered(self, after: str) -> None:
         """The queue is empty again, while the senders go on."""
-        seconds = wait_until(lambda: self._depth() == 0, seconds=300, what=f"the queue to empty after {after}")
+        seconds = wait_until(lambda: depth(self.fleet) == 0, seconds=300, what=f"the queue to empty after {after}")
         self.recoveries.append((after, seconds))
         console.print(f"{'  queue empty':<28} {'':>15} {seconds:>7.1f} s")
-
-    def _depth(self) -> int:
-        try:
-            with redis.Redis.from_url(self.fleet.redis.url()) as client:
-                return int(client.xlen("{dlq}:s"))
-        except redis.RedisError:
-            return 1
-
-    def _compare(self) -> Verdict:
-        verdict = Verdict()
-        seen: set[UUID] = set()
-        with psycopg.connect(self.fleet.postgres.url("postgres", "drill")) as connection:
-            for record_id, digest, document, data in connection.execute(ROWS):
-                verdict.stored += 1
-                verdict.duplicated += record_id in seen
-                seen.add(record_id)
-                whole = canonical.loads(document.encode()) | {"event_data": canonical.loads(data.encode())}
-                computed = canonical.digest(canonical.canonical(whole))
-                if not computed == digest == self.ledger.digests.get(record_id):
-                    verdict.altered.add(record_id)
-        verdict.lost = self.ledger.acknowledged.keys() - seen
-        verdict.unpromised = len(seen - self.ledger.acknowledged.keys())
-        return verdict
-
-    def _verify(self) -> str:
-        """Wait until the sealer is through, then verify the whole log."""
-        with psycopg.connect(self.fleet.postgres.url("postgres", "drill"), autocommit=True) as connection:
-            waiting = "SELECT count(*) FROM audit_unsealed"
-            wait_until(lambda: connection.execute(waiting).fetchone() == (0,), seconds=60, what="the sealer")
-        return self.fleet.manage("verify").splitlines()[-1]
 
     def _print(self, verdict: Verdict) -> None:
         table = Table(title="Drill")
@@ -195,8 +132,7 @@ class Drill:
         hard = len(self.ledger.acknowledged) >= ENOUGH and self.ledger.promised(202) >= ENOUGH_PARKED
         if not hard:
             console.print(f"not hard enough: at least {ENOUGH} promises, {ENOUGH_PARKED} of them by 202, are due")
-        whole = verdict.verification == "VERIFIED"
-        return hard and whole and not (verdict.lost or verdict.duplicated or verdict.altered)
+        return hard and verdict.whole
 
 
 def main() -> int:

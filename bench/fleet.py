@@ -29,6 +29,9 @@ class Fleet:
         threads: int = 2,
         drainers: int = 2,
         application: str = "auditsite.wsgi:application",
+        proxied: bool = False,
+        spooled: bool = False,
+        **settings: str,
     ):
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
         self.folder.chmod(0o755)
@@ -38,9 +41,16 @@ class Fleet:
         self.workers = workers
         self.threads = threads
         self._application = application
+        self._proxied = proxied
+        self.spool = self.folder / "spool"
+        self.spool.mkdir()
+        if spooled:
+            settings |= {"DLQ_SPOOL_DIR": str(self.spool)}
+        self._settings = settings
         self._drainers = drainers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.env: dict[str, str] = {}
+        self.proxies: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Servers, schema, web, drainers and a sealer with them; returns when the site answers."""
@@ -73,8 +83,35 @@ class Fleet:
                 "RECORD_CONNECTIONS": str(self.threads),
                 "LOG_LEVEL": "WARNING",
             }
+            | self._settings
         )
+        if self._proxied:
+            self._start_proxies()
         self.manage("migrate", "--verbosity", "0")
+
+    def _start_proxies(self) -> None:
+        """From here on the site reaches both servers over a network that can be taken away."""
+        for name, socket_path in (
+            ("postgres", self.postgres.sockets / ".s.PGSQL.5432"),
+            ("redis", self.redis.socket),
+        ):
+            port = free_port()
+            command = [sys.executable, "-m", "bench.proxy", str(port), str(socket_path)]
+            self.proxies[name] = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
+            wait_until(lambda port=port: answers(port), seconds=20, what=f"the proxy of {name}")  # type: ignore[misc]
+            for variable, value in self.env.items():
+                if name == "redis" and value.startswith(f"unix://{self.redis.socket}"):
+                    self.env[variable] = f"redis://127.0.0.1:{port}/{value[-1]}"
+                elif name == "postgres" and variable.startswith("DATABASE"):
+                    address, _, _ = value.partition("?")
+                    self.env[variable] = address.replace("@/", f"@127.0.0.1:{port}/")
+
+    def network(self, name: str, order: str) -> None:
+        """Have the network before a server pass, swallow or cut: "pass", "hole", "cut"."""
+        stdin = self.proxies[name].stdin
+        assert stdin is not None
+        stdin.write(f"{order}\n".encode())
+        stdin.flush()
 
     def start_web(self) -> None:
         """The site, with `workers` processes of `threads` threads each."""
@@ -87,9 +124,22 @@ class Fleet:
         self._spawn("web", command)
         wait_until(lambda: answers(self.port), seconds=60, what="the site")
 
-    def start_drainer(self, number: int) -> None:
-        """A drainer as a service runs it."""
-        self._spawn(f"drainer-{number}", [sys.executable, "manage.py", "drain_dlq", "--watch"])
+    def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
+        """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
+        manage = ["-m", "bench.skewed", str(skew_s)] if skew_s else ["manage.py"]
+        self._spawn(f"drainer-{number}", [sys.executable, *manage, "drain_dlq", "--watch"])
+
+    def start_worker(self) -> None:
+        """The schedule's cluster with its watchdog."""
+        self._spawn("worker", [sys.executable, "manage.py", "worker"])
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """A service's process and all below it, the ones that still run."""
+        process = self._processes.get(name)
+        if process is None or process.poll() is not None:
+            return []
+        parent = psutil.Process(process.pid)
+        return [parent, *parent.children(recursive=True)]
 
     def start_sealer(self) -> None:
         """A sealer as a service runs it."""
@@ -136,6 +186,9 @@ class Fleet:
                 process.kill()
         self.postgres.stop()
         self.redis.stop()
+        for proxy in self.proxies.values():
+            proxy.kill()
+            proxy.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self, name: str) -> str:

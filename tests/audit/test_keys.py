@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 import dlq.client
-from audit import keys
+from audit import keys, tasks
 from audit.models import Record, WriterKey
+from audit.postgres import gateway
 from tests.audit.conftest import EVENTS, Sender, an_event
 
 
@@ -131,3 +132,21 @@ def test_head_tells_no_more_than_get(scopes: tuple[str, ...]) -> None:
     for path in (f"{EVENTS}/{stored}", EVENTS, "/api/v1/audit/checkpoint"):
         assert sender.client.head(path, headers=headers).status_code == 403, path
         assert sender.client.get(path, headers=headers).status_code == 403, path
+
+
+@pytest.mark.slow
+def test_while_neither_server_answers_known_keys_stay_good_and_others_are_503(
+    writer: Sender, postgres: Any, redis_server: Any, settings: Any, tmp_path: Any
+) -> None:
+    settings.DLQ_SPOOL_DIR = tmp_path
+    assert writer.post(an_event()).status_code == 201
+    settings.WRITER_KEY_TTL_S = 0
+    with postgres.stopped(), redis_server.stopped():
+        assert [writer.post(an_event()).status_code for _ in range(3)] == [202] * 3
+        stranger = Sender.__new__(Sender)
+        stranger.__dict__ |= writer.__dict__ | {"key": "aw_unknown"}
+        assert stranger.post(an_event()).status_code == 503
+    keys.revoke(writer.writer)
+    assert writer.post(an_event()).status_code == 401
+    assert gateway().breaker.wait_closed(20)
+    tasks.drain(seconds=20)
