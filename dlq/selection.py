@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from dlq.message import Message, State
 from dlq.stream import Stream
@@ -19,11 +20,13 @@ class Selection:
     error: str = ""
     """The kind of the last error, or the reason why it was parked where there was none."""
     older_s: float = 0.0
+    since: datetime | None = None
+    """Parked at this time or later: the list begins there."""
 
     @property
     def is_narrow(self) -> bool:
         """Whether more than the state is asked for: such messages are found by looking at each."""
-        return bool(self.source or self.kind or self.error or self.older_s)
+        return bool(self.source or self.kind or self.error or self.older_s or (self.since and self.state))
 
     def passes(self, message: Message) -> bool:
         """Whether a message of the right state is meant."""
@@ -32,17 +35,23 @@ class Selection:
             (self.kind, message.kind),
             (self.error, message.last_error_class or message.reason),
         )
-        return all(not asked or asked == found for asked, found in wanted) and message.age >= self.older_s
+        in_state = self.state is None or self.since is None or message.state == self.state
+        return in_state and all(not asked or asked == found for asked, found in wanted) and message.age >= self.older_s
 
     def all(self, queue: Stream) -> Iterator[Message]:
         """Every one of them, oldest first, page by page. Raises `Refused`."""
-        if self.state is not None:
+        if self.state is not None and self.since is None:
             yield from self._of_state(queue, self.state)
             return
-        after = None
-        while page := queue.page(limit=PAGE, after=after, state=self.state):
+        after = self._start
+        while page := queue.page(limit=PAGE, after=after):
             yield from filter(self.passes, page)
             after = page[-1].id
+
+    @property
+    def _start(self) -> str | None:
+        """The place in the stream before everything that was parked since."""
+        return None if self.since is None else f"{max(int(self.since.timestamp() * 1000), 1) - 1}-{2**64 - 1}"
 
     def _of_state(self, queue: Stream, state: State) -> Iterator[Message]:
         """Their ids first: an index moves while it is read."""
@@ -56,8 +65,10 @@ class Selection:
         Less than `limit` with a place to go on means that the rest was not looked at yet. Raises `Refused`.
         """
         found: list[Message] = []
+        # From a time on, all states are read in the order of parking, for the indexes are in another order.
+        state, after = (self.state if self.since is None else None), after or self._start
         while looks > 0:
-            page = queue.page(limit=min(PAGE, looks) if self.is_narrow else limit + 1, after=after, state=self.state)
+            page = queue.page(limit=min(PAGE, looks) if self.is_narrow else limit + 1, after=after, state=state)
             for message in page:
                 if len(found) == limit:
                     return found, after

@@ -220,9 +220,9 @@ class Stream:
         with refusing():
             self.redis.ping()
 
-    def entries(self, *, chunk: int = 1000) -> Iterator[list[tuple[str, dict[bytes, bytes]]]]:
-        """All entries of the stream, oldest first, in chunks of ids and raw fields."""
-        start = "-"
+    def entries(self, *, chunk: int = 1000, after: str | None = None) -> Iterator[list[tuple[str, dict[bytes, bytes]]]]:
+        """All entries of the stream after an id, oldest first, in chunks of ids and raw fields."""
+        start = f"({after}" if after else "-"
         while True:
             with refusing():
                 rows = decoded(self.redis.xrange(self.stream, start, "+", count=chunk))

@@ -15,6 +15,7 @@ from dlq.history import Sample
 STEP, WIDTH = 46, 720
 BOX_WIDTH, BOX_GAP, SHOWN = 104, 26, 6
 CHART_WIDTH, CHART_HEIGHT = 720, 110
+BAR_LEFT, BAR_LENGTH = 260, 230
 
 
 class Step(NamedTuple):
@@ -38,6 +39,17 @@ class Box(NamedTuple):
     added: str
     ago: str
     cosigned: bool
+
+
+class Bar(NamedTuple):
+    """One bar of a chart."""
+
+    label: str
+    number: str
+    y: int
+    top: int
+    length: float
+    end: float
 
 
 def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeString:
@@ -123,6 +135,18 @@ def outage(episode: Episode) -> SafeString:
         "emptied": f"{episode.emptied_at:%H:%M:%S}",
     }
     return SafeString(render_to_string("admin/audit/episode/outage.svg", context))
+
+
+def bars(title: str, counts: dict[str, int]) -> SafeString:
+    """Horizontal bars, one for each name, in the order given."""
+    most = max(counts.values(), default=0) or 1
+    rows = []
+    for place, (label, count) in enumerate(counts.items()):
+        length = round(BAR_LENGTH * count / most, 1)
+        y = 32 + place * 18
+        rows.append(Bar(label[:34], f"{count:,}", y, y - 10, length, round(BAR_LEFT + length + 6, 1)))
+    context = {"title": title, "bars": rows, "left": BAR_LEFT, "width": 560, "height": 32 + 18 * len(rows)}
+    return SafeString(render_to_string("admin/audit/parked/bars.svg", context))
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeString:

@@ -2,8 +2,10 @@
 
 import json
 import re
+from datetime import datetime
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -12,12 +14,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 
 import dlq.errors
 import dlq.history
+import dlq.sample
 import dlq.stream
-from audit import correct, discard, tasks, trail
-from audit.admin import drawing, parked_acts
+from audit import correct, discard, query, tasks, trail
+from audit.admin import drawing, parked_acts, parked_search
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
 from audit.event import Invalid
@@ -31,7 +35,7 @@ PAGE = 50
 LOOKS = 5_000
 """How many messages one page looks at for those that pass the filters."""
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
-FILTERS = ("state", "writer", "type", "error")
+FILTERS = ("state", "writer", "type", "error", "since")
 SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
@@ -52,6 +56,7 @@ class ParkedAdmin(admin.ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
+            path("search/", view(self.search_view), name="audit_parked_search"),
             path("act/", view(self.act_view), name="audit_parked_act"),
             path("pause/", view(self.pause_view), name="audit_parked_pause"),
             path("export/", view(self.export_view), name="audit_parked_export"),
@@ -163,6 +168,28 @@ class ParkedAdmin(admin.ModelAdmin):
             raise Http404(f"No message {message_id} is in the queue.")
         return message
 
+    def search_view(self, request: HttpRequest) -> HttpResponse:
+        """Look into every payload, a second a request; the browser goes on by itself."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            found, progress, next_step = parked_search.step(request)
+        except dlq.errors.Refused:
+            return self._unreadable(request)
+        here = reverse("admin:audit_parked_search")
+        context = self._context(
+            request,
+            title="Deep search",
+            rows=[_row(message) for message in found],
+            progress=progress,
+            next_url=next_step and f"{here}?{next_step}",
+            stop_url=reverse("admin:audit_parked_changelist"),
+        )
+        response = TemplateResponse(request, "admin/audit/parked/search.html", context)
+        if next_step and not progress["full"]:
+            response["Refresh"] = f"0; url={here}?{next_step}"
+        return response
+
     def act_view(self, request: HttpRequest) -> HttpResponse:
         """An act on the messages that were ticked, or on all that match: then it is counted and asked for first."""
         if request.method != "POST":
@@ -219,6 +246,9 @@ class ParkedAdmin(admin.ModelAdmin):
 
     def _list(self, request: HttpRequest) -> HttpResponse:
         queue = dlq.stream.for_drain()
+        if request.GET.get("state") == "quarantined":
+            kept = reverse("admin:audit_quarantined_changelist")
+            return redirect(f"{kept}?{urlencode({'q': request.GET.get('q', '').strip()})}")
         if key := request.GET.get("q", "").strip():
             found = queue.find(key)
             return self._page(request, [found] if found else [], None)
@@ -239,9 +269,11 @@ class ParkedAdmin(admin.ModelAdmin):
             stats=dlq.stream.for_drain().stats(),
             paused=dlq.stream.for_drain().paused(),
             chart=_chart(request),
+            figures=_figures(),
+            since_wrong=_since(request.GET)[1],
             spans=SPANS,
             span=_span(request),
-            states=[("", "all"), *((state, state) for state in MESSAGE_STATES)],
+            states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, "quarantined"))],
             filters={name: asked.get(name, "") for name in ("q", *FILTERS)},
             acts=[(act, label) for act, (label, _) in parked_acts.ACTS.items()],
             may_act=request.user.has_perm("audit.retry_parked"),
@@ -263,7 +295,25 @@ def _selection(parameters: QueryDict) -> Selection:
     asked = parameters.get("state", "")
     state = next((one for one in MESSAGE_STATES if one == asked), None)
     source, kind, error = (parameters.get(name, "").strip() for name in ("writer", "type", "error"))
-    return Selection(state=state, source=source, kind=kind, error=error)
+    return Selection(state=state, source=source, kind=kind, error=error, since=_since(parameters)[0])
+
+
+def _since(parameters: QueryDict) -> tuple[datetime | None, str]:
+    """From when on, and what is wrong with what was asked for."""
+    text = parameters.get("since", "").strip()
+    try:
+        return (query.read_time(text), "") if text else (None, "")
+    except ValueError as error:
+        return None, str(error)
+
+
+def _figures() -> list[SafeString]:
+    """What the queue is made of, drawn."""
+    found = dlq.sample.makeup(dlq.stream.for_drain())
+    if not found.drawn:
+        return []
+    of = f" (of {found.drawn} drawn at random)" if found.drawn >= dlq.sample.DRAWN else ""
+    return [drawing.bars(f"Age{of}", found.ages), drawing.bars(f"Why{of}", dict(list(found.reasons.items())[:8]))]
 
 
 def _chosen(parameters: QueryDict) -> list[Message]:

@@ -1,8 +1,10 @@
 """The pages of the dead letter queue."""
 
 import hashlib
+import html
 import json
 import re
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from django.test import Client
 
 import dlq.stream
+from audit.admin import parked_acts, parked_search
 from audit.errors import NothingKept
 from audit.models import Quarantined, Record
 from dlq.message import Document, Message
@@ -243,3 +246,79 @@ def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, p
     assert "nobody corrects those" in corrected(operator, message)
     queue.redis.xdel(queue.stream, message.id)
     queue.redis.zrem(queue.dead, message.id)
+
+
+SEARCH = f"{PARKED}search/"
+
+
+def follow(client: Client, address: str) -> list[str]:
+    """Every page of a search, as a browser goes on by itself."""
+    pages = []
+    while address:
+        answer = client.get(address)
+        pages.append(answer.content.decode())
+        address = answer.headers.get("Refresh", "").partition("url=")[2]
+    return pages
+
+
+def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parked_search, "STEP_S", -1.0)
+    monkeypatch.setattr(parked_search, "CHUNK", 2)
+    word = f"needle{uuid.uuid4().hex[:8]}"
+    messages = [parked_message(event_data={"note": word if n % 3 == 0 else "hay"}) for n in range(9)]
+    pages = follow(operator, f"{SEARCH}?text={word}")
+    assert len(pages) > 4 and "all of them" in pages[-1] and "<progress" in pages[0]
+    assert [one.key in pages[-1] for one in messages] == [n % 3 == 0 for n in range(9)]
+    assert "No parked event has this text" in follow(operator, f"{SEARCH}?text=absent{word}")[-1]
+
+
+def test_a_deep_search_stops_at_a_pageful_and_goes_on_when_asked(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parked_search, "MOST", 2)
+    word = f"needle{uuid.uuid4().hex[:8]}"
+    messages = [parked_message(event_data={"note": word}) for _ in range(3)]
+    answer = operator.get(f"{SEARCH}?text={word}")
+    first = answer.content.decode()
+    assert "Refresh" not in answer.headers and "Look further" in first
+    assert [one.key in first for one in messages] == [True, True, False]
+    further = html.unescape(re.findall(r'href="([^"]*at=[^"]*)"', first)[0])
+    assert messages[2].key in operator.get(further).content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "text=", "text=x&at=²&looked=" + "9" * 5000, "text=x&found=1-1,zz,%00&at=9-9"])
+def test_a_deep_search_takes_odd_addresses(operator: Client, query: str) -> None:
+    assert operator.get(f"{SEARCH}?{query}").status_code == 200
+
+
+def test_a_deep_search_is_for_those_who_may_look(outsider: Client) -> None:
+    assert outsider.get(SEARCH).status_code == 403
+
+
+def test_the_list_begins_at_a_time(operator: Client) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.since"
+    early = parked_message(event_type=kind)
+    time.sleep(0.01)
+    late = parked_message(event_type=kind)
+    dlq.stream.for_drain().fail(late, "Poison", "never", dead=True)
+    page = operator.get(PARKED, {"since": late.parked_at.isoformat(), "type": kind}).content.decode()
+    assert late.key in page and early.key not in page
+    page = operator.get(PARKED, {"since": "1h", "type": kind, "state": "dead"}).content.decode()
+    assert late.key in page and early.key not in page
+    assert "is neither a span" in operator.get(PARKED, {"since": "yesterday"}).content.decode()
+    exported = b"".join(operator.get(f"{PARKED}export/", {"since": "1h", "type": kind}).streaming_content)
+    assert len(exported.splitlines()) == 2
+
+
+def test_what_is_quarantined_is_one_state_among_others(operator: Client) -> None:
+    message = parked_message()
+    parked_acts.put_aside([message], "somebody")
+    page = operator.get(PARKED, {"state": "quarantined", "q": message.key}, follow=True).content.decode()
+    assert message.key in page and "uarantine" in page
+
+
+def test_the_makeup_of_the_queue_is_drawn(operator: Client, parked: Message) -> None:
+    page = operator.get(PARKED).content.decode()
+    assert 'aria-label="Age' in page and 'aria-label="Why' in page
