@@ -66,6 +66,7 @@ class Chaos:
         self.seconds = seconds
         self.fleet = Fleet(proxied=True, spooled=True, WORKER_STALE_S="70", DLQ_LEASE_S="10")
         self.ledger = Ledger()
+        self.restarts = 0
         self.lanes = [
             Lane("postgresql", seed, self._of_postgres(), (4, 10)),
             Lane("redis", seed, self._of_redis(), (4, 10)),
@@ -89,6 +90,7 @@ class Chaos:
             for lane in self.lanes:
                 lane.join(timeout=120)
             senders.stop()
+        self._supervise()
         emptied = wait_until(self._is_empty, seconds=EMPTY_WITHIN_S, what="queue and spool to be empty")
         verdict = compare(self.fleet, self.ledger)
         account = self._account()
@@ -100,9 +102,16 @@ class Chaos:
         with console.status("breaking things") as status:
             while time.monotonic() < ends:
                 time.sleep(1)
+                self._supervise()
                 with self.ledger.lock:
                     promises = len(self.ledger.acknowledged)
                 status.update(f"{ends - time.monotonic():.0f} s left, {promises} promises, {depth(self.fleet)} parked")
+
+    def _supervise(self) -> None:
+        """Granian ends itself when one worker is killed twice in 5.5 s: who runs it starts it again."""
+        if not self.fleet.processes("web"):
+            self.fleet.start_web()
+            self.restarts += 1
 
     def _of_postgres(self) -> dict[str, Fault]:
         server = self.fleet.postgres
@@ -211,6 +220,7 @@ class Chaos:
             "of them through local files": self._spooled(),
             "requests answered 503": self.ledger.answers["503"],
             "requests cut off": self.ledger.answers["cut off"],
+            "site started again by its supervisor": self.restarts,
             "records stored": verdict.stored,
             "stored, promise not heard": verdict.unpromised,
             "lost": len(verdict.lost),

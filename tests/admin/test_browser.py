@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from axe_core_python.sync_playwright import Axe
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import dlq.stream
@@ -58,6 +59,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium on PATH: install it (`apt-get install chromium`) to run the browser tests")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        connections.close_all()  # the loop has connections of its own: those of a module before may be cut by now
         yield launched
         launched.close()
 
