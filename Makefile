@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test test-fast drill chaos attacks bench bench-log check fix lock clean
+.PHONY: help run test test-fast drill chaos ghosts attacks bench bench-log bench-queue check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ drill: $(READY) ## Kill everything under load, then check every promise
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS, then print the exact account
 	$(BIN)/python -m bench.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
+ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS times, and look for what they left half done
+	$(BIN)/python -m bench.ghosts --kills $(or $(KILLS),100)
+
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix
 	$(BIN)/python -m tests.attacks
 
@@ -34,6 +37,9 @@ bench: $(READY) ## Measure each part beside its ceiling
 
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it
 	$(BIN)/python -m bench.log
+
+bench-queue: $(READY) ## Measure the pages of the queue at 1,000,000 parked events
+	$(BIN)/python -m bench.queue
 
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from django_q.tasks import async_task
 import dlq.alarm
 import dlq.errors
 import dlq.history
+import dlq.restart
 import dlq.restore
 import dlq.spool
 import dlq.stream
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 DRAIN_TIMEOUT_S = 10.0
 TICK_SECONDS = 40.0
 ABANDONED = timedelta(minutes=5)
+MISSING_NAMED = 100
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +72,7 @@ def tick() -> str:
     dlq.stream.for_drain().beat("last_tick_at")
     if summary.database_up:
         quarantine_old(by=OWN_WRITER)
+    look_at_redis()
     dlq.history.sample(dlq.stream.for_drain())
     episodes.look()
     dlq.alarm.notify()
@@ -153,6 +156,21 @@ def unspool() -> int:
     except Exception:
         log.exception("spool_failed")  # one tier must not stop the next
     return 0
+
+
+def look_at_redis() -> None:
+    """After each start of Redis: mend what a kill left half done. That indexes had to be made again is a record."""
+    if (rebuilt := dlq.restart.look(dlq.stream.for_drain())) is None:
+        return
+    trail.add(
+        "audit.parked.indexes_rebuilt",
+        actor=OWN_WRITER,
+        correlation="dead-letter-queue",
+        reason="Redis was started again and the account did not balance",
+        here=rebuilt.messages,
+        missing=len(rebuilt.missing),
+        event_ids=rebuilt.missing[:MISSING_NAMED] or None,
+    )
 
 
 def keep_old() -> int:

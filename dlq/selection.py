@@ -8,6 +8,7 @@ from dlq.message import Message, State
 from dlq.stream import Stream
 
 PAGE = 500
+_COUNTERS: dict[State, str] = {"due": "ready", "leased": "leased", "dead": "dead"}
 
 
 @dataclass(frozen=True)
@@ -39,25 +40,43 @@ class Selection:
         return in_state and all(not asked or asked == found for asked, found in wanted) and message.age >= self.older_s
 
     def all(self, queue: Stream) -> Iterator[Message]:
-        """Every one of them, oldest first, page by page. Raises `Refused`."""
-        if self.state is not None and self.since is None:
-            yield from self._of_state(queue, self.state)
-            return
-        after = self._start
-        while page := queue.page(limit=PAGE, after=after):
-            yield from filter(self.passes, page)
-            after = page[-1].id
+        """Every one of them, oldest first. Raises `Refused`."""
+        for _, found in self.portions(queue):
+            yield from found
+
+    def portions(self, queue: Stream) -> Iterator[tuple[int, list[Message]]]:
+        """All of them, page by page: how many were looked at, and those of them that are meant. Raises `Refused`.
+
+        An act on a page makes none come up again: the stream's order never changes, what was parked since the
+        beginning is left out, and of an index, which moves while it is read, the ids are taken first.
+        """
+        of_index = self.state is not None and self.since is None
+        for page in self._of_state(queue) if of_index else self._of_stream(queue):
+            yield len(page), [*filter(self.passes, page)]
+
+    def size(self, queue: Stream) -> int:
+        """How many messages have to be looked at; how many there are, unless `is_narrow`. Raises `Refused`."""
+        totals = queue.totals()
+        if self.state is None or self.since is not None:
+            return totals["depth"]
+        return totals["due"] - totals["ready"] if self.state == "waiting" else totals[_COUNTERS[self.state]]
 
     @property
     def _start(self) -> str | None:
         """The place in the stream before everything that was parked since."""
         return None if self.since is None else f"{max(int(self.since.timestamp() * 1000), 1) - 1}-{2**64 - 1}"
 
-    def _of_state(self, queue: Stream, state: State) -> Iterator[Message]:
-        """Their ids first: an index moves while it is read."""
-        ids = queue.ids_of(state)
+    def _of_stream(self, queue: Stream) -> Iterator[list[Message]]:
+        after, newest = self._start, queue.page(limit=1, newest_first=True)
+        while newest and (page := queue.page(limit=PAGE, after=after, until=newest[0].id)):
+            yield page
+            after = page[-1].id
+
+    def _of_state(self, queue: Stream) -> Iterator[list[Message]]:
+        assert self.state is not None
+        ids = queue.ids_of(self.state)
         for first in range(0, len(ids), PAGE):
-            yield from filter(self.passes, queue.all_of(ids[first : first + PAGE]))
+            yield queue.all_of(ids[first : first + PAGE])
 
     def some(self, queue: Stream, *, limit: int, after: str | None, looks: int) -> tuple[list[Message], str | None]:
         """Up to `limit` of them after an id, and where to go on; at most `looks` messages are looked at.

@@ -104,10 +104,11 @@ class Stream:
         score = _now_ms() + int(delay_s * 1000)
         self._move([(message.id, score) for message in messages], self.due)
 
-    def retry_now(self, ids: Iterable[str]) -> int:
+    def retry_now(self, ids: Sequence[str]) -> int:
         """Make messages due, dead ones too, with all retries before them; their history stays."""
-        score = _now_ms()
-        return self._move([(one, score) for one in ids], self.due, attempts="reset", counter="retried")
+        now = _now_ms()
+        scored = [(one, now + int(delay * 1000)) for one, delay in zip(ids, policy.spread(len(ids)), strict=True)]
+        return self._move(scored, self.due, attempts="reset", counter="retried")
 
     def snooze(self, ids: Iterable[str], until: datetime) -> int:
         """Leave messages alone until then; attempts and history stay. Dead ones wait again."""
@@ -151,7 +152,13 @@ class Stream:
         return {known[one.id]: one.digest for one in self.all_of(list(known))}
 
     def page(
-        self, *, limit: int, after: str | None = None, state: State | None = None, newest_first: bool = False
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        until: str = "+",
+        state: State | None = None,
+        newest_first: bool = False,
     ) -> list[Message]:
         """Messages after the id `after`, at the same cost for every page; of one state if `state` is given."""
         if state is not None:
@@ -162,7 +169,7 @@ class Stream:
                 rows = self.redis.xrevrange(self.stream, start, "-", count=limit)
             else:
                 start = f"({after}" if after else "-"
-                rows = self.redis.xrange(self.stream, start, "+", count=limit)
+                rows = self.redis.xrange(self.stream, start, until, count=limit)
         return self._placed(decoded(rows))
 
     def older_than(self, seconds: float, *, chunk: int, after: str | None = None) -> Iterator[list[Message]]:

@@ -21,7 +21,7 @@ import dlq.history
 import dlq.sample
 import dlq.stream
 from audit import correct, discard, query, tasks, trail
-from audit.admin import drawing, parked_acts, parked_search
+from audit.admin import drawing, parked_acts, parked_count, parked_search
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
 from audit.event import Invalid
@@ -32,7 +32,7 @@ from dlq.message import Message
 from dlq.selection import Selection
 
 PAGE = 50
-LOOKS = 5_000
+LOOKS = 2_500
 """How many messages one page looks at for those that pass the filters."""
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error", "since")
@@ -58,6 +58,7 @@ class ParkedAdmin(admin.ModelAdmin):
         return [
             path("search/", view(self.search_view), name="audit_parked_search"),
             path("act/", view(self.act_view), name="audit_parked_act"),
+            path("count/", view(self.count_view), name="audit_parked_count"),
             path("pause/", view(self.pause_view), name="audit_parked_pause"),
             path("export/", view(self.export_view), name="audit_parked_export"),
             path("<path:message_id>/rehearse/", view(self.rehearse_view), name="audit_parked_rehearse"),
@@ -191,7 +192,7 @@ class ParkedAdmin(admin.ModelAdmin):
         return response
 
     def act_view(self, request: HttpRequest) -> HttpResponse:
-        """An act on the messages that were ticked, or on all that match: then it is counted and asked for first."""
+        """An act on the messages that were ticked, or on all that match: those are counted first."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm("audit.retry_parked"):
@@ -200,15 +201,35 @@ class ParkedAdmin(admin.ModelAdmin):
         if act is None:
             raise Http404("There is no such act.")
         try:
-            chosen = _chosen(request.POST)
             if request.POST.get("scope") == "all" and "sure" not in request.POST:
-                return self._ask(request, name, len(chosen))
+                asked = {key: request.POST.get(key, "") for key in ("act", *FILTERS)}
+                return redirect(f"{reverse('admin:audit_parked_count')}?{urlencode(asked)}")
+            chosen = _chosen(request.POST)
             done = act(chosen, request.user.get_username()) if chosen else 0
         except (AuditError, DatabaseError, dlq.errors.Refused) as error:
             messages.error(request, f"Nothing was done: {error}")
         else:
             messages.success(request, f"{name}: {done} events.")
         return redirect("admin:audit_parked_changelist")
+
+    def count_view(self, request: HttpRequest) -> HttpResponse:
+        """How many an act on all that match would meet, a second of counting a request; then the button to do it."""
+        if not request.user.has_perm("audit.retry_parked"):
+            raise PermissionDenied
+        name, _ = parked_acts.ACTS.get(request.GET.get("act", ""), ("", None))
+        if not name:
+            raise Http404("There is no such act.")
+        try:
+            counted = parked_count.step(request, _selection(request.GET))
+        except dlq.errors.Refused:
+            return self._unreadable(request)
+        asked = {key: request.GET.get(key, "") for key in ("act", *FILTERS)}
+        context = self._context(request, title=f"{name}?", name=name, counted=counted, asked=asked.items())
+        response = TemplateResponse(request, "admin/audit/parked/sure.html", context)
+        if not counted.done:
+            here = reverse("admin:audit_parked_count")
+            response["Refresh"] = f"0; url={here}?{urlencode(asked | counted.onward)}"
+        return response
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
         """Pause draining, or let it go on."""
@@ -237,12 +258,6 @@ class ParkedAdmin(admin.ModelAdmin):
         response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
         response["Content-Disposition"] = 'attachment; filename="parked.ndjson"'
         return response
-
-    def _ask(self, request: HttpRequest, name: str, count: int) -> HttpResponse:
-        context = self._context(
-            request, title=f"{name}?", name=name, count=count, cap=parked_acts.CAP, posted=request.POST.items()
-        )
-        return TemplateResponse(request, "admin/audit/parked/sure.html", context)
 
     def _list(self, request: HttpRequest) -> HttpResponse:
         queue = dlq.stream.for_drain()

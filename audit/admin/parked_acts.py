@@ -1,6 +1,5 @@
 """What a person may do with parked events from the list: each act is a record before it is done."""
 
-import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -12,20 +11,12 @@ from dlq.message import Message
 NAMED = 100
 CAP = 5_000
 """How many one act takes; the rest is left for the next, so that a slip stays small."""
-SPREAD_S = 60.0
-"""Many retries are spread over a minute: what failed together should not come back together."""
 
 
 def retry(messages: Sequence[Message], by: str) -> int:
     """Make messages due, with all retries before them: few at once, many over a minute."""
     _record("retried", messages, by)
-    queue = dlq.stream.for_drain()
-    moved = queue.retry_now([message.id for message in messages])
-    if len(messages) > 100:
-        now = datetime.now(UTC)
-        for message in messages:
-            queue.snooze([message.id], now + timedelta(seconds=random.uniform(0, SPREAD_S)))
-    return moved
+    return dlq.stream.for_drain().retry_now([message.id for message in messages])
 
 
 def snooze(messages: Sequence[Message], by: str) -> int:

@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 
 import dlq.stream
-from audit.admin import parked_acts, parked_search
+from audit.admin import parked_acts, parked_count, parked_search
 from audit.errors import NothingKept
 from audit.models import Quarantined, Record
 from dlq.message import Document, Message
@@ -150,15 +150,43 @@ def test_all_that_match_are_counted_and_asked_for_before_anything_is_done(operat
     kind = f"kind{uuid.uuid4().hex[:8]}.many"
     messages = [parked_message(event_type=kind) for _ in range(120)]
     form = {"act": "retry", "scope": "all", "type": kind}
-    asked = operator.post(ACT, form).content.decode()
-    assert "120 parked events match" in asked
-    assert "Nothing was done yet" in asked
+    asked = operator.post(ACT, form, follow=True)
+    while "Refresh" in asked:
+        asked = operator.get(asked["Refresh"].partition("url=")[2])
+    assert "120 parked events match" in asked.content.decode()
+    assert "Nothing was done yet" in asked.content.decode()
     assert operator.post(ACT, form | {"sure": "yes"}, follow=True).status_code == 200
     queue = dlq.stream.for_drain()
     waits = [found.next_try for message in messages if (found := queue.get(message.id)) and found.next_try]
     spread = max(waits) - min(waits)
     assert 10 < spread.total_seconds() <= 61  # what failed together does not come back together
     queue.acknowledge(messages, "drained")
+
+
+def test_counting_goes_on_from_its_place_and_shows_how_far_it_is(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.counted"
+    messages = [parked_message(event_type=kind) for _ in range(3)]
+    monkeypatch.setattr(parked_count, "STEP_S", 0)
+    monkeypatch.setattr(parked_count, "LOOKS", 2)
+    answers = [operator.post(ACT, {"act": "retry", "scope": "all", "type": kind}, follow=True)]
+    while "Refresh" in answers[-1]:
+        assert "<progress" in answers[-1].content.decode()
+        answers.append(operator.get(answers[-1]["Refresh"].partition("url=")[2]))
+    assert len(answers) > 1
+    assert "3 parked events match" in answers[-1].content.decode()
+    dlq.stream.for_drain().acknowledge(messages, "drained")
+
+
+def test_what_one_number_tells_is_counted_at_once(operator: Client, parked: Message) -> None:
+    answer = operator.get(f"{PARKED}count/", {"act": "retry", "state": "due"})
+    assert "Refresh" not in answer
+    assert " match" in answer.content.decode()
+
+
+def test_counting_for_an_act_that_does_not_exist_is_refused(operator: Client) -> None:
+    assert operator.get(f"{PARKED}count/", {"act": "burn"}).status_code == 404
 
 
 def test_pausing_is_shown_with_who_did_it_and_ends(operator: Client) -> None:

@@ -19,13 +19,13 @@ import dlq.stream
 from audit import quarantine, query, trail
 from audit.errors import AuditError
 from audit.management import operator_name
+from audit.management.counting import Counting
 from audit.models import Quarantined
 from dlq import policy
 from dlq.account import Stats
 from dlq.message import STATES, Message
 from dlq.selection import Selection
 
-PAGE = 500
 NAMED = 100
 NOT_BALANCED = 3
 
@@ -169,18 +169,25 @@ class Command(BaseCommand):
         """Record the act, then do it, in portions; or only count."""
         if bool(options["key"]) == options["all"]:
             raise CommandError("Name event ids, or give --all with filters; not both.")
-        found = iter([_find(key) for key in options["key"]] if options["key"] else _matching(options))
-        count = 0
-        # All are known before the first is moved: a moved message may come up again behind the place of reading.
-        chosen = list(found)
-        for first in range(0, len(chosen), PAGE):
-            portion = chosen[first : first + PAGE]
-            if not options["dry_run"]:
-                if act:
-                    _record(act, portion)
-                do(portion)
-            count += len(portion)
+        portions, size = self._portions(options)
+        count = looked = 0
+        with Counting(size) as counting:
+            for seen, found in portions:
+                if found and not options["dry_run"]:
+                    if act:
+                        _record(act, found)
+                    do(found)
+                looked, count = looked + seen, count + len(found)
+                counting.show(looked, count)
         self.stdout.write(f"{count} messages{' match; nothing was done (--dry-run)' if options['dry_run'] else ''}")
+
+    def _portions(self, options: dict[str, Any]) -> tuple[Iterable[tuple[int, list[Message]]], int]:
+        """What is meant, in portions with how many were looked at for each; and how many that will be."""
+        if keys := options["key"]:
+            named = [_find(key) for key in keys]
+            return [(len(named), named)], len(named)
+        queue, selection = dlq.stream.for_drain(), _selection(options)
+        return selection.portions(queue), selection.size(queue)
 
 
 def _add_filters(parser: Any) -> None:
@@ -193,14 +200,17 @@ def _add_filters(parser: Any) -> None:
 
 def _matching(options: dict[str, Any]) -> Iterator[Message]:
     """Messages that pass every filter, page by page."""
-    selection = Selection(
+    return _selection(options).all(dlq.stream.for_drain())
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    return Selection(
         state=options["state"],
         source=options["writer"] or "",
         kind=options["kind"] or "",
         error=options["error"] or "",
         older_s=options["older"] or 0,
     )
-    return selection.all(dlq.stream.for_drain())
 
 
 def _find(key: str) -> Message:

@@ -18,7 +18,7 @@ import dlq.history
 import dlq.stream
 from audit import episodes
 from audit.errors import AuditError
-from audit.tasks import drain, keep_old
+from audit.tasks import drain, keep_old, look_at_redis
 from dlq.drain import Summary
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,7 @@ def _watch(stop: threading.Event) -> None:
     _repeat(
         stop,
         lambda: drain(stop=stop),
+        look_at_redis,
         lambda: queue().beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
         keep_old,
