@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test test-fast drill chaos ghosts attacks bench bench-log bench-queue check fix lock clean
+.PHONY: help run test test-fast drill chaos outage ghosts attacks bench bench-log bench-queue check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ drill: $(READY) ## Kill everything under load, then check every promise
 
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS, then print the exact account
 	$(BIN)/python -m bench.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+
+outage: $(READY) ## Park 120,000 events, then empty the queue with one drainer while ingest goes on
+	$(BIN)/python -m bench.outage
 
 ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS times, and look for what they left half done
 	$(BIN)/python -m bench.ghosts --kills $(or $(KILLS),100)

@@ -56,11 +56,24 @@ def documents() -> Iterator[dict[str, Any]]:
 class Senders:
     """Threads that send until they are stopped. What is not promised is sent again, with the same id."""
 
-    def __init__(self, port: int, key: str, ledger: Ledger, *, count: int = 8, batch_every: int = 25):
+    def __init__(
+        self,
+        port: int,
+        key: str,
+        ledger: Ledger,
+        *,
+        count: int = 8,
+        batch_every: int = 25,
+        batch_size: int = 10,
+        rate: float = 0.0,
+    ):
+        """One request in `batch_every` is a batch; `rate` requests a second and thread, 0 for as fast as it goes."""
         self._address = ("127.0.0.1", port)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._ledger = ledger
         self._batch_every = batch_every
+        self._batch_size = batch_size
+        self._rate = rate
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(count)]
 
@@ -78,9 +91,12 @@ class Senders:
     def _send(self) -> None:
         source = documents()
         connection = http.client.HTTPConnection(*self._address, timeout=5)
+        started = time.monotonic()
         for turn, document in enumerate(source):
+            if self._rate:
+                self._stop.wait(started + turn / self._rate - time.monotonic())
             many = turn % self._batch_every == 0
-            sent = [document, *(next(source) for _ in range(9))] if many else [document]
+            sent = [document, *(next(source) for _ in range(self._batch_size - 1))] if many else [document]
             self._until_promised(connection, sent, many=many)
             if self._stop.is_set():
                 return
