@@ -18,11 +18,13 @@ from audit.errors import KeyMissing
 from audit.operations import SQL
 
 APPEND_ONLY = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature", "audit_quarantine")
+KEPT = ("audit_verification", "audit_finding", "audit_discard", "audit_episode")
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
+    **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
-"""Who may do what with the records and their log; nobody else may do anything."""
+"""Who may do what with the records, their log, and what was found and decided; nobody else may do anything."""
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
 """pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE."""
 MONTHS_AHEAD_LEAST = 2

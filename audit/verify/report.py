@@ -8,6 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 
 from audit.models import Finding, Verification
 
@@ -46,8 +47,6 @@ class Report:
         self._ends_at = None if seconds is None else time.monotonic() + seconds
         self.counts: Counter[str] = Counter(run.counts)
         self.not_covered: list[str] = list(run.not_covered)
-        self.new: list[Finding] = []
-        """Findings that no run before this one had."""
         self._progress = progress
 
     def count(self, what: str, number: int = 1) -> None:
@@ -84,10 +83,13 @@ class Report:
             },
         )
         if is_new:
-            self.new.append(found)
             log.error("verification_finding", kind=kind.value, subject=subject, record_id=str(record_id), index=index)
         else:
             Finding.objects.filter(pk=found.pk).update(last_seen=now, run=self.run, detail=detail)
+
+    def new(self) -> QuerySet[Finding]:
+        """Findings that no run before this one had, those of a part that was cut off too."""
+        return Finding.objects.filter(run=self.run, first_seen__gte=self.run.started_at).order_by("pk")
 
     def leave_out(self, text: str, subject: str = "") -> None:
         """Say that something was not checked; with a `subject`, this run clears no finding about it."""

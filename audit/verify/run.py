@@ -1,6 +1,7 @@
 """The runs: what each scope covers, and what happens when something was found."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 
@@ -8,13 +9,15 @@ import dlq.alarm
 from audit import log as stored
 from audit import sealkeys, trail
 from audit.errors import AuditError
-from audit.models import OWN_WRITER, Checkpoint, Verification
+from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
 from audit.verify import correlation, heads, leaves, strays
 from audit.verify.report import FAILURES, OutOfTime, Progress, Report, Verdict
 
 RUNS_A_DAY = 144
 """How often the schedule takes a slice."""
 LEAST_SLICE = 1_000
+NAMED = 100
+"""How many findings the record of a run names; the rest is counted."""
 
 
 def verify(
@@ -145,10 +148,11 @@ def _covered(last: int | None, size: int, using: str) -> int:
 
 def _tell(report: Report) -> None:
     """Leave a record of what was found or asked for, and raise the alarm. Never the reason for another error."""
-    run, new = report.run, len(report.new)
+    run, named = report.run, list(report.new()[:NAMED])
+    new = report.new().count()
     failed = Verdict(run.verdict) in FAILURES
     if new:
-        text = f"Verification {run.pk}: {run.verdict}. {new} new findings, the first: {report.new[0].detail}"
+        text = f"Verification {run.pk}: {run.verdict}. {new} new findings, the first: {named[0].detail}"
         dlq.alarm.tell("audit.verification", text, findings=new)
     if not new and run.requested_by == OWN_WRITER:
         return
@@ -164,7 +168,14 @@ def _tell(report: Report) -> None:
             last=run.last,
             verified_correlation=run.correlation_id or None,
             new_findings=new,
+            findings=[_named(one) for one in named] or None,
         )
     except AuditError:
         report.leave_out("This run could not be recorded: neither PostgreSQL nor Redis took the event.")
         report.save()
+
+
+def _named(found: Finding) -> dict[str, Any]:
+    """A finding as its record names it: should the row be removed, this stays, sealed."""
+    record_id = None if found.record_id is None else str(found.record_id)
+    return {"kind": found.kind, "subject": found.subject, "record_id": record_id, "index": found.index}

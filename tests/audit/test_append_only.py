@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError, connections
 from django.db.utils import DatabaseError
 
+from audit.checks import KEPT
 from audit.errors import Immutable
 from audit.models import Record
 from tests.audit.conftest import Sender, an_event
@@ -113,6 +114,12 @@ def test_the_application_and_the_reader_cannot_take_the_protection_away(
     record: Record, alias: str, statement: str
 ) -> None:
     attempt(alias, statement, record)
+
+
+@pytest.mark.parametrize("table", KEPT)
+def test_the_application_takes_nothing_away_of_what_was_found_and_decided(record: Record, table: str) -> None:
+    attempt("default", f"DELETE FROM {table} WHERE false", record)
+    attempt("default", f"TRUNCATE {table}", record)
 
 
 def test_the_reader_cannot_insert(record: Record) -> None:

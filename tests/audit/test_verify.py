@@ -127,6 +127,8 @@ def test_a_new_finding_is_alarmed_once_and_recorded(store: psycopg.Connection[An
     noted = Record.objects.get(event_type="audit.verification.ended")
     assert (noted.event_outcome, noted.event_data["verdict"]) == ("failure", "ALTERED")
     assert noted.correlation_id == f"verification-{found.pk}"
+    (named,) = noted.event_data["findings"]
+    assert (named["kind"], named["index"], named["record_id"]) == ("ALTERED", 9, str(record_id(store, 9)))
 
 
 def test_more_findings_than_can_be_kept_are_counted(
