@@ -60,6 +60,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
     is_sensitive: bool | None = None
     source_seq: Annotated[int, Meta(ge=1, le=canonical.MAX_SAFE_INTEGER)] | None = None
+    source_epoch: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +185,8 @@ def _faults(event: Event, now: datetime) -> Iterator[tuple[str, str]]:
     yield from _refusals("event_timestamp", _check_time, event.event_timestamp, now)
     if event.actor_ip is not None:
         yield from _refusals("actor_ip", _check_ip, event.actor_ip)
+    if event.source_epoch is not None and event.source_seq is None:
+        yield "source_epoch", "says which numbers these are: send source_seq with it"
     if event.event_id is not None:
         yield from _refusals("event_id", _check_id, event.event_id, now)
 

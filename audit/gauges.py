@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, connections
+from django.db.models import Count, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from audit import log as stored
-from audit.models import Finding, Verification
+from audit import rhythm
+from audit.models import Finding, Followed, Gap, Verification
 from audit.postgres import gateway
 
 _WAITING = """
@@ -23,7 +25,7 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [] if gateway().breaker.is_open else [*_log(), *_verification()]
+            found = [] if gateway().breaker.is_open else [*_log(), *_verification(), *_completeness()]
         except DatabaseError:
             found = []
         yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(found))
@@ -61,3 +63,19 @@ def _verification() -> Iterator[Metric]:
         if run is not None:
             ended.add_metric([scope], (run.ended_at or datetime.now(UTC)).timestamp())
     yield ended
+
+
+def _completeness() -> Iterator[Metric]:
+    states = {"open": True, "explained": False}
+    gaps = GaugeMetricFamily("audit_gaps", "Gaps in the numbers of writers", labels=["state"])
+    missing = GaugeMetricFamily("audit_missing_events", "Numbers that never came", labels=["state"])
+    for state, bare in states.items():
+        found = Gap.objects.filter(closed_at=None, explained_at__isnull=bare).order_by()
+        row = found.aggregate(count=Count("pk"), numbers=Sum("missing"))
+        gaps.add_metric([state], row["count"])
+        missing.add_metric([state], row["numbers"] or 0)
+    yield from (gaps, missing)
+    yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
+    until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
+    at = 0.0 if until is None else until.timestamp()
+    yield GaugeMetricFamily("audit_reconciled_timestamp_seconds", "When the log was last read to its end", value=at)

@@ -15,6 +15,8 @@ GROUPS = {
         "audit.view_verification",
         "audit.view_finding",
         "audit.start_verification",
+        "audit.view_gap",
+        "audit.explain_gap",
     ],
     "operator": [
         "audit.view_parked",
@@ -27,6 +29,8 @@ GROUPS = {
         "audit.view_checkpoint",
         "audit.view_verification",
         "audit.view_finding",
+        "audit.view_gap",
+        "audit.explain_gap",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -49,6 +53,7 @@ SCHEDULES = {
     "seal what is stored": ("audit.tasks.seal", Schedule.MINUTES, 1),
     "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
+    "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }

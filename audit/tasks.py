@@ -31,6 +31,7 @@ from audit.faults import Fault, fault, headline
 from audit.models import OWN_WRITER, Verification
 from audit.postgres import is_up
 from audit.quarantine import quarantine_old
+from audit.reconcile import reconcile
 from audit.record import rehearse as rehearse_event
 from audit.record import store
 from audit.seal import Sealer
@@ -119,6 +120,13 @@ def continue_verification(run_id: int) -> str:
 
 def _so_far(run: Verification) -> str:
     return run.verdict or f"{run.position} of {run.last}"
+
+
+@task
+def account() -> str:
+    """Read what was sealed since the last time, and tell what never came."""
+    done = reconcile(seconds=TICK_SECONDS)
+    return f"{done.read} records read{'' if done.at_end else ', more wait'}"
 
 
 @task

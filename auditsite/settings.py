@@ -130,6 +130,7 @@ SEAL_ANCHOR_FILE = env.path("SEAL_ANCHOR_FILE", None)
 SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
+GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
 WORKER_STALE_S = env.float("WORKER_STALE_S", 150.0)
 
 # --- Django ---------------------------------------------------------------------------------

@@ -1,5 +1,27 @@
 """The admin: what auditors, operators and administrators see."""
 
-from audit.admin import discards, episodes, log, parked, people, quarantine, records, verification, writers
+from audit.admin import (
+    completeness,
+    discards,
+    episodes,
+    log,
+    parked,
+    people,
+    quarantine,
+    records,
+    verification,
+    writers,
+)
 
-__all__ = ["discards", "episodes", "log", "parked", "people", "quarantine", "records", "verification", "writers"]
+__all__ = [
+    "completeness",
+    "discards",
+    "episodes",
+    "log",
+    "parked",
+    "people",
+    "quarantine",
+    "records",
+    "verification",
+    "writers",
+]

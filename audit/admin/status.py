@@ -14,7 +14,7 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
-from audit import checks, query
+from audit import checks, completeness, query
 from audit import log as stored
 from audit.admin.format import age
 from audit.admin.log import waiting
@@ -40,11 +40,24 @@ def parts(user: Any) -> list[Part]:
         *(_records() if user.has_perm("audit.view_record") else []),
         *(_log() if user.has_perm("audit.view_checkpoint") else []),
         *(_verification() if user.has_perm("audit.view_verification") else []),
+        *(_completeness() if user.has_perm("audit.view_gap") else []),
         *(_protection() if user.has_perm("audit.view_checkpoint") else []),
         *_postgresql(),
         *_queue(),
         *_redis(),
     ]
+
+
+def _completeness() -> list[Part]:
+    found = completeness.look()
+    url = reverse("admin:audit_gap_changelist")
+    if found.until is None:
+        return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
+    covered = [one for one in found.standings if one.numbered]
+    if not covered:
+        return [Part("Completeness", "warning", "not covered", found.sentence, url)]
+    level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
+    return [Part("Completeness", level, value, found.sentence, url)]
 
 
 def about_how_many() -> str:

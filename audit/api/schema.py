@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit import event, query
+from audit import event, heartbeat, query
 from audit.api.problems import CONTENT_TYPE
 
 
@@ -35,8 +35,9 @@ def _object(properties: dict[str, Any], *, required: list[str] | None = None) ->
     }
 
 
-def _event() -> dict[str, Any]:
-    schema: dict[str, Any] = msgspec.json.schema(event.Event)["$defs"]["Event"]
+def _declared(struct: type) -> dict[str, Any]:
+    """The schema of a struct, in the dialect of OpenAPI."""
+    schema: dict[str, Any] = msgspec.json.schema(struct)["$defs"][struct.__name__]
     for declared in schema["properties"].values():
         # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
         declared.pop("default", None)
@@ -49,7 +50,7 @@ TEXT = {"type": "string"}
 INTEGER = {"type": "integer"}
 NULLABLE = {"type": ["string", "null"]}
 STATE = {"type": "string", "enum": ["stored", "parked", "sealed"]}
-EVENT = _event()
+EVENT = _declared(event.Event)
 RECORD = _object(
     EVENT["properties"]
     | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
@@ -244,5 +245,24 @@ VERIFY_CHAIN: dict[str, Any] = {
     "responses": _responses(
         {200: (CHAIN, "What was found; is_valid only where all was sealed and fits")},
         _OF_THE_LOG | _OF_BODIES,
+    ),
+}
+POST_HEARTBEAT: dict[str, Any] = {
+    "operation_id": "post_heartbeat",
+    "request": {"application/json": _declared(heartbeat.Beat)},
+    "responses": _responses(
+        {
+            200: (
+                _object(
+                    {
+                        "highest": INTEGER,
+                        "missing": {"type": "array", "items": _object({"first": INTEGER, "last": INTEGER})},
+                        "read_until": {"type": ["string", "null"]},
+                    }
+                ),
+                "What of this writer's numbers came, and which runs of them never did",
+            )
+        },
+        _OF_BODIES,
     ),
 }

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audit.api import log_views, views
+from audit.api import completeness_views, log_views, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("events/<uuid:event_id>", views.EventView.as_view(), name="event"),
     path("events/<uuid:event_id>/proof", log_views.ProofView.as_view(), name="event-proof"),
     path("events/<uuid:event_id>/bundle", log_views.BundleView.as_view(), name="event-bundle"),
+    path("heartbeats", completeness_views.HeartbeatsView.as_view(), name="heartbeats"),
     path("checkpoint", log_views.CheckpointView.as_view(), name="checkpoint"),
     path("checkpoint/keys", log_views.KeysView.as_view(), name="checkpoint-keys"),
     path("checkpoints", log_views.CheckpointsView.as_view(), name="checkpoints"),

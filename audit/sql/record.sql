@@ -6,7 +6,7 @@ WITH stored AS (
         id, writer, version, event_type, event_timestamp, event_category, event_action, event_outcome,
         correlation_id, event_data, actor_type, actor_id, actor_ip, resource_type, resource_id, parent_event_id,
         namespace, cluster_id, severity, duration_ms, error_code, error_message, retention_days, is_sensitive,
-        source_seq, digest, received_at, parked_at
+        source_seq, source_epoch, digest, received_at, parked_at
     )
     SELECT * FROM ROWS FROM (
         jsonb_to_recordset(%s::jsonb) AS (
@@ -14,7 +14,8 @@ WITH stored AS (
             event_category text, event_action text, event_outcome text, correlation_id text, event_data jsonb,
             actor_type text, actor_id text, actor_ip text, resource_type text, resource_id text,
             parent_event_id uuid, namespace text, cluster_id text, severity text, duration_ms integer,
-            error_code text, error_message text, retention_days integer, is_sensitive boolean, source_seq bigint
+            error_code text, error_message text, retention_days integer, is_sensitive boolean, source_seq bigint,
+            source_epoch text
         ),
         unnest(%s::bytea[]), unnest(%s::timestamptz[]), unnest(%s::timestamptz[])
     )

@@ -22,6 +22,7 @@ from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
 from tests.admin.conftest import parked_message, person, stored_record
+from tests.admin.test_completeness import a_gap
 from tests.admin.test_episodes import an_episode
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -146,6 +147,8 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "quarantine": "/admin/audit/quarantined/",
         "quarantined": f"/admin/audit/quarantined/{kept.n}/change/",
         "discard": f"/admin/audit/discard/{asked.pk}/change/",
+        "completeness": "/admin/audit/gap/",
+        "gap": f"/admin/audit/gap/{a_gap().pk}/change/",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
         "deep-search": "/admin/audit/parked/search/?text=gateway",

@@ -132,6 +132,7 @@ class Record(AppendOnly):
     retention_days = models.IntegerField(null=True)
     is_sensitive = models.BooleanField()
     source_seq = models.BigIntegerField(null=True)
+    source_epoch = text("source_epoch", null=True)
     digest = models.BinaryField()
     received_at = models.DateTimeField()
     parked_at = models.DateTimeField(null=True)

@@ -1,0 +1,55 @@
+"""heartbeat: a writer says that it lives and which number it gave out last, and learns which events never came."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from audit import canonical, numbering
+from audit.event import Invalid
+from audit.models import Followed, Heartbeat, Numbering
+
+RUNS = 100
+"""How many runs of missing numbers one answer names."""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a writer sends."""
+
+    source_seq: Annotated[int, Meta(ge=1, le=canonical.MAX_SAFE_INTEGER)] | None = None
+    source_epoch: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class Known(NamedTuple):
+    """What the store knows of the writer's numbers, as far as the log has been read."""
+
+    highest: int
+    missing: list[tuple[int, int]]
+    """The first runs of numbers that came no more than the numbers after them did."""
+    read_until: datetime | None
+
+
+def beat(document: Any, *, writer: str) -> Known:
+    """Keep a sign of life and answer what is missing. Raises `Invalid`, database errors."""
+    said = _read(document)
+    epoch = said.source_epoch or ""
+    Heartbeat.objects.update_or_create(
+        writer=writer, epoch=epoch, defaults={"seq": said.source_seq, "at": datetime.now(UTC)}
+    )
+    known = Numbering.objects.filter(writer=writer, epoch=epoch).first()
+    return Known(
+        highest=known.highest if known else 0,
+        missing=[(hole.first, hole.last) for hole in numbering.missing(writer, epoch, limit=RUNS)],
+        read_until=Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first(),
+    )
+
+
+def _read(document: Any) -> Beat:
+    try:
+        said = msgspec.convert(document, Beat)
+    except msgspec.ValidationError as error:
+        raise Invalid({"": f"no heartbeat: {error}"}) from None
+    if said.source_epoch is not None and said.source_seq is None:
+        raise Invalid({"source_epoch": "says which numbers these are: send source_seq with it"})
+    return said

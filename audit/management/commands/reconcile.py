@@ -1,0 +1,56 @@
+"""`manage.py reconcile`: what should be here, and never came?"""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from audit import completeness
+from audit.completeness import Standing
+from audit.models import Gap
+from audit.reconcile import reconcile
+
+SHOWN = 20
+INCOMPLETE, NOT_COVERED = 3, 4
+
+
+class Command(BaseCommand):
+    help = (
+        "Read what was sealed since the last run, and say what never came. "
+        f"Exit status: 0 complete, {INCOMPLETE} something is missing, numbered twice or silent, "
+        f"{NOT_COVERED} no writer numbers its events."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("reconcile", total=None)
+            reconcile(progress=lambda done, total: bar.update(task, completed=done, total=total))
+        found = completeness.look()
+        for one in found.standings:
+            self.stdout.write(_line(one))
+        gaps = Gap.objects.filter(closed_at=None, explained_at=None).select_related("numbering")
+        for gap in gaps[:SHOWN]:
+            self.stdout.write(f"missing: {gap}, {_window(gap)}")
+        if (more := gaps.count() - SHOWN) > 0:
+            self.stdout.write(f"... and {more} more gaps: see the admin, Completeness.")
+        self.stdout.write(found.sentence)
+        covered = any(one.numbered for one in found.standings)
+        sys.exit(INCOMPLETE if not found.whole else 0 if covered else NOT_COVERED)
+
+
+def _line(one: Standing) -> str:
+    parts = [f"{one.writer}: {one.verdict}, {one.events} events"]
+    parts += [f"{one.missing} missing in {one.open_gaps} gaps"] if one.missing else []
+    parts += [f"{one.explained} missing and explained"] if one.explained else []
+    parts += [f"{one.reused} with a number that another had"] if one.reused else []
+    parts += [f"silent since {one.silent_since:%Y-%m-%d %H:%M}Z"] if one.silent_since else []
+    return ", ".join(parts) + (f". {one.not_covered}" if one.not_covered else "")
+
+
+def _window(gap: Gap) -> str:
+    after = f"after {gap.after_at:%Y-%m-%d %H:%M:%S}Z and " if gap.after_at else ""
+    before = f"before {gap.before_at:%Y-%m-%d %H:%M:%S}Z"
+    return f"made {after}{before}; {gap.missing} of {gap.last - gap.first + 1} are missing"

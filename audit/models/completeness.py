@@ -1,0 +1,165 @@
+"""What is known of what should be here: the numbers that writers gave their events, and the numbers that never came."""
+
+from typing import Any
+
+from django.db import models
+
+from audit import event
+
+
+class Found(models.Model):
+    """Something that should be here and is not. Kept for good, with what became of it."""
+
+    STATES = ("open", "explained", "closed")
+    NOUN = "gap"
+    """How the records of acts on it call it: `audit.NOUN.explained`."""
+
+    found_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True, help_text="When the alarm went out.")
+    owner = models.CharField(max_length=150, blank=True)
+    explanation = models.TextField(blank=True)
+    explained_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`: what came after all is closed, whatever was said of it."""
+        if self.closed_at is not None:
+            return "closed"
+        return "explained" if self.explained_at is not None else "open"
+
+    def facts(self) -> dict[str, Any]:
+        """What names it in a record of the store's own."""
+        raise NotImplementedError
+
+
+class Followed(models.Model):
+    """How far into the log a follower has come: the leaf that is next."""
+
+    COMPLETENESS = "completeness"
+
+    name = models.CharField(max_length=50, primary_key=True)
+    position = models.BigIntegerField(default=0)
+    followed_at = models.DateTimeField(null=True, help_text="When it last was at the end of the log.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.position}"
+
+
+class Numbering(models.Model):
+    """The numbers of one writer and epoch, as far as they came."""
+
+    writer = models.CharField(max_length=100)
+    epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
+    highest = models.BigIntegerField(default=0, help_text="All up to here came, but for what the gaps name.")
+    highest_at = models.DateTimeField(null=True, help_text="The event time of that one.")
+    events = models.BigIntegerField(default=0)
+    reused = models.BigIntegerField(default=0, help_text="Events whose number another event had before.")
+    reused_first = models.JSONField(default=list, help_text="The first of them: number and record.")
+    began_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("writer", "epoch"), name="audit_numbering_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.writer} {self.epoch}".strip()
+
+
+class Gap(Found):
+    """Numbers that were left out when later ones came."""
+
+    numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="gaps")
+    first = models.BigIntegerField(help_text="The first number that was missing when it was found.")
+    last = models.BigIntegerField()
+    missing = models.BigIntegerField(help_text="How many of them are missing still.")
+    after_at = models.DateTimeField(null=True, help_text="The event time of the number before: not made earlier.")
+    before_at = models.DateTimeField(help_text="The event time of the number after: not made later.")
+    tail = models.BooleanField(default=False, help_text="Known from a heartbeat: no later event came yet.")
+    last_late_at = models.DateTimeField(null=True, help_text="When the last of them came after all.")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("explain_gap", "Can explain a gap"),)
+        ordering = ("-found_at", "-id")
+        verbose_name_plural = "completeness"
+        indexes = (
+            models.Index(fields=("numbering", "first"), name="audit_gap_open", condition=models.Q(closed_at=None)),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.numbering}: {self.first} to {self.last}"
+            if self.first != self.last
+            else f"{self.numbering}: {self.first}"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "writer": self.numbering.writer,
+            "epoch": self.numbering.epoch,
+            "first": self.first,
+            "last": self.last,
+            "missing": self.missing,
+            "after": self.after_at and self.after_at.isoformat(),
+            "before": self.before_at.isoformat(),
+        }
+
+
+class Hole(models.Model):
+    """A run of numbers that are missing now, and between which times each of them must have been made."""
+
+    gap = models.ForeignKey(Gap, on_delete=models.PROTECT, related_name="holes")
+    numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="holes")
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    after_at = models.DateTimeField(null=True)
+    before_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("first",)
+        indexes = (models.Index(fields=("numbering", "first"), name="audit_hole_place"),)
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last}"
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a writer, with the number that it gave out last."""
+
+    writer = models.CharField(max_length=100)
+    epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
+    seq = models.BigIntegerField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("writer", "epoch"), name="audit_heartbeat_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.writer} at {self.at:%Y-%m-%d %H:%M:%S}Z"
+
+
+class Rhythm(models.Model):
+    """When a writer was last heard, and how long its silences usually are."""
+
+    writer = models.CharField(max_length=100, primary_key=True)
+    events = models.BigIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField(help_text="When the newest event was received.")
+    longest = models.JSONField(default=dict, help_text="The longest silence of each day, in seconds.")
+    told_at = models.DateTimeField(null=True, help_text="When the alarm about its silence went out.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.writer

@@ -1,0 +1,136 @@
+"""numbering: follow the numbers that writers give their events, and know which of them never came.
+
+A writer numbers its events 1, 2, 3 ... within an epoch. What is between the highest that came and the one that comes
+now is a gap; each of its numbers was made between the times of its neighbours. What comes late fills it, and the gap
+stays as history. A number that comes again, with another event, is counted.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from audit.models import Gap, Heartbeat, Hole, Numbering
+
+REUSED_NAMED = 100
+
+
+class Numbered(NamedTuple):
+    """One event with its number."""
+
+    writer: str
+    epoch: str
+    seq: int
+    at: datetime
+    """When the writer says it happened."""
+    record_id: UUID
+
+
+class Span(NamedTuple):
+    """Numbers first .. last that are missing, each of them made between two times."""
+
+    first: int
+    last: int
+    after_at: datetime | None
+    before_at: datetime
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        return self.last - self.first + 1
+
+
+@transaction.atomic
+def take(events: Iterable[Numbered]) -> None:
+    """Take note of events that are in the log, each once, in any order."""
+    ordered = sorted(events, key=lambda one: (one.writer, one.epoch, one.seq))
+    for (writer, epoch), found in groupby(ordered, key=lambda one: (one.writer, one.epoch)):
+        numbering, _ = Numbering.objects.select_for_update().get_or_create(writer=writer, epoch=epoch)
+        _follow(numbering, list(found))
+
+
+@transaction.atomic
+def take_heartbeats(*, made_before: datetime) -> None:
+    """What a heartbeat named and no event brought is a gap at the end, once the heartbeat is old enough."""
+    said = Heartbeat.objects.filter(seq__isnull=False, at__lt=made_before).order_by("writer", "epoch")
+    known = {(one.writer, one.epoch): one.highest for one in Numbering.objects.all()}
+    for beat in said:
+        assert beat.seq is not None
+        if beat.seq <= known.get((beat.writer, beat.epoch), 0):
+            continue
+        numbering, _ = Numbering.objects.select_for_update().get_or_create(writer=beat.writer, epoch=beat.epoch)
+        if beat.seq > numbering.highest:
+            _open(numbering, Span(numbering.highest + 1, beat.seq, numbering.highest_at, beat.at), tail=True)
+            numbering.highest, numbering.highest_at = beat.seq, beat.at
+            numbering.save()
+
+
+def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:
+    """The first runs of numbers that a writer was found to owe."""
+    return list(Hole.objects.filter(numbering__writer=writer, numbering__epoch=epoch)[:limit])
+
+
+def _follow(numbering: Numbering, events: list[Numbered]) -> None:
+    """Events of one numbering, in order of their numbers."""
+    now = datetime.now(UTC)
+    late = [one for one in events if one.seq <= numbering.highest]
+    again = _fill(numbering, late, now) if late else []
+    for one in events[len(late) :]:
+        if one.seq == numbering.highest:
+            again.append(one)
+            continue
+        if one.seq > numbering.highest + 1:
+            _open(numbering, Span(numbering.highest + 1, one.seq - 1, numbering.highest_at, one.at))
+        numbering.highest, numbering.highest_at = one.seq, one.at
+    numbering.events += len(events)
+    numbering.reused += len(again)
+    numbering.reused_first += [
+        [one.seq, str(one.record_id)] for one in again[: REUSED_NAMED - len(numbering.reused_first)]
+    ]
+    numbering.began_at, numbering.updated_at = numbering.began_at or now, now
+    numbering.save()
+
+
+def _open(numbering: Numbering, span: Span, *, tail: bool = False) -> None:
+    gap = Gap.objects.create(
+        numbering=numbering, missing=span.size, found_at=datetime.now(UTC), tail=tail, **span._asdict()
+    )
+    Hole.objects.create(gap=gap, numbering=numbering, **span._asdict())
+
+
+def _fill(numbering: Numbering, late: Sequence[Numbered], now: datetime) -> list[Numbered]:
+    """Take late numbers out of the holes; return those that were in none: their numbers had come before."""
+    holes = list(numbering.holes.filter(last__gte=late[0].seq, first__lte=late[-1].seq).order_by("first"))
+    starts = [hole.first for hole in holes]
+    inside: dict[int, list[Numbered]] = {}
+    again: list[Numbered] = []
+    for one in late:
+        place = bisect_right(starts, one.seq) - 1
+        if place < 0 or holes[place].last < one.seq or (place in inside and inside[place][-1].seq == one.seq):
+            again.append(one)
+        else:
+            inside.setdefault(place, []).append(one)
+    for place, came in inside.items():
+        _split(holes[place], came, now)
+    return again
+
+
+def _split(hole: Hole, came: list[Numbered], now: datetime) -> None:
+    """Leave what is between those that came, with the tighter times that they tell."""
+    spans, first, after_at = [], hole.first, hole.after_at
+    for one in came:
+        spans.append(Span(first, one.seq - 1, after_at, one.at))
+        first, after_at = one.seq + 1, one.at
+    spans.append(Span(first, hole.last, after_at, hole.before_at))
+    left = [
+        Hole(gap_id=hole.gap_id, numbering_id=hole.numbering_id, **span._asdict()) for span in spans if span.size > 0
+    ]
+    hole.delete()
+    Hole.objects.bulk_create(left)
+    Gap.objects.filter(pk=hole.gap_id).update(missing=F("missing") - len(came), last_late_at=now)
+    Gap.objects.filter(pk=hole.gap_id, missing=0).update(closed_at=now)
