@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test test-fast drill chaos outage ghosts attacks bench bench-log bench-queue check fix lock clean
+.PHONY: help run test test-fast drill chaos outage ghosts missing attacks bench bench-log bench-queue check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ outage: $(READY) ## Park 120,000 events, then empty the queue with one drainer w
 
 ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS times, and look for what they left half done
 	$(BIN)/python -m bench.ghosts --kills $(or $(KILLS),100)
+
+missing: $(READY) ## Simulate 50 writers and a million events, and look whether exactly what never came is found
+	$(BIN)/python -m bench.missing --seed $(or $(SEED),1)
 
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix
 	$(BIN)/python -m tests.attacks

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Q, Sum
 
 from audit import rhythm
-from audit.models import OWN_WRITER, Followed, Gap, Numbering, Rhythm
+from audit.models import OWN_WRITER, Followed, Gap, Manifest, Numbering, Rhythm
 
 
 class Standing(NamedTuple):
@@ -24,15 +24,27 @@ class Standing(NamedTuple):
     reused: int
     """Events whose number another event had before."""
     open_gaps: int
-    first_at: datetime
-    last_at: datetime
+    first_at: datetime | None
+    last_at: datetime | None
+    """None where nothing of it ever came."""
     silent_since: datetime | None
+    manifests: int
+    """Statements of what it made."""
+    short_manifests: int
+    """How many of them name events that never came, unexplained."""
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether it says which events it made."""
+        return bool(self.numbered or self.missing or self.explained or self.manifests)
 
     @property
     def verdict(self) -> str:
         """In one word."""
-        if self.missing or self.reused:
+        if self.missing or self.reused or self.short_manifests:
             return "incomplete"
+        if not self.numbered and self.manifests:
+            return "covered by manifests"
         if not self.numbered:
             return "not covered"
         return "silent" if self.silent_since else "partly covered" if self.numbered < self.events else "complete"
@@ -40,6 +52,8 @@ class Standing(NamedTuple):
     @property
     def not_covered(self) -> str:
         """What cannot be seen of this writer, in words; "" where nothing is left out."""
+        if not self.numbered and self.manifests:
+            return "It sends no source_seq: outside the windows of its manifests, what it never sent cannot be seen."
         if not self.numbered:
             return "It sends no source_seq: what it never sent cannot be seen, only that it falls silent."
         if (bare := self.events - self.numbered) > 0:
@@ -58,22 +72,24 @@ class Completeness(NamedTuple):
     @property
     def whole(self) -> bool:
         """Whether nothing is missing, of what can be seen."""
-        return not any(one.missing or one.reused or one.silent_since for one in self.standings)
+        return not any(one.verdict == "incomplete" or one.silent_since for one in self.standings)
 
     @property
     def sentence(self) -> str:
         """What an auditor wants to read first."""
         if self.since is None or self.until is None or not self.standings:
             return "Nothing can be said yet: no events are sealed, or `manage.py reconcile` never ran."
-        covered = [one for one in self.standings if one.numbered]
-        whole = [one for one in covered if one.verdict not in ("incomplete",)]
+        covered = [one for one in self.standings if one.is_covered]
+        whole = [one for one in covered if one.verdict != "incomplete"]
         times = f"from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
-        parts = [f"Complete {times} for {len(whole)} of {_many(len(covered), 'writer')} with numbered events"]
+        parts = [f"Complete {times} for {len(whole)} of {_many(len(covered), 'writer')} with numbers or manifests"]
         if covered and len(whole) < len(covered):
-            missing = sum(one.missing for one in covered)
-            parts.append(f"{_many(missing, 'event')} of {_many(len(covered) - len(whole), 'writer')} never came")
+            lost = f"{_many(sum(one.missing for one in covered), 'numbered event')} never came"
+            short = sum(one.short_manifests for one in covered)
+            parts.append(lost + (f" and {_many(short, 'manifest')} did not agree" if short else ""))
+            parts[-1] += f", of {_many(len(covered) - len(whole), 'writer')}"
         if bare := len(self.standings) - len(covered):
-            parts.append(f"{_many(bare, 'writer')} without numbers: what they never sent cannot be seen")
+            parts.append(f"{_many(bare, 'writer')} without either: what they never sent cannot be seen")
         if silent := sum(one.silent_since is not None for one in self.standings):
             parts.append(f"{_many(silent, 'writer')} silent for longer than usual")
         return "; ".join(parts) + "."
@@ -87,22 +103,26 @@ def look() -> Completeness:
     """What is known now."""
     numbers = _numbers()
     gaps = _gaps()
+    stated = _manifests()
     silences = {one.writer: one.since for one in rhythm.silent()}
+    heard = {one.writer: one for one in Rhythm.objects.exclude(writer=OWN_WRITER)}
     standings = [
         Standing(
-            writer=one.writer,
-            events=one.events,
-            numbered=numbers[one.writer]["events"],
-            reused=numbers[one.writer]["reused"],
-            first_at=one.first_at,
-            last_at=one.last_at,
-            silent_since=silences.get(one.writer),
-            **gaps.get(one.writer, {"missing": 0, "explained": 0, "open_gaps": 0}),
+            writer=writer,
+            events=one.events if one else 0,
+            numbered=numbers[writer]["events"],
+            reused=numbers[writer]["reused"],
+            first_at=one.first_at if one else None,
+            last_at=one.last_at if one else None,
+            silent_since=silences.get(writer),
+            manifests=stated[writer]["all"],
+            short_manifests=stated[writer]["open"],
+            **gaps.get(writer, {"missing": 0, "explained": 0, "open_gaps": 0}),
         )
-        for one in Rhythm.objects.exclude(writer=OWN_WRITER).order_by("writer")
+        for writer, one in ((name, heard.get(name)) for name in sorted({*heard, *numbers, *gaps, *stated}))
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
-    since = min((one.first_at for one in standings), default=None)
+    since = min((one.first_at for one in standings if one.first_at), default=None)
     return Completeness(standings, since, until)
 
 
@@ -129,3 +149,11 @@ def _gaps() -> dict[str, dict[str, Any]]:
         }
         for row in rows
     }
+
+
+def _manifests() -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = defaultdict(lambda: {"all": 0, "open": 0})
+    bare = Q(closed_at=None, explained_at=None)
+    for row in Manifest.objects.order_by().values("writer").annotate(count=Count("pk"), bad=Count("pk", filter=bare)):
+        found[row["writer"]] = {"all": row["count"], "open": row["bad"]}
+    return found

@@ -7,7 +7,7 @@ that has to be remembered, and a run costs what is new, whatever the store holds
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from django.conf import settings
@@ -17,8 +17,8 @@ import dlq.alarm
 import dlq.errors
 import dlq.stream
 from audit import log as stored
-from audit import numbering, rhythm, trail
-from audit.models import OWN_WRITER, Followed, Gap, Rhythm
+from audit import manifest, numbering, rhythm, trail
+from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
 from audit.numbering import Numbered
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
 WHERE l.index >= %s AND l.index < %s
 """
 
+FoundT = TypeVar("FoundT", bound=Found)
 Progress = Callable[[int, int], None]
 """Told how many records are read, of how many."""
 
@@ -53,26 +54,31 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     ends = None if seconds is None else time.monotonic() + seconds
     read, size = 0, _size()
     first = _position()
+    heard: set[str] = set()
     while True:
-        position, count = _step(size)
-        read += count
+        position, rows = _step(size)
+        read += len(rows)
+        heard.update(row[0] for row in rows)
         if progress:
             progress(position - first, size - first)
         if position >= size:
             break
         if ends is not None and time.monotonic() > ends:
+            manifest.look_again(heard)
             return Reconciled(read, at_end=False)
+    manifest.look_again(heard)
     now = datetime.now(UTC)
     numbering.take_heartbeats(made_before=now - _grace())
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=now)
-    _tell_gaps(now)
+    _tell(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
+    _tell(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _tell_silence(now)
     return Reconciled(read, at_end=True)
 
 
-def overdue(now: datetime) -> list[Gap]:
-    """Gaps that nobody was told of yet, and that nothing on its way can close any more."""
-    waiting = Gap.objects.filter(closed_at=None, explained_at=None, told_at=None, found_at__lt=now - _grace())
+def overdue(kind: type[FoundT], now: datetime) -> list[FoundT]:
+    """What nobody was told of yet, and nothing on its way can close any more."""
+    waiting = kind._default_manager.filter(closed_at=None, explained_at=None, told_at=None, found_at__lt=now - _grace())
     try:
         stats = dlq.stream.for_drain().stats()
         on_the_way = stats.due + stats.leased > 0
@@ -80,7 +86,7 @@ def overdue(now: datetime) -> list[Gap]:
         on_the_way = True
     if on_the_way:
         waiting = waiting.filter(found_at__lt=now - LONGEST_WAIT)
-    return list(waiting.select_related("numbering").order_by("found_at"))
+    return list(waiting.select_related(*kind.RELATED).order_by("found_at"))
 
 
 def _grace() -> timedelta:
@@ -97,8 +103,8 @@ def _position() -> int:
 
 
 @transaction.atomic
-def _step(size: int) -> tuple[int, int]:
-    """Read the next records; return the place and how many there were."""
+def _step(size: int) -> tuple[int, list[tuple[Any, ...]]]:
+    """Read the next records; return the place and what was read."""
     place = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
     last = min(place.position + BATCH, size)
     rows = _rows(place.position, last) if last > place.position else []
@@ -106,7 +112,7 @@ def _step(size: int) -> tuple[int, int]:
     rhythm.take((row[0], row[5]) for row in rows)
     place.position = max(last, place.position)
     place.save(update_fields=["position"])
-    return place.position, len(rows)
+    return place.position, rows
 
 
 def _rows(first: int, last: int) -> list[tuple[Any, ...]]:
@@ -115,27 +121,23 @@ def _rows(first: int, last: int) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def _tell_gaps(now: datetime) -> None:
+def _tell(kind: type[Found], now: datetime, text: str) -> None:
     """A record that names them, then the alarm; what cannot be recorded is told at the next run."""
-    if not (found := overdue(now)):
+    if not (found := overdue(kind, now)):
         return
-    numbers = sum(gap.missing for gap in found)
-    writers = sorted({gap.numbering.writer for gap in found})
-    log.error("gaps_found", gaps=len(found), numbers=numbers, writers=writers[:NAMED])
+    writers = sorted({one.writer_name for one in found})
+    log.error(f"{kind.NOUN}s_found", count=len(found), writers=writers[:NAMED])
     trail.add(
-        "audit.gap.found",
+        f"audit.{kind.NOUN}.found",
         actor=OWN_WRITER,
         outcome="failure",
         correlation="completeness",
-        gaps=[gap.facts() for gap in found[:NAMED]],
+        found=[one.facts() for one in found[:NAMED]],
         count=len(found),
-        numbers=numbers,
     )
-    text = (
-        f"{numbers} events of {', '.join(writers[:5])} never came; the first: {found[0]}. See the admin, Completeness."
-    )
-    if dlq.alarm.tell("audit.gap", text, gaps=len(found), numbers=numbers):
-        Gap.objects.filter(pk__in=[gap.pk for gap in found]).update(told_at=now)
+    words = text.format(count=len(found), writers=", ".join(writers[:5]), first=found[0])
+    if dlq.alarm.tell(f"audit.{kind.NOUN}", f"{words} See the admin, Completeness.", count=len(found)):
+        kind._default_manager.filter(pk__in=[one.pk for one in found]).update(told_at=now)
 
 
 def _tell_silence(now: datetime) -> None:

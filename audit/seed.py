@@ -16,6 +16,7 @@ GROUPS = {
         "audit.view_finding",
         "audit.start_verification",
         "audit.view_gap",
+        "audit.view_manifest",
         "audit.explain_gap",
     ],
     "operator": [
@@ -30,6 +31,7 @@ GROUPS = {
         "audit.view_verification",
         "audit.view_finding",
         "audit.view_gap",
+        "audit.view_manifest",
         "audit.explain_gap",
         "django_q.view_schedule",
         "django_q.view_failure",

@@ -198,12 +198,12 @@ def fill(fleet: LogFleet, count: int) -> None:
     """Store so many sample events, with two processes."""
     console.print(f"  storing {count:,} records")
     context = multiprocessing.get_context("spawn")
-    with context.Pool(2, initializer=_connect, initargs=(fleet.env,)) as pool:
+    with context.Pool(2, initializer=connect, initargs=(fleet.env,)) as pool:
         for _ in pool.imap_unordered(_fill, [BATCH] * (count // BATCH)):
             pass
 
 
-def _connect(env: dict[str, str]) -> None:
+def connect(env: dict[str, str]) -> None:
     os.environ |= env
     import django
 

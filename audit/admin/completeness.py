@@ -9,13 +9,14 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit import completeness
+from audit import completeness, manifest
 from audit.admin.format import badge, time_tag
 from audit.admin.found import FoundAdmin
 from audit.completeness import Standing
-from audit.models import Gap, Record
+from audit.models import Gap, Manifest, Record
 
 SHOWN = 200
+OUTCOMES = {"complete": "ok", "incomplete": "error", "differs": "error"}
 VERDICTS = {"complete": "ok", "partly covered": "warning", "not covered": "warning", "silent": "warning"}
 
 
@@ -85,6 +86,48 @@ class GapAdmin(FoundAdmin):
     def found(self, gap: Gap) -> SafeString:
         note = '{} <span class="quiet">(heartbeat)</span>' if gap.tail else "{}"
         return format_html(note, time_tag(gap.found_at))
+
+
+@admin.register(Manifest)
+class ManifestAdmin(FoundAdmin):
+    """What writers stated that they made, and what of it came."""
+
+    list_display = ("stated", "writer", "window", "outcome_badge", "came_of", "state_badge")
+    search_fields = ("writer__exact",)
+    search_help_text = "Writer"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self.found_or_404(object_id)
+        context = {
+            **self.page_context(request, found),
+            "title": f"Manifest of {found}",
+            "outcome": self.outcome_badge(found),
+            "since": time_tag(found.since),
+            "until": time_tag(found.until),
+            "looked_at": time_tag(found.looked_at),
+            "lost": manifest.missing(found),
+        }
+        return TemplateResponse(request, "admin/audit/manifest/detail.html", context)
+
+    @admin.display(description="stated (UTC)", ordering="found_at")
+    def stated(self, found: Manifest) -> Any:
+        return time_tag(found.found_at)
+
+    @admin.display(description="window (UTC)", ordering="since")
+    def window(self, found: Manifest) -> SafeString:
+        return format_html("{} to {}", time_tag(found.since), time_tag(found.until))
+
+    @admin.display(description="what came")
+    def outcome_badge(self, found: Manifest) -> SafeString:
+        return badge(OUTCOMES[found.outcome], found.outcome)
+
+    @admin.display(description="events", ordering="came")
+    def came_of(self, found: Manifest) -> str:
+        return f"{found.came:,} of {found.count:,}"
 
 
 def _verdict(one: Standing) -> SafeString:

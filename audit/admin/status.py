@@ -53,7 +53,7 @@ def _completeness() -> list[Part]:
     url = reverse("admin:audit_gap_changelist")
     if found.until is None:
         return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
-    covered = [one for one in found.standings if one.numbered]
+    covered = [one for one in found.standings if one.is_covered]
     if not covered:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")

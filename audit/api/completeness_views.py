@@ -1,16 +1,18 @@
-"""POST heartbeats: a sign of life in, what is missing out."""
+"""What writers say of their own events: heartbeats and manifests in, what is missing out."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import heartbeat, postgres
+from audit import heartbeat, manifest, postgres
 from audit.api import schema
 from audit.api.auth import writer_name
 from audit.event import timestamp_text
+from audit.models import Manifest
 
 
 class HeartbeatsView(APIView):
@@ -29,3 +31,45 @@ class HeartbeatsView(APIView):
                 "read_until": known.read_until and timestamp_text(known.read_until),
             }
         )
+
+
+class ManifestsView(APIView):
+    """What the writer says that it made in a window."""
+
+    scopes: ClassVar = {"POST": "write"}
+
+    @extend_schema(**schema.POST_MANIFEST)
+    def post(self, request: Request) -> Response:
+        postgres.require()
+        return Response(_manifest(manifest.state(request.data, writer=writer_name(request))))
+
+
+class ManifestView(APIView):
+    """One manifest of the writer whose key it is, as it stands."""
+
+    scopes: ClassVar = {"GET": "write"}
+
+    @extend_schema(**schema.GET_MANIFEST)
+    def get(self, request: Request, key: str) -> Response:
+        postgres.require()
+        found = Manifest.objects.filter(key=key, writer=writer_name(request)).first()
+        if found is None:
+            raise NotFound("No manifest of this writer has this id.")
+        if not found.agrees:
+            manifest.look(found)
+        return Response(_manifest(found))
+
+
+def _manifest(found: Manifest) -> dict[str, Any]:
+    lost = manifest.missing(found)
+    return {
+        "manifest_id": found.key,
+        "state": found.outcome,
+        "count": found.count,
+        "came": found.came,
+        "missing": found.short,
+        "surplus": found.surplus,
+        "missing_numbers": [{"first": first, "last": last} for first, last in lost.numbers],
+        "missing_ids": lost.ids,
+        "looked_at": found.looked_at and timestamp_text(found.looked_at),
+    }

@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit import event, heartbeat, query
+from audit import event, heartbeat, manifest, query
 from audit.api.problems import CONTENT_TYPE
 
 
@@ -265,4 +265,19 @@ POST_HEARTBEAT: dict[str, Any] = {
         },
         _OF_BODIES,
     ),
+}
+_RUNS = {"type": "array", "items": _object({"first": INTEGER, "last": INTEGER})}
+_MANIFEST = _object(
+    {"manifest_id": TEXT, "state": {"type": "string", "enum": ["complete", "incomplete", "differs"]}}
+    | dict.fromkeys(("count", "came", "missing", "surplus"), INTEGER)
+    | {"missing_numbers": _RUNS, "missing_ids": {"type": "array", "items": TEXT}, "looked_at": TEXT}
+)
+POST_MANIFEST: dict[str, Any] = {
+    "operation_id": "post_manifest",
+    "request": {"application/json": _declared(manifest.Statement)},
+    "responses": _responses({200: (_MANIFEST, "What of the stated events came, and which did not")}, _OF_BODIES),
+}
+GET_MANIFEST: dict[str, Any] = {
+    "operation_id": "get_manifest",
+    "responses": _responses({200: (_MANIFEST, "The same, as it stands now")}, {404: "No such manifest of this writer"}),
 }

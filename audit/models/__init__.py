@@ -1,6 +1,6 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Numbering, Rhythm
+from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Manifest, Numbering, Rhythm
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -36,6 +36,7 @@ __all__ = [
     "Heartbeat",
     "Hole",
     "Leaf",
+    "Manifest",
     "Numbering",
     "Parked",
     "Quarantined",

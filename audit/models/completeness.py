@@ -13,6 +13,8 @@ class Found(models.Model):
     STATES = ("open", "explained", "closed")
     NOUN = "gap"
     """How the records of acts on it call it: `audit.NOUN.explained`."""
+    RELATED: tuple[str, ...] = ()
+    """What naming it needs to be read with it."""
 
     found_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
@@ -30,6 +32,11 @@ class Found(models.Model):
         if self.closed_at is not None:
             return "closed"
         return "explained" if self.explained_at is not None else "open"
+
+    @property
+    def writer_name(self) -> str:
+        """Whose events are missing."""
+        raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
         """What names it in a record of the store's own."""
@@ -76,6 +83,8 @@ class Numbering(models.Model):
 class Gap(Found):
     """Numbers that were left out when later ones came."""
 
+    RELATED = ("numbering",)
+
     numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="gaps")
     first = models.BigIntegerField(help_text="The first number that was missing when it was found.")
     last = models.BigIntegerField()
@@ -100,6 +109,10 @@ class Gap(Found):
             if self.first != self.last
             else f"{self.numbering}: {self.first}"
         )
+
+    @property
+    def writer_name(self) -> str:
+        return self.numbering.writer
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -146,6 +159,61 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.writer} at {self.at:%Y-%m-%d %H:%M:%S}Z"
+
+
+class Manifest(Found):
+    """What a writer stated that it made in a window. Closed while what came agrees with it."""
+
+    NOUN = "manifest"
+
+    key = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the writer and the statement.")
+    writer = models.CharField(max_length=100)
+    epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    count = models.BigIntegerField()
+    first_seq = models.BigIntegerField(null=True)
+    last_seq = models.BigIntegerField(null=True)
+    event_ids = models.JSONField(default=list)
+    ids_digest = models.CharField(max_length=64, blank=True)
+    contents_digest = models.CharField(max_length=64, blank=True)
+    came = models.BigIntegerField(default=0)
+    surplus = models.BigIntegerField(default=0, help_text="Events that came beyond those that were stated.")
+    agrees = models.BooleanField(default=False)
+    looked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-found_at", "-id")
+        indexes = (models.Index(fields=("writer",), name="audit_manifest_open", condition=models.Q(closed_at=None)),)
+
+    def __str__(self) -> str:
+        return f"{self.writer}: {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}"
+
+    @property
+    def writer_name(self) -> str:
+        return self.writer
+
+    @property
+    def short(self) -> int:
+        """How many events are missing."""
+        return max(self.count - self.came, 0)
+
+    @property
+    def outcome(self) -> str:
+        """In a word: what came is what was stated, less of it, or something else."""
+        return "complete" if self.agrees else "incomplete" if self.short else "differs"
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "writer": self.writer,
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "count": self.count,
+            "came": self.came,
+            "outcome_of_manifest": self.outcome,
+            "manifest": self.key,
+        }
 
 
 class Rhythm(models.Model):

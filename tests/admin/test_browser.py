@@ -22,7 +22,7 @@ from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
 from tests.admin.conftest import parked_message, person, stored_record
-from tests.admin.test_completeness import a_gap
+from tests.admin.test_completeness import a_gap, a_manifest
 from tests.admin.test_episodes import an_episode
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -149,6 +149,8 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "discard": f"/admin/audit/discard/{asked.pk}/change/",
         "completeness": "/admin/audit/gap/",
         "gap": f"/admin/audit/gap/{a_gap().pk}/change/",
+        "manifests": "/admin/audit/manifest/",
+        "manifest": f"/admin/audit/manifest/{a_manifest().pk}/change/",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
         "deep-search": "/admin/audit/parked/search/?text=gateway",

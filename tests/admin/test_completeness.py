@@ -3,12 +3,13 @@
 import html
 import secrets
 from datetime import UTC, datetime
+from typing import Any
 
 from django.test import Client
 from django.urls import reverse
 
-from audit import numbering
-from audit.models import Gap, Record
+from audit import manifest, numbering
+from audit.models import Gap, Manifest, Record
 from tests.audit.conftest import Sender
 from tests.audit.test_numbering import at
 from tests.audit.test_numbering import numbered as take_of
@@ -21,6 +22,11 @@ def a_gap(*seqs: int) -> Gap:
     writer = f"writer-{secrets.token_hex(4)}"
     numbering.take(take_of(writer, *(seqs or (1, 5))))
     return Gap.objects.get(numbering__writer=writer)
+
+
+def a_manifest(**said: Any) -> Manifest:
+    window = {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z"}
+    return manifest.state(window | (said or {"count": 4}), writer=f"writer-{secrets.token_hex(4)}")
 
 
 def act_on(gap: Gap) -> str:
@@ -103,3 +109,26 @@ def test_a_closed_gap_says_when_the_last_late_one_came(auditor: Client) -> None:
     page = auditor.get(detail(gap)).content.decode()
     assert "all came after all" in page
     assert f"{datetime.now(UTC):%Y-%m-%d}" in page
+
+
+def test_a_manifest_shows_which_events_never_came(auditor: Client) -> None:
+    sender = Sender("write")
+    sender.post(numbered(1, 4), BATCH)
+    said = {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z", "count": 4, "first_seq": 1, "last_seq": 4}
+    sender.post(said, "/api/v1/audit/manifests")
+    follow()
+    found = Manifest.objects.get(writer=sender.name)
+    page = auditor.get(reverse("admin:audit_manifest_change", args=[found.pk])).content.decode()
+    assert f"2 of 4 events that {sender.name} stated came" in page
+    listed = auditor.get("/admin/audit/manifest/", {"q": sender.name}).content.decode()
+    assert "incomplete" in listed
+    assert reverse("admin:audit_manifest_changelist") + f"?q={sender.name}" in auditor.get(PAGE).content.decode()
+
+
+def test_a_manifest_that_names_nothing_says_so(auditor: Client) -> None:
+    found = a_manifest(count=4)
+    page = auditor.get(reverse("admin:audit_manifest_change", args=[found.pk])).content.decode()
+    assert "only to the writer" in page
+    auditor.post(reverse("admin:audit_manifest_act", args=[found.pk]), {"act": "own"})
+    found.refresh_from_db()
+    assert found.owner.startswith("auditor-")

@@ -152,13 +152,13 @@ def test_a_gap_is_told_once_and_recorded(sender: Sender, told: list[str], empty_
     follow()
     reconcile.reconcile()
     (text,) = [one for one in told if sender.name in one]
-    assert "1 events of" in text
+    assert "gaps in the numbers of" in text
     (noted,) = [
         one
         for one in Record.objects.filter(event_type="audit.gap.found").order_by("-stored_at")[:5]
         if sender.name in str(one.event_data)
     ]
-    (named,) = noted.event_data["gaps"]
+    named = next(one for one in noted.event_data["found"] if one["writer"] == sender.name)
     assert (named["first"], named["last"], named["missing"], named["writer"]) == (2, 2, 1, sender.name)
 
 
@@ -258,7 +258,7 @@ def test_a_writer_without_numbers_is_not_covered_and_said_to_be_so(sender: Sende
 def a_standing(**changes: Any) -> Standing:
     at = datetime(2026, 8, 18, 10, tzinfo=UTC)
     known: dict[str, Any] = {"writer": "w", "events": 9, "numbered": 9, "first_at": at, "last_at": at}
-    zero = dict.fromkeys(("missing", "explained", "reused", "open_gaps"), 0)
+    zero = dict.fromkeys(("missing", "explained", "reused", "open_gaps", "manifests", "short_manifests"), 0)
     return Standing(**{**zero, **known, "silent_since": None, **changes})
 
 
@@ -267,14 +267,14 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     all_is_well = Completeness([a_standing(), a_standing()], since, until)
     assert all_is_well.whole
     assert all_is_well.sentence == (
-        "Complete from 2026-08-18 10:00 to 2026-08-19 11:00 UTC for 2 of 2 writers with numbered events."
+        "Complete from 2026-08-18 10:00 to 2026-08-19 11:00 UTC for 2 of 2 writers with numbers or manifests."
     )
     mixed = [a_standing(), a_standing(missing=4), a_standing(numbered=0), a_standing(silent_since=since)]
     found = Completeness(mixed, since, until)
     assert not found.whole
     assert "for 2 of 3 writers" in found.sentence
-    assert "4 events of 1 writer never came" in found.sentence
-    assert "1 writer without numbers" in found.sentence
+    assert "4 numbered events never came, of 1 writer" in found.sentence
+    assert "1 writer without either" in found.sentence
     assert "1 writer silent" in found.sentence
     assert "Nothing can be said" in Completeness([], None, None).sentence
 
@@ -300,3 +300,11 @@ def test_an_epoch_without_a_number_is_refused(sender: Sender) -> None:
     answer = sender.post(an_event(source_epoch=secrets.token_hex(4)))
     assert answer.status_code == 400
     assert "source_epoch" in answer.json()["field_errors"]
+
+
+def test_a_writer_of_which_nothing_ever_came_is_named(sender: Sender) -> None:
+    sender.post({"source_seq": 3}, HEARTBEATS)
+    with override_settings(GAP_GRACE_S=-1):
+        reconcile.reconcile()
+    found = standing(sender)
+    assert (found.verdict, found.events, found.missing) == ("incomplete", 0, 3)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audit import completeness
 from audit.completeness import Standing
-from audit.models import Gap
+from audit.models import Gap, Manifest
 from audit.reconcile import reconcile
 
 SHOWN = 20
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     help = (
         "Read what was sealed since the last run, and say what never came. "
         f"Exit status: 0 complete, {INCOMPLETE} something is missing, numbered twice or silent, "
-        f"{NOT_COVERED} no writer numbers its events."
+        f"{NOT_COVERED} no writer says which events it made."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,10 +34,12 @@ class Command(BaseCommand):
         gaps = Gap.objects.filter(closed_at=None, explained_at=None).select_related("numbering")
         for gap in gaps[:SHOWN]:
             self.stdout.write(f"missing: {gap}, {_window(gap)}")
+        for manifest in Manifest.objects.filter(closed_at=None, explained_at=None)[:SHOWN]:
+            self.stdout.write(f"manifest {manifest.outcome}: {manifest}, {manifest.came} of {manifest.count} came")
         if (more := gaps.count() - SHOWN) > 0:
             self.stdout.write(f"... and {more} more gaps: see the admin, Completeness.")
         self.stdout.write(found.sentence)
-        covered = any(one.numbered for one in found.standings)
+        covered = any(one.is_covered for one in found.standings)
         sys.exit(INCOMPLETE if not found.whole else 0 if covered else NOT_COVERED)
 
 
