@@ -6,13 +6,16 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run test test-fast drill chaos outage ghosts missing attacks bench bench-log bench-queue check fix lock clean
+.PHONY: help run seed test test-fast drill chaos outage ghosts missing growth attacks bench bench-log bench-queue check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Set up everything, load sample data into an empty store, serve site and workers
 	@exec $(BIN)/python -m auditsite.run
+
+seed: $(READY) ## Copy RECORDS more records into the store of a `make run` in another shell
+	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)
 
 test: $(READY) ## Run all tests; browser tests need Chromium
 	$(BIN)/python -m pytest
@@ -34,6 +37,9 @@ ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS times, and lo
 
 missing: $(READY) ## Simulate 50 writers and a million events, and look whether exactly what never came is found
 	$(BIN)/python -m bench.missing --seed $(or $(SEED),1)
+
+growth: $(READY) ## Measure what reconciling costs at 100,000 and at 10,000,000 records
+	$(BIN)/python -m bench.growth
 
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix
 	$(BIN)/python -m tests.attacks

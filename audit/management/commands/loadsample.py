@@ -2,7 +2,9 @@
 
 import json
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from audit import event, keys, seed
 from audit.models import OWN_WRITER, Record, Writer
 from audit.record import record
 
+LEFT_OUT = {("gateway", 17), ("gateway", 18)}
+"""Numbers that the sample leaves out, so that it shows what missing looks like."""
+UNNUMBERED = "effectiveness"
+"""A writer that sends no numbers, so that the sample shows what cannot be seen."""
 SAMPLE = Path(audit.__file__).parent / "sample" / "kubernaut.jsonl"
 RUNS = 21
 EVERY = timedelta(hours=8)
@@ -41,6 +47,11 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
+def writers() -> list[str]:
+    """The services that the sample comes from."""
+    return sorted({_writer(line) for line in _lines()})
+
+
 def _people() -> list[str]:
     """A user in each group; the passwords are new and are shown only here."""
     lines = []
@@ -54,32 +65,40 @@ def _people() -> list[str]:
 
 def _writers() -> list[str]:
     """A writer for each service of the sample, and a key that may do both for trying things out."""
-    for name in sorted({_writer(line) for line in _lines()}):
+    for name in writers():
         Writer.objects.create(name=name)
     demo = Writer.objects.create(name="demo", scopes=["write", "read"])
     return [f"key of the writer demo: {keys.issue(demo)}"]
 
 
 def _events() -> None:
-    """Replay the sample every eight hours of the past week, the last one ending now."""
+    """Replay the sample every eight hours of the past week, the last one ending now, numbered by its writers."""
     lines = _lines()
     times = [datetime.fromisoformat(line["event_timestamp"]) for line in lines]
-    now = datetime.now(UTC)
+    now, numbers = datetime.now(UTC), {writer: _numbers(writer) for writer in writers()}
     for run in track(range(RUNS), description="sample events", transient=True):
         shift = now - EVERY * (RUNS - 1 - run) - max(times)
         record(
             [
-                event.accept(_replayed(line, moment + shift, run), writer=_writer(line))
+                event.accept(_replayed(line, moment + shift, run, next(numbers[_writer(line)])), writer=_writer(line))
                 for line, moment in sorted(zip(lines, times, strict=True), key=lambda pair: pair[1])
             ]
         )
 
 
-def _replayed(line: dict[str, Any], moment: datetime, run: int) -> dict[str, Any]:
+def _numbers(writer: str) -> Iterator[int | None]:
+    """What a writer numbers its events with."""
+    if writer == UNNUMBERED:
+        return repeat(None)
+    return (seq for seq in count(1) if (writer, seq) not in LEFT_OUT)
+
+
+def _replayed(line: dict[str, Any], moment: datetime, run: int, seq: int | None) -> dict[str, Any]:
     return line | {
         "event_id": str(uuid_utils.compat.uuid7()),
         "event_timestamp": event.timestamp_text(moment),
         "correlation_id": f"{line['correlation_id']}-{run + 1}",
+        "source_seq": seq,
     }
 
 
