@@ -78,7 +78,7 @@ class Completeness(NamedTuple):
     def sentence(self) -> str:
         """What an auditor wants to read first."""
         if self.since is None or self.until is None or not self.standings:
-            return "Nothing can be said yet: no events are sealed, or `manage.py reconcile` never ran."
+            return "Nothing can be said yet: no events are sealed, or the schedule has not looked yet."
         covered = [one for one in self.standings if one.is_covered]
         whole = [one for one in covered if one.verdict != "incomplete"]
         times = f"from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""What the start page says: each part of the store in one line, good or not, and what to do."""
+"""What the start page says: a few questions answered at a glance, then each part of the store, and what to do."""
 
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -22,6 +22,7 @@ from audit.models import Finding, Record, Verification
 from audit.postgres import gateway
 
 STALE_S = 180
+LEVELS = ("ok", "warning", "error")
 
 
 class Part(NamedTuple):
@@ -33,19 +34,53 @@ class Part(NamedTuple):
     remark: str = ""
     url: str = ""
 
+    @property
+    def short(self) -> str:
+        """What it is and how it stands."""
+        return f"{self.name.lower()}: {self.value}"
 
-def parts(user: Any) -> list[Part]:
+
+class Question(NamedTuple):
+    """What somebody comes to ask, and the parts that answer it."""
+
+    name: str
+    well: str
+    """The answer where all is well."""
+    parts: list[Part]
+
+    @property
+    def level(self) -> str:
+        """That of its worst part."""
+        return max((part.level for part in self.parts), key=LEVELS.index)
+
+    @property
+    def answer(self) -> str:
+        """In a few words."""
+        return self.well if self.level == "ok" else "; ".join(part.short for part in self.parts if part.level != "ok")
+
+    @property
+    def url(self) -> str:
+        """Where to look first: at the worst part that has a page, or at the first that has one."""
+        ranked = sorted(self.parts, key=lambda part: -LEVELS.index(part.level))
+        return next((part.url for part in ranked if part.url), "")
+
+
+def questions(user: Any) -> list[Question]:
     """The state of the store, for whoever may look at it."""
-    return [
-        *(_records() if user.has_perm("audit.view_record") else []),
-        *(_log() if user.has_perm("audit.view_checkpoint") else []),
+    sees_log = user.has_perm("audit.view_checkpoint")
+    intact = [
         *(_verification() if user.has_perm("audit.view_verification") else []),
-        *(_completeness() if user.has_perm("audit.view_gap") else []),
-        *(_protection() if user.has_perm("audit.view_checkpoint") else []),
-        *_postgresql(),
-        *_queue(),
-        *_redis(),
+        *(_log() if sees_log else []),
+        *(_protection() if sees_log else []),
     ]
+    asked = [
+        Question("Is it complete?", "Nothing is missing", _completeness() if user.has_perm("audit.view_gap") else []),
+        Question("Is it intact?", "Verified", intact),
+        Question("Is anything waiting?", "Nothing waits", _queue()),
+        Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
+        Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
+    ]
+    return [question for question in asked if question.parts]
 
 
 def _completeness() -> list[Part]:
