@@ -17,6 +17,8 @@ GROUPS = {
         "audit.start_verification",
         "audit.view_gap",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
     ],
     "operator": [
         "audit.view_parked",
@@ -31,6 +33,8 @@ GROUPS = {
         "audit.view_finding",
         "audit.view_gap",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
