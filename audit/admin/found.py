@@ -42,7 +42,7 @@ class StateFilter(admin.SimpleListFilter):
 class FoundAdmin(ReadOnly):
     """A list and a page for each; the page posts to `act` what `explanation.html` holds."""
 
-    list_filter = (StateFilter,)
+    list_filter: tuple[Any, ...] = (StateFilter,)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"audit_{self.opts.model_name}_act"
