@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from audit import receipt, redeem, trail
@@ -59,7 +59,7 @@ class BrokenPromiseAdmin(FoundAdmin):
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Verify receipts"}
         if request.method == "POST":
             try:
-                context |= _answers(_sent(request), request.user.get_username())
+                context |= _answers(_sent(request), request.user)
             except (AuditError, UnicodeDecodeError) as error:
                 text = "The file is not UTF-8 text." if isinstance(error, UnicodeDecodeError) else str(error)
                 context["refused"] = text
@@ -106,28 +106,37 @@ def _sent(request: HttpRequest) -> str:
     return bytes(file.read()).decode("utf-8")
 
 
-def _answers(text: str, by: str) -> dict[str, Any]:
+def _answers(text: str, user: Any) -> dict[str, Any]:
     """What the page shows of them. Raises `AuditError`."""
     receipts = list(receipt.pieces(text.split("\n")))
     if len(receipts) > MOST_RECEIPTS:
         raise TooLarge(TOO_LARGE)
     trail.add(
         "audit.receipts.verified",
-        actor=by,
+        actor=user.get_username(),
         correlation="completeness",
         receipts=len(receipts),
         sha256=hashlib.sha256(text.encode(errors="replace")).hexdigest(),
     )
     found = redeem.redeem(receipts)
+    may_read = user.has_perm("audit.view_record")
     worst_first = sorted(found.answers, key=lambda one: redeem.STATES.index(one.state))
     return {
         "found": found,
         "verdict": badge(BADGES.get(found.verdict, "warning"), found.verdict),
         "bars": drawing.bars("events by state", found.counts) if found.counts else "",
-        "rows": [_row(one) for one in worst_first[:SHOWN]],
+        "rows": [_row(one, may_read) for one in worst_first[:SHOWN]],
         "more": len(worst_first) - SHOWN,
     }
 
 
-def _row(one: Answer) -> tuple[Answer, int, SafeString]:
-    return one, one.receipt + 1, badge(BADGES.get(one.state, "pending"), one.state)
+def _row(one: Answer, may_read: bool) -> tuple[Answer, int, SafeString, str]:
+    return one, one.receipt + 1, badge(BADGES.get(one.state, "pending"), one.state), _place(one, may_read)
+
+
+def _place(one: Answer, may_read: bool) -> str:
+    """The page of the event, where there is one for this person."""
+    if one.state == "parked":
+        return reverse("admin:audit_parked_changelist") + f"?q={one.event_id}"
+    there = one.state in ("stored", "sealed") or one.kind == "altered"
+    return reverse("admin:audit_record_change", args=[one.event_id]) if there and may_read else ""
