@@ -59,7 +59,7 @@ def test_a_sealed_event_is_linked_with_its_proof(auditor: Client, operator: Clie
     links = [reverse(f"admin:audit_record_{name}", args=[event.id]) for name in ("change", "proof")]
     for client, may in ((auditor, True), (operator, False)):
         shown = page(client, text=receipt_for(event))
-        assert "Every promise is kept so far: 1 sealed, of 1 receipt." in shown
+        assert "No promise is broken: 1 sealed, of 1 receipt." in shown
         assert [f'href="{link}"' in shown for link in links] == [may, may]
 
 

@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from audit import receipt, redeem
+from audit import receipt, redeem, trail
 from audit.errors import AuditError
+from audit.management import operator_name
 from audit.redeem import BROKEN, NOT_OURS, STATES, UNKNOWN, Answer, Redeemed
 
 PORTION = 200
@@ -23,7 +24,7 @@ TOLD = (BROKEN, NOT_OURS, UNKNOWN)
 
 class Command(BaseCommand):
     help = (
-        "Take receipts back, and say what became of every event that they promise. Exit status: 0 all kept so far, "
+        "Take receipts back, and say what became of every event that they promise. Exit status: 0 no promise is broken, "
         f"{BROKE} a broken promise, {NOT_KNOWN} something is unknown, or no receipt of this store."
     )
 
@@ -38,13 +39,15 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        names = options["files"]
         columns = (TextColumn("{task.completed} receipts, {task.fields[events]} events"), TimeElapsedColumn())
         counts: Counter[str] = Counter()
         read, shown = 0, 0
         try:
+            trail.add("audit.receipts.verified", actor=operator_name(), correlation="completeness", files=len(names))
             with Progress(*columns, console=Console(stderr=True)) as bar:
                 task = bar.add_task("receipts", total=None, events=0)
-                for portion in _portions(receipt.pieces(_lines(options["files"]))):
+                for portion in _portions(receipt.pieces(_lines(names))):
                     found = redeem.redeem(portion)
                     shown += self._name(found.answers, read, SHOWN - shown)
                     read, counts = read + found.receipts, counts + Counter(found.counts)
