@@ -24,7 +24,7 @@ TOLD = (BROKEN, NOT_OURS, UNKNOWN)
 
 class Command(BaseCommand):
     help = (
-        "Take receipts back, and say what became of every event that they promise. Exit status: 0 no promise is broken, "
+        "Take receipts back, and say what became of every event that they promise. Exit status: 0 none is broken, "
         f"{BROKE} a broken promise, {NOT_KNOWN} something is unknown, or no receipt of this store."
     )
 
