@@ -20,6 +20,7 @@ class AuditConfig(AppConfig):
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
+        register(checks.receipt_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         logins.watch()
         post_migrate.connect(_after_migrate, sender=self)

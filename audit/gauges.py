@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from audit import log as stored
 from audit import rhythm
-from audit.models import Finding, Followed, Gap, Verification
+from audit.models import BrokenPromise, Finding, Followed, Gap, Verification
 from audit.postgres import gateway
 
 _WAITING = """
@@ -74,7 +74,10 @@ def _completeness() -> Iterator[Metric]:
         row = found.aggregate(count=Count("pk"), numbers=Sum("missing"))
         gaps.add_metric([state], row["count"])
         missing.add_metric([state], row["numbers"] or 0)
-    yield from (gaps, missing)
+    broken = GaugeMetricFamily("audit_broken_promises", "Events that are not where a receipt says", labels=["state"])
+    for state, bare in states.items():
+        broken.add_metric([state], BrokenPromise.objects.filter(closed_at=None, explained_at__isnull=bare).count())
+    yield from (gaps, missing, broken)
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()

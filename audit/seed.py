@@ -18,6 +18,8 @@ GROUPS = {
         "audit.view_gap",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
     ],
     "operator": [
         "audit.view_parked",
@@ -33,6 +35,8 @@ GROUPS = {
         "audit.view_gap",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],

@@ -24,7 +24,7 @@ import dlq.restart
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit import canonical, episodes, keys, trail, verify
+from audit import canonical, episodes, keys, redeem, trail, verify
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
@@ -124,8 +124,9 @@ def _so_far(run: Verification) -> str:
 
 @task
 def account() -> str:
-    """Read what was sealed since the last time, and tell what never came."""
+    """Read what was sealed since the last time, and tell what never came, and which promises are broken."""
     done = reconcile(seconds=TICK_SECONDS)
+    redeem.look_again()
     return f"{done.read} records read{'' if done.at_end else ', more wait'}"
 
 

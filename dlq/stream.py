@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 CLEAR_SHARE = 0.8
 """The depth alarm clears below this share of the alert depth, so that it does not flicker."""
 ERRORS_KEPT = 10
+FIND_BATCH = 100
 CLAIM_BYTES = 4 * 2**20
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
@@ -142,14 +143,18 @@ class Stream:
             message_id = self.redis.hget(self.ids, key)
         return self.get(message_id.decode()) if message_id else None
 
+    def find_all(self, keys: Sequence[str]) -> dict[str, Message]:
+        """Those of the documents that are here, by key; a few at a time, for each comes with its body."""
+        with refusing():
+            ids = [found.decode() for found in self.redis.hmget(self.ids, keys) if found]
+        portions = (ids[first : first + FIND_BATCH] for first in range(0, len(ids), FIND_BATCH))
+        return {message.key: message for portion in portions for message in self.all_of(portion)}
+
     def digests(self, keys: Sequence[str]) -> dict[str, bytes] | None:
         """The digests of those documents, by key, that are here; None where nothing at all is here."""
-        with refusing():
-            if not self.redis.xlen(self.stream):
-                return None
-            ids = zip(keys, self.redis.hmget(self.ids, keys), strict=True)
-            known = {found.decode(): key for key, found in ids if found}
-        return {known[one.id]: one.digest for one in self.all_of(list(known))}
+        if not self.depth():
+            return None
+        return {key: message.digest for key, message in self.find_all(keys).items()}
 
     def page(
         self,

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 import dlq.errors
 import dlq.stream
-from audit import canonical, event, postgres, query, trail
+from audit import canonical, event, postgres, promise, query, trail
 from audit.api import schema
 from audit.api.auth import writer_name
 from audit.bundle import as_json
@@ -72,7 +72,7 @@ class BatchView(APIView):
         receipts = _record(_accept_all(request.data, writer_name(request)))
         ids = [str(receipt.event.id) for receipt in receipts]
         states = {receipt.state for receipt in receipts}
-        body: dict[str, Any] = {"event_ids": ids, "count": len(ids)}
+        body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": promise.sign(receipts)}
         if "parked" in states:
             return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202)
         message = f"{len(ids)} audit events stored"
@@ -109,7 +109,8 @@ def _record(accepted: list[Accepted]) -> list[Receipt]:
 
 
 def _receipt(receipt: Receipt) -> Response:
-    body = {"event_id": str(receipt.event.id), "message": MESSAGES[receipt.state]}
+    body: dict[str, Any] = {"event_id": str(receipt.event.id), "message": MESSAGES[receipt.state]}
+    body["receipt"] = promise.sign([receipt])
     if receipt.state == "parked":
         return Response(body | {"status": "accepted", "state": "parked"}, status=202)
     body |= {

@@ -1,6 +1,16 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Manifest, Numbering, Rhythm
+from audit.models.completeness import (
+    BrokenPromise,
+    Followed,
+    Found,
+    Gap,
+    Heartbeat,
+    Hole,
+    Manifest,
+    Numbering,
+    Rhythm,
+)
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -25,6 +35,7 @@ __all__ = [
     "OWN_WRITER",
     "AppendOnly",
     "AppendOnlyQuerySet",
+    "BrokenPromise",
     "Checkpoint",
     "Discard",
     "Episode",

@@ -24,6 +24,7 @@ from dlq.message import Message
 from tests.admin.conftest import parked_message, person, stored_record
 from tests.admin.test_completeness import a_gap, a_manifest
 from tests.admin.test_episodes import an_episode
+from tests.admin.test_receipts import a_broken_promise, some_receipts
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -151,6 +152,9 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "gap": f"/admin/audit/gap/{a_gap().pk}/change/",
         "manifests": "/admin/audit/manifest/",
         "manifest": f"/admin/audit/manifest/{a_manifest().pk}/change/",
+        "broken-promises": "/admin/audit/brokenpromise/",
+        "broken-promise": f"/admin/audit/brokenpromise/{a_broken_promise().pk}/change/",
+        "receipts": "/admin/audit/brokenpromise/verify/",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
         "deep-search": "/admin/audit/parked/search/?text=gateway",
@@ -177,6 +181,22 @@ def test_the_outage_page_explains_itself(browser: Browser, scheme: str) -> None:
         assert visitor.findings() == []
         visitor.page.close()
     assert [text for text in visitor.wrong if "503" not in text] == []
+
+
+def test_an_auditor_verifies_a_file_of_receipts(visitor: Visitor, tmp_path: Path) -> None:
+    auditor = person("auditor", password=PASSWORD)
+    file = tmp_path / "receipts"
+    file.write_text(some_receipts())
+    visitor.log_in(auditor.username)
+    visitor.page.click("text=Completeness >> nth=0")
+    visitor.page.click("text=verify receipts")
+    visitor.page.set_input_files("#file", file)
+    visitor.page.click("text=Verify >> nth=-1")
+    visitor.page.wait_for_selector("text=The store broke its promise")
+    visitor.page.screenshot(path=SHOTS / f"receipts-verified-{visitor.scheme}.png", full_page=True)
+    assert visitor.page.locator("tbody tr").nth(0).locator("text=broken promise").count() == 1
+    assert visitor.findings() == []
+    assert visitor.wrong == []
 
 
 def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> None:
