@@ -15,7 +15,7 @@ import dlq.stream
 from audit import completeness, explain, reconcile, rhythm, seal, tasks
 from audit.completeness import Completeness, Standing
 from audit.errors import AuditError
-from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
+from audit.models import Followed, Found, Gap, Heartbeat, Hole, Record, Rhythm
 from audit.postgres import gateway
 from dlq.message import Document, digest_of
 from tests.audit.conftest import EVENTS, Sender, an_event
@@ -35,8 +35,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     texts: list[str] = []
     monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
     with override_settings(GAP_GRACE_S=0):
-        Gap.objects.filter(closed_at=None, told_at=None).update(told_at=datetime.now(UTC))
         follow()
+        for kind in Found.__subclasses__():
+            kind._default_manager.filter(told_at=None).update(told_at=datetime.now(UTC))
         texts.clear()
         yield texts
 
