@@ -18,7 +18,16 @@ from audit.errors import KeyMissing
 from audit.operations import SQL
 
 APPEND_ONLY = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature", "audit_quarantine")
-KEPT = ("audit_verification", "audit_finding", "audit_discard", "audit_episode", "audit_gap")
+KEPT = (
+    "audit_verification",
+    "audit_finding",
+    "audit_discard",
+    "audit_episode",
+    "audit_gap",
+    "audit_expectation",
+    "audit_unmet",
+    "audit_waiver",
+)
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT},

@@ -1,7 +1,14 @@
-"""What every installation starts with: the groups of people, and the schedules."""
+"""What every installation starts with: the groups of people, the schedules, and rules about events that must come."""
+
+from pathlib import Path
 
 from django.contrib.auth.models import Group, Permission
 from django_q.models import Schedule
+
+from audit import expectation
+from audit.models import Checkpoint, Expectation
+
+PACK = Path(__file__).parent / "packs" / "remediation.json"
 
 GROUPS = {
     "auditor": [
@@ -17,6 +24,10 @@ GROUPS = {
         "audit.start_verification",
         "audit.view_gap",
         "audit.explain_gap",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.add_waiver",
     ],
     "operator": [
         "audit.view_parked",
@@ -31,6 +42,9 @@ GROUPS = {
         "audit.view_finding",
         "audit.view_gap",
         "audit.explain_gap",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -39,6 +53,8 @@ GROUPS = {
         "auth.view_group",
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
+        *[f"audit.{act}_expectation" for act in ("view", "add", "change")],
+        "audit.view_waiver",
         "audit.view_parked",
         "audit.view_discard",
         "audit.approve_discard",
@@ -46,7 +62,8 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, operators act on the DLQ, administrators manage people and keys."""
+"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; administrators
+manage people, keys and rules. Who makes a rule does not waive it."""
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
@@ -72,6 +89,17 @@ def schedules(using: str) -> None:
     for name, (function, kind, minutes) in SCHEDULES.items():
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
+        )
+
+
+def expectations(using: str) -> None:
+    """Make the rules of the pack that are missing; what people made of the others stays."""
+    head = Checkpoint.objects.using(using).first()
+    pack = expectation.read_pack(PACK.read_bytes())
+    for rule in pack.expectations:
+        asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
+        Expectation.objects.using(using).get_or_create(
+            name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
         )
 
 

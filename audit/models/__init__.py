@@ -1,6 +1,7 @@
 """What the store keeps, and what is known of what it should have."""
 
 from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Numbering, Rhythm
+from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -22,12 +23,15 @@ from audit.models.store import (
 )
 
 __all__ = [
+    "ASKS",
     "OWN_WRITER",
     "AppendOnly",
     "AppendOnlyQuerySet",
+    "Awaited",
     "Checkpoint",
     "Discard",
     "Episode",
+    "Expectation",
     "Finding",
     "FindingQuerySet",
     "Followed",
@@ -42,7 +46,10 @@ __all__ = [
     "Record",
     "RecordQuerySet",
     "Rhythm",
+    "Tally",
+    "Unmet",
     "Verification",
+    "Waiver",
     "Writer",
     "WriterKey",
     "default_scopes",
