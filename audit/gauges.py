@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, connections
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from audit import log as stored
 from audit import rhythm
-from audit.models import Finding, Followed, Gap, Verification
+from audit.models import Expectation, Finding, Followed, Gap, Verification
 from audit.postgres import gateway
 
 _WAITING = """
@@ -74,8 +74,17 @@ def _completeness() -> Iterator[Metric]:
         row = found.aggregate(count=Count("pk"), numbers=Sum("missing"))
         gaps.add_metric([state], row["count"])
         missing.add_metric([state], row["numbers"] or 0)
-    yield from (gaps, missing)
+    yield from (gaps, missing, _unmet())
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()
     yield GaugeMetricFamily("audit_reconciled_timestamp_seconds", "When the log was last read to its end", value=at)
+
+
+def _unmet() -> GaugeMetricFamily:
+    """Of each rule, so that one that is met at last goes back to 0."""
+    family = GaugeMetricFamily("audit_unmet_expectations", "Expectations not met, nor explained", labels=["rule"])
+    still = Q(unmet__closed_at=None, unmet__explained_at=None)
+    for name, count in Expectation.objects.order_by("name").values_list("name", Count("unmet", filter=still)):
+        family.add_metric([name], count)
+    return family
