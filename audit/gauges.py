@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, connections
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from audit import log as stored
 from audit import rhythm
-from audit.models import Expectation, Finding, Followed, Gap, Verification
+from audit.models import Expectation, Finding, Followed, Gap, Unmet, Verification
 from audit.postgres import gateway
 
 _WAITING = """
@@ -84,7 +84,8 @@ def _completeness() -> Iterator[Metric]:
 def _unmet() -> GaugeMetricFamily:
     """Of each rule, so that one that is met at last goes back to 0."""
     family = GaugeMetricFamily("audit_unmet_expectations", "Expectations not met, nor explained", labels=["rule"])
-    still = Q(unmet__closed_at=None, unmet__explained_at=None)
-    for name, count in Expectation.objects.order_by("name").values_list("name", Count("unmet", filter=still)):
-        family.add_metric([name], count)
+    still = Unmet.objects.filter(closed_at=None, explained_at=None).order_by().values_list("expectation")
+    counts = dict(still.annotate(count=Count("pk")))
+    for pk, name in Expectation.objects.values_list("pk", "name"):
+        family.add_metric([name], counts.get(pk, 0))
     return family
