@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,10 +15,17 @@ from django.utils.safestring import SafeString
 from audit import rulebook
 from audit.admin.format import badge, time_tag
 from audit.admin.verification import ReadOnly
+from audit.errors import AuditError
 from audit.models import Awaited, Expectation, Unmet, Waiver
 
 LOCAL = "%Y-%m-%dT%H:%M"
 SHORT = 60
+FIELDS = (
+    *("name", "kind", "why", "when_types", "expect_types"),
+    *("writer", "category", "within_s", "least", "active", "inactive_because"),
+)
+ABOUT = ("expects", "counts_from", "pack", "created", "changed")
+FEW_LINES = forms.Textarea(attrs={"rows": 3, "cols": 80})
 
 
 class TypesField(forms.CharField):
@@ -42,7 +50,8 @@ class ExpectationForm(forms.ModelForm):
 
     class Meta:
         model = Expectation
-        fields = (*Expectation.FIELDS,)
+        fields = FIELDS
+        widgets = {"why": FEW_LINES, "inactive_because": FEW_LINES}
         labels = {"within_s": "Within (seconds)", "least": "At least, each day"}
         help_texts = {
             "writer": "Only events of this writer; a rule about days needs it.",
@@ -53,14 +62,26 @@ class ExpectationForm(forms.ModelForm):
         }
 
 
+class RecordedFirst(admin.ModelAdmin):
+    """What cannot be recorded is not done, and said so."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except AuditError as error:
+            messages.error(request, f"Nothing was done: {error}")
+            return redirect(request.get_full_path())
+
+
 @admin.register(Expectation)
-class ExpectationAdmin(admin.ModelAdmin):
+class ExpectationAdmin(RecordedFirst):
     """Nobody deletes a rule: its name stands in findings. Who changes what it asks begins it anew."""
 
     form = ExpectationForm
     list_display = ("name", "expects", "state", "awaited_now", "open_now", "met_so_far", "pack")
     list_filter = ("active", "kind")
     search_fields = ("name", "why")
+    search_help_text = "A part of the name, or of why it matters"
     actions = None
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
@@ -72,11 +93,10 @@ class ExpectationAdmin(admin.ModelAdmin):
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Expectation | None = None) -> tuple[str, ...]:
-        return ("name", "expects", "counts_from", "pack", "created_at", "changed_at") if obj else ()
+        return ("name", *ABOUT) if obj else ()
 
     def get_fields(self, request: HttpRequest, obj: Expectation | None = None) -> tuple[str, ...]:
-        more = ("expects", "counts_from", "pack", "created_at", "changed_at") if obj else ()
-        return (*Expectation.FIELDS, *more)
+        return (*FIELDS, *(ABOUT if obj else ()))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Expectation]:
         still = Unmet.objects.filter(closed_at=None, explained_at=None)
@@ -113,9 +133,17 @@ class ExpectationAdmin(admin.ModelAdmin):
     def met_so_far(self, rule: Expectation) -> str:
         return "not counted" if rule.kind == "has" else f"{rule.met:,}"
 
+    @admin.display(description="created")
+    def created(self, rule: Expectation) -> Any:
+        return time_tag(rule.created_at)
+
+    @admin.display(description="changed")
+    def changed(self, rule: Expectation) -> Any:
+        return time_tag(rule.changed_at)
+
     @admin.display(description="counts")
     def counts_from(self, rule: Expectation) -> str:
-        days = f", from the day {rule.next_day} on that is next" if rule.next_day else ""
+        days = f", and each day from {rule.next_day} on" if rule.next_day else ""
         return f"what was sealed at place {rule.first_leaf:,} of the log or later{days}"
 
 
@@ -126,14 +154,14 @@ class WaiverForm(forms.ModelForm):
         model = Waiver
         fields = ("expectation", "correlation", "writer", "begins_at", "ends_at", "reason")
         field_classes = {"begins_at": forms.DateTimeField, "ends_at": forms.DateTimeField}
-        widgets = {
+        widgets = {"reason": FEW_LINES} | {
             name: forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL)
             for name in ("begins_at", "ends_at")
         }
 
 
 @admin.register(Waiver)
-class WaiverAdmin(ReadOnly):
+class WaiverAdmin(RecordedFirst, ReadOnly):
     """Made once, with a reason; then it stands."""
 
     form = WaiverForm

@@ -10,7 +10,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import expect
+from audit import expect, trail
+from audit.errors import NothingKept
 from audit.expectation import Seen
 from audit.models import Expectation, Followed, Record, Unmet, Waiver
 from tests.admin.conftest import stored_record
@@ -179,3 +180,14 @@ def test_the_page_of_completeness_counts_what_was_not_met(auditor: Client, rule:
     page = auditor.get("/admin/audit/gap/").content.decode()
     assert "not met" in page
     assert f"{UNMET}?state=open" in page
+
+
+def test_what_cannot_be_recorded_is_not_done(administrator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **facts: Any) -> None:
+        raise NothingKept
+
+    monkeypatch.setattr(trail, "add", refuse)
+    name = f"t-{secrets.token_hex(4)}"
+    answer = administrator.post(f"{RULES}add/", form(name), follow=True)
+    assert "Nothing was done" in answer.content.decode()
+    assert not Expectation.objects.filter(name=name).exists()

@@ -12,11 +12,13 @@ from django.test import override_settings
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import dlq.stream
 from audit import daily, event, expect, expectation, reconcile, rulebook, seal
 from audit.expectation import Seen
 from audit.management.commands.loadsample import SAMPLE
 from audit.models import Awaited, Expectation, Followed, Record, Tally, Unmet, Waiver
 from audit.record import store
+from dlq.message import Document, digest_of
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.audit.rules import MakeRule, found, rule_maker
 
@@ -153,15 +155,33 @@ def test_it_is_not_judged_before_it_is_due_and_grace_is_over(sender: Sender, rul
     assert found(ends) == []
 
 
-def test_what_is_stored_and_not_sealed_yet_keeps_from_judging(sender: Sender, rule: MakeRule) -> None:
-    ends = rule()
-    sender.post(an(ends, "x", of=correlation()))
-    while seal.Sealer().once().more:
-        pass
+def test_what_is_stored_and_not_sealed_yet_keeps_from_judging_what_came_later(sender: Sender) -> None:
+    before = datetime.now(UTC)
     sender.post(an_event())
-    assert reconcile._came_before(datetime.now(UTC)) <= datetime.now(UTC)
-    oldest = reconcile._came_before(datetime.now(UTC) + timedelta(days=1))
-    assert oldest < datetime.now(UTC)
+    stored = datetime.now(UTC)
+    assert reconcile._came_before(stored + timedelta(days=1)) < stored
+    follow()
+    assert reconcile._came_before(stored) >= before
+
+
+def test_what_may_still_be_in_the_queue_keeps_from_judging(
+    sender: Sender, rule: MakeRule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, body, ends = dlq.stream.for_drain(), b"{}", rule()
+    waits = Document(str(uuid_utils.compat.uuid7()), digest_of(body), body, sender.name, "x", datetime.now(UTC))
+    queue.park([waits], reason="database-down")
+    parked = queue.find(waits.key)
+    assert parked is not None
+    try:
+        sender.post(an(ends, "x", of=correlation()))
+        with monkeypatch.context() as patched:
+            patched.setattr(reconcile, "LONGEST_WAIT", timedelta(hours=1))
+            follow()
+        assert found(ends) == []
+        follow()
+        assert len(found(ends)) == 1
+    finally:
+        queue.acknowledge([parked], "drained")
 
 
 def test_each_correlation_has_it_whenever_it_was_made(sender: Sender, rule: MakeRule) -> None:
