@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import uuid_utils.compat
+from django.core.management import call_command
 from django.test import override_settings
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import dlq.stream
-from audit import daily, event, expect, expectation, reconcile, rulebook, seal
+from audit import completeness, daily, event, expect, expectation, reconcile, rulebook, seal
 from audit.expectation import Seen
 from audit.management.commands.loadsample import SAMPLE
 from audit.models import Awaited, Expectation, Followed, Record, Tally, Unmet, Waiver
@@ -297,6 +298,24 @@ def test_it_is_told_once_and_recorded(sender: Sender, rule: MakeRule, told: list
     noted = Record.objects.filter(event_type="audit.expectation.unmet").order_by("-stored_at")[:5]
     (facts,) = [one for record in noted for one in record.event_data["unmet"] if one["subject"] == of]
     assert (facts["expectation"], facts["writer"]) == (ends.name, sender.name)
+
+
+def test_reconciling_by_hand_names_it_and_its_exit_status_says_so(
+    sender: Sender, rule: MakeRule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = rule()
+    sender.post(an(ends, "x", of=correlation()))
+    follow()
+    before = completeness.look().expected
+    with pytest.raises(SystemExit) as ended:
+        call_command("reconcile")
+    assert ended.value.code == 3
+    assert "not met: " in capsys.readouterr().out
+    assert before.unmet >= 1
+    assert before.in_force >= 9
+    rulebook.waive(waiver_of(ends), by="ann")
+    after = completeness.look().expected
+    assert (after.unmet, after.explained) == (before.unmet - 1, before.explained + 1)
 
 
 def waiver_of(rule: Expectation, **changes: Any) -> Waiver:
