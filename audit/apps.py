@@ -33,7 +33,7 @@ class AuditAdminConfig(AdminConfig):
 
 
 def _after_migrate(using: str, **kwargs: Any) -> None:
-    """Bring rights, groups and schedules to what the repository says; the same each time."""
+    """Bring rights, groups, schedules and rules to what the repository says; the same each time."""
     from audit import seed
     from audit.operations import SQL
 
@@ -41,3 +41,4 @@ def _after_migrate(using: str, **kwargs: Any) -> None:
         cursor.execute((SQL / "grants.sql").read_text(encoding="utf-8"))
     seed.groups(using)
     seed.schedules(using)
+    seed.expectations(using)

@@ -26,6 +26,9 @@ KEPT = (
     "audit_gap",
     "audit_manifest",
     "audit_brokenpromise",
+    "audit_expectation",
+    "audit_unmet",
+    "audit_waiver",
 )
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},

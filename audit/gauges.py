@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from audit import log as stored
 from audit import rhythm
-from audit.models import BrokenPromise, Finding, Followed, Gap, Verification
+from audit.models import BrokenPromise, Expectation, Finding, Followed, Gap, Unmet, Verification
 from audit.postgres import gateway
 
 _WAITING = """
@@ -77,8 +77,18 @@ def _completeness() -> Iterator[Metric]:
     broken = GaugeMetricFamily("audit_broken_promises", "Events that are not where a receipt says", labels=["state"])
     for state, bare in states.items():
         broken.add_metric([state], BrokenPromise.objects.filter(closed_at=None, explained_at__isnull=bare).count())
-    yield from (gaps, missing, broken)
+    yield from (gaps, missing, broken, _unmet())
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()
     yield GaugeMetricFamily("audit_reconciled_timestamp_seconds", "When the log was last read to its end", value=at)
+
+
+def _unmet() -> GaugeMetricFamily:
+    """Of each rule, so that one that is met at last goes back to 0."""
+    family = GaugeMetricFamily("audit_unmet_expectations", "Expectations not met, nor explained", labels=["rule"])
+    still = Unmet.objects.filter(closed_at=None, explained_at=None).order_by().values_list("expectation")
+    counts = dict(still.annotate(count=Count("pk")))
+    for pk, name in Expectation.objects.values_list("pk", "name"):
+        family.add_metric([name], counts.get(pk, 0))
+    return family

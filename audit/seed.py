@@ -1,7 +1,14 @@
-"""What every installation starts with: the groups of people, and the schedules."""
+"""What every installation starts with: the groups of people, the schedules, and rules about events that must come."""
+
+from pathlib import Path
 
 from django.contrib.auth.models import Group, Permission
 from django_q.models import Schedule
+
+from audit import expectation
+from audit.models import Checkpoint, Expectation
+
+PACK = Path(__file__).parent / "packs" / "remediation.json"
 
 GROUPS = {
     "auditor": [
@@ -20,6 +27,10 @@ GROUPS = {
         "audit.explain_gap",
         "audit.view_brokenpromise",
         "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.add_waiver",
     ],
     "operator": [
         "audit.view_parked",
@@ -37,6 +48,9 @@ GROUPS = {
         "audit.explain_gap",
         "audit.view_brokenpromise",
         "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -45,6 +59,8 @@ GROUPS = {
         "auth.view_group",
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
+        *[f"audit.{act}_expectation" for act in ("view", "add", "change")],
+        "audit.view_waiver",
         "audit.view_parked",
         "audit.view_discard",
         "audit.approve_discard",
@@ -52,7 +68,8 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, operators act on the DLQ, administrators manage people and keys."""
+"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; administrators
+manage people, keys and rules. Who makes a rule does not waive it."""
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
@@ -78,6 +95,17 @@ def schedules(using: str) -> None:
     for name, (function, kind, minutes) in SCHEDULES.items():
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
+        )
+
+
+def expectations(using: str) -> None:
+    """Make the rules of the pack that are missing; what people made of the others stays."""
+    head = Checkpoint.objects.using(using).first()
+    pack = expectation.read_pack(PACK.read_bytes())
+    for rule in pack.expectations:
+        asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
+        Expectation.objects.using(using).get_or_create(
+            name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
         )
 
 

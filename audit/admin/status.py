@@ -89,7 +89,7 @@ def _completeness() -> list[Part]:
     if found.until is None:
         return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
     covered = [one for one in found.standings if one.is_covered]
-    if not covered:
+    if not covered and not found.expected.unmet:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
     return [Part("Completeness", level, value, found.sentence, url)]

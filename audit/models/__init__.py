@@ -11,6 +11,7 @@ from audit.models.completeness import (
     Numbering,
     Rhythm,
 )
+from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -32,13 +33,16 @@ from audit.models.store import (
 )
 
 __all__ = [
+    "ASKS",
     "OWN_WRITER",
     "AppendOnly",
     "AppendOnlyQuerySet",
+    "Awaited",
     "BrokenPromise",
     "Checkpoint",
     "Discard",
     "Episode",
+    "Expectation",
     "Finding",
     "FindingQuerySet",
     "Followed",
@@ -54,7 +58,10 @@ __all__ = [
     "Record",
     "RecordQuerySet",
     "Rhythm",
+    "Tally",
+    "Unmet",
     "Verification",
+    "Waiver",
     "Writer",
     "WriterKey",
     "default_scopes",

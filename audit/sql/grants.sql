@@ -42,5 +42,8 @@ REVOKE DELETE, TRUNCATE ON
     audit_episode,
     audit_gap,
     audit_manifest,
-    audit_brokenpromise
+    audit_brokenpromise,
+    audit_expectation,
+    audit_unmet,
+    audit_waiver
 FROM audit_app;

@@ -24,7 +24,9 @@ from dlq.message import Message
 from tests.admin.conftest import parked_message, person, stored_record
 from tests.admin.test_completeness import a_gap, a_manifest
 from tests.admin.test_episodes import an_episode
+from tests.admin.test_expectations import an_unmet
 from tests.admin.test_receipts import a_broken_promise, some_receipts
+from tests.audit.rules import rule_maker
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -128,6 +130,8 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     kept = Quarantined.objects.get(message_id=old.id)
     asked = discard.ask(message, reason="tests", by="somebody")
     _sample_history()
+    with rule_maker() as make:
+        unmet = an_unmet(make(), others=3)
     boss = person("auditor", password=PASSWORD)
     boss.is_superuser = True
     boss.save()
@@ -155,6 +159,13 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "broken-promises": "/admin/audit/brokenpromise/",
         "broken-promise": f"/admin/audit/brokenpromise/{a_broken_promise().pk}/change/",
         "receipts": "/admin/audit/brokenpromise/verify/",
+        "expectations": "/admin/audit/expectation/",
+        "expectation": f"/admin/audit/expectation/{unmet.expectation_id}/change/",
+        "expectation-add": "/admin/audit/expectation/add/",
+        "unmet-list": f"/admin/audit/unmet/?q={unmet.expectation.name}",
+        "unmet": f"/admin/audit/unmet/{unmet.pk}/change/",
+        "waivers": "/admin/audit/waiver/",
+        "waiver-add": f"/admin/audit/waiver/add/?expectation={unmet.expectation_id}&correlation={unmet.subject}",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
         "deep-search": "/admin/audit/parked/search/?text=gateway",

@@ -13,7 +13,7 @@ from django.test import override_settings
 
 import dlq.stream
 from audit import completeness, explain, reconcile, rhythm, seal, tasks
-from audit.completeness import Completeness, Standing
+from audit.completeness import Completeness, Expected, Standing
 from audit.errors import AuditError
 from audit.models import Followed, Found, Gap, Heartbeat, Hole, Record, Rhythm
 from audit.postgres import gateway
@@ -278,6 +278,10 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     assert "1 writer without either" in found.sentence
     assert "1 writer silent" in found.sentence
     assert "Nothing can be said" in Completeness([], None, None).sentence
+    unmet = Completeness([a_standing()], since, until, Expected(in_force=9, unmet=1, explained=2))
+    assert not unmet.whole
+    assert unmet.sentence.endswith("; 1 expectation not met, of 9 rules in force.")
+    assert Completeness([a_standing()], since, until, Expected(in_force=9, explained=2)).whole
 
 
 def test_the_command_says_who_misses_what(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
