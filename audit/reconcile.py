@@ -17,9 +17,10 @@ import dlq.alarm
 import dlq.errors
 import dlq.stream
 from audit import log as stored
-from audit import numbering, rhythm, trail
+from audit import numbering, rhythm, tally, trail
 from audit.models import OWN_WRITER, Followed, Gap, Rhythm
 from audit.numbering import Numbered
+from audit.tally import Kept
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,8 @@ NAMED = 100
 LONGEST_WAIT = timedelta(hours=1)
 """How long what may still be in the queue keeps a gap from being told."""
 _ROWS = """
-SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at
+SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at,
+    r.parked_at IS NOT NULL
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
 WHERE l.index >= %s AND l.index < %s
 """
@@ -104,6 +106,7 @@ def _step(size: int) -> tuple[int, int]:
     rows = _rows(place.position, last) if last > place.position else []
     numbering.take(Numbered(*row[:5]) for row in rows if row[2] is not None)
     rhythm.take((row[0], row[5]) for row in rows)
+    tally.take(Kept(row[0], row[5], row[6]) for row in rows)
     place.position = max(last, place.position)
     place.save(update_fields=["position"])
     return place.position, len(rows)

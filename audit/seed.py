@@ -17,6 +17,8 @@ GROUPS = {
         "audit.start_verification",
         "audit.view_gap",
         "audit.explain_gap",
+        "audit.view_account",
+        "audit.view_rejectedsample",
     ],
     "operator": [
         "audit.view_parked",
@@ -31,6 +33,8 @@ GROUPS = {
         "audit.view_finding",
         "audit.view_gap",
         "audit.explain_gap",
+        "audit.view_account",
+        "audit.view_rejectedsample",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -54,6 +58,7 @@ SCHEDULES = {
     "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
+    "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }

@@ -1,6 +1,7 @@
 """The admin: what auditors, operators and administrators see."""
 
 from audit.admin import (
+    account,
     completeness,
     discards,
     episodes,
@@ -14,6 +15,7 @@ from audit.admin import (
 )
 
 __all__ = [
+    "account",
     "completeness",
     "discards",
     "episodes",

@@ -1,6 +1,6 @@
 """What the start page says: each part of the store in one line, good or not, and what to do."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
-from audit import checks, completeness, query
+from audit import account, checks, completeness, query
 from audit import log as stored
 from audit.admin.format import age
 from audit.admin.log import waiting
@@ -22,6 +22,7 @@ from audit.models import Finding, Record, Verification
 from audit.postgres import gateway
 
 STALE_S = 180
+ACCOUNT_DAYS = 7
 
 
 class Part(NamedTuple):
@@ -41,6 +42,7 @@ def parts(user: Any) -> list[Part]:
         *(_log() if user.has_perm("audit.view_checkpoint") else []),
         *(_verification() if user.has_perm("audit.view_verification") else []),
         *(_completeness() if user.has_perm("audit.view_gap") else []),
+        *(_account() if user.has_perm("audit.view_account") else []),
         *(_protection() if user.has_perm("audit.view_checkpoint") else []),
         *_postgresql(),
         *_queue(),
@@ -58,6 +60,14 @@ def _completeness() -> list[Part]:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
     return [Part("Completeness", level, value, found.sentence, url)]
+
+
+def _account() -> list[Part]:
+    today = datetime.now(UTC).date()
+    found = account.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
+    level = {"balanced": "ok", "not yet": "warning"}.get(found.state, "error")
+    url = reverse("admin:audit_account_changelist")
+    return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
 
 
 def about_how_many() -> str:

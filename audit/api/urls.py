@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audit.api import completeness_views, log_views, views
+from audit.api import account_views, completeness_views, log_views, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("events/<uuid:event_id>/proof", log_views.ProofView.as_view(), name="event-proof"),
     path("events/<uuid:event_id>/bundle", log_views.BundleView.as_view(), name="event-bundle"),
     path("heartbeats", completeness_views.HeartbeatsView.as_view(), name="heartbeats"),
+    path("account", account_views.AccountView.as_view(), name="account"),
     path("checkpoint", log_views.CheckpointView.as_view(), name="checkpoint"),
     path("checkpoint/keys", log_views.KeysView.as_view(), name="checkpoint-keys"),
     path("checkpoints", log_views.CheckpointsView.as_view(), name="checkpoints"),

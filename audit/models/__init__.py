@@ -1,5 +1,6 @@
 """What the store keeps, and what is known of what it should have."""
 
+from audit.models.account import Account, DayRecord, Passage, Promise, RejectedSample, Rejection
 from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Numbering, Rhythm
 from audit.models.store import (
     OWN_WRITER,
@@ -23,9 +24,11 @@ from audit.models.store import (
 
 __all__ = [
     "OWN_WRITER",
+    "Account",
     "AppendOnly",
     "AppendOnlyQuerySet",
     "Checkpoint",
+    "DayRecord",
     "Discard",
     "Episode",
     "Finding",
@@ -38,9 +41,13 @@ __all__ = [
     "Leaf",
     "Numbering",
     "Parked",
+    "Passage",
+    "Promise",
     "Quarantined",
     "Record",
     "RecordQuerySet",
+    "RejectedSample",
+    "Rejection",
     "Rhythm",
     "Verification",
     "Writer",

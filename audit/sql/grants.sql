@@ -36,3 +36,4 @@ GRANT SELECT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, aud
 
 -- What was found, decided and noted is written on, and never taken away.
 REVOKE DELETE, TRUNCATE ON audit_verification, audit_finding, audit_discard, audit_episode, audit_gap FROM audit_app;
+REVOKE DELETE, TRUNCATE ON audit_account, audit_passage, audit_promise, audit_rejection, audit_dayrecord FROM audit_app;

@@ -51,6 +51,7 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/events/{event_id}/proof": ["get"],
         "/api/v1/audit/events/{event_id}/bundle": ["get"],
         "/api/v1/audit/heartbeats": ["post"],
+        "/api/v1/audit/account": ["get"],
         "/api/v1/audit/checkpoint": ["get"],
         "/api/v1/audit/checkpoint/keys": ["get"],
         "/api/v1/audit/checkpoints": ["get"],
