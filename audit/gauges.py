@@ -8,8 +8,8 @@ from django.db.models import Count, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from audit import log as stored
 from audit import account, passages, rhythm
+from audit import log as stored
 from audit.models import Finding, Followed, Gap, Verification
 from audit.postgres import gateway
 

@@ -37,6 +37,7 @@ class AccountAdmin(ReadOnly):
         first, last, writer, wrong = _asked(request)
         found = account.look(first, last, writer=writer)
         days = sorted({one.day for one in found.entries}, reverse=True)
+        sums = [(day, account.total(one.line for one in found.of_day(day))) for day in days]
         rows = sorted(found.entries, key=lambda one: (-one.day.toordinal(), one.writer))
         context = {
             **self.admin_site.each_context(request),
@@ -49,7 +50,7 @@ class AccountAdmin(ReadOnly):
             "last": last,
             "writer": writer,
             "wrong": wrong,
-            "chart": drawing_account.account([(day, account.total(one.line for one in found.of_day(day))) for day in days]),
+            "chart": drawing_account.account(sums),
             "rows": [(one, _state(one)) for one in rows[:SHOWN]],
             "more": max(len(rows) - SHOWN, 0),
             "rejections": _rejections(first, last, writer),
