@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from audit.account import Line
 
-LEFT, LENGTH, ROW, SHOWN = 100, 380, 18, 31
+LEFT, LENGTH, ROW, SHOWN = 100, 260, 18, 31
 PARTS = {
     "stored": ("stored", "sum-stored"),
     "waiting": ("parked or dead", "sum-waiting"),
@@ -54,7 +54,7 @@ def account(days: list[tuple[date, Line]]) -> SafeString:
         return SafeString("")
     most = max(sum(_pieces(line).values()) for _, line in shown) or 1
     bars = [_bar(place, day, line, most) for place, (day, line) in enumerate(shown)]
-    context = {"days": bars, "legend": _legend(), "width": 860, "height": 32 + ROW * len(bars)}
+    context = {"days": bars, "legend": _legend(), "width": 980, "height": 32 + ROW * len(bars)}
     return SafeString(render_to_string("admin/audit/account/bars.svg", context))
 
 
