@@ -115,7 +115,7 @@ def _asked(request: HttpRequest) -> tuple[date, date, str, str]:
     return first, last, writer, ""
 
 
-def _rejections(first: date, last: date, writer: str) -> list[dict[str, Any]]:
+def _rejections(first: date, last: date, writer: str) -> list[Any]:
     found = Rejection.objects.filter(day__gte=first, day__lte=last)
     if writer:
         found = found.filter(writer=writer)
