@@ -30,9 +30,10 @@ KEPT = (
     "audit_unmet",
     "audit_waiver",
 )
+COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
-    **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT},
+    **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
 """Who may do what with the records, their log, and what was found and decided; nobody else may do anything."""

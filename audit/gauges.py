@@ -1,15 +1,15 @@
 """What the log is like now, read from the database whenever Prometheus asks."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, connections
 from django.db.models import Count, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from audit import account, passages, rhythm
 from audit import log as stored
-from audit import rhythm
 from audit.models import BrokenPromise, Expectation, Finding, Followed, Gap, Unmet, Verification
 from audit.postgres import gateway
 
@@ -17,6 +17,7 @@ _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
 """
 _COSIGNED = "SELECT name, extract(epoch FROM max(attested_at))::float8 FROM audit_cosignature GROUP BY name"
+DAYS = 7
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
 
@@ -25,7 +26,7 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [] if gateway().breaker.is_open else [*_log(), *_verification(), *_completeness()]
+            found = [] if gateway().breaker.is_open else [*_log(), *_verification(), *_completeness(), *_account()]
         except DatabaseError:
             found = []
         yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(found))
@@ -92,3 +93,13 @@ def _unmet() -> GaugeMetricFamily:
     for pk, name in Expectation.objects.values_list("pk", "name"):
         family.add_metric([name], counts.get(pk, 0))
     return family
+
+
+def _account() -> Iterator[Metric]:
+    today = datetime.now(UTC).date()
+    lost = account.look(today - timedelta(days=DAYS), today).total.lost
+    yield GaugeMetricFamily("audit_account_lost_events", "Promised in the last week, and nowhere", value=lost)
+    at = passages.copied_at()
+    moment = 0.0 if at is None else at.timestamp()
+    text = "When what the queue counted was last copied"
+    yield GaugeMetricFamily("audit_account_copied_timestamp_seconds", text, value=moment)

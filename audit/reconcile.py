@@ -16,11 +16,12 @@ from django.db import connections, transaction
 import dlq.alarm
 import dlq.errors
 import dlq.stream
-from audit import expect, manifest, missed, numbering, rhythm, trail
+from audit import expect, manifest, missed, numbering, rhythm, tally, trail
 from audit import log as stored
 from audit.expectation import Seen
 from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
 from audit.numbering import Numbered
+from audit.tally import Kept
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ LONGEST_WAIT = timedelta(hours=1)
 """How long what may still be in the queue keeps a gap from being told, and an expectation from being judged."""
 _ROWS = """
 SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at,
+       r.parked_at IS NOT NULL,
        l.index, r.id, r.writer, r.event_type, r.event_category, r.correlation_id, r.event_timestamp, r.stored_at
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
 WHERE l.index >= %s AND l.index < %s
@@ -130,7 +132,8 @@ def _step(size: int) -> tuple[int, list[tuple[Any, ...]]]:
     rows = _rows(place.position, last) if last > place.position else []
     numbering.take(Numbered(*row[:5]) for row in rows if row[2] is not None)
     rhythm.take((row[0], row[5]) for row in rows)
-    expect.take(Seen(*row[6:]) for row in rows)
+    tally.take(Kept(row[0], row[5], row[6]) for row in rows)
+    expect.take(Seen(*row[7:]) for row in rows)
     place.position = max(last, place.position)
     place.save(update_fields=["position"])
     return place.position, rows

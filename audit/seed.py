@@ -31,6 +31,8 @@ GROUPS = {
         "audit.view_unmet",
         "audit.view_waiver",
         "audit.add_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
     ],
     "operator": [
         "audit.view_parked",
@@ -51,6 +53,8 @@ GROUPS = {
         "audit.view_expectation",
         "audit.view_unmet",
         "audit.view_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -77,6 +81,7 @@ SCHEDULES = {
     "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
+    "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }

@@ -1,6 +1,7 @@
 """The admin: what auditors, operators and administrators see."""
 
 from audit.admin import (
+    account,
     completeness,
     discards,
     episodes,
@@ -17,6 +18,7 @@ from audit.admin import (
 )
 
 __all__ = [
+    "account",
     "completeness",
     "discards",
     "episodes",

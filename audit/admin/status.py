@@ -1,6 +1,6 @@
 """What the start page says: a few questions answered at a glance, then each part of the store, and what to do."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
-from audit import checks, completeness, query
+from audit import account, checks, completeness, query
 from audit import log as stored
 from audit.admin.format import age
 from audit.admin.log import waiting
@@ -23,6 +23,7 @@ from audit.postgres import gateway
 
 STALE_S = 180
 LEVELS = ("ok", "warning", "error")
+ACCOUNT_DAYS = 7
 
 
 class Part(NamedTuple):
@@ -73,8 +74,12 @@ def questions(user: Any) -> list[Question]:
         *(_log() if sees_log else []),
         *(_protection() if sees_log else []),
     ]
+    complete = [
+        *(_completeness() if user.has_perm("audit.view_gap") else []),
+        *(_account() if user.has_perm("audit.view_account") else []),
+    ]
     asked = [
-        Question("Is it complete?", "Nothing is missing", _completeness() if user.has_perm("audit.view_gap") else []),
+        Question("Is it complete?", "Nothing is missing", complete),
         Question("Is it intact?", "Verified", intact),
         Question("Is anything waiting?", "Nothing waits", _queue()),
         Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
@@ -93,6 +98,14 @@ def _completeness() -> list[Part]:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
     return [Part("Completeness", level, value, found.sentence, url)]
+
+
+def _account() -> list[Part]:
+    today = datetime.now(UTC).date()
+    found = account.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
+    level = {"balanced": "ok", "not yet": "warning"}.get(found.state, "error")
+    url = reverse("admin:audit_account_changelist")
+    return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
 
 
 def about_how_many() -> str:

@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit import event, heartbeat, manifest, query, redeem
+from audit import account, event, heartbeat, manifest, query, redeem
 from audit.api.problems import CONTENT_TYPE
 
 
@@ -313,4 +313,36 @@ VERIFY_RECEIPTS: dict[str, Any] = {
 GET_RECEIPT_KEYS: dict[str, Any] = {
     "operation_id": "get_receipt_keys",
     "responses": _as("text/plain", "The public keys of receipts, a line each, the newest first", {}),
+}
+_FIGURES = dict.fromkeys(account.Line().figures(), INTEGER)
+_ACCOUNT_STATE = {"type": "string", "enum": ["balanced", "lost", "unexplained", "not yet"]}
+_DAY = {"type": "string", "format": "date"}
+GET_ACCOUNT: dict[str, Any] = {
+    "operation_id": "get_account",
+    "parameters": [
+        OpenApiParameter("day", _DAY, description="a UTC day on which events were received; today"),
+        OpenApiParameter("until", _DAY, description="the last day, up to 31 days in all; the same day"),
+        OpenApiParameter("writer", TEXT, description="of one writer only"),
+    ],
+    "responses": _responses(
+        {
+            200: (
+                _object(
+                    {"first_day": TEXT, "last_day": TEXT, "state": _ACCOUNT_STATE}
+                    | dict.fromkeys(("read_at", "copied_at"), NULLABLE)
+                    | {"total": _object(_FIGURES)}
+                    | {
+                        "data": {
+                            "type": "array",
+                            "items": _object(
+                                {"day": TEXT, "writer": TEXT, "state": _ACCOUNT_STATE, "not_yet": NULLABLE} | _FIGURES
+                            ),
+                        }
+                    }
+                ),
+                "What was received, and what became of it; `not yet` where that is not known now",
+            )
+        },
+        {},
+    ),
 }

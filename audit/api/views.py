@@ -35,6 +35,8 @@ class EventsView(APIView):
     """One event in, or a page of records out."""
 
     scopes: ClassVar = {"POST": "write", "GET": "read"}
+    takes_events = True
+    many = False
 
     @extend_schema(**schema.POST_EVENT)
     def post(self, request: Request) -> Response:
@@ -65,7 +67,7 @@ class BatchView(APIView):
     """Many events at once: all of them, or none."""
 
     scopes: ClassVar = {"POST": "write"}
-    many = True
+    takes_events = many = True
 
     @extend_schema(**schema.POST_BATCH)
     def post(self, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """What the store keeps, and what is known of what it should have."""
 
+from audit.models.account import Account, DayRecord, Passage, Promise, RejectedSample, Rejection
 from audit.models.completeness import (
     BrokenPromise,
     Followed,
@@ -35,11 +36,13 @@ from audit.models.store import (
 __all__ = [
     "ASKS",
     "OWN_WRITER",
+    "Account",
     "AppendOnly",
     "AppendOnlyQuerySet",
     "Awaited",
     "BrokenPromise",
     "Checkpoint",
+    "DayRecord",
     "Discard",
     "Episode",
     "Expectation",
@@ -54,9 +57,13 @@ __all__ = [
     "Manifest",
     "Numbering",
     "Parked",
+    "Passage",
+    "Promise",
     "Quarantined",
     "Record",
     "RecordQuerySet",
+    "RejectedSample",
+    "Rejection",
     "Rhythm",
     "Tally",
     "Unmet",

@@ -45,5 +45,10 @@ REVOKE DELETE, TRUNCATE ON
     audit_brokenpromise,
     audit_expectation,
     audit_unmet,
-    audit_waiver
+    audit_waiver,
+    audit_account,
+    audit_passage,
+    audit_promise,
+    audit_rejection,
+    audit_dayrecord
 FROM audit_app;

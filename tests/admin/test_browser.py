@@ -22,6 +22,7 @@ from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
 from tests.admin.conftest import parked_message, person, stored_record
+from tests.admin.test_account import a_line, a_sample
 from tests.admin.test_completeness import a_gap, a_manifest
 from tests.admin.test_episodes import an_episode
 from tests.admin.test_expectations import an_unmet
@@ -128,6 +129,9 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     old = parked_message()
     quarantine.quarantine([old], cause="tests", by="somebody")
     kept = Quarantined.objects.get(message_id=old.id)
+    sample = a_sample(b"\x1b[2J<script>alert(1)</script>")
+    for counts in ({"direct": 700, "rejected": 90}, {"came": 300, "here": 200, "dead": 40, "drained": 0}):
+        a_line(**counts)
     asked = discard.ask(message, reason="tests", by="somebody")
     _sample_history()
     with rule_maker() as make:
@@ -166,6 +170,9 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "unmet": f"/admin/audit/unmet/{unmet.pk}/change/",
         "waivers": "/admin/audit/waiver/",
         "waiver-add": f"/admin/audit/waiver/add/?expectation={unmet.expectation_id}&correlation={unmet.subject}",
+        "account": "/admin/audit/account/",
+        "rejected-events": "/admin/audit/rejectedsample/",
+        "rejected-event": f"/admin/audit/rejectedsample/{sample.pk}/change/",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
         "deep-search": "/admin/audit/parked/search/?text=gateway",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dlq.errors
+import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
@@ -111,7 +112,7 @@ class Command(BaseCommand):
         if stats.lost:
             self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
             sys.exit(NOT_BALANCED)
-        if not stats.balanced:
+        if not stats.balanced or not dlq.passage.look(queue).whole:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
         self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")
