@@ -64,13 +64,28 @@ class Query(msgspec.Struct, frozen=True):
         """The same with one condition more, after the others."""
         return Query((*self.terms, Term(field, (Value(value),))))
 
+    def each(self) -> "list[tuple[str, Query]]":
+        """Each value as text, and the query without it."""
+        found = []
+        for term in self.terms:
+            for value, part in zip(term.values, parts(term), strict=True):
+                left = tuple(one for one in term.values if one != value)
+                rest = [msgspec.structs.replace(one, values=left) if one is term else one for one in self.terms]
+                found.append((part, Query(tuple(one for one in rest if one.values))))
+        return found
+
 
 class Refused(ValueError):
     """The text is no query. `offers` are terms that can be read in place of `word`."""
 
     def __init__(self, message: str, *, position: int, word: str, offers: Iterable[str] = ()):
         self.message, self.position, self.word, self.offers = message, position, shown(word), list(offers)
+        self._end = position - 1 + len(word)
         super().__init__(f"at character {position}, {self.word!r}: {message}")
+
+    def mended(self, source: str) -> list[str]:
+        """The text that was refused, with each of the offers in place of the word."""
+        return [f"{source[: self.position - 1]}{offer}{source[self._end :]}" for offer in self.offers]
 
 
 def parse(source: str) -> Query:

@@ -18,9 +18,11 @@ from audit.grammar import Query, Term
 from audit.models import Record
 
 MOST_READ = 200_000
-"""So many records are looked through for one page, at most, before the query is refused."""
+"""A query is refused that would read more records than this for one page, in the order they lie in."""
+SCATTERED = 10
+"""A record found by an index other than that of time lies anywhere, and costs as much as so many in a row."""
 PAGE = 50
-WINDOWS = ("30d", "7d", "24h", "1h")
+WINDOWS = ("30d", "7d", "24h", "6h", "1h")
 QUERY_CANCELED = "57014"
 IN_ORDER = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
 GATHERING = ("enable_seqscan", "enable_bitmapscan")
@@ -35,28 +37,30 @@ class TooWide(ValueError):
         self.offers = offers
 
 
-class TookTooLong(Exception):
+class TookTooLong(OperationalError):
     """PostgreSQL stopped a statement at its limit of time."""
 
 
 def check(query: Query, now: datetime | None = None) -> None:
     """Let a query pass that an index serves, or that reads little. Raises `TooWide`."""
     now = now or datetime.now(UTC)
-    if _is_served(query) or (reads := estimate(query, now)) <= MOST_READ:
+    if is_in_order(query) or looks_into_data(query):
+        return
+    if (reads := estimate(query, now)) <= MOST_READ:
         return
     offers = narrower(query, now)
     raise TooWide(_reason(query, reads, offers), offers)
 
 
 def estimate(query: Query, now: datetime) -> int:
-    """How many records are read for a page: the cheapest of walking back in time, and of each index that finds."""
+    """How many records in a row the page costs: the cheapest of walking back in time, and of each index that finds."""
     window = filtering.window(query, now)
     share = PAGE / max(_rows(filtering.where(query, now)), 1)
     ways = [_rows(window) * min(share, 1)]
     for term in query.terms:
         if _finds(term):
             rows = _rows(window & filtering.condition(term, now))
-            ways.append(rows * min(share, 1) if _in_order(term) else rows)
+            ways.append(SCATTERED * rows * (min(share, 1) if _in_order(term) else 1))
     return int(min(ways))
 
 
@@ -80,7 +84,7 @@ def reading(*, milliseconds: int | None = None, never: tuple[str, ...] = ()) -> 
     except OperationalError as error:
         if not was_stopped(error):
             raise
-        raise TookTooLong from error
+        raise TookTooLong(*error.args) from error.__cause__
 
 
 def was_stopped(error: Exception) -> bool:
@@ -88,12 +92,15 @@ def was_stopped(error: Exception) -> bool:
     return getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED
 
 
-def _is_served(query: Query) -> bool:
-    """Whether one index gives the rows in the order of the list, or the index over the data finds them."""
+def is_in_order(query: Query) -> bool:
+    """Whether one index gives the rows in the order of the list, so that nothing else is read."""
     rest = [term for term in query.terms if not filtering.is_time(term)]
-    if any(term.field == DATA and not term.negated for term in rest):
-        return True
     return not rest or (len(rest) == 1 and _finds(rest[0]) and _in_order(rest[0]))
+
+
+def looks_into_data(query: Query) -> bool:
+    """Whether the index over the data finds the rows."""
+    return any(term.field == DATA and not term.negated for term in query.terms)
 
 
 def _finds(term: Term) -> bool:
@@ -117,7 +124,8 @@ def _reason(query: Query, reads: int, offers: list[Query]) -> str:
         span = next(term.values[0].text for term in offers[0].terms if term.field == "after")
         advice = f"add a time window of at most {span} (after:{span}), or {advice}"
     return (
-        f"this would look through about {intcomma(reads)} records, {intcomma(MOST_READ)} are the most: {what}; {advice}"
+        f"this would cost as much as reading about {intcomma(reads)} records in a row, "
+        f"{intcomma(MOST_READ)} are the most: {what}; {advice}"
     )
 
 
