@@ -256,6 +256,13 @@ def test_what_an_index_serves_is_not_even_estimated(text: str, monkeypatch: pyte
     assert len(queries) == 0
 
 
+def test_a_beginning_is_looked_up_in_the_index(stored: list[Record]) -> None:
+    wanted = query.matching(Search(query=grammar.parse("type:gate_way.*"), now=NOW)).order_by()
+    with reach.reading(never=("enable_seqscan",)):
+        plan = wanted.explain()
+    assert "gate_way/" in plan  # the end of the range: a filter alone has none
+
+
 def test_an_index_bounds_what_is_read(stored: list[Record]) -> None:
     found = grammar.parse(f"id:{stored[0].id} namespace:nowhere")
     assert reach.estimate(found, NOW) <= 10 * reach.SCATTERED
