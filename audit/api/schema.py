@@ -113,6 +113,7 @@ _PARAMETERS: dict[str, Any] = {
     "offset": {"type": "integer", "minimum": 0, "maximum": query.MAX_OFFSET, "default": 0},
 }
 _DESCRIPTIONS = {
+    "q": "a query in the grammar of docs/search.md: actor:alice type:gateway.* -severity:info after:7d data.key:value",
     "since": "at or after: a span such as 24h or 7d, or RFC 3339",
     "until": "at or before: a span or RFC 3339",
     "detail_key": "a member of event_data; goes with detail_value",

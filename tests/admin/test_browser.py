@@ -143,6 +143,9 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     pages = {
         "start": "/admin/",
         "records": "/admin/audit/record/",
+        "records-found": f"/admin/audit/record/?q=correlation:{record.correlation_id}+-outcome:failure",
+        "records-none": "/admin/audit/record/?q=actor:nobody-at-all+after:1h",
+        "records-refused": "/admin/audit/record/?q=actor:alice+rr-17",
         "record": f"/admin/audit/record/{record.id}/change/",
         "sealed": f"/admin/audit/record/{sealed.id}/change/",
         "log": "/admin/audit/checkpoint/",
@@ -222,8 +225,11 @@ def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> No
     auditor = person("auditor", password=PASSWORD)
     visitor.log_in(auditor.username)
     visitor.page.click("text=Records >> nth=0")
-    visitor.page.fill("#searchbar", record.correlation_id)
-    visitor.page.click("#changelist-search input[type=submit]")
+    visitor.page.wait_for_load_state("load")  # the keys are there then
+    visitor.page.keyboard.press("/")
+    visitor.page.keyboard.type(f"correlation:{record.correlation_id}")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url("**q=correlation**")
     visitor.page.click("#result_list a >> nth=0")
     assert visitor.page.locator("text=the digest holds").count() == 1
     assert visitor.wrong == []

@@ -17,7 +17,7 @@ import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
-from audit import quarantine, query, trail
+from audit import moments, quarantine, trail
 from audit.errors import AuditError
 from audit.management import operator_name
 from audit.management.counting import Counting
@@ -137,7 +137,7 @@ class Command(BaseCommand):
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
-            until = now + (now - query.read_time(options["span"], now))
+            until = now + (now - moments.read_time(options["span"], now))
         except ValueError as error:
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
         if not now < until <= now + timedelta(days=7):
