@@ -82,7 +82,7 @@ def test_check_says_what_rules_would_have_found_and_keeps_nothing(
         pass
     file = a_pack(tmp_path, word)
     with pytest.raises(SystemExit) as ended:
-        call_command("expectations", "check", "--file", file, "--newest", "1000")
+        call_command("expectations", "check", "--file", file)
     assert ended.value.code == 3
     out = capsys.readouterr().out
     assert f"{word}-ends: 1 of 3 not met, 1 late" in out
