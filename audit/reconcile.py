@@ -16,8 +16,8 @@ from django.db import connections, transaction
 import dlq.alarm
 import dlq.errors
 import dlq.stream
+from audit import coverage, manifest, numbering, rhythm, trail
 from audit import log as stored
-from audit import manifest, numbering, rhythm, trail
 from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
 from audit.numbering import Numbered
 
@@ -28,7 +28,8 @@ NAMED = 100
 LONGEST_WAIT = timedelta(hours=1)
 """How long what may still be in the queue keeps a gap from being told."""
 _ROWS = """
-SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at
+SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at,
+       r.event_outcome, r.parked_at
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
 WHERE l.index >= %s AND l.index < %s
 """
@@ -110,6 +111,7 @@ def _step(size: int) -> tuple[int, list[tuple[Any, ...]]]:
     rows = _rows(place.position, last) if last > place.position else []
     numbering.take(Numbered(*row[:5]) for row in rows if row[2] is not None)
     rhythm.take((row[0], row[5]) for row in rows)
+    coverage.take(coverage.Seen(row[0], row[3], row[6] == "failure", row[7] is not None) for row in rows)
     place.position = max(last, place.position)
     place.save(update_fields=["position"])
     return place.position, rows

@@ -2,6 +2,7 @@
 
 from audit.admin import (
     completeness,
+    coverage,
     discards,
     episodes,
     log,
@@ -15,6 +16,7 @@ from audit.admin import (
 
 __all__ = [
     "completeness",
+    "coverage",
     "discards",
     "episodes",
     "log",

@@ -1,6 +1,7 @@
 """What the store keeps, and what is known of what it should have."""
 
 from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Manifest, Numbering, Rhythm
+from audit.models.coverage import HourCount
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -35,6 +36,7 @@ __all__ = [
     "Gap",
     "Heartbeat",
     "Hole",
+    "HourCount",
     "Leaf",
     "Manifest",
     "Numbering",
