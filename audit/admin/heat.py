@@ -109,6 +109,5 @@ def _words(count: Count, why: Sequence[Reason]) -> str:
     parts = [f"{count.events:,} events"]
     parts += [f"{count.failures:,} failed"] if count.failures else []
     parts += [f"{count.parked:,} through the queue"] if count.parked else []
-    if not count.events and not why:
-        parts.append("no outage, gap or silence is known of")
-    return "; ".join([", ".join(parts), *(one.text for one in why)])
+    nothing = [] if count.events or why else ["no outage, gap or silence is known of"]
+    return "; ".join([", ".join(parts), *(one.text for one in why), *nothing])

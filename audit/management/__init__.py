@@ -4,7 +4,7 @@ import io
 import os
 import pwd
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, OutputWrapper
 
@@ -31,8 +31,8 @@ class HarmlessCommand(BaseCommand):
     """A command that may print what others sent."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        self.stdout = OutputWrapper(Harmless(options.pop("stdout", None) or sys.stdout))
-        self.stderr = OutputWrapper(Harmless(options.pop("stderr", None) or sys.stderr))
+        self.stdout = OutputWrapper(cast(TextIO, Harmless(options.pop("stdout", None) or sys.stdout)))
+        self.stderr = OutputWrapper(cast(TextIO, Harmless(options.pop("stderr", None) or sys.stderr)))
         return super().execute(*args, **options)
 
 
