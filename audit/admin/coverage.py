@@ -143,9 +143,9 @@ def _day_text(day: date) -> str:
 
 def _days(since: datetime) -> list[Column]:
     days = [since + DAY * n for n in range(DAYS)]
-    return [Column(day, day + DAY, f"{day:%d}", f"{day:%Y-%m-%d}", _address(day=day.date())) for day in days]
+    return [heat.column(day, day + DAY, f"{day:%d}", f"{day:%Y-%m-%d}", _address(day=day.date())) for day in days]
 
 
 def _hours(day: datetime) -> list[Column]:
     hours = [day + HOUR * n for n in range(24)]
-    return [Column(hour, hour + HOUR, f"{hour:%H}", f"{hour:%Y-%m-%d %H}:00", "") for hour in hours]
+    return [heat.column(hour, hour + HOUR, f"{hour:%H}", f"{hour:%Y-%m-%d %H}:00") for hour in hours]

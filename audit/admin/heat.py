@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from audit.absence import Known, Reason
@@ -18,8 +18,7 @@ SIGNS = {"gap": "!", "outage": "~", "silence": "…", "": "·"}
 """What stands in a cell without events, by why it is so."""
 
 
-CELL = '<td class="heat heat-{}"><a href="{}{}">{}<span>{}</span></a></td>'
-OUTSIDE = SafeString('<td class="heat"></td>')
+OUTSIDE = '<td class="heat"></td>'
 """Before the writer was first heard, and after now."""
 
 
@@ -31,6 +30,8 @@ class Column(NamedTuple):
     label: str
     name: str
     url: str
+    within: str
+    """What a search for records of this span has in its address."""
 
 
 class Row(NamedTuple):
@@ -70,21 +71,23 @@ class Picture:
 
     def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> Row:
         """One line: a writer's counts, from when it began until now."""
-        records = reverse("admin:audit_record_changelist") + "?" + urlencode({"writer__exact": writer})
-        cells = format_html_join("", "{}", ((cell,) for cell in self._cells(records, writer, columns, began)))
-        total = sum(self._counts.get((writer, column.first), NONE).events for column in columns)
+        cells = SafeString("".join(self._cells(writer, columns, began)))
+        total = sum(self._counts.get((writer, one.first), NONE).events for one in columns)
         return Row(label, url, cells, total)
 
-    def _cells(self, records: str, writer: str, columns: Sequence[Column], began: datetime) -> Iterator[SafeString]:
-        for column in columns:
-            count = self._counts.get((writer, column.first), NONE)
-            why = self._known.why(writer, column.first, column.last)
-            if not count.events and (column.last <= began or column.first > self._now):
+    def _cells(self, writer: str, columns: Sequence[Column], began: datetime) -> Iterator[str]:
+        """Thousands on a page: what all cells of a line have in common is escaped once, and all else is ours."""
+        records = escape(f"{reverse('admin:audit_record_changelist')}?{urlencode({'writer__exact': writer})}")
+        name = escape(writer)
+        for one in columns:
+            count = self._counts.get((writer, one.first), NONE)
+            if not count.events and (one.last <= began or one.first > self._now):
                 yield OUTSIDE
                 continue
+            why = self._known.why(writer, one.first, one.last)
             css, sign = self._look(count, why)
-            words = f"{writer} {column.name}: {_words(count, why)}"
-            yield format_html(CELL, css, records, _within(column), sign, words)
+            words = f"{name} {one.name}: {escape(_words(count, why)) if why else _words(count, why)}"
+            yield f'<td class="heat heat-{css}"><a href="{records}{one.within}">{sign}<span>{words}</span></a></td>'
 
     def _look(self, count: Count, why: Sequence[Reason]) -> tuple[str, str]:
         """The class of a cell, and its sign."""
@@ -95,14 +98,16 @@ class Picture:
         return str(level), SIGNS["gap"] if kind == "gap" else ""
 
 
+def column(first: datetime, last: datetime, label: str, name: str, url: str = "") -> Column:
+    """A span with the address of its records."""
+    since, until = (f"{moment:%Y-%m-%dT%H:%M}Z" for moment in (first, last))
+    within = f"&amp;event_timestamp__gte={since}&amp;event_timestamp__lt={until}"
+    return Column(first, last, label, name, url, within)
+
+
 def months(columns: Sequence[Column]) -> list[tuple[str, int]]:
     """The months that the columns are in, and how many are in each."""
     return [(name, len(list(days))) for name, days in groupby(columns, key=lambda one: f"{one.first:%Y-%m}")]
-
-
-def _within(column: Column) -> str:
-    first, last = (f"{moment:%Y-%m-%dT%H:%M}Z" for moment in (column.first, column.last))
-    return f"&event_timestamp__gte={first}&event_timestamp__lt={last}"
 
 
 def _words(count: Count, why: Sequence[Reason]) -> str:

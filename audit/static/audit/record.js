@@ -7,8 +7,7 @@ for (const path of document.querySelectorAll("[data-copy]")) {
   button.className = "copy";
   button.textContent = "copy";
   button.setAttribute("aria-label", `copy the path ${path.textContent}`);
-  button.addEventListener("click", async (event) => {
-    event.preventDefault(); // in a summary, a click would fold it
+  button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(path.textContent);
       button.textContent = "copied";
