@@ -1,4 +1,4 @@
-"""What happens around every request: an id for the logs, and a page for outages."""
+"""What happens around every request: an id for the logs, a page for outages, and pages that nothing sent disturbs."""
 
 import re
 import uuid
@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from audit import reach
+from audit import reach, visible
 from audit.postgres import gateway
 
 log = structlog.get_logger(__name__)
@@ -54,3 +54,16 @@ class OutagePageMiddleware:
             return render(request, "timeout.html", {"back": request.path}, status=503)
         log.error("page_without_postgresql", path=request.path, error=type(error.__cause__).__name__)
         return render(request, "outage.html", status=503)
+
+
+class HarmlessPagesMiddleware:
+    """On no page can what others sent turn around the words beside it: what would do so is shown as its escape."""
+
+    def __init__(self, get_response: Handler):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not response.streaming and response.get("Content-Type", "").startswith("text/html"):
+            response.content = visible.harmless(response.content.decode()).encode()
+        return response

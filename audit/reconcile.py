@@ -7,7 +7,8 @@ that has to be remembered, and a run costs what is new, whatever the store holds
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -16,7 +17,7 @@ from django.db import connections, transaction
 import dlq.alarm
 import dlq.errors
 import dlq.stream
-from audit import expect, manifest, missed, numbering, rhythm, tally, trail
+from audit import coverage, expect, manifest, missed, numbering, rhythm, tally, trail
 from audit import log as stored
 from audit.expectation import Seen
 from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
@@ -30,9 +31,8 @@ NAMED = 100
 LONGEST_WAIT = timedelta(hours=1)
 """How long what may still be in the queue keeps a gap from being told, and an expectation from being judged."""
 _ROWS = """
-SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at,
-       r.parked_at IS NOT NULL,
-       l.index, r.id, r.writer, r.event_type, r.event_category, r.correlation_id, r.event_timestamp, r.stored_at
+SELECT l.index, r.id, r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_type, r.event_category,
+       r.event_outcome, r.correlation_id, r.event_timestamp, r.received_at, r.parked_at, r.stored_at
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
 WHERE l.index >= %s AND l.index < %s
 """
@@ -41,6 +41,24 @@ _UNREAD = "SELECT min(stored_at) FROM audit_unsealed"
 FoundT = TypeVar("FoundT", bound=Found)
 Progress = Callable[[int, int], None]
 """Told how many records are read, of how many."""
+
+
+class Read(NamedTuple):
+    """What is read of a record."""
+
+    place: int
+    id: UUID
+    writer: str
+    epoch: str
+    seq: int | None
+    event_type: str
+    category: str
+    outcome: str
+    correlation_id: str
+    at: datetime
+    received_at: datetime
+    parked_at: datetime | None
+    stored_at: datetime
 
 
 class Reconciled(NamedTuple):
@@ -64,7 +82,7 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     while True:
         position, rows = _step(size)
         read += len(rows)
-        heard.update(row[0] for row in rows)
+        heard.update(one.writer for one in rows)
         if progress:
             progress(position - first, size - first)
         if position >= size:
@@ -125,24 +143,30 @@ def _position() -> int:
 
 
 @transaction.atomic
-def _step(size: int) -> tuple[int, list[tuple[Any, ...]]]:
+def _step(size: int) -> tuple[int, list[Read]]:
     """Read the next records; return the place and what was read."""
     place = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
     last = min(place.position + BATCH, size)
     rows = _rows(place.position, last) if last > place.position else []
-    numbering.take(Numbered(*row[:5]) for row in rows if row[2] is not None)
-    rhythm.take((row[0], row[5]) for row in rows)
-    tally.take(Kept(row[0], row[5], row[6]) for row in rows)
-    expect.take(Seen(*row[7:]) for row in rows)
+    numbering.take(Numbered(one.writer, one.epoch, one.seq, one.at, one.id) for one in rows if one.seq is not None)
+    rhythm.take((one.writer, one.received_at) for one in rows)
+    tally.take(Kept(one.writer, one.received_at, one.parked_at is not None) for one in rows)
+    expect.take(
+        Seen(one.place, one.id, one.writer, one.event_type, one.category, one.correlation_id, one.at, one.stored_at)
+        for one in rows
+    )
+    coverage.take(
+        coverage.Seen(one.writer, one.at, one.outcome == "failure", one.parked_at is not None) for one in rows
+    )
     place.position = max(last, place.position)
     place.save(update_fields=["position"])
     return place.position, rows
 
 
-def _rows(first: int, last: int) -> list[tuple[Any, ...]]:
+def _rows(first: int, last: int) -> list[Read]:
     with connections["default"].cursor() as cursor:
         cursor.execute(_ROWS, [first, last])
-        return list(cursor.fetchall())
+        return [Read(*row) for row in cursor.fetchall()]
 
 
 def _tell(kind: type[Found], now: datetime, text: str) -> None:

@@ -3,6 +3,7 @@
 from audit.admin import (
     account,
     completeness,
+    coverage,
     discards,
     episodes,
     expectations,
@@ -20,6 +21,7 @@ from audit.admin import (
 __all__ = [
     "account",
     "completeness",
+    "coverage",
     "discards",
     "episodes",
     "expectations",

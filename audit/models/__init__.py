@@ -12,6 +12,7 @@ from audit.models.completeness import (
     Numbering,
     Rhythm,
 )
+from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.store import (
     OWN_WRITER,
@@ -53,6 +54,7 @@ __all__ = [
     "Gap",
     "Heartbeat",
     "Hole",
+    "HourCount",
     "Leaf",
     "Manifest",
     "Numbering",

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import dlq.stream
 from audit import discard, quarantine, seal, verify
+from audit.admin.format import OUTCOMES
 from audit.models import Quarantined
 from bench.fleet import answers, free_port
 from bench.load import wait_until
@@ -136,6 +138,9 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     _sample_history()
     with rule_maker() as make:
         unmet = an_unmet(make(), others=3)
+    steps = [stored_record(correlation_id=f"rr-{message.key}", event_outcome=outcome) for outcome in OUTCOMES]
+    changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     boss = person("auditor", password=PASSWORD)
     boss.is_superuser = True
     boss.save()
@@ -161,6 +166,12 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "discard": f"/admin/audit/discard/{asked.pk}/change/",
         "completeness": "/admin/audit/gap/",
         "gap": f"/admin/audit/gap/{a_gap().pk}/change/",
+        "coverage": "/admin/audit/hourcount/",
+        "coverage-day": f"/admin/audit/hourcount/?day={yesterday}",
+        "coverage-week": "/admin/audit/hourcount/?writer=tests",
+        "timeline": f"/admin/audit/record/timeline/?correlation={steps[0].correlation_id}",
+        "timeline-empty": "/admin/audit/record/timeline/?actor=nobody-at-all",
+        "changed": f"/admin/audit/record/{changed.id}/change/",
         "manifests": "/admin/audit/manifest/",
         "manifest": f"/admin/audit/manifest/{a_manifest().pk}/change/",
         "broken-promises": "/admin/audit/brokenpromise/",

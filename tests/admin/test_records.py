@@ -102,7 +102,7 @@ def test_the_page_of_a_record_shows_that_its_digest_holds(auditor: Client, recor
     page = auditor.get(f"{RECORDS}{record.id}/change/").content.decode()
     assert "the digest holds" in page
     assert bytes(record.digest).hex() in page
-    assert "stored at once" in page
+    assert "Stored at once" in page
 
 
 def test_the_page_says_so_when_the_digest_does_not_hold(

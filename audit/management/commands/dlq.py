@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import dlq.errors
@@ -17,9 +18,9 @@ import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
-from audit import moments, quarantine, trail
+from audit import moments, quarantine, trail, visible
 from audit.errors import AuditError
-from audit.management import operator_name
+from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
 from audit.models import Quarantined
 from dlq import policy
@@ -31,7 +32,7 @@ NAMED = 100
 NOT_BALANCED = 3
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = "List, show, retry, snooze, quarantine, pause, export and check what is parked."
     # The queue must be at hand when PostgreSQL is not.
     requires_system_checks = []  # noqa: RUF012
@@ -77,7 +78,7 @@ class Command(BaseCommand):
     def _ls(self, options: dict[str, Any]) -> None:
         table = Table("event id", "age", "writer", "type", "state", "attempts", "next try (UTC)", "last error", "bytes")
         for _, message in zip(range(options["limit"]), _matching(options), strict=False):
-            table.add_row(*_cells(message))
+            table.add_row(*(escape(visible.harmless(cell)) for cell in _cells(message)))
         Console(width=None if sys.stdout.isatty() else 200).print(table)
 
     def _show(self, options: dict[str, Any]) -> None:

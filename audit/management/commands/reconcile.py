@@ -3,12 +3,12 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from audit import completeness
 from audit.completeness import Standing
+from audit.management import HarmlessCommand
 from audit.models import Gap, Manifest, Unmet
 from audit.reconcile import reconcile
 
@@ -16,7 +16,7 @@ SHOWN = 20
 INCOMPLETE, NOT_COVERED = 3, 4
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = (
         "Read what was sealed since the last run, and say what never came. "
         f"Exit status: 0 complete, {INCOMPLETE} something is missing, numbered twice, silent or not met, "
