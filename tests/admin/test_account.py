@@ -12,7 +12,10 @@ from audit import passages, rejected
 from audit.admin.account import harmless
 from audit.models import Account, Passage, RejectedSample, Rejection
 from tests.audit.conftest import Sender
+from tests.audit.test_account import own_queue
 from tests.audit.test_reconcile import follow
+
+__all__ = ["own_queue"]
 
 PAGE = "/admin/audit/account/"
 REJECTED = "/admin/audit/rejectedsample/"
