@@ -14,6 +14,7 @@ from audit.models.completeness import (
 )
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.saved import SavedView
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -67,6 +68,7 @@ __all__ = [
     "RejectedSample",
     "Rejection",
     "Rhythm",
+    "SavedView",
     "Tally",
     "Unmet",
     "Verification",
