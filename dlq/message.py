@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,11 @@ class Message:
 def digest_of(body: bytes) -> bytes:
     """SHA-256(0x00 || body), 32 bytes."""
     return hashlib.sha256(b"\x00" + body).digest()
+
+
+def now_ms() -> int:
+    """Now, in milliseconds, as Redis' scores have it."""
+    return int(time.time() * 1000)
 
 
 def moment(milliseconds: float) -> datetime:

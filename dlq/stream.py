@@ -6,7 +6,6 @@ can make again from it. All keys share one hash tag, so that every script stays 
 """
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from math import inf
@@ -19,7 +18,7 @@ from django.conf import settings
 from dlq import client, metrics, policy
 from dlq.account import Gone, Parked, Stats
 from dlq.errors import Refused
-from dlq.message import Document, Message, State, decoded, fields_of, microseconds, moment, read, state_of
+from dlq.message import Document, Message, State, decoded, fields_of, microseconds, moment, now_ms, read, state_of
 from dlq.scripts import Scripts, refusing
 
 log = structlog.get_logger(__name__)
@@ -55,7 +54,7 @@ class Stream:
         What waits only for the database is due at once, for a drain starts with a look at the database;
         after a `real_failure` the first retry comes when the policy says.
         """
-        now = _now_ms()
+        now = now_ms()
         delay = policy.next_delay(0) if real_failure else 0
         arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH, int(again)]
         for one in documents:
@@ -73,7 +72,7 @@ class Stream:
 
         A message that cannot be read is dead at once, in sight of a person; never skipped.
         """
-        now = _now_ms()
+        now = now_ms()
         lease_end = now + settings.DLQ_LEASE_S * 1000
         rows = self.run("claim", [self.stream, self.due, self.leased], [now, limit, lease_end, CLAIM_BYTES])
         found: list[tuple[str, dict[bytes, bytes]]] = []
@@ -92,7 +91,7 @@ class Stream:
     def fail(self, message: Message, kind: str, error: str, *, dead: bool = False) -> State:
         """Note a failure that was not the database's absence: wait for the next try, or be dead."""
         delay = None if dead else policy.next_delay(message.attempts + 1)
-        now = _now_ms()
+        now = now_ms()
         attempt = {"at": moment(now).isoformat(), "kind": kind, "error": error[:ERROR_CHARACTERS]}
         target, score = (self.dead, now) if delay is None else (self.due, now + int(delay * 1000))
         counter = "died" if delay is None else ""
@@ -104,12 +103,12 @@ class Stream:
 
     def release(self, messages: Iterable[Message], *, delay_s: float = 0.0) -> None:
         """Give leases back untouched: it was the database that was missing."""
-        score = _now_ms() + int(delay_s * 1000)
+        score = now_ms() + int(delay_s * 1000)
         self._move([(message.id, score) for message in messages], self.due)
 
     def retry_now(self, ids: Sequence[str]) -> int:
         """Make messages due, dead ones too, with all retries before them; their history stays."""
-        now = _now_ms()
+        now = now_ms()
         scored = [(one, now + int(delay * 1000)) for one, delay in zip(ids, policy.spread(len(ids)), strict=True)]
         return self._move(scored, self.due, attempts="reset", counter="retried")
 
@@ -120,7 +119,7 @@ class Stream:
 
     def pause(self, by: str) -> None:
         """Drains leave the queue alone until `resume`; parking goes on."""
-        self.put(self.pause_key, "by", by, "at", _now_ms())
+        self.put(self.pause_key, "by", by, "at", now_ms())
 
     def resume(self) -> None:
         """Drains work again."""
@@ -207,13 +206,13 @@ class Stream:
     def totals(self) -> dict[str, int]:
         """Every counter at one moment: those of `Stats`, `ready` (due now), and all that scripts count."""
         keys = [self.stream, self.due, self.leased, self.dead, self.stats_key]
-        answer = self.run("totals", keys, [_now_ms()])
+        answer = self.run("totals", keys, [now_ms()])
         counters = dict(zip((name.decode() for name in answer[5::2]), map(int, answer[6::2]), strict=True))
         return counters | dict(zip(("depth", "ready", "due", "leased", "dead"), answer[:5], strict=True))
 
     def beat(self, name: str) -> None:
         """Say that something runs: `last_drain_at`, `last_tick_at`, `last_watch_at`."""
-        self.put(self.beats_key, name, _now_ms())
+        self.put(self.beats_key, name, now_ms())
 
     def beats(self) -> dict[str, datetime]:
         """When each thing last ran."""
@@ -275,7 +274,7 @@ class Stream:
 
     def _where(self, state: State) -> tuple[str, float, float]:
         """The index of a state, and between which scores: what is due comes before what waits, in one index."""
-        now = _now_ms()
+        now = now_ms()
         index = {"due": self.due, "waiting": self.due, "leased": self.leased, "dead": self.dead}[state]
         return (index, *{"due": (0.0, now), "waiting": (now + 1, inf)}.get(state, (0.0, inf)))
 
@@ -297,7 +296,7 @@ class Stream:
                     pipe.zscore(index, message_id)
             scores = pipe.execute()
         histories = self._histories([message_id for message_id, _ in rows])
-        now = _now_ms()
+        now = now_ms()
         messages = []
         for n, ((message_id, fields), history) in enumerate(zip(rows, histories, strict=True)):
             due, leased, dead = scores[n * 3 : n * 3 + 3]
@@ -396,7 +395,3 @@ def _of_process(timeout_ms: int) -> Stream:
 
 
 _streams: dict[tuple[int, str], Stream] = {}
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

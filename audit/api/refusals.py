@@ -22,13 +22,20 @@ def note(error: Exception, context: dict[str, Any]) -> None:
     view, request = context["view"], context["request"]
     if request.method != "POST" or not getattr(view, "takes_events", False):
         return
-    if not isinstance(request.user, keys.Principal):
+    if (writer := _writer(error, request)) is None:
         return
     try:
         if found := _refusals(error, request, many=view.many):
-            rejected.count(request.user.name, found)
+            rejected.count(writer, found)
     except Exception:
-        log.exception("rejected_uncounted", writer=request.user.name)  # the sender's answer stands, whatever this is
+        log.exception("rejected_uncounted", writer=writer)  # the sender's answer stands, whatever this is
+
+
+def _writer(error: Exception, request: Any) -> str | None:
+    """Whose events were refused; nobody's where the key was, or where it could not be checked."""
+    if isinstance(error, keys.Unanswerable):
+        return None
+    return request.user.name if isinstance(request.user, keys.Principal) else None
 
 
 def _refusals(error: Exception, request: Any, *, many: bool) -> list[Refusal]:

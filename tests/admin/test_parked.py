@@ -4,6 +4,7 @@ import hashlib
 import html
 import json
 import re
+import secrets
 import time
 import uuid
 from datetime import UTC, datetime
@@ -44,8 +45,9 @@ def test_pages_show_every_message_once(operator: Client, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("state", ["due", "waiting", "leased", "dead", "nonsense", ""])
 def test_the_list_narrows_by_state(operator: Client, parked: Message, state: str) -> None:
-    dlq.stream.for_drain().fail(parked_message(), f"Poison-{state}", "never", dead=True)
-    page = operator.get(PARKED, {"state": state}).content.decode()
+    message = parked_message(event_type=f"gateway.poison.{secrets.token_hex(6)}")
+    dlq.stream.for_drain().fail(message, f"Poison-{state}", "never", dead=True)
+    page = operator.get(PARKED, {"state": state, "type": message.kind}).content.decode()
     assert (f"<td>Poison-{state}</td>" in page) is (state in ("dead", "nonsense", ""))
 
 
