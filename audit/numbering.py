@@ -6,18 +6,22 @@ stays as history. A number that comes again, with another event, is counted.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F
+from django.db import connections, transaction
 
 from audit.models import Gap, Heartbeat, Hole, Numbering
 
 REUSED_NAMED = 100
+_CAME = """
+UPDATE audit_gap SET missing = missing - came, last_late_at = %s, closed_at = CASE WHEN missing = came THEN %s END
+FROM unnest(%s::bigint[], %s::bigint[]) AS filled (gap, came) WHERE audit_gap.id = gap
+"""
 
 
 class Numbered(NamedTuple):
@@ -65,7 +69,7 @@ def take_heartbeats(*, made_before: datetime) -> None:
             continue
         numbering, _ = Numbering.objects.select_for_update().get_or_create(writer=beat.writer, epoch=beat.epoch)
         if beat.seq > numbering.highest:
-            _open(numbering, Span(numbering.highest + 1, beat.seq, numbering.highest_at, beat.at), tail=True)
+            _open(numbering, [Span(numbering.highest + 1, beat.seq, numbering.highest_at, beat.at)], tail=True)
             numbering.highest, numbering.highest_at = beat.seq, beat.at
             numbering.save()
 
@@ -80,13 +84,15 @@ def _follow(numbering: Numbering, events: list[Numbered]) -> None:
     now = datetime.now(UTC)
     late = [one for one in events if one.seq <= numbering.highest]
     again = _fill(numbering, late, now) if late else []
+    left_out: list[Span] = []
     for one in events[len(late) :]:
         if one.seq == numbering.highest:
             again.append(one)
             continue
         if one.seq > numbering.highest + 1:
-            _open(numbering, Span(numbering.highest + 1, one.seq - 1, numbering.highest_at, one.at))
+            left_out.append(Span(numbering.highest + 1, one.seq - 1, numbering.highest_at, one.at))
         numbering.highest, numbering.highest_at = one.seq, one.at
+    _open(numbering, left_out)
     numbering.events += len(events)
     numbering.reused += len(again)
     numbering.reused_first += [
@@ -96,11 +102,14 @@ def _follow(numbering: Numbering, events: list[Numbered]) -> None:
     numbering.save()
 
 
-def _open(numbering: Numbering, span: Span, *, tail: bool = False) -> None:
-    gap = Gap.objects.create(
-        numbering=numbering, missing=span.size, found_at=datetime.now(UTC), tail=tail, **span._asdict()
+def _open(numbering: Numbering, spans: Sequence[Span], *, tail: bool = False) -> None:
+    now = datetime.now(UTC)
+    gaps = Gap.objects.bulk_create(
+        [Gap(numbering=numbering, missing=span.size, found_at=now, tail=tail, **span._asdict()) for span in spans]
     )
-    Hole.objects.create(gap=gap, numbering=numbering, **span._asdict())
+    Hole.objects.bulk_create(
+        [Hole(gap=gap, numbering=numbering, **span._asdict()) for gap, span in zip(gaps, spans, strict=True)]
+    )
 
 
 def _fill(numbering: Numbering, late: Sequence[Numbered], now: datetime) -> list[Numbered]:
@@ -115,22 +124,30 @@ def _fill(numbering: Numbering, late: Sequence[Numbered], now: datetime) -> list
             again.append(one)
         else:
             inside.setdefault(place, []).append(one)
-    for place, came in inside.items():
-        _split(holes[place], came, now)
+    _split([(holes[place], came) for place, came in inside.items()], now)
     return again
 
 
-def _split(hole: Hole, came: list[Numbered], now: datetime) -> None:
-    """Leave what is between those that came, with the tighter times that they tell."""
+def _split(filled: Sequence[tuple[Hole, list[Numbered]]], now: datetime) -> None:
+    """Leave of each hole what is between those that came, with the tighter times that they tell."""
+    came_of: Counter[int] = Counter()
+    left = []
+    for hole, came in filled:
+        came_of[hole.gap_id] += len(came)
+        left += [
+            Hole(gap_id=hole.gap_id, numbering_id=hole.numbering_id, **span._asdict())
+            for span in _between(hole, came)
+            if span.size > 0
+        ]
+    Hole.objects.filter(pk__in=[hole.pk for hole, _ in filled]).delete()
+    Hole.objects.bulk_create(left)
+    with connections["default"].cursor() as cursor:
+        cursor.execute(_CAME, [now, now, list(came_of), list(came_of.values())])
+
+
+def _between(hole: Hole, came: Sequence[Numbered]) -> list[Span]:
     spans, first, after_at = [], hole.first, hole.after_at
     for one in came:
         spans.append(Span(first, one.seq - 1, after_at, one.at))
         first, after_at = one.seq + 1, one.at
-    spans.append(Span(first, hole.last, after_at, hole.before_at))
-    left = [
-        Hole(gap_id=hole.gap_id, numbering_id=hole.numbering_id, **span._asdict()) for span in spans if span.size > 0
-    ]
-    hole.delete()
-    Hole.objects.bulk_create(left)
-    Gap.objects.filter(pk=hole.gap_id).update(missing=F("missing") - len(came), last_late_at=now)
-    Gap.objects.filter(pk=hole.gap_id, missing=0).update(closed_at=now)
+    return [*spans, Span(first, hole.last, after_at, hole.before_at)]
