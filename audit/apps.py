@@ -20,6 +20,7 @@ class AuditConfig(AppConfig):
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
+        register(checks.receipt_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         logins.watch()
         post_migrate.connect(_after_migrate, sender=self)
@@ -32,7 +33,7 @@ class AuditAdminConfig(AdminConfig):
 
 
 def _after_migrate(using: str, **kwargs: Any) -> None:
-    """Bring rights, groups and schedules to what the repository says; the same each time."""
+    """Bring rights, groups, schedules and rules and views to what the repository says; the same each time."""
     from audit import seed
     from audit.operations import SQL
 
@@ -40,3 +41,5 @@ def _after_migrate(using: str, **kwargs: Any) -> None:
         cursor.execute((SQL / "grants.sql").read_text(encoding="utf-8"))
     seed.groups(using)
     seed.schedules(using)
+    seed.expectations(using)
+    seed.views(using)

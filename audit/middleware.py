@@ -9,12 +9,11 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from audit import visible
+from audit import reach, visible
 from audit.postgres import gateway
 
 log = structlog.get_logger(__name__)
 
-QUERY_CANCELED = "57014"
 PAGES = "/admin/"
 Handler = Callable[[HttpRequest], HttpResponse]
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,100}\Z")
@@ -51,7 +50,7 @@ class OutagePageMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, OperationalError | InterfaceError) or request.path.startswith("/api/"):
             return None
-        if getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED:
+        if reach.was_stopped(error):
             return render(request, "timeout.html", {"back": request.path}, status=503)
         log.error("page_without_postgresql", path=request.path, error=type(error.__cause__).__name__)
         return render(request, "outage.html", status=503)

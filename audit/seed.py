@@ -1,7 +1,17 @@
-"""What every installation starts with: the groups of people, and the schedules."""
+"""What every installation starts with: groups of people, schedules, rules about events that must come, and views."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 from django.contrib.auth.models import Group, Permission
 from django_q.models import Schedule
+
+from audit import expectation
+from audit.models import Checkpoint, Expectation, SavedView
+
+PACK = Path(__file__).parent / "packs" / "remediation.json"
+VIEWS = PACK.with_name("views.json")
 
 GROUPS = {
     "auditor": [
@@ -19,6 +29,14 @@ GROUPS = {
         "audit.view_hourcount",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.add_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
     ],
     "operator": [
         "audit.view_parked",
@@ -35,6 +53,13 @@ GROUPS = {
         "audit.view_hourcount",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -43,6 +68,8 @@ GROUPS = {
         "auth.view_group",
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
+        *[f"audit.{act}_expectation" for act in ("view", "add", "change")],
+        "audit.view_waiver",
         "audit.view_parked",
         "audit.view_discard",
         "audit.approve_discard",
@@ -50,7 +77,8 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, operators act on the DLQ, administrators manage people and keys."""
+"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; administrators
+manage people, keys and rules. Who makes a rule does not waive it."""
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
@@ -58,6 +86,7 @@ SCHEDULES = {
     "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
+    "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }
@@ -76,6 +105,29 @@ def schedules(using: str) -> None:
     for name, (function, kind, minutes) in SCHEDULES.items():
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
+        )
+
+
+def expectations(using: str) -> None:
+    """Make the rules of the pack that are missing; what people made of the others stays."""
+    head = Checkpoint.objects.using(using).first()
+    pack = expectation.read_pack(PACK.read_bytes())
+    for rule in pack.expectations:
+        asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
+        Expectation.objects.using(using).get_or_create(
+            name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
+        )
+
+
+def views(using: str) -> None:
+    """Make the views of the pack of controls that are missing."""
+    pack = json.loads(VIEWS.read_bytes())
+    for view in pack["views"]:
+        SavedView.objects.using(using).get_or_create(
+            pack=pack["pack"],
+            name=view["name"],
+            owner="",
+            defaults={"query": view["query"], "why": view["why"], "saved_at": datetime.now(UTC)},
         )
 
 

@@ -18,10 +18,16 @@ def add(event_type: str, *, actor: str, outcome: str = "success", correlation: s
 
     Raises `NothingKept`: an act that cannot be recorded is not done.
     """
-    document = {
+    said = document(event_type, actor=actor, outcome=outcome, correlation=correlation, **facts)
+    return record([event.accept(said, writer=OWN_WRITER)])[0]
+
+
+def document(event_type: str, *, actor: str, outcome: str, correlation: str, **facts: Any) -> dict[str, Any]:
+    """An act as an event, for one who keeps it before it is recorded."""
+    return {
         "version": "1.0",
         "event_type": event_type,
-        "event_timestamp": datetime.now(UTC),
+        "event_timestamp": event.timestamp_text(datetime.now(UTC)),
         "event_category": "security",
         "event_action": event_type.rsplit(".", 1)[-1],
         "event_outcome": outcome,
@@ -30,7 +36,6 @@ def add(event_type: str, *, actor: str, outcome: str = "success", correlation: s
         "actor_id": actor,
         "event_data": {name: value for name, value in facts.items() if value is not None},
     }
-    return record([event.accept(document, writer=OWN_WRITER)])[0]
 
 
 def refused_conflict(offered: event.Accepted) -> None:

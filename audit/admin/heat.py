@@ -77,7 +77,7 @@ class Picture:
 
     def _cells(self, writer: str, columns: Sequence[Column], began: datetime) -> Iterator[str]:
         """Thousands on a page: what all cells of a line have in common is escaped once, and all else is ours."""
-        records = escape(f"{reverse('admin:audit_record_changelist')}?{urlencode({'writer__exact': writer})}")
+        records = escape(f"{reverse('admin:audit_record_changelist')}?{urlencode({'q': f'writer:{writer}'})}")
         name = escape(writer)
         for one in columns:
             count = self._counts.get((writer, one.first), NONE)
@@ -101,7 +101,7 @@ class Picture:
 def column(first: datetime, last: datetime, label: str, name: str, url: str = "") -> Column:
     """A span with the address of its records."""
     since, until = (f"{moment:%Y-%m-%dT%H:%M}Z" for moment in (first, last))
-    within = f"&amp;event_timestamp__gte={since}&amp;event_timestamp__lt={until}"
+    within = f"+after:{since}+before:{until}"
     return Column(first, last, label, name, url, within)
 
 

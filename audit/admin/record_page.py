@@ -17,11 +17,12 @@ from django.urls import URLPattern, path, reverse
 
 from audit import bundle, canonical, merkle, note, sealkeys, timeline, visible
 from audit import log as stored
-from audit.admin import drawing
+from audit.admin import drawing, search_bar
 from audit.admin.difference import difference
 from audit.admin.format import OUTCOMES, STATES, badge, precise, time_tag
 from audit.admin.tree import tree
 from audit.errors import AuditError
+from audit.grammar import Query
 from audit.models import Episode, Record
 from audit.verify.records import recomputed
 
@@ -55,6 +56,7 @@ class RecordPage(admin.ModelAdmin):
             "title": record.event_type,
             "opts": self.opts,
             "record": record,
+            "all_of_correlation": search_bar.address(Query().with_term("correlation", record.correlation_id)),
             "digest": bytes(record.digest).hex(),
             "digest_holds": record.digest_holds,
             "checked_at": time_tag(datetime.now(UTC)),

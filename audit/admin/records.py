@@ -1,164 +1,59 @@
 """Records: found fast, read only, by anyone."""
 
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError, connections, transaction
-from django.db.models import Q, QuerySet
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit import query
-from audit.admin import status
+from audit import reach
+from audit.admin import search_bar
+from audit.admin.compare import ComparePage
 from audit.admin.format import OUTCOMES, STATES, badge, time_tag
+from audit.admin.record_list import KeysetChangeList
 from audit.admin.record_page import RecordPage
+from audit.admin.saved import SavedViews, views_of
 from audit.admin.timeline import TimelinePage
-from audit.models import Record
-
-CATEGORIES = [
-    "gateway",
-    "notification",
-    "analysis",
-    "aiagent",
-    "signalprocessing",
-    "workflow",
-    "workflowexecution",
-    "orchestration",
-    "approval",
-    "effectiveness",
-    "actiontype",
-    "apifrontend",
-    "security",
-    "agentsession",
-]
-SEARCHED = ("correlation_id", "actor_id", "resource_id", "event_type")
-CURSOR = "after"
-COUNT_TIMEOUT_MS = 200
-QUERY_CANCELED = "57014"
-
-
-class Window(admin.SimpleListFilter):
-    """How far back."""
-
-    title = "time"
-    parameter_name = "window"
-    spans = {"15m": timedelta(minutes=15), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("15m", "last 15 minutes"), ("24h", "last 24 hours"), ("7d", "last 7 days"), ("30d", "last 30 days")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Record]) -> QuerySet[Record]:
-        span = self.spans.get(self.value() or "")
-        return queryset.filter(event_timestamp__gte=datetime.now(UTC) - span) if span else queryset
-
-
-class Category(admin.SimpleListFilter):
-    """The catalogue of categories; a look at the table for them would read all of it."""
-
-    title = "category"
-    parameter_name = "category"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in CATEGORIES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Record]) -> QuerySet[Record]:
-        return queryset.filter(event_category=self.value()) if self.value() else queryset
-
-
-class KeysetChangeList(ChangeList):
-    """A list without COUNT(*) over all and without OFFSET: every page costs what the first one costs."""
-
-    next_cursor: str | None = None
-    count_text = ""
-    in_log = ""
-
-    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        found: dict[str, Any] = super().get_filters_params(params)
-        found.pop(CURSOR, None)
-        return found
-
-    def get_results(self, request: HttpRequest) -> None:
-        records: Any = self.queryset
-        place = self._place(request)
-        rows = list((records.filter(query.before(*place)) if place else records)[: self.list_per_page + 1])
-        self.result_list = rows[: self.list_per_page]
-        self.result_count = len(self.result_list)
-        self.next_cursor = query.cursor(rows[self.list_per_page - 1]) if len(rows) > self.list_per_page else None
-        self.count_text = str(len(rows)) if self.next_cursor is None and place is None else self._count(records)
-        self.in_log = status.about_how_many()
-        self.full_result_count = None
-        self.show_full_result_count = self.show_admin_actions = False
-        self.can_show_all = self.multi_page = False
-        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
-
-    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        """A place in one list means nothing in another: links to filters begin at the newest."""
-        found: str = super().get_query_string(new_params, [*(remove or []), CURSOR])
-        return found
-
-    @property
-    def next_url(self) -> str:
-        return self.get_query_string({CURSOR: self.next_cursor})
-
-    @property
-    def first_url(self) -> str:
-        return self.get_query_string()
-
-    @property
-    def is_first(self) -> bool:
-        return CURSOR not in self.params
-
-    def _count(self, records: Any) -> str:
-        """How many match, as far as that is quickly known: the rows are worth more than their number."""
-        try:
-            with transaction.atomic(using="reader"), connections["reader"].cursor() as cursor:
-                cursor.execute("SET LOCAL statement_timeout = %s", [COUNT_TIMEOUT_MS])
-                count = records.order_by()[: query.COUNT_CAP + 1].count()
-        except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
-                raise
-            return "many"
-        return intcomma(count) if count <= query.COUNT_CAP else f"{intcomma(query.COUNT_CAP)}+"
-
-    def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:
-        text = request.GET.get(CURSOR)
-        if not text:
-            return None
-        try:
-            return query.read_cursor(text)
-        except ValueError:
-            messages.warning(request, "The page address was damaged: this is the first page.")
-            return None
+from audit.admin.twins import TwinPages
+from audit.models import Record, RecordQuerySet
 
 
 @admin.register(Record)
-class RecordAdmin(RecordPage, TimelinePage):
+class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews):
     """Nobody adds, changes or deletes a record here, a superuser neither."""
 
-    list_display = ("time", "event_type", "actor_id", "resource", "outcome", "severity", "writer", "state_badge")
+    list_display = ("pick", "time", "event_type", *search_bar.SHOWN)
     list_display_links = ("time", "event_type")
-    list_filter = (Window, "event_outcome", Category)
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
-    search_fields = SEARCHED
-    search_help_text = "Exactly: an event id, correlation id, actor, resource id or event type."
     sortable_by = ()
     actions = None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
 
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("pick", "time", "event_type", *(search_bar.chosen_columns(request.GET) or search_bar.SHOWN))
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Records", **(extra_context or {})})
+        if (window := search_bar.chosen_window(request.GET)) is not None:
+            return redirect(request.path + window)
+        context = {"title": "Records", "views": views_of(request.user), "my_groups": request.user.groups.all()}
+        try:
+            return super().changelist_view(request, context | (extra_context or {}))
+        except OperationalError as error:
+            if not reach.was_stopped(error):
+                raise
+            offers = search_bar.read(request.GET).narrower
+            return render(request, "timeout.html", {"back": request.path, "offers": offers}, status=503)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -169,22 +64,7 @@ class RecordAdmin(RecordPage, TimelinePage):
     def has_delete_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
         return False
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Record], search_term: str
-    ) -> tuple[QuerySet[Record], bool]:
-        """Equal to an indexed field, never a scan."""
-        term = search_term.strip().replace("\x00", "")
-        if not term:
-            return queryset, False
-        wanted = Q()
-        for field in SEARCHED:
-            wanted |= Q(**{field: term})
-        # Many correlation ids are UUIDs too: what looks like an event id may be either.
-        with suppress(ValueError):
-            wanted |= Q(id=UUID(term))
-        return queryset.filter(wanted), False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Record]:
+    def get_queryset(self, request: HttpRequest) -> RecordQuerySet:
         return Record.objects.with_state().order_by("-event_timestamp", "-id")
 
     def history_view(
@@ -192,9 +72,18 @@ class RecordAdmin(RecordPage, TimelinePage):
     ) -> HttpResponse:
         raise PermissionDenied  # a record has no history: it never changes
 
+    @admin.display(description="compare")
+    def pick(self, record: Record) -> SafeString:
+        box = '<input type="checkbox" name="id" value="{}" form="compare" aria-label="Compare {} of {}">'
+        return format_html(box, record.pk, record.event_type, record.event_timestamp)
+
     @admin.display(description="time (UTC)")
     def time(self, record: Record) -> SafeString | str:
         return time_tag(record.event_timestamp)
+
+    @admin.display(description="received (UTC)")
+    def received(self, record: Record) -> SafeString | str:
+        return time_tag(record.received_at)
 
     @admin.display(description="resource")
     def resource(self, record: Record) -> str:

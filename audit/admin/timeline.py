@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from audit import query, timeline
+from audit import moments, query, timeline
 from audit.admin import lanes
 from audit.admin.format import OUTCOMES, STATES, badge, precise, time_tag
 from audit.models import Record
@@ -82,7 +82,7 @@ def _asked(request: HttpRequest) -> Asked:
     named = [name for name in timeline.SUBJECTS if parameters.get(name)]
     if len(named) != 1:
         raise ValueError("A timeline is of one correlation, actor or resource: name one of them in the address.")
-    since = _read("since", query.read_time, parameters)
+    since = _read("since", moments.read_time, parameters)
     before, after = (_read(name, query.read_cursor, parameters) for name in ("before", "after"))
     kept = {name: parameters[name] for name in (*named, "since") if parameters.get(name)}
     return Asked(named[0], parameters[named[0]], since, before, after, kept)

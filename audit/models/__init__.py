@@ -1,7 +1,20 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Manifest, Numbering, Rhythm
+from audit.models.account import Account, DayRecord, Passage, Promise, RejectedSample, Rejection
+from audit.models.completeness import (
+    BrokenPromise,
+    Followed,
+    Found,
+    Gap,
+    Heartbeat,
+    Hole,
+    Manifest,
+    Numbering,
+    Rhythm,
+)
 from audit.models.coverage import HourCount
+from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.saved import SavedView
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -23,12 +36,18 @@ from audit.models.store import (
 )
 
 __all__ = [
+    "ASKS",
     "OWN_WRITER",
+    "Account",
     "AppendOnly",
     "AppendOnlyQuerySet",
+    "Awaited",
+    "BrokenPromise",
     "Checkpoint",
+    "DayRecord",
     "Discard",
     "Episode",
+    "Expectation",
     "Finding",
     "FindingQuerySet",
     "Followed",
@@ -41,11 +60,19 @@ __all__ = [
     "Manifest",
     "Numbering",
     "Parked",
+    "Passage",
+    "Promise",
     "Quarantined",
     "Record",
     "RecordQuerySet",
+    "RejectedSample",
+    "Rejection",
     "Rhythm",
+    "SavedView",
+    "Tally",
+    "Unmet",
     "Verification",
+    "Waiver",
     "Writer",
     "WriterKey",
     "default_scopes",

@@ -42,7 +42,7 @@ def pages(client: Client, record: Record) -> dict[str, str]:
     timeline = reverse("admin:audit_record_timeline")
     found = {
         "record": client.get(reverse("admin:audit_record_change", args=[record.pk])),
-        "list": client.get(reverse("admin:audit_record_changelist"), {"q": str(record.pk)}),
+        "list": client.get(reverse("admin:audit_record_changelist"), {"q": f"id:{record.pk}"}),
         "correlation": client.get(timeline, {"correlation": record.correlation_id}),
         "actor": client.get(timeline, {"actor": record.actor_id}),
         "resource": client.get(timeline, {"resource": record.resource_id}),

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit import coverage, query
+from audit import coverage, moments
 from audit.coverage import Difference
 from audit.management import HarmlessCommand
 
@@ -50,7 +50,7 @@ class Command(HarmlessCommand):
 
 def _time(text: str) -> datetime:
     try:
-        return query.read_time(text)
+        return moments.read_time(text)
     except ValueError as error:
         raise CommandError(f"--since {error}.") from None
 

@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import dlq.errors
+import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
-from audit import quarantine, query, trail, visible
+from audit import moments, quarantine, trail, visible
 from audit.errors import AuditError
 from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
@@ -112,7 +113,7 @@ class Command(HarmlessCommand):
         if stats.lost:
             self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
             sys.exit(NOT_BALANCED)
-        if not stats.balanced:
+        if not stats.balanced or not dlq.passage.look(queue).whole:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
         self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")
@@ -137,7 +138,7 @@ class Command(HarmlessCommand):
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
-            until = now + (now - query.read_time(options["span"], now))
+            until = now + (now - moments.read_time(options["span"], now))
         except ValueError as error:
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
         if not now < until <= now + timedelta(days=7):

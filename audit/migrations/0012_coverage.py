@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0008_manifests"),
+        ("audit", "0011_account"),
     ]
 
     operations = [
@@ -30,5 +30,5 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("writer", "hour"), name="audit_hourcount_one")],
             },
         ),
-        RunSqlFile("0011_coverage.sql"),
+        RunSqlFile("0012_coverage.sql"),
     ]
