@@ -143,7 +143,11 @@ def _day_text(day: date) -> str:
 
 def _days(since: datetime) -> list[Column]:
     days = [since + DAY * n for n in range(DAYS)]
-    return [heat.column(day, day + DAY, f"{day:%d}", f"{day:%Y-%m-%d}", _address(day=day.date())) for day in days]
+    return [
+        # Mondays have their number: for all of them there is no room.
+        heat.column(day, day + DAY, "" if day.weekday() else f"{day:%d}", f"{day:%Y-%m-%d}", _address(day=day.date()))
+        for day in days
+    ]
 
 
 def _hours(day: datetime) -> list[Column]:

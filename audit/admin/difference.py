@@ -10,6 +10,7 @@ PAIRS = (("before", "after"), ("old", "new"), ("from", "to"))
 CHANGES = 300
 MEMBERS = 20_000
 LONG = 300
+NESTED, EMPTY = "", ("{}", "[]")
 
 
 class Change(NamedTuple):
@@ -39,10 +40,13 @@ def difference(data: Any, path: str) -> Difference | None:
     for at, before, after in pairs:
         old, new = (dict(islice(_leaves(value, at), MEMBERS)) for value in (before, after))
         for place in [*old, *(place for place in new if place not in old)]:
-            if place in old and place in new and old[place] == new[place]:
+            was, is_now = old.get(place), new.get(place)
+            if NESTED in (was, is_now) and {was, is_now} <= {NESTED, None, *EMPTY}:
+                continue  # what was in it, or is in it now, says so itself
+            if was == is_now:
                 unchanged += 1
             else:
-                changes.append(_change(place, old.get(place), new.get(place)))
+                changes.append(_change(place, was or None, is_now or None))
     return Difference(changes[:CHANGES], unchanged, len(changes) > CHANGES)
 
 
@@ -62,8 +66,9 @@ def _pairs(value: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Path and text of each value that holds no others."""
+    """Path and text of each value; of one that holds others, that it does."""
     if isinstance(value, dict | list) and value:
+        yield path, NESTED
         for name, found in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _leaves(found, member(path, name))
     else:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from django.template.loader import render_to_string
@@ -13,12 +14,14 @@ from django.utils.safestring import SafeString
 from audit.admin.format import precise
 from audit.models import Record
 
-WIDTH, LEFT, RIGHT, TOP, LANE = 1040, 190, 20, 26, 30
+WIDTH, LEFT, RIGHT, TOP, LANE = 1240, 190, 20, 26, 30
 BREAK = 56
 """What a pause that is cut out takes, however long it was."""
 BREAKS, LANES = 8, 30
-OUTSTANDING = 3.0
-"""A pause is cut out when it is so many times what the others are on average."""
+OUTSTANDING = 20.0
+"""A pause is cut out when it is so many times what half of them stay below."""
+WIDE = 120.0
+"""A pause that is so wide is labelled as well."""
 
 
 class Mark(NamedTuple):
@@ -34,10 +37,11 @@ class Mark(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """A stretch in which nothing happened, cut out."""
+    """A stretch in which nothing happened; one that is cut out has a width of its own."""
 
     x: float
     middle: float
+    width: int
     text: str
 
 
@@ -55,15 +59,15 @@ class Scale:
         gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
         cut = _outstanding(gaps)
         time_left = sum(gap for place, gap in enumerate(gaps) if place not in cut)
-        room = max(width - BREAK * len(cut), 1.0)
-        per_second = room / time_left if time_left else 0.0
+        per_second = max(width - BREAK * len(cut), 1.0) / time_left if time_left else 0.0
         self._moments, self._x = list(moments), [0.0]
         self.pauses: list[Pause] = []
         for place, gap in enumerate(gaps):
-            x = self._x[-1]
-            self._x.append(x + (BREAK if place in cut else gap * per_second))
-            if place in cut:
-                self.pauses.append(Pause(round(x, 1), round(x + BREAK / 2, 1), precise(gap)))
+            x, wide = self._x[-1], BREAK if place in cut else gap * per_second
+            self._x.append(x + wide)
+            if place in cut or wide > WIDE:
+                shaded = BREAK if place in cut else 0
+                self.pauses.append(Pause(round(x, 1), round(x + wide / 2, 1), shaded, precise(gap)))
 
     def at(self, moment: datetime) -> float:
         """Pixels from the beginning; what was before it is at the beginning."""
@@ -94,8 +98,7 @@ def draw(records: Sequence[Record]) -> SafeString:
         "right": WIDTH - RIGHT,
         "bottom": height,
         "lanes": shown,
-        "break": BREAK,
-        "pauses": [Pause(LEFT + pause.x, LEFT + pause.middle, pause.text) for pause in scale.pauses],
+        "pauses": [Pause(LEFT + pause.x, LEFT + pause.middle, pause.width, pause.text) for pause in scale.pauses],
         "marks": [_mark(record, scale, lanes[record.writer]) for record in records],
         "first": f"{records[0].event_timestamp:%Y-%m-%d %H:%M:%S}Z",
         "last": f"{records[-1].event_timestamp:%Y-%m-%d %H:%M:%S}Z",
@@ -114,16 +117,10 @@ def _mark(record: Record, scale: Scale, y: int) -> Mark:
 
 
 def _outstanding(gaps: Sequence[float]) -> set[int]:
-    """The pauses that would leave no room for all else: each much longer than the rest together is on average."""
-    cut: set[int] = set()
-    left = sum(gaps)
-    for place in sorted(range(len(gaps)), key=lambda one: -gaps[one])[:BREAKS]:
-        others = len(gaps) - len(cut) - 1
-        left -= gaps[place]
-        if gaps[place] <= 0 or (others and gaps[place] <= OUTSTANDING * left / others):
-            break
-        cut.add(place)
-    return cut
+    """The few longest pauses, where they would leave no room for all else."""
+    usual = median([gap for gap in gaps if gap > 0] or [0.0])
+    longest = sorted(range(len(gaps)), key=lambda place: -gaps[place])[:BREAKS]
+    return {place for place in longest if gaps[place] > OUTSTANDING * usual}
 
 
 def _short(text: str, most: int = 26) -> str:

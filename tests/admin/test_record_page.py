@@ -67,7 +67,7 @@ def test_what_changed_is_shown_member_by_member(auditor: Client) -> None:
         row = re.search(rf'<tr class="is-{kind}"><th scope="row"><code>\.event_data\.{re.escape(path)}</code>', page)
         assert row, (kind, path)
     assert "<del>2</del>" in page and "<ins>5</ins>" in page
-    assert "3 do not" in page
+    assert "3 members differ; 3 do not" in page
 
 
 def test_pairs_of_other_names_and_deeper_ones_are_found() -> None:
@@ -77,6 +77,9 @@ def test_pairs_of_other_names_and_deeper_ones_are_found() -> None:
         ("$.changes.size", "1", "2"),
         ("$.move[0]", '"a"', '"b"'),
     ]
+    other = difference({"before": {"a": {"b": 1}}, "after": {"a": 5}}, "$")
+    assert other is not None
+    assert [(one.path, one.kind) for one in other.changes] == [("$.a", "added"), ("$.a.b", "removed")]
     assert difference({"before": 1, "elsewhere": {"after": 2}}, "$") is None
 
 
