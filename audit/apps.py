@@ -16,12 +16,14 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit store"
 
     def ready(self) -> None:
-        from audit import checks, logins
+        from audit import checks, logins, looking, sessions
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         logins.watch()
+        looking.watch()
+        sessions.watch()
         post_migrate.connect(_after_migrate, sender=self)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 import dlq.stream
-from audit import trail
+from audit import looking, trail
 from audit.errors import AuditError
 from audit.models import Discard, Record
 from dlq.message import Message
@@ -71,9 +71,10 @@ def _done_before(row: Discard) -> tuple[str, str] | None:
     """A crash came after the message went, and before that was noted here: the trail knows who approved."""
     if dlq.stream.for_drain().get(row.message_id) is not None:
         return None
-    recorded = Record.objects.filter(
-        event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
-    ).first()
+    with looking.own_account():
+        recorded = Record.objects.filter(
+            event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
+        ).first()
     return None if recorded is None else ("discarded", recorded.actor_id)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from django.db import connections
 from msgspec import Meta
 
-from audit import canonical, trail
+from audit import canonical, looking, trail
 from audit.event import Invalid, timestamp_text
 from audit.models import OWN_WRITER, Manifest
 
@@ -126,7 +126,7 @@ def _ask(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
         "most": 2 * MOST,
         "runs": RUNS,
     }
-    with connections["reader"].cursor() as cursor:
+    with looking.own_account(), connections["reader"].cursor() as cursor:
         cursor.execute(statement.format(where=_where(manifest)), parameters)
         return list(cursor.fetchall())
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from audit import canonical
 from audit.event import Invalid
+from audit.looking import own_account, sight
 from audit.models import Record, RecordQuerySet
 
 EXACT = (
@@ -78,6 +79,15 @@ def capped_count(where: Q) -> tuple[int, bool]:
     """How many records match, counted up to COUNT_CAP; and whether there are more."""
     count = newest_first(where).order_by()[: COUNT_CAP + 1].count()
     return min(count, COUNT_CAP), count > COUNT_CAP
+
+
+def sees_all(correlation_id: str) -> bool:
+    """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
+    if not sight():
+        return True
+    visible = Record.objects.filter(correlation_id=correlation_id).count()
+    with own_account():
+        return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 
 def newest_first(where: Q) -> RecordQuerySet:

@@ -6,6 +6,7 @@ from django_q.models import Schedule
 GROUPS = {
     "auditor": [
         "audit.view_record",
+        "audit.view_access",
         "audit.view_parked",
         "audit.view_quarantined",
         "audit.view_discard",
@@ -36,11 +37,29 @@ GROUPS = {
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
+    "compliance officer": [
+        "audit.view_record",
+        "audit.view_access",
+        "audit.view_parked",
+        "audit.view_quarantined",
+        "audit.view_discard",
+        "audit.approve_discard",
+        "audit.view_episode",
+        "audit.view_writer",
+        "audit.view_checkpoint",
+        "audit.view_verification",
+        "audit.view_finding",
+        "audit.start_verification",
+        "audit.view_gap",
+        "audit.view_manifest",
+        "audit.explain_gap",
+    ],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
         "auth.view_group",
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
+        *[f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")],
         "audit.view_parked",
         "audit.view_discard",
         "audit.approve_discard",
@@ -48,7 +67,8 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, operators act on the DLQ, administrators manage people and keys."""
+"""Who may do what: auditors read records, operators act on the DLQ, compliance officers read and decide, administrators
+manage people, keys and scopes, and read no records."""
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),

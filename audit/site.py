@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 
@@ -15,6 +15,13 @@ class AuditAdminSite(AdminSite):
     site_title = settings.SITE_NAME
     index_title = "State of the store"
     enable_nav_sidebar = False
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # Not above, for the same reason as below.
+        from audit.admin.login_form import LoginForm
+
+        self.login_form = LoginForm
+        return super().login(request, extra_context)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Not above: audit.admin registers its pages with this site while it is imported.

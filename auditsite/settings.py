@@ -157,13 +157,17 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "audit.middleware.HeadersMiddleware",
     "audit.middleware.OutagePageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "audit.sessions.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # The last: what is inside of it could show records without its knowledge, and what is outside shows none.
+    "audit.middleware.AccessMiddleware",
 ]
 
 ROOT_URLCONF = "auditsite.urls"
@@ -197,15 +201,43 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+# A locked-out login is refused before any password is looked at.
+AUTHENTICATION_BACKENDS = ["audit.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_LENGTH = 12
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_LENGTH},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+# So many wrong passwords for a name from one address, or ten times as many from the address, lock it for so long.
+LOGIN_TRIES = env.int("LOGIN_TRIES", 5)
+LOGIN_LOCK_MINUTES = env.int("LOGIN_LOCK_MINUTES", 15)
+# How many proxies of ours add the client's address to X-Forwarded-For, and whether they say in X-Forwarded-Proto how
+# it came. Believed only where they are really there.
+PROXY_HOPS = env.int("PROXY_HOPS", 0)
+if PROXY_HOPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 SECURE_COOKIES = env.bool("SECURE_COOKIES", True)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
-SESSION_COOKIE_AGE = 8 * 60 * 60
+if SECURE_COOKIES:
+    # Browsers take such a name only over HTTPS and from this host itself.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"  # a link that a colleague sent finds one logged in
+CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_HOURS = env.float("SESSION_HOURS", 8)
+SESSION_IDLE_MINUTES = env.float("SESSION_IDLE_MINUTES", 30)
+SESSION_COOKIE_AGE = int(SESSION_HOURS * 60 * 60)
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 60 * 60 if SECURE_COOKIES else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False  # the names below ours are not ours to decide
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

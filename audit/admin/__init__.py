@@ -1,6 +1,7 @@
 """The admin: what auditors, operators and administrators see."""
 
 from audit.admin import (
+    access,
     completeness,
     discards,
     episodes,
@@ -9,11 +10,13 @@ from audit.admin import (
     people,
     quarantine,
     records,
+    scopes,
     verification,
     writers,
 )
 
 __all__ = [
+    "access",
     "completeness",
     "discards",
     "episodes",
@@ -22,6 +25,7 @@ __all__ = [
     "people",
     "quarantine",
     "records",
+    "scopes",
     "verification",
     "writers",
 ]

@@ -20,9 +20,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from audit import bundle, merkle, note, query, sealkeys
+from audit import bundle, looking, merkle, note, query, sealkeys
 from audit import log as stored
-from audit.admin import drawing, status
+from audit.admin import drawing, seen, status
 from audit.admin.format import OUTCOMES, STATES, badge, pretty, time_tag
 from audit.errors import AuditError
 from audit.models import Record
@@ -95,6 +95,7 @@ class KeysetChangeList(ChangeList):
         place = self._place(request)
         rows = list((records.filter(query.before(*place)) if place else records)[: self.list_per_page + 1])
         self.result_list = rows[: self.list_per_page]
+        looking.show(record.pk for record in self.result_list)
         self.result_count = len(self.result_list)
         self.next_cursor = query.cursor(rows[self.list_per_page - 1]) if len(rows) > self.list_per_page else None
         self.count_text = str(len(rows)) if self.next_cursor is None and place is None else self._count(records)
@@ -212,6 +213,7 @@ class RecordAdmin(admin.ModelAdmin):
             "outcome": self.outcome(record),
             "times": [(name, time_tag(getattr(record, name))) for name in TIMES],
             **_proof(record),
+            **seen.context(request, record),
         }
         return TemplateResponse(request, "admin/audit/record/detail.html", context)
 

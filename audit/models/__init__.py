@@ -1,6 +1,7 @@
 """What the store keeps, and what is known of what it should have."""
 
 from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Manifest, Numbering, Rhythm
+from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -22,9 +23,12 @@ from audit.models.store import (
 )
 
 __all__ = [
+    "ACCESS",
     "OWN_WRITER",
+    "Access",
     "AppendOnly",
     "AppendOnlyQuerySet",
+    "AuditorScope",
     "Checkpoint",
     "Discard",
     "Episode",

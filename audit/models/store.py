@@ -1,12 +1,14 @@
 """What the store keeps: records, and the writers that may send them."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-from audit import canonical, event
+from audit import canonical, event, looking
 from audit.errors import Immutable
 
 ModelT = TypeVar("ModelT", bound=models.Model)
@@ -40,6 +42,13 @@ class AppendOnlyQuerySet(models.QuerySet[ModelT]):
 def text(field: str, **options: Any) -> "models.CharField[Any, Any]":
     """A column exactly as wide as the event's field of the same name."""
     return models.CharField(max_length=event.limit(field), **options)
+
+
+def names(help_text: str) -> "ArrayField[Any, Any]":
+    """A list of names, written with commas."""
+    return ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, help_text=f"{help_text} Commas between."
+    )
 
 
 class AppendOnly(models.Model):
@@ -94,12 +103,49 @@ class Checkpoint(AppendOnly):
         return f"checkpoint {self.number} ({self.size} records)"
 
 
-class RecordQuerySet(AppendOnlyQuerySet["Record"]):
+class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
+    """A QuerySet that tells `audit.looking` what it reads."""
+
+    def _fetch_all(self) -> None:
+        fresh = self._result_cache is None
+        super()._fetch_all()
+        if fresh:
+            looking.note(getattr(row, "pk", "") for row in self._result_cache or ())
+
+    def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
+        for row in super().iterator(chunk_size):
+            looking.note([getattr(row, "pk", "")])
+            yield row
+
+
+class RecordQuerySet(WatchedQuerySet["Record"]):
     """Reading records."""
+
+    def within(self, sight: looking.Sight) -> "RecordQuerySet":
+        """Those that somebody with this sight may see."""
+        return self.filter(_within(sight, "writer", "event_category")) if sight else self
 
     def with_state(self) -> "RecordQuerySet":
         """Know of each row whether it is sealed, in the same query."""
         return self.annotate(sealed=models.Exists(Leaf.objects.filter(record_id=models.OuterRef("id"))))
+
+
+RecordsManager = models.Manager.from_queryset(RecordQuerySet)
+
+
+class RecordManager(RecordsManager["Record"]):
+    """Records, of which nobody is given one that he may not see, whatever page or path asks."""
+
+    def get_queryset(self) -> RecordQuerySet:
+        return RecordQuerySet(self.model, using=self._db, hints=self._hints).within(looking.sight())
+
+
+def _within(sight: looking.Sight, writer: str, category: str) -> models.Q:
+    found = models.Q(pk__in=[])
+    for span in sight:
+        writers = models.Q(**{f"{writer}__in": span.writers}) if span.writers else models.Q()
+        found |= writers & (models.Q(**{f"{category}__in": span.categories}) if span.categories else models.Q())
+    return found
 
 
 class Record(AppendOnly):
@@ -138,7 +184,7 @@ class Record(AppendOnly):
     parked_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField()
 
-    objects = models.Manager.from_queryset(RecordQuerySet)()
+    objects = RecordManager()
 
     class Meta:
         db_table = "audit_record"
@@ -185,6 +231,8 @@ class Writer(models.Model):
         help_text="Stands in every record of this writer, and cannot be changed.",
     )
     scopes = models.JSONField(default=default_scopes, help_text='Any of "write", "read", "export", "hold".')
+    reads_writers = names("The scope read gives the records of these writers alone; empty: of all.")
+    reads_categories = names("The scope read gives the records of these categories alone; empty: of all.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -282,6 +330,16 @@ class Finding(models.Model):
         return f"{self.kind} {self.subject}"
 
 
+class QuarantinedManager(models.Manager["Quarantined"]):
+    """What is quarantined is raw bytes without a category: whoever may see some categories alone sees none of it."""
+
+    def get_queryset(self) -> WatchedQuerySet["Quarantined"]:
+        found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db, hints=self._hints)
+        if not (sight := looking.sight()):
+            return found
+        return found.filter(source__in={writer for span in sight if not span.categories for writer in span.writers})
+
+
 class Quarantined(AppendOnly):
     """A parked event that was kept out of Redis: audit/sql/0004_quarantine.sql."""
 
@@ -301,7 +359,7 @@ class Quarantined(AppendOnly):
     quarantined_by = models.TextField()
     quarantined_at = models.DateTimeField()
 
-    objects: ClassVar[models.Manager["Quarantined"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Quarantined"])()
+    objects: ClassVar[models.Manager["Quarantined"]] = QuarantinedManager()
 
     class Meta:
         db_table = "audit_quarantine"
