@@ -16,7 +16,6 @@ from audit.quarantine import quarantine
 from dlq.message import Message
 from tests.admin.conftest import logged_in, parked_message, person, stored_record
 from tests.audit.conftest import EVENTS, Sender, an_event
-from tests.conftest import Breakable
 
 RECORDS = "/admin/audit/record/"
 MARK, CORRELATION = f"mark-{secrets.token_hex(8)}", f"rr-{secrets.token_hex(8)}"
@@ -182,15 +181,6 @@ def test_where_a_look_cannot_be_recorded_nothing_is_shown(
     assert "Nothing is shown now" in kept["list"].content.decode()
     assert kept["api"].json()["type"] == "/problems/query-unavailable"
     assert kept["api"]["Retry-After"]
-
-
-def test_with_both_servers_gone_a_parked_event_is_not_shown(postgres: Breakable, redis_server: Breakable) -> None:
-    service, message = Sender("read"), parked_message()
-    assert service.get(f"{EVENTS}/{message.key}").status_code == 200
-    with postgres.stopped():
-        assert service.get(f"{EVENTS}/{message.key}").json()["state"] == "parked"
-        with redis_server.stopped():
-            assert service.get(f"{EVENTS}/{message.key}").status_code == 503
 
 
 def test_the_page_of_a_record_shows_who_looked() -> None:

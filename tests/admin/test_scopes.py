@@ -179,16 +179,6 @@ def test_a_key_sees_of_a_chain_and_of_the_queue_what_its_writer_may(two: tuple[R
     assert narrow.get(f"{EVENTS}/{parked(other.writer).key}").status_code == 404
 
 
-def test_a_key_keeps_its_scope_while_postgresql_is_down(
-    two: tuple[Record, Record], narrow: Sender, postgres: Any
-) -> None:
-    mine, other = (parked(one.writer) for one in two)
-    with postgres.stopped():
-        keys.forget()
-        assert narrow.get(f"{EVENTS}/{mine.key}").status_code == 200
-        assert narrow.get(f"{EVENTS}/{other.key}").status_code in (404, 503)
-
-
 def test_an_administrator_sets_changes_and_takes_scopes_and_each_is_recorded_first() -> None:
     boss, user = person("administrator"), person("auditor")
     client = logged_in(boss)
