@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.core.checks import Tags, register
 from django.db import connections
@@ -24,6 +25,10 @@ class AuditConfig(AppConfig):
         logins.watch()
         looking.watch()
         sessions.watch()
+        if settings.LOGIN_EXTRA:
+            from audit import sign_on
+
+            sign_on.watch()
         post_migrate.connect(_after_migrate, sender=self)
 
 

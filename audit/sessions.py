@@ -9,7 +9,9 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.models import Session
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
 from audit import client, logins, trail
@@ -28,8 +30,11 @@ class SessionLimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # No other page knows sessions; some have to work without the database that holds them.
-        if request.path.startswith(PAGES) and SESSION_KEY in request.session:
-            _limit(request, time.time())
+        if request.path.startswith(PAGES):
+            try:
+                _limit(request, time.time())
+            except (OperationalError, InterfaceError):
+                return render(request, "outage.html", status=503)
         return self.get_response(request)
 
 
@@ -55,6 +60,8 @@ def _begin(request: HttpRequest | None = None, **details: Any) -> None:
 
 def _limit(request: HttpRequest, now: float) -> None:
     session = request.session
+    if SESSION_KEY not in session:
+        return
     began, seen = session.get(BEGAN, 0.0), session.get(SEEN, 0.0)
     if now - began > settings.SESSION_HOURS * 3600:
         _end(request, "too old")

@@ -6,6 +6,7 @@ A secret may also come from a file: `NAME_FILE` names it. `docs/settings.md` lis
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
@@ -241,7 +242,15 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {
+# A second factor for people ("off", "optional", "required" of whoever administers or decides), and the login of an
+# OpenID Connect provider: both through django-allauth (the extra `login`), whose tables `migrate` makes.
+LOGIN_MFA = env.str("LOGIN_MFA", "off")
+LOGIN_OIDC_URL = env.str("LOGIN_OIDC_URL", "")
+LOGIN_OIDC_NAME = env.str("LOGIN_OIDC_NAME", "Single sign-on")
+LOGIN_OIDC_CLIENT_ID = env.str("LOGIN_OIDC_CLIENT_ID", "")
+LOGIN_OIDC_SECRET = secret("LOGIN_OIDC_SECRET", "")
+LOGIN_EXTRA = LOGIN_MFA != "off" or bool(LOGIN_OIDC_URL)
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
     # JSON is not a page: there the header protects nothing, and costs a tenth of a write.
     "EXCLUDE_URL_PREFIXES": ["/api/v1/"],
     "DIRECTIVES": {
@@ -256,6 +265,24 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
     },
 }
+
+if LOGIN_EXTRA:
+    INSTALLED_APPS += ["allauth", "allauth.account", "allauth.mfa", "allauth.socialaccount"]
+    INSTALLED_APPS += ["allauth.socialaccount.providers.openid_connect"]
+    MIDDLEWARE[-1:-1] = ["allauth.account.middleware.AccountMiddleware", "audit.second_factor.SecondFactorMiddleware"]
+    LOGIN_URL, LOGIN_REDIRECT_URL, ACCOUNT_LOGOUT_REDIRECT_URL = "account_login", "admin:index", "account_login"
+    ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.sign_on.AccountAdapter", "audit.sign_on.ProviderAdapter"
+    ACCOUNT_LOGIN_METHODS, ACCOUNT_EMAIL_VERIFICATION, ACCOUNT_UNIQUE_EMAIL = {"username"}, "none", False
+    ACCOUNT_SESSION_REMEMBER = False
+    MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL, MFA_TOTP_ISSUER = ["totp", "recovery_codes"], True, SITE_NAME
+    SOCIALACCOUNT_STORE_TOKENS = False
+    if LOGIN_OIDC_URL:
+        # Browsers hold the form that begins the login to the policy all along its redirects.
+        _provider = "{0.scheme}://{0.netloc}".format(urlsplit(LOGIN_OIDC_URL))
+        CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(_provider)
+        _app: dict[str, Any] = {"provider_id": "sso", "name": LOGIN_OIDC_NAME, "client_id": LOGIN_OIDC_CLIENT_ID}
+        _app |= {"secret": LOGIN_OIDC_SECRET, "settings": {"server_url": LOGIN_OIDC_URL}}
+        SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_app]}}
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["audit.api.auth.WriterKeyAuthentication"],

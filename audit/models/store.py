@@ -137,7 +137,7 @@ class RecordManager(RecordsManager["Record"]):
     """Records, of which nobody is given one that he may not see, whatever page or path asks."""
 
     def get_queryset(self) -> RecordQuerySet:
-        return RecordQuerySet(self.model, using=self._db, hints=self._hints).within(looking.sight())
+        return RecordQuerySet(self.model, using=self._db).within(looking.sight())
 
 
 def _within(sight: looking.Sight, writer: str, category: str) -> models.Q:
@@ -334,7 +334,7 @@ class QuarantinedManager(models.Manager["Quarantined"]):
     """What is quarantined is raw bytes without a category: whoever may see some categories alone sees none of it."""
 
     def get_queryset(self) -> WatchedQuerySet["Quarantined"]:
-        found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db, hints=self._hints)
+        found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db)
         if not (sight := looking.sight()):
             return found
         return found.filter(source__in={writer for span in sight if not span.categories for writer in span.writers})
