@@ -10,7 +10,7 @@ from audit import client, looking, trail
 from audit.looking import Look, Sight
 from audit.models import ACCESS, AuditorScope, Record
 
-QUERY_CHARACTERS = 2_000
+QUERY_CHARACTERS, ID_CHARACTERS = 2_000, 255
 ONE = "record"
 """The resource type of a look at one record: its id is the resource, and so the index of resources finds it."""
 PARKED = "audit_parked_"
@@ -57,7 +57,7 @@ def write(look: Look, request: HttpRequest, response: HttpResponse) -> None:
         status=response.status_code,
         rows=look.rows,
         rows_follow=True if getattr(response, "streaming", False) else None,
-        records=look.ids,
+        records=[client.text(one) for one in look.ids],
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
     )
 
@@ -73,9 +73,11 @@ def at(record: Record) -> QuerySet[Record]:
 
 
 def _the_one(look: Look, request: HttpRequest) -> str:
-    """The id of the record that the address names, if it is one that was seen."""
+    """The id of the record that the page is about: the one that its address names, or the only one on it."""
     match = request.resolver_match
     named = {str(value) for value in (match.kwargs if match else {}).values()}
+    if named and len(look.ids) == 1:
+        return look.ids[0]
     return next((one for one in look.ids if one in named), "")
 
 
@@ -87,7 +89,7 @@ def _verb(response: HttpResponse, one: str) -> str:
 
 def _resource(request: HttpRequest, one: str) -> tuple[str, str]:
     match = request.resolver_match
-    return (ONE, one) if one else ("page", (match.view_name if match else "") or "unknown")
+    return (ONE, client.text(one, ID_CHARACTERS)) if one else ("page", (match.view_name if match else "") or "unknown")
 
 
 def _query(request: HttpRequest) -> str:

@@ -176,7 +176,11 @@ def _read(document: Any) -> Statement:
         raise Invalid({"": f"no manifest: {error}"}) from None
     if errors := dict(_faults(said)):
         raise Invalid(errors)
-    return said
+    try:
+        # PostgreSQL knows no time zone that is 16 hours or more from UTC.
+        return msgspec.structs.replace(said, since=said.since.astimezone(UTC), until=said.until.astimezone(UTC))
+    except OverflowError:
+        raise Invalid({"since": "is outside the years 1 to 9999 in UTC, or until is"}) from None
 
 
 def _faults(said: Statement) -> Iterable[tuple[str, str]]:

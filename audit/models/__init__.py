@@ -17,10 +17,8 @@ from audit.models.store import (
     Record,
     RecordQuerySet,
     Verification,
-    Writer,
-    WriterKey,
-    default_scopes,
 )
+from audit.models.writers import Writer, WriterKey, default_scopes
 
 __all__ = [
     "ACCESS",

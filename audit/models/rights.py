@@ -6,7 +6,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from audit.looking import Span
-from audit.models.store import Record, names
+from audit.models.store import Record
+from audit.models.writers import names
 
 ACCESS = "access"
 """The category of the records of who looked: an index of its own answers them in the order of time."""

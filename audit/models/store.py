@@ -3,9 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 
 from audit import canonical, event, looking
@@ -15,10 +12,6 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 
 OWN_WRITER = "auditsite"
 """The writer of the records that the store makes of its own acts."""
-
-
-def default_scopes() -> list[str]:
-    return ["write"]
 
 
 class AppendOnlyQuerySet(models.QuerySet[ModelT]):
@@ -42,13 +35,6 @@ class AppendOnlyQuerySet(models.QuerySet[ModelT]):
 def text(field: str, **options: Any) -> "models.CharField[Any, Any]":
     """A column exactly as wide as the event's field of the same name."""
     return models.CharField(max_length=event.limit(field), **options)
-
-
-def names(help_text: str) -> "ArrayField[Any, Any]":
-    """A list of names, written with commas."""
-    return ArrayField(
-        models.CharField(max_length=100), default=list, blank=True, help_text=f"{help_text} Commas between."
-    )
 
 
 class AppendOnly(models.Model):
@@ -103,6 +89,11 @@ class Checkpoint(AppendOnly):
         return f"checkpoint {self.number} ({self.size} records)"
 
 
+def _event_id(row: Any) -> Any:
+    """Of a record or of what is quarantined; values that were selected without it have none."""
+    return getattr(row, "key", None) or getattr(row, "pk", "")
+
+
 class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
     """A QuerySet that tells `audit.looking` what it reads."""
 
@@ -110,11 +101,11 @@ class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
         fresh = self._result_cache is None
         super()._fetch_all()
         if fresh:
-            looking.note(getattr(row, "pk", "") for row in self._result_cache or ())
+            looking.note(map(_event_id, self._result_cache or ()))
 
     def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
         for row in super().iterator(chunk_size):
-            looking.note([getattr(row, "pk", "")])
+            looking.note([_event_id(row)])
             yield row
 
 
@@ -217,52 +208,6 @@ class Record(AppendOnly):
     def digest_holds(self) -> bool:
         """Whether the digest, computed anew from what the database returns, is the stored one."""
         return canonical.digest(canonical.canonical(self.document())) == bytes(self.digest)
-
-
-class Writer(models.Model):
-    """A service that may send events, or read them."""
-
-    SCOPES = ("write", "read", "export", "hold")
-
-    name = models.CharField(
-        max_length=100,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")],
-        help_text="Stands in every record of this writer, and cannot be changed.",
-    )
-    scopes = models.JSONField(default=default_scopes, help_text='Any of "write", "read", "export", "hold".')
-    reads_writers = names("The scope read gives the records of these writers alone; empty: of all.")
-    reads_categories = names("The scope read gives the records of these categories alone; empty: of all.")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def clean(self) -> None:
-        if not isinstance(self.scopes, list) or not all(scope in self.SCOPES for scope in self.scopes):
-            raise ValidationError({"scopes": f"Scopes must be a list of any of {', '.join(self.SCOPES)}."})
-        if self.name == OWN_WRITER:
-            raise ValidationError({"name": f"{OWN_WRITER!r} is the store itself: choose another name."})
-
-
-class WriterKey(models.Model):
-    """One API key of a writer. Only its SHA-256 is kept; the key itself is shown once."""
-
-    writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="keys")
-    prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("-created_at",)
-
-    def __str__(self) -> str:
-        return f"{self.prefix}…"
 
 
 class Verification(models.Model):

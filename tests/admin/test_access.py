@@ -103,7 +103,7 @@ def test_a_verification_and_a_tile_of_entries_are_looks_too(marked: dict[str, An
     service.get("/api/v1/audit/tile/entries/000.p/1")
     verified, entries = looks(service.name)
     assert verified.event_data["records"] == [marked["record"]]
-    assert (entries.event_data["rows"], entries.resource_type) == (1, "page")
+    assert entries.event_data["rows"] == 1
 
 
 def test_a_look_says_who_where_what_and_how_many() -> None:
@@ -142,6 +142,13 @@ def test_a_download_is_called_one_and_names_its_record() -> None:
     logged_in(user).get(f"{RECORDS}{record.pk}/bundle/")
     (look,) = looks(user.username)
     assert (look.event_type, look.resource_id) == ("audit.record.downloaded", str(record.pk))
+
+
+def test_a_look_at_a_parked_event_stands_at_the_record_that_it_becomes(operator: Client) -> None:
+    message = parked_message()
+    operator.get(f"/admin/audit/parked/{message.id}/change/")
+    (look,) = access.looks().filter(resource_id=message.key)
+    assert (look.event_type, look.resource_type) == ("audit.record.viewed", "record")
 
 
 def test_the_state_of_the_store_is_no_look_at_records() -> None:
