@@ -4,6 +4,7 @@
     python verify.py BUNDLE.jsonl --key KEY
     python verify.py --record RECORD.json --proof RECORD.tlog-proof --key KEY
     python verify.py --records RECORDS.jsonl --proofs DIRECTORY --key KEY
+    python verify.py receipt RECEIPT.txt --receipt-key KEY [--bundle BUNDLE.jsonl --key KEY]
 
 What is checked, for each record:
 
@@ -13,9 +14,12 @@ What is checked, for each record:
 3. The root is in a checkpoint that the log's key has signed (C2SP signed-note, tlog-checkpoint), and as many witnesses
    as you ask for have cosigned.
 
+Of a receipt: that a key of receipts signed it, and, with a bundle, that each of its events is in the log as promised.
+
 What it cannot show: that there are no other records. For that, verify the store itself, or ask its witnesses.
 
-Exit status: 0 VERIFIED, 1 ALTERED or FORKED, 2 the input or the arguments cannot be used, 3 NOT COVERED.
+Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
+cannot be used, 3 NOT COVERED.
 """
 
 import argparse
@@ -36,7 +40,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 VERIFIED, ALTERED, FORKED, NOT_COVERED = "VERIFIED", "ALTERED", "FORKED", "NOT COVERED"
-EXIT = {VERIFIED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3}
+SIGNED = "SIGNED"
+EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3}
 ED25519, COSIGNATURE = 1, 4
 STORE_MEMBERS = ("state", "digest", "received_at", "parked_at", "stored_at")
 LARGEST_INTEGER = 2**53 - 1
@@ -496,6 +501,14 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
     return Trust(keys, witnesses, quorum)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Whose signatures count."""
+    parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
+    parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
+    parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
+    parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
+
+
 def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -504,10 +517,7 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--proof", type=Path, help="its proof")
     parser.add_argument("--records", type=Path, help="records, a JSON line each")
     parser.add_argument("--proofs", type=Path, help="the directory of EVENT_ID.tlog-proof files")
-    parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
-    parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
-    parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
-    parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
+    add_trust(parser)
     found = parser.parse_args(arguments)
     ways = [bool(found.bundle), bool(found.record and found.proof), bool(found.records and found.proofs)]
     if sum(ways) != 1:
@@ -515,22 +525,124 @@ def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Verify, print, and return the exit status."""
-    options = read_arguments(arguments)
+# --- Receipts ---------------------------------------------------------------------------------
+
+RECEIPT = "auditsite/receipt/v1"
+RECEIPT_MEMBERS = ("origin", "writer", "state", "promised", "sealed-by")
+RECEIPT_EVENT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) ([0-9a-f]{64})\Z", re.ASCII)
+
+
+class Receipt(NamedTuple):
+    """What a receipt says, and the digest of each of its events."""
+
+    members: dict[str, str]
+    events: dict[str, str]
+
+
+def read_receipt(note: str, keys: list[Key]) -> Receipt:
+    """A receipt that one of the keys has signed. Raises `Altered`, `Unusable`."""
+    text, signatures = read_note(note)
+    header, *lines = text[:-1].split("\n")
+    members = dict(line.partition(" ")[::2] for line in lines[: len(RECEIPT_MEMBERS)])
+    matches = [RECEIPT_EVENT.match(line) for line in lines[len(RECEIPT_MEMBERS) :]]
+    if header != RECEIPT or tuple(members) != RECEIPT_MEMBERS or not matches or not all(matches):
+        raise Unusable(f"this is no receipt: {RECEIPT}, then {', '.join(RECEIPT_MEMBERS)}, then its events")
+    known = {(key.name, key.id): key for key in keys if key.name == f"{members['origin']}/receipts"}
+    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
+    if not ours:
+        raise Altered(f"no key of receipts of the log {members['origin']} that you trust has signed this")
+    for key, blob in ours:
+        key.check(text, blob)
+    events = dict(match.groups() for match in matches if match)
+    if len(events) != len(matches):
+        raise Unusable("the receipt names an event twice")
+    return Receipt(members, events)
+
+
+def check_receipt(receipt: Receipt, bundle: Path, trust: Trust) -> Result:
+    """Look for each event of the receipt in a bundle: in the log, with the digest that was promised."""
+    if receipt.members["origin"] != trust.keys[0].name:
+        raise Unusable(f"the receipt is of the log {receipt.members['origin']!r}, the key of {trust.keys[0].name!r}")
+    items = [item for item in bundle_items(bundle) if item[0].get("event_id") in receipt.events]
+    result = check_all(iter(items), trust)
+    found = {record["event_id"]: record["digest"] for record, _ in items}
+    for event_id, digest in receipt.events.items():
+        if event_id not in found:
+            result.worsen(NOT_COVERED)
+            print(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
+        elif found[event_id] != digest:
+            result.worsen(ALTERED)
+            print(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
+    return result
+
+
+def report_receipt(receipt: Receipt, keys: list[Key]) -> None:
+    """Print what the receipt says."""
+    print(f"receipt of {len(receipt.events)} events, signed by a key that you gave:")
+    for name, value in receipt.members.items():
+        print(f"  {name} {value}")
+    for key in keys:
+        print(f"key (pinned): {key}")
+
+
+def read_receipt_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `receipt`."""
+    parser = argparse.ArgumentParser(prog="verify.py receipt", description="Verify a signed receipt.")
+    parser.add_argument("receipt", type=Path, help="the receipt, as the store answered it")
+    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
+    parser.add_argument("--bundle", type=Path, help="records with their proofs: are the receipt's events in the log?")
+    add_trust(parser)
+    return parser.parse_args(arguments)
+
+
+def verify_receipt(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
     try:
-        trust = trust_of(options)
-        result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
-    except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
-        print(f"cannot be used: {error}", file=sys.stderr)
-        return 2
+        receipt = read_receipt(options.receipt.read_bytes().decode("utf-8"), keys)
+    except Altered as error:
+        print(f"{ALTERED}  the receipt: {error}")
+        return ALTERED
+    if options.bundle is None:
+        report_receipt(receipt, keys)
+        print("not shown: that the events are in the log; give a bundle of them with --bundle")
+        return SIGNED
+    trust = trust_of(options)
+    result = check_receipt(receipt, options.bundle, trust)
+    report_receipt(receipt, keys)
     report(result, trust)
+    return verdict_of(result, trust)
+
+
+def verify_records(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    trust = trust_of(options)
+    result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
+    report(result, trust)
+    return verdict_of(result, trust)
+
+
+def verdict_of(result: Result, trust: Trust) -> str:
+    """The verdict; a key that came with the bundle is not enough."""
     if result.verdict == VERIFIED and not trust.pinned:
         print("All fits together, but the key came with the bundle. Compare it with the one that was published")
         print("elsewhere, then run this again with --key.")
-        result.verdict = NOT_COVERED
-    print(f"VERDICT: {result.verdict}")
-    return EXIT[result.verdict]
+        return NOT_COVERED
+    return result.verdict
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Verify, print, and return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    of_receipt = given[:1] == ["receipt"]
+    options = read_receipt_arguments(given[1:]) if of_receipt else read_arguments(given)
+    try:
+        verdict = verify_receipt(options) if of_receipt else verify_records(options)
+    except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
+        print(f"cannot be used: {error}", file=sys.stderr)
+        return 2
+    print(f"VERDICT: {verdict}")
+    return EXIT[verdict]
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class AuditConfig(AppConfig):
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
+        register(checks.receipt_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         logins.watch()
         looking.watch()
@@ -39,7 +40,7 @@ class AuditAdminConfig(AdminConfig):
 
 
 def _after_migrate(using: str, **kwargs: Any) -> None:
-    """Bring rights, groups and schedules to what the repository says; the same each time."""
+    """Bring rights, groups, schedules and rules to what the repository says; the same each time."""
     from audit import seed
     from audit.operations import SQL
 
@@ -47,3 +48,4 @@ def _after_migrate(using: str, **kwargs: Any) -> None:
         cursor.execute((SQL / "grants.sql").read_text(encoding="utf-8"))
     seed.groups(using)
     seed.schedules(using)
+    seed.expectations(using)

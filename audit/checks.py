@@ -13,15 +13,27 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit import outside, sealkeys
+from audit import outside, promise, sealkeys
 from audit.errors import KeyMissing
 from audit.operations import SQL
 
 APPEND_ONLY = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature", "audit_quarantine")
-KEPT = ("audit_verification", "audit_finding", "audit_discard", "audit_episode", "audit_gap", "audit_manifest")
+KEPT = (
+    "audit_verification",
+    "audit_finding",
+    "audit_discard",
+    "audit_episode",
+    "audit_gap",
+    "audit_manifest",
+    "audit_brokenpromise",
+    "audit_expectation",
+    "audit_unmet",
+    "audit_waiver",
+)
+COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
-    **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT},
+    **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
 """Who may do what with the records, their log, and what was found and decided; nobody else may do anything."""
@@ -149,6 +161,18 @@ def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [Error(str(error), hint=hint, id="audit.E006")]
     if not settings.DEBUG and sealkeys.DEVELOPMENT.verifier in keys.verifiers:
         return [Error("The log is signed with the development key, which everybody knows.", hint=hint, id="audit.E007")]
+    return []
+
+
+def receipt_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Receipts can be signed, or at least verified by a process that signs none."""
+    hint = "Make one with `manage.py receiptkey create`, and set RECEIPT_KEY_FILE and RECEIPT_PUBLIC_KEYS_FILE."
+    if not any(getattr(settings, f"RECEIPT_{name}") for name in ("KEY", "KEY_FILE", "PUBLIC_KEYS", "PUBLIC_KEYS_FILE")):
+        return [Warning("Receipts are not signed: there is no key of theirs.", hint=hint, id="audit.W005")]
+    try:
+        promise.keys()
+    except KeyMissing as error:
+        return [Error(str(error), hint=hint, id="audit.E009")]
     return []
 
 

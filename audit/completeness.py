@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Q, Sum
 
 from audit import rhythm
-from audit.models import OWN_WRITER, Followed, Gap, Manifest, Numbering, Rhythm
+from audit.models import OWN_WRITER, Expectation, Followed, Gap, Manifest, Numbering, Rhythm, Unmet
 
 
 class Standing(NamedTuple):
@@ -61,6 +61,16 @@ class Standing(NamedTuple):
         return ""
 
 
+class Expected(NamedTuple):
+    """What the rules about events that must come have found."""
+
+    in_force: int = 0
+    unmet: int = 0
+    """Not met, and nobody has explained it."""
+    explained: int = 0
+    """Not met, and why."""
+
+
 class Completeness(NamedTuple):
     """What is known of all."""
 
@@ -68,17 +78,19 @@ class Completeness(NamedTuple):
     since: datetime | None
     until: datetime | None
     """When the log was last read to its end."""
+    expected: Expected = Expected()
 
     @property
     def whole(self) -> bool:
         """Whether nothing is missing, of what can be seen."""
-        return not any(one.verdict == "incomplete" or one.silent_since for one in self.standings)
+        lacking = any(one.verdict == "incomplete" or one.silent_since for one in self.standings)
+        return not lacking and not self.expected.unmet
 
     @property
     def sentence(self) -> str:
         """What an auditor wants to read first."""
         if self.since is None or self.until is None or not self.standings:
-            return "Nothing can be said yet: no events are sealed, or `manage.py reconcile` never ran."
+            return "Nothing can be said yet: no events are sealed, or the schedule has not looked yet."
         covered = [one for one in self.standings if one.is_covered]
         whole = [one for one in covered if one.verdict != "incomplete"]
         times = f"from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
@@ -92,6 +104,9 @@ class Completeness(NamedTuple):
             parts.append(f"{_many(bare, 'writer')} without either: what they never sent cannot be seen")
         if silent := sum(one.silent_since is not None for one in self.standings):
             parts.append(f"{_many(silent, 'writer')} silent for longer than usual")
+        if self.expected.unmet:
+            rules = _many(self.expected.in_force, "rule")
+            parts.append(f"{_many(self.expected.unmet, 'expectation')} not met, of {rules} in force")
         return "; ".join(parts) + "."
 
 
@@ -123,7 +138,15 @@ def look() -> Completeness:
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     since = min((one.first_at for one in standings if one.first_at), default=None)
-    return Completeness(standings, since, until)
+    return Completeness(standings, since, until, _expected())
+
+
+def _expected() -> Expected:
+    found = Unmet.objects.filter(closed_at=None).order_by()
+    counts = found.aggregate(
+        unmet=Count("pk", filter=Q(explained_at=None)), explained=Count("pk", filter=Q(explained_at__isnull=False))
+    )
+    return Expected(in_force=Expectation.objects.filter(active=True).count(), **counts)
 
 
 def _numbers() -> dict[str, dict[str, int]]:

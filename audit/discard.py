@@ -55,6 +55,14 @@ def decide(asked: Discard, *, approve: bool, by: str) -> None:
         row.save(update_fields=["decision", "decided_by", "decided_at"])
 
 
+def recorded(row: Discard) -> Record | None:
+    """The record of the act that discarded the message, where there is one."""
+    with looking.own_account():
+        return Record.objects.filter(
+            event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
+        ).first()
+
+
 def _act(row: Discard, approve: bool, by: str) -> tuple[str, str]:
     facts = {"event_id": row.key, "digest": row.digest, "message_id": row.message_id, "reason": row.reason}
     message = dlq.stream.for_drain().get(row.message_id) if approve else None
@@ -71,11 +79,8 @@ def _done_before(row: Discard) -> tuple[str, str] | None:
     """A crash came after the message went, and before that was noted here: the trail knows who approved."""
     if dlq.stream.for_drain().get(row.message_id) is not None:
         return None
-    with looking.own_account():
-        recorded = Record.objects.filter(
-            event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
-        ).first()
-    return None if recorded is None else ("discarded", recorded.actor_id)
+    act = recorded(row)
+    return None if act is None else ("discarded", act.actor_id)
 
 
 def _text(value: str) -> str:

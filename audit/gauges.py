@@ -1,22 +1,23 @@
 """What the log is like now, read from the database whenever Prometheus asks."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, connections
 from django.db.models import Count, Sum
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from audit import account, passages, rhythm
 from audit import log as stored
-from audit import rhythm
-from audit.models import Finding, Followed, Gap, Verification
+from audit.models import BrokenPromise, Expectation, Finding, Followed, Gap, Unmet, Verification
 from audit.postgres import gateway
 
 _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
 """
 _COSIGNED = "SELECT name, extract(epoch FROM max(attested_at))::float8 FROM audit_cosignature GROUP BY name"
+DAYS = 7
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
 
@@ -25,7 +26,7 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [] if gateway().breaker.is_open else [*_log(), *_verification(), *_completeness()]
+            found = [] if gateway().breaker.is_open else [*_log(), *_verification(), *_completeness(), *_account()]
         except DatabaseError:
             found = []
         yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(found))
@@ -74,8 +75,31 @@ def _completeness() -> Iterator[Metric]:
         row = found.aggregate(count=Count("pk"), numbers=Sum("missing"))
         gaps.add_metric([state], row["count"])
         missing.add_metric([state], row["numbers"] or 0)
-    yield from (gaps, missing)
+    broken = GaugeMetricFamily("audit_broken_promises", "Events that are not where a receipt says", labels=["state"])
+    for state, bare in states.items():
+        broken.add_metric([state], BrokenPromise.objects.filter(closed_at=None, explained_at__isnull=bare).count())
+    yield from (gaps, missing, broken, _unmet())
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()
     yield GaugeMetricFamily("audit_reconciled_timestamp_seconds", "When the log was last read to its end", value=at)
+
+
+def _unmet() -> GaugeMetricFamily:
+    """Of each rule, so that one that is met at last goes back to 0."""
+    family = GaugeMetricFamily("audit_unmet_expectations", "Expectations not met, nor explained", labels=["rule"])
+    still = Unmet.objects.filter(closed_at=None, explained_at=None).order_by().values_list("expectation")
+    counts = dict(still.annotate(count=Count("pk")))
+    for pk, name in Expectation.objects.values_list("pk", "name"):
+        family.add_metric([name], counts.get(pk, 0))
+    return family
+
+
+def _account() -> Iterator[Metric]:
+    today = datetime.now(UTC).date()
+    lost = account.look(today - timedelta(days=DAYS), today).total.lost
+    yield GaugeMetricFamily("audit_account_lost_events", "Promised in the last week, and nowhere", value=lost)
+    at = passages.copied_at()
+    moment = 0.0 if at is None else at.timestamp()
+    text = "When what the queue counted was last copied"
+    yield GaugeMetricFamily("audit_account_copied_timestamp_seconds", text, value=moment)

@@ -15,7 +15,7 @@ from django.db.backends.signals import connection_created
 
 NAMED = 100
 """How many of the records that were seen are named one by one; all are counted."""
-_WATCHED = re.compile(r"\baudit_(?:record|quarantine)\b")
+_WATCHED = re.compile(r"\baudit_(?:record|quarantine|rejectedsample)\b")
 
 
 class Span(NamedTuple):

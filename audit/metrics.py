@@ -10,7 +10,12 @@ record_seconds = Histogram(
 )
 parked = Counter("audit_parked_total", "Events that PostgreSQL could not take, by fault", ["fault"])
 rejected = Counter("audit_rejected_total", "Requests refused, by HTTP status", ["status"])
+rejected_events = Counter("audit_rejected_events_total", "Events refused, by reason", ["reason"])
+rejected_uncounted = Counter(
+    "audit_rejected_uncounted_total", "Events refused that neither server counted: only this metric and the log know"
+)
 conflicts = Counter("audit_conflicts_total", "Event ids used again with other content")
 nothing_kept = Counter("audit_nothing_kept_total", "Events answered 503: neither server could keep them")
 breaker_open = Gauge("audit_breaker_open", "1 while a process does not ask PostgreSQL", multiprocess_mode="livemax")
 breaker_opened = Counter("audit_breaker_opened_total", "Outages of PostgreSQL that a process noticed", ["reason"])
+unsigned = Counter("audit_receipts_unsigned_total", "Answers without a signed receipt", ["reason"])

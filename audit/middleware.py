@@ -1,4 +1,4 @@
-"""What happens around every request: an id for the logs, a page for outages, and a record of who looked."""
+"""What happens around every request: an id for the logs, a page for outages, a record of who looked, harmless pages."""
 
 import re
 import uuid
@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 
-from audit import access, looking
+from audit import access, looking, reach, visible
 from audit.api import problems
 from audit.errors import AuditError
 from audit.event import Invalid
@@ -17,7 +17,6 @@ from audit.postgres import gateway
 
 log = structlog.get_logger(__name__)
 
-QUERY_CANCELED = "57014"
 PAGES = "/admin/"
 Handler = Callable[[HttpRequest], HttpResponse]
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,100}\Z")
@@ -54,7 +53,7 @@ class OutagePageMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, OperationalError | InterfaceError) or request.path.startswith("/api/"):
             return None
-        if getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED:
+        if reach.was_stopped(error):
             return render(request, "timeout.html", {"back": request.path}, status=503)
         log.error("page_without_postgresql", path=request.path, error=type(error.__cause__).__name__)
         return render(request, "outage.html", status=503)
@@ -113,3 +112,16 @@ class HeadersMiddleware:
 
 
 NOT_PERMITTED = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+class HarmlessPagesMiddleware:
+    """On no page can what others sent turn around the words beside it: what would do so is shown as its escape."""
+
+    def __init__(self, get_response: Handler):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not response.streaming and response.get("Content-Type", "").startswith("text/html"):
+            response.content = visible.harmless(response.content.decode()).encode()
+        return response

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -121,10 +122,14 @@ class Signer:
         """The private key as text: a secret."""
         return f"PRIVATE+KEY+{self.name}+{self.verifier.id.hex()}+{encode64(bytes([ED25519]) + self.seed)}"
 
-    @property
+    # Made once: a signature over a receipt is on the way of every event.
+    @cached_property
     def verifier(self) -> Verifier:
-        public = Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
-        return Verifier(self.name, ED25519, public)
+        return Verifier(self.name, ED25519, self._private.public_key().public_bytes_raw())
+
+    @cached_property
+    def _private(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     def __str__(self) -> str:
         return str(self.verifier)
@@ -139,7 +144,7 @@ class Signer:
         return self._line(self.verifier.as_cosigner().id, moment.to_bytes(8, "big") + signature)
 
     def _signature(self, message: bytes) -> bytes:
-        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
+        return self._private.sign(message)
 
     def _line(self, identifier: bytes, blob: bytes) -> str:
         return f"{DASH} {self.name} {encode64(identifier + blob)}\n"
@@ -165,9 +170,9 @@ def cosigned_message(text: str, moment: int) -> bytes:
     return f"cosignature/v1\ntime {moment}\n{text}".encode()
 
 
-def split(note: str) -> tuple[str, list[Signature]]:
-    """A note's text and its signatures. Raises `NoteError` for what is no note."""
-    if len(note) > MAX_NOTE or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
+def split(note: str, *, most: int = MAX_NOTE) -> tuple[str, list[Signature]]:
+    """A note's text and its signatures. Raises `NoteError` for what is no note, or has more than `most` characters."""
+    if len(note) > most or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
         raise NoteError("this is no note: too long, or it contains control characters")
     text, blank, lines = note.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
@@ -178,12 +183,12 @@ def split(note: str) -> tuple[str, list[Signature]]:
     return text + "\n", found
 
 
-def verify(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Attestation]]:
+def verify(note: str, verifiers: Iterable[Verifier], *, most: int = MAX_NOTE) -> tuple[str, list[Attestation]]:
     """A note's text and who signed it, of those that are known.
 
     Unknown keys are passed over. Raises `NoteError` where a known key's signature does not hold, or none is known.
     """
-    text, signatures = split(note)
+    text, signatures = split(note, most=most)
     known = {(verifier.name, verifier.id): verifier for verifier in verifiers}
     found = [
         Attestation(verifier, verifier.check(text, signature.blob))

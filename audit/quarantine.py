@@ -57,7 +57,7 @@ def release(found: Quarantined, *, by: str) -> str:
         kind=found.kind,
         received_at=found.received_at or EPOCH,
     )
-    return dlq.stream.for_drain().park([document], reason=RELEASED).outcomes[0]
+    return dlq.stream.for_drain().park([document], reason=RELEASED, again=True).outcomes[0]
 
 
 def _quarantine(messages: Sequence[Message], cause: str, by: str) -> int:

@@ -1,18 +1,20 @@
-"""query: find records by indexed fields, newest first, page by page at the same cost at any depth."""
+"""query: find records, newest first, page by page at the same cost at any depth."""
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.db.models import Q
 
-from audit import canonical
+from audit import filtering, grammar, moments, reach
 from audit.event import Invalid
+from audit.fields import ALIASES, DATA
+from audit.grammar import Query, Term, Value
 from audit.looking import own_account, sight
 from audit.models import Record, RecordQuerySet
 
@@ -26,59 +28,71 @@ EXACT = (
     "resource_type",
     "resource_id",
 )
-PARAMETERS = (*EXACT, "since", "until", "detail_key", "detail_value", "limit", "offset", "after")
+PARAMETERS = ("q", *EXACT, "since", "until", "detail_key", "detail_value", "limit", "offset", "after")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
 MAX_OFFSET = 100_000
 COUNT_CAP = 10_000
+COUNT_MS = 50
+FIRST_WAY_MS = 50
+"""After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all."""
 
-_RELATIVE = re.compile(r"(\d{1,6})([smhdw])\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DETAIL_KEY = re.compile(r"[A-Za-z0-9_]{1,200}\Z")
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed search."""
+    """A parsed search; spans in the query count back from `now`."""
 
-    where: Q
-    limit: int
-    offset: int
-    after: tuple[datetime, UUID] | None
+    query: Query
+    now: datetime
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    after: tuple[datetime, UUID] | None = None
 
 
 def parse(parameters: Mapping[str, str]) -> Search:
     """Read query parameters (contract.md, `GET events`). Raises `Invalid` naming each one at fault."""
     errors = {name: "this parameter is unknown" for name in parameters if name not in PARAMETERS}
     errors |= {name: "contains U+0000" for name, value in parameters.items() if "\x00" in value}
-    where = Q(**{name: parameters[name] for name in EXACT if parameters.get(name)})
     found: dict[str, Any] = {}
-    for name, read in _READERS.items():
+    for name, read in (_READERS | _CHECKS).items():
         try:
             found[name] = read(parameters)
         except ValueError as error:
-            errors[name] = str(error)
+            errors.setdefault(name, str(error))
+    query = _joined(found["q"], _terms(parameters), errors) if not errors else Query()
     if errors:
         raise Invalid(errors)
-    return Search(
-        where=where & found["since"] & found["until"] & found["detail_key"],
-        limit=found["limit"],
-        offset=found["offset"],
-        after=found["after"],
-    )
+    places = {name: found[name] for name in ("limit", "offset", "after")}
+    return Search(query=query, now=datetime.now(UTC), **places)
 
 
-def page(search: Search) -> tuple[list[Record], bool]:
+def admit(search: Search, parameters: Mapping[str, str]) -> None:
+    """Refuse a search that would read too much of the store. Raises `Invalid`, with the way to narrow it."""
+    try:
+        reach.check(search.query, search.now)
+    except reach.TooWide as error:
+        named = "q" if parameters.get("q") else next(name for name in PARAMETERS if parameters.get(name))
+        raise Invalid({named: str(error)}) from None
+
+
+def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Record], bool]:
     """The records of one page, and whether there are more after it."""
-    records = newest_first(search.where).with_state()
+    found = matching(search, records)
     if search.after is not None:
-        records = records.filter(before(*search.after))
-    rows = list(records[search.offset : search.offset + search.limit + 1])
+        found = found.filter(before(*search.after))
+    wanted = slice(search.offset, search.offset + search.limit + 1)
+    rows = (
+        list(found.with_state()[wanted])
+        if reach.is_in_order(search.query)
+        else _by_two_ways(search.query, found, wanted)
+    )
     return rows[: search.limit], len(rows) > search.limit
 
 
-def capped_count(where: Q) -> tuple[int, bool]:
-    """How many records match, counted up to COUNT_CAP; and whether there are more."""
-    count = newest_first(where).order_by()[: COUNT_CAP + 1].count()
-    return min(count, COUNT_CAP), count > COUNT_CAP
+def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
+    """All records that match, in the one order of all lists."""
+    found = Record.objects.all() if records is None else records
+    return found.filter(filtering.where(search.query, search.now)).order_by("-event_timestamp", "-id")
 
 
 def sees_all(correlation_id: str) -> bool:
@@ -90,9 +104,19 @@ def sees_all(correlation_id: str) -> bool:
         return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 
-def newest_first(where: Q) -> RecordQuerySet:
-    """Matching records in the one order of all lists."""
-    return Record.objects.filter(where).order_by("-event_timestamp", "-id")
+def count(records: RecordQuerySet) -> tuple[int, bool] | None:
+    """How many there are up to COUNT_CAP, and whether there are more; None where that takes too long to say."""
+    try:
+        with reach.reading(milliseconds=COUNT_MS):
+            return capped_count(records)
+    except reach.TookTooLong:
+        return None
+
+
+def capped_count(records: RecordQuerySet) -> tuple[int, bool]:
+    """How many there are, counted up to COUNT_CAP; and whether there are more."""
+    found = records.order_by()[: COUNT_CAP + 1].count()
+    return min(found, COUNT_CAP), found > COUNT_CAP
 
 
 def before(moment: datetime, record_id: UUID) -> Q:
@@ -116,48 +140,59 @@ def read_cursor(text: str) -> tuple[datetime, UUID]:
         raise ValueError("is not a cursor of this service: take it from pagination.next") from None
 
 
-def read_time(text: str, now: datetime | None = None) -> datetime:
-    """`24h`, `7d`, or RFC 3339 (a date or a time without zone counts as UTC). Raises `ValueError`."""
+def _by_two_ways(query: Query, found: RecordQuerySet, wanted: slice) -> list[Record]:
+    """The rows, by whichever of two ways is quick: PostgreSQL cannot know how common a value in the data is.
+
+    Rare ones are gathered by the index over the data in no time; common ones are met at once on the way back in time.
+    The same holds where terms go together more often than by chance.
+    """
     try:
-        if match := _RELATIVE.match(text):
-            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("is neither a span such as 24h or 7d nor an RFC 3339 time") from None
+        with reach.reading(milliseconds=FIRST_WAY_MS, never=reach.IN_ORDER if reach.looks_into_data(query) else ()):
+            ids = list(found.values_list("id", flat=True)[wanted])
+    except reach.TookTooLong:
+        with reach.reading(never=reach.GATHERING):
+            ids = list(found.values_list("id", flat=True)[wanted])
+    return list(Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state())
 
 
-def _since(parameters: Mapping[str, str]) -> Q:
-    text = parameters.get("since")
-    return Q(event_timestamp__gte=read_time(text)) if text else Q()
+def _joined(query: Query, terms: list[tuple[str, Term]], errors: dict[str, str]) -> Query:
+    """The query and the parameters together: both hold."""
+    asked = {term.key for term in query.terms}
+    for name, term in terms:
+        if term.key in asked:
+            errors[name] = f"q asks for `{term.field}` already: say it in one of them"
+    return Query((*query.terms, *(term for _, term in terms)))
 
 
-def _until(parameters: Mapping[str, str]) -> Q:
-    text = parameters.get("until")
-    return Q(event_timestamp__lte=read_time(text)) if text else Q()
+def _terms(parameters: Mapping[str, str]) -> list[tuple[str, Term]]:
+    """What the parameters beside `q` ask for, in the words of the grammar."""
+    found = [
+        (name, Term(ALIASES.get(name, name), (Value(parameters[name]),)))
+        for name in (*EXACT, "since", "until")
+        if parameters.get(name)
+    ]
+    if parameters.get("detail_key"):
+        value = Value(parameters["detail_value"])
+        found.append(("detail_key", Term(DATA, (value,), path=(parameters["detail_key"],))))
+    return found
 
 
-def _detail(parameters: Mapping[str, str]) -> Q:
+def _q(parameters: Mapping[str, str]) -> Query:
+    return grammar.parse(parameters.get("q", ""))
+
+
+def _detail(parameters: Mapping[str, str]) -> None:
     key, value = parameters.get("detail_key"), parameters.get("detail_value")
     if key is None and value is None:
-        return Q()
+        return
     if not key or value is None:
         raise ValueError("detail_key and detail_value go together")
     if not _DETAIL_KEY.match(key):
         raise ValueError("takes letters, digits and '_' only")
-    # The value is compared as text, whatever its JSON type; each form is one look-up in the index.
-    matches = Q(event_data__contains={key: value})
-    for scalar in _scalars(value):
-        matches |= Q(event_data__contains={key: scalar})
-    return matches
 
 
-def _scalars(text: str) -> list[Any]:
-    try:
-        value = canonical.loads(text.encode())
-    except ValueError:
-        return []
-    return [value] if isinstance(value, bool | int | float) else []
+def _time(name: str) -> Callable[[Mapping[str, str]], object]:
+    return lambda parameters: moments.read_time(parameters[name]) if parameters.get(name) else None
 
 
 def _limit(parameters: Mapping[str, str]) -> int:
@@ -183,11 +218,9 @@ def _integer(text: str | None, default: int, least: int, most: int) -> int:
     return int(text)
 
 
-_READERS = {
-    "since": _since,
-    "until": _until,
+_READERS: dict[str, Callable[[Mapping[str, str]], Any]] = {"q": _q, "limit": _limit, "offset": _offset, "after": _after}
+_CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
+    "since": _time("since"),
+    "until": _time("until"),
     "detail_key": _detail,
-    "limit": _limit,
-    "offset": _offset,
-    "after": _after,
 }

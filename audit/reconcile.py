@@ -7,7 +7,8 @@ that has to be remembered, and a run costs what is new, whatever the store holds
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -16,26 +17,48 @@ from django.db import connections, transaction
 import dlq.alarm
 import dlq.errors
 import dlq.stream
+from audit import coverage, expect, manifest, missed, numbering, rhythm, tally, trail
 from audit import log as stored
-from audit import manifest, numbering, rhythm, trail
+from audit.expectation import Seen
 from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
 from audit.numbering import Numbered
+from audit.tally import Kept
 
 log = structlog.get_logger(__name__)
 
 BATCH = 5_000
 NAMED = 100
 LONGEST_WAIT = timedelta(hours=1)
-"""How long what may still be in the queue keeps a gap from being told."""
+"""How long what may still be in the queue keeps a gap from being told, and an expectation from being judged."""
 _ROWS = """
-SELECT r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_timestamp, r.id, r.received_at
+SELECT l.index, r.id, r.writer, coalesce(r.source_epoch, ''), r.source_seq, r.event_type, r.event_category,
+       r.event_outcome, r.correlation_id, r.event_timestamp, r.received_at, r.parked_at, r.stored_at
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
 WHERE l.index >= %s AND l.index < %s
 """
+_UNREAD = "SELECT min(stored_at) FROM audit_unsealed"
 
 FoundT = TypeVar("FoundT", bound=Found)
 Progress = Callable[[int, int], None]
 """Told how many records are read, of how many."""
+
+
+class Read(NamedTuple):
+    """What is read of a record."""
+
+    place: int
+    id: UUID
+    writer: str
+    epoch: str
+    seq: int | None
+    event_type: str
+    category: str
+    outcome: str
+    correlation_id: str
+    at: datetime
+    received_at: datetime
+    parked_at: datetime | None
+    stored_at: datetime
 
 
 class Reconciled(NamedTuple):
@@ -47,18 +70,19 @@ class Reconciled(NamedTuple):
 
 
 def reconcile(*, seconds: float | None = None, progress: Progress | None = None) -> Reconciled:
-    """Read what was sealed since the last run, for at most `seconds`; at the end, tell what is overdue.
+    """Read what was sealed since the last run, for at most `seconds`; at the end, judge and tell what is overdue.
 
     Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
     """
     ends = None if seconds is None else time.monotonic() + seconds
+    came_before = _came_before(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
     read, size = 0, _size()
     first = _position()
     heard: set[str] = set()
     while True:
         position, rows = _step(size)
         read += len(rows)
-        heard.update(row[0] for row in rows)
+        heard.update(one.writer for one in rows)
         if progress:
             progress(position - first, size - first)
         if position >= size:
@@ -70,23 +94,39 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     now = datetime.now(UTC)
     numbering.take_heartbeats(made_before=now - _grace())
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=now)
+    while expect.settle(came_before) and (ends is None or time.monotonic() < ends):
+        pass
     _tell(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
     _tell(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _tell_silence(now)
+    _tell_unmet(now)
     return Reconciled(read, at_end=True)
 
 
 def overdue(kind: type[FoundT], now: datetime) -> list[FoundT]:
     """What nobody was told of yet, and nothing on its way can close any more."""
-    waiting = kind._default_manager.filter(closed_at=None, explained_at=None, told_at=None, found_at__lt=now - _grace())
+    waiting = kind._default_manager.filter(
+        closed_at=None, explained_at=None, told_at=None, found_at__lt=_not_on_its_way(now)
+    )
+    return list(waiting.select_related(*kind.RELATED).order_by("found_at"))
+
+
+def _not_on_its_way(now: datetime) -> datetime:
+    """What should have come before then does not wait in the queue any more."""
     try:
         stats = dlq.stream.for_drain().stats()
         on_the_way = stats.due + stats.leased > 0
     except dlq.errors.Refused:
         on_the_way = True
-    if on_the_way:
-        waiting = waiting.filter(found_at__lt=now - LONGEST_WAIT)
-    return list(waiting.select_related(*kind.RELATED).order_by("found_at"))
+    return now - max(_grace(), LONGEST_WAIT if on_the_way else _grace())
+
+
+def _came_before(now: datetime) -> datetime:
+    """All that should have come before then did, if it ever will, and is sealed: what nobody sealed yet is not read."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(_UNREAD)
+        (unsealed,) = cursor.fetchone()
+    return min(_not_on_its_way(now), unsealed or now)
 
 
 def _grace() -> timedelta:
@@ -103,22 +143,30 @@ def _position() -> int:
 
 
 @transaction.atomic
-def _step(size: int) -> tuple[int, list[tuple[Any, ...]]]:
+def _step(size: int) -> tuple[int, list[Read]]:
     """Read the next records; return the place and what was read."""
     place = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
     last = min(place.position + BATCH, size)
     rows = _rows(place.position, last) if last > place.position else []
-    numbering.take(Numbered(*row[:5]) for row in rows if row[2] is not None)
-    rhythm.take((row[0], row[5]) for row in rows)
+    numbering.take(Numbered(one.writer, one.epoch, one.seq, one.at, one.id) for one in rows if one.seq is not None)
+    rhythm.take((one.writer, one.received_at) for one in rows)
+    tally.take(Kept(one.writer, one.received_at, one.parked_at is not None) for one in rows)
+    expect.take(
+        Seen(one.place, one.id, one.writer, one.event_type, one.category, one.correlation_id, one.at, one.stored_at)
+        for one in rows
+    )
+    coverage.take(
+        coverage.Seen(one.writer, one.at, one.outcome == "failure", one.parked_at is not None) for one in rows
+    )
     place.position = max(last, place.position)
     place.save(update_fields=["position"])
     return place.position, rows
 
 
-def _rows(first: int, last: int) -> list[tuple[Any, ...]]:
+def _rows(first: int, last: int) -> list[Read]:
     with connections["default"].cursor() as cursor:
         cursor.execute(_ROWS, [first, last])
-        return list(cursor.fetchall())
+        return [Read(*row) for row in cursor.fetchall()]
 
 
 def _tell(kind: type[Found], now: datetime, text: str) -> None:
@@ -159,3 +207,28 @@ def _tell_silence(now: datetime) -> None:
     text = f"{len(names)} writers are silent for longer than they use to be: {', '.join(names[:5])}."
     if dlq.alarm.tell("audit.silence", text, writers=len(names)):
         Rhythm.objects.filter(writer__in=names).update(told_at=now)
+
+
+def _tell_unmet(now: datetime) -> None:
+    waiting = missed.untold()
+    newest = waiting.order_by("-id").values_list("id", flat=True).first()
+    if newest is None:
+        return
+    waiting = waiting.filter(pk__lte=newest)
+    first, count = list(waiting[:NAMED]), waiting.count()
+    rules = sorted({one.expectation.name for one in first})
+    log.error("expectations_unmet", count=count, rules=rules)
+    trail.add(
+        "audit.expectation.unmet",
+        actor=OWN_WRITER,
+        outcome="failure",
+        correlation="completeness",
+        unmet=[one.facts() for one in first],
+        count=count,
+    )
+    text = (
+        f"{count} expectations were not met ({', '.join(rules[:5])}); the first: {first[0]}, which expects that "
+        f"{first[0].wanted}. See the admin, Unmet expectations."
+    )
+    if dlq.alarm.tell("audit.expectation", text, unmet=count):
+        waiting.update(told_at=now)

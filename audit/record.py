@@ -14,7 +14,7 @@ from django.conf import settings
 import dlq.errors
 import dlq.spool
 import dlq.stream
-from audit import metrics
+from audit import metrics, promises
 from audit.errors import Conflict, NothingKept, Unavailable
 from audit.event import Accepted, Invalid
 from audit.faults import RETRY_AT_ONCE, Fault, fault, headline
@@ -103,6 +103,7 @@ def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
         return _park(events, Fault.DOWN)
     except Exception as error:
         return _after(error, events)
+    promises.of_process().hand_over()
     return [Receipt(event, state) for event, state in zip(events, states, strict=True)]
 
 
@@ -164,6 +165,8 @@ def _park(events: Sequence[Accepted], verdict: Fault) -> list[Receipt]:
         return _spool(events, documents, verdict)
     if at := [place for place, outcome in enumerate(parked.outcomes) if outcome == "conflict"]:
         raise Conflict(at)
+    pairs = zip(events, parked.outcomes, strict=True)
+    promises.of_process().note(event for event, outcome in pairs if outcome == "parked")
     return [Receipt(event, "parked") for event in events]
 
 

@@ -2,7 +2,7 @@
 
 SEAL_KEY (or SEAL_KEY_FILE) holds the private key that signs now. SEAL_PUBLIC_KEYS (or SEAL_PUBLIC_KEYS_FILE) holds
 every public key that ever signed, the newest first, one a line: with them old checkpoints still verify after a
-rotation. Whoever only verifies needs the second alone.
+rotation. Whoever only verifies needs the second alone. Other keys are held in the same way (`audit.promise`).
 """
 
 import hashlib
@@ -38,26 +38,39 @@ class Keys:
 
 
 def load() -> Keys:
-    """The keys as they are configured now: a running sealer sees a rotation at its next pass.
+    """The keys as they are configured now: a running sealer sees a rotation at its next pass. Raises `KeyMissing`."""
+    return read("SEAL", "the log", otherwise=DEVELOPMENT if settings.DEBUG else None)
+
+
+def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:
+    """The keys that the settings `prefix`_KEY and `prefix`_PUBLIC_KEYS hold; `otherwise` where they hold none.
 
     Raises `KeyMissing` where there is none, or one cannot be read; never with the key in its text.
     """
-    private, public = _text("SEAL_KEY"), _text("SEAL_PUBLIC_KEYS")
+    private, public = _text(f"{prefix}_KEY"), _text(f"{prefix}_PUBLIC_KEYS")
     try:
         signer = Signer.parse(private) if private else None
         verifiers = [Verifier.parse(line) for line in public.splitlines() if line.strip()]
     except NoteError as error:
-        raise KeyMissing(f"A key of the log cannot be read: {error}.") from None
-    if signer is None and not verifiers and settings.DEBUG:
-        signer = DEVELOPMENT
+        raise KeyMissing(f"A key of {of} cannot be read: {error}.") from None
+    if signer is None and not verifiers:
+        signer = otherwise
     if signer is not None and signer.verifier not in verifiers:
         verifiers.insert(0, signer.verifier)
     if not verifiers:
-        raise KeyMissing
+        command = f"{prefix.lower()}key"
+        raise KeyMissing(
+            f"There is no key of {of}: make one with `manage.py {command} create`, and set {prefix}_KEY_FILE."
+        )
     if len({verifier.name for verifier in verifiers}) > 1:
         names = ", ".join(sorted({verifier.name for verifier in verifiers}))
         raise KeyMissing(f"The keys are of several logs ({names}): one log has one name, whatever its keys.")
     return Keys(signer, tuple(verifiers))
+
+
+def stamp(prefix: str) -> tuple[object, ...]:
+    """Something that is another thing once the settings of `prefix` or their files have changed."""
+    return tuple(_stamp(f"{prefix}_{name}") for name in ("KEY", "PUBLIC_KEYS"))
 
 
 def create(path: Path, origin: str) -> Signer:
@@ -85,6 +98,17 @@ def replace(path: Path, signer: Signer) -> None:
 def public_path(path: Path) -> Path:
     """Where the public halves of a key file stand."""
     return path.with_name(path.name + ".pub")
+
+
+def _stamp(name: str) -> object:
+    path: Path | None = getattr(settings, f"{name}_FILE")
+    if path is None:
+        return getattr(settings, name)
+    try:
+        found = path.stat()
+    except OSError:
+        return path
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _text(name: str) -> str:

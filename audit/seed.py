@@ -1,7 +1,14 @@
-"""What every installation starts with: the groups of people, and the schedules."""
+"""What every installation starts with: the groups of people, the schedules, and rules about events that must come."""
+
+from pathlib import Path
 
 from django.contrib.auth.models import Group, Permission
 from django_q.models import Schedule
+
+from audit import expectation
+from audit.models import Checkpoint, Expectation
+
+PACK = Path(__file__).parent / "packs" / "remediation.json"
 
 GROUPS = {
     "auditor": [
@@ -17,8 +24,17 @@ GROUPS = {
         "audit.view_finding",
         "audit.start_verification",
         "audit.view_gap",
+        "audit.view_hourcount",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.add_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
     ],
     "operator": [
         "audit.view_parked",
@@ -32,8 +48,16 @@ GROUPS = {
         "audit.view_verification",
         "audit.view_finding",
         "audit.view_gap",
+        "audit.view_hourcount",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
@@ -51,8 +75,17 @@ GROUPS = {
         "audit.view_finding",
         "audit.start_verification",
         "audit.view_gap",
+        "audit.view_hourcount",
         "audit.view_manifest",
         "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.add_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
     ],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
@@ -60,6 +93,8 @@ GROUPS = {
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
         *[f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")],
+        *[f"audit.{act}_expectation" for act in ("view", "add", "change")],
+        "audit.view_waiver",
         "audit.view_parked",
         "audit.view_discard",
         "audit.approve_discard",
@@ -67,8 +102,9 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, operators act on the DLQ, compliance officers read and decide, administrators
-manage people, keys and scopes, and read no records."""
+"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; compliance officers
+read, decide, explain and waive; administrators manage people, keys, scopes and rules, and read no records. Who makes a
+rule does not waive it."""
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
@@ -76,6 +112,7 @@ SCHEDULES = {
     "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
+    "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }
@@ -94,6 +131,17 @@ def schedules(using: str) -> None:
     for name, (function, kind, minutes) in SCHEDULES.items():
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
+        )
+
+
+def expectations(using: str) -> None:
+    """Make the rules of the pack that are missing; what people made of the others stays."""
+    head = Checkpoint.objects.using(using).first()
+    pack = expectation.read_pack(PACK.read_bytes())
+    for rule in pack.expectations:
+        asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
+        Expectation.objects.using(using).get_or_create(
+            name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
         )
 
 

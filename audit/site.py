@@ -45,4 +45,4 @@ class AuditAdminSite(AdminSite):
         # Not above: audit.admin registers its pages with this site while it is imported.
         from audit.admin import status
 
-        return super().index(request, {"parts": status.parts(request.user), **(extra_context or {})})
+        return super().index(request, {"questions": status.questions(request.user), **(extra_context or {})})

@@ -24,7 +24,7 @@ import dlq.restart
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit import canonical, episodes, keys, trail, verify
+from audit import canonical, daybook, episodes, keys, passages, redeem, rejected, tally, trail, verify
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
@@ -124,9 +124,19 @@ def _so_far(run: Verification) -> str:
 
 @task
 def account() -> str:
-    """Read what was sealed since the last time, and tell what never came."""
+    """Read what was sealed since the last time, tell what never came and what was promised; copy what Redis counted."""
     done = reconcile(seconds=TICK_SECONDS)
-    return f"{done.read} records read{'' if done.at_end else ', more wait'}"
+    redeem.look_again()
+    copied = passages.copy()
+    rejected.gather()
+    parts = [f"{done.read} records read{'' if done.at_end else ', more wait'}", f"{copied.lines} lines copied"]
+    return ", ".join(parts + ([] if copied.whole else ["the queue's counters do not agree with its stream"]))
+
+
+@task
+def write_days() -> str:
+    """Record the account of the days that are over, and what changed in those that are recorded."""
+    return f"{daybook.write()} accounts of days recorded"
 
 
 @task
@@ -189,8 +199,10 @@ def keep_old() -> int:
 def _bring(messages: list[Message]) -> None:
     left = messages
     if is_up():
-        pairs = zip(messages, keep(messages), strict=True)
+        pairs = list(zip(messages, keep(messages), strict=True))
         left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
+        home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
+        tally.past_the_queue((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 

@@ -40,10 +40,18 @@ def add(
 
     Raises `NothingKept`: an act that cannot be recorded is not done.
     """
-    document = {
+    said = document(event_type, where, actor=actor, outcome=outcome, correlation=correlation, **facts)
+    return record([event.accept(said, writer=OWN_WRITER)])[0]
+
+
+def document(
+    event_type: str, where: Where = NOTHING_ELSE, /, *, actor: str, outcome: str, correlation: str, **facts: Any
+) -> dict[str, Any]:
+    """An act as an event, for one who keeps it before it is recorded."""
+    return {
         "version": "1.0",
         "event_type": event_type,
-        "event_timestamp": datetime.now(UTC),
+        "event_timestamp": event.timestamp_text(datetime.now(UTC)),
         "event_category": where.category,
         "event_action": event_type.rsplit(".", 1)[-1],
         "event_outcome": outcome,
@@ -55,7 +63,6 @@ def add(
         "resource_id": where.resource[1] or correlation,
         "event_data": {name: value for name, value in facts.items() if value is not None},
     }
-    return record([event.accept(document, writer=OWN_WRITER)])[0]
 
 
 def refused_conflict(offered: event.Accepted) -> None:

@@ -14,6 +14,7 @@ NOWHERE = {
     "REDIS_URL": "redis://127.0.0.1:1",
     "SECRET_KEY": "offline",
     "SEAL_KEY": Signer("offline.invalid/log", bytes(32)).encode(),
+    "RECEIPT_KEY": Signer("offline.invalid/log/receipts", bytes(32)).encode(),
     # makemigrations says that it cannot compare with the database's history; there is none here.
     "PYTHONWARNINGS": "ignore:Got an error checking a consistent migration history:RuntimeWarning",
 }

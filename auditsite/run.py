@@ -35,6 +35,7 @@ WORKERS, THREADS = 4, 2
 PREPARATIONS = (
     ("migrating", ("migrate", "--verbosity", "0")),
     ("making the log's key", ("sealkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing")),
+    ("making the key of receipts", ("receiptkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing")),
     ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
     ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
     ("checking", ("check", "--database", "default")),
@@ -155,6 +156,8 @@ def _environment(servers: list[Server]) -> dict[str, str]:
         "SECURE_COOKIES": "false",
         "SEAL_KEY_FILE": str(LOCAL / "secrets" / "seal_key"),
         "SEAL_PUBLIC_KEYS_FILE": str(LOCAL / "secrets" / "seal_key.pub"),
+        "RECEIPT_KEY_FILE": str(LOCAL / "secrets" / "receipt_key"),
+        "RECEIPT_PUBLIC_KEYS_FILE": str(LOCAL / "secrets" / "receipt_key.pub"),
         "SEAL_ANCHOR_FILE": str(LOCAL / "anchor.jsonl"),
         "DLQ_SPOOL_DIR": str(LOCAL / "spool"),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),

@@ -123,6 +123,11 @@ SEAL_KEY = env.str("SEAL_KEY", "")
 SEAL_KEY_FILE = env.path("SEAL_KEY_FILE", None)
 SEAL_PUBLIC_KEYS = env.str("SEAL_PUBLIC_KEYS", "")
 SEAL_PUBLIC_KEYS_FILE = env.path("SEAL_PUBLIC_KEYS_FILE", None)
+# The key that signs receipts, held in the same way; its files are read anew when they change.
+RECEIPT_KEY = env.str("RECEIPT_KEY", "")
+RECEIPT_KEY_FILE = env.path("RECEIPT_KEY_FILE", None)
+RECEIPT_PUBLIC_KEYS = env.str("RECEIPT_PUBLIC_KEYS", "")
+RECEIPT_PUBLIC_KEYS_FILE = env.path("RECEIPT_PUBLIC_KEYS_FILE", None)
 SEAL_INTERVAL_MS = env.int("SEAL_INTERVAL_MS", 400)
 SEAL_IDLE_S = env.int("SEAL_IDLE_S", 3600)
 SEAL_MERGE_DELAY_S = env.int("SEAL_MERGE_DELAY_S", 60)
@@ -167,6 +172,7 @@ MIDDLEWARE = [
     "audit.sessions.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "audit.middleware.HarmlessPagesMiddleware",
     # The last: what is inside of it could show records without its knowledge, and what is outside shows none.
     "audit.middleware.AccessMiddleware",
 ]

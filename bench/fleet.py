@@ -77,6 +77,7 @@ class Fleet:
                 "QUEUE_URL": self.redis.url(2),
                 "SECRET_KEY": "drill",
                 "SEAL_KEY": Signer("drill.example/log", bytes(32)).encode(),
+                "RECEIPT_KEY": Signer("drill.example/log/receipts", bytes(32)).encode(),
                 "SECURE_COOKIES": "false",
                 "STATIC_ROOT": str(self.folder / "static"),
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics),

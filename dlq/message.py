@@ -53,6 +53,11 @@ class Message:
     errors: list[Attempt] = field(default_factory=list)
 
     @property
+    def label(self) -> str:
+        """What the account counts it under: its day and its source."""
+        return f"{(self.received_at - EPOCH).days}|{self.source}"
+
+    @property
     def parked_at(self) -> datetime:
         """When it was parked, by Redis' clock."""
         return moment(int(self.id.partition("-")[0]))

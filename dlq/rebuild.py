@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import structlog
 
+from dlq import passage
+from dlq.message import read
 from dlq.scripts import refusing
 from dlq.stream import Stream
 
@@ -27,15 +29,33 @@ def rebuild(queue: Stream) -> Rebuilt:
     Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is
     nowhere is counted as lost, for good. Safe beside writers and drainers. Raises `Refused`.
     """
-    count = 0
+    count, before, there = 0, passage.look(queue), _There(queue)
     for rows in queue.entries():
         _place(queue, rows)
+        there.add(rows)
         count += len(rows)
     for index in (queue.due, queue.leased, queue.dead):
         _drop_ghosts(queue, index)
     missing = _forget_missing(queue)
     _settle(queue)
+    if moved := passage.settle(queue, before, there.found):
+        log.warning("dlq_passages_moved", labels=moved)
     return Rebuilt(count, missing)
+
+
+class _There:
+    """What the stream holds, by label: how many, how many of them dead, and the first of them."""
+
+    def __init__(self, queue: Stream):
+        self._dead = set(queue.ids_of("dead"))
+        self.found: dict[str, tuple[int, int, str]] = {}
+
+    def add(self, rows: Rows) -> None:
+        """Count these entries."""
+        for message_id, fields in rows:
+            label = read(message_id, fields, "due", None, (None, None)).label
+            count, dead, first = self.found.get(label, (0, 0, message_id))
+            self.found[label] = (count + 1, dead + (message_id in self._dead), first)
 
 
 def _place(queue: Stream, rows: Rows) -> None:

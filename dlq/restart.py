@@ -7,6 +7,7 @@ cut off with it (valkey-io/valkey#4342, the same code in Redis). Writing the fil
 
 import structlog
 
+from dlq import passage
 from dlq.errors import Refused
 from dlq.rebuild import Rebuilt, rebuild
 from dlq.scripts import refusing
@@ -28,7 +29,7 @@ def look(queue: Stream) -> Rebuilt | None:
         return None
     _write_anew(queue)
     rebuilt = None
-    if not (before := queue.stats()).balanced:
+    if not (before := queue.stats()).balanced or not passage.look(queue).whole:
         rebuilt = rebuild(queue)
         log.error("dlq_mended_after_restart", before=before._asdict(), messages=rebuilt.messages)
     queue.alarm_told(SEEN, started)

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 CLEAR_SHARE = 0.8
 """The depth alarm clears below this share of the alert depth, so that it does not flicker."""
 ERRORS_KEPT = 10
+FIND_BATCH = 100
 CLAIM_BYTES = 4 * 2**20
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
@@ -40,24 +41,26 @@ class Stream:
         self.redis: Any = connection
         tag = f"{{{prefix}}}"
         self.stream, self.due, self.leased, self.dead = (f"{tag}:{name}" for name in ("s", "due", "leased", "dead"))
-        self.ids, self.stats_key, self.alarm, self.beats_key, self.pause_key = (
-            f"{tag}:{name}" for name in ("ids", "stats", "alarm", "beats", "paused")
+        self.ids, self.stats_key, self.alarm, self.beats_key, self.pause_key, self.passages = (
+            f"{tag}:{name}" for name in ("ids", "stats", "alarm", "beats", "paused", "passages")
         )
         self._tag = tag
         self._scripts = Scripts(connection)
 
-    def park(self, documents: Sequence[Document], *, reason: str, real_failure: bool = False) -> Parked:
-        """Keep all of the documents, or none.
+    def park(
+        self, documents: Sequence[Document], *, reason: str, real_failure: bool = False, again: bool = False
+    ) -> Parked:
+        """Keep all of the documents, or none. `again`: they were here before, and left for the quarantine.
 
         What waits only for the database is due at once, for a drain starts with a look at the database;
         after a `real_failure` the first retry comes when the policy says.
         """
         now = _now_ms()
         delay = policy.next_delay(0) if real_failure else 0
-        arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH]
+        arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH, int(again)]
         for one in documents:
             arguments += [one.key, one.digest, one.body, one.source, one.kind, microseconds(one.received_at)]
-        keys = [self.stream, self.due, self.ids, self.stats_key, self.alarm]
+        keys = [self.stream, self.due, self.ids, self.stats_key, self.alarm, self.passages]
         answer = self._confirmed("park", keys, arguments)
         outcomes = [one.decode() for one in answer[2:]]
         if len(outcomes) != len(documents):
@@ -77,14 +80,14 @@ class Stream:
         for raw_id, flat in rows:
             if flat is None:
                 log.error("dlq_message_vanished", message_id=raw_id.decode())
-                self._remove([(raw_id.decode(), "")], "vanished")
+                self._remove([(raw_id.decode(), "", "")], "vanished")
                 continue
             found.append((raw_id.decode(), fields_of(flat)))
         return [*self._readable(found, "leased", lease_end)]
 
     def acknowledge(self, messages: Iterable[Message], outcome: Gone) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there."""
-        return self._remove([(message.id, message.key) for message in messages], outcome)
+        return self._remove([(message.id, message.key, message.label) for message in messages], outcome)
 
     def fail(self, message: Message, kind: str, error: str, *, dead: bool = False) -> State:
         """Note a failure that was not the database's absence: wait for the next try, or be dead."""
@@ -142,14 +145,18 @@ class Stream:
             message_id = self.redis.hget(self.ids, key)
         return self.get(message_id.decode()) if message_id else None
 
+    def find_all(self, keys: Sequence[str]) -> dict[str, Message]:
+        """Those of the documents that are here, by key; a few at a time, for each comes with its body."""
+        with refusing():
+            ids = [found.decode() for found in self.redis.hmget(self.ids, keys) if found]
+        portions = (ids[first : first + FIND_BATCH] for first in range(0, len(ids), FIND_BATCH))
+        return {message.key: message for portion in portions for message in self.all_of(portion)}
+
     def digests(self, keys: Sequence[str]) -> dict[str, bytes] | None:
         """The digests of those documents, by key, that are here; None where nothing at all is here."""
-        with refusing():
-            if not self.redis.xlen(self.stream):
-                return None
-            ids = zip(keys, self.redis.hmget(self.ids, keys), strict=True)
-            known = {found.decode(): key for key, found in ids if found}
-        return {known[one.id]: one.digest for one in self.all_of(list(known))}
+        if not self.depth():
+            return None
+        return {key: message.digest for key, message in self.find_all(keys).items()}
 
     def page(
         self,
@@ -305,13 +312,13 @@ class Stream:
             found: list[list[bytes | None]] = pipe.execute()
             return found
 
-    def _remove(self, pairs: Sequence[tuple[str, str]], counter: str) -> int:
-        if not pairs:
+    def _remove(self, left: Sequence[tuple[str, str, str]], counter: str) -> int:
+        if not left:
             return 0
         arguments: list[Any] = [counter, int(settings.DLQ_ALERT_DEPTH * CLEAR_SHARE)]
-        for message_id, key in pairs:
-            arguments += [message_id, key, self._history(message_id)]
-        keys = [self.stream, self.due, self.leased, self.dead, self.ids, self.stats_key, self.alarm]
+        for message_id, key, label in left:
+            arguments += [message_id, key, self._history(message_id), label]
+        keys = [self.stream, self.due, self.leased, self.dead, self.ids, self.stats_key, self.alarm, self.passages]
         removed, cleared = self.run("remove", keys, arguments)
         metrics.drained.labels(outcome=counter).inc(removed)
         if cleared:
@@ -332,7 +339,7 @@ class Stream:
         arguments: list[Any] = [attempts, error, ERRORS_KEPT, counter]
         for message_id, score in scored:
             arguments += [message_id, score, self._history(message_id)]
-        keys = [self.stream, self.due, self.leased, self.dead, self.stats_key, target]
+        keys = [self.stream, self.due, self.leased, self.dead, self.stats_key, target, self.passages]
         return int(self.run("move", keys, arguments))
 
     def _history(self, message_id: str) -> str:

@@ -14,6 +14,7 @@ from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
 
 SEAL_KEY = Signer("tests.example/log", bytes(range(32)))
+RECEIPT_KEY = Signer("tests.example/log/receipts", bytes(range(1, 33)))
 FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-"))
 FOLDER.chmod(0o755)
 (FOLDER / "static").mkdir()
@@ -37,6 +38,7 @@ def _start() -> None:
     os.environ |= create_database(admin_url, f"audit_test_{os.getpid()}") | {
         "SECRET_KEY": "tests",
         "SEAL_KEY": SEAL_KEY.encode(),
+        "RECEIPT_KEY": RECEIPT_KEY.encode(),
         "SECURE_COOKIES": "false",
         "STATIC_ROOT": str(FOLDER / "static"),
         "CACHE_URL": os.environ["REDIS_URL"].replace("db=0", "db=1"),

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from audit import access, looking, query
+from audit import access, looking, moments, query
 from audit.admin import seen
 from audit.admin.verification import ReadOnly
 from audit.models import Access
@@ -61,7 +61,7 @@ def _where(asked: dict[str, str]) -> tuple[Q, str]:
         where &= Q(actor_id=asked["who"])
     for name, field in (("since", "event_timestamp__gte"), ("until", "event_timestamp__lte")):
         try:
-            where &= Q(**{field: query.read_time(asked[name])}) if asked[name] else Q()
+            where &= Q(**{field: moments.read_time(asked[name])}) if asked[name] else Q()
         except ValueError as error:
             wrong.append(f"{name}: {error}")
     return where, "; ".join(wrong)

@@ -1,6 +1,6 @@
 """What was found to be missing, of any kind: filtered by its state, taken care of, explained."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -42,7 +42,7 @@ class StateFilter(admin.SimpleListFilter):
 class FoundAdmin(ReadOnly):
     """A list and a page for each; the page posts to `act` what `explanation.html` holds."""
 
-    list_filter = (StateFilter,)
+    list_filter: ClassVar[tuple[Any, ...]] = (StateFilter,)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"audit_{self.opts.model_name}_act"

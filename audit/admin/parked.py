@@ -20,7 +20,7 @@ import dlq.errors
 import dlq.history
 import dlq.sample
 import dlq.stream
-from audit import correct, discard, query, tasks, trail
+from audit import correct, discard, moments, tasks, trail
 from audit.admin import drawing, parked_acts, parked_count, parked_search
 from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
@@ -315,7 +315,7 @@ def _since(parameters: QueryDict) -> tuple[datetime | None, str]:
     """From when on, and what is wrong with what was asked for."""
     text = parameters.get("since", "").strip()
     try:
-        return (query.read_time(text), "") if text else (None, "")
+        return (moments.read_time(text), "") if text else (None, "")
     except ValueError as error:
         return None, str(error)
 

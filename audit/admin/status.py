@@ -1,6 +1,6 @@
-"""What the start page says: each part of the store in one line, good or not, and what to do."""
+"""What the start page says: a few questions answered at a glance, then each part of the store, and what to do."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -8,13 +8,12 @@ from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.checks import ERROR
 from django.db import connections
-from django.db.models import Q
 from django.urls import reverse
 
 import dlq.checks
 import dlq.errors
 import dlq.stream
-from audit import checks, completeness, looking, query
+from audit import account, checks, completeness, looking, query
 from audit import log as stored
 from audit.admin.format import age
 from audit.admin.log import waiting
@@ -22,6 +21,8 @@ from audit.models import Finding, Record, Verification
 from audit.postgres import gateway
 
 STALE_S = 180
+LEVELS = ("ok", "warning", "error")
+ACCOUNT_DAYS = 7
 
 
 class Part(NamedTuple):
@@ -33,24 +34,62 @@ class Part(NamedTuple):
     remark: str = ""
     url: str = ""
 
+    @property
+    def short(self) -> str:
+        """What it is and how it stands."""
+        return f"{self.name.lower()}: {self.value}"
 
-def parts(user: Any) -> list[Part]:
-    """The state of the store, for whoever may look at it."""
+
+class Question(NamedTuple):
+    """What somebody comes to ask, and the parts that answer it."""
+
+    name: str
+    well: str
+    """The answer where all is well."""
+    parts: list[Part]
+
+    @property
+    def level(self) -> str:
+        """That of its worst part."""
+        return max((part.level for part in self.parts), key=LEVELS.index)
+
+    @property
+    def answer(self) -> str:
+        """In a few words."""
+        return self.well if self.level == "ok" else "; ".join(part.short for part in self.parts if part.level != "ok")
+
+    @property
+    def url(self) -> str:
+        """Where to look first: at the worst part that has a page, or at the first that has one."""
+        ranked = sorted(self.parts, key=lambda part: -LEVELS.index(part.level))
+        return next((part.url for part in ranked if part.url), "")
+
+
+def questions(user: Any) -> list[Question]:
+    """The state of the store, for whoever may look at it: no look at records."""
     with looking.own_account():
-        return _parts(user)
+        return _questions(user)
 
 
-def _parts(user: Any) -> list[Part]:
-    return [
-        *(_records() if user.has_perm("audit.view_record") else []),
-        *(_log() if user.has_perm("audit.view_checkpoint") else []),
+def _questions(user: Any) -> list[Question]:
+    sees_log = user.has_perm("audit.view_checkpoint")
+    intact = [
         *(_verification() if user.has_perm("audit.view_verification") else []),
-        *(_completeness() if user.has_perm("audit.view_gap") else []),
-        *(_protection() if user.has_perm("audit.view_checkpoint") else []),
-        *_postgresql(),
-        *_queue(),
-        *_redis(),
+        *(_log() if sees_log else []),
+        *(_protection() if sees_log else []),
     ]
+    complete = [
+        *(_completeness() if user.has_perm("audit.view_gap") else []),
+        *(_account() if user.has_perm("audit.view_account") else []),
+    ]
+    asked = [
+        Question("Is it complete?", "Nothing is missing", complete),
+        Question("Is it intact?", "Verified", intact),
+        Question("Is anything waiting?", "Nothing waits", _queue()),
+        Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
+        Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
+    ]
+    return [question for question in asked if question.parts]
 
 
 def _completeness() -> list[Part]:
@@ -59,10 +98,18 @@ def _completeness() -> list[Part]:
     if found.until is None:
         return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
     covered = [one for one in found.standings if one.is_covered]
-    if not covered:
+    if not covered and not found.expected.unmet:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
     return [Part("Completeness", level, value, found.sentence, url)]
+
+
+def _account() -> list[Part]:
+    today = datetime.now(UTC).date()
+    found = account.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
+    level = {"balanced": "ok", "not yet": "warning"}.get(found.state, "error")
+    url = reverse("admin:audit_account_changelist")
+    return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
 
 
 def about_how_many() -> str:
@@ -73,7 +120,7 @@ def about_how_many() -> str:
             "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
         )
         (estimate,) = cursor.fetchone()
-    counted, capped = query.capped_count(Q())
+    counted, capped = query.capped_count(Record.objects.all())
     return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)
 
 

@@ -28,7 +28,7 @@ class WriterKeyAuthentication(BaseAuthentication):
 
 
 class HasScope(BasePermission):
-    """The key must carry the scope that the view's `scopes` names for the method."""
+    """The key must carry the scope that the view's `scopes` names for the method, or one of several."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.user, keys.Principal):
@@ -37,9 +37,10 @@ class HasScope(BasePermission):
         method = "GET" if request.method == "HEAD" else request.method
         if method == "OPTIONS" or method not in view.allowed_methods:
             return True  # describes the view, or is answered 405
-        scope = view.scopes.get(method)
-        self.message = f"This needs a key with the scope {scope!r}."
-        return scope in request.user.scopes
+        scopes = view.scopes.get(method, ())
+        scopes = (scopes,) if isinstance(scopes, str) else scopes
+        self.message = f"This needs a key with the scope {' or '.join(map(repr, scopes))}."
+        return not request.user.scopes.isdisjoint(scopes)
 
 
 def writer_name(request: Request) -> str:

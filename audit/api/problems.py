@@ -10,6 +10,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from audit import metrics
+from audit.api import refusals
 from audit.errors import Conflict, KeyMissing, LogDamaged, NothingKept, NotSealed, Unavailable
 from audit.event import Invalid
 from audit.faults import headline
@@ -87,6 +88,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     instance = context["request"].path
     body, headers = _body(error, instance, many=getattr(context["view"], "many", False))
     metrics.rejected.labels(status=body["status"]).inc()
+    refusals.note(error, context)
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 

@@ -7,7 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit import event, heartbeat, manifest, query
+from audit import account, event, heartbeat, manifest, query, redeem
 from audit.api.problems import CONTENT_TYPE
 
 
@@ -57,15 +57,16 @@ RECORD = _object(
     | dict.fromkeys(("parked_at", "stored_at"), NULLABLE),
     required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
 )
-RECEIPT = _object(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | {"state": STATE})
-QUEUED = _object(dict.fromkeys(("event_id", "message", "status"), TEXT) | {"state": STATE})
+_SIGNED = {"state": STATE, "receipt": NULLABLE}
+RECEIPT = _object(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | _SIGNED)
+QUEUED = _object(dict.fromkeys(("event_id", "message", "status"), TEXT) | _SIGNED)
 BATCH = _object(
     {
         "event_ids": {"type": "array", "items": TEXT},
         "count": {"type": "integer"},
         "message": TEXT,
-        "state": STATE,
     }
+    | _SIGNED
 )
 PAGE = _object(
     {
@@ -112,6 +113,7 @@ _PARAMETERS: dict[str, Any] = {
     "offset": {"type": "integer", "minimum": 0, "maximum": query.MAX_OFFSET, "default": 0},
 }
 _DESCRIPTIONS = {
+    "q": "a query in the grammar of docs/search.md: actor:alice type:gateway.* -severity:info after:7d data.key:value",
     "since": "at or after: a span such as 24h or 7d, or RFC 3339",
     "until": "at or before: a span or RFC 3339",
     "detail_key": "a member of event_data; goes with detail_value",
@@ -280,4 +282,68 @@ POST_MANIFEST: dict[str, Any] = {
 GET_MANIFEST: dict[str, Any] = {
     "operation_id": "get_manifest",
     "responses": _responses({200: (_MANIFEST, "The same, as it stands now")}, {404: "No such manifest of this writer"}),
+}
+_ANSWER = _object(
+    dict.fromkeys(
+        ("why", "event_id", "digest", "writer", "promised", "promised_at", "sealed_by", "proof_path", "proof"), TEXT
+    )
+    | dict.fromkeys(("receipt", "leaf_index"), INTEGER)
+    | {"state": {"type": "string", "enum": list(redeem.STATES)}},
+    required=["receipt", "state", "why"],
+)
+VERIFY_RECEIPTS: dict[str, Any] = {
+    "operation_id": "verify_receipts",
+    "request": {"application/json": _object({"receipts": {"type": "array", "items": TEXT, "minItems": 1}})},
+    "responses": _responses(
+        {
+            200: (
+                _object(
+                    {
+                        "verdict": {"type": "string", "enum": [redeem.KEPT, redeem.BROKEN, redeem.UNKNOWN]},
+                        "message": TEXT,
+                        "counts": {"type": "object", "additionalProperties": INTEGER},
+                        "events": {"type": "array", "items": _ANSWER},
+                    }
+                ),
+                "What became of each event of each receipt",
+            )
+        },
+        {500: "There is no key of receipts", **_OF_BODIES},
+    ),
+}
+GET_RECEIPT_KEYS: dict[str, Any] = {
+    "operation_id": "get_receipt_keys",
+    "responses": _as("text/plain", "The public keys of receipts, a line each, the newest first", {}),
+}
+_FIGURES = dict.fromkeys(account.Line().figures(), INTEGER)
+_ACCOUNT_STATE = {"type": "string", "enum": ["balanced", "lost", "unexplained", "not yet"]}
+_DAY = {"type": "string", "format": "date"}
+GET_ACCOUNT: dict[str, Any] = {
+    "operation_id": "get_account",
+    "parameters": [
+        OpenApiParameter("day", _DAY, description="a UTC day on which events were received; today"),
+        OpenApiParameter("until", _DAY, description="the last day, up to 31 days in all; the same day"),
+        OpenApiParameter("writer", TEXT, description="of one writer only"),
+    ],
+    "responses": _responses(
+        {
+            200: (
+                _object(
+                    {"first_day": TEXT, "last_day": TEXT, "state": _ACCOUNT_STATE}
+                    | dict.fromkeys(("read_at", "copied_at"), NULLABLE)
+                    | {"total": _object(_FIGURES)}
+                    | {
+                        "data": {
+                            "type": "array",
+                            "items": _object(
+                                {"day": TEXT, "writer": TEXT, "state": _ACCOUNT_STATE, "not_yet": NULLABLE} | _FIGURES
+                            ),
+                        }
+                    }
+                ),
+                "What was received, and what became of it; `not yet` where that is not known now",
+            )
+        },
+        {},
+    ),
 }

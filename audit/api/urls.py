@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audit.api import completeness_views, log_views, views
+from audit.api import account_views, completeness_views, log_views, receipt_views, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
@@ -13,6 +13,9 @@ urlpatterns = [
     path("heartbeats", completeness_views.HeartbeatsView.as_view(), name="heartbeats"),
     path("manifests", completeness_views.ManifestsView.as_view(), name="manifests"),
     path("manifests/<str:key>", completeness_views.ManifestView.as_view(), name="manifest"),
+    path("receipts/verify", receipt_views.ReceiptsVerifyView.as_view(), name="receipts-verify"),
+    path("receipts/keys", receipt_views.ReceiptKeysView.as_view(), name="receipts-keys"),
+    path("account", account_views.AccountView.as_view(), name="account"),
     path("checkpoint", log_views.CheckpointView.as_view(), name="checkpoint"),
     path("checkpoint/keys", log_views.KeysView.as_view(), name="checkpoint-keys"),
     path("checkpoints", log_views.CheckpointsView.as_view(), name="checkpoints"),

@@ -1,7 +1,39 @@
 """Commands for operators."""
 
+import io
 import os
 import pwd
+import sys
+from typing import Any, TextIO, cast
+
+from django.core.management.base import BaseCommand, OutputWrapper
+
+from audit import visible
+
+
+class Harmless(io.TextIOBase):
+    """A stream that what others sent cannot speak through: no escape sequence of theirs reaches the terminal."""
+
+    def __init__(self, out: TextIO):
+        self._out = out
+
+    def write(self, text: str, /) -> int:
+        return self._out.write(visible.harmless(text))
+
+    def flush(self) -> None:
+        self._out.flush()
+
+    def isatty(self) -> bool:
+        return self._out.isatty()
+
+
+class HarmlessCommand(BaseCommand):
+    """A command that may print what others sent."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.stdout = OutputWrapper(cast(TextIO, Harmless(options.pop("stdout", None) or sys.stdout)))
+        self.stderr = OutputWrapper(cast(TextIO, Harmless(options.pop("stderr", None) or sys.stderr)))
+        return super().execute(*args, **options)
 
 
 def operator_name() -> str:

@@ -1,6 +1,19 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.completeness import Followed, Found, Gap, Heartbeat, Hole, Manifest, Numbering, Rhythm
+from audit.models.account import Account, DayRecord, Passage, Promise, RejectedSample, Rejection
+from audit.models.completeness import (
+    BrokenPromise,
+    Followed,
+    Found,
+    Gap,
+    Heartbeat,
+    Hole,
+    Manifest,
+    Numbering,
+    Rhythm,
+)
+from audit.models.coverage import HourCount
+from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.store import (
     OWN_WRITER,
@@ -22,14 +35,20 @@ from audit.models.writers import Writer, WriterKey, default_scopes
 
 __all__ = [
     "ACCESS",
+    "ASKS",
     "OWN_WRITER",
     "Access",
+    "Account",
     "AppendOnly",
     "AppendOnlyQuerySet",
     "AuditorScope",
+    "Awaited",
+    "BrokenPromise",
     "Checkpoint",
+    "DayRecord",
     "Discard",
     "Episode",
+    "Expectation",
     "Finding",
     "FindingQuerySet",
     "Followed",
@@ -37,15 +56,23 @@ __all__ = [
     "Gap",
     "Heartbeat",
     "Hole",
+    "HourCount",
     "Leaf",
     "Manifest",
     "Numbering",
     "Parked",
+    "Passage",
+    "Promise",
     "Quarantined",
     "Record",
     "RecordQuerySet",
+    "RejectedSample",
+    "Rejection",
     "Rhythm",
+    "Tally",
+    "Unmet",
     "Verification",
+    "Waiver",
     "Writer",
     "WriterKey",
     "default_scopes",

@@ -1,12 +1,12 @@
 """What the store keeps: records, and the writers that may send them."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from django.db import models
 
 from audit import canonical, event, looking
 from audit.errors import Immutable
+from audit.models.watched import Watching, raw, within
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -89,24 +89,8 @@ class Checkpoint(AppendOnly):
         return f"checkpoint {self.number} ({self.size} records)"
 
 
-def _event_id(row: Any) -> Any:
-    """Of a record or of what is quarantined; values that were selected without it have none."""
-    return getattr(row, "key", None) or getattr(row, "pk", "")
-
-
-class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
-    """A QuerySet that tells `audit.looking` what it reads."""
-
-    def _fetch_all(self) -> None:
-        fresh = self._result_cache is None
-        super()._fetch_all()
-        if fresh:
-            looking.note(map(_event_id, self._result_cache or ()))
-
-    def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
-        for row in super().iterator(chunk_size):
-            looking.note([_event_id(row)])
-            yield row
+class WatchedQuerySet(AppendOnlyQuerySet[ModelT], Watching[ModelT]):
+    """Reads, and tells what."""
 
 
 class RecordQuerySet(WatchedQuerySet["Record"]):
@@ -114,7 +98,7 @@ class RecordQuerySet(WatchedQuerySet["Record"]):
 
     def within(self, sight: looking.Sight) -> "RecordQuerySet":
         """Those that somebody with this sight may see."""
-        return self.filter(_within(sight, "writer", "event_category")) if sight else self
+        return self.filter(within(sight, "writer", "event_category")) if sight else self
 
     def with_state(self) -> "RecordQuerySet":
         """Know of each row whether it is sealed, in the same query."""
@@ -129,14 +113,6 @@ class RecordManager(RecordsManager["Record"]):
 
     def get_queryset(self) -> RecordQuerySet:
         return RecordQuerySet(self.model, using=self._db).within(looking.sight())
-
-
-def _within(sight: looking.Sight, writer: str, category: str) -> models.Q:
-    found = models.Q(pk__in=[])
-    for span in sight:
-        writers = models.Q(**{f"{writer}__in": span.writers}) if span.writers else models.Q()
-        found |= writers & (models.Q(**{f"{category}__in": span.categories}) if span.categories else models.Q())
-    return found
 
 
 class Record(AppendOnly):
@@ -276,13 +252,11 @@ class Finding(models.Model):
 
 
 class QuarantinedManager(models.Manager["Quarantined"]):
-    """What is quarantined is raw bytes without a category: whoever may see some categories alone sees none of it."""
+    """Raw bytes, of which some may be seen."""
 
     def get_queryset(self) -> WatchedQuerySet["Quarantined"]:
         found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db)
-        if not (sight := looking.sight()):
-            return found
-        return found.filter(source__in={writer for span in sight if not span.categories for writer in span.writers})
+        return found.filter(raw("source"))
 
 
 class Quarantined(AppendOnly):

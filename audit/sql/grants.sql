@@ -47,5 +47,20 @@ GRANT SELECT, INSERT, DELETE ON audit_unsealed TO audit_app;
 GRANT SELECT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed TO audit_reader;
 
 -- What was found, decided and noted is written on, and never taken away.
-REVOKE DELETE, TRUNCATE ON audit_verification, audit_finding, audit_discard, audit_episode, audit_gap, audit_manifest
-    FROM audit_app;
+REVOKE DELETE, TRUNCATE ON
+    audit_verification,
+    audit_finding,
+    audit_discard,
+    audit_episode,
+    audit_gap,
+    audit_manifest,
+    audit_brokenpromise,
+    audit_expectation,
+    audit_unmet,
+    audit_waiver,
+    audit_account,
+    audit_passage,
+    audit_promise,
+    audit_rejection,
+    audit_dayrecord
+FROM audit_app;

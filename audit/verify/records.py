@@ -16,6 +16,8 @@ TIMES = ("received_at", "parked_at", "stored_at")
 # As text, for PostgreSQL writes ids and times faster than Python reads them and writes them again.
 _AS_TEXT = ("event_timestamp", "parent_event_id", *TIMES)
 _TEXTS = {"event_id": "r.id::text"} | {name: f"r.{name}::text" for name in _AS_TEXT}
+DIGEST = len(MEMBERS)
+"""Where the digest stands in the columns; the three times follow it."""
 COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES))
 
 
@@ -39,17 +41,25 @@ def fetch(sql: str, parameters: list[Any], using: str = "reader") -> list[Row]:
 
 def fault(row: Row) -> str | None:
     """Why the record is not what was sealed; None where it is. The record must be there."""
+    if (found := altered(row)) is not None:
+        return found
     assert row.record is not None
-    *members, digest, received_at, parked_at, stored_at = row.record
+    event_id, (digest, *times) = row.record[0], row.record[DIGEST:]
+    received_at, parked_at, stored_at = (text and rfc3339(text) for text in times)
+    if entry.leaf(digest, event_id, received_at, parked_at, stored_at) != row.leaf_hash:
+        return "its digest or one of its times (received, parked, stored) is not what was sealed"
+    return None
+
+
+def altered(row: Row) -> str | None:
+    """Why the record is not what was accepted, sealed or not; None where it is. The record must be there."""
+    assert row.record is not None
     try:
-        computed = canonical.digest(_canonical(members))
+        computed = canonical.digest(_canonical(list(row.record[:DIGEST])))
     except (NotCanonical, ValueError, TypeError) as error:
         return f"its content has no canonical form any more: {str(error)[:200]}"
-    if computed != digest:
+    if computed != row.record[DIGEST]:
         return "its content is not what was accepted: the digest computed from the row is another one"
-    times = (rfc3339(received_at), parked_at and rfc3339(parked_at), rfc3339(stored_at))
-    if entry.leaf(digest, members[0], *times) != row.leaf_hash:
-        return "its digest or one of its times (received, parked, stored) is not what was sealed"
     return None
 
 

@@ -22,6 +22,9 @@ MARK, CORRELATION = f"mark-{secrets.token_hex(8)}", f"rr-{secrets.token_hex(8)}"
 """What the content of the marked things has, and what they are looked for by: no address ever names the mark."""
 
 
+BY = f"correlation:{CORRELATION}"
+
+
 def looks(name: str) -> list[Record]:
     return list(access.looks().filter(actor_id=name).order_by("event_timestamp", "id"))
 
@@ -48,7 +51,13 @@ def addresses(marked: dict[str, Any]) -> Iterator[str]:
             for route in _routes("/admin/", pattern.url_patterns):
                 kind = [*route.split("/"), "", ""][3]
                 here = re.sub(r"<[^>]+>", str(marked.get(kind, 1)), route)
-                asked = ("", f"q={CORRELATION}", f"q={marked.get(kind)}", f"q={marked['parked key']}")
+                asked = (
+                    "",
+                    f"q={BY}",
+                    f"correlation={CORRELATION}",
+                    f"q={marked.get(kind)}",
+                    f"q={marked['parked key']}",
+                )
                 yield from (f"{here}?{question}" for question in (*asked, f"text={CORRELATION}", "state=due"))
 
 
@@ -73,7 +82,13 @@ def test_no_page_of_the_admin_shows_a_record_without_recording_the_look(marked: 
         if MARK.encode() in body(client.get(address)):
             assert len(looks(user.username)) == before + 1, address
             showed.add(address.partition("?")[0].replace(str(marked["record"]), "ID"))
-    assert {RECORDS, f"{RECORDS}ID/change/", f"{RECORDS}ID/bundle/", "/admin/audit/parked/export/"} <= showed
+    assert {
+        RECORDS,
+        f"{RECORDS}timeline/",
+        f"{RECORDS}ID/change/",
+        f"{RECORDS}ID/bundle/",
+        "/admin/audit/parked/export/",
+    } <= showed
     assert {f"/admin/audit/parked/{marked['parked']}/change/"} <= showed
     assert {f"/admin/audit/quarantined/{marked['quarantined']}/change/"} <= showed
 
@@ -109,13 +124,13 @@ def test_a_verification_and_a_tile_of_entries_are_looks_too(marked: dict[str, An
 def test_a_look_says_who_where_what_and_how_many() -> None:
     user, record = person("auditor"), stored_record()
     client = logged_in(user)
-    client.get(RECORDS, {"q": record.correlation_id}, headers={"X-Request-ID": "request-0001"})
+    client.get(RECORDS, {"q": f"correlation:{record.correlation_id}"}, headers={"X-Request-ID": "request-0001"})
     client.get(page(record))
     searched, viewed = looks(user.username)
     assert (searched.event_type, searched.event_category) == ("audit.records.searched", ACCESS)
     assert (searched.actor_type, searched.actor_ip, searched.writer) == ("user", "127.0.0.1", "auditsite")
     facts = searched.event_data
-    assert (facts["path"], facts["query"]) == (RECORDS, f"q={record.correlation_id}")
+    assert (facts["path"], facts["query"]) == (RECORDS, f"q=correlation%3A{record.correlation_id}")
     assert (facts["rows"], facts["records"], facts["status"]) == (1, [str(record.pk)], 200)
     assert facts["request_id"] == "request-0001"
     assert (viewed.event_type, viewed.resource_type, viewed.resource_id) == (
@@ -129,7 +144,7 @@ def test_a_look_says_who_where_what_and_how_many() -> None:
 
 def test_a_search_that_finds_nothing_and_an_id_that_is_none_are_looks() -> None:
     user, service = person("auditor"), Sender("read")
-    logged_in(user).get(RECORDS, {"q": "no-such-correlation"})
+    logged_in(user).get(RECORDS, {"q": "correlation:none-such"})
     assert [look.event_data["rows"] for look in looks(user.username)] == [0]
     service.get(f"{EVENTS}/01980000-0000-7000-8000-000000000000")
     (look,) = looks(service.name)

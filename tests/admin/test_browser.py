@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,18 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import dlq.stream
 from audit import discard, quarantine, seal, verify
+from audit.admin.format import OUTCOMES
 from audit.models import Quarantined
 from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
 from tests.admin.conftest import parked_message, person, stored_record
+from tests.admin.test_account import a_line, a_sample
 from tests.admin.test_completeness import a_gap, a_manifest
 from tests.admin.test_episodes import an_episode
+from tests.admin.test_expectations import an_unmet
+from tests.admin.test_receipts import a_broken_promise, some_receipts
+from tests.audit.rules import rule_maker
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -125,8 +131,16 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     old = parked_message()
     quarantine.quarantine([old], cause="tests", by="somebody")
     kept = Quarantined.objects.get(message_id=old.id)
+    sample = a_sample(b"\x1b[2J<script>alert(1)</script>")
+    for counts in ({"direct": 700, "rejected": 90}, {"came": 300, "here": 200, "dead": 40, "drained": 0}):
+        a_line(**counts)
     asked = discard.ask(message, reason="tests", by="somebody")
     _sample_history()
+    with rule_maker() as make:
+        unmet = an_unmet(make(), others=3)
+    steps = [stored_record(correlation_id=f"rr-{message.key}", event_outcome=outcome) for outcome in OUTCOMES]
+    changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
+    yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     boss = person("auditor", password=PASSWORD)
     boss.is_superuser = True
     boss.save()
@@ -134,6 +148,9 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
     pages = {
         "start": "/admin/",
         "records": "/admin/audit/record/",
+        "records-found": f"/admin/audit/record/?q=correlation:{record.correlation_id}+-outcome:failure",
+        "records-none": "/admin/audit/record/?q=actor:nobody-at-all+after:1h",
+        "records-refused": "/admin/audit/record/?q=actor:alice+rr-17",
         "record": f"/admin/audit/record/{record.id}/change/",
         "sealed": f"/admin/audit/record/{sealed.id}/change/",
         "log": "/admin/audit/checkpoint/",
@@ -149,8 +166,27 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "discard": f"/admin/audit/discard/{asked.pk}/change/",
         "completeness": "/admin/audit/gap/",
         "gap": f"/admin/audit/gap/{a_gap().pk}/change/",
+        "coverage": "/admin/audit/hourcount/",
+        "coverage-day": f"/admin/audit/hourcount/?day={yesterday}",
+        "coverage-week": "/admin/audit/hourcount/?writer=tests",
+        "timeline": f"/admin/audit/record/timeline/?correlation={steps[0].correlation_id}",
+        "timeline-empty": "/admin/audit/record/timeline/?actor=nobody-at-all",
+        "changed": f"/admin/audit/record/{changed.id}/change/",
         "manifests": "/admin/audit/manifest/",
         "manifest": f"/admin/audit/manifest/{a_manifest().pk}/change/",
+        "broken-promises": "/admin/audit/brokenpromise/",
+        "broken-promise": f"/admin/audit/brokenpromise/{a_broken_promise().pk}/change/",
+        "receipts": "/admin/audit/brokenpromise/verify/",
+        "expectations": "/admin/audit/expectation/",
+        "expectation": f"/admin/audit/expectation/{unmet.expectation_id}/change/",
+        "expectation-add": "/admin/audit/expectation/add/",
+        "unmet-list": f"/admin/audit/unmet/?q={unmet.expectation.name}",
+        "unmet": f"/admin/audit/unmet/{unmet.pk}/change/",
+        "waivers": "/admin/audit/waiver/",
+        "waiver-add": f"/admin/audit/waiver/add/?expectation={unmet.expectation_id}&correlation={unmet.subject}",
+        "account": "/admin/audit/account/",
+        "rejected-events": "/admin/audit/rejectedsample/",
+        "rejected-event": f"/admin/audit/rejectedsample/{sample.pk}/change/",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
         "who-looked": f"/admin/audit/access/?who={boss.username}",
@@ -183,13 +219,32 @@ def test_the_outage_page_explains_itself(browser: Browser, scheme: str) -> None:
     assert [text for text in visitor.wrong if "503" not in text] == []
 
 
+def test_an_auditor_verifies_a_file_of_receipts(visitor: Visitor, tmp_path: Path) -> None:
+    auditor = person("auditor", password=PASSWORD)
+    file = tmp_path / "receipts"
+    file.write_text(some_receipts())
+    visitor.log_in(auditor.username)
+    visitor.page.click("text=Completeness >> nth=0")
+    visitor.page.click("text=verify receipts")
+    visitor.page.set_input_files("#file", file)
+    visitor.page.click("text=Verify >> nth=-1")
+    visitor.page.wait_for_selector("text=The store broke its promise")
+    visitor.page.screenshot(path=SHOTS / f"receipts-verified-{visitor.scheme}.png", full_page=True)
+    assert visitor.page.locator("tbody tr").nth(0).locator("text=broken promise").count() == 1
+    assert visitor.findings() == []
+    assert visitor.wrong == []
+
+
 def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> None:
     record = stored_record()
     auditor = person("auditor", password=PASSWORD)
     visitor.log_in(auditor.username)
     visitor.page.click("text=Records >> nth=0")
-    visitor.page.fill("#searchbar", record.correlation_id)
-    visitor.page.click("#changelist-search input[type=submit]")
+    visitor.page.wait_for_load_state("load")  # the keys are there then
+    visitor.page.keyboard.press("/")
+    visitor.page.keyboard.type(f"correlation:{record.correlation_id}")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url("**q=correlation**")
     visitor.page.click("#result_list a >> nth=0")
     assert visitor.page.locator("text=the digest holds").count() == 1
     assert visitor.wrong == []

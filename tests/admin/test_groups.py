@@ -24,7 +24,15 @@ MEANS = {
     "approve a discard that another asked for": {"audit.approve_discard"},
     "see outages": {"audit.view_episode"},
     "write the remediation of an outage": {"audit.note_episode"},
-    "see what never came": {"audit.view_gap", "audit.view_manifest"},
+    "see what never came, broken promises, coverage and the account": {
+        *("audit.view_gap", "audit.view_manifest", "audit.view_hourcount"),
+        *("audit.view_brokenpromise", "audit.view_unmet", "audit.view_account"),
+    },
+    "verify receipts": {"audit.verify_receipt"},
+    "see samples of what was refused": {"audit.view_rejectedsample"},
+    "see rules about events that must come": {"audit.view_expectation"},
+    "make such rules": {"audit.add_expectation", "audit.change_expectation"},
+    "waive what a rule asks for": {"audit.add_waiver"},
     "explain what never came": {"audit.explain_gap"},
     "see writers": {"audit.view_writer"},
     "make writers, give and revoke keys": {"audit.add_writer", "audit.change_writer", "audit.view_writerkey"},
@@ -32,7 +40,7 @@ MEANS = {
     "set scopes": {f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")},
 }
 """The rights behind each line of the page."""
-UNLISTED = {"audit.view_discard", "django_q.view_schedule", "django_q.view_failure"}
+UNLISTED = {"audit.view_discard", "audit.view_waiver", "django_q.view_schedule", "django_q.view_failure"}
 """Of no consequence for records or people."""
 
 

@@ -74,7 +74,11 @@ def test_no_page_of_a_record_outside_is_there(two: tuple[Record, Record], part: 
 
 def test_lists_counts_and_searches_have_what_is_within(two: tuple[Record, Record]) -> None:
     mine, other = two
-    page = logged_in(scoped(writers=(mine.writer,))).get(RECORDS, {"q": mine.correlation_id}).content.decode()
+    page = (
+        logged_in(scoped(writers=(mine.writer,)))
+        .get(RECORDS, {"q": f"correlation:{mine.correlation_id}"})
+        .content.decode()
+    )
     assert mine.actor_id in page
     assert other.actor_id not in page
     assert "1 record," in page

@@ -13,9 +13,9 @@ from django.test import override_settings
 
 import dlq.stream
 from audit import completeness, explain, reconcile, rhythm, seal, tasks
-from audit.completeness import Completeness, Standing
+from audit.completeness import Completeness, Expected, Standing
 from audit.errors import AuditError
-from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
+from audit.models import Followed, Found, Gap, Heartbeat, Hole, Record, Rhythm
 from audit.postgres import gateway
 from dlq.message import Document, digest_of
 from tests.audit.conftest import EVENTS, Sender, an_event
@@ -35,8 +35,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     texts: list[str] = []
     monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
     with override_settings(GAP_GRACE_S=0):
-        Gap.objects.filter(closed_at=None, told_at=None).update(told_at=datetime.now(UTC))
         follow()
+        for kind in Found.__subclasses__():
+            kind._default_manager.filter(told_at=None).update(told_at=datetime.now(UTC))
         texts.clear()
         yield texts
 
@@ -111,9 +112,9 @@ def test_a_run_with_little_time_goes_on_where_it_was(sender: Sender, monkeypatch
     sender.post(numbered(*range(1, 8)), BATCH)
     while seal.Sealer().once().more:
         pass
-    before = Followed.objects.get().followed_at
+    before = Followed.objects.get(name=Followed.COMPLETENESS).followed_at
     assert reconcile.reconcile(seconds=0) == reconcile.Reconciled(2, at_end=False)
-    assert Followed.objects.get().followed_at == before
+    assert Followed.objects.get(name=Followed.COMPLETENESS).followed_at == before
     steps: list[tuple[int, int]] = []
     assert reconcile.reconcile(progress=lambda done, total: steps.append((done, total))).at_end
     assert steps[-1][0] == steps[-1][1] >= 5
@@ -277,6 +278,10 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     assert "1 writer without either" in found.sentence
     assert "1 writer silent" in found.sentence
     assert "Nothing can be said" in Completeness([], None, None).sentence
+    unmet = Completeness([a_standing()], since, until, Expected(in_force=9, unmet=1, explained=2))
+    assert not unmet.whole
+    assert unmet.sentence.endswith("; 1 expectation not met, of 9 rules in force.")
+    assert Completeness([a_standing()], since, until, Expected(in_force=9, explained=2)).whole
 
 
 def test_the_command_says_who_misses_what(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:

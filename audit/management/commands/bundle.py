@@ -4,14 +4,15 @@ import sys
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from audit import bundle
 from audit.errors import AuditError
+from audit.management import HarmlessCommand
 from audit.models import Record
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = "Write sealed records with their proofs to standard output, for verify.py on another machine."
 
     def add_arguments(self, parser: CommandParser) -> None:

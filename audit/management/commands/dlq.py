@@ -7,18 +7,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import dlq.errors
+import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
-from audit import quarantine, query, trail
+from audit import moments, quarantine, trail, visible
 from audit.errors import AuditError
-from audit.management import operator_name
+from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
 from audit.models import Quarantined
 from dlq import policy
@@ -30,7 +32,7 @@ NAMED = 100
 NOT_BALANCED = 3
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = "List, show, retry, snooze, quarantine, pause, export and check what is parked."
     # The queue must be at hand when PostgreSQL is not.
     requires_system_checks = []  # noqa: RUF012
@@ -76,7 +78,7 @@ class Command(BaseCommand):
     def _ls(self, options: dict[str, Any]) -> None:
         table = Table("event id", "age", "writer", "type", "state", "attempts", "next try (UTC)", "last error", "bytes")
         for _, message in zip(range(options["limit"]), _matching(options), strict=False):
-            table.add_row(*_cells(message))
+            table.add_row(*(escape(visible.harmless(cell)) for cell in _cells(message)))
         Console(width=None if sys.stdout.isatty() else 200).print(table)
 
     def _show(self, options: dict[str, Any]) -> None:
@@ -111,7 +113,7 @@ class Command(BaseCommand):
         if stats.lost:
             self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
             sys.exit(NOT_BALANCED)
-        if not stats.balanced:
+        if not stats.balanced or not dlq.passage.look(queue).whole:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
         self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")
@@ -136,7 +138,7 @@ class Command(BaseCommand):
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
-            until = now + (now - query.read_time(options["span"], now))
+            until = now + (now - moments.read_time(options["span"], now))
         except ValueError as error:
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
         if not now < until <= now + timedelta(days=7):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, close_old_connections
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -18,6 +18,7 @@ import dlq.history
 import dlq.stream
 from audit import episodes
 from audit.errors import AuditError
+from audit.management import HarmlessCommand
 from audit.tasks import drain, keep_old, look_at_redis
 from dlq.drain import Summary
 
@@ -27,7 +28,7 @@ PAUSE_S = 0.5
 LEFT_DEAD, DATABASE_DOWN = 3, 4
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = (
         "Move parked events into PostgreSQL and print what became of them. "
         f"Exit status: 0 all is well, {LEFT_DEAD} dead events are left, {DATABASE_DOWN} PostgreSQL is not up."

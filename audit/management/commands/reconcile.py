@@ -3,23 +3,23 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from audit import completeness
 from audit.completeness import Standing
-from audit.models import Gap, Manifest
+from audit.management import HarmlessCommand
+from audit.models import Gap, Manifest, Unmet
 from audit.reconcile import reconcile
 
 SHOWN = 20
 INCOMPLETE, NOT_COVERED = 3, 4
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = (
         "Read what was sealed since the last run, and say what never came. "
-        f"Exit status: 0 complete, {INCOMPLETE} something is missing, numbered twice or silent, "
+        f"Exit status: 0 complete, {INCOMPLETE} something is missing, numbered twice, silent or not met, "
         f"{NOT_COVERED} no writer says which events it made."
     )
 
@@ -38,9 +38,17 @@ class Command(BaseCommand):
             self.stdout.write(f"manifest {manifest.outcome}: {manifest}, {manifest.came} of {manifest.count} came")
         if (more := gaps.count() - SHOWN) > 0:
             self.stdout.write(f"... and {more} more gaps: see the admin, Completeness.")
+        self._unmet(found.expected.unmet)
         self.stdout.write(found.sentence)
         covered = any(one.is_covered for one in found.standings)
         sys.exit(INCOMPLETE if not found.whole else 0 if covered else NOT_COVERED)
+
+    def _unmet(self, count: int) -> None:
+        unmet = Unmet.objects.filter(closed_at=None, explained_at=None).select_related("expectation")
+        for one in unmet[:SHOWN]:
+            self.stdout.write(f"not met: {one}, due {one.due_at:%Y-%m-%d %H:%M:%S}Z: {one.wanted}")
+        if (more := count - SHOWN) > 0:
+            self.stdout.write(f"... and {more} more that were not met: see the admin, Unmet expectations.")
 
 
 def _line(one: Standing) -> str:

@@ -3,13 +3,13 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from audit import log as stored
 from audit.errors import AuditError
-from audit.management import operator_name
+from audit.management import HarmlessCommand, operator_name
 from audit.models import Checkpoint, Finding, Verification
 from audit.verify import Verdict, resume, verify
 from audit.verify.report import FAILURES
@@ -18,7 +18,7 @@ SHOWN = 20
 FAILED, NOT_COVERED = 3, 4
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = (
         "Verify the log: all of it, a range, what came since a checkpoint, or one correlation. "
         f"Exit status: 0 VERIFIED, {FAILED} a finding, {NOT_COVERED} nothing was there to verify."

@@ -5,15 +5,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from audit import sealkeys
 from audit.errors import KeyMissing
+from audit.management import HarmlessCommand
 from audit.note import NoteError, Verifier
 from audit.witness import Witness, serve
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = "Run a witness: it cosigns what continues the log that it has seen. Best run by somebody else."
     requires_system_checks = []  # noqa: RUF012  # it needs neither PostgreSQL nor Redis
 

@@ -1,0 +1,96 @@
+"""What the commands that hold keys have in common: create, rotate, list. Private keys are in files alone."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit import sealkeys, trail
+from audit.errors import AuditError, KeyMissing
+from audit.management import operator_name
+from audit.note import NoteError, Signer
+from audit.sealkeys import Keys
+
+
+class KeyCommand(BaseCommand):
+    """`noun` is the command, `setting` names the private key's file."""
+
+    noun: ClassVar[str]
+    setting: ClassVar[str]
+    origin_required: ClassVar[bool] = True
+    # Without a key the checks fail, and this is where it comes from.
+    requires_system_checks = []  # noqa: RUF012
+
+    def keys(self) -> Keys:
+        """The keys as they are now. Raises `KeyMissing`."""
+        raise NotImplementedError
+
+    def key_name(self, origin: str | None) -> str:
+        """What the first key is called, of the log with this name."""
+        raise NotImplementedError
+
+    def put(self, path: Path, new: Signer) -> str:
+        """Let a rotated key, recorded already, sign from now on; say what it has signed."""
+        raise NotImplementedError
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        create = actions.add_parser("create", help=f"the first key, at {self.setting}")
+        create.add_argument(
+            "--origin", required=self.origin_required, help="the log's name, such as audit.example.com/log"
+        )
+        create.add_argument("--if-missing", action="store_true", help="do nothing where there is a key")
+        actions.add_parser("rotate", help="a new key; what the old ones signed still verifies")
+        actions.add_parser("list", help="the public keys, the newest first")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            if options["action"] == "list":
+                self._list()
+            elif options["action"] == "create":
+                self._create(options["origin"], if_missing=options["if_missing"], quiet=options["verbosity"] == 0)
+            else:
+                self._rotate()
+        except (AuditError, NoteError, OSError) as error:
+            raise CommandError(str(error)) from None
+
+    def _list(self) -> None:
+        keys = self.keys()
+        for verifier in keys.verifiers:
+            signs = keys.signer is not None and keys.signer.verifier == verifier
+            self.stdout.write(f"{verifier}{'  signs now' if signs else ''}")
+
+    def _create(self, origin: str | None, *, if_missing: bool, quiet: bool) -> None:
+        path = self._file()
+        if path.exists():
+            if if_missing:
+                return
+            raise CommandError(f"{path} exists: `manage.py {self.noun} rotate` makes a new key for the same log.")
+        signer = sealkeys.create(path, self.key_name(origin))
+        self._record("created", signer, origin=signer.name)
+        if quiet:
+            return
+        self.stdout.write(str(signer))
+        self.stderr.write(f"Private key: {path}. Give the line above to auditors and witnesses, by another way.")
+
+    def _rotate(self) -> None:
+        """Record the new key, then let it sign."""
+        path, old = self._file(), self.keys().signer
+        if old is None:
+            raise KeyMissing
+        new = sealkeys.rotated(old)
+        self._record("rotated", new, before=str(old))
+        signed = self.put(path, new)
+        self.stdout.write(str(new))
+        self.stderr.write(f"{signed} signed with the new key; the old one's signatures hold as before.")
+
+    def _record(self, act: str, signer: Signer, **facts: Any) -> None:
+        actor = operator_name()
+        trail.add(f"audit.{self.noun}.{act}", actor=actor, correlation=self.noun, public_key=str(signer), **facts)
+
+    def _file(self) -> Path:
+        path: Path | None = getattr(settings, self.setting)
+        if path is None:
+            raise CommandError(f"Set {self.setting} to where the private key is, or shall be.")
+        return path

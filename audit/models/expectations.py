@@ -1,0 +1,230 @@
+"""Rules about events that must come, what is waited for because of them, and what did not come."""
+
+from datetime import date, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+
+from audit import event, expectation
+from audit.event import Invalid
+from audit.expectation import Rule
+from audit.models.completeness import Found
+
+ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")
+"""What decides of events: who changes one of these makes another rule of it."""
+CORRELATION = event.limit("correlation_id")
+
+
+def no_types() -> list[str]:
+    return []
+
+
+class Expectation(models.Model):
+    """One rule. Never deleted: it is switched off, with a reason."""
+
+    KINDS = (
+        ("followed", "an event is followed by another, with the same correlation"),
+        ("has", "each correlation has an event"),
+        ("rate", "a writer sends so many events a day"),
+    )
+    FIELDS = Rule.__struct_fields__
+
+    name = models.CharField(
+        max_length=50,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use lower-case letters, digits and '-'.")],
+        help_text="Stands in records and alarms, and cannot be changed.",
+    )
+    kind = models.CharField(max_length=10, choices=KINDS)
+    why = models.TextField(max_length=1_000, help_text="Why it matters that these events come.")
+    when_types = models.JSONField(default=no_types, blank=True)
+    expect_types = models.JSONField(default=no_types)
+    writer = models.CharField(max_length=100, blank=True)
+    category = models.CharField(max_length=50, blank=True)
+    within_s = models.PositiveIntegerField(null=True, blank=True)
+    least = models.PositiveIntegerField(null=True, blank=True)
+    pack = models.CharField(max_length=50, blank=True, editable=False)
+    active = models.BooleanField(default=True)
+    inactive_because = models.TextField(max_length=1_000, blank=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    first_leaf = models.BigIntegerField(default=0, editable=False, help_text="The first place in the log that counts.")
+    next_day = models.DateField(null=True, editable=False, help_text="The first day that is not judged yet.")
+    met = models.BigIntegerField(default=0, editable=False, help_text="How often it was met.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        default_permissions = ("view", "add", "change")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def rule(self) -> Rule:
+        """As the pure module knows it."""
+        return Rule(**{field: getattr(self, field) for field in self.FIELDS})
+
+    @property
+    def words(self) -> str:
+        """What it expects, in a sentence."""
+        return expectation.words(self.rule)
+
+    def clean(self) -> None:
+        try:
+            expectation.read({field: getattr(self, field) for field in self.FIELDS})
+        except Invalid as error:
+            known = {field if field in self.FIELDS else "__all__": text for field, text in error.errors.items()}
+            raise ValidationError(known) from None
+
+
+class Awaited(models.Model):
+    """Something that has to come, and did not yet."""
+
+    expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="awaited")
+    subject = models.CharField(max_length=CORRELATION)
+    key = models.CharField(max_length=40, help_text="Tells it from others of the same rule and subject.")
+    writer = models.CharField(max_length=100)
+    began_by = models.UUIDField()
+    since = models.DateTimeField()
+    due_at = models.DateTimeField()
+    ripe_at = models.DateTimeField(help_text="From then on it may be missed: it is due, and what began it is here.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("expectation", "subject", "key"), name="audit_awaited_one"),)
+        indexes = (models.Index(fields=("ripe_at", "id"), name="audit_awaited_ripe"),)
+
+    def __str__(self) -> str:
+        return f"{self.expectation_id} of {self.subject}"
+
+
+class Tally(models.Model):
+    """How many events of a day came, for a rule that asks for it."""
+
+    expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="tallies")
+    day = models.DateField()
+    came = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("expectation", "day"), name="audit_tally_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.came} on {self.day}"
+
+
+class Waiver(models.Model):
+    """Why a rule need not be met for a time: decided by a person, before or after."""
+
+    expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="waivers")
+    correlation = models.CharField(
+        max_length=CORRELATION, blank=True, help_text="Of this correlation; with * at its end, of all that begin so."
+    )
+    writer = models.CharField(max_length=100, blank=True, help_text="Of this writer; empty for any.")
+    begins_at = models.DateTimeField(help_text="UTC")
+    ends_at = models.DateTimeField(help_text="UTC")
+    reason = models.TextField(max_length=1_000)
+    by = models.CharField(max_length=150, editable=False)
+    made_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        default_permissions = ("view", "add")
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"waiver {self.pk} of {self.expectation}"
+
+    def clean(self) -> None:
+        errors = {}
+        if self.begins_at and self.ends_at and self.ends_at <= self.begins_at:
+            errors["ends_at"] = "It ends before it begins."
+        if not self.reason.strip():
+            errors["reason"] = "Say why these events need not come, and how that is known."
+        if errors:
+            raise ValidationError(errors)
+
+    def covers(self, subject: str, writer: str, since: datetime, due_at: datetime) -> bool:
+        """Whether it excuses something that was waited for from `since` to `due_at`."""
+        begins = self.correlation.endswith("*") and subject.startswith(self.correlation[:-1])
+        return (
+            (self.correlation in ("", subject) or begins)
+            and self.writer in ("", writer)
+            and self.begins_at <= due_at
+            and since < self.ends_at
+        )
+
+
+class Unmet(Found):
+    """An event that a rule expects, and that did not come in time."""
+
+    NOUN = "expectation"
+
+    expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="unmet")
+    subject = models.CharField(max_length=CORRELATION, help_text="The correlation, or the writer.")
+    key = models.CharField(max_length=40)
+    writer = models.CharField(max_length=100)
+    began_by = models.UUIDField(null=True, help_text="The record that made us wait.")
+    since = models.DateTimeField()
+    due_at = models.DateTimeField()
+    wanted = models.TextField(help_text="What was expected, in words, as the rule was then.")
+    kind = models.CharField(max_length=10)
+    expect_types = models.JSONField(default=no_types)
+    least = models.PositiveIntegerField(null=True)
+    came = models.BigIntegerField(default=0, help_text="How many came, where they are counted.")
+    met_at = models.DateTimeField(null=True, help_text="The event time of what came after all.")
+    met_by = models.UUIDField(null=True, help_text="The record of it.")
+    waiver = models.ForeignKey(Waiver, on_delete=models.PROTECT, null=True, related_name="excused")
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-found_at", "-id")
+        verbose_name = "unmet expectation"
+        verbose_name_plural = "unmet expectations"
+        constraints = (models.UniqueConstraint(fields=("expectation", "subject", "key"), name="audit_unmet_one"),)
+        indexes = (
+            models.Index(fields=("subject",), name="audit_unmet_subject"),
+            models.Index(fields=("expectation",), name="audit_unmet_open", condition=models.Q(closed_at=None)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.expectation.name} of {self.subject}" + (f" on {self.key}" if self.kind == "rate" else "")
+
+    @property
+    def writer_name(self) -> str:
+        return self.writer
+
+    @property
+    def day(self) -> date | None:
+        """The day that was counted."""
+        return expectation.day_of(self.since) if self.kind == "rate" else None
+
+    @property
+    def late(self) -> bool:
+        """Whether what came was also made too late."""
+        return self.kind == "followed" and self.met_at is not None and self.met_at > self.due_at
+
+    @property
+    def closed_how(self) -> str:
+        """How it closed, in words; "" while it is open."""
+        if self.closed_at is None:
+            return ""
+        if self.met_at is None:
+            return f"{self.came:,} came after all"
+        times = f"came after all, made {self.met_at:%Y-%m-%d %H:%M:%S}Z"
+        over = expectation.span_words(round((self.met_at - self.due_at).total_seconds()))
+        return f"{times}: late by {over}" if self.late else f"{times}: in time, but it arrived late"
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "expectation": self.expectation.name,
+            "subject": self.subject,
+            "writer": self.writer,
+            "since": self.since.isoformat(),
+            "due": self.due_at.isoformat(),
+            "wanted": self.wanted,
+            "began_by": self.began_by and str(self.began_by),
+            "came": self.came if self.kind == "rate" else None,
+        }
