@@ -14,8 +14,10 @@ OWN_WRITER = "auditsite"
 """The writer of the records that the store makes of its own acts."""
 
 
-class AppendOnlyQuerySet(models.QuerySet[ModelT]):
+class AppendOnlyQuerySet(Watching[ModelT]):
     """A QuerySet that reads. Only `audit.record` inserts, and nobody updates or deletes."""
+
+    is_watched = False  # the log itself is everybody's who may see it
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Immutable
@@ -89,8 +91,10 @@ class Checkpoint(AppendOnly):
         return f"checkpoint {self.number} ({self.size} records)"
 
 
-class WatchedQuerySet(AppendOnlyQuerySet[ModelT], Watching[ModelT]):
+class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
     """Reads, and tells what."""
+
+    is_watched = True
 
 
 class RecordQuerySet(WatchedQuerySet["Record"]):

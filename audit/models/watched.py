@@ -13,15 +13,18 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 class Watching(models.QuerySet[ModelT]):
     """What is read through it is of the look at hand."""
 
+    is_watched = True
+
     def _fetch_all(self) -> None:
         fresh = self._result_cache is None
         super()._fetch_all()
-        if fresh:
+        if fresh and self.is_watched:
             looking.note(map(_event_id, self._result_cache or ()))
 
     def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
         for row in super().iterator(chunk_size):
-            looking.note([_event_id(row)])
+            if self.is_watched:
+                looking.note([_event_id(row)])
             yield row
 
 
