@@ -40,7 +40,7 @@ class AuditAdminConfig(AdminConfig):
 
 
 def _after_migrate(using: str, **kwargs: Any) -> None:
-    """Bring rights, groups, schedules and rules to what the repository says; the same each time."""
+    """Bring rights, groups, schedules and rules and views to what the repository says; the same each time."""
     from audit import seed
     from audit.operations import SQL
 
@@ -49,3 +49,4 @@ def _after_migrate(using: str, **kwargs: Any) -> None:
     seed.groups(using)
     seed.schedules(using)
     seed.expectations(using)
+    seed.views(using)

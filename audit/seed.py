@@ -1,14 +1,17 @@
-"""What every installation starts with: the groups of people, the schedules, and rules about events that must come."""
+"""What every installation starts with: groups of people, schedules, rules about events that must come, and views."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.contrib.auth.models import Group, Permission
 from django_q.models import Schedule
 
 from audit import expectation
-from audit.models import Checkpoint, Expectation
+from audit.models import Checkpoint, Expectation, SavedView
 
 PACK = Path(__file__).parent / "packs" / "remediation.json"
+VIEWS = PACK.with_name("views.json")
 
 GROUPS = {
     "auditor": [
@@ -142,6 +145,18 @@ def expectations(using: str) -> None:
         asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
         Expectation.objects.using(using).get_or_create(
             name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
+        )
+
+
+def views(using: str) -> None:
+    """Make the views of the pack of controls that are missing."""
+    pack = json.loads(VIEWS.read_bytes())
+    for view in pack["views"]:
+        SavedView.objects.using(using).get_or_create(
+            pack=pack["pack"],
+            name=view["name"],
+            owner="",
+            defaults={"query": view["query"], "why": view["why"], "saved_at": datetime.now(UTC)},
         )
 
 

@@ -57,6 +57,17 @@ class Visitor:
             return text
 
 
+def timed(act: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+    """How long it took each time, in ms, after once for warming up."""
+    act()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        act()
+        times.append((time.perf_counter() - started) * 1000)
+    return times
+
+
 class Filled:
     """The queue, filled up to a size, and what its pages took then."""
 
@@ -112,9 +123,9 @@ class Filled:
             "look-up by event id": f"?q={found.key}",
             "a message": f"{found.id}/change/",
         }
-        timed = {name: self._timed(lambda path=path: self._visitor.get(LIST + path)) for name, path in paths.items()}  # type: ignore[misc]
-        timed["look-up by event id, in Redis alone"] = self._timed(lambda: self._queue.find(found.key))
-        return timed
+        found_times = {name: timed(lambda path=path: self._visitor.get(LIST + path)) for name, path in paths.items()}  # type: ignore[misc]
+        found_times["look-up by event id, in Redis alone"] = timed(lambda: self._queue.find(found.key))
+        return found_times
 
     def dry_run(self) -> tuple[float, int, str]:
         """`manage.py dlq retry --all --dry-run` with a filter: seconds, lines of progress, and what it said."""
@@ -123,15 +134,6 @@ class Filled:
         done = subprocess.run(command, cwd=ROOT, env=self._fleet.env, capture_output=True, text=True, check=True)
         lines = [line for line in done.stderr.splitlines() if "looked at" in line]
         return time.perf_counter() - started, len(lines), done.stdout.strip()
-
-    def _timed(self, act: Callable[[], object]) -> list[float]:
-        act()
-        times = []
-        for _ in range(ROUNDS):
-            started = time.perf_counter()
-            act()
-            times.append((time.perf_counter() - started) * 1000)
-        return times
 
     def _memory(self) -> int:
         with redis.Redis.from_url(self._fleet.redis.url()) as client:

@@ -1,4 +1,4 @@
-"""The site's URLs, and a DRF view that does nothing: the ceiling of any view on this server."""
+"""The site's URLs, a DRF view that does nothing, the ceiling of any view on this server, and a stock admin."""
 
 from django.urls import path
 from rest_framework.request import Request
@@ -6,6 +6,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from auditsite.urls import urlpatterns as site
+from bench import stock
 
 
 class BareView(APIView):
@@ -18,4 +19,4 @@ class BareView(APIView):
         return Response({"event_id": "", "message": "", "state": "stored"}, status=201)
 
 
-urlpatterns = [*site, path("bare", BareView.as_view())]
+urlpatterns = [*site, path("bare", BareView.as_view()), path("stock/", stock.site.urls)]

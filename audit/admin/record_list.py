@@ -58,6 +58,11 @@ class KeysetChangeList(ChangeList):
         return age((datetime.now(UTC) - self.newest.event_timestamp).total_seconds()) if self.newest else ""
 
     @property
+    def twin(self) -> str:
+        """The address of the same records as data, without that of the list."""
+        return f"?{search_bar.parameters(self.bar.text)}"
+
+    @property
     def next_url(self) -> str:
         return self.get_query_string({CURSOR: self.next_cursor})
 

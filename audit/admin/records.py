@@ -7,25 +7,28 @@ from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit import reach
 from audit.admin import search_bar
+from audit.admin.compare import ComparePage
 from audit.admin.format import OUTCOMES, STATES, badge, time_tag
 from audit.admin.record_list import KeysetChangeList
 from audit.admin.record_page import RecordPage
+from audit.admin.saved import SavedViews, views_of
 from audit.admin.timeline import TimelinePage
-from audit.models import Record
+from audit.admin.twins import TwinPages
+from audit.models import Record, RecordQuerySet
 
 
 @admin.register(Record)
-class RecordAdmin(RecordPage, TimelinePage):
+class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews):
     """Nobody adds, changes or deletes a record here, a superuser neither."""
 
-    list_display = ("time", "event_type", "actor_id", "resource", "outcome", "severity", "writer", "state_badge")
+    list_display = ("pick", "time", "event_type", *search_bar.SHOWN)
     list_display_links = ("time", "event_type")
     list_per_page = 50
     list_max_show_all = 0
@@ -37,11 +40,15 @@ class RecordAdmin(RecordPage, TimelinePage):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
 
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("pick", "time", "event_type", *(search_bar.chosen_columns(request.GET) or search_bar.SHOWN))
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if (window := search_bar.chosen_window(request.GET)) is not None:
             return redirect(request.path + window)
+        context = {"title": "Records", "views": views_of(request.user), "my_groups": request.user.groups.all()}
         try:
-            return super().changelist_view(request, {"title": "Records", **(extra_context or {})})
+            return super().changelist_view(request, context | (extra_context or {}))
         except OperationalError as error:
             if not reach.was_stopped(error):
                 raise
@@ -57,7 +64,7 @@ class RecordAdmin(RecordPage, TimelinePage):
     def has_delete_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
         return False
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Record]:
+    def get_queryset(self, request: HttpRequest) -> RecordQuerySet:
         return Record.objects.with_state().order_by("-event_timestamp", "-id")
 
     def history_view(
@@ -65,9 +72,18 @@ class RecordAdmin(RecordPage, TimelinePage):
     ) -> HttpResponse:
         raise PermissionDenied  # a record has no history: it never changes
 
+    @admin.display(description="compare")
+    def pick(self, record: Record) -> SafeString:
+        box = '<input type="checkbox" name="id" value="{}" form="compare" aria-label="Compare {} of {}">'
+        return format_html(box, record.pk, record.event_type, record.event_timestamp)
+
     @admin.display(description="time (UTC)")
     def time(self, record: Record) -> SafeString | str:
         return time_tag(record.event_timestamp)
+
+    @admin.display(description="received (UTC)")
+    def received(self, record: Record) -> SafeString | str:
+        return time_tag(record.received_at)
 
     @admin.display(description="resource")
     def resource(self, record: Record) -> str:

@@ -1,7 +1,8 @@
 """The query bar of the records: one text, its terms as chips, spans of time, and help. The address is the query."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -12,6 +13,23 @@ from audit.query import Search
 
 QUERY = "q"
 FROM, UNTIL = "from", "until"
+CHOSEN = "columns"
+COLUMNS = {
+    "actor_id": "actor",
+    "resource": "resource",
+    "outcome": "outcome",
+    "severity": "severity",
+    "writer": "writer",
+    "state_badge": "state",
+    "event_category": "category",
+    "event_action": "action",
+    "correlation_id": "correlation",
+    "namespace": "namespace",
+    "error_code": "error",
+    "duration_ms": "duration (ms)",
+    "received": "received (UTC)",
+}
+SHOWN = ("actor_id", "resource", "outcome", "severity", "writer", "state_badge")
 DEFAULT = "after:7d"
 """What an address without a query asks for; a query of nothing is everything."""
 TIMES = ("after", "before", "until", "on")
@@ -65,8 +83,9 @@ class Help(NamedTuple):
 class Bar:
     """All that the page shows of a query."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, columns: Sequence[str] = ()):
         self.text = text
+        self.columns = [name for name in columns if name in COLUMNS]
         self.query = Query()
         self.problem = ""
         self.is_read = True
@@ -85,6 +104,16 @@ class Bar:
     def search(self, limit: int) -> Search:
         """What to look for."""
         return Search(query=self.query, now=self.now, limit=limit)
+
+    @property
+    def suffix(self) -> str:
+        """What keeps the chosen columns in every address of the page."""
+        return f"&{urlencode({CHOSEN: ','.join(self.columns)})}" if self.columns else ""
+
+    @property
+    def choices(self) -> list[tuple[str, str, bool]]:
+        """Every column that may be shown: its name, its label, and whether it is."""
+        return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
 
     @property
     def chips(self) -> list[Link]:
@@ -130,7 +159,14 @@ class Bar:
 
 def read(parameters: Mapping[str, str]) -> Bar:
     """The bar of an address."""
-    return Bar(parameters.get(QUERY, DEFAULT))
+    return Bar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters))
+
+
+def chosen_columns(parameters: Mapping[str, str]) -> list[str]:
+    """The columns that an address names, in the order of `COLUMNS`; none for the usual ones."""
+    get = getattr(parameters, "getlist", lambda name: [parameters.get(name, "")])
+    named = {name for text in get(CHOSEN) for name in str(text).split(",")}
+    return [name for name in COLUMNS if name in named]
 
 
 def chosen_window(parameters: Mapping[str, str]) -> str | None:
@@ -153,11 +189,16 @@ def windowed(query: Query, span: str) -> Query:
     return found.with_term("after", span) if span else found
 
 
+def parameters(text: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What stands behind the `?` of a query's address."""
+    return urlencode({QUERY: text, **more})
+
+
 def address(query: Query) -> str:
     """The address of a query, below that of the list."""
-    return "?" + urlencode({QUERY: str(query)})
+    return f"?{parameters(str(query))}"
 
 
 def to(text: str, *, label: str) -> Link:
     """A link to the list of a query in text."""
-    return Link(label, "?" + urlencode({QUERY: text}))
+    return Link(label, f"?{parameters(text)}")

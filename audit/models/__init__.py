@@ -15,6 +15,7 @@ from audit.models.completeness import (
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.rights import ACCESS, Access, AuditorScope
+from audit.models.saved import SavedView
 from audit.models.store import (
     OWN_WRITER,
     AppendOnly,
@@ -69,6 +70,7 @@ __all__ = [
     "RejectedSample",
     "Rejection",
     "Rhythm",
+    "SavedView",
     "Tally",
     "Unmet",
     "Verification",

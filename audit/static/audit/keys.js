@@ -1,17 +1,35 @@
-// Keys: "/" goes to the query bar, Escape leaves it. Without this file all works by mouse and Tab.
+// Keys of the list of records. Without this file all works by mouse and Tab.
 "use strict";
+
+const links = () => [...document.querySelectorAll("#result_list .field-time a")];
+
+const step = (by) => {
+  const all = links();
+  const at = all.findIndex((link) => link.closest("tr").contains(document.activeElement));
+  const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by];
+  next?.focus();
+};
+
+const KEYS = {
+  "/": (bar) => { bar.focus(); bar.select(); },
+  "?": () => { const help = document.querySelector(".search-help"); help.open = !help.open; },
+  j: () => step(1),
+  k: () => step(-1),
+  o: () => document.activeElement.closest("#result_list tr")?.querySelector(".field-time a")?.click(),
+  c: () => navigator.clipboard?.writeText(
+    document.activeElement.closest("#result_list tr")?.querySelector(".field-time a")?.href ?? location.href),
+};
 
 document.addEventListener("keydown", (event) => {
   const bar = document.getElementById("searchbar");
   if (bar === null || event.ctrlKey || event.metaKey || event.altKey) {
     return;
   }
-  const typing = event.target.closest("input, textarea, select, [contenteditable]") !== null;
-  if (event.key === "/" && !typing) {
-    event.preventDefault();
-    bar.focus();
-    bar.select();
-  } else if (event.key === "Escape" && event.target === bar) {
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
+  if (event.key === "Escape" && event.target === bar) {
     bar.blur();
+  } else if (!typing && Object.hasOwn(KEYS, event.key)) {
+    event.preventDefault();
+    KEYS[event.key](bar);
   }
 });

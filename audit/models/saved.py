@@ -1,0 +1,24 @@
+"""Views that people keep: a name for a query."""
+
+from django.contrib.auth.models import Group
+from django.db import models
+
+
+class SavedView(models.Model):
+    """A query with a name, for one person, for a group, or, seeded from a pack of controls, for everyone."""
+
+    name = models.CharField(max_length=100)
+    query = models.CharField(max_length=2_000, help_text="As the query bar takes it.")
+    why = models.CharField(max_length=300, blank=True, help_text="What it is looked at for.")
+    owner = models.CharField(max_length=150, blank=True, help_text="Nobody's where a pack of controls brought it.")
+    group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.SET_NULL)
+    pack = models.CharField(max_length=50, blank=True)
+    saved_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("pack", "name")
+        constraints = (models.UniqueConstraint(fields=("owner", "pack", "name"), name="audit_savedview_one"),)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,98 @@
+"""The list as JSON and CSV, and two records compared."""
+
+import csv
+import io
+import json
+import secrets
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.admin import twins
+from audit.admin.twins import cell, rows
+from audit.bundle import as_json
+from audit.models import Record
+from tests.admin.conftest import stored_record
+
+COMPARE = reverse("admin:audit_record_compare")
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
+
+
+def twin(client: Client, form: str, **asked: str) -> str:
+    answer = client.get(reverse(f"admin:audit_record_{form}"), asked)
+    assert answer.status_code == 200, answer.content
+    return answer.content.decode()
+
+
+def test_the_twin_answers_the_query_of_the_list(auditor: Client) -> None:
+    word = secrets.token_hex(6)
+    kept = [stored_record(correlation_id=word) for _ in range(3)]
+    found = json.loads(twin(auditor, "json", q=f"correlation:{word}"))
+    assert sorted(one["event_id"] for one in found["data"]) == sorted(str(one.pk) for one in kept)
+    assert (found["query"], found["next"]) == (f"correlation:{word}", None)
+    lines = list(csv.DictReader(io.StringIO(twin(auditor, "csv", q=f"correlation:{word}"))))
+    assert sorted(line["event_id"] for line in lines) == sorted(str(one.pk) for one in kept)
+    assert json.loads(lines[0]["event_data"]) == kept[0].event_data
+
+
+def test_what_does_not_fit_is_behind_the_link(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twins, "LIMIT", 2)
+    word = secrets.token_hex(6)
+    kept = {str(stored_record(correlation_id=word).pk) for _ in range(5)}
+    address: str | None = reverse("admin:audit_record_json") + f"?q=correlation:{word}"
+    seen: list[str] = []
+    while address:
+        found = json.loads(auditor.get(address).content)
+        seen += [one["event_id"] for one in found["data"]]
+        address = found["next"]
+    assert len(seen) == 5
+    assert set(seen) == kept
+
+
+@pytest.mark.parametrize("asked", [{"q": "nonsense:1"}, {"q": "", "after": "x"}])
+def test_what_cannot_be_read_is_refused_in_words(auditor: Client, asked: dict[str, str]) -> None:
+    answer = auditor.get(reverse("admin:audit_record_json"), asked)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_who_may_not_see_records_gets_none_in_any_form(outsider: Client, operator: Client, record: Record) -> None:
+    for client in (outsider, operator):
+        for name in ("json", "csv", "compare"):
+            assert client.get(reverse(f"admin:audit_record_{name}"), {"q": f"id:{record.pk}"}).status_code == 403
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_no_formula_comes_alive_in_a_spreadsheet(formula: str) -> None:
+    assert cell(formula) == f"'{formula}"
+    record = stored_record(actor_id=formula.strip() or "=", event_action=formula)
+    (line,) = csv.DictReader(io.StringIO(rows([record]), newline=""))
+    assert line["event_action"] == f"'{formula}"
+
+
+def test_numbers_and_absent_members_stay_what_they_are() -> None:
+    assert [cell(value) for value in (-5, 1.5, True, None, {"a": 1}, "plain")] == [
+        "-5",
+        "1.5",
+        "true",
+        "",
+        '{"a": 1}',
+        "plain",
+    ]
+    assert set(as_json(stored_record())) <= set(twins.COLUMNS)
+
+
+def test_two_records_are_compared_member_by_member(auditor: Client) -> None:
+    word = secrets.token_hex(4)
+    one = stored_record(event_data={"replicas": 2, "same": word})
+    two = stored_record(event_data={"replicas": 5, "same": word}, event_outcome="failure")
+    page = auditor.get(COMPARE, {"id": [str(one.pk), str(two.pk)]}).content.decode()
+    for text in ("<code>.event_data.replicas</code>", "<td>2</td><td>5</td>", "<code>.event_outcome</code>"):
+        assert text in page
+    assert word not in page
+
+
+@pytest.mark.parametrize("ids", [[], ["x", "y"], ["01a20bb1-b393-74f5-b757-9d83c0875f64"]])
+def test_what_is_not_two_records_is_sent_back_with_words(auditor: Client, ids: list[str]) -> None:
+    assert "Tick two different records" in auditor.get(COMPARE, {"id": ids}, follow=True).content.decode()
