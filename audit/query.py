@@ -11,11 +11,10 @@ from uuid import UUID
 import msgspec
 from django.db.models import Q
 
-from audit import filtering, grammar, moments, reach
+from audit import filtering, grammar, looking, moments, reach
 from audit.event import Invalid
 from audit.fields import ALIASES, DATA
 from audit.grammar import Query, Term, Value
-from audit.looking import own_account, sight
 from audit.models import Record, RecordQuerySet
 
 EXACT = (
@@ -86,6 +85,7 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
         if reach.is_in_order(search.query)
         else _by_two_ways(search.query, found, wanted)
     )
+    looking.show(one.pk for one in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
 
 
@@ -97,10 +97,10 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
 
 def sees_all(correlation_id: str) -> bool:
     """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
-    if not sight():
+    if not looking.sight():
         return True
     visible = Record.objects.filter(correlation_id=correlation_id).count()
-    with own_account():
+    with looking.own_account():
         return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 

@@ -35,7 +35,6 @@ class KeysetChangeList(ChangeList):
         place = self._place(request)
         rows, more = self._rows(place) if not self.bar.problem else ([], False)
         self.result_list = rows
-        looking.show(record.pk for record in rows)
         self.result_count = len(rows)
         self.next_cursor = query.cursor(rows[-1]) if more else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()

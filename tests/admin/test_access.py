@@ -166,6 +166,15 @@ def test_a_look_at_a_parked_event_stands_at_the_record_that_it_becomes(operator:
     assert (look.event_type, look.resource_type) == ("audit.record.viewed", "record")
 
 
+def test_what_was_read_to_know_whether_there_is_more_is_not_counted_as_shown() -> None:
+    service, shared = Sender("read"), f"rr-{secrets.token_hex(6)}"
+    for _ in range(3):
+        stored_record(correlation_id=shared)
+    service.get(EVENTS, correlation_id=shared, limit="2")
+    (look,) = looks(service.name)
+    assert (look.event_data["rows"], len(look.event_data["records"])) == (2, 2)
+
+
 def test_the_state_of_the_store_is_no_look_at_records() -> None:
     user = person("auditor")
     client = logged_in(user)
