@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.core.checks import Tags, register
 from django.db import connections
@@ -16,13 +17,19 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit store"
 
     def ready(self) -> None:
-        from audit import checks, logins
+        from audit import checks, logins, looking, sessions
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
         register(checks.receipt_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         logins.watch()
+        looking.watch()
+        sessions.watch()
+        if settings.LOGIN_EXTRA:
+            from audit import sign_on
+
+            sign_on.watch()
         post_migrate.connect(_after_migrate, sender=self)
 
 

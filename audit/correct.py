@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from audit import canonical, event, trail
+from audit import canonical, event, looking, trail
 from audit.errors import AuditError
 from audit.event import Invalid
 from audit.models import OWN_WRITER, Record
@@ -49,9 +49,10 @@ def _refuse_unless_due(message: Message) -> None:
         raise NotToCorrect("This event is not dead: the store may still take it as it is.")
     if message.source == OWN_WRITER:
         raise NotToCorrect("This is a record of the store's own acts: nobody corrects those.")
-    before = Record.objects.filter(
-        event_type="audit.parked.corrected", event_data__contains={"message_id": message.id}
-    ).first()
+    with looking.own_account():
+        before = Record.objects.filter(
+            event_type="audit.parked.corrected", event_data__contains={"message_id": message.id}
+        ).first()
     if before is not None:
         raise NotToCorrect(f"This event was corrected before, as {before.event_data['corrected_event_id']}.")
 

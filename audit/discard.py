@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 import dlq.stream
-from audit import trail
+from audit import looking, trail
 from audit.errors import AuditError
 from audit.models import Discard, Record
 from dlq.message import Message
@@ -57,9 +57,10 @@ def decide(asked: Discard, *, approve: bool, by: str) -> None:
 
 def recorded(row: Discard) -> Record | None:
     """The record of the act that discarded the message, where there is one."""
-    return Record.objects.filter(
-        event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
-    ).first()
+    with looking.own_account():
+        return Record.objects.filter(
+            event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
+        ).first()
 
 
 def _act(row: Discard, approve: bool, by: str) -> tuple[str, str]:

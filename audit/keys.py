@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from django.utils import timezone
 import dlq.client
 from audit.errors import Unavailable
 from audit.faults import Fault, fault
+from audit.looking import EVERYTHING, Sight, Span
 from audit.models import Writer, WriterKey
 from audit.postgres import gateway
 
@@ -31,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 PUBLISHED = "{audit}:keys"
 _FIND = b"""
-SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8
+SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
 WHERE k.digest = %s AND k.revoked_at IS NULL
 """
@@ -44,6 +46,8 @@ class Principal:
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
+    sight: Sight = EVERYTHING
+    """Which records it may read."""
 
     is_authenticated: ClassVar = True
 
@@ -119,7 +123,7 @@ _checked: dict[str, tuple[float, Principal | None]] = {}
 
 def _publish() -> None:
     keys: Any = {
-        key.digest: json.dumps([key.writer.name, key.writer.scopes, key.expires_at and key.expires_at.timestamp()])
+        key.digest: json.dumps(_published(key))
         for key in WriterKey.objects.filter(revoked_at=None).select_related("writer")
     }
     try:
@@ -132,6 +136,11 @@ def _publish() -> None:
         # The schedule publishes again each minute; until then PostgreSQL is asked.
         log.error("keys_not_published", error=type(error).__name__)
     forget()
+
+
+def _published(key: WriterKey) -> list[Any]:
+    writer, ends = key.writer, key.expires_at and key.expires_at.timestamp()
+    return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories]
 
 
 def _look_up_or_trust(found: str, cached: tuple[float, Principal | None] | None) -> Principal | None:
@@ -169,5 +178,8 @@ def _ask_postgres(found: str) -> Principal | None:
     return None if row is None else _principal(*row)
 
 
-def _principal(name: str, scopes: list[str], expires_at: Any) -> Principal:
-    return Principal(name, frozenset(scopes), expires_at)
+def _principal(
+    name: str, scopes: list[str], expires_at: Any, writers: Sequence[str] = (), categories: Sequence[str] = ()
+) -> Principal:
+    sight = (Span(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
+    return Principal(name, frozenset(scopes), expires_at, sight)

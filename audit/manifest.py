@@ -14,7 +14,7 @@ import msgspec
 from django.db import connections
 from msgspec import Meta
 
-from audit import canonical, trail
+from audit import canonical, looking, trail
 from audit.event import Invalid, timestamp_text
 from audit.models import OWN_WRITER, Manifest
 
@@ -126,7 +126,7 @@ def _ask(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
         "most": 2 * MOST,
         "runs": RUNS,
     }
-    with connections["reader"].cursor() as cursor:
+    with looking.own_account(), connections["reader"].cursor() as cursor:
         cursor.execute(statement.format(where=_where(manifest)), parameters)
         return list(cursor.fetchall())
 
@@ -176,7 +176,11 @@ def _read(document: Any) -> Statement:
         raise Invalid({"": f"no manifest: {error}"}) from None
     if errors := dict(_faults(said)):
         raise Invalid(errors)
-    return said
+    try:
+        # PostgreSQL knows no time zone that is 16 hours or more from UTC.
+        return msgspec.structs.replace(said, since=said.since.astimezone(UTC), until=said.until.astimezone(UTC))
+    except OverflowError:
+        raise Invalid({"since": "is outside the years 1 to 9999 in UTC, or until is"}) from None
 
 
 def _faults(said: Statement) -> Iterable[tuple[str, str]]:

@@ -1,15 +1,18 @@
-"""What happens around every request: an id for the logs, a page for outages, and pages that nothing sent disturbs."""
+"""What happens around every request: an id for the logs, a page for outages, a record of who looked, harmless pages."""
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 
-from audit import reach, visible
+from audit import access, looking, reach, visible
+from audit.api import problems
+from audit.errors import AuditError
+from audit.event import Invalid
 from audit.postgres import gateway
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,61 @@ class OutagePageMiddleware:
             return render(request, "timeout.html", {"back": request.path}, status=503)
         log.error("page_without_postgresql", path=request.path, error=type(error.__cause__).__name__)
         return render(request, "outage.html", status=503)
+
+
+class AccessMiddleware:
+    """What shows records is a record before it leaves; where that cannot be kept, nothing is shown."""
+
+    def __init__(self, get_response: Handler):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with looking.begin(access.look_of(request)) as look:
+            response = self.get_response(request)
+        if not access.is_due(look, request, response):
+            return response
+        try:
+            access.write(look, request, response)
+        except (AuditError, Invalid) as error:
+            log.error("look_refused", path=request.path, error=type(error).__name__)
+            return _unrecorded(request)
+        if isinstance(response, StreamingHttpResponse):
+            response.streaming_content = _within(look, response.streaming_content)
+        return response
+
+
+def _within(look: looking.Look, content: Iterable[bytes]) -> Iterator[bytes]:
+    """Each part of a download is read with the sight of who asked for it."""
+    parts = iter(content)
+    while True:
+        with looking.begin(look):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
+
+
+def _unrecorded(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return problems.unrecorded(request)
+    return render(request, "unrecorded.html", status=503)
+
+
+class HeadersMiddleware:
+    """What browsers shall not do with our pages, beside the Content-Security-Policy. JSON is no page."""
+
+    def __init__(self, get_response: Handler):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.path.startswith("/api/v1/"):
+            response.setdefault("Permissions-Policy", NOT_PERMITTED)
+            response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+
+NOT_PERMITTED = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class HarmlessPagesMiddleware:

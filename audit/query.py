@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from django.db.models import Q
 
-from audit import filtering, grammar, moments, reach
+from audit import filtering, grammar, looking, moments, reach
 from audit.event import Invalid
 from audit.fields import ALIASES, DATA
 from audit.grammar import Query, Term, Value
@@ -85,6 +85,7 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
         if reach.is_in_order(search.query)
         else _by_two_ways(search.query, found, wanted)
     )
+    looking.show(one.pk for one in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
 
 
@@ -92,6 +93,15 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
     """All records that match, in the one order of all lists."""
     found = Record.objects.all() if records is None else records
     return found.filter(filtering.where(search.query, search.now)).order_by("-event_timestamp", "-id")
+
+
+def sees_all(correlation_id: str) -> bool:
+    """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
+    if not looking.sight():
+        return True
+    visible = Record.objects.filter(correlation_id=correlation_id).count()
+    with looking.own_account():
+        return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 
 def count(records: RecordQuerySet) -> tuple[int, bool] | None:

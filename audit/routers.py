@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Model
 
-READ_ONLY = {"audit.Record", "audit.Leaf", "audit.Checkpoint", "audit.Quarantined"}
+READ_ONLY = {"audit.Record", "audit.Access", "audit.Leaf", "audit.Checkpoint", "audit.Quarantined"}
 
 
 class ReaderRouter:

@@ -16,6 +16,7 @@ VIEWS = PACK.with_name("views.json")
 GROUPS = {
     "auditor": [
         "audit.view_record",
+        "audit.view_access",
         "audit.view_parked",
         "audit.view_quarantined",
         "audit.view_discard",
@@ -63,11 +64,38 @@ GROUPS = {
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
+    "compliance officer": [
+        "audit.view_record",
+        "audit.view_access",
+        "audit.view_parked",
+        "audit.view_quarantined",
+        "audit.view_discard",
+        "audit.approve_discard",
+        "audit.view_episode",
+        "audit.view_writer",
+        "audit.view_checkpoint",
+        "audit.view_verification",
+        "audit.view_finding",
+        "audit.start_verification",
+        "audit.view_gap",
+        "audit.view_hourcount",
+        "audit.view_manifest",
+        "audit.explain_gap",
+        "audit.view_brokenpromise",
+        "audit.verify_receipt",
+        "audit.view_expectation",
+        "audit.view_unmet",
+        "audit.view_waiver",
+        "audit.add_waiver",
+        "audit.view_account",
+        "audit.view_rejectedsample",
+    ],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
         "auth.view_group",
         *[f"audit.{act}_writer" for act in ("view", "add", "change")],
         "audit.view_writerkey",
+        *[f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")],
         *[f"audit.{act}_expectation" for act in ("view", "add", "change")],
         "audit.view_waiver",
         "audit.view_parked",
@@ -77,8 +105,9 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; administrators
-manage people, keys and rules. Who makes a rule does not waive it."""
+"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; compliance officers
+read, decide, explain and waive; administrators manage people, keys, scopes and rules, and read no records. Who makes a
+rule does not waive it."""
 
 SCHEDULES = {
     "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),

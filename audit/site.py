@@ -4,8 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 
 class AuditAdminSite(AdminSite):
@@ -15,6 +19,27 @@ class AuditAdminSite(AdminSite):
     site_title = settings.SITE_NAME
     index_title = "State of the store"
     enable_nav_sidebar = False
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if settings.LOGIN_EXTRA:
+            return self._login_elsewhere(request)
+        # Not above, for the same reason as below.
+        from audit.admin.login_form import LoginForm
+
+        self.login_form = LoginForm
+        return super().login(request, extra_context)
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return super().each_context(request) | {"second_factor": settings.LOGIN_MFA != "off"}
+
+    def _login_elsewhere(self, request: HttpRequest) -> HttpResponse:
+        """To allauth's page; who is logged in there and comes back may not see the page that he asked for."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            return render(request, "no_rights.html", status=403)
+        following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        if request.user.is_authenticated:
+            return redirect("admin:index")
+        return redirect_to_login(following, reverse("account_login"))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Not above: audit.admin registers its pages with this site while it is imported.

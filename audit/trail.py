@@ -1,7 +1,7 @@
 """The store's own acts, as records beside all others (writer `auditsite`)."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -13,27 +13,54 @@ from audit.record import Receipt, record
 log = structlog.get_logger(__name__)
 
 
-def add(event_type: str, *, actor: str, outcome: str = "success", correlation: str, **facts: Any) -> Receipt:
+class Where(NamedTuple):
+    """What else is known of an act: whose, on what, from where."""
+
+    actor_type: str | None = None
+    category: str = "security"
+    resource: tuple[str, str] = ("security", "")
+    """Its type and id; without an id it is the correlation."""
+    address: str | None = None
+
+
+NOTHING_ELSE = Where()
+
+
+def add(
+    event_type: str,
+    where: Where = NOTHING_ELSE,
+    /,
+    *,
+    actor: str,
+    outcome: str = "success",
+    correlation: str,
+    **facts: Any,
+) -> Receipt:
     """Record an act of a person (`actor` is the user's name) or of the store itself.
 
     Raises `NothingKept`: an act that cannot be recorded is not done.
     """
-    said = document(event_type, actor=actor, outcome=outcome, correlation=correlation, **facts)
+    said = document(event_type, where, actor=actor, outcome=outcome, correlation=correlation, **facts)
     return record([event.accept(said, writer=OWN_WRITER)])[0]
 
 
-def document(event_type: str, *, actor: str, outcome: str, correlation: str, **facts: Any) -> dict[str, Any]:
+def document(
+    event_type: str, where: Where = NOTHING_ELSE, /, *, actor: str, outcome: str, correlation: str, **facts: Any
+) -> dict[str, Any]:
     """An act as an event, for one who keeps it before it is recorded."""
     return {
         "version": "1.0",
         "event_type": event_type,
         "event_timestamp": event.timestamp_text(datetime.now(UTC)),
-        "event_category": "security",
+        "event_category": where.category,
         "event_action": event_type.rsplit(".", 1)[-1],
         "event_outcome": outcome,
         "correlation_id": correlation,
-        "actor_type": "service" if actor == OWN_WRITER else "user",
+        "actor_type": where.actor_type or ("service" if actor == OWN_WRITER else "user"),
         "actor_id": actor,
+        "actor_ip": where.address,
+        "resource_type": where.resource[0],
+        "resource_id": where.resource[1] or correlation,
         "event_data": {name: value for name, value in facts.items() if value is not None},
     }
 

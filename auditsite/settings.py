@@ -6,6 +6,7 @@ A secret may also come from a file: `NAME_FILE` names it. `docs/settings.md` lis
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
@@ -162,14 +163,18 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "audit.middleware.HeadersMiddleware",
     "audit.middleware.OutagePageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "audit.sessions.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "audit.middleware.HarmlessPagesMiddleware",
+    # The last: what is inside of it could show records without its knowledge, and what is outside shows none.
+    "audit.middleware.AccessMiddleware",
 ]
 
 ROOT_URLCONF = "auditsite.urls"
@@ -203,19 +208,55 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+# A locked-out login is refused before any password is looked at.
+AUTHENTICATION_BACKENDS = ["audit.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_LENGTH = 12
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_LENGTH},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+# So many wrong passwords for a name from one address, or ten times as many from the address, lock it for so long.
+LOGIN_TRIES = env.int("LOGIN_TRIES", 5)
+LOGIN_LOCK_MINUTES = env.int("LOGIN_LOCK_MINUTES", 15)
+# How many proxies of ours add the client's address to X-Forwarded-For, and whether they say in X-Forwarded-Proto how
+# it came. Believed only where they are really there.
+PROXY_HOPS = env.int("PROXY_HOPS", 0)
+if PROXY_HOPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 SECURE_COOKIES = env.bool("SECURE_COOKIES", True)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
-SESSION_COOKIE_AGE = 8 * 60 * 60
+if SECURE_COOKIES:
+    # Browsers take such a name only over HTTPS and from this host itself.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"  # a link that a colleague sent finds one logged in
+CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_HOURS = env.float("SESSION_HOURS", 8)
+SESSION_IDLE_MINUTES = env.float("SESSION_IDLE_MINUTES", 30)
+SESSION_COOKIE_AGE = int(SESSION_HOURS * 60 * 60)
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 365 * 24 * 60 * 60 if SECURE_COOKIES else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False  # the names below ours are not ours to decide
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {
+# A second factor for people ("off", "optional", "required" of whoever administers or decides), and the login of an
+# OpenID Connect provider: both through django-allauth (the extra `login`), whose tables `migrate` makes.
+LOGIN_MFA = env.str("LOGIN_MFA", "off")
+LOGIN_OIDC_URL = env.str("LOGIN_OIDC_URL", "")
+LOGIN_OIDC_NAME = env.str("LOGIN_OIDC_NAME", "Single sign-on")
+LOGIN_OIDC_CLIENT_ID = env.str("LOGIN_OIDC_CLIENT_ID", "")
+LOGIN_OIDC_SECRET = secret("LOGIN_OIDC_SECRET", "")
+LOGIN_EXTRA = LOGIN_MFA != "off" or bool(LOGIN_OIDC_URL)
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
     # JSON is not a page: there the header protects nothing, and costs a tenth of a write.
     "EXCLUDE_URL_PREFIXES": ["/api/v1/"],
     "DIRECTIVES": {
@@ -230,6 +271,24 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
     },
 }
+
+if LOGIN_EXTRA:
+    INSTALLED_APPS += ["allauth", "allauth.account", "allauth.mfa", "allauth.socialaccount"]
+    INSTALLED_APPS += ["allauth.socialaccount.providers.openid_connect"]
+    MIDDLEWARE[-1:-1] = ["allauth.account.middleware.AccountMiddleware", "audit.second_factor.SecondFactorMiddleware"]
+    LOGIN_URL, LOGIN_REDIRECT_URL, ACCOUNT_LOGOUT_REDIRECT_URL = "account_login", "admin:index", "account_login"
+    ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.sign_on.AccountAdapter", "audit.sign_on.ProviderAdapter"
+    ACCOUNT_LOGIN_METHODS, ACCOUNT_EMAIL_VERIFICATION, ACCOUNT_UNIQUE_EMAIL = {"username"}, "none", False
+    ACCOUNT_SESSION_REMEMBER = False
+    MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL, MFA_TOTP_ISSUER = ["totp", "recovery_codes"], True, SITE_NAME
+    SOCIALACCOUNT_STORE_TOKENS = False
+    if LOGIN_OIDC_URL:
+        # Browsers hold the form that begins the login to the policy all along its redirects.
+        _provider = "{0.scheme}://{0.netloc}".format(urlsplit(LOGIN_OIDC_URL))
+        CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(_provider)
+        _app: dict[str, Any] = {"provider_id": "sso", "name": LOGIN_OIDC_NAME, "client_id": LOGIN_OIDC_CLIENT_ID}
+        _app |= {"secret": LOGIN_OIDC_SECRET, "settings": {"server_url": LOGIN_OIDC_URL}}
+        SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_app]}}
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["audit.api.auth.WriterKeyAuthentication"],

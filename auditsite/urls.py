@@ -1,8 +1,9 @@
 """Where everything is served."""
 
+from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import include, path, re_path
 from django.views.defaults import page_not_found, server_error
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
@@ -26,6 +27,14 @@ def handler500(request: HttpRequest) -> HttpResponse:
     return server_error(request)
 
 
+def closed(request: HttpRequest) -> HttpResponse:
+    """Accounts are an administrator's: nobody makes one, changes its address or gets its password by mail."""
+    raise Http404("There is no such page here.")
+
+
+CLOSED = r"^accounts/(?:signup|email|confirm-email|phone|password|3rdparty)(?:/.*)?$"
+"""What allauth would serve beside the login."""
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
@@ -36,3 +45,5 @@ urlpatterns = [
     path("status", outage.status_page),
     path("metrics", health.metrics),
 ]
+if settings.LOGIN_EXTRA:
+    urlpatterns += [re_path(CLOSED, closed), path("accounts/", include("allauth.urls"))]

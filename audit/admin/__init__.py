@@ -1,6 +1,7 @@
 """The admin: what auditors, operators and administrators see."""
 
 from audit.admin import (
+    access,
     account,
     completeness,
     coverage,
@@ -13,12 +14,14 @@ from audit.admin import (
     quarantine,
     receipts,
     records,
+    scopes,
     unmet,
     verification,
     writers,
 )
 
 __all__ = [
+    "access",
     "account",
     "completeness",
     "coverage",
@@ -31,6 +34,7 @@ __all__ = [
     "quarantine",
     "receipts",
     "records",
+    "scopes",
     "unmet",
     "verification",
     "writers",

@@ -26,6 +26,7 @@ from audit.admin.format import STATES, age, badge, pretty, time_tag
 from audit.errors import AuditError
 from audit.event import Invalid
 from audit.models import Parked
+from audit.parked_sight import visible
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message
@@ -119,10 +120,7 @@ class ParkedAdmin(admin.ModelAdmin):
         """Say what a drain would do with one message; nothing of it is kept."""
         message = self._one_to_act_on(request, message_id)
         outcome = tasks.rehearse(message)
-        if outcome.verdict in ("stored", "duplicate"):
-            text = (
-                "it would be stored" if outcome.verdict == "stored" else "it is stored already, with the same content"
-            )
+        if (text := REHEARSED.get(outcome.verdict)) is not None:
             messages.success(request, f"Tried and rolled back: {text}.")
         else:
             messages.warning(request, f"Tried and rolled back: {outcome.kind}: {outcome.error}")
@@ -181,7 +179,7 @@ class ParkedAdmin(admin.ModelAdmin):
         context = self._context(
             request,
             title="Deep search",
-            rows=[_row(message) for message in found],
+            rows=[_row(message) for message in visible(found)],
             progress=progress,
             next_url=next_step and f"{here}?{next_step}",
             stop_url=reverse("admin:audit_parked_changelist"),
@@ -253,7 +251,7 @@ class ParkedAdmin(admin.ModelAdmin):
         """All that match, as NDJSON with digests."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = _selection(request.GET).all(dlq.stream.for_drain())
+        found = visible(_selection(request.GET).all(dlq.stream.for_drain()))
         lines = (json.dumps(message.as_json(), ensure_ascii=False) + "\n" for message in found)
         response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
         response["Content-Disposition"] = 'attachment; filename="parked.ndjson"'
@@ -266,12 +264,12 @@ class ParkedAdmin(admin.ModelAdmin):
             return redirect(f"{kept}?{urlencode({'q': request.GET.get('q', '').strip()})}")
         if key := request.GET.get("q", "").strip():
             found = queue.find(key)
-            return self._page(request, [found] if found else [], None)
+            return self._page(request, [*visible([found] if found else [])], None)
         after = request.GET.get("after", "")
         rows, next_place = _selection(request.GET).some(
             queue, limit=PAGE, after=after if _is_id(after) else None, looks=LOOKS
         )
-        return self._page(request, rows, next_place)
+        return self._page(request, [*visible(rows)], next_place)
 
     def _page(self, request: HttpRequest, rows: list[Message], next_place: str | None) -> HttpResponse:
         parameters = request.GET.copy()
@@ -335,7 +333,7 @@ def _chosen(parameters: QueryDict) -> list[Message]:
     """The messages that were ticked, or all that match, up to the cap."""
     queue = dlq.stream.for_drain()
     if parameters.get("scope") == "all":
-        return list(islice(_selection(parameters).all(queue), parked_acts.CAP))
+        return list(islice(visible(_selection(parameters).all(queue)), parked_acts.CAP))
     found = (_get(message_id) for message_id in parameters.getlist("id")[:PAGE])
     return [message for message in found if message is not None]
 
@@ -356,7 +354,8 @@ def _is_id(text: str) -> bool:
 
 
 def _get(message_id: str) -> Message | None:
-    return dlq.stream.for_drain().get(message_id) if _is_id(message_id) else None
+    found = dlq.stream.for_drain().get(message_id) if _is_id(message_id) else None
+    return next(visible([found] if found else []), None)
 
 
 def _row(message: Message) -> dict[str, Any]:

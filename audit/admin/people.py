@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth import logout
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import path
 from django_q.models import Failure, Schedule, Success
 
-from audit import trail
+from audit import sessions, trail
 
 admin.site.unregister([User, Group, Success, Failure, Schedule])
 
@@ -16,6 +20,27 @@ admin.site.unregister([User, Group, Success, Failure, Schedule])
 @admin.register(User)
 class PeopleAdmin(UserAdmin):
     """Only a superuser makes superusers or gives single permissions: an administrator gives groups, not to himself."""
+
+    actions = ("end_sessions",)
+
+    @admin.action(description="End all sessions: they have to log in again", permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            if self.has_change_permission(request, user):
+                count = sessions.end_all(user, by=request.user.get_username())
+                messages.success(request, f"{count} sessions of {user} ended.")
+
+    def get_urls(self) -> list[Any]:
+        own = path("own-sessions/", self.admin_site.admin_view(self.own_sessions_view), name="own_sessions")
+        return [own, *super().get_urls()]
+
+    def own_sessions_view(self, request: HttpRequest) -> HttpResponse:
+        """Log out everywhere: whoever it is, without any right."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        sessions.end_all(request.user, by=request.user.get_username())
+        logout(request)
+        return redirect("admin:login")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # A name that stands in records stays: "a second person" means another one.

@@ -10,7 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest
 
-from audit import query
+from audit import looking, query
 from audit.admin import search_bar, status
 from audit.admin.format import age
 from audit.models import Record
@@ -39,7 +39,8 @@ class KeysetChangeList(ChangeList):
         self.next_cursor = query.cursor(rows[-1]) if more else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.in_log = status.about_how_many()
-        self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
+        with looking.own_account():
+            self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
         self.full_result_count = None
         self.show_full_result_count = self.show_admin_actions = False
         self.can_show_all = self.multi_page = False

@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 
 from audit import bundle, canonical, merkle, note, sealkeys, timeline, visible
 from audit import log as stored
-from audit.admin import drawing, search_bar
+from audit.admin import drawing, search_bar, seen
 from audit.admin.difference import difference
 from audit.admin.format import OUTCOMES, STATES, badge, precise, time_tag
 from audit.admin.tree import tree
@@ -66,6 +66,7 @@ class RecordPage(admin.ModelAdmin):
             **_way(record),
             **_beside(record),
             **_proof(record),
+            **seen.context(request, record),
         }
         return TemplateResponse(request, "admin/audit/record/detail.html", context)
 

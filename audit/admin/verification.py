@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.tasks import async_task
 
+from audit import query
 from audit.admin.format import badge, number, time_tag
 from audit.models import Finding, Verification
 from audit.verify import Verdict, begin
@@ -72,6 +73,9 @@ class VerificationAdmin(ReadOnly):
         if not request.user.has_perm("audit.start_verification"):
             raise PermissionDenied
         correlation = request.POST.get("correlation", "").strip()[:255]
+        if correlation and not query.sees_all(correlation):
+            messages.error(request, f"There is no correlation {correlation} of which you may see every record.")
+            return redirect("admin:audit_verification_changelist")
         scope = "correlation" if correlation else "all"
         run = begin(scope, correlation_id=correlation, requested_by=request.user.get_username())
         try:

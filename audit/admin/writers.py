@@ -44,7 +44,8 @@ class WriterAdmin(admin.ModelAdmin):
         return super().get_queryset(request).prefetch_related("keys")
 
     def save_model(self, request: HttpRequest, obj: Writer, form: Any, change: bool) -> None:
-        _record(request, "changed" if change else "created", obj, scopes=obj.scopes)
+        reads = {"reads_writers": obj.reads_writers, "reads_categories": obj.reads_categories}
+        _record(request, "changed" if change else "created", obj, scopes=obj.scopes, **reads)
         super().save_model(request, obj, form, change)
         if change:
             keys.publish()

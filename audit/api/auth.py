@@ -7,7 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from audit import keys
+from audit import keys, looking
 
 
 class WriterKeyAuthentication(BaseAuthentication):
@@ -20,6 +20,7 @@ class WriterKeyAuthentication(BaseAuthentication):
         principal = keys.check(key)
         if principal is None:
             raise AuthenticationFailed("The key is unknown, revoked or expired: ask the operator for a new one.")
+        looking.identify(principal.name, principal.sight)
         return principal, ""
 
     def authenticate_header(self, request: Request) -> str:

@@ -6,13 +6,13 @@ from uuid import UUID
 from django.db import connections
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import bundle, entry, note, postgres, sealkeys, tiles
+from audit import bundle, entry, looking, note, postgres, sealkeys, tiles
 from audit import log as stored
 from audit.api import schema
 from audit.api.auth import writer_name
@@ -145,12 +145,16 @@ class EntriesView(LogView):
     @extend_schema(**schema.GET_ENTRIES)
     def get(self, request: Request, address: str) -> HttpResponse:
         index, width = _tile(address, 0)
+        if looking.sight():
+            raise PermissionDenied("A tile has entries of every writer; this key may read those of some: use events.")
         with connections["reader"].cursor() as cursor:
             cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
-            entries = [
-                entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
-                for digest, event_id, *times in cursor.fetchall()
-            ]
+            rows = cursor.fetchall()
+        looking.note(event_id for _, event_id, *_ in rows)
+        entries = [
+            entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
+            for digest, event_id, *times in rows
+        ]
         if len(entries) != width:
             raise NotFound("Records of this tile are not here any more; their leaves are: see the tile of level 0.")
         return _octets(b"".join(len(found).to_bytes(2, "big") + found for found in entries))

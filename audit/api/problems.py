@@ -102,6 +102,14 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     return _plain(request, 404, "not-found", f"Nothing is served at {request.path}.")
 
 
+def unrecorded(request: HttpRequest) -> JsonResponse:
+    """Who looks is recorded first; now that is not possible."""
+    detail = "Reading records is itself recorded, and nothing can be recorded now. Try again in a moment."
+    response = _plain(request, 503, "query-unavailable", detail)
+    response["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
 def _plain(request: HttpRequest, code: int, slug: str, detail: str) -> JsonResponse:
     return JsonResponse(problem(code, slug, detail, instance=request.path), status=code, content_type=CONTENT_TYPE)
 

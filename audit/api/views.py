@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 import dlq.errors
 import dlq.stream
-from audit import canonical, event, postgres, promise, query, trail
+from audit import canonical, event, looking, parked_sight, postgres, promise, query, trail
 from audit.api import schema
 from audit.api.auth import writer_name
 from audit.bundle import as_json
@@ -21,6 +21,7 @@ from audit.errors import Conflict, Unavailable
 from audit.event import Accepted, Invalid
 from audit.models import Record
 from audit.record import Receipt, record
+from dlq.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -157,8 +158,9 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
         message = dlq.stream.default().find(str(event_id))
     except dlq.errors.Refused:
         return None
-    if message is None:
+    if message is None or not parked_sight.may_see(message):
         return None
+    looking.note([message.key])
     facts = {
         "event_id": message.key,
         "state": "parked",
@@ -169,9 +171,13 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
     }
     if message.state == "dead":
         facts["dead"] = message.last_error_class
+    return _content(message) | facts
+
+
+def _content(message: Message) -> dict[str, Any]:
     if not message.digest_ok:
-        return facts | {"damaged": "the content does not match the digest, and is not shown"}
+        return {"damaged": "the content does not match the digest, and is not shown"}
     try:
-        return dict(canonical.loads(message.body)) | facts
+        return dict(canonical.loads(message.body))
     except (canonical.NotCanonical, TypeError, ValueError):
-        return facts | {"damaged": "the content cannot be read, and is not shown"}
+        return {"damaged": "the content cannot be read, and is not shown"}

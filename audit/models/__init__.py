@@ -14,6 +14,7 @@ from audit.models.completeness import (
 )
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
     OWN_WRITER,
@@ -30,17 +31,18 @@ from audit.models.store import (
     Record,
     RecordQuerySet,
     Verification,
-    Writer,
-    WriterKey,
-    default_scopes,
 )
+from audit.models.writers import Writer, WriterKey, default_scopes
 
 __all__ = [
+    "ACCESS",
     "ASKS",
     "OWN_WRITER",
+    "Access",
     "Account",
     "AppendOnly",
     "AppendOnlyQuerySet",
+    "AuditorScope",
     "Awaited",
     "BrokenPromise",
     "Checkpoint",

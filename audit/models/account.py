@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from audit.models.watched import Watching, raw
+
 
 class Account(models.Model):
     """Records of one day and writer, counted as the log was read."""
@@ -83,6 +85,14 @@ class Rejection(models.Model):
         return f"{self.events} of {self.writer} on {self.day}: {self.reason}"
 
 
+class RejectedManager(models.Manager["RejectedSample"]):
+    """Raw bytes, of which some may be seen."""
+
+    def get_queryset(self) -> Watching["RejectedSample"]:
+        found: Watching[RejectedSample] = Watching(self.model, using=self._db)
+        return found.filter(raw("writer"))
+
+
 class RejectedSample(models.Model):
     """The beginning of a refused event, one of the newest of its writer and reason."""
 
@@ -92,6 +102,8 @@ class RejectedSample(models.Model):
     reason = models.CharField(max_length=100)
     detail = models.TextField()
     body = models.BinaryField()
+
+    objects = RejectedManager()
 
     class Meta:
         default_permissions = ("view",)

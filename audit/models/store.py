@@ -2,12 +2,11 @@
 
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 
-from audit import canonical, event
+from audit import canonical, event, looking
 from audit.errors import Immutable
+from audit.models.watched import Watching, raw, within
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -15,12 +14,10 @@ OWN_WRITER = "auditsite"
 """The writer of the records that the store makes of its own acts."""
 
 
-def default_scopes() -> list[str]:
-    return ["write"]
-
-
-class AppendOnlyQuerySet(models.QuerySet[ModelT]):
+class AppendOnlyQuerySet(Watching[ModelT]):
     """A QuerySet that reads. Only `audit.record` inserts, and nobody updates or deletes."""
+
+    is_watched = False  # the log itself is everybody's who may see it
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Immutable
@@ -94,12 +91,32 @@ class Checkpoint(AppendOnly):
         return f"checkpoint {self.number} ({self.size} records)"
 
 
-class RecordQuerySet(AppendOnlyQuerySet["Record"]):
+class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
+    """Reads, and tells what."""
+
+    is_watched = True
+
+
+class RecordQuerySet(WatchedQuerySet["Record"]):
     """Reading records."""
+
+    def within(self, sight: looking.Sight) -> "RecordQuerySet":
+        """Those that somebody with this sight may see."""
+        return self.filter(within(sight, "writer", "event_category")) if sight else self
 
     def with_state(self) -> "RecordQuerySet":
         """Know of each row whether it is sealed, in the same query."""
         return self.annotate(sealed=models.Exists(Leaf.objects.filter(record_id=models.OuterRef("id"))))
+
+
+RecordsManager = models.Manager.from_queryset(RecordQuerySet)
+
+
+class RecordManager(RecordsManager["Record"]):
+    """Records, of which nobody is given one that he may not see, whatever page or path asks."""
+
+    def get_queryset(self) -> RecordQuerySet:
+        return RecordQuerySet(self.model, using=self._db).within(looking.sight())
 
 
 class Record(AppendOnly):
@@ -138,7 +155,7 @@ class Record(AppendOnly):
     parked_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField()
 
-    objects = models.Manager.from_queryset(RecordQuerySet)()
+    objects = RecordManager()
 
     class Meta:
         db_table = "audit_record"
@@ -171,50 +188,6 @@ class Record(AppendOnly):
     def digest_holds(self) -> bool:
         """Whether the digest, computed anew from what the database returns, is the stored one."""
         return canonical.digest(canonical.canonical(self.document())) == bytes(self.digest)
-
-
-class Writer(models.Model):
-    """A service that may send events, or read them."""
-
-    SCOPES = ("write", "read", "export", "hold")
-
-    name = models.CharField(
-        max_length=100,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")],
-        help_text="Stands in every record of this writer, and cannot be changed.",
-    )
-    scopes = models.JSONField(default=default_scopes, help_text='Any of "write", "read", "export", "hold".')
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def clean(self) -> None:
-        if not isinstance(self.scopes, list) or not all(scope in self.SCOPES for scope in self.scopes):
-            raise ValidationError({"scopes": f"Scopes must be a list of any of {', '.join(self.SCOPES)}."})
-        if self.name == OWN_WRITER:
-            raise ValidationError({"name": f"{OWN_WRITER!r} is the store itself: choose another name."})
-
-
-class WriterKey(models.Model):
-    """One API key of a writer. Only its SHA-256 is kept; the key itself is shown once."""
-
-    writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="keys")
-    prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("-created_at",)
-
-    def __str__(self) -> str:
-        return f"{self.prefix}…"
 
 
 class Verification(models.Model):
@@ -282,6 +255,14 @@ class Finding(models.Model):
         return f"{self.kind} {self.subject}"
 
 
+class QuarantinedManager(models.Manager["Quarantined"]):
+    """Raw bytes, of which some may be seen."""
+
+    def get_queryset(self) -> WatchedQuerySet["Quarantined"]:
+        found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db)
+        return found.filter(raw("source"))
+
+
 class Quarantined(AppendOnly):
     """A parked event that was kept out of Redis: audit/sql/0004_quarantine.sql."""
 
@@ -301,7 +282,7 @@ class Quarantined(AppendOnly):
     quarantined_by = models.TextField()
     quarantined_at = models.DateTimeField()
 
-    objects: ClassVar[models.Manager["Quarantined"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Quarantined"])()
+    objects: ClassVar[models.Manager["Quarantined"]] = QuarantinedManager()
 
     class Meta:
         db_table = "audit_quarantine"

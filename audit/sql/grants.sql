@@ -6,6 +6,18 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO audit_reader;
 
 -- People's passwords and sessions, and writers' keys, are not for reading.
 REVOKE ALL ON auth_user, django_session, audit_writerkey FROM audit_reader;
+-- Second factors and tokens of logins neither, where django-allauth is in use.
+DO $$
+DECLARE
+    secret text;
+BEGIN
+    FOREACH secret IN ARRAY ARRAY['mfa_authenticator', 'socialaccount_socialtoken', 'socialaccount_socialapp'] LOOP
+        IF to_regclass(secret) IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON %I FROM audit_reader', secret);
+        END IF;
+    END LOOP;
+END
+$$;
 -- What Django has applied is the owner's to write.
 REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM audit_app;
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from audit import log as stored
-from audit import merkle
+from audit import looking, merkle
 from audit.errors import LogDamaged, NotSealed
 from audit.models import Finding
 from audit.sealkeys import Keys
@@ -21,7 +21,7 @@ OTHERS = (
 PAGE = f"""
 SELECT coalesce(l.index, -1), r.id, l.leaf_hash, {COLUMNS}
 FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
-WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s)
+WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s) {{within}}
 ORDER BY r.event_timestamp, r.id LIMIT %s
 """
 
@@ -42,12 +42,18 @@ def check(report: Report, keys: Keys, correlation_id: str, using: str) -> None:
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
         )
     report.leave_out(OTHERS)
+    if looking.sight():
+        report.leave_out(
+            "Only what who asked may see was looked at: records of other writers or categories may be there."
+        )
 
 
 def _records(correlation_id: str, using: str) -> Iterator[Row]:
     """All of them in the order of lists, oldest first, a page at a time."""
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
-    while rows := fetch(PAGE, [correlation_id, *place, CHUNK], using):
+    within, parameters = looking.condition("r")
+    while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
+        looking.note(row.record_id for row in rows)
         yield from rows
         last = rows[-1]
         assert last.record is not None

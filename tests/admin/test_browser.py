@@ -189,6 +189,10 @@ def test_every_page_is_clean_and_accessible(visitor: Visitor, message: Message) 
         "rejected-event": f"/admin/audit/rejectedsample/{sample.pk}/change/",
         "outages": "/admin/audit/episode/",
         "outage": f"/admin/audit/episode/{an_episode().pk}/change/",
+        "who-looked": f"/admin/audit/access/?who={boss.username}",
+        "scopes": "/admin/audit/auditorscope/",
+        "scope": "/admin/audit/auditorscope/add/",
+        "looked-at": f"/admin/audit/record/{record.id}/change/?again",
         "deep-search": "/admin/audit/parked/search/?text=gateway",
         "status": "/status",
     }

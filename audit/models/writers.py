@@ -1,0 +1,67 @@
+"""The writers that may send events, or read records, and their keys."""
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+
+from audit.models.store import OWN_WRITER
+
+
+def default_scopes() -> list[str]:
+    return ["write"]
+
+
+def names(help_text: str) -> "ArrayField[Any, Any]":
+    """A list of names, written with commas."""
+    return ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, help_text=f"{help_text} Commas between."
+    )
+
+
+class Writer(models.Model):
+    """A service that may send events, or read them."""
+
+    SCOPES = ("write", "read", "export", "hold")
+
+    name = models.CharField(
+        max_length=100,
+        unique=True,
+        validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")],
+        help_text="Stands in every record of this writer, and cannot be changed.",
+    )
+    scopes = models.JSONField(default=default_scopes, help_text='Any of "write", "read", "export", "hold".')
+    reads_writers = names("The scope read gives the records of these writers alone; empty: of all.")
+    reads_categories = names("The scope read gives the records of these categories alone; empty: of all.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if not isinstance(self.scopes, list) or not all(scope in self.SCOPES for scope in self.scopes):
+            raise ValidationError({"scopes": f"Scopes must be a list of any of {', '.join(self.SCOPES)}."})
+        if self.name == OWN_WRITER:
+            raise ValidationError({"name": f"{OWN_WRITER!r} is the store itself: choose another name."})
+
+
+class WriterKey(models.Model):
+    """One API key of a writer. Only its SHA-256 is kept; the key itself is shown once."""
+
+    writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="keys")
+    prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"

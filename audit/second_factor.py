@@ -1,0 +1,34 @@
+"""second_factor: whoever administers or decides logs in with two, where LOGIN_MFA is "required"."""
+
+from collections.abc import Callable
+from typing import Any
+
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+PAGES = "/admin/"
+RIGHTS = ("auth.change_user", "audit.change_writer", "audit.approve_discard")
+"""Who has one of these administers or decides."""
+
+
+class SecondFactorMiddleware:
+    """Leads to the page where a second factor is set up; before that no other opens."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(PAGES) and "/logout/" not in request.path and is_missing(request.user):
+            messages.warning(request, "Your account administers or decides: set up a second factor first.")
+            return redirect("mfa_activate_totp")
+        return self.get_response(request)
+
+
+def is_missing(user: Any) -> bool:
+    """Whether a second factor is required of this person, and there is none."""
+    if settings.LOGIN_MFA != "required" or not user.is_authenticated:
+        return False
+    return any(map(user.has_perm, RIGHTS)) and not is_mfa_enabled(user)
