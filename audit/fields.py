@@ -25,6 +25,7 @@ FIELDS = {
     "correlation": Field(
         column="correlation_id", indexed=True, meaning="what belongs together", example="correlation:rr-2026-004"
     ),
+    "writer": Field(column="writer", indexed=True, meaning="the service that sent it", example="writer:billing"),
     "id": Field(
         column="id",
         kind="uuid",
@@ -61,7 +62,6 @@ FIELDS = {
     "resource_type": Field(column="resource_type", meaning="what kind of thing", example="resource_type:Pod"),
     "namespace": Field(column="namespace", meaning="the namespace", example="namespace:prod"),
     "cluster": Field(column="cluster_id", meaning="the cluster", example="cluster:eu-1"),
-    "writer": Field(column="writer", meaning="the service that sent it", example="writer:billing"),
     "error": Field(column="error_code", meaning="the error code", example="error:E_TIMEOUT"),
     "ip": Field(column="actor_ip", meaning="the actor's address, as it was sent", example="ip:192.0.2.7"),
     "parent": Field(
