@@ -55,6 +55,7 @@ def test_a_proof_leads_from_what_the_api_shows_to_the_signed_root(service: Sende
 
 
 def test_a_proof_of_the_site_convinces_an_implementation_that_is_not_ours(service: Sender) -> None:
+    sealed_record(service)  # a log of one record has no hashes to swap
     for _ in range(3):
         record = sealed_record(service)
         proof = note.parse_proof(service.get(f"{API}/events/{record.id}/proof").content.decode())

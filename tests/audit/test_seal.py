@@ -129,7 +129,7 @@ def test_two_sealers_turn_about_make_one_log(empty_queue: None) -> None:
     sealers = [seal.Sealer(), seal.Sealer()]
     for turn in range(6):
         send(2)
-        assert sealers[turn % 2].once().added == 2
+        assert sealers[turn % 2].once(from_start=True).added == 2  # vacuum may have made room before its place
     assert verify.verify().verdict == "VERIFIED"
 
 
