@@ -26,7 +26,7 @@ from audit.tally import Kept
 
 log = structlog.get_logger(__name__)
 
-BATCH = 5_000
+BATCH = 20_000
 NAMED = 100
 LONGEST_WAIT = timedelta(hours=1)
 """How long what may still be in the queue keeps a gap from being told, and an expectation from being judged."""

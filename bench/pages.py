@@ -15,7 +15,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from bench import seed
+from bench import growth, seed
 from bench.fleet import Fleet
 from bench.log import connect
 from bench.queue import Visitor, timed
@@ -65,7 +65,7 @@ def measure(count: int, *, stock: bool) -> tuple[dict[str, list[float]], dict[st
         connect(fleet.env)
         seed.load(fleet.env["DATABASE_OWNER_URL"], count)
         fleet.manage("seal")
-        fleet.manage("coverage", "rebuild")
+        growth.tick(fleet, 0)
         fleet.start_web()
         visitor = Visitor(fleet)
         cursor, record = _middle(fleet.env["DATABASE_OWNER_URL"])
