@@ -193,6 +193,8 @@ class Heartbeat(models.Model):
     epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
     seq = models.BigIntegerField(null=True)
     at = models.DateTimeField()
+    waiting_seq = models.BigIntegerField(null=True, help_text="An earlier number, until it is old enough to judge.")
+    waiting_at = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()
