@@ -77,7 +77,7 @@ class Completeness(NamedTuple):
     standings: list[Standing]
     since: datetime | None
     until: datetime | None
-    """When the log was last read to its end."""
+    """All that was stored before then is read."""
     expected: Expected = Expected()
 
     @property

@@ -50,7 +50,7 @@ class Followed(models.Model):
 
     name = models.CharField(max_length=50, primary_key=True)
     position = models.BigIntegerField(default=0)
-    followed_at = models.DateTimeField(null=True, help_text="When it last was at the end of the log.")
+    followed_at = models.DateTimeField(null=True, help_text="What was stored before then is read.")
 
     class Meta:
         default_permissions = ()

@@ -106,6 +106,23 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypa
     assert (standing(sender).events, standing(sender).reused) == (2, 0)
 
 
+def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
+    follow()
+    assert sender.post(numbered(1, 3), BATCH).status_code == 201
+    Heartbeat.objects.create(writer=sender.name, seq=3, at=datetime.now(UTC))
+    with override_settings(GAP_GRACE_S=0):
+        reconcile.reconcile()
+    stored_at = Record.objects.filter(writer=sender.name).earliest("stored_at").stored_at
+    until = completeness.look().until
+    assert until is not None
+    assert until <= stored_at
+    assert missing(sender) == set()  # by the heartbeat all would be missing: they are here, and not read
+    follow()
+    until = completeness.look().until
+    assert until is not None
+    assert until > stored_at
+
+
 def test_a_run_with_little_time_goes_on_where_it_was(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     follow()
     monkeypatch.setattr(reconcile, "BATCH", 2)
