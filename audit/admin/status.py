@@ -111,7 +111,7 @@ def _completeness() -> list[Part]:
 def _account() -> list[Part]:
     today = datetime.now(UTC).date()
     found = account.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
-    level = {"balanced": "ok", "not yet": "warning"}.get(found.state, "error")
+    level = {"balanced": "ok", "not yet": "warning", account.NOTHING: "warning"}.get(found.state, "error")
     url = reverse("admin:audit_account_changelist")
     return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
 
