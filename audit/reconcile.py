@@ -97,6 +97,8 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
     while expect.settle(came_before) and (ends is None or time.monotonic() < ends):
         pass
+    for one in overdue(Manifest, now)[:BATCH]:
+        manifest.look(one)  # a run that was killed may have read what it names, and not looked
     _tell(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
     _tell(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _tell_silence(now)

@@ -295,6 +295,10 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     assert "1 writer without either" in found.sentence
     assert "1 writer silent" in found.sentence
     assert "Nothing can be said" in Completeness([], None, None).sentence
+    reserved = Completeness([a_standing(explained=2), a_standing(numbered=1), a_standing(reused=1)], since, until)
+    for words in ("1 event with a number that another had", "2 numbered events never came, with an explanation"):
+        assert words in reserved.sentence
+    assert "1 writer with events without a number" in reserved.sentence
     unmet = Completeness([a_standing()], since, until, Expected(in_force=9, unmet=1, explained=2))
     assert not unmet.whole
     assert unmet.sentence.endswith("; 1 expectation not met, of 9 rules in force.")
