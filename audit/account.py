@@ -25,6 +25,9 @@ SELECT (r.received_at AT TIME ZONE 'UTC')::date, r.writer, count(*) FROM (
     LIMIT %s
 ) unread JOIN audit_record r ON r.id = unread.record_id GROUP BY 1, 2
 """
+NOTHING = "nothing received"
+STATES = ("lost", "unexplained", "not yet", NOTHING, "balanced")
+"""The worst first."""
 TERMS = ("stored", "parked", "dead", "quarantined", "discarded", "rejected")
 
 
@@ -123,6 +126,8 @@ class Accounts(NamedTuple):
     entries: list[Entry]
     copied_at: datetime | None
     read_at: datetime | None
+    is_stale: bool = False
+    """Whether something may be in the queue of a day that was asked for, and no line tells of it."""
 
     @property
     def total(self) -> Line:
@@ -136,11 +141,11 @@ class Accounts(NamedTuple):
 
     @property
     def state(self) -> str:
-        """balanced, lost, unexplained or not yet: what is wrong goes before what is not known."""
-        states = {one.state for one in self.entries}
-        if self.copied_at is None:
+        """The worst of all lines, and `NOTHING` where there is none: what is wrong goes before what is not known."""
+        states = {one.state for one in self.entries} or {NOTHING}
+        if self.copied_at is None or self.is_stale:
             states.add("not yet")
-        return next((state for state in ("lost", "unexplained", "not yet") if state in states), "balanced")
+        return next((state for state in STATES if state in states), "balanced")
 
     def of_day(self, day: date) -> list[Entry]:
         """The lines of one day."""
@@ -189,7 +194,7 @@ def look(first: date, last: date, *, writer: str = "", now: datetime | None = No
             counted.setdefault(line, Counted())
     doubt = _Doubt(now, copied, unread, moved)
     entries = [Entry(*line, line_of(found), doubt.of(line, found)) for line, found in sorted(counted.items())]
-    return Accounts(entries, copied, known.followed_at if known else None)
+    return Accounts(entries, copied, known.followed_at if known else None, doubt.is_stale(last))
 
 
 Key = tuple[date, str]
@@ -211,12 +216,16 @@ class _Doubt(NamedTuple):
             return f"{count:,} records are stored and not read yet"
         if self.copied is None:
             return "the queue's counters were never copied: is the worker running?"
-        over = datetime.combine(line[0] + timedelta(days=1), datetime.min.time(), UTC)
-        if self.now - self.copied > STALE and (found.here or self.copied < over):
+        if self.is_stale(line[0]) or (found.here and self.now - self.copied > STALE):
             return f"the queue's counters were last copied at {self.copied:%Y-%m-%d %H:%M:%S}Z"
         if (moved := self.moved.get(line)) and moved > self.copied:
             return "the queue's counters are copied in a moment"
         return ""
+
+    def is_stale(self, day: date) -> bool:
+        """Whether the queue may have taken events of this day that no copy knows."""
+        over = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+        return self.copied is None or (self.now - self.copied > STALE and self.copied < over)
 
 
 def _unread(position: int) -> dict[Key, int]:

@@ -1,6 +1,6 @@
 """broken: promises that the store did not keep: each is recorded and told once, and kept for good."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -42,14 +42,16 @@ def tell() -> None:
         BrokenPromise.objects.filter(pk__in=[one.pk for one in untold]).update(told_at=datetime.now(UTC))
 
 
-def close(event_ids: Iterable[UUID]) -> None:
-    """These are in the log after all, as they were promised."""
-    now = datetime.now(UTC)
-    BrokenPromise.objects.filter(closed_at=None, event_id__in=list(event_ids)).update(closed_at=now)
+def close(sealed: Mapping[str, str]) -> None:
+    """These are in the log after all, each with its digest: it does not keep what was promised of another content."""
+    found = BrokenPromise.objects.filter(closed_at=None, event_id__in=list(sealed))
+    kept = [one.pk for one in found if sealed[str(one.event_id)] == one.digest]
+    BrokenPromise.objects.filter(pk__in=kept, closed_at=None).update(closed_at=datetime.now(UTC))
 
 
 @transaction.atomic
 def _keep(rows: list[BrokenPromise]) -> None:
+    _open_again({(one.event_id, one.kind): one for one in rows})
     BrokenPromise.objects.bulk_create(rows, ignore_conflicts=True)
     # What was known before, or was kept by another verification meanwhile, has another time.
     ids, now = [one.event_id for one in rows], rows[0].found_at
@@ -65,3 +67,13 @@ def _keep(rows: list[BrokenPromise]) -> None:
         count=len(new),
         events=[one.facts() for one in new],
     )
+
+
+def _open_again(found: dict[tuple[UUID, str], BrokenPromise]) -> None:
+    """What was kept after all, and is broken now: that is news, whatever explained it before."""
+    ids = [event_id for event_id, _ in found]
+    for known in BrokenPromise.objects.select_for_update().filter(event_id__in=ids, closed_at__isnull=False):
+        if (one := found.get((known.event_id, known.kind))) is not None:
+            known.closed_at = known.told_at = known.explained_at = None
+            known.found_at, known.why, known.digest = one.found_at, one.why, one.digest
+            known.save(update_fields=["closed_at", "told_at", "explained_at", "found_at", "why", "digest"])

@@ -77,7 +77,7 @@ class Completeness(NamedTuple):
     standings: list[Standing]
     since: datetime | None
     until: datetime | None
-    """When the log was last read to its end."""
+    """All that was stored before then is read."""
     expected: Expected = Expected()
 
     @property
@@ -100,6 +100,7 @@ class Completeness(NamedTuple):
             short = sum(one.short_manifests for one in covered)
             parts.append(lost + (f" and {_many(short, 'manifest')} did not agree" if short else ""))
             parts[-1] += f", of {_many(len(covered) - len(whole), 'writer')}"
+        parts += self._reservations
         if bare := len(self.standings) - len(covered):
             parts.append(f"{_many(bare, 'writer')} without either: what they never sent cannot be seen")
         if silent := sum(one.silent_since is not None for one in self.standings):
@@ -108,6 +109,15 @@ class Completeness(NamedTuple):
             rules = _many(self.expected.in_force, "rule")
             parts.append(f"{_many(self.expected.unmet, 'expectation')} not met, of {rules} in force")
         return "; ".join(parts) + "."
+
+    @property
+    def _reservations(self) -> list[str]:
+        """What "complete" leaves out of the writers that it is said of."""
+        again, told = (sum(getattr(one, name) for one in self.standings) for name in ("reused", "explained"))
+        partly = sum(0 < one.numbered < one.events for one in self.standings)
+        parts = [f"{_many(again, 'event')} with a number that another had"] if again else []
+        parts += [f"{_many(told, 'numbered event')} never came, with an explanation"] if told else []
+        return parts + ([f"{_many(partly, 'writer')} with events without a number"] if partly else [])
 
 
 def _many(count: int, what: str) -> str:

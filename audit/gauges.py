@@ -82,7 +82,9 @@ def _completeness() -> Iterator[Metric]:
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()
-    yield GaugeMetricFamily("audit_reconciled_timestamp_seconds", "When the log was last read to its end", value=at)
+    yield GaugeMetricFamily(
+        "audit_reconciled_timestamp_seconds", "All that was stored before then is reconciled", value=at
+    )
 
 
 def _unmet() -> GaugeMetricFamily:

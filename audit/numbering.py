@@ -14,6 +14,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
+from django.db.models import Exists, OuterRef, Q
 
 from audit.models import Gap, Heartbeat, Hole, Numbering
 
@@ -61,17 +62,25 @@ def take(events: Iterable[Numbered]) -> None:
 @transaction.atomic
 def take_heartbeats(*, made_before: datetime) -> None:
     """What a heartbeat named and no event brought is a gap at the end, once the heartbeat is old enough."""
-    said = Heartbeat.objects.filter(seq__isnull=False, at__lt=made_before).order_by("writer", "epoch")
-    known = {(one.writer, one.epoch): one.highest for one in Numbering.objects.all()}
-    for beat in said:
-        assert beat.seq is not None
-        if beat.seq <= known.get((beat.writer, beat.epoch), 0):
-            continue
-        numbering, _ = Numbering.objects.select_for_update().get_or_create(writer=beat.writer, epoch=beat.epoch)
-        if beat.seq > numbering.highest:
-            _open(numbering, [Span(numbering.highest + 1, beat.seq, numbering.highest_at, beat.at)], tail=True)
-            numbering.highest, numbering.highest_at = beat.seq, beat.at
-            numbering.save()
+    old = Q(waiting_at__lt=made_before) | Q(at__lt=made_before, seq__isnull=False)
+    came = Numbering.objects.filter(writer=OuterRef("writer"), epoch=OuterRef("epoch"), highest__gte=OuterRef("seq"))
+    beats = Heartbeat.objects.select_for_update().filter(old).exclude(Exists(came), waiting_at=None)
+    for beat in sorted(beats, key=lambda one: (one.writer, one.epoch)):  # the order in which `take` locks them
+        if beat.seq is not None and beat.at < made_before:
+            _owe(beat, beat.seq, beat.at)
+        elif beat.waiting_seq is not None and beat.waiting_at is not None:
+            _owe(beat, beat.waiting_seq, beat.waiting_at)
+        younger = beat.at >= made_before and beat.seq != beat.waiting_seq
+        beat.waiting_seq, beat.waiting_at = (beat.seq, beat.at) if younger else (None, None)
+        beat.save(update_fields=["waiting_seq", "waiting_at"])
+
+
+def _owe(beat: Heartbeat, seq: int, at: datetime) -> None:
+    numbering, _ = Numbering.objects.select_for_update().get_or_create(writer=beat.writer, epoch=beat.epoch)
+    if seq > numbering.highest:
+        _open(numbering, [Span(numbering.highest + 1, seq, numbering.highest_at, at)], tail=True)
+        numbering.highest, numbering.highest_at = seq, at
+        numbering.save()
 
 
 def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:

@@ -17,7 +17,12 @@ def visible(messages: Iterable[Message]) -> Iterator[Message]:
 
 def may_see(message: Message) -> bool:
     """Whether who looks now may see it. What cannot be read has no category: some categories alone leave it out."""
-    return not looking.sight() or looking.covers(message.source, _category(message.body))
+    return may_see_entry(message.source, message.body)
+
+
+def may_see_entry(source: str, body: bytes) -> bool:
+    """The same of what is not read as a message yet."""
+    return not looking.sight() or looking.covers(source, _category(body))
 
 
 def _category(body: bytes) -> str:

@@ -75,7 +75,8 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
     """
     ends = None if seconds is None else time.monotonic() + seconds
-    came_before = _came_before(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
+    read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
+    came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)
     read, size = 0, _size()
     first = _position()
     heard: set[str] = set()
@@ -92,10 +93,12 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
             return Reconciled(read, at_end=False)
     manifest.look_again(heard)
     now = datetime.now(UTC)
-    numbering.take_heartbeats(made_before=now - _grace())
-    Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=now)
+    numbering.take_heartbeats(made_before=read_until - _grace())
+    Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
     while expect.settle(came_before) and (ends is None or time.monotonic() < ends):
         pass
+    for one in overdue(Manifest, now)[:BATCH]:
+        manifest.look(one)  # a run that was killed may have read what it names, and not looked
     _tell(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
     _tell(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _tell_silence(now)
@@ -121,12 +124,12 @@ def _not_on_its_way(now: datetime) -> datetime:
     return now - max(_grace(), LONGEST_WAIT if on_the_way else _grace())
 
 
-def _came_before(now: datetime) -> datetime:
-    """All that should have come before then did, if it ever will, and is sealed: what nobody sealed yet is not read."""
+def _read_until(now: datetime) -> datetime:
+    """All that was stored before then is sealed: what nobody sealed yet is not read."""
     with connections["default"].cursor() as cursor:
         cursor.execute(_UNREAD)
         (unsealed,) = cursor.fetchone()
-    return min(_not_on_its_way(now), unsealed or now)
+    return min(now, unsealed or now)
 
 
 def _grace() -> timedelta:

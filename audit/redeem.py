@@ -21,6 +21,7 @@ T = TypeVar("T")
 BROKEN, NOT_OURS, UNKNOWN, KEPT = "broken promise", "not ours", "unknown", "kept"
 STATES = (BROKEN, NOT_OURS, UNKNOWN, "pending", "parked", "quarantined", "discarded", "stored", "sealed")
 """The worst first."""
+NOT_SEEN = {NOT_OURS, UNKNOWN, "pending"}
 LOOKED_AT = 5_000
 
 
@@ -48,10 +49,10 @@ class Redeemed(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """A broken promise dominates; nothing at all was not kept."""
+        """A broken promise dominates; nothing at all was not kept, nor what was not found."""
         if BROKEN in self.counts:
             return BROKEN
-        return UNKNOWN if not self.counts or UNKNOWN in self.counts or NOT_OURS in self.counts else KEPT
+        return KEPT if self.counts and not self.counts.keys() & NOT_SEEN else UNKNOWN
 
     @property
     def sentence(self) -> str:
@@ -86,11 +87,10 @@ def redeem(receipts: Sequence[str]) -> Redeemed:
 def look_again() -> int:
     """Close the broken promises that were kept after all, the newest first, and tell those that nobody was told of;
     return how many are open. For the schedule. Raises database errors."""
-    waiting = {str(one.event_id): one.digest for one in BrokenPromise.objects.filter(closed_at=None)[:LOOKED_AT]}
+    waiting = {str(one.event_id) for one in BrokenPromise.objects.filter(closed_at=None)[:LOOKED_AT]}
     for ids in _portions(iter(waiting)):
         found = whereabouts.find(ids).stored
-        sound = [one for one, row in found.items() if row.leaf is not None and not row.fault]
-        broken.close(UUID(one) for one in sound if found[one].digest == waiting[one])
+        broken.close({one: row.digest for one, row in found.items() if row.leaf is not None and not row.fault})
     broken.tell()
     return BrokenPromise.objects.filter(closed_at=None).count()
 
@@ -112,7 +112,7 @@ def _answered(portion: list[Answer]) -> list[Answer]:
     answers = [judged(one, one.promise, found, now) if one.promise else one for one in portion]
     if found.database:
         broken.keep(_kept(one, one.promise, now) for one in answers if one.promise and one.state == BROKEN)
-        broken.close(UUID(one.event_id) for one in answers if one.state == "sealed")
+        broken.close({one.event_id: one.digest for one in answers if one.state == "sealed"})
         broken.tell()
     return answers
 

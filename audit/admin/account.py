@@ -18,11 +18,12 @@ from audit.admin.verification import ReadOnly
 from audit.models import Account, RejectedSample, Rejection
 
 DAYS, MOST_DAYS, SHOWN = 7, 92, 500
-LEVELS = {"balanced": "ok", "lost": "error", "unexplained": "error", "not yet": "pending"}
+LEVELS = {"balanced": "ok", "lost": "error", "unexplained": "error", "not yet": "pending", account.NOTHING: "pending"}
 VERDICTS = {
     "balanced": "Every event that was received is accounted for.",
     "lost": "Events were promised and are nowhere: Redis lost them.",
     "unexplained": "The counts disagree: tell your security officer, and change nothing.",
+    account.NOTHING: "No event of these days is known: there is nothing to balance.",
     "not yet": "Not all of it is known now; nothing is said of what is not.",
 }
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 
 import dlq.stream
+from audit import looking
 from audit.admin.format import number
 from audit.admin.parked_acts import CAP
 from audit.admin.parked_search import is_place
+from audit.parked_sight import may_see
 from dlq.selection import Selection
 
 STEP_S = 1.0
@@ -44,7 +46,7 @@ def step(request: HttpRequest, selection: Selection) -> Counted:
     """Count for a second from the place in the address. What one number tells is not looked at. Raises `Refused`."""
     queue = dlq.stream.for_drain()
     depth = queue.depth()
-    if not selection.is_narrow and selection.since is None:
+    if not selection.is_narrow and selection.since is None and not looking.sight():
         return Counted(selection.size(queue), depth, depth, "")
     matched, looked = (max(number(request.GET.get(name, "")), 0) for name in ("matched", "looked"))
     place = request.GET.get("at", "")
@@ -52,6 +54,6 @@ def step(request: HttpRequest, selection: Selection) -> Counted:
     ends = time.monotonic() + STEP_S
     while True:
         found, at = selection.some(queue, limit=LOOKS, after=at, looks=LOOKS)
-        matched, looked = matched + len(found), looked + LOOKS
+        matched, looked = matched + sum(map(may_see, found)), looked + LOOKS
         if at is None or time.monotonic() > ends:
             return Counted(matched, min(looked, depth) if at else depth, depth, at or "")

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 
 import dlq.stream
+from audit import parked_sight
 from audit.admin.format import number
 from dlq.message import Message
 
@@ -51,10 +52,15 @@ def _look(queue: dlq.stream.Stream, text: bytes, at: str, room: int) -> tuple[st
     for rows in queue.entries(chunk=CHUNK, after=at or None):
         for message_id, fields in rows:
             at, count = message_id, count + 1
-            if text in fields.get(b"body", b""):
+            if text in (body := fields.get(b"body", b"")) and _may_see(fields, body):
                 found.append(message_id)
                 if len(found) >= room:
                     return at, found, count, False
         if time.monotonic() > ends:
             return at, found, count, False
     return at, found, count, True
+
+
+def _may_see(fields: dict[bytes, bytes], body: bytes) -> bool:
+    """What is found stands in the address of the next step: for others, that it was found is told already."""
+    return parked_sight.may_see_entry(fields.get(b"source", b"").decode(errors="replace"), body)

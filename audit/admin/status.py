@@ -21,6 +21,8 @@ from audit.models import Finding, Record, Verification
 from audit.postgres import gateway
 
 STALE_S = 180
+UNREAD_S = 900
+"""Completeness is judged each minute; what is older than that says nothing of now."""
 LEVELS = ("ok", "warning", "error")
 ACCOUNT_DAYS = 7
 
@@ -101,13 +103,15 @@ def _completeness() -> list[Part]:
     if not covered and not found.expected.unmet:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
+    if found.whole and datetime.now(UTC) - found.until > timedelta(seconds=UNREAD_S):
+        level, value = "warning", "not read since"
     return [Part("Completeness", level, value, found.sentence, url)]
 
 
 def _account() -> list[Part]:
     today = datetime.now(UTC).date()
     found = account.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
-    level = {"balanced": "ok", "not yet": "warning"}.get(found.state, "error")
+    level = {"balanced": "ok", "not yet": "warning", account.NOTHING: "warning"}.get(found.state, "error")
     url = reverse("admin:audit_account_changelist")
     return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
 

@@ -316,7 +316,7 @@ GET_RECEIPT_KEYS: dict[str, Any] = {
     "responses": _as("text/plain", "The public keys of receipts, a line each, the newest first", {}),
 }
 _FIGURES = dict.fromkeys(account.Line().figures(), INTEGER)
-_ACCOUNT_STATE = {"type": "string", "enum": ["balanced", "lost", "unexplained", "not yet"]}
+_ACCOUNT_STATE = {"type": "string", "enum": list(account.STATES)}
 _DAY = {"type": "string", "format": "date"}
 GET_ACCOUNT: dict[str, Any] = {
     "operation_id": "get_account",

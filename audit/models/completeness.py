@@ -50,7 +50,7 @@ class Followed(models.Model):
 
     name = models.CharField(max_length=50, primary_key=True)
     position = models.BigIntegerField(default=0)
-    followed_at = models.DateTimeField(null=True, help_text="When it last was at the end of the log.")
+    followed_at = models.DateTimeField(null=True, help_text="What was stored before then is read.")
 
     class Meta:
         default_permissions = ()
@@ -193,6 +193,8 @@ class Heartbeat(models.Model):
     epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
     seq = models.BigIntegerField(null=True)
     at = models.DateTimeField()
+    waiting_seq = models.BigIntegerField(null=True, help_text="An earlier number, until it is old enough to judge.")
+    waiting_at = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()

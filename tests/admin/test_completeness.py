@@ -2,18 +2,21 @@
 
 import html
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import manifest, numbering
+from audit import completeness, manifest, numbering
+from audit.admin import status
+from audit.completeness import Completeness
 from audit.models import Gap, Manifest, Record
 from tests.audit.conftest import Sender
-from tests.audit.test_numbering import at
+from tests.audit.test_numbering import BEGAN, at
 from tests.audit.test_numbering import numbered as take_of
-from tests.audit.test_reconcile import BATCH, follow, numbered
+from tests.audit.test_reconcile import BATCH, a_standing, follow, numbered
 
 PAGE = "/admin/audit/gap/"
 
@@ -132,3 +135,12 @@ def test_a_manifest_that_names_nothing_says_so(auditor: Client) -> None:
     auditor.post(reverse("admin:audit_manifest_act", args=[found.pk]), {"act": "own"})
     found.refresh_from_db()
     assert found.owner.startswith("auditor-")
+
+
+@pytest.mark.parametrize(("age", "level"), [(timedelta(minutes=2), "ok"), (timedelta(hours=1), "warning")])
+def test_what_was_found_complete_long_ago_says_nothing_of_now(
+    age: timedelta, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Completeness([a_standing()], BEGAN, datetime.now(UTC) - age)
+    monkeypatch.setattr(completeness, "look", lambda: whole)
+    assert [part.level for part in status._completeness()] == [level]

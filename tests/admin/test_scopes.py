@@ -125,6 +125,30 @@ def test_parked_events_outside_are_not_there() -> None:
     assert other.key not in lines
 
 
+def test_a_deep_search_does_not_tell_that_it_found_something_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.admin.parked_search.STEP_S", -1.0)  # each step ends after its first portion
+    monkeypatch.setattr("audit.admin.parked_search.CHUNK", 2)
+    secret = secrets.token_hex(6)
+    other, mine = (parked(f"w-{secrets.token_hex(4)}", correlation_id=secret) for _ in range(2))
+    at, number = map(int, other.id.split("-"))
+    before = f"{at}-{number - 1}" if number else f"{at - 1}-{10**19 - 1}"
+    client = logged_in(scoped(writers=(mine.source,)))
+    address = reverse("admin:audit_parked_search")
+    answer = client.get(address, {"text": secret, "at": before})
+    told = answer.content.decode() + answer.headers.get("Refresh", "")
+    assert other.id not in told.replace(f"at={other.id}", "")
+    assert mine.id in told
+
+
+def test_what_is_outside_is_not_counted() -> None:
+    other = parked(f"w-{secrets.token_hex(4)}")
+    client = logged_in(scoped(writers=("of-nobody",), group="operator"))
+    address = reverse("admin:audit_parked_count")
+    for asked in ({"writer": other.source}, {}):
+        page = client.get(address, {"act": "retry", **asked})
+        assert page.context["counted"].matched == 0
+
+
 def test_an_operator_with_a_scope_acts_on_nothing_outside() -> None:
     other = parked(f"w-{secrets.token_hex(4)}")
     client = logged_in(scoped(writers=("of-nobody",), group="operator"))

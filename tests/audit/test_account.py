@@ -372,6 +372,15 @@ def test_the_command_says_the_equation_and_its_status(sender: Sender, capsys: py
     assert run("--day", str(day), "--writer", sender.name) == 3
     assert "1 LOST" in capsys.readouterr().out
     assert run("--day", str(day), "--writer", "nobody") == 0
+    assert f"{day}: nothing received." in capsys.readouterr().out
+
+
+def test_where_nothing_was_received_nothing_is_balanced(sender: Sender) -> None:
+    today = datetime.now(UTC).date()
+    passages.copy()
+    assert account.look(today, today, writer=sender.name).state == "nothing received"
+    later = datetime.now(UTC) + timedelta(minutes=10)
+    assert account.look(today, today, writer=sender.name, now=later).state == "not yet"
 
 
 def test_the_command_knows_nothing_where_nothing_was_copied(sender: Sender) -> None:

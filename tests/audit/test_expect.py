@@ -160,9 +160,9 @@ def test_what_is_stored_and_not_sealed_yet_keeps_from_judging_what_came_later(se
     before = datetime.now(UTC)
     sender.post(an_event())
     stored = datetime.now(UTC)
-    assert reconcile._came_before(stored + timedelta(days=1)) < stored
+    assert reconcile._read_until(stored + timedelta(days=1)) < stored
     follow()
-    assert reconcile._came_before(stored) >= before
+    assert reconcile._read_until(stored) >= before
 
 
 def test_what_may_still_be_in_the_queue_keeps_from_judging(

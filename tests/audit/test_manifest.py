@@ -156,6 +156,20 @@ def test_an_incomplete_manifest_is_told_once_and_can_be_explained(
     assert manifest.state == "explained"
 
 
+def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_complete(
+    sender: Sender, told: list[str], empty_queue: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
+    sender.post(numbered(1)[0])
+    with monkeypatch.context() as killed:
+        killed.setattr("audit.manifest.look_again", lambda writers: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            follow()
+    follow()
+    assert [one for one in told if sender.name in one] == []
+    assert Manifest.objects.get(writer=sender.name).state == "closed"
+
+
 def test_a_large_manifest_is_compared_through_the_index(sender: Sender) -> None:
     began = datetime(2026, 8, 18, 10, tzinfo=UTC)
     for first in range(1, 2_001, 1_000):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import uuid_utils.compat
 
-from audit import numbering
+from audit import heartbeat, numbering
 from audit.models import Gap, Heartbeat, Hole, Numbering
 from audit.numbering import Numbered
 
@@ -113,6 +113,34 @@ def test_a_heartbeat_of_a_writer_whose_events_all_vanished_is_a_gap_from_one(wri
     Heartbeat.objects.create(writer=writer, epoch="e", seq=3, at=at(1))
     numbering.take_heartbeats(made_before=at(2))
     assert missing(writer) == {1, 2, 3}
+
+
+def test_a_writer_that_beats_more_often_than_the_grace_is_judged_all_the_same(writer: str) -> None:
+    # A beat every ten seconds, each with five numbers more, and none of the events ever comes.
+    for second in range(0, 100, 10):
+        heartbeat.beat({"source_seq": 5 + second // 2}, writer=writer)
+        rows = Heartbeat.objects.filter(writer=writer)
+        rows.update(at=at(second))
+        rows.filter(waiting_at__gt=at(1_000)).update(waiting_at=at(second))
+        numbering.take_heartbeats(made_before=at(second - 60))
+    assert {1, 2, 3, 4, 5} <= missing(writer) <= set(range(1, 30))
+
+
+def test_a_beat_that_comes_late_or_without_a_number_takes_nothing_back(writer: str) -> None:
+    for said in ({"source_seq": 9}, {"source_seq": 7}, {}):
+        heartbeat.beat(said, writer=writer)
+    numbering.take_heartbeats(made_before=datetime.now(UTC) + timedelta(minutes=1))
+    assert missing(writer) == set(range(1, 10))
+    assert Heartbeat.objects.get(writer=writer).seq == 9
+
+
+def test_a_beat_at_the_end_of_all_numbers_is_one_span(writer: str) -> None:
+    heartbeat.beat({"source_seq": 2**53 - 1}, writer=writer)
+    numbering.take_heartbeats(made_before=datetime.now(UTC) + timedelta(minutes=1))
+    numbering.take(numbered(writer, 7))
+    (gap,) = Gap.objects.filter(numbering__writer=writer)
+    assert gap.missing == 2**53 - 2
+    assert [(one.first, one.last) for one in gap.holes.all()] == [(1, 6), (8, 2**53 - 1)]
 
 
 @pytest.mark.parametrize("seed", range(12))

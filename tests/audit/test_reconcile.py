@@ -106,6 +106,23 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypa
     assert (standing(sender).events, standing(sender).reused) == (2, 0)
 
 
+def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
+    follow()
+    assert sender.post(numbered(1, 3), BATCH).status_code == 201
+    Heartbeat.objects.create(writer=sender.name, seq=3, at=datetime.now(UTC))
+    with override_settings(GAP_GRACE_S=0):
+        reconcile.reconcile()
+    stored_at = Record.objects.filter(writer=sender.name).earliest("stored_at").stored_at
+    until = completeness.look().until
+    assert until is not None
+    assert until <= stored_at
+    assert missing(sender) == set()  # by the heartbeat all would be missing: they are here, and not read
+    follow()
+    until = completeness.look().until
+    assert until is not None
+    assert until > stored_at
+
+
 def test_a_run_with_little_time_goes_on_where_it_was(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     follow()
     monkeypatch.setattr(reconcile, "BATCH", 2)
@@ -278,6 +295,10 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     assert "1 writer without either" in found.sentence
     assert "1 writer silent" in found.sentence
     assert "Nothing can be said" in Completeness([], None, None).sentence
+    reserved = Completeness([a_standing(explained=2), a_standing(numbered=1), a_standing(reused=1)], since, until)
+    for words in ("1 event with a number that another had", "2 numbered events never came, with an explanation"):
+        assert words in reserved.sentence
+    assert "1 writer with events without a number" in reserved.sentence
     unmet = Completeness([a_standing()], since, until, Expected(in_force=9, unmet=1, explained=2))
     assert not unmet.whole
     assert unmet.sentence.endswith("; 1 expectation not met, of 9 rules in force.")

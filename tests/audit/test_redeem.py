@@ -153,7 +153,8 @@ def test_while_redis_is_stopped_what_is_not_stored_is_unknown(redis_server: Any)
 
 def test_what_is_not_found_yet_is_pending_until_its_time_has_come() -> None:
     event = an_accepted()
-    assert states(receipt_for(event)) == ["pending"]
+    found = redeem.redeem([receipt_for(event)])
+    assert (found.verdict, found.counts) == ("unknown", {"pending": 1})
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
 
 
@@ -196,6 +197,26 @@ def test_another_digest_under_the_id_breaks_the_promise_at_once(told: list[str])
     other = receipt_for(event, events={str(event.id): "0" * 64})
     (answer,) = redeem.redeem([other]).answers
     assert (answer.state, answer.kind) == ("broken promise", "altered")
+
+
+def test_what_was_promised_of_another_content_is_not_kept_by_a_later_receipt(told: list[str]) -> None:
+    event = an_accepted()
+    store([event], timeout_s=20)
+    redeem.redeem([receipt_for(event, events={str(event.id): "0" * 64})])
+    seal_all()
+    assert states(receipt_for(event)) == ["sealed"]
+    redeem.look_again()
+    assert BrokenPromise.objects.get(event_id=event.id, kind="altered").state == "open"
+
+
+def test_a_promise_that_was_kept_and_is_broken_again_is_open_and_told_again(told: list[str]) -> None:
+    event = an_accepted()
+    redeem.redeem([late(event)])
+    BrokenPromise.objects.filter(event_id=event.id).update(closed_at=datetime.now(UTC))
+    for _ in range(2):
+        redeem.redeem([late(event)])
+    assert BrokenPromise.objects.get(event_id=event.id).state == "open"
+    assert (len(broken_of(event)), sum(str(event.id) in text for text in told)) == (2, 2)
 
 
 def test_a_parked_event_is_parked_until_its_time_has_come(told: list[str]) -> None:

@@ -19,7 +19,8 @@ NOT_BALANCED, NOT_YET = 3, 4
 class Command(BaseCommand):
     help = (
         "Read what was sealed, copy what Redis counted, and print the account of a UTC day. "
-        f"Exit status: 0 balanced, {NOT_BALANCED} something is lost or unexplained, {NOT_YET} not known yet."
+        f"Exit status: 0 balanced or nothing received, {NOT_BALANCED} something is lost or unexplained, "
+        f"{NOT_YET} not known yet."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         for one in found.entries:
             self.stdout.write(_line(one))
         self.stdout.write(f"{day}: {found.state}. {found.total.sentence}")
-        sys.exit({"balanced": 0, "not yet": NOT_YET}.get(found.state, NOT_BALANCED))
+        sys.exit({"balanced": 0, account.NOTHING: 0, "not yet": NOT_YET}.get(found.state, NOT_BALANCED))
 
 
 def _bring_up_to_date(stderr: Any) -> None:
