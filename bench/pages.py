@@ -1,7 +1,8 @@
 """`make bench-pages`: the auditor's pages at 10,000 and at 10,000,000 records, side by side, beside a stock admin.
 
 Times are the median of the whole answer, over HTTP, by a person who is logged in, the record of who looked included.
-Exit status 0 only when each page of ours takes at most 150 ms at the large size, and at most 1.5 times the small one.
+Exit status 0 only when each page of ours takes at most 150 ms at the large size, and at most 1.5 times the small one;
+the run of reconcile, which is no page, only the latter.
 """
 
 import argparse
@@ -53,7 +54,8 @@ def paths(count: int, cursor: str, record: str) -> dict[str, str]:
     }
 
 
-STOCK = {"list: first page": "/stock/audit/record/", "search: an actor": "/stock/audit/record/?q=person-7"}
+TICK = f"a run of reconcile for {growth.NEW:,} new events"
+STOCK = {"list: first page": "/stock/audit/stockrecord/", "search: an actor": "/stock/audit/stockrecord/?q=person-7"}
 
 
 def measure(count: int, *, stock: bool) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
@@ -77,6 +79,7 @@ def measure(count: int, *, stock: bool) -> tuple[dict[str, list[float]], dict[st
             name: timed(lambda path=path: visitor.get(path), STOCK_ROUNDS)  # type: ignore[misc]
             for name, path in (STOCK.items() if stock else ())
         }
+        ours[TICK] = [growth.tick(fleet, growth.NEW) * 1000 for _ in range(growth.TICKS)]
         return ours, theirs
     finally:
         fleet.stop()
@@ -107,7 +110,7 @@ def main() -> int:
     passed = True
     for name, times in large.items():
         few, many = statistics.median(small[name]), statistics.median(times)
-        passed = passed and many <= LIMIT_MS and many / few <= RATIO
+        passed = passed and (many <= LIMIT_MS or name == TICK) and many / few <= RATIO
         stock = f"{statistics.median(theirs[name]):,.0f}" if name in theirs else ""
         cells = (f"{median:.0f} ({max(of):.0f})" for median, of in ((few, small[name]), (many, times)))
         table.add_row(name, *cells, f"{many / few:.2f}", stock)
