@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parent.parent
-DAYS, WRITERS, ACTORS, STEPS = 90, 50, 2_000, 20
+DAYS, WRITERS, ACTORS, STEPS = 90, 50, 100, 20
 PORTION = 50_000
 SERVICES = ("gateway", "orchestration", "workflowexecution", "notification", "analysis", "security", "effectiveness")
 ACTS = ("received", "created", "started", "completed", "failed", "approved", "denied", "escalated")
