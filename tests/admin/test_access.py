@@ -41,7 +41,8 @@ def marked(django_db_setup: None) -> dict[str, Any]:
     seal.Sealer().once()
     quarantine([aside], cause="for a test", by="tests")
     kept = Quarantined.objects.get(key=aside.key).pk
-    return {"record": str(record.pk), "parked": parked.id, "quarantined": kept, "parked key": parked.key}
+    keys = {"record": str(record.pk), "parked": parked.id, "quarantined": kept, "parked key": parked.key}
+    return keys | {"other": str(stored_record().pk)}
 
 
 def addresses(marked: dict[str, Any]) -> Iterator[str]:
@@ -57,6 +58,7 @@ def addresses(marked: dict[str, Any]) -> Iterator[str]:
                     f"correlation={CORRELATION}",
                     f"q={marked.get(kind)}",
                     f"q={marked['parked key']}",
+                    f"id={marked['record']}&id={marked['other']}",
                 )
                 yield from (f"{here}?{question}" for question in (*asked, f"text={CORRELATION}", "state=due"))
 
@@ -85,6 +87,9 @@ def test_no_page_of_the_admin_shows_a_record_without_recording_the_look(marked: 
     assert {
         RECORDS,
         f"{RECORDS}timeline/",
+        f"{RECORDS}compare/",
+        f"{RECORDS}list.json",
+        f"{RECORDS}list.csv",
         f"{RECORDS}ID/change/",
         f"{RECORDS}ID/bundle/",
         "/admin/audit/parked/export/",
