@@ -224,7 +224,7 @@ class _Doubt(NamedTuple):
 
     def is_stale(self, day: date) -> bool:
         """Whether the queue may have taken events of this day that no copy knows."""
-        over = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+        over = datetime.combine(day, datetime.max.time(), UTC)
         return self.copied is None or (self.now - self.copied > STALE and self.copied < over)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import connections
+from django.db.models import QuerySet
 from msgspec import Meta
 
 from audit import canonical, looking, trail
@@ -101,8 +102,13 @@ def look(manifest: Manifest) -> None:
 
 def look_again(writers: Iterable[str]) -> None:
     """Compare the open manifests of writers that were heard anew."""
-    for manifest in Manifest.objects.filter(closed_at=None, writer__in=set(writers)).order_by("pk"):
-        look(manifest)
+    look_at(Manifest.objects.filter(closed_at=None, writer__in=set(writers)).order_by("pk"))
+
+
+def look_at(manifests: QuerySet[Manifest]) -> None:
+    """Compare these, one after the other, for each may name thousands of events."""
+    for pk in list(manifests.values_list("pk", flat=True)):
+        look(Manifest.objects.get(pk=pk))
 
 
 def missing(manifest: Manifest) -> Missing:

@@ -24,6 +24,13 @@ UPDATE audit_gap SET missing = missing - came, last_late_at = %s, closed_at = CA
 FROM unnest(%s::bigint[], %s::bigint[]) AS filled (gap, came) WHERE audit_gap.id = gap
 """
 
+# Each by its own way in the index: between the first late number and the last there may be a million holes.
+_AROUND = """
+SELECT DISTINCT hole.* FROM unnest(%s::bigint[]) AS late (seq) CROSS JOIN LATERAL (
+    SELECT * FROM audit_hole WHERE numbering_id = %s AND first <= late.seq ORDER BY first DESC LIMIT 1
+) hole WHERE hole.last >= late.seq ORDER BY hole.first
+"""
+
 
 class Numbered(NamedTuple):
     """One event with its number."""
@@ -123,7 +130,7 @@ def _open(numbering: Numbering, spans: Sequence[Span], *, tail: bool = False) ->
 
 def _fill(numbering: Numbering, late: Sequence[Numbered], now: datetime) -> list[Numbered]:
     """Take late numbers out of the holes; return those that were in none: their numbers had come before."""
-    holes = list(numbering.holes.filter(last__gte=late[0].seq, first__lte=late[-1].seq).order_by("first"))
+    holes = list(Hole.objects.raw(_AROUND, [sorted({one.seq for one in late}), numbering.pk]))
     starts = [hole.first for hole in holes]
     inside: dict[int, list[Numbered]] = {}
     again: list[Numbered] = []

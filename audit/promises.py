@@ -54,12 +54,13 @@ class Promises:
         try:
             with self._lock:
                 told = {line: self._counts[line] for line in sorted(self._waiting)}
-            self._tell(told)
+            if told:  # another thread may have told it all since we looked
+                self._tell(told)
+                self._settle(told)
         except (psycopg.Error, AuditError):
             return False
         finally:
             self._handing.release()
-        self._settle(told)
         return True
 
     def _tell(self, told: dict[tuple[date, str], int]) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connections, transaction
+from django.db.models import QuerySet
 
 import dlq.alarm
 import dlq.errors
@@ -97,8 +98,9 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
     while expect.settle(came_before) and (ends is None or time.monotonic() < ends):
         pass
-    for one in overdue(Manifest, now)[:BATCH]:
-        manifest.look(one)  # a run that was killed may have read what it names, and not looked
+    manifest.look_at(
+        overdue(Manifest, now)[:NAMED]
+    )  # a run that was killed may have read what they name, and not looked
     _tell(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
     _tell(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _tell_silence(now)
@@ -106,12 +108,12 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     return Reconciled(read, at_end=True)
 
 
-def overdue(kind: type[FoundT], now: datetime) -> list[FoundT]:
-    """What nobody was told of yet, and nothing on its way can close any more."""
+def overdue(kind: type[FoundT], now: datetime) -> QuerySet[FoundT]:
+    """What nobody was told of yet, and nothing on its way can close any more, the oldest first."""
     waiting = kind._default_manager.filter(
         closed_at=None, explained_at=None, told_at=None, found_at__lt=_not_on_its_way(now)
     )
-    return list(waiting.select_related(*kind.RELATED).order_by("found_at"))
+    return waiting.order_by("found_at", "pk")
 
 
 def _not_on_its_way(now: datetime) -> datetime:
@@ -174,21 +176,23 @@ def _rows(first: int, last: int) -> list[Read]:
 
 def _tell(kind: type[Found], now: datetime, text: str) -> None:
     """A record that names them, then the alarm; what cannot be recorded is told at the next run."""
-    if not (found := overdue(kind, now)):
+    waiting = overdue(kind, now)
+    if not (found := list(waiting.select_related(*kind.RELATED).defer(*kind.LARGE)[:NAMED])):
         return
-    writers = sorted({one.writer_name for one in found})
-    log.error(f"{kind.NOUN}s_found", count=len(found), writers=writers[:NAMED])
+    count = waiting.count()
+    writers = list(waiting.order_by(kind.WRITER).values_list(kind.WRITER, flat=True).distinct()[:NAMED])
+    log.error(f"{kind.NOUN}s_found", count=count, writers=writers)
     trail.add(
         f"audit.{kind.NOUN}.found",
         actor=OWN_WRITER,
         outcome="failure",
         correlation="completeness",
-        found=[one.facts() for one in found[:NAMED]],
-        count=len(found),
+        found=[one.facts() for one in found],
+        count=count,
     )
-    words = text.format(count=len(found), writers=", ".join(writers[:5]), first=found[0])
-    if dlq.alarm.tell(f"audit.{kind.NOUN}", f"{words} See the admin, Completeness.", count=len(found)):
-        kind._default_manager.filter(pk__in=[one.pk for one in found]).update(told_at=now)
+    words = text.format(count=count, writers=", ".join(writers[:5]), first=found[0])
+    if dlq.alarm.tell(f"audit.{kind.NOUN}", f"{words} See the admin, Completeness.", count=count):
+        waiting.order_by().update(told_at=now)
 
 
 def _tell_silence(now: datetime) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -16,6 +17,7 @@ from audit.admin.format import badge, number, time_tag
 from audit.admin.verification import ReadOnly
 from audit.errors import AuditError
 from audit.models import Discard
+from audit.models.watched import raw
 
 DECISIONS = {
     "": ("pending", "asked for"),
@@ -34,12 +36,17 @@ class DiscardAdmin(ReadOnly):
         view = self.admin_site.admin_view(self.decide_view)
         return [path("<int:pk>/decide/", view, name="audit_discard_decide"), *super().get_urls()]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Discard]:
+        """Of the events that may be seen."""
+        found: QuerySet[Discard] = super().get_queryset(request)
+        return found.filter(raw("source"))
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        asked = Discard.objects.filter(pk=number(object_id)).first()
+        asked = self.get_queryset(request).filter(pk=number(object_id)).first()
         if asked is None:
             raise Http404(f"Nobody asked for a discard {object_id}.")
         context = {
@@ -62,7 +69,7 @@ class DiscardAdmin(ReadOnly):
             return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm("audit.approve_discard"):
             raise PermissionDenied
-        asked = Discard.objects.filter(pk=pk, decision="").first()
+        asked = self.get_queryset(request).filter(pk=pk, decision="").first()
         if asked is None:
             raise Http404("Nothing waits for a decision here.")
         try:

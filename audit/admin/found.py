@@ -92,6 +92,10 @@ class FoundAdmin(ReadOnly):
             "act_url": f"admin:audit_{self.opts.model_name}_act",
         }
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request)
+        return found.defer(*self.model.LARGE)
+
     @admin.display(description="state")
     def state_badge(self, found: Any) -> SafeString:
         return badge(STATES[found.state], found.state)

@@ -20,6 +20,7 @@ from audit.redeem import Answer
 
 log = structlog.get_logger(__name__)
 
+MOST_RECEIPTS = 20_000
 PROOFS = 100
 """So many proofs stand in one answer, so that it stays bounded; all others have their path."""
 
@@ -58,6 +59,10 @@ def _receipts(document: Any) -> list[str]:
     found = document.get("receipts") if isinstance(document, dict) else None
     if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
         raise Invalid({"receipts": "is required: an array of receipts, each the text of one, and one at least"})
+    if len(found) > MOST_RECEIPTS:
+        raise Invalid(
+            {"receipts": f"are {len(found):,}: at most {MOST_RECEIPTS:,} are verified at once, send them in parts"}
+        )
     return found
 
 

@@ -15,6 +15,10 @@ class Found(models.Model):
     """How the records of acts on it call it: `audit.NOUN.explained`."""
     RELATED: tuple[str, ...] = ()
     """What naming it needs to be read with it."""
+    LARGE: tuple[str, ...] = ()
+    """What naming it does not need."""
+    WRITER = "writer"
+    """Where the name of the writer is."""
 
     found_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
@@ -84,6 +88,7 @@ class Gap(Found):
     """Numbers that were left out when later ones came."""
 
     RELATED = ("numbering",)
+    WRITER = "numbering__writer"
 
     numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="gaps")
     first = models.BigIntegerField(help_text="The first number that was missing when it was found.")
@@ -208,6 +213,7 @@ class Manifest(Found):
     """What a writer stated that it made in a window. Closed while what came agrees with it."""
 
     NOUN = "manifest"
+    LARGE = ("event_ids",)
 
     key = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the writer and the statement.")
     writer = models.CharField(max_length=100)

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 import dlq.stream
-from audit import event, keys, seal
+from audit import discard, event, keys, seal
 from audit.models import AuditorScope, Quarantined, Record
 from audit.quarantine import quarantine
 from audit.record import store
@@ -156,6 +156,18 @@ def test_an_operator_with_a_scope_acts_on_nothing_outside() -> None:
     assert client.post(f"{queue}{other.id}/retry/").status_code == 404
     client.post(f"{queue}act/", {"act": "quarantine", "scope": "ticked", "id": [other.id]})
     assert dlq.stream.for_drain().get(other.id) is not None
+
+
+def test_nobody_decides_on_a_discard_outside() -> None:
+    mine, other = (
+        discard.ask(parked(f"w-{secrets.token_hex(4)}"), reason="tests", by="somebody else") for _ in range(2)
+    )
+    pages = [reverse("admin:audit_discard_change", args=[one.pk]) for one in (mine, other)]
+    client = logged_in(scoped(writers=(mine.source,), group="compliance officer"))
+    assert [client.get(page).status_code for page in pages] == [200, 404]
+    assert other.key not in client.get(reverse("admin:audit_discard_changelist")).content.decode()
+    assert client.post(reverse("admin:audit_discard_decide", args=[other.pk]), {"approve": "1"}).status_code == 404
+    assert dlq.stream.for_drain().find(other.key) is not None
 
 
 def test_what_is_quarantined_outside_is_not_there() -> None:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -231,6 +231,7 @@ def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> 
     park(sender, 1)
     line(sender)
     day = entries(sender)[0].day
+    assert sender.get(ACCOUNT, day="9999-12-31", writer=sender.name).json()["state"] == "nothing received"
     later = datetime.now(UTC) + timedelta(minutes=10)
     found = account.look(day, day, writer=sender.name, now=later)
     assert found.state == "not yet"
@@ -266,6 +267,27 @@ def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
     found.note([accepted])
     assert found.hand_over()
     assert told(line(sender)) == {"received": 3, "lost": 3}
+
+
+def test_a_thread_that_comes_when_another_has_told_it_all_has_nothing_to_tell(sender: Sender) -> None:
+    found = promises.Promises()
+    found.note([event.accept(with_id(), writer=sender.name)])
+
+    class Late:
+        """A lock that is free only when another thread is through."""
+
+        def acquire(self, blocking: bool) -> bool:
+            found._handing = free
+            told = found.hand_over()
+            found._handing = late
+            return told
+
+        def release(self) -> None:
+            """It is nobody else's."""
+
+    free, late = found._handing, cast("Any", Late())
+    found._handing = late
+    assert found.hand_over()
 
 
 # --- The account of days ----------------------------------------------------------------------

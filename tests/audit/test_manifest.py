@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import uuid_utils.compat
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from audit import explain, reconcile
 from audit.models import Gap, Manifest, Record
@@ -168,6 +170,18 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     follow()
     assert [one for one in told if sender.name in one] == []
     assert Manifest.objects.get(writer=sender.name).state == "closed"
+
+
+def test_manifests_are_listed_and_told_without_the_ids_that_they_name(
+    sender: Sender, told: list[str], empty_queue: None
+) -> None:
+    ids = sorted(str(uuid_utils.compat.uuid7()) for _ in range(3))
+    sender.post(a_manifest(count=3, event_ids=ids), MANIFESTS)
+    with CaptureQueriesContext(connections["default"]) as asked:
+        reconcile._tell(Manifest, datetime.now(UTC) + timedelta(hours=2), "{count} of {writers}: {first}")
+    assert [text for text in told if sender.name in text]
+    assert [one["sql"] for one in asked if "event_ids" in one["sql"]] == []
+    assert Manifest.objects.get(writer=sender.name).told_at is not None
 
 
 def test_a_large_manifest_is_compared_through_the_index(sender: Sender) -> None:

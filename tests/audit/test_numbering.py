@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import uuid_utils.compat
+from django.db.models.signals import post_init
 
 from audit import heartbeat, numbering
 from audit.models import Gap, Heartbeat, Hole, Numbering
@@ -94,6 +95,22 @@ def test_the_same_late_number_twice_in_one_batch_fills_once(writer: str) -> None
     numbering.take(numbered(writer, 2, 2))
     assert missing(writer) == {3}
     assert Numbering.objects.get(writer=writer).reused == 1
+
+
+def test_late_numbers_far_apart_read_the_holes_that_they_fill_and_no_others(writer: str) -> None:
+    numbering.take(numbered(writer, *range(2, 2_002, 2)))
+    read: list[Hole] = []
+
+    def note(instance: Hole, **said: object) -> None:
+        read.append(instance)
+
+    post_init.connect(note, sender=Hole)
+    try:
+        numbering.take(numbered(writer, 1, 1_999))
+    finally:
+        post_init.disconnect(note, sender=Hole)
+    assert len(read) <= 2
+    assert missing(writer) == set(range(3, 1_999, 2))
 
 
 def test_a_heartbeat_shows_the_end_that_never_came(writer: str) -> None:

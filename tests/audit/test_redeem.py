@@ -372,6 +372,12 @@ def test_a_request_without_receipts_is_refused(writer: Sender, body: Any) -> Non
     assert writer.post(body, VERIFY).status_code == 400
 
 
+def test_more_receipts_than_are_verified_at_once_are_refused(writer: Sender) -> None:
+    answer = writer.post({"receipts": [""] * 20_001}, VERIFY)
+    assert answer.status_code == 400
+    assert "at most 20,000" in answer.json()["field_errors"]["receipts"]
+
+
 def test_writers_and_readers_may_verify_and_nobody_else(writer: Sender, reader: Sender) -> None:
     body = {"receipts": [receipt_for(an_accepted())]}
     assert [one.post(body, VERIFY).status_code for one in (writer, reader, Sender("export"))] == [200, 200, 403]
