@@ -13,7 +13,7 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
-from audit import account, checks, completeness, looking, query
+from audit import access, account, checks, completeness, looking, query
 from audit import log as stored
 from audit.admin.format import age
 from audit.admin.log import waiting
@@ -21,6 +21,7 @@ from audit.models import Finding, Record, Verification
 from audit.postgres import gateway
 
 STALE_S = 180
+MOST_LOOKS = 1_000
 UNREAD_S = 900
 """Completeness is judged each minute; what is older than that says nothing of now."""
 LEVELS = ("ok", "warning", "error")
@@ -88,10 +89,22 @@ def _questions(user: Any) -> list[Question]:
         Question("Is it complete?", "Nothing is missing", complete),
         Question("Is it intact?", "Verified", intact),
         Question("Is anything waiting?", "Nothing waits", _queue()),
+        *([_who_looked()] if user.has_perm("audit.view_access") else []),
         Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
         Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
     ]
     return [question for question in asked if question.parts]
+
+
+def _who_looked() -> Question:
+    """How often records were looked at in a day, and who did last."""
+    now = datetime.now(UTC)
+    found = access.looks().filter(event_timestamp__gte=now - timedelta(days=1))
+    count, newest = found.order_by()[: MOST_LOOKS + 1].count(), found.first()
+    many = f"{intcomma(MOST_LOOKS)}+" if count > MOST_LOOKS else intcomma(count)
+    text = "Nobody in 24 h" if newest is None else f"{many} looks in 24 h"
+    remark = "" if newest is None else f"{newest.actor_id}, {age((now - newest.event_timestamp).total_seconds())} ago"
+    return Question("Who looked?", text, [Part("Looks", "ok", text, remark, reverse("admin:audit_access_changelist"))])
 
 
 def _completeness() -> list[Part]:

@@ -259,3 +259,12 @@ def test_the_access_page_goes_on_page_by_page(monkeypatch: pytest.MonkeyPatch) -
 def test_who_reads_no_records_does_not_read_who_did(request: pytest.FixtureRequest, who: str, status: int) -> None:
     client: Client = request.getfixturevalue(who)
     assert client.get(reverse("admin:audit_access_changelist")).status_code == status
+
+
+def test_the_start_page_says_who_looked_last(record: Record) -> None:
+    user, operator = person("auditor"), person("operator")
+    logged_in(user).get(page(record))
+    shown = logged_in(user).get("/admin/").content.decode()
+    assert "Who looked?" in shown
+    assert user.username in shown.partition("Who looked?")[2]
+    assert "Who looked?" not in logged_in(operator).get("/admin/").content.decode()
