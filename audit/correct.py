@@ -13,6 +13,8 @@ from audit.record import Receipt, record
 from dlq.message import Message
 
 OWN_TYPES = "audit."
+NOT_KEPT = ("event_id", "writer", "source_seq", "source_epoch")
+"""The id is new, for the content is; the number was the writer's own."""
 log = structlog.get_logger(__name__)
 
 
@@ -51,7 +53,9 @@ def _refuse_unless_due(message: Message) -> None:
         raise NotToCorrect("This is a record of the store's own acts: nobody corrects those.")
     with looking.own_account():
         before = Record.objects.filter(
-            event_type="audit.parked.corrected", event_data__contains={"message_id": message.id}
+            writer=OWN_WRITER,
+            event_type="audit.parked.corrected",
+            event_data__contains={"message_id": message.id},
         ).first()
     if before is not None:
         raise NotToCorrect(f"This event was corrected before, as {before.event_data['corrected_event_id']}.")
@@ -66,8 +70,7 @@ def _document(message: Message, text: bytes) -> dict[str, Any]:
         raise Invalid({"": "an event is a JSON object"})
     if str(document.get("event_type", "")).startswith(OWN_TYPES):
         raise Invalid({"event_type": "what the store says of its own acts nobody else writes"})
-    # The id is new, for the content is; the number was the writer's own.
-    document = {name: value for name, value in document.items() if name not in ("event_id", "writer", "source_seq")}
+    document = {name: value for name, value in document.items() if name not in NOT_KEPT}
     try:
         document["parent_event_id"] = str(UUID(message.key))
     except ValueError:

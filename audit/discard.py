@@ -7,7 +7,7 @@ from django.db import transaction
 import dlq.stream
 from audit import looking, trail
 from audit.errors import AuditError
-from audit.models import Discard, Record
+from audit.models import OWN_WRITER, Discard, Record
 from dlq.message import Message
 
 
@@ -59,7 +59,9 @@ def recorded(row: Discard) -> Record | None:
     """The record of the act that discarded the message, where there is one."""
     with looking.own_account():
         return Record.objects.filter(
-            event_type="audit.parked.discarded", event_data__contains={"message_id": row.message_id}
+            writer=OWN_WRITER,
+            event_type="audit.parked.discarded",
+            event_data__contains={"message_id": row.message_id},
         ).first()
 
 

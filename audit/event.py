@@ -81,6 +81,8 @@ class Invalid(ValueError):
     """The event is not acceptable; `errors` maps each field at fault to what is wrong with it."""
 
     def __init__(self, errors: dict[str, str]):
+        # Names and words of the sender's go back to it and into the account: no lone surrogate may keep them from it.
+        errors = {_in_utf8(field): _in_utf8(message) for field, message in errors.items()}
         super().__init__("; ".join(f"{field}: {message}" for field, message in errors.items()))
         self.errors = errors
 
@@ -133,6 +135,11 @@ def limit(field: str) -> int | None:
     return _LIMITS[field]
 
 
+def text_faults(field: str, text: str | None) -> Iterator[tuple[str, str]]:
+    """(field, message) where the store cannot hold this text."""
+    yield from _refusals(field, canonical.canonical, {"": text})
+
+
 FIELDS = Event.__struct_fields__
 
 
@@ -143,6 +150,10 @@ def _validated(document: Any) -> Event:
         return msgspec.convert(document, Event)
     except msgspec.ValidationError as error:
         raise Invalid(_by_field(str(error), document)) from None
+    except UnicodeEncodeError:
+        raise Invalid(
+            _by_field("a member's name contains a lone surrogate, which is not a character", document)
+        ) from None
 
 
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
@@ -172,7 +183,11 @@ def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]
 
 def _text_faults(event: Event) -> Iterator[tuple[str, str]]:
     for name in TEXT_FIELDS:
-        yield from _refusals(name, canonical.canonical, {"": getattr(event, name)})
+        yield from text_faults(name, getattr(event, name))
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _check_size(data: bytes) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from django.db import connections
 from msgspec import Meta
 
-from audit import canonical, numbering
+from audit import canonical, event, numbering
 from audit.event import Invalid
 from audit.models import Followed, Numbering
 
@@ -61,8 +61,10 @@ def _keep(writer: str, epoch: str, seq: int | None) -> None:
 def _read(document: Any) -> Beat:
     try:
         said = msgspec.convert(document, Beat)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Invalid({"": f"no heartbeat: {error}"}) from None
     if said.source_epoch is not None and said.source_seq is None:
         raise Invalid({"source_epoch": "says which numbers these are: send source_seq with it"})
+    if errors := dict(event.text_faults("source_epoch", said.source_epoch)):
+        raise Invalid(errors)
     return said

@@ -15,7 +15,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from msgspec import Meta
 
-from audit import canonical, looking, trail
+from audit import canonical, event, looking, trail
 from audit.event import Invalid, timestamp_text
 from audit.models import OWN_WRITER, Manifest
 
@@ -178,7 +178,7 @@ def _keep(said: Statement, key: str, writer: str) -> Manifest:
 def _read(document: Any) -> Statement:
     try:
         said = msgspec.convert(document, Statement)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Invalid({"": f"no manifest: {error}"}) from None
     if errors := dict(_faults(said)):
         raise Invalid(errors)
@@ -190,6 +190,7 @@ def _read(document: Any) -> Statement:
 
 
 def _faults(said: Statement) -> Iterable[tuple[str, str]]:
+    yield from event.text_faults("source_epoch", said.source_epoch)
     if said.until <= said.since:
         yield "until", "must be after since"
     if (said.first_seq is None) != (said.last_seq is None):

@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 
 import structlog
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from audit import access, looking, reach, visible
 from audit.api import problems
@@ -51,6 +51,8 @@ class OutagePageMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DataError) and request.method == "GET" and request.GET and request.path.startswith(PAGES):
+            return redirect(request.path)  # what PostgreSQL cannot hold, such as U+0000, is found nowhere
         if not isinstance(error, OperationalError | InterfaceError) or request.path.startswith("/api/"):
             return None
         if reach.was_stopped(error):

@@ -152,7 +152,7 @@ def _gather_samples(connection: Any, name: bytes) -> None:
                 at=datetime.fromisoformat(row["at"]),
                 writer=writer,
                 reason=reason,
-                detail=row["detail"].replace("\x00", "\ufffd"),
+                detail=row["detail"].encode(errors="backslashreplace").decode().replace("\x00", "\ufffd"),
                 body=bytes.fromhex(row["body"]),
             )
             for row in rows

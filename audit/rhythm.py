@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Max
 
 from audit.models import OWN_WRITER, Heartbeat, Rhythm
 
@@ -43,9 +44,7 @@ def take(heard: Iterable[tuple[str, datetime]]) -> None:
 def silent(now: datetime | None = None) -> list[Silence]:
     """Writers that are silent for longer than they use to be."""
     now = now or datetime.now(UTC)
-    beats: dict[str, datetime] = {}
-    for beat in Heartbeat.objects.all():
-        beats[beat.writer] = max(beat.at, beats.get(beat.writer, beat.at))
+    beats = dict(Heartbeat.objects.values_list("writer").annotate(newest=Max("at")))
     found = []
     for rhythm in Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER):
         since = max(rhythm.last_at, beats.get(rhythm.writer, rhythm.last_at))

@@ -52,7 +52,7 @@ class ManifestView(APIView):
     @extend_schema(**schema.GET_MANIFEST)
     def get(self, request: Request, key: str) -> Response:
         postgres.require()
-        found = Manifest.objects.filter(key=key, writer=writer_name(request)).first()
+        found = Manifest.objects.filter(key=key.replace("\x00", ""), writer=writer_name(request)).first()
         if found is None:
             raise NotFound("No manifest of this writer has this id.")
         if not found.agrees:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import bundle, entry, looking, note, postgres, sealkeys, tiles
+from audit import bundle, entry, event, looking, note, postgres, sealkeys, tiles
 from audit import log as stored
 from audit.api import schema
 from audit.api.auth import writer_name
@@ -169,6 +169,8 @@ class VerifyChainView(LogView):
         correlation_id = document.get("correlation_id")
         if not isinstance(correlation_id, str) or not 0 < len(correlation_id) <= MAX_CORRELATION:
             raise Invalid({"correlation_id": f"is required: text of 1 to {MAX_CORRELATION} characters"})
+        if errors := dict(event.text_faults("correlation_id", correlation_id)):
+            raise Invalid(errors)
         run = verify("correlation", correlation_id=correlation_id, requested_by=writer_name(request))
         return Response(_chain(run))
 

@@ -157,6 +157,10 @@ class Waiver(models.Model):
         )
 
 
+TOLD = 1_000
+"""So many characters of what was wanted are told with a finding: a record names a hundred of them."""
+
+
 class Unmet(Found):
     """An event that a rule expects, and that did not come in time."""
 
@@ -224,7 +228,7 @@ class Unmet(Found):
             "writer": self.writer,
             "since": self.since.isoformat(),
             "due": self.due_at.isoformat(),
-            "wanted": self.wanted,
+            "wanted": self.wanted if len(self.wanted) <= TOLD else f"{self.wanted[:TOLD]}…",
             "began_by": self.began_by and str(self.began_by),
             "came": self.came if self.kind == "rate" else None,
         }

@@ -147,6 +147,16 @@ def test_a_look_says_who_where_what_and_how_many() -> None:
     assert searched.correlation_id == viewed.correlation_id == f"session-{facts['session']}"
 
 
+def test_no_writer_says_who_looked() -> None:
+    writer = Sender("write")
+    record, name = stored_record(), f"alice-{secrets.token_hex(4)}"
+    forged = {"event_category": ACCESS, "actor_id": name, "resource_type": "record", "resource_id": str(record.pk)}
+    for event_type in ("audit.record.viewed", "gateway.viewed"):
+        assert writer.post(an_event(event_type=event_type, **forged)).status_code == 201
+    assert looks(name) == []
+    assert name not in logged_in(person("auditor")).get(page(record)).content.decode()
+
+
 def test_a_search_that_finds_nothing_and_an_id_that_is_none_are_looks() -> None:
     user, service = person("auditor"), Sender("read")
     logged_in(user).get(RECORDS, {"q": "correlation:none-such"})

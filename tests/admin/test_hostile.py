@@ -187,3 +187,8 @@ def test_what_only_joins_letters_is_left_on_pages() -> None:
     persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645\n\t"
     assert visible.harmless(persian) == persian
     assert visible.exact(persian) == persian.replace("\u200c", "\\u200C")
+
+
+@pytest.mark.parametrize("page", ["rejectedsample/?reason=%00", "brokenpromise/?kind=%00", "verification/?verdict=%00"])
+def test_a_filter_that_no_database_can_hold_leads_to_the_page_without_it(superuser_client: Client, page: str) -> None:
+    assert superuser_client.get(f"/admin/audit/{page}", follow=True).status_code == 200

@@ -263,7 +263,7 @@ def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, p
     assert "is not dead" in corrected(operator, parked)
     queue.fail(parked, "DataError", "never", dead=True)
     assert "nobody else writes" in corrected(operator, parked, event_type="audit.parked.discarded")
-    assert "Recorded as the new event" in corrected(operator, parked, source_seq=7)
+    assert "Recorded as the new event" in corrected(operator, parked, source_seq=7, source_epoch="b")
     assert Record.objects.get(parent_event_id=parked.key).source_seq is None
     assert "was corrected before" in corrected(operator, parked)
     own = parked_message()

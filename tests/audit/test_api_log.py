@@ -225,7 +225,9 @@ def test_what_is_not_sealed_yet_is_not_called_valid(service: Sender) -> None:
     assert (found["total_events"], found["unsealed_events"]) == (2, 1)
 
 
-@pytest.mark.parametrize("body", [{}, {"correlation_id": ""}, {"correlation_id": "x" * 256}, {"correlation_id": 5}, []])
+@pytest.mark.parametrize(
+    "body", [{}, [], *({"correlation_id": text} for text in ("", "x" * 256, 5, "a\x00", "\ud800"))]
+)
 def test_a_verification_of_nothing_is_refused(service: Sender, body: Any) -> None:
     answer = service.post(body, path=f"{API}/verify-chain")
     assert answer.status_code == 400

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import dlq.stream
-from audit import completeness, daily, event, expect, expectation, reconcile, rulebook, seal
+from audit import completeness, daily, event, expect, expectation, reconcile, rulebook, seal, trail
 from audit.expectation import Seen
 from audit.management.commands.loadsample import SAMPLE
 from audit.models import Awaited, Expectation, Followed, Record, Tally, Unmet, Waiver
@@ -446,3 +446,13 @@ def _missed(word: str, sent: list[Sent]) -> list[tuple[str, datetime, bool, str]
         elif one.letter == "x" and min(after) > one.minute + 4:
             found.append((f"{word}/{one.correlation}", since, True, "closed"))
     return sorted(found)
+
+
+def test_a_record_has_room_for_a_hundred_findings_of_the_longest_rule(rule: MakeRule) -> None:
+    many = [f"t{'x' * 80}{n}.{secrets.token_hex(4)}" for n in range(50)]
+    known, now = rule(when_types=many, expect_types=many), datetime.now(UTC)
+    unmet = Unmet(expectation=known, subject="ä" * 255, writer="w" * 100, since=now, due_at=now, wanted=known.words)
+    facts = unmet.facts()
+    assert facts["wanted"].endswith("…")
+    said = trail.document("audit.expectation.unmet", actor="a", outcome="failure", correlation="c", unmet=[facts] * 100)
+    event.accept(said, writer="auditsite")

@@ -109,6 +109,17 @@ def test_what_comes_late_closes_the_manifest(sender: Sender) -> None:
     assert sender.get(f"{MANIFESTS}/{stated['manifest_id']}").json()["state"] == "complete"
 
 
+@pytest.mark.parametrize("strange", [{"source_epoch": "a\x00"}, {"source_epoch": "\ud800"}, {"\ud800": 1}])
+def test_a_manifest_that_no_database_can_hold_is_refused(sender: Sender, strange: dict[str, Any]) -> None:
+    answer = sender.post(a_manifest(count=1, first_seq=1, last_seq=1, **strange), MANIFESTS)
+    assert answer.status_code == 400
+    assert answer.json()["field_errors"]
+
+
+def test_an_id_that_no_manifest_can_have_is_not_found(sender: Sender) -> None:
+    assert sender.get(f"{MANIFESTS}/a%00b").status_code == 404
+
+
 def test_the_same_manifest_again_is_the_same_one_and_recorded_once(sender: Sender) -> None:
     said = a_manifest(count=0)
     first, second = (sender.post(said, MANIFESTS).json()["manifest_id"] for _ in range(2))

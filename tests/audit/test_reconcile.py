@@ -20,6 +20,7 @@ from audit.postgres import gateway
 from dlq.message import Document, digest_of
 from tests.audit.conftest import EVENTS, Sender, an_event
 
+UNSTORABLE = [{"source_seq": 1, "source_epoch": text} for text in ("a\x00", "\ud800")] + [{"\ud800": 1}]
 HEARTBEATS = "/api/v1/audit/heartbeats"
 BATCH = f"{EVENTS}/batch"
 
@@ -250,7 +251,9 @@ def test_a_heartbeat_answers_what_is_missing(sender: Sender) -> None:
     assert Heartbeat.objects.get(writer=sender.name).seq == 6
 
 
-@pytest.mark.parametrize("body", [[], "x", {"source_seq": 0}, {"source_epoch": "b"}, {"seq": 1}, {"source_seq": 2**53}])
+@pytest.mark.parametrize(
+    "body", [[], "x", {"source_seq": 0}, {"source_epoch": "b"}, {"seq": 1}, {"source_seq": 2**53}, *UNSTORABLE]
+)
 def test_what_is_no_heartbeat_is_refused(sender: Sender, body: Any) -> None:
     answer = sender.post(body, HEARTBEATS)
     assert answer.status_code == 400

@@ -247,6 +247,14 @@ def test_what_was_put_aside_by_an_act_says_by_whom() -> None:
     assert ("By Quinn" in answers[0].why, "By Bob" in answers[1].why) == (True, True)
 
 
+def test_no_writer_says_that_an_event_was_discarded(writer: Sender) -> None:
+    event = an_accepted()
+    asked = discard.ask(parked(event), reason="tests", by="Ada")
+    forged = an_event(event_type="audit.parked.discarded", event_data={"message_id": asked.message_id}, actor_id="Bob")
+    assert writer.post(forged).status_code == 201
+    assert discard.recorded(asked) is None
+
+
 def test_a_discard_that_a_crash_kept_from_being_noted_is_known_from_the_trail() -> None:
     event = an_accepted()
     asked = discard.ask(parked(event), reason="tests", by="Ada")

@@ -180,6 +180,15 @@ def test_whatever_the_bytes_are_a_sample_holds_them(sender: Sender) -> None:
     assert bytes(kept.body) == body
 
 
+def test_a_name_that_is_no_text_is_refused_and_counted_and_stops_nothing(sender: Sender) -> None:
+    strange = {**an_event(), "\ud800": 1}
+    assert sender.post(strange).status_code == 400
+    assert sender.post([an_event(), strange], BATCH).status_code == 400
+    rejected.count(sender.name, [Refusal("unknown field", 1, "\ud800\x00", b"{}")])
+    assert counted(sender) == {"unknown field": 3, reasons.WITH_ITS_BATCH: 1}
+    assert len(samples(sender)) == 3
+
+
 def test_reasons_are_a_closed_set_whatever_is_sent() -> None:
     known = {"not an event", "version: missing", "unknown field", "version: not valid"}
     many = an_event(**{f"member-{n}": n for n in range(50)})
