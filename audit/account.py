@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connections
 from django.db.models import Max, Sum
 
-from audit import passages
+from audit import looking, passages
 from audit.models import Account, Followed, Passage, Promise, Rejection
 
 STALE = timedelta(minutes=3)
@@ -193,7 +193,11 @@ def look(first: date, last: date, *, writer: str = "", now: datetime | None = No
         if first <= line[0] <= last and line[1] in ("", writer or line[1]):
             counted.setdefault(line, Counted())
     doubt = _Doubt(now, copied, unread, moved)
-    entries = [Entry(*line, line_of(found), doubt.of(line, found)) for line, found in sorted(counted.items())]
+    entries = [
+        Entry(*line, line_of(found), doubt.of(line, found))
+        for line, found in sorted(counted.items())
+        if looking.tells(line[1])
+    ]
     return Accounts(entries, copied, known.followed_at if known else None, doubt.is_stale(last))
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, Q, Sum
 
-from audit import rhythm
+from audit import looking, rhythm
 from audit.models import OWN_WRITER, Expectation, Followed, Gap, Manifest, Numbering, Rhythm, Unmet
 
 
@@ -145,6 +145,7 @@ def look() -> Completeness:
             **gaps.get(writer, {"missing": 0, "explained": 0, "open_gaps": 0}),
         )
         for writer, one in ((name, heard.get(name)) for name in sorted({*heard, *numbers, *gaps, *stated}))
+        if looking.tells(writer)
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     since = min((one.first_at for one in standings if one.first_at), default=None)
@@ -152,7 +153,7 @@ def look() -> Completeness:
 
 
 def _expected() -> Expected:
-    found = Unmet.objects.filter(closed_at=None).order_by()
+    found = looking.figures(Unmet.objects.filter(closed_at=None)).order_by()
     counts = found.aggregate(
         unmet=Count("pk", filter=Q(explained_at=None)), explained=Count("pk", filter=Q(explained_at__isnull=False))
     )

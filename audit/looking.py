@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.db.backends.signals import connection_created
+from django.db.models import QuerySet
 
+RowsT = TypeVar("RowsT", bound=QuerySet[Any])
 NAMED = 100
 """How many of the records that were seen are named one by one; all are counted."""
 _WATCHED = re.compile(r"\baudit_(?:record|quarantine|rejectedsample)\b")
@@ -110,6 +112,21 @@ def covers(writer: str, category: str) -> bool:
     """Whether what this writer sent in this category may be seen now."""
     spans = sight()
     return not spans or any(span.covers(writer, category) for span in spans)
+
+
+def tells(writer: str) -> bool:
+    """Whether figures of this writer may be told now: counts know no categories, so a span that does tells none."""
+    spans = sight()
+    return not spans or any(writer in span.writers and not span.categories for span in spans)
+
+
+def figures(rows: RowsT, column: str = "writer") -> RowsT:
+    """Those rows of figures that may be told now."""
+    if not (spans := sight()):
+        return rows
+    names = {name for span in spans if not span.categories for name in span.writers}
+    found: RowsT = rows.filter(**{f"{column}__in": names})
+    return found
 
 
 def condition(table: str) -> tuple[str, list[Any]]:

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from audit import account
+from audit import account, looking
 from audit.account import Entry
 from audit.admin import drawing_account
 from audit.admin.format import badge, time_tag
@@ -117,7 +117,7 @@ def _asked(request: HttpRequest) -> tuple[date, date, str, str]:
 
 
 def _rejections(first: date, last: date, writer: str) -> list[Any]:
-    found = Rejection.objects.filter(day__gte=first, day__lte=last)
+    found = looking.figures(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
         found = found.filter(writer=writer)
     rows = found.order_by().values("writer", "reason").annotate(count=Sum("events"))

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from audit import absence, coverage
+from audit import absence, coverage, looking
 from audit.admin import heat
 from audit.admin.format import time_tag
 from audit.admin.heat import Column
@@ -73,7 +73,9 @@ def _writers(asked: Asked) -> dict[str, Any]:
     end = _midnight(asked.last) + DAY
     since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS * DAY, DAY)
     found = list(
-        Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after).order_by("writer")[: WRITERS + 1]
+        looking.figures(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after)).order_by("writer")[
+            : WRITERS + 1
+        ]
     )
     heard = {one.writer: coverage.hour_of(one.first_at) for one in found[:WRITERS]}
     columns = _hours(since) if asked.is_hours else _days(since)
@@ -99,6 +101,8 @@ def _writers(asked: Asked) -> dict[str, Any]:
 
 def _week(asked: Asked) -> dict[str, Any]:
     """A row a day of one writer, the newest first."""
+    if not looking.tells(asked.writer):
+        raise Http404("There is no such writer.")
     end = _midnight(asked.last) + DAY
     since = end - WEEK * DAY
     known = absence.look([asked.writer], since, end)

@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from audit import explain
+from audit import explain, looking
 from audit.admin.format import badge, number, time_tag
 from audit.admin.verification import ReadOnly
 from audit.errors import AuditError
@@ -77,7 +77,7 @@ class FoundAdmin(ReadOnly):
         """All of them, with what a page needs."""
         related = self.list_select_related
         found: QuerySet[Any] = self.model.objects.select_related(*(related if isinstance(related, tuple) else ()))
-        return found
+        return looking.figures(found, self.model.WRITER)
 
     def page_context(self, request: HttpRequest, found: Any) -> dict[str, Any]:
         """What every page of a finding shows."""
@@ -94,7 +94,7 @@ class FoundAdmin(ReadOnly):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request)
-        return found.defer(*self.model.LARGE)
+        return looking.figures(found, self.model.WRITER).defer(*self.model.LARGE)
 
     @admin.display(description="state")
     def state_badge(self, found: Any) -> SafeString:

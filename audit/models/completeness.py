@@ -13,6 +13,8 @@ class Found(models.Model):
     STATES = ("open", "explained", "closed")
     NOUN = "gap"
     """How the records of acts on it call it: `audit.NOUN.explained`."""
+    WRITER = "writer"
+    """The column of whose events are missing."""
     RELATED: tuple[str, ...] = ()
     """What naming it needs to be read with it."""
     LARGE: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ class Numbering(models.Model):
 class Gap(Found):
     """Numbers that were left out when later ones came."""
 
+    WRITER = "numbering__writer"
     RELATED = ("numbering",)
     WRITER = "numbering__writer"
 

@@ -1,6 +1,7 @@
 """An auditor with a scope sees what is within, on every path; what is outside is as if it were not there."""
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,13 +10,14 @@ from django.test import Client
 from django.urls import reverse
 
 import dlq.stream
-from audit import discard, event, keys, seal
-from audit.models import AuditorScope, Quarantined, Record
+from audit import discard, event, keys, manifest, numbering, rhythm, seal
+from audit.models import Account, AuditorScope, Gap, Quarantined, Record
 from audit.quarantine import quarantine
 from audit.record import store
 from dlq.message import Document, Message
 from tests.admin.conftest import logged_in, person
 from tests.audit.conftest import EVENTS, Sender, an_event
+from tests.audit.test_numbering import numbered as take_of
 
 RECORDS = "/admin/audit/record/"
 SCOPES = "/admin/audit/auditorscope/"
@@ -258,3 +260,35 @@ def test_nobody_widens_what_he_sees_himself() -> None:
 def test_nobody_but_administrators_sees_scopes(request: pytest.FixtureRequest, who: str) -> None:
     client: Client = request.getfixturevalue(who)
     assert client.get(SCOPES).status_code == 403
+
+
+def test_figures_of_writers_outside_are_not_told(two: tuple[Record, Record]) -> None:
+    mine, other = two
+    for one in two:
+        numbering.take(take_of(one.writer, 1, 4))
+        manifest.state(
+            {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z", "count": 4}, writer=one.writer
+        )
+        Account.objects.create(day=datetime.now(UTC).date(), writer=one.writer, changed_at=datetime.now(UTC), direct=1)
+        rhythm.take([(one.writer, datetime.now(UTC))])
+    pages = ("gap/", "manifest/", "account/", "hourcount/")
+    everybody, client = logged_in(person("auditor")), logged_in(scoped(writers=(mine.writer,)))
+    narrow = logged_in(scoped(writers=(mine.writer,), categories=("gateway",)))
+    for path in pages:
+        told = [who.get(f"/admin/audit/{path}").content.decode() for who in (everybody, client, narrow)]
+        assert other.writer not in told[1], path
+        assert mine.writer in told[1], path
+        assert mine.writer not in told[2], path
+    assert other.writer in everybody.get("/admin/audit/gap/", {"q": other.writer}).content.decode()
+    gap = Gap.objects.get(numbering__writer=other.writer)
+    assert client.get(f"/admin/audit/gap/{gap.pk}/change/").status_code == 404
+    assert client.post(f"/admin/audit/gap/{gap.pk}/act/", {"act": "own"}).status_code == 404
+    assert client.get("/admin/audit/hourcount/", {"writer": other.writer}).status_code == 404
+    key = Sender("read")
+    key.writer.reads_writers = [mine.writer]
+    key.writer.save()
+    keys.publish()
+    keys.forget()
+    told_by_api = key.get("/api/v1/audit/account").content.decode()
+    assert mine.writer in told_by_api
+    assert other.writer not in told_by_api
