@@ -20,7 +20,8 @@ Of a receipt: that a key of receipts signed it, and, with a bundle, that each of
 Of an evidence bundle: that a key of receipts signed its manifest, that each file is the one that the manifest names,
 that its records together lead to the signed root, and, of a range, that no record in it was left out.
 
-What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or ask its witnesses.
+What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
+ask its witnesses.
 
 Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
 cannot be used, 3 NOT COVERED.
@@ -753,10 +754,10 @@ def proof_hashes(bundle: Bundle, name: str) -> Iterator[bytes]:
         if file.readline() != f"{BETWEEN}\n".encode():
             raise Altered(f"{name} does not start with {BETWEEN}")
         for line in file:
-            found = unbase64(line.decode("ascii", "replace").removesuffix("\n"))
-            if len(found) != 32 or not line.endswith(b"\n"):
+            found = line.decode("ascii", "replace").removesuffix("\n")
+            if len(found) != 44 or not line.endswith(b"\n"):
                 raise Altered(f"{name} is cut off, or a hash in it is not 32 bytes long")
-            yield found
+            yield unbase64(found)
 
 
 def evidence_rows(bundle: Bundle, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -784,21 +785,29 @@ class Volumes:
         """What is wrong with one volume."""
         name, count = volume["records"], self.records
         tree = Tree(self.checkpoint.size, proof_hashes(self.bundle, volume["proof"]))
-        whole = True
+        why = ""
         for index, record in evidence_rows(self.bundle, name):
             self.records += 1
+            yield from self._place(name, index)
             try:
                 leaf = leaf_of(record)
+                if not why:
+                    tree.add(index, leaf)
             except Altered as error:
-                whole = False
-                yield f"{name}, record {str(record.get('event_id'))[:80]} of leaf {index}: {error}"
-                leaf = bytes(32)
-            yield from self._place(name, index)
-            tree.add(index, leaf)
+                why = f"{name}, record {str(record.get('event_id'))[:80]} of leaf {index}: {error}"
+                yield why
             _tell(self.records)
         if self.records - count != volume["count"]:
             yield f"{name} has {self.records - count} records, the manifest names {volume['count']}"
-        if whole and tree.root() != self.checkpoint.root:
+        yield from () if why else self._root(name, tree)
+
+    def _root(self, name: str, tree: Tree) -> Iterator[str]:
+        try:
+            same = tree.root() == self.checkpoint.root
+        except Altered as error:
+            yield f"{name}: {error}"
+            return
+        if not same:
             yield (
                 f"{name} and its proof do not lead to the signed root: a record is not what was sealed, "
                 "is left out, or was put in"
@@ -826,6 +835,7 @@ class Volumes:
 
 def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
     """A CSV must say what the JSON lines beside it say, which are proved."""
+    csv.field_size_limit(MOST_BYTES)
     with bundle.open(name) as table, bundle.open(records) as file:
         rows = csv.reader(io.TextIOWrapper(table, "utf-8", newline=""))
         heads = next(rows, [])
@@ -872,9 +882,9 @@ def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str
             if "csv" in volume:
                 yield from check_csv(bundle, volume["csv"], volume["records"])
         yield from volumes.end()
-    except Altered as error:
+    except (Altered, Unusable) as error:
         yield str(error)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, csv.Error, UnicodeDecodeError) as error:
         yield f"a file of the bundle was changed: {error}"
 
 

@@ -29,6 +29,7 @@ KEPT = (
     "audit_expectation",
     "audit_unmet",
     "audit_waiver",
+    "audit_export",
 )
 COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {

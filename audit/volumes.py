@@ -1,0 +1,128 @@
+"""volumes: the records of an evidence bundle, some thousands to a file, each with the proof that it is of the log.
+
+A volume is whole or made again: it counts only once the export's row names it.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from audit import log as stored
+from audit import multiproof, rows, tiles
+from audit.rows import Readers
+from audit.tiles import Run
+
+BETWEEN = "auditsite/between/v1"
+SPANS = 4_000
+NEAR = 512
+"""Kept hashes so near to each other are read together: some that nobody needs cost less than another look."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+_TIME = re.compile(rb'^\{"leaf_index":[0-9]+,"event_timestamp":"([^"]+)"', re.MULTILINE)
+
+Indexes = Sequence[int]
+
+
+class Writer:
+    """Writes the volumes of one bundle into a folder; `tell` hears how many rows of a volume are written."""
+
+    def __init__(self, readers: Readers, folder: Path, *, size: int, with_csv: bool):
+        self._readers = readers
+        self._folder = folder
+        self._size = size
+        self._with_csv = with_csv
+
+    def write(self, number: int, indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
+        """Write the volume of this number; return what the manifest says of it.
+
+        Raises `LogDamaged`, and what `tell` raises.
+        """
+        name = f"records-{number:04}"
+        facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt", "count": len(indexes)}
+        facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
+        facts |= self._write_records(facts, indexes, tell)
+        (self._folder / "proofs").mkdir(exist_ok=True)
+        write_file(self._folder / facts["proof"], proof_lines(indexes, self._size))
+        return facts
+
+    def _write_records(self, facts: dict[str, Any], indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
+        since, until, written = "9", "", 0
+        with ExitStack() as files:
+            lines = files.enter_context(_durable(self._folder / facts["records"]))
+            cells = files.enter_context(_durable(self._folder / facts["csv"])) if "csv" in facts else None
+            for found in self._readers.lines(indexes):
+                lines.write(found)
+                if cells is not None:
+                    cells.write(table(found, with_heads=not written))
+                times = [time.decode() for time in _TIME.findall(found)]
+                since, until, written = min(since, *times), max(until, *times), written + len(times)
+                tell(written)
+        return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until}
+
+
+def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
+    """The proof of these leaves together against the tree of `size`, streaming. Raises `LogDamaged`."""
+    yield f"{BETWEEN}\n".encode()
+    spans = multiproof.between(indexes, size)
+    while batch := list(islice(spans, SPANS)):
+        look_up = stored.hashes(_near(tiles.runs(batch)))
+        for span in batch:
+            yield base64.b64encode(tiles.span_hash(span, look_up)) + b"\n"
+
+
+def write_file(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file, so that it is on the disk when this returns."""
+    with _durable(path) as file:
+        file.writelines(parts)
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file."""
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
+def table(lines: bytes, *, with_heads: bool) -> bytes:
+    """Lines of JSON as CSV; no cell comes alive in a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if with_heads:
+        writer.writerow(rows.FIELDS)
+    for line in lines.splitlines():
+        writer.writerow([cell(value) for value in json.loads(line).values()])
+    return text.getvalue().encode()
+
+
+def cell(value: Any) -> str:
+    """A value as the text of a cell; an apostrophe keeps what looks like a formula from being one."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
+
+
+def _near(runs: Iterable[Run]) -> list[Run]:
+    found: list[Run] = []
+    for run in sorted(runs):
+        if found and found[-1].level == run.level and run.first <= found[-1].last + NEAR:
+            found[-1] = Run(run.level, found[-1].first, max(found[-1].last, run.last))
+        else:
+            found.append(run)
+    return found
