@@ -3,10 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-import redis
-import structlog
 from django.http import HttpResponseBase
-from django_q.tasks import async_task
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -19,9 +16,8 @@ from audit.api.auth import writer_name
 from audit.api.log_views import IgnoreAccept
 from audit.event import Invalid, timestamp_text
 from audit.export import Asker
+from audit.handover import hand_over
 from audit.models import Export
-
-log = structlog.get_logger(__name__)
 
 MEMBERS = {"q": str, "first": int, "last": int, "csv": bool}
 
@@ -99,14 +95,6 @@ class FileView(ExportsApi):
         except KeyError:
             raise NotFound(f"There is no file {name!r} in this bundle: its manifest names them.") from None
         return ranged.response(request._request, piece)
-
-
-def hand_over(begun: Export) -> None:
-    """Have a worker make it; where it cannot be told, the schedule finds it within a minute."""
-    try:
-        async_task("audit.tasks.continue_export", str(begun.pk))
-    except redis.RedisError as error:
-        log.warning("export_waits_for_the_schedule", export=str(begun.pk), error=type(error).__name__)
 
 
 def _asked(document: Any) -> dict[str, Any]:
