@@ -75,9 +75,21 @@ class Uncovered(Exception):
 def canonical(value: Any) -> bytes:
     """The RFC 8785 form. Raises `Unusable` for what has none."""
     try:
-        return _write(value).encode("utf-8")
+        return (_QUICK.encode(value) if _is_plain(value) else _write(value)).encode("utf-8")
     except (UnicodeEncodeError, RecursionError):
         raise Unusable("a text with half a character, or a document nested too deep, has no canonical form") from None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether Python's own writer gives the canonical form: names in ASCII, whose order is the same, and no floats."""
+    if isinstance(value, dict):
+        return all(map(str.isascii, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not isinstance(value, float) and (not isinstance(value, int) or abs(value) <= LARGEST_INTEGER)
+
+
+_QUICK = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _write(value: Any) -> str:

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -27,7 +26,6 @@ NEAR = 512
 """Kept hashes so near to each other are read together: some that nobody needs cost less than another look."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
-_TIME = re.compile(rb'^\{"leaf_index":[0-9]+,"event_timestamp":"([^"]+)"', re.MULTILINE)
 
 Indexes = Sequence[int]
 
@@ -59,12 +57,12 @@ class Writer:
         with ExitStack() as files:
             lines = files.enter_context(_durable(self._folder / facts["records"]))
             cells = files.enter_context(_durable(self._folder / facts["csv"])) if "csv" in facts else None
-            for found in self._readers.lines(indexes):
-                lines.write(found)
+            for part in self._readers.parts(indexes):
+                lines.write(part.lines)
                 if cells is not None:
-                    cells.write(table(found, with_heads=not written))
-                times = [time.decode() for time in _TIME.findall(found)]
-                since, until, written = min(since, *times), max(until, *times), written + len(times)
+                    cells.write(table(part.lines, with_heads=not written))
+                since, until = min(since, part.since), max(until, part.until)
+                written += part.records
                 tell(written)
         return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until}
 

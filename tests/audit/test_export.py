@@ -211,7 +211,7 @@ def test_one_changed_byte_in_any_file_is_found_and_the_file_named(tmp_path: Path
 
 def test_one_changed_byte_anywhere_in_the_records_of_the_zip_is_found(checked: Any, tmp_path: Path) -> None:
     body = bytearray(path(of_range(2)).read_bytes())
-    start = body.index(b'{"leaf_index"')
+    start = body.index(b'{"event_timestamp"')
     damaged = tmp_path / "damaged.zip"
     for place in range(start, start + 700, 13):
         body[place] ^= 1
