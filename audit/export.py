@@ -157,6 +157,7 @@ def expire() -> int:
     for export in found:
         (_folder() / export.name).unlink(missing_ok=True)
         shutil.rmtree(_work(export), ignore_errors=True)
+        _lock(_work(export)).unlink(missing_ok=True)
         Export.objects.filter(pk=export.pk).update(state="expired", updated_at=datetime.now(UTC))
     return len(found)
 
@@ -296,11 +297,14 @@ def _work(export: Export) -> Path:
     return _folder() / f"{export.pk}.partial"
 
 
+def _lock(work: Path) -> Path:
+    return work.with_suffix(".lock")
+
+
 @contextmanager
 def _alone(work: Path) -> Iterator[bool]:
     """Whether this process alone works here; the kernel forgets it with the process."""
-    lock = work.with_suffix(".lock")
-    with lock.open("w") as file:
+    with _lock(work).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

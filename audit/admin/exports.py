@@ -38,6 +38,8 @@ class ExportAdmin(ReadOnly):
 
     list_display = ("state_badge", "asked", "requested", "records", "expires")
     list_display_links = ("asked",)
+    search_fields = ("query",)
+    search_help_text = "A part of the query"
     change_list_template = "admin/audit/export/list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
