@@ -59,10 +59,10 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
         "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),
         "verify.py": VERIFIER.read_text(encoding="utf-8"),
     }
-    for name, text in texts.items():
-        volumes.write_file(work / name, [text.encode()])
-    parts = [volume[part] for volume in export.volumes for part in ("records", "proof", "csv") if part in volume]
-    manifest["files"] = {name: volumes.facts_of(work / name) for name in sorted([*texts, *parts])}
+    files = {name: volumes.write_file(work / name, [text.encode()]) for name, text in texts.items()}
+    for volume in export.volumes:
+        files |= volume["files"]
+    manifest["files"] = dict(sorted(files.items()))
     body = _json(manifest).encode()
     digest = hashlib.sha256(body).hexdigest()
     volumes.write_file(work / "manifest.json", [body])
@@ -124,7 +124,8 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
     }
     first, last = (export.volumes[place] if export.volumes else {} for place in (0, -1))
     found |= {"first_leaf": first.get("first"), "last_leaf": last.get("last")}
-    found |= {"first_event": _since(export), "last_event": _until(export), "volumes": export.volumes}
+    found |= {"first_event": _since(export), "last_event": _until(export)}
+    found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
     root = base64.b64encode(bytes(checkpoint.root)).decode()
     found["log"] = {"origin": sealkeys.load().origin, "size": checkpoint.size, "root": root}
     found["completeness"] = {"proved": PROVED[export.kind], "asserted": ASSERTED[export.kind]}

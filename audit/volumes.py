@@ -49,7 +49,7 @@ class Writer:
         facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
         facts |= self._write_records(facts, indexes, tell)
         (self._folder / "proofs").mkdir(exist_ok=True)
-        write_file(self._folder / facts["proof"], proof_lines(indexes, self._size))
+        facts["files"][facts["proof"]] = write_file(self._folder / facts["proof"], proof_lines(indexes, self._size))
         return facts
 
     def _write_records(self, facts: dict[str, Any], indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
@@ -64,7 +64,9 @@ class Writer:
                 since, until = min(since, part.since), max(until, part.until)
                 written += part.records
                 tell(written)
-        return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until}
+        written_files = {facts["records"]: lines.facts} | ({facts["csv"]: cells.facts} if cells is not None else {})
+        found = {"first": indexes[0], "last": indexes[-1], "since": since, "until": until}
+        return found | {"files": written_files}
 
 
 def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
@@ -77,24 +79,40 @@ def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
             yield base64.b64encode(tiles.span_hash(span, look_up)) + b"\n"
 
 
-def write_file(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file, so that it is on the disk when this returns."""
+def write_file(path: Path, parts: Iterable[bytes]) -> dict[str, Any]:
+    """Write a file, so that it is on the disk when this returns; return what the manifest says of it."""
     with _durable(path) as file:
-        file.writelines(parts)
+        for part in parts:
+            file.write(part)
+    return file.facts
+
+
+class Hashed:
+    """A file that knows the digest of what was written to it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, part: bytes) -> None:
+        """Add to it."""
+        self._file.write(part)
+        self._digest.update(part)
+        self._bytes += len(part)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"sha256": self._digest.hexdigest(), "bytes": self._bytes}
 
 
 @contextmanager
-def _durable(path: Path) -> Iterator[IO[bytes]]:
+def _durable(path: Path) -> Iterator[Hashed]:
     with path.open("wb") as file:
-        yield file
+        yield Hashed(file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def facts_of(path: Path) -> dict[str, Any]:
-    """What the manifest says of a file."""
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
 def table(lines: bytes, *, with_heads: bool) -> bytes:
