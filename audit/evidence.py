@@ -7,6 +7,7 @@ import os
 import shutil
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,19 +71,37 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     return manifest, digest
 
 
-def pack(work: Path, manifest: dict[str, Any], path: Path) -> None:
-    """The bundle as one zip: nothing compressed, so that a part of it can be fetched; the same bytes each time."""
-    with path.open("wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as whole:
-            for name in ("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"])):
-                if name in whole.NameToInfo:
-                    continue
-                facts = zipfile.ZipInfo(name)
-                facts.external_attr = 0o644 << 16
-                with (work / name).open("rb") as part, whole.open(facts, "w", force_zip64=True) as member:
-                    shutil.copyfileobj(part, member, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
+def pack(work: Path, manifest: dict[str, Any], path: Path) -> Iterator[str]:
+    """Put the bundle into one zip, naming each file when it is in: whoever stops here goes on there the next time.
+
+    Nothing is compressed, so that a part of it can be fetched; the same files give the same bytes.
+    """
+    there = _packed(path)
+    for name in dict.fromkeys(("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"]))):
+        if name in there:
+            continue
+        facts = zipfile.ZipInfo(name)
+        facts.external_attr = 0o644 << 16
+        with (
+            zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as whole,
+            (work / name).open("rb") as part,
+            whole.open(facts, "w", force_zip64=True) as member,
+        ):
+            shutil.copyfileobj(part, member, 1 << 20)
+        yield name
+    sync(path)
+
+
+def _packed(path: Path) -> set[str]:
+    """What is in the zip already; nothing where a kill left it without its end."""
+    try:
+        with zipfile.ZipFile(path) as whole:
+            return set(whole.namelist())
+    except FileNotFoundError:
+        pass
+    except zipfile.BadZipFile:
+        path.unlink()
+    return set()
 
 
 def place(path: Path, name: str) -> tuple[int, int]:
@@ -96,9 +115,9 @@ def place(path: Path, name: str) -> tuple[int, int]:
     return facts.header_offset + LOCAL_HEADER + lengths, facts.file_size
 
 
-def sync(folder: Path) -> None:
-    """A new name in the folder is on the disk when this returns."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """A file, or the names in a folder, are on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,6 +6,7 @@ bundle has its name only when it is whole and its digest is in a record: what a 
 
 import fcntl
 import hashlib
+import json
 import shutil
 import time
 from array import array
@@ -195,7 +196,7 @@ def _make(export: Export, work: Path, ends: float | None, progress: Progress) ->
             _stop_if_late(ends)
             _write_volume(export, work, writer, progress)
     _stop_if_late(ends)
-    _finish(export, work)
+    _finish(export, work, ends)
 
 
 def _write_volume(export: Export, work: Path, writer: volumes.Writer, progress: Progress) -> None:
@@ -236,19 +237,23 @@ def _indexes(export: Export, work: Path) -> volumes.Indexes:
     return found.tolist()
 
 
-def _finish(export: Export, work: Path) -> None:
+def _finish(export: Export, work: Path, ends: float | None) -> None:
     """Everything else, then the record with the digest, then the name, and then only the word that it is ready."""
-    manifest, digest = evidence.write(export, work)
+    if not export.digest:
+        export.manifest, export.digest = evidence.write(export, work)
+        _save(export, manifest=export.manifest, digest=export.digest)
+    manifest: dict[str, Any] = json.loads((work / "manifest.json").read_bytes())
     whole = work / export.name
-    evidence.pack(work, manifest, whole)
-    facts = {"manifest": manifest, "digest": digest, "bytes": whole.stat().st_size}
-    _save(export, **facts)
-    at = manifest["log"]["size"]
-    _record("made", export, Asker(OWN_WRITER, True), digest=digest, size=at, records=export.done, **_range(export))
+    for _ in evidence.pack(work, manifest, whole):
+        _save(export)
+        _stop_if_late(ends)
+    facts = {"digest": export.digest, "size": export.size, "records": export.done, **_range(export)}
+    _record("made", export, Asker(OWN_WRITER, True), **facts)
+    size = whole.stat().st_size
     whole.rename(_folder() / export.name)
     evidence.sync(_folder())
     now = datetime.now(UTC)
-    _save(export, state="ready", ended_at=now, expires_at=_expiry(now))
+    _save(export, state="ready", bytes=size, ended_at=now, expires_at=_expiry(now))
     shutil.rmtree(work, ignore_errors=True)
 
 

@@ -47,8 +47,8 @@ class ExportsView(ExportsApi):
         postgres.require()
         asked = _asked(request.data)
         query, with_csv = asked.get("q", ""), asked.get("csv", False)
-        if "q" not in asked and not asked.keys() & {"first", "last"}:
-            raise Invalid({"q": 'is required, or first and last: "" asks for everything'})
+        if ("q" in asked) == bool(asked.keys() & {"first", "last"}):
+            raise Invalid({"q": "is required, or else first or last, not both: an empty one asks for everything"})
         begun = export.ask(
             self.asker(), query=query, first=asked.get("first"), last=asked.get("last"), with_csv=with_csv
         )

@@ -22,7 +22,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
-from audit import export, note, seal, tasks
+from audit import evidence, export, note, seal, tasks
 from audit import log as stored
 from audit.errors import ExportsOff
 from audit.event import Invalid, accept
@@ -481,6 +481,21 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
     assert path(other).exists()
     with pytest.raises(Invalid, match="expired"):
         export.fetch(found, ME, found.name)
+
+
+def test_packing_goes_on_where_it_stopped_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    found = of_correlation(with_csv=True)
+    folder = unpacked(found, tmp_path / "bundle")
+    again = tmp_path / "again.zip"
+    for _ in range(3):
+        next(evidence.pack(folder, found.manifest, again))
+    with zipfile.ZipFile(again) as half:
+        assert len(half.namelist()) == 3
+    list(evidence.pack(folder, found.manifest, again))
+    assert again.read_bytes() == path(found).read_bytes()
+    again.write_bytes(path(found).read_bytes()[:-30])  # as a kill may leave it
+    list(evidence.pack(folder, found.manifest, again))
+    assert again.read_bytes() == path(found).read_bytes()
 
 
 def test_two_processes_do_not_make_one_bundle_twice() -> None:
