@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast drill chaos outage ghosts missing growth attacks bench bench-log bench-queue bench-pages check fix lock clean
+.PHONY: help run seed test test-fast drill chaos outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-queue: $(READY) ## Measure the pages of the queue at 1,000,000 parked even
 
 bench-pages: $(READY) ## Measure the auditor's pages at 10,000,000 records beside 10,000 and beside a stock admin
 	$(BIN)/python -m bench.pages
+
+bench-export: $(READY) ## Measure evidence bundles beside plain COPY, and the memory that they take
+	$(BIN)/python -m bench.export
 
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .

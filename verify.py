@@ -5,6 +5,7 @@
     python verify.py --record RECORD.json --proof RECORD.tlog-proof --key KEY
     python verify.py --records RECORDS.jsonl --proofs DIRECTORY --key KEY
     python verify.py receipt RECEIPT.txt --receipt-key KEY [--bundle BUNDLE.jsonl --key KEY]
+    python verify.py evidence EVIDENCE.zip --key KEY --receipt-key KEY
 
 What is checked, for each record:
 
@@ -16,7 +17,11 @@ What is checked, for each record:
 
 Of a receipt: that a key of receipts signed it, and, with a bundle, that each of its events is in the log as promised.
 
-What it cannot show: that there are no other records. For that, verify the store itself, or ask its witnesses.
+Of an evidence bundle: that a key of receipts signed its manifest, that each file is the one that the manifest names,
+that its records together lead to the signed root, and, of a range, that no record in it was left out.
+
+What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
+ask its witnesses.
 
 Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
 cannot be used, 3 NOT COVERED.
@@ -25,16 +30,19 @@ cannot be used, 3 NOT COVERED.
 import argparse
 import base64
 import binascii
+import csv
 import hashlib
+import io
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -67,9 +75,21 @@ class Uncovered(Exception):
 def canonical(value: Any) -> bytes:
     """The RFC 8785 form. Raises `Unusable` for what has none."""
     try:
-        return _write(value).encode("utf-8")
+        return (_QUICK.encode(value) if _is_plain(value) else _write(value)).encode("utf-8")
     except (UnicodeEncodeError, RecursionError):
         raise Unusable("a text with half a character, or a document nested too deep, has no canonical form") from None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether Python's own writer gives the canonical form: names in ASCII, whose order is the same, and no floats."""
+    if isinstance(value, dict):
+        return all(map(str.isascii, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not isinstance(value, float) and (not isinstance(value, int) or abs(value) <= LARGEST_INTEGER)
+
+
+_QUICK = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _write(value: Any) -> str:
@@ -614,6 +634,353 @@ def verify_receipt(options: argparse.Namespace) -> str:
     return verdict_of(result, trust)
 
 
+# --- Evidence bundles -------------------------------------------------------------------------
+
+EVIDENCE = "auditsite/evidence/v1"
+BETWEEN = "auditsite/between/v1"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+SIGNED_FILES = {"manifest.json", "manifest.txt"}
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class Bundle:
+    """The files of an evidence bundle, in its zip or unpacked."""
+
+    def __init__(self, path: Path):
+        self._folder = path
+        self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        if self._zip is not None:
+            found = [one.filename for one in self._zip.infolist() if not one.is_dir()]
+        else:
+            found = [one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()]
+        self.names = set(found)
+        if len(self.names) != len(found):
+            raise Unusable("two files of the bundle have one name")
+
+    def open(self, name: str) -> IO[bytes]:
+        if name not in self.names:
+            raise Altered(f"{name} is missing")
+        return (self._folder / name).open("rb") if self._zip is None else self._zip.open(name)
+
+    def text(self, name: str) -> str:
+        with self.open(name) as file:
+            found = file.read(MOST_BYTES)
+        return found.decode("utf-8")
+
+    def sha256(self, name: str) -> str:
+        digest = hashlib.sha256()
+        with self.open(name) as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+        return digest.hexdigest()
+
+
+def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
+    """The manifest, signed by a key that is trusted. Raises `Altered` and `Unusable`."""
+    text, signatures = read_note(bundle.text("manifest.txt"))
+    header, origin, _, digest = (*text.split("\n"), "", "", "")[:4]
+    if header != EVIDENCE or text.count("\n") != 4:
+        raise Unusable(f"manifest.txt is not the signature of a manifest: {EVIDENCE}, origin, id, SHA-256")
+    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
+    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
+    if not ours:
+        raise Altered(f"the manifest is signed with a foreign key: by none of the log {origin} that you trust")
+    for key, blob in ours:
+        key.check(text, blob)
+    if bundle.sha256("manifest.json") != digest:
+        raise Altered("manifest.json is not the manifest that was signed: it was changed or swapped")
+    manifest = parse(bundle.text("manifest.json").encode())
+    if not isinstance(manifest, dict) or (manifest.get("evidence"), f"{manifest.get('id')}") != (
+        EVIDENCE,
+        text.split("\n")[2],
+    ):
+        raise Altered("manifest.json is of another bundle than its signature")
+    if manifest["log"]["origin"] != origin:
+        raise Altered("the manifest is of another log than its signature")
+    return manifest
+
+
+def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the files: each must be the one that the manifest names, and there must be no others."""
+    named = manifest["files"]
+    for name in sorted(bundle.names - named.keys() - SIGNED_FILES):
+        yield f"{name} is in the bundle, and the manifest does not name it"
+    for name, facts in sorted(named.items()):
+        if name not in bundle.names:
+            yield f"{name} is missing: the manifest names it"
+            continue
+        try:
+            same = bundle.sha256(name) == facts["sha256"]
+        except zipfile.BadZipFile:
+            same = False
+        if not same:
+            yield f"{name} was changed: its SHA-256 is not the one that the manifest names"
+
+
+class Tree:
+    """A tree of which some leaves are shown, and all that lies between them is given as hashes of subtrees."""
+
+    def __init__(self, size: int, hashes: Iterator[bytes]):
+        self.size = size
+        self.place = 0
+        self._hashes = hashes
+        self._roots: list[bytes] = []
+
+    def add(self, index: int, leaf: bytes) -> None:
+        if index < self.place:
+            raise Altered(f"leaf {index} comes after leaf {self.place - 1}: a record is out of its place, or twice")
+        if index >= self.size:
+            raise Altered(f"leaf {index} is not in the log of {self.size} records that the checkpoint covers")
+        self._fill(index)
+        self._append(leaf, 1)
+
+    def root(self) -> bytes:
+        self._fill(self.size)
+        if next(self._hashes, None) is not None:
+            raise Altered("the proof is too long")
+        found = self._roots[-1]
+        for left in reversed(self._roots[:-1]):
+            found = node(left, found)
+        return found
+
+    def _fill(self, end: int) -> None:
+        while self.place < end:
+            width = 1 << ((end - self.place).bit_length() - 1)
+            if self.place:
+                width = min(width, self.place & -self.place)
+            if (found := next(self._hashes, None)) is None:
+                raise Altered("the proof is cut off: hashes are missing at its end")
+            self._append(found, width)
+
+    def _append(self, subtree: bytes, width: int) -> None:
+        found, waiting = subtree, self.place // width
+        while waiting & 1:
+            found, waiting = node(self._roots.pop(), found), waiting >> 1
+        self._roots.append(found)
+        self.place += width
+
+
+def proof_hashes(bundle: Bundle, name: str) -> Iterator[bytes]:
+    """The hashes of a volume's proof, streaming. Raises `Altered`."""
+    with bundle.open(name) as file:
+        if file.readline() != f"{BETWEEN}\n".encode():
+            raise Altered(f"{name} does not start with {BETWEEN}")
+        for line in file:
+            found = line.decode("ascii", "replace").removesuffix("\n")
+            if len(found) != 44 or not line.endswith(b"\n"):
+                raise Altered(f"{name} is cut off, or a hash in it is not 32 bytes long")
+            yield unbase64(found)
+
+
+def evidence_rows(bundle: Bundle, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The place and the record of each line of a volume; members without a value say nothing."""
+    with bundle.open(name) as file:
+        for line in file:
+            record = _object(parse(line))
+            index = record.pop("leaf_index", None)
+            if not isinstance(index, int) or isinstance(index, bool):
+                raise Altered(f"a record of {name} does not name its leaf")
+            yield index, {key: value for key, value in record.items() if value is not None or key in STORE_MEMBERS}
+
+
+@dataclass
+class Volumes:
+    """Checks the volumes one after the other: their places go on where those before ended."""
+
+    bundle: Bundle
+    manifest: dict[str, Any]
+    checkpoint: Checkpoint
+    records: int = 0
+    last: int = -1
+
+    def check(self, volume: dict[str, Any]) -> Iterator[str]:
+        """What is wrong with one volume."""
+        name, count = volume["records"], self.records
+        tree = Tree(self.checkpoint.size, proof_hashes(self.bundle, volume["proof"]))
+        why = ""
+        for index, record in evidence_rows(self.bundle, name):
+            self.records += 1
+            yield from self._place(name, index)
+            try:
+                leaf = leaf_of(record)
+                if not why:
+                    tree.add(index, leaf)
+            except Altered as error:
+                why = f"{name}, record {str(record.get('event_id'))[:80]} of leaf {index}: {error}"
+                yield why
+            _tell(self.records)
+        if self.records - count != volume["count"]:
+            yield f"{name} has {self.records - count} records, the manifest names {volume['count']}"
+        yield from () if why else self._root(name, tree)
+
+    def _root(self, name: str, tree: Tree) -> Iterator[str]:
+        try:
+            same = tree.root() == self.checkpoint.root
+        except Altered as error:
+            yield f"{name}: {error}"
+            return
+        if not same:
+            yield (
+                f"{name} and its proof do not lead to the signed root: a record is not what was sealed, "
+                "is left out, or was put in"
+            )
+
+    def _place(self, name: str, index: int) -> Iterator[str]:
+        before, self.last = self.last, index
+        if self.manifest["kind"] != "range":
+            if index <= before:
+                yield f"{name}: leaf {index} comes after leaf {before}: a record is out of its place, or twice"
+            return
+        wanted = self.manifest["range"]["first"] if before < 0 else before + 1
+        if index > wanted:
+            yield f"{name}: leaf {index} comes where leaf {wanted} should: a record of the range is left out"
+        elif index < wanted:
+            yield f"{name}: leaf {index} comes where leaf {wanted} should: a record is out of its place, or twice"
+
+    def end(self) -> Iterator[str]:
+        """What is wrong with the whole."""
+        if self.records != self.manifest["records"]:
+            yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
+        if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
+            yield f"the range ends at leaf {self.last}, the manifest's at {self.manifest['range']['last'] - 1}"
+
+
+def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
+    """A CSV must say what the JSON lines beside it say, which are proved."""
+    csv.field_size_limit(MOST_BYTES)
+    with bundle.open(name) as table, bundle.open(records) as file:
+        rows = csv.reader(io.TextIOWrapper(table, "utf-8", newline=""))
+        heads = next(rows, [])
+        for line in file:
+            values = _object(parse(line))
+            if heads != list(values) or next(rows, None) != [cell(value) for value in values.values()]:
+                yield f"{name} does not say what {records} says, at leaf {values.get('leaf_index')}"
+                return
+        if next(rows, None) is not None:
+            yield f"{name} has more lines than {records}"
+
+
+def cell(value: Any) -> str:
+    """A value as the text of a cell, with an apostrophe before what a spreadsheet would take for a formula."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
+
+
+def evidence_checkpoint(bundle: Bundle, manifest: dict[str, Any], trust: Trust) -> Checkpoint:
+    """The checkpoint of the bundle, which must be the manifest's. Raises `Altered`, `Unusable`."""
+    checkpoint = trust.checkpoint(bundle.text("checkpoint.txt"))
+    log = manifest["log"]
+    if checkpoint.size != log["size"]:
+        age = "an older" if checkpoint.size < log["size"] else "another"
+        raise Altered(
+            f"checkpoint.txt is {age} checkpoint, of {checkpoint.size} records; the manifest's is of {log['size']}"
+        )
+    if base64.b64encode(checkpoint.root).decode() != log["root"]:
+        raise Altered("checkpoint.txt has another root than the manifest names")
+    return checkpoint
+
+
+def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str, Any]) -> Iterator[str]:
+    """All that is wrong with a bundle, in words; what was read goes into `seen`."""
+    try:
+        manifest = seen["manifest"] = read_manifest(bundle, receipt_keys)
+        yield from check_files(bundle, manifest)
+        checkpoint = seen["checkpoint"] = evidence_checkpoint(bundle, manifest, trust)
+        volumes = seen["volumes"] = Volumes(bundle, manifest, checkpoint)
+        for volume in manifest["volumes"]:
+            yield from volumes.check(volume)
+            if "csv" in volume:
+                yield from check_csv(bundle, volume["csv"], volume["records"])
+        yield from volumes.end()
+    except (Altered, Unusable) as error:
+        yield str(error)
+    except (zipfile.BadZipFile, csv.Error, UnicodeDecodeError) as error:
+        yield f"a file of the bundle was changed: {error}"
+
+
+def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, list[Key]]:
+    """The keys that count: those given, else those that came with the bundle."""
+    lines = [line for line in bundle.text("keys.txt").splitlines() if line.strip() and not line.startswith("#")]
+    claimed = [read_key(line, (ED25519,)) for line in lines]
+    receipts = [read_key(text, (ED25519,)) for text in options.receipt_key]
+    pinned = bool(options.key or options.keys) and bool(receipts)
+    if not (options.key or options.keys):
+        options.key = [str(key) for key in claimed if not key.name.endswith("/receipts")]
+    options.bundle = None
+    trust = trust_of(options)
+    trust.pinned = pinned
+    return trust, receipts or [key for key in claimed if key.name.endswith("/receipts")]
+
+
+def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key]) -> None:
+    """Print what the bundle is of, what its proof shows, and what is only said."""
+    manifest, checkpoint, volumes = seen["manifest"], seen["checkpoint"], seen["volumes"]
+    what = manifest["query"] or "everything" if manifest["kind"] == "query" else "a range of the log"
+    print(f"evidence {manifest['id']} of {manifest['system']}: {what}")
+    print(f"asked for by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}")
+    print(f"{volumes.records} records checked against the log {trust.keys[0].name}")
+    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+    for name, moment in checkpoint.witnessed.items():
+        print(f"cosigned by {name}{_when(moment)}")
+    for key in (*trust.keys, *receipt_keys):
+        print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
+    if manifest["kind"] == "range":
+        first, last = manifest["range"]["first"], manifest["range"]["last"]
+        print(f"shown: these are all leaves from {first} to {last - 1}: no record of the range is left out")
+    else:
+        print("shown: each record is in the log, and as it was sealed")
+        print("said by the operator, not shown: that no other record matches the query")
+    print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
+
+
+def verify_evidence(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    try:
+        bundle = Bundle(options.evidence)
+        trust, receipt_keys = evidence_keys(bundle, options)
+    except zipfile.BadZipFile as error:
+        raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
+    seen: dict[str, Any] = {}
+    found = 0
+    try:
+        for fault in faults(bundle, trust, receipt_keys, seen):
+            found += 1
+            if found <= MOST_TOLD:
+                print(f"{ALTERED}  {fault}")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"a file of the bundle lacks something that it should have: {error}") from None
+    if found:
+        print(f"{found} faults" if found > 1 else "one fault")
+        return ALTERED
+    report_evidence(seen, trust, receipt_keys)
+    if len(seen["checkpoint"].witnessed) < trust.quorum:
+        print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+        return NOT_COVERED
+    if not seen["volumes"].records:
+        print("the bundle holds no record: that none matches is said, not shown")
+        return NOT_COVERED
+    return verdict_of(Result(verdict=VERIFIED), trust)
+
+
+def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `evidence`."""
+    parser = argparse.ArgumentParser(prog="verify.py evidence", description="Verify an evidence bundle.")
+    parser.add_argument("evidence", type=Path, help="the bundle: its zip, or the folder it was unpacked to")
+    parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
+    add_trust(parser)
+    return parser.parse_args(arguments)
+
+
+MOST_TOLD = 20
+
+
+def _tell(records: int) -> None:
+    if sys.stderr.isatty() and records % 1000 == 0:
+        print(f"\r{records} records", end="", file=sys.stderr)
+
+
 def verify_records(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
     trust = trust_of(options)
@@ -631,13 +998,19 @@ def verdict_of(result: Result, trust: Trust) -> str:
     return result.verdict
 
 
+WAYS = {
+    "receipt": (read_receipt_arguments, verify_receipt),
+    "evidence": (read_evidence_arguments, verify_evidence),
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Verify, print, and return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    of_receipt = given[:1] == ["receipt"]
-    options = read_receipt_arguments(given[1:]) if of_receipt else read_arguments(given)
+    read, verify = WAYS.get(given[0] if given else "", (None, verify_records))
+    options = read(given[1:]) if read else read_arguments(given)
     try:
-        verdict = verify_receipt(options) if of_receipt else verify_records(options)
+        verdict = verify(options)
     except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
         return 2

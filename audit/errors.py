@@ -7,7 +7,8 @@ AuditError
 ├── NothingKept          neither PostgreSQL nor the dead letter queue took the event
 ├── NotSealed            the record is not in a checkpoint yet
 ├── LogDamaged           the log in the database is not the one that was signed
-└── KeyMissing           there is no key to sign or verify with
+├── KeyMissing           there is no key to sign or verify with
+└── ExportsOff           no evidence bundles are made here
 
 The docstring of each class is its default message.
 """
@@ -63,3 +64,7 @@ class LogDamaged(AuditError):
 
 class KeyMissing(AuditError):
     """There is no key of the log: make one with `manage.py sealkey create`, and set SEAL_KEY_FILE."""
+
+
+class ExportsOff(AuditError):
+    """No evidence bundles are made here: set EXPORT_DIR to a folder that web processes and workers share."""

@@ -26,6 +26,8 @@ GROUPS = {
         "audit.view_verification",
         "audit.view_finding",
         "audit.start_verification",
+        "audit.view_export",
+        "audit.make_export",
         "audit.view_gap",
         "audit.view_hourcount",
         "audit.view_manifest",
@@ -77,6 +79,8 @@ GROUPS = {
         "audit.view_verification",
         "audit.view_finding",
         "audit.start_verification",
+        "audit.view_export",
+        "audit.make_export",
         "audit.view_gap",
         "audit.view_hourcount",
         "audit.view_manifest",
@@ -117,6 +121,7 @@ SCHEDULES = {
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
     "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
+    "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }
 

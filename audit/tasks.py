@@ -24,11 +24,11 @@ import dlq.restart
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit import canonical, daybook, episodes, keys, passages, redeem, rejected, tally, trail, verify
+from audit import canonical, daybook, episodes, export, keys, passages, redeem, rejected, tally, trail, verify
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
-from audit.models import OWN_WRITER, Verification
+from audit.models import OWN_WRITER, Export, Verification
 from audit.postgres import is_up
 from audit.quarantine import quarantine_old
 from audit.reconcile import reconcile
@@ -45,6 +45,8 @@ log = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 10.0
 TICK_SECONDS = 40.0
+EXPORT_SECONDS = 20.0
+"""Less than the others: the part at hand is brought to its end."""
 ABANDONED = timedelta(minutes=5)
 MISSING_NAMED = 100
 
@@ -116,6 +118,26 @@ def continue_verification(run_id: int) -> str:
     if run.ended_at is None:
         async_task("audit.tasks.continue_verification", run_id)
     return _so_far(run)
+
+
+@task
+def continue_export(export_id: str) -> str:
+    """A part of an evidence bundle; what is left is queued again."""
+    made = export.go_on(Export.objects.get(pk=export_id), seconds=EXPORT_SECONDS)
+    if made.state == "running":
+        async_task("audit.tasks.continue_export", export_id)
+    return f"{made.state}: {made.done} of {made.total}"
+
+
+@task
+def go_on_with_exports() -> str:
+    """Remove the bundles that are expired, and go on with one whose task was lost with a killed worker."""
+    if settings.EXPORT_DIR is None:
+        return "no bundles are made here"
+    expired = export.expire()
+    if (left := export.left()) is not None:
+        export.go_on(left, seconds=EXPORT_SECONDS)
+    return f"{expired} bundles expired"
 
 
 def _so_far(run: Verification) -> str:

@@ -148,7 +148,7 @@ def _environment(servers: list[Server]) -> dict[str, str]:
     metrics = LOCAL / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
-    for folder in ("log", "spool"):
+    for folder in ("log", "spool", "exports"):
         (LOCAL / folder).mkdir(exist_ok=True)
     found = _redis(servers) | _databases(servers)
     found |= {
@@ -160,6 +160,7 @@ def _environment(servers: list[Server]) -> dict[str, str]:
         "RECEIPT_PUBLIC_KEYS_FILE": str(LOCAL / "secrets" / "receipt_key.pub"),
         "SEAL_ANCHOR_FILE": str(LOCAL / "anchor.jsonl"),
         "DLQ_SPOOL_DIR": str(LOCAL / "spool"),
+        "EXPORT_DIR": str(LOCAL / "exports"),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RECORD_CONNECTIONS": str(THREADS),
     }

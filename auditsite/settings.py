@@ -137,6 +137,10 @@ SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
 GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
+# A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
+EXPORT_DIR = env.path("EXPORT_DIR", None)
+EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
+EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 WORKER_STALE_S = env.float("WORKER_STALE_S", 150.0)
 
 # --- Django ---------------------------------------------------------------------------------

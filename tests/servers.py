@@ -18,6 +18,7 @@ RECEIPT_KEY = Signer("tests.example/log/receipts", bytes(range(1, 33)))
 FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-"))
 FOLDER.chmod(0o755)
 (FOLDER / "static").mkdir()
+(FOLDER / "exports").mkdir()
 
 postgres: Postgres | None = None
 redis: Redis | None = None
@@ -41,6 +42,7 @@ def _start() -> None:
         "RECEIPT_KEY": RECEIPT_KEY.encode(),
         "SECURE_COOKIES": "false",
         "STATIC_ROOT": str(FOLDER / "static"),
+        "EXPORT_DIR": str(FOLDER / "exports"),
         "CACHE_URL": os.environ["REDIS_URL"].replace("db=0", "db=1"),
         "QUEUE_URL": os.environ["REDIS_URL"],
         "DEBUG": "false",

@@ -17,10 +17,9 @@ from audit import event, query, reach
 from audit.admin import search_bar
 from audit.bundle import as_json
 from audit.models import Record
+from audit.volumes import cell
 
 LIMIT = 1_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
 COLUMNS = (*event.FIELDS, "writer", "state", "digest", "received_at", "parked_at", "stored_at")
 
 
@@ -77,11 +76,3 @@ def rows(records: Iterable[Record]) -> str:
         found = as_json(record)
         writer.writerow([cell(found.get(name)) for name in COLUMNS])
     return text.getvalue()
-
-
-def cell(value: Any) -> str:
-    """A value as the text of a cell; an apostrophe keeps what looks like a formula from being one."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text

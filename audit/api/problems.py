@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit import metrics
 from audit.api import refusals
-from audit.errors import Conflict, KeyMissing, LogDamaged, NothingKept, NotSealed, Unavailable
+from audit.errors import Conflict, ExportsOff, KeyMissing, LogDamaged, NothingKept, NotSealed, Unavailable
 from audit.event import Invalid
 from audit.faults import headline
 from audit.keys import Unanswerable
@@ -29,6 +29,7 @@ TITLES = {
     "method-not-allowed": "The method is not allowed here",
     "not-sealed": "The record is not sealed yet",
     "log-damaged": "The log cannot answer",
+    "exports-off": "No evidence bundles are made here",
     "conflict": "The event id is used already, with other content",
     "too-large": "The body is too large",
     "unsupported-media-type": "The body must be application/json",
@@ -131,6 +132,8 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
         case NotSealed():
             return problem(409, "not-sealed", str(error), instance=instance), {"Retry-After": "1"}
+        case ExportsOff():
+            return problem(503, "exports-off", str(error), instance=instance), {}
         case LogDamaged() | KeyMissing():
             log.error("log_cannot_answer", error=str(error))
             detail = "The log is damaged or its keys are missing: the operator has to look (`manage.py verify`)."

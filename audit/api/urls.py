@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audit.api import account_views, completeness_views, log_views, receipt_views, views
+from audit.api import account_views, completeness_views, export_views, log_views, receipt_views, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
@@ -15,6 +15,11 @@ urlpatterns = [
     path("manifests/<str:key>", completeness_views.ManifestView.as_view(), name="manifest"),
     path("receipts/verify", receipt_views.ReceiptsVerifyView.as_view(), name="receipts-verify"),
     path("receipts/keys", receipt_views.ReceiptKeysView.as_view(), name="receipts-keys"),
+    path("exports", export_views.ExportsView.as_view(), name="exports"),
+    path("exports/<uuid:export_id>", export_views.ExportView.as_view(), name="export"),
+    path("exports/<uuid:export_id>/cancel", export_views.CancelView.as_view(), name="export-cancel"),
+    path("exports/<uuid:export_id>/resume", export_views.ResumeView.as_view(), name="export-resume"),
+    path("exports/<uuid:export_id>/files/<path:name>", export_views.FileView.as_view(), name="export-file"),
     path("account", account_views.AccountView.as_view(), name="account"),
     path("checkpoint", log_views.CheckpointView.as_view(), name="checkpoint"),
     path("checkpoint/keys", log_views.KeysView.as_view(), name="checkpoint-keys"),

@@ -14,6 +14,7 @@ from audit.models.completeness import (
 )
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.exports import Export
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
@@ -50,6 +51,7 @@ __all__ = [
     "Discard",
     "Episode",
     "Expectation",
+    "Export",
     "Finding",
     "FindingQuerySet",
     "Followed",

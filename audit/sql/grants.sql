@@ -58,6 +58,7 @@ REVOKE DELETE, TRUNCATE ON
     audit_expectation,
     audit_unmet,
     audit_waiver,
+    audit_export,
     audit_account,
     audit_passage,
     audit_promise,

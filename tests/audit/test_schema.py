@@ -24,7 +24,7 @@ schema = schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
 
 @pytest.fixture(scope="module")
 def key() -> str:
-    return Sender("write", "read").key
+    return Sender("write", "read", "export").key
 
 
 @pytest.mark.slow
@@ -55,6 +55,11 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/manifests/{key}": ["get"],
         "/api/v1/audit/receipts/verify": ["post"],
         "/api/v1/audit/receipts/keys": ["get"],
+        "/api/v1/audit/exports": ["post"],
+        "/api/v1/audit/exports/{export_id}": ["get"],
+        "/api/v1/audit/exports/{export_id}/cancel": ["post"],
+        "/api/v1/audit/exports/{export_id}/resume": ["post"],
+        "/api/v1/audit/exports/{export_id}/files/{name}": ["get"],
         "/api/v1/audit/account": ["get"],
         "/api/v1/audit/checkpoint": ["get"],
         "/api/v1/audit/checkpoint/keys": ["get"],

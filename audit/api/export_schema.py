@@ -1,0 +1,52 @@
+"""What the OpenAPI description says of evidence bundles."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from audit.api.schema import _OF_BODIES, INTEGER, NULLABLE, TEXT, _object, _responses
+from audit.models import Export
+
+MEMBERS: dict[str, dict[str, Any]] = {
+    "q": {"type": "string", "maxLength": 2000, "description": "a query; an empty one is everything"},
+    "first": {"type": "integer", "minimum": 0, "description": "a range of the log instead: its first leaf"},
+    "last": {"type": "integer", "minimum": 1, "description": "the leaf after the last one"},
+    "csv": {"type": "boolean", "description": "the records as a table, too"},
+}
+REQUEST = {"type": "object", "properties": MEMBERS, "additionalProperties": False}
+_EXPORT = _object(
+    dict.fromkeys(("export_id", "kind", "q", "requested_at", "error", "digest"), TEXT)
+    | {"state": {"type": "string", "enum": list(Export.STATES)}}
+    | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of")}
+    | dict.fromkeys(("log_size", "done", "bytes"), INTEGER)
+    | dict.fromkeys(("expires_at", "file"), NULLABLE)
+    | {"manifest": {"type": ["object", "null"]}}
+)
+_OF_EXPORTS = {404: "No such bundle of this writer", 409: "Nothing is sealed yet"}
+POST_EXPORT: dict[str, Any] = {
+    "operation_id": "post_export",
+    "request": {"application/json": REQUEST},
+    "responses": _responses({202: (_EXPORT, "The bundle is begun")}, _OF_EXPORTS | _OF_BODIES),
+}
+GET_EXPORT: dict[str, Any] = {
+    "operation_id": "get_export",
+    "responses": _responses({200: (_EXPORT, "How far the bundle is")}, _OF_EXPORTS),
+}
+CANCEL_EXPORT: dict[str, Any] = {
+    "operation_id": "cancel_export",
+    "request": None,
+    "responses": _responses({200: (_EXPORT, "As it stands now")}, _OF_EXPORTS | _OF_BODIES),
+}
+RESUME_EXPORT = CANCEL_EXPORT | {"operation_id": "resume_export"}
+_PARTS: dict[Any, Any] = {
+    (status, "application/octet-stream"): OpenApiResponse(TEXT, text)
+    for status, text in {200: "The file", 206: "The range of it that was asked for"}.items()
+}
+GET_EXPORT_FILE: dict[str, Any] = {
+    "operation_id": "get_export_file",
+    "parameters": [
+        OpenApiParameter("name", TEXT, OpenApiParameter.PATH, description="the zip (`file`), or a file that is in it"),
+        OpenApiParameter("Range", TEXT, OpenApiParameter.HEADER, description="one range, such as bytes=1000-"),
+    ],
+    "responses": _responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
+}

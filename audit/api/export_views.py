@@ -1,0 +1,130 @@
+"""Evidence bundles over HTTP: asked for, looked after, cancelled, gone on with, and fetched in parts."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit import client, export, postgres, ranged
+from audit.api import export_schema
+from audit.api.auth import writer_name
+from audit.api.log_views import IgnoreAccept
+from audit.event import Invalid, timestamp_text
+from audit.export import Asker
+from audit.handover import hand_over
+from audit.models import Export
+
+MEMBERS = {"q": str, "first": int, "last": int, "csv": bool}
+
+
+class ExportsApi(APIView):
+    """Bundles of the writer whose key it is."""
+
+    scopes: ClassVar = {"GET": "export", "POST": "export"}
+
+    def asker(self) -> Asker:
+        principal: Any = self.request.user
+        return Asker(writer_name(self.request), True, principal.sight, client.address(self.request))
+
+    def found(self, export_id: UUID) -> Export:
+        postgres.require()
+        found: Export | None = export.whose(self.asker()).filter(pk=export_id).first()
+        if found is None:
+            raise NotFound("No evidence bundle of this writer has this id.")
+        return found
+
+
+class ExportsView(ExportsApi):
+    """Ask for a bundle."""
+
+    @extend_schema(**export_schema.POST_EXPORT)
+    def post(self, request: Request) -> Response:
+        postgres.require()
+        asked = _asked(request.data)
+        query, with_csv = asked.get("q", ""), asked.get("csv", False)
+        if ("q" in asked) == bool(asked.keys() & {"first", "last"}):
+            raise Invalid({"q": "is required, or else first or last, not both: an empty one asks for everything"})
+        begun = export.ask(
+            self.asker(), query=query, first=asked.get("first"), last=asked.get("last"), with_csv=with_csv
+        )
+        hand_over(begun)
+        return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+
+
+class ExportView(ExportsApi):
+    """How far a bundle is."""
+
+    @extend_schema(**export_schema.GET_EXPORT)
+    def get(self, request: Request, export_id: UUID) -> Response:
+        return Response(_shown(self.found(export_id)))
+
+
+class CancelView(ExportsApi):
+    """Stop the making of a bundle."""
+
+    @extend_schema(**export_schema.CANCEL_EXPORT)
+    def post(self, request: Request, export_id: UUID) -> Response:
+        export.cancel(self.found(export_id), self.asker())
+        return Response(_shown(self.found(export_id)))
+
+
+class ResumeView(ExportsApi):
+    """Go on with a bundle that was cancelled or failed."""
+
+    @extend_schema(**export_schema.RESUME_EXPORT)
+    def post(self, request: Request, export_id: UUID) -> Response:
+        if export.resume(self.found(export_id), self.asker()):
+            hand_over(self.found(export_id))
+        return Response(_shown(self.found(export_id)))
+
+
+class FileView(ExportsApi):
+    """The zip of a bundle, or one of the files in it."""
+
+    content_negotiation_class = IgnoreAccept
+
+    @extend_schema(**export_schema.GET_EXPORT_FILE)
+    def get(self, request: Request, export_id: UUID, name: str) -> HttpResponseBase:
+        try:
+            piece = export.fetch(self.found(export_id), self.asker(), name)
+        except KeyError:
+            raise NotFound(f"There is no file {name!r} in this bundle: its manifest names them.") from None
+        return ranged.response(request._request, piece)
+
+
+def _asked(document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise Invalid({"": "must be a JSON object"})
+    errors = {name: "this member is unknown" for name in document if name not in MEMBERS}
+    for name, kind in MEMBERS.items():
+        if name in document and type(document[name]) is not kind:
+            errors[name] = f"must be {export_schema.MEMBERS[name]['type']}"
+    if errors:
+        raise Invalid(errors)
+    return document
+
+
+def _shown(found: Export) -> dict[str, Any]:
+    return {
+        "export_id": str(found.pk),
+        "state": found.state,
+        "kind": found.kind,
+        "q": found.query,
+        "first": found.first if found.kind == "range" else None,
+        "last": found.last if found.kind == "range" else None,
+        "log_size": found.size,
+        "done": found.done,
+        "of": found.total,
+        "requested_at": timestamp_text(found.requested_at),
+        "expires_at": found.expires_at and timestamp_text(found.expires_at),
+        "error": found.error,
+        "digest": found.digest,
+        "bytes": found.bytes,
+        "file": found.name if found.state == "ready" else None,
+        "manifest": found.manifest,
+    }

@@ -1,0 +1,202 @@
+"""evidence: all that is in an evidence bundle beside the records, the signed manifest first, and the zip of it all."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.template.loader import render_to_string
+
+import dlq.errors
+import dlq.stream
+from audit import log as stored
+from audit import note, promise, sealkeys, volumes
+from audit.errors import KeyMissing
+from audit.event import timestamp_text
+from audit.models import Checkpoint, Export, Gap
+
+FORMAT = "auditsite/evidence/v1"
+FOUND = "leaves"
+"""The file in the folder of work that names the leaves of a query; it is no part of the bundle."""
+NAMED_GAPS = 100
+LOCAL_HEADER = 30
+"""The bytes of what stands before each file in a zip; the lengths of its name and of more come last."""
+VERIFIER = settings.BASE_DIR / "verify.py"
+VERSION = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+PROVED = {
+    "range": [
+        "The records are exactly the leaves first to last-1 of the log: none is left out, none is changed, none is "
+        "added. The hashes at the two ends of each volume, with all leaves between them, lead to the signed root."
+    ],
+    "query": ["Each record is in the log, at the leaf that it names, and as it was sealed."],
+}
+ASSERTED = {
+    "range": ["What statement.json says of the queue and of gaps."],
+    "query": [
+        "That no other record matches the query, as far as the one who asked may see.",
+        "What statement.json says of the queue and of gaps.",
+    ],
+}
+
+
+def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
+    """Write every other file into the folder; return the manifest and its SHA-256. Raises `KeyMissing`."""
+    checkpoint = Checkpoint.objects.using("reader").get(number=export.checkpoint)
+    manifest = _manifest(export, checkpoint)
+    texts = {
+        "checkpoint.txt": stored.full_note(checkpoint),
+        "keys.txt": "".join(f"{key}\n" for key in (*sealkeys.load().verifiers, *promise.keys().verifiers)),
+        "query.txt": _query(export),
+        "statement.json": _json(_statement(export)),
+        "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),
+        "verify.py": VERIFIER.read_text(encoding="utf-8"),
+    }
+    files = {name: volumes.write_file(work / name, [text.encode()]) for name, text in texts.items()}
+    for volume in export.volumes:
+        files |= volume["files"]
+    manifest["files"] = dict(sorted(files.items()))
+    body = _json(manifest).encode()
+    digest = hashlib.sha256(body).hexdigest()
+    volumes.write_file(work / "manifest.json", [body])
+    volumes.write_file(work / "manifest.txt", [_sign(export, digest).encode()])
+    return manifest, digest
+
+
+def pack(work: Path, manifest: dict[str, Any], path: Path) -> Iterator[str]:
+    """Put the bundle into one zip, naming each file when it is in: whoever stops here goes on there the next time.
+
+    Nothing is compressed, so that a part of it can be fetched; the same files give the same bytes.
+    """
+    there = _packed(path)
+    for name in dict.fromkeys(("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"]))):
+        if name in there:
+            continue
+        facts = zipfile.ZipInfo(name)
+        facts.external_attr = 0o644 << 16
+        with (
+            zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as whole,
+            (work / name).open("rb") as part,
+            whole.open(facts, "w", force_zip64=True) as member,
+        ):
+            shutil.copyfileobj(part, member, 1 << 20)
+        yield name
+    sync(path)
+
+
+def _packed(path: Path) -> set[str]:
+    """What is in the zip already; nothing where a kill left it without its end."""
+    try:
+        with zipfile.ZipFile(path) as whole:
+            return set(whole.namelist())
+    except FileNotFoundError:
+        pass
+    except zipfile.BadZipFile:
+        path.unlink()
+    return set()
+
+
+def place(path: Path, name: str) -> tuple[int, int]:
+    """Where in the zip the bytes of one of its files are: its offset and length. Raises `KeyError`."""
+    with zipfile.ZipFile(path) as whole:
+        facts = whole.getinfo(name)
+    with path.open("rb") as file:
+        file.seek(facts.header_offset)
+        header = file.read(LOCAL_HEADER)
+    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return facts.header_offset + LOCAL_HEADER + lengths, facts.file_size
+
+
+def sync(path: Path) -> None:
+    """A file, or the names in a folder, are on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "evidence": FORMAT,
+        "id": str(export.pk),
+        "system": settings.SITE_NAME,
+        "version": VERSION,
+        "kind": export.kind,
+        "query": export.query,
+        "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
+        "sees": [{"writers": writers, "categories": categories} for writers, categories in export.sight],
+        "requested_by": export.requested_by,
+        "requested_at": timestamp_text(export.requested_at),
+        "made_at": timestamp_text(datetime.now(UTC)),
+        "as_of": timestamp_text(checkpoint.created_at),
+        "time_zone": "UTC",
+        "records": export.done,
+    }
+    first, last = (export.volumes[place] if export.volumes else {} for place in (0, -1))
+    found |= {"first_leaf": first.get("first"), "last_leaf": last.get("last")}
+    found |= {"first_event": _since(export), "last_event": _until(export)}
+    found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
+    root = base64.b64encode(bytes(checkpoint.root)).decode()
+    found["log"] = {"origin": sealkeys.load().origin, "size": checkpoint.size, "root": root}
+    found["completeness"] = {"proved": PROVED[export.kind], "asserted": ASSERTED[export.kind]}
+    return found
+
+
+def _sign(export: Export, digest: str) -> str:
+    signer = promise.keys().signer
+    if signer is None:
+        raise KeyMissing("This process has only public keys of receipts, and evidence is signed: set RECEIPT_KEY_FILE.")
+    text = f"{FORMAT}\n{sealkeys.load().origin}\n{export.pk}\n{digest}\n"
+    return note.join(text, [signer.sign(text)])
+
+
+def _query(export: Export) -> str:
+    if export.kind == "range":
+        return f"leaves {export.first} to {export.last - 1} of the log\n"
+    return f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"
+
+
+def _statement(export: Export) -> dict[str, Any]:
+    """What waits in the queue, and what never came, at the time of making."""
+    gaps = Gap.objects.filter(closed_at=None).select_related("numbering").order_by("found_at", "id")
+    if since := _since(export):
+        gaps = gaps.filter(Q(after_at=None) | Q(after_at__lte=_until(export)), before_at__gte=since)
+    if export.sight:
+        seen = {name for writers, categories in export.sight if not categories for name in writers}
+        gaps = gaps.filter(numbering__writer__in=seen)
+    return {
+        "at": timestamp_text(datetime.now(UTC)),
+        "window": {"since": since or None, "until": _until(export) or None},
+        "queue": _queue(),
+        "open_gaps": gaps.count(),
+        "gaps": [{"id": gap.pk, "state": gap.state, **gap.facts()} for gap in gaps[:NAMED_GAPS]],
+    }
+
+
+def _queue() -> dict[str, int] | str:
+    try:
+        stats = dlq.stream.for_drain().stats()
+    except dlq.errors.Refused:
+        return "unknown: Redis did not answer"
+    return {"waiting": stats.due + stats.leased, "dead": stats.dead}
+
+
+def _since(export: Export) -> str:
+    return min((volume["since"] for volume in export.volumes), default="")
+
+
+def _until(export: Export) -> str:
+    return max((volume["until"] for volume in export.volumes), default="")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,319 @@
+"""export: make an evidence bundle, a part at a time: begun, cut off and gone on with as one pleases.
+
+All that is read is under the one checkpoint that the request found, so that it is the same whenever it is read. The
+bundle has its name only when it is whole and its digest is in a record: what a kill leaves behind has none.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+from django.conf import settings
+from django.db import OperationalError
+from django.db.models import Q
+
+from audit import evidence, grammar, looking, reach, rows, trail, volumes
+from audit import log as stored
+from audit.errors import ExportsOff, KeyMissing, LogDamaged
+from audit.event import Invalid
+from audit.models import OWN_WRITER, Export
+from audit.ranged import Piece
+from audit.trail import Where
+
+log = structlog.get_logger(__name__)
+
+MOST_AT_ONCE = 5
+ABANDONED = timedelta(minutes=2)
+MAX_QUERY = 2_000
+Progress = Callable[[int, int | None], None]
+"""Told how many records are written, of how many."""
+
+
+class Stopped(Exception):
+    """The export is cancelled, or the time is up."""
+
+
+class Asker(NamedTuple):
+    """Who asks, and what he may see."""
+
+    name: str
+    by_service: bool = False
+    sight: looking.Sight = looking.EVERYTHING
+    address: str | None = None
+
+
+def ask(
+    asker: Asker, *, query: str = "", first: int | None = None, last: int | None = None, with_csv: bool = False
+) -> Export:
+    """Begin a bundle of the records that match a query, or of the leaves first .. last-1. Nothing is read yet.
+
+    Raises `ExportsOff`, `NotSealed`, `Invalid` for what cannot be asked, `NothingKept`.
+    """
+    _folder()
+    now, head = datetime.now(UTC), stored.signed_head()
+    export = Export(
+        requested_by=asker.name, by_service=asker.by_service, sight=asker.sight, requested_at=now, updated_at=now
+    )
+    export.with_csv, export.checkpoint, export.size = with_csv, head.number, head.size
+    if first is None and last is None:
+        _ask_query(export, query)
+    elif query:
+        raise Invalid({"q": "goes without first and last: ask either for a query or for a range of the log"})
+    else:
+        _ask_range(export, first, last)
+    if whose(asker).filter(ended_at=None).count() >= MOST_AT_ONCE:
+        raise Invalid({"q": f"{MOST_AT_ONCE} bundles of yours are being made already: wait for one, or cancel it"})
+    _record("asked", export, asker, query=export.query or None, size=export.size, **_range(export))
+    export.save(force_insert=True)
+    return export
+
+
+def whose(asker: Asker) -> Any:
+    """The bundles of the one who asks: nobody is given another's, who may have seen more."""
+    return Export.objects.filter(requested_by=asker.name, by_service=asker.by_service)
+
+
+def cancel(export: Export, asker: Asker) -> bool:
+    """Stop the making; what is written stays for a resume until it expires. False where it has ended already."""
+    if export.state not in Export.UNDER_WAY:
+        return False
+    _record("cancelled", export, asker)
+    now = datetime.now(UTC)
+    return bool(_under_way(export).update(state="cancelled", updated_at=now, ended_at=now, expires_at=_expiry(now)))
+
+
+def resume(export: Export, asker: Asker) -> bool:
+    """Let it be gone on with after a cancel or a failure. False where there is nothing to go on with."""
+    if export.state not in ("cancelled", "failed"):
+        return False
+    _record("resumed", export, asker)
+    found = Export.objects.filter(pk=export.pk, state=export.state)
+    changed = {"state": "pending", "updated_at": datetime.now(UTC), "ended_at": None, "expires_at": None, "error": ""}
+    return bool(found.update(**changed))
+
+
+def fetch(export: Export, asker: Asker, name: str) -> Piece:
+    """The zip of a bundle that is ready, or a file in it; that it is fetched is recorded first.
+
+    Raises `NothingKept`, `Invalid`, and `KeyError` where it has no such file.
+    """
+    path = _folder() / export.name
+    if export.state != "ready" or not path.is_file():
+        raise Invalid({"export_id": f"this bundle is {export.state}: only one that is ready can be fetched"})
+    if rows.sight_of(export) != tuple(asker.sight):
+        raise Invalid({"export_id": "what you may see has changed since this bundle was made: make another"})
+    whole = name == export.name
+    offset, length = (0, path.stat().st_size) if whole else evidence.place(path, name)
+    _record("fetched", export, asker, file=name, digest=export.digest)
+    tag = export.digest if whole else hashlib.sha256(f"{export.digest} {name}".encode()).hexdigest()
+    return Piece(path, name, offset, length, tag)
+
+
+def go_on(export: Export, *, seconds: float | None = None, progress: Progress | None = None) -> Export:
+    """Make what can be made of the bundle in so many seconds. Another process that is at it is left alone.
+
+    Raises what the database raises, and `NothingKept`; it can be gone on with then.
+    """
+    ends = None if seconds is None else time.monotonic() + seconds
+    work = _work(export)
+    with _alone(work) as mine:
+        export.refresh_from_db()
+        if not mine or export.state not in Export.UNDER_WAY:
+            return export
+        try:
+            _save(export, state="running")
+            _make(export, work, ends, progress or (lambda done, total: None))
+        except Stopped:
+            pass
+        except (OSError, LogDamaged, KeyMissing) as error:
+            _fail(
+                export, f"The folder cannot be written: {error.strerror}." if isinstance(error, OSError) else str(error)
+            )
+        except OperationalError as error:
+            if not reach.was_stopped(error):
+                raise
+            _fail(export, f"Finding the records takes longer than {rows.FIND_S} s: narrow the query by time.")
+    export.refresh_from_db()
+    return export
+
+
+def left() -> Export | None:
+    """A bundle that nobody is making, the longest left alone: it waits for a worker, or the one it had is gone."""
+    stale = Q(state="running", updated_at__lt=datetime.now(UTC) - ABANDONED)
+    return Export.objects.filter(Q(state="pending") | stale).order_by("updated_at").first()
+
+
+def expire() -> int:
+    """Remove what is kept no longer; return how many bundles that were."""
+    found = list(Export.objects.filter(expires_at__lt=datetime.now(UTC)).exclude(state="expired"))
+    for export in found:
+        (_folder() / export.name).unlink(missing_ok=True)
+        shutil.rmtree(_work(export), ignore_errors=True)
+        _lock(_work(export)).unlink(missing_ok=True)
+        Export.objects.filter(pk=export.pk).update(state="expired", updated_at=datetime.now(UTC))
+    return len(found)
+
+
+def _ask_query(export: Export, text: str) -> None:
+    if len(text) > MAX_QUERY or "\x00" in text:
+        raise Invalid({"q": f"is a query of at most {MAX_QUERY} characters, without U+0000"})
+    try:
+        query = grammar.parse(text)
+        reach.check(query, export.requested_at)
+    except ValueError as error:
+        raise Invalid({"q": str(error)}) from None
+    if not query.terms and not export.sight:
+        _ask_range(export, 0, export.size)  # everything is a range, and a range is proved whole
+        return
+    export.kind, export.query = "query", str(query)
+
+
+def _ask_range(export: Export, first: int | None, last: int | None) -> None:
+    if export.sight:
+        raise Invalid({"first": "a range has records of every writer, and you may see those of some: ask with q"})
+    export.kind, export.first, export.last = "range", first or 0, export.size if last is None else last
+    if not 0 <= export.first < export.last <= export.size:
+        raise Invalid({"last": f"a range is first and last, with 0 <= first < last <= {export.size}"})
+    export.total = export.last - export.first
+
+
+def _make(export: Export, work: Path, ends: float | None, progress: Progress) -> None:
+    if export.kind == "query" and not (work / evidence.FOUND).exists():
+        _find(export, work)
+    export.total = _total(export, work)
+    with rows.Readers() as readers:
+        writer = volumes.Writer(readers, work, size=export.size, with_csv=export.with_csv)
+        while export.done < export.total:
+            _stop_if_late(ends)
+            _write_volume(export, work, writer, progress)
+    _stop_if_late(ends)
+    _finish(export, work, ends)
+
+
+def _write_volume(export: Export, work: Path, writer: volumes.Writer, progress: Progress) -> None:
+    indexes, before = _indexes(export, work), export.done
+
+    def tell(written: int) -> None:
+        progress(before + written, export.total)
+        _save(export)
+
+    facts = writer.write(len(export.volumes) + 1, indexes, tell)
+    export.volumes, export.done = [*export.volumes, facts], before + len(indexes)
+    _save(export, volumes=export.volumes, done=export.done, total=export.total)
+
+
+def _find(export: Export, work: Path) -> None:
+    """Write down which leaves match, eight bytes each: so many records may match, memory stays flat."""
+    query = grammar.parse(export.query)
+    found = (array("q", part).tobytes() for part in rows.find(export, query))
+    fresh = work / f"{evidence.FOUND}.new"
+    volumes.write_file(fresh, found)
+    fresh.rename(work / evidence.FOUND)
+    _save(export)
+
+
+def _total(export: Export, work: Path) -> int:
+    return export.last - export.first if export.kind == "range" else (work / evidence.FOUND).stat().st_size // 8
+
+
+def _indexes(export: Export, work: Path) -> volumes.Indexes:
+    first = export.done
+    last = min(first + settings.EXPORT_VOLUME, export.total or 0)
+    if export.kind == "range":
+        return range(export.first + first, export.first + last)
+    found = array("q")
+    with (work / evidence.FOUND).open("rb") as file:
+        file.seek(first * 8)
+        found.fromfile(file, last - first)
+    return found.tolist()
+
+
+def _finish(export: Export, work: Path, ends: float | None) -> None:
+    """Everything else, then the record with the digest, then the name, and then only the word that it is ready."""
+    if not export.digest:
+        export.manifest, export.digest = evidence.write(export, work)
+        _save(export, manifest=export.manifest, digest=export.digest)
+    manifest: dict[str, Any] = json.loads((work / "manifest.json").read_bytes())
+    whole = work / export.name
+    for _ in evidence.pack(work, manifest, whole):
+        _save(export)
+        _stop_if_late(ends)
+    facts = {"digest": export.digest, "size": export.size, "records": export.done, **_range(export)}
+    _record("made", export, Asker(OWN_WRITER, True), **facts)
+    size = whole.stat().st_size
+    whole.rename(_folder() / export.name)
+    evidence.sync(_folder())
+    now = datetime.now(UTC)
+    _save(export, state="ready", bytes=size, ended_at=now, expires_at=_expiry(now))
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _fail(export: Export, reason: str) -> None:
+    log.error("export_failed", export=str(export.pk), reason=reason)
+    now = datetime.now(UTC)
+    _under_way(export).update(state="failed", error=reason, updated_at=now, ended_at=now, expires_at=_expiry(now))
+
+
+def _record(act: str, export: Export, asker: Asker, **facts: Any) -> None:
+    kind = "service" if asker.by_service else "user"
+    where = Where(kind, "security", ("export", str(export.pk)), asker.address)
+    trail.add(f"audit.export.{act}", where, actor=asker.name, correlation=f"export-{export.pk}", **facts)
+
+
+def _range(export: Export) -> dict[str, Any]:
+    return {"first": export.first, "last": export.last} if export.kind == "range" else {}
+
+
+def _save(export: Export, **facts: Any) -> None:
+    """Note how far it is. Raises `Stopped` where somebody has cancelled it meanwhile."""
+    if not _under_way(export).update(updated_at=datetime.now(UTC), **facts):
+        raise Stopped
+
+
+def _under_way(export: Export) -> Any:
+    return Export.objects.filter(pk=export.pk, state__in=Export.UNDER_WAY)
+
+
+def _stop_if_late(ends: float | None) -> None:
+    if ends is not None and time.monotonic() > ends:
+        raise Stopped
+
+
+def _expiry(now: datetime) -> datetime:
+    return now + timedelta(days=settings.EXPORT_DAYS)
+
+
+def _folder() -> Path:
+    if settings.EXPORT_DIR is None:
+        raise ExportsOff
+    return Path(settings.EXPORT_DIR)
+
+
+def _work(export: Export) -> Path:
+    return _folder() / f"{export.pk}.partial"
+
+
+def _lock(work: Path) -> Path:
+    return work.with_suffix(".lock")
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[bool]:
+    """Whether this process alone works here; the kernel forgets it with the process."""
+    with _lock(work).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        work.mkdir(exist_ok=True)
+        yield True

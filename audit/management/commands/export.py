@@ -1,0 +1,58 @@
+"""`manage.py export`: an evidence bundle, of a query or of a range of the log."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from audit import export
+from audit.errors import AuditError
+from audit.event import Invalid
+from audit.export import Asker
+from audit.management import HarmlessCommand, operator_name
+from audit.models import Export
+
+
+class Command(HarmlessCommand):
+    help = "Make an evidence bundle in EXPORT_DIR, for verify.py on another machine, and print where it is."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument(
+            "--query", metavar="QUERY", help='as the search takes it: "correlation:rr-7"; "" is everything'
+        )
+        what.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="leaves FIRST to LAST-1")
+        what.add_argument("--resume", type=UUID, metavar="ID", help="go on with a bundle that was cut off or cancelled")
+        parser.add_argument("--csv", action="store_true", help="the records as a table, too")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        try:
+            found = _found(options)
+            with Progress(*columns, console=Console(stderr=True)) as bar:
+                task = bar.add_task("export", total=None)
+                made = export.go_on(found, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        except (AuditError, Invalid) as error:
+            raise CommandError(str(error)) from None
+        if made.state != "ready":
+            raise CommandError(f"The bundle is {made.state}. {made.error}".strip())
+        self.stdout.write(f"{made.done} records, manifest {made.digest}")
+        self.stdout.write(f"{settings.EXPORT_DIR}/{made.name}")
+
+
+def _found(options: dict[str, Any]) -> Export:
+    asker = Asker(operator_name())
+    if options["range"]:
+        first, last = options["range"]
+        return export.ask(asker, first=first, last=last, with_csv=options["csv"])
+    if options["resume"] is None:
+        return export.ask(asker, query=options["query"], with_csv=options["csv"])
+    found = Export.objects.filter(pk=options["resume"]).first()
+    if found is None:
+        raise CommandError(f"There is no bundle {options['resume']}.")
+    if found.state not in Export.UNDER_WAY and not export.resume(found, asker):
+        raise CommandError(f"The bundle is {found.state}: there is nothing to go on with.")
+    return found

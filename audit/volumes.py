@@ -1,0 +1,144 @@
+"""volumes: the records of an evidence bundle, some thousands to a file, each with the proof that it is of the log.
+
+A volume is whole or made again: it counts only once the export's row names it.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from audit import log as stored
+from audit import multiproof, rows, tiles
+from audit.rows import Readers
+from audit.tiles import Run
+
+BETWEEN = "auditsite/between/v1"
+SPANS = 4_000
+NEAR = 512
+"""Kept hashes so near to each other are read together: some that nobody needs cost less than another look."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+Indexes = Sequence[int]
+
+
+class Writer:
+    """Writes the volumes of one bundle into a folder; `tell` hears how many rows of a volume are written."""
+
+    def __init__(self, readers: Readers, folder: Path, *, size: int, with_csv: bool):
+        self._readers = readers
+        self._folder = folder
+        self._size = size
+        self._with_csv = with_csv
+
+    def write(self, number: int, indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
+        """Write the volume of this number; return what the manifest says of it.
+
+        Raises `LogDamaged`, and what `tell` raises.
+        """
+        name = f"records-{number:04}"
+        facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt", "count": len(indexes)}
+        facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
+        facts |= self._write_records(facts, indexes, tell)
+        (self._folder / "proofs").mkdir(exist_ok=True)
+        facts["files"][facts["proof"]] = write_file(self._folder / facts["proof"], proof_lines(indexes, self._size))
+        return facts
+
+    def _write_records(self, facts: dict[str, Any], indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
+        since, until, written = "9", "", 0
+        with ExitStack() as files:
+            lines = files.enter_context(_durable(self._folder / facts["records"]))
+            cells = files.enter_context(_durable(self._folder / facts["csv"])) if "csv" in facts else None
+            for part in self._readers.parts(indexes):
+                lines.write(part.lines)
+                if cells is not None:
+                    cells.write(table(part.lines, with_heads=not written))
+                since, until = min(since, part.since), max(until, part.until)
+                written += part.records
+                tell(written)
+        written_files = {facts["records"]: lines.facts} | ({facts["csv"]: cells.facts} if cells is not None else {})
+        found = {"first": indexes[0], "last": indexes[-1], "since": since, "until": until}
+        return found | {"files": written_files}
+
+
+def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
+    """The proof of these leaves together against the tree of `size`, streaming. Raises `LogDamaged`."""
+    yield f"{BETWEEN}\n".encode()
+    spans = multiproof.between(indexes, size)
+    while batch := list(islice(spans, SPANS)):
+        look_up = stored.hashes(_near(tiles.runs(batch)))
+        for span in batch:
+            yield base64.b64encode(tiles.span_hash(span, look_up)) + b"\n"
+
+
+def write_file(path: Path, parts: Iterable[bytes]) -> dict[str, Any]:
+    """Write a file, so that it is on the disk when this returns; return what the manifest says of it."""
+    with _durable(path) as file:
+        for part in parts:
+            file.write(part)
+    return file.facts
+
+
+class Hashed:
+    """A file that knows the digest of what was written to it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, part: bytes) -> None:
+        """Add to it."""
+        self._file.write(part)
+        self._digest.update(part)
+        self._bytes += len(part)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"sha256": self._digest.hexdigest(), "bytes": self._bytes}
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[Hashed]:
+    with path.open("wb") as file:
+        yield Hashed(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def table(lines: bytes, *, with_heads: bool) -> bytes:
+    """Lines of JSON as CSV; no cell comes alive in a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if with_heads:
+        writer.writerow(rows.FIELDS)
+    for line in lines.splitlines():
+        writer.writerow([cell(value) for value in json.loads(line).values()])
+    return text.getvalue().encode()
+
+
+def cell(value: Any) -> str:
+    """A value as the text of a cell; an apostrophe keeps what looks like a formula from being one."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
+
+
+def _near(runs: Iterable[Run]) -> list[Run]:
+    found: list[Run] = []
+    for run in sorted(runs):
+        if found and found[-1].level == run.level and run.first <= found[-1].last + NEAR:
+            found[-1] = Run(run.level, found[-1].first, max(found[-1].last, run.last))
+        else:
+            found.append(run)
+    return found
