@@ -3,9 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -40,15 +38,9 @@ class GapAdmin(FoundAdmin):
         }
         return super().changelist_view(request, more | (extra_context or {}))
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        gap = self.found_or_404(object_id)
+    def detail(self, request: HttpRequest, gap: Gap) -> dict[str, Any]:
         holes = list(gap.holes.all()[: SHOWN + 1])
-        context = {
-            **self.page_context(request, gap),
+        return {
             "title": f"Gap {gap}",
             "size": gap.last - gap.first + 1,
             "holes": [(hole, time_tag(hole.after_at), time_tag(hole.before_at)) for hole in holes[:SHOWN]],
@@ -56,7 +48,6 @@ class GapAdmin(FoundAdmin):
             "late_at": time_tag(gap.last_late_at),
             "neighbours": _neighbours(gap) if request.user.has_perm("audit.view_record") else [],
         }
-        return TemplateResponse(request, "admin/audit/gap/detail.html", context)
 
     @admin.display(description="numbers", ordering="first")
     def numbers(self, gap: Gap) -> str:
@@ -96,14 +87,8 @@ class ManifestAdmin(FoundAdmin):
     search_fields = ("writer__exact",)
     search_help_text = "Writer"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = self.found_or_404(object_id)
-        context = {
-            **self.page_context(request, found),
+    def detail(self, request: HttpRequest, found: Manifest) -> dict[str, Any]:
+        return {
             "title": f"Manifest of {found}",
             "outcome": self.outcome_badge(found),
             "since": time_tag(found.since),
@@ -111,7 +96,6 @@ class ManifestAdmin(FoundAdmin):
             "looked_at": time_tag(found.looked_at),
             "lost": manifest.missing(found),
         }
-        return TemplateResponse(request, "admin/audit/manifest/detail.html", context)
 
     @admin.display(description="stated (UTC)", ordering="found_at")
     def stated(self, found: Manifest) -> Any:

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
@@ -47,6 +48,19 @@ class FoundAdmin(ReadOnly):
     def get_urls(self) -> list[URLPattern]:
         name = f"audit_{self.opts.model_name}_act"
         return [path("<int:pk>/act/", self.admin_site.admin_view(self.act_view), name=name), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self.found_or_404(object_id)
+        context = self.page_context(request, found) | self.detail(request, found)
+        return TemplateResponse(request, f"admin/audit/{self.opts.model_name}/detail.html", context)
+
+    def detail(self, request: HttpRequest, found: Any) -> dict[str, Any]:
+        """What the page of one shows beside what all have; its title at least."""
+        return {"title": str(found)}
 
     def act_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take care of it, or explain it; the act is recorded first."""

@@ -65,19 +65,12 @@ class BrokenPromiseAdmin(FoundAdmin):
                 context["refused"] = text
         return TemplateResponse(request, "admin/audit/brokenpromise/verify.html", context)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = self.found_or_404(object_id)
-        context = {
-            **self.page_context(request, found),
+    def detail(self, request: HttpRequest, found: BrokenPromise) -> dict[str, Any]:
+        return {
             "title": f"Broken promise {found}",
             "promised_at": time_tag(found.promised_at),
             "sealed_by": time_tag(found.sealed_by),
         }
-        return TemplateResponse(request, "admin/audit/brokenpromise/detail.html", context)
 
     @admin.display(description="event", ordering="event_id")
     def event(self, found: BrokenPromise) -> str:

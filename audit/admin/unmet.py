@@ -4,9 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from audit.admin.format import badge, time_tag
@@ -35,22 +33,15 @@ class UnmetAdmin(FoundAdmin):
     search_help_text = "Correlation, rule or writer, as it is written"
     list_select_related = ("expectation",)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        unmet = self.found_or_404(object_id)
+    def detail(self, request: HttpRequest, unmet: Unmet) -> dict[str, Any]:
         may_see = request.user.has_perm("audit.view_record") and unmet.kind != "rate"
-        context = {
-            **self.page_context(request, unmet),
+        return {
             "title": f"Unmet: {unmet}",
             "since": time_tag(unmet.since),
             "due_at": time_tag(unmet.due_at),
             "moments": _moments(unmet) if may_see else [],
             "left_out": may_see and _count(unmet) > AFTER,
         }
-        return TemplateResponse(request, "admin/audit/unmet/detail.html", context)
 
     @admin.display(description="rule", ordering="expectation__name")
     def rule(self, unmet: Unmet) -> str:
