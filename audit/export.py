@@ -152,7 +152,7 @@ def left() -> Export | None:
     return Export.objects.filter(Q(state="pending") | stale).order_by("updated_at").first()
 
 
-def expire() -> int:
+def drop_expired() -> int:
     """Remove what is kept no longer; return how many bundles that were."""
     found = list(Export.objects.filter(expires_at__lt=datetime.now(UTC)).exclude(state="expired"))
     for export in found:

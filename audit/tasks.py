@@ -134,7 +134,7 @@ def go_on_with_exports() -> str:
     """Remove the bundles that are expired, and go on with one whose task was lost with a killed worker."""
     if settings.EXPORT_DIR is None:
         return "no bundles are made here"
-    expired = export.expire()
+    expired = export.drop_expired()
     if (left := export.left()) is not None:
         export.go_on(left, seconds=EXPORT_SECONDS)
     return f"{expired} bundles expired"

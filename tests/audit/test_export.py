@@ -474,7 +474,7 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
     found, other = of_correlation(), of_correlation()
     past = datetime.now(UTC) - timedelta(seconds=1)
     Export.objects.filter(pk=found.pk).update(expires_at=past)
-    assert export.expire() >= 1
+    assert export.drop_expired() >= 1
     found.refresh_from_db()
     assert found.state == "expired"
     assert not path(found).exists()
