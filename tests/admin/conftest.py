@@ -10,6 +10,7 @@ from django.test import Client
 import dlq.stream
 from audit.event import accept
 from audit.models import Record
+from audit.postgres import gateway
 from audit.record import store
 from dlq.message import Document, Message
 from tests.audit.conftest import an_event
@@ -26,6 +27,12 @@ def logged_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+@pytest.fixture(autouse=True)
+def closed_breaker() -> None:
+    """A test before may have stopped PostgreSQL: what is recorded now must not wait in the queue."""
+    assert gateway().breaker.wait_closed(20), "the breaker did not close again: PostgreSQL is not back"
 
 
 @pytest.fixture

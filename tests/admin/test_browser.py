@@ -99,7 +99,10 @@ class Visitor:
     def findings(self) -> list[str]:
         """Accessibility violations of the page at hand, of any impact."""
         result = Axe().run(self.page)
-        return [f"{found['id']}: {found['nodes'][0]['html'][:150]}" for found in result["violations"]]
+        return [
+            f"{found['id']}: {found['nodes'][0]['html'][:150]} {found['nodes'][0].get('failureSummary', '')[:200]}"
+            for found in result["violations"]
+        ]
 
 
 @pytest.fixture(params=["light", "dark"])
