@@ -17,8 +17,8 @@ run: $(READY) ## Set up everything, load sample data into an empty store, serve 
 seed: $(READY) ## Copy RECORDS more records into the store of a `make run` in another shell
 	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)
 
-test: $(READY) ## Run all tests; browser tests need Chromium
-	$(BIN)/python -m pytest
+test: $(READY) ## Run all tests, a process a core; browser tests need Chromium
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: $(READY) ## Run the tests that take less than a second each
 	$(BIN)/python -m pytest -m "not slow and not browser"

@@ -1,6 +1,7 @@
 """Starts the servers of the test session before Django's settings are read (`-p tests.servers`).
 
-With DATABASE_URL (an administrator's) or REDIS_URL set, those are used; tests that must stop a server skip then.
+With DATABASE_URL (an administrator's) or REDIS_URL set, those are used, in one process; tests that must stop a server
+skip then. Otherwise each process that runs tests has servers of its own, for tests stop them and look at all in them.
 """
 
 import atexit
@@ -20,19 +21,28 @@ FOLDER.chmod(0o755)
 (FOLDER / "static").mkdir()
 (FOLDER / "exports").mkdir()
 
+GIVEN = {"DATABASE_URL", "REDIS_URL"} & os.environ.keys()
+"""What the user gave; a worker of xdist finds here what the process that started it has set."""
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+PROCESSES_MAX = 4
 postgres: Postgres | None = None
 redis: Redis | None = None
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: a process a core, or just this one when the servers were given."""
+    return 0 if GIVEN else min(os.cpu_count() or 1, PROCESSES_MAX)
 
 
 def _start() -> None:
     global postgres, redis
     atexit.register(_stop)
     admin_url = os.environ.get("DATABASE_URL")
-    if admin_url is None:
+    if admin_url is None or WORKER:
         postgres = Postgres(FOLDER / "postgres")
         postgres.start()
         admin_url = postgres.url()
-    if "REDIS_URL" not in os.environ:
+    if "REDIS_URL" not in os.environ or WORKER:
         redis = Redis(FOLDER / "redis")
         redis.start()
         os.environ["REDIS_URL"] = redis.url()
