@@ -40,6 +40,7 @@ READING = [
     "audit.view_access",
     "audit.start_verification",
     "audit.view_export",
+    "audit.view_legalhold",
     "audit.make_export",
     "audit.add_waiver",
 ]
@@ -53,7 +54,7 @@ GROUPS = {
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
-    "compliance officer": [*OVERSIGHT, *READING, "audit.approve_discard"],
+    "compliance officer": [*OVERSIGHT, *READING, "audit.approve_discard", "audit.place_legalhold"],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
         "auth.view_group",

@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from audit import bundle, canonical, merkle, note, sealkeys, timeline, visible
+from audit import bundle, canonical, hold, merkle, note, sealkeys, timeline, visible
 from audit import log as stored
 from audit.admin import drawing, search_bar, seen
 from audit.admin.difference import difference
@@ -65,6 +65,7 @@ class RecordPage(admin.ModelAdmin):
             **_what(record),
             **_way(record),
             **_beside(record),
+            "holds": [(one, time_tag(one.placed_at)) for one in hold.on(record.correlation_id)],
             **_proof(record),
             **seen.context(request, record),
         }

@@ -14,6 +14,7 @@ from audit.api import refusals
 from audit.errors import Conflict, ExportsOff, KeyMissing, LogDamaged, NothingKept, NotSealed, Unavailable
 from audit.event import Invalid
 from audit.faults import headline
+from audit.hold import Held
 from audit.keys import Unanswerable
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ TITLES = {
     "log-damaged": "The log cannot answer",
     "exports-off": "No evidence bundles are made here",
     "conflict": "The event id is used already, with other content",
+    "held": "The correlation is held already",
     "too-large": "The body is too large",
     "unsupported-media-type": "The body must be application/json",
     "not-acceptable": "Only application/json is served here",
@@ -130,6 +132,8 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
+        case Held():
+            return problem(409, "held", str(error), instance=instance), {}
         case NotSealed():
             return problem(409, "not-sealed", str(error), instance=instance), {"Retry-After": "1"}
         case ExportsOff():

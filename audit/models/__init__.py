@@ -15,6 +15,7 @@ from audit.models.completeness import (
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.exports import Export
+from audit.models.holds import LegalHold
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
@@ -61,6 +62,7 @@ __all__ = [
     "Hole",
     "HourCount",
     "Leaf",
+    "LegalHold",
     "Manifest",
     "Numbering",
     "Parked",

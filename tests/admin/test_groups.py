@@ -19,6 +19,8 @@ MEANS = {
     },
     "start a verification": {"audit.start_verification"},
     "make and fetch evidence bundles, each his own": {"audit.make_export", "audit.view_export"},
+    "see legal holds": {"audit.view_legalhold"},
+    "place and release legal holds": {"audit.place_legalhold"},
     "see the dead letter queue, payloads included": {"audit.view_parked"},
     "see the quarantine": {"audit.view_quarantined"},
     "retry, snooze, correct and quarantine parked events, ask for a discard": {"audit.retry_parked"},

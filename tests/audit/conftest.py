@@ -40,6 +40,10 @@ class Sender:
         options = {"content_type": "application/json"} | options
         return self.client.post(path, content, headers=headers, **options)
 
+    def delete(self, body: Any, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return self.client.delete(path, json.dumps(body).encode(), headers=headers, content_type="application/json")
+
     def get(self, path: str = EVENTS, **parameters: Any) -> Any:
         return self.client.get(path, parameters, headers={"Authorization": f"Bearer {self.key}"})
 

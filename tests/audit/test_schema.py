@@ -56,6 +56,8 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/receipts/verify": ["post"],
         "/api/v1/audit/receipts/keys": ["get"],
         "/api/v1/audit/exports": ["post"],
+        "/api/v1/audit/legal-hold": ["get", "post"],
+        "/api/v1/audit/legal-hold/{correlation_id}": ["delete"],
         "/api/v1/audit/exports/{export_id}": ["get"],
         "/api/v1/audit/exports/{export_id}/cancel": ["post"],
         "/api/v1/audit/exports/{export_id}/resume": ["post"],

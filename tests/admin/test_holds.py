@@ -1,0 +1,74 @@
+"""Legal holds in the admin: an officer places and releases, an auditor sees, each record says that it is held."""
+
+import secrets
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.models import AuditorScope, LegalHold
+from tests.admin.conftest import logged_in, person, stored_record
+
+PLACE = reverse("admin:audit_legalhold_place")
+
+
+@pytest.fixture
+def officer() -> Client:
+    return logged_in(person("compliance officer"))
+
+
+def placed(officer: Client, correlation: str, reason: str = "case 7") -> LegalHold:
+    answer = officer.post(PLACE, {"correlation": correlation, "reason": reason})
+    assert answer.status_code == 302, answer.content
+    return LegalHold.objects.get(correlation_id=correlation, released_at=None)
+
+
+def test_an_officer_holds_a_correlation_from_a_record(officer: Client, auditor: Client) -> None:
+    record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
+    page = reverse("admin:audit_record_change", args=[record.pk])
+    assert f"{PLACE}?correlation={record.correlation_id}" in officer.get(page).content.decode()
+    assert PLACE not in auditor.get(page).content.decode()
+    shown = officer.get(PLACE, {"correlation": record.correlation_id}).content.decode()
+    assert "1 record now" in shown
+    found = placed(officer, record.correlation_id)
+    assert "may not be purged" in auditor.get(page).content.decode()
+    assert "case 7" in auditor.get(reverse("admin:audit_legalhold_change", args=[found.pk])).content.decode()
+
+
+def test_an_officer_releases_it_with_a_reason(officer: Client) -> None:
+    record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
+    found = placed(officer, record.correlation_id)
+    release = reverse("admin:audit_legalhold_release", args=[found.pk])
+    refused = officer.post(release, {"reason": " "}, follow=True).content.decode()
+    assert "Nothing is released: is required" in refused
+    assert "It is released" in officer.post(release, {"reason": "settled"}, follow=True).content.decode()
+    found.refresh_from_db()
+    assert found.release_reason == "settled"
+    listed = officer.get(reverse("admin:audit_legalhold_changelist"), {"q": record.correlation_id}).content.decode()
+    assert "released" in listed
+
+
+def test_what_cannot_be_held_says_why(officer: Client) -> None:
+    unknown = officer.post(PLACE, {"correlation": "no-such", "reason": "case 7"}).content.decode()
+    assert "Nothing is held: No record has this correlation" in unknown
+    assert "case 7" in unknown
+
+
+def test_only_an_officer_places_and_releases(officer: Client, auditor: Client, operator: Client) -> None:
+    record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
+    found = placed(officer, record.correlation_id)
+    for client in (auditor, operator):
+        assert client.post(PLACE, {"correlation": record.correlation_id, "reason": "x"}).status_code == 403
+        assert client.post(reverse("admin:audit_legalhold_release", args=[found.pk])).status_code == 403
+    assert operator.get(reverse("admin:audit_legalhold_changelist")).status_code == 403
+
+
+def test_a_hold_outside_the_scope_is_as_if_it_were_not_there(officer: Client) -> None:
+    record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
+    found = placed(officer, record.correlation_id)
+    user = person("auditor")
+    AuditorScope.objects.create(user=user, writers=["another"], categories=[])
+    scoped = logged_in(user)
+    assert scoped.get(reverse("admin:audit_legalhold_change", args=[found.pk])).status_code == 404
+    listed = scoped.get(reverse("admin:audit_legalhold_changelist"), {"q": record.correlation_id}).content.decode()
+    assert "case 7" not in listed

@@ -1,0 +1,113 @@
+"""Legal holds: placed once, released once, both with a reason and a record; over the API by a key with the scope."""
+
+import secrets
+
+import pytest
+from django.db import connections
+from django.db.utils import ProgrammingError
+
+from audit import hold
+from audit.event import Invalid
+from audit.models import LegalHold, Record
+from tests.audit.conftest import Sender, an_event
+
+HOLDS = "/api/v1/audit/legal-hold"
+
+
+def held(writer: Sender, events: int = 2) -> str:
+    """A correlation with so many records."""
+    correlation = f"matter-{secrets.token_hex(4)}"
+    for _ in range(events):
+        assert writer.post(an_event(correlation_id=correlation)).status_code == 201
+    return correlation
+
+
+@pytest.fixture
+def holder() -> Sender:
+    return Sender("hold")
+
+
+def test_a_hold_is_a_record_before_it_stands(writer: Sender) -> None:
+    correlation = held(writer)
+    placed = hold.place(correlation, reason="case 7", by="olga")
+    act = Record.objects.get(event_type="audit.hold.placed", resource_id=correlation)
+    assert (act.actor_id, act.resource_type, act.event_data) == (
+        "olga",
+        "correlation",
+        {"hold": placed.pk, "reason": "case 7"},
+    )
+
+
+def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sender) -> None:
+    correlation = held(writer)
+    hold.place(correlation, reason="case 7", by="olga")
+    with pytest.raises(hold.Held):
+        hold.place(correlation, reason="case 8", by="otto")
+    assert [one.reason for one in hold.on(correlation)] == ["case 7"]
+    assert not Record.objects.filter(event_type="audit.hold.placed", resource_id=correlation, actor_id="otto").exists()
+
+
+def test_a_released_correlation_can_be_held_again_and_both_stay_known(writer: Sender) -> None:
+    correlation = held(writer)
+    hold.place(correlation, reason="case 7", by="olga")
+    released = hold.release(correlation, reason="settled", by="otto")
+    assert (released.released_by, released.release_reason) == ("otto", "settled")
+    act = Record.objects.get(event_type="audit.hold.released", resource_id=correlation)
+    assert act.event_data == {"hold": released.pk, "reason": "settled", "placed_by": "olga"}
+    hold.place(correlation, reason="case 9", by="olga")
+    assert [one.reason for one in hold.on(correlation)] == ["case 9", "case 7"]
+
+
+def test_a_hold_needs_records_and_a_reason(writer: Sender) -> None:
+    with pytest.raises(hold.NothingToHold):
+        hold.place("no-such-correlation", reason="case 7", by="olga")
+    correlation = held(writer, 1)
+    for reason in ("", "  ", "x" * 2_001, "a\x00b"):
+        with pytest.raises(Invalid):
+            hold.place(correlation, reason=reason, by="olga")
+    assert hold.on(correlation) == []
+
+
+def test_what_is_not_held_cannot_be_released(writer: Sender) -> None:
+    correlation = held(writer, 1)
+    with pytest.raises(hold.NotHeld):
+        hold.release(correlation, reason="settled", by="olga")
+
+
+def test_the_application_cannot_take_a_hold_away(writer: Sender) -> None:
+    placed = hold.place(held(writer, 1), reason="case 7", by="olga")
+    with pytest.raises(ProgrammingError, match="permission denied"), connections["default"].cursor() as cursor:
+        cursor.execute("DELETE FROM audit_legalhold WHERE id = %s", [placed.pk])
+    assert LegalHold.objects.filter(pk=placed.pk).exists()
+
+
+def test_a_key_with_the_scope_places_lists_and_releases(writer: Sender, holder: Sender) -> None:
+    correlation = held(writer, 3)
+    placed = holder.post({"correlation_id": correlation, "reason": "case 7"}, path=HOLDS)
+    assert placed.status_code == 200
+    said = placed.json()
+    assert (said["events_affected"], said["placed_by"], said["reason"]) == (3, holder.name, "case 7")
+    again = holder.post({"correlation_id": correlation, "reason": "case 8"}, path=HOLDS)
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/held")
+    assert correlation in [one["correlation_id"] for one in holder.get(HOLDS).json()["holds"]]
+    released = holder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{correlation}")
+    assert (released.status_code, released.json()["events_released"]) == (200, 3)
+    assert correlation not in [one["correlation_id"] for one in holder.get(HOLDS).json()["holds"]]
+    assert holder.delete({"release_reason": "again"}, path=f"{HOLDS}/{correlation}").status_code == 404
+
+
+def test_a_key_without_the_scope_does_not(writer: Sender) -> None:
+    correlation = held(writer, 1)
+    assert writer.post({"correlation_id": correlation, "reason": "case 7"}, path=HOLDS).status_code == 403
+    assert writer.get(HOLDS).status_code == 403
+    assert writer.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, [], {"correlation_id": "x"}, {"correlation_id": 1, "reason": "x"}, {"correlation_id": "x\x00", "reason": "x"}],
+)
+def test_a_hold_that_says_too_little_is_refused_with_the_members_named(holder: Sender, body: object) -> None:
+    answer = holder.post(body, path=HOLDS)
+    assert answer.status_code == 400
+    assert answer.json()["field_errors"]
