@@ -104,19 +104,19 @@ def sees_all(correlation_id: str) -> bool:
         return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 
-def count(records: RecordQuerySet) -> tuple[int, bool] | None:
-    """How many there are up to COUNT_CAP, and whether there are more; None where that takes too long to say."""
+def count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool] | None:
+    """How many there are up to `cap`, and whether there are more; None where that takes too long to say."""
     try:
         with reach.reading(milliseconds=COUNT_MS):
-            return capped_count(records)
+            return capped_count(records, cap)
     except reach.TookTooLong:
         return None
 
 
-def capped_count(records: RecordQuerySet) -> tuple[int, bool]:
-    """How many there are, counted up to COUNT_CAP; and whether there are more."""
-    found = records.order_by()[: COUNT_CAP + 1].count()
-    return min(found, COUNT_CAP), found > COUNT_CAP
+def capped_count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool]:
+    """How many there are, counted up to `cap`; and whether there are more."""
+    found = records.order_by()[: cap + 1].count()
+    return min(found, cap), found > cap
 
 
 def before(moment: datetime, record_id: UUID) -> Q:

@@ -137,6 +137,8 @@ def about_how_many() -> str:
             "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
         )
         (estimate,) = cursor.fetchone()
+    if estimate > query.COUNT_CAP and not looking.sight():
+        return f"≈ {intcomma(estimate)}"
     counted, capped = query.capped_count(Record.objects.all())
     return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)
 

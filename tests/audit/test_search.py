@@ -282,7 +282,7 @@ def test_the_api_refuses_it_as_not_valid_and_names_the_parameter(
 def test_a_count_that_is_cut_off_says_how_many_there_are_at_least(
     service: Sender, stored: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.query.count", lambda records: None)
+    monkeypatch.setattr("audit.query.count", lambda *records: None)
     response = service.get(correlation_id=stored[0].correlation_id, limit=4)
     assert response.json()["pagination"]["total"] == 4
     assert response.json()["pagination"]["total_is_capped"] is True
