@@ -42,6 +42,8 @@ READING = [
     "audit.view_export",
     "audit.make_export",
     "audit.add_waiver",
+    "audit.view_review",
+    "audit.view_missedreview",
 ]
 """What comes with reading records."""
 GROUPS = {
@@ -53,7 +55,7 @@ GROUPS = {
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
-    "compliance officer": [*OVERSIGHT, *READING, "audit.approve_discard"],
+    "compliance officer": [*OVERSIGHT, *READING, "audit.approve_discard", "audit.sign_review"],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
         "auth.view_group",
@@ -80,6 +82,7 @@ SCHEDULES = {
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
     "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
+    "look for days without a review": ("audit.tasks.judge_reviews", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),

@@ -1,6 +1,6 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.account import Account, DayRecord, Passage, Promise, RejectedSample, Rejection
+from audit.models.account import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
 from audit.models.completeness import (
     BrokenPromise,
     Followed,
@@ -15,6 +15,7 @@ from audit.models.completeness import (
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.exports import Export
+from audit.models.reviews import MissedReview, Review
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
@@ -61,7 +62,9 @@ __all__ = [
     "Hole",
     "HourCount",
     "Leaf",
+    "Loss",
     "Manifest",
+    "MissedReview",
     "Numbering",
     "Parked",
     "Passage",
@@ -71,6 +74,7 @@ __all__ = [
     "RecordQuerySet",
     "RejectedSample",
     "Rejection",
+    "Review",
     "Rhythm",
     "SavedView",
     "Tally",
