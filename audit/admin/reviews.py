@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit import client, review
@@ -92,7 +93,7 @@ class ReviewAdmin(ReadOnly):
             "opts": self.opts,
             "title": f"Review of {asked}",
             "shown": shown,
-            "state": badge(review.STATES[standing.state], standing.state),
+            "state": _state(standing),
             "standing": standing,
             "signatures": [(one, time_tag(one.signed_at)) for one in standing.reviews],
             "came_after": shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0,
@@ -195,7 +196,12 @@ def _cell(month: date, one: Standing) -> Cell | None:
         return None
     who = ", ".join(dict.fromkeys(signed.signed_by for signed in one.reviews))
     is_open = one.day <= datetime.now(UTC).date()
-    return Cell(one.day, badge(review.STATES[one.state], one.state), who, is_open)
+    return Cell(one.day, _state(one), who, is_open)
+
+
+def _state(one: Standing) -> SafeString:
+    level = review.STATES[one.state]
+    return format_html('<span class="quiet">{}</span>', one.state) if level == "pending" else badge(level, one.state)
 
 
 def _rows(part: Part) -> tuple[Part, list[tuple[Row, str]]]:
