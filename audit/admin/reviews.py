@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit import client, review
+from audit import client, exceptions, review
 from audit.admin import search_bar
 from audit.admin.format import badge, time_tag
 from audit.admin.found import FoundAdmin
@@ -97,8 +97,8 @@ class ReviewAdmin(ReadOnly):
             "standing": standing,
             "signatures": [(one, time_tag(one.signed_at)) for one in standing.reviews],
             "came_after": shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0,
-            "heavy": [_rows(part) for part in shown.parts if part.weighs and part.rows],
-            "light": [_rows(part) for part in shown.parts if not part.weighs and part.rows],
+            "heavy": [_rows(asked, part) for part in shown.parts if part.weighs and part.rows],
+            "light": [_rows(asked, part) for part in shown.parts if not part.weighs and part.rows],
             "none": [part.title for part in shown.parts if part.weighs and not part.rows],
             "may_sign": request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
             "due_at": time_tag(review.due_at(asked)),
@@ -204,9 +204,19 @@ def _state(one: Standing) -> SafeString:
     return format_html('<span class="quiet">{}</span>', one.state) if level == "pending" else badge(level, one.state)
 
 
-def _rows(part: Part) -> tuple[Part, list[tuple[Row, str]]]:
-    records = reverse("admin:audit_record_changelist")
-    return part, [(row, f"{records}?{search_bar.parameters(row.query)}" if row.query else "") for row in part.rows]
+def _rows(day: date, part: Part) -> tuple[Part, list[tuple[Row, str]]]:
+    return part, [(row, _address(day, part, row)) for row in part.rows]
+
+
+def _address(day: date, part: Part, row: Row) -> str:
+    """Where more is told of what a row counts; "" where nothing is."""
+    if row.query:
+        return f"{reverse('admin:audit_record_changelist')}?{search_bar.parameters(row.query)}"
+    if (kind := exceptions.FINDINGS.get(row.what)) is not None:
+        return reverse(f"admin:audit_{kind._meta.model_name}_changelist")
+    if part.name in ("rejected", "account"):
+        return f"{reverse('admin:audit_account_changelist')}?first={day}&last={day}"
+    return reverse("admin:audit_verification_changelist") if part.name == "verified" else ""
 
 
 def _as_json(shown: Day, standing: Standing) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit.models import AuditorScope, MissedReview, Record, Review
+from audit.models import AuditorScope, MissedReview, Record, Rejection, Review
 from tests.admin.conftest import logged_in, person
 from tests.audit.test_review import a_day, failed, happened
 
@@ -171,3 +171,14 @@ def test_hostile_names_stay_text(officer: Client) -> None:
     shown = officer.get(address(day)).content.decode()
     assert "<b>" not in shown.partition("Who looked")[2].partition("</table>")[0]
     assert "‮" not in shown
+
+
+def test_what_no_search_finds_leads_to_its_own_page(officer: Client) -> None:
+    day = a_day()
+    Rejection.objects.create(day=day, writer="tests", reason="unknown field", events=2)
+    found = a_missed_day()
+    at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    MissedReview.objects.filter(pk=found.pk).update(found_at=at)
+    shown = page(officer, day)
+    assert f'href="{reverse("admin:audit_account_changelist")}?first={day}&last={day}">unknown field' in shown
+    assert f'href="{reverse("admin:audit_missedreview_changelist")}">missed reviews' in shown
