@@ -23,6 +23,7 @@ class AuditConfig(AppConfig):
         register(checks.seal_key, Tags.security)
         register(checks.receipt_key, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
+        register(checks.export_folder, Tags.security, deploy=True)
         logins.watch()
         looking.watch()
         sessions.watch()

@@ -4,8 +4,10 @@ They run at deployment and at the start of `make run` (`manage.py check --databa
 command: without PostgreSQL there is nothing to compare, and W001 says so.
 """
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +19,15 @@ from audit import outside, promise, sealkeys
 from audit.errors import KeyMissing
 from audit.operations import SQL
 
-APPEND_ONLY = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature", "audit_quarantine")
+APPEND_ONLY = (
+    "audit_record",
+    "audit_leaf",
+    "audit_node",
+    "audit_checkpoint",
+    "audit_cosignature",
+    "audit_quarantine",
+    "audit_review",
+)
 KEPT = (
     "audit_verification",
     "audit_finding",
@@ -31,6 +41,8 @@ KEPT = (
     "audit_waiver",
     "audit_export",
     "audit_legalhold",
+    "audit_missedreview",
+    "audit_loss",
 )
 COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {
@@ -194,6 +206,22 @@ def outside_trust(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return []
     hint = "Set SEAL_WITNESSES, SEAL_ANCHOR_FILE or SEAL_ANCHOR_DIR: without them the operator has to be trusted."
     return [Warning("Checkpoints go to no witness and no anchor.", hint=hint, id="audit.W004")]
+
+
+def export_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Evidence bundles have a folder that this process may write to; web processes and workers are each asked."""
+    if settings.EXPORT_DIR is None:
+        hint = "Set EXPORT_DIR to a folder that web processes and workers share."
+        return [Warning("No evidence bundles are made here: EXPORT_DIR is not set.", hint=hint, id="audit.W006")]
+    if Path(settings.EXPORT_DIR).is_dir() and os.access(settings.EXPORT_DIR, os.W_OK | os.X_OK):
+        return []
+    return [
+        Error(
+            f"EXPORT_DIR {settings.EXPORT_DIR} is no folder that this process may write to.",
+            hint="Make it, give it to the user that web and worker run as, and mount the same one into both.",
+            id="audit.E010",
+        )
+    ]
 
 
 def body_of(function: str, file: str) -> str:

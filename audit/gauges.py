@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, connections
-from django.db.models import Count, Sum
-from prometheus_client.core import GaugeMetricFamily, Metric
+from django.db.models import Count, Min, Sum
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from audit import account, passages, rhythm
 from audit import log as stored
-from audit.models import BrokenPromise, Expectation, Finding, Followed, Gap, Unmet, Verification
+from audit.models import BrokenPromise, Expectation, Export, Finding, Followed, Gap, MissedReview, Unmet, Verification
 from audit.postgres import gateway
 
 _WAITING = """
@@ -26,7 +26,11 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [] if gateway().breaker.is_open else [*_log(), *_verification(), *_completeness(), *_account()]
+            found = (
+                []
+                if gateway().breaker.is_open
+                else [*_log(), *_verification(), *_completeness(), *_account(), *_reviews(), *_exports()]
+            )
         except DatabaseError:
             found = []
         yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(found))
@@ -105,3 +109,24 @@ def _account() -> Iterator[Metric]:
     moment = 0.0 if at is None else at.timestamp()
     text = "When what the queue counted was last copied"
     yield GaugeMetricFamily("audit_account_copied_timestamp_seconds", text, value=moment)
+
+
+def _reviews() -> Iterator[Metric]:
+    missed = GaugeMetricFamily("audit_missed_reviews", "Days that nobody reviewed in time", labels=["state"])
+    for state, bare in (("open", True), ("explained", False)):
+        missed.add_metric([state], MissedReview.objects.filter(closed_at=None, explained_at__isnull=bare).count())
+    yield missed
+
+
+def _exports() -> Iterator[Metric]:
+    counts = dict(Export.objects.order_by().values_list("state").annotate(count=Count("pk")))
+    family = GaugeMetricFamily("audit_exports", "Evidence bundles", labels=["state"])
+    for state in Export.STATES:
+        family.add_metric([state], counts.get(state, 0))
+    yield family
+    written = Export.objects.aggregate(done=Sum("done"))["done"] or 0
+    yield CounterMetricFamily("audit_export_records", "Records written into evidence bundles", value=written)
+    oldest = Export.objects.filter(state__in=Export.UNDER_WAY).aggregate(at=Min("updated_at"))["at"]
+    still = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
+    text = "How long the bundle under way that moved longest ago has not moved"
+    yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))

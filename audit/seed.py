@@ -43,6 +43,8 @@ READING = [
     "audit.view_legalhold",
     "audit.make_export",
     "audit.add_waiver",
+    "audit.view_review",
+    "audit.view_missedreview",
 ]
 """What comes with reading records."""
 GROUPS = {
@@ -54,7 +56,13 @@ GROUPS = {
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
-    "compliance officer": [*OVERSIGHT, *READING, "audit.approve_discard", "audit.place_legalhold"],
+    "compliance officer": [
+        *OVERSIGHT,
+        *READING,
+        "audit.approve_discard",
+        "audit.place_legalhold",
+        "audit.sign_review",
+    ],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
         "auth.view_group",
@@ -81,6 +89,7 @@ SCHEDULES = {
     "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
     "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
+    "look for days without a review": ("audit.tasks.judge_reviews", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),

@@ -24,7 +24,7 @@ import dlq.restart
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit import canonical, daybook, episodes, export, keys, passages, redeem, rejected, tally, trail, verify
+from audit import canonical, daybook, episodes, export, keys, passages, redeem, rejected, review, tally, trail, verify
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
@@ -159,6 +159,12 @@ def account() -> str:
 def write_days() -> str:
     """Record the account of the days that are over, and what changed in those that are recorded."""
     return f"{daybook.write()} accounts of days recorded"
+
+
+@task
+def judge_reviews() -> str:
+    """Find the days that nobody reviewed in time."""
+    return f"{len(review.judge())} reviews missed"
 
 
 @task

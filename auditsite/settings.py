@@ -141,6 +141,8 @@ GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
 EXPORT_DIR = env.path("EXPORT_DIR", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
+# So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
+REVIEW_HOURS = env.float("REVIEW_HOURS", 24)
 WORKER_STALE_S = env.float("WORKER_STALE_S", 150.0)
 
 # --- Django ---------------------------------------------------------------------------------

@@ -3,21 +3,24 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from audit import account, looking
+from audit import account, looking, losses
 from audit.account import Entry
 from audit.admin import drawing_account
 from audit.admin.format import badge, time_tag
 from audit.admin.verification import ReadOnly
+from audit.errors import AuditError
 from audit.models import Account, RejectedSample, Rejection
 
-DAYS, MOST_DAYS, SHOWN = 7, 92, 500
+DAYS, MOST_DAYS, SHOWN, LOSSES = 7, 92, 500, 20
 LEVELS = {"balanced": "ok", "lost": "error", "unexplained": "error", "not yet": "pending", account.NOTHING: "pending"}
 VERDICTS = {
     "balanced": "Every event that was received is accounted for.",
@@ -30,7 +33,32 @@ VERDICTS = {
 
 @admin.register(Account)
 class AccountAdmin(ReadOnly):
-    """One equation, a bar for each day, then each writer's day."""
+    """One equation, a bar for each day, then each writer's day; a loss is explained beside it."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.explain_view)
+        return [path("explain/", view, name="audit_account_explain"), *super().get_urls()]
+
+    def explain_view(self, request: HttpRequest) -> HttpResponse:
+        """Say how the events of a writer's day came to be lost; the act is recorded first."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not (self.has_view_permission(request) and request.user.has_perm("audit.explain_gap")):
+            raise PermissionDenied
+        try:
+            day = date.fromisoformat(request.POST.get("day", ""))
+        except ValueError:
+            raise Http404("A day is written 2026-08-18.") from None
+        writer, text = request.POST.get("writer", "").replace("\x00", ""), request.POST.get("explanation", "")
+        try:
+            losses.explain_loss(day, writer, text, by=request.user.get_username())
+        except AuditError as error:
+            messages.error(request, f"Nothing was explained: {error}")
+        else:
+            messages.success(request, "Kept, and recorded. The loss stays.")
+        shown = QueryDict(mutable=True)
+        shown.update({"first": day.isoformat(), "last": day.isoformat(), "writer": writer})
+        return redirect(f"{reverse('admin:audit_account_changelist')}?{shown.urlencode()}")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -39,6 +67,7 @@ class AccountAdmin(ReadOnly):
         found = account.look(first, last, writer=writer)
         days = sorted({one.day for one in found.entries}, reverse=True)
         sums = [(day, account.total(one.line for one in found.of_day(day))) for day in days]
+        said = losses.explained(found.entries)
         rows = sorted(found.entries, key=lambda one: (-one.day.toordinal(), one.writer))
         context = {
             **self.admin_site.each_context(request),
@@ -52,7 +81,8 @@ class AccountAdmin(ReadOnly):
             "writer": writer,
             "wrong": wrong,
             "chart": drawing_account.account(sums),
-            "rows": [(one, _state(one)) for one in rows[:SHOWN]],
+            "rows": [(one, _state(one), said.get((one.day, one.writer))) for one in rows[:SHOWN]],
+            "losses": [(one, said.get((one.day, one.writer))) for one in rows if one.line.lost][:LOSSES],
             "more": max(len(rows) - SHOWN, 0),
             "rejections": _rejections(first, last, writer),
             "copied_at": time_tag(found.copied_at),

@@ -13,7 +13,7 @@ from django.urls import reverse
 import dlq.checks
 import dlq.errors
 import dlq.stream
-from audit import access, account, checks, completeness, looking, query
+from audit import access, account, checks, completeness, looking, query, review
 from audit import log as stored
 from audit.admin.format import age
 from audit.admin.log import waiting
@@ -88,7 +88,7 @@ def _questions(user: Any) -> list[Question]:
     asked = [
         Question("Is it complete?", "Nothing is missing", complete),
         Question("Is it intact?", "Verified", intact),
-        Question("Is anything waiting?", "Nothing waits", _queue()),
+        Question("Is anything waiting?", "Nothing waits", [*_queue(), *_reviews(user)]),
         *([_who_looked()] if user.has_perm("audit.view_access") else []),
         Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
         Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
@@ -231,6 +231,22 @@ def _queue() -> list[Part]:
     if not stats.balanced:
         found.append(Part("Queue indexes", "error", "not balanced", "The indexes disagree with the stream."))
     return [*found, _beat("Drain watcher", beats.get("last_watch_at")), _beat("Schedule", beats.get("last_tick_at"))]
+
+
+def _reviews(user: Any) -> list[Part]:
+    if not user.has_perm("audit.view_review"):
+        return []
+    found, url = review.waiting(), reverse("admin:audit_review_changelist")
+    if found.missed:
+        text = f"{_days(found.due)} more can be signed in time."
+        return [Part("Daily review", "error", f"{_days(found.missed)} missed", text, url)]
+    if found.due:
+        return [Part("Daily review", "warning", f"{_days(found.due)} to review", "Look through it, and sign.", url)]
+    return [Part("Daily review", "ok", "up to date", "Each day that is asked for is signed or explained.", url)]
+
+
+def _days(count: int) -> str:
+    return f"{count:,} day{'' if count == 1 else 's'}"
 
 
 def _beat(name: str, at: datetime | None) -> Part:

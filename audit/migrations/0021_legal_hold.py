@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0016_export"),
+        ("audit", "0018_review"),
     ]
 
     operations = [

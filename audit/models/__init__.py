@@ -1,6 +1,6 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.account import Account, DayRecord, Passage, Promise, RejectedSample, Rejection
+from audit.models.account import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
 from audit.models.completeness import (
     BrokenPromise,
     Followed,
@@ -16,6 +16,7 @@ from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.exports import Export
 from audit.models.holds import LegalHold
+from audit.models.reviews import MissedReview, Review
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
@@ -63,7 +64,9 @@ __all__ = [
     "HourCount",
     "Leaf",
     "LegalHold",
+    "Loss",
     "Manifest",
+    "MissedReview",
     "Numbering",
     "Parked",
     "Passage",
@@ -73,6 +76,7 @@ __all__ = [
     "RecordQuerySet",
     "RejectedSample",
     "Rejection",
+    "Review",
     "Rhythm",
     "SavedView",
     "Tally",

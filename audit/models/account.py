@@ -1,7 +1,10 @@
 """What was counted where it happened: per UTC day on which events were received, and per writer."""
 
+from typing import Any
+
 from django.db import models
 
+from audit.models.completeness import Found
 from audit.models.watched import Watching, raw
 
 
@@ -83,6 +86,30 @@ class Rejection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.events} of {self.writer} on {self.day}: {self.reason}"
+
+
+class Loss(Found):
+    """What somebody says of a loss that the account shows. The loss stays: it was promised."""
+
+    NOUN = "account"
+
+    day = models.DateField()
+    writer = models.TextField()
+    lost = models.BigIntegerField(help_text="How many events were lost when it was explained.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("day", "writer"), name="audit_loss_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.lost} of {self.writer} on {self.day}"
+
+    @property
+    def writer_name(self) -> str:
+        return self.writer
+
+    def facts(self) -> dict[str, Any]:
+        return {"day": self.day.isoformat(), "writer": self.writer, "lost": self.lost}
 
 
 class RejectedManager(models.Manager["RejectedSample"]):

@@ -39,6 +39,11 @@ REVOKE ALL ON audit_quarantine FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_quarantine TO audit_app;
 GRANT SELECT ON audit_quarantine TO audit_reader;
 
+-- A signature under a day is added to, and never changed.
+REVOKE ALL ON audit_review FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_review TO audit_app;
+GRANT SELECT ON audit_review TO audit_reader;
+
 -- The log grows at its end; only what waits for the sealer is ever taken away.
 REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM PUBLIC, audit_app;
 REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM audit_reader;
@@ -60,6 +65,8 @@ REVOKE DELETE, TRUNCATE ON
     audit_waiver,
     audit_export,
     audit_legalhold,
+    audit_missedreview,
+    audit_loss,
     audit_account,
     audit_passage,
     audit_promise,

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from audit import passages, rejected
 from audit.admin.account import harmless
-from audit.models import Account, Passage, RejectedSample, Rejection
+from audit.models import Account, Loss, Passage, Record, RejectedSample, Rejection
 from tests.audit.conftest import Sender
 from tests.audit.test_account import own_queue
 from tests.audit.test_reconcile import follow
@@ -113,3 +113,42 @@ def test_the_account_is_linked_from_the_start_page_and_from_completeness(auditor
 def test_bytes_are_written_out_where_they_are_not_for_reading() -> None:
     assert harmless("ä\n".encode() + b"\x07") == "ä\n\\x07"
     assert rejected.SAMPLE_BYTES == 2048
+
+
+def explained(client: Client, writer: str, text: str, day: str = "") -> str:
+    fields = {"day": day or str(datetime.now(UTC).date()), "writer": writer, "explanation": text}
+    return html.unescape(client.post(f"{PAGE}explain/", fields, follow=True).content.decode())
+
+
+def test_a_loss_is_explained_beside_it_and_stays_a_loss(auditor: Client, operator: Client) -> None:
+    writer = a_line(came=12)
+    assert "Nobody has said yet" in page_of(auditor, writer=writer)
+    page = explained(operator, writer, "the disk of Redis <b>burnt</b>")
+    assert "The loss stays" in page
+    record = Record.objects.get(event_type="audit.account.explained", event_data__writer=writer)
+    assert (record.event_data["lost"], record.event_data["explanation"]) == (12, "the disk of Redis <b>burnt</b>")
+    shown = auditor.get(PAGE, {"writer": writer}).content.decode()
+    assert f"Explained by {record.actor_id}: the disk of Redis &lt;b&gt;burnt" in shown
+    assert "12 LOST" in shown
+    assert "Redis lost them" in shown
+    explained(auditor, writer, "no: the network")
+    assert "the network" in page_of(auditor, writer=writer)
+    assert Loss.objects.get(writer=writer).lost == 12
+
+
+def test_a_loss_that_grew_is_said_to_have_grown(operator: Client, auditor: Client) -> None:
+    writer = a_line(came=3)
+    explained(operator, writer, "a restart")
+    Passage.objects.filter(writer=writer).update(came=5)
+    assert "when 3 were lost: 5 are now" in page_of(auditor, writer=writer)
+
+
+def test_what_is_not_lost_or_not_said_is_not_explained(auditor: Client, administrator: Client) -> None:
+    writer, lost = a_line(direct=5), a_line(came=1)
+    assert "shows no loss" in explained(auditor, writer, "nothing at all")
+    assert "shows no loss" in explained(auditor, "\x00", "nothing at all")
+    assert "needs words" in explained(auditor, lost, " \x00 ")
+    assert auditor.post(f"{PAGE}explain/", {"day": "x"}).status_code == 404
+    assert auditor.get(f"{PAGE}explain/").status_code == 405
+    assert administrator.post(f"{PAGE}explain/", {"day": "2026-01-01"}).status_code == 403
+    assert not Loss.objects.filter(writer__in=(writer, lost)).exists()

@@ -37,6 +37,8 @@ MEANS = {
     "make such rules": {"audit.add_expectation", "audit.change_expectation"},
     "waive what a rule asks for": {"audit.add_waiver"},
     "explain what never came": {"audit.explain_gap"},
+    "see the daily review": {"audit.view_review", "audit.view_missedreview"},
+    "sign the daily review": {"audit.sign_review"},
     "see writers": {"audit.view_writer"},
     "make writers, give and revoke keys": {"audit.add_writer", "audit.change_writer", "audit.view_writerkey"},
     "manage people and their groups": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group"},

@@ -1,6 +1,7 @@
 """System checks find what somebody took away from the live database."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -8,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 from django.db.models import CharField
+from django.test import override_settings
 
 from audit import checks
 from audit.models import Record
@@ -117,3 +119,12 @@ def test_the_default_partition_is_reported_when_it_is_used() -> None:
         (strays,) = cursor.fetchone()
     found = {str(finding.id) for finding in checks.database(None, databases=["default"])}
     assert ("audit.W003" in found) is (strays > 0)
+
+
+def test_a_folder_of_bundles_that_cannot_be_written_is_an_error_and_none_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, expected in ((tmp_path, []), (tmp_path / "file", ["audit.E010"]), (tmp_path / "none", ["audit.E010"])):
+        with override_settings(EXPORT_DIR=folder):
+            assert [str(found.id) for found in checks.export_folder(None)] == expected
+    with override_settings(EXPORT_DIR=None):
+        assert [str(found.id) for found in checks.export_folder(None)] == ["audit.W006"]

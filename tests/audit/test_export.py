@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from django.conf import settings as django_settings
 from django.db import connections
+from django.test import Client
 
 from audit import evidence, export, note, seal, tasks
 from audit import log as stored
@@ -556,3 +557,26 @@ def test_the_application_cannot_delete_what_is_known_of_bundles() -> None:
     found = of_correlation()
     with pytest.raises(ProgrammingError, match="permission denied"), connections["default"].cursor() as cursor:
         cursor.execute("DELETE FROM audit_export WHERE id = %s", [found.pk])
+
+
+def figures() -> dict[str, float]:
+    """What /metrics says of bundles."""
+    lines = Client().get("/metrics").content.decode().splitlines()
+    return {
+        name: float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if "audit_export" in line)
+        if not name.startswith("#")
+    }
+
+
+def test_bundles_that_failed_and_those_that_do_not_move_are_metrics() -> None:
+    before = figures()
+    whole = export.go_on(export.ask(Asker("metrics"), query=f"correlation:{sealed(3)}"))
+    stuck, failed = (export.ask(Asker("metrics"), query=f"correlation:{sealed(1)}") for _ in range(2))
+    Export.objects.filter(pk=stuck.pk).update(updated_at=datetime.now(UTC) - timedelta(hours=2))
+    Export.objects.filter(pk=failed.pk).update(state="failed", ended_at=datetime.now(UTC))
+    after = figures()
+    assert after["audit_export_records_total"] - before["audit_export_records_total"] == whole.done == 3
+    assert after['audit_exports{state="failed"}'] - before['audit_exports{state="failed"}'] == 1
+    assert after["audit_export_still_seconds"] > 7000
+    export.cancel(stuck, Asker("metrics"))
