@@ -9,15 +9,13 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from csp.constants import NONE, SELF
-from csp.decorators import csp_replace
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
 FOLDER = settings.BASE_DIR / "audit" / "browser"
 ICON = settings.BASE_DIR / "audit" / "static" / "audit" / "icon.svg"
+VERIFIER = settings.BASE_DIR / "verify.py"
 OFFLINE = "offline.zip"
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -26,23 +24,25 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".zip": "application/zip",
 }
-POLICY = {
-    "default-src": [NONE],
-    **{name: [SELF] for name in ("script-src", "worker-src", "style-src", "img-src")},
-    **{name: [NONE] for name in ("connect-src", "form-action", "frame-ancestors", "base-uri")},
-}
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        *(f"{name} 'self'" for name in ("script-src", "worker-src", "style-src", "img-src")),
+        *(f"{name} 'none'" for name in ("connect-src", "form-action", "frame-ancestors", "base-uri")),
+    )
+)
+"""Stricter than that of the other pages: nothing may be asked for or sent."""
 
 
 @require_safe
-@csp_replace(POLICY)
 def page(request: HttpRequest, name: str) -> HttpResponse:
     """The page, a file of it, or all of it as a zip to take along."""
-    if name == "index.html":
-        return redirect("verify", "")
-    body = _files().get(name or "index.html")
+    name = name or "index.html"
+    body = _files().get(name)
     if body is None:
         raise Http404(f"The page that checks bundles has no file {name}.")
-    response = HttpResponse(body, content_type=TYPES[Path(name or "index.html").suffix])
+    response = HttpResponse(body, content_type=TYPES[Path(name).suffix])
+    response["Content-Security-Policy"] = POLICY
     response["Cache-Control"] = "no-cache"  # files of two versions must not meet
     return response
 
@@ -50,12 +50,12 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
 @cache
 def _files() -> dict[str, bytes]:
     found = {path.name: path.read_bytes() for path in (*sorted(FOLDER.iterdir()), ICON) if path.suffix in TYPES}
-    return found | {OFFLINE: _zip(found | {"verify.py": (settings.BASE_DIR / "verify.py").read_bytes()})}
+    return found | {OFFLINE: _zip(found | {"verify.py": VERIFIER.read_bytes()})}
 
 
 def _zip(files: dict[str, bytes]) -> bytes:
     whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(whole, "w") as archive:
         for name, body in files.items():
             archive.writestr(zipfile.ZipInfo(f"verify/{name}"), body)  # of no time: the same files, the same bytes
     return whole.getvalue()

@@ -57,15 +57,19 @@ class Reader {
   next(character) {
     if (this.text[this.at] !== character) return false;
     this.at++;
-    this.take(SPACE);
+    this.space();
     return true;
   }
 
+  space() {
+    if (this.text.charCodeAt(this.at) <= 32) this.take(SPACE); // mostly there is none, and asking costs more
+  }
+
   value() {
-    this.take(SPACE);
+    this.space();
     const first = this.text[this.at];
     const found = first === '"' ? this.string() : first === "{" ? this.object() : first === "[" ? this.array() : this.atom();
-    this.take(SPACE);
+    this.space();
     return found;
   }
 
@@ -74,7 +78,7 @@ class Reader {
     for (let more = this.next("{") && !this.next("}"); more; more = this.more("}")) {
       if (this.text[this.at] !== '"') this.fail("a name in quotes should be here");
       const name = this.string();
-      this.take(SPACE);
+      this.space();
       if (!this.next(":")) this.fail("a colon should be here");
       const value = this.value();
       if (found.has(name)) throw new Error("a name occurs twice in one object");

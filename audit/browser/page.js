@@ -19,7 +19,7 @@ const MEANS = {
   "FORKED": "The log has told two stories. Below is where.",
   "CANNOT BE USED": "Nothing can be said about it. Below is why.",
 };
-const IS_FAULT = /^(?:ALTERED|FORKED|NOT COVERED) {2}|^cannot be used: /;
+const IS_FAULT = /^(?:ALTERED|FORKED|NOT COVERED) {2}|^cannot be used: |^(?:[0-9]+ faults|one fault)$/;
 
 // What others wrote must not turn around the words beside it: what would do so is shown as its escape.
 const HARMFUL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -74,6 +74,7 @@ function end(verdict) {
   for (const id of ["faults", "facts"]) at(`${id}-part`).hidden = !at(id).childElementCount;
   at("result").hidden = false;
   busy(false);
+  at("verdict").scrollIntoView({ block: "nearest" });
   at("verdict").dataset.verdict = verdict;
 }
 

@@ -14,8 +14,6 @@ const K = Int32Array.from([
 const START = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 const W = new Int32Array(64);
 
-const turned = (word, by) => (word >>> by) | (word << (32 - by));
-
 export class Sha256 {
   #state = Int32Array.from(START);
   #block = new Uint8Array(64);
@@ -53,22 +51,27 @@ export class Sha256 {
     return new Uint8Array(found.buffer);
   }
 
+  // Here nearly all time is spent: plain names and no destructuring, which would make arrays in the inner loops.
   #mix(bytes, at) {
     for (let t = 0; t < 16; t++, at += 4) {
       W[t] = (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
     }
     for (let t = 16; t < 64; t++) {
-      const [x, y] = [W[t - 15], W[t - 2]];
-      W[t] = W[t - 16] + (turned(x, 7) ^ turned(x, 18) ^ (x >>> 3))
-        + W[t - 7] + (turned(y, 17) ^ turned(y, 19) ^ (y >>> 10));
-    }
-    let [a, b, c, d, e, f, g, h] = this.#state;
-    for (let t = 0; t < 64; t++) {
-      const one = (h + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g)) + K[t] + W[t]) | 0;
-      const two = ((turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-      h = g; g = f; f = e; e = (d + one) | 0; d = c; c = b; b = a; a = (one + two) | 0;
+      const x = W[t - 15];
+      const y = W[t - 2];
+      const low = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+      const high = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+      W[t] = W[t - 16] + low + W[t - 7] + high;
     }
     const state = this.#state;
+    let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
+    for (let t = 0; t < 64; t++) {
+      const turnedE = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
+      const one = (h + turnedE + ((e & f) ^ (~e & g)) + K[t] + W[t]) | 0;
+      const turnedA = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
+      const two = (turnedA + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      h = g; g = f; f = e; e = (d + one) | 0; d = c; c = b; b = a; a = (one + two) | 0;
+    }
     state[0] += a; state[1] += b; state[2] += c; state[3] += d;
     state[4] += e; state[5] += f; state[6] += g; state[7] += h;
   }

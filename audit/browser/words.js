@@ -27,7 +27,13 @@ export function textOf(bytes) {
   }
 }
 
-export const hex = (bytes) => Array.from(bytes, (one) => one.toString(16).padStart(2, "0")).join("");
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+export function hex(bytes) {
+  let found = "";
+  for (let at = 0; at < bytes.length; at++) found += HEX[bytes[at]];
+  return found;
+}
 
 export function joined(parts) {
   if (parts.length === 1) return parts[0];

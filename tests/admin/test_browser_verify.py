@@ -1,6 +1,7 @@
 """The page that verifies in the browser, in a real Chromium and without a network: what verify.py says, it says."""
 
 import inspect
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +11,20 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route
 
+from audit.export import Asker
 from tests import test_verify_file as of_records
-from tests.admin.test_browser import SHOTS, browser, site
+from tests.admin.conftest import person
+from tests.admin.test_browser import PASSWORD, SHOTS, Visitor, browser, site, visitor
 from tests.audit import test_export as of_evidence
-from tests.audit.test_export import PINNED, of_correlation, of_range, path, small_volumes, unpacked
+from tests.audit.test_export import PINNED, made, of_correlation, of_range, path, sealed, small_volumes, unpacked
+from tests.servers import RECEIPT_KEY, SEAL_KEY
 from tests.test_verify_file import verify
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-__all__ = ["browser", "site", "small_volumes"]
+__all__ = ["browser", "site", "small_volumes", "visitor"]
 
 FIELDS = {"--key": "#keys", "--receipt-key": "#receipt-keys", "--witness": "#witnesses", "--quorum": "#quorum"}
+FAULT = re.compile(r"(?:ALTERED|FORKED|NOT COVERED)  |cannot be used: |(?:\d+ faults|one fault)$")
 OWN_WORDS = ("this is not JSON:", "a file of the bundle was changed:", "lacks something that it should have:")
 """What follows these is what Python's own library says, and a browser's is another one."""
 
@@ -75,7 +80,7 @@ def compared(verifier: Verifier, file: Path, arguments: tuple[str, ...], printed
     assert f"VERDICT: {verdict}" == last, (lines, said)
     if status == 2 and not file.read_bytes().startswith((b"{", b"PK")):
         return  # neither a zip nor a bundle of records: which of both it should be, only a command says
-    faults = [line for line in said if line.startswith(("ALTERED  ", "FORKED  ", "NOT COVERED  ", "cannot be used: "))]
+    faults = [line for line in said if FAULT.match(line)]
     assert [_common(line) for line in lines] == [
         _common(line) for line in (*faults, *(line for line in said if line not in faults))
     ]
@@ -223,3 +228,24 @@ def test_an_auditor_verifies_a_bundle_and_sees_what_was_done_to_another(
     assert verifier.requests == []
     assert verifier.wrong == []
     verifier.close()
+
+
+def test_an_auditor_downloads_a_bundle_and_verifies_it_in_the_browser(visitor: Visitor, tmp_path: Path) -> None:
+    auditor = person("auditor", password=PASSWORD)
+    found = made(Asker(auditor.username), query=f"correlation:{sealed(3)}", with_csv=True)
+    visitor.log_in(auditor.username)
+    visitor.open(f"/admin/audit/export/{found.pk}/change/", "export-with-verifier")
+    with visitor.page.expect_download() as download:
+        visitor.page.click("text=Download the bundle")
+    file = tmp_path / found.name
+    download.value.save_as(file)
+    visitor.page.click("text=verify it in the browser")
+    visitor.page.wait_for_selector("#go:enabled")
+    visitor.page.fill("#keys", str(SEAL_KEY))
+    visitor.page.fill("#receipt-keys", str(RECEIPT_KEY))
+    visitor.page.set_input_files("#file", file)
+    visitor.page.click("#go")
+    visitor.page.wait_for_selector("#verdict[data-verdict=VERIFIED]")
+    assert visitor.page.locator("#facts", has_text="3 records checked").count() == 1
+    assert visitor.findings() == []
+    assert visitor.wrong == []
