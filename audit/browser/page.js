@@ -26,7 +26,7 @@ const HARMFUL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 const harmless = (text) =>
   text.replace(HARMFUL, (one) => `\\u${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
 
-let untold = 0;
+let [name, untold] = ["", 0];
 function show(line) {
   const list = at(IS_FAULT.test(line) ? "faults" : "facts");
   if (list.childElementCount >= MOST_SHOWN) {
@@ -46,7 +46,7 @@ function busy(is) {
 function begin(event) {
   event.preventDefault();
   const file = at("file").files[0];
-  untold = 0;
+  [name, untold] = [harmless(file.name), 0];
   for (const id of ["faults", "facts", "more", "verdict", "means"]) at(id).replaceChildren();
   at("verdict").removeAttribute("data-verdict");
   at("result").hidden = true;
@@ -70,7 +70,7 @@ function end(verdict) {
   mark.textContent = icon;
   at("verdict").className = `verdict ${look}`;
   at("verdict").replaceChildren(mark, ` ${words}`);
-  at("means").textContent = `${at("file").files[0].name}: ${MEANS[verdict]}`;
+  at("means").textContent = `${name}: ${MEANS[verdict]}`;
   for (const id of ["faults", "facts"]) at(`${id}-part`).hidden = !at(id).childElementCount;
   at("result").hidden = false;
   busy(false);

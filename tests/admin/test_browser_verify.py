@@ -164,11 +164,22 @@ def test_a_zip_that_hides_a_file_under_a_name_or_in_the_bytes_of_another_is_refu
         "CANNOT BE USED",
         ["cannot be used: two files of the bundle have one name"],
     )
-    with zipfile.ZipFile(zipped(folder), "w", zipfile.ZIP_DEFLATED) as whole:
-        whole.writestr("keys.txt", "others\n")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as whole:
+        whole.writestr("keys.txt", "others\n" * 9)
     verdict, lines = verifier.check(file, *PINNED)
     assert verdict == "CANNOT BE USED"
     assert "keys.txt is compressed or encrypted: give the bundle as the store made it" in lines[0]
+
+
+def test_a_zip_whose_directory_points_two_names_at_one_place_is_refused(verifier: Verifier, tmp_path: Path) -> None:
+    file = tmp_path / "overlapping.zip"
+    with zipfile.ZipFile(file, "w") as whole:
+        for name in ("keys.txt", "note.txt"):
+            whole.writestr(name, f"{SEAL_KEY}\n")
+        whole.infolist()[1].header_offset = 0
+    verdict, lines = verifier.check(file, *PINNED)
+    assert verdict == "CANNOT BE USED"
+    assert "Overlapped entries: 'keys.txt' (possible zip bomb)" in lines[0]
 
 
 # --- Nothing leaves the machine, and all can see it ---
