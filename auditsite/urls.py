@@ -9,7 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from audit import health
-from audit.admin import outage
+from audit.admin import in_browser, outage
 from audit.api import problems
 
 
@@ -43,6 +43,7 @@ urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("status", outage.status_page),
+    re_path(r"^verify/(?P<name>[a-z0-9.]*)$", in_browser.page, name="verify"),
     path("metrics", health.metrics),
 ]
 if settings.LOGIN_EXTRA:

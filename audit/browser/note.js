@@ -1,0 +1,176 @@
+// C2SP signed-note: keys, signatures, and the checkpoint that a log has signed. Ed25519 is the browser's own.
+
+import { sha256 } from "./sha256.js";
+import { Altered, Forked, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
+import { same } from "./merkle.js";
+
+export const [ED25519, COSIGNATURE] = [1, 4];
+const SIZE = /^(0|[1-9][0-9]{0,18})$/;
+const CONTROLS = /[\x00-\x09\x0b-\x1f\x7f]/;
+
+/** Raises `Unusable` where this browser cannot check a signature at all. */
+export async function requireEd25519() {
+  try {
+    await crypto.subtle.importKey("raw", new Uint8Array(32).fill(1), "Ed25519", false, ["verify"]);
+  } catch (error) {
+    if (!globalThis.crypto?.subtle || error.name === "NotSupportedError") {
+      throw new Unusable(
+        "this browser cannot check Ed25519 signatures here: take Chrome 137, Firefox 129, Safari 17 or newer, "
+          + "over https or from this machine itself; or verify.py",
+      );
+    }
+  }
+}
+
+/** A public key: `name+id+base64(kind || 32 bytes)`. */
+export class Key {
+  constructor(name, kind, publicBytes) {
+    Object.assign(this, { name, kind, publicBytes });
+    this.data = joined([Uint8Array.of(kind), publicBytes]);
+    this.id = hex(sha256(bytesOf(`${name}\n`), this.data).subarray(0, 4));
+  }
+
+  toString() {
+    return `${this.name}+${this.id}+${base64(this.data)}`;
+  }
+
+  /** Check a signature; return the time that it attests. Raises `Altered`. */
+  async check(text, blob) {
+    let [moment, message] = [null, text];
+    if (this.kind === COSIGNATURE) {
+      moment = BigInt(`0x0${hex(blob.subarray(0, 8))}`);
+      [message, blob] = [`cosignature/v1\ntime ${moment}\n${text}`, blob.subarray(8)];
+    }
+    let holds = false;
+    try {
+      const key = await crypto.subtle.importKey("raw", this.publicBytes, "Ed25519", false, ["verify"]);
+      holds = await crypto.subtle.verify("Ed25519", key, blob, bytesOf(message));
+    } catch {
+      // no point of the curve: nobody can have signed with it
+    }
+    if (!holds) throw new Altered(`a signature of ${this.name} does not hold`);
+    return moment === null ? null : Number(moment);
+  }
+}
+
+/** A text up to a mark, and after it. */
+function parted(text, mark) {
+  const at = text.indexOf(mark);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + mark.length)];
+}
+
+export function readKey(text, kind) {
+  const [name, rest] = parted(text.trim(), "+");
+  const [id, encoded] = parted(rest, "+");
+  const data = unbase64(encoded);
+  if (!name || data.length !== 33 || data[0] !== kind) {
+    throw new Unusable(`${quoted(cut(text, 100))} is not a key of the kind that is wanted here: name+id+base64`);
+  }
+  const key = new Key(name, kind, data.subarray(1));
+  if (key.id !== id) throw new Unusable(`the key of ${name} is damaged: its id should be ${key.id}`);
+  return key;
+}
+
+/** A note's text and its signature lines: name, key id, signature. Raises `Unusable`. */
+export function readNote(note) {
+  const at = note.lastIndexOf("\n\n");
+  if (at < 0 || !note.slice(at + 2).endsWith("\n") || CONTROLS.test(note)) {
+    throw new Unusable("a checkpoint is text, a blank line, and signature lines");
+  }
+  const signatures = note.slice(at + 2, -1).split("\n").map((line) => {
+    const [dash, name = "", encoded = "", ...more] = line.split(" ");
+    const blob = unbase64(encoded);
+    if (dash !== "—" || !name || more.length || blob.length < 5) {
+      throw new Unusable(`${quoted(cut(line, 60))} is not a signature line`);
+    }
+    return { name, id: hex(blob.subarray(0, 4)), blob: blob.subarray(4) };
+  });
+  return { text: note.slice(0, at + 1), signatures };
+}
+
+/** The key of these that a signature names, by name and id. */
+export const keyOf = (keys, { name, id }) => keys.find((key) => key.name === name && key.id === id);
+
+/** Whose signatures count. */
+export class Trust {
+  #seen = new Map();
+  #roots = new Map();
+
+  constructor(keys, witnesses, quorum, pinned) {
+    Object.assign(this, { keys, witnesses, quorum, pinned, strangers: new Set() });
+    this.timed = keys.map((key) => new Key(key.name, COSIGNATURE, key.publicBytes));
+  }
+
+  /** Check a signed note, each only once. Raises `Altered`, `Unusable`. */
+  async checkpoint(note) {
+    if (!this.#seen.has(note)) this.#seen.set(note, await this.#check(note));
+    return this.#seen.get(note);
+  }
+
+  async #check(note) {
+    const { text, signatures } = readNote(note);
+    const lines = text.split("\n");
+    if (lines.length < 4 || lines.at(-1) || lines.slice(0, -1).includes("") || !SIZE.test(lines[1])) {
+      throw new Unusable("a checkpoint has at least three lines: origin, size, root");
+    }
+    const [origin, size, root] = [lines[0], Number(lines[1]), lines[2]];
+    if (origin !== this.keys[0].name) {
+      throw new Unusable(`the checkpoint is of the log ${quoted(origin)}, the key of ${quoted(this.keys[0].name)}`);
+    }
+    const found = await this.#signatures(text, signatures);
+    if (!found.signed) throw new Altered(`no key of the log ${origin} that you trust has signed the checkpoint`);
+    if (!Number.isSafeInteger(size)) throw new Unusable(`a log of ${lines[1]} records is beyond this page: take verify.py`);
+    const checkpoint = { size, root: unbase64(root), signedAt: found.signedAt, witnessed: found.witnessed };
+    const before = this.#roots.get(size) ?? checkpoint.root;
+    if (!same(before, checkpoint.root)) throw new Forked(`the log has signed two different trees of ${size} records`);
+    this.#roots.set(size, before);
+    return checkpoint;
+  }
+
+  async #signatures(text, signatures) {
+    const found = { signed: false, signedAt: null, witnessed: new Map() };
+    for (const signature of signatures) {
+      let key;
+      if ((key = keyOf(this.keys, signature))) {
+        await key.check(text, signature.blob);
+        found.signed = true;
+      } else if ((key = keyOf(this.timed, signature))) {
+        found.signedAt = Math.max(found.signedAt ?? 0, await key.check(text, signature.blob));
+      } else if ((key = keyOf(this.witnesses, signature))) {
+        found.witnessed.set(key.name, await key.check(text, signature.blob));
+      } else {
+        this.strangers.add(signature.name);
+      }
+    }
+    return found;
+  }
+}
+
+const linesOf = (text) => text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/).filter((line) => line.trim());
+
+/** The keys in a text, a line each. Raises `Unusable`. */
+export const readKeys = (text, kind) =>
+  linesOf(text).filter((line) => !line.startsWith("#")).map((line) => readKey(line, kind));
+
+/** The keys that count: those given, else those that came along. Raises `Unusable`. */
+export function trustOf(asked, claimed) {
+  const keys = readKeys(asked.keys, ED25519);
+  const many = (found) => new Set(found.map((key) => key.name)).size > 1;
+  if (many(keys)) throw new Unusable("the keys are of several logs: check one log at a time");
+  const witnesses = readKeys(asked.witnesses, COSIGNATURE);
+  const quorum = asked.quorum === "" ? witnesses.length : Number(asked.quorum);
+  if (!(quorum >= 0 && quorum <= witnesses.length)) {
+    throw new Unusable(`--quorum ${asked.quorum}: only ${witnesses.length} witnesses are given`);
+  }
+  const used = claimed(keys);
+  if (many(used)) throw new Unusable("the keys are of several logs: check one log at a time");
+  if (!used.length) throw new Unusable("give the log's public key with --key or --keys");
+  return new Trust(used, witnesses, quorum, keys.length > 0);
+}
+
+/** When a checkpoint or a cosignature was signed, in words. */
+export function when(moment) {
+  if (moment === null) return ", at a time that nobody attests";
+  if (moment > 253402300799) return `, signed at second ${moment}`;
+  return `, signed ${new Date(moment * 1000).toISOString().slice(0, 19).replace("T", " ")}Z`;
+}

@@ -1,0 +1,96 @@
+// The page: takes the file and the keys, hands them to the worker, and shows what it says. Nothing is sent anywhere.
+
+const at = (id) => document.getElementById(id);
+const form = at("check");
+const worker = new Worker("worker.js", { type: "module" });
+const MOST_SHOWN = 500;
+
+const VERDICTS = {
+  "VERIFIED": ["ok", "✓", "VERIFIED"],
+  "NOT COVERED": ["warning", "!", "NOT COVERED"],
+  "ALTERED": ["error", "✗", "FAILED: ALTERED"],
+  "FORKED": ["error", "✗", "FAILED: FORKED"],
+  "CANNOT BE USED": ["error", "✗", "FAILED: this cannot be used"],
+};
+const MEANS = {
+  "VERIFIED": "All that was checked fits what was signed with the keys that you gave.",
+  "NOT COVERED": "Nothing is wrong, but something that you need was not shown. Below is what.",
+  "ALTERED": "Something is not what was signed. Below is what.",
+  "FORKED": "The log has told two stories. Below is where.",
+  "CANNOT BE USED": "Nothing can be said about it. Below is why.",
+};
+const IS_FAULT = /^(?:ALTERED|FORKED|NOT COVERED) {2}|^cannot be used: |^(?:[0-9]+ faults|one fault)$/;
+
+// What others wrote must not turn around the words beside it: what would do so is shown as its escape.
+const HARMFUL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const harmless = (text) =>
+  text.replace(HARMFUL, (one) => `\\u${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
+
+let [name, untold] = ["", 0];
+function show(line) {
+  const list = at(IS_FAULT.test(line) ? "faults" : "facts");
+  if (list.childElementCount >= MOST_SHOWN) {
+    at("more").textContent = `${++untold} more lines are not shown here; verify.py prints them all.`;
+    return;
+  }
+  const item = document.createElement("li");
+  item.textContent = harmless(line);
+  list.append(item);
+}
+
+function busy(is) {
+  at("go").disabled = is;
+  at("progress-line").hidden = !is;
+}
+
+function begin(event) {
+  event.preventDefault();
+  const file = at("file").files[0];
+  [name, untold] = [harmless(file.name), 0];
+  for (const id of ["faults", "facts", "more", "verdict", "means"]) at(id).replaceChildren();
+  at("verdict").removeAttribute("data-verdict");
+  at("result").hidden = true;
+  at("progress").removeAttribute("value");
+  busy(true);
+  worker.postMessage({
+    file,
+    asked: {
+      keys: at("keys").value,
+      receiptKeys: at("receipt-keys").value,
+      witnesses: at("witnesses").value,
+      quorum: at("quorum").value.trim(),
+    },
+  });
+}
+
+function end(verdict) {
+  const [look, icon, words] = VERDICTS[verdict];
+  const mark = document.createElement("span");
+  mark.ariaHidden = "true";
+  mark.textContent = icon;
+  at("verdict").className = `verdict ${look}`;
+  at("verdict").replaceChildren(mark, ` ${words}`);
+  at("means").textContent = `${name}: ${MEANS[verdict]}`;
+  for (const id of ["faults", "facts"]) at(`${id}-part`).hidden = !at(id).childElementCount;
+  at("result").hidden = false;
+  busy(false);
+  at("verdict").scrollIntoView({ block: "nearest" });
+  at("verdict").dataset.verdict = verdict;
+}
+
+worker.onmessage = ({ data }) => {
+  if (data.ready) at("go").disabled = false;
+  else if (data.line !== undefined) show(data.line);
+  else if (data.verdict) end(data.verdict);
+  else Object.assign(at("progress"), { max: data.total, value: data.done });
+};
+worker.onerror = () => at("unready").removeAttribute("hidden");
+
+form.addEventListener("submit", begin);
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  form.addEventListener(kind, (event) => {
+    event.preventDefault();
+    form.classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) at("file").files = event.dataTransfer.files;
+  });
+}

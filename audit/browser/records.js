@@ -1,0 +1,161 @@
+// Records: their leaves, and a bundle of records in which each has a proof of its own (`manage.py bundle`).
+
+import { canonical, parse, said } from "./json.js";
+import { checkInclusion, leafHash } from "./merkle.js";
+import { ED25519, readKey, trustOf, when } from "./note.js";
+import { Sha256 } from "./sha256.js";
+import { Altered, Forked, Uncovered, Unusable, bytesOf, hex, lines, quoted, unbase64 } from "./words.js";
+
+export const STORE_MEMBERS = ["state", "digest", "received_at", "parked_at", "stored_at"];
+const ENTRY = ["digest", "event_id", "received_at", "parked_at", "stored_at"];
+const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$/;
+const SIZE = /^(0|[1-9][0-9]{0,18})$/;
+
+export function object(value) {
+  if (!(value instanceof Map)) throw new Unusable("a record is a JSON object");
+  return value;
+}
+
+/** The leaf hash of a record, recomputed from all that it says. Raises `Altered` and `Unusable`. */
+export function leafOf(record) {
+  const missing = [...STORE_MEMBERS, "event_id", "writer"].filter((name) => !record.has(name));
+  if (missing.length) throw new Unusable(`the record lacks ${missing.join(", ")}`);
+  const event = new Map([...record].filter(([name]) => !STORE_MEMBERS.includes(name)));
+  if (hex(leafHash(canonical(event))) !== record.get("digest")) {
+    throw new Altered("the digest of the event is not the one that the record names: its content was changed");
+  }
+  const parked = record.get("parked_at");
+  const times = [record.get("received_at"), record.get("stored_at"), ...(parked ? [parked] : [])];
+  if (!times.every((text) => typeof text === "string" && TIME.test(text))) {
+    throw new Unusable("a time of the record is not like 2026-08-18T10:00:00.000000Z");
+  }
+  return leafHash(canonical(new Map(ENTRY.map((name) => [name, record.get(name)]))));
+}
+
+function readProof(text) {
+  const at = text.indexOf("\n\n");
+  let [first, ...rest] = (at < 0 ? text : text.slice(0, at)).split("\n");
+  if (rest[0]?.startsWith("extra ")) rest = rest.slice(1);
+  if (first !== "c2sp.org/tlog-proof@v1" || at < 0 || !rest[0]?.startsWith("index ")) {
+    throw new Unusable("a proof starts with the lines c2sp.org/tlog-proof@v1 and index");
+  }
+  if (!SIZE.test(rest[0].slice(6)) || rest.length > 64) {
+    throw new Unusable("the proof's index is not a number, or it has more than 63 hashes");
+  }
+  return { index: Number(rest[0].slice(6)), hashes: rest.slice(1).map(unbase64), note: text.slice(at + 2) };
+}
+
+function lineOf(line, ...allowed) {
+  const value = parse(line);
+  if (!(value instanceof Map) || !allowed.includes([...value.keys()].sort().join(" "))) {
+    throw new Unusable("a line of the bundle has other members than it should");
+  }
+  if (hex(canonical(value)) + "0a" !== hex(line)) {
+    throw new Unusable("a line of the bundle is not in RFC 8785 form: it was changed");
+  }
+  return value;
+}
+
+/** The log and the keys that a bundle claims. Raises `Unusable`. */
+function readHeader(line) {
+  const header = lineOf(line, "bundle keys origin");
+  const [keys, origin] = [header.get("keys"), header.get("origin")];
+  if (header.get("bundle") !== "auditsite/v1" || !Array.isArray(keys) || !keys.length) {
+    throw new Unusable("this is not a bundle of the version auditsite/v1");
+  }
+  const found = keys.map((text) => readKey(said(text), ED25519));
+  if (found.some((key) => key.name !== origin)) throw new Unusable("the bundle's keys are not of the log that it names");
+  return { origin, keys: found };
+}
+
+/** The records of a bundle with their proofs. Raises `Unusable` where a byte is not as it was written. */
+function* items(source) {
+  const digest = new Sha256();
+  let [count, ended, header] = [0, false, true];
+  for (const line of lines(source.chunks())) {
+    if (header) {
+      header = false;
+      digest.update(line);
+      continue;
+    }
+    if (ended) throw new Unusable("something follows the bundle's last line");
+    const value = lineOf(line, "records sha256", "proof record");
+    if ((ended = value.has("sha256"))) {
+      if (value.get("records") !== count || value.get("sha256") !== hex(digest.digest())) {
+        throw new Unusable("the bundle is damaged: its last line does not fit what is before it");
+      }
+      continue;
+    }
+    digest.update(line);
+    count++;
+    const record = value.get("record");
+    if (!(record instanceof Map) || record.get("state") !== "sealed") {
+      throw new Unusable("a record of the bundle is not sealed");
+    }
+    yield [record, said(value.get("proof"))];
+  }
+  if (!ended) throw new Unusable("the bundle is cut off: its last line is missing");
+}
+
+async function checkRecord(record, proof, trust) {
+  const checkpoint = await trust.checkpoint(proof.note);
+  checkInclusion(leafOf(record), proof.index, checkpoint.size, proof.hashes, checkpoint.root);
+  if (checkpoint.witnessed.size < trust.quorum) {
+    throw new Uncovered(`${checkpoint.witnessed.size} of the ${trust.quorum} witnesses that you ask for have cosigned`);
+  }
+  return checkpoint;
+}
+
+const ORDER = ["FORKED", "ALTERED", "NOT COVERED", "VERIFIED"];
+const verdictOf = (error) => (error instanceof Forked ? "FORKED" : error instanceof Altered ? "ALTERED" : "NOT COVERED");
+
+/** Check every record; yield what verify.py prints, return the verdict. Raises `Unusable`. */
+export async function* verifyRecords(source, asked) {
+  const trust = trustOf(asked, (keys) => {
+    const header = readHeader(lines(source.chunks()).next().value ?? bytesOf(""));
+    if (keys.length && keys[0].name !== header.origin) {
+      throw new Unusable(`the bundle is of the log ${quoted(header.origin)}, your key of ${quoted(keys[0].name)}`);
+    }
+    return keys.length ? keys : header.keys;
+  });
+  let [records, verdict, newest] = [0, "VERIFIED", null];
+  for (const [record, text] of items(source)) {
+    records++;
+    try {
+      const found = await checkRecord(record, readProof(text), trust);
+      if (!newest || found.size > newest.size) newest = found;
+    } catch (error) {
+      if (!(error instanceof Altered || error instanceof Uncovered)) throw error;
+      const found = verdictOf(error);
+      verdict = ORDER[Math.min(ORDER.indexOf(verdict), ORDER.indexOf(found))];
+      yield `${found}  ${said(record.get("event_id"), 80)}: ${error.message}`;
+    }
+  }
+  yield* report(records, newest, trust);
+  return yield* ended(records ? verdict : "NOT COVERED", trust);
+}
+
+function* report(records, newest, trust) {
+  yield `${records} records checked against the log ${trust.keys[0].name}`;
+  if (newest) yield* seen("newest checkpoint", newest);
+  yield* keysOf(trust.keys, trust);
+  for (const name of [...trust.strangers].sort()) yield `not checked: the signature of ${name}, whose key was not given`;
+  yield "not shown: that there are no other records; these are in the log, and as they were sealed";
+}
+
+export function* seen(what, checkpoint) {
+  yield `${what}: ${checkpoint.size} records${when(checkpoint.signedAt)}, by the log itself`;
+  for (const [name, moment] of checkpoint.witnessed) yield `cosigned by ${name}${when(moment)}`;
+}
+
+export function* keysOf(keys, trust) {
+  for (const key of keys) yield `key (${trust.pinned ? "pinned" : "FIRST USE: it came with the bundle"}): ${key}`;
+}
+
+/** The verdict; a key that came with the bundle is not enough. */
+export function* ended(verdict, trust) {
+  if (verdict !== "VERIFIED" || trust.pinned) return verdict;
+  yield "All fits together, but the key came with the bundle. Compare it with the one that was published";
+  yield "elsewhere, then run this again with --key.";
+  return "NOT COVERED";
+}
