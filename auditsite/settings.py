@@ -284,7 +284,19 @@ if LOGIN_EXTRA:
     ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.sign_on.AccountAdapter", "audit.sign_on.ProviderAdapter"
     ACCOUNT_LOGIN_METHODS, ACCOUNT_EMAIL_VERIFICATION, ACCOUNT_UNIQUE_EMAIL = {"username"}, "none", False
     ACCOUNT_SESSION_REMEMBER = False
-    MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL, MFA_TOTP_ISSUER = ["totp", "recovery_codes"], True, SITE_NAME
+    MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL = ["totp", "webauthn", "recovery_codes"], True
+    MFA_TOTP_ISSUER, MFA_PASSKEY_LOGIN_ENABLED, MFA_ADAPTER = (
+        SITE_NAME,
+        LOGIN_MFA != "off",
+        "audit.passkeys.FactorAdapter",
+    )
+    MFA_FORMS = {
+        "add_webauthn": "audit.passkeys.AddForm",
+        "edit_webauthn": "audit.passkeys.EditForm",
+        "authenticate_webauthn": "audit.passkeys.AuthenticateForm",
+        "login_webauthn": "audit.passkeys.LoginForm",
+        "reauthenticate_webauthn": "audit.passkeys.ReauthenticateForm",
+    }
     SOCIALACCOUNT_STORE_TOKENS = False
     if LOGIN_OIDC_URL:
         # Browsers hold the form that begins the login to the policy all along its redirects.
