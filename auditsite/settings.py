@@ -203,7 +203,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-DATETIME_FORMAT = r"Y-m-d H:i:s\Z"  # an auditor reads UTC, and no "8:55 p.m."
+FORMAT_MODULE_PATH = "auditsite.formats"  # an auditor reads UTC
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / ".local" / "static")
