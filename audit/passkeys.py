@@ -20,7 +20,8 @@ class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """The names by which a browser and an authenticator show the site and its keys."""
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        return super().get_public_key_credential_rp_entity() | {"name": settings.SITE_NAME}
+        entity: dict[str, str] = super().get_public_key_credential_rp_entity()
+        return entity | {"name": settings.SITE_NAME}
 
     def generate_authenticator_name(self, user: Any, type: Any) -> str:
         return f"Key {user.authenticator_set.filter(type=type).count() + 1}"

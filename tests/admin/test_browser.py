@@ -163,6 +163,7 @@ def message() -> Message:
     return parked_message()
 
 
+@pytest.mark.timeout(600)  # sixty pages, three times each
 @pytest.mark.parametrize("visitor", ["light"], indirect=True)
 def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visitor, message: Message) -> None:
     record = stored_record(event_data={"nested": {"list": [1, 2, 3]}, "text": "<script>alert(1)</script>"})
