@@ -217,7 +217,7 @@ class _Doubt(NamedTuple):
         if sum(self.unread.values()) >= UNREAD_MOST:
             return f"{UNREAD_MOST:,} or more records are stored and not read yet"
         if count := self.unread.get(line):
-            return f"{count:,} records are stored and not read yet"
+            return f"{count:,} record{' is' if count == 1 else 's are'} stored and not read yet"
         if self.copied is None:
             return "the queue's counters were never copied: is the worker running?"
         if self.is_stale(line[0]) or (found.here and self.now - self.copied > STALE):

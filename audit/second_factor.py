@@ -23,7 +23,7 @@ class SecondFactorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(PAGES) and "/logout/" not in request.path and is_missing(request.user):
             messages.warning(request, "Your account administers or decides: set up a second factor first.")
-            return redirect("mfa_activate_totp")
+            return redirect("mfa_index")
         return self.get_response(request)
 
 

@@ -7,7 +7,7 @@ from allauth.mfa import signals
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.http import HttpRequest
 
-from audit import logins, trail
+from audit import client, logins, trail
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -18,6 +18,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Nothing: allauth would lock a name for everybody; `audit.lockout` does it by name and address."""
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """As everywhere else; behind a proxy allauth would count all people's tries together."""
+        return client.address(request) or "local"
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -48,6 +52,7 @@ ACTS = {
     "second_factor_removed": signals.authenticator_removed,
     "second_factor_reset": signals.authenticator_reset,
     "second_factor_refused": signals.authentication_failed,
+    "second_factor_used": signals.authenticator_used,
 }
 
 
@@ -56,6 +61,8 @@ def _factor(act: str) -> Any:
 
     def note(request: HttpRequest, user: Any, authenticator: Any = None, **details: Any) -> None:
         kind = str(getattr(authenticator, "type", "")) or None
-        logins.note(act, user.get_username(), request, outcome=outcome, kind=kind)
+        key = str(authenticator) if kind == "webauthn" else None
+        alone = details.get("passwordless")
+        logins.note(act, user.get_username(), request, outcome=outcome, kind=kind, key=key, without_password=alone)
 
     return note

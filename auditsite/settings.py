@@ -205,7 +205,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-DATETIME_FORMAT = r"Y-m-d H:i:s\Z"  # an auditor reads UTC, and no "8:55 p.m."
+FORMAT_MODULE_PATH = "auditsite.formats"  # an auditor reads UTC
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / ".local" / "static")
@@ -286,7 +286,19 @@ if LOGIN_EXTRA:
     ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.sign_on.AccountAdapter", "audit.sign_on.ProviderAdapter"
     ACCOUNT_LOGIN_METHODS, ACCOUNT_EMAIL_VERIFICATION, ACCOUNT_UNIQUE_EMAIL = {"username"}, "none", False
     ACCOUNT_SESSION_REMEMBER = False
-    MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL, MFA_TOTP_ISSUER = ["totp", "recovery_codes"], True, SITE_NAME
+    MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL = ["totp", "webauthn", "recovery_codes"], True
+    MFA_TOTP_ISSUER, MFA_PASSKEY_LOGIN_ENABLED, MFA_ADAPTER = (
+        SITE_NAME,
+        LOGIN_MFA != "off",
+        "audit.passkeys.FactorAdapter",
+    )
+    MFA_FORMS = {
+        "add_webauthn": "audit.passkeys.AddForm",
+        "edit_webauthn": "audit.passkeys.EditForm",
+        "authenticate_webauthn": "audit.passkeys.AuthenticateForm",
+        "login_webauthn": "audit.passkeys.LoginForm",
+        "reauthenticate_webauthn": "audit.passkeys.ReauthenticateForm",
+    }
     SOCIALACCOUNT_STORE_TOKENS = False
     if LOGIN_OIDC_URL:
         # Browsers hold the form that begins the login to the policy all along its redirects.

@@ -35,6 +35,9 @@ def _queue() -> dict[str, Any]:
         "oldest": age(queue.oldest_age()),
         "paused": queue.paused(),
         "room": "" if hours is None else f"{hours:,.0f} hours at the rate of the last one",
-        "beats": [(name, age((now - at).total_seconds())) for name, at in sorted(queue.beats().items())],
+        "beats": [
+            (name.removesuffix("_at").replace("_", " "), age((now - at).total_seconds()))
+            for name, at in sorted(queue.beats().items())
+        ],
         "chart": drawing.queue_chart(dlq.history.samples(queue, DAY_MINUTES), DAY_MINUTES),
     }

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -103,20 +104,21 @@ def provider() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def site(provider: str, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+@contextmanager
+def extended_site(tmp_path_factory: pytest.TempPathFactory, **settings: str) -> Iterator[str]:
     """The site with the extra switched on, its tables made and its files collected."""
-    settings = {
-        "LOGIN_MFA": "required",
-        "LOGIN_OIDC_URL": provider,
-        "LOGIN_OIDC_CLIENT_ID": CLIENT,
-        "LOGIN_OIDC_SECRET": "secret",
-        "STATIC_ROOT": str(tmp_path_factory.mktemp("static")),
-    }
+    settings |= {"STATIC_ROOT": str(tmp_path_factory.mktemp("static"))}
     manage = [sys.executable, str(Path(__file__).parent.parent.parent / "manage.py")]
     for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
         subprocess.run([*manage, *command], env=os.environ | settings, check=True)
     with served(**settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def site(provider: str, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+    of_provider = {"LOGIN_OIDC_URL": provider, "LOGIN_OIDC_CLIENT_ID": CLIENT, "LOGIN_OIDC_SECRET": "secret"}
+    with extended_site(tmp_path_factory, LOGIN_MFA="required", **of_provider) as address:
         yield address
 
 
@@ -147,7 +149,7 @@ def log_in(page: Page, site: str, name: str) -> None:
     assert Axe().run(page)["violations"] == []
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
 
 
 def code(secret: str) -> str:
@@ -168,6 +170,7 @@ def test_whoever_administers_sets_up_a_second_factor_and_then_needs_it(page: Pag
     log_in(page, site, user.username)
     assert "set up a second factor first" in page.content()
     assert Axe().run(page)["violations"] == []
+    page.get_by_role("link", name="Set up an app").click()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button").click()
     assert page.url.endswith("/accounts/2fa/totp/activate/")
@@ -183,7 +186,7 @@ def test_whoever_administers_sets_up_a_second_factor_and_then_needs_it(page: Pag
     assert page.url.startswith(f"{site}/accounts/2fa/authenticate/")
     assert Axe().run(page)["violations"] == []
     page.locator("input[name=code]").fill("000000")
-    page.get_by_role("button", name="Sign In").click()
+    page.get_by_role("button", name="Log in").click()
     assert "Incorrect code" in page.content()
     assert acts(user.username) == ["logged_in", "second_factor_added", "second_factor_added", "second_factor_refused"]
 

@@ -224,7 +224,7 @@ def test_what_is_stored_and_not_read_yet_is_not_claimed_to_be_known(sender: Send
     passages.copy()
     sender.post(with_id())
     (found,) = entries(sender)
-    assert (found.state, found.not_yet) == ("not yet", "1 records are stored and not read yet")
+    assert (found.state, found.not_yet) == ("not yet", "1 record is stored and not read yet")
 
 
 def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> None:
