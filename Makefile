@@ -57,7 +57,7 @@ bench-pages: $(READY) ## Measure the auditor's pages at 10,000,000 records besid
 	$(BIN)/python -m bench.pages
 
 bench-export: $(READY) ## Measure evidence bundles beside plain COPY, and the memory that they take
-	$(BIN)/python -m bench.export
+	$(BIN)/python -m bench.export --records $(or $(RECORDS),200000)
 
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .

@@ -3,11 +3,8 @@
 import base64
 import hashlib
 import json
-import os
-import shutil
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from django.template.loader import render_to_string
 import dlq.errors
 import dlq.stream
 from audit import log as stored
-from audit import note, promise, sealkeys, volumes
+from audit import note, promise, sealkeys, volumes, zipped
 from audit.errors import KeyMissing
 from audit.event import timestamp_text
 from audit.models import Checkpoint, Export, Gap
@@ -28,8 +25,6 @@ FORMAT = "auditsite/evidence/v1"
 FOUND = "leaves"
 """The file in the folder of work that names the leaves of a query; it is no part of the bundle."""
 NAMED_GAPS = 100
-LOCAL_HEADER = 30
-"""The bytes of what stands before each file in a zip; the lengths of its name and of more come last."""
 VERIFIER = settings.BASE_DIR / "verify.py"
 VERSION = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 PROVED = {
@@ -71,57 +66,14 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     return manifest, digest
 
 
-def pack(work: Path, manifest: dict[str, Any], path: Path) -> Iterator[str]:
-    """Put the bundle into one zip, naming each file when it is in: whoever stops here goes on there the next time.
-
-    Nothing is compressed, so that a part of it can be fetched; the same files give the same bytes.
-    """
-    there = _packed(path)
-    for name in dict.fromkeys(("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"]))):
-        if name in there:
-            continue
-        facts = zipfile.ZipInfo(name)
-        facts.external_attr = 0o644 << 16
-        with (
-            zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as whole,
-            (work / name).open("rb") as part,
-            whole.open(facts, "w", force_zip64=True) as member,
-        ):
-            shutil.copyfileobj(part, member, 1 << 20)
-        yield name
-    sync(path)
-
-
-def _packed(path: Path) -> set[str]:
-    """What is in the zip already; nothing where a kill left it without its end."""
-    try:
-        with zipfile.ZipFile(path) as whole:
-            return set(whole.namelist())
-    except FileNotFoundError:
-        pass
-    except zipfile.BadZipFile:
-        path.unlink()
-    return set()
-
-
-def place(path: Path, name: str) -> tuple[int, int]:
-    """Where in the zip the bytes of one of its files are: its offset and length. Raises `KeyError`."""
-    with zipfile.ZipFile(path) as whole:
-        facts = whole.getinfo(name)
-    with path.open("rb") as file:
-        file.seek(facts.header_offset)
-        header = file.read(LOCAL_HEADER)
-    lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return facts.header_offset + LOCAL_HEADER + lengths, facts.file_size
-
-
-def sync(path: Path) -> None:
-    """A file, or the names in a folder, are on the disk when this returns."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def pack(work: Path, manifest: dict[str, Any], path: Path) -> None:
+    """Put all that is not there yet into the zip, after the volumes."""
+    with zipfile.ZipFile(path, "a") as whole:
+        there = {*whole.namelist()}
+        for name in dict.fromkeys(("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"]))):
+            if name not in there:
+                zipped.add(whole, name, work / name)
+    zipped.sync(path)
 
 
 def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:

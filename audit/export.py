@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.db.models import Q
 
-from audit import evidence, grammar, looking, reach, rows, trail, volumes
+from audit import evidence, grammar, looking, reach, rows, trail, volumes, zipped
 from audit import log as stored
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
 from audit.event import Invalid
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 MOST_AT_ONCE = 5
 ABANDONED = timedelta(minutes=2)
 MAX_QUERY = 2_000
+SAVED_S = 0.5
+"""How often one who makes a bundle says so, and hears that it is cancelled; at each whole volume besides."""
 Progress = Callable[[int, int | None], None]
 """Told how many records are written, of how many."""
 
@@ -112,7 +114,7 @@ def fetch(export: Export, asker: Asker, name: str) -> Piece:
     if rows.sight_of(export) != tuple(asker.sight):
         raise Invalid({"export_id": "what you may see has changed since this bundle was made: make another"})
     whole = name == export.name
-    offset, length = (0, path.stat().st_size) if whole else evidence.place(path, name)
+    offset, length = (0, path.stat().st_size) if whole else zipped.place(path, name)
     _record("fetched", export, asker, file=name, digest=export.digest)
     tag = export.digest if whole else hashlib.sha256(f"{export.digest} {name}".encode()).hexdigest()
     return Piece(path, name, offset, length, tag)
@@ -189,22 +191,29 @@ def _ask_range(export: Export, first: int | None, last: int | None) -> None:
 def _make(export: Export, work: Path, ends: float | None, progress: Progress) -> None:
     if export.kind == "query" and not (work / evidence.FOUND).exists():
         _find(export, work)
+    if not zipped.back(work / export.name, len(export.volumes)):
+        _save(export, volumes=[], done=0, digest="", manifest=None)  # what was whole is lost: begun anew
+        export.refresh_from_db()
+        zipped.back(work / export.name, 0)
     export.total = _total(export, work)
     with rows.Readers() as readers:
-        writer = volumes.Writer(readers, work, size=export.size, with_csv=export.with_csv)
+        writer = volumes.Writer(readers, work / export.name, size=export.size, with_csv=export.with_csv)
         while export.done < export.total:
             _stop_if_late(ends)
             _write_volume(export, work, writer, progress)
     _stop_if_late(ends)
-    _finish(export, work, ends)
+    _finish(export, work)
 
 
 def _write_volume(export: Export, work: Path, writer: volumes.Writer, progress: Progress) -> None:
-    indexes, before = _indexes(export, work), export.done
+    indexes, before, saved_at = _indexes(export, work), export.done, time.monotonic()
 
     def tell(written: int) -> None:
+        nonlocal saved_at
         progress(before + written, export.total)
-        _save(export)
+        if time.monotonic() - saved_at > SAVED_S:
+            _save(export)
+            saved_at = time.monotonic()
 
     facts = writer.write(len(export.volumes) + 1, indexes, tell)
     export.volumes, export.done = [*export.volumes, facts], before + len(indexes)
@@ -237,21 +246,20 @@ def _indexes(export: Export, work: Path) -> volumes.Indexes:
     return found.tolist()
 
 
-def _finish(export: Export, work: Path, ends: float | None) -> None:
+def _finish(export: Export, work: Path) -> None:
     """Everything else, then the record with the digest, then the name, and then only the word that it is ready."""
     if not export.digest:
         export.manifest, export.digest = evidence.write(export, work)
         _save(export, manifest=export.manifest, digest=export.digest)
     manifest: dict[str, Any] = json.loads((work / "manifest.json").read_bytes())
     whole = work / export.name
-    for _ in evidence.pack(work, manifest, whole):
-        _save(export)
-        _stop_if_late(ends)
+    evidence.pack(work, manifest, whole)
+    _save(export)
     facts = {"digest": export.digest, "size": export.size, "records": export.done, **_range(export)}
     _record("made", export, Asker(OWN_WRITER, True), **facts)
     size = whole.stat().st_size
     whole.rename(_folder() / export.name)
-    evidence.sync(_folder())
+    zipped.sync(_folder())
     now = datetime.now(UTC)
     _save(export, state="ready", bytes=size, ended_at=now, expires_at=_expiry(now))
     shutil.rmtree(work, ignore_errors=True)

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+import structlog
+from django.conf import settings
 from django.db import connections
 from msgspec import Meta
 
@@ -11,12 +13,20 @@ from audit import canonical, event, numbering
 from audit.event import Invalid
 from audit.models import Followed, Numbering
 
+log = structlog.get_logger(__name__)
+
 RUNS = 100
 """How many runs of missing numbers one answer names."""
-# A younger beat takes nothing from the one before: a writer that beats often would never be judged.
+# A younger beat takes nothing from the one before: a writer that beats often would never be judged. A new epoch is a
+# row for ever and costs its writer nothing, so there is an end to them; the one without a name is always kept.
 _KEEP = """
 INSERT INTO audit_heartbeat AS known (writer, epoch, seq, at, waiting_seq, waiting_at)
-VALUES (%(writer)s, %(epoch)s, %(seq)s, %(at)s, %(seq)s, CASE WHEN %(seq)s::bigint IS NOT NULL THEN %(at)s END)
+SELECT %(writer)s, %(epoch)s, %(seq)s::bigint, %(at)s, %(seq)s::bigint,
+    CASE WHEN %(seq)s::bigint IS NOT NULL THEN %(at)s::timestamptz END
+WHERE %(epoch)s = '' OR EXISTS (SELECT FROM audit_heartbeat WHERE writer = %(writer)s AND epoch = %(epoch)s)
+    OR %(most)s > (SELECT count(*) FROM (
+        SELECT FROM audit_heartbeat WHERE writer = %(writer)s AND at > %(at)s - interval '1 day' LIMIT %(most)s
+    ) lately)
 ON CONFLICT (writer, epoch) DO UPDATE SET
     seq = greatest(known.seq, excluded.seq), at = greatest(known.at, excluded.at),
     waiting_seq = coalesce(known.waiting_seq, excluded.waiting_seq),
@@ -54,8 +64,19 @@ def beat(document: Any, *, writer: str) -> Known:
 
 
 def _keep(writer: str, epoch: str, seq: int | None) -> None:
+    said = {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC), "most": settings.HEARTBEAT_EPOCHS}
     with connections["default"].cursor() as cursor:
-        cursor.execute(_KEEP, {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC)})
+        cursor.execute(_KEEP, said)
+        if cursor.rowcount:
+            return
+    log.warning("heartbeat_epoch_refused", writer=writer, epoch=epoch, most=settings.HEARTBEAT_EPOCHS)
+    most = f"{settings.HEARTBEAT_EPOCHS:,}"
+    raise Invalid(
+        {
+            "source_epoch": f"is new, and {most} epochs of this writer have sent heartbeats within a day, which is the "
+            "limit: go on in an epoch that is known, or try again later. Events are taken in any epoch"
+        }
+    )
 
 
 def _read(document: Any) -> Beat:

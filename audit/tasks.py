@@ -327,6 +327,6 @@ def _give_up_if_down(error: Exception) -> None:
 
 def _outcome(error: Exception, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
-        trail.refused_conflict(event)
+        trail.refused_conflicts([event])
         return Outcome("dead", "Conflict", "the store has this event id with other content")
     return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))

@@ -1,5 +1,6 @@
 """The store's own acts, as records beside all others (writer `auditsite`)."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -65,18 +66,23 @@ def document(
     }
 
 
-def refused_conflict(offered: event.Accepted) -> None:
-    """Record that an id was offered again with other content. Never the reason for another error."""
-    metrics.conflicts.inc()
+def refused_conflicts(offered: Sequence[event.Accepted]) -> None:
+    """Record that ids were offered again with other content, all at once. Never the reason for another error."""
+    metrics.conflicts.inc(len(offered))
     try:
-        add(
-            "audit.event.conflict",
-            actor=OWN_WRITER,
-            outcome="failure",
-            correlation=offered.correlation_id,
-            event_id=str(offered.id),
-            offered_by=offered.writer,
-            offered_digest=offered.digest.hex(),
-        )
+        record([event.accept(_conflict(one), writer=OWN_WRITER) for one in offered])
     except AuditError as error:
-        log.error("conflict_not_recorded", event_id=str(offered.id), error=type(error).__name__)
+        ids = [str(one.id) for one in offered]
+        log.error("conflict_not_recorded", event_ids=ids, error=type(error).__name__)
+
+
+def _conflict(offered: event.Accepted) -> dict[str, Any]:
+    return document(
+        "audit.event.conflict",
+        actor=OWN_WRITER,
+        outcome="failure",
+        correlation=offered.correlation_id,
+        event_id=str(offered.id),
+        offered_by=offered.writer,
+        offered_digest=offered.digest.hex(),
+    )

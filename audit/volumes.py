@@ -9,14 +9,15 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from audit import log as stored
-from audit import multiproof, rows, tiles
+from audit import multiproof, rows, tiles, zipped
 from audit.rows import Readers
 from audit.tiles import Run
 
@@ -31,11 +32,11 @@ Indexes = Sequence[int]
 
 
 class Writer:
-    """Writes the volumes of one bundle into a folder; `tell` hears how many rows of a volume are written."""
+    """Writes the volumes of one bundle into its zip; `tell` hears how many rows of a volume are written."""
 
-    def __init__(self, readers: Readers, folder: Path, *, size: int, with_csv: bool):
+    def __init__(self, readers: Readers, path: Path, *, size: int, with_csv: bool):
         self._readers = readers
-        self._folder = folder
+        self._path = path
         self._size = size
         self._with_csv = with_csv
 
@@ -47,16 +48,21 @@ class Writer:
         name = f"records-{number:04}"
         facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt", "count": len(indexes)}
         facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
-        facts |= self._write_records(facts, indexes, tell)
-        (self._folder / "proofs").mkdir(exist_ok=True)
-        facts["files"][facts["proof"]] = write_file(self._folder / facts["proof"], proof_lines(indexes, self._size))
+        with zipfile.ZipFile(self._path, "a") as whole:
+            facts |= self._write_records(whole, facts, indexes, tell)
+            with zipped.member(whole, facts["proof"]) as file:
+                facts["files"][facts["proof"]] = _write(file, proof_lines(indexes, self._size))
+        zipped.keep(self._path, number)
         return facts
 
-    def _write_records(self, facts: dict[str, Any], indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
+    def _write_records(
+        self, whole: zipfile.ZipFile, facts: dict[str, Any], indexes: Indexes, tell: Callable[[int], None]
+    ) -> dict[str, Any]:
         since, until, written = "9", "", 0
+        beside = self._path.with_name("table")  # one file at a time is written into a zip
         with ExitStack() as files:
-            lines = files.enter_context(_durable(self._folder / facts["records"]))
-            cells = files.enter_context(_durable(self._folder / facts["csv"])) if "csv" in facts else None
+            lines = Hashed(files.enter_context(zipped.member(whole, facts["records"])))
+            cells = Hashed(files.enter_context(beside.open("wb"))) if self._with_csv else None
             for part in self._readers.parts(indexes):
                 lines.write(part.lines)
                 if cells is not None:
@@ -64,9 +70,12 @@ class Writer:
                 since, until = min(since, part.since), max(until, part.until)
                 written += part.records
                 tell(written)
-        written_files = {facts["records"]: lines.facts} | ({facts["csv"]: cells.facts} if cells is not None else {})
-        found = {"first": indexes[0], "last": indexes[-1], "since": since, "until": until}
-        return found | {"files": written_files}
+        found = {facts["records"]: lines.facts}
+        if cells is not None:
+            zipped.add(whole, facts["csv"], beside)
+            beside.unlink()
+            found[facts["csv"]] = cells.facts
+        return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until, "files": found}
 
 
 def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
@@ -81,10 +90,18 @@ def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
 
 def write_file(path: Path, parts: Iterable[bytes]) -> dict[str, Any]:
     """Write a file, so that it is on the disk when this returns; return what the manifest says of it."""
-    with _durable(path) as file:
-        for part in parts:
-            file.write(part)
-    return file.facts
+    with path.open("wb") as file:
+        facts = _write(file, parts)
+        file.flush()
+        os.fsync(file.fileno())
+    return facts
+
+
+def _write(file: IO[bytes], parts: Iterable[bytes]) -> dict[str, Any]:
+    hashed = Hashed(file)
+    for part in parts:
+        hashed.write(part)
+    return hashed.facts
 
 
 class Hashed:
@@ -105,14 +122,6 @@ class Hashed:
     def facts(self) -> dict[str, Any]:
         """What the manifest says of it."""
         return {"sha256": self._digest.hexdigest(), "bytes": self._bytes}
-
-
-@contextmanager
-def _durable(path: Path) -> Iterator[Hashed]:
-    with path.open("wb") as file:
-        yield Hashed(file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def table(lines: bytes, *, with_heads: bool) -> bytes:

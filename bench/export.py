@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 from rich.console import Console
@@ -24,28 +25,47 @@ console = Console(width=None if sys.stdout.isatty() else 150)
 
 
 def one(first: int, last: int, query: str) -> None:
-    """Make one bundle; print its records, its seconds, its bytes, and the most memory that the process had in MiB."""
+    """Make one bundle; print its records, its seconds, of the CPU too, its bytes, and the most memory in MiB."""
     connect({})
     from audit import export
     from audit.export import Asker
 
     asker = Asker("bench")
     begun = export.ask(asker, query=query) if query else export.ask(asker, first=first, last=last)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     made = export.go_on(begun)
-    seconds = time.perf_counter() - started
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
     assert made.state == "ready", made.error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(made.done, seconds, made.bytes, peak, made.name)
+    print(made.done, seconds, worked, made.bytes, peak, made.name)
 
 
-def measure(fleet: Fleet, last: int, query: str = "") -> tuple[int, float, int, int, str]:
+class Measured(NamedTuple):
+    """What one bundle took."""
+
+    records: int
+    seconds: float
+    cpu: float
+    """Seconds of the process and of PostgreSQL together: other work on the machine hardly changes them."""
+    size: int
+    peak: int
+    name: str
+
+
+def measure(fleet: Fleet, last: int, query: str = "") -> Measured:
     """The same in a process of its own."""
     script = "import sys, bench.export as e; e.one(0, int(sys.argv[1]), sys.argv[2])"
     command = [sys.executable, "-c", script, str(last), query]
+    before = cpu_of(fleet)
     done = subprocess.run(command, cwd=ROOT, env=fleet.env, capture_output=True, text=True, check=True)
-    records, seconds, size, peak, name = done.stdout.splitlines()[-1].split()
-    return int(records), float(seconds), int(size), int(peak), name
+    records, seconds, worked, size, peak, name = done.stdout.splitlines()[-1].split()
+    cpu = float(worked) + cpu_of(fleet) - before
+    return Measured(int(records), float(seconds), cpu, int(size), int(peak), name)
+
+
+def cpu_of(fleet: Fleet) -> float:
+    """Seconds of the CPU that PostgreSQL has had, with those of connections that are closed."""
+    return float(sum(sum(process.cpu_times()[:4]) for process in fleet.postgres.processes()))
 
 
 def plain_copy(fleet: Fleet) -> float:
@@ -93,16 +113,15 @@ def main() -> None:
 
 
 def report(fleet: Fleet, records: int) -> None:
-    """Print the table."""
-    copied = records / plain_copy(fleet)
-    table = Table("what", "records", "records/s", "beside COPY", "MiB", "peak memory", "verify.py")
-    table.add_row("plain COPY of the table", f"{records:,}", f"{copied:,.0f}", "1.00", "", "", "")
+    """Print the table; each bundle beside a COPY just before it, which has the same other work on the machine."""
+    heads = ("what", "records", "records/s", "COPY, records/s", "ratio", "CPU s", "MiB", "peak memory", "verify.py")
+    table = Table(*heads)
     tries = {"a range, a tenth": (records // 10, ""), "a range, all": (records, ""), SPARSE: (0, SPARSE)}
     for what, (last, query) in tries.items():
-        made, seconds, size, peak, name = measure(fleet, last, query)
-        rate, checked = made / seconds, verified(fleet, name)
-        speed = (f"{made:,}", f"{rate:,.0f}", f"{rate / copied:.2f}")
-        table.add_row(what, *speed, f"{size >> 20}", f"{peak} MiB", f"{checked:.0f} s")
+        copied, found = records / plain_copy(fleet), measure(fleet, last, query)
+        rate, checked = found.records / found.seconds, verified(fleet, found.name)
+        speed = (f"{found.records:,}", f"{rate:,.0f}", f"{copied:,.0f}", f"{rate / copied:.2f}", f"{found.cpu:.1f}")
+        table.add_row(what, *speed, f"{found.size >> 20}", f"{found.peak} MiB", f"{checked:.0f} s")
     console.print(table)
 
 

@@ -109,8 +109,7 @@ def _record(accepted: list[Accepted]) -> list[Receipt]:
     try:
         return record(accepted)
     except Conflict as conflict:
-        for position in conflict.positions:
-            trail.refused_conflict(accepted[position])
+        trail.refused_conflicts([accepted[position] for position in conflict.positions])
         raise
 
 

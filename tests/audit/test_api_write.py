@@ -1,6 +1,7 @@
 """POST events: what a writer may count on."""
 
 import json
+import secrets
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,7 @@ from django.conf import settings
 from django.db import connections
 from django.test import Client
 
-from audit import canonical
+from audit import canonical, record
 from audit.api.throttles import WriterThrottle
 from audit.api.views import EventsView
 from audit.models import Record
@@ -105,6 +106,29 @@ def test_a_batch_with_a_conflict_keeps_nothing(writer: Sender) -> None:
     assert response.status_code == 409
     assert set(response.json()["field_errors"]) == {"1.event_id"}
     assert stored(new["correlation_id"]) == []
+
+
+def test_each_conflict_of_a_batch_is_recorded_and_all_of_them_by_one_statement(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correlation = f"rr-{secrets.token_hex(6)}"
+    old = [an_event(event_id=str(uuid_utils.compat.uuid7()), correlation_id=correlation) for _ in range(20)]
+    assert writer.post(old, BATCH).status_code == 201
+    statements: list[int] = []
+    insert = record._insert
+
+    def counted(connection: Any, events: Any, parked_at: Any) -> Any:
+        statements.append(len(events))
+        return insert(connection, events, parked_at)
+
+    monkeypatch.setattr(record, "_insert", counted)
+    response = writer.post([an_event(), *(one | {"severity": "high"} for one in old)], BATCH)
+    assert response.status_code == 409
+    assert len(response.json()["field_errors"]) == 20
+    assert statements == [21, 20]
+    attempts = [found for found in stored(correlation) if found.event_type == "audit.event.conflict"]
+    assert {found.event_data["event_id"] for found in attempts} == {one["event_id"] for one in old}
+    assert {found.event_data["offered_by"] for found in attempts} == {writer.name}
 
 
 def test_a_batch_may_be_sent_again(writer: Sender) -> None:

@@ -23,7 +23,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.test import Client
 
-from audit import evidence, export, note, seal, tasks
+from audit import export, note, seal, tasks, zipped
 from audit import log as stored
 from audit.errors import ExportsOff
 from audit.event import Invalid, accept
@@ -484,19 +484,58 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
         export.fetch(found, ME, found.name)
 
 
-def test_packing_goes_on_where_it_stopped_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    found = of_correlation(with_csv=True)
-    folder = unpacked(found, tmp_path / "bundle")
-    again = tmp_path / "again.zip"
-    for _ in range(3):
-        next(evidence.pack(folder, found.manifest, again))
-    with zipfile.ZipFile(again) as half:
-        assert len(half.namelist()) == 3
-    list(evidence.pack(folder, found.manifest, again))
-    assert again.read_bytes() == path(found).read_bytes()
-    again.write_bytes(path(found).read_bytes()[:-30])  # as a kill may leave it
-    list(evidence.pack(folder, found.manifest, again))
-    assert again.read_bytes() == path(found).read_bytes()
+@pytest.mark.usefixtures("small_volumes")
+def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: Path, checked: Any) -> None:
+    found = export.ask(ME, query=f"correlation:{sealed(12)}", with_csv=True)
+    work = export._work(found)
+    while found.state in Export.UNDER_WAY:
+        if found.volumes:
+            with (work / found.name).open("ab") as half:
+                half.write(secrets.token_bytes(1000))  # as a kill in the middle of a volume may leave it
+        found = _volume_at_a_time(found)
+    assert checked(path(found))[0] == 0
+    expected = tmp_path / "at-once.zip"
+    with zipfile.ZipFile(path(found)) as cut_off, zipfile.ZipFile(expected, "w") as whole:
+        for name in cut_off.namelist():
+            with zipped.member(whole, name) as file:
+                file.write(cut_off.read(name))
+    assert expected.read_bytes() == path(found).read_bytes()
+    assert not work.exists()
+
+
+@pytest.mark.usefixtures("small_volumes")
+def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
+    checked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = export.ask(ME, query=f"correlation:{sealed(6)}")
+    add, names = zipped.add, []
+
+    def killed(whole: Any, name: str, file: Path) -> None:
+        names.append(name)
+        if len(names) == 4:
+            raise KeyboardInterrupt
+        add(whole, name, file)
+
+    monkeypatch.setattr(zipped, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export.go_on(found)
+    digest = Export.objects.get(pk=found.pk).digest
+    made = export.go_on(found)
+    assert (made.state, made.digest) == ("ready", digest)
+    assert checked(path(made))[0] == 0
+    with zipfile.ZipFile(path(made)) as whole:
+        assert len(whole.namelist()) == len({*whole.namelist()})
+
+
+@pytest.mark.usefixtures("small_volumes")
+@pytest.mark.parametrize("lost", ["", ".1"], ids=["the zip", "the list of the zip"])
+def test_a_bundle_whose_files_were_lost_is_begun_anew(checked: Any, lost: str) -> None:
+    found = _volume_at_a_time(export.ask(ME, query=f"correlation:{sealed(12)}"))
+    assert found.done == 5
+    (export._work(found) / f"{found.name}{lost}").unlink()
+    again = export.go_on(found)
+    assert (again.state, again.done, len(again.volumes)) == ("ready", 12, 3)
+    assert checked(path(again))[0] == 0
 
 
 def test_two_processes_do_not_make_one_bundle_twice() -> None:
@@ -535,6 +574,7 @@ def test_a_process_killed_in_the_middle_leaves_no_bundle_and_the_next_one_finish
     assert not path(found).exists()
     half = Path(django_settings.EXPORT_DIR) / f"{found.pk}.partial"
     assert checked(half)[0] == 2
+    assert checked(half / found.name)[0] == 2
     assert export.go_on(found).state == "ready"
     status, printed = checked(path(found))
     assert status == 0

@@ -260,6 +260,22 @@ def test_what_is_no_heartbeat_is_refused(sender: Sender, body: Any) -> None:
     assert answer.json()["field_errors"]
 
 
+def test_a_writer_can_begin_so_many_epochs_a_day_by_heartbeats_and_its_events_are_taken_in_any(
+    sender: Sender, settings: Any
+) -> None:
+    settings.HEARTBEAT_EPOCHS = 3
+    for epoch in ("one", "two", "three"):
+        assert sender.post({"source_seq": 1, "source_epoch": epoch}, HEARTBEATS).status_code == 200
+    refused = sender.post({"source_seq": 1, "source_epoch": "four"}, HEARTBEATS)
+    assert refused.status_code == 400
+    assert "3 epochs of this writer" in refused.json()["field_errors"]["source_epoch"]
+    assert sender.post({"source_seq": 2, "source_epoch": "two"}, HEARTBEATS).status_code == 200
+    assert sender.post({"source_seq": 2}, HEARTBEATS).status_code == 200
+    assert sender.post(an_event(source_seq=1, source_epoch="four")).status_code == 201
+    Heartbeat.objects.filter(writer=sender.name).update(at=datetime.now(UTC) - timedelta(days=2))
+    assert sender.post({"source_seq": 1, "source_epoch": "four"}, HEARTBEATS).status_code == 200
+
+
 def test_a_heartbeat_needs_the_scope_to_write(reader: Sender) -> None:
     assert reader.post({}, HEARTBEATS).status_code == 403
 
