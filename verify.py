@@ -792,6 +792,7 @@ class Volumes:
     checkpoint: Checkpoint
     records: int = 0
     last: int = -1
+    received: int = 0
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
         """What is wrong with one volume."""
@@ -801,6 +802,7 @@ class Volumes:
         for index, record in evidence_rows(self.bundle, name):
             self.records += 1
             yield from self._place(name, index)
+            self.received += received_within(record, self.manifest.get("received"))
             try:
                 leaf = leaf_of(record)
                 if not why:
@@ -843,6 +845,17 @@ class Volumes:
             yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
         if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
             yield f"the range ends at leaf {self.last}, the manifest's at {self.manifest['range']['last'] - 1}"
+        window = self.manifest.get("received")
+        if window and self.received != window["records"]:
+            yield (
+                f"{self.received} records of the range were received from {window['since']} to before "
+                f"{window['until']}, the manifest names {window['records']}"
+            )
+
+
+def received_within(record: dict[str, Any], window: dict[str, Any] | None) -> bool:
+    """Whether the record was received in the window of time that was asked for; its proof covers that time."""
+    return window is not None and window["since"] <= record["received_at"] < window["until"]
 
 
 def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
@@ -929,6 +942,11 @@ def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key])
     if manifest["kind"] == "range":
         first, last = manifest["range"]["first"], manifest["range"]["last"]
         print(f"shown: these are all leaves from {first} to {last - 1}: no record of the range is left out")
+        if window := manifest.get("received"):
+            print(
+                f"shown: {window['records']} of them were received from {window['since']} to before {window['until']}"
+            )
+            print("said by the operator, not shown: that no record outside the range was")
     else:
         print("shown: each record is in the log, and as it was sealed")
         print("said by the operator, not shown: that no other record matches the query")

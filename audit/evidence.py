@@ -133,6 +133,7 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "kind": export.kind,
         "query": export.query,
         "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
+        "received": export.received,
         "sees": [{"writers": writers, "categories": categories} for writers, categories in export.sight],
         "requested_by": export.requested_by,
         "requested_at": timestamp_text(export.requested_at),
@@ -161,8 +162,16 @@ def _sign(export: Export, digest: str) -> str:
 
 def _query(export: Export) -> str:
     if export.kind == "range":
-        return f"leaves {export.first} to {export.last - 1} of the log\n"
+        return f"leaves {export.first} to {export.last - 1} of the log\n{_received(export)}"
     return f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"
+
+
+def _received(export: Export) -> str:
+    if export.received is None:
+        return ""
+    return "from the first to the last of the {records} that were received from {since} to before {until}\n".format(
+        **export.received
+    )
 
 
 def _statement(export: Export) -> dict[str, Any]:

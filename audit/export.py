@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import structlog
 from django.conf import settings
 from django.db import OperationalError
 from django.db.models import Q
 
-from audit import evidence, grammar, looking, reach, rows, trail, volumes
+from audit import asking, evidence, grammar, looking, reach, rows, trail, volumes
 from audit import log as stored
+from audit.asking import Wanted
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
 from audit.event import Invalid
 from audit.models import OWN_WRITER, Export
@@ -33,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 5
 ABANDONED = timedelta(minutes=2)
-MAX_QUERY = 2_000
 Progress = Callable[[int, int | None], None]
 """Told how many records are written, of how many."""
 
@@ -51,10 +51,8 @@ class Asker(NamedTuple):
     address: str | None = None
 
 
-def ask(
-    asker: Asker, *, query: str = "", first: int | None = None, last: int | None = None, with_csv: bool = False
-) -> Export:
-    """Begin a bundle of the records that match a query, or of the leaves first .. last-1. Nothing is read yet.
+def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
+    """Begin a bundle of the records that match a query, or of a range of the log. None of them is read yet.
 
     Raises `ExportsOff`, `NotSealed`, `Invalid` for what cannot be asked, `NothingKept`.
     """
@@ -63,13 +61,8 @@ def ask(
     export = Export(
         requested_by=asker.name, by_service=asker.by_service, sight=asker.sight, requested_at=now, updated_at=now
     )
-    export.with_csv, export.checkpoint, export.size = with_csv, head.number, head.size
-    if first is None and last is None:
-        _ask_query(export, query)
-    elif query:
-        raise Invalid({"q": "goes without first and last: ask either for a query or for a range of the log"})
-    else:
-        _ask_range(export, first, last)
+    export.checkpoint, export.size = head.number, head.size
+    asking.fill(export, wanted)
     if whose(asker).filter(ended_at=None).count() >= MOST_AT_ONCE:
         raise Invalid({"q": f"{MOST_AT_ONCE} bundles of yours are being made already: wait for one, or cancel it"})
     _record("asked", export, asker, query=export.query or None, size=export.size, **_range(export))
@@ -163,29 +156,6 @@ def drop_expired() -> int:
     return len(found)
 
 
-def _ask_query(export: Export, text: str) -> None:
-    if len(text) > MAX_QUERY or "\x00" in text:
-        raise Invalid({"q": f"is a query of at most {MAX_QUERY} characters, without U+0000"})
-    try:
-        query = grammar.parse(text)
-        reach.check(query, export.requested_at)
-    except ValueError as error:
-        raise Invalid({"q": str(error)}) from None
-    if not query.terms and not export.sight:
-        _ask_range(export, 0, export.size)  # everything is a range, and a range is proved whole
-        return
-    export.kind, export.query = "query", str(query)
-
-
-def _ask_range(export: Export, first: int | None, last: int | None) -> None:
-    if export.sight:
-        raise Invalid({"first": "a range has records of every writer, and you may see those of some: ask with q"})
-    export.kind, export.first, export.last = "range", first or 0, export.size if last is None else last
-    if not 0 <= export.first < export.last <= export.size:
-        raise Invalid({"last": f"a range is first and last, with 0 <= first < last <= {export.size}"})
-    export.total = export.last - export.first
-
-
 def _make(export: Export, work: Path, ends: float | None, progress: Progress) -> None:
     if export.kind == "query" and not (work / evidence.FOUND).exists():
         _find(export, work)
@@ -270,7 +240,8 @@ def _record(act: str, export: Export, asker: Asker, **facts: Any) -> None:
 
 
 def _range(export: Export) -> dict[str, Any]:
-    return {"first": export.first, "last": export.last} if export.kind == "range" else {}
+    found = {"first": export.first, "last": export.last, "received": export.received}
+    return found if export.kind == "range" else {}
 
 
 def _save(export: Export, **facts: Any) -> None:

@@ -133,7 +133,8 @@ class ExportAdmin(ReadOnly):
     @admin.display(description="asked for")
     def asked(self, found: Export) -> str:
         if found.kind == "range":
-            return f"leaves {found.first:,} to {found.last - 1:,} of the log"
+            window = "; received from {since} to before {until}".format(**found.received) if found.received else ""
+            return f"leaves {found.first:,} to {found.last - 1:,} of the log{window}"
         return found.query or "everything that may be seen"
 
     @admin.display(description="asked (UTC)", ordering="requested_at")
@@ -163,6 +164,9 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     asked: dict[str, Any] = {"with_csv": "csv" in request.POST}
     if "q" in request.POST:
         return asked | {"query": request.POST["q"]}
+    if "received_since" in request.POST:
+        until = request.POST.get("received_until", "").strip() or "0s"
+        return asked | {"received": (request.POST["received_since"].strip(), until)}
     for name in ("first", "last"):
         text = request.POST.get(name, "").strip()
         if not (text.isascii() and text.isdigit() and len(text) < 19):

@@ -11,6 +11,8 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "q": {"type": "string", "maxLength": 2000, "description": "a query; an empty one is everything"},
     "first": {"type": "integer", "minimum": 0, "description": "a range of the log instead: its first leaf"},
     "last": {"type": "integer", "minimum": 1, "description": "the leaf after the last one"},
+    "received_since": {"type": "string", "maxLength": 100, "description": "all that was received in a time instead"},
+    "received_until": {"type": "string", "maxLength": 100, "description": "before this; without it: now"},
     "csv": {"type": "boolean", "description": "the records as a table, too"},
 }
 REQUEST = {"type": "object", "properties": MEMBERS, "additionalProperties": False}
@@ -20,7 +22,7 @@ _EXPORT = _object(
     | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of")}
     | dict.fromkeys(("log_size", "done", "bytes"), INTEGER)
     | dict.fromkeys(("expires_at", "file"), NULLABLE)
-    | {"manifest": {"type": ["object", "null"]}}
+    | {name: {"type": ["object", "null"]} for name in ("manifest", "received")}
 )
 _OF_EXPORTS = {404: "No such bundle of this writer", 409: "Nothing is sealed yet"}
 POST_EXPORT: dict[str, Any] = {

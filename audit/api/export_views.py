@@ -14,12 +14,14 @@ from audit import client, export, postgres, ranged
 from audit.api import export_schema
 from audit.api.auth import writer_name
 from audit.api.log_views import IgnoreAccept
+from audit.asking import Wanted
 from audit.event import Invalid, timestamp_text
 from audit.export import Asker
 from audit.handover import hand_over
 from audit.models import Export
 
-MEMBERS = {"q": str, "first": int, "last": int, "csv": bool}
+MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str, "csv": bool}
+WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
 class ExportsApi(APIView):
@@ -45,13 +47,7 @@ class ExportsView(ExportsApi):
     @extend_schema(**export_schema.POST_EXPORT)
     def post(self, request: Request) -> Response:
         postgres.require()
-        asked = _asked(request.data)
-        query, with_csv = asked.get("q", ""), asked.get("csv", False)
-        if ("q" in asked) == bool(asked.keys() & {"first", "last"}):
-            raise Invalid({"q": "is required, or else first or last, not both: an empty one asks for everything"})
-        begun = export.ask(
-            self.asker(), query=query, first=asked.get("first"), last=asked.get("last"), with_csv=with_csv
-        )
+        begun = export.ask(self.asker(), **_wanted(_asked(request.data)))
         hand_over(begun)
         return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
 
@@ -109,6 +105,19 @@ def _asked(document: Any) -> dict[str, Any]:
     return document
 
 
+def _wanted(asked: dict[str, Any]) -> Wanted:
+    if sum(bool(asked.keys() & way) for way in WAYS) != 1:
+        raise Invalid(
+            {"q": "is required, or else first or last, or received_since: one of them; an empty q asks for everything"}
+        )
+    wanted = Wanted(query=asked.get("q", ""), with_csv=asked.get("csv", False))
+    if asked.keys() & WAYS[2]:
+        wanted["received"] = asked.get("received_since", ""), asked.get("received_until", "0s")
+    elif "q" not in asked:
+        wanted["first"], wanted["last"] = asked.get("first"), asked.get("last")
+    return wanted
+
+
 def _shown(found: Export) -> dict[str, Any]:
     return {
         "export_id": str(found.pk),
@@ -117,6 +126,7 @@ def _shown(found: Export) -> dict[str, Any]:
         "q": found.query,
         "first": found.first if found.kind == "range" else None,
         "last": found.last if found.kind == "range" else None,
+        "received": found.received,
         "log_size": found.size,
         "done": found.done,
         "of": found.total,

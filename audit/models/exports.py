@@ -18,6 +18,9 @@ class Export(models.Model):
     query = models.TextField(blank=True, help_text="In the grammar of the search; spans count back from the request.")
     first = models.BigIntegerField(default=0, help_text="The first leaf of a range.")
     last = models.BigIntegerField(default=0, help_text="The leaf after the last one of a range.")
+    received = models.JSONField(
+        null=True, help_text="The window of time whose records the range holds, and how many they are."
+    )
     with_csv = models.BooleanField(default=False)
     requested_by = models.CharField(max_length=150)
     by_service = models.BooleanField(default=False, help_text="Whether a writer's key asked, and not a person.")

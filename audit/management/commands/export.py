@@ -25,6 +25,12 @@ class Command(HarmlessCommand):
             "--query", metavar="QUERY", help='as the search takes it: "correlation:rr-7"; "" is everything'
         )
         what.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="leaves FIRST to LAST-1")
+        what.add_argument(
+            "--received",
+            nargs=2,
+            metavar=("SINCE", "UNTIL"),
+            help="all leaves from the first to the last received then",
+        )
         what.add_argument("--resume", type=UUID, metavar="ID", help="go on with a bundle that was cut off or cancelled")
         parser.add_argument("--csv", action="store_true", help="the records as a table, too")
 
@@ -48,6 +54,8 @@ def _found(options: dict[str, Any]) -> Export:
     if options["range"]:
         first, last = options["range"]
         return export.ask(asker, first=first, last=last, with_csv=options["csv"])
+    if options["received"]:
+        return export.ask(asker, received=tuple(options["received"]), with_csv=options["csv"])
     if options["resume"] is None:
         return export.ask(asker, query=options["query"], with_csv=options["csv"])
     found = Export.objects.filter(pk=options["resume"]).first()
