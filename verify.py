@@ -23,8 +23,11 @@ that its records together lead to the signed root, and, of a range, that no reco
 What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
 ask its witnesses.
 
+Where a bundle is redacted, the place, the id, the digest and the times of each record are proved all the same, and
+nothing else of those that are redacted, unless they are given whole with --originals.
+
 Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
-cannot be used, 3 NOT COVERED.
+cannot be used, 3 NOT COVERED, 4 REDACTED: all holds, but what is left of redacted records was not shown.
 """
 
 import argparse
@@ -48,8 +51,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 VERIFIED, ALTERED, FORKED, NOT_COVERED = "VERIFIED", "ALTERED", "FORKED", "NOT COVERED"
-SIGNED = "SIGNED"
-EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3}
+SIGNED, REDACTED = "SIGNED", "REDACTED"
+EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3, REDACTED: 4}
 ED25519, COSIGNATURE = 1, 4
 STORE_MEMBERS = ("state", "digest", "received_at", "parked_at", "stored_at")
 LARGEST_INTEGER = 2**53 - 1
@@ -346,6 +349,11 @@ def leaf_of(record: dict[str, Any]) -> bytes:
     digest = hashlib.sha256(b"\x00" + canonical(event)).hexdigest()
     if digest != record["digest"]:
         raise Altered("the digest of the event is not the one that the record names: its content was changed")
+    return entry_leaf(record)
+
+
+def entry_leaf(record: dict[str, Any]) -> bytes:
+    """The leaf hash of a record from what the log's entry has of it: digest, id and times. Raises `Unusable`."""
     times = [record["received_at"], record["stored_at"], *([record["parked_at"]] if record["parked_at"] else [])]
     if not all(isinstance(text, str) and TIME.match(text) for text in times):
         raise Unusable("a time of the record is not like 2026-08-18T10:00:00.000000Z")
@@ -793,6 +801,7 @@ class Volumes:
     records: int = 0
     last: int = -1
     received: int = 0
+    redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
         """What is wrong with one volume."""
@@ -804,7 +813,8 @@ class Volumes:
             yield from self._place(name, index)
             self.received += received_within(record, self.manifest.get("received"))
             try:
-                leaf = leaf_of(record)
+                named = record.pop("redacted", None)
+                leaf = leaf_of(record) if named is None else self.redactions.leaf(record, named)
                 if not why:
                     tree.add(index, leaf)
             except Altered as error:
@@ -845,6 +855,7 @@ class Volumes:
             yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
         if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
             yield f"the range ends at leaf {self.last}, the manifest's at {self.manifest['range']['last'] - 1}"
+        yield from self.redactions.end(self.manifest)
         window = self.manifest.get("received")
         if window and self.received != window["records"]:
             yield (
@@ -856,6 +867,142 @@ class Volumes:
 def received_within(record: dict[str, Any], window: dict[str, Any] | None) -> bool:
     """Whether the record was received in the window of time that was asked for; its proof covers that time."""
     return window is not None and window["since"] <= record["received_at"] < window["until"]
+
+
+# --- Redaction --------------------------------------------------------------------------------
+
+PATH_PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')
+NEVER_REDACTED = ("event_id", "event_timestamp", "version", "event_type", "event_category", "event_action")
+NEVER_REDACTED += ("event_outcome", "writer", "leaf_index", *STORE_MEMBERS)
+LEFT = {
+    "remove": re.compile(r"\Z"),
+    "digest": re.compile(r"hmac-sha256:[0-9a-f]{64}\Z"),
+    "mask": re.compile(r"(?:[0-9]{1,3}\.|.?)\*\*\*(?:@.?\*\*\*)?\Z", re.DOTALL),
+}
+"""What each method leaves of a value."""
+
+
+@dataclass
+class Redactions:
+    """Which members of which records are redacted: each by a rule that the manifest names, and as the rule says."""
+
+    rules: dict[str, dict[str, Any]]
+    originals: dict[str, dict[str, Any]]
+    records: int = 0
+    opened: int = 0
+    members: dict[str, int] = field(default_factory=dict)
+
+    def leaf(self, record: dict[str, Any], named: Any) -> bytes:
+        """The leaf hash of a record that is redacted. Raises `Altered` where it is more than the manifest says."""
+        if not isinstance(named, dict) or not named:
+            raise Altered("its member redacted does not name what is redacted")
+        self.records += 1
+        for path, rule in named.items():
+            self._check(record, path, self.rules.get(rule), rule)
+            self.members[rule] = self.members.get(rule, 0) + 1
+        if (whole := self.originals.get(str(record.get("event_id")))) is not None:
+            self._open(record, whole, list(named))
+        return entry_leaf(record)
+
+    def end(self, manifest: dict[str, Any]) -> Iterator[str]:
+        """What the manifest counts otherwise."""
+        said = manifest.get("redaction") or {"records": 0, "rules": []}
+        if self.records != said["records"]:
+            yield f"{self.records} records are redacted, the manifest names {said['records']}"
+        for rule in said["rules"]:
+            if (found := self.members.get(rule["name"], 0)) != rule["members"]:
+                yield f"{found} members are redacted by {rule['name']}, the manifest names {rule['members']}"
+
+    def _check(self, record: dict[str, Any], path: str, rule: dict[str, Any] | None, name: Any) -> None:
+        if rule is None:
+            raise Altered(f"{path} is redacted by {str(name)[:60]!r}, a rule that the manifest does not name")
+        parts = path_parts(path)
+        kind, wanted = str(record.get("event_type")), rule["event_type"]
+        of_type = kind.startswith(wanted[:-1]) if wanted.endswith(".*") else wanted in ("", kind)
+        if parts[0] in NEVER_REDACTED or not of_type or not fits(parts, path_parts(rule["path"])):
+            raise Altered(f"{path} is redacted by {name}, a rule that does not ask for it")
+        value = member_at(record, parts)
+        if not LEFT[rule["method"]].match("" if value is None else value if isinstance(value, str) else "?"):
+            raise Altered(f"{path} is redacted by {name}, and is not what the method {rule['method']} leaves")
+
+    def _open(self, record: dict[str, Any], whole: dict[str, Any], paths: list[str]) -> None:
+        """Compare with the record as it was: it has this digest, and differs in what is redacted alone."""
+        if hashlib.sha256(b"\x00" + canonical(whole)).hexdigest() != record["digest"]:
+            raise Altered("the original that was given is not this record: its digest is another")
+        left = {name: value for name, value in record.items() if name not in STORE_MEMBERS}
+        for path in paths:
+            left, whole = without(left, path_parts(path)), without(whole, path_parts(path))
+        if canonical(left) != canonical(whole):
+            raise Altered("under cover of redaction its content was changed: the original says something else")
+        self.opened += 1
+
+
+def path_parts(path: str) -> list[str]:
+    """The parts of a path, as they are written. Raises `Altered`."""
+    parts, place = [], 0
+    while place < len(path):
+        if (match := PATH_PART.match(path, place)) is None:
+            raise Altered(f"{path[:100]!r} is not the path of a member")
+        parts.append(match[1])
+        place = match.end()
+    if not parts:
+        raise Altered("a path of redaction is empty")
+    return ["event_data", *parts[1:]] if parts[0] == "data" else parts
+
+
+def fits(parts: list[str], pattern: list[str]) -> bool:
+    """Whether a path is one that a rule's path names: `*` is any one part, `**` any number."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return fits(parts, pattern[1:]) or (bool(parts) and fits(parts[1:], pattern))
+    return bool(parts) and pattern[0] in ("*", parts[0]) and fits(parts[1:], pattern[1:])
+
+
+def part_key(part: str, holder: Any) -> Any:
+    """What a part of a path means in an object or a list; None where there is no such member."""
+    if isinstance(holder, list):
+        return int(part) if part.isascii() and part.isdigit() and int(part) < len(holder) else None
+    name = re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL) if part.startswith('"') else part
+    return name if isinstance(holder, dict) and name in holder else None
+
+
+def member_at(record: dict[str, Any], parts: list[str]) -> Any:
+    """What stands at a path; None where nothing does."""
+    value: Any = record
+    for part in parts:
+        if (key := part_key(part, value)) is None:
+            return None
+        value = value[key]
+    return value
+
+
+def without(value: Any, parts: list[str]) -> Any:
+    """The same without what stands at a path; a list keeps the place."""
+    if (key := part_key(parts[0], value)) is None:
+        return value
+    rest = None if len(parts) == 1 else without(value[key], parts[1:])
+    if isinstance(value, list):
+        return [*value[:key], rest, *value[key + 1 :]]
+    kept = {name: member for name, member in value.items() if name != key}
+    return kept if len(parts) == 1 else {**kept, key: rest}
+
+
+def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
+    """Records as they were, by id: of files of JSON lines, as a bundle has them that is not redacted."""
+    found = {}
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:
+                record = _object(parse(line))
+                record = _object(record.get("record", record))
+                kept = {name: value for name, value in record.items() if value is not None}
+                event = {name: value for name, value in kept.items() if name not in (*STORE_MEMBERS, "leaf_index")}
+                found[str(record.get("event_id"))] = {name: event[name] for name in event if name != "redacted"}
+    return found
+
+
+# --- The rest of a bundle ---------------------------------------------------------------------
 
 
 def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
@@ -901,7 +1048,9 @@ def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str
         manifest = seen["manifest"] = read_manifest(bundle, receipt_keys)
         yield from check_files(bundle, manifest)
         checkpoint = seen["checkpoint"] = evidence_checkpoint(bundle, manifest, trust)
-        volumes = seen["volumes"] = Volumes(bundle, manifest, checkpoint)
+        rules = {rule["name"]: rule for rule in (manifest.get("redaction") or {"rules": []})["rules"]}
+        redactions = Redactions(rules, seen.get("originals", {}))
+        volumes = seen["volumes"] = Volumes(bundle, manifest, checkpoint, redactions=redactions)
         for volume in manifest["volumes"]:
             yield from volumes.check(volume)
             if "csv" in volume:
@@ -950,7 +1099,21 @@ def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key])
     else:
         print("shown: each record is in the log, and as it was sealed")
         print("said by the operator, not shown: that no other record matches the query")
+    report_redactions(manifest, volumes.redactions)
     print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
+
+
+def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
+    """Print what was redacted and by which rule, and what is left to be believed."""
+    for rule in (manifest.get("redaction") or {"rules": []})["rules"]:
+        kind = f" of {rule['event_type']}" if rule["event_type"] else ""
+        print(f"redacted by {rule['name']} ({rule['method']}): {rule['members']} members {rule['path']}{kind}")
+        print(f"  because: {rule['reason']}")
+    if redactions.opened:
+        print(f"shown: {redactions.opened} redacted records say what their originals say, but for what is redacted")
+    if closed := redactions.records - redactions.opened:
+        print(f"{closed} records have redacted members: what remains of their content is what the operator says,")
+        print("their place, digest and times are proved; give them whole with --originals to check the rest")
 
 
 def verify_evidence(options: argparse.Namespace) -> str:
@@ -960,7 +1123,7 @@ def verify_evidence(options: argparse.Namespace) -> str:
         trust, receipt_keys = evidence_keys(bundle, options)
     except zipfile.BadZipFile as error:
         raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"originals": read_originals(options.originals)}
     found = 0
     try:
         for fault in faults(bundle, trust, receipt_keys, seen):
@@ -979,7 +1142,8 @@ def verify_evidence(options: argparse.Namespace) -> str:
     if not seen["volumes"].records:
         print("the bundle holds no record: that none matches is said, not shown")
         return NOT_COVERED
-    return verdict_of(Result(verdict=VERIFIED), trust)
+    verdict, redactions = verdict_of(Result(verdict=VERIFIED), trust), seen["volumes"].redactions
+    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
 
 
 def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -987,6 +1151,9 @@ def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="verify.py evidence", description="Verify an evidence bundle.")
     parser.add_argument("evidence", type=Path, help="the bundle: its zip, or the folder it was unpacked to")
     parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
+    parser.add_argument(
+        "--originals", action="append", default=[], type=Path, help="redacted records as they were, a JSON line each"
+    )
     add_trust(parser)
     return parser.parse_args(arguments)
 

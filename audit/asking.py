@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from django.db import connections
 
-from audit import grammar, moments, reach
+from audit import grammar, moments, reach, redaction
 from audit.event import Invalid, timestamp_text
 from audit.models import Export
 
@@ -25,11 +25,13 @@ class Wanted(TypedDict, total=False):
     last: int | None
     received: Window | None
     with_csv: bool
+    unredacted: bool
 
 
 def fill(export: Export, wanted: Wanted) -> None:
     """Write down what is asked for. Raises `Invalid`."""
-    export.with_csv = wanted.get("with_csv", False)
+    export.with_csv, export.unredacted = wanted.get("with_csv", False), wanted.get("unredacted", False)
+    export.redaction = [] if export.unredacted else redaction.in_force()
     first, last, received = wanted.get("first"), wanted.get("last"), wanted.get("received")
     by_place = first is not None or last is not None
     if sum((bool(wanted.get("query")), by_place, received is not None)) > 1:

@@ -30,6 +30,7 @@ KEPT = (
     "audit_unmet",
     "audit_waiver",
     "audit_export",
+    "audit_redactionrule",
 )
 COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {

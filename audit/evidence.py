@@ -19,7 +19,7 @@ from django.template.loader import render_to_string
 import dlq.errors
 import dlq.stream
 from audit import log as stored
-from audit import note, promise, sealkeys, volumes
+from audit import note, promise, redaction, sealkeys, volumes
 from audit.errors import KeyMissing
 from audit.event import timestamp_text
 from audit.models import Checkpoint, Export, Gap
@@ -45,6 +45,13 @@ ASSERTED = {
         "That no other record matches the query, as far as the one who asked may see.",
         "What statement.json says of the queue and of gaps.",
     ],
+}
+
+
+REDACTED = {
+    "proved": "Of each record its place in the log, id, digest and times; of those that are redacted no more.",
+    "asserted": "What is left of the content of records that are redacted. Whoever has one of them whole can check it: "
+    "verify.py evidence --originals.",
 }
 
 
@@ -134,6 +141,8 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "query": export.query,
         "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
         "received": export.received,
+        "redaction": redaction.said(export),
+        "unredacted": export.unredacted,
         "sees": [{"writers": writers, "categories": categories} for writers, categories in export.sight],
         "requested_by": export.requested_by,
         "requested_at": timestamp_text(export.requested_at),
@@ -148,8 +157,10 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
     found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
     root = base64.b64encode(bytes(checkpoint.root)).decode()
     found["log"] = {"origin": sealkeys.load().origin, "size": checkpoint.size, "root": root}
-    found["completeness"] = {"proved": PROVED[export.kind], "asserted": ASSERTED[export.kind]}
-    return found
+    said = {"proved": PROVED[export.kind], "asserted": ASSERTED[export.kind]}
+    if found["redaction"]:
+        said = {name: [*texts, REDACTED[name]] for name, texts in said.items()}
+    return found | {"completeness": said}
 
 
 def _sign(export: Export, digest: str) -> str:

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.db.models import Q
 
-from audit import asking, evidence, grammar, looking, reach, rows, trail, volumes
+from audit import asking, evidence, grammar, looking, reach, redaction, rows, trail, volumes
 from audit import log as stored
 from audit.asking import Wanted
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
@@ -49,6 +49,7 @@ class Asker(NamedTuple):
     by_service: bool = False
     sight: looking.Sight = looking.EVERYTHING
     address: str | None = None
+    may_unredacted: bool = False
 
 
 def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
@@ -63,9 +64,13 @@ def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
     )
     export.checkpoint, export.size = head.number, head.size
     asking.fill(export, wanted)
+    if export.unredacted and not asker.may_unredacted:
+        raise Invalid({"unredacted": "needs a right of its own: ask an officer for it, or leave this out"})
     if whose(asker).filter(ended_at=None).count() >= MOST_AT_ONCE:
         raise Invalid({"q": f"{MOST_AT_ONCE} bundles of yours are being made already: wait for one, or cancel it"})
-    _record("asked", export, asker, query=export.query or None, size=export.size, **_range(export))
+    facts = {"query": export.query or None, "size": export.size, "unredacted": export.unredacted or None}
+    rules = [rule["name"] for rule in export.redaction] or None
+    _record("asked", export, asker, **facts, rules=rules, **_range(export))
     export.save(force_insert=True)
     return export
 
@@ -104,6 +109,8 @@ def fetch(export: Export, asker: Asker, name: str) -> Piece:
         raise Invalid({"export_id": f"this bundle is {export.state}: only one that is ready can be fetched"})
     if rows.sight_of(export) != tuple(asker.sight):
         raise Invalid({"export_id": "what you may see has changed since this bundle was made: make another"})
+    if export.unredacted and not asker.may_unredacted:
+        raise Invalid({"export_id": "this bundle is not redacted, and you may not have that any more: make another"})
     whole = name == export.name
     offset, length = (0, path.stat().st_size) if whole else evidence.place(path, name)
     _record("fetched", export, asker, file=name, digest=export.digest)
@@ -161,7 +168,8 @@ def _make(export: Export, work: Path, ends: float | None, progress: Progress) ->
         _find(export, work)
     export.total = _total(export, work)
     with rows.Readers() as readers:
-        writer = volumes.Writer(readers, work, size=export.size, with_csv=export.with_csv)
+        redactor = redaction.redactor(export)
+        writer = volumes.Writer(readers, work, size=export.size, with_csv=export.with_csv, redactor=redactor)
         while export.done < export.total:
             _stop_if_late(ends)
             _write_volume(export, work, writer, progress)

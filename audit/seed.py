@@ -42,6 +42,7 @@ READING = [
     "audit.view_export",
     "audit.make_export",
     "audit.add_waiver",
+    "audit.view_redactionrule",
 ]
 """What comes with reading records."""
 GROUPS = {
@@ -53,7 +54,14 @@ GROUPS = {
         "django_q.view_schedule",
         "django_q.view_failure",
     ],
-    "compliance officer": [*OVERSIGHT, *READING, "audit.approve_discard"],
+    "compliance officer": [
+        *OVERSIGHT,
+        *READING,
+        "audit.approve_discard",
+        "audit.export_unredacted",
+        "audit.add_redactionrule",
+        "audit.change_redactionrule",
+    ],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],
         "auth.view_group",

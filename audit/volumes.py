@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from audit import log as stored
-from audit import multiproof, rows, tiles
+from audit import multiproof, tiles
+from audit.redact import Redactor
 from audit.rows import Readers
 from audit.tiles import Run
 
@@ -33,11 +34,12 @@ Indexes = Sequence[int]
 class Writer:
     """Writes the volumes of one bundle into a folder; `tell` hears how many rows of a volume are written."""
 
-    def __init__(self, readers: Readers, folder: Path, *, size: int, with_csv: bool):
+    def __init__(self, readers: Readers, folder: Path, *, size: int, with_csv: bool, redactor: Redactor | None = None):
         self._readers = readers
         self._folder = folder
         self._size = size
         self._with_csv = with_csv
+        self._redactor = redactor
 
     def write(self, number: int, indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
         """Write the volume of this number; return what the manifest says of it.
@@ -48,6 +50,7 @@ class Writer:
         facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt", "count": len(indexes)}
         facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
         facts |= self._write_records(facts, indexes, tell)
+        facts |= {"redacted": self._redactor.facts()} if self._redactor is not None else {}
         (self._folder / "proofs").mkdir(exist_ok=True)
         facts["files"][facts["proof"]] = write_file(self._folder / facts["proof"], proof_lines(indexes, self._size))
         return facts
@@ -58,9 +61,10 @@ class Writer:
             lines = files.enter_context(_durable(self._folder / facts["records"]))
             cells = files.enter_context(_durable(self._folder / facts["csv"])) if "csv" in facts else None
             for part in self._readers.parts(indexes):
-                lines.write(part.lines)
+                body = part.lines if self._redactor is None else self._redactor.lines(part.lines)
+                lines.write(body)
                 if cells is not None:
-                    cells.write(table(part.lines, with_heads=not written))
+                    cells.write(table(body, with_heads=not written))
                 since, until = min(since, part.since), max(until, part.until)
                 written += part.records
                 tell(written)
@@ -119,10 +123,12 @@ def table(lines: bytes, *, with_heads: bool) -> bytes:
     """Lines of JSON as CSV; no cell comes alive in a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text)
-    if with_heads:
-        writer.writerow(rows.FIELDS)
     for line in lines.splitlines():
-        writer.writerow([cell(value) for value in json.loads(line).values()])
+        record = json.loads(line)
+        if with_heads:
+            writer.writerow(record)
+            with_heads = False
+        writer.writerow([cell(value) for value in record.values()])
     return text.getvalue().encode()
 
 

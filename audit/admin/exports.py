@@ -113,6 +113,7 @@ class ExportAdmin(ReadOnly):
             "files": sorted(((found.manifest or {}).get("files") or {}).items()),
             "proved": ((found.manifest or {}).get("completeness") or {}).get("proved", []),
             "asserted": ((found.manifest or {}).get("completeness") or {}).get("asserted", []),
+            "redaction": ((found.manifest or {}).get("redaction") or {}).get("rules") or found.redaction,
             "manifest": found.manifest and pretty(found.manifest),
         }
         return TemplateResponse(request, "admin/audit/export/detail.html", context)
@@ -152,7 +153,8 @@ class ExportAdmin(ReadOnly):
 
 def asker_of(request: HttpRequest) -> Asker:
     """Who asks, with what he may see."""
-    return Asker(request.user.get_username(), False, looking.sight(), client.address(request))
+    may_unredacted = request.user.has_perm("audit.export_unredacted")
+    return Asker(request.user.get_username(), False, looking.sight(), client.address(request), may_unredacted)
 
 
 def _require(request: HttpRequest) -> None:
@@ -161,7 +163,7 @@ def _require(request: HttpRequest) -> None:
 
 
 def _asked(request: HttpRequest) -> dict[str, Any]:
-    asked: dict[str, Any] = {"with_csv": "csv" in request.POST}
+    asked: dict[str, Any] = {"with_csv": "csv" in request.POST, "unredacted": "unredacted" in request.POST}
     if "q" in request.POST:
         return asked | {"query": request.POST["q"]}
     if "received_since" in request.POST:

@@ -14,12 +14,14 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "received_since": {"type": "string", "maxLength": 100, "description": "all that was received in a time instead"},
     "received_until": {"type": "string", "maxLength": 100, "description": "before this; without it: now"},
     "csv": {"type": "boolean", "description": "the records as a table, too"},
+    "unredacted": {"type": "boolean", "description": "without redaction: needs the scope unredacted, too"},
 }
 REQUEST = {"type": "object", "properties": MEMBERS, "additionalProperties": False}
 _EXPORT = _object(
     dict.fromkeys(("export_id", "kind", "q", "requested_at", "error", "digest"), TEXT)
     | {"state": {"type": "string", "enum": list(Export.STATES)}}
     | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of")}
+    | {"redacted_by": {"type": "array", "items": TEXT}}
     | dict.fromkeys(("log_size", "done", "bytes"), INTEGER)
     | dict.fromkeys(("expires_at", "file"), NULLABLE)
     | {name: {"type": ["object", "null"]} for name in ("manifest", "received")}

@@ -20,7 +20,8 @@ from audit.export import Asker
 from audit.handover import hand_over
 from audit.models import Export
 
-MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str, "csv": bool}
+MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
+MEMBERS |= {"csv": bool, "unredacted": bool}
 WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
@@ -31,7 +32,8 @@ class ExportsApi(APIView):
 
     def asker(self) -> Asker:
         principal: Any = self.request.user
-        return Asker(writer_name(self.request), True, principal.sight, client.address(self.request))
+        may_unredacted = "unredacted" in principal.scopes
+        return Asker(writer_name(self.request), True, principal.sight, client.address(self.request), may_unredacted)
 
     def found(self, export_id: UUID) -> Export:
         postgres.require()
@@ -111,6 +113,7 @@ def _wanted(asked: dict[str, Any]) -> Wanted:
             {"q": "is required, or else first or last, or received_since: one of them; an empty q asks for everything"}
         )
     wanted = Wanted(query=asked.get("q", ""), with_csv=asked.get("csv", False))
+    wanted["unredacted"] = asked.get("unredacted", False)
     if asked.keys() & WAYS[2]:
         wanted["received"] = asked.get("received_since", ""), asked.get("received_until", "0s")
     elif "q" not in asked:
@@ -127,6 +130,7 @@ def _shown(found: Export) -> dict[str, Any]:
         "first": found.first if found.kind == "range" else None,
         "last": found.last if found.kind == "range" else None,
         "received": found.received,
+        "redacted_by": [rule["name"] for rule in found.redaction],
         "log_size": found.size,
         "done": found.done,
         "of": found.total,

@@ -14,7 +14,7 @@ from audit.models.completeness import (
 )
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
-from audit.models.exports import Export
+from audit.models.exports import Export, RedactionRule
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
@@ -69,6 +69,7 @@ __all__ = [
     "Quarantined",
     "Record",
     "RecordQuerySet",
+    "RedactionRule",
     "RejectedSample",
     "Rejection",
     "Rhythm",
