@@ -6,6 +6,7 @@
     python verify.py --records RECORDS.jsonl --proofs DIRECTORY --key KEY
     python verify.py receipt RECEIPT.txt --receipt-key KEY [--bundle BUNDLE.jsonl --key KEY]
     python verify.py evidence EVIDENCE.zip --key KEY --receipt-key KEY
+    python verify.py sample SAMPLE.zip RANGE.zip --key KEY --receipt-key KEY
 
 What is checked, for each record:
 
@@ -35,12 +36,13 @@ import base64
 import binascii
 import csv
 import hashlib
+import heapq
 import io
 import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -801,6 +803,7 @@ class Volumes:
     records: int = 0
     last: int = -1
     received: int = 0
+    places: list[int] = field(default_factory=list)
     redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
@@ -839,6 +842,8 @@ class Volumes:
 
     def _place(self, name: str, index: int) -> Iterator[str]:
         before, self.last = self.last, index
+        if self.manifest["kind"] == "sample":
+            self.places.append(index)
         if self.manifest["kind"] != "range":
             if index <= before:
                 yield f"{name}: leaf {index} comes after leaf {before}: a record is out of its place, or twice"
@@ -856,17 +861,111 @@ class Volumes:
         if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
             yield f"the range ends at leaf {self.last}, the manifest's at {self.manifest['range']['last'] - 1}"
         yield from self.redactions.end(self.manifest)
-        window = self.manifest.get("received")
+        yield from self._sample() if self.manifest["kind"] == "sample" else ()
+        window = self.manifest.get("received") if self.manifest["kind"] == "range" else None
         if window and self.received != window["records"]:
             yield (
                 f"{self.received} records of the range were received from {window['since']} to before "
                 f"{window['until']}, the manifest names {window['records']}"
             )
 
+    def _sample(self) -> Iterator[str]:
+        """A sample has as many records as it says; of a range it is drawn again."""
+        said, leaves = self.manifest["sample"], self.manifest["range"]
+        if (wanted := min(said["size"], said["population"])) != self.records:
+            yield f"the sample has {self.records} records, {wanted} are drawn of {said['population']}"
+        if leaves is None:
+            return
+        if said["population"] != leaves["last"] - leaves["first"]:
+            yield f"the range has {leaves['last'] - leaves['first']} leaves, the manifest names {said['population']}"
+        yield from other_sample(self.places, draw(range(leaves["first"], leaves["last"]), said), said)
+
 
 def received_within(record: dict[str, Any], window: dict[str, Any] | None) -> bool:
     """Whether the record was received in the window of time that was asked for; its proof covers that time."""
     return window is not None and window["since"] <= record["received_at"] < window["until"]
+
+
+# --- Samples, and queries asked again ----------------------------------------------------------
+
+SAMPLE = "auditsite/sample/v1"
+NOTHING = object()
+
+
+def draw(leaves: Iterable[int], said: dict[str, Any]) -> list[int]:
+    """The leaves with the least ranks: SHA-256 of the header, the seed and the leaf, a line each."""
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{SAMPLE}\n{said['seed']}\n{index}\n".encode()).digest()
+
+    return sorted(heapq.nsmallest(said["size"], leaves, key=rank))
+
+
+def other_sample(found: list[int], drawn: list[int], said: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with a sample: it must be the one that the seed draws."""
+    for index in sorted(set(drawn) - set(found))[:MOST_TOLD]:
+        yield f"the seed {said['seed']!r} draws leaf {index}, which is not in the sample"
+    for index in sorted(set(found) - set(drawn))[:MOST_TOLD]:
+        yield f"leaf {index} is in the sample, and the seed {said['seed']!r} does not draw it"
+
+
+def matches(record: dict[str, Any], terms: list[dict[str, Any]]) -> bool:
+    """Whether a record matches a query: all of its terms hold."""
+    return all(holds(record, term) != term.get("negated", False) for term in terms)
+
+
+def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
+    """Whether the record has one of the values, or its time lies within the bounds."""
+    value: Any = record.get(term["field"], NOTHING)
+    if "equals" not in term:
+        return not (value < term.get("from", "") or value >= term.get("before", "~") or value > term.get("until", "~"))
+    for key in term.get("path", ()):
+        value = value.get(key, NOTHING) if isinstance(value, dict) else NOTHING
+    if isinstance(value, str) and value.startswith(tuple(term["begins"])):
+        return True
+    return any(same(value, wanted) for wanted in term["equals"])
+
+
+def same(value: Any, wanted: Any) -> bool:
+    """Equal as JSON: 1 is 1.0, and neither is true."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def in_words(terms: list[dict[str, Any]]) -> str:
+    """The terms as they are asked of each record."""
+    return json.dumps(terms, ensure_ascii=True, sort_keys=True)
+
+
+def leaves_that_match(bundle: Bundle, manifest: dict[str, Any], terms: list[dict[str, Any]], size: int) -> list[int]:
+    """The leaves below `size` of a bundle of a range whose records match. Raises `Uncovered` for redacted ones."""
+    found = []
+    for volume in manifest["volumes"]:
+        for index, record in evidence_rows(bundle, volume["records"]):
+            if "redacted" in record:
+                raise Uncovered(f"the record of leaf {index} is redacted: give a bundle without redaction")
+            if index < size and matches(record, terms):
+                found.append(index)
+    return found
+
+
+def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """The range is of the tree of this checkpoint: by its own, or by all its leaves. Raises `Altered`, `Uncovered`."""
+    own = manifest["log"]["size"], unbase64(manifest["log"]["root"])
+    if own == (checkpoint.size, checkpoint.root):
+        return
+    if manifest["range"]["first"] or manifest["range"]["last"] < checkpoint.size:
+        raise Uncovered(
+            f"the range is proved under a checkpoint of {own[0]} records, and has not all {checkpoint.size} leaves of "
+            "the other: nothing shows that both are of one log"
+        )
+    tree = Tree(checkpoint.size, iter(()))
+    for volume in manifest["volumes"]:
+        for index, record in evidence_rows(bundle, volume["records"]):
+            if index < checkpoint.size:
+                record.pop("redacted", None)
+                tree.add(index, entry_leaf(record))
+    if tree.root() != checkpoint.root:
+        raise Forked("the two bundles are of two different logs: their records do not lead to both signed roots")
 
 
 # --- Redaction --------------------------------------------------------------------------------
@@ -1088,7 +1187,9 @@ def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key])
         print(f"cosigned by {name}{_when(moment)}")
     for key in (*trust.keys, *receipt_keys):
         print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
-    if manifest["kind"] == "range":
+    if manifest["kind"] == "sample":
+        report_sample(manifest)
+    elif manifest["kind"] == "range":
         first, last = manifest["range"]["first"], manifest["range"]["last"]
         print(f"shown: these are all leaves from {first} to {last - 1}: no record of the range is left out")
         if window := manifest.get("received"):
@@ -1101,6 +1202,17 @@ def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key])
         print("said by the operator, not shown: that no other record matches the query")
     report_redactions(manifest, volumes.redactions)
     print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
+
+
+def report_sample(manifest: dict[str, Any]) -> None:
+    """Print of what the sample was drawn, and whether that is shown."""
+    said, leaves = manifest["sample"], manifest["range"]
+    print("shown: each record is in the log, and as it was sealed")
+    print(f"a sample of {said['size']} of {said['population']}, drawn with the seed {said['seed']!r}")
+    if leaves is not None:
+        print(f"shown: these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
+    else:
+        print("said by the operator, not shown: of which leaves it was drawn; give all of them: verify.py sample")
 
 
 def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
@@ -1146,6 +1258,60 @@ def verify_evidence(options: argparse.Namespace) -> str:
     return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
 
 
+def verify_sample(options: argparse.Namespace) -> str:
+    """Draw the sample of a query again, of a range of the log. Raises `Altered` and `Unusable`."""
+    samples, log = Bundle(options.evidence), Bundle(options.log)
+    trust, receipt_keys = evidence_keys(samples, options)
+    found: list[dict[str, Any]] = [{}, {}]
+    for bundle, seen in zip((samples, log), found, strict=True):
+        if faulty := list(faults(bundle, trust, receipt_keys, seen)):
+            print(f"{ALTERED}  {faulty[0]}")
+            return ALTERED
+    manifest, range_of = found[0]["manifest"], found[1]["manifest"]
+    if manifest["kind"] != "sample" or range_of["kind"] != "range":
+        raise Unusable("give a bundle of a sample, and then one of a range of the log")
+    try:
+        drawn_again(log, range_of, found[0])
+    except (Altered, Uncovered) as error:
+        verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
+        print(f"{verdict}  {error}")
+        return verdict
+    report_evidence(found[0], trust, receipt_keys)
+    verdict = verdict_of(Result(verdict=VERIFIED), trust)
+    redactions = found[0]["volumes"].redactions
+    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
+
+
+def drawn_again(log: Bundle, range_of: dict[str, Any], seen: dict[str, Any]) -> None:
+    """Look for the population in a range of the log, and draw of it. Raises `Altered`, `Uncovered`."""
+    manifest, said, checkpoint = seen["manifest"], seen["manifest"]["sample"], seen["checkpoint"]
+    terms, leaves = manifest["terms"], manifest["range"] or {"first": 0, "last": checkpoint.size}
+    if manifest["sees"]:
+        raise Uncovered("the one who asked may see a part of the records: of which it was drawn is not in the log")
+    if range_of["range"]["first"] > leaves["first"] or range_of["range"]["last"] < leaves["last"]:
+        raise Uncovered(f"the range has not all leaves from {leaves['first']} to {leaves['last'] - 1}")
+    same_log(log, range_of, checkpoint)
+    found = [index for index in leaves_that_match(log, range_of, terms, leaves["last"]) if index >= leaves["first"]]
+    print(f"asked again of each record: {in_words(terms)}")
+    if len(found) != said["population"]:
+        raise Altered(f"{len(found)} records match, and the sample is said to be of {said['population']}")
+    if wrong := list(other_sample(seen["volumes"].places, draw(found, said), said)):
+        raise Altered(wrong[0])
+    print(
+        f"shown: {len(found)} of the leaves {leaves['first']} to {leaves['last'] - 1} match, and this is their sample"
+    )
+
+
+def read_sample_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `sample`."""
+    parser = argparse.ArgumentParser(prog="verify.py sample", description="Draw a sample again.")
+    parser.add_argument("evidence", type=Path, help="the bundle of the sample")
+    parser.add_argument("log", type=Path, help="a bundle of a range that has all leaves that it was drawn of")
+    parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
+    add_trust(parser)
+    return parser.parse_args(arguments)
+
+
 def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
     """The command line of `evidence`."""
     parser = argparse.ArgumentParser(prog="verify.py evidence", description="Verify an evidence bundle.")
@@ -1186,6 +1352,7 @@ def verdict_of(result: Result, trust: Trust) -> str:
 WAYS = {
     "receipt": (read_receipt_arguments, verify_receipt),
     "evidence": (read_evidence_arguments, verify_evidence),
+    "sample": (read_sample_arguments, verify_sample),
 }
 
 

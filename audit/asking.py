@@ -1,11 +1,12 @@
 """asking: what may be asked of an evidence bundle, and refused with the reason before anything is read."""
 
+import secrets
 from datetime import datetime
 from typing import TypedDict
 
 from django.db import connections
 
-from audit import grammar, moments, reach, redaction
+from audit import grammar, moments, reach, redaction, sampling
 from audit.event import Invalid, timestamp_text
 from audit.models import Export
 
@@ -26,6 +27,8 @@ class Wanted(TypedDict, total=False):
     received: Window | None
     with_csv: bool
     unredacted: bool
+    sample: int | None
+    seed: str
 
 
 def fill(export: Export, wanted: Wanted) -> None:
@@ -42,6 +45,20 @@ def fill(export: Export, wanted: Wanted) -> None:
         _ask_range(export, first, last)
     else:
         _ask_query(export, wanted.get("query", ""))
+    _ask_sample(export, wanted.get("sample"), wanted.get("seed", ""))
+
+
+def _ask_sample(export: Export, size: int | None, seed: str) -> None:
+    """A seed that is not given is drawn; it is in the record of the request before anything is read."""
+    if size is None and seed:
+        raise Invalid({"sample": "is required with a seed: how many records are drawn"})
+    if size is None:
+        return
+    export.sample, export.seed, export.total = size, seed or secrets.token_hex(8), None
+    try:
+        sampling.check(size, export.seed)
+    except ValueError as error:
+        raise Invalid({"sample": str(error)}) from None
 
 
 def _ask_query(export: Export, text: str) -> None:

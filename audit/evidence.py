@@ -18,8 +18,8 @@ from django.template.loader import render_to_string
 
 import dlq.errors
 import dlq.stream
+from audit import grammar, note, promise, redaction, sampling, sealkeys, terms, volumes
 from audit import log as stored
-from audit import note, promise, redaction, sealkeys, volumes
 from audit.errors import KeyMissing
 from audit.event import timestamp_text
 from audit.models import Checkpoint, Export, Gap
@@ -38,11 +38,20 @@ PROVED = {
         "added. The hashes at the two ends of each volume, with all leaves between them, lead to the signed root."
     ],
     "query": ["Each record is in the log, at the leaf that it names, and as it was sealed."],
+    "sample": [
+        "Each record is in the log, at the leaf that it names, and as it was sealed.",
+        "Of a range: that these are the leaves that the seed draws. verify.py draws them again.",
+    ],
 }
 ASSERTED = {
     "range": ["What statement.json says of the queue and of gaps."],
     "query": [
         "That no other record matches the query, as far as the one who asked may see.",
+        "What statement.json says of the queue and of gaps.",
+    ],
+    "sample": [
+        "Of a query: of which leaves the sample was drawn. Whoever has all leaves of the log in a bundle of a range "
+        "can look them up and draw again: verify.py sample.",
         "What statement.json says of the queue and of gaps.",
     ],
 }
@@ -137,8 +146,10 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "id": str(export.pk),
         "system": settings.SITE_NAME,
         "version": VERSION,
-        "kind": export.kind,
+        "kind": "sample" if export.sample else export.kind,
         "query": export.query,
+        "terms": terms.plain(grammar.parse(export.query), export.requested_at),
+        "sample": _sample(export),
         "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
         "received": export.received,
         "redaction": redaction.said(export),
@@ -157,7 +168,7 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
     found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
     root = base64.b64encode(bytes(checkpoint.root)).decode()
     found["log"] = {"origin": sealkeys.load().origin, "size": checkpoint.size, "root": root}
-    said = {"proved": PROVED[export.kind], "asserted": ASSERTED[export.kind]}
+    said = {"proved": PROVED[found["kind"]], "asserted": ASSERTED[found["kind"]]}
     if found["redaction"]:
         said = {name: [*texts, REDACTED[name]] for name, texts in said.items()}
     return found | {"completeness": said}
@@ -171,7 +182,18 @@ def _sign(export: Export, digest: str) -> str:
     return note.join(text, [signer.sign(text)])
 
 
+def _sample(export: Export) -> dict[str, Any] | None:
+    if export.sample is None:
+        return None
+    return {"size": export.sample, "seed": export.seed, "population": export.population, "rank": sampling.HEADER}
+
+
 def _query(export: Export) -> str:
+    drawn = f"a sample of {export.sample} of {export.population}, drawn with the seed {export.seed}\n"
+    return (drawn if export.sample else "") + _asked(export)
+
+
+def _asked(export: Export) -> str:
     if export.kind == "range":
         return f"leaves {export.first} to {export.last - 1} of the log\n{_received(export)}"
     return f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"

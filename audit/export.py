@@ -10,9 +10,10 @@ import json
 import shutil
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -21,7 +22,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.db.models import Q
 
-from audit import asking, evidence, grammar, looking, reach, redaction, rows, trail, volumes
+from audit import asking, evidence, grammar, looking, reach, redaction, rows, sampling, trail, volumes
 from audit import log as stored
 from audit.asking import Wanted
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
@@ -69,6 +70,7 @@ def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
     if whose(asker).filter(ended_at=None).count() >= MOST_AT_ONCE:
         raise Invalid({"q": f"{MOST_AT_ONCE} bundles of yours are being made already: wait for one, or cancel it"})
     facts = {"query": export.query or None, "size": export.size, "unredacted": export.unredacted or None}
+    facts |= {"sample": export.sample, "seed": export.seed or None}
     rules = [rule["name"] for rule in export.redaction] or None
     _record("asked", export, asker, **facts, rules=rules, **_range(export))
     export.save(force_insert=True)
@@ -164,7 +166,7 @@ def drop_expired() -> int:
 
 
 def _make(export: Export, work: Path, ends: float | None, progress: Progress) -> None:
-    if export.kind == "query" and not (work / evidence.FOUND).exists():
+    if not export.is_whole and not (work / evidence.FOUND).exists():
         _find(export, work)
     export.total = _total(export, work)
     with rows.Readers() as readers:
@@ -190,23 +192,38 @@ def _write_volume(export: Export, work: Path, writer: volumes.Writer, progress: 
 
 
 def _find(export: Export, work: Path) -> None:
-    """Write down which leaves match, eight bytes each: so many records may match, memory stays flat."""
-    query = grammar.parse(export.query)
-    found = (array("q", part).tobytes() for part in rows.find(export, query))
+    """Write down which leaves match, or are drawn, eight bytes each: so many may match, memory stays flat."""
+    parts = _drawn(export) if export.sample else rows.find(export, grammar.parse(export.query))
+    found = (array("q", part).tobytes() for part in parts)
     fresh = work / f"{evidence.FOUND}.new"
     volumes.write_file(fresh, found)
     fresh.rename(work / evidence.FOUND)
     _save(export)
 
 
+def _drawn(export: Export) -> Iterator[list[int]]:
+    """The sample; of how many it is drawn is known after that."""
+    indexes: Iterable[int] = range(export.first, export.last)
+    if export.kind == "query":
+        indexes = chain.from_iterable(rows.find(export, grammar.parse(export.query)))
+    export.population = 0
+
+    def counted() -> Iterator[int]:
+        for export.population, index in enumerate(indexes, start=1):
+            yield index
+
+    yield sampling.draw(counted(), export.sample or 0, export.seed)
+    _save(export, population=export.population)
+
+
 def _total(export: Export, work: Path) -> int:
-    return export.last - export.first if export.kind == "range" else (work / evidence.FOUND).stat().st_size // 8
+    return export.last - export.first if export.is_whole else (work / evidence.FOUND).stat().st_size // 8
 
 
 def _indexes(export: Export, work: Path) -> volumes.Indexes:
     first = export.done
     last = min(first + settings.EXPORT_VOLUME, export.total or 0)
-    if export.kind == "range":
+    if export.is_whole:
         return range(export.first + first, export.first + last)
     found = array("q")
     with (work / evidence.FOUND).open("rb") as file:
@@ -226,6 +243,7 @@ def _finish(export: Export, work: Path, ends: float | None) -> None:
         _save(export)
         _stop_if_late(ends)
     facts = {"digest": export.digest, "size": export.size, "records": export.done, **_range(export)}
+    facts |= {"population": export.population}
     _record("made", export, Asker(OWN_WRITER, True), **facts)
     size = whole.stat().st_size
     whole.rename(_folder() / export.name)

@@ -4,6 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+from audit import sampling
 from audit.api.schema import _OF_BODIES, INTEGER, NULLABLE, TEXT, _object, _responses
 from audit.models import Export
 
@@ -14,13 +15,15 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "received_since": {"type": "string", "maxLength": 100, "description": "all that was received in a time instead"},
     "received_until": {"type": "string", "maxLength": 100, "description": "before this; without it: now"},
     "csv": {"type": "boolean", "description": "the records as a table, too"},
+    "sample": {"type": "integer", "minimum": 1, "maximum": sampling.MOST, "description": "so many of them, drawn"},
+    "seed": {"type": "string", "maxLength": sampling.MAX_SEED, "description": "what they are drawn with; yours, best"},
     "unredacted": {"type": "boolean", "description": "without redaction: needs the scope unredacted, too"},
 }
 REQUEST = {"type": "object", "properties": MEMBERS, "additionalProperties": False}
 _EXPORT = _object(
-    dict.fromkeys(("export_id", "kind", "q", "requested_at", "error", "digest"), TEXT)
+    dict.fromkeys(("export_id", "kind", "q", "requested_at", "error", "digest", "seed"), TEXT)
     | {"state": {"type": "string", "enum": list(Export.STATES)}}
-    | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of")}
+    | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of", "sample", "population")}
     | {"redacted_by": {"type": "array", "items": TEXT}}
     | dict.fromkeys(("log_size", "done", "bytes"), INTEGER)
     | dict.fromkeys(("expires_at", "file"), NULLABLE)

@@ -21,7 +21,7 @@ from audit.handover import hand_over
 from audit.models import Export
 
 MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
-MEMBERS |= {"csv": bool, "unredacted": bool}
+MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
 WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
@@ -114,6 +114,7 @@ def _wanted(asked: dict[str, Any]) -> Wanted:
         )
     wanted = Wanted(query=asked.get("q", ""), with_csv=asked.get("csv", False))
     wanted["unredacted"] = asked.get("unredacted", False)
+    wanted["sample"], wanted["seed"] = asked.get("sample"), asked.get("seed", "")
     if asked.keys() & WAYS[2]:
         wanted["received"] = asked.get("received_since", ""), asked.get("received_until", "0s")
     elif "q" not in asked:
@@ -130,6 +131,9 @@ def _shown(found: Export) -> dict[str, Any]:
         "first": found.first if found.kind == "range" else None,
         "last": found.last if found.kind == "range" else None,
         "received": found.received,
+        "sample": found.sample,
+        "seed": found.seed,
+        "population": found.population,
         "redacted_by": [rule["name"] for rule in found.redaction],
         "log_size": found.size,
         "done": found.done,

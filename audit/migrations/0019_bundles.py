@@ -81,6 +81,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="export",
+            name="population",
+            field=models.BigIntegerField(help_text="Of how many the sample is drawn.", null=True),
+        ),
+        migrations.AddField(
+            model_name="export",
             name="received",
             field=models.JSONField(
                 help_text="The window of time whose records the range holds, and how many they are.", null=True
@@ -92,6 +97,18 @@ class Migration(migrations.Migration):
             field=models.JSONField(
                 default=list, help_text="The rules that held at the request; empty: nothing is redacted."
             ),
+        ),
+        migrations.AddField(
+            model_name="export",
+            name="sample",
+            field=models.IntegerField(
+                help_text="How many are drawn of those asked for; empty: all are taken.", null=True
+            ),
+        ),
+        migrations.AddField(
+            model_name="export",
+            name="seed",
+            field=models.CharField(blank=True, help_text="What the sample is drawn with.", max_length=100),
         ),
         migrations.AddField(
             model_name="export",

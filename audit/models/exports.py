@@ -28,6 +28,9 @@ class Export(models.Model):
     received = models.JSONField(
         null=True, help_text="The window of time whose records the range holds, and how many they are."
     )
+    sample = models.IntegerField(null=True, help_text="How many are drawn of those asked for; empty: all are taken.")
+    seed = models.CharField(max_length=100, blank=True, help_text="What the sample is drawn with.")
+    population = models.BigIntegerField(null=True, help_text="Of how many the sample is drawn.")
     redaction = models.JSONField(
         default=list, help_text="The rules that held at the request; empty: nothing is redacted."
     )
@@ -64,6 +67,11 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return f"evidence {self.id}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has every leaf of a range."""
+        return self.kind == "range" and self.sample is None
 
     @property
     def name(self) -> str:

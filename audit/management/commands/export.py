@@ -33,6 +33,8 @@ class Command(HarmlessCommand):
             help="all leaves from the first to the last received then",
         )
         what.add_argument("--resume", type=UUID, metavar="ID", help="go on with a bundle that was cut off or cancelled")
+        parser.add_argument("--sample", type=int, metavar="COUNT", help="so many of them, drawn")
+        parser.add_argument("--seed", default="", help="what they are drawn with; without it one is made up")
         parser.add_argument("--unredacted", action="store_true", help="without redaction; it is recorded")
         parser.add_argument("--csv", action="store_true", help="the records as a table, too")
 
@@ -65,6 +67,7 @@ def _found(options: dict[str, Any]) -> Export:
 
 def _wanted(options: dict[str, Any]) -> Wanted:
     wanted = Wanted(with_csv=options["csv"], unredacted=options["unredacted"])
+    wanted["sample"], wanted["seed"] = options["sample"], options["seed"]
     if options["range"]:
         wanted["first"], wanted["last"] = options["range"]
     elif options["received"]:
