@@ -7,6 +7,7 @@
     python verify.py receipt RECEIPT.txt --receipt-key KEY [--bundle BUNDLE.jsonl --key KEY]
     python verify.py evidence EVIDENCE.zip --key KEY --receipt-key KEY
     python verify.py sample SAMPLE.zip RANGE.zip --key KEY --receipt-key KEY
+    python verify.py statement STATEMENT.txt --key KEY --receipt-key KEY [--range RANGE.zip]
 
 What is checked, for each record:
 
@@ -1258,6 +1259,113 @@ def verify_evidence(options: argparse.Namespace) -> str:
     return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
 
 
+STATEMENT = "auditsite/statement/v1"
+
+
+def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
+    """What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`."""
+    text, signatures = read_note(note)
+    header, origin, line, end = (*text.split("\n"), "", "", "")[:4]
+    if header != STATEMENT or end or text.count("\n") != 3:
+        raise Unusable(f"this is no statement: {STATEMENT}, origin, what is said")
+    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
+    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
+    if not ours:
+        raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
+    for key, blob in ours:
+        key.check(text, blob)
+    return _object(parse(line.encode()))
+
+
+def statement_heads(said: dict[str, Any], trust: Trust) -> Checkpoint:
+    """The checkpoint of a statement; the one before its first leaf must be older than the window. Raises `Altered`."""
+    checkpoint = trust.checkpoint(said["checkpoint"])
+    first, last = said["leaves"]["first"], said["leaves"]["last"]
+    if last != checkpoint.size:
+        raise Altered(f"it is about leaves up to {last - 1}, and its checkpoint covers {checkpoint.size}")
+    if not first and said["before"] is None:
+        return checkpoint
+    before = trust.checkpoint(said["before"])
+    begins = max((term["from"] for term in said["terms"] if "from" in term), default="")
+    if before.size != first or not begins:
+        raise Altered(f"nothing shows why it begins at leaf {first}")
+    if before.signed_at is None or before.signed_at + AHEAD_S > datetime.fromisoformat(begins).timestamp():
+        raise Altered(f"leaves before {first} were sealed less than an hour before the time that is asked for")
+    return checkpoint
+
+
+AHEAD_S = 3600
+"""No event is taken whose time is more than this ahead of its receipt."""
+
+
+def check_statement(said: dict[str, Any], log: Bundle, seen: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Ask the query again of each record of a range. Raises `Altered`, `Uncovered`."""
+    manifest, first, last = seen["manifest"], said["leaves"]["first"], said["leaves"]["last"]
+    if manifest["kind"] != "range" or manifest["range"]["first"] > first or manifest["range"]["last"] < last:
+        raise Uncovered(f"the bundle has not all leaves from {first} to {last - 1}")
+    same_log(log, manifest, checkpoint)
+    found = [index for index in leaves_that_match(log, manifest, said["terms"], last) if index >= first]
+    if len(found) != said["found"]:
+        named = f", leaf {found[0]} for one" if found else ""
+        raise Altered(f"{len(found)} of the {last - first} records match{named}, the statement says {said['found']}")
+    if [one["leaf"] for one in said["records"]] != found[: len(said["records"])]:
+        raise Altered("other records match than the statement names")
+
+
+def report_statement(said: dict[str, Any], checkpoint: Checkpoint, trust: Trust, receipt_keys: list[Key]) -> None:
+    """Print what is said, of which leaves."""
+    first, last = said["leaves"]["first"], said["leaves"]["last"]
+    print(f"statement {said['id']} of {said['system']}, made at {said['made_at']} for {said['asked_by']}")
+    print(f"query: {said['query']}")
+    print(f"asked of each record: {in_words(said['terms'])}")
+    print(f"{said['found']} records match of the leaves {first} to {last - 1}")
+    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+    if first:
+        print(f"leaves before {first} were sealed an hour or more before the time that is asked for")
+    for key in (*trust.keys, *receipt_keys):
+        print(f"key (pinned): {key}")
+
+
+def verify_statement(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    options.bundle = None
+    trust, keys = trust_of(options), [read_key(text, (ED25519,)) for text in options.receipt_key]
+    try:
+        said = read_statement(options.statement.read_bytes().decode("utf-8"), keys)
+        checkpoint = statement_heads(said, trust)
+        if options.range is not None:
+            log, seen = Bundle(options.range), {}
+            if faulty := list(faults(log, trust, keys, seen)):
+                raise Altered(f"the bundle of the range does not hold: {faulty[0]}")
+            check_statement(said, log, seen, checkpoint)
+    except (Altered, Uncovered) as error:
+        verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
+        print(f"{verdict}  the statement: {error}")
+        return verdict
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"the statement lacks something that it should have: {error}") from None
+    report_statement(said, checkpoint, trust, keys)
+    if len(checkpoint.witnessed) < trust.quorum:
+        print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+        return NOT_COVERED
+    if options.range is None:
+        print("not shown: that it is so; give a bundle of these leaves with --range")
+        return SIGNED
+    records = said["leaves"]["last"] - said["leaves"]["first"]
+    print(f"shown: {said['found'] or 'none'} of the {records} records matches")
+    return VERIFIED
+
+
+def read_statement_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `statement`."""
+    parser = argparse.ArgumentParser(prog="verify.py statement", description="Verify a signed statement.")
+    parser.add_argument("statement", type=Path, help="the statement, a signed note")
+    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
+    parser.add_argument("--range", type=Path, help="an evidence bundle of the range of leaves that it is about")
+    add_trust(parser)
+    return parser.parse_args(arguments)
+
+
 def verify_sample(options: argparse.Namespace) -> str:
     """Draw the sample of a query again, of a range of the log. Raises `Altered` and `Unusable`."""
     samples, log = Bundle(options.evidence), Bundle(options.log)
@@ -1353,6 +1461,7 @@ WAYS = {
     "receipt": (read_receipt_arguments, verify_receipt),
     "evidence": (read_evidence_arguments, verify_evidence),
     "sample": (read_sample_arguments, verify_sample),
+    "statement": (read_statement_arguments, verify_statement),
 }
 
 

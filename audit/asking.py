@@ -8,6 +8,7 @@ from django.db import connections
 
 from audit import grammar, moments, reach, redaction, sampling
 from audit.event import Invalid, timestamp_text
+from audit.grammar import Query
 from audit.models import Export
 
 MAX_QUERY = 2_000
@@ -29,6 +30,7 @@ class Wanted(TypedDict, total=False):
     unredacted: bool
     sample: int | None
     seed: str
+    as_of: int
 
 
 def fill(export: Export, wanted: Wanted) -> None:
@@ -61,14 +63,20 @@ def _ask_sample(export: Export, size: int | None, seed: str) -> None:
         raise Invalid({"sample": str(error)}) from None
 
 
-def _ask_query(export: Export, text: str) -> None:
+def read(text: str, now: datetime) -> Query:
+    """A query that can be asked. Raises `Invalid`."""
     if len(text) > MAX_QUERY or "\x00" in text:
         raise Invalid({"q": f"is a query of at most {MAX_QUERY} characters, without U+0000"})
     try:
         query = grammar.parse(text)
-        reach.check(query, export.requested_at)
+        reach.check(query, now)
     except ValueError as error:
         raise Invalid({"q": str(error)}) from None
+    return query
+
+
+def _ask_query(export: Export, text: str) -> None:
+    query = read(text, export.requested_at)
     if not query.terms and not export.sight:
         _ask_range(export, 0, export.size)  # everything is a range, and a range is proved whole
         return

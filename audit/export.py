@@ -27,7 +27,7 @@ from audit import log as stored
 from audit.asking import Wanted
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
 from audit.event import Invalid
-from audit.models import OWN_WRITER, Export
+from audit.models import OWN_WRITER, Checkpoint, Export
 from audit.ranged import Piece
 from audit.trail import Where
 
@@ -59,7 +59,7 @@ def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
     Raises `ExportsOff`, `NotSealed`, `Invalid` for what cannot be asked, `NothingKept`.
     """
     _folder()
-    now, head = datetime.now(UTC), stored.signed_head()
+    now, head = datetime.now(UTC), _head(wanted)
     export = Export(
         requested_by=asker.name, by_service=asker.by_service, sight=asker.sight, requested_at=now, updated_at=now
     )
@@ -75,6 +75,12 @@ def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
     _record("asked", export, asker, **facts, rules=rules, **_range(export))
     export.save(force_insert=True)
     return export
+
+
+def _head(wanted: Wanted) -> Checkpoint:
+    if "as_of" not in wanted:
+        return stored.signed_head()
+    return Checkpoint.objects.using("reader").get(number=wanted["as_of"])
 
 
 def whose(asker: Asker) -> Any:

@@ -43,6 +43,8 @@ READING = [
     "audit.make_export",
     "audit.add_waiver",
     "audit.view_redactionrule",
+    "audit.view_statement",
+    "audit.make_statement",
 ]
 """What comes with reading records."""
 GROUPS = {

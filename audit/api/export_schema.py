@@ -29,6 +29,11 @@ _EXPORT = _object(
     | dict.fromkeys(("expires_at", "file"), NULLABLE)
     | {name: {"type": ["object", "null"]} for name in ("manifest", "received")}
 )
+_STATEMENT = _object(
+    dict.fromkeys(("statement_id", "q", "made_at", "note"), TEXT)
+    | dict.fromkeys(("found", "first", "last"), INTEGER)
+    | {"records": {"type": "array", "items": _object({"leaf": INTEGER, "event_id": TEXT})}}
+)
 _OF_EXPORTS = {404: "No such bundle of this writer", 409: "Nothing is sealed yet"}
 POST_EXPORT: dict[str, Any] = {
     "operation_id": "post_export",
@@ -57,3 +62,14 @@ GET_EXPORT_FILE: dict[str, Any] = {
     ],
     "responses": _responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
 }
+_OF_STATEMENTS = {404: "No such statement of this writer", 409: "Nothing is sealed yet"}
+POST_STATEMENT: dict[str, Any] = {
+    "operation_id": "post_statement",
+    "request": {"application/json": _object({"q": MEMBERS["q"]}) | {"additionalProperties": False}},
+    "responses": _responses({201: (_STATEMENT, "The statement, signed and recorded")}, _OF_STATEMENTS | _OF_BODIES),
+}
+GET_STATEMENT: dict[str, Any] = {
+    "operation_id": "get_statement",
+    "responses": _responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS),
+}
+POST_STATEMENT_BUNDLE = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}

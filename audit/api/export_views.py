@@ -51,7 +51,7 @@ class ExportsView(ExportsApi):
         postgres.require()
         begun = export.ask(self.asker(), **_wanted(_asked(request.data)))
         hand_over(begun)
-        return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+        return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
 
 
 class ExportView(ExportsApi):
@@ -59,7 +59,7 @@ class ExportView(ExportsApi):
 
     @extend_schema(**export_schema.GET_EXPORT)
     def get(self, request: Request, export_id: UUID) -> Response:
-        return Response(_shown(self.found(export_id)))
+        return Response(shown(self.found(export_id)))
 
 
 class CancelView(ExportsApi):
@@ -68,7 +68,7 @@ class CancelView(ExportsApi):
     @extend_schema(**export_schema.CANCEL_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         export.cancel(self.found(export_id), self.asker())
-        return Response(_shown(self.found(export_id)))
+        return Response(shown(self.found(export_id)))
 
 
 class ResumeView(ExportsApi):
@@ -78,7 +78,7 @@ class ResumeView(ExportsApi):
     def post(self, request: Request, export_id: UUID) -> Response:
         if export.resume(self.found(export_id), self.asker()):
             hand_over(self.found(export_id))
-        return Response(_shown(self.found(export_id)))
+        return Response(shown(self.found(export_id)))
 
 
 class FileView(ExportsApi):
@@ -122,7 +122,8 @@ def _wanted(asked: dict[str, Any]) -> Wanted:
     return wanted
 
 
-def _shown(found: Export) -> dict[str, Any]:
+def shown(found: Export) -> dict[str, Any]:
+    """A bundle as the API answers it."""
     return {
         "export_id": str(found.pk),
         "state": found.state,

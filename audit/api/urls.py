@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audit.api import account_views, completeness_views, export_views, log_views, receipt_views, views
+from audit.api import account_views, completeness_views, export_views, log_views, receipt_views, statement_views, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
@@ -20,6 +20,9 @@ urlpatterns = [
     path("exports/<uuid:export_id>/cancel", export_views.CancelView.as_view(), name="export-cancel"),
     path("exports/<uuid:export_id>/resume", export_views.ResumeView.as_view(), name="export-resume"),
     path("exports/<uuid:export_id>/files/<path:name>", export_views.FileView.as_view(), name="export-file"),
+    path("statements", statement_views.StatementsView.as_view(), name="statements"),
+    path("statements/<uuid:statement_id>", statement_views.StatementView.as_view(), name="statement"),
+    path("statements/<uuid:statement_id>/bundle", statement_views.BundleView.as_view(), name="statement-bundle"),
     path("account", account_views.AccountView.as_view(), name="account"),
     path("checkpoint", log_views.CheckpointView.as_view(), name="checkpoint"),
     path("checkpoint/keys", log_views.KeysView.as_view(), name="checkpoint-keys"),

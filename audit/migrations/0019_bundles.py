@@ -67,6 +67,19 @@ class Migration(migrations.Migration):
                 "default_permissions": ("view", "add", "change"),
             },
         ),
+        migrations.CreateModel(
+            name="Statement",
+            fields=[],
+            options={
+                "verbose_name": "signed statement",
+                "permissions": (("make_statement", "Can have statements signed"),),
+                "proxy": True,
+                "default_permissions": ("view",),
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("audit.record",),
+        ),
         migrations.AlterModelOptions(
             name="export",
             options={

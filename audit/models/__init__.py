@@ -15,7 +15,7 @@ from audit.models.completeness import (
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.exports import Export, RedactionRule
-from audit.models.rights import ACCESS, Access, AuditorScope
+from audit.models.rights import ACCESS, STATEMENT, Access, AuditorScope, Statement
 from audit.models.saved import SavedView
 from audit.models.store import (
     OWN_WRITER,
@@ -39,6 +39,7 @@ __all__ = [
     "ACCESS",
     "ASKS",
     "OWN_WRITER",
+    "STATEMENT",
     "Access",
     "Account",
     "AppendOnly",
@@ -74,6 +75,7 @@ __all__ = [
     "Rejection",
     "Rhythm",
     "SavedView",
+    "Statement",
     "Tally",
     "Unmet",
     "Verification",

@@ -19,6 +19,7 @@ MEANS = {
     },
     "start a verification": {"audit.start_verification"},
     "make and fetch evidence bundles, each his own": {"audit.make_export", "audit.view_export"},
+    "have statements signed, and see them": {"audit.view_statement", "audit.make_statement"},
     "make them without redaction": {"audit.export_unredacted"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
