@@ -8,6 +8,7 @@
     python verify.py evidence EVIDENCE.zip --key KEY --receipt-key KEY
     python verify.py sample SAMPLE.zip RANGE.zip --key KEY --receipt-key KEY
     python verify.py statement STATEMENT.txt --key KEY --receipt-key KEY [--range RANGE.zip]
+    python verify.py export EXPORT.json --receipt-key KEY
 
 What is checked, for each record:
 
@@ -1366,6 +1367,65 @@ def read_statement_arguments(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+EXTRACT = "auditsite/export/v1"
+SHOWN_MEMBERS = ("leaf_index", "verified", "redacted")
+"""What the answer of `GET export` has of an event beyond the record."""
+
+
+def check_extract(document: dict[str, Any], keys: list[Key]) -> Iterator[str]:
+    """What is wrong with the answer of `GET export`: its signature, and the digest of each event."""
+    text, signatures = read_note(str(document.pop("signature", "")))
+    header, origin, digest, end = (*text.split("\n"), "", "", "")[:4]
+    if header != EXTRACT or end or text.count("\n") != 3:
+        raise Unusable(f"the signature is not that of an export: {EXTRACT}, origin, SHA-256")
+    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
+    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
+    if not ours:
+        raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
+    for key, blob in ours:
+        key.check(text, blob)
+    if hashlib.sha256(canonical(document)).hexdigest() != digest:
+        yield "the file is not the one that was signed"
+    for event in document["events"]:
+        record = {name: value for name, value in event.items() if name not in SHOWN_MEMBERS}
+        try:
+            entry_leaf(record) if event["redacted"] else leaf_of(record)
+        except Altered as error:
+            yield f"{str(event.get('event_id'))[:80]}: {error}"
+
+
+def verify_extract(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Unusable`."""
+    keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
+    document = _object(parse(options.export.read_bytes()))
+    try:
+        found = list(check_extract(document, keys))
+        said, events = document["verification"], document["events"]
+        query, redacted = document["export_metadata"]["query"], sum(bool(event["redacted"]) for event in events)
+        summary = f"{said['valid_events']} of {said['total_events_verified']} were found to be as sealed"
+    except Altered as error:
+        found = [str(error)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"the export lacks something that it should have: {error}") from None
+    for fault in found[:MOST_TOLD]:
+        print(f"{ALTERED}  the export: {fault}")
+    if found:
+        return ALTERED
+    print(f"{len(events)} events of the query {query!r}, signed by a key that you gave")
+    print(f"said by the operator, not shown: {summary}, and no other record matches; for proofs: POST exports")
+    if redacted:
+        print(f"{redacted} of them are redacted: what remains of their content is what the operator says")
+    return SIGNED
+
+
+def read_extract_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `export`."""
+    parser = argparse.ArgumentParser(prog="verify.py export", description="Verify the signed answer of GET export.")
+    parser.add_argument("export", type=Path, help="the answer, JSON")
+    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
+    return parser.parse_args(arguments)
+
+
 def verify_sample(options: argparse.Namespace) -> str:
     """Draw the sample of a query again, of a range of the log. Raises `Altered` and `Unusable`."""
     samples, log = Bundle(options.evidence), Bundle(options.log)
@@ -1462,6 +1522,7 @@ WAYS = {
     "evidence": (read_evidence_arguments, verify_evidence),
     "sample": (read_sample_arguments, verify_sample),
     "statement": (read_statement_arguments, verify_statement),
+    "export": (read_extract_arguments, verify_extract),
 }
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit import sampling
-from audit.api.schema import _OF_BODIES, INTEGER, NULLABLE, TEXT, _object, _responses
+from audit import query, sampling
+from audit.api.schema import _OF_BODIES, INTEGER, NULLABLE, TEXT, _object, _parameter, _responses
 from audit.models import Export
 
 MEMBERS: dict[str, dict[str, Any]] = {
@@ -73,3 +73,27 @@ GET_STATEMENT: dict[str, Any] = {
     "responses": _responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS),
 }
 POST_STATEMENT_BUNDLE = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}
+_FILTERS = [name for name in query.PARAMETERS if name not in ("limit", "offset", "after")]
+GET_EXTRACT: dict[str, Any] = {
+    "operation_id": "get_extract",
+    "parameters": [
+        *(_parameter(name) for name in _FILTERS),
+        OpenApiParameter("unredacted", {"type": "boolean"}, description="needs the scope unredacted, too"),
+    ],
+    "responses": _responses(
+        {
+            200: (
+                _object(
+                    {
+                        "export_metadata": {"type": "object"},
+                        "events": {"type": "array", "items": {"type": "object"}},
+                        "verification": {"type": "object"},
+                        "signature": TEXT,
+                    }
+                ),
+                "All that match, with their verification, signed",
+            )
+        },
+        {409: "Nothing is sealed yet", 413: f"More than {query.MAX_LIMIT} match: POST exports"},
+    ),
+}

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import client, export, postgres, ranged
+from audit import client, export, extract, postgres, query, ranged
 from audit.api import export_schema
 from audit.api.auth import writer_name
 from audit.api.log_views import IgnoreAccept
@@ -41,6 +41,26 @@ class ExportsApi(APIView):
         if found is None:
             raise NotFound("No evidence bundle of this writer has this id.")
         return found
+
+
+class ExtractView(ExportsApi):
+    """A few records at once, verified and signed."""
+
+    @extend_schema(**export_schema.GET_EXTRACT)
+    def get(self, request: Request) -> Response:
+        filters = request.query_params.dict()
+        unredacted = filters.pop("unredacted", "false")
+        errors: dict[str, str] = {
+            name: "this parameter is unknown here" for name in ("limit", "offset", "after") if name in filters
+        }
+        if unredacted not in ("true", "false"):
+            errors["unredacted"] = "must be true or false"
+        if errors:
+            raise Invalid(errors)
+        search = query.parse(filters)
+        postgres.require()
+        query.admit(search, filters)
+        return Response(extract.make(self.asker(), search, filters, unredacted=unredacted == "true"))
 
 
 class ExportsView(ExportsApi):

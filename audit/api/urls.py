@@ -15,6 +15,7 @@ urlpatterns = [
     path("manifests/<str:key>", completeness_views.ManifestView.as_view(), name="manifest"),
     path("receipts/verify", receipt_views.ReceiptsVerifyView.as_view(), name="receipts-verify"),
     path("receipts/keys", receipt_views.ReceiptKeysView.as_view(), name="receipts-keys"),
+    path("export", export_views.ExtractView.as_view(), name="extract"),
     path("exports", export_views.ExportsView.as_view(), name="exports"),
     path("exports/<uuid:export_id>", export_views.ExportView.as_view(), name="export"),
     path("exports/<uuid:export_id>/cancel", export_views.CancelView.as_view(), name="export-cancel"),

@@ -55,6 +55,7 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/manifests/{key}": ["get"],
         "/api/v1/audit/receipts/verify": ["post"],
         "/api/v1/audit/receipts/keys": ["get"],
+        "/api/v1/audit/export": ["get"],
         "/api/v1/audit/exports": ["post"],
         "/api/v1/audit/exports/{export_id}": ["get"],
         "/api/v1/audit/exports/{export_id}/cancel": ["post"],
