@@ -6,6 +6,9 @@
     python verify.py --records RECORDS.jsonl --proofs DIRECTORY --key KEY
     python verify.py receipt RECEIPT.txt --receipt-key KEY [--bundle BUNDLE.jsonl --key KEY]
     python verify.py evidence EVIDENCE.zip --key KEY --receipt-key KEY
+    python verify.py sample SAMPLE.zip RANGE.zip --key KEY --receipt-key KEY
+    python verify.py statement STATEMENT.txt --key KEY --receipt-key KEY [--range RANGE.zip]
+    python verify.py export EXPORT.json --receipt-key KEY
 
 What is checked, for each record:
 
@@ -23,8 +26,11 @@ that its records together lead to the signed root, and, of a range, that no reco
 What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
 ask its witnesses.
 
+Where a bundle is redacted, the place, the id, the digest and the times of each record are proved all the same, and
+nothing else of those that are redacted, unless they are given whole with --originals.
+
 Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
-cannot be used, 3 NOT COVERED.
+cannot be used, 3 NOT COVERED, 4 REDACTED: all holds, but what is left of redacted records was not shown.
 """
 
 import argparse
@@ -32,12 +38,13 @@ import base64
 import binascii
 import csv
 import hashlib
+import heapq
 import io
 import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -48,8 +55,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 VERIFIED, ALTERED, FORKED, NOT_COVERED = "VERIFIED", "ALTERED", "FORKED", "NOT COVERED"
-SIGNED = "SIGNED"
-EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3}
+SIGNED, REDACTED = "SIGNED", "REDACTED"
+EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3, REDACTED: 4}
 ED25519, COSIGNATURE = 1, 4
 STORE_MEMBERS = ("state", "digest", "received_at", "parked_at", "stored_at")
 LARGEST_INTEGER = 2**53 - 1
@@ -346,6 +353,11 @@ def leaf_of(record: dict[str, Any]) -> bytes:
     digest = hashlib.sha256(b"\x00" + canonical(event)).hexdigest()
     if digest != record["digest"]:
         raise Altered("the digest of the event is not the one that the record names: its content was changed")
+    return entry_leaf(record)
+
+
+def entry_leaf(record: dict[str, Any]) -> bytes:
+    """The leaf hash of a record from what the log's entry has of it: digest, id and times. Raises `Unusable`."""
     times = [record["received_at"], record["stored_at"], *([record["parked_at"]] if record["parked_at"] else [])]
     if not all(isinstance(text, str) and TIME.match(text) for text in times):
         raise Unusable("a time of the record is not like 2026-08-18T10:00:00.000000Z")
@@ -792,6 +804,9 @@ class Volumes:
     checkpoint: Checkpoint
     records: int = 0
     last: int = -1
+    received: int = 0
+    places: list[int] = field(default_factory=list)
+    redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
         """What is wrong with one volume."""
@@ -801,8 +816,10 @@ class Volumes:
         for index, record in evidence_rows(self.bundle, name):
             self.records += 1
             yield from self._place(name, index)
+            self.received += received_within(record, self.manifest.get("received"))
             try:
-                leaf = leaf_of(record)
+                named = record.pop("redacted", None)
+                leaf = leaf_of(record) if named is None else self.redactions.leaf(record, named)
                 if not why:
                     tree.add(index, leaf)
             except Altered as error:
@@ -827,6 +844,8 @@ class Volumes:
 
     def _place(self, name: str, index: int) -> Iterator[str]:
         before, self.last = self.last, index
+        if self.manifest["kind"] == "sample":
+            self.places.append(index)
         if self.manifest["kind"] != "range":
             if index <= before:
                 yield f"{name}: leaf {index} comes after leaf {before}: a record is out of its place, or twice"
@@ -843,6 +862,248 @@ class Volumes:
             yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
         if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
             yield f"the range ends at leaf {self.last}, the manifest's at {self.manifest['range']['last'] - 1}"
+        yield from self.redactions.end(self.manifest)
+        yield from self._sample() if self.manifest["kind"] == "sample" else ()
+        window = self.manifest.get("received") if self.manifest["kind"] == "range" else None
+        if window and self.received != window["records"]:
+            yield (
+                f"{self.received} records of the range were received from {window['since']} to before "
+                f"{window['until']}, the manifest names {window['records']}"
+            )
+
+    def _sample(self) -> Iterator[str]:
+        """A sample has as many records as it says; of a range it is drawn again."""
+        said, leaves = self.manifest["sample"], self.manifest["range"]
+        if (wanted := min(said["size"], said["population"])) != self.records:
+            yield f"the sample has {self.records} records, {wanted} are drawn of {said['population']}"
+        if leaves is None:
+            return
+        if said["population"] != leaves["last"] - leaves["first"]:
+            yield f"the range has {leaves['last'] - leaves['first']} leaves, the manifest names {said['population']}"
+        yield from other_sample(self.places, draw(range(leaves["first"], leaves["last"]), said), said)
+
+
+def received_within(record: dict[str, Any], window: dict[str, Any] | None) -> bool:
+    """Whether the record was received in the window of time that was asked for; its proof covers that time."""
+    return window is not None and window["since"] <= record["received_at"] < window["until"]
+
+
+# --- Samples, and queries asked again ----------------------------------------------------------
+
+SAMPLE = "auditsite/sample/v1"
+NOTHING = object()
+
+
+def draw(leaves: Iterable[int], said: dict[str, Any]) -> list[int]:
+    """The leaves with the least ranks: SHA-256 of the header, the seed and the leaf, a line each."""
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{SAMPLE}\n{said['seed']}\n{index}\n".encode()).digest()
+
+    return sorted(heapq.nsmallest(said["size"], leaves, key=rank))
+
+
+def other_sample(found: list[int], drawn: list[int], said: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with a sample: it must be the one that the seed draws."""
+    for index in sorted(set(drawn) - set(found))[:MOST_TOLD]:
+        yield f"the seed {said['seed']!r} draws leaf {index}, which is not in the sample"
+    for index in sorted(set(found) - set(drawn))[:MOST_TOLD]:
+        yield f"leaf {index} is in the sample, and the seed {said['seed']!r} does not draw it"
+
+
+def matches(record: dict[str, Any], terms: list[dict[str, Any]]) -> bool:
+    """Whether a record matches a query: all of its terms hold."""
+    return all(holds(record, term) != term.get("negated", False) for term in terms)
+
+
+def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
+    """Whether the record has one of the values, or its time lies within the bounds."""
+    value: Any = record.get(term["field"], NOTHING)
+    if "equals" not in term:
+        return not (value < term.get("from", "") or value >= term.get("before", "~") or value > term.get("until", "~"))
+    for key in term.get("path", ()):
+        value = value.get(key, NOTHING) if isinstance(value, dict) else NOTHING
+    if isinstance(value, str) and value.startswith(tuple(term["begins"])):
+        return True
+    return any(same(value, wanted) for wanted in term["equals"])
+
+
+def same(value: Any, wanted: Any) -> bool:
+    """Equal as JSON: 1 is 1.0, and neither is true."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def in_words(terms: list[dict[str, Any]]) -> str:
+    """The terms as they are asked of each record."""
+    return json.dumps(terms, ensure_ascii=True, sort_keys=True)
+
+
+def leaves_that_match(bundle: Bundle, manifest: dict[str, Any], terms: list[dict[str, Any]], size: int) -> list[int]:
+    """The leaves below `size` of a bundle of a range whose records match. Raises `Uncovered` for redacted ones."""
+    found = []
+    for volume in manifest["volumes"]:
+        for index, record in evidence_rows(bundle, volume["records"]):
+            if "redacted" in record:
+                raise Uncovered(f"the record of leaf {index} is redacted: give a bundle without redaction")
+            if index < size and matches(record, terms):
+                found.append(index)
+    return found
+
+
+def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """The range is of the tree of this checkpoint: by its own, or by all its leaves. Raises `Altered`, `Uncovered`."""
+    own = manifest["log"]["size"], unbase64(manifest["log"]["root"])
+    if own == (checkpoint.size, checkpoint.root):
+        return
+    if manifest["range"]["first"] or manifest["range"]["last"] < checkpoint.size:
+        raise Uncovered(
+            f"the range is proved under a checkpoint of {own[0]} records, and has not all {checkpoint.size} leaves of "
+            "the other: nothing shows that both are of one log"
+        )
+    tree = Tree(checkpoint.size, iter(()))
+    for volume in manifest["volumes"]:
+        for index, record in evidence_rows(bundle, volume["records"]):
+            if index < checkpoint.size:
+                record.pop("redacted", None)
+                tree.add(index, entry_leaf(record))
+    if tree.root() != checkpoint.root:
+        raise Forked("the two bundles are of two different logs: their records do not lead to both signed roots")
+
+
+# --- Redaction --------------------------------------------------------------------------------
+
+PATH_PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')
+NEVER_REDACTED = ("event_id", "event_timestamp", "version", "event_type", "event_category", "event_action")
+NEVER_REDACTED += ("event_outcome", "writer", "leaf_index", *STORE_MEMBERS)
+LEFT = {
+    "remove": re.compile(r"\Z"),
+    "digest": re.compile(r"hmac-sha256:[0-9a-f]{64}\Z"),
+    "mask": re.compile(r"(?:[0-9]{1,3}\.|.?)\*\*\*(?:@.?\*\*\*)?\Z", re.DOTALL),
+}
+"""What each method leaves of a value."""
+
+
+@dataclass
+class Redactions:
+    """Which members of which records are redacted: each by a rule that the manifest names, and as the rule says."""
+
+    rules: dict[str, dict[str, Any]]
+    originals: dict[str, dict[str, Any]]
+    records: int = 0
+    opened: int = 0
+    members: dict[str, int] = field(default_factory=dict)
+
+    def leaf(self, record: dict[str, Any], named: Any) -> bytes:
+        """The leaf hash of a record that is redacted. Raises `Altered` where it is more than the manifest says."""
+        if not isinstance(named, dict) or not named:
+            raise Altered("its member redacted does not name what is redacted")
+        self.records += 1
+        for path, rule in named.items():
+            self._check(record, path, self.rules.get(rule), rule)
+            self.members[rule] = self.members.get(rule, 0) + 1
+        if (whole := self.originals.get(str(record.get("event_id")))) is not None:
+            self._open(record, whole, list(named))
+        return entry_leaf(record)
+
+    def end(self, manifest: dict[str, Any]) -> Iterator[str]:
+        """What the manifest counts otherwise."""
+        said = manifest.get("redaction") or {"records": 0, "rules": []}
+        if self.records != said["records"]:
+            yield f"{self.records} records are redacted, the manifest names {said['records']}"
+        for rule in said["rules"]:
+            if (found := self.members.get(rule["name"], 0)) != rule["members"]:
+                yield f"{found} members are redacted by {rule['name']}, the manifest names {rule['members']}"
+
+    def _check(self, record: dict[str, Any], path: str, rule: dict[str, Any] | None, name: Any) -> None:
+        if rule is None:
+            raise Altered(f"{path} is redacted by {str(name)[:60]!r}, a rule that the manifest does not name")
+        parts = path_parts(path)
+        kind, wanted = str(record.get("event_type")), rule["event_type"]
+        of_type = kind.startswith(wanted[:-1]) if wanted.endswith(".*") else wanted in ("", kind)
+        if parts[0] in NEVER_REDACTED or not of_type or not fits(parts, path_parts(rule["path"])):
+            raise Altered(f"{path} is redacted by {name}, a rule that does not ask for it")
+        value = member_at(record, parts)
+        if not LEFT[rule["method"]].match("" if value is None else value if isinstance(value, str) else "?"):
+            raise Altered(f"{path} is redacted by {name}, and is not what the method {rule['method']} leaves")
+
+    def _open(self, record: dict[str, Any], whole: dict[str, Any], paths: list[str]) -> None:
+        """Compare with the record as it was: it has this digest, and differs in what is redacted alone."""
+        if hashlib.sha256(b"\x00" + canonical(whole)).hexdigest() != record["digest"]:
+            raise Altered("the original that was given is not this record: its digest is another")
+        left = {name: value for name, value in record.items() if name not in STORE_MEMBERS}
+        for path in paths:
+            left, whole = without(left, path_parts(path)), without(whole, path_parts(path))
+        if canonical(left) != canonical(whole):
+            raise Altered("under cover of redaction its content was changed: the original says something else")
+        self.opened += 1
+
+
+def path_parts(path: str) -> list[str]:
+    """The parts of a path, as they are written. Raises `Altered`."""
+    parts, place = [], 0
+    while place < len(path):
+        if (match := PATH_PART.match(path, place)) is None:
+            raise Altered(f"{path[:100]!r} is not the path of a member")
+        parts.append(match[1])
+        place = match.end()
+    if not parts:
+        raise Altered("a path of redaction is empty")
+    return ["event_data", *parts[1:]] if parts[0] == "data" else parts
+
+
+def fits(parts: list[str], pattern: list[str]) -> bool:
+    """Whether a path is one that a rule's path names: `*` is any one part, `**` any number."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return fits(parts, pattern[1:]) or (bool(parts) and fits(parts[1:], pattern))
+    return bool(parts) and pattern[0] in ("*", parts[0]) and fits(parts[1:], pattern[1:])
+
+
+def part_key(part: str, holder: Any) -> Any:
+    """What a part of a path means in an object or a list; None where there is no such member."""
+    if isinstance(holder, list):
+        return int(part) if part.isascii() and part.isdigit() and int(part) < len(holder) else None
+    name = re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL) if part.startswith('"') else part
+    return name if isinstance(holder, dict) and name in holder else None
+
+
+def member_at(record: dict[str, Any], parts: list[str]) -> Any:
+    """What stands at a path; None where nothing does."""
+    value: Any = record
+    for part in parts:
+        if (key := part_key(part, value)) is None:
+            return None
+        value = value[key]
+    return value
+
+
+def without(value: Any, parts: list[str]) -> Any:
+    """The same without what stands at a path; a list keeps the place."""
+    if (key := part_key(parts[0], value)) is None:
+        return value
+    rest = None if len(parts) == 1 else without(value[key], parts[1:])
+    if isinstance(value, list):
+        return [*value[:key], rest, *value[key + 1 :]]
+    kept = {name: member for name, member in value.items() if name != key}
+    return kept if len(parts) == 1 else {**kept, key: rest}
+
+
+def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
+    """Records as they were, by id: of files of JSON lines, as a bundle has them that is not redacted."""
+    found = {}
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:
+                record = _object(parse(line))
+                record = _object(record.get("record", record))
+                kept = {name: value for name, value in record.items() if value is not None}
+                event = {name: value for name, value in kept.items() if name not in (*STORE_MEMBERS, "leaf_index")}
+                found[str(record.get("event_id"))] = {name: event[name] for name in event if name != "redacted"}
+    return found
+
+
+# --- The rest of a bundle ---------------------------------------------------------------------
 
 
 def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
@@ -888,7 +1149,9 @@ def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str
         manifest = seen["manifest"] = read_manifest(bundle, receipt_keys)
         yield from check_files(bundle, manifest)
         checkpoint = seen["checkpoint"] = evidence_checkpoint(bundle, manifest, trust)
-        volumes = seen["volumes"] = Volumes(bundle, manifest, checkpoint)
+        rules = {rule["name"]: rule for rule in (manifest.get("redaction") or {"rules": []})["rules"]}
+        redactions = Redactions(rules, seen.get("originals", {}))
+        volumes = seen["volumes"] = Volumes(bundle, manifest, checkpoint, redactions=redactions)
         for volume in manifest["volumes"]:
             yield from volumes.check(volume)
             if "csv" in volume:
@@ -926,13 +1189,45 @@ def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key])
         print(f"cosigned by {name}{_when(moment)}")
     for key in (*trust.keys, *receipt_keys):
         print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
-    if manifest["kind"] == "range":
+    if manifest["kind"] == "sample":
+        report_sample(manifest)
+    elif manifest["kind"] == "range":
         first, last = manifest["range"]["first"], manifest["range"]["last"]
         print(f"shown: these are all leaves from {first} to {last - 1}: no record of the range is left out")
+        if window := manifest.get("received"):
+            print(
+                f"shown: {window['records']} of them were received from {window['since']} to before {window['until']}"
+            )
+            print("said by the operator, not shown: that no record outside the range was")
     else:
         print("shown: each record is in the log, and as it was sealed")
         print("said by the operator, not shown: that no other record matches the query")
+    report_redactions(manifest, volumes.redactions)
     print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
+
+
+def report_sample(manifest: dict[str, Any]) -> None:
+    """Print of what the sample was drawn, and whether that is shown."""
+    said, leaves = manifest["sample"], manifest["range"]
+    print("shown: each record is in the log, and as it was sealed")
+    print(f"a sample of {said['size']} of {said['population']}, drawn with the seed {said['seed']!r}")
+    if leaves is not None:
+        print(f"shown: these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
+    else:
+        print("said by the operator, not shown: of which leaves it was drawn; give all of them: verify.py sample")
+
+
+def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
+    """Print what was redacted and by which rule, and what is left to be believed."""
+    for rule in (manifest.get("redaction") or {"rules": []})["rules"]:
+        kind = f" of {rule['event_type']}" if rule["event_type"] else ""
+        print(f"redacted by {rule['name']} ({rule['method']}): {rule['members']} members {rule['path']}{kind}")
+        print(f"  because: {rule['reason']}")
+    if redactions.opened:
+        print(f"shown: {redactions.opened} redacted records say what their originals say, but for what is redacted")
+    if closed := redactions.records - redactions.opened:
+        print(f"{closed} records have redacted members: what remains of their content is what the operator says,")
+        print("their place, digest and times are proved; give them whole with --originals to check the rest")
 
 
 def verify_evidence(options: argparse.Namespace) -> str:
@@ -942,7 +1237,7 @@ def verify_evidence(options: argparse.Namespace) -> str:
         trust, receipt_keys = evidence_keys(bundle, options)
     except zipfile.BadZipFile as error:
         raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"originals": read_originals(options.originals)}
     found = 0
     try:
         for fault in faults(bundle, trust, receipt_keys, seen):
@@ -961,7 +1256,228 @@ def verify_evidence(options: argparse.Namespace) -> str:
     if not seen["volumes"].records:
         print("the bundle holds no record: that none matches is said, not shown")
         return NOT_COVERED
-    return verdict_of(Result(verdict=VERIFIED), trust)
+    verdict, redactions = verdict_of(Result(verdict=VERIFIED), trust), seen["volumes"].redactions
+    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
+
+
+STATEMENT = "auditsite/statement/v1"
+
+
+def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
+    """What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`."""
+    text, signatures = read_note(note)
+    header, origin, line, end = (*text.split("\n"), "", "", "")[:4]
+    if header != STATEMENT or end or text.count("\n") != 3:
+        raise Unusable(f"this is no statement: {STATEMENT}, origin, what is said")
+    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
+    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
+    if not ours:
+        raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
+    for key, blob in ours:
+        key.check(text, blob)
+    return _object(parse(line.encode()))
+
+
+def statement_heads(said: dict[str, Any], trust: Trust) -> Checkpoint:
+    """The checkpoint of a statement; the one before its first leaf must be older than the window. Raises `Altered`."""
+    checkpoint = trust.checkpoint(said["checkpoint"])
+    first, last = said["leaves"]["first"], said["leaves"]["last"]
+    if last != checkpoint.size:
+        raise Altered(f"it is about leaves up to {last - 1}, and its checkpoint covers {checkpoint.size}")
+    if not first and said["before"] is None:
+        return checkpoint
+    before = trust.checkpoint(said["before"])
+    begins = max((term["from"] for term in said["terms"] if "from" in term), default="")
+    if before.size != first or not begins:
+        raise Altered(f"nothing shows why it begins at leaf {first}")
+    if before.signed_at is None or before.signed_at + AHEAD_S > datetime.fromisoformat(begins).timestamp():
+        raise Altered(f"leaves before {first} were sealed less than an hour before the time that is asked for")
+    return checkpoint
+
+
+AHEAD_S = 3600
+"""No event is taken whose time is more than this ahead of its receipt."""
+
+
+def check_statement(said: dict[str, Any], log: Bundle, seen: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Ask the query again of each record of a range. Raises `Altered`, `Uncovered`."""
+    manifest, first, last = seen["manifest"], said["leaves"]["first"], said["leaves"]["last"]
+    if manifest["kind"] != "range" or manifest["range"]["first"] > first or manifest["range"]["last"] < last:
+        raise Uncovered(f"the bundle has not all leaves from {first} to {last - 1}")
+    same_log(log, manifest, checkpoint)
+    found = [index for index in leaves_that_match(log, manifest, said["terms"], last) if index >= first]
+    if len(found) != said["found"]:
+        named = f", leaf {found[0]} for one" if found else ""
+        raise Altered(f"{len(found)} of the {last - first} records match{named}, the statement says {said['found']}")
+    if [one["leaf"] for one in said["records"]] != found[: len(said["records"])]:
+        raise Altered("other records match than the statement names")
+
+
+def report_statement(said: dict[str, Any], checkpoint: Checkpoint, trust: Trust, receipt_keys: list[Key]) -> None:
+    """Print what is said, of which leaves."""
+    first, last = said["leaves"]["first"], said["leaves"]["last"]
+    print(f"statement {said['id']} of {said['system']}, made at {said['made_at']} for {said['asked_by']}")
+    print(f"query: {said['query']}")
+    print(f"asked of each record: {in_words(said['terms'])}")
+    print(f"{said['found']} records match of the leaves {first} to {last - 1}")
+    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+    if first:
+        print(f"leaves before {first} were sealed an hour or more before the time that is asked for")
+    for key in (*trust.keys, *receipt_keys):
+        print(f"key (pinned): {key}")
+
+
+def verify_statement(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    options.bundle = None
+    trust, keys = trust_of(options), [read_key(text, (ED25519,)) for text in options.receipt_key]
+    try:
+        said = read_statement(options.statement.read_bytes().decode("utf-8"), keys)
+        checkpoint = statement_heads(said, trust)
+        if options.range is not None:
+            log, seen = Bundle(options.range), {}
+            if faulty := list(faults(log, trust, keys, seen)):
+                raise Altered(f"the bundle of the range does not hold: {faulty[0]}")
+            check_statement(said, log, seen, checkpoint)
+    except (Altered, Uncovered) as error:
+        verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
+        print(f"{verdict}  the statement: {error}")
+        return verdict
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"the statement lacks something that it should have: {error}") from None
+    report_statement(said, checkpoint, trust, keys)
+    if len(checkpoint.witnessed) < trust.quorum:
+        print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+        return NOT_COVERED
+    if options.range is None:
+        print("not shown: that it is so; give a bundle of these leaves with --range")
+        return SIGNED
+    records = said["leaves"]["last"] - said["leaves"]["first"]
+    print(f"shown: {said['found'] or 'none'} of the {records} records matches")
+    return VERIFIED
+
+
+def read_statement_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `statement`."""
+    parser = argparse.ArgumentParser(prog="verify.py statement", description="Verify a signed statement.")
+    parser.add_argument("statement", type=Path, help="the statement, a signed note")
+    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
+    parser.add_argument("--range", type=Path, help="an evidence bundle of the range of leaves that it is about")
+    add_trust(parser)
+    return parser.parse_args(arguments)
+
+
+EXTRACT = "auditsite/export/v1"
+SHOWN_MEMBERS = ("leaf_index", "verified", "redacted")
+"""What the answer of `GET export` has of an event beyond the record."""
+
+
+def check_extract(document: dict[str, Any], keys: list[Key]) -> Iterator[str]:
+    """What is wrong with the answer of `GET export`: its signature, and the digest of each event."""
+    text, signatures = read_note(str(document.pop("signature", "")))
+    header, origin, digest, end = (*text.split("\n"), "", "", "")[:4]
+    if header != EXTRACT or end or text.count("\n") != 3:
+        raise Unusable(f"the signature is not that of an export: {EXTRACT}, origin, SHA-256")
+    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
+    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
+    if not ours:
+        raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
+    for key, blob in ours:
+        key.check(text, blob)
+    if hashlib.sha256(canonical(document)).hexdigest() != digest:
+        yield "the file is not the one that was signed"
+    for event in document["events"]:
+        record = {name: value for name, value in event.items() if name not in SHOWN_MEMBERS}
+        try:
+            entry_leaf(record) if event["redacted"] else leaf_of(record)
+        except Altered as error:
+            yield f"{str(event.get('event_id'))[:80]}: {error}"
+
+
+def verify_extract(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Unusable`."""
+    keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
+    document = _object(parse(options.export.read_bytes()))
+    try:
+        found = list(check_extract(document, keys))
+        said, events = document["verification"], document["events"]
+        query, redacted = document["export_metadata"]["query"], sum(bool(event["redacted"]) for event in events)
+        summary = f"{said['valid_events']} of {said['total_events_verified']} were found to be as sealed"
+    except Altered as error:
+        found = [str(error)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"the export lacks something that it should have: {error}") from None
+    for fault in found[:MOST_TOLD]:
+        print(f"{ALTERED}  the export: {fault}")
+    if found:
+        return ALTERED
+    print(f"{len(events)} events of the query {query!r}, signed by a key that you gave")
+    print(f"said by the operator, not shown: {summary}, and no other record matches; for proofs: POST exports")
+    if redacted:
+        print(f"{redacted} of them are redacted: what remains of their content is what the operator says")
+    return SIGNED
+
+
+def read_extract_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `export`."""
+    parser = argparse.ArgumentParser(prog="verify.py export", description="Verify the signed answer of GET export.")
+    parser.add_argument("export", type=Path, help="the answer, JSON")
+    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
+    return parser.parse_args(arguments)
+
+
+def verify_sample(options: argparse.Namespace) -> str:
+    """Draw the sample of a query again, of a range of the log. Raises `Altered` and `Unusable`."""
+    samples, log = Bundle(options.evidence), Bundle(options.log)
+    trust, receipt_keys = evidence_keys(samples, options)
+    found: list[dict[str, Any]] = [{}, {}]
+    for bundle, seen in zip((samples, log), found, strict=True):
+        if faulty := list(faults(bundle, trust, receipt_keys, seen)):
+            print(f"{ALTERED}  {faulty[0]}")
+            return ALTERED
+    manifest, range_of = found[0]["manifest"], found[1]["manifest"]
+    if manifest["kind"] != "sample" or range_of["kind"] != "range":
+        raise Unusable("give a bundle of a sample, and then one of a range of the log")
+    try:
+        drawn_again(log, range_of, found[0])
+    except (Altered, Uncovered) as error:
+        verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
+        print(f"{verdict}  {error}")
+        return verdict
+    report_evidence(found[0], trust, receipt_keys)
+    verdict = verdict_of(Result(verdict=VERIFIED), trust)
+    redactions = found[0]["volumes"].redactions
+    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
+
+
+def drawn_again(log: Bundle, range_of: dict[str, Any], seen: dict[str, Any]) -> None:
+    """Look for the population in a range of the log, and draw of it. Raises `Altered`, `Uncovered`."""
+    manifest, said, checkpoint = seen["manifest"], seen["manifest"]["sample"], seen["checkpoint"]
+    terms, leaves = manifest["terms"], manifest["range"] or {"first": 0, "last": checkpoint.size}
+    if manifest["sees"]:
+        raise Uncovered("the one who asked may see a part of the records: of which it was drawn is not in the log")
+    if range_of["range"]["first"] > leaves["first"] or range_of["range"]["last"] < leaves["last"]:
+        raise Uncovered(f"the range has not all leaves from {leaves['first']} to {leaves['last'] - 1}")
+    same_log(log, range_of, checkpoint)
+    found = [index for index in leaves_that_match(log, range_of, terms, leaves["last"]) if index >= leaves["first"]]
+    print(f"asked again of each record: {in_words(terms)}")
+    if len(found) != said["population"]:
+        raise Altered(f"{len(found)} records match, and the sample is said to be of {said['population']}")
+    if wrong := list(other_sample(seen["volumes"].places, draw(found, said), said)):
+        raise Altered(wrong[0])
+    print(
+        f"shown: {len(found)} of the leaves {leaves['first']} to {leaves['last'] - 1} match, and this is their sample"
+    )
+
+
+def read_sample_arguments(arguments: list[str]) -> argparse.Namespace:
+    """The command line of `sample`."""
+    parser = argparse.ArgumentParser(prog="verify.py sample", description="Draw a sample again.")
+    parser.add_argument("evidence", type=Path, help="the bundle of the sample")
+    parser.add_argument("log", type=Path, help="a bundle of a range that has all leaves that it was drawn of")
+    parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
+    add_trust(parser)
+    return parser.parse_args(arguments)
 
 
 def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -969,6 +1485,9 @@ def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="verify.py evidence", description="Verify an evidence bundle.")
     parser.add_argument("evidence", type=Path, help="the bundle: its zip, or the folder it was unpacked to")
     parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
+    parser.add_argument(
+        "--originals", action="append", default=[], type=Path, help="redacted records as they were, a JSON line each"
+    )
     add_trust(parser)
     return parser.parse_args(arguments)
 
@@ -1001,6 +1520,9 @@ def verdict_of(result: Result, trust: Trust) -> str:
 WAYS = {
     "receipt": (read_receipt_arguments, verify_receipt),
     "evidence": (read_evidence_arguments, verify_evidence),
+    "sample": (read_sample_arguments, verify_sample),
+    "statement": (read_statement_arguments, verify_statement),
+    "export": (read_extract_arguments, verify_extract),
 }
 
 

@@ -43,6 +43,7 @@ KEPT = (
     "audit_legalhold",
     "audit_missedreview",
     "audit_loss",
+    "audit_redactionrule",
 )
 COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {

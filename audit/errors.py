@@ -8,7 +8,8 @@ AuditError
 ├── NotSealed            the record is not in a checkpoint yet
 ├── LogDamaged           the log in the database is not the one that was signed
 ├── KeyMissing           there is no key to sign or verify with
-└── ExportsOff           no evidence bundles are made here
+├── ExportsOff           no evidence bundles are made here
+└── TooManyMatch         more records match than are exported at once
 
 The docstring of each class is its default message.
 """
@@ -68,3 +69,7 @@ class KeyMissing(AuditError):
 
 class ExportsOff(AuditError):
     """No evidence bundles are made here: set EXPORT_DIR to a folder that web processes and workers share."""
+
+
+class TooManyMatch(AuditError):
+    """More records match than are exported at once: narrow the query, or ask for an evidence bundle."""

@@ -15,8 +15,8 @@ from django.template.loader import render_to_string
 
 import dlq.errors
 import dlq.stream
+from audit import grammar, note, promise, redaction, sampling, sealkeys, terms, volumes, zipped
 from audit import log as stored
-from audit import note, promise, sealkeys, volumes, zipped
 from audit.errors import KeyMissing
 from audit.event import timestamp_text
 from audit.models import Checkpoint, Export, Gap
@@ -33,6 +33,10 @@ PROVED = {
         "added. The hashes at the two ends of each volume, with all leaves between them, lead to the signed root."
     ],
     "query": ["Each record is in the log, at the leaf that it names, and as it was sealed."],
+    "sample": [
+        "Each record is in the log, at the leaf that it names, and as it was sealed.",
+        "Of a range: that these are the leaves that the seed draws. verify.py draws them again.",
+    ],
 }
 ASSERTED = {
     "range": ["What statement.json says of the queue and of gaps."],
@@ -40,6 +44,18 @@ ASSERTED = {
         "That no other record matches the query, as far as the one who asked may see.",
         "What statement.json says of the queue and of gaps.",
     ],
+    "sample": [
+        "Of a query: of which leaves the sample was drawn. Whoever has all leaves of the log in a bundle of a range "
+        "can look them up and draw again: verify.py sample.",
+        "What statement.json says of the queue and of gaps.",
+    ],
+}
+
+
+REDACTED = {
+    "proved": "Of each record its place in the log, id, digest and times; of those that are redacted no more.",
+    "asserted": "What is left of the content of records that are redacted. Whoever has one of them whole can check it: "
+    "verify.py evidence --originals.",
 }
 
 
@@ -82,9 +98,14 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "id": str(export.pk),
         "system": settings.SITE_NAME,
         "version": VERSION,
-        "kind": export.kind,
+        "kind": "sample" if export.sample else export.kind,
         "query": export.query,
+        "terms": terms.plain(grammar.parse(export.query), export.requested_at),
+        "sample": _sample(export),
         "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
+        "received": export.received,
+        "redaction": redaction.said(export),
+        "unredacted": export.unredacted,
         "sees": [{"writers": writers, "categories": categories} for writers, categories in export.sight],
         "requested_by": export.requested_by,
         "requested_at": timestamp_text(export.requested_at),
@@ -99,8 +120,10 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
     found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
     root = base64.b64encode(bytes(checkpoint.root)).decode()
     found["log"] = {"origin": sealkeys.load().origin, "size": checkpoint.size, "root": root}
-    found["completeness"] = {"proved": PROVED[export.kind], "asserted": ASSERTED[export.kind]}
-    return found
+    said = {"proved": PROVED[found["kind"]], "asserted": ASSERTED[found["kind"]]}
+    if found["redaction"]:
+        said = {name: [*texts, REDACTED[name]] for name, texts in said.items()}
+    return found | {"completeness": said}
 
 
 def _sign(export: Export, digest: str) -> str:
@@ -111,10 +134,29 @@ def _sign(export: Export, digest: str) -> str:
     return note.join(text, [signer.sign(text)])
 
 
+def _sample(export: Export) -> dict[str, Any] | None:
+    if export.sample is None:
+        return None
+    return {"size": export.sample, "seed": export.seed, "population": export.population, "rank": sampling.HEADER}
+
+
 def _query(export: Export) -> str:
+    drawn = f"a sample of {export.sample} of {export.population}, drawn with the seed {export.seed}\n"
+    return (drawn if export.sample else "") + _asked(export)
+
+
+def _asked(export: Export) -> str:
     if export.kind == "range":
-        return f"leaves {export.first} to {export.last - 1} of the log\n"
+        return f"leaves {export.first} to {export.last - 1} of the log\n{_received(export)}"
     return f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"
+
+
+def _received(export: Export) -> str:
+    if export.received is None:
+        return ""
+    return "from the first to the last of the {records} that were received from {since} to before {until}\n".format(
+        **export.received
+    )
 
 
 def _statement(export: Export) -> dict[str, Any]:

@@ -10,22 +10,24 @@ import json
 import shutil
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import structlog
 from django.conf import settings
 from django.db import OperationalError
 from django.db.models import Q
 
-from audit import evidence, grammar, looking, reach, rows, trail, volumes, zipped
+from audit import asking, evidence, grammar, looking, reach, redaction, rows, sampling, trail, volumes, zipped
 from audit import log as stored
+from audit.asking import Wanted
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
 from audit.event import Invalid
-from audit.models import OWN_WRITER, Export
+from audit.models import OWN_WRITER, Checkpoint, Export
 from audit.ranged import Piece
 from audit.trail import Where
 
@@ -33,7 +35,6 @@ log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 5
 ABANDONED = timedelta(minutes=2)
-MAX_QUERY = 2_000
 SAVED_S = 0.5
 """How often one who makes a bundle says so, and hears that it is cancelled; at each whole volume besides."""
 Progress = Callable[[int, int | None], None]
@@ -51,32 +52,37 @@ class Asker(NamedTuple):
     by_service: bool = False
     sight: looking.Sight = looking.EVERYTHING
     address: str | None = None
+    may_unredacted: bool = False
 
 
-def ask(
-    asker: Asker, *, query: str = "", first: int | None = None, last: int | None = None, with_csv: bool = False
-) -> Export:
-    """Begin a bundle of the records that match a query, or of the leaves first .. last-1. Nothing is read yet.
+def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
+    """Begin a bundle of the records that match a query, or of a range of the log. None of them is read yet.
 
     Raises `ExportsOff`, `NotSealed`, `Invalid` for what cannot be asked, `NothingKept`.
     """
     _folder()
-    now, head = datetime.now(UTC), stored.signed_head()
+    now, head = datetime.now(UTC), _head(wanted)
     export = Export(
         requested_by=asker.name, by_service=asker.by_service, sight=asker.sight, requested_at=now, updated_at=now
     )
-    export.with_csv, export.checkpoint, export.size = with_csv, head.number, head.size
-    if first is None and last is None:
-        _ask_query(export, query)
-    elif query:
-        raise Invalid({"q": "goes without first and last: ask either for a query or for a range of the log"})
-    else:
-        _ask_range(export, first, last)
+    export.checkpoint, export.size = head.number, head.size
+    asking.fill(export, wanted)
+    if export.unredacted and not asker.may_unredacted:
+        raise Invalid({"unredacted": "needs a right of its own: ask an officer for it, or leave this out"})
     if whose(asker).filter(ended_at=None).count() >= MOST_AT_ONCE:
         raise Invalid({"q": f"{MOST_AT_ONCE} bundles of yours are being made already: wait for one, or cancel it"})
-    _record("asked", export, asker, query=export.query or None, size=export.size, **_range(export))
+    facts = {"query": export.query or None, "size": export.size, "unredacted": export.unredacted or None}
+    facts |= {"sample": export.sample, "seed": export.seed or None}
+    rules = [rule["name"] for rule in export.redaction] or None
+    _record("asked", export, asker, **facts, rules=rules, **_range(export))
     export.save(force_insert=True)
     return export
+
+
+def _head(wanted: Wanted) -> Checkpoint:
+    if "as_of" not in wanted:
+        return stored.signed_head()
+    return Checkpoint.objects.using("reader").get(number=wanted["as_of"])
 
 
 def whose(asker: Asker) -> Any:
@@ -113,6 +119,8 @@ def fetch(export: Export, asker: Asker, name: str) -> Piece:
         raise Invalid({"export_id": f"this bundle is {export.state}: only one that is ready can be fetched"})
     if rows.sight_of(export) != tuple(asker.sight):
         raise Invalid({"export_id": "what you may see has changed since this bundle was made: make another"})
+    if export.unredacted and not asker.may_unredacted:
+        raise Invalid({"export_id": "this bundle is not redacted, and you may not have that any more: make another"})
     whole = name == export.name
     offset, length = (0, path.stat().st_size) if whole else zipped.place(path, name)
     _record("fetched", export, asker, file=name, digest=export.digest)
@@ -165,31 +173,8 @@ def drop_expired() -> int:
     return len(found)
 
 
-def _ask_query(export: Export, text: str) -> None:
-    if len(text) > MAX_QUERY or "\x00" in text:
-        raise Invalid({"q": f"is a query of at most {MAX_QUERY} characters, without U+0000"})
-    try:
-        query = grammar.parse(text)
-        reach.check(query, export.requested_at)
-    except ValueError as error:
-        raise Invalid({"q": str(error)}) from None
-    if not query.terms and not export.sight:
-        _ask_range(export, 0, export.size)  # everything is a range, and a range is proved whole
-        return
-    export.kind, export.query = "query", str(query)
-
-
-def _ask_range(export: Export, first: int | None, last: int | None) -> None:
-    if export.sight:
-        raise Invalid({"first": "a range has records of every writer, and you may see those of some: ask with q"})
-    export.kind, export.first, export.last = "range", first or 0, export.size if last is None else last
-    if not 0 <= export.first < export.last <= export.size:
-        raise Invalid({"last": f"a range is first and last, with 0 <= first < last <= {export.size}"})
-    export.total = export.last - export.first
-
-
 def _make(export: Export, work: Path, ends: float | None, progress: Progress) -> None:
-    if export.kind == "query" and not (work / evidence.FOUND).exists():
+    if not export.is_whole and not (work / evidence.FOUND).exists():
         _find(export, work)
     if not zipped.back(work / export.name, len(export.volumes)):
         _save(export, volumes=[], done=0, digest="", manifest=None)  # what was whole is lost: begun anew
@@ -197,7 +182,13 @@ def _make(export: Export, work: Path, ends: float | None, progress: Progress) ->
         zipped.back(work / export.name, 0)
     export.total = _total(export, work)
     with rows.Readers() as readers:
-        writer = volumes.Writer(readers, work / export.name, size=export.size, with_csv=export.with_csv)
+        writer = volumes.Writer(
+            readers,
+            work / export.name,
+            size=export.size,
+            with_csv=export.with_csv,
+            redactor=redaction.redactor(export),
+        )
         while export.done < export.total:
             _stop_if_late(ends)
             _write_volume(export, work, writer, progress)
@@ -221,23 +212,38 @@ def _write_volume(export: Export, work: Path, writer: volumes.Writer, progress: 
 
 
 def _find(export: Export, work: Path) -> None:
-    """Write down which leaves match, eight bytes each: so many records may match, memory stays flat."""
-    query = grammar.parse(export.query)
-    found = (array("q", part).tobytes() for part in rows.find(export, query))
+    """Write down which leaves match, or are drawn, eight bytes each: so many may match, memory stays flat."""
+    parts = _drawn(export) if export.sample else rows.find(export, grammar.parse(export.query))
+    found = (array("q", part).tobytes() for part in parts)
     fresh = work / f"{evidence.FOUND}.new"
     volumes.write_file(fresh, found)
     fresh.rename(work / evidence.FOUND)
     _save(export)
 
 
+def _drawn(export: Export) -> Iterator[list[int]]:
+    """The sample; of how many it is drawn is known after that."""
+    indexes: Iterable[int] = range(export.first, export.last)
+    if export.kind == "query":
+        indexes = chain.from_iterable(rows.find(export, grammar.parse(export.query)))
+    export.population = 0
+
+    def counted() -> Iterator[int]:
+        for export.population, index in enumerate(indexes, start=1):
+            yield index
+
+    yield sampling.draw(counted(), export.sample or 0, export.seed)
+    _save(export, population=export.population)
+
+
 def _total(export: Export, work: Path) -> int:
-    return export.last - export.first if export.kind == "range" else (work / evidence.FOUND).stat().st_size // 8
+    return export.last - export.first if export.is_whole else (work / evidence.FOUND).stat().st_size // 8
 
 
 def _indexes(export: Export, work: Path) -> volumes.Indexes:
     first = export.done
     last = min(first + settings.EXPORT_VOLUME, export.total or 0)
-    if export.kind == "range":
+    if export.is_whole:
         return range(export.first + first, export.first + last)
     found = array("q")
     with (work / evidence.FOUND).open("rb") as file:
@@ -256,6 +262,7 @@ def _finish(export: Export, work: Path) -> None:
     evidence.pack(work, manifest, whole)
     _save(export)
     facts = {"digest": export.digest, "size": export.size, "records": export.done, **_range(export)}
+    facts |= {"population": export.population}
     _record("made", export, Asker(OWN_WRITER, True), **facts)
     size = whole.stat().st_size
     whole.rename(_folder() / export.name)
@@ -278,7 +285,8 @@ def _record(act: str, export: Export, asker: Asker, **facts: Any) -> None:
 
 
 def _range(export: Export) -> dict[str, Any]:
-    return {"first": export.first, "last": export.last} if export.kind == "range" else {}
+    found = {"first": export.first, "last": export.last, "received": export.received}
+    return found if export.kind == "range" else {}
 
 
 def _save(export: Export, **facts: Any) -> None:

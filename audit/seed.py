@@ -45,6 +45,9 @@ READING = [
     "audit.add_waiver",
     "audit.view_review",
     "audit.view_missedreview",
+    "audit.view_redactionrule",
+    "audit.view_statement",
+    "audit.make_statement",
 ]
 """What comes with reading records."""
 GROUPS = {
@@ -62,6 +65,9 @@ GROUPS = {
         "audit.approve_discard",
         "audit.place_legalhold",
         "audit.sign_review",
+        "audit.export_unredacted",
+        "audit.add_redactionrule",
+        "audit.change_redactionrule",
     ],
     "administrator": [
         *[f"auth.{act}_user" for act in ("view", "add", "change")],

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from audit import log as stored
-from audit import multiproof, rows, tiles, zipped
+from audit import multiproof, tiles, zipped
+from audit.redact import Redactor
 from audit.rows import Readers
 from audit.tiles import Run
 
@@ -34,11 +35,12 @@ Indexes = Sequence[int]
 class Writer:
     """Writes the volumes of one bundle into its zip; `tell` hears how many rows of a volume are written."""
 
-    def __init__(self, readers: Readers, path: Path, *, size: int, with_csv: bool):
+    def __init__(self, readers: Readers, path: Path, *, size: int, with_csv: bool, redactor: Redactor | None = None):
         self._readers = readers
         self._path = path
         self._size = size
         self._with_csv = with_csv
+        self._redactor = redactor
 
     def write(self, number: int, indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
         """Write the volume of this number; return what the manifest says of it.
@@ -50,6 +52,7 @@ class Writer:
         facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
         with zipfile.ZipFile(self._path, "a") as whole:
             facts |= self._write_records(whole, facts, indexes, tell)
+            facts |= {"redacted": self._redactor.facts()} if self._redactor is not None else {}
             with zipped.member(whole, facts["proof"]) as file:
                 facts["files"][facts["proof"]] = _write(file, proof_lines(indexes, self._size))
         zipped.keep(self._path, number)
@@ -64,9 +67,10 @@ class Writer:
             lines = Hashed(files.enter_context(zipped.member(whole, facts["records"])))
             cells = Hashed(files.enter_context(beside.open("wb"))) if self._with_csv else None
             for part in self._readers.parts(indexes):
-                lines.write(part.lines)
+                body = part.lines if self._redactor is None else self._redactor.lines(part.lines)
+                lines.write(body)
                 if cells is not None:
-                    cells.write(table(part.lines, with_heads=not written))
+                    cells.write(table(body, with_heads=not written))
                 since, until = min(since, part.since), max(until, part.until)
                 written += part.records
                 tell(written)
@@ -128,10 +132,12 @@ def table(lines: bytes, *, with_heads: bool) -> bytes:
     """Lines of JSON as CSV; no cell comes alive in a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text)
-    if with_heads:
-        writer.writerow(rows.FIELDS)
     for line in lines.splitlines():
-        writer.writerow([cell(value) for value in json.loads(line).values()])
+        record = json.loads(line)
+        if with_heads:
+            writer.writerow(record)
+            with_heads = False
+        writer.writerow([cell(value) for value in record.values()])
     return text.getvalue().encode()
 
 

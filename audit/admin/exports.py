@@ -113,6 +113,7 @@ class ExportAdmin(ReadOnly):
             "files": sorted(((found.manifest or {}).get("files") or {}).items()),
             "proved": ((found.manifest or {}).get("completeness") or {}).get("proved", []),
             "asserted": ((found.manifest or {}).get("completeness") or {}).get("asserted", []),
+            "redaction": ((found.manifest or {}).get("redaction") or {}).get("rules") or found.redaction,
             "manifest": found.manifest and pretty(found.manifest),
         }
         return TemplateResponse(request, "admin/audit/export/detail.html", context)
@@ -132,8 +133,13 @@ class ExportAdmin(ReadOnly):
 
     @admin.display(description="asked for")
     def asked(self, found: Export) -> str:
+        drawn = f"a sample of {found.sample:,}, seed {found.seed}, of " if found.sample else ""
+        return drawn + self._what(found)
+
+    def _what(self, found: Export) -> str:
         if found.kind == "range":
-            return f"leaves {found.first:,} to {found.last - 1:,} of the log"
+            window = "; received from {since} to before {until}".format(**found.received) if found.received else ""
+            return f"leaves {found.first:,} to {found.last - 1:,} of the log{window}"
         return found.query or "everything that may be seen"
 
     @admin.display(description="asked (UTC)", ordering="requested_at")
@@ -151,7 +157,8 @@ class ExportAdmin(ReadOnly):
 
 def asker_of(request: HttpRequest) -> Asker:
     """Who asks, with what he may see."""
-    return Asker(request.user.get_username(), False, looking.sight(), client.address(request))
+    may_unredacted = request.user.has_perm("audit.export_unredacted")
+    return Asker(request.user.get_username(), False, looking.sight(), client.address(request), may_unredacted)
 
 
 def _require(request: HttpRequest) -> None:
@@ -160,12 +167,21 @@ def _require(request: HttpRequest) -> None:
 
 
 def _asked(request: HttpRequest) -> dict[str, Any]:
-    asked: dict[str, Any] = {"with_csv": "csv" in request.POST}
+    asked: dict[str, Any] = {"with_csv": "csv" in request.POST, "unredacted": "unredacted" in request.POST}
+    if sample := request.POST.get("sample", "").strip():
+        asked["sample"] = _whole("sample", sample)
+    asked["seed"] = request.POST.get("seed", "").strip()
     if "q" in request.POST:
         return asked | {"query": request.POST["q"]}
+    if "received_since" in request.POST:
+        until = request.POST.get("received_until", "").strip() or "0s"
+        return asked | {"received": (request.POST["received_since"].strip(), until)}
     for name in ("first", "last"):
-        text = request.POST.get(name, "").strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise Invalid({name: "is not a whole number"})
-        asked[name] = int(text)
+        asked[name] = _whole(name, request.POST.get(name, "").strip())
     return asked
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid({name: "is not a whole number"})
+    return int(text)

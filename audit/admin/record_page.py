@@ -137,10 +137,14 @@ def _beside(record: Record) -> dict[str, Any]:
         if one is not None
     ]
     address = reverse("admin:audit_record_timeline")
+    bundles = [("this record", Query().with_term("id", str(record.pk)))]
+    bundles += [
+        (f"its {name}", Query().with_term(name, getattr(record, field))) for name, field in timeline.SUBJECTS.items()
+    ]
     timelines = [
         (name, f"{address}?{urlencode({name: getattr(record, field)})}") for name, field in timeline.SUBJECTS.items()
     ]
-    return {"neighbours": gaps, "timelines": timelines}
+    return {"neighbours": gaps, "timelines": timelines, "bundles": bundles}
 
 
 def _proof(record: Record) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from django.urls import URLPattern, path
 from audit import moments, query, timeline
 from audit.admin import lanes
 from audit.admin.format import OUTCOMES, STATES, badge, precise, time_tag
+from audit.event import timestamp_text
+from audit.grammar import Query
 from audit.models import Record
 
 
@@ -72,6 +74,7 @@ class TimelinePage(admin.ModelAdmin):
             "older": found.older and "?" + urlencode(asked.kept | {"before": found.older}),
             "newer": found.newer and "?" + urlencode(asked.kept | {"after": found.newer}),
             "newest": "?" + urlencode(asked.kept) if asked.before or asked.after else "",
+            "bundles": [(f"this {asked.subject}", _query(asked))],
         }
         return TemplateResponse(request, "admin/audit/record/timeline.html", context)
 
@@ -86,6 +89,12 @@ def _asked(request: HttpRequest) -> Asked:
     before, after = (_read(name, query.read_cursor, parameters) for name in ("before", "after"))
     kept = {name: parameters[name] for name in (*named, "since") if parameters.get(name)}
     return Asked(named[0], parameters[named[0]], since, before, after, kept)
+
+
+def _query(asked: Asked) -> Query:
+    """All of the timeline, not the page alone."""
+    found = Query().with_term(asked.subject, asked.value)
+    return found if asked.since is None else found.with_term("after", timestamp_text(asked.since))
 
 
 def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:

@@ -10,16 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import client, export, postgres, ranged
+from audit import client, export, extract, postgres, query, ranged
 from audit.api import export_schema
 from audit.api.auth import writer_name
 from audit.api.log_views import IgnoreAccept
+from audit.asking import Wanted
 from audit.event import Invalid, timestamp_text
 from audit.export import Asker
 from audit.handover import hand_over
 from audit.models import Export
 
-MEMBERS = {"q": str, "first": int, "last": int, "csv": bool}
+MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
+MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
+WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
 class ExportsApi(APIView):
@@ -29,7 +32,8 @@ class ExportsApi(APIView):
 
     def asker(self) -> Asker:
         principal: Any = self.request.user
-        return Asker(writer_name(self.request), True, principal.sight, client.address(self.request))
+        may_unredacted = "unredacted" in principal.scopes
+        return Asker(writer_name(self.request), True, principal.sight, client.address(self.request), may_unredacted)
 
     def found(self, export_id: UUID) -> Export:
         postgres.require()
@@ -39,21 +43,35 @@ class ExportsApi(APIView):
         return found
 
 
+class ExtractView(ExportsApi):
+    """A few records at once, verified and signed."""
+
+    @extend_schema(**export_schema.GET_EXTRACT)
+    def get(self, request: Request) -> Response:
+        filters = request.query_params.dict()
+        unredacted = filters.pop("unredacted", "false")
+        errors: dict[str, str] = {
+            name: "this parameter is unknown here" for name in ("limit", "offset", "after") if name in filters
+        }
+        if unredacted not in ("true", "false"):
+            errors["unredacted"] = "must be true or false"
+        if errors:
+            raise Invalid(errors)
+        search = query.parse(filters)
+        postgres.require()
+        query.admit(search, filters)
+        return Response(extract.make(self.asker(), search, filters, unredacted=unredacted == "true"))
+
+
 class ExportsView(ExportsApi):
     """Ask for a bundle."""
 
     @extend_schema(**export_schema.POST_EXPORT)
     def post(self, request: Request) -> Response:
         postgres.require()
-        asked = _asked(request.data)
-        query, with_csv = asked.get("q", ""), asked.get("csv", False)
-        if ("q" in asked) == bool(asked.keys() & {"first", "last"}):
-            raise Invalid({"q": "is required, or else first or last, not both: an empty one asks for everything"})
-        begun = export.ask(
-            self.asker(), query=query, first=asked.get("first"), last=asked.get("last"), with_csv=with_csv
-        )
+        begun = export.ask(self.asker(), **_wanted(_asked(request.data)))
         hand_over(begun)
-        return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+        return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
 
 
 class ExportView(ExportsApi):
@@ -61,7 +79,7 @@ class ExportView(ExportsApi):
 
     @extend_schema(**export_schema.GET_EXPORT)
     def get(self, request: Request, export_id: UUID) -> Response:
-        return Response(_shown(self.found(export_id)))
+        return Response(shown(self.found(export_id)))
 
 
 class CancelView(ExportsApi):
@@ -70,7 +88,7 @@ class CancelView(ExportsApi):
     @extend_schema(**export_schema.CANCEL_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         export.cancel(self.found(export_id), self.asker())
-        return Response(_shown(self.found(export_id)))
+        return Response(shown(self.found(export_id)))
 
 
 class ResumeView(ExportsApi):
@@ -80,7 +98,7 @@ class ResumeView(ExportsApi):
     def post(self, request: Request, export_id: UUID) -> Response:
         if export.resume(self.found(export_id), self.asker()):
             hand_over(self.found(export_id))
-        return Response(_shown(self.found(export_id)))
+        return Response(shown(self.found(export_id)))
 
 
 class FileView(ExportsApi):
@@ -109,7 +127,23 @@ def _asked(document: Any) -> dict[str, Any]:
     return document
 
 
-def _shown(found: Export) -> dict[str, Any]:
+def _wanted(asked: dict[str, Any]) -> Wanted:
+    if sum(bool(asked.keys() & way) for way in WAYS) != 1:
+        raise Invalid(
+            {"q": "is required, or else first or last, or received_since: one of them; an empty q asks for everything"}
+        )
+    wanted = Wanted(query=asked.get("q", ""), with_csv=asked.get("csv", False))
+    wanted["unredacted"] = asked.get("unredacted", False)
+    wanted["sample"], wanted["seed"] = asked.get("sample"), asked.get("seed", "")
+    if asked.keys() & WAYS[2]:
+        wanted["received"] = asked.get("received_since", ""), asked.get("received_until", "0s")
+    elif "q" not in asked:
+        wanted["first"], wanted["last"] = asked.get("first"), asked.get("last")
+    return wanted
+
+
+def shown(found: Export) -> dict[str, Any]:
+    """A bundle as the API answers it."""
     return {
         "export_id": str(found.pk),
         "state": found.state,
@@ -117,6 +151,11 @@ def _shown(found: Export) -> dict[str, Any]:
         "q": found.query,
         "first": found.first if found.kind == "range" else None,
         "last": found.last if found.kind == "range" else None,
+        "received": found.received,
+        "sample": found.sample,
+        "seed": found.seed,
+        "population": found.population,
+        "redacted_by": [rule["name"] for rule in found.redaction],
         "log_size": found.size,
         "done": found.done,
         "of": found.total,

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit import metrics
 from audit.api import refusals
-from audit.errors import Conflict, ExportsOff, KeyMissing, LogDamaged, NothingKept, NotSealed, Unavailable
+from audit.errors import Conflict, ExportsOff, KeyMissing, LogDamaged, NothingKept, NotSealed, TooManyMatch, Unavailable
 from audit.event import Invalid
 from audit.faults import headline
 from audit.hold import Held
@@ -34,6 +34,7 @@ TITLES = {
     "conflict": "The event id is used already, with other content",
     "held": "The correlation is held already",
     "too-large": "The body is too large",
+    "too-many": "More records match than are exported at once",
     "unsupported-media-type": "The body must be application/json",
     "not-acceptable": "Only application/json is served here",
     "rate-limited": "Too many requests",
@@ -138,6 +139,8 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(409, "not-sealed", str(error), instance=instance), {"Retry-After": "1"}
         case ExportsOff():
             return problem(503, "exports-off", str(error), instance=instance), {}
+        case TooManyMatch():
+            return problem(413, "too-many", str(error), instance=instance), {}
         case LogDamaged() | KeyMissing():
             log.error("log_cannot_answer", error=str(error))
             detail = "The log is damaged or its keys are missing: the operator has to look (`manage.py verify`)."

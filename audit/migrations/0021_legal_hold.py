@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0018_review"),
+        ("audit", "0019_bundles"),
     ]
 
     operations = [

@@ -14,10 +14,10 @@ from audit.models.completeness import (
 )
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
-from audit.models.exports import Export
+from audit.models.exports import Export, RedactionRule
 from audit.models.holds import LegalHold
 from audit.models.reviews import MissedReview, Review
-from audit.models.rights import ACCESS, Access, AuditorScope
+from audit.models.rights import ACCESS, STATEMENT, Access, AuditorScope, Statement
 from audit.models.saved import SavedView
 from audit.models.store import (
     OWN_WRITER,
@@ -41,6 +41,7 @@ __all__ = [
     "ACCESS",
     "ASKS",
     "OWN_WRITER",
+    "STATEMENT",
     "Access",
     "Account",
     "AppendOnly",
@@ -74,11 +75,13 @@ __all__ = [
     "Quarantined",
     "Record",
     "RecordQuerySet",
+    "RedactionRule",
     "RejectedSample",
     "Rejection",
     "Review",
     "Rhythm",
     "SavedView",
+    "Statement",
     "Tally",
     "Unmet",
     "Verification",

@@ -24,7 +24,7 @@ def names(help_text: str) -> "ArrayField[Any, Any]":
 class Writer(models.Model):
     """A service that may send events, or read them."""
 
-    SCOPES = ("write", "read", "export", "hold")
+    SCOPES = ("write", "read", "export", "unredacted", "hold")
 
     name = models.CharField(
         max_length=100,
@@ -32,7 +32,9 @@ class Writer(models.Model):
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")],
         help_text="Stands in every record of this writer, and cannot be changed.",
     )
-    scopes = models.JSONField(default=default_scopes, help_text='Any of "write", "read", "export", "hold".')
+    scopes = models.JSONField(
+        default=default_scopes, help_text='Any of "write", "read", "export", "unredacted", "hold".'
+    )
     reads_writers = names("The scope read gives the records of these writers alone; empty: of all.")
     reads_categories = names("The scope read gives the records of these categories alone; empty: of all.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -67,6 +67,7 @@ REVOKE DELETE, TRUNCATE ON
     audit_legalhold,
     audit_missedreview,
     audit_loss,
+    audit_redactionrule,
     audit_account,
     audit_passage,
     audit_promise,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from audit import export
+from audit import export, statement
 from audit.export import Asker
 from audit.models import Export
 from tests.admin.conftest import person
@@ -29,11 +29,17 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     Export.objects.filter(pk=half.pk).update(state="running", done=1, total=2)
     visitor.log_in(user.username)
     pages = {"exports": "/admin/audit/export/", "records-export": "/admin/audit/record/?q=outcome:failure+after:7d"}
+    said = statement.make(Asker(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
+    pages |= {"statements": "/admin/audit/statement/?q=type:role.grant"}
+    pages |= {"statement": f"/admin/audit/statement/{said.resource_id}/"}
+    found = said.event_data["records"][0]["event_id"]
+    pages |= {"record-export": f"/admin/audit/record/{found}/change/#prove"}
+    pages |= {"redactions": "/admin/audit/redactionrule/"}
     pages |= {
         f"export-{found.state}": f"/admin/audit/export/{found.pk}/change/"
         for found in Export.objects.filter(pk__in=[waiting.pk, cancelled.pk, ready.pk, half.pk])
     }
-    assert len(pages) == 6
+    assert len(pages) == 10
     for name, address in pages.items():
         visitor.open(address, name)
         assert visitor.findings() == [], name

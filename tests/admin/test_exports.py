@@ -74,6 +74,27 @@ def test_a_range_is_asked_for_by_its_leaves(auditor: Client) -> None:
     assert "last: is not a whole number" in answer.content.decode()
 
 
+def test_what_was_received_in_a_time_is_asked_for_by_that_time(auditor: Client) -> None:
+    sealed(2)
+    found = made(auditor, received_since="5m", received_until="")
+    assert "; received from" in page(auditor, found)
+
+
+def test_a_record_and_its_timelines_offer_their_bundles(auditor: Client, operator: Client) -> None:
+    record = Record.objects.filter(correlation_id=sealed(2, actor_id='an "odd" name')).first()
+    assert record is not None
+    shown = auditor.get(reverse("admin:audit_record_change", args=[record.pk])).content.decode()
+    assert f'value="id:{record.pk}"' in shown
+    assert f'value="correlation:{record.correlation_id}"' in shown
+    timeline = reverse("admin:audit_record_timeline")
+    shown = auditor.get(timeline, {"correlation": record.correlation_id, "since": "2026-01-01"})
+    query = f"correlation:{record.correlation_id} after:2026-01-01T00:00:00.000000Z"
+    assert f'value="{query}"' in shown.content.decode()
+    assert made(auditor, q=query).done == 2
+    (offered,) = auditor.get(timeline, {"actor": record.actor_id}).context["bundles"]
+    assert made(auditor, q=str(offered[1])).done >= 2
+
+
 def test_a_bundle_is_cancelled_and_gone_on_with(auditor: Client) -> None:
     found = begun(auditor, q=f"correlation:{sealed(1)}")
     act(auditor, found, "cancel")

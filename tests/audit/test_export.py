@@ -620,3 +620,62 @@ def test_bundles_that_failed_and_those_that_do_not_move_are_metrics() -> None:
     assert after['audit_exports{state="failed"}'] - before['audit_exports{state="failed"}'] == 1
     assert after["audit_export_still_seconds"] > 7000
     export.cancel(stuck, Asker("metrics"))
+
+
+# --- What was received in a time ---
+
+
+def received_then() -> tuple[datetime, Export]:
+    """Two records of a time long ago, one of today between them in the log, and the bundle of that time."""
+    moment = datetime(1990, 1, 1, tzinfo=UTC) + timedelta(seconds=secrets.randbelow(10**8))
+    for now in (moment, datetime.now(UTC), moment + timedelta(seconds=1)):
+        early = an_event(event_timestamp=f"{moment:%Y-%m-%dT%H:%M:%SZ}")
+        store([accept(early, writer="tests", now=now)], timeout_s=20)
+        seal.Sealer().once()
+    return moment, made(received=(moment.isoformat(), (moment + timedelta(seconds=2)).isoformat()))
+
+
+def test_what_was_received_in_a_time_is_a_range_with_all_of_it(checked: Any) -> None:
+    moment, found = received_then()
+    assert found.kind == "range"
+    assert found.received["records"] == 2
+    assert found.last - found.first >= 3
+    asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
+    assert asked.event_data["received"] == found.received
+    status, printed = checked(path(found))
+    assert status == 0, printed
+    assert f"shown: 2 of them were received from {moment:%Y-%m-%dT%H:%M:%S}" in printed
+    with zipfile.ZipFile(path(found)) as whole:
+        assert "that were received from" in whole.read("query.txt").decode()
+
+
+def test_a_manifest_that_counts_fewer_as_received_then_is_refused(tmp_path: Path, checked: Any) -> None:
+    folder = unpacked(received_then()[1], tmp_path / "bundle")
+    signed_anew(folder, lambda manifest: manifest["received"].update(records=1))
+    status, printed = checked(folder)
+    assert status == 1
+    assert "2 records of the range were received from" in printed
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        (("x", "0s"), "received_since: is neither a span"),
+        (("1h", "2h"), "is not after"),
+        (("1980-01-01", "1980-01-02"), "no record that is sealed was received"),
+    ],
+)
+def test_a_time_that_cannot_be_asked_for_is_refused(window: tuple[str, str], words: str) -> None:
+    sealed(1)
+    with pytest.raises(Invalid, match=words):
+        export.ask(ME, received=window)
+
+
+def test_one_thing_is_asked_for_at_a_time() -> None:
+    sealed(1)
+    with pytest.raises(Invalid, match="goes by itself"):
+        export.ask(ME, query="outcome:failure", first=0)
+    with pytest.raises(Invalid, match="goes by itself"):
+        export.ask(ME, received=("1h", "0s"), first=0)
+    with pytest.raises(Invalid, match="you may see those of some"):
+        export.ask(ME._replace(sight=(Span(("others",), ()),)), received=("1h", "0s"))

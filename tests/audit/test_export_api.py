@@ -80,6 +80,13 @@ def test_a_range_of_the_log_is_asked_for_by_its_leaves(exporter: Sender) -> None
     assert (found["kind"], found["first"], found["last"], found["done"]) == ("range", 0, 3, 3)
 
 
+def test_what_was_received_in_a_time_is_asked_for_by_that_time(exporter: Sender) -> None:
+    sealed(3)
+    found = made(exporter, received_since="5m")
+    assert found["kind"] == "range"
+    assert found["received"]["records"] >= 3
+
+
 def test_a_bundle_is_cancelled_and_gone_on_with(exporter: Sender) -> None:
     begun = exporter.post({"q": f"correlation:{sealed(1)}"}, path=EXPORTS).json()
     path = f"{EXPORTS}/{begun['export_id']}"
@@ -119,7 +126,19 @@ def test_a_key_that_may_read_some_writers_gets_those_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], {"q": 1}, {"csv": True}, {"q": "", "first": 1}, {"q": "a\x00"}, {"x": 1}, {"first": True}]
+    "body",
+    [
+        {},
+        [],
+        {"q": 1},
+        {"csv": True},
+        {"q": "", "first": 1},
+        {"received_since": "x"},
+        {"received_until": "1h"},
+        {"q": "a\x00"},
+        {"x": 1},
+        {"first": True},
+    ],
 )
 def test_what_cannot_be_asked_is_refused_by_name(exporter: Sender, body: Any) -> None:
     sealed(1)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from audit import export
+from audit.asking import Wanted
 from audit.errors import AuditError
 from audit.event import Invalid
 from audit.export import Asker
@@ -25,7 +26,16 @@ class Command(HarmlessCommand):
             "--query", metavar="QUERY", help='as the search takes it: "correlation:rr-7"; "" is everything'
         )
         what.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="leaves FIRST to LAST-1")
+        what.add_argument(
+            "--received",
+            nargs=2,
+            metavar=("SINCE", "UNTIL"),
+            help="all leaves from the first to the last received then",
+        )
         what.add_argument("--resume", type=UUID, metavar="ID", help="go on with a bundle that was cut off or cancelled")
+        parser.add_argument("--sample", type=int, metavar="COUNT", help="so many of them, drawn")
+        parser.add_argument("--seed", default="", help="what they are drawn with; without it one is made up")
+        parser.add_argument("--unredacted", action="store_true", help="without redaction; it is recorded")
         parser.add_argument("--csv", action="store_true", help="the records as a table, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -44,15 +54,25 @@ class Command(HarmlessCommand):
 
 
 def _found(options: dict[str, Any]) -> Export:
-    asker = Asker(operator_name())
-    if options["range"]:
-        first, last = options["range"]
-        return export.ask(asker, first=first, last=last, with_csv=options["csv"])
+    asker = Asker(operator_name(), may_unredacted=True)
     if options["resume"] is None:
-        return export.ask(asker, query=options["query"], with_csv=options["csv"])
+        return export.ask(asker, **_wanted(options))
     found = Export.objects.filter(pk=options["resume"]).first()
     if found is None:
         raise CommandError(f"There is no bundle {options['resume']}.")
     if found.state not in Export.UNDER_WAY and not export.resume(found, asker):
         raise CommandError(f"The bundle is {found.state}: there is nothing to go on with.")
     return found
+
+
+def _wanted(options: dict[str, Any]) -> Wanted:
+    wanted = Wanted(with_csv=options["csv"], unredacted=options["unredacted"])
+    wanted["sample"], wanted["seed"] = options["sample"], options["seed"]
+    if options["range"]:
+        wanted["first"], wanted["last"] = options["range"]
+    elif options["received"]:
+        since, until = options["received"]
+        wanted["received"] = since, until
+    else:
+        wanted["query"] = options["query"]
+    return wanted

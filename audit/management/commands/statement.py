@@ -1,0 +1,30 @@
+"""`manage.py statement`: say, signed, how many records match a query."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from audit import statement
+from audit.errors import AuditError
+from audit.event import Invalid
+from audit.export import Asker
+from audit.management import HarmlessCommand, operator_name
+
+
+class Command(HarmlessCommand):
+    help = "Count the records that match, sign how many they are, record it, and print the statement for verify.py."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("query", help='as the search takes it: "type:role.grant actor:x after:2026-01-01"')
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            made = statement.make(Asker(operator_name()), options["query"])
+        except (AuditError, Invalid) as error:
+            raise CommandError(str(error)) from None
+        said = made.event_data
+        self.stdout.write(said["note"], ending="")
+        self.stderr.write(
+            f"{said['found']} records of the leaves {said['first']} to {said['last'] - 1} match. To check it: "
+            f"manage.py export --range {said['first']} {said['last']}"
+        )
