@@ -41,6 +41,8 @@ READING = [
     "audit.start_verification",
     "audit.view_export",
     "audit.make_export",
+    "audit.view_report",
+    "audit.make_report",
     "audit.add_waiver",
 ]
 """What comes with reading records."""
@@ -82,6 +84,7 @@ SCHEDULES = {
     "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
+    "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }
 

@@ -141,6 +141,9 @@ GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
 EXPORT_DIR = env.path("EXPORT_DIR", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
+# A folder of more sets of controls for compliance reports; and those of which each month is reported by itself.
+CONTROL_PACKS = env.path("CONTROL_PACKS", None)
+REPORT_PACKS: list[str] = env.list("REPORT_PACKS", [])
 WORKER_STALE_S = env.float("WORKER_STALE_S", 150.0)
 
 # --- Django ---------------------------------------------------------------------------------

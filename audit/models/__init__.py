@@ -15,6 +15,7 @@ from audit.models.completeness import (
 from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.exports import Export
+from audit.models.reports import Report
 from audit.models.rights import ACCESS, Access, AuditorScope
 from audit.models.saved import SavedView
 from audit.models.store import (
@@ -71,6 +72,7 @@ __all__ = [
     "RecordQuerySet",
     "RejectedSample",
     "Rejection",
+    "Report",
     "Rhythm",
     "SavedView",
     "Tally",

@@ -59,6 +59,7 @@ REVOKE DELETE, TRUNCATE ON
     audit_unmet,
     audit_waiver,
     audit_export,
+    audit_report,
     audit_account,
     audit_passage,
     audit_promise,

@@ -19,6 +19,7 @@ MEANS = {
     },
     "start a verification": {"audit.start_verification"},
     "make and fetch evidence bundles, each his own": {"audit.make_export", "audit.view_export"},
+    "make and read compliance reports": {"audit.make_report", "audit.view_report"},
     "see the dead letter queue, payloads included": {"audit.view_parked"},
     "see the quarantine": {"audit.view_quarantined"},
     "retry, snooze, correct and quarantine parked events, ask for a discard": {"audit.retry_parked"},
