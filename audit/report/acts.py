@@ -3,32 +3,41 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from audit.report.basis import OUTSIDE, Act, Basis
+from audit.report.basis import OUTSIDE, Act, Basis, fits
 from audit.report.figures import Figure, Row, Section, State, Table
 
 NAMED = 60
 CELL = 160
+NO_RULES = tuple(f"audit.expectation.{act}" for act in ("unmet", "explained", "owned"))
 EXPLAINED = tuple(f"audit.{what}.explained" for what in ("gap", "manifest", "promise", "expectation"))
 
 
 class Kind(NamedTuple):
-    """Acts that are counted together. `bad`: there should be none. `lacking`: what it means that there are none."""
+    """Acts that are counted together, without some. `bad`: there should be none. `lacking`: what it means if not."""
 
     key: str
     label: str
     patterns: tuple[str, ...]
+    without: tuple[str, ...] = ()
     bad: bool = False
     lacking: str = ""
     outcome: str = ""
 
 
 CHANGES = (
-    Kind("people", "Accounts of people and groups made or changed", ("audit.person.*", "audit.group.*")),
+    Kind(
+        "people",
+        "Accounts of people and groups made or changed",
+        ("audit.person.*", "audit.group.*"),
+        ("audit.person.log*",),
+    ),
     Kind("scopes", "Scopes of auditors set", ("audit.scope.*",)),
-    Kind("writers", "Writers and their keys made, changed or revoked", ("audit.writer.*",)),
+    Kind("writers", "Writers and their keys made, changed or revoked", ("audit.writer.*",), ("audit.writer.silent",)),
     Kind("keys", "Keys of the log and of receipts made", ("audit.sealkey.*", "audit.receiptkey.*")),
-    Kind("rules", "Rules about events made, changed or waived", ("audit.expectation.*",)),
-    Kind("queue_acts", "Acts of people on the dead letter queue", ("audit.parked.*",)),
+    Kind("rules", "Rules about events made, changed or waived", ("audit.expectation.*",), NO_RULES),
+    Kind(
+        "queue_acts", "Acts of people on the dead letter queue", ("audit.parked.*",), ("audit.parked.indexes_rebuilt",)
+    ),
     Kind("pauses", "of those, the queue paused or resumed", ("audit.parked.paused", "audit.parked.resumed")),
     Kind("discards", "of those, discards asked for, decided or done", ("audit.parked.discard*",)),
 )
@@ -41,9 +50,11 @@ ALERTS = (
         bad=True,
     ),
     Kind("unmet_told", "Expectations not met, told", ("audit.expectation.unmet",), bad=True),
-    Kind("verification_told", "Verifications that failed, told", ("audit.verification.ended",), True, "", "failure"),
+    Kind(
+        "verification_told", "Verifications that failed, told", ("audit.verification.ended",), (), True, "", "failure"
+    ),
     Kind("conflicts", "Ids that came again with other content", ("audit.event.conflict",), bad=True),
-    Kind("outages_told", "Outages with events lost", ("audit.episode.ended",), True, "", "failure"),
+    Kind("outages_told", "Outages with events lost", ("audit.episode.ended",), (), True, "", "failure"),
 )
 REVIEWS = (
     Kind(
@@ -101,7 +112,7 @@ def keys(kinds: Sequence[Kind]) -> tuple[str, ...]:
 
 def _section(basis: Basis, key: str, title: str, says: str, kinds: Sequence[Kind], caption: str) -> Section:
     patterns = [pattern for kind in kinds for pattern in kind.patterns]
-    found = [one for one in basis.listed(*patterns, most=10 * NAMED) if not _is_login(one) and _counts(one, kinds)]
+    found = [one for one in basis.listed(*patterns, most=10 * NAMED) if _counts(one, kinds)]
     return Section(
         key=key,
         title=title,
@@ -114,9 +125,7 @@ def _section(basis: Basis, key: str, title: str, says: str, kinds: Sequence[Kind
 def _figure(basis: Basis, kind: Kind) -> Figure:
     if not basis.sees_own:
         return Figure(key=kind.key, label=kind.label, value="—", state="none", note=OUTSIDE)
-    count = basis.count(*kind.patterns, outcome=kind.outcome)
-    if "audit.person.*" in kind.patterns:
-        count -= basis.count("audit.person.log*")
+    count = basis.count(*kind.patterns, outcome=kind.outcome) - basis.count(*kind.without, outcome=kind.outcome)
     state: State = "exception" if kind.bad and count else "none" if kind.lacking and not count else "shown"
     query = basis.query(
         *(f"type:{pattern}" for pattern in kind.patterns), *([f"outcome:{kind.outcome}"] if kind.outcome else [])
@@ -125,14 +134,14 @@ def _figure(basis: Basis, kind: Kind) -> Figure:
     return Figure(key=kind.key, label=kind.label, value=count, state=state, query=query, note=note)
 
 
-def _is_login(act: Act) -> bool:
-    return act.event_type.startswith("audit.person.log")
-
-
 def _counts(act: Act, kinds: Sequence[Kind]) -> bool:
-    """What is told only where it failed is listed only then."""
-    only = [kind.outcome for kind in kinds if act.event_type in kind.patterns and kind.outcome]
-    return not only or act.outcome in only
+    """Whether any of them counts it."""
+    return any(
+        any(fits(act.event_type, one) for one in kind.patterns)
+        and not any(fits(act.event_type, one) for one in kind.without)
+        and kind.outcome in ("", act.outcome)
+        for kind in kinds
+    )
 
 
 def _table(caption: str, found: Sequence[Act]) -> Table:

@@ -116,7 +116,7 @@ class Basis:
         return sum(
             count
             for (kind, how), count in self.acts.items()
-            if outcome in ("", how) and any(_fits(kind, pattern) for pattern in patterns)
+            if outcome in ("", how) and any(fits(kind, pattern) for pattern in patterns)
         )
 
     def listed(self, *patterns: str, most: int, open_end: bool = False) -> list[Act]:
@@ -147,7 +147,8 @@ class Basis:
         return Checkpoint.objects.get(number=number)
 
 
-def _fits(kind: str, pattern: str) -> bool:
+def fits(kind: str, pattern: str) -> bool:
+    """Whether a type of event is meant by a pattern, which may end in `*`."""
     return kind.startswith(pattern[:-1]) if pattern.endswith("*") else kind == pattern
 
 

@@ -16,6 +16,7 @@ def columns(drawing: dict[str, Any]) -> SafeString:
     bars = [
         {
             "x": round(place * step + step * 0.1, 1),
+            "name_x": round(min(place * step + step * 0.1, WIDTH - 40), 1),
             "y": round(TOP + HEIGHT * (1 - number / most), 1),
             "height": round(HEIGHT * number / most, 1),
             "name": name[5:] if len(name) == 10 and name[4] == "-" else name,

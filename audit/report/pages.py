@@ -54,7 +54,7 @@ def context(report: Report, *, site: str = "") -> dict[str, Any]:
         "summary": _summary(report, answers),
         "groups": groups,
         "sections": [_section(one, site) for one in said.get("sections", [])],
-        "beside": report.beside or {},
+        "beside": _aside(report.beside or {}),
         "scope": [" and ".join(", ".join(names) for names in span if names) for span in report.sight],
     }
 
@@ -95,7 +95,10 @@ def _refuse(url: str, *args: Any, **options: Any) -> Any:
 
 def _answer(one: dict[str, Any]) -> Answer:
     level, sign = SIGNS[one["verdict"]]
-    evidence = [{**figure, "anchor": f"{key}-{figure['key']}"} for key, figure in one["evidence"]]
+    evidence = [
+        {**figure, "value": _number(figure["value"]), "anchor": f"{key}-{figure['key']}"}
+        for key, figure in one["evidence"]
+    ]
     return Answer(one["id"], one["gist"], one["verdict"], level, sign, one["exceptions"], one["why"], evidence)
 
 
@@ -120,6 +123,10 @@ def _summary(report: Report, answers: list[Answer]) -> list[str]:
             f"{_number(figures['queue.episodes'])} outages, {_number(figures['queue.lost'])} events lost."
         )
     return parts
+
+
+def _aside(beside: dict[str, Any]) -> dict[str, Any]:
+    return {**beside, "lines": [(label, _number(value)) for label, value in beside.get("lines", [])]}
 
 
 def _number(value: Any) -> str:

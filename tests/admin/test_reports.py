@@ -13,7 +13,7 @@ from audit import looking, tasks
 from audit.models import AuditorScope, Record, Report
 from audit.report import making, pages
 from tests.admin.conftest import logged_in, person
-from tests.audit.test_report import made, sealed, today
+from tests.audit.test_report import made, sealed
 
 MAKE, LIST = reverse("admin:audit_report_make"), reverse("admin:audit_report_changelist")
 
@@ -105,7 +105,12 @@ def test_what_is_not_the_same_is_said_and_where(auditor: Client) -> None:
     said["sections"][0]["figures"][0]["value"] = 77
     forged = Report(first=found.first, last=found.last, packs=found.packs, requested_by="x", again_of=found)
     forged.requested_at = forged.updated_at = forged.ended_at = found.requested_at
-    forged.checkpoint, forged.state, forged.content, forged.digest = other.checkpoint, "ready", said, making.digest(said)
+    forged.checkpoint, forged.state, forged.content, forged.digest = (
+        other.checkpoint,
+        "ready",
+        said,
+        making.digest(said),
+    )
     forged.beside = found.beside
     forged.save(force_insert=True)
     shown = page(auditor, forged)
