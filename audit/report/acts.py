@@ -127,9 +127,8 @@ def _figure(basis: Basis, kind: Kind) -> Figure:
         return Figure(key=kind.key, label=kind.label, value="—", state="none", note=OUTSIDE)
     count = basis.count(*kind.patterns, outcome=kind.outcome) - basis.count(*kind.without, outcome=kind.outcome)
     state: State = "exception" if kind.bad and count else "none" if kind.lacking and not count else "shown"
-    query = basis.query(
-        *(f"type:{pattern}" for pattern in kind.patterns), *([f"outcome:{kind.outcome}"] if kind.outcome else [])
-    )
+    terms = [*(f"type:{one}" for one in kind.patterns), *(f"-type:{one}" for one in kind.without)]
+    query = basis.query(*terms, *([f"outcome:{kind.outcome}"] if kind.outcome else []))
     note = kind.lacking if state == "none" else ""
     return Figure(key=kind.key, label=kind.label, value=count, state=state, query=query, note=note)
 
