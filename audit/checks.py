@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from audit import outside, promise, sealkeys
 from audit.errors import KeyMissing
 from audit.operations import SQL
+from audit.report import packs
 
 APPEND_ONLY = (
     "audit_record",
@@ -44,6 +45,7 @@ KEPT = (
     "audit_missedreview",
     "audit_loss",
     "audit_redactionrule",
+    "audit_report",
 )
 COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
 GRANTS = {
@@ -180,6 +182,15 @@ def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [Error(str(error), hint=hint, id="audit.E006")]
     if not settings.DEBUG and sealkeys.DEVELOPMENT.verifier in keys.verifiers:
         return [Error("The log is signed with the development key, which everybody knows.", hint=hint, id="audit.E007")]
+    return []
+
+
+def control_packs(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Every pack of controls can be read."""
+    try:
+        packs.packs()
+    except packs.Unreadable as error:
+        return [Error(f"A pack of controls cannot be read: {error}.", hint="docs/reports.md", id="audit.E011")]
     return []
 
 

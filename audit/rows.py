@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from audit import event, filtering, looking
 from audit.errors import LogDamaged
 from audit.grammar import Query
-from audit.models import Export, Record
+from audit.models import Export, Record, Report
 from audit.models.watched import within
 
 TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")
@@ -152,9 +152,9 @@ def _patience(using: str) -> Iterator[None]:
         connection.patience = before
 
 
-def sight_of(export: Export) -> looking.Sight:
+def sight_of(asked: Export | Report) -> looking.Sight:
     """What the one who asked may see."""
-    return tuple(looking.Span(tuple(writers), tuple(categories)) for writers, categories in export.sight)
+    return tuple(looking.Span(tuple(writers), tuple(categories)) for writers, categories in asked.sight)
 
 
 def _condition(export: Export, query: Query, using: str) -> tuple[str, Any]:

@@ -42,6 +42,8 @@ READING = [
     "audit.view_export",
     "audit.view_legalhold",
     "audit.make_export",
+    "audit.view_report",
+    "audit.make_report",
     "audit.add_waiver",
     "audit.view_review",
     "audit.view_missedreview",
@@ -98,6 +100,7 @@ SCHEDULES = {
     "look for days without a review": ("audit.tasks.judge_reviews", Schedule.MINUTES, 30),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
+    "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
 }
 

@@ -28,12 +28,13 @@ from audit import canonical, daybook, episodes, export, keys, passages, redeem, 
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.event import Accepted
 from audit.faults import Fault, fault, headline
-from audit.models import OWN_WRITER, Export, Verification
+from audit.models import OWN_WRITER, Export, Report, Verification
 from audit.postgres import is_up
 from audit.quarantine import quarantine_old
 from audit.reconcile import reconcile
 from audit.record import rehearse as rehearse_event
 from audit.record import store
+from audit.report import making
 from audit.seal import Sealer
 from audit.sealing import Courier
 from dlq.drain import Outcome, Summary
@@ -138,6 +139,20 @@ def go_on_with_exports() -> str:
     if (left := export.left()) is not None:
         export.go_on(left, seconds=EXPORT_SECONDS)
     return f"{expired} bundles expired"
+
+
+@task
+def continue_report(report_id: str) -> str:
+    """A compliance report that somebody waits for."""
+    return making.go_on(Report.objects.get(pk=report_id)).state
+
+
+@task
+def go_on_with_reports() -> str:
+    """Make the report of the last month where one is wanted, and one that no worker is making."""
+    making.monthly()
+    left = making.left()
+    return "none waits" if left is None else making.go_on(left).state
 
 
 def _so_far(run: Verification) -> str:

@@ -144,6 +144,9 @@ EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)
+# A folder of more sets of controls for compliance reports; and those of which each month is reported by itself.
+CONTROL_PACKS = env.path("CONTROL_PACKS", None)
+REPORT_PACKS: list[str] = env.list("REPORT_PACKS", [])
 WORKER_STALE_S = env.float("WORKER_STALE_S", 150.0)
 
 # --- Django ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0016_export"),
+        ("audit", "0017_report"),
     ]
 
     operations = [

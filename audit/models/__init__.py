@@ -16,6 +16,7 @@ from audit.models.coverage import HourCount
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.exports import Export, RedactionRule
 from audit.models.holds import LegalHold
+from audit.models.reports import Report
 from audit.models.reviews import MissedReview, Review
 from audit.models.rights import ACCESS, STATEMENT, Access, AuditorScope, Statement
 from audit.models.saved import SavedView
@@ -78,6 +79,7 @@ __all__ = [
     "RedactionRule",
     "RejectedSample",
     "Rejection",
+    "Report",
     "Review",
     "Rhythm",
     "SavedView",

@@ -68,6 +68,7 @@ REVOKE DELETE, TRUNCATE ON
     audit_missedreview,
     audit_loss,
     audit_redactionrule,
+    audit_report,
     audit_account,
     audit_passage,
     audit_promise,

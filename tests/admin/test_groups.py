@@ -25,6 +25,7 @@ MEANS = {
     "make them without redaction": {"audit.export_unredacted"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
+    "make and read compliance reports": {"audit.make_report", "audit.view_report"},
     "see the dead letter queue, payloads included": {"audit.view_parked"},
     "see the quarantine": {"audit.view_quarantined"},
     "retry, snooze, correct and quarantine parked events, ask for a discard": {"audit.retry_parked"},

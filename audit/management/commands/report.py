@@ -1,0 +1,50 @@
+"""`manage.py report`: a compliance report, as JSON, HTML or PDF."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from audit.errors import AuditError
+from audit.event import Invalid
+from audit.export import Asker
+from audit.management import HarmlessCommand, operator_name
+from audit.models import Report
+from audit.report import making, pages
+from audit.report.packs import Unreadable
+
+
+class Command(HarmlessCommand):
+    help = "Make a compliance report of some days, write it to a file and print its digest."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True, metavar="DAY")
+        parser.add_argument("--to", dest="last", type=date.fromisoformat, required=True, metavar="DAY")
+        parser.add_argument(
+            "--pack", action="append", required=True, metavar="NAME", help="a set of controls; repeat it"
+        )
+        parser.add_argument("--format", choices=("json", "html", "pdf"), default="json")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="else report-FIRST-LAST.FORMAT in this folder")
+        parser.add_argument("--site", default="", metavar="URL", help="stands before the links of HTML and PDF")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            begun = making.ask(Asker(operator_name()), options["first"], options["last"], options["pack"])
+            made = making.go_on(begun)
+            if made.state != "ready":
+                raise CommandError(f"The report is {made.state}. {made.error}".strip())
+            text = _written(made, options["format"], options["site"].rstrip("/"))
+        except (AuditError, Invalid, Unreadable) as error:
+            raise CommandError(str(error)) from None
+        path = options["output"] or Path(f"report-{made.first}-{made.last}.{options['format']}")
+        path.write_bytes(text)
+        self.stdout.write(f"sha256 {made.digest}, checkpoint {made.checkpoint}")
+        self.stdout.write(str(path))
+
+
+def _written(made: Report, kind: str, site: str) -> bytes:
+    if kind == "json":
+        return json.dumps(pages.twin(made), ensure_ascii=False, indent=1).encode()
+    return pages.pdf(made, site=site) if kind == "pdf" else pages.html(made, site=site).encode()

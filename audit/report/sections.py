@@ -1,0 +1,23 @@
+"""sections: all parts of a report in their order, and the figures that each has."""
+
+from collections.abc import Callable
+
+from audit.report import access, acts, completeness, fields, integrity, keeping, queue, volumes
+from audit.report.basis import Basis
+from audit.report.figures import Section
+
+SECTIONS: dict[str, tuple[Callable[[Basis], Section], tuple[str, ...]]] = {
+    "volumes": (volumes.section, volumes.KEYS),
+    "fields": (fields.section, fields.KEYS),
+    "integrity": (integrity.section, integrity.KEYS),
+    "completeness": (completeness.section, completeness.KEYS),
+    "queue": (queue.section, queue.KEYS),
+    "keeping": (keeping.section, keeping.KEYS),
+    "access": (access.section, access.KEYS),
+    "changes": (acts.changes, acts.keys(acts.CHANGES)),
+    "alerts": (acts.alerts, acts.keys(acts.ALERTS)),
+    "reviews": (acts.reviews, acts.keys(acts.REVIEWS)),
+    "handed": (acts.handed, acts.keys(acts.HANDED)),
+}
+REFERENCES = {f"{name}.{key}" for name, (_, keys) in SECTIONS.items() for key in keys}
+"""What a control may name as its evidence."""
