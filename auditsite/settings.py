@@ -16,7 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
 # `make run` leaves the addresses of its servers here, so that manage.py finds them in another shell.
-env.read_env(str(BASE_DIR / ".local" / "run.env"), recurse=False, override=False)
+env.read_env(os.environ.get("RUN_ENV", str(BASE_DIR / ".local" / "run.env")), recurse=False, override=False)
 
 
 def secret(name: str, default: str | None = None) -> str:

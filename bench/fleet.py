@@ -72,6 +72,7 @@ class Fleet:
             | create_database(self.postgres.url("postgres", "postgres"), "drill")
             | {
                 "DJANGO_SETTINGS_MODULE": "auditsite.settings",
+                "RUN_ENV": os.devnull,
                 "REDIS_URL": self.redis.url(),
                 "CACHE_URL": self.redis.url(1),
                 "QUEUE_URL": self.redis.url(2),

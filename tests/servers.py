@@ -47,6 +47,7 @@ def _start() -> None:
         redis.start()
         os.environ["REDIS_URL"] = redis.url()
     os.environ |= create_database(admin_url, f"audit_test_{os.getpid()}") | {
+        "RUN_ENV": os.devnull,  # the servers and keys of a `make run` in this folder are not ours
         "SECRET_KEY": "tests",
         "SEAL_KEY": SEAL_KEY.encode(),
         "RECEIPT_KEY": RECEIPT_KEY.encode(),

@@ -1,0 +1,25 @@
+"""Settings: what `make run` left behind is found by manage.py, and by nothing that names its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SAYS = "from auditsite.settings import env; print(env('LEFT_BEHIND', 'nothing'))"
+
+
+def left_behind(**changed: str) -> str:
+    """What a process of its own finds of it."""
+    run = subprocess.run([sys.executable, "-c", SAYS], env=os.environ | changed, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_the_environment_of_make_run_is_read_from_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.env").write_text("LEFT_BEHIND=this\n", encoding="utf-8")
+    assert left_behind(RUN_ENV=str(tmp_path / "run.env")) == "this"
+
+
+def test_the_tests_do_not_see_a_make_run_in_their_folder() -> None:
+    assert os.environ["RUN_ENV"] == os.devnull
+    assert left_behind() == "nothing"
