@@ -1,6 +1,6 @@
 // A query asked again: of each record of a range, in terms that need no grammar.
 
-import { Float, member, python, said } from "./json.js";
+import { Float, member, memberOf, python, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { entryLeaf } from "./records.js";
 import { rowsOf } from "./volumes.js";
@@ -37,20 +37,26 @@ function* allRows(zip, manifest) {
 }
 
 /** Whether a record matches a query: all of its terms hold. */
-const matches = (record, terms) => terms.every((term) => holds(record, term) !== (term.get("negated") ?? false));
+const matches = (record, terms) => terms.every((term) => holds(record, term) !== isNegated(term));
+
+const isNegated = (term) => term.has("negated") && memberOf("boolean", term, "negated");
 
 /** Whether the record has one of the values, or its time lies within the bounds. */
 function holds(record, term) {
   let value = record.get(member(term, "field"));
-  if (!term.has("equals")) return isWithin(value, term);
+  if (!term.has("equals")) return isWithin(memberOf("string", record, term.get("field")), term);
   for (const key of term.get("path") ?? []) value = value instanceof Map ? value.get(key) : undefined;
-  if (typeof value === "string" && member(term, "begins").some((start) => value.startsWith(start))) return true;
+  if (typeof value === "string" && member(term, "begins").some((start) => begins(value, start))) return true;
   return term.get("equals").some((wanted) => isSame(value, wanted));
 }
 
+function begins(value, start) {
+  if (typeof start !== "string") throw new Lacking("'begins' of texts");
+  return value.startsWith(start);
+}
+
 function isWithin(value, term) {
-  if (typeof value !== "string") throw new Lacking("a time");
-  const bound = (name, otherwise) => term.get(name) ?? otherwise;
+  const bound = (name, otherwise) => (term.has(name) ? memberOf("string", term, name) : otherwise);
   return value >= bound("from", "") && value < bound("before", "~") && value <= bound("until", "~");
 }
 

@@ -38,7 +38,7 @@ export async function* verifySample(source, range, asked) {
 function* drawnAgain(log, ofRange, { manifest, checkpoint, volumes }) {
   const [sample, terms, leaves] = ["sample", "terms", "range"].map((name) => member(manifest, name));
   const [first, last] = leaves ? ["first", "last"].map((name) => member(leaves, name)) : [0, checkpoint.size];
-  if (member(manifest, "sees").length) {
+  if ([...member(manifest, "sees")].length) {
     throw new Uncovered("the one who asked may see a part of the records: of which it was drawn is not in the log");
   }
   const range = member(ofRange, "range");

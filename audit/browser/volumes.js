@@ -1,6 +1,6 @@
 // The volumes of a bundle: records in the order of the log, whose leaves and proof lead to the signed root.
 
-import { member, parse, said } from "./json.js";
+import { member, memberOf, parse, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { STORE_MEMBERS, leafOf, object } from "./records.js";
 import { checkSample } from "./sampling.js";
@@ -122,7 +122,7 @@ export class Volumes {
 /** Whether the record was received in the window of time that was asked for; its proof covers that time. */
 function receivedWithin(record, window) {
   if (!window) return false;
-  const [since, until] = ["since", "until"].map((name) => member(window, name));
-  const received = member(record, "received_at");
+  const [since, until] = ["since", "until"].map((name) => memberOf("string", window, name));
+  const received = memberOf("string", record, "received_at");
   return since <= received && received < until;
 }

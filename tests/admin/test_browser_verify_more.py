@@ -85,6 +85,29 @@ def test_a_range_that_is_no_zip_is_refused_by_both(both: Any, tmp_path: Path) ->
         assert "the zip of the bundle is damaged or cut off" in printed
 
 
+@pytest.mark.parametrize(
+    "term",
+    [
+        {"from": 5},
+        {"before": None},
+        {"until": []},
+        {"field": "actor_id", "equals": [], "begins": [5], "negated": False},
+    ],
+    ids=str,
+)
+def test_a_term_that_compares_what_cannot_be_compared_shows_nothing(
+    both: Any, tmp_path: Path, term: dict[str, Any]
+) -> None:
+    """Whoever signs statements could else ask what no record answers, and have it called shown that none does."""
+    sealed(1, actor_id="ann")
+    found = statement.make(of_statements.asker(), of_statements.nobody())
+    asked = [{"field": "event_timestamp"} | term]
+    file = tmp_path / "statement.txt"
+    file.write_text(of_statements.said_anew(found, lambda said: said.update(terms=asked)), encoding="utf-8")
+    status, printed = both("statement", file, *PINNED, "--range", of_statements.range_of(found))
+    assert status == 2, printed
+
+
 def test_witnesses_count_for_a_sample_too(both: Any) -> None:
     sample = exported(OFFICER, query=f"correlation:{sealed(2)}", sample=1)
     witness = ("--witness", W1.vkey(4))
