@@ -7,12 +7,11 @@ import { ED25519, checkSigned, readKeys, readNote, trustOf } from "./note.js";
 import { ended, keysOf, object, seen } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Volumes } from "./volumes.js";
-import { Altered, Damaged, Unusable, base64, bytesOf, lacking, quoted } from "./words.js";
+import { Altered, Damaged, MOST_TOLD, Unusable, base64, bytesOf, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
-export const MOST_TOLD = 20;
 
 /** The manifest, signed by a key that is trusted. Raises `Altered` and `Unusable`. */
 async function readManifest(zip, keys) {
