@@ -1180,7 +1180,7 @@ def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, l
 def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key]) -> None:
     """Print what the bundle is of, what its proof shows, and what is only said."""
     manifest, checkpoint, volumes = seen["manifest"], seen["checkpoint"], seen["volumes"]
-    what = manifest["query"] or "everything" if manifest["kind"] == "query" else "a range of the log"
+    what = "a range of the log" if manifest.get("range") else manifest["query"] or "everything"
     print(f"evidence {manifest['id']} of {manifest['system']}: {what}")
     print(f"asked for by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}")
     print(f"{volumes.records} records checked against the log {trust.keys[0].name}")
@@ -1232,11 +1232,8 @@ def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
 
 def verify_evidence(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
-    try:
-        bundle = Bundle(options.evidence)
-        trust, receipt_keys = evidence_keys(bundle, options)
-    except zipfile.BadZipFile as error:
-        raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
+    bundle = Bundle(options.evidence)
+    trust, receipt_keys = evidence_keys(bundle, options)
     seen: dict[str, Any] = {"originals": read_originals(options.originals)}
     found = 0
     try:
@@ -1250,6 +1247,11 @@ def verify_evidence(options: argparse.Namespace) -> str:
         print(f"{found} faults" if found > 1 else "one fault")
         return ALTERED
     report_evidence(seen, trust, receipt_keys)
+    return evidence_verdict(seen, trust)
+
+
+def evidence_verdict(seen: dict[str, Any], trust: Trust) -> str:
+    """The verdict on a bundle in which nothing is wrong."""
     if len(seen["checkpoint"].witnessed) < trust.quorum:
         print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
         return NOT_COVERED
@@ -1445,9 +1447,7 @@ def verify_sample(options: argparse.Namespace) -> str:
         print(f"{verdict}  {error}")
         return verdict
     report_evidence(found[0], trust, receipt_keys)
-    verdict = verdict_of(Result(verdict=VERIFIED), trust)
-    redactions = found[0]["volumes"].redactions
-    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
+    return evidence_verdict(found[0], trust)
 
 
 def drawn_again(log: Bundle, range_of: dict[str, Any], seen: dict[str, Any]) -> None:
@@ -1535,6 +1535,9 @@ def main(arguments: list[str] | None = None) -> int:
         verdict = verify(options)
     except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
+        return 2
+    except zipfile.BadZipFile as error:
+        print(f"cannot be used: the zip of the bundle is damaged or cut off: {error}", file=sys.stderr)
         return 2
     print(f"VERDICT: {verdict}")
     return EXIT[verdict]

@@ -1,5 +1,8 @@
 // What can be wrong, as verify.py names it, and what is shared by all: bytes, base64, lines.
 
+/** How many faults are told, of all that are counted. */
+export const MOST_TOLD = 20;
+
 /** The input is not what it should be: nothing can be said about it. */
 export class Unusable extends Error {}
 /** Something does not fit what was signed. */
@@ -12,6 +15,12 @@ export class Uncovered extends Error {}
 export class Damaged extends Error {}
 /** A file lacks a member that it should have. */
 export class Lacking extends Error {}
+
+/** What is said of a file that lacks something; any other error as it is. */
+export function lacking(what, error) {
+  if (!(error instanceof Lacking || error instanceof TypeError)) return error;
+  return new Unusable(`${what} lacks something that it should have: ${error.message}`);
+}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
