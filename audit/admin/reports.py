@@ -1,5 +1,6 @@
 """Compliance reports: asked for, watched while they are made, read, taken away, and made again to compare."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -19,11 +20,13 @@ from audit.admin.format import badge, time_tag
 from audit.admin.verification import ReadOnly
 from audit.errors import AuditError
 from audit.event import Invalid
+from audit.export import Asker
 from audit.handover import hand_over
-from audit.models import Report
+from audit.models import Export, Report
 from audit.report import making, pages, period
 from audit.report.packs import Unreadable, packs
 
+Ask = Callable[[Report, Asker], Report | Export]
 KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 
 
@@ -43,6 +46,7 @@ class ReportAdmin(ReadOnly):
         return [
             path("make/", wrap(self.make_view), name="audit_report_make"),
             path("<uuid:report_id>/act/", wrap(self.act_view), name="audit_report_act"),
+            path("<uuid:report_id>/evidence/", wrap(self.evidence_view), name="audit_report_evidence"),
             path("<uuid:report_id>/report.<slug:kind>", wrap(self.file_view), name="audit_report_file"),
             *super().get_urls(),
         ]
@@ -81,13 +85,27 @@ class ReportAdmin(ReadOnly):
             return redirect("admin:audit_report_change", found.pk)
         if act != "again" or found.state != "ready":
             raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
+        return self._begin(request, found, making.again, "admin:audit_report_change")
+
+    def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
+        """Have the evidence of a report made: what was sealed in its period, under its checkpoint."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm("audit.make_export"):
+            raise PermissionDenied
+        found = self._found(request, report_id)
+        if found.state != "ready":
+            raise Http404("There is evidence of a report once it is ready.")
+        return self._begin(request, found, making.evidence, "admin:audit_export_change")
+
+    def _begin(self, request: HttpRequest, found: Report, ask: Ask, page: str) -> HttpResponse:
         try:
-            begun = making.again(found, asker_of(request))
+            begun = ask(found, asker_of(request))
         except (Invalid, Unreadable, AuditError) as error:
-            messages.error(request, f"No report is made: {error}")
+            messages.error(request, f"Nothing is made: {error}")
             return redirect("admin:audit_report_change", found.pk)
         hand_over(begun)
-        return redirect("admin:audit_report_change", begun.pk)
+        return redirect(page, begun.pk)
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
         """The report as a file."""
