@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -27,7 +27,6 @@ from audit.report import making, pages, period
 from audit.report.packs import Unreadable, packs
 
 Ask = Callable[[Report, Asker], Report | Export]
-KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 
 
 @admin.register(Report)
@@ -112,7 +111,7 @@ class ReportAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = self._found(request, report_id)
-        if kind not in KINDS or found.state != "ready":
+        if kind not in pages.KINDS or found.state != "ready":
             raise Http404(f"There is no file {kind} of this report.")
         if kind == "pdf" and not pages.has_pdf():
             messages.error(request, str(pages.PdfMissing()))
@@ -122,7 +121,8 @@ class ReportAdmin(ReadOnly):
         except AuditError:
             return render(request, "unrecorded.html", status=503)
         name = f"report-{found.first}-{found.last}.{kind}"
-        response = _file(found, kind, request.build_absolute_uri("/").rstrip("/"))
+        body = pages.file(found, kind, site=request.build_absolute_uri("/").rstrip("/"))
+        response = HttpResponse(body, content_type=pages.KINDS[kind])
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 
@@ -209,10 +209,3 @@ def _compared(found: Report) -> dict[str, Any]:
         "same": None if same is None else badge("ok" if same else "error", "same" if same else "not the same"),
         "differs": making.differences(found),
     }
-
-
-def _file(found: Report, kind: str, site: str) -> HttpResponse:
-    if kind == "json":
-        return JsonResponse(pages.twin(found), json_dumps_params={"ensure_ascii": False, "indent": 1})
-    made = pages.pdf(found, site=site) if kind == "pdf" else pages.html(found, site=site).encode()
-    return HttpResponse(made, content_type=KINDS[kind])
