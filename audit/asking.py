@@ -31,6 +31,7 @@ class Wanted(TypedDict, total=False):
     sample: int | None
     seed: str
     as_of: int
+    of_report: dict[str, str]
 
 
 def fill(export: Export, wanted: Wanted) -> None:

@@ -74,7 +74,7 @@ def ask(asker: Asker, **wanted: Unpack[Wanted]) -> Export:
     facts = {"query": export.query or None, "size": export.size, "unredacted": export.unredacted or None}
     facts |= {"sample": export.sample, "seed": export.seed or None}
     rules = [rule["name"] for rule in export.redaction] or None
-    _record("asked", export, asker, **facts, rules=rules, **_range(export))
+    _record("asked", export, asker, **facts, rules=rules, of_report=wanted.get("of_report"), **_range(export))
     export.save(force_insert=True)
     return export
 

@@ -1,5 +1,6 @@
 """Compliance reports: asked for, watched while they are made, read, taken away, and made again to compare."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -19,12 +20,13 @@ from audit.admin.format import badge, time_tag
 from audit.admin.verification import ReadOnly
 from audit.errors import AuditError
 from audit.event import Invalid
+from audit.export import Asker
 from audit.handover import hand_over
-from audit.models import Report
+from audit.models import Export, Report
 from audit.report import making, pages, period
 from audit.report.packs import Unreadable, packs
 
-KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
+Ask = Callable[[Report, Asker], Report | Export]
 
 
 @admin.register(Report)
@@ -43,6 +45,7 @@ class ReportAdmin(ReadOnly):
         return [
             path("make/", wrap(self.make_view), name="audit_report_make"),
             path("<uuid:report_id>/act/", wrap(self.act_view), name="audit_report_act"),
+            path("<uuid:report_id>/evidence/", wrap(self.evidence_view), name="audit_report_evidence"),
             path("<uuid:report_id>/report.<slug:kind>", wrap(self.file_view), name="audit_report_file"),
             *super().get_urls(),
         ]
@@ -81,20 +84,34 @@ class ReportAdmin(ReadOnly):
             return redirect("admin:audit_report_change", found.pk)
         if act != "again" or found.state != "ready":
             raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
+        return self._begin(request, found, making.again, "admin:audit_report_change")
+
+    def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
+        """Have the evidence of a report made: what was sealed in its period, under its checkpoint."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm("audit.make_export"):
+            raise PermissionDenied
+        found = self._found(request, report_id)
+        if found.state != "ready":
+            raise Http404("There is evidence of a report once it is ready.")
+        return self._begin(request, found, making.evidence, "admin:audit_export_change")
+
+    def _begin(self, request: HttpRequest, found: Report, ask: Ask, page: str) -> HttpResponse:
         try:
-            begun = making.again(found, asker_of(request))
+            begun = ask(found, asker_of(request))
         except (Invalid, Unreadable, AuditError) as error:
-            messages.error(request, f"No report is made: {error}")
+            messages.error(request, f"Nothing is made: {error}")
             return redirect("admin:audit_report_change", found.pk)
         hand_over(begun)
-        return redirect("admin:audit_report_change", begun.pk)
+        return redirect(page, begun.pk)
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
         """The report as a file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = self._found(request, report_id)
-        if kind not in KINDS or found.state != "ready":
+        if kind not in pages.KINDS or found.state != "ready":
             raise Http404(f"There is no file {kind} of this report.")
         if kind == "pdf" and not pages.has_pdf():
             messages.error(request, str(pages.PdfMissing()))
@@ -104,7 +121,8 @@ class ReportAdmin(ReadOnly):
         except AuditError:
             return render(request, "unrecorded.html", status=503)
         name = f"report-{found.first}-{found.last}.{kind}"
-        response = _file(found, kind, request.build_absolute_uri("/").rstrip("/"))
+        body = pages.file(found, kind, site=request.build_absolute_uri("/").rstrip("/"))
+        response = HttpResponse(body, content_type=pages.KINDS[kind])
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 
@@ -191,10 +209,3 @@ def _compared(found: Report) -> dict[str, Any]:
         "same": None if same is None else badge("ok" if same else "error", "same" if same else "not the same"),
         "differs": making.differences(found),
     }
-
-
-def _file(found: Report, kind: str, site: str) -> HttpResponse:
-    if kind == "json":
-        return JsonResponse(pages.twin(found), json_dumps_params={"ensure_ascii": False, "indent": 1})
-    made = pages.pdf(found, site=site) if kind == "pdf" else pages.html(found, site=site).encode()
-    return HttpResponse(made, content_type=KINDS[kind])

@@ -9,6 +9,7 @@ from audit.api import (
     hold_views,
     log_views,
     receipt_views,
+    report_views,
     statement_views,
     views,
 )
@@ -32,6 +33,10 @@ urlpatterns = [
     path("exports/<uuid:export_id>/files/<path:name>", export_views.FileView.as_view(), name="export-file"),
     path("legal-hold", hold_views.HoldsView.as_view(), name="legal-holds"),
     path("legal-hold/<path:correlation_id>", hold_views.HoldView.as_view(), name="legal-hold"),
+    path("reports", report_views.ReportsView.as_view(), name="reports"),
+    path("reports/<uuid:report_id>", report_views.ReportView.as_view(), name="report"),
+    path("reports/<uuid:report_id>/files/<str:name>", report_views.ReportFileView.as_view(), name="report-file"),
+    path("reports/<uuid:report_id>/bundle", report_views.ReportBundleView.as_view(), name="report-bundle"),
     path("statements", statement_views.StatementsView.as_view(), name="statements"),
     path("statements/<uuid:statement_id>", statement_views.StatementView.as_view(), name="statement"),
     path("statements/<uuid:statement_id>/bundle", statement_views.BundleView.as_view(), name="statement-bundle"),

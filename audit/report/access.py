@@ -9,7 +9,8 @@ from audit.models import ACCESS, OWN_WRITER
 from audit.report.basis import OUTSIDE, Basis
 from audit.report.figures import Figure, Row, Section, Table, counted, needed
 
-KEYS = ("looks", "people", "downloads", "refused", "logins", "login_refused")
+KEYS = ("looks", "people", "downloads", "refused", "taken", "logins", "login_refused")
+TAKEN = ("audit.export.fetched", "audit.export.answered", "audit.statement.made")
 NAMED = 50
 _WHO = """
 SELECT r.actor_type, r.actor_id, count(*), count(*) FILTER (WHERE r.event_type LIKE '%%.downloaded'),
@@ -23,6 +24,7 @@ LABELS = {
     "people": "People and services that looked",
     "downloads": "of the looks, downloads",
     "refused": "of the looks, refused or failed",
+    "taken": "Bundles fetched, exports answered, statements made",
     "logins": "Logins",
     "login_refused": "Logins refused or locked",
 }
@@ -66,13 +68,14 @@ def _figures(basis: Basis, rows: list[Looker]) -> tuple[Figure, ...]:
     looks, downloads, refused = (sum(getattr(one, name) for one in rows) for name in ("looks", "downloads", "refused"))
     query = basis.query("category:access")
     of_logins, of_refused = basis.query("type:audit.person.logged_in"), basis.query("type:audit.person.login_refused")
-    logins = basis.count("audit.person.logged_in")
+    of_taken, logins = basis.query(*(f"type:{kind}" for kind in TAKEN)), basis.count("audit.person.logged_in")
     lacking = "Nobody looked at a record in this period."
     return (
         needed("looks", LABELS["looks"], looks, lacking, query=query),
         counted("people", LABELS["people"], len(rows), page="audit/access/"),
         counted("downloads", LABELS["downloads"], downloads, query=basis.query("category:access", "action:downloaded")),
         counted("refused", LABELS["refused"], refused, query=basis.query("category:access", "outcome:failure")),
+        counted("taken", LABELS["taken"], basis.count(*TAKEN), query=of_taken),
         needed("logins", LABELS["logins"], logins, "Nobody logged in in this period.", query=of_logins),
         counted("login_refused", LABELS["login_refused"], _failed(basis), query=of_refused),
     )

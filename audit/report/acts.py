@@ -1,4 +1,4 @@
-"""acts: sections that count what the store recorded of acts: changes, alerts, reviews, what was handed over."""
+"""acts: sections that count what the store recorded of acts: changes, alerts, what was handed over."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,6 @@ from audit.report.figures import Figure, Row, Section, State, Table
 NAMED = 60
 CELL = 160
 NO_RULES = tuple(f"audit.expectation.{act}" for act in ("unmet", "explained", "owned"))
-EXPLAINED = tuple(f"audit.{what}.explained" for what in ("gap", "manifest", "promise", "expectation"))
 
 
 class Kind(NamedTuple):
@@ -56,24 +55,17 @@ ALERTS = (
     Kind("conflicts", "Ids that came again with other content", ("audit.event.conflict",), bad=True),
     Kind("outages_told", "Outages with events lost", ("audit.episode.ended",), (), True, "", "failure"),
 )
-REVIEWS = (
-    Kind(
-        "signed",
-        "Daily reviews signed",
-        ("audit.review.signed",),
-        lacking="No daily review was signed in this period.",
-    ),
-    Kind("missed", "Daily reviews missed", ("audit.review.missed",), bad=True),
-    Kind("explained", "Explanations and remediations written", (*EXPLAINED, "audit.episode.annotated")),
-)
 HANDED = (
     Kind("asked", "Evidence bundles asked for", ("audit.export.asked",)),
     Kind(
-        "fetched",
+        "made",
         "Evidence bundles made, each with its digest in the log",
         ("audit.export.made",),
         lacking="No evidence bundle was made in this period.",
     ),
+    Kind("fetched", "Fetches of bundles, or of files in them", ("audit.export.fetched",)),
+    Kind("answered", "Exports of a few records, signed", ("audit.export.answered",)),
+    Kind("statements", "Signed statements of how many records match", ("audit.statement.made",)),
     Kind("reports", "Compliance reports made, each with its digest in the log", ("audit.report.made",)),
 )
 
@@ -93,16 +85,13 @@ def alerts(basis: Basis) -> Section:
     return _section(basis, "alerts", "Alerts", says, ALERTS, "Alerts, the newest first")
 
 
-def reviews(basis: Basis) -> Section:
-    """The review of the day, as people signed it."""
-    says = "A review names its day and is a record; a day that nobody signed is a record, too."
-    return _section(basis, "reviews", "Daily reviews", says, REVIEWS, "Reviews, the newest first")
-
-
 def handed(basis: Basis) -> Section:
     """What left the store."""
-    says = "A bundle has a manifest and a proof of each record; what was redacted in it stands in the record of it."
-    return _section(basis, "handed", "Evidence handed over", says, HANDED, "Bundles and reports, the newest first")
+    says = (
+        "A bundle has a manifest and a proof of each record; an export of a few and a statement are signed. Who asked "
+        "for it, who fetched it and its digest are records; what was redacted in it stands under redaction."
+    )
+    return _section(basis, "handed", "Evidence handed over", says, HANDED, "What was handed over, the newest first")
 
 
 def keys(kinds: Sequence[Kind]) -> tuple[str, ...]:

@@ -26,11 +26,11 @@ GROUP BY 1, 2
 _LISTED = """
 SELECT r.id, r.event_type, r.event_timestamp, r.event_outcome, r.actor_id, r.resource_id, r.correlation_id, r.event_data
 FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
-WHERE r.writer = %s AND r.event_type LIKE ANY(%s) AND r.event_timestamp >= %s AND r.event_timestamp < %s
+WHERE r.writer = %s AND {kinds} AND r.event_timestamp >= %s AND r.event_timestamp < %s
   AND l.index < %s
 ORDER BY r.event_timestamp DESC, r.id DESC LIMIT %s
 """
-FAR = datetime(9999, 1, 1, tzinfo=UTC)
+EARLY, FAR = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Act(NamedTuple):
@@ -86,7 +86,12 @@ class Basis:
 
     def query(self, *terms: str) -> str:
         """The search of records of these days for such terms."""
-        return " ".join([*terms, f"after:{self.first}", f"before:{self.last + timedelta(days=1)}"])
+        return " ".join([*terms, f"after:{self.first}", f"before:{self.day_after}"])
+
+    @property
+    def day_after(self) -> date:
+        """The day after the last."""
+        return self.last + timedelta(days=1)
 
     @cached_property
     def numbers(self) -> tuple[int, int]:
@@ -98,6 +103,10 @@ class Basis:
         """What was sealed in the period."""
         first, last = (self._size_before(number) for number in self.numbers)
         return range(first, last)
+
+    def size_at(self, moment: datetime) -> int:
+        """How many records were sealed before this time."""
+        return self._size_before(self._number_at(moment))
 
     @property
     def sees_own(self) -> bool:
@@ -119,14 +128,18 @@ class Basis:
             if outcome in ("", how) and any(fits(kind, pattern) for pattern in patterns)
         )
 
-    def listed(self, *patterns: str, most: int, open_end: bool = False) -> list[Act]:
-        """The newest of such acts; with `open_end` also later ones than the period has."""
+    def listed(self, *patterns: str, most: int, from_start: bool = False, open_end: bool = False) -> list[Act]:
+        """The newest of such acts; with `from_start` or `open_end` also those before or after the period."""
         if not self.sees_own:
             return []
+        since, until = EARLY if from_start else self.begins, FAR if open_end else self.ends
         likes = [pattern.replace("_", r"\_").replace("*", "%") for pattern in patterns]
+        # PostgreSQL looks types up in an index only where they are given whole.
+        are_whole = not any("*" in pattern for pattern in patterns)
+        kinds = "r.event_type = ANY(%s)" if are_whole else "r.event_type LIKE ANY(%s)"
+        wanted = list(patterns) if are_whole else likes
         with connections["default"].cursor() as cursor:
-            until = FAR if open_end else self.ends
-            cursor.execute(_LISTED, [OWN_WRITER, likes, self.begins, until, self.size, most])
+            cursor.execute(_LISTED.format(kinds=kinds), [OWN_WRITER, wanted, since, until, self.size, most])
             return [Act(*row)._replace(data=_read(row[-1])) for row in cursor.fetchall()]
 
     def _number_at(self, moment: datetime) -> int:

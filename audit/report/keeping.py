@@ -1,27 +1,29 @@
-"""keeping: how far back the records go, without a hole of a month, and how fast the store grows."""
+"""keeping: how far back the records go, that they are all there, what is held, and how fast the store grows."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, time
 
 from audit.models import Checkpoint
-from audit.report import volumes
+from audit.report import holds, verified, volumes
 from audit.report.basis import Basis
 from audit.report.figures import Drawing, Figure, Section, counted, needed
 
-KEYS = ("oldest", "months", "total", "growth", "removed", "modified")
+KEYS = ("oldest", "months", "total", "growth", *verified.KEYS, *holds.KEYS)
 MONTHS = 12
 
 
 def section(basis: Basis) -> Section:
     """Retention as it is in this version: nothing is ever removed."""
-    months = _months(basis)
+    months, held = _months(basis), holds.held(basis)
     return Section(
         key="keeping",
         title="Retention and holds",
         says="Records are never removed or changed: the application has no right to, and triggers refuse whoever "
-        "has. This version has no purge, no legal holds and no classes of retention: everything is as if it "
-        "were on hold.",
-        figures=_figures(basis, months),
+        "has; whether that held is what verifications look for. This version has no purge and no classes of "
+        "retention, so all is kept. A legal hold names a correlation whose records may not be purged, whatever "
+        "comes; placing and releasing one are records, and of these the figures are.",
+        figures=(*_figures(basis, months), *verified.figures(basis), *holds.figures(basis, held)),
+        tables=(holds.table(basis, held),),
         drawings=(Drawing(title="Events a month", names=tuple(months), numbers=tuple(months.values())),),
     )
 
@@ -49,7 +51,7 @@ def _figures(basis: Basis, months: Counter[str]) -> tuple[Figure, ...]:
     return (
         Figure(
             key="oldest",
-            label="The log began, and nothing left it since",
+            label="The log began",
             value=f"{began:%Y-%m-%d}" if began else "—",
             state="shown" if began else "none",
             page="audit/checkpoint/",
@@ -65,6 +67,4 @@ def _figures(basis: Basis, months: Counter[str]) -> tuple[Figure, ...]:
         ),
         needed("total", "Records in the log", basis.size, "The log is empty.", page="audit/checkpoint/"),
         counted("growth", "New records a day", growth, page="audit/checkpoint/"),
-        Figure(key="removed", label="Records removed", value=0, note="Nothing can be: there is no purge."),
-        Figure(key="modified", label="Records modified", value=0, note="What would be is seen by the verifications."),
     )

@@ -17,12 +17,13 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 
-from audit import canonical, looking, rows, trail
+from audit import canonical, export, looking, rows, trail
 from audit import log as stored
+from audit.asking import Wanted
 from audit.errors import NotSealed
 from audit.event import Invalid
 from audit.export import Asker
-from audit.models import ACCESS, OWN_WRITER, Checkpoint, Report
+from audit.models import ACCESS, OWN_WRITER, Checkpoint, Export, Report
 from audit.report import beside, controls
 from audit.report.basis import Basis
 from audit.report.packs import Pack, Unreadable, packs
@@ -71,6 +72,22 @@ def cancel(report: Report, asker: Asker) -> bool:
     record("cancelled", report, asker)
     now = datetime.now(UTC)
     return bool(_under_way(report).update(state="cancelled", updated_at=now, ended_at=now))
+
+
+def evidence(report: Report, asker: Asker) -> Export:
+    """Begin the bundle of what was sealed in the period, under the report's checkpoint; it names the report's digest.
+
+    Who may see a part of the records gets those that happened in the period. Raises as `export.ask` does.
+    """
+    basis = Basis(report.first, report.last, Checkpoint.objects.get(number=report.checkpoint))
+    wanted = Wanted(as_of=report.checkpoint, of_report={"id": str(report.pk), "digest": report.digest})
+    if asker.sight:
+        wanted["query"] = basis.query()
+    elif not basis.leaves:
+        raise Invalid({"first": "nothing was sealed in this period: ask for the records that a figure leads to"})
+    else:
+        wanted["first"], wanted["last"] = basis.leaves.start, basis.leaves.stop
+    return export.ask(asker, **wanted)
 
 
 def visible(sight: looking.Sight) -> QuerySet[Report]:

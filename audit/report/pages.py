@@ -1,5 +1,6 @@
 """pages: a report for people to read: on a page of the admin, as a file, and as a PDF."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from audit.models import Report
 from audit.report import drawing
 
 STYLE = Path(__file__).parent.parent / "static" / "audit" / "report.css"
+KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 SIGNS = {"shown": ("ok", "✓"), "partly": ("warning", "!"), "not shown": ("error", "✗")}
 
 
@@ -73,6 +75,13 @@ def pdf(report: Report, *, site: str = "") -> bytes:
         raise PdfMissing from None
     found: bytes = HTML(string=html(report, site=site), url_fetcher=_refuse).write_pdf()
     return found
+
+
+def file(report: Report, kind: str, *, site: str = "") -> bytes:
+    """The report as one of KINDS. Raises `PdfMissing`."""
+    if kind == "json":
+        return json.dumps(twin(report), ensure_ascii=False, indent=1).encode()
+    return pdf(report, site=site) if kind == "pdf" else html(report, site=site).encode()
 
 
 def has_pdf() -> bool:

@@ -20,8 +20,8 @@ class Outage(NamedTuple):
     remediation: str
 
     def number(self, name: str) -> int:
-        """A figure of its account."""
-        return int(self.act.data.get(name) or 0)
+        """A figure of its account; one that went down meanwhile does not make up for another outage."""
+        return max(int(self.act.data.get(name) or 0), 0)
 
     @property
     def seconds(self) -> int:

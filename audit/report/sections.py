@@ -2,7 +2,18 @@
 
 from collections.abc import Callable
 
-from audit.report import access, acts, completeness, fields, integrity, keeping, queue, volumes
+from audit.report import (
+    access,
+    acts,
+    completeness,
+    fields,
+    integrity,
+    keeping,
+    queue,
+    redaction,
+    reviews,
+    volumes,
+)
 from audit.report.basis import Basis
 from audit.report.figures import Section
 
@@ -16,8 +27,9 @@ SECTIONS: dict[str, tuple[Callable[[Basis], Section], tuple[str, ...]]] = {
     "access": (access.section, access.KEYS),
     "changes": (acts.changes, acts.keys(acts.CHANGES)),
     "alerts": (acts.alerts, acts.keys(acts.ALERTS)),
-    "reviews": (acts.reviews, acts.keys(acts.REVIEWS)),
+    "reviews": (reviews.section, reviews.KEYS),
     "handed": (acts.handed, acts.keys(acts.HANDED)),
+    "redaction": (redaction.section, redaction.KEYS),
 }
 REFERENCES = {f"{name}.{key}" for name, (_, keys) in SECTIONS.items() for key in keys}
 """What a control may name as its evidence."""

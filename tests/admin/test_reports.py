@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit import looking, tasks
-from audit.models import AuditorScope, Record, Report
+from audit.models import AuditorScope, Export, Record, Report
 from audit.report import making, pages
 from tests.admin.conftest import logged_in, person
 from tests.audit.test_report import made, sealed
@@ -41,7 +41,7 @@ def test_an_auditor_asks_for_a_report_watches_it_and_reads_it(auditor: Client) -
     assert "CC7.1.3" in shown
     assert "Art. 17(3)(b)" in shown
     assert found.digest in shown
-    assert "Legal holds do not exist in this version" in shown
+    assert "there is no purge that a hold would stop yet" in shown
     acts = Record.objects.filter(correlation_id=f"report-{found.pk}").order_by("event_timestamp")
     assert [one.event_action for one in acts] == ["asked", "made", "viewed"]
     assert acts[2].event_category == "access"
@@ -126,6 +126,21 @@ def test_a_form_that_cannot_be_read_is_refused_with_a_reason(auditor: Client) ->
         ({"period": "month", "pack": "so\x00c"}, "there is no set of controls"),
     ):
         assert says in auditor.post(MAKE, form, follow=True).content.decode(), form
+
+
+def test_the_evidence_of_a_report_is_a_bundle_under_its_checkpoint(auditor: Client, operator: Client) -> None:
+    sealed()
+    found = made()
+    button = reverse("admin:audit_report_evidence", args=[found.pk])
+    assert "Export the evidence of this report" in page(auditor, found)
+    answer = auditor.post(button)
+    begun = Export.objects.get(pk=answer["Location"].split("/")[-3])
+    assert (begun.kind, begun.checkpoint) == ("range", found.checkpoint)
+    asked_for = Record.objects.get(correlation_id=f"export-{begun.pk}", event_type="audit.export.asked")
+    assert asked_for.event_data["of_report"]["digest"] == found.digest
+    assert auditor.get(button).status_code == 405
+    assert operator.post(button).status_code == 403
+    assert auditor.post(reverse("admin:audit_report_evidence", args=[asked(auditor).pk])).status_code == 404
 
 
 def test_a_report_is_cancelled(auditor: Client) -> None:

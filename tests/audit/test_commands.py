@@ -17,7 +17,7 @@ import dlq.stream
 from audit import seed, tasks, trail
 from audit.event import accept
 from audit.faults import Fault
-from audit.models import OWN_WRITER, Record
+from audit.models import OWN_WRITER, LegalHold, Record, RedactionRule, Report, Review
 from audit.record import _park
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
@@ -77,5 +77,8 @@ def test_the_sample_is_loaded_beside_the_records_that_the_store_makes_of_itself(
         trail.add("audit.sealkey.created", actor="somebody", correlation="sealkey")
         call_command("loadsample", stdout=StringIO())
         assert Record.objects.exclude(writer=OWN_WRITER).count() > 500
+        tasks.go_on_with_reports()
+        found = [kind.objects.count() for kind in (Review, LegalHold, RedactionRule)]
+        assert (found, Report.objects.get().state) == ([1, 1, 1], "ready")
     finally:
         scene.stop()

@@ -14,9 +14,12 @@ from django.core.management.base import BaseCommand, CommandParser
 from rich.progress import track
 
 import audit
-from audit import event, keys, review, seed
-from audit.models import OWN_WRITER, Record, Writer
+from audit import event, hold, keys, redaction, review, seed
+from audit.export import Asker
+from audit.models import OWN_WRITER, Record, RedactionRule, Writer
 from audit.record import record
+from audit.report import making
+from audit.seal import Sealer
 
 LEFT_OUT = {("gateway", 17), ("gateway", 18)}
 """Numbers that the sample leaves out, so that it shows what missing looks like."""
@@ -25,6 +28,7 @@ UNNUMBERED = "effectiveness"
 SAMPLE = Path(audit.__file__).parent / "sample" / "kubernaut.jsonl"
 RUNS = 21
 EVERY = timedelta(hours=8)
+OFFICER = "compliance officer"
 
 
 class Command(BaseCommand):
@@ -41,6 +45,9 @@ class Command(BaseCommand):
         lines = [*_people(), *_writers()]
         _events()
         _review()
+        _hold()
+        _redaction()
+        _report()
         text = "\n".join(lines) + "\n"
         if logins is not None:
             logins.touch(mode=0o600)
@@ -92,7 +99,27 @@ def _review() -> None:
     day = datetime.now(UTC).date() - timedelta(days=1)
     shown = review.look(day)
     note = "Sample: the failures were looked through, and each has a ticket."
-    review.sign(day, note, by="compliance officer", seen=(shown.digest, 0))
+    review.sign(day, note, by=OFFICER, seen=(shown.digest, 0))
+
+
+def _hold() -> None:
+    """The newest run of the sample is held, as for a matter that is not over."""
+    newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
+    reason = "Sample: the insurer asks what was done to the cluster."
+    hold.place(newest.correlation_id, reason=reason, by=OFFICER)
+
+
+def _redaction() -> None:
+    """Addresses of people are masked in what leaves the store."""
+    reason = "Sample: GDPR Art. 5(1)(c), an address is not needed to see who did what."
+    redaction.keep(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
+
+
+def _report() -> None:
+    """A report of the week is asked for; the worker makes it once it runs."""
+    Sealer().once()
+    last = datetime.now(UTC).date()
+    making.ask(Asker("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
 
 
 def _numbers(writer: str) -> Iterator[int | None]:
