@@ -101,7 +101,9 @@ def test_what_matches_is_counted_and_named(checked: Checked) -> None:
     assert checked(text_of(found), "--range", bundle)[0] == 0
     for change, words in (
         (lambda said: said.update(found=0, records=[]), "3 of the"),
-        (lambda said: said["records"][0].update(leaf=0), "other records match than the statement names"),
+        (lambda said: said["records"][0].update(leaf=-1), "other records match than the statement names"),
+        (lambda said: said["records"][0].update(event_id=ids[1]), "other records match than the statement names"),
+        (lambda said: said["records"].pop(), "other records match than the statement names"),
     ):
         status, printed = checked(said_anew(found, change), "--range", bundle)
         assert status == 1
