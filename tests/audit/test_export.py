@@ -354,6 +354,73 @@ def test_a_table_that_says_something_else_than_the_records_is_refused(tmp_path: 
     assert "records-0001.csv does not say what records-0001.jsonl says" in printed
 
 
+# --- What a manifest says of itself: whoever has the key of receipts may sign it, and the records say otherwise ---
+
+LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a kind that nobody checks": (lambda said: said.update(kind="queries"), "a bundle is of a query, a range or a"),
+    "another query": (lambda said: said["terms"][0].update(equals=["other"]), "does not match the query of the bundle"),
+    "a query that leaves out what is there": (
+        lambda said: said["terms"][0].update(negated=True),
+        "does not match the query of the bundle",
+    ),
+    "an earlier first event": (
+        lambda said: said.update(first_event="2020-01-01T00:00:00.000000Z"),
+        "first_event of the bundle is 2026-08-18T10:00:00.000000Z, the manifest names 2020",
+    ),
+    "a later last event": (lambda said: said.update(last_event="2030"), "last_event of the bundle is"),
+    "another first leaf": (lambda said: said.update(first_leaf=-1), "first_leaf of the bundle is"),
+    "another last leaf": (lambda said: said.update(last_leaf=10**9), "last_leaf of the bundle is"),
+    "a volume that begins elsewhere": (
+        lambda said: said["volumes"][1].update(first=-1),
+        "first of records-0002.jsonl is",
+    ),
+    "a volume of another time": (lambda said: said["volumes"][1].update(until="9"), "until of records-0002.jsonl is"),
+    "a later state of the log": (
+        lambda said: said.update(as_of="2030-01-01T00:00:00.000000Z"),
+        "the manifest is as of 2030-01-01T00:00:00.000000Z, its checkpoint was signed 20",
+    ),
+    "a time that is none": (lambda said: said.update(as_of="now"), "'now' is not a time like"),
+}
+
+
+@pytest.mark.usefixtures("small_volumes")
+@pytest.mark.parametrize(("lie", "words"), LIES.values(), ids=LIES.keys())
+def test_a_manifest_that_lies_about_its_records_is_refused_though_it_is_signed(
+    tmp_path: Path, checked: Any, lie: Any, words: str
+) -> None:
+    folder = unpacked(of_correlation(), tmp_path / "bundle")
+    signed_anew(folder, lie)
+    status, printed = checked(folder)
+    assert status == 1, printed
+    assert words in printed
+
+
+def test_a_record_that_is_called_something_else_than_sealed_is_refused(tmp_path: Path, checked: Any) -> None:
+    """The state is the one member that neither the digest nor the leaf covers."""
+    folder = unpacked(of_range(), tmp_path / "bundle")
+    put(folder, [line.replace(b'"state":"sealed"', b'"state":"disputed"') for line in lines_of(folder)])
+    signed_anew(folder)
+    status, printed = checked(folder)
+    assert status == 1
+    assert "its state is said to be 'disputed'" in printed
+
+
+def test_a_zip_that_the_store_did_not_make_ends_in_words(tmp_path: Path, checked: Any) -> None:
+    body = path(of_range(2)).read_bytes()
+    damaged = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(io.BytesIO(body)) as whole:
+        start = whole.start_dir
+        for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+            with zipfile.ZipFile(damaged, "w", method) as other:
+                for name in whole.namelist():
+                    other.writestr(name, whole.read(name))
+            status, printed = checked(damaged)
+            assert (status, "compressed or encrypted" in printed) == (2, True)
+    for place in range(start, start + 60):
+        damaged.write_bytes(body[:place] + bytes([body[place] ^ 255]) + body[place + 1 :])
+        assert checked(damaged)[0] in (0, 1, 2)
+
+
 def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
     sealed(1)
     found = made(query=f"correlation:{secrets.token_hex(8)}")
