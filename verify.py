@@ -660,7 +660,10 @@ class Bundle:
 
     def __init__(self, path: Path):
         self._folder = path
-        self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        try:
+            self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
         if self._zip is not None:
             found = [one.filename for one in self._zip.infolist() if not one.is_dir()]
         else:
@@ -1604,6 +1607,9 @@ def main(arguments: list[str] | None = None) -> int:
         verdict = verify(options)
     except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
+        return 2
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        print(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)
         return 2
     print(f"VERDICT: {verdict}")
     return EXIT[verdict]

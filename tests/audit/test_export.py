@@ -395,6 +395,22 @@ def test_a_manifest_that_lies_about_its_records_is_refused_though_it_is_signed(
     assert words in printed
 
 
+@pytest.mark.parametrize("changes", [{"volumes": None}, {"terms": [{}]}, {"kind": []}, {"files": 1}, {"log": []}])
+def test_a_manifest_that_lacks_something_ends_in_words_with_every_command(
+    tmp_path: Path, checked: Any, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = unpacked(of_correlation(), tmp_path / "bundle")
+    manifest = json.loads((folder / "manifest.json").read_bytes()) | changes
+    body = json.dumps(manifest).encode()
+    (folder / "manifest.json").write_bytes(body)
+    origin = SEAL_KEY.name
+    text = f"auditsite/evidence/v1\n{origin}\n{manifest['id']}\n{hashlib.sha256(body).hexdigest()}\n"
+    (folder / "manifest.txt").write_text(note.join(text, [RECEIPT_KEY.sign(text)]), encoding="utf-8")
+    assert checked(folder)[0] in (1, 2)
+    assert verify.main(["sample", str(folder), str(folder), *PINNED]) in (1, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_record_that_is_called_something_else_than_sealed_is_refused(tmp_path: Path, checked: Any) -> None:
     """The state is the one member that neither the digest nor the leaf covers."""
     folder = unpacked(of_range(), tmp_path / "bundle")
@@ -416,6 +432,10 @@ def test_a_zip_that_the_store_did_not_make_ends_in_words(tmp_path: Path, checked
                     other.writestr(name, whole.read(name))
             status, printed = checked(damaged)
             assert (status, "compressed or encrypted" in printed) == (2, True)
+    for command in ("sample", "statement"):
+        damaged.write_bytes(body[:-9])
+        files = (damaged, damaged) if command == "sample" else (damaged,)
+        assert verify.main([command, *map(str, files), *PINNED]) == 2
     for place in range(start, start + 60):
         damaged.write_bytes(body[:place] + bytes([body[place] ^ 255]) + body[place + 1 :])
         assert checked(damaged)[0] in (0, 1, 2)

@@ -193,6 +193,15 @@ def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
         assert exporter.post(body, path=STATEMENTS).status_code == 400
 
 
+def test_a_statement_of_a_person_is_not_given_to_a_service_that_is_called_the_same() -> None:
+    sealed(1)
+    namesake = Sender("export")
+    found = statement.make(Asker(namesake.name), nobody())
+    number = found.correlation_id.removeprefix("statement-")
+    assert namesake.get(f"{STATEMENTS}/{number}").status_code == 404
+    assert namesake.post({}, path=f"{STATEMENTS}/{number}/bundle").status_code == 404
+
+
 def test_the_command_prints_what_the_verifier_reads(checked: Checked) -> None:
     sealed(1)
     out, told = StringIO(), StringIO()
