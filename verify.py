@@ -653,6 +653,7 @@ BETWEEN = "auditsite/between/v1"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SIGNED_FILES = {"manifest.json", "manifest.txt"}
 MOST_BYTES = 64 * 1024 * 1024
+PACKED = "compressed or encrypted: give the bundle as the store made it"
 
 
 class Bundle:
@@ -662,8 +663,8 @@ class Bundle:
         self._folder = path
         try:
             self._zip = None if path.is_dir() else zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
+        except ValueError as error:
+            raise zipfile.BadZipFile(str(error)) from None
         if self._zip is not None:
             found = [one.filename for one in self._zip.infolist() if not one.is_dir()]
         else:
@@ -671,8 +672,9 @@ class Bundle:
         self.names = set(found)
         if len(self.names) != len(found):
             raise Unusable("two files of the bundle have one name")
-        if self._zip is not None and any(one.compress_type or one.flag_bits & 1 for one in self._zip.infolist()):
-            raise Unusable("a file of the zip is compressed or encrypted: give the bundle as the store made it")
+        for one in [] if self._zip is None else self._zip.infolist():
+            if one.compress_type or one.flag_bits & 1 or one.compress_size != one.file_size:
+                raise zipfile.BadZipFile(f"{one.filename} is {PACKED}")
 
     def open(self, name: str) -> IO[bytes]:
         if name not in self.names:
@@ -1205,10 +1207,9 @@ CLOCK_SLACK_S = 2
 
 def seconds(text: str) -> float:
     """A time as the store writes it, in seconds. Raises `Unusable`."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise Unusable(f"{text[:60]!r} is not a time like 2026-08-18T10:00:00.000000Z") from None
+    if not TIME.match(text):
+        raise Unusable(f"{text[:60]!r} is not a time like 2026-08-18T10:00:00.000000Z")
+    return datetime.fromisoformat(text).timestamp()
 
 
 def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str, Any]) -> Iterator[str]:
@@ -1248,7 +1249,7 @@ def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, l
 def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key]) -> None:
     """Print what the bundle is of, what its proof shows, and what is only said."""
     manifest, checkpoint, volumes = seen["manifest"], seen["checkpoint"], seen["volumes"]
-    what = manifest["query"] or "everything" if manifest["kind"] == "query" else "a range of the log"
+    what = "a range of the log" if manifest.get("range") else manifest["query"] or "everything"
     print(f"evidence {manifest['id']} of {manifest['system']}: {what}")
     print(f"asked for by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}")
     print(f"{volumes.records} records checked against the log {trust.keys[0].name}")
@@ -1300,11 +1301,8 @@ def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
 
 def verify_evidence(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
-    try:
-        bundle = Bundle(options.evidence)
-        trust, receipt_keys = evidence_keys(bundle, options)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise Unusable(f"the zip of the bundle is damaged or cut off: {error}") from None
+    bundle = Bundle(options.evidence)
+    trust, receipt_keys = evidence_keys(bundle, options)
     seen: dict[str, Any] = {"originals": read_originals(options.originals)}
     found = 0
     try:
@@ -1318,6 +1316,11 @@ def verify_evidence(options: argparse.Namespace) -> str:
         print(f"{found} faults" if found > 1 else "one fault")
         return ALTERED
     report_evidence(seen, trust, receipt_keys)
+    return evidence_verdict(seen, trust)
+
+
+def evidence_verdict(seen: dict[str, Any], trust: Trust) -> str:
+    """The verdict on a bundle in which nothing is wrong."""
     if len(seen["checkpoint"].witnessed) < trust.quorum:
         print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
         return NOT_COVERED
@@ -1517,9 +1520,7 @@ def verify_sample(options: argparse.Namespace) -> str:
         print(f"{verdict}  {error}")
         return verdict
     report_evidence(found[0], trust, receipt_keys)
-    verdict = verdict_of(Result(verdict=VERIFIED), trust)
-    redactions = found[0]["volumes"].redactions
-    return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
+    return evidence_verdict(found[0], trust)
 
 
 def drawn_again(log: Bundle, range_of: dict[str, Any], seen: dict[str, Any]) -> None:
@@ -1607,6 +1608,9 @@ def main(arguments: list[str] | None = None) -> int:
         verdict = verify(options)
     except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
+        return 2
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        print(f"cannot be used: the zip of the bundle is damaged or cut off: {error}", file=sys.stderr)
         return 2
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         print(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)

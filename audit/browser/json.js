@@ -169,6 +169,13 @@ export function member(value, name) {
   return value.get(name);
 }
 
+/** A member that must be there and be of a kind: what is compared must not be turned into something else first. */
+export function memberOf(kind, value, name) {
+  const found = member(value, name);
+  if (typeof found !== kind) throw new Lacking(`${quoted(name)} as a ${kind}`);
+  return found;
+}
+
 /** What stands for a value in a sentence. */
 export const said = (value, most = 1_000_000) =>
   cut(typeof value === "string" ? value : value == null ? "None" : python(value), most);

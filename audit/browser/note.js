@@ -89,7 +89,22 @@ export function readNote(note) {
 }
 
 /** The key of these that a signature names, by name and id. */
-export const keyOf = (keys, { name, id }) => keys.find((key) => key.name === name && key.id === id);
+const keyOf = (keys, { name, id }) => keys.find((key) => key.name === name && key.id === id);
+
+/** Raises `Altered` unless the keys of receipts of this log have signed a note, at least one of them. */
+export async function checkSigned({ text, signatures }, origin, keys, unsigned) {
+  const known = keys.filter((key) => key.name === `${origin}/receipts`);
+  const ours = signatures.filter((signature) => keyOf(known, signature));
+  if (!ours.length) throw new Altered(unsigned ?? `no key of receipts of the log ${origin} that you trust has signed this`);
+  for (const signature of ours) await keyOf(known, signature).check(text, signature.blob);
+}
+
+/** The keys of receipts that were given, where nothing comes with keys of its own. Raises `Unusable`. */
+export function receiptKeysOf(asked) {
+  const keys = readKeys(asked.receiptKeys, ED25519);
+  if (!keys.length) throw new Unusable("give the public key of receipts with --receipt-key");
+  return keys;
+}
 
 /** Whose signatures count. */
 export class Trust {

@@ -1,4 +1,4 @@
-// The page: takes the file and the keys, hands them to the worker, and shows what it says. Nothing is sent anywhere.
+// The page: takes the files and the keys, hands them to the worker, and shows what it says. Nothing is sent anywhere.
 
 const at = (id) => document.getElementById(id);
 const form = at("check");
@@ -7,6 +7,8 @@ const MOST_SHOWN = 500;
 
 const VERDICTS = {
   "VERIFIED": ["ok", "✓", "VERIFIED"],
+  "SIGNED": ["warning", "!", "SIGNED, and not shown"],
+  "REDACTED": ["warning", "!", "REDACTED"],
   "NOT COVERED": ["warning", "!", "NOT COVERED"],
   "ALTERED": ["error", "✗", "FAILED: ALTERED"],
   "FORKED": ["error", "✗", "FAILED: FORKED"],
@@ -14,6 +16,8 @@ const VERDICTS = {
 };
 const MEANS = {
   "VERIFIED": "All that was checked fits what was signed with the keys that you gave.",
+  "SIGNED": "Somebody with a key that you gave has said so, and cannot take it back. That it is so was not shown.",
+  "REDACTED": "All that was checked fits, but what is left of redacted records was not shown. Below is by which rules.",
   "NOT COVERED": "Nothing is wrong, but something that you need was not shown. Below is what.",
   "ALTERED": "Something is not what was signed. Below is what.",
   "FORKED": "The log has told two stories. Below is where.",
@@ -54,6 +58,7 @@ function begin(event) {
   busy(true);
   worker.postMessage({
     file,
+    others: [...at("others").files],
     asked: {
       keys: at("keys").value,
       receiptKeys: at("receipt-keys").value,
@@ -86,11 +91,14 @@ worker.onmessage = ({ data }) => {
 };
 worker.onerror = () => at("unready").removeAttribute("hidden");
 
+/** The field of files that something was dropped on; anywhere else it is the bundle. */
+const taking = (target) => target.closest?.(".drop")?.querySelector("input") ?? at("file");
+
 form.addEventListener("submit", begin);
 for (const kind of ["dragover", "dragleave", "drop"]) {
   form.addEventListener(kind, (event) => {
     event.preventDefault();
     form.classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) at("file").files = event.dataTransfer.files;
+    if (kind === "drop" && event.dataTransfer.files.length) taking(event.target).files = event.dataTransfer.files;
   });
 }

@@ -1,6 +1,6 @@
 // Records: their leaves, and a bundle of records in which each has a proof of its own (`manage.py bundle`).
 
-import { canonical, parse, said } from "./json.js";
+import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
 import { ED25519, readKey, trustOf, when } from "./note.js";
 import { Sha256 } from "./sha256.js";
@@ -8,7 +8,7 @@ import { Altered, Forked, Uncovered, Unusable, bytesOf, hex, lines, quoted, unba
 
 export const STORE_MEMBERS = ["state", "digest", "received_at", "parked_at", "stored_at"];
 const ENTRY = ["digest", "event_id", "received_at", "parked_at", "stored_at"];
-const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$/;
+export const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$/;
 const SIZE = /^(0|[1-9][0-9]{0,18})$/;
 
 export function object(value) {
@@ -24,12 +24,17 @@ export function leafOf(record) {
   if (hex(leafHash(canonical(event))) !== record.get("digest")) {
     throw new Altered("the digest of the event is not the one that the record names: its content was changed");
   }
-  const parked = record.get("parked_at");
-  const times = [record.get("received_at"), record.get("stored_at"), ...(parked ? [parked] : [])];
+  return entryLeaf(record);
+}
+
+/** The leaf hash of a record from what the log's entry has of it: digest, id and times. Raises `Unusable`. */
+export function entryLeaf(record) {
+  const [received, stored, parked] = ["received_at", "stored_at", "parked_at"].map((name) => member(record, name));
+  const times = [received, stored, ...(parked ? [parked] : [])];
   if (!times.every((text) => typeof text === "string" && TIME.test(text))) {
     throw new Unusable("a time of the record is not like 2026-08-18T10:00:00.000000Z");
   }
-  return leafHash(canonical(new Map(ENTRY.map((name) => [name, record.get(name)]))));
+  return leafHash(canonical(new Map(ENTRY.map((name) => [name, member(record, name)]))));
 }
 
 function readProof(text) {
@@ -107,7 +112,7 @@ async function checkRecord(record, proof, trust) {
 }
 
 const ORDER = ["FORKED", "ALTERED", "NOT COVERED", "VERIFIED"];
-const verdictOf = (error) => (error instanceof Forked ? "FORKED" : error instanceof Altered ? "ALTERED" : "NOT COVERED");
+export const verdictOf = (error) => (error instanceof Forked ? "FORKED" : error instanceof Altered ? "ALTERED" : "NOT COVERED");
 
 /** Check every record; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyRecords(source, asked) {

@@ -13,6 +13,12 @@ export class Damaged extends Error {}
 /** A file lacks a member that it should have. */
 export class Lacking extends Error {}
 
+/** What is said of a file that lacks something; any other error as it is. */
+export function lacking(what, error) {
+  if (!(error instanceof Lacking || error instanceof TypeError)) return error;
+  return new Unusable(`${what} lacks something that it should have: ${error.message}`);
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

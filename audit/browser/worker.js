@@ -1,38 +1,72 @@
-// Checks a file beside the page, which stays awake. It is given the file and the keys, and tells what it finds.
+// Checks files beside the page, which stays awake. It is given the files and the keys, and tells what it finds.
 
 import { verifyEvidence } from "./evidence.js";
+import { verifyExtract } from "./extract.js";
 import { requireEd25519 } from "./note.js";
 import { verifyRecords } from "./records.js";
-import { Altered, Damaged, Source, Unusable } from "./words.js";
+import { Originals } from "./redactions.js";
+import { verifySample } from "./sample.js";
+import { STATEMENT, verifyStatement } from "./statement.js";
+import { Altered, Damaged, Source, Unusable, joined, textOf } from "./words.js";
 
 const TELL_EVERY = 8 << 20;
-const OPENING_BRACE = 0x7b;
+const HEAD_BYTES = 64;
+const MOST_BYTES = 64 * 1024 * 1024;
 
-let told = 0;
-function tell(done, total) {
-  if (done - told < TELL_EVERY) return;
-  told = done;
-  postMessage({ done, total });
+/** The files, and how much of them all was read. */
+function opened(files) {
+  let told = 0;
+  const sum = (name) => sources.reduce((found, source) => found + source[name], 0);
+  const tell = () => {
+    const done = sum("done");
+    if (done - told < TELL_EVERY) return;
+    told = done;
+    postMessage({ done, total: sum("total") });
+  };
+  const sources = files.map((file) => new Source(file, tell));
+  return sources;
 }
 
-async function check(file, asked) {
-  await requireEd25519();
-  const source = new Source(file, tell);
-  // A bundle of records is lines of JSON; all else should be a zip.
-  const isRecords = file.size > 0 && source.read(0, 1)[0] === OPENING_BRACE;
-  const found = isRecords ? verifyRecords(source, asked) : verifyEvidence(source, asked);
-  for (;;) {
-    const { value, done } = await found.next();
-    if (done) return value;
-    postMessage({ line: value });
+const headOf = (source) => String.fromCharCode(...source.read(0, Math.min(HEAD_BYTES, source.size)));
+const isZip = (source) => headOf(source).startsWith("PK");
+
+function wholeOf(source) {
+  if (source.size > MOST_BYTES) throw new Unusable(`it is longer than ${MOST_BYTES} bytes: use verify.py`);
+  return joined([...source.chunks()]);
+}
+
+/** What a file is shows in how it begins; what is checked with it is for that kind of file alone. */
+function check(source, others, asked) {
+  const head = headOf(source);
+  if (head.startsWith("auditsite/receipt/")) throw new Unusable("this is a receipt: use verify.py receipt");
+  if (head.startsWith(`${STATEMENT}\n`)) {
+    only(others, isZip, "With a statement goes the bundle of a range, one zip");
+    return verifyStatement(textOf(wholeOf(source)), others[0], asked);
   }
+  if (head.startsWith("{")) {
+    if (others.length) throw new Unusable("nothing goes with this file: take the others away, or use verify.py");
+    return /^\{\s*"export_metadata"/.test(head) ? verifyExtract(wholeOf(source), asked) : verifyRecords(source, asked);
+  }
+  if (others.some(isZip)) {
+    only(others, isZip, "With a sample goes the bundle of a range, one zip; or originals, lines of JSON");
+    return verifySample(source, others[0], asked);
+  }
+  return verifyEvidence(source, asked, () => new Originals(others));
 }
 
-onmessage = async ({ data: { file, asked } }) => {
-  told = 0;
+function only(others, isRight, what) {
+  if (others.length > 1 || !others.every(isRight)) throw new Unusable(`${what}: choose that, or use verify.py`);
+}
+
+onmessage = async ({ data: { file, others, asked } }) => {
   let verdict = "CANNOT BE USED";
   try {
-    verdict = await check(file, asked);
+    await requireEd25519();
+    const [source, ...more] = opened([file, ...others]);
+    const found = check(source, more, asked);
+    let step = await found.next();
+    for (; !step.done; step = await found.next()) postMessage({ line: step.value });
+    verdict = step.value;
   } catch (error) {
     const known = [Unusable, Altered, Damaged].some((kind) => error instanceof kind);
     postMessage({ line: `cannot be used: ${known ? "" : "this page failed, or the file could not be read: "}${error.message}` });

@@ -15,6 +15,19 @@ const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
   return byte;
 });
 
+/** What is said of a zip that is not as it was written; any other error as it is. */
+export const damaged = (error) =>
+  error instanceof Damaged ? new Unusable(`the zip of the bundle is damaged or cut off: ${error.message}`) : error;
+
+/** Raises `Unusable`. */
+export function zipOf(source) {
+  try {
+    return new Zip(source);
+  } catch (error) {
+    throw damaged(error);
+  }
+}
+
 function crcOf(bytes, before) {
   let found = ~before;
   for (let at = 0; at < bytes.length; at++) found = (found >>> 8) ^ CRC[(found ^ bytes[at]) & 255];

@@ -1,148 +1,46 @@
 """The page that verifies in the browser, in a real Chromium and without a network: what verify.py says, it says."""
 
-import inspect
-import re
+import base64
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_core_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Route
 
 from audit.export import Asker
 from tests import test_verify_file as of_records
+from tests.admin.beside import Verifier, both, using, verifier, zipped
 from tests.admin.conftest import person
-from tests.admin.test_browser import PASSWORD, SHOTS, Visitor, browser, site, visitor
+from tests.admin.test_browser import PASSWORD, Visitor, browser, site, visitor
 from tests.audit import test_export as of_evidence
 from tests.audit.test_export import PINNED, made, of_correlation, of_range, path, sealed, small_volumes, unpacked
 from tests.servers import RECEIPT_KEY, SEAL_KEY
-from tests.test_verify_file import verify
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-__all__ = ["browser", "site", "small_volumes", "visitor"]
-
-FIELDS = {"--key": "#keys", "--receipt-key": "#receipt-keys", "--witness": "#witnesses", "--quorum": "#quorum"}
-FAULT = re.compile(r"(?:ALTERED|FORKED|NOT COVERED)  |cannot be used: |(?:\d+ faults|one fault)$")
-OWN_WORDS = ("this is not JSON:", "a file of the bundle was changed:", "lacks something that it should have:")
-"""What follows these is what Python's own library says, and a browser's is another one."""
-
-
-class Verifier:
-    """The page, loaded once and then cut off from every network."""
-
-    def __init__(self, browser: Browser, site: str, scheme: Any = "light", width: int = 1280):
-        self.page: Page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
-        self.wrong: list[str] = []
-        self.page.on("console", lambda message: self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.goto(f"{site}/verify/")
-        self.page.wait_for_selector("#go:enabled")
-        self.page.context.set_offline(True)
-        self.requests: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def check(self, file: Path, *arguments: str) -> tuple[str, list[str]]:
-        """The verdict, and all lines that the page shows: what does not fit first."""
-        for name, field in FIELDS.items():
-            given = [value for key, value in zip(arguments[::2], arguments[1::2], strict=True) if key == name]
-            if name in ("--witness", "--quorum"):
-                self.page.evaluate("document.querySelector('details').open = true")
-            self.page.fill(field, "\n".join(given))
-        self.page.set_input_files("#file", file)
-        self.page.click("#go")
-        self.page.wait_for_selector("#verdict[data-verdict]")
-        lines = self.page.evaluate(
-            "Array.from(document.querySelectorAll('#faults li, #facts li'), li => li.textContent)"
-        )
-        return self.page.get_attribute("#verdict", "data-verdict") or "", lines
-
-    def close(self) -> None:
-        self.page.context.close()
-
-
-@pytest.fixture(scope="module")
-def verifier(browser: Browser, site: str) -> Iterator[Verifier]:
-    found = Verifier(browser, site)
-    yield found
-    found.close()
-    assert found.requests == []
-    assert found.wrong == []
-
-
-def compared(verifier: Verifier, file: Path, arguments: tuple[str, ...], printed: str, status: int) -> None:
-    """What the page says is what verify.py printed."""
-    verdict, lines = verifier.check(file, *arguments)
-    *said, last = printed.splitlines()
-    if status == 2:
-        said, last = [*said, last], "VERDICT: CANNOT BE USED"
-    assert f"VERDICT: {verdict}" == last, (lines, said)
-    if status == 2 and not file.read_bytes().startswith((b"{", b"PK")):
-        return  # neither a zip nor a bundle of records: which of both it should be, only a command says
-    faults = [line for line in said if FAULT.match(line)]
-    assert [_common(line) for line in lines] == [
-        _common(line) for line in (*faults, *(line for line in said if line not in faults))
-    ]
-
-
-def _common(line: str) -> str:
-    for words in OWN_WORDS:
-        before, found, _ = line.partition(words)
-        line = before + found
-    return line
-
-
-def zipped(where: Path) -> Path:
-    """A folder as the store would have zipped it."""
-    if where.is_file():
-        return where
-    file = where.with_suffix(".zip")
-    with zipfile.ZipFile(file, "w") as whole:
-        for one in sorted(where.rglob("*")):
-            if one.is_file():
-                whole.write(one, one.relative_to(where))
-    return file
+__all__ = ["both", "browser", "site", "small_volumes", "verifier", "visitor"]
 
 
 @pytest.fixture
-def checked(verifier: Verifier, capsys: pytest.CaptureFixture[str]) -> Any:
+def checked(both: Any) -> Any:
     """As in the tests of evidence, but whatever verify.py says there, the page must say too."""
-
-    def checked(where: Path, *arguments: str) -> tuple[int, str]:
-        file, arguments = zipped(where), arguments or PINNED
-        status = verify.main(["evidence", str(file), *arguments])
-        printed = "".join(capsys.readouterr())
-        compared(verifier, file, arguments, printed, status)
-        return status, printed
-
-    return checked
+    return lambda where, *arguments: both("evidence", zipped(where), *(arguments or PINNED))
 
 
 @pytest.fixture
-def run(verifier: Verifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(both: Any, tmp_path: Path) -> Any:
     """As in the tests of bundles of records."""
 
-    def run(body: bytes, *arguments: str) -> tuple[int, str]:
+    def run(body: bytes, *arguments: str) -> Any:
         file = tmp_path / "bundle.jsonl"
         file.write_bytes(body)
-        status = verify.main([str(file), *arguments])
-        printed = "".join(capsys.readouterr())
-        given = list(arguments)
-        if "--keys" in given:
-            place = given.index("--keys")
-            given[place : place + 2] = ["--key", Path(given[place + 1]).read_text(encoding="utf-8")]
-        compared(verifier, file, tuple(given), printed, status)
-        return status, printed
+        return both("", file, *arguments)
 
     return run
 
 
 # Every test of verify.py that checks a bundle, the mutations above all, is run here as well, with the page beside it.
-for _module, _fixture in ((of_evidence, "checked"), (of_records, "run")):
-    for _name, _test in vars(_module).items():
-        if _name.startswith("test_") and _fixture in inspect.signature(_test).parameters:
-            globals()[_name] = _test
+globals().update(using(of_evidence, "checked") | using(of_records, "run"))
 
 
 def test_the_words_of_a_zip_that_is_damaged_are_the_same(checked: Any, tmp_path: Path) -> None:
@@ -207,6 +105,95 @@ def test_neither_the_page_nor_its_worker_can_send_anything(browser: Browser, sit
     page.close()
 
 
+# --- What the page cannot do, it says ---
+
+
+def dropped(verifier: Verifier, file: Path, onto: str) -> None:
+    """A file dragged over the page and let go."""
+    transfer = verifier.page.evaluate_handle(
+        """([name, body]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([Uint8Array.from(atob(body), (one) => one.charCodeAt(0))], name));
+          return transfer;
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )
+    for kind, is_over in (("dragover", True), ("dragleave", False), ("dragover", True), ("drop", False)):
+        verifier.page.dispatch_event(onto, kind, {"dataTransfer": transfer})
+        assert verifier.page.evaluate("document.querySelector('form.over') !== null") is is_over
+
+
+def test_a_file_may_be_dropped(verifier: Verifier, tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(b"{}\n")
+    assert verifier.check(other, *PINNED)[0] == "CANNOT BE USED"
+    found = path(of_range(2))
+    dropped(verifier, found, "#keys")
+    verdict, lines = verifier.go()
+    assert (verdict, "2 records checked" in "\n".join(lines)) == ("VERIFIED", True)
+    assert verifier.page.inner_text("#means").startswith(f"{found.name}: ")
+    dropped(verifier, other, "#others")
+    assert verifier.page.evaluate("[...document.getElementById('others').files].map((one) => one.name)") == [other.name]
+    assert verifier.page.evaluate("document.getElementById('file').files[0].name") == found.name
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "others", "words"),
+    [
+        ("receipt.txt", b"auditsite/receipt/v1\n", [], "use verify.py receipt"),
+        ("bundle.jsonl", b"{}\n", [b"{}\n"], "take the others away, or use verify.py"),
+        ("statement.txt", b"auditsite/statement/v1\n", [b"{}\n"], "With a statement goes the bundle of a range"),
+        ("sample.zip", b"PK", [b"PK", b"{}\n"], "With a sample goes the bundle of a range"),
+    ],
+)
+def test_what_the_page_cannot_check_is_for_verify_py(
+    verifier: Verifier, tmp_path: Path, name: str, body: bytes, others: list[bytes], words: str
+) -> None:
+    (tmp_path / name).write_bytes(body)
+    beside = [tmp_path / f"other-{place}" for place in range(len(others))]
+    for file, other in zip(beside, others, strict=True):
+        file.write_bytes(other)
+    verdict, (line,) = verifier.check(tmp_path / name, *PINNED, others=tuple(beside))
+    assert verdict == "CANNOT BE USED"
+    assert words in line
+    assert "use verify.py" in line
+
+
+def test_a_browser_without_ed25519_says_so(browser: Browser, site: str) -> None:
+    page = browser.new_page()
+    without = """
+        crypto.subtle.importKey = async () => {
+          throw new DOMException("Algorithm: Unrecognized name", "NotSupportedError");
+        };"""
+
+    def old_browser(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=response.text() + without)
+
+    page.route("**/worker.js", old_browser)
+    page.goto(f"{site}/verify/")
+    page.wait_for_selector("#go:enabled")
+    page.set_input_files("#file", path(of_range(1)))
+    page.click("#go")
+    page.wait_for_selector("#verdict[data-verdict='CANNOT BE USED']")
+    assert "this browser cannot check Ed25519 signatures" in page.inner_text("#faults")
+    assert "or verify.py" in page.inner_text("#faults")
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["worker.js", "zip.js"])
+def test_where_the_checking_part_does_not_load_nothing_can_be_clicked_and_the_page_says_why(
+    browser: Browser, site: str, name: str
+) -> None:
+    page = browser.new_page()
+    page.route(f"**/{name}", lambda route: route.abort())
+    page.goto(f"{site}/verify/")
+    page.wait_for_selector("#unready:visible")
+    assert "did not load" in page.inner_text("#unready")
+    assert page.is_disabled("#go")
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda it: str(it)
 )
@@ -219,23 +206,14 @@ def test_an_auditor_verifies_a_bundle_and_sees_what_was_done_to_another(
     body = (folder / "records-0001.jsonl").read_bytes()
     (folder / "records-0001.jsonl").write_bytes(body.replace(b'"success"', b'"failure"', 1))
 
-    def stop(name: str) -> None:
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        verifier.page.screenshot(path=SHOTS / f"verify-{name}-{width}-{scheme}.png", full_page=True)
-        violations = Axe().run(verifier.page)["violations"]
-        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in violations] == []
-        assert verifier.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
-            f"{name} is too wide"
-        )
-
-    stop("empty")
+    verifier.look("empty")
     assert verifier.check(found, *PINNED)[0] == "VERIFIED"
-    stop("verified")
+    verifier.look("verified")
     assert verifier.check(found)[0] == "NOT COVERED"
-    stop("not-covered")
+    verifier.look("not-covered")
     assert verifier.check(zipped(folder), *PINNED)[0] == "ALTERED"
     assert "FAILED" in verifier.page.inner_text("#verdict")
-    stop("failed")
+    verifier.look("failed")
     assert verifier.requests == []
     assert verifier.wrong == []
     verifier.close()

@@ -60,6 +60,7 @@ def test_a_sample_of_a_query_is_drawn_and_recorded_first(checked: Checked) -> No
     assert (asked.event_data["sample"], asked.event_data["seed"]) == (5, "20261123")
     status, printed = checked("evidence", path(found))
     assert status == 0, printed
+    assert f": correlation:{word}\n" in printed
     assert "a sample of 5 of 12, drawn with the seed '20261123'" in printed
     assert "not shown: of which leaves it was drawn" in printed
 

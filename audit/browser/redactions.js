@@ -1,0 +1,190 @@
+// Redaction: which members of which records are redacted, each by a rule that the manifest names, and as the rule says.
+
+import { canonical, member, parse, said } from "./json.js";
+import { leafHash } from "./merkle.js";
+import { STORE_MEMBERS, entryLeaf, object } from "./records.js";
+import { Altered, cut, hex, lines, quoted } from "./words.js";
+
+// White space as Python has it, which is not quite the \s of browsers.
+const PART = /(\*\*?|[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000."*\\]+|"(?:[^"\\]|\\[^\n])*")(?:\.|$)/uy;
+const NEVER_REDACTED = [
+  "event_id", "event_timestamp", "version", "event_type", "event_category", "event_action", "event_outcome",
+  "writer", "leaf_index", ...STORE_MEMBERS,
+];
+/** What each method leaves of a value. */
+const LEFT = new Map([
+  ["remove", /^$/],
+  ["digest", /^hmac-sha256:[0-9a-f]{64}$/],
+  ["mask", /^(?:[0-9]{1,3}\.|.?)\*\*\*(?:@.?\*\*\*)?$/su],
+]);
+
+/** What the manifest says of its redaction, if anything. */
+const saidOf = (manifest) => manifest.get("redaction") || new Map([["records", 0], ["rules", []]]);
+
+/** The rules that the manifest names, by name. */
+export const rulesOf = (manifest) =>
+  new Map([...member(saidOf(manifest), "rules")].map((rule) => [member(rule, "name"), rule]));
+
+export class Redactions {
+  #records = 0;
+  #opened = 0;
+  #members = new Map();
+
+  constructor(rules, originals) {
+    Object.assign(this, { rules, originals });
+  }
+
+  /** How many records have redacted members that nobody has given whole. */
+  get closed() {
+    return this.#records - this.#opened;
+  }
+
+  /** The leaf hash of a record that is redacted. Raises `Altered` where it is more than the manifest says. */
+  leaf(record, named) {
+    if (!(named instanceof Map) || !named.size) throw new Altered("its member redacted does not name what is redacted");
+    this.#records++;
+    for (const [path, rule] of named) {
+      checkPlace(record, path, this.rules.get(rule), rule);
+      this.#members.set(rule, (this.#members.get(rule) ?? 0) + 1);
+    }
+    const whole = this.originals?.get(said(record.get("event_id")));
+    if (whole) this.#open(record, whole, [...named.keys()]);
+    return entryLeaf(record);
+  }
+
+  /** What the manifest counts otherwise. */
+  *end(manifest) {
+    const records = member(saidOf(manifest), "records");
+    if (this.#records !== records) yield `${this.#records} records are redacted, the manifest names ${said(records)}`;
+    for (const rule of member(saidOf(manifest), "rules")) {
+      const [name, named] = [member(rule, "name"), member(rule, "members")];
+      const found = this.#members.get(name) ?? 0;
+      if (found !== named) yield `${found} members are redacted by ${said(name)}, the manifest names ${said(named)}`;
+    }
+  }
+
+  /** What was redacted and by which rule, and what is left to be believed. */
+  *report(manifest) {
+    for (const rule of member(saidOf(manifest), "rules")) {
+      const the = (name) => said(member(rule, name));
+      const kind = the("event_type") && ` of ${the("event_type")}`;
+      yield `redacted by ${the("name")} (${the("method")}): ${the("members")} members ${the("path")}${kind}`;
+      yield `  because: ${the("reason")}`;
+    }
+    if (this.#opened) {
+      yield `shown: ${this.#opened} redacted records say what their originals say, but for what is redacted`;
+    }
+    if (!this.closed) return;
+    yield `${this.closed} records have redacted members: what remains of their content is what the operator says,`;
+    yield "their place, digest and times are proved; give them whole with --originals to check the rest";
+  }
+
+  /** Compare with the record as it was: it has this digest, and differs in what is redacted alone. */
+  #open(record, whole, paths) {
+    if (hex(leafHash(canonical(whole))) !== member(record, "digest")) {
+      throw new Altered("the original that was given is not this record: its digest is another");
+    }
+    let left = new Map([...record].filter(([name]) => !STORE_MEMBERS.includes(name)));
+    for (const path of paths) [left, whole] = [left, whole].map((one) => without(one, pathParts(path)));
+    if (hex(canonical(left)) !== hex(canonical(whole))) {
+      throw new Altered("under cover of redaction its content was changed: the original says something else");
+    }
+    this.#opened++;
+  }
+}
+
+/** Raises `Altered` where no rule of the manifest asks for a place, or its value is not what the method leaves. */
+function checkPlace(record, path, rule, name) {
+  if (!rule) throw new Altered(`${path} is redacted by ${quoted(said(name, 60))}, a rule that the manifest does not name`);
+  const parts = pathParts(path);
+  const [kind, wanted, method] = [said(record.get("event_type")), member(rule, "event_type"), member(rule, "method")];
+  const isOfType = wanted.endsWith(".*") ? kind.startsWith(wanted.slice(0, -1)) : ["", kind].includes(wanted);
+  if (NEVER_REDACTED.includes(parts[0]) || !isOfType || !fits(parts, pathParts(member(rule, "path")))) {
+    throw new Altered(`${path} is redacted by ${said(name)}, a rule that does not ask for it`);
+  }
+  const value = memberAt(record, parts);
+  if (!LEFT.get(method).test(value == null ? "" : typeof value === "string" ? value : "?")) {
+    throw new Altered(`${path} is redacted by ${said(name)}, and is not what the method ${method} leaves`);
+  }
+}
+
+/** The parts of a path, as they are written. Raises `Altered`. */
+export function pathParts(path) {
+  const parts = [];
+  for (PART.lastIndex = 0; PART.lastIndex < path.length; ) {
+    const found = PART.exec(path);
+    if (!found) throw new Altered(`${quoted(cut(path, 100))} is not the path of a member`);
+    parts.push(found[1]);
+  }
+  if (!parts.length) throw new Altered("a path of redaction is empty");
+  return parts[0] === "data" ? ["event_data", ...parts.slice(1)] : parts;
+}
+
+/** Whether a path is one that a rule's path names: `*` is any one part, `**` any number. */
+function fits(parts, [first, ...rest]) {
+  if (first === undefined) return !parts.length;
+  if (first === "**") return fits(parts, rest) || (parts.length > 0 && fits(parts.slice(1), [first, ...rest]));
+  return parts.length > 0 && ["*", parts[0]].includes(first) && fits(parts.slice(1), rest);
+}
+
+/** What a part of a path means in an object or a list; nothing where there is no such member. */
+function keyOf(part, holder) {
+  if (Array.isArray(holder)) return /^[0-9]+$/.test(part) && Number(part) < holder.length ? Number(part) : undefined;
+  const name = part.startsWith('"') ? part.slice(1, -1).replace(/\\(.)/gsu, "$1") : part;
+  return holder instanceof Map && holder.has(name) ? name : undefined;
+}
+
+const valueOf = (holder, key) => (Array.isArray(holder) ? holder[key] : holder.get(key));
+
+/** What stands at a path; nothing where nothing does. */
+function memberAt(value, parts) {
+  for (const part of parts) {
+    const key = keyOf(part, value);
+    if (key === undefined) return undefined;
+    value = valueOf(value, key);
+  }
+  return value;
+}
+
+/** The same without what stands at a path; a list keeps the place. */
+function without(value, [part, ...more]) {
+  const key = keyOf(part, value);
+  if (key === undefined) return value;
+  const rest = more.length ? without(valueOf(value, key), more) : null;
+  if (Array.isArray(value)) return value.with(key, rest);
+  const kept = new Map(value);
+  if (more.length) kept.set(key, rest);
+  else kept.delete(key);
+  return kept;
+}
+
+/** Records as they were, by id; of each only its place in the file is kept, and what stands there is read when asked. */
+export class Originals {
+  #places = new Map();
+
+  constructor(sources) {
+    for (const source of sources) {
+      let end = 0;
+      for (const line of lines(source.chunks())) {
+        const start = end;
+        end += line.length;
+        this.#places.set(said(recordOf(line).get("event_id")), { source, start, end });
+      }
+    }
+  }
+
+  /** The event as it was; nothing where it was not given. */
+  get(id) {
+    const place = this.#places.get(id);
+    if (!place) return undefined;
+    place.source.expect(place.end - place.start);
+    const record = recordOf(place.source.read(place.start, place.end));
+    const others = [...STORE_MEMBERS, "leaf_index", "redacted"];
+    return new Map([...record].filter(([name, value]) => value !== null && !others.includes(name)));
+  }
+}
+
+function recordOf(line) {
+  const found = object(parse(line));
+  return object(found.has("record") ? found.get("record") : found);
+}

@@ -1,0 +1,119 @@
+// A signed statement: that so many records match a query, of which leaves; with a bundle of these it is asked again.
+
+import { faults } from "./evidence.js";
+import { member, parse, said } from "./json.js";
+import { checkSigned, readNote, receiptKeysOf, trustOf, when } from "./note.js";
+import { inWords, leavesThatMatch, sameLog } from "./query.js";
+import { TIME, object, verdictOf } from "./records.js";
+import { Altered, Lacking, Uncovered, Unusable, bytesOf, lacking } from "./words.js";
+import { zipOf } from "./zip.js";
+
+export const STATEMENT = "auditsite/statement/v1";
+/** No event is taken whose time is more than this ahead of its receipt. */
+const AHEAD_S = 3600;
+
+/** Check a statement, perhaps with a range; yield what verify.py prints, return the verdict. Raises `Unusable`. */
+export async function* verifyStatement(text, range, asked) {
+  const [trust, receiptKeys] = [trustOf(asked, (keys) => keys), receiptKeysOf(asked)];
+  let statement, checkpoint;
+  try {
+    statement = await readStatement(text, receiptKeys);
+    checkpoint = await headsOf(statement, trust);
+    if (range) await checkRange(statement, zipOf(range), checkpoint, trust, receiptKeys);
+  } catch (error) {
+    if (!(error instanceof Altered || error instanceof Uncovered)) throw lacking("the statement", error);
+    const verdict = verdictOf(error);
+    yield `${verdict}  the statement: ${error.message}`;
+    return verdict;
+  }
+  yield* report(statement, checkpoint, [...trust.keys, ...receiptKeys]);
+  if (checkpoint.witnessed.size < trust.quorum) {
+    yield `NOT COVERED  fewer than the ${trust.quorum} witnesses that you ask for have cosigned`;
+    return "NOT COVERED";
+  }
+  if (!range) {
+    yield "not shown: that it is so; give a bundle of these leaves with --range";
+    return "SIGNED";
+  }
+  const [first, last] = leavesOf(statement);
+  yield `shown: ${said(member(statement, "found") || "none")} of the ${last - first} records matches`;
+  return "VERIFIED";
+}
+
+/** What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`. */
+async function readStatement(text, keys) {
+  const note = readNote(text);
+  const [header, origin, line, end, ...rest] = note.text.split("\n");
+  if (header !== STATEMENT || end !== "" || rest.length) {
+    throw new Unusable(`this is no statement: ${STATEMENT}, origin, what is said`);
+  }
+  await checkSigned(note, origin, keys);
+  return object(parse(bytesOf(line)));
+}
+
+const leavesOf = (statement) => ["first", "last"].map((name) => member(member(statement, "leaves"), name));
+
+/** The checkpoint of a statement; the one before its first leaf must be older than the window. Raises `Altered`. */
+async function headsOf(statement, trust) {
+  const checkpoint = await trust.checkpoint(member(statement, "checkpoint"));
+  const [first, last] = leavesOf(statement);
+  if (last !== checkpoint.size) {
+    throw new Altered(`it is about leaves up to ${last - 1}, and its checkpoint covers ${checkpoint.size}`);
+  }
+  const note = member(statement, "before");
+  if (!first && note === null) return checkpoint;
+  const before = await trust.checkpoint(note);
+  const begins = member(statement, "terms").flatMap((term) => term.get("from") ?? []).sort().at(-1);
+  if (before.size !== first || !begins) throw new Altered(`nothing shows why it begins at leaf ${first}`);
+  if (before.signedAt === null || before.signedAt + AHEAD_S > secondOf(begins)) {
+    throw new Altered(`leaves before ${first} were sealed less than an hour before the time that is asked for`);
+  }
+  return checkpoint;
+}
+
+/** The second of a time, and no part of it: what it is compared with is a whole second. */
+function secondOf(text) {
+  if (!TIME.test(text)) throw new Lacking("a time");
+  return Date.parse(`${text.slice(0, 19)}Z`) / 1000;
+}
+
+/** So many of the records that match a statement names, where there are so many. */
+const NAMED = 100;
+
+/** Ask the query again of each record of a range. Raises `Altered`, `Uncovered`. */
+async function checkRange(statement, log, checkpoint, trust, receiptKeys) {
+  const seen = {};
+  for await (const fault of faults(log, trust, receiptKeys, seen)) {
+    throw new Altered(`the bundle of the range does not hold: ${fault}`);
+  }
+  const [{ manifest }, [first, last]] = [seen, leavesOf(statement)];
+  const range = member(manifest, "kind") === "range" ? member(manifest, "range") : null;
+  if (!range || member(range, "first") > first || member(range, "last") < last) {
+    throw new Uncovered(`the bundle has not all leaves from ${first} to ${last - 1}`);
+  }
+  sameLog(log, manifest, checkpoint);
+  const ids = leavesThatMatch(log, manifest, member(statement, "terms"), last);
+  const found = [...ids.keys()].filter((index) => index >= first);
+  const count = member(statement, "found");
+  if (found.length !== count) {
+    const named = found.length ? `, leaf ${found[0]} for one` : "";
+    throw new Altered(`${found.length} of the ${last - first} records match${named}, the statement says ${said(count)}`);
+  }
+  const records = member(statement, "records");
+  const isOther = (one, place) => member(one, "leaf") !== found[place] || member(one, "event_id") !== ids.get(found[place]);
+  if (records.length !== Math.min(count, NAMED) || records.some(isOther)) {
+    throw new Altered("other records match than the statement names");
+  }
+}
+
+/** What is said, of which leaves. */
+function* report(statement, checkpoint, keys) {
+  const [the, [first, last]] = [(name) => said(member(statement, name)), leavesOf(statement)];
+  yield `statement ${the("id")} of ${the("system")}, made at ${the("made_at")} for ${the("asked_by")}`;
+  yield `query: ${the("query")}`;
+  yield `asked of each record: ${inWords(member(statement, "terms"))}`;
+  yield `${the("found")} records match of the leaves ${first} to ${last - 1}`;
+  yield `checkpoint: ${checkpoint.size} records${when(checkpoint.signedAt)}, by the log itself`;
+  if (first) yield `leaves before ${first} were sealed an hour or more before the time that is asked for`;
+  for (const key of keys) yield `key (pinned): ${key}`;
+}
