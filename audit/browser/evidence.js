@@ -4,7 +4,7 @@
 import { checkCsv } from "./csv.js";
 import { member, memberOf, parse, said } from "./json.js";
 import { ED25519, checkSigned, readKeys, readNote, trustOf, when } from "./note.js";
-import { ended, keysOf, object, seen } from "./records.js";
+import { TIME, ended, keysOf, object, seen } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Volumes } from "./volumes.js";
 import { Altered, Damaged, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
@@ -12,7 +12,6 @@ import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
 const KINDS = ["query", "range", "sample"];
-const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$/;
 /** The second in which a checkpoint was signed, and the time that the store notes of it. */
 const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
