@@ -7,7 +7,7 @@ import { ED25519, checkSigned, readKeys, readNote, trustOf, when } from "./note.
 import { TIME, ended, keysOf, object, seen } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Volumes } from "./volumes.js";
-import { Altered, Damaged, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
+import { Altered, Damaged, MOST_TOLD, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
@@ -15,7 +15,6 @@ const KINDS = ["query", "range", "sample"];
 /** The second in which a checkpoint was signed, and the time that the store notes of it. */
 const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
-export const MOST_TOLD = 20;
 
 /** The manifest, signed by a key that is trusted. Raises `Altered` and `Unusable`. */
 async function readManifest(zip, keys) {

@@ -4,12 +4,11 @@ import { canonical, member, parse, said } from "./json.js";
 import { checkSigned, readNote, receiptKeysOf } from "./note.js";
 import { entryLeaf, leafOf, object } from "./records.js";
 import { sha256 } from "./sha256.js";
-import { Altered, Unusable, hex, lacking, quoted } from "./words.js";
+import { Altered, MOST_TOLD, Unusable, hex, lacking, quoted } from "./words.js";
 
 const EXTRACT = "auditsite/export/v1";
 /** What the answer has of an event beyond the record. */
 const SHOWN_MEMBERS = ["leaf_index", "verified", "redacted"];
-const MOST_TOLD = 20;
 
 /** Check an answer; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyExtract(bytes, asked) {

@@ -6,7 +6,7 @@ import { sha256 } from "./sha256.js";
 const [LEAF, NODE] = [Uint8Array.of(0), Uint8Array.of(1)];
 
 export const leafHash = (entry) => sha256(LEAF, entry);
-export const nodeHash = (left, right) => sha256(NODE, left, right);
+const nodeHash = (left, right) => sha256(NODE, left, right);
 export const same = (one, other) => one.length === other.length && one.every((byte, place) => byte === other[place]);
 
 const half = (number) => Math.floor(number / 2);

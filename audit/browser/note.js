@@ -23,7 +23,7 @@ export async function requireEd25519() {
 }
 
 /** A public key: `name+id+base64(kind || 32 bytes)`. */
-export class Key {
+class Key {
   constructor(name, kind, publicBytes) {
     Object.assign(this, { name, kind, publicBytes });
     this.data = joined([Uint8Array.of(kind), publicBytes]);
@@ -107,7 +107,7 @@ export function receiptKeysOf(asked) {
 }
 
 /** Whose signatures count. */
-export class Trust {
+class Trust {
   #seen = new Map();
   #roots = new Map();
 

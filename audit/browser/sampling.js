@@ -2,11 +2,10 @@
 
 import { member, said } from "./json.js";
 import { sha256 } from "./sha256.js";
-import { bytesOf, hex, quoted } from "./words.js";
+import { MOST_TOLD, bytesOf, hex, quoted } from "./words.js";
 
 const SAMPLE = "auditsite/sample/v1";
 const ROOM = 1024;
-const MOST_TOLD = 20;
 
 /** The leaves with the least ranks: SHA-256 of the header, the seed and the leaf, a line each. */
 export function draw(leaves, sample) {

@@ -1,5 +1,8 @@
 // What can be wrong, as verify.py names it, and what is shared by all: bytes, base64, lines.
 
+/** How many faults are told, of all that are counted. */
+export const MOST_TOLD = 20;
+
 /** The input is not what it should be: nothing can be said about it. */
 export class Unusable extends Error {}
 /** Something does not fit what was signed. */
