@@ -41,9 +41,11 @@ import hashlib
 import heapq
 import io
 import json
+import lzma
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -653,6 +655,10 @@ BETWEEN = "auditsite/between/v1"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SIGNED_FILES = {"manifest.json", "manifest.txt"}
 MOST_BYTES = 64 * 1024 * 1024
+ROOM = 1024 * 1024
+"""So many bytes more than the manifest names are still read, to say what is wrong with them; a bomb has more."""
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
+"""What comes of a zip that is damaged, encrypted, or packed in a way that Python does not know."""
 
 
 class Bundle:
@@ -660,7 +666,10 @@ class Bundle:
 
     def __init__(self, path: Path):
         self._folder = path
-        self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        try:
+            self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        except ValueError as error:
+            raise zipfile.BadZipFile(str(error)) from None
         if self._zip is not None:
             found = [one.filename for one in self._zip.infolist() if not one.is_dir()]
         else:
@@ -673,6 +682,9 @@ class Bundle:
         if name not in self.names:
             raise Altered(f"{name} is missing")
         return (self._folder / name).open("rb") if self._zip is None else self._zip.open(name)
+
+    def size(self, name: str) -> int:
+        return (self._folder / name).stat().st_size if self._zip is None else self._zip.getinfo(name).file_size
 
     def text(self, name: str) -> str:
         with self.open(name) as file:
@@ -709,6 +721,8 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
         raise Altered("manifest.json is of another bundle than its signature")
     if manifest["log"]["origin"] != origin:
         raise Altered("the manifest is of another log than its signature")
+    if manifest["kind"] not in KINDS:
+        raise Unusable(f"a bundle is of a query, a range or a sample, not {str(manifest['kind'])[:60]!r}")
     return manifest
 
 
@@ -721,9 +735,11 @@ def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
         if name not in bundle.names:
             yield f"{name} is missing: the manifest names it"
             continue
+        if bundle.size(name) > facts["bytes"] + ROOM:
+            raise Altered(f"{name} has {bundle.size(name)} bytes, the manifest names {facts['bytes']}: it is not read")
         try:
             same = bundle.sha256(name) == facts["sha256"]
-        except zipfile.BadZipFile:
+        except BROKEN_ZIP:
             same = False
         if not same:
             yield f"{name} was changed: its SHA-256 is not the one that the manifest names"
@@ -795,6 +811,32 @@ def evidence_rows(bundle: Bundle, name: str) -> Iterator[tuple[int, dict[str, An
             yield index, {key: value for key, value in record.items() if value is not None or key in STORE_MEMBERS}
 
 
+EDGES = ("first_leaf", "last_leaf", "first_event", "last_event")
+KINDS = ("query", "range", "sample")
+
+
+@dataclass
+class Span:
+    """The first and the last leaf of some records, and the first and the last time of their events."""
+
+    leaves: list[int] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
+
+    def add(self, index: int, time: str) -> None:
+        self.leaves = [self.leaves[0] if self.leaves else index, index]
+        self.times = [min([*self.times[:1], time]), max([*self.times[1:], time])]
+
+    def take(self, other: "Span") -> None:
+        for index, time in zip(other.leaves, other.times, strict=True):
+            self.add(index, time)
+
+    def faults(self, name: str, said: dict[str, Any], members: tuple[str, ...]) -> Iterator[str]:
+        """What the manifest says otherwise."""
+        for member, found in zip(members, [*self.leaves, *self.times], strict=False):
+            if said[member] != found:
+                yield f"{member} of {name} is {found}, the manifest names {str(said[member])[:60]}"
+
+
 @dataclass
 class Volumes:
     """Checks the volumes one after the other: their places go on where those before ended."""
@@ -806,20 +848,24 @@ class Volumes:
     last: int = -1
     received: int = 0
     places: list[int] = field(default_factory=list)
+    span: "Span" = field(default_factory=lambda: Span())
+    whole: "Span" = field(default_factory=lambda: Span())
     redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
         """What is wrong with one volume."""
-        name, count = volume["records"], self.records
+        name, count, self.span = volume["records"], self.records, Span()
         tree = Tree(self.checkpoint.size, proof_hashes(self.bundle, volume["proof"]))
         why = ""
         for index, record in evidence_rows(self.bundle, name):
             self.records += 1
+            self.span.add(index, str(record.get("event_timestamp")))
             yield from self._place(name, index)
             self.received += received_within(record, self.manifest.get("received"))
             try:
                 named = record.pop("redacted", None)
                 leaf = leaf_of(record) if named is None else self.redactions.leaf(record, named)
+                self._content(record, named)
                 if not why:
                     tree.add(index, leaf)
             except Altered as error:
@@ -828,7 +874,18 @@ class Volumes:
             _tell(self.records)
         if self.records - count != volume["count"]:
             yield f"{name} has {self.records - count} records, the manifest names {volume['count']}"
+        yield from self.span.faults(name, volume, ("first", "last", "since", "until"))
+        self.whole.take(self.span)
         yield from () if why else self._root(name, tree)
+
+    def _content(self, record: dict[str, Any], named: dict[str, Any] | None) -> None:
+        """A record is sealed, and matches the query as far as it is not redacted. Raises `Altered`."""
+        if record["state"] != "sealed":
+            raise Altered(f"its state is said to be {str(record['state'])[:60]!r}, and it is sealed")
+        hidden = {path_parts(path)[0] for path in named or ()}
+        terms = self.manifest["terms"] if self.manifest["kind"] != "range" else []
+        if not matches(record, [term for term in terms if term["field"] not in hidden]):
+            raise Altered("it does not match the query of the bundle")
 
     def _root(self, name: str, tree: Tree) -> Iterator[str]:
         try:
@@ -858,6 +915,7 @@ class Volumes:
 
     def end(self) -> Iterator[str]:
         """What is wrong with the whole."""
+        yield from self.whole.faults("the bundle", self.manifest, EDGES)
         if self.records != self.manifest["records"]:
             yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
         if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
@@ -938,15 +996,20 @@ def in_words(terms: list[dict[str, Any]]) -> str:
     return json.dumps(terms, ensure_ascii=True, sort_keys=True)
 
 
-def leaves_that_match(bundle: Bundle, manifest: dict[str, Any], terms: list[dict[str, Any]], size: int) -> list[int]:
-    """The leaves below `size` of a bundle of a range whose records match. Raises `Uncovered` for redacted ones."""
-    found = []
+def leaves_that_match(
+    bundle: Bundle, manifest: dict[str, Any], terms: list[dict[str, Any]], size: int
+) -> dict[int, str]:
+    """The leaves below `size` of a bundle of a range whose records match, with the ids of these.
+
+    Raises `Uncovered` for redacted ones.
+    """
+    found = {}
     for volume in manifest["volumes"]:
         for index, record in evidence_rows(bundle, volume["records"]):
             if "redacted" in record:
                 raise Uncovered(f"the record of leaf {index} is redacted: give a bundle without redaction")
             if index < size and matches(record, terms):
-                found.append(index)
+                found[index] = str(record.get("event_id"))
     return found
 
 
@@ -1140,7 +1203,20 @@ def evidence_checkpoint(bundle: Bundle, manifest: dict[str, Any], trust: Trust) 
         )
     if base64.b64encode(checkpoint.root).decode() != log["root"]:
         raise Altered("checkpoint.txt has another root than the manifest names")
+    if checkpoint.signed_at is not None and abs(seconds(manifest["as_of"]) - checkpoint.signed_at) > CLOCK_SLACK_S:
+        raise Altered(f"the manifest is as of {manifest['as_of']}, its checkpoint was{_when(checkpoint.signed_at)[1:]}")
     return checkpoint
+
+
+CLOCK_SLACK_S = 2
+"""The second in which a checkpoint was signed, and the time that the store notes of it."""
+
+
+def seconds(text: str) -> float:
+    """A time as the store writes it, in seconds. Raises `Unusable`."""
+    if not TIME.match(text):
+        raise Unusable(f"{text[:60]!r} is not a time like 2026-08-18T10:00:00.000000Z")
+    return datetime.fromisoformat(text).timestamp()
 
 
 def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str, Any]) -> Iterator[str]:
@@ -1159,7 +1235,7 @@ def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str
         yield from volumes.end()
     except (Altered, Unusable) as error:
         yield str(error)
-    except (zipfile.BadZipFile, csv.Error, UnicodeDecodeError) as error:
+    except (*BROKEN_ZIP, csv.Error, UnicodeDecodeError) as error:
         yield f"a file of the bundle was changed: {error}"
 
 
@@ -1297,6 +1373,8 @@ def statement_heads(said: dict[str, Any], trust: Trust) -> Checkpoint:
     return checkpoint
 
 
+NAMED = 100
+"""So many of the records that match a statement names, where there are so many."""
 AHEAD_S = 3600
 """No event is taken whose time is more than this ahead of its receipt."""
 
@@ -1307,11 +1385,13 @@ def check_statement(said: dict[str, Any], log: Bundle, seen: dict[str, Any], che
     if manifest["kind"] != "range" or manifest["range"]["first"] > first or manifest["range"]["last"] < last:
         raise Uncovered(f"the bundle has not all leaves from {first} to {last - 1}")
     same_log(log, manifest, checkpoint)
-    found = [index for index in leaves_that_match(log, manifest, said["terms"], last) if index >= first]
+    ids = leaves_that_match(log, manifest, said["terms"], last)
+    found = [index for index in ids if index >= first]
     if len(found) != said["found"]:
-        named = f", leaf {found[0]} for one" if found else ""
-        raise Altered(f"{len(found)} of the {last - first} records match{named}, the statement says {said['found']}")
-    if [one["leaf"] for one in said["records"]] != found[: len(said["records"])]:
+        one = f", leaf {found[0]} for one" if found else ""
+        raise Altered(f"{len(found)} of the {last - first} records match{one}, the statement says {said['found']}")
+    named = [(one["leaf"], one["event_id"]) for one in said["records"]]
+    if named != [(index, ids[index]) for index in found[: min(said["found"], NAMED)]]:
         raise Altered("other records match than the statement names")
 
 
@@ -1536,8 +1616,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
         return 2
-    except zipfile.BadZipFile as error:
+    except BROKEN_ZIP as error:
         print(f"cannot be used: the zip of the bundle is damaged or cut off: {error}", file=sys.stderr)
+        return 2
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        print(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)
         return 2
     print(f"VERDICT: {verdict}")
     return EXIT[verdict]

@@ -78,6 +78,7 @@ def read(text: str, now: datetime) -> Query:
 
 def _ask_query(export: Export, text: str) -> None:
     query = read(text, export.requested_at)
+    redaction.refuse(query, export.redaction)
     if not query.terms and not export.sight:
         _ask_range(export, 0, export.size)  # everything is a range, and a range is proved whole
         return

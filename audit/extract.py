@@ -32,10 +32,11 @@ def make(asker: Asker, search: Search, filters: Mapping[str, str], *, unredacted
     """All that match, newest first. Raises `Invalid`, `TooManyMatch`, `NotSealed`, `KeyMissing`, `NothingKept`."""
     if unredacted and not asker.may_unredacted:
         raise Invalid({"unredacted": "needs a right of its own: ask an officer for it, or leave this out"})
+    kept = Export(redaction=[] if unredacted else redaction.in_force())
+    redaction.refuse(search.query, kept.redaction)
     records, more = query.page(msgspec.structs.replace(search, limit=MOST))
     if more:
         raise TooManyMatch(f"More than {MOST:,} records match: narrow the query, or ask for a bundle (POST exports).")
-    kept = Export(redaction=[] if unredacted else redaction.in_force())
     head = stored.signed_head()
     found, events = _verified(records, head), [as_json(record) for record in records]
     for event in events:

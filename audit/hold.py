@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from audit import looking, trail
+from audit import event, looking, trail
 from audit.errors import AuditError
 from audit.event import Invalid
 from audit.models import LegalHold, Record
@@ -30,12 +30,17 @@ class NotHeld(AuditError):
     """There is no hold on this correlation that could be released."""
 
 
+class SeenInPart(AuditError):
+    """This correlation has records that you may not see: somebody who sees them all must release the hold."""
+
+
 def place(correlation: str, *, reason: str, by: str, where: Where = trail.NOTHING_ELSE) -> LegalHold:
     """Hold what this correlation has and will have.
 
     Raises `Invalid` without a reason, `NothingToHold`, `Held`, `NothingKept`.
     """
     reason = _reason("reason", reason)
+    _check(correlation)
     if not Record.objects.filter(correlation_id=correlation).exists():
         raise NothingToHold
     placed = LegalHold(correlation_id=correlation, reason=reason, placed_by=by, placed_at=datetime.now(UTC))
@@ -49,12 +54,15 @@ def place(correlation: str, *, reason: str, by: str, where: Where = trail.NOTHIN
 
 
 def release(correlation: str, *, reason: str, by: str, where: Where = trail.NOTHING_ELSE) -> LegalHold:
-    """End the hold on this correlation. Raises `Invalid` without a reason, `NotHeld`, `NothingKept`."""
+    """End the hold on this correlation. Raises `Invalid` without a reason, `NotHeld`, `SeenInPart`, `NothingKept`."""
     reason = _reason("release_reason", reason)
+    _check(correlation)
     with transaction.atomic():
         found = visible().select_for_update(of=("self",)).filter(correlation_id=correlation, released_at=None).first()
         if found is None:
             raise NotHeld
+        if looking.sight() and _count(correlation) < _count_of_all(correlation):
+            raise SeenInPart  # one event of one's own in a correlation must not open it for the records of others
         _record("released", found, by, where, reason=reason, placed_by=found.placed_by)
         found.released_by, found.released_at, found.release_reason = by, datetime.now(UTC), reason
         found.save(update_fields=["released_by", "released_at", "release_reason"])
@@ -74,6 +82,21 @@ def on(correlation: str) -> list[LegalHold]:
     return list(LegalHold.objects.filter(correlation_id=correlation))
 
 
+def _check(correlation: str) -> None:
+    """Refuse what no record can have. Raises `Invalid`."""
+    if errors := dict(event.text_faults("correlation_id", correlation)):
+        raise Invalid(errors)
+
+
+def _count(correlation: str) -> int:
+    return Record.objects.filter(correlation_id=correlation).count()
+
+
+def _count_of_all(correlation: str) -> int:
+    with looking.own_account():
+        return _count(correlation)
+
+
 def _record(act: str, held: LegalHold, by: str, where: Where, **facts: str) -> None:
     what = where._replace(resource=("correlation", held.correlation_id))
     trail.add(f"audit.hold.{act}", what, actor=by, correlation="legal-holds", hold=held.pk, **facts)
@@ -82,6 +105,8 @@ def _record(act: str, held: LegalHold, by: str, where: Where, **facts: str) -> N
 def _reason(member: str, text: str) -> str:
     if not text.strip():
         raise Invalid({member: "is required: say which matter asks for it, or what ended"})
-    if len(text) > REASON_MAX or "\x00" in text:
-        raise Invalid({member: f"must have at most {REASON_MAX:,} characters, and no U+0000"})
+    if len(text) > REASON_MAX:
+        raise Invalid({member: f"must have at most {REASON_MAX:,} characters"})
+    if errors := dict(event.text_faults(member, text)):
+        raise Invalid(errors)
     return text.strip()

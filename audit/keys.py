@@ -26,7 +26,7 @@ import dlq.client
 from audit.errors import Unavailable
 from audit.faults import Fault, fault
 from audit.looking import EVERYTHING, Sight, Span
-from audit.models import Writer, WriterKey
+from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres import gateway
 
 log = structlog.get_logger(__name__)
@@ -180,6 +180,8 @@ def _ask_postgres(found: str) -> Principal | None:
 
 def _principal(
     name: str, scopes: list[str], expires_at: Any, writers: Sequence[str] = (), categories: Sequence[str] = ()
-) -> Principal:
+) -> Principal | None:
+    if name == OWN_WRITER:
+        return None  # whatever a row or a copy in Redis says: as the store itself nobody speaks
     sight = (Span(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
     return Principal(name, frozenset(scopes), expires_at, sight)

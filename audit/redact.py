@@ -77,6 +77,8 @@ def read_path(text: str) -> tuple[str, ...]:
         match = _PART.match(text, place)
         if match is None:
             raise ValueError(f'cannot be read at character {place + 1}: write actor_ip, or event_data."a name".email')
+        if (bare := _bare(match[1])) != match[1]:
+            raise ValueError(f"has {match[1]} in quotes that it does not need: write {bare}, as records name it")
         parts.append(match[1])
         place = match.end()
     if not parts or text.endswith("."):
@@ -88,6 +90,12 @@ def read_path(text: str) -> tuple[str, ...]:
     if parts[0] != DATA and len(parts) > 1:
         raise ValueError(f"{parts[0]} has no members: write it alone, or event_data.member")
     return tuple(parts)
+
+
+def covers(path: str, place: tuple[str, ...]) -> bool:
+    """Whether a rule with this path redacts what stands at such a place, by itself or with what it is in."""
+    parts = read_path(path)
+    return any(_fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
 
 
 def path_text(place: Place) -> str:
@@ -192,6 +200,14 @@ def _find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]
             yield from _find(member, parts[1:], (*at, key))
 
 
+def _fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not parts:
+        return not place
+    if parts[0] == DEEP:
+        return _fits(place, parts[1:]) or (bool(place) and _fits(place[1:], parts))
+    return bool(place) and parts[0] in (ANY, place[0]) and _fits(place[1:], parts[1:])
+
+
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
     if isinstance(value, dict):
         yield from value.items()
@@ -203,3 +219,10 @@ def _part(key: str | int) -> str:
     """A name as it stands in a path."""
     text = str(key)
     return text if _BARE.match(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _bare(part: str) -> str:
+    """A part of a path as `_part` writes the same name: only so does it meet one in a record."""
+    if part in (ANY, DEEP) or not part.startswith('"'):
+        return part
+    return _part(re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL))

@@ -1,5 +1,6 @@
 """redaction: officers say what is redacted in bundles that leave the store. Each change is a record first."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -7,8 +8,13 @@ from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from audit import redact, trail
+from audit.event import Invalid
+from audit.fields import DATA, FIELDS
+from audit.grammar import Query, Term
 from audit.models import Export, RedactionRule
 from audit.redact import Redactor, Rule
+
+INSTEAD = "ask by something else, or, with the right to it, without redaction"
 
 
 @transaction.atomic
@@ -37,6 +43,14 @@ def in_force() -> list[dict[str, Any]]:
     return [msgspec.to_builtins(known.rule) for known in RedactionRule.objects.filter(active=True)]
 
 
+def refuse(query: Query, rules: Sequence[dict[str, Any]]) -> None:
+    """Refuse to ask by what is redacted: the answer would say it, and so would the query in it. Raises `Invalid`."""
+    for rule in (msgspec.convert(rule, Rule) for rule in rules):
+        for term in query.terms:
+            if redact.covers(rule.path, _place(term)) and _may_concern(rule, query):
+                raise Invalid({"q": f"asks by what the rule {rule.name} redacts, {rule.path}: {INSTEAD}"})
+
+
 def redactor(export: Export) -> Redactor | None:
     """What follows the rules that held when the bundle was asked for; None where it is not redacted."""
     if not export.redaction:
@@ -55,6 +69,19 @@ def said(export: Export) -> dict[str, Any] | None:
         rule | {"members": sum(count["members"].get(rule["name"], 0) for count in counts)} for rule in export.redaction
     ]
     return {"records": sum(count["records"] for count in counts), "rules": rules}
+
+
+def _place(term: Term) -> tuple[str, ...]:
+    """Where in a record a term looks."""
+    return (redact.DATA, *term.path) if term.field == DATA else (FIELDS[term.field].column,)
+
+
+def _may_concern(rule: Rule, query: Query) -> bool:
+    """Whether some event that the query finds may be of a type that the rule is for."""
+    for term in query.terms:
+        if term.field == "type" and not term.negated and not any(value.prefix for value in term.values):
+            return any(rule.concerns(value.text) for value in term.values)
+    return True
 
 
 def _facts(known: RedactionRule) -> dict[str, Any]:

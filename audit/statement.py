@@ -14,7 +14,7 @@ import uuid_utils.compat
 from django.conf import settings
 from django.db import OperationalError
 
-from audit import asking, event, export, note, promise, reach, rows, sealkeys, terms, trail
+from audit import asking, event, export, note, promise, reach, redaction, rows, sealkeys, terms, trail
 from audit import log as stored
 from audit.errors import KeyMissing, Unavailable
 from audit.event import Invalid, timestamp_text
@@ -40,6 +40,7 @@ def make(asker: Asker, text: str) -> Record:
     query = asking.read(text, now)
     if not query.terms:
         raise Invalid({"q": "is required: of everything there is a bundle, no statement"})
+    redaction.refuse(query, [] if asker.may_unredacted else redaction.in_force())
     found = _found(counted, query)
     statement_id = str(uuid_utils.compat.uuid7())
     said = {

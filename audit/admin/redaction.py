@@ -12,6 +12,11 @@ from audit.admin.expectations import RecordedFirst
 from audit.admin.format import badge
 from audit.models import RedactionRule
 
+GUESSED = (
+    "Whatever is left, the record's own digest covers the value: one of few possible ones, such as an address or a "
+    "date of birth, can be guessed and tried by whoever knows the rest of the record."
+)
+
 
 @admin.register(RedactionRule)
 class RedactionRuleAdmin(RecordedFirst):
@@ -33,6 +38,8 @@ class RedactionRuleAdmin(RecordedFirst):
         return ("name",) if obj else ()
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "method":
+            kwargs["help_text"] = f"{db_field.help_text} {GUESSED}"
         if db_field.name == "reason":
             kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 80})
         return super().formfield_for_dbfield(db_field, request, **kwargs)

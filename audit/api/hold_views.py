@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -55,13 +55,13 @@ class HoldView(HoldsApi):
     @extend_schema(**hold_schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
         postgres.require()
-        if "\x00" in correlation_id:
-            raise Invalid({"correlation_id": "must not hold U+0000"})
         reason = _asked(request.data, ("release_reason",))["release_reason"]
         try:
             released = hold.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())
         except hold.NotHeld as error:
             raise NotFound(str(error)) from None
+        except hold.SeenInPart as error:
+            raise PermissionDenied(str(error)) from None
         return Response(shown(released) | {"events_released": _affected(released)})
 
 

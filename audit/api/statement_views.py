@@ -25,7 +25,7 @@ class StatementsApi(ExportsApi):
             found = statement.get(statement_id)
         except Record.DoesNotExist:
             found = None
-        if found is None or found.actor_id != self.asker().name:
+        if found is None or (found.actor_type, found.actor_id) != ("service", self.asker().name):
             raise NotFound("No statement of this writer has this id.")
         return found
 

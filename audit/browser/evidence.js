@@ -2,15 +2,18 @@
 // that the log signed, and, of a range, whether none is left out. In the order and in the words of verify.py.
 
 import { checkCsv } from "./csv.js";
-import { member, parse, said } from "./json.js";
-import { ED25519, checkSigned, readKeys, readNote, trustOf } from "./note.js";
-import { ended, keysOf, object, seen } from "./records.js";
+import { member, memberOf, parse, said } from "./json.js";
+import { ED25519, checkSigned, readKeys, readNote, trustOf, when } from "./note.js";
+import { TIME, ended, keysOf, object, seen } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Volumes } from "./volumes.js";
-import { Altered, Damaged, MOST_TOLD, Unusable, base64, bytesOf, lacking, quoted } from "./words.js";
+import { Altered, Damaged, MOST_TOLD, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
+const KINDS = ["query", "range", "sample"];
+/** The second in which a checkpoint was signed, and the time that the store notes of it. */
+const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
 
 /** The manifest, signed by a key that is trusted. Raises `Altered` and `Unusable`. */
@@ -31,6 +34,10 @@ async function readManifest(zip, keys) {
   }
   if (member(member(manifest, "log"), "origin") !== origin) {
     throw new Altered("the manifest is of another log than its signature");
+  }
+  const kind = member(manifest, "kind");
+  if (!KINDS.includes(kind)) {
+    throw new Unusable(`a bundle is of a query, a range or a sample, not ${quoted(said(kind, 60))}`);
   }
   return manifest;
 }
@@ -69,7 +76,17 @@ async function readCheckpoint(zip, manifest, trust) {
     throw new Altered(`checkpoint.txt is ${age} checkpoint, of ${checkpoint.size} records; the manifest's is of ${said(size)}`);
   }
   if (base64(checkpoint.root) !== root) throw new Altered("checkpoint.txt has another root than the manifest names");
+  const signedAt = checkpoint.signedAt;
+  if (signedAt !== null && Math.abs(seconds(memberOf("string", manifest, "as_of")) - signedAt) > CLOCK_SLACK_S) {
+    throw new Altered(`the manifest is as of ${manifest.get("as_of")}, its checkpoint was${when(signedAt).slice(1)}`);
+  }
   return checkpoint;
+}
+
+/** A time as the store writes it, in seconds. Raises `Unusable`. */
+function seconds(text) {
+  if (!TIME.test(text)) throw new Unusable(`${quoted(cut(text, 60))} is not a time like 2026-08-18T10:00:00.000000Z`);
+  return Date.parse(`${text.slice(0, 19)}Z`) / 1000 + Number(text.slice(19, 26));
 }
 
 /** The bytes that are read a second and a third time, for how far it is. */

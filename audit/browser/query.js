@@ -16,14 +16,14 @@ function ordered(value) {
   return new Map([...value.keys()].sort().map((name) => [name, ordered(value.get(name))]));
 }
 
-/** The leaves below `size` of a bundle of a range whose records match. Raises `Uncovered` for redacted ones. */
+/** The leaves below `size` of a bundle of a range whose records match, with the ids of these. Raises `Uncovered` for redacted ones. */
 export function leavesThatMatch(zip, manifest, terms, size) {
-  const found = [];
+  const found = new Map();
   for (const [index, record] of allRows(zip, manifest)) {
     if (record.has("redacted")) {
       throw new Uncovered(`the record of leaf ${index} is redacted: give a bundle without redaction`);
     }
-    if (index < size && matches(record, terms)) found.push(index);
+    if (index < size && matches(record, terms)) found.set(index, said(record.get("event_id")));
   }
   return found;
 }
@@ -37,7 +37,7 @@ function* allRows(zip, manifest) {
 }
 
 /** Whether a record matches a query: all of its terms hold. */
-const matches = (record, terms) => terms.every((term) => holds(record, term) !== isNegated(term));
+export const matches = (record, terms) => terms.every((term) => holds(record, term) !== isNegated(term));
 
 const isNegated = (term) => term.has("negated") && memberOf("boolean", term, "negated");
 

@@ -109,7 +109,7 @@ function checkPlace(record, path, rule, name) {
 }
 
 /** The parts of a path, as they are written. Raises `Altered`. */
-function pathParts(path) {
+export function pathParts(path) {
   const parts = [];
   for (PART.lastIndex = 0; PART.lastIndex < path.length; ) {
     const found = PART.exec(path);

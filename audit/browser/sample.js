@@ -46,7 +46,7 @@ function* drawnAgain(log, ofRange, { manifest, checkpoint, volumes }) {
     throw new Uncovered(`the range has not all leaves from ${first} to ${last - 1}`);
   }
   sameLog(log, ofRange, checkpoint);
-  const found = leavesThatMatch(log, ofRange, terms, last).filter((index) => index >= first);
+  const found = [...leavesThatMatch(log, ofRange, terms, last).keys()].filter((index) => index >= first);
   yield `asked again of each record: ${inWords(terms)}`;
   const population = member(sample, "population");
   if (found.length !== population) {

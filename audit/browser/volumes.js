@@ -2,9 +2,12 @@
 
 import { member, memberOf, parse, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
+import { matches } from "./query.js";
 import { STORE_MEMBERS, leafOf, object } from "./records.js";
+import { pathParts } from "./redactions.js";
 import { checkSample } from "./sampling.js";
-import { Altered, unbase64 } from "./words.js";
+import { OF_BUNDLE, OF_VOLUME, Span } from "./span.js";
+import { Altered, quoted, unbase64 } from "./words.js";
 
 const BETWEEN = "auditsite/between/v1";
 
@@ -40,6 +43,7 @@ export function* rowsOf(zip, name) {
 export class Volumes {
   constructor(zip, manifest, checkpoint, redactions) {
     Object.assign(this, { zip, manifest, checkpoint, redactions, records: 0, last: -1, received: 0, places: [] });
+    this.whole = new Span();
     this.kind = member(manifest, "kind");
     this.window = manifest.get("received") ?? null;
   }
@@ -48,9 +52,11 @@ export class Volumes {
   *check(volume) {
     const [name, before] = [member(volume, "records"), this.records];
     const tree = new Tree(this.checkpoint.size, proofHashes(this.zip, member(volume, "proof")));
+    const span = new Span();
     let why = "";
     for (const [index, record] of rowsOf(this.zip, name)) {
       this.records++;
+      span.add(index, said(record.get("event_timestamp")));
       yield* this.#place(name, index);
       this.received += receivedWithin(record, this.window);
       try {
@@ -64,13 +70,28 @@ export class Volumes {
     }
     const [count, named] = [this.records - before, member(volume, "count")];
     if (count !== named) yield `${name} has ${count} records, the manifest names ${said(named)}`;
+    yield* span.faults(name, volume, OF_VOLUME);
+    this.whole.take(span);
     if (!why) yield* this.#root(name, tree);
   }
 
   #leaf(record) {
     const named = record.get("redacted");
     record.delete("redacted");
-    return named === undefined ? leafOf(record) : this.redactions.leaf(record, named);
+    const leaf = named === undefined ? leafOf(record) : this.redactions.leaf(record, named);
+    this.#content(record, named ?? new Map());
+    return leaf;
+  }
+
+  /** A record is sealed, and matches the query as far as it is not redacted. Raises `Altered`. */
+  #content(record, named) {
+    const state = record.get("state");
+    if (state !== "sealed") throw new Altered(`its state is said to be ${quoted(said(state, 60))}, and it is sealed`);
+    const hidden = [...named.keys()].map((path) => pathParts(path)[0]);
+    const terms = this.kind === "range" ? [] : member(this.manifest, "terms");
+    if (!matches(record, terms.filter((term) => !hidden.includes(member(term, "field"))))) {
+      throw new Altered("it does not match the query of the bundle");
+    }
   }
 
   *#root(name, tree) {
@@ -100,6 +121,7 @@ export class Volumes {
 
   /** What is wrong with the whole. */
   *end() {
+    yield* this.whole.faults("the bundle", this.manifest, OF_BUNDLE);
     const named = member(this.manifest, "records");
     if (this.records !== named) yield `the bundle has ${this.records} records, the manifest names ${said(named)}`;
     if (this.kind === "range") {

@@ -48,6 +48,10 @@ def test_an_officer_makes_a_rule_and_the_next_bundle_follows_it(
     assert form["name"] in auditor.get(LIST).content.decode()
 
 
+def test_who_makes_a_rule_is_told_that_few_possible_values_can_be_guessed(officer: Client) -> None:
+    assert "can be guessed and tried by whoever knows the rest" in officer.get(ADD).content.decode()
+
+
 def test_a_rule_that_cannot_be_followed_is_refused_at_its_field(officer: Client, form: dict[str, str]) -> None:
     shown = officer.post(ADD, form | {"path": "event_id"}).content.decode()
     assert "begins with one of" in shown

@@ -354,6 +354,109 @@ def test_a_table_that_says_something_else_than_the_records_is_refused(tmp_path: 
     assert "records-0001.csv does not say what records-0001.jsonl says" in printed
 
 
+# --- What a manifest says of itself: whoever has the key of receipts may sign it, and the records say otherwise ---
+
+LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a kind that nobody checks": (lambda said: said.update(kind="queries"), "a bundle is of a query, a range or a"),
+    "another query": (lambda said: said["terms"][0].update(equals=["other"]), "does not match the query of the bundle"),
+    "a query that leaves out what is there": (
+        lambda said: said["terms"][0].update(negated=True),
+        "does not match the query of the bundle",
+    ),
+    "an earlier first event": (
+        lambda said: said.update(first_event="2020-01-01T00:00:00.000000Z"),
+        "first_event of the bundle is 2026-08-18T10:00:00.000000Z, the manifest names 2020",
+    ),
+    "a later last event": (lambda said: said.update(last_event="2030"), "last_event of the bundle is"),
+    "another first leaf": (lambda said: said.update(first_leaf=-1), "first_leaf of the bundle is"),
+    "another last leaf": (lambda said: said.update(last_leaf=10**9), "last_leaf of the bundle is"),
+    "a volume that begins elsewhere": (
+        lambda said: said["volumes"][1].update(first=-1),
+        "first of records-0002.jsonl is",
+    ),
+    "a volume of another time": (lambda said: said["volumes"][1].update(until="9"), "until of records-0002.jsonl is"),
+    "a later state of the log": (
+        lambda said: said.update(as_of="2030-01-01T00:00:00.000000Z"),
+        "the manifest is as of 2030-01-01T00:00:00.000000Z, its checkpoint was signed 20",
+    ),
+    "a time that is none": (lambda said: said.update(as_of="now"), "'now' is not a time like"),
+}
+
+
+@pytest.mark.usefixtures("small_volumes")
+@pytest.mark.parametrize(("lie", "words"), LIES.values(), ids=LIES.keys())
+def test_a_manifest_that_lies_about_its_records_is_refused_though_it_is_signed(
+    tmp_path: Path, checked: Any, lie: Any, words: str
+) -> None:
+    folder = unpacked(of_correlation(), tmp_path / "bundle")
+    signed_anew(folder, lie)
+    status, printed = checked(folder)
+    assert status == 1, printed
+    assert words in printed
+
+
+@pytest.mark.parametrize("changes", [{"volumes": None}, {"terms": [{}]}, {"kind": []}, {"log": []}])
+def test_a_manifest_that_lacks_something_ends_in_words_with_every_command(
+    tmp_path: Path, checked: Any, changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = unpacked(of_correlation(), tmp_path / "bundle")
+    manifest = json.loads((folder / "manifest.json").read_bytes()) | changes
+    body = json.dumps(manifest).encode()
+    (folder / "manifest.json").write_bytes(body)
+    origin = SEAL_KEY.name
+    text = f"auditsite/evidence/v1\n{origin}\n{manifest['id']}\n{hashlib.sha256(body).hexdigest()}\n"
+    (folder / "manifest.txt").write_text(note.join(text, [RECEIPT_KEY.sign(text)]), encoding="utf-8")
+    assert checked(folder)[0] in (1, 2)
+    assert verify.main(["sample", str(folder), str(folder), *PINNED]) in (1, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_record_that_is_called_something_else_than_sealed_is_refused(tmp_path: Path, checked: Any) -> None:
+    """The state is the one member that neither the digest nor the leaf covers."""
+    folder = unpacked(of_range(), tmp_path / "bundle")
+    put(folder, [line.replace(b'"state":"sealed"', b'"state":"disputed"') for line in lines_of(folder)])
+    signed_anew(folder)
+    status, printed = checked(folder)
+    assert status == 1
+    assert "its state is said to be 'disputed'" in printed
+
+
+def packed_anew(body: bytes, to: Path, method: int, **instead: bytes) -> Path:
+    with zipfile.ZipFile(io.BytesIO(body)) as whole, zipfile.ZipFile(to, "w", method) as other:
+        for name in whole.namelist():
+            other.writestr(name, instead.get(name.split("-")[0], whole.read(name)))
+    return to
+
+
+def test_a_zip_that_was_packed_anew_verifies_and_a_bomb_in_it_is_not_read(tmp_path: Path) -> None:
+    body, zeros = path(of_range(2)).read_bytes(), bytes(64 << 20)
+    done = subprocess.run(
+        [sys.executable, "-I", FILE, "evidence", packed_anew(body, tmp_path / "z", zipfile.ZIP_LZMA), *PINNED],
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stdout
+    bomb = packed_anew(body, tmp_path / "bomb.zip", zipfile.ZIP_DEFLATED, records=zeros)
+    done = subprocess.run([sys.executable, "-I", FILE, "evidence", bomb, *PINNED], capture_output=True)
+    assert (done.returncode, b"has 67108864 bytes, the manifest names" in done.stdout) == (1, True), done.stdout
+
+
+def test_a_zip_that_is_damaged_ends_in_words_with_every_command(tmp_path: Path) -> None:
+    body = path(of_range(2)).read_bytes()
+    with zipfile.ZipFile(io.BytesIO(body)) as whole:
+        start = whole.start_dir
+    damaged = tmp_path / "damaged.zip"
+    for place in range(start, start + 60):
+        damaged.write_bytes(body[:place] + bytes([body[place] ^ 255]) + body[place + 1 :])
+        assert verify.main(["evidence", str(damaged), *PINNED]) in (0, 1, 2)
+    damaged.write_bytes(body[:-9])
+    assert verify.main(["sample", str(damaged), str(damaged), *PINNED]) == 2
+    for packed in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        again = bytearray(packed_anew(body, damaged, packed).read_bytes())
+        again[400:440] = bytes(40)
+        damaged.write_bytes(again)
+        assert verify.main(["evidence", str(damaged), *PINNED]) in (1, 2)
+
+
 def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
     sealed(1)
     found = made(query=f"correlation:{secrets.token_hex(8)}")

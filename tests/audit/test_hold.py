@@ -8,7 +8,7 @@ from django.db.utils import ProgrammingError
 
 from audit import hold
 from audit.event import Invalid
-from audit.models import LegalHold, Record
+from audit.models import LegalHold, Record, Writer
 from tests.audit.conftest import Sender, an_event
 
 HOLDS = "/api/v1/audit/legal-hold"
@@ -105,9 +105,35 @@ def test_a_key_without_the_scope_does_not(writer: Sender) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, [], {"correlation_id": "x"}, {"correlation_id": 1, "reason": "x"}, {"correlation_id": "x\x00", "reason": "x"}],
+    [
+        *({}, [], {"correlation_id": "x"}, {"correlation_id": 1, "reason": "x"}),
+        *({"correlation_id": "x\x00", "reason": "x"}, {"correlation_id": "x\ud800", "reason": "x"}),
+        *({"correlation_id": "x", "reason": "\ud800"}, {"correlation_id": "x", "reason": "x", "\ud800": 1}),
+    ],
 )
 def test_a_hold_that_says_too_little_is_refused_with_the_members_named(holder: Sender, body: object) -> None:
     answer = holder.post(body, path=HOLDS)
     assert answer.status_code == 400
     assert answer.json()["field_errors"]
+
+
+def test_half_a_character_is_refused_for_what_is_already_held(writer: Sender, holder: Sender) -> None:
+    correlation = held(writer, 1)
+    assert holder.post({"correlation_id": correlation, "reason": "a\ud800"}, path=HOLDS).status_code == 400
+    assert holder.post({"correlation_id": correlation, "reason": "case 7"}, path=HOLDS).status_code == 200
+    answer = holder.delete({"release_reason": "\ud800"}, path=f"{HOLDS}/{correlation}")
+    assert (answer.status_code, list(answer.json()["field_errors"])) == (400, ["release_reason"])
+
+
+def test_one_event_of_ones_own_does_not_open_a_hold_on_the_records_of_others(writer: Sender) -> None:
+    correlation, intruder = held(writer), Sender("write", "hold")
+    Writer.objects.filter(name=intruder.name).update(reads_writers=[intruder.name])
+    hold.place(correlation, reason="case 7", by="olga")
+    assert intruder.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}").status_code == 404
+    assert intruder.post(an_event(correlation_id=correlation)).status_code == 201
+    answer = intruder.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}")
+    assert (answer.status_code, "may not see" in answer.json()["detail"]) == (403, True)
+    assert [one.released_at for one in hold.on(correlation)] == [None]
+    own = held(intruder)
+    assert intruder.post({"correlation_id": own, "reason": "case 8"}, path=HOLDS).status_code == 200
+    assert intruder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{own}").status_code == 200

@@ -1,5 +1,7 @@
 """Keys: shown once, kept as digests, stopped within seconds, checked without PostgreSQL."""
 
+import json
+import secrets
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -11,7 +13,7 @@ from django.utils import timezone
 
 import dlq.client
 from audit import keys, tasks
-from audit.models import Record, WriterKey
+from audit.models import OWN_WRITER, Record, WriterKey
 from audit.postgres import gateway
 from tests.audit.conftest import EVENTS, Sender, an_event
 
@@ -93,6 +95,21 @@ def test_without_both_servers_a_key_cannot_be_checked_and_that_is_503(
         response = writer.post(an_event())
     assert response.status_code == 503
     assert "cannot be checked" in response.json()["detail"]
+
+
+@pytest.mark.slow
+def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender, postgres: Any) -> None:
+    forged = f"aw_forged_{secrets.token_hex(16)}"
+    copies = dlq.client.connect(500)
+    with postgres.stopped():
+        keys.forget()
+        copies.hset(keys.PUBLISHED, keys.digest(forged), json.dumps([OWN_WRITER, ["write"], None, [], []]))
+        headers = {"Authorization": f"Bearer {forged}"}
+        review = json.dumps(an_event(event_type="audit.review.signed")).encode()
+        answer = writer.client.post(EVENTS, review, headers=headers, content_type="application/json")
+        copies.hdel(keys.PUBLISHED, keys.digest(forged))
+    keys.forget()
+    assert answer.status_code == 401
 
 
 def test_the_command_makes_lists_rotates_and_revokes() -> None:

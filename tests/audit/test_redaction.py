@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.db.utils import ProgrammingError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit import export, redact, redaction, seal
 from audit.event import Invalid, accept
@@ -150,6 +152,30 @@ def test_a_path_that_names_nothing_or_what_the_proof_needs_is_refused(text: str)
     assert refused.value.errors["path"]
 
 
+@pytest.mark.parametrize("text", ['data."user"."email"', 'data.user."\\email"', 'data."hosts".*.ip', 'data.**."ip"'])
+def test_a_name_in_quotes_that_it_does_not_need_is_refused_and_not_passed_over(text: str) -> None:
+    """Records name it without them, so such a rule would have redacted nothing, and nobody would have heard of it."""
+    with pytest.raises(Invalid, match="quotes that it does not need: write "):
+        redact.check(rule(path=text))
+
+
+NAMES = st.text(min_size=1, max_size=4) | st.sampled_from(["a.b", "*", "**", '"', "\\", "0", "\ufeff", "\x85", "a b"])
+
+
+@given(names=st.lists(NAMES, min_size=1, max_size=4))
+def test_whatever_a_member_is_called_a_rule_that_names_it_redacts_it(names: list[str]) -> None:
+    asked = redact.path_text((redact.DATA, *names))
+    redact.check(rule(path=asked))
+    data: Any = "secret"
+    for name in reversed(names):
+        data = {name: data}
+    found = redacted({"event_data": data}, rule(path=asked, method="mask"))
+    assert "secret" not in json.dumps(found)
+    assert list(found["redacted"]) == [asked]
+    assert redact.covers(asked, (redact.DATA, *names))
+    assert verify.fits(verify.path_parts(asked), verify.path_parts(asked))
+
+
 @pytest.mark.parametrize(
     "value", ["ann@example.org", "a", "Kalle", "10.1.2.3", "@", 7, None, True, [1], {"a": 1}, "é\n***"]
 )
@@ -184,7 +210,9 @@ def test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not(made: Mad
     with zipfile.ZipFile(path(found)) as whole:
         text = whole.read("records-0001.jsonl").decode() + whole.read("records-0001.csv").decode()
         last = json.loads(whole.read("records-0001.jsonl").splitlines()[-1])
-        assert "GDPR, article 5" in whole.read("README.html").decode()
+        page = whole.read("README.html").decode()
+    assert "GDPR, article 5" in page
+    assert "can be guessed and tried against it" in page
     assert text.count("ann@example.org") == 2  # the record that no rule concerns, in both files
     assert last["redacted"] is None
     said = found.manifest["redaction"]
@@ -295,6 +323,31 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
     other = tmp_path / "other.jsonl"
     other.write_bytes((tmp_path / "whole" / "records-0001.jsonl").read_bytes().replace(b"ann@example.org", b"x"))
     assert "the original that was given is not this record" in checked(path(found), "--originals", str(other))[1]
+
+
+ORACLES = ("data.user.email:ann@example.org", "-data.user.email:x", "ip:192.0.2.7", "data.user.email:a data.kept:1.5")
+
+
+@pytest.mark.parametrize("text", ORACLES)
+def test_nobody_asks_by_what_is_redacted_for_the_answer_would_say_it(rules: Any, text: str) -> None:
+    kind = f"redaction.t{secrets.token_hex(4)}"
+    names = [rules(place, event_type=kind).name for place in ("data.user", "actor_ip")]
+    word, exporter = sealed(1, event_type=kind, event_data=WHO, actor_ip="192.0.2.7"), Sender("export")
+    query = f"correlation:{word} {text}"
+    for answer in (
+        exporter.post({"q": query}, path=EXPORTS),
+        exporter.post({"q": query, "sample": 1}, path=EXPORTS),
+        exporter.get("/api/v1/audit/export", q=query),
+        exporter.post({"q": query}, path="/api/v1/audit/statements"),
+    ):
+        assert answer.status_code == 400, answer.content
+        said = answer.json()["field_errors"]["q"]
+        assert any(name in said for name in names)
+        assert "ann@example.org" not in said
+    assert exporter.post({"q": f"{query} type:other.kind"}, path=EXPORTS).status_code == 202
+    officer = Sender("export", "unredacted")
+    assert officer.post({"q": query, "unredacted": True}, path=EXPORTS).status_code == 202
+    assert officer.post({"q": query}, path="/api/v1/audit/statements").status_code == 201
 
 
 def test_without_redaction_takes_a_right_of_its_own(rules: Any) -> None:

@@ -101,7 +101,9 @@ def test_what_matches_is_counted_and_named(checked: Checked) -> None:
     assert checked(text_of(found), "--range", bundle)[0] == 0
     for change, words in (
         (lambda said: said.update(found=0, records=[]), "3 of the"),
-        (lambda said: said["records"][0].update(leaf=0), "other records match than the statement names"),
+        (lambda said: said["records"][0].update(leaf=-1), "other records match than the statement names"),
+        (lambda said: said["records"][0].update(event_id=ids[1]), "other records match than the statement names"),
+        (lambda said: said["records"].pop(), "other records match than the statement names"),
     ):
         status, printed = checked(said_anew(found, change), "--range", bundle)
         assert status == 1
@@ -189,6 +191,15 @@ def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
     assert Sender("read").post({"q": query}, path=STATEMENTS).status_code == 403
     for body in ({}, [], {"q": 1}, {"q": ""}, {"q": "a\x00"}, {"q": query, "x": 1}):
         assert exporter.post(body, path=STATEMENTS).status_code == 400
+
+
+def test_a_statement_of_a_person_is_not_given_to_a_service_that_is_called_the_same() -> None:
+    sealed(1)
+    namesake = Sender("export")
+    found = statement.make(Asker(namesake.name), nobody())
+    number = found.correlation_id.removeprefix("statement-")
+    assert namesake.get(f"{STATEMENTS}/{number}").status_code == 404
+    assert namesake.post({}, path=f"{STATEMENTS}/{number}/bundle").status_code == 404
 
 
 def test_the_command_prints_what_the_verifier_reads(checked: Checked) -> None:

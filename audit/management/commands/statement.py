@@ -19,7 +19,7 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            made = statement.make(Asker(operator_name()), options["query"])
+            made = statement.make(Asker(operator_name(), may_unredacted=True), options["query"])
         except (AuditError, Invalid) as error:
             raise CommandError(str(error)) from None
         said = made.event_data
