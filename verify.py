@@ -971,7 +971,7 @@ def other_sample(found: list[int], drawn: list[int], said: dict[str, Any]) -> It
 
 def matches(record: dict[str, Any], terms: list[dict[str, Any]]) -> bool:
     """Whether a record matches a query: all of its terms hold."""
-    return all(holds(record, term) != term.get("negated", False) for term in terms)
+    return all(holds(record, term) != bool(term.get("negated", False)) for term in terms)
 
 
 def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
@@ -1341,19 +1341,28 @@ def evidence_verdict(seen: dict[str, Any], trust: Trust) -> str:
 STATEMENT = "auditsite/statement/v1"
 
 
-def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
-    """What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`."""
+def signed_line(note: str, header: str, keys: list[Key], otherwise: str) -> str:
+    """The third line of a note (header, origin, line), signed by a key of receipts that is trusted.
+
+    Raises `Unusable` with the words `otherwise` where it is not such a note, and `Altered`.
+    """
     text, signatures = read_note(note)
-    header, origin, line, end = (*text.split("\n"), "", "", "")[:4]
-    if header != STATEMENT or end or text.count("\n") != 3:
-        raise Unusable(f"this is no statement: {STATEMENT}, origin, what is said")
+    found, origin, line, end = (*text.split("\n"), "", "", "")[:4]
+    if found != header or end or text.count("\n") != 3:
+        raise Unusable(otherwise)
     known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
     ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
     if not ours:
         raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
     for key, blob in ours:
         key.check(text, blob)
-    return _object(parse(line.encode()))
+    return line
+
+
+def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
+    """What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`."""
+    otherwise = f"this is no statement: {STATEMENT}, origin, what is said"
+    return _object(parse(signed_line(note, STATEMENT, keys, otherwise).encode()))
 
 
 def statement_heads(said: dict[str, Any], trust: Trust) -> Checkpoint:
@@ -1456,16 +1465,8 @@ SHOWN_MEMBERS = ("leaf_index", "verified", "redacted")
 
 def check_extract(document: dict[str, Any], keys: list[Key]) -> Iterator[str]:
     """What is wrong with the answer of `GET export`: its signature, and the digest of each event."""
-    text, signatures = read_note(str(document.pop("signature", "")))
-    header, origin, digest, end = (*text.split("\n"), "", "", "")[:4]
-    if header != EXTRACT or end or text.count("\n") != 3:
-        raise Unusable(f"the signature is not that of an export: {EXTRACT}, origin, SHA-256")
-    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
-    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
-    if not ours:
-        raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
-    for key, blob in ours:
-        key.check(text, blob)
+    otherwise = f"the signature is not that of an export: {EXTRACT}, origin, SHA-256"
+    digest = signed_line(str(document.pop("signature", "")), EXTRACT, keys, otherwise)
     if hashlib.sha256(canonical(document)).hexdigest() != digest:
         yield "the file is not the one that was signed"
     for event in document["events"]:
