@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from audit import event, looking, trail
+from audit import event, looking, query, trail
 from audit.errors import AuditError
 from audit.event import Invalid
 from audit.models import LegalHold, Record
@@ -61,7 +61,7 @@ def release(correlation: str, *, reason: str, by: str, where: Where = trail.NOTH
         found = visible().select_for_update(of=("self",)).filter(correlation_id=correlation, released_at=None).first()
         if found is None:
             raise NotHeld
-        if looking.sight() and _count(correlation) < _count_of_all(correlation):
+        if not query.sees_all(correlation):
             raise SeenInPart  # one event of one's own in a correlation must not open it for the records of others
         _record("released", found, by, where, reason=reason, placed_by=found.placed_by)
         found.released_by, found.released_at, found.release_reason = by, datetime.now(UTC), reason
@@ -86,15 +86,6 @@ def _check(correlation: str) -> None:
     """Refuse what no record can have. Raises `Invalid`."""
     if errors := dict(event.text_faults("correlation_id", correlation)):
         raise Invalid(errors)
-
-
-def _count(correlation: str) -> int:
-    return Record.objects.filter(correlation_id=correlation).count()
-
-
-def _count_of_all(correlation: str) -> int:
-    with looking.own_account():
-        return _count(correlation)
 
 
 def _record(act: str, held: LegalHold, by: str, where: Where, **facts: str) -> None:

@@ -17,7 +17,7 @@ from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import dlq.stream
-from audit import discard, quarantine, seal, verify
+from audit import discard, hold, quarantine, seal, verify
 from audit.admin.format import OUTCOMES
 from audit.models import Quarantined
 from bench.fleet import answers, free_port
@@ -181,6 +181,7 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
     with rule_maker() as make:
         unmet = an_unmet(make(), others=3)
     steps = [stored_record(correlation_id=f"rr-{message.key}", event_outcome=outcome) for outcome in OUTCOMES]
+    held = hold.place(steps[0].correlation_id, reason="a matter", by="somebody")
     changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     boss = person("auditor", password=PASSWORD)
@@ -239,6 +240,10 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
         "status": "/status",
         "bundles": "/admin/audit/export/",
         "discards": "/admin/audit/discard/",
+        "holds": "/admin/audit/legalhold/",
+        "hold": f"/admin/audit/legalhold/{held.pk}/change/",
+        "hold-place": f"/admin/audit/legalhold/place/?correlation={sealed.correlation_id}",
+        "held": f"/admin/audit/record/{steps[0].id}/change/",
         "writer-add": "/admin/audit/writer/add/",
         "people": "/admin/auth/user/",
         "groups": "/admin/auth/group/",
