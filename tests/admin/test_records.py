@@ -2,6 +2,7 @@
 
 import html
 import re
+import secrets
 from typing import Any
 
 import pytest
@@ -9,9 +10,14 @@ from django.db import connections
 from django.db.models.expressions import RawSQL
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
+from audit import looking
+from audit.admin import status
 from audit.admin.records import RecordAdmin
+from audit.event import accept
 from audit.models import Record
+from audit.record import store
 from tests.admin.conftest import stored_record
 from tests.audit.conftest import an_event
 
@@ -147,3 +153,24 @@ def test_the_start_page_names_each_part(auditor: Client, record: Record) -> None
     page = auditor.get("/admin/").content.decode()
     for part in ("Records", "Last record", "PostgreSQL", "Dead letter queue", "Drain watcher", "Redis"):
         assert part in page
+
+
+def test_a_search_is_counted_so_far_and_then_says_that_there_are_more(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.admin.record_list.COUNTED", 60)
+    actor = f"busy-{secrets.token_hex(4)}"
+    store([accept(an_event(actor_id=actor), writer="tests") for _ in range(61)], timeout_s=5)
+    assert (
+        "60+ records" in auditor.get(reverse("admin:audit_record_changelist"), {"q": f"actor:{actor}"}).content.decode()
+    )
+
+
+def test_a_large_store_is_told_by_its_estimate_and_to_a_scope_by_its_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored_record()
+    monkeypatch.setattr("audit.query.COUNT_CAP", -1)
+    assert status.about_how_many().startswith("≈")
+    with looking.begin(looking.Look(lambda: (looking.Span(("nobody-at-all",), ()),))):
+        assert status.about_how_many() == "0"

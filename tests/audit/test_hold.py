@@ -1,12 +1,14 @@
 """Legal holds: placed once, released once, both with a reason and a record; over the API by a key with the scope."""
 
 import secrets
+from typing import Any
 
 import pytest
 from django.db import connections
 from django.db.utils import ProgrammingError
 
 from audit import hold
+from audit.errors import NothingKept
 from audit.event import Invalid
 from audit.models import LegalHold, Record, Writer
 from tests.audit.conftest import Sender, an_event
@@ -36,6 +38,22 @@ def test_a_hold_is_a_record_before_it_stands(writer: Sender) -> None:
         "correlation",
         {"hold": placed.pk, "reason": "case 7"},
     )
+
+
+@pytest.mark.parametrize("act", [hold.place, hold.release])
+def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    correlation = held(writer, 1)
+    if act is hold.release:
+        hold.place(correlation, reason="case 7", by="olga")
+    before = [(one.pk, one.released_at) for one in hold.on(correlation)]
+
+    def refuse(*facts: Any, **more: Any) -> None:
+        raise NothingKept
+
+    monkeypatch.setattr("audit.trail.add", refuse)
+    with pytest.raises(NothingKept):
+        act(correlation, reason="case 8", by="olga")
+    assert [(one.pk, one.released_at) for one in hold.on(correlation)] == before
 
 
 def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sender) -> None:
