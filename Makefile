@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# Where bytecode is not kept, every process compiles the whole house anew, and pytest rewrites every test.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -17,11 +19,11 @@ run: $(READY) ## Set up everything, load sample data into an empty store, serve 
 seed: $(READY) ## Copy RECORDS more records into the store of a `make run` in another shell
 	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)
 
-test: $(READY) ## Run all tests, a process a core; browser tests need Chromium
+test: $(READY) ## Run all tests, a process a core: about 6 minutes on 2 cores; browser tests need Chromium
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-fast: $(READY) ## Run the tests that take less than a second each
-	$(BIN)/python -m pytest -m "not slow and not browser"
+test-fast: $(READY) ## Run the fast tests, a process a core: at most 30 s on 2 cores
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser"
 
 drill: $(READY) ## Kill everything under load, then check every promise
 	$(BIN)/python -m bench.drill

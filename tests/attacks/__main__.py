@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tests import servers
 
+servers.start()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditsite.settings")
 django.setup()
 
