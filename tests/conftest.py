@@ -21,7 +21,6 @@ from audit.postgres import gateway
 from auditsite.embedded import Server
 from tests import servers
 
-
 # A module's mark for all of its tests, at the start of a line.
 LEFT_OUT = re.compile(r"^pytestmark = (?:pytest\.mark\.|\[.*pytest\.mark\.)(slow|browser)\b", re.MULTILINE)
 FAST = "not slow and not browser"
