@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime
 
 from django.db import transaction
 
-from audit import account, explain
-from audit.account import Entry
+from audit.accounting import balance
+from audit.accounting.balance import Entry
+from audit.completeness import explain
 from audit.errors import AuditError
 from audit.models import Loss
 
@@ -17,7 +18,7 @@ class NotLost(AuditError):
 
 def explain_loss(day: date, writer: str, text: str, *, by: str) -> Loss:
     """Say how these events came to be lost; who says so again, says it instead. Raises `AuditError`."""
-    lost = sum(one.line.lost for one in account.look(day, day, writer=writer).entries if one.writer == writer)
+    lost = sum(one.line.lost for one in balance.look(day, day, writer=writer).entries if one.writer == writer)
     if not lost:
         raise NotLost
     with transaction.atomic():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from audit.event import FIELDS
+from audit.formats.event import FIELDS
 
 MISSING, UNKNOWN = "this field is required", "this field is unknown"
 WITH_ITS_BATCH = "refused with its batch"

@@ -24,19 +24,27 @@ import dlq.restart
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit import canonical, daybook, episodes, export, keys, passages, redeem, rejected, review, tally, trail, verify
+from audit.access import api_keys
+from audit.accounting import daily, queue_counts, stored_counts
+from audit.completeness.reconcile import reconcile
 from audit.errors import AuditError, Conflict, Unavailable
-from audit.event import Accepted
-from audit.faults import Fault, fault, headline
+from audit.evidence import export
+from audit.formats import canonical
+from audit.formats.event import Accepted
+from audit.ingest import rejections, trail
+from audit.ingest.record import rehearse as rehearse_event
+from audit.ingest.record import store
+from audit.ledger import verify
+from audit.ledger.publish import Courier
+from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Export, Report, Verification
-from audit.postgres import is_up
-from audit.quarantine import quarantine_old
-from audit.reconcile import reconcile
-from audit.record import rehearse as rehearse_event
-from audit.record import store
-from audit.report import making
-from audit.seal import Sealer
-from audit.sealing import Courier
+from audit.postgres.faults import Fault, fault, headline
+from audit.postgres.gateway import is_up
+from audit.queue import outages
+from audit.queue.quarantine import quarantine_old
+from audit.receipts import verify as verify_receipts
+from audit.reports import build
+from audit.review import signoff
 from dlq.drain import Outcome, Summary
 from dlq.drain import Unavailable as DatabaseDown
 from dlq.drain import drain as drain_queue
@@ -78,7 +86,7 @@ def tick() -> str:
         quarantine_old(by=OWN_WRITER)
     look_at_redis()
     dlq.history.sample(dlq.stream.for_drain())
-    episodes.look()
+    outages.look()
     dlq.alarm.notify()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 
@@ -144,15 +152,15 @@ def go_on_with_exports() -> str:
 @task
 def continue_report(report_id: str) -> str:
     """A compliance report that somebody waits for."""
-    return making.go_on(Report.objects.get(pk=report_id)).state
+    return build.go_on(Report.objects.get(pk=report_id)).state
 
 
 @task
 def go_on_with_reports() -> str:
     """Make the report of the last month where one is wanted, and one that no worker is making."""
-    making.monthly()
-    left = making.left()
-    return "none waits" if left is None else making.go_on(left).state
+    build.monthly()
+    left = build.left()
+    return "none waits" if left is None else build.go_on(left).state
 
 
 def _so_far(run: Verification) -> str:
@@ -163,9 +171,9 @@ def _so_far(run: Verification) -> str:
 def account() -> str:
     """Read what was sealed since the last time, tell what never came and what was promised; copy what Redis counted."""
     done = reconcile(seconds=TICK_SECONDS)
-    redeem.look_again()
-    copied = passages.copy()
-    rejected.gather()
+    verify_receipts.look_again()
+    copied = queue_counts.copy()
+    rejections.gather()
     parts = [f"{done.read} records read{'' if done.at_end else ', more wait'}", f"{copied.lines} lines copied"]
     return ", ".join(parts + ([] if copied.whole else ["the queue's counters do not agree with its stream"]))
 
@@ -173,19 +181,19 @@ def account() -> str:
 @task
 def write_days() -> str:
     """Record the account of the days that are over, and what changed in those that are recorded."""
-    return f"{daybook.write()} accounts of days recorded"
+    return f"{daily.write()} accounts of days recorded"
 
 
 @task
 def judge_reviews() -> str:
     """Find the days that nobody reviewed in time."""
-    return f"{len(review.judge())} reviews missed"
+    return f"{len(signoff.judge())} reviews missed"
 
 
 @task
 def publish_keys() -> None:
     """Copy the writers' keys to Redis again, should it have lost them."""
-    keys.publish()
+    api_keys.publish()
 
 
 @task
@@ -245,7 +253,7 @@ def _bring(messages: list[Message]) -> None:
         pairs = list(zip(messages, keep(messages), strict=True))
         left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
         home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
-        tally.past_the_queue((message.source, message.received_at) for message in home)
+        stored_counts.past_the_queue((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 

@@ -27,8 +27,8 @@ console = Console(width=None if sys.stdout.isatty() else 150)
 def one(first: int, last: int, query: str) -> None:
     """Make one bundle; print its records, its seconds, of the CPU too, its bytes, and the most memory in MiB."""
     connect({})
-    from audit import export
-    from audit.export import Asker
+    from audit.evidence import export
+    from audit.evidence.export import Asker
 
     asker = Asker("bench")
     begun = export.ask(asker, query=query) if query else export.ask(asker, first=first, last=last)
@@ -83,7 +83,7 @@ def plain_copy(fleet: Fleet) -> float:
 
 def verified(fleet: Fleet, name: str) -> float:
     """Seconds that verify.py takes for a bundle."""
-    from audit.note import Signer
+    from audit.formats.note import Signer
 
     keys = [str(Signer.parse(fleet.env[kind])) for kind in ("SEAL_KEY", "RECEIPT_KEY")]
     bundle = Path(fleet.env["EXPORT_DIR"]) / name

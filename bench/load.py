@@ -15,9 +15,10 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from audit import event
+import audit
+from audit.formats import event
 
-SAMPLE = Path(event.__file__).parent / "sample" / "kubernaut.jsonl"
+SAMPLE = Path(audit.__file__).parent / "management" / "sample" / "kubernaut.jsonl"
 WRITER = "drill"
 
 

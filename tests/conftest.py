@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
 from auditsite.embedded import Server
 from tests import servers
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from audit.note import Signer
+from audit.formats.note import Signer
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dlq.stream
-from audit import trail
-from audit.quarantine import quarantine
+from audit.ingest import trail
+from audit.queue.quarantine import quarantine
 from dlq.message import Message
 
 NAMED = 100

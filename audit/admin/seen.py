@@ -4,8 +4,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from audit import access, looking
-from audit.admin.format import time_tag
+from audit import visibility
+from audit.access import access_log
+from audit.admin.display import time_tag
 from audit.models import Record
 
 SHOWN = 20
@@ -15,8 +16,8 @@ def context(request: HttpRequest, record: Record) -> dict[str, Any]:
     """The newest looks at this record, for those who may know; the one at hand is recorded when the page is made."""
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
-    with looking.own_account():
-        found = list(access.at(record)[: SHOWN + 1])
+    with visibility.own_account():
+        found = list(access_log.at(record)[: SHOWN + 1])
     return {"looks": [row(one) for one in found[:SHOWN]], "more_looks": len(found) > SHOWN}
 
 

@@ -1,6 +1,7 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.account import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
+from audit.models.access import ACCESS, STATEMENT, Access, AuditorScope, Statement
+from audit.models.accounting import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
 from audit.models.completeness import (
     BrokenPromise,
     Followed,
@@ -13,14 +14,10 @@ from audit.models.completeness import (
     Rhythm,
 )
 from audit.models.coverage import HourCount
+from audit.models.evidence import Export, RedactionRule
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
-from audit.models.exports import Export, RedactionRule
 from audit.models.holds import LegalHold
-from audit.models.reports import Report
-from audit.models.reviews import MissedReview, Review
-from audit.models.rights import ACCESS, STATEMENT, Access, AuditorScope, Statement
-from audit.models.saved import SavedView
-from audit.models.store import (
+from audit.models.records import (
     OWN_WRITER,
     AppendOnly,
     AppendOnlyQuerySet,
@@ -36,6 +33,9 @@ from audit.models.store import (
     RecordQuerySet,
     Verification,
 )
+from audit.models.reports import Report
+from audit.models.review import MissedReview, Review
+from audit.models.search import SavedView
 from audit.models.writers import Writer, WriterKey, default_scopes
 
 __all__ = [

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import models
 
-from audit import event
+from audit.formats import event
 
 
 class Found(models.Model):

@@ -7,9 +7,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-from audit import event, expectation
-from audit.event import Invalid
-from audit.expectation import Rule
+from audit.formats import event, expectation
+from audit.formats.event import Invalid
+from audit.formats.expectation import Rule
 from audit.models.completeness import Found
 
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")

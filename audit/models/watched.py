@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from django.db import models
 
-from audit import looking
+from audit import visibility
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -19,16 +19,16 @@ class Watching(models.QuerySet[ModelT]):
         fresh = self._result_cache is None
         super()._fetch_all()
         if fresh and self.is_watched:
-            looking.note(map(_event_id, self._result_cache or ()))
+            visibility.note(map(_event_id, self._result_cache or ()))
 
     def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
         for row in super().iterator(chunk_size):
             if self.is_watched:
-                looking.note([_event_id(row)])
+                visibility.note([_event_id(row)])
             yield row
 
 
-def within(sight: looking.Sight, writer: str, category: str) -> models.Q:
+def within(sight: visibility.Sight, writer: str, category: str) -> models.Q:
     """What somebody with this sight may see."""
     found = models.Q(pk__in=[])
     for span in sight:
@@ -39,7 +39,7 @@ def within(sight: looking.Sight, writer: str, category: str) -> models.Q:
 
 def raw(writer: str) -> models.Q:
     """What may be seen now of events kept as they came: no category is known, so a span of some has none of them."""
-    if not (sight := looking.sight()):
+    if not (sight := visibility.sight()):
         return models.Q()
     return models.Q(**{f"{writer}__in": {name for span in sight if not span.categories for name in span.writers}})
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from audit import export, statement
-from audit.export import Asker
+from audit.evidence import export, statements
+from audit.evidence.export import Asker
 from audit.models import Export
 from tests.admin.conftest import person
 from tests.admin.test_browser import PASSWORD, SHOTS, Visitor, browser, site, visitor
@@ -29,7 +29,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     Export.objects.filter(pk=half.pk).update(state="running", done=1, total=2)
     visitor.log_in(user.username)
     pages = {"exports": "/admin/audit/export/", "records-export": "/admin/audit/record/?q=outcome:failure+after:7d"}
-    said = statement.make(Asker(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
+    said = statements.make(Asker(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
     pages |= {"statements": "/admin/audit/statement/?q=type:role.grant"}
     pages |= {"statement": f"/admin/audit/statement/{said.resource_id}/"}
     found = said.event_data["records"][0]["event_id"]

@@ -10,7 +10,8 @@ import pymerkle
 import pytest
 from pymerkle.core import _inclusion_path_layout
 
-from audit import entry, event, merkle, note, seal, sealkeys, tiles
+from audit.formats import entry, event, merkle, note, tiles
+from audit.ledger import keys, seal
 from audit.models import Leaf, Record
 from tests.audit.conftest import Sender, an_event
 
@@ -27,7 +28,7 @@ def sealed_record(service: Sender, **changes: Any) -> Record:
 
 def checked(text: str) -> note.Checkpoint:
     """A checkpoint whose signatures hold."""
-    signed_text, signed = note.verify(text, sealkeys.load().all_verifiers)
+    signed_text, signed = note.verify(text, keys.load().all_verifiers)
     assert {found.verifier.kind for found in signed} == {note.ED25519, note.COSIGNATURE}
     return note.Checkpoint.parse(signed_text)
 
@@ -187,7 +188,7 @@ def test_tiles_that_are_not_there_are_404(service: Sender, address: str) -> None
 
 def test_the_public_keys_are_shown_newest_first(service: Sender) -> None:
     lines = service.get(f"{API}/checkpoint/keys").content.decode().splitlines()
-    assert [note.Verifier.parse(line) for line in lines] == list(sealkeys.load().verifiers)
+    assert [note.Verifier.parse(line) for line in lines] == list(keys.load().verifiers)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,13 @@ from django.core.management import call_command
 from django_q.models import Schedule
 
 import dlq.stream
-from audit import seed, tasks, trail
-from audit.event import accept
-from audit.faults import Fault
+from audit import tasks
+from audit.access import roles
+from audit.formats.event import accept
+from audit.ingest import trail
+from audit.ingest.record import _park
 from audit.models import OWN_WRITER, LegalHold, Record, RedactionRule, Report, Review
-from audit.record import _park
+from audit.postgres.faults import Fault
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 
@@ -31,7 +33,7 @@ def test_partitions_are_made_ahead_and_made_once() -> None:
 
 
 def test_the_schedules_are_there_and_name_functions_that_exist() -> None:
-    for name, (function, _, _) in seed.SCHEDULES.items():
+    for name, (function, _, _) in roles.SCHEDULES.items():
         assert Schedule.objects.get(name=name).func == function
         assert callable(getattr(tasks, function.rpartition(".")[2]))
 

@@ -23,14 +23,16 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.test import Client
 
-from audit import export, note, seal, tasks, zipped
-from audit import log as stored
+from audit import tasks
 from audit.errors import ExportsOff
-from audit.event import Invalid, accept
-from audit.export import Asker
-from audit.looking import Span
+from audit.evidence import export, resumable_zip
+from audit.evidence.export import Asker
+from audit.formats import note
+from audit.formats.event import Invalid, accept
+from audit.ingest.record import store
+from audit.ledger import reader, seal
 from audit.models import Export, Leaf, Record
-from audit.record import store
+from audit.visibility import Span
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 from tests.servers import RECEIPT_KEY, SEAL_KEY
@@ -66,7 +68,7 @@ def of_correlation(**asked: Any) -> Export:
 
 def of_range(count: int = 12, **asked: Any) -> Export:
     sealed(count + 3)
-    size = stored.signed_head().size
+    size = reader.signed_head().size
     return made(first=size - count - 1, last=size - 1, **asked)
 
 
@@ -600,7 +602,7 @@ def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: P
     expected = tmp_path / "at-once.zip"
     with zipfile.ZipFile(path(found)) as cut_off, zipfile.ZipFile(expected, "w") as whole:
         for name in cut_off.namelist():
-            with zipped.member(whole, name) as file:
+            with resumable_zip.member(whole, name) as file:
                 file.write(cut_off.read(name))
     assert expected.read_bytes() == path(found).read_bytes()
     assert not work.exists()
@@ -611,7 +613,7 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
     checked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = export.ask(ME, query=f"correlation:{sealed(6)}")
-    add, names = zipped.add, []
+    add, names = resumable_zip.add, []
 
     def killed(whole: Any, name: str, file: Path) -> None:
         names.append(name)
@@ -619,7 +621,7 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
             raise KeyboardInterrupt
         add(whole, name, file)
 
-    monkeypatch.setattr(zipped, "add", killed)
+    monkeypatch.setattr(resumable_zip, "add", killed)
     with pytest.raises(KeyboardInterrupt):
         export.go_on(found)
     digest = Export.objects.get(pk=found.pk).digest

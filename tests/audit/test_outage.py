@@ -14,11 +14,14 @@ from django.test import Client
 
 import dlq.errors
 import dlq.stream
-from audit import canonical, keys, record, tasks
+from audit import tasks
+from audit.access import api_keys
 from audit.errors import Conflict, NothingKept
-from audit.event import accept
+from audit.formats import canonical
+from audit.formats.event import accept
+from audit.ingest import record
 from audit.models import Record
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
 from dlq.message import Document
 from tests.audit.conftest import EVENTS, Sender, an_event
 
@@ -96,7 +99,7 @@ def test_while_postgresql_hangs_no_answer_takes_longer_than_the_deadline(writer:
 @pytest.mark.slow
 def test_writers_authenticate_while_postgresql_is_stopped_and_strangers_do_not(writer: Sender, postgres: Any) -> None:
     with postgres.stopped():
-        keys.forget()
+        api_keys.forget()
         assert writer.post(an_event()).status_code == 202
         stranger = Client().post(
             EVENTS, json.dumps(an_event()), content_type="application/json", headers={"X-API-Key": "aw_x"}
@@ -135,11 +138,11 @@ def test_a_redis_outage_alone_disturbs_no_201(writer: Sender, redis_server: Any)
     writer.post(an_event())
     with redis_server.stopped():
         assert writer.post(an_event()).status_code == 201
-        keys.forget()
+        api_keys.forget()
         assert writer.post(an_event()).status_code == 201
         assert Client().get("/readyz").json()["status"] == "degraded"
     with redis_server.frozen():
-        keys.forget()
+        api_keys.forget()
         assert writer.post(an_event()).status_code == 201
 
 
@@ -326,13 +329,13 @@ def test_a_deadlock_is_tried_once_more_before_it_is_parked(monkeypatch: pytest.M
             raise psycopg.errors.DeadlockDetected
         return real(*args, **options)
 
-    monkeypatch.setattr("audit.record.store", deadlocked)
+    monkeypatch.setattr("audit.ingest.record.store", deadlocked)
     assert record.record([event])[0].state == "stored"
 
 
 def test_record_refuses_with_values_not_with_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
     event = accept(with_id(), writer="tests")
-    monkeypatch.setattr("audit.record.store", lambda *a, **k: (_ for _ in ()).throw(KeyError("a bug")))
+    monkeypatch.setattr("audit.ingest.record.store", lambda *a, **k: (_ for _ in ()).throw(KeyError("a bug")))
     (receipt,) = record.record([event])
     assert receipt.state == "parked"
 
@@ -432,7 +435,7 @@ def refuse_store() -> Any:
 def test_a_large_batch_has_more_time_than_a_single_event(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
     monkeypatch.setattr(
-        "audit.record.store", lambda events, timeout_s: given.append(timeout_s) or ["stored"] * len(events)
+        "audit.ingest.record.store", lambda events, timeout_s: given.append(timeout_s) or ["stored"] * len(events)
     )
     small = accept(with_id(event_data={}), writer="tests")
     record.record([small])

@@ -14,9 +14,10 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 
 import dlq.stream
-from audit import quarantine, tasks
+from audit import tasks
 from audit.errors import NothingKept
 from audit.models import Quarantined, Record
+from audit.queue import quarantine
 from dlq.drain import Summary
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
@@ -130,7 +131,7 @@ def test_what_cannot_be_recorded_is_not_done(monkeypatch: pytest.MonkeyPatch) ->
         raise NothingKept
 
     message = parked_message()
-    monkeypatch.setattr("audit.trail.record", refuse)
+    monkeypatch.setattr("audit.ingest.trail.record", refuse)
     with pytest.raises(NothingKept):
         quarantine.quarantine([message], cause="tests", by="somebody")
     assert dlq.stream.for_drain().get(message.id) is not None

@@ -11,10 +11,11 @@ from django.test import Client
 
 import dlq.spool
 import dlq.stream
-from audit import record, tasks
-from audit.event import accept
+from audit import tasks
+from audit.formats.event import accept
+from audit.ingest import record
 from audit.models import Record
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
 from dlq import policy
 from tests.admin.conftest import parked_message
 from tests.audit.conftest import EVENTS, Sender, an_event

@@ -8,11 +8,11 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit import export
-from audit.asking import Wanted
 from audit.errors import AuditError
-from audit.event import Invalid
-from audit.export import Asker
+from audit.evidence import export
+from audit.evidence.export import Asker
+from audit.evidence.request import Wanted
+from audit.formats.event import Invalid
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Export
 
