@@ -44,12 +44,15 @@ class AuditAdminConfig(AdminConfig):
 
 def _after_migrate(using: str, **kwargs: Any) -> None:
     """Bring rights, groups, schedules and rules and views to what the repository says; the same each time."""
+    from audit import tasks
     from audit.access import roles
+    from audit.expectations import packs
     from audit.operations import SQL
+    from audit.search import saved_views
 
     with connections[using].cursor() as cursor:
         cursor.execute((SQL / "grants.sql").read_text(encoding="utf-8"))
     roles.groups(using)
-    roles.schedules(using)
-    roles.expectations(using)
-    roles.views(using)
+    tasks.schedules(using)
+    packs.seed(using)
+    saved_views.seed(using)

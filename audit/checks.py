@@ -16,10 +16,10 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.errors import KeyMissing
+from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
-from audit.receipts import issue
 from audit.reports import packs
 
 APPEND_ONLY = (
@@ -202,7 +202,7 @@ def receipt_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not any(getattr(settings, f"RECEIPT_{name}") for name in ("KEY", "KEY_FILE", "PUBLIC_KEYS", "PUBLIC_KEYS_FILE")):
         return [Warning("Receipts are not signed: there is no key of theirs.", hint=hint, id="audit.W005")]
     try:
-        issue.keys()
+        ledger_keys.receipts()
     except KeyMissing as error:
         return [Error(str(error), hint=hint, id="audit.E009")]
     return []
@@ -216,7 +216,7 @@ def outside_trust(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [
             Error(f"SEAL_WITNESSES cannot be read: {error}.", hint="URL=KEY, separated by commas.", id="audit.E008")
         ]
-    if witnesses or log_witnesses.has_anchor():
+    if witnesses or anchor.has_anchor():
         return []
     hint = "Set SEAL_WITNESSES, SEAL_ANCHOR_FILE or SEAL_ANCHOR_DIR: without them the operator has to be trusted."
     return [Warning("Checkpoints go to no witness and no anchor.", hint=hint, id="audit.W004")]

@@ -12,8 +12,7 @@ from django.shortcuts import redirect, render
 from audit import safe_text, visibility
 from audit.access import access_log
 from audit.api import problems
-from audit.errors import AuditError
-from audit.formats.event import Invalid
+from audit.errors import AuditError, Invalid
 from audit.postgres.gateway import gateway
 from audit.search import cost
 

@@ -11,6 +11,8 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from audit.access.forms import LoginForm
+
 MENU = {
     "Records and evidence": ("record", "statement", "export", "report", "review", "missedreview", "legalhold"),
     "Is it complete, is it intact": (
@@ -48,9 +50,6 @@ class AuditAdminSite(AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if settings.LOGIN_EXTRA:
             return self._login_elsewhere(request)
-        # Not above, for the same reason as below.
-        from audit.access.forms import LoginForm
-
         self.login_form = LoginForm
         return super().login(request, extra_context)
 

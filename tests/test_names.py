@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from audit.access.roles import SCHEDULES
+from audit.tasks import SCHEDULES
 
 ROOT = Path(__file__).parent.parent
 OWN = ("audit.", "auditsite.", "dlq.")

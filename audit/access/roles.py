@@ -1,17 +1,6 @@
 """What every installation starts with: groups of people, schedules, rules about events that must come, and views."""
 
-import json
-from datetime import UTC, datetime
-from pathlib import Path
-
 from django.contrib.auth.models import Group, Permission
-from django_q.models import Schedule
-
-from audit.formats import expectation
-from audit.models import Checkpoint, Expectation, SavedView
-
-PACK = Path(__file__).parent.parent / "expectations" / "packs" / "remediation.json"
-VIEWS = Path(__file__).parent.parent / "search" / "packs" / "views.json"
 
 OVERSIGHT = [
     "audit.view_parked",
@@ -90,20 +79,6 @@ GROUPS = {
 read, decide, explain and waive; administrators manage people, keys, scopes and rules, and read no records. Who makes a
 rule does not waive it."""
 
-SCHEDULES = {
-    "drain the dead letter queue": ("audit.tasks.tick", Schedule.MINUTES, 1),
-    "seal what is stored": ("audit.tasks.seal", Schedule.MINUTES, 1),
-    "verify what is new": ("audit.tasks.verify_newest", Schedule.MINUTES, 10),
-    "verify the next slice": ("audit.tasks.verify_slice", Schedule.MINUTES, 10),
-    "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
-    "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
-    "look for days without a review": ("audit.tasks.judge_reviews", Schedule.MINUTES, 30),
-    "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
-    "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
-    "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
-    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
-}
-
 
 def groups(using: str) -> None:
     """Make the groups and give them exactly the permissions above."""
@@ -111,37 +86,6 @@ def groups(using: str) -> None:
         group, _ = Group.objects.using(using).get_or_create(name=name)
         permissions = [_permission(using, label) for label in wanted]
         group.permissions.set([found for found in permissions if found is not None])
-
-
-def schedules(using: str) -> None:
-    """Make the schedules that are missing; a person may have changed the others."""
-    for name, (function, kind, minutes) in SCHEDULES.items():
-        Schedule.objects.using(using).get_or_create(
-            name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
-        )
-
-
-def expectations(using: str) -> None:
-    """Make the rules of the pack that are missing; what people made of the others stays."""
-    head = Checkpoint.objects.using(using).first()
-    pack = expectation.read_pack(PACK.read_bytes())
-    for rule in pack.expectations:
-        asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
-        Expectation.objects.using(using).get_or_create(
-            name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
-        )
-
-
-def views(using: str) -> None:
-    """Make the views of the pack of controls that are missing."""
-    pack = json.loads(VIEWS.read_bytes())
-    for view in pack["views"]:
-        SavedView.objects.using(using).get_or_create(
-            pack=pack["pack"],
-            name=view["name"],
-            owner="",
-            defaults={"query": view["query"], "why": view["why"], "saved_at": datetime.now(UTC)},
-        )
 
 
 def _permission(using: str, label: str) -> Permission | None:

@@ -18,7 +18,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Nothing: allauth would lock a name for everybody; `audit.lockout` does it by name and address."""
+        """Nothing: allauth would lock a name for everybody; `audit.access.lockout` does it by name and address."""
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """As everywhere else; behind a proxy allauth would count all people's tries together."""

@@ -12,12 +12,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from audit import losses, visibility
+from audit import visibility
 from audit.accounting import balance
 from audit.accounting.balance import Entry
+from audit.admin.base import ReadOnly
 from audit.admin.charts import balance as balance_chart
 from audit.admin.display import badge, time_tag
-from audit.admin.ledger.verifications import ReadOnly
+from audit.completeness import explain
 from audit.errors import AuditError
 from audit.models import Account, RejectedSample, Rejection
 
@@ -52,7 +53,7 @@ class AccountAdmin(ReadOnly):
             raise Http404("A day is written 2026-08-18.") from None
         writer, text = request.POST.get("writer", "").replace("\x00", ""), request.POST.get("explanation", "")
         try:
-            losses.explain_loss(day, writer, text, by=request.user.get_username())
+            explain.explain_loss(day, writer, text, by=request.user.get_username())
         except AuditError as error:
             messages.error(request, f"Nothing was explained: {error}")
         else:
@@ -68,7 +69,7 @@ class AccountAdmin(ReadOnly):
         found = balance.look(first, last, writer=writer)
         days = sorted({one.day for one in found.entries}, reverse=True)
         sums = [(day, balance.total(one.line for one in found.of_day(day))) for day in days]
-        said = losses.explained(found.entries)
+        said = explain.explained_losses(found.entries)
         rows = sorted(found.entries, key=lambda one: (-one.day.toordinal(), one.writer))
         context = {
             **self.admin_site.each_context(request),

@@ -134,23 +134,9 @@ def _account() -> list[Part]:
     return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
 
 
-def about_how_many() -> str:
-    """The planner's idea of how many records there are; it costs nothing, and is called an estimate."""
-    with connections["reader"].cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
-            "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
-        )
-        (estimate,) = cursor.fetchone()
-    if estimate > query.COUNT_CAP and not visibility.sight():
-        return f"≈ {intcomma(estimate)}"
-    counted, capped = query.capped_count(Record.objects.all())
-    return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)
-
-
 def _records() -> list[Part]:
     last = Record.objects.order_by("-event_timestamp", "-id").first()
-    found = [Part("Records", "ok", about_how_many(), url=reverse("admin:audit_record_changelist"))]
+    found = [Part("Records", "ok", query.about_how_many(), url=reverse("admin:audit_record_changelist"))]
     if last is None:
         return [*found, Part("Last record", "warning", "none yet", "Create a writer and send an event.")]
     when = age((datetime.now(UTC) - last.event_timestamp).total_seconds())

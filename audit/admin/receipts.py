@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from audit.admin.charts import ledger
+from audit.admin.charts import queue
 from audit.admin.completeness.discrepancy import FoundAdmin
 from audit.admin.display import badge, time_tag
 from audit.errors import AuditError
@@ -119,7 +119,7 @@ def _answers(text: str, user: Any) -> dict[str, Any]:
     return {
         "found": found,
         "verdict": badge(BADGES.get(found.verdict, "warning"), found.verdict),
-        "bars": ledger.bars("events by state", found.counts) if found.counts else "",
+        "bars": queue.bars("events by state", found.counts) if found.counts else "",
         "rows": [_row(one, may_read) for one in worst_first[:SHOWN]],
         "more": len(worst_first) - SHOWN,
     }

@@ -15,17 +15,16 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from audit import visibility
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, time_tag
 from audit.admin.evidence.exports import STATES, asker_of
-from audit.admin.ledger.verifications import ReadOnly
-from audit.errors import AuditError
-from audit.evidence.export import Asker
-from audit.formats.event import Invalid
-from audit.handover import hand_over
+from audit.errors import AuditError, Invalid
+from audit.evidence.request import Asker
 from audit.models import Export, Report
 from audit.reports import build, period
 from audit.reports import render as report_render
 from audit.reports.packs import Unreadable, packs
+from audit.tasks import enqueue
 
 Ask = Callable[[Report, Asker], Report | Export]
 
@@ -70,7 +69,7 @@ class ReportAdmin(ReadOnly):
         except (Invalid, Unreadable, AuditError) as error:
             messages.error(request, f"No report is made: {error}")
             return redirect("admin:audit_report_changelist")
-        hand_over(begun)
+        enqueue(begun)
         return redirect("admin:audit_report_change", begun.pk)
 
     def act_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
@@ -104,7 +103,7 @@ class ReportAdmin(ReadOnly):
         except (Invalid, Unreadable, AuditError) as error:
             messages.error(request, f"Nothing is made: {error}")
             return redirect("admin:audit_report_change", found.pk)
-        hand_over(begun)
+        enqueue(begun)
         return redirect(page, begun.pk)
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:

@@ -14,12 +14,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.access import client
+from audit.admin.base import ReadOnly
 from audit.admin.completeness.discrepancy import FoundAdmin
 from audit.admin.display import badge, time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.admin.search import query_bar
 from audit.errors import AuditError
-from audit.formats.event import timestamp_text
+from audit.formats.times import timestamp_text
 from audit.models import MissedReview, Review
 from audit.review import exception_report, signoff
 from audit.review.exception_report import Day, Part, Row

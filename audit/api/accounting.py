@@ -10,8 +10,9 @@ from rest_framework.views import APIView
 
 from audit.accounting import balance
 from audit.accounting.balance import Entry
-from audit.api.openapi import blocks
-from audit.formats.event import Invalid, timestamp_text
+from audit.api.openapi import accounting as openapi
+from audit.errors import Invalid
+from audit.formats.times import timestamp_text
 from audit.postgres import gateway
 
 MAX_DAYS = 31
@@ -22,7 +23,7 @@ class AccountView(APIView):
 
     scopes: ClassVar = {"GET": "read"}
 
-    @extend_schema(**blocks.GET_ACCOUNT)
+    @extend_schema(**openapi.GET_ACCOUNT)
     def get(self, request: Request) -> Response:
         first, last, writer = _asked(request.query_params.dict())
         gateway.require()

@@ -9,9 +9,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from audit.api.auth import writer_name
-from audit.api.openapi import blocks
+from audit.api.openapi import completeness as openapi
 from audit.completeness import heartbeats, manifests
-from audit.formats.event import timestamp_text
+from audit.formats.times import timestamp_text
 from audit.models import Manifest
 from audit.postgres import gateway
 
@@ -21,7 +21,7 @@ class HeartbeatsView(APIView):
 
     scopes: ClassVar = {"POST": "write"}
 
-    @extend_schema(**blocks.POST_HEARTBEAT)
+    @extend_schema(**openapi.POST_HEARTBEAT)
     def post(self, request: Request) -> Response:
         gateway.require()
         known = heartbeats.beat(request.data, writer=writer_name(request))
@@ -39,7 +39,7 @@ class ManifestsView(APIView):
 
     scopes: ClassVar = {"POST": "write"}
 
-    @extend_schema(**blocks.POST_MANIFEST)
+    @extend_schema(**openapi.POST_MANIFEST)
     def post(self, request: Request) -> Response:
         gateway.require()
         return Response(_manifest(manifests.state(request.data, writer=writer_name(request))))
@@ -50,7 +50,7 @@ class ManifestView(APIView):
 
     scopes: ClassVar = {"GET": "write"}
 
-    @extend_schema(**blocks.GET_MANIFEST)
+    @extend_schema(**openapi.GET_MANIFEST)
     def get(self, request: Request, key: str) -> Response:
         gateway.require()
         found = Manifest.objects.filter(key=key.replace("\x00", ""), writer=writer_name(request)).first()

@@ -15,11 +15,10 @@ import dlq.errors
 import dlq.stream
 from audit import visibility
 from audit.api.auth import writer_name
-from audit.api.openapi import blocks
-from audit.errors import Conflict, Unavailable
-from audit.evidence.proof_bundle import as_json
-from audit.formats import canonical, event
-from audit.formats.event import Accepted, Invalid
+from audit.api.openapi import events as openapi
+from audit.errors import Conflict, Invalid, Unavailable
+from audit.formats import canonical, event, times
+from audit.formats.event import Accepted
 from audit.ingest import trail
 from audit.ingest.record import Receipt, record
 from audit.models import Record
@@ -45,7 +44,7 @@ class EventsView(APIView):
     takes_events = True
     many = False
 
-    @extend_schema(**blocks.POST_EVENT)
+    @extend_schema(**openapi.POST_EVENT)
     def post(self, request: Request) -> Response:
         accepted = event.accept(request.data, writer=writer_name(request))
         structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
@@ -53,7 +52,7 @@ class EventsView(APIView):
         log.debug("event_recorded", state=receipt.state)
         return _receipt(receipt)
 
-    @extend_schema(**blocks.GET_EVENTS)
+    @extend_schema(**openapi.GET_EVENTS)
     def get(self, request: Request) -> Response:
         parameters = request.query_params.dict()
         search = query.parse(parameters)
@@ -70,7 +69,7 @@ class EventsView(APIView):
             "has_more": has_more,
             "next": query.cursor(records[-1]) if has_more else None,
         }
-        return Response({"data": [as_json(found) for found in records], "pagination": pagination})
+        return Response({"data": [found.as_json() for found in records], "pagination": pagination})
 
 
 class BatchView(APIView):
@@ -79,7 +78,7 @@ class BatchView(APIView):
     scopes: ClassVar = {"POST": "write"}
     takes_events = many = True
 
-    @extend_schema(**blocks.POST_BATCH)
+    @extend_schema(**openapi.POST_BATCH)
     def post(self, request: Request) -> Response:
         receipts = _record(_accept_all(request.data, writer_name(request)))
         ids = [str(receipt.event.id) for receipt in receipts]
@@ -97,11 +96,11 @@ class EventView(APIView):
 
     scopes: ClassVar = {"GET": "read"}
 
-    @extend_schema(**blocks.GET_EVENT)
+    @extend_schema(**openapi.GET_EVENT)
     def get(self, request: Request, event_id: UUID) -> Response:
         try:
             gateway.require()
-            return Response(as_json(Record.objects.with_state().get(id=event_id)))
+            return Response(Record.objects.with_state().get(id=event_id).as_json())
         except (Record.DoesNotExist, DatabaseError, Unavailable) as error:
             # What waits in the queue can be shown while PostgreSQL is down.
             if (parked := _parked(event_id)) is not None:
@@ -125,7 +124,7 @@ def _receipt(receipt: Receipt) -> Response:
     if receipt.state == "parked":
         return Response(body | {"status": "accepted", "state": "parked"}, status=202)
     body |= {
-        "event_timestamp": event.timestamp_text(receipt.event.event_timestamp),
+        "event_timestamp": times.timestamp_text(receipt.event.event_timestamp),
         "state": "stored",
         "digest": receipt.event.digest.hex(),
     }
@@ -170,8 +169,8 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
         "event_id": message.key,
         "state": "parked",
         "digest": message.digest.hex(),
-        "received_at": event.timestamp_text(message.received_at),
-        "parked_at": event.timestamp_text(message.parked_at),
+        "received_at": times.timestamp_text(message.received_at),
+        "parked_at": times.timestamp_text(message.parked_at),
         "stored_at": None,
     }
     if message.state == "dead":

@@ -12,16 +12,16 @@ from rest_framework.views import APIView
 
 from audit.access import client
 from audit.api.auth import writer_name
-from audit.api.ledger import IgnoreAccept
+from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import evidence
+from audit.errors import Invalid
 from audit.evidence import download, export, extract
-from audit.evidence.export import Asker
-from audit.evidence.request import Wanted
-from audit.formats.event import Invalid, timestamp_text
-from audit.handover import hand_over
+from audit.evidence.request import Asker, Wanted
+from audit.formats.times import timestamp_text
 from audit.models import Export
 from audit.postgres import gateway
 from audit.search import query
+from audit.tasks import enqueue
 
 MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
 MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
@@ -73,7 +73,7 @@ class ExportsView(ExportsApi):
     def post(self, request: Request) -> Response:
         gateway.require()
         begun = export.ask(self.asker(), **_wanted(_asked(request.data)))
-        hand_over(begun)
+        enqueue(begun)
         return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
 
 
@@ -100,7 +100,7 @@ class ResumeView(ExportsApi):
     @extend_schema(**evidence.RESUME_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         if export.resume(self.found(export_id), self.asker()):
-            hand_over(self.found(export_id))
+            enqueue(self.found(export_id))
         return Response(shown(self.found(export_id)))
 
 

@@ -7,17 +7,19 @@ from django.db import connections
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from audit import visibility
+from audit.api import negotiation
 from audit.api.auth import writer_name
-from audit.api.openapi import blocks
+from audit.api.negotiation import IgnoreAccept
+from audit.api.openapi import ledger as openapi
+from audit.errors import Invalid
 from audit.evidence import proof_bundle
 from audit.formats import entry, event, note, tiles
-from audit.formats.event import Invalid, timestamp_text
+from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
 from audit.ledger.verify import Verdict, verify
 from audit.ledger.verify.records import recomputed, rfc3339
@@ -30,17 +32,6 @@ SELECT r.digest, r.id::text, r.received_at::text, r.parked_at::text, r.stored_at
 JOIN audit_record r ON r.id = l.record_id WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 MAX_CORRELATION = 255
-PLAIN = "text/plain; charset=utf-8"
-
-
-class IgnoreAccept(BaseContentNegotiation):
-    """These answers have one form each, whatever the client would rather have; errors are problems."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
 
 
 class LogView(APIView):
@@ -57,11 +48,11 @@ class LogView(APIView):
 class ProofView(LogView):
     """The evidence for one record (C2SP tlog-proof)."""
 
-    @extend_schema(**blocks.GET_PROOF)
+    @extend_schema(**openapi.GET_PROOF)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         _record(event_id)
         found = reader.evidence(event_id)
-        response = HttpResponse(found.proof.text, content_type=PLAIN)
+        response = HttpResponse(found.proof.text, content_type=negotiation.PLAIN)
         response["Content-Disposition"] = f'attachment; filename="{event_id}.tlog-proof"'
         return response
 
@@ -69,7 +60,7 @@ class ProofView(LogView):
 class BundleView(LogView):
     """One record with its proof, for `verify.py`."""
 
-    @extend_schema(**blocks.GET_BUNDLE)
+    @extend_schema(**openapi.GET_BUNDLE)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         body = b"".join(proof_bundle.lines([_record(event_id)]))
         return HttpResponse(body, content_type="application/jsonl")
@@ -78,9 +69,9 @@ class BundleView(LogView):
 class CheckpointView(LogView):
     """The newest signed tree head, with its cosignatures."""
 
-    @extend_schema(**blocks.GET_CHECKPOINT)
+    @extend_schema(**openapi.GET_CHECKPOINT)
     def get(self, request: Request) -> HttpResponse:
-        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=PLAIN)
+        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=negotiation.PLAIN)
         response["Cache-Control"] = "no-cache"
         return response
 
@@ -88,15 +79,15 @@ class CheckpointView(LogView):
 class KeysView(LogView):
     """The log's public keys, as the site claims them: compare them with those that you have another way."""
 
-    @extend_schema(**blocks.GET_KEYS)
+    @extend_schema(**openapi.GET_KEYS)
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=PLAIN)
+        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=negotiation.PLAIN)
 
 
 class CheckpointsView(LogView):
     """The history of tree heads, newest first."""
 
-    @extend_schema(**blocks.GET_CHECKPOINTS)
+    @extend_schema(**openapi.GET_CHECKPOINTS)
     def get(self, request: Request) -> Response:
         before = _integer(request, "before", default=None)
         found = Checkpoint.objects.all() if before is None else Checkpoint.objects.filter(number__lt=before)
@@ -120,7 +111,7 @@ class CheckpointsView(LogView):
 class ConsistencyView(LogView):
     """The proof that an older tree is a prefix of a newer one."""
 
-    @extend_schema(**blocks.GET_CONSISTENCY)
+    @extend_schema(**openapi.GET_CONSISTENCY)
     def get(self, request: Request) -> Response:
         size = reader.signed_head().size
         first, second = _integer(request, "first"), _integer(request, "second", default=size)
@@ -133,7 +124,7 @@ class ConsistencyView(LogView):
 class TileView(LogView):
     """256 hashes of a level, or as many as there are (C2SP tlog-tiles)."""
 
-    @extend_schema(**blocks.GET_TILE)
+    @extend_schema(**openapi.GET_TILE)
     def get(self, request: Request, level: int, address: str) -> HttpResponse:
         index, width = _tile(address, level)
         first = index * tiles.WIDTH
@@ -145,7 +136,7 @@ class TileView(LogView):
 class EntriesView(LogView):
     """The entries of 256 leaves, or as many as there are, each with its length before it."""
 
-    @extend_schema(**blocks.GET_ENTRIES)
+    @extend_schema(**openapi.GET_ENTRIES)
     def get(self, request: Request, address: str) -> HttpResponse:
         index, width = _tile(address, 0)
         if visibility.sight():
@@ -166,7 +157,7 @@ class EntriesView(LogView):
 class VerifyChainView(LogView):
     """Verify all records of one correlation, now."""
 
-    @extend_schema(**blocks.VERIFY_CHAIN)
+    @extend_schema(**openapi.VERIFY_CHAIN)
     def post(self, request: Request) -> Response:
         document = request.data if isinstance(request.data, dict) else {}
         correlation_id = document.get("correlation_id")

@@ -11,8 +11,9 @@ from rest_framework.views import APIView
 from audit.access import client
 from audit.api.auth import writer_name
 from audit.api.openapi import legal_holds as schema
+from audit.errors import Invalid
 from audit.evidence import legal_holds
-from audit.formats.event import Invalid, timestamp_text
+from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
 from audit.models import LegalHold, Record
 from audit.postgres import gateway

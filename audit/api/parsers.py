@@ -4,8 +4,8 @@ from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
 
+from audit.errors import Invalid
 from audit.formats import canonical
-from audit.formats.event import Invalid
 
 
 class RawJSONParser(BaseParser):

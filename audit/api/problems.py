@@ -12,9 +12,18 @@ from rest_framework.response import Response
 from audit import metrics
 from audit.access.api_keys import Unanswerable
 from audit.api import rejections
-from audit.errors import Conflict, ExportsOff, KeyMissing, LogDamaged, NothingKept, NotSealed, TooManyMatch, Unavailable
+from audit.errors import (
+    Conflict,
+    ExportsOff,
+    Invalid,
+    KeyMissing,
+    LogDamaged,
+    NothingKept,
+    NotSealed,
+    TooManyMatch,
+    Unavailable,
+)
 from audit.evidence.legal_holds import Held
-from audit.formats.event import Invalid
 from audit.postgres.faults import headline
 
 log = structlog.get_logger(__name__)

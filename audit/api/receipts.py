@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit.api.ledger import PLAIN, IgnoreAccept
-from audit.api.openapi import blocks
-from audit.errors import AuditError
+from audit.api.negotiation import PLAIN, IgnoreAccept
+from audit.api.openapi import receipts as openapi
+from audit.errors import AuditError, Invalid
 from audit.formats import merkle, note
-from audit.formats.event import Invalid, timestamp_text
-from audit.ledger import reader
-from audit.receipts import issue, verify
+from audit.formats.times import timestamp_text
+from audit.ledger import keys, reader
+from audit.receipts import verify
 from audit.receipts.verify import Answer
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class ReceiptsVerifyView(APIView):
 
     scopes: ClassVar = {"POST": ("write", "read")}
 
-    @extend_schema(**blocks.VERIFY_RECEIPTS)
+    @extend_schema(**openapi.VERIFY_RECEIPTS)
     def post(self, request: Request) -> Response:
         found = verify.redeem(_receipts(request.data))
         proofs = _proofs([one for one in found.answers if one.leaf is not None][:PROOFS])
@@ -51,9 +51,9 @@ class ReceiptKeysView(APIView):
     scopes: ClassVar = {"GET": ("write", "read")}
     content_negotiation_class = IgnoreAccept
 
-    @extend_schema(**blocks.GET_RECEIPT_KEYS)
+    @extend_schema(**openapi.GET_RECEIPT_KEYS)
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse("".join(f"{key}\n" for key in issue.keys().verifiers), content_type=PLAIN)
+        return HttpResponse("".join(f"{key}\n" for key in keys.receipts().verifiers), content_type=PLAIN)
 
 
 def _receipts(document: Any) -> list[str]:

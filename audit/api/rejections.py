@@ -9,10 +9,8 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, RawPostDataException, UnreadablePostError
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 
-from audit import reasons
 from audit.access import api_keys
-from audit.errors import Conflict
-from audit.formats.event import Invalid
+from audit.errors import Conflict, Invalid
 from audit.ingest import rejections
 from audit.ingest.rejections import Refusal
 
@@ -46,27 +44,27 @@ def _refusals(error: Exception, request: Any, *, many: bool) -> list[Refusal]:
             documents = request.data if many else None
             if isinstance(documents, list) and documents:
                 return _of_batch(error.errors, documents)
-            return [Refusal(reasons.of(error.errors), 1, str(error), _body(request._request))]
+            return [Refusal(rejections.reason_of(error.errors), 1, str(error), _body(request._request))]
         case Conflict():
             documents = request.data if many else [request.data]
             faults = {place: {"": str(error)} for place in error.positions}
-            return _with_the_rest(faults, documents, dict.fromkeys(faults, reasons.CONFLICT))
+            return _with_the_rest(faults, documents, dict.fromkeys(faults, rejections.CONFLICT))
         case RequestDataTooBig():
-            return [Refusal(reasons.TOO_LARGE, 1)]
+            return [Refusal(rejections.TOO_LARGE, 1)]
         case UnsupportedMediaType():
-            return [Refusal(reasons.MEDIA_TYPE, 1, str(error), _body(request._request))]
+            return [Refusal(rejections.MEDIA_TYPE, 1, str(error), _body(request._request))]
         case ParseError():
-            return [Refusal(reasons.UNREADABLE, 1, str(error), _body(request._request))]
+            return [Refusal(rejections.UNREADABLE, 1, str(error), _body(request._request))]
     return []
 
 
 def _of_batch(errors: dict[str, str], documents: Sequence[Any]) -> list[Refusal]:
-    faults = reasons.by_place(errors)
+    faults = rejections.by_place(errors)
     if (whole := faults.get(None)) is None:
         at = {place: found for place, found in faults.items() if place is not None}
-        return _with_the_rest(at, documents, {place: reasons.of(found) for place, found in at.items()})
+        return _with_the_rest(at, documents, {place: rejections.reason_of(found) for place, found in at.items()})
     detail = "; ".join(whole.values())
-    return [Refusal(reasons.of(whole), len(documents), detail, _text(documents[0]))]
+    return [Refusal(rejections.reason_of(whole), len(documents), detail, _text(documents[0]))]
 
 
 def _with_the_rest(faults: dict[int, dict[str, str]], documents: Sequence[Any], why: dict[int, str]) -> list[Refusal]:
@@ -76,7 +74,7 @@ def _with_the_rest(faults: dict[int, dict[str, str]], documents: Sequence[Any], 
         for place, errors in faults.items()
     ]
     rest = len(documents) - len(found)
-    return [*found, Refusal(reasons.WITH_ITS_BATCH, rest)] if rest else found
+    return [*found, Refusal(rejections.WITH_ITS_BATCH, rest)] if rest else found
 
 
 def _text(document: Any) -> bytes:

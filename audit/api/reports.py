@@ -11,15 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.api.exports import ExportsApi, shown
-from audit.api.ledger import IgnoreAccept
+from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import reports
-from audit.errors import Unavailable
-from audit.formats.event import Invalid, timestamp_text
-from audit.handover import hand_over
+from audit.errors import Invalid, Unavailable
+from audit.formats.times import timestamp_text
 from audit.models import Report
 from audit.postgres import gateway
 from audit.reports import build, render
 from audit.reports.packs import Unreadable
+from audit.tasks import enqueue
 
 
 class ReportsApi(ExportsApi):
@@ -45,7 +45,7 @@ class ReportsView(ReportsApi):
             begun = build.ask(self.asker(), first, last, names)
         except Unreadable as error:
             raise Unavailable(f"A set of controls cannot be read, so no report can be made: {error}") from None
-        hand_over(begun)
+        enqueue(begun)
         return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
 
 
@@ -85,7 +85,7 @@ class ReportBundleView(ReportsApi):
         if found.state != "ready":
             raise Invalid({"report_id": f"this report is {found.state}: there is evidence of one that is ready"})
         begun = build.evidence(found, self.asker())
-        hand_over(begun)
+        enqueue(begun)
         return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
 
 

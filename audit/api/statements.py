@@ -10,11 +10,12 @@ from rest_framework.response import Response
 
 from audit.api.exports import ExportsApi, shown
 from audit.api.openapi import evidence
+from audit.errors import Invalid
 from audit.evidence import statements
-from audit.formats.event import Invalid, timestamp_text
-from audit.handover import hand_over
+from audit.formats.times import timestamp_text
 from audit.models import Record
 from audit.postgres import gateway
+from audit.tasks import enqueue
 
 
 class StatementsApi(ExportsApi):
@@ -57,7 +58,7 @@ class BundleView(StatementsApi):
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
         begun = statements.bundle(self.statement(statement_id), self.asker())
-        hand_over(begun)
+        enqueue(begun)
         return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
 
 

@@ -10,8 +10,8 @@ from django.db import connections
 from msgspec import Meta
 
 from audit.completeness import sequences
+from audit.errors import Invalid
 from audit.formats import canonical, event
-from audit.formats.event import Invalid
 from audit.models import Followed, Numbering
 
 log = structlog.get_logger(__name__)

@@ -16,8 +16,9 @@ from django.db.models import QuerySet
 from msgspec import Meta
 
 from audit import visibility
+from audit.errors import Invalid
 from audit.formats import canonical, event
-from audit.formats.event import Invalid, timestamp_text
+from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Manifest
 

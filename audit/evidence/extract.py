@@ -13,18 +13,16 @@ from uuid import UUID
 import msgspec
 import rfc8785
 
-from audit.errors import KeyMissing, TooManyMatch
+from audit.errors import Invalid, KeyMissing, TooManyMatch
 from audit.evidence import redaction
-from audit.evidence.export import Asker
-from audit.evidence.proof_bundle import as_json
+from audit.evidence.request import Asker
 from audit.formats import merkle, note
-from audit.formats.event import Invalid, timestamp_text
+from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ingest.trail import Where
 from audit.ledger import keys, reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Checkpoint, Export, Leaf, Record
-from audit.receipts import issue
 from audit.search import query
 from audit.search.query import Search
 
@@ -42,7 +40,7 @@ def make(asker: Asker, search: Search, filters: Mapping[str, str], *, unredacted
     if more:
         raise TooManyMatch(f"More than {MOST:,} records match: narrow the query, or ask for a bundle (POST exports).")
     head = reader.signed_head()
-    found, events = _verified(records, head), [as_json(record) for record in records]
+    found, events = _verified(records, head), [record.as_json() for record in records]
     for event in events:
         event |= {"leaf_index": found[event["event_id"]][0], "verified": found[event["event_id"]][1], "redacted": None}
     _redact(kept, events)
@@ -118,7 +116,7 @@ def _summary(found: Mapping[str, tuple[int | None, bool | None]], head: Checkpoi
 
 def _sign(document: dict[str, Any], asker: Asker, kept: Export) -> str:
     """A note over the RFC 8785 form of all the rest; that it is answered is recorded first, with the digest."""
-    signer = issue.keys().signer
+    signer = keys.receipts().signer
     if signer is None:
         raise KeyMissing("This process has only public keys of receipts, and exports are signed: set RECEIPT_KEY_FILE.")
     digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()

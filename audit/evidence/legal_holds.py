@@ -10,9 +10,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from audit import visibility
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.formats import event
-from audit.formats.event import Invalid
 from audit.ingest import trail
 from audit.ingest.trail import Where
 from audit.models import LegalHold, Record

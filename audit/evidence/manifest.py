@@ -18,14 +18,11 @@ import dlq.stream
 from audit.errors import KeyMissing
 from audit.evidence import redaction, resumable_zip, volumes
 from audit.formats import grammar, note, sampling, terms
-from audit.formats.event import timestamp_text
+from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
 from audit.models import Checkpoint, Export, Gap
-from audit.receipts import issue
 
 FORMAT = "auditsite/evidence/v1"
-FOUND = "leaves"
-"""The file in the folder of work that names the leaves of a query; it is no part of the bundle."""
 NAMED_GAPS = 100
 VERIFIER = settings.BASE_DIR / "verify.py"
 VERSION = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -67,7 +64,7 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     manifest = _manifest(export, checkpoint)
     texts = {
         "checkpoint.txt": reader.full_note(checkpoint),
-        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().verifiers, *issue.keys().verifiers)),
+        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().verifiers, *keys.receipts().verifiers)),
         "query.txt": _query(export),
         "statement.json": _json(_statement(export)),
         "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),
@@ -129,7 +126,7 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _sign(export: Export, digest: str) -> str:
-    signer = issue.keys().signer
+    signer = keys.receipts().signer
     if signer is None:
         raise KeyMissing("This process has only public keys of receipts, and evidence is signed: set RECEIPT_KEY_FILE.")
     text = f"{FORMAT}\n{keys.load().origin}\n{export.pk}\n{digest}\n"

@@ -12,7 +12,6 @@ import rfc8785
 
 from audit.errors import NotSealed
 from audit.formats import note
-from audit.formats.event import timestamp_text
 from audit.ledger import keys as ledger_keys
 from audit.ledger import reader
 from audit.models import Checkpoint, Leaf, Record
@@ -36,17 +35,6 @@ def lines(records: Iterable[Record], using: str = "reader") -> Iterator[bytes]:
     yield _line({"records": count, "sha256": digest.hexdigest()})
 
 
-def as_json(found: Record) -> dict[str, Any]:
-    """A record as the API shows it: the event, then what the store knows of it."""
-    return found.document() | {
-        "state": found.state,
-        "digest": bytes(found.digest).hex(),
-        "received_at": timestamp_text(found.received_at),
-        "parked_at": found.parked_at and timestamp_text(found.parked_at),
-        "stored_at": timestamp_text(found.stored_at),
-    }
-
-
 def _all(
     header: dict[str, Any], records: Iterable[Record], checkpoint: Checkpoint, text: str, using: str
 ) -> Iterator[bytes]:
@@ -56,7 +44,7 @@ def _all(
         if leaf is None or leaf.index >= checkpoint.size:
             raise NotSealed(f"The record {record.id} is not sealed yet: try again in a second.")
         proof = note.Proof(leaf.index, reader.inclusion(leaf.index, checkpoint.size, using), text)
-        yield _line({"proof": proof.text, "record": as_json(record) | {"state": "sealed"}})
+        yield _line({"proof": proof.text, "record": record.as_json() | {"state": "sealed"}})
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from audit.errors import LogDamaged
 from audit.formats import event
 from audit.formats.grammar import Query
 from audit.models import Export, Record, Report
-from audit.models.watched import within
+from audit.models.base import within
 from audit.search import filters
 
 TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")

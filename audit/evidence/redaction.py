@@ -7,8 +7,8 @@ import msgspec
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
+from audit.errors import Invalid
 from audit.formats import redaction
-from audit.formats.event import Invalid
 from audit.formats.fields import DATA, FIELDS
 from audit.formats.grammar import Query, Term
 from audit.formats.redaction import Redactor, Rule

@@ -2,14 +2,18 @@
 
 import secrets
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from django.db import connections
 
+from audit import visibility
+from audit.errors import Invalid
 from audit.evidence import redaction
 from audit.formats import grammar, sampling, times
-from audit.formats.event import Invalid, timestamp_text
 from audit.formats.grammar import Query
+from audit.formats.times import timestamp_text
+from audit.ingest import trail
+from audit.ingest.trail import Where
 from audit.models import Export
 from audit.search import cost
 
@@ -123,3 +127,19 @@ def _moment(name: str, text: str, export: Export) -> datetime:
         return times.read_time(text, export.requested_at)
     except ValueError as error:
         raise Invalid({name: str(error)}) from None
+
+
+class Asker(NamedTuple):
+    """Who asks, and what he may see."""
+
+    name: str
+    by_service: bool = False
+    sight: visibility.Sight = visibility.EVERYTHING
+    address: str | None = None
+    may_unredacted: bool = False
+
+
+def record(act: str, export: Export, asker: Asker, **facts: Any) -> None:
+    kind = "service" if asker.by_service else "user"
+    where = Where(kind, "security", ("export", str(export.pk)), asker.address)
+    trail.add(f"audit.export.{act}", where, actor=asker.name, correlation=f"export-{export.pk}", **facts)

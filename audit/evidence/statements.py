@@ -14,17 +14,16 @@ import uuid_utils.compat
 from django.conf import settings
 from django.db import OperationalError
 
-from audit.errors import KeyMissing, Unavailable
+from audit.errors import Invalid, KeyMissing, Unavailable
 from audit.evidence import export, record_lines, redaction, request
-from audit.evidence.export import Asker
+from audit.evidence.request import Asker
 from audit.formats import event, note, terms
-from audit.formats.event import Invalid, timestamp_text
 from audit.formats.grammar import Query
+from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ingest.trail import Where
 from audit.ledger import keys, reader
 from audit.models import OWN_WRITER, STATEMENT, Checkpoint, Export, Leaf, Record
-from audit.receipts import issue
 from audit.search import cost
 
 FORMAT = "auditsite/statement/v1"
@@ -138,7 +137,7 @@ def _named(found: list[int]) -> list[dict[str, Any]]:
 
 
 def _sign(said: dict[str, Any]) -> str:
-    signer = issue.keys().signer
+    signer = keys.receipts().signer
     if signer is None:
         raise KeyMissing("This process has only public keys of receipts, and statements are signed: RECEIPT_KEY_FILE.")
     line = json.dumps(said, sort_keys=True).replace("\x7f", "\\u007f")  # no control character stands in a note

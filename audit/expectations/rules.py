@@ -10,8 +10,7 @@ from django.db import transaction
 from audit.formats import expectation
 from audit.formats.expectation import Pack
 from audit.ingest import trail
-from audit.ledger import reader
-from audit.models import ASKS, Expectation, Followed, Unmet, Waiver
+from audit.models import ASKS, Checkpoint, Expectation, Followed, Unmet, Waiver
 
 Act = Literal["created", "changed", "unchanged"]
 
@@ -105,7 +104,7 @@ def _explain(waiver: Waiver) -> int:
 
 
 def _begin_anew(known: Expectation, before: Expectation | None) -> None:
-    head = reader.head("default")
+    head = Checkpoint.objects.using("default").first()
     known.first_leaf = 0 if head is None else head.size
     begins = known.kind == "rate" and known.active
     known.next_day = expectation.first_whole_day(datetime.now(UTC)) if begins else None

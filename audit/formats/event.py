@@ -15,7 +15,8 @@ import msgspec
 import uuid_utils.compat
 from msgspec import Meta
 
-from audit.formats import canonical
+from audit.errors import Invalid
+from audit.formats import canonical, times
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_AHEAD = timedelta(minutes=60)
@@ -77,16 +78,6 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
 
 
-class Invalid(ValueError):
-    """The event is not acceptable; `errors` maps each field at fault to what is wrong with it."""
-
-    def __init__(self, errors: dict[str, str]):
-        # Names and words of the sender's go back to it and into the account: no lone surrogate may keep them from it.
-        errors = {_in_utf8(field): _in_utf8(message) for field, message in errors.items()}
-        super().__init__("; ".join(f"{field}: {message}" for field, message in errors.items()))
-        self.errors = errors
-
-
 def accept(document: Any, *, writer: str, now: datetime | None = None) -> Accepted:
     """Validate a parsed document, fill in the defaults, and fix its canonical form. Raises `Invalid`."""
     event = _validated(document)
@@ -112,7 +103,7 @@ def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
     """The complete event as the digest covers it: defaults filled in, absent members left out."""
     document = {name: value for name in FIELDS if (value := getattr(event, name)) is not None}
     document["event_id"] = str(event_id)
-    document["event_timestamp"] = timestamp_text(event.event_timestamp)
+    document["event_timestamp"] = times.timestamp_text(event.event_timestamp)
     document["writer"] = writer
     if event.parent_event_id is not None:
         document["parent_event_id"] = str(event.parent_event_id)
@@ -123,11 +114,6 @@ def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
     document.setdefault("severity", "info")
     document.setdefault("is_sensitive", False)
     return document
-
-
-def timestamp_text(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds: `2026-08-18T10:00:00.000000Z`."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def limit(field: str) -> int | None:
@@ -184,10 +170,6 @@ def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]
 def _text_faults(event: Event) -> Iterator[tuple[str, str]]:
     for name in TEXT_FIELDS:
         yield from text_faults(name, getattr(event, name))
-
-
-def _in_utf8(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _check_size(data: bytes) -> None:

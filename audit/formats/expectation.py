@@ -14,8 +14,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from audit.errors import Invalid
 from audit.formats import canonical
-from audit.formats.event import MAX_AHEAD, Invalid
+from audit.formats.event import MAX_AHEAD
 
 MAX_WITHIN_S = 90 * 86_400
 MAX_TYPES = 50

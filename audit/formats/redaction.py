@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from audit.errors import Invalid
 from audit.formats import event
-from audit.formats.event import Invalid
 
 Method = Literal["remove", "digest", "mask"]
 METHODS = ("remove", "digest", "mask")

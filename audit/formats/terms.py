@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from audit.formats import times
-from audit.formats.event import timestamp_text
 from audit.formats.fields import DATA, FIELDS
 from audit.formats.grammar import Query, Term, scalars
+from audit.formats.times import timestamp_text
 
 
 def plain(query: Query, now: datetime) -> list[dict[str, Any]]:

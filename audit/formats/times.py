@@ -26,3 +26,8 @@ def read_day(text: str) -> tuple[datetime, datetime]:
         return first, first + timedelta(days=1)
     except (ValueError, OverflowError):
         raise ValueError("is not a day such as 2026-03-04") from None
+
+
+def timestamp_text(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: `2026-08-18T10:00:00.000000Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -15,8 +15,8 @@ import dlq.errors
 import dlq.spool
 import dlq.stream
 from audit import metrics
-from audit.errors import Conflict, NothingKept, Unavailable
-from audit.formats.event import Accepted, Invalid
+from audit.errors import Conflict, Invalid, NothingKept, Unavailable
+from audit.formats.event import Accepted
 from audit.ingest import parked_counts
 from audit.postgres.faults import RETRY_AT_ONCE, Fault, fault, headline
 from audit.postgres.gateway import BoundedConnection, gateway

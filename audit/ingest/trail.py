@@ -8,7 +8,7 @@ import structlog
 
 from audit import metrics
 from audit.errors import AuditError
-from audit.formats import event
+from audit.formats import event, times
 from audit.ingest.record import Receipt, record
 from audit.models import OWN_WRITER
 
@@ -53,7 +53,7 @@ def document(
     return {
         "version": "1.0",
         "event_type": event_type,
-        "event_timestamp": event.timestamp_text(datetime.now(UTC)),
+        "event_timestamp": times.timestamp_text(datetime.now(UTC)),
         "event_category": where.category,
         "event_action": event_type.rsplit(".", 1)[-1],
         "event_outcome": outcome,

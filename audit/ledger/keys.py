@@ -2,7 +2,7 @@
 
 SEAL_KEY (or SEAL_KEY_FILE) holds the private key that signs now. SEAL_PUBLIC_KEYS (or SEAL_PUBLIC_KEYS_FILE) holds
 every public key that ever signed, the newest first, one a line: with them old checkpoints still verify after a
-rotation. Whoever only verifies needs the second alone. Other keys are held in the same way (`audit.promise`).
+rotation. Whoever only verifies needs the second alone. Other keys are held in the same way (`receipts`).
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from django.conf import settings
 
 from audit.errors import KeyMissing
+from audit.formats import receipt
 from audit.formats.note import NoteError, Signer, Verifier
 
 DEVELOPMENT = Signer("development.invalid/log", hashlib.sha256(b"auditsite: everyone knows this key").digest())
@@ -40,6 +41,21 @@ class Keys:
 def load() -> Keys:
     """The keys as they are configured now: a running sealer sees a rotation at its next pass. Raises `KeyMissing`."""
     return read("SEAL", "the log", otherwise=DEVELOPMENT if settings.DEBUG else None)
+
+
+def receipts() -> Keys:
+    """The keys of receipts, as settings and files are now. Raises `KeyMissing`."""
+    global _receipts
+    now = stamp("RECEIPT")
+    if _receipts is None or _receipts[0] != now:
+        keys = read("RECEIPT", "receipts")
+        if not keys.origin.endswith(receipt.SUFFIX):
+            raise KeyMissing(f"The key of receipts is named {keys.origin}: it must be the log's name and /receipts.")
+        _receipts = now, keys
+    return _receipts[1]
+
+
+_receipts: tuple[object, Keys] | None = None
 
 
 def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:

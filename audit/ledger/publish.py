@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 import dlq.alarm
 from audit.errors import AuditError, KeyMissing, LogDamaged
 from audit.formats.note import NoteError
-from audit.ledger import reader, witnesses
+from audit.ledger import anchor, reader, witnesses
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
 
@@ -33,9 +33,9 @@ class Courier:
     def deliver(self, head: Checkpoint) -> list[str]:
         """Have a head cosigned and anchored; return what went wrong, in words."""
         complaints = self._ask_witnesses(head) if head.number != self._asked else []
-        if witnesses.has_anchor() and time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S:
+        if anchor.has_anchor() and time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S:
             try:
-                witnesses.anchor(head, reader.full_note(head, "default"))
+                anchor.anchor(head, reader.full_note(head, "default"))
                 self._anchored_at = time.monotonic()
             except OSError as error:
                 complaints.append(f"The anchor could not be written: {error.strerror or type(error).__name__}.")

@@ -21,8 +21,8 @@ from audit.errors import KeyMissing, LogDamaged
 from audit.formats import merkle, note
 from audit.formats.tiles import Edge, Node
 from audit.ingest import trail
+from audit.ledger import anchor, reader
 from audit.ledger import keys as ledger_keys
-from audit.ledger import reader, witnesses
 from audit.models import OWN_WRITER, Checkpoint
 
 log = structlog.get_logger(__name__)
@@ -164,7 +164,7 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
 
 def _check_outside(head: Checkpoint | None) -> None:
     """A database that is older than what was anchored was restored: to go on would fork the log."""
-    anchored = witnesses.last_anchored()
+    anchored = anchor.last_anchored()
     if anchored is not None and anchored.size > (0 if head is None else head.size):
         raise LogDamaged(
             f"The anchor has a checkpoint of {anchored.size} records, the database of "

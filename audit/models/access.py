@@ -11,7 +11,6 @@ from audit.visibility import Span
 
 ACCESS = "access"
 """The category of the records of who looked: an index of its own answers them in the order of time."""
-STATEMENT = "audit.statement.made"
 
 
 class AuditorScope(models.Model):
@@ -56,13 +55,3 @@ class Access(Record):
         default_permissions = ("view",)
         verbose_name = "look"
         verbose_name_plural = "who looked"
-
-
-class Statement(Record):
-    """The records of signed statements, as a page of their own."""
-
-    class Meta:
-        proxy = True
-        default_permissions = ("view",)
-        permissions = (("make_statement", "Can have statements signed"),)
-        verbose_name = "signed statement"

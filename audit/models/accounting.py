@@ -4,8 +4,7 @@ from typing import Any
 
 from django.db import models
 
-from audit.models.completeness import Found
-from audit.models.watched import Watching, raw
+from audit.models.base import Found, Watching, raw
 
 
 class Account(models.Model):

@@ -1,15 +1,21 @@
 """Evidence bundles: who asked for what, how far it is, what was made, and what is redacted in them."""
 
 import uuid
-from typing import get_args
+from datetime import datetime, timedelta
+from typing import Any, get_args
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Q
 
+from audit.errors import Invalid
 from audit.formats import redaction
-from audit.formats.event import Invalid
 from audit.formats.redaction import Rule
+from audit.models.records import Record
+
+STATEMENT = "audit.statement.made"
 
 
 class Export(models.Model):
@@ -78,6 +84,20 @@ class Export(models.Model):
         """The name of its zip."""
         return f"evidence-{self.id}.zip"
 
+    def range_facts(self) -> dict[str, Any]:
+        """What records say of the range; nothing where it is a query."""
+        facts = {"first": self.first, "last": self.last, "received": self.received}
+        return facts if self.kind == "range" else {}
+
+    def while_under_way(self) -> models.QuerySet["Export"]:
+        """Itself, as long as it has not ended: what changes it so changes nothing that somebody has cancelled."""
+        return Export.objects.filter(pk=self.pk, state__in=self.UNDER_WAY)
+
+    @staticmethod
+    def expiry(now: datetime) -> datetime:
+        """Until when what ends now is kept."""
+        return now + timedelta(days=settings.EXPORT_DAYS)
+
 
 class RedactionRule(models.Model):
     """What is redacted in bundles. Never deleted: its name stands in bundles, so it is switched off."""
@@ -122,3 +142,39 @@ class RedactionRule(models.Model):
             redaction.check(self.rule)
         except Invalid as invalid:
             raise ValidationError(invalid.errors) from None
+
+
+class LegalHold(models.Model):
+    """One hold on all records of a correlation, those that are still to come too. Placing and releasing are records."""
+
+    correlation_id = models.CharField(max_length=255)
+    reason = models.TextField()
+    placed_by = models.CharField(max_length=150)
+    placed_at = models.DateTimeField()
+    released_by = models.CharField(max_length=150, blank=True)
+    released_at = models.DateTimeField(null=True)
+    release_reason = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("place_legalhold", "Can place and release legal holds"),)
+        ordering = ("-placed_at", "-id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("correlation_id",), condition=Q(released_at=None), name="audit_hold_one_at_a_time"
+            ),
+        )
+        indexes = (models.Index(fields=("correlation_id", "placed_at"), name="audit_hold_correlation"),)
+
+    def __str__(self) -> str:
+        return f"hold on {self.correlation_id}"
+
+
+class Statement(Record):
+    """The records of signed statements, as a page of their own."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+        permissions = (("make_statement", "Can have statements signed"),)
+        verbose_name = "signed statement"

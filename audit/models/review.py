@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from django.db import models
 
-from audit.models.completeness import Found
-from audit.models.records import OWN_WRITER, AppendOnly, AppendOnlyQuerySet
+from audit.models.base import AppendOnly, AppendOnlyQuerySet, Found
+from audit.models.records import OWN_WRITER
 
 
 class Review(AppendOnly):

@@ -6,9 +6,8 @@ from uuid import UUID
 import structlog
 
 from audit import visibility
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.formats import canonical, event
-from audit.formats.event import Invalid
 from audit.ingest import trail
 from audit.ingest.record import Receipt, record
 from audit.models import OWN_WRITER, Record

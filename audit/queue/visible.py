@@ -1,4 +1,4 @@
-"""parked_sight: which parked events may be seen, and that they were: `audit.looking` for what is not in PostgreSQL."""
+"""visible: which parked events may be seen, and that they were: `audit.visibility` for what is not in PostgreSQL."""
 
 import json
 from collections.abc import Iterable, Iterator

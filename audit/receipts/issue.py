@@ -15,7 +15,6 @@ from audit.errors import KeyMissing
 from audit.formats import receipt
 from audit.ingest.record import Receipt
 from audit.ledger import keys as ledger_keys
-from audit.ledger.keys import Keys
 from dlq import policy
 
 log = structlog.get_logger(__name__)
@@ -27,7 +26,7 @@ def sign(receipts: Sequence[Receipt]) -> str | None:
     None where there is no key, or it cannot be used: what is kept is answered all the same.
     """
     try:
-        signer = keys().signer
+        signer = ledger_keys.receipts().signer
         if signer is None:
             raise KeyMissing("This process has only public keys of receipts: set RECEIPT_KEY_FILE.")
         return receipt.sign(_promise(receipts, signer.name.removesuffix(receipt.SUFFIX)), signer)
@@ -38,21 +37,6 @@ def sign(receipts: Sequence[Receipt]) -> str | None:
         metrics.unsigned.labels(reason="failed").inc()
         log.error("receipt_not_signed", error=type(error).__name__)
     return None
-
-
-def keys() -> Keys:
-    """The keys of receipts, as settings and files are now. Raises `KeyMissing`."""
-    global _kept
-    stamp = ledger_keys.stamp("RECEIPT")
-    if _kept is None or _kept[0] != stamp:
-        found = ledger_keys.read("RECEIPT", "receipts")
-        if not found.origin.endswith(receipt.SUFFIX):
-            raise KeyMissing(f"The key of receipts is named {found.origin}: it must be the log's name and /receipts.")
-        _kept = stamp, found
-    return _kept[1]
-
-
-_kept: tuple[object, Keys] | None = None
 
 
 def _promise(receipts: Sequence[Receipt], origin: str) -> receipt.Promise:

@@ -14,8 +14,9 @@ from uuid import UUID
 from audit.formats import receipt
 from audit.formats.note import NoteError, Verifier
 from audit.formats.receipt import Promise
+from audit.ledger import keys
 from audit.models import BrokenPromise
-from audit.receipts import broken, issue, locate
+from audit.receipts import broken, locate
 from audit.receipts.locate import Whereabouts
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def redeem(receipts: Sequence[str]) -> Redeemed:
     Raises `KeyMissing` where there are no keys of receipts, `NothingKept` and database errors where a broken promise
     cannot be kept.
     """
-    verifiers = issue.keys().verifiers
+    verifiers = keys.receipts().verifiers
     read = [_read(place, text, verifiers) for place, text in enumerate(receipts)]
     answers: list[Answer] = []
     for portion in _portions(one for found in read for one in found):

@@ -18,12 +18,10 @@ from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 
 from audit import visibility
-from audit.errors import NotSealed
+from audit.errors import Invalid, NotSealed
 from audit.evidence import export, record_lines
-from audit.evidence.export import Asker
-from audit.evidence.request import Wanted
+from audit.evidence.request import Asker, Wanted
 from audit.formats import canonical
-from audit.formats.event import Invalid
 from audit.ingest import trail
 from audit.ledger import reader
 from audit.models import ACCESS, OWN_WRITER, Checkpoint, Export, Report

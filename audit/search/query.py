@@ -9,15 +9,17 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db import connections
 from django.db.models import Q
 
 from audit import visibility
+from audit.errors import Invalid
 from audit.formats import grammar, times
-from audit.formats.event import Invalid
 from audit.formats.fields import ALIASES, DATA
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Record, RecordQuerySet
-from audit.search import cost, filters
+from audit.search import cost, filters, query
 
 EXACT = (
     "event_type",
@@ -226,3 +228,17 @@ _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "until": _time("until"),
     "detail_key": _detail,
 }
+
+
+def about_how_many() -> str:
+    """The planner's idea of how many records there are; it costs nothing, and is called an estimate."""
+    with connections["reader"].cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
+            "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
+        )
+        (estimate,) = cursor.fetchone()
+    if estimate > query.COUNT_CAP and not visibility.sight():
+        return f"≈ {intcomma(estimate)}"
+    counted, capped = query.capped_count(Record.objects.all())
+    return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)

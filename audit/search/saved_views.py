@@ -1,6 +1,8 @@
 """saved: views that people keep and share. A view is a query, and every right still counts when it is opened."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -10,6 +12,9 @@ from audit.errors import AuditError
 from audit.formats import grammar
 from audit.ingest import trail
 from audit.models import SavedView
+
+VIEWS = Path(__file__).parent / "packs" / "views.json"
+
 
 NAME, WHY, MOST = 100, 300, 200
 """Characters of a name and of a reason, and views of one person."""
@@ -65,3 +70,15 @@ def _group(pk: int | None, by: Any) -> Group | None:
 def _record(act: str, by: str, name: str, query: str, group: Group | None) -> None:
     shared = group.name if group else None
     trail.add(f"audit.view.{act}", actor=by, correlation="views", name=name, query=query, shared_with=shared)
+
+
+def seed(using: str) -> None:
+    """Make the views of the pack of controls that are missing."""
+    pack = json.loads(VIEWS.read_bytes())
+    for view in pack["views"]:
+        SavedView.objects.using(using).get_or_create(
+            pack=pack["pack"],
+            name=view["name"],
+            owner="",
+            defaults={"query": view["query"], "why": view["why"], "saved_at": datetime.now(UTC)},
+        )

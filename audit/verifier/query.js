@@ -3,7 +3,7 @@
 import { Float, member, memberOf, python, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { entryLeaf } from "./records.js";
-import { rowsOf } from "./volumes.js";
+import { rowsOf } from "./rows.js";
 import { Forked, Lacking, Uncovered, unbase64 } from "./words.js";
 
 /** The terms as they are asked of each record, as Python writes JSON in ASCII with the names in order. */

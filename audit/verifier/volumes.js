@@ -1,10 +1,11 @@
 // The volumes of a bundle: records in the order of the log, whose leaves and proof lead to the signed root.
 
-import { member, memberOf, parse, said } from "./json.js";
+import { member, memberOf, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { matches } from "./query.js";
-import { STORE_MEMBERS, leafOf, object } from "./records.js";
+import { leafOf } from "./records.js";
 import { pathParts } from "./redactions.js";
+import { rowsOf } from "./rows.js";
 import { checkSample } from "./sampling.js";
 import { OF_BUNDLE, OF_VOLUME, Span } from "./span.js";
 import { Altered, quoted, unbase64 } from "./words.js";
@@ -22,20 +23,6 @@ function* proofHashes(zip, name) {
       throw new Altered(`${name} is cut off, or a hash in it is not 32 bytes long`);
     }
     yield unbase64(found.slice(0, -1));
-  }
-}
-
-/** The place and the record of each line of a volume; members without a value say nothing. */
-export function* rowsOf(zip, name) {
-  for (const line of zip.lines(name)) {
-    const record = object(parse(line));
-    const index = record.get("leaf_index");
-    if (typeof index !== "number") throw new Altered(`a record of ${name} does not name its leaf`);
-    record.delete("leaf_index");
-    for (const [member, value] of record) {
-      if (value === null && !STORE_MEMBERS.includes(member)) record.delete(member);
-    }
-    yield [index, record];
   }
 }
 

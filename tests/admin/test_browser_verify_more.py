@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.evidence import statements
-from audit.evidence.export import Asker
+from audit.evidence.request import Asker
 from tests.admin.beside import Verifier, both, using, verifier, zipped
 from tests.admin.test_browser import browser, site
 from tests.audit import test_extract as of_extracts

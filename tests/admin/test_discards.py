@@ -95,7 +95,7 @@ def test_the_insert_is_tried_and_nothing_of_it_is_kept(operator: Client) -> None
     page = operator.post(f"{PARKED}{message.id}/rehearse/", follow=True).content.decode()
     assert "Tried and rolled back: it would be stored" in page
     assert not Record.objects.filter(id=message.key).exists()
-    from audit.tasks import _read
+    from audit.queue.drain import _read
 
     event = _read(message)
     store([event], timeout_s=5)  # type: ignore[list-item]

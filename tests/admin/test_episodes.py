@@ -8,19 +8,18 @@ from django.test import Client
 from django.urls import reverse
 
 import dlq.stream
-from audit import tasks
 from audit.errors import NothingKept
 from audit.management.commands import drain_dlq
 from audit.models import Episode, Record
 from audit.postgres.gateway import gateway
-from audit.queue import outages
+from audit.queue import drain, outages
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_outage import with_id
 
 
 def closed() -> Episode | None:
     """Whatever other tests left is done with first."""
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     return outages.look()
 
 
@@ -54,7 +53,7 @@ def test_an_outage_becomes_an_object_with_its_account_and_its_records(
         drain_dlq.look_at_outage()  # PostgreSQL is away: nothing to keep, and no error
         assert outages.look() is None
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     episode = outages.look()
     assert episode is not None
     assert episode.reasons.keys() == {"database-down"} and episode.lost == 0

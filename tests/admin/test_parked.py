@@ -15,12 +15,12 @@ import pytest
 from django.test import Client
 
 import dlq.stream
-from audit.admin import parked_acts
 from audit.admin.queue import count, deep_search
 from audit.errors import NothingKept
 from audit.formats.event import Accepted
 from audit.ingest.record import Receipt, record
 from audit.models import Quarantined, Record
+from audit.queue import actions
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
 
@@ -35,7 +35,7 @@ def test_an_event_is_found_by_its_id(operator: Client, parked: Message) -> None:
 
 
 def test_pages_show_every_message_once(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.admin.queue.parked.PAGE", 2)
+    monkeypatch.setattr("audit.admin.queue.parked_rows.PAGE", 2)
     keys = {parked_message().key for _ in range(5)}
     path, seen = PARKED, []
     while path:
@@ -126,7 +126,7 @@ def test_the_list_is_filtered_and_says_how_far_it_looked(operator: Client, monke
     assert message.key in operator.get(PARKED, {"type": kind}).content.decode()
     assert message.key in operator.get(PARKED, {"type": kind, "writer": "tests"}).content.decode()
     assert message.key not in operator.get(PARKED, {"type": kind, "error": "Nothing"}).content.decode()
-    monkeypatch.setattr("audit.admin.queue.parked.LOOKS", 1)
+    monkeypatch.setattr("audit.admin.queue.parked_rows.LOOKS", 1)
     assert "events match" in operator.get(PARKED, {"type": "absent"}).content.decode()
 
 
@@ -342,7 +342,7 @@ def test_the_list_begins_at_a_time(operator: Client) -> None:
 
 def test_what_is_quarantined_is_one_state_among_others(operator: Client) -> None:
     message = parked_message()
-    parked_acts.put_aside([message], "somebody")
+    actions.put_aside([message], "somebody")
     page = operator.get(PARKED, {"state": "quarantined", "q": message.key}, follow=True).content.decode()
     assert message.key in page and "uarantine" in page
 

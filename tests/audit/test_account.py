@@ -22,7 +22,7 @@ from audit.formats import event
 from audit.ingest import parked_counts, record, rejections
 from audit.models import DayRecord, Quarantined, Record
 from audit.postgres.gateway import gateway
-from audit.queue import discards, quarantine
+from audit.queue import discards, drain, quarantine
 from dlq.message import Message
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_reconcile import BATCH, follow
@@ -100,9 +100,9 @@ def test_the_account_is_exact_at_each_stage_of_an_outage(sender: Sender, postgre
     assert told(line(sender)) == {"received": 2, "stored_at_once": 2}
     parked_events(sender, postgres, 5)
     assert told(line(sender)) == {"received": 7, "stored_at_once": 2, "parked": 5}
-    tasks.drain(limit=2)
+    drain.drain(limit=2)
     assert told(line(sender)) == {"received": 7, "stored_at_once": 2, "stored_after_waiting": 2, "parked": 3}
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 7, "stored_at_once": 2, "stored_after_waiting": 5}
 
 
@@ -124,7 +124,7 @@ def test_what_redis_lost_after_it_was_copied_is_lost_in_the_account(sender: Send
     wipe(dlq.stream.for_drain())
     park(sender, 3)
     assert told(line(sender)) == {"received": 1003, "parked": 3, "lost": 1000}
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 1003, "stored_after_waiting": 3, "lost": 1000}
 
 
@@ -164,7 +164,7 @@ def test_dead_discarded_and_quarantined_events_have_their_place_each(sender: Sen
     assert told(line(sender)) == {"received": 5, "parked": 3, "quarantined": 1, "discarded": 1}
     assert quarantine.release(Quarantined.objects.get(message_id=first.id), by="ann") == "parked"
     assert told(line(sender)) == {"received": 5, "parked": 4, "discarded": 1}
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 5, "stored_after_waiting": 4, "discarded": 1}
 
 
@@ -173,22 +173,22 @@ def test_an_event_that_is_stored_and_parked_is_received_once(sender: Sender, pos
     (parked,) = parked_events(sender, postgres, 1)
     assert sender.post(parked).status_code == 201
     assert sender.post(parked).status_code == 200
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 1, "stored_at_once": 1}
 
 
 def test_a_drainer_that_died_between_storing_and_taking_out_counts_nothing_twice(sender: Sender) -> None:
     park(sender, 2)
     with override_settings(DLQ_LEASE_S=0):
-        tasks.keep(dlq.stream.for_drain().claim(10))
+        drain.keep(dlq.stream.for_drain().claim(10))
         assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
-        tasks.drain(limit=10)
+        drain.drain(limit=10)
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
 
 
 def test_what_was_stored_before_redis_lost_it_is_not_lost(sender: Sender) -> None:
     park(sender, 2)
-    tasks.keep(dlq.stream.for_drain().claim(1))
+    drain.keep(dlq.stream.for_drain().claim(1))
     line(sender)
     wipe(dlq.stream.for_drain())
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 1, "lost": 1}
@@ -198,7 +198,7 @@ def test_what_comes_from_local_files_is_received_once(sender: Sender, tmp_path: 
     accepted = [event.accept(with_id(), writer=sender.name) for _ in range(3)]
     with override_settings(DLQ_SPOOL_DIR=str(tmp_path)):
         dlq.spool.append([record.document(one) for one in accepted], reason="database-down")
-        assert tasks.unspool() == 3
+        assert drain.unspool() == 3
     assert told(line(sender)) == {"received": 3, "stored_after_waiting": 3}
 
 
@@ -206,7 +206,7 @@ def test_a_reconcile_that_is_killed_counts_nothing_twice(sender: Sender, monkeyp
     follow()
     sender.post([with_id() for _ in range(3)], BATCH)
     with monkeypatch.context() as broken:
-        broken.setattr(reconcile.tally, "take", lambda kept: 1 / 0)
+        broken.setattr(reconcile.stored_counts, "take", lambda kept: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     assert told(line(sender)) == {"received": 3, "stored_at_once": 3}
@@ -236,7 +236,7 @@ def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: S
     queue = dlq.stream.for_drain()
     queue_counts.copy()
     assert dlq.passage.look(queue).all != []
-    tasks.drain()
+    drain.drain()
     assert queue_counts.copy().forgotten == 1
     assert dlq.passage.look(queue).all == []
     park_on(sender, datetime(2001, 2, 3, 13, tzinfo=UTC), 1)
@@ -303,7 +303,7 @@ def write(day: date, now: datetime | None = None) -> int:
 
 def test_a_day_is_recorded_once_with_the_figures_of_each_writer(sender: Sender) -> None:
     day = park_on(sender, a_day(), 2)
-    tasks.drain()
+    drain.drain()
     assert (write(day), write(day)) == (1, 0)
     (found,) = day_record(day)
     assert (found.event_type, found.event_outcome) == ("audit.account.day", "success")
@@ -315,7 +315,7 @@ def test_a_day_that_changed_is_corrected_by_a_record_that_names_the_one_before(s
     moment = a_day()
     day = park_on(sender, moment, 1)
     write(day)
-    tasks.drain()
+    drain.drain()
     assert write(day) == 0
     assert write(day, datetime.now(UTC) + daily.AGAIN_AFTER) == 1
     first, second = day_record(day)
@@ -328,7 +328,7 @@ def test_a_crash_between_the_row_and_the_record_repeats_the_same_record(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day = park_on(sender, a_day(), 1)
-    tasks.drain()
+    drain.drain()
     with monkeypatch.context() as broken:
         broken.setattr(daily, "record", lambda events: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -344,7 +344,7 @@ def test_a_crash_between_the_row_and_the_record_repeats_the_same_record(
 def test_a_day_that_is_not_known_is_not_recorded(sender: Sender) -> None:
     day = park_on(sender, a_day(), 1)
     queue_counts.copy()
-    tasks.drain()
+    drain.drain()
     assert daily.write(first=day, last=day) == 0
     assert day_record(day) == []
 
@@ -376,7 +376,7 @@ def run(*arguments: str) -> int:
 def test_the_command_says_the_equation_and_its_status(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
     moment = a_day()
     day = park_on(sender, moment, 2)
-    while tasks.drain().remaining:
+    while drain.drain().remaining:
         pass
     follow()
     assert run("--day", str(day), "--writer", sender.name) == 0

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 import dlq.stream
-from audit import tasks
 from audit.accounting import balance, queue_counts
 from audit.formats import event
 from audit.formats.event import Accepted
@@ -19,6 +18,7 @@ from audit.ingest import record, rejections
 from audit.ingest.rejections import Refusal
 from audit.models import Quarantined
 from audit.queue import discards, quarantine
+from audit.queue import drain as queue_drain
 from dlq.message import Message
 from dlq.rebuild import rebuild
 from tests.audit.conftest import an_event
@@ -72,12 +72,12 @@ class Lives(RuleBasedStateMachine):
     def park_what_is_stored(self, data: Any) -> None:
         key = data.draw(st.sampled_from(self.of("direct")))
         dlq.stream.for_drain().park([record.document(self.events[key])], reason="database-down")
-        tasks.drain()
+        queue_drain.drain()
         self.drained()
 
     @rule()
     def drain(self) -> None:
-        tasks.drain()
+        queue_drain.drain()
         self.drained()
 
     def drained(self) -> None:

@@ -10,7 +10,8 @@ import pymerkle
 import pytest
 from pymerkle.core import _inclusion_path_layout
 
-from audit.formats import entry, event, merkle, note, tiles
+from audit.formats import entry, merkle, note, tiles
+from audit.formats import times as formats_times
 from audit.ledger import keys, seal
 from audit.models import Leaf, Record
 from tests.audit.conftest import Sender, an_event
@@ -256,8 +257,8 @@ def test_the_leaf_in_sql_is_the_leaf_in_python(service: Sender) -> None:
         record = sealed_record(service, **changes)
         leaf = Leaf.objects.get(record_id=record.id)
         times = (record.received_at, record.parked_at, record.stored_at)
-        parts = [moment and event.timestamp_text(moment) for moment in times]
+        parts = [moment and formats_times.timestamp_text(moment) for moment in times]
         assert entry.leaf(bytes(record.digest), str(record.id), *parts) == bytes(leaf.leaf_hash)
         data = json.loads(entry.entry(bytes(record.digest), str(record.id), *parts))
-        assert data["received_at"] == event.timestamp_text(record.received_at)
+        assert data["received_at"] == formats_times.timestamp_text(record.received_at)
         assert UUID(data["event_id"]) == record.id

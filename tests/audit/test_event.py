@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 
 import audit
+from audit.errors import Invalid
 from audit.formats import event
 from audit.formats.canonical import digest, loads
-from audit.formats.event import Invalid, accept
+from audit.formats.event import accept
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SAMPLES = [

@@ -17,6 +17,7 @@ import dlq.stream
 from audit.completeness import reconcile, summary
 from audit.expectations import daily_counts, evaluate, rules
 from audit.formats import event, expectation
+from audit.formats import times as formats_times
 from audit.formats.expectation import Seen
 from audit.ingest import trail
 from audit.ingest.record import store
@@ -66,7 +67,7 @@ def follow() -> None:
 
 
 def at(seconds: float) -> str:
-    return event.timestamp_text(BEGAN + timedelta(seconds=seconds))
+    return formats_times.timestamp_text(BEGAN + timedelta(seconds=seconds))
 
 
 def an(rule: Expectation, letter: str, seconds: float = 0, *, of: str, **changes: Any) -> dict[str, Any]:

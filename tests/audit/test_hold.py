@@ -7,9 +7,8 @@ import pytest
 from django.db import connections
 from django.db.utils import ProgrammingError
 
-from audit.errors import NothingKept
+from audit.errors import Invalid, NothingKept
 from audit.evidence import legal_holds
-from audit.formats.event import Invalid
 from audit.models import LegalHold, Record, Writer
 from tests.audit.conftest import Sender, an_event
 

@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 import dlq.client
-from audit import tasks
 from audit.access import api_keys
 from audit.models import OWN_WRITER, Record, WriterKey
 from audit.postgres.gateway import gateway
+from audit.queue import drain
 from tests.audit.conftest import EVENTS, Sender, an_event
 
 
@@ -167,4 +167,4 @@ def test_while_neither_server_answers_known_keys_stay_good_and_others_are_503(
     api_keys.revoke(writer.writer)
     assert writer.post(an_event()).status_code == 401
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)

@@ -14,7 +14,6 @@ from django.test import Client
 
 import dlq.errors
 import dlq.stream
-from audit import tasks
 from audit.access import api_keys
 from audit.errors import Conflict, NothingKept
 from audit.formats import canonical
@@ -22,6 +21,7 @@ from audit.formats.event import accept
 from audit.ingest import record
 from audit.models import Record
 from audit.postgres.gateway import gateway
+from audit.queue import drain
 from dlq.message import Document
 from tests.audit.conftest import EVENTS, Sender, an_event
 
@@ -30,10 +30,10 @@ BATCH = f"{EVENTS}/batch"
 
 @pytest.fixture(autouse=True)
 def empty_queue() -> Iterator[None]:
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     yield
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
 
 
 def stored(correlation_id: str) -> list[Record]:
@@ -70,10 +70,10 @@ def test_while_postgresql_is_stopped_events_are_parked_and_stored_afterwards(ser
         assert Client().get("/livez").status_code == 200
         # The look at the parked event waits there as well.
         assert f"dlq_depth {depth + 5}.0" in Client().get("/metrics").content.decode()
-        assert tasks.drain().database_up is False
+        assert drain.drain().database_up is False
     assert (parked.status_code, parked.json()["state"]) == (200, "parked")
     assert gateway().breaker.wait_closed(20)
-    summary = tasks.drain()
+    summary = drain.drain()
     assert (summary.stored, summary.duplicate, summary.remaining) == (5, 0, depth)
     for document in (single, *many):
         (found,) = stored(document["correlation_id"])
@@ -91,7 +91,7 @@ def test_while_postgresql_hangs_no_answer_takes_longer_than_the_deadline(writer:
         assert gateway().breaker.is_open
         assert writer.post(second).status_code == 202
     assert gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     for document in (first, second):
         assert len(stored(document["correlation_id"])) == 1
 
@@ -169,7 +169,7 @@ def test_a_conflict_is_found_while_postgresql_is_stopped(writer: Sender, postgre
         assert writer.post(document).status_code == 202
         assert writer.post(document | {"severity": "high"}).status_code == 409
     gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     kept = {found.event_type: found for found in stored(document["correlation_id"])}
     assert kept.keys() == {document["event_type"], "audit.event.conflict"}
     assert kept[document["event_type"]].severity == "info"
@@ -185,7 +185,7 @@ def test_a_replay_of_what_was_committed_before_is_a_duplicate_not_a_failure(writ
     document = with_id()
     writer.post(document)
     park(document, writer=writer.name)
-    summary = tasks.drain()
+    summary = drain.drain()
     assert (summary.stored, summary.duplicate) == (0, 1)
     assert len(stored(document["correlation_id"])) == 1
 
@@ -194,7 +194,7 @@ def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -
     document = with_id()
     assert writer.post(document).status_code == 201
     park(document | {"severity": "high"}, writer=writer.name)
-    assert tasks.drain().dead == 1
+    assert drain.drain().dead == 1
     message = dlq.stream.default().find(document["event_id"])
     assert message is not None
     assert (message.state, message.last_error_class) == ("dead", "Conflict")
@@ -209,7 +209,7 @@ def test_what_was_promised_first_keeps_its_id(writer: Sender) -> None:
         "1.event_id"
     }
     assert writer.post(document).status_code == 201  # the same again is no conflict
-    assert tasks.drain().duplicate >= 1
+    assert drain.drain().duplicate >= 1
     assert stored(document["correlation_id"])[0].severity == document.get("severity", "info")
 
 
@@ -220,7 +220,7 @@ def test_one_that_can_never_be_stored_does_not_hold_up_the_others() -> None:
     poison = accept(with_id(), writer="tests")
     record._park([msgspec.structs.replace(poison, body=body, digest=canonical.digest(body))], record.Fault.DOWN)
     park(*sound[3:])
-    summary = tasks.drain()
+    summary = drain.drain()
     assert summary.stored == 5
     assert summary.dead + summary.failed == 1
     message = dlq.stream.default().find(str(poison.id))
@@ -232,7 +232,7 @@ def test_a_body_changed_in_redis_is_dead_not_stored() -> None:
     (event,) = [accept(with_id(), writer="tests")]
     forged = msgspec.structs.replace(event, body=event.body.replace(b"success", b"failure"))
     record._park([forged], record.Fault.DOWN)
-    assert tasks.drain().dead == 1
+    assert drain.drain().dead == 1
     message = dlq.stream.default().find(str(event.id))
     assert message is not None
     assert message.last_error_class == "Damaged"
@@ -290,7 +290,7 @@ def test_a_fault_that_is_not_the_senders_parks_the_event(
     message = dlq.stream.default().find(document["event_id"])
     if message is not None:
         dlq.stream.default().retry_now([message.id])
-    tasks.drain()
+    drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 
 
@@ -303,7 +303,7 @@ def test_a_write_behind_a_lock_is_parked_within_the_deadline(
         superuser.execute("LOCK TABLE audit_record IN EXCLUSIVE MODE")
         assert writer.post(document).status_code == 202
     assert gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 
 
@@ -315,7 +315,7 @@ def test_a_killed_backend_costs_no_event(writer: Sender, superuser: psycopg.Conn
     gateway().close()
     connections.close_all()
     assert gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 
 
@@ -369,7 +369,7 @@ def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypat
     """PostgreSQL is up, and runs into the deadline with more than two at once: that was a livelock."""
     accepted = park(*(with_id() for _ in range(7)))
     sizes: list[int] = []
-    store = tasks.store
+    store = drain.store
 
     def slow(events: Any, **options: Any) -> Any:
         sizes.append(len(events))
@@ -377,8 +377,8 @@ def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypat
             raise psycopg.OperationalError("the deadline")
         return store(events, **options)
 
-    monkeypatch.setattr(tasks, "store", slow)
-    summary = tasks.drain(seconds=20)
+    monkeypatch.setattr(drain, "store", slow)
+    summary = drain.drain(seconds=20)
     assert (summary.stored, summary.released, summary.database_up) == (7, 0, True)
     assert max(sizes) == 7 and Record.objects.filter(id__in=[one.id for one in accepted]).count() == 7
 
@@ -390,8 +390,8 @@ def test_a_single_event_that_always_takes_too_long_is_tried_again_later(monkeypa
         raise psycopg.OperationalError("the deadline")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "store", slow)
-        summary = tasks.drain(seconds=20)
+        patch.setattr(drain, "store", slow)
+        summary = drain.drain(seconds=20)
     assert (summary.failed, summary.database_up) == (1, True)
     message = dlq.stream.for_drain().find(str(accepted.id))
     assert message is not None and (message.state, message.attempts) == ("waiting", 1)

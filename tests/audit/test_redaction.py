@@ -13,10 +13,11 @@ from django.db.utils import ProgrammingError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.evidence import export, redaction
-from audit.evidence.export import Asker
+from audit.errors import Invalid
+from audit.evidence import build, export, redaction
+from audit.evidence.request import Asker
 from audit.formats import redaction as redactor
-from audit.formats.event import Invalid, accept
+from audit.formats.event import accept
 from audit.formats.redaction import Redactor, Rule
 from audit.ingest.record import store
 from audit.ledger import seal
@@ -72,7 +73,7 @@ def made(rules: Any) -> Made:
         store([accept(other, writer="tests")], timeout_s=20)
         seal.Sealer().once()
         asker = ME._replace(may_unredacted=True)
-        found = export.go_on(export.ask(asker, query=f"correlation:{word}", **asked))
+        found = build.go_on(export.ask(asker, query=f"correlation:{word}", **asked))
         assert found.state == "ready", found.error
         return found
 
@@ -230,7 +231,7 @@ def test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not(made: Mad
 
 def test_the_originals_open_what_was_redacted(made: Made, checked: Any, tmp_path: Path) -> None:
     found = made()
-    whole = export.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
     folder = unpacked(whole, tmp_path / "whole")
     originals = str(folder / "records-0001.jsonl")
     status, printed = checked(path(found), "--originals", originals)
@@ -313,7 +314,7 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
 ) -> None:
     """The one thing that an insider can do: the digest is of the whole, so who has it whole finds it out."""
     found = made()
-    whole = export.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
     originals = str(unpacked(whole, tmp_path / "whole") / "records-0001.jsonl")
     folder = unpacked(found, tmp_path / "bundle")
     changed(folder, lambda record: record["event_data"].update(kept=2))
@@ -357,7 +358,7 @@ def test_without_redaction_takes_a_right_of_its_own(rules: Any) -> None:
     with pytest.raises(Invalid, match="needs a right of its own"):
         export.ask(ME, query="outcome:failure", unredacted=True)
     officer = Asker(f"a-{secrets.token_hex(4)}", may_unredacted=True)
-    found = export.go_on(export.ask(officer, query=f"correlation:{sealed(1)}", unredacted=True))
+    found = build.go_on(export.ask(officer, query=f"correlation:{sealed(1)}", unredacted=True))
     assert found.manifest["unredacted"] is True
     asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
     assert asked.event_data["unredacted"] is True

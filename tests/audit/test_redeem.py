@@ -25,8 +25,8 @@ from audit.ingest.record import document, store
 from audit.ledger import keys, seal
 from audit.models import BrokenPromise, Record
 from audit.postgres.gateway import gateway
-from audit.queue import discards, quarantine
-from audit.receipts import broken, issue, verify
+from audit.queue import discards, drain, quarantine
+from audit.receipts import broken, verify
 from dlq.message import Message
 from tests.attacks.scene import Scene
 from tests.attacks.statements import DELETE, DISABLE, EDIT, EDIT_STORED
@@ -102,7 +102,7 @@ def test_an_answer_carries_a_receipt_that_the_public_key_verifies(service: Sende
 
 def test_a_batch_has_one_receipt_that_names_every_event(writer: Sender) -> None:
     answer = writer.post([an_event() for _ in range(5)], BATCH).json()
-    promised = receipt.read(answer["receipt"], issue.keys().verifiers)
+    promised = receipt.read(answer["receipt"], keys.receipts().verifiers)
     assert list(promised.events) == answer["event_ids"]
 
 
@@ -117,21 +117,21 @@ def test_a_stored_event_is_stored_and_then_sealed_with_a_proof_that_verifies(ser
     text, _ = note.verify(proof.note, keys.load().verifiers)
     head = note.Checkpoint.parse(text)
     record = Record.objects.get(id=answer["event_id"])
-    leaf = verify.whereabouts.records.recomputed(record)
+    leaf = verify.locate.records.recomputed(record)
     merkle.verify_inclusion(leaf, event["leaf_index"], head.size, proof.hashes, head.root)
     assert service.get(event["proof_path"]).status_code == 200
 
 
 @pytest.mark.slow
 def test_while_postgresql_is_stopped_a_parked_receipt_is_signed_and_answered(service: Sender, postgres: Any) -> None:
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     service.post(an_event())
     stored = receipt_for(an_accepted())
     with postgres.stopped():
         answer = service.post(an_event())
         assert answer.status_code == 202
         note_text = answer.json()["receipt"]
-        promised = receipt.read(note_text, issue.keys().verifiers)
+        promised = receipt.read(note_text, keys.receipts().verifiers)
         assert promised.sealed_by - promised.promised_at > timedelta(days=7)
         found = service.post({"receipts": [note_text, stored]}, VERIFY)
         assert found.status_code == 200
@@ -139,7 +139,7 @@ def test_while_postgresql_is_stopped_a_parked_receipt_is_signed_and_answered(ser
         assert found.json()["verdict"] == "unknown"
         assert "PostgreSQL" in found.json()["events"][1]["why"]
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     seal_all()
     (event,) = service.post({"receipts": [note_text]}, VERIFY).json()["events"]
     assert (event["state"], event["promised"]) == ("sealed", "parked")
@@ -305,11 +305,11 @@ def test_receipts_of_a_rotated_key_hold_as_before(tmp_path: Path) -> None:
     files = {"RECEIPT_KEY_FILE": path, "RECEIPT_PUBLIC_KEYS_FILE": keys.public_path(path)}
     with override_settings(**files):
         call_command("receiptkey", "create", verbosity=0)
-        before = issue.keys().signer
+        before = keys.receipts().signer
         assert before is not None
         assert (before.name, path.stat().st_mode & 0o777) == ("tests.example/log/receipts", 0o600)
         call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
-        after = issue.keys().signer  # a process that runs on sees it at its next event
+        after = keys.receipts().signer  # a process that runs on sees it at its next event
         assert after not in (before, None)
         assert states(receipt_for(event, key=before), receipt_for(event, key=after)) == ["pending", "pending"]
         assert states(receipt_for(event)) == ["not ours"]

@@ -14,9 +14,10 @@ from django.db.utils import InternalError
 
 from audit import checks, tasks, visibility
 from audit.completeness import coverage, explain, reconcile
-from audit.evidence.export import Asker
+from audit.errors import Invalid
+from audit.evidence.request import Asker
 from audit.formats import canonical
-from audit.formats.event import Invalid, accept
+from audit.formats.event import accept
 from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import reader, seal, verify

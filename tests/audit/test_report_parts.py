@@ -10,9 +10,10 @@ import pytest
 from django.conf import LazySettings
 
 import dlq.stream
+from audit.errors import Invalid
+from audit.evidence import build as evidence_build
 from audit.evidence import export, legal_holds, statements
-from audit.evidence.export import Asker
-from audit.formats.event import Invalid
+from audit.evidence.request import Asker
 from audit.ledger import reader, seal, verify
 from audit.models import Record, Report
 from audit.queue import outages
@@ -174,7 +175,7 @@ def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     sealed(4, writer=writer)
     scoped = Asker(f"scoped-{writer}", sight=(Span((writer,)),))
     report = made(scoped)
-    found = export.go_on(build.evidence(report, scoped))
+    found = evidence_build.go_on(build.evidence(report, scoped))
     assert (found.kind, found.done, found.checkpoint) == ("query", 4, report.checkpoint)
     assert len(leaves(found)) == 4
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.errors import Invalid
 from audit.evidence import export
-from audit.evidence.export import Asker
+from audit.evidence.request import Asker
 from audit.formats import grammar, sampling, terms
-from audit.formats.event import Invalid
 from audit.ledger import reader
 from audit.models import Leaf, Record
 from audit.search import filters

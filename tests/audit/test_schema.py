@@ -12,8 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from audit.errors import Invalid
 from audit.formats import canonical, event
-from audit.formats.event import Invalid, accept
+from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.models import Record
 from auditsite.wsgi import application

@@ -13,7 +13,7 @@ from audit import tasks
 from audit.errors import LogDamaged
 from audit.formats import note
 from audit.formats.note import Signer
-from audit.ledger import keys, publish, reader, seal, verify, witnesses
+from audit.ledger import anchor, keys, publish, reader, seal, verify, witnesses
 from audit.ledger.witness_server import Witness, serve
 from audit.models import Checkpoint, Leaf
 from audit.postgres.gateway import gateway
@@ -45,7 +45,7 @@ def test_a_checkpoint_carries_the_cosignatures_of_its_witnesses(witness: str, tm
         text = reader.full_note(head, "default")
         assert len(note.verify(text, [asked.verifier])[1]) == 1
         assert reader.evidence(accepted.id).proof.note == text
-        assert [found.note for found in witnesses.anchored()][-1] == text
+        assert [found.note for found in anchor.anchored()][-1] == text
         run = verify.verify("range", first=head.size - 1)
         assert run.verdict == "VERIFIED"
         assert (run.counts["witnesses"], run.counts["cosignatures"] >= 1) == (1, True)
@@ -82,7 +82,7 @@ def test_an_anchor_in_a_folder_is_a_file_a_checkpoint_and_never_overwritten(tmp_
         (file,) = tmp_path.iterdir()
         assert file.name == f"{head.size:020d}-{head.number:012d}.checkpoint"
         assert file.read_text() == head.note
-        assert witnesses.last_anchored() == note.Checkpoint.parse(note.split(head.note)[0])
+        assert anchor.last_anchored() == note.Checkpoint.parse(note.split(head.note)[0])
 
 
 def test_the_service_seals_until_it_is_stopped() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from audit.evidence import export, statements
-from audit.evidence.export import Asker
+from audit.errors import Invalid
+from audit.evidence import build, statements
+from audit.evidence.request import Asker
 from audit.formats import note
-from audit.formats.event import Invalid, accept
+from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.ledger import reader, seal
 from audit.models import Record
@@ -64,7 +65,7 @@ def said_anew(found: Record, change: Callable[[dict[str, Any]], Any]) -> str:
 
 
 def range_of(found: Record) -> str:
-    bundle = export.go_on(statements.bundle(found, asker()))
+    bundle = build.go_on(statements.bundle(found, asker()))
     assert bundle.state == "ready", bundle.error
     return str(path(bundle))
 

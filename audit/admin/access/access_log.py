@@ -12,12 +12,13 @@ from django.template.response import TemplateResponse
 
 from audit import visibility
 from audit.access import access_log
-from audit.admin import seen
-from audit.admin.ledger.verifications import ReadOnly
+from audit.admin.base import ReadOnly
+from audit.admin.display import time_tag
 from audit.formats import times
-from audit.models import Access
+from audit.models import Access, Record
 from audit.search import query
 
+SHOWN = 20
 PAGE = 50
 FILTERS = ("who", "since", "until")
 
@@ -40,7 +41,7 @@ class AccessAdmin(ReadOnly):
             "opts": self.opts,
             "asked": asked,
             "wrong": wrong,
-            "rows": [seen.row(one) for one in found[:PAGE]],
+            "rows": [look_row(one) for one in found[:PAGE]],
             "next_url": f"?{urlencode(onward)}" if onward else "",
             "first_url": f"?{urlencode(asked)}" if request.GET.get("after") else "",
         }
@@ -76,3 +77,30 @@ def _after(request: HttpRequest) -> Q:
         return query.before(*query.read_cursor(request.GET["after"])) if request.GET.get("after") else Q()
     except ValueError:
         return Q()
+
+
+def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
+    """The newest looks at this record, for those who may know; the one at hand is recorded when the page is made."""
+    if not request.user.has_perm("audit.view_access"):
+        return {"looks": None}
+    with visibility.own_account():
+        found = list(access_log.at(record)[: SHOWN + 1])
+    return {"looks": [look_row(one) for one in found[:SHOWN]], "more_looks": len(found) > SHOWN}
+
+
+def look_row(one: Record) -> dict[str, Any]:
+    """One look, as tables show it."""
+    facts = one.event_data
+    return {
+        "at": time_tag(one.event_timestamp),
+        "who": one.actor_id,
+        "kind": one.actor_type,
+        "act": one.event_action,
+        "address": one.actor_ip or "\u2014",
+        "path": facts.get("path", ""),
+        "query": facts.get("query", ""),
+        "rows": "all that match" if facts.get("rows_follow") else facts.get("rows", 0),
+        "status": facts.get("status", ""),
+        "refused": one.event_outcome != "success",
+        "id": one.pk,
+    }

@@ -16,8 +16,6 @@ from audit.completeness.coverage import NONE, Count, Key
 SHADES = 5
 SIGNS = {"gap": "!", "outage": "~", "silence": "…", "": "·"}
 """What stands in a cell without events, by why it is so."""
-
-
 OUTSIDE = '<td class="heat"></td>'
 """Before the writer was first heard, and after now."""
 

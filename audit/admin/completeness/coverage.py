@@ -10,10 +10,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from audit import visibility
+from audit.admin.base import ReadOnly
 from audit.admin.charts import heatmap
 from audit.admin.charts.heatmap import Column
 from audit.admin.display import time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.completeness import causes, coverage
 from audit.models import Followed, HourCount, Rhythm
 

@@ -12,8 +12,8 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from audit import visibility
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, number, time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.completeness import explain
 from audit.errors import AuditError
 from audit.models import Found

@@ -14,14 +14,13 @@ from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.access import client
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, pretty, time_tag
-from audit.admin.ledger.verifications import ReadOnly
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.evidence import download, export
-from audit.evidence.export import Asker
-from audit.formats.event import Invalid
-from audit.handover import hand_over
+from audit.evidence.request import Asker
 from audit.models import Export
+from audit.tasks import enqueue
 
 STATES = {
     "pending": "pending",
@@ -67,7 +66,7 @@ class ExportAdmin(ReadOnly):
         except (Invalid, AuditError) as error:
             messages.error(request, f"Nothing is exported: {error}")
             return redirect("admin:audit_export_changelist")
-        hand_over(begun)
+        enqueue(begun)
         return redirect("admin:audit_export_change", begun.pk)
 
     def act_view(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
@@ -81,7 +80,7 @@ class ExportAdmin(ReadOnly):
         if not ACTS[act](found, asker_of(request)):
             messages.warning(request, f"The bundle is {found.state}: there was nothing to {act}.")
         elif act == "resume":
-            hand_over(found)
+            enqueue(found)
         return redirect("admin:audit_export_change", found.pk)
 
     def file_view(self, request: HttpRequest, export_id: UUID, name: str) -> HttpResponseBase:

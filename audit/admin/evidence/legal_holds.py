@@ -12,12 +12,11 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from audit.access import client
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, number, time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.admin.search import query_bar
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.evidence import legal_holds
-from audit.formats.event import Invalid
 from audit.formats.grammar import Query
 from audit.ingest.trail import Where
 from audit.models import LegalHold, Record

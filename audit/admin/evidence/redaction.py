@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from audit.admin.base import RecordedFirst
 from audit.admin.display import badge
-from audit.admin.expectations.rules import RecordedFirst
 from audit.evidence import redaction
 from audit.models import RedactionRule
 

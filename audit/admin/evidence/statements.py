@@ -11,14 +11,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from audit import visibility
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, time_tag
 from audit.admin.evidence.exports import asker_of
-from audit.admin.ledger.verifications import ReadOnly
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.evidence import statements
-from audit.formats.event import Invalid
-from audit.handover import hand_over
 from audit.models import Record, Statement
+from audit.tasks import enqueue
 
 PAGE = 50
 
@@ -103,7 +102,7 @@ class StatementAdmin(ReadOnly):
         except (Invalid, AuditError) as error:
             messages.error(request, f"Nothing is exported: {error}")
             return redirect("admin:audit_statement_detail", statement_id)
-        hand_over(begun)
+        enqueue(begun)
         return redirect("admin:audit_export_change", begun.pk)
 
     def _found(self, request: HttpRequest, statement_id: UUID) -> Record:

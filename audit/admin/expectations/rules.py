@@ -7,14 +7,12 @@ from django.contrib import admin, messages
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from audit.admin.base import ReadOnly, RecordedFirst
 from audit.admin.display import badge, time_tag
-from audit.admin.ledger.verifications import ReadOnly
-from audit.errors import AuditError
 from audit.expectations import rules
 from audit.models import Awaited, Expectation, Unmet, Waiver
 
@@ -60,17 +58,6 @@ class ExpectationForm(forms.ModelForm):
             "least": "Only for a rule about days.",
             "inactive_because": "A rule that is not active needs a reason.",
         }
-
-
-class RecordedFirst(admin.ModelAdmin):
-    """What cannot be recorded is not done, and said so."""
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except AuditError as error:
-            messages.error(request, f"Nothing was done: {error}")
-            return redirect(request.get_full_path())
 
 
 @admin.register(Expectation)

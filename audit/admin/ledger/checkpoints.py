@@ -15,7 +15,7 @@ from audit.admin.charts import ledger
 from audit.admin.display import age, badge, time_tag
 from audit.errors import KeyMissing
 from audit.formats import note
-from audit.ledger import keys, reader, witnesses
+from audit.ledger import anchor, keys, reader, witnesses
 from audit.models import Checkpoint
 
 PAGE = 25
@@ -135,7 +135,7 @@ def _operator(head: Checkpoint) -> tuple[Any, str, str]:
         )
         stale = (head.created_at - cosigned.created_at).total_seconds() > FRESH_S
         return badge("warning" if stale else "ok", "covered" if not stale else "covered until then"), who, text
-    if witnesses.has_anchor():
+    if anchor.has_anchor():
         text = "Only as far as the anchor is on storage that the operator cannot overwrite. No witness cosigns."
         return badge("warning", "depends"), who, text
     return badge("warning", "not covered"), who, "No witness cosigns, and there is no anchor: the operator is trusted."
@@ -168,9 +168,9 @@ def _witnesses(now: datetime) -> str:
 
 
 def _anchor() -> str:
-    if not witnesses.has_anchor():
+    if not anchor.has_anchor():
         return "none"
-    last = witnesses.last_anchored()
+    last = anchor.last_anchored()
     return f"{intcomma(last.size)} records" if last else "empty"
 
 

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.tasks import async_task
 
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, number, time_tag
 from audit.ledger.verify import Verdict, begin
 from audit.ledger.verify.result import FAILURES
@@ -30,28 +31,6 @@ CHECKED = (
     ("anchored checkpoints", "anchored checkpoints"),
     ("witnesses", "witnesses asked"),
 )
-
-
-class ReadOnly(admin.ModelAdmin):
-    """For looking."""
-
-    actions = None
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
-    show_full_result_count = False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Verification)

@@ -8,8 +8,8 @@ from django.http import HttpRequest
 import dlq.stream
 from audit import visibility
 from audit.admin.display import number
-from audit.admin.parked_acts import CAP
 from audit.admin.queue.deep_search import is_place
+from audit.queue.actions import CAP
 from audit.queue.visible import may_see
 from dlq.selection import Selection
 

@@ -12,11 +12,11 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 import dlq.errors
+from audit.admin.base import ReadOnly
 from audit.admin.display import badge, number, time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.errors import AuditError
 from audit.models import Discard
-from audit.models.watched import raw
+from audit.models.base import raw
 from audit.queue import discards
 
 DECISIONS = {

@@ -15,9 +15,9 @@ from django.utils.safestring import SafeString
 import dlq.episode
 import dlq.errors
 import dlq.stream
-from audit.admin.charts import ledger
+from audit.admin.base import ReadOnly
+from audit.admin.charts import queue
 from audit.admin.display import age, badge, number, time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.errors import AuditError
 from audit.models import Episode, Record
 from audit.queue import outages
@@ -60,7 +60,7 @@ class EpisodeAdmin(ReadOnly):
             "title": f"Outage of {episode.began_at:%Y-%m-%d %H:%M:%S}Z",
             "episode": episode,
             "times": [(name, time_tag(at)) for name, at in _times(episode)],
-            "figure": ledger.outage(episode),
+            "figure": queue.outage(episode),
             "reasons": [(REASONS.get(why, why), count) for why, count in episode.reasons.items()],
             "lost": self.lost_badge(episode),
             "noted_at": time_tag(episode.noted_at),

@@ -1,49 +1,30 @@
 """The dead letter queue, read from Redis: what waits, why, and a way to try again."""
 
 import json
-import re
-from datetime import datetime
-from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.safestring import SafeString
 
 import dlq.errors
-import dlq.history
-import dlq.sample
 import dlq.stream
-from audit import tasks
-from audit.admin import parked_acts
-from audit.admin.charts import ledger
-from audit.admin.display import STATES, age, badge, pretty, time_tag
-from audit.admin.queue import count, deep_search
-from audit.errors import AuditError
-from audit.formats import times
-from audit.formats.event import Invalid
+from audit.admin.queue import count, deep_search, parked_rows
+from audit.errors import AuditError, Invalid
 from audit.ingest import trail
 from audit.models import Parked
-from audit.queue import corrections, discards
+from audit.queue import actions, corrections, discards, drain
 from audit.queue.visible import visible
-from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message
-from dlq.selection import Selection
 
-PAGE = 50
-LOOKS = 2_500
-"""How many messages one page looks at for those that pass the filters."""
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error", "since")
-SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
-STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @admin.register(Parked)
@@ -88,13 +69,15 @@ class ParkedAdmin(admin.ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            message = _get(object_id)
+            message = parked_rows.get(object_id)
         except dlq.errors.Refused:
             return self._unreadable(request)
         if message is None:
             messages.info(request, "That event is not in the queue any more: it is stored, or never was here.")
             return redirect("admin:audit_parked_changelist")
-        return TemplateResponse(request, "admin/audit/parked/detail.html", self._context(request, **_detail(message)))
+        return TemplateResponse(
+            request, "admin/audit/parked/detail.html", self._context(request, **parked_rows.detail(message))
+        )
 
     def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         """Make one message due. The act is recorded first: what cannot be recorded is not done."""
@@ -103,7 +86,7 @@ class ParkedAdmin(admin.ModelAdmin):
         if not request.user.has_perm("audit.retry_parked"):
             raise PermissionDenied
         try:
-            message = _get(message_id)
+            message = parked_rows.get(message_id)
             if message is None:
                 raise Http404(f"No message {message_id} is in the queue.")
             trail.add(
@@ -124,7 +107,7 @@ class ParkedAdmin(admin.ModelAdmin):
     def rehearse_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         """Say what a drain would do with one message; nothing of it is kept."""
         message = self._one_to_act_on(request, message_id)
-        outcome = tasks.rehearse(message)
+        outcome = drain.rehearse(message)
         if (text := REHEARSED.get(outcome.verdict)) is not None:
             messages.success(request, f"Tried and rolled back: {text}.")
         else:
@@ -165,7 +148,7 @@ class ParkedAdmin(admin.ModelAdmin):
         if request.method != "POST" or not request.user.has_perm("audit.retry_parked"):
             raise PermissionDenied
         try:
-            message = _get(message_id)
+            message = parked_rows.get(message_id)
         except dlq.errors.Refused:
             message = None
         if message is None:
@@ -184,7 +167,7 @@ class ParkedAdmin(admin.ModelAdmin):
         context = self._context(
             request,
             title="Deep search",
-            rows=[_row(message) for message in visible(found)],
+            rows=[parked_rows.row(message) for message in visible(found)],
             progress=progress,
             next_url=next_step and f"{here}?{next_step}",
             stop_url=reverse("admin:audit_parked_changelist"),
@@ -200,14 +183,14 @@ class ParkedAdmin(admin.ModelAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm("audit.retry_parked"):
             raise PermissionDenied
-        name, act = parked_acts.ACTS.get(request.POST.get("act", ""), ("", None))
+        name, act = actions.ACTS.get(request.POST.get("act", ""), ("", None))
         if act is None:
             raise Http404("There is no such act.")
         try:
             if request.POST.get("scope") == "all" and "sure" not in request.POST:
                 asked = {key: request.POST.get(key, "") for key in ("act", *FILTERS)}
                 return redirect(f"{reverse('admin:audit_parked_count')}?{urlencode(asked)}")
-            chosen = _chosen(request.POST)
+            chosen = parked_rows.chosen(request.POST)
             done = act(chosen, request.user.get_username()) if chosen else 0
         except (AuditError, DatabaseError, dlq.errors.Refused) as error:
             messages.error(request, f"Nothing was done: {error}")
@@ -219,11 +202,11 @@ class ParkedAdmin(admin.ModelAdmin):
         """How many an act on all that match would meet, a second of counting a request; then the button to do it."""
         if not request.user.has_perm("audit.retry_parked"):
             raise PermissionDenied
-        name, _ = parked_acts.ACTS.get(request.GET.get("act", ""), ("", None))
+        name, _ = actions.ACTS.get(request.GET.get("act", ""), ("", None))
         if not name:
             raise Http404("There is no such act.")
         try:
-            counted = count.step(request, _selection(request.GET))
+            counted = count.step(request, parked_rows.selection(request.GET))
         except dlq.errors.Refused:
             return self._unreadable(request)
         asked = {key: request.GET.get(key, "") for key in ("act", *FILTERS)}
@@ -256,7 +239,7 @@ class ParkedAdmin(admin.ModelAdmin):
         """All that match, as NDJSON with digests."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = visible(_selection(request.GET).all(dlq.stream.for_drain()))
+        found = visible(parked_rows.selection(request.GET).all(dlq.stream.for_drain()))
         lines = (json.dumps(message.as_json(), ensure_ascii=False) + "\n" for message in found)
         response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
         response["Content-Disposition"] = 'attachment; filename="parked.ndjson"'
@@ -271,8 +254,8 @@ class ParkedAdmin(admin.ModelAdmin):
             found = queue.find(key)
             return self._page(request, [*visible([found] if found else [])], None)
         after = request.GET.get("after", "")
-        rows, next_place = _selection(request.GET).some(
-            queue, limit=PAGE, after=after if _is_id(after) else None, looks=LOOKS
+        rows, next_place = parked_rows.selection(request.GET).some(
+            queue, limit=parked_rows.PAGE, after=after if parked_rows.is_id(after) else None, looks=parked_rows.LOOKS
         )
         return self._page(request, [*visible(rows)], next_place)
 
@@ -283,20 +266,20 @@ class ParkedAdmin(admin.ModelAdmin):
         context = self._context(
             request,
             title="Dead letter queue",
-            rows=[_row(message) for message in rows],
+            rows=[parked_rows.row(message) for message in rows],
             stats=dlq.stream.for_drain().stats(),
             paused=dlq.stream.for_drain().paused(),
-            chart=_chart(request),
-            figures=_figures(),
-            since_wrong=_since(request.GET)[1],
-            spans=SPANS,
-            span=_span(request),
+            chart=parked_rows.chart(request),
+            figures=parked_rows.figures(),
+            since_wrong=parked_rows.since(request.GET)[1],
+            spans=parked_rows.SPANS,
+            span=parked_rows.span(request),
             states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, "quarantined"))],
             filters={name: asked.get(name, "") for name in ("q", *FILTERS)},
-            acts=[(act, label) for act, (label, _) in parked_acts.ACTS.items()],
+            acts=[(act, label) for act, (label, _) in actions.ACTS.items()],
             may_act=request.user.has_perm("audit.retry_parked"),
             next_url=f"?{parameters.urlencode()}" if next_place else "",
-            looked_at=LOOKS if next_place and len(rows) < PAGE else 0,
+            looked_at=parked_rows.LOOKS if next_place and len(rows) < parked_rows.PAGE else 0,
             query=request.GET.urlencode(),
         )
         return TemplateResponse(request, "admin/audit/parked/list.html", context)
@@ -307,98 +290,3 @@ class ParkedAdmin(admin.ModelAdmin):
 
     def _context(self, request: HttpRequest, **values: Any) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "opts": self.opts, **values}
-
-
-def _selection(parameters: QueryDict) -> Selection:
-    asked = parameters.get("state", "")
-    state = next((one for one in MESSAGE_STATES if one == asked), None)
-    source, kind, error = (parameters.get(name, "").strip() for name in ("writer", "type", "error"))
-    return Selection(state=state, source=source, kind=kind, error=error, since=_since(parameters)[0])
-
-
-def _since(parameters: QueryDict) -> tuple[datetime | None, str]:
-    """From when on, and what is wrong with what was asked for."""
-    text = parameters.get("since", "").strip()
-    try:
-        return (times.read_time(text), "") if text else (None, "")
-    except ValueError as error:
-        return None, str(error)
-
-
-def _figures() -> list[SafeString]:
-    """What the queue is made of, drawn."""
-    found = dlq.sample.makeup(dlq.stream.for_drain())
-    if not found.drawn:
-        return []
-    of = f" (of {found.drawn} drawn at random)" if found.drawn >= dlq.sample.DRAWN else ""
-    return [ledger.bars(f"Age{of}", found.ages), ledger.bars(f"Why{of}", dict(list(found.reasons.items())[:8]))]
-
-
-def _chosen(parameters: QueryDict) -> list[Message]:
-    """The messages that were ticked, or all that match, up to the cap."""
-    queue = dlq.stream.for_drain()
-    if parameters.get("scope") == "all":
-        return list(islice(visible(_selection(parameters).all(queue)), parked_acts.CAP))
-    found = (_get(message_id) for message_id in parameters.getlist("id")[:PAGE])
-    return [message for message in found if message is not None]
-
-
-def _span(request: HttpRequest) -> str:
-    asked = request.GET.get("span", "")
-    return asked if asked in SPANS else "24h"
-
-
-def _chart(request: HttpRequest) -> str:
-    minutes = SPANS[_span(request)]
-    return ledger.queue_chart(dlq.history.samples(dlq.stream.for_drain(), minutes), minutes)
-
-
-def _is_id(text: str) -> bool:
-    """Whether Redis takes this for a stream id; it answers others with an error that looks like a fault of its own."""
-    return STREAM_ID.fullmatch(text) is not None and all(int(part) < 2**64 for part in text.split("-"))
-
-
-def _get(message_id: str) -> Message | None:
-    found = dlq.stream.for_drain().get(message_id) if _is_id(message_id) else None
-    return next(visible([found] if found else []), None)
-
-
-def _row(message: Message) -> dict[str, Any]:
-    return {
-        "message": message,
-        "age": age(message.age),
-        "state": badge(STATES[message.state], message.state),
-        "attempts": f"{message.attempts}/{policy.MAX_RETRIES}",
-        "next_try": _next_try(message),
-        "size": len(message.body),
-        "url": reverse("admin:audit_parked_change", args=[message.id]),
-    }
-
-
-def _next_try(message: Message) -> str:
-    if message.state == "dead":
-        return "only by a person"
-    if message.state == "due":
-        return "at the next drain"
-    if message.state == "leased":
-        return "in hand now"
-    assert message.next_try is not None
-    return f"in {age(message.next_try.timestamp() - message.parked_at.timestamp() - message.age)}"
-
-
-def _detail(message: Message) -> dict[str, Any]:
-    return _row(message) | {
-        "title": f"Parked event {message.key}",
-        "payload": _payload(message.body),
-        "raw": message.body.decode("utf-8", errors="backslashreplace"),
-        "digest": message.digest.hex(),
-        "parked_at": time_tag(message.parked_at),
-        "received_at": time_tag(message.received_at),
-    }
-
-
-def _payload(body: bytes) -> str:
-    try:
-        return pretty(json.loads(body)).encode(errors="backslashreplace").decode()
-    except (ValueError, RecursionError):
-        return "not readable as JSON: see the raw bytes"

@@ -12,8 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 import dlq.errors
+from audit.admin.base import ReadOnly
 from audit.admin.display import number, pretty, time_tag
-from audit.admin.ledger.verifications import ReadOnly
 from audit.errors import AuditError
 from audit.models import Quarantined, Record
 from audit.queue.quarantine import release

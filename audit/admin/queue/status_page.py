@@ -11,7 +11,7 @@ import dlq.errors
 import dlq.history
 import dlq.stream
 from audit import health
-from audit.admin.charts import ledger
+from audit.admin.charts import queue as queue_charts
 from audit.admin.display import age
 
 DAY_MINUTES = 24 * 60
@@ -39,5 +39,5 @@ def _queue() -> dict[str, Any]:
             (name.removesuffix("_at").replace("_", " "), age((now - at).total_seconds()))
             for name, at in sorted(queue.beats().items())
         ],
-        "chart": ledger.queue_chart(dlq.history.samples(queue, DAY_MINUTES), DAY_MINUTES),
+        "chart": queue_charts.queue_chart(dlq.history.samples(queue, DAY_MINUTES), DAY_MINUTES),
     }

@@ -12,7 +12,6 @@ from django.urls import URLPattern, path
 
 from audit.admin.display import time_tag
 from audit.admin.search.diff import difference
-from audit.evidence.proof_bundle import as_json
 from audit.models import Record
 
 
@@ -32,7 +31,7 @@ class ComparePage(admin.ModelAdmin):
             messages.warning(request, "Tick two different records to compare them: these are not two that you may see.")
             return redirect("admin:audit_record_changelist")
         first, second = sorted(found, key=lambda one: (one.event_timestamp, one.id))
-        pair = {"before": as_json(first), "after": as_json(second)}
+        pair = {"before": first.as_json(), "after": second.as_json()}
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -14,7 +14,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 
 from audit.admin.search import query_bar
-from audit.evidence.proof_bundle import as_json
 from audit.evidence.volumes import cell
 from audit.formats import event
 from audit.models import Record
@@ -58,7 +57,7 @@ def _answer(form: str, bar: Any, records: list[Record], request: HttpRequest, cu
     following = request.build_absolute_uri(f"?{query_bar.parameters(bar.text, more)}") if cursor else None
     response: HttpResponse
     if form == "json":
-        found = {"query": str(bar.query), "data": [as_json(record) for record in records], "next": following}
+        found = {"query": str(bar.query), "data": [record.as_json() for record in records], "next": following}
         response = HttpResponse(json.dumps(found, ensure_ascii=False), content_type="application/json")
     else:
         response = HttpResponse(rows(records), content_type="text/csv; charset=utf-8")
@@ -74,6 +73,6 @@ def rows(records: Iterable[Record]) -> str:
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for record in records:
-        found = as_json(record)
+        found = record.as_json()
         writer.writerow([cell(found.get(name)) for name in COLUMNS])
     return text.getvalue()

@@ -11,7 +11,6 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest
 
 from audit import visibility
-from audit.admin import dashboard
 from audit.admin.display import age
 from audit.admin.search import query_bar
 from audit.models import Record
@@ -42,7 +41,7 @@ class KeysetChangeList(ChangeList):
         self.result_count = len(rows)
         self.next_cursor = query.cursor(rows[-1]) if more else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()
-        self.in_log = dashboard.about_how_many()
+        self.in_log = query.about_how_many()
         with visibility.own_account():
             self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
         self.full_result_count = None

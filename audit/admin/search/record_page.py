@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from audit import safe_text
-from audit.admin import seen
+from audit.admin.access import access_log
 from audit.admin.charts import ledger
 from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
 from audit.admin.search import query_bar
@@ -73,7 +73,7 @@ class RecordPage(admin.ModelAdmin):
             **_beside(record),
             "holds": [(one, time_tag(one.placed_at)) for one in legal_holds.on(record.correlation_id)],
             **_proof(record),
-            **seen.context(request, record),
+            **access_log.looks_context(request, record),
         }
         return TemplateResponse(request, "admin/audit/record/detail.html", context)
 

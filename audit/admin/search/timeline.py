@@ -16,8 +16,8 @@ from django.urls import URLPattern, path
 from audit.admin.charts import lanes
 from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
 from audit.formats import times
-from audit.formats.event import timestamp_text
 from audit.formats.grammar import Query
+from audit.formats.times import timestamp_text
 from audit.models import Record
 from audit.search import query, timeline
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit.api.openapi.blocks import _OF_BODIES, INTEGER, NULLABLE, TEXT, _object, _parameter, _responses
+from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, parameter, responses
 from audit.formats import sampling
 from audit.models import Export
 from audit.search import query
@@ -21,7 +21,7 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "unredacted": {"type": "boolean", "description": "without redaction: needs the scope unredacted, too"},
 }
 REQUEST = {"type": "object", "properties": MEMBERS, "additionalProperties": False}
-_EXPORT = _object(
+_EXPORT = object_schema(
     dict.fromkeys(("export_id", "kind", "q", "requested_at", "error", "digest", "seed"), TEXT)
     | {"state": {"type": "string", "enum": list(Export.STATES)}}
     | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of", "sample", "population")}
@@ -30,25 +30,25 @@ _EXPORT = _object(
     | dict.fromkeys(("expires_at", "file"), NULLABLE)
     | {name: {"type": ["object", "null"]} for name in ("manifest", "received")}
 )
-_STATEMENT = _object(
+_STATEMENT = object_schema(
     dict.fromkeys(("statement_id", "q", "made_at", "note"), TEXT)
     | dict.fromkeys(("found", "first", "last"), INTEGER)
-    | {"records": {"type": "array", "items": _object({"leaf": INTEGER, "event_id": TEXT})}}
+    | {"records": {"type": "array", "items": object_schema({"leaf": INTEGER, "event_id": TEXT})}}
 )
 _OF_EXPORTS = {404: "No such bundle of this writer", 409: "Nothing is sealed yet"}
 POST_EXPORT: dict[str, Any] = {
     "operation_id": "post_export",
     "request": {"application/json": REQUEST},
-    "responses": _responses({202: (_EXPORT, "The bundle is begun")}, _OF_EXPORTS | _OF_BODIES),
+    "responses": responses({202: (_EXPORT, "The bundle is begun")}, _OF_EXPORTS | OF_BODIES),
 }
 GET_EXPORT: dict[str, Any] = {
     "operation_id": "get_export",
-    "responses": _responses({200: (_EXPORT, "How far the bundle is")}, _OF_EXPORTS),
+    "responses": responses({200: (_EXPORT, "How far the bundle is")}, _OF_EXPORTS),
 }
 CANCEL_EXPORT: dict[str, Any] = {
     "operation_id": "cancel_export",
     "request": None,
-    "responses": _responses({200: (_EXPORT, "As it stands now")}, _OF_EXPORTS | _OF_BODIES),
+    "responses": responses({200: (_EXPORT, "As it stands now")}, _OF_EXPORTS | OF_BODIES),
 }
 RESUME_EXPORT = CANCEL_EXPORT | {"operation_id": "resume_export"}
 _PARTS: dict[Any, Any] = {
@@ -61,30 +61,30 @@ GET_EXPORT_FILE: dict[str, Any] = {
         OpenApiParameter("name", TEXT, OpenApiParameter.PATH, description="the zip (`file`), or a file that is in it"),
         OpenApiParameter("Range", TEXT, OpenApiParameter.HEADER, description="one range, such as bytes=1000-"),
     ],
-    "responses": _responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
+    "responses": responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
 }
 _OF_STATEMENTS = {404: "No such statement of this writer", 409: "Nothing is sealed yet"}
 POST_STATEMENT: dict[str, Any] = {
     "operation_id": "post_statement",
-    "request": {"application/json": _object({"q": MEMBERS["q"]}) | {"additionalProperties": False}},
-    "responses": _responses({201: (_STATEMENT, "The statement, signed and recorded")}, _OF_STATEMENTS | _OF_BODIES),
+    "request": {"application/json": object_schema({"q": MEMBERS["q"]}) | {"additionalProperties": False}},
+    "responses": responses({201: (_STATEMENT, "The statement, signed and recorded")}, _OF_STATEMENTS | OF_BODIES),
 }
 GET_STATEMENT: dict[str, Any] = {
     "operation_id": "get_statement",
-    "responses": _responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS),
+    "responses": responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS),
 }
 POST_STATEMENT_BUNDLE = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}
 _FILTERS = [name for name in query.PARAMETERS if name not in ("limit", "offset", "after")]
 GET_EXTRACT: dict[str, Any] = {
     "operation_id": "get_extract",
     "parameters": [
-        *(_parameter(name) for name in _FILTERS),
+        *(parameter(name) for name in _FILTERS),
         OpenApiParameter("unredacted", {"type": "boolean"}, description="needs the scope unredacted, too"),
     ],
-    "responses": _responses(
+    "responses": responses(
         {
             200: (
-                _object(
+                object_schema(
                     {
                         "export_metadata": {"type": "object"},
                         "events": {"type": "array", "items": {"type": "object"}},

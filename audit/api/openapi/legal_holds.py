@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
 
-from audit.api.openapi.blocks import _OF_BODIES, INTEGER, NULLABLE, TEXT, _object, _responses
+from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, responses
 from audit.evidence.legal_holds import REASON_MAX
 
 _REASON = {"type": "string", "minLength": 1, "maxLength": REASON_MAX}
@@ -21,15 +21,21 @@ POST_HOLD: dict[str, Any] = {
             "additionalProperties": False,
         }
     },
-    "responses": _responses(
-        {200: (_object(_HOLD | {"events_affected": INTEGER}), "The hold is placed")},
-        {404: "No record has this correlation", 409: "It is held already"} | _OF_BODIES,
+    "responses": responses(
+        {200: (object_schema(_HOLD | {"events_affected": INTEGER}), "The hold is placed")},
+        {404: "No record has this correlation", 409: "It is held already"} | OF_BODIES,
     ),
 }
 GET_HOLDS: dict[str, Any] = {
     "operation_id": "list_legal_holds",
-    "responses": _responses(
-        {200: (_object({"holds": {"type": "array", "items": _object(_HOLD)}, "total": INTEGER}), "Holds in force")}, {}
+    "responses": responses(
+        {
+            200: (
+                object_schema({"holds": {"type": "array", "items": object_schema(_HOLD)}, "total": INTEGER}),
+                "Holds in force",
+            )
+        },
+        {},
     ),
 }
 DELETE_HOLD: dict[str, Any] = {
@@ -43,8 +49,8 @@ DELETE_HOLD: dict[str, Any] = {
             "additionalProperties": False,
         }
     },
-    "responses": _responses(
-        {200: (_object(_HOLD | {"events_released": INTEGER}), "The hold is released")},
-        {404: "There is no hold on this correlation"} | _OF_BODIES,
+    "responses": responses(
+        {200: (object_schema(_HOLD | {"events_released": INTEGER}), "The hold is released")},
+        {404: "There is no hold on this correlation"} | OF_BODIES,
     ),
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit.api.openapi.blocks import _OF_BODIES, INTEGER, TEXT, _object, _responses
+from audit.api.openapi.blocks import INTEGER, OF_BODIES, TEXT, object_schema, responses
 from audit.api.openapi.evidence import POST_EXPORT
 from audit.models import Report
 from audit.reports import render
@@ -16,7 +16,7 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "last": _DAY | {"description": "the last day, itself within"},
     "packs": _NAMES | {"description": "sets of controls, such as soc2, pci-dss"},
 }
-_REPORT = _object(
+_REPORT = object_schema(
     dict.fromkeys(("report_id", "first", "last", "requested_at", "error", "digest"), TEXT)
     | {"state": {"type": "string", "enum": list(Report.STATES)}}
     | dict.fromkeys(("checkpoint", "done", "of"), INTEGER)
@@ -26,19 +26,19 @@ _FILES: dict[str, dict[str, Any]] = {"json": {"type": "object"}, "html": TEXT, "
 _OF_REPORTS = {404: "No such report of this writer", 409: "Nothing is sealed yet"}
 POST_REPORT: dict[str, Any] = {
     "operation_id": "post_report",
-    "request": {"application/json": _object(MEMBERS) | {"additionalProperties": False}},
-    "responses": _responses({202: (_REPORT, "The report is begun")}, _OF_REPORTS | _OF_BODIES),
+    "request": {"application/json": object_schema(MEMBERS) | {"additionalProperties": False}},
+    "responses": responses({202: (_REPORT, "The report is begun")}, _OF_REPORTS | OF_BODIES),
 }
 GET_REPORT: dict[str, Any] = {
     "operation_id": "get_report",
-    "responses": _responses({200: (_REPORT, "How far the report is")}, _OF_REPORTS),
+    "responses": responses({200: (_REPORT, "How far the report is")}, _OF_REPORTS),
 }
 GET_REPORT_FILE: dict[str, Any] = {
     "operation_id": "get_report_file",
     "parameters": [
         OpenApiParameter("name", TEXT, OpenApiParameter.PATH, description="report.json, report.html or report.pdf")
     ],
-    "responses": _responses({}, _OF_REPORTS)
+    "responses": responses({}, _OF_REPORTS)
     | {
         (200, kind.partition(";")[0]): OpenApiResponse(_FILES[name], "The report")
         for name, kind in render.KINDS.items()

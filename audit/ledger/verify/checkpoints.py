@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from audit.formats import note
 from audit.formats.note import NoteError
-from audit.ledger import reader, witnesses
+from audit.ledger import anchor, reader, witnesses
 from audit.ledger.keys import Keys
 from audit.ledger.verify.result import Report, Verdict
 from audit.models import Checkpoint
@@ -43,13 +43,13 @@ def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -
 
 def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
     """The checkpoints of sizes first .. last that the anchor has, as far as they are signed by the log."""
-    if not witnesses.has_anchor():
+    if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
-    for name in witnesses.empty_anchors():
+    for name in anchor.empty_anchors():
         detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
-    for found in witnesses.newest_anchored() if newest_only else witnesses.anchored():
+    for found in anchor.newest_anchored() if newest_only else anchor.anchored():
         try:
             head = note.Checkpoint.parse(note.split(found.note)[0])
             if not first <= head.size <= last:

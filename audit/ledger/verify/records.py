@@ -8,7 +8,7 @@ from django.db import connections
 
 from audit.formats import canonical, entry, event
 from audit.formats.canonical import NotCanonical
-from audit.formats.event import timestamp_text
+from audit.formats.times import timestamp_text
 from audit.models import Record
 
 MEMBERS = ("event_id", "writer", *(name for name in event.FIELDS if name != "event_id"))

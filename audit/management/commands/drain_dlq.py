@@ -19,7 +19,7 @@ import dlq.stream
 from audit.errors import AuditError
 from audit.management import HarmlessCommand
 from audit.queue import outages
-from audit.tasks import drain, keep_old, look_at_redis
+from audit.queue.drain import drain, keep_old, look_at_redis
 from dlq.drain import Summary
 
 log = structlog.get_logger(__name__)

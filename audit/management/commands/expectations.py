@@ -10,10 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.expectations import backtest, rules
 from audit.formats import expectation
-from audit.formats.event import Invalid
 from audit.formats.expectation import Pack, Rule
 from audit.ledger import reader
 from audit.management import operator_name

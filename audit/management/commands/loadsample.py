@@ -16,8 +16,9 @@ from rich.progress import track
 import audit
 from audit.access import api_keys, roles
 from audit.evidence import legal_holds, redaction
-from audit.evidence.export import Asker
+from audit.evidence.request import Asker
 from audit.formats import event
+from audit.formats import times as formats_times
 from audit.ingest.record import record
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Record, RedactionRule, Writer
@@ -135,7 +136,7 @@ def _numbers(writer: str) -> Iterator[int | None]:
 def _replayed(line: dict[str, Any], moment: datetime, run: int, seq: int | None) -> dict[str, Any]:
     return line | {
         "event_id": str(uuid_utils.compat.uuid7()),
-        "event_timestamp": event.timestamp_text(moment),
+        "event_timestamp": formats_times.timestamp_text(moment),
         "correlation_id": f"{line['correlation_id']}-{run + 1}",
         "source_seq": seq,
     }

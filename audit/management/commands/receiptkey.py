@@ -7,7 +7,6 @@ from audit.formats.receipt import SUFFIX
 from audit.ledger import keys as ledger_keys
 from audit.ledger.keys import Keys
 from audit.management.keycommand import KeyCommand
-from audit.receipts import issue
 
 
 class Command(KeyCommand):
@@ -15,7 +14,7 @@ class Command(KeyCommand):
     noun, setting, origin_required = "receiptkey", "RECEIPT_KEY_FILE", False
 
     def keys(self) -> Keys:
-        return issue.keys()
+        return ledger_keys.receipts()
 
     def key_name(self, origin: str | None) -> str:
         return (origin or ledger_keys.load().origin) + SUFFIX

@@ -7,9 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError
-from audit.evidence.export import Asker
-from audit.formats.event import Invalid
+from audit.errors import AuditError, Invalid
+from audit.evidence.request import Asker
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Report
 from audit.reports import build, render

@@ -4,10 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError
+from audit.errors import AuditError, Invalid
 from audit.evidence import statements
-from audit.evidence.export import Asker
-from audit.formats.event import Invalid
+from audit.evidence.request import Asker
 from audit.management import HarmlessCommand, operator_name
 
 
