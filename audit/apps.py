@@ -17,7 +17,8 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit store"
 
     def ready(self) -> None:
-        from audit import checks, logins, looking, sessions
+        from audit import checks, visibility
+        from audit.access import logins, sessions
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
@@ -26,12 +27,12 @@ class AuditConfig(AppConfig):
         register(checks.outside_trust, Tags.security, deploy=True)
         register(checks.export_folder, Tags.security, deploy=True)
         logins.watch()
-        looking.watch()
+        visibility.watch()
         sessions.watch()
         if settings.LOGIN_EXTRA:
-            from audit import sign_on
+            from audit.access import sso
 
-            sign_on.watch()
+            sso.watch()
         post_migrate.connect(_after_migrate, sender=self)
 
 
@@ -43,12 +44,15 @@ class AuditAdminConfig(AdminConfig):
 
 def _after_migrate(using: str, **kwargs: Any) -> None:
     """Bring rights, groups, schedules and rules and views to what the repository says; the same each time."""
-    from audit import seed
+    from audit import tasks
+    from audit.access import roles
+    from audit.expectations import packs
     from audit.operations import SQL
+    from audit.search import saved_views
 
     with connections[using].cursor() as cursor:
         cursor.execute((SQL / "grants.sql").read_text(encoding="utf-8"))
-    seed.groups(using)
-    seed.schedules(using)
-    seed.expectations(using)
-    seed.views(using)
+    roles.groups(using)
+    tasks.schedules(using)
+    packs.seed(using)
+    saved_views.seed(using)

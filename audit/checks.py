@@ -15,10 +15,12 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit import outside, promise, sealkeys
 from audit.errors import KeyMissing
+from audit.ledger import anchor
+from audit.ledger import keys as ledger_keys
+from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
-from audit.report import packs
+from audit.reports import packs
 
 APPEND_ONLY = (
     "audit_record",
@@ -177,10 +179,10 @@ def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """There is a key of the log, and it is not the one that everybody knows."""
     hint = "Make one with `manage.py sealkey create`, and set SEAL_KEY_FILE and SEAL_PUBLIC_KEYS_FILE."
     try:
-        keys = sealkeys.load()
+        keys = ledger_keys.load()
     except KeyMissing as error:
         return [Error(str(error), hint=hint, id="audit.E006")]
-    if not settings.DEBUG and sealkeys.DEVELOPMENT.verifier in keys.verifiers:
+    if not settings.DEBUG and ledger_keys.DEVELOPMENT.verifier in keys.verifiers:
         return [Error("The log is signed with the development key, which everybody knows.", hint=hint, id="audit.E007")]
     return []
 
@@ -200,7 +202,7 @@ def receipt_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not any(getattr(settings, f"RECEIPT_{name}") for name in ("KEY", "KEY_FILE", "PUBLIC_KEYS", "PUBLIC_KEYS_FILE")):
         return [Warning("Receipts are not signed: there is no key of theirs.", hint=hint, id="audit.W005")]
     try:
-        promise.keys()
+        ledger_keys.receipts()
     except KeyMissing as error:
         return [Error(str(error), hint=hint, id="audit.E009")]
     return []
@@ -209,12 +211,12 @@ def receipt_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def outside_trust(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Witnesses can be read, and there is an anchor or a witness at all."""
     try:
-        witnesses = outside.witnesses()
+        witnesses = log_witnesses.witnesses()
     except ValueError as error:
         return [
             Error(f"SEAL_WITNESSES cannot be read: {error}.", hint="URL=KEY, separated by commas.", id="audit.E008")
         ]
-    if witnesses or outside.has_anchor():
+    if witnesses or anchor.has_anchor():
         return []
     hint = "Set SEAL_WITNESSES, SEAL_ANCHOR_FILE or SEAL_ANCHOR_DIR: without them the operator has to be trusted."
     return [Warning("Checkpoints go to no witness and no anchor.", hint=hint, id="audit.W004")]

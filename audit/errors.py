@@ -73,3 +73,17 @@ class ExportsOff(AuditError):
 
 class TooManyMatch(AuditError):
     """More records match than are exported at once: narrow the query, or ask for an evidence bundle."""
+
+
+class Invalid(ValueError):
+    """The event is not acceptable; `errors` maps each field at fault to what is wrong with it."""
+
+    def __init__(self, errors: dict[str, str]):
+        # Names and words of the sender's go back to it and into the account: no lone surrogate may keep them from it.
+        errors = {_in_utf8(field): _in_utf8(message) for field, message in errors.items()}
+        super().__init__("; ".join(f"{field}: {message}" for field, message in errors.items()))
+        self.errors = errors
+
+
+def _in_utf8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

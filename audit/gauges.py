@@ -8,10 +8,11 @@ from django.db.models import Count, Min, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from audit import account, passages, rhythm
-from audit import log as stored
+from audit.accounting import balance, queue_counts
+from audit.completeness import silence
+from audit.ledger import reader
 from audit.models import BrokenPromise, Expectation, Export, Finding, Followed, Gap, MissedReview, Unmet, Verification
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
 
 _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
@@ -38,7 +39,7 @@ class Gauges(Collector):
 
 
 def _log() -> Iterator[Metric]:
-    head = stored.head()
+    head = reader.head()
     with connections["reader"].cursor() as cursor:
         cursor.execute(_WAITING)
         waiting, age = cursor.fetchone()
@@ -83,7 +84,7 @@ def _completeness() -> Iterator[Metric]:
     for state, bare in states.items():
         broken.add_metric([state], BrokenPromise.objects.filter(closed_at=None, explained_at__isnull=bare).count())
     yield from (gaps, missing, broken, _unmet())
-    yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(rhythm.silent()))
+    yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(silence.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()
     yield GaugeMetricFamily(
@@ -103,9 +104,9 @@ def _unmet() -> GaugeMetricFamily:
 
 def _account() -> Iterator[Metric]:
     today = datetime.now(UTC).date()
-    lost = account.look(today - timedelta(days=DAYS), today).total.lost
+    lost = balance.look(today - timedelta(days=DAYS), today).total.lost
     yield GaugeMetricFamily("audit_account_lost_events", "Promised in the last week, and nowhere", value=lost)
-    at = passages.copied_at()
+    at = queue_counts.copied_at()
     moment = 0.0 if at is None else at.timestamp()
     text = "When what the queue counted was last copied"
     yield GaugeMetricFamily("audit_account_copied_timestamp_seconds", text, value=moment)

@@ -13,7 +13,8 @@ import dlq.errors
 import dlq.gauges
 import dlq.spool
 import dlq.stream
-from audit import gauges, postgres
+from audit import gauges
+from audit.postgres import gateway
 
 
 def livez(request: HttpRequest) -> JsonResponse:
@@ -67,11 +68,11 @@ def _forget_the_dead(folder: Path) -> None:
 
 
 def _postgresql() -> dict[str, Any]:
-    breaker = postgres.gateway().breaker
+    breaker = gateway.gateway().breaker
     if breaker.is_open:
         return {"ok": False, "fault": f"the breaker is open: {breaker.reason}"}
     try:
-        with postgres.gateway().connection(0.2) as connection:
+        with gateway.gateway().connection(0.2) as connection:
             connection.execute("SELECT 1")
     except Exception as error:
         return {"ok": False, "fault": type(error).__name__}

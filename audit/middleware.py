@@ -9,11 +9,12 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 
-from audit import access, looking, reach, visible
+from audit import safe_text, visibility
+from audit.access import access_log
 from audit.api import problems
-from audit.errors import AuditError
-from audit.event import Invalid
-from audit.postgres import gateway
+from audit.errors import AuditError, Invalid
+from audit.postgres.gateway import gateway
+from audit.search import cost
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class OutagePageMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # A page that waits for a server known to hang would hold a thread that writers need.
         if request.path.startswith(PAGES) and gateway().breaker.is_open:
-            return render(request, "outage.html", status=503)
+            return render(request, "pages/outage.html", status=503)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -55,10 +56,10 @@ class OutagePageMiddleware:
             return redirect(request.path)  # what PostgreSQL cannot hold, such as U+0000, is found nowhere
         if not isinstance(error, OperationalError | InterfaceError) or request.path.startswith("/api/"):
             return None
-        if reach.was_stopped(error):
-            return render(request, "timeout.html", {"back": request.path}, status=503)
+        if cost.was_stopped(error):
+            return render(request, "pages/timeout.html", {"back": request.path}, status=503)
         log.error("page_without_postgresql", path=request.path, error=type(error.__cause__).__name__)
-        return render(request, "outage.html", status=503)
+        return render(request, "pages/outage.html", status=503)
 
 
 class AccessMiddleware:
@@ -68,12 +69,12 @@ class AccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with looking.begin(access.look_of(request)) as look:
+        with visibility.begin(access_log.look_of(request)) as look:
             response = self.get_response(request)
-        if not access.is_due(look, request, response):
+        if not access_log.is_due(look, request, response):
             return response
         try:
-            access.write(look, request, response)
+            access_log.write(look, request, response)
         except (AuditError, Invalid) as error:
             log.error("look_refused", path=request.path, error=type(error).__name__)
             return _unrecorded(request)
@@ -82,11 +83,11 @@ class AccessMiddleware:
         return response
 
 
-def _within(look: looking.Look, content: Iterable[bytes]) -> Iterator[bytes]:
+def _within(look: visibility.Look, content: Iterable[bytes]) -> Iterator[bytes]:
     """Each part of a download is read with the sight of who asked for it."""
     parts = iter(content)
     while True:
-        with looking.begin(look):
+        with visibility.begin(look):
             part = next(parts, None)
         if part is None:
             return
@@ -96,7 +97,7 @@ def _within(look: looking.Look, content: Iterable[bytes]) -> Iterator[bytes]:
 def _unrecorded(request: HttpRequest) -> HttpResponse:
     if request.path.startswith("/api/"):
         return problems.unrecorded(request)
-    return render(request, "unrecorded.html", status=503)
+    return render(request, "pages/unrecorded.html", status=503)
 
 
 class HeadersMiddleware:
@@ -125,5 +126,5 @@ class HarmlessPagesMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if not response.streaming and response.get("Content-Type", "").startswith("text/html"):
-            response.content = visible.harmless(response.content.decode()).encode()
+            response.content = safe_text.harmless(response.content.decode()).encode()
         return response

@@ -11,6 +11,8 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from audit.access.forms import LoginForm
+
 MENU = {
     "Records and evidence": ("record", "statement", "export", "report", "review", "missedreview", "legalhold"),
     "Is it complete, is it intact": (
@@ -48,9 +50,6 @@ class AuditAdminSite(AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if settings.LOGIN_EXTRA:
             return self._login_elsewhere(request)
-        # Not above, for the same reason as below.
-        from audit.admin.login_form import LoginForm
-
         self.login_form = LoginForm
         return super().login(request, extra_context)
 
@@ -60,7 +59,7 @@ class AuditAdminSite(AdminSite):
     def _login_elsewhere(self, request: HttpRequest) -> HttpResponse:
         """To allauth's page; who is logged in there and comes back may not see the page that he asked for."""
         if request.user.is_authenticated and not self.has_permission(request):
-            return render(request, "no_rights.html", status=403)
+            return render(request, "pages/no_rights.html", status=403)
         following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
         if request.user.is_authenticated:
             return redirect("admin:index")
@@ -68,6 +67,6 @@ class AuditAdminSite(AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Not above: audit.admin registers its pages with this site while it is imported.
-        from audit.admin import status
+        from audit.admin import dashboard
 
-        return super().index(request, {"questions": status.questions(request.user), **(extra_context or {})})
+        return super().index(request, {"questions": dashboard.questions(request.user), **(extra_context or {})})

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from audit.note import Signer
+from audit.formats.note import Signer
 
 NOWHERE = {
     "DATABASE_URL": "postgresql://audit_app@/none",

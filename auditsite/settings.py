@@ -51,7 +51,7 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
         "application_name": "auditsite",
     }
     if statement_timeout_ms:
-        config["ENGINE"] = "audit.patient"
+        config["ENGINE"] = "audit.postgres.backend"
         config["OPTIONS"]["patience"] = statement_timeout_ms / 1000 + 1
     return config
 
@@ -63,7 +63,7 @@ DATABASES = {
     "reader": database("DATABASE_READER_URL", READER_STATEMENT_TIMEOUT_MS),
 }
 DATABASES["owner"]["CONN_MAX_AGE"] = 0
-DATABASE_ROUTERS = ["audit.routers.ReaderRouter"]
+DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 REDIS_URL = secret("REDIS_URL")
 # The cache only carries throttles. Never the queue's database: a cache may be cleared.
@@ -117,8 +117,8 @@ DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 
 # --- The sealed log -------------------------------------------------------------------------
 
-# The private key that signs, and every public key that ever did (audit/sealkeys.py). Files are read anew at each use,
-# so that a rotation needs no restart.
+# The private key that signs, and every public key that ever did (audit/ledger/keys.py). Files are read anew at each
+# use, so that a rotation needs no restart.
 SEAL_KEY = env.str("SEAL_KEY", "")
 SEAL_KEY_FILE = env.path("SEAL_KEY_FILE", None)
 SEAL_PUBLIC_KEYS = env.str("SEAL_PUBLIC_KEYS", "")
@@ -179,7 +179,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "audit.sessions.SessionLimitsMiddleware",
+    "audit.access.sessions.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "audit.middleware.HarmlessPagesMiddleware",
@@ -219,7 +219,7 @@ STORAGES = {
 }
 
 # A locked-out login is refused before any password is looked at.
-AUTHENTICATION_BACKENDS = ["audit.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["audit.access.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_LENGTH = 12
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -285,23 +285,23 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 if LOGIN_EXTRA:
     INSTALLED_APPS += ["allauth", "allauth.account", "allauth.mfa", "allauth.socialaccount"]
     INSTALLED_APPS += ["allauth.socialaccount.providers.openid_connect"]
-    MIDDLEWARE[-1:-1] = ["allauth.account.middleware.AccountMiddleware", "audit.second_factor.SecondFactorMiddleware"]
+    MIDDLEWARE[-1:-1] = ["allauth.account.middleware.AccountMiddleware", "audit.access.mfa.SecondFactorMiddleware"]
     LOGIN_URL, LOGIN_REDIRECT_URL, ACCOUNT_LOGOUT_REDIRECT_URL = "account_login", "admin:index", "account_login"
-    ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.sign_on.AccountAdapter", "audit.sign_on.ProviderAdapter"
+    ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.access.sso.AccountAdapter", "audit.access.sso.ProviderAdapter"
     ACCOUNT_LOGIN_METHODS, ACCOUNT_EMAIL_VERIFICATION, ACCOUNT_UNIQUE_EMAIL = {"username"}, "none", False
     ACCOUNT_SESSION_REMEMBER = False
     MFA_SUPPORTED_TYPES, MFA_ALLOW_UNVERIFIED_EMAIL = ["totp", "webauthn", "recovery_codes"], True
     MFA_TOTP_ISSUER, MFA_PASSKEY_LOGIN_ENABLED, MFA_ADAPTER = (
         SITE_NAME,
         LOGIN_MFA != "off",
-        "audit.passkeys.FactorAdapter",
+        "audit.access.passkeys.FactorAdapter",
     )
     MFA_FORMS = {
-        "add_webauthn": "audit.passkeys.AddForm",
-        "edit_webauthn": "audit.passkeys.EditForm",
-        "authenticate_webauthn": "audit.passkeys.AuthenticateForm",
-        "login_webauthn": "audit.passkeys.LoginForm",
-        "reauthenticate_webauthn": "audit.passkeys.ReauthenticateForm",
+        "add_webauthn": "audit.access.passkeys.AddForm",
+        "edit_webauthn": "audit.access.passkeys.EditForm",
+        "authenticate_webauthn": "audit.access.passkeys.AuthenticateForm",
+        "login_webauthn": "audit.access.passkeys.LoginForm",
+        "reauthenticate_webauthn": "audit.access.passkeys.ReauthenticateForm",
     }
     SOCIALACCOUNT_STORE_TOKENS = False
     if LOGIN_OIDC_URL:

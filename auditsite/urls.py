@@ -9,8 +9,9 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from audit import health
-from audit.admin import in_browser, outage
+from audit.admin.queue import status_page
 from audit.api import problems
+from audit.verifier import page
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -42,8 +43,8 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("livez", health.livez),
     path("readyz", health.readyz),
-    path("status", outage.status_page),
-    re_path(r"^verify/(?P<name>[a-z0-9.]*)$", in_browser.page, name="verify"),
+    path("status", status_page.status_page),
+    re_path(r"^verify/(?P<name>[a-z0-9.]*)$", page.page, name="verify"),
     path("metrics", health.metrics),
 ]
 if settings.LOGIN_EXTRA:

@@ -10,7 +10,7 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from audit import event
+from audit.formats import event
 from bench.fleet import Fleet
 from bench.load import WRITER, documents
 from bench.wire import Load, fire, request

@@ -6,7 +6,7 @@ from uuid import UUID
 import psycopg
 import redis
 
-from audit import canonical, event
+from audit.formats import canonical, event
 from bench.fleet import Fleet
 from bench.load import Ledger, wait_until
 

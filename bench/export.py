@@ -15,6 +15,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from audit.evidence import build
 from bench import seed
 from bench.fleet import ROOT, Fleet
 from bench.log import connect
@@ -27,13 +28,13 @@ console = Console(width=None if sys.stdout.isatty() else 150)
 def one(first: int, last: int, query: str) -> None:
     """Make one bundle; print its records, its seconds, of the CPU too, its bytes, and the most memory in MiB."""
     connect({})
-    from audit import export
-    from audit.export import Asker
+    from audit.evidence import export
+    from audit.evidence.request import Asker
 
     asker = Asker("bench")
     begun = export.ask(asker, query=query) if query else export.ask(asker, first=first, last=last)
     started, worked = time.perf_counter(), time.process_time()
-    made = export.go_on(begun)
+    made = build.go_on(begun)
     seconds, worked = time.perf_counter() - started, time.process_time() - worked
     assert made.state == "ready", made.error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -83,7 +84,7 @@ def plain_copy(fleet: Fleet) -> float:
 
 def verified(fleet: Fleet, name: str) -> float:
     """Seconds that verify.py takes for a bundle."""
-    from audit.note import Signer
+    from audit.formats.note import Signer
 
     keys = [str(Signer.parse(fleet.env[kind])) for kind in ("SEAL_KEY", "RECEIPT_KEY")]
     bundle = Path(fleet.env["EXPORT_DIR"]) / name

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from audit.note import Signer
+from audit.formats.note import Signer
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
 from bench.load import WRITER, wait_until

@@ -36,8 +36,10 @@ def tick(fleet: Fleet, events: int) -> float:
 def one_tick(events: int) -> None:
     """Store and seal new events, then print how long reconciling takes. In a process of its own."""
     connect({})
-    from audit import event, reconcile, seal
-    from audit.record import store
+    from audit.completeness import reconcile
+    from audit.formats import event
+    from audit.ingest.record import store
+    from audit.ledger import seal
 
     for _ in range(events // 1_000):
         fresh = [event.accept(document, writer="growth") for document in islice(sample(), 1_000)]

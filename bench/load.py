@@ -15,9 +15,10 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from audit import event
+import audit
+from audit.formats import event, times
 
-SAMPLE = Path(event.__file__).parent / "sample" / "kubernaut.jsonl"
+SAMPLE = Path(audit.__file__).parent / "management" / "sample" / "kubernaut.jsonl"
 WRITER = "drill"
 
 
@@ -48,7 +49,7 @@ def documents() -> Iterator[dict[str, Any]]:
             now = datetime.now(UTC)
             yield line | {
                 "event_id": str(uuid_utils.compat.uuid7()),
-                "event_timestamp": event.timestamp_text(now),
+                "event_timestamp": times.timestamp_text(now),
                 "correlation_id": f"{line['correlation_id'][:200]}-{run}",
             }
 

@@ -19,7 +19,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from audit import event
+from audit.formats import event
 from auditsite.embedded import binaries
 from bench.__main__ import EVENTS, median, sample
 from bench.fleet import ROOT, Fleet
@@ -105,17 +105,17 @@ def measure_rate(fleet: LogFleet) -> list[tuple[str, ...]]:
 
 def measure_proof(fleet: LogFleet) -> list[tuple[str, ...]]:
     """One inclusion proof out of all, the part that the database does and the whole."""
-    from audit import log as stored
-    from audit import merkle, tiles
+    from audit.formats import merkle, tiles
+    from audit.ledger import reader
 
     size = fleet.number("SELECT max(size) FROM audit_checkpoint")
     spans = [merkle.inclusion_spans(random.randrange(size), size) for _ in range(300)]
     for place in spans[:20]:
-        stored.hashes(tiles.runs(place))
+        reader.hashes(tiles.runs(place))
     in_database, whole = [], []
     for place in spans:
         started = time.perf_counter()
-        look_up = stored.hashes(tiles.runs(place))
+        look_up = reader.hashes(tiles.runs(place))
         in_database.append((time.perf_counter() - started) * 1000)
         for span in place:
             tiles.span_hash(span, look_up)
@@ -211,7 +211,7 @@ def connect(env: dict[str, str]) -> None:
 
 
 def _fill(count: int) -> None:
-    from audit.record import store
+    from audit.ingest.record import store
 
     store([event.accept(document, writer=WRITER) for document in islice(sample(), count)], timeout_s=60)
 

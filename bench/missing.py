@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from audit import event
+from audit.formats import event
 from bench.fleet import Fleet
 from bench.log import connect
 
@@ -132,7 +132,7 @@ def document(one: Sent) -> dict[str, Any]:
 
 def send(sent: list[Sent]) -> None:
     """Store events as the API does, without HTTP."""
-    from audit.record import store
+    from audit.ingest.record import store
 
     known = {one[3]: one for one in sent}  # the API answers what stands twice in a batch like what stands once
     store([event.accept(document(one), writer=one[0]) for one in known.values()], timeout_s=60)
@@ -140,10 +140,10 @@ def send(sent: list[Sent]) -> None:
 
 def state_heartbeats(made: Plan) -> None:
     """Each life's highest number, as its heartbeat stated it before it sent."""
-    from audit import heartbeat
+    from audit.completeness import heartbeats
 
     for (writer, epoch), highest in made.beats.items():
-        heartbeat.beat({"source_seq": highest} | ({"source_epoch": epoch} if epoch else {}), writer=writer)
+        heartbeats.beat({"source_seq": highest} | ({"source_epoch": epoch} if epoch else {}), writer=writer)
 
 
 def missing(made: Plan) -> set[tuple[str, str, int]]:
@@ -164,8 +164,8 @@ def precision_and_recall(found: set[Any], true: set[Any]) -> tuple[float, float]
 
 def follow() -> float:
     """Seal all, read the log to its end; return the seconds that reading took."""
-    from audit import seal
-    from audit.reconcile import reconcile
+    from audit.completeness.reconcile import reconcile
+    from audit.ledger import seal
 
     sealer = seal.Sealer()
     while sealer.once(from_start=True).more:

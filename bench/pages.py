@@ -94,8 +94,8 @@ def _analyze(url: str) -> None:
 
 def _middle(url: str) -> tuple[str, str]:
     """The cursor of a page in the middle of all, and the id of a record there."""
-    from audit import query
     from audit.models import Record
+    from audit.search import query
 
     moment = datetime.now(UTC) - timedelta(days=seed.DAYS / 2)
     with psycopg.connect(url) as connection:

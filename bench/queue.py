@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from audit import event
+from audit.formats import event
 from bench.fleet import ROOT, Fleet
 from bench.load import documents
 

@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
 from auditsite.embedded import Server
 from tests import servers
 

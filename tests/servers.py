@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.note import Signer
+from audit.formats.note import Signer
 from auditsite import offline
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database

@@ -361,7 +361,7 @@ def test_a_key_of_another_log_does_not_sign_receipts(redeem: Any) -> None:
 
 
 def test_what_the_store_signs_the_file_reads() -> None:
-    from audit import receipt
+    from audit.formats import receipt
     from tests.audit.test_receipt import KEY, a_promise
 
     promise = a_promise()

@@ -1,42 +1,24 @@
 """The admin: what auditors, operators and administrators see."""
 
-from audit.admin import (
-    access,
-    account,
-    completeness,
-    coverage,
-    discards,
-    episodes,
-    expectations,
-    exports,
-    holds,
-    log,
-    parked,
-    people,
-    quarantine,
-    receipts,
-    records,
-    redaction,
-    reports,
-    reviews,
-    scopes,
-    statements,
-    unmet,
-    verification,
-    writers,
-)
+from audit.admin import accounting, receipts, reports, review
+from audit.admin.access import access_log, people, scopes, writers
+from audit.admin.completeness import coverage, gaps
+from audit.admin.evidence import exports, legal_holds, redaction, statements
+from audit.admin.expectations import rules, unmet
+from audit.admin.ledger import checkpoints, verifications
+from audit.admin.queue import discards, outages, parked, quarantine
+from audit.admin.search import records
 
 __all__ = [
-    "access",
-    "account",
-    "completeness",
+    "access_log",
+    "accounting",
+    "checkpoints",
     "coverage",
     "discards",
-    "episodes",
-    "expectations",
     "exports",
-    "holds",
-    "log",
+    "gaps",
+    "legal_holds",
+    "outages",
     "parked",
     "people",
     "quarantine",
@@ -44,10 +26,11 @@ __all__ = [
     "records",
     "redaction",
     "reports",
-    "reviews",
+    "review",
+    "rules",
     "scopes",
     "statements",
     "unmet",
-    "verification",
+    "verifications",
     "writers",
 ]

@@ -10,13 +10,15 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from audit import receipt, redeem, trail
-from audit.admin import drawing
-from audit.admin.format import badge, time_tag
-from audit.admin.found import FoundAdmin
+from audit.admin.charts import queue
+from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.display import badge, time_tag
 from audit.errors import AuditError
+from audit.formats import receipt
+from audit.ingest import trail
 from audit.models import BrokenPromise
-from audit.redeem import Answer
+from audit.receipts import verify
+from audit.receipts.verify import Answer
 
 MOST_BYTES = 10 * 2**20
 MOST_RECEIPTS = 20_000
@@ -26,10 +28,10 @@ TOO_LARGE = (
     "or use `manage.py receipts verify`."
 )
 BADGES = {
-    redeem.BROKEN: "error",
-    redeem.NOT_OURS: "error",
-    redeem.UNKNOWN: "warning",
-    redeem.KEPT: "ok",
+    verify.BROKEN: "error",
+    verify.NOT_OURS: "error",
+    verify.UNKNOWN: "warning",
+    verify.KEPT: "ok",
     "sealed": "ok",
 }
 
@@ -111,13 +113,13 @@ def _answers(text: str, user: Any) -> dict[str, Any]:
         receipts=len(receipts),
         sha256=hashlib.sha256(text.encode(errors="replace")).hexdigest(),
     )
-    found = redeem.redeem(receipts)
+    found = verify.redeem(receipts)
     may_read = user.has_perm("audit.view_record")
-    worst_first = sorted(found.answers, key=lambda one: redeem.STATES.index(one.state))
+    worst_first = sorted(found.answers, key=lambda one: verify.STATES.index(one.state))
     return {
         "found": found,
         "verdict": badge(BADGES.get(found.verdict, "warning"), found.verdict),
-        "bars": drawing.bars("events by state", found.counts) if found.counts else "",
+        "bars": queue.bars("events by state", found.counts) if found.counts else "",
         "rows": [_row(one, may_read) for one in worst_first[:SHOWN]],
         "more": len(worst_first) - SHOWN,
     }

@@ -14,17 +14,17 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from audit import looking
-from audit.admin.exports import STATES, asker_of
-from audit.admin.format import badge, time_tag
-from audit.admin.verification import ReadOnly
-from audit.errors import AuditError
-from audit.event import Invalid
-from audit.export import Asker
-from audit.handover import hand_over
+from audit import visibility
+from audit.admin.base import ReadOnly
+from audit.admin.display import badge, time_tag
+from audit.admin.evidence.exports import STATES, asker_of
+from audit.errors import AuditError, Invalid
+from audit.evidence.request import Asker
 from audit.models import Export, Report
-from audit.report import making, pages, period
-from audit.report.packs import Unreadable, packs
+from audit.reports import build, period
+from audit.reports import render as report_render
+from audit.reports.packs import Unreadable, packs
+from audit.tasks import enqueue
 
 Ask = Callable[[Report, Asker], Report | Export]
 
@@ -38,7 +38,7 @@ class ReportAdmin(ReadOnly):
     change_list_template = "admin/audit/report/list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        return making.visible(looking.sight()).defer("content", "beside")
+        return build.visible(visibility.sight()).defer("content", "beside")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -65,11 +65,11 @@ class ReportAdmin(ReadOnly):
         _require(request)
         try:
             first, last = _asked(request)
-            begun = making.ask(asker_of(request), first, last, request.POST.getlist("pack"))
+            begun = build.ask(asker_of(request), first, last, request.POST.getlist("pack"))
         except (Invalid, Unreadable, AuditError) as error:
             messages.error(request, f"No report is made: {error}")
             return redirect("admin:audit_report_changelist")
-        hand_over(begun)
+        enqueue(begun)
         return redirect("admin:audit_report_change", begun.pk)
 
     def act_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
@@ -79,12 +79,12 @@ class ReportAdmin(ReadOnly):
         _require(request)
         found, act = self._found(request, report_id), request.POST.get("act", "")
         if act == "cancel":
-            if not making.cancel(found, asker_of(request)):
+            if not build.cancel(found, asker_of(request)):
                 messages.warning(request, f"The report is {found.state}: there was nothing to cancel.")
             return redirect("admin:audit_report_change", found.pk)
         if act != "again" or found.state != "ready":
             raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
-        return self._begin(request, found, making.again, "admin:audit_report_change")
+        return self._begin(request, found, build.again, "admin:audit_report_change")
 
     def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
         """Have the evidence of a report made: what was sealed in its period, under its checkpoint."""
@@ -95,7 +95,7 @@ class ReportAdmin(ReadOnly):
         found = self._found(request, report_id)
         if found.state != "ready":
             raise Http404("There is evidence of a report once it is ready.")
-        return self._begin(request, found, making.evidence, "admin:audit_export_change")
+        return self._begin(request, found, build.evidence, "admin:audit_export_change")
 
     def _begin(self, request: HttpRequest, found: Report, ask: Ask, page: str) -> HttpResponse:
         try:
@@ -103,7 +103,7 @@ class ReportAdmin(ReadOnly):
         except (Invalid, Unreadable, AuditError) as error:
             messages.error(request, f"Nothing is made: {error}")
             return redirect("admin:audit_report_change", found.pk)
-        hand_over(begun)
+        enqueue(begun)
         return redirect(page, begun.pk)
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
@@ -111,18 +111,18 @@ class ReportAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = self._found(request, report_id)
-        if kind not in pages.KINDS or found.state != "ready":
+        if kind not in report_render.KINDS or found.state != "ready":
             raise Http404(f"There is no file {kind} of this report.")
-        if kind == "pdf" and not pages.has_pdf():
-            messages.error(request, str(pages.PdfMissing()))
+        if kind == "pdf" and not report_render.has_pdf():
+            messages.error(request, str(report_render.PdfMissing()))
             return redirect("admin:audit_report_change", found.pk)
         try:
-            making.record("downloaded", found, asker_of(request), digest=found.digest, file=f"report.{kind}")
+            build.record("downloaded", found, asker_of(request), digest=found.digest, file=f"report.{kind}")
         except AuditError:
-            return render(request, "unrecorded.html", status=503)
+            return render(request, "pages/unrecorded.html", status=503)
         name = f"report-{found.first}-{found.last}.{kind}"
-        body = pages.file(found, kind, site=request.build_absolute_uri("/").rstrip("/"))
-        response = HttpResponse(body, content_type=pages.KINDS[kind])
+        body = report_render.file(found, kind, site=request.build_absolute_uri("/").rstrip("/"))
+        response = HttpResponse(body, content_type=report_render.KINDS[kind])
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 
@@ -139,19 +139,19 @@ class ReportAdmin(ReadOnly):
             "report": found,
             "state": self.state_badge(found),
             "under_way": found.state in Report.UNDER_WAY,
-            "has_pdf": pages.has_pdf(),
+            "has_pdf": report_render.has_pdf(),
         }
         if found.state == "ready":
             try:
-                making.record("viewed", found, asker_of(request), digest=found.digest)
+                build.record("viewed", found, asker_of(request), digest=found.digest)
             except AuditError:
-                return render(request, "unrecorded.html", status=503)
-            context |= pages.context(found) | _compared(found)
+                return render(request, "pages/unrecorded.html", status=503)
+            context |= report_render.context(found) | _compared(found)
         return TemplateResponse(request, "admin/audit/report/detail.html", context)
 
     def _found(self, request: HttpRequest, key: UUID | str) -> Report:
         try:
-            found = making.visible(looking.sight()).filter(pk=UUID(str(key))).first()
+            found = build.visible(visibility.sight()).filter(pk=UUID(str(key))).first()
         except ValueError:
             found = None
         if found is None:
@@ -207,5 +207,5 @@ def _compared(found: Report) -> dict[str, Any]:
     same = found.is_same
     return {
         "same": None if same is None else badge("ok" if same else "error", "same" if same else "not the same"),
-        "differs": making.differences(found),
+        "differs": build.differences(found),
     }

@@ -7,20 +7,21 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from audit import keys, looking
+from audit import visibility
+from audit.access import api_keys
 
 
 class WriterKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>` or `X-API-Key: <key>`."""
 
-    def authenticate(self, request: Request) -> tuple[keys.Principal, str] | None:
+    def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
         key = _key(request)
         if not key:
             return None
-        principal = keys.check(key)
+        principal = api_keys.check(key)
         if principal is None:
             raise AuthenticationFailed("The key is unknown, revoked or expired: ask the operator for a new one.")
-        looking.identify(principal.name, principal.sight)
+        visibility.identify(principal.name, principal.sight)
         return principal, ""
 
     def authenticate_header(self, request: Request) -> str:
@@ -31,7 +32,7 @@ class HasScope(BasePermission):
     """The key must carry the scope that the view's `scopes` names for the method, or one of several."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not isinstance(request.user, keys.Principal):
+        if not isinstance(request.user, api_keys.Principal):
             return False
         # HEAD is a GET whose body is not sent: its status and length tell as much. What is not named is refused.
         method = "GET" if request.method == "HEAD" else request.method

@@ -4,8 +4,8 @@ from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
 
-from audit import canonical
-from audit.event import Invalid
+from audit.errors import Invalid
+from audit.formats import canonical
 
 
 class RawJSONParser(BaseParser):

@@ -10,12 +10,21 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from audit import metrics
-from audit.api import refusals
-from audit.errors import Conflict, ExportsOff, KeyMissing, LogDamaged, NothingKept, NotSealed, TooManyMatch, Unavailable
-from audit.event import Invalid
-from audit.faults import headline
-from audit.hold import Held
-from audit.keys import Unanswerable
+from audit.access.api_keys import Unanswerable
+from audit.api import rejections
+from audit.errors import (
+    Conflict,
+    ExportsOff,
+    Invalid,
+    KeyMissing,
+    LogDamaged,
+    NothingKept,
+    NotSealed,
+    TooManyMatch,
+    Unavailable,
+)
+from audit.evidence.legal_holds import Held
+from audit.postgres.faults import headline
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +101,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     instance = context["request"].path
     body, headers = _body(error, instance, many=getattr(context["view"], "many", False))
     metrics.rejected.labels(status=body["status"]).inc()
-    refusals.note(error, context)
+    rejections.note(error, context)
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 

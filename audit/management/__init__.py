@@ -8,7 +8,7 @@ from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, OutputWrapper
 
-from audit import visible
+from audit import safe_text
 
 
 class Harmless(io.TextIOBase):
@@ -18,7 +18,7 @@ class Harmless(io.TextIOBase):
         self._out = out
 
     def write(self, text: str, /) -> int:
-        return self._out.write(visible.harmless(text))
+        return self._out.write(safe_text.harmless(text))
 
     def flush(self) -> None:
         # Called once more when this object goes, perhaps after whoever owns the stream has closed it.

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import sealkeys, trail
 from audit.errors import AuditError, KeyMissing
+from audit.formats.note import NoteError, Signer
+from audit.ingest import trail
+from audit.ledger import keys as ledger_keys
+from audit.ledger.keys import Keys
 from audit.management import operator_name
-from audit.note import NoteError, Signer
-from audit.sealkeys import Keys
 
 
 class KeyCommand(BaseCommand):
@@ -67,7 +68,7 @@ class KeyCommand(BaseCommand):
             if if_missing:
                 return
             raise CommandError(f"{path} exists: `manage.py {self.noun} rotate` makes a new key for the same log.")
-        signer = sealkeys.create(path, self.key_name(origin))
+        signer = ledger_keys.create(path, self.key_name(origin))
         self._record("created", signer, origin=signer.name)
         if quiet:
             return
@@ -79,7 +80,7 @@ class KeyCommand(BaseCommand):
         path, old = self._file(), self.keys().signer
         if old is None:
             raise KeyMissing
-        new = sealkeys.rotated(old)
+        new = ledger_keys.rotated(old)
         self._record("rotated", new, before=str(old))
         signed = self.put(path, new)
         self.stdout.write(str(new))

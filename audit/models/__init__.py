@@ -1,41 +1,18 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.account import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
-from audit.models.completeness import (
-    BrokenPromise,
-    Followed,
-    Found,
-    Gap,
-    Heartbeat,
-    Hole,
-    Manifest,
-    Numbering,
-    Rhythm,
-)
-from audit.models.coverage import HourCount
+from audit.models.access import ACCESS, Access, AuditorScope
+from audit.models.accounting import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
+from audit.models.base import AppendOnly, AppendOnlyQuerySet, Found
+from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount, Manifest, Numbering, Rhythm
+from audit.models.evidence import STATEMENT, Export, LegalHold, RedactionRule, Statement
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
-from audit.models.exports import Export, RedactionRule
-from audit.models.holds import LegalHold
+from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification
+from audit.models.queue import Discard, Episode, Parked, Quarantined
+from audit.models.receipts import BrokenPromise
+from audit.models.records import OWN_WRITER, Record, RecordQuerySet
 from audit.models.reports import Report
-from audit.models.reviews import MissedReview, Review
-from audit.models.rights import ACCESS, STATEMENT, Access, AuditorScope, Statement
-from audit.models.saved import SavedView
-from audit.models.store import (
-    OWN_WRITER,
-    AppendOnly,
-    AppendOnlyQuerySet,
-    Checkpoint,
-    Discard,
-    Episode,
-    Finding,
-    FindingQuerySet,
-    Leaf,
-    Parked,
-    Quarantined,
-    Record,
-    RecordQuerySet,
-    Verification,
-)
+from audit.models.review import MissedReview, Review
+from audit.models.search import SavedView
 from audit.models.writers import Writer, WriterKey, default_scopes
 
 __all__ = [

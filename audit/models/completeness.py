@@ -4,49 +4,8 @@ from typing import Any
 
 from django.db import models
 
-from audit import event
-
-
-class Found(models.Model):
-    """Something that should be here and is not. Kept for good, with what became of it."""
-
-    STATES = ("open", "explained", "closed")
-    NOUN = "gap"
-    """How the records of acts on it call it: `audit.NOUN.explained`."""
-    WRITER = "writer"
-    """The column of whose events are missing."""
-    RELATED: tuple[str, ...] = ()
-    """What naming it needs to be read with it."""
-    LARGE: tuple[str, ...] = ()
-    """What naming it does not need."""
-    WRITER = "writer"
-    """Where the name of the writer is."""
-
-    found_at = models.DateTimeField()
-    closed_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True, help_text="When the alarm went out.")
-    owner = models.CharField(max_length=150, blank=True)
-    explanation = models.TextField(blank=True)
-    explained_at = models.DateTimeField(null=True)
-
-    class Meta:
-        abstract = True
-
-    @property
-    def state(self) -> str:
-        """One of `STATES`: what came after all is closed, whatever was said of it."""
-        if self.closed_at is not None:
-            return "closed"
-        return "explained" if self.explained_at is not None else "open"
-
-    @property
-    def writer_name(self) -> str:
-        """Whose events are missing."""
-        raise NotImplementedError
-
-    def facts(self) -> dict[str, Any]:
-        """What names it in a record of the store's own."""
-        raise NotImplementedError
+from audit.formats import event
+from audit.models.base import Found
 
 
 class Followed(models.Model):
@@ -131,47 +90,6 @@ class Gap(Found):
             "missing": self.missing,
             "after": self.after_at and self.after_at.isoformat(),
             "before": self.before_at.isoformat(),
-        }
-
-
-class BrokenPromise(Found):
-    """An event that was taken with a signed receipt, and is not where the receipt says it would be."""
-
-    KINDS = ("missing", "altered", "late")
-    NOUN = "promise"
-
-    event_id = models.UUIDField()
-    kind = models.CharField(max_length=20, choices=[(kind, kind) for kind in KINDS])
-    writer = models.CharField(max_length=100)
-    digest = models.CharField(max_length=64)
-    promised = models.CharField(max_length=10, help_text="The state that the receipt names.")
-    promised_at = models.DateTimeField()
-    sealed_by = models.DateTimeField()
-    why = models.TextField()
-
-    class Meta:
-        default_permissions = ("view",)
-        permissions = (("verify_receipt", "Can verify receipts"),)
-        ordering = ("-found_at", "-id")
-        constraints = (models.UniqueConstraint(fields=("event_id", "kind"), name="audit_brokenpromise_one"),)
-
-    def __str__(self) -> str:
-        return f"{self.event_id}: {self.kind}"
-
-    @property
-    def writer_name(self) -> str:
-        return self.writer
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "event_id": str(self.event_id),
-            "kind": self.kind,
-            "writer": self.writer,
-            "digest": self.digest,
-            "promised": self.promised,
-            "promised_at": self.promised_at.isoformat(),
-            "sealed_by": self.sealed_by.isoformat(),
-            "why": self.why,
         }
 
 
@@ -283,3 +201,23 @@ class Rhythm(models.Model):
 
     def __str__(self) -> str:
         return self.writer
+
+
+class HourCount(models.Model):
+    """The events of one writer in one hour, by the time at which the writer says they happened."""
+
+    writer = models.CharField(max_length=100)
+    hour = models.DateTimeField(help_text="The beginning of the hour, UTC.")
+    events = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0, help_text="Those with the outcome failure.")
+    parked = models.BigIntegerField(default=0, help_text="Those that came by way of the dead letter queue.")
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name = "coverage"
+        verbose_name_plural = "coverage"
+        constraints = (models.UniqueConstraint(fields=("writer", "hour"), name="audit_hourcount_one"),)
+        indexes = (models.Index(fields=("hour",), name="audit_hourcount_hour"),)
+
+    def __str__(self) -> str:
+        return f"{self.writer} {self.hour:%Y-%m-%d %H}h: {self.events}"

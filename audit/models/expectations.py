@@ -7,10 +7,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-from audit import event, expectation
-from audit.event import Invalid
-from audit.expectation import Rule
-from audit.models.completeness import Found
+from audit.errors import Invalid
+from audit.formats import event, expectation
+from audit.formats.expectation import Rule
+from audit.models.base import Found
 
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")
 """What decides of events: who changes one of these makes another rule of it."""

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-from audit.models.store import OWN_WRITER
+from audit.models.records import OWN_WRITER
 
 
 def default_scopes() -> list[str]:

@@ -15,7 +15,7 @@ CREATE TABLE audit_node (
     hash  bytea    NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (level, index)
 );
-COMMENT ON TABLE audit_node IS 'hash = root of the 256^level leaves from index * 256^level on (audit/tiles.py)';
+COMMENT ON TABLE audit_node IS 'hash = root of the 256^level leaves from index * 256^level on (audit/formats/tiles.py)';
 
 CREATE TABLE audit_checkpoint (
     number     bigint      NOT NULL PRIMARY KEY CHECK (number >= 0),
@@ -42,7 +42,7 @@ CREATE TABLE audit_unsealed (
     stored_at timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
--- The leaf hash of a record: SHA-256(0x00 || entry), the entry as in audit/entry.py.
+-- The leaf hash of a record: SHA-256(0x00 || entry), the entry as in audit/formats/entry.py.
 CREATE FUNCTION audit_leaf_hash(
     event_id uuid, digest bytea, received_at timestamptz, parked_at timestamptz, stored_at timestamptz
 ) RETURNS bytea

@@ -8,10 +8,10 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 import dlq.stream
-from audit.event import accept
+from audit.formats.event import accept
+from audit.ingest.record import store
 from audit.models import Record
-from audit.postgres import gateway
-from audit.record import store
+from audit.postgres.gateway import gateway
 from dlq.message import Document, Message
 from tests.audit.conftest import an_event
 

@@ -9,10 +9,11 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
-from audit import access, seal
+from audit.access import access_log
 from audit.errors import NothingKept
+from audit.ledger import seal
 from audit.models import ACCESS, Quarantined, Record
-from audit.quarantine import quarantine
+from audit.queue.quarantine import quarantine
 from dlq.message import Message
 from tests.admin.conftest import logged_in, parked_message, person, stored_record
 from tests.audit.conftest import EVENTS, Sender, an_event
@@ -26,7 +27,7 @@ BY = f"correlation:{CORRELATION}"
 
 
 def looks(name: str) -> list[Record]:
-    return list(access.looks().filter(actor_id=name).order_by("event_timestamp", "id"))
+    return list(access_log.looks().filter(actor_id=name).order_by("event_timestamp", "id"))
 
 
 def page(record: Record) -> str:
@@ -177,7 +178,7 @@ def test_a_download_is_called_one_and_names_its_record() -> None:
 def test_a_look_at_a_parked_event_stands_at_the_record_that_it_becomes(operator: Client) -> None:
     message = parked_message()
     operator.get(f"/admin/audit/parked/{message.id}/change/")
-    (look,) = access.looks().filter(resource_id=message.key)
+    (look,) = access_log.looks().filter(resource_id=message.key)
     assert (look.event_type, look.resource_type) == ("audit.record.viewed", "record")
 
 
@@ -212,7 +213,7 @@ def test_where_a_look_cannot_be_recorded_nothing_is_shown(
     def refuse(*events: Any) -> None:
         raise NothingKept
 
-    monkeypatch.setattr("audit.trail.record", refuse)
+    monkeypatch.setattr("audit.ingest.trail.record", refuse)
     kept = {
         page(record): auditor.get(page(record)),
         "list": auditor.get(RECORDS, {"q": record.correlation_id}),
@@ -252,7 +253,7 @@ def test_the_access_page_finds_looks_by_person_and_time_and_is_a_look_itself() -
 
 
 def test_the_access_page_goes_on_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.admin.access.PAGE", 2)
+    monkeypatch.setattr("audit.admin.access.access_log.PAGE", 2)
     user, client = person("auditor"), logged_in(person("auditor"))
     for number in range(3):
         logged_in(user).get(RECORDS, {"q": f"page-{number}"})

@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import passages, rejected
-from audit.admin.account import harmless
+from audit.accounting import queue_counts
+from audit.admin.accounting import harmless
+from audit.ingest import rejections
 from audit.models import Account, Loss, Passage, Record, RejectedSample, Rejection
 from tests.audit.conftest import Sender
 from tests.audit.test_account import own_queue
@@ -29,7 +30,7 @@ def a_line(**counts: int) -> str:
         Rejection.objects.create(day=now.date(), writer=writer, reason="unknown field", events=reject)
     if counts:
         Passage.objects.create(queue="tests", day=now.date(), writer=writer, first="1-1", copied_at=now, **counts)
-    passages.copy()
+    queue_counts.copy()
     return writer
 
 
@@ -112,7 +113,7 @@ def test_the_account_is_linked_from_the_start_page_and_from_completeness(auditor
 
 def test_bytes_are_written_out_where_they_are_not_for_reading() -> None:
     assert harmless("ä\n".encode() + b"\x07") == "ä\n\\x07"
-    assert rejected.SAMPLE_BYTES == 2048
+    assert rejections.SAMPLE_BYTES == 2048
 
 
 def explained(client: Client, writer: str, text: str, day: str = "") -> str:

@@ -17,9 +17,11 @@ from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import dlq.stream
-from audit import discard, hold, quarantine, seal, verify
-from audit.admin.format import OUTCOMES
+from audit.admin.display import OUTCOMES
+from audit.evidence import legal_holds
+from audit.ledger import seal, verify
 from audit.models import Quarantined
+from audit.queue import discards, quarantine
 from bench.fleet import answers, free_port
 from bench.load import wait_until
 from dlq.message import Message
@@ -176,12 +178,12 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
     sample = a_sample(b"\x1b[2J<script>alert(1)</script>")
     for counts in ({"direct": 700, "rejected": 90}, {"came": 300, "here": 200, "dead": 40, "drained": 0}):
         a_line(**counts)
-    asked = discard.ask(message, reason="tests", by="somebody")
+    asked = discards.ask(message, reason="tests", by="somebody")
     _sample_history()
     with rule_maker() as make:
         unmet = an_unmet(make(), others=3)
     steps = [stored_record(correlation_id=f"rr-{message.key}", event_outcome=outcome) for outcome in OUTCOMES]
-    held = hold.place(steps[0].correlation_id, reason="a matter", by="somebody")
+    held = legal_holds.place(steps[0].correlation_id, reason="a matter", by="somebody")
     changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     boss = person("auditor", password=PASSWORD)

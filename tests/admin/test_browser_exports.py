@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from audit import export, statement
-from audit.export import Asker
+from audit.evidence import build, export, statements
+from audit.evidence.request import Asker
 from audit.models import Export
 from tests.admin.conftest import person
 from tests.admin.test_browser import PASSWORD, SHOTS, Visitor, browser, site, visitor
@@ -24,12 +24,12 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
         export.ask(asker, query=f"correlation:{sealed(3, actor_id=HOSTILE)}", with_csv=True) for _ in range(3)
     )
     export.cancel(cancelled, asker)
-    whole = export.go_on(ready)
+    whole = build.go_on(ready)
     half = export.ask(asker, first=0, last=2)
     Export.objects.filter(pk=half.pk).update(state="running", done=1, total=2)
     visitor.log_in(user.username)
     pages = {"exports": "/admin/audit/export/", "records-export": "/admin/audit/record/?q=outcome:failure+after:7d"}
-    said = statement.make(Asker(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
+    said = statements.make(Asker(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
     pages |= {"statements": "/admin/audit/statement/?q=type:role.grant"}
     pages |= {"statement": f"/admin/audit/statement/{said.resource_id}/"}
     found = said.event_data["records"][0]["event_id"]
@@ -45,7 +45,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
         assert visitor.findings() == [], name
     assert visitor.wrong == []
     visitor.open(f"/admin/audit/export/{waiting.pk}/change/", "export-watched")
-    export.go_on(waiting)
+    build.go_on(waiting)
     visitor.page.get_by_text("Download the bundle").wait_for()  # without anybody's loading the page again
     with zipfile.ZipFile(Path(settings.EXPORT_DIR) / whole.name) as bundle:
         bundle.extract("README.html", tmp_path)

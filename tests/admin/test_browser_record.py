@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser
 
-from audit import coverage, rhythm
-from audit.coverage import Seen
+from audit.completeness import coverage, silence
+from audit.completeness.coverage import Seen
 from tests.admin.conftest import person, stored_record
 from tests.admin.test_browser import PASSWORD, Visitor, browser, site  # noqa: F401
 from tests.admin.test_hostile import SCRIPT, TERMINAL, TURNED, own
@@ -39,7 +39,7 @@ def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:
 
 def test_a_cell_under_the_keyboard_is_read_in_full(auditor_page: Visitor) -> None:
     now, page = datetime.now(UTC), auditor_page.page
-    rhythm.take([("heard-now", now)])
+    silence.take([("heard-now", now)])
     coverage.take([Seen("heard-now", now, True, False)])
     auditor_page.open("/admin/audit/hourcount/?writer=heard-now", "cell")
     cell = page.locator("td.heat a", has_text="1 failed").first

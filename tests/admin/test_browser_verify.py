@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Route
 
-from audit.export import Asker
+from audit.evidence.request import Asker
 from tests import test_verify_file as of_records
 from tests.admin.beside import Verifier, both, using, verifier, zipped
 from tests.admin.conftest import person

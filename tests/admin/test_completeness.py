@@ -9,9 +9,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import completeness, manifest, numbering
-from audit.admin import status
-from audit.completeness import Completeness
+from audit.admin import dashboard
+from audit.completeness import manifests, sequences, summary
+from audit.completeness.summary import Completeness
 from audit.models import Gap, Manifest, Record
 from tests.audit.conftest import Sender
 from tests.audit.test_numbering import BEGAN, at
@@ -23,13 +23,13 @@ PAGE = "/admin/audit/gap/"
 
 def a_gap(*seqs: int) -> Gap:
     writer = f"writer-{secrets.token_hex(4)}"
-    numbering.take(take_of(writer, *(seqs or (1, 5))))
+    sequences.take(take_of(writer, *(seqs or (1, 5))))
     return Gap.objects.get(numbering__writer=writer)
 
 
 def a_manifest(**said: Any) -> Manifest:
     window = {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z"}
-    return manifest.state(window | (said or {"count": 4}), writer=f"writer-{secrets.token_hex(4)}")
+    return manifests.state(window | (said or {"count": 4}), writer=f"writer-{secrets.token_hex(4)}")
 
 
 def act_on(gap: Gap) -> str:
@@ -52,7 +52,7 @@ def test_the_page_begins_with_the_sentence_and_names_each_writer(auditor: Client
 
 def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:
     gap, closed = a_gap(), a_gap(1, 3)
-    numbering.take(take_of(closed.numbering.writer, 2))
+    sequences.take(take_of(closed.numbering.writer, 2))
     for found, state in ((gap, "open"), (closed, "closed")):
         for asked in ("open", "explained", "closed"):
             page = auditor.get(PAGE, {"q": found.numbering.writer, "state": asked}).content.decode()
@@ -61,7 +61,7 @@ def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:
 
 def test_a_gap_shows_its_numbers_and_between_which_times_they_were_made(auditor: Client) -> None:
     gap = a_gap(1, 9)
-    numbering.take(take_of(gap.numbering.writer, 4))
+    sequences.take(take_of(gap.numbering.writer, 4))
     page = auditor.get(detail(gap)).content.decode()
     for text in ("6 of 7 numbers", *(f"{at(seq):%Y-%m-%d %H:%M:%S}" for seq in (1, 4, 9))):
         assert text in page
@@ -108,7 +108,7 @@ def test_who_may_not_explain_does_not_see_the_form_and_is_refused(administrator:
 
 def test_a_closed_gap_says_when_the_last_late_one_came(auditor: Client) -> None:
     gap = a_gap(1, 3)
-    numbering.take(take_of(gap.numbering.writer, 2))
+    sequences.take(take_of(gap.numbering.writer, 2))
     page = auditor.get(detail(gap)).content.decode()
     assert "all came after all" in page
     assert f"{datetime.now(UTC):%Y-%m-%d}" in page
@@ -142,5 +142,5 @@ def test_what_was_found_complete_long_ago_says_nothing_of_now(
     age: timedelta, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Completeness([a_standing()], BEGAN, datetime.now(UTC) - age)
-    monkeypatch.setattr(completeness, "look", lambda: whole)
-    assert [part.level for part in status._completeness()] == [level]
+    monkeypatch.setattr(summary, "look", lambda: whole)
+    assert [part.level for part in dashboard._completeness()] == [level]

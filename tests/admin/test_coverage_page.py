@@ -9,11 +9,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import coverage, numbering, rhythm
-from audit.admin.coverage import WRITERS
-from audit.coverage import Seen
+from audit.admin.completeness.coverage import WRITERS
+from audit.completeness import coverage, sequences, silence
+from audit.completeness.coverage import Seen
+from audit.completeness.sequences import Numbered
 from audit.models import Rhythm
-from audit.numbering import Numbered
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_coverage import outage
 from tests.audit.test_reconcile import BATCH, follow
@@ -25,7 +25,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 def a_writer(*heard: datetime) -> str:
     """One that was heard at these times, first of all writers in every list."""
     name = f"!{secrets.token_hex(4)}"
-    rhythm.take((name, at) for at in heard)
+    silence.take((name, at) for at in heard)
     coverage.take(Seen(name, at, False, False) for at in heard)
     return name
 
@@ -94,7 +94,7 @@ def test_numbers_that_never_came_mark_their_hours_also_beside_others(auditor: Cl
     writer = a_writer(start, start + 3 * HOUR)
     ids = [secrets.token_hex(8) for _ in range(2)]
     pair = [(1, start, ids[0]), (9, start + 3 * HOUR, ids[1])]
-    numbering.take(Numbered(writer, "", seq, at, record_id) for seq, at, record_id in pair)  # type: ignore[arg-type]
+    sequences.take(Numbered(writer, "", seq, at, record_id) for seq, at, record_id in pair)  # type: ignore[arg-type]
     page = look(auditor, writer=writer)
     empty = [text for text in texts(page, writer) if "0 events" in text and "numbers 2 to 8 never came" in text]
     full = [text for text in texts(page, writer) if "1 events" in text and "numbers 2 to 8 never came" in text]

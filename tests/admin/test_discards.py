@@ -7,10 +7,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 import dlq.stream
-from audit import discard
 from audit.errors import NothingKept
+from audit.ingest.record import store
 from audit.models import Discard, Record
-from audit.record import store
+from audit.queue import discards
 from dlq.message import Message
 from tests.admin.conftest import logged_in, parked_message, person
 
@@ -74,7 +74,7 @@ def test_without_reason_right_or_record_nothing_happens(
     def refuse(*arguments: Any) -> None:
         raise NothingKept
 
-    monkeypatch.setattr("audit.trail.record", refuse)
+    monkeypatch.setattr("audit.ingest.trail.record", refuse)
     administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"})
     assert dlq.stream.for_drain().get(parked.id) is not None
     asked.refresh_from_db()
@@ -86,8 +86,8 @@ def test_what_was_stored_meanwhile_is_not_discarded(operator: Client, administra
     dlq.stream.for_drain().acknowledge([parked], "drained")
     page = administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"}, follow=True).content.decode()
     assert "there is nothing to discard" in page
-    with pytest.raises(discard.Gone):
-        discard.decide(asked, approve=True, by="somebody else")
+    with pytest.raises(discards.Gone):
+        discards.decide(asked, approve=True, by="somebody else")
 
 
 def test_the_insert_is_tried_and_nothing_of_it_is_kept(operator: Client) -> None:
@@ -95,7 +95,7 @@ def test_the_insert_is_tried_and_nothing_of_it_is_kept(operator: Client) -> None
     page = operator.post(f"{PARKED}{message.id}/rehearse/", follow=True).content.decode()
     assert "Tried and rolled back: it would be stored" in page
     assert not Record.objects.filter(id=message.key).exists()
-    from audit.tasks import _read
+    from audit.queue.drain import _read
 
     event = _read(message)
     store([event], timeout_s=5)  # type: ignore[list-item]
@@ -115,11 +115,11 @@ def test_a_try_that_fails_shows_what_postgresql_says(operator: Client, monkeypat
 
 def test_one_decision_stands(parked: Message) -> None:
     """Two approvers at once: each has read the same undecided row."""
-    asked = discard.ask(parked, reason="tests", by="a")
+    asked = discards.ask(parked, reason="tests", by="a")
     one, two = Discard.objects.get(pk=asked.pk), Discard.objects.get(pk=asked.pk)
-    discard.decide(one, approve=True, by="b")
-    with pytest.raises(discard.Decided):
-        discard.decide(two, approve=False, by="c")
+    discards.decide(one, approve=True, by="b")
+    with pytest.raises(discards.Decided):
+        discards.decide(two, approve=False, by="c")
     asked.refresh_from_db()
     assert (asked.decision, asked.decided_by) == ("discarded", "b")
 
@@ -127,7 +127,7 @@ def test_one_decision_stands(parked: Message) -> None:
 def test_a_crash_before_the_decision_was_noted_is_mended_from_the_trail(
     parked: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = discard.ask(parked, reason="tests", by="a")
+    asked = discards.ask(parked, reason="tests", by="a")
 
     def crash(self: Any, **options: Any) -> None:
         raise KeyboardInterrupt
@@ -135,16 +135,16 @@ def test_a_crash_before_the_decision_was_noted_is_mended_from_the_trail(
     with monkeypatch.context() as patch:
         patch.setattr(Discard, "save", crash)
         with pytest.raises(KeyboardInterrupt):
-            discard.decide(asked, approve=True, by="b")
+            discards.decide(asked, approve=True, by="b")
     assert dlq.stream.for_drain().get(parked.id) is None
-    discard.decide(asked, approve=False, by="c")
+    discards.decide(asked, approve=False, by="c")
     asked.refresh_from_db()
     assert (asked.decision, asked.decided_by) == ("discarded", "b")
 
 
 def test_what_was_parked_anew_under_the_same_place_is_not_what_was_asked_for(parked: Message) -> None:
-    asked = discard.ask(parked, reason="tests", by="a")
+    asked = discards.ask(parked, reason="tests", by="a")
     Discard.objects.filter(pk=asked.pk).update(digest="00" * 32)
-    with pytest.raises(discard.Gone):
-        discard.decide(asked, approve=True, by="b")
+    with pytest.raises(discards.Gone):
+        discards.decide(asked, approve=True, by="b")
     assert dlq.stream.for_drain().get(parked.id) is not None

@@ -8,19 +8,19 @@ from django.test import Client
 from django.urls import reverse
 
 import dlq.stream
-from audit import episodes, tasks
 from audit.errors import NothingKept
 from audit.management.commands import drain_dlq
 from audit.models import Episode, Record
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
+from audit.queue import drain, outages
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_outage import with_id
 
 
 def closed() -> Episode | None:
     """Whatever other tests left is done with first."""
-    tasks.drain(seconds=20)
-    return episodes.look()
+    drain.drain(seconds=20)
+    return outages.look()
 
 
 def an_episode(**changes: Any) -> Episode:
@@ -51,10 +51,10 @@ def test_an_outage_becomes_an_object_with_its_account_and_its_records(
     with postgres.stopped():
         service.post(document)
         drain_dlq.look_at_outage()  # PostgreSQL is away: nothing to keep, and no error
-        assert episodes.look() is None
+        assert outages.look() is None
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
-    episode = episodes.look()
+    drain.drain(seconds=20)
+    episode = outages.look()
     assert episode is not None
     assert episode.reasons.keys() == {"database-down"} and episode.lost == 0
     assert episode.parked >= 1 and episode.stored + episode.left == episode.parked
@@ -89,7 +89,7 @@ def test_a_note_is_recorded_before_it_is_kept(operator: Client, monkeypatch: pyt
     def refuse(*arguments: Any, **facts: Any) -> None:
         raise NothingKept
 
-    monkeypatch.setattr(episodes.trail, "add", refuse)
+    monkeypatch.setattr(outages.trail, "add", refuse)
     assert "Nothing was done" in operator.post(url, {"note": "other"}, follow=True).content.decode()
     episode.refresh_from_db()
     assert episode.note == "The disk was full. It is larger now."

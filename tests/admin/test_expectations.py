@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import expect, trail
 from audit.errors import NothingKept
-from audit.expectation import Seen
+from audit.expectations import evaluate
+from audit.formats.expectation import Seen
+from audit.ingest import trail
 from audit.models import Expectation, Followed, Record, Unmet, Waiver
 from tests.admin.conftest import stored_record
 from tests.audit.rules import MakeRule, found, rule_maker
@@ -35,8 +36,8 @@ def an_unmet(rule: Expectation, *, others: int = 1) -> Unmet:
         stored_record(event_type=f"{rule.name}.other", correlation_id=of)
     seen = (began.pk, began.writer, began.event_type, began.event_category, of, began.event_timestamp, began.stored_at)
     Followed.objects.get_or_create(name=Followed.COMPLETENESS)
-    expect.take([Seen(2**40, *seen)])
-    while expect.settle(datetime.now(UTC)):
+    evaluate.take([Seen(2**40, *seen)])
+    while evaluate.settle(datetime.now(UTC)):
         pass
     return Unmet.objects.get(expectation=rule, subject=of)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Group
 
-from audit import seed
+from audit.access import roles
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "access.md").read_text(encoding="utf-8")
 MEANS = {
@@ -65,18 +65,18 @@ def test_the_page_names_every_right_and_gives_it_as_the_seed_does() -> None:
     found = table()
     assert set(found) == set(MEANS)
     for line, rights in MEANS.items():
-        given = {group: rights <= set(of_group) for group, of_group in seed.GROUPS.items()}
+        given = {group: rights <= set(of_group) for group, of_group in roles.GROUPS.items()}
         assert found[line] == given, line
     named = UNLISTED.union(*MEANS.values())
-    assert {right for rights in seed.GROUPS.values() for right in rights} <= named
+    assert {right for rights in roles.GROUPS.values() for right in rights} <= named
 
 
-@pytest.mark.parametrize("name", seed.GROUPS)
+@pytest.mark.parametrize("name", roles.GROUPS)
 def test_every_group_is_there_with_its_rights(name: str) -> None:
     group = Group.objects.get(name=name)
     labels = {f"{found.content_type.app_label}.{found.codename}" for found in group.permissions.all()}
-    assert labels == set(seed.GROUPS[name])
+    assert labels == set(roles.GROUPS[name])
 
 
 def test_an_administrator_reads_no_records() -> None:
-    assert not {"audit.view_record", "audit.view_access", "audit.view_quarantined"} & set(seed.GROUPS["administrator"])
+    assert not {"audit.view_record", "audit.view_access", "audit.view_quarantined"} & set(roles.GROUPS["administrator"])

@@ -13,8 +13,9 @@ from django.test import Client
 from django.urls import reverse
 
 import dlq.stream
-from audit import coverage, numbering, rhythm, visible
-from audit.coverage import Seen
+from audit import safe_text
+from audit.completeness import coverage, sequences, silence
+from audit.completeness.coverage import Seen
 from audit.models import HourCount, Record
 from tests.admin.conftest import parked_message, stored_record
 from tests.audit.test_numbering import numbered
@@ -77,7 +78,7 @@ def test_no_link_leads_to_what_a_payload_says(auditor: Client) -> None:
 
 def test_what_would_turn_words_around_is_shown_as_its_escape(auditor: Client) -> None:
     for name, page in pages(auditor, stored_record(**own(TURNED))).items():
-        assert visible.harmless(page) == page, name
+        assert safe_text.harmless(page) == page, name
         assert "invoice\\u202Efdp.exe\\u2066\\u200F\\u061C" in page, name
 
 
@@ -122,7 +123,7 @@ def test_names_as_long_as_the_payload_are_shortened(auditor: Client) -> None:
 
 def test_a_writer_of_a_hostile_name_is_harmless_in_the_picture(auditor: Client) -> None:
     writer, now = f"!{SCRIPT}{TURNED}{secrets.token_hex(3)}", datetime.now(UTC)
-    rhythm.take([(writer, now)])
+    silence.take([(writer, now)])
     coverage.take([Seen(writer, now, False, False)])
     for parameters in ({"after": writer[:-1]}, {"writer": writer}):
         page = auditor.get(reverse("admin:audit_hourcount_changelist"), parameters).content.decode()
@@ -133,7 +134,7 @@ def test_a_writer_of_a_hostile_name_is_harmless_in_the_picture(auditor: Client) 
 def test_a_parked_event_is_harmless_before_it_is_a_record(superuser_client: Client) -> None:
     message = parked_message(**own(TERMINAL + TURNED + SCRIPT))
     page = superuser_client.get(reverse("admin:audit_parked_change", args=[message.id])).content.decode()
-    assert visible.harmless(page) == page
+    assert safe_text.harmless(page) == page
     assert SCRIPT not in page
 
 
@@ -150,7 +151,7 @@ def output(*command: str) -> str:
 
 def test_reconciling_prints_no_escape_of_an_epoch() -> None:
     writer = f"writer-{secrets.token_hex(4)}"
-    numbering.take(one._replace(epoch=TERMINAL + OVERRIDE) for one in numbered(writer, 1, 5))
+    sequences.take(one._replace(epoch=TERMINAL + OVERRIDE) for one in numbered(writer, 1, 5))
     found = output("reconcile")
     assert writer in found or "more gaps" in found
     assert quiet(found)
@@ -178,15 +179,15 @@ def test_the_queue_prints_no_escape_and_no_markup(capsys: pytest.CaptureFixture[
 def test_what_is_shown_as_an_escape_is_the_same_json() -> None:
     text = f"a{TURNED}{TERMINAL}\x7f\u2028\U000e0041 b"
     document = json.dumps({text: [text]}, ensure_ascii=False)
-    for shown in (visible.harmless(document), visible.exact(document)):
+    for shown in (safe_text.harmless(document), safe_text.exact(document)):
         assert json.loads(shown) == {text: [text]}
         assert quiet(shown)
 
 
 def test_what_only_joins_letters_is_left_on_pages() -> None:
     persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645\n\t"
-    assert visible.harmless(persian) == persian
-    assert visible.exact(persian) == persian.replace("\u200c", "\\u200C")
+    assert safe_text.harmless(persian) == persian
+    assert safe_text.exact(persian) == persian.replace("\u200c", "\\u200C")
 
 
 @pytest.mark.parametrize("page", ["rejectedsample/?reason=%00", "brokenpromise/?kind=%00", "verification/?verdict=%00"])

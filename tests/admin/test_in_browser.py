@@ -10,9 +10,9 @@ import pytest
 from django.db import connections
 from django.test import Client
 
-from audit.admin import in_browser
+from audit.verifier import page
 
-NAMES = sorted(path.name for path in in_browser.FOLDER.iterdir())
+NAMES = sorted(path.name for path in page.FOLDER.iterdir() if path.suffix in page.TYPES)
 
 
 def refuse(*arguments: Any) -> None:
@@ -27,19 +27,19 @@ def test_each_file_is_served_to_anybody_without_postgresql_and_without_a_cookie(
         response = Client().get(f"/verify/{name}")
     assert response.status_code == 200
     assert not response.cookies
-    assert response["Content-Security-Policy"] == in_browser.POLICY
+    assert response["Content-Security-Policy"] == page.POLICY
     assert response["X-Content-Type-Options"] == "nosniff"
 
 
 def test_what_is_no_file_of_the_page_is_not_served() -> None:
-    for name in ("verify.py", "settings.py", "..", "x.js"):
+    for name in ("verify.py", "page.py", "__init__.py", "settings.py", "..", "x.js"):
         assert Client().get(f"/verify/{name}").status_code == 404
     assert Client().post("/verify/").status_code == 405
 
 
 def test_all_that_the_page_loads_is_there() -> None:
     for name in NAMES:
-        text = (in_browser.FOLDER / name).read_text(encoding="utf-8")
+        text = (page.FOLDER / name).read_text(encoding="utf-8")
         loaded = re.findall(r'from "\./([^"]+)"|Worker\("([^"]+)"|(?:src|href)="([^"]+)"', text)
         for one in ("".join(found) for found in loaded):
             assert Client().get(f"/verify/{one}").status_code == 200, (name, one)
@@ -48,5 +48,5 @@ def test_all_that_the_page_loads_is_there() -> None:
 def test_the_page_can_be_taken_along_with_verify_py() -> None:
     with zipfile.ZipFile(io.BytesIO(Client().get("/verify/offline.zip").content)) as whole:
         assert sorted(whole.namelist()) == sorted(f"verify/{name}" for name in (*NAMES, "icon.svg", "verify.py"))
-        assert whole.read("verify/verify.py") == in_browser.VERIFIER.read_bytes()
+        assert whole.read("verify/verify.py") == page.VERIFIER.read_bytes()
         assert whole.testzip() is None

@@ -13,7 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client, override_settings
 
-from audit import note, seal, sealkeys, tasks, verify
+from audit import tasks
+from audit.formats import note
+from audit.ledger import keys, seal, verify
 from audit.models import Checkpoint, Finding, Record, Verification
 from tests.admin.conftest import stored_record
 
@@ -38,7 +40,7 @@ def checked_offline(body: bytes, folder: Path, *arguments: str) -> "subprocess.C
 @pytest.fixture
 def no_cosignature(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests have had checkpoints cosigned."""
-    monkeypatch.setattr("audit.log.best_cosigned", lambda: None)
+    monkeypatch.setattr("audit.ledger.reader.best_cosigned", lambda: None)
 
 
 def test_the_log_page_names_size_checkpoint_keys_and_who_is_trusted(
@@ -47,7 +49,7 @@ def test_the_log_page_names_size_checkpoint_keys_and_who_is_trusted(
     page = auditor.get(LOG).content.decode()
     head = Checkpoint.objects.all()[0]
     assert f"no. {head.number}" in page
-    assert str(sealkeys.load().verifiers[0]) in page.replace("&#x27;", "'").replace("&amp;", "&")
+    assert str(keys.load().verifiers[0]) in page.replace("&#x27;", "'").replace("&amp;", "&")
     assert "whoever administers the database" in page
     assert "No witness cosigns, and there is no anchor" in page
     assert "<svg" in page
@@ -78,7 +80,7 @@ def test_a_checkpoint_shows_its_signatures_checked_and_can_be_kept(auditor: Clie
     page = auditor.get(f"{LOG}{head.number}/change/").content.decode()
     assert page.count("holds") == 2
     answer = auditor.get(f"{LOG}{head.number}/note/")
-    assert note.verify(answer.content.decode(), sealkeys.load().all_verifiers)
+    assert note.verify(answer.content.decode(), keys.load().all_verifiers)
     assert f"{head.number}.checkpoint" in answer["Content-Disposition"]
 
 
@@ -94,7 +96,7 @@ def test_a_record_proves_itself_and_the_bundle_convinces_a_laptop(
     assert "the proof holds" in page
     assert f"verify.py {sealed.id}.bundle.jsonl --key" in page
     body = auditor.get(f"/admin/audit/record/{sealed.id}/bundle/").content
-    done = checked_offline(body, tmp_path, "--key", str(sealkeys.load().verifiers[0]))
+    done = checked_offline(body, tmp_path, "--key", str(keys.load().verifiers[0]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("VERDICT: VERIFIED\n")
     assert checked_offline(body, tmp_path).returncode == 3
@@ -119,7 +121,7 @@ def test_a_whole_correlation_goes_into_one_bundle(
         stored_record(correlation_id=sealed.correlation_id, event_data={"ü": n, "float": 1e-7})
     seal.Sealer().once()
     call_command("bundle", "--correlation", sealed.correlation_id)
-    done = checked_offline(capsysbinary.readouterr().out, tmp_path, "--key", str(sealkeys.load().verifiers[0]))
+    done = checked_offline(capsysbinary.readouterr().out, tmp_path, "--key", str(keys.load().verifiers[0]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 records checked" in done.stdout
     with pytest.raises(CommandError, match="no such record"):
@@ -133,7 +135,7 @@ def test_an_auditor_starts_a_verification_and_sees_what_came_of_it(
     auditor: Client, sealed: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued: list[Any] = []
-    monkeypatch.setattr("audit.admin.verification.async_task", lambda *task: queued.append(task))
+    monkeypatch.setattr("audit.admin.ledger.verifications.async_task", lambda *task: queued.append(task))
     answer = auditor.post(f"{RUNS}start/", {"correlation": sealed.correlation_id}, follow=True)
     page = answer.content.decode()
     assert "running or cut off" in page
@@ -151,7 +153,7 @@ def test_an_auditor_starts_a_verification_and_sees_what_came_of_it(
 
 
 def test_the_whole_log_is_verified_from_the_list(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.admin.verification.async_task", lambda *task: None)
+    monkeypatch.setattr("audit.admin.ledger.verifications.async_task", lambda *task: None)
     auditor.post(f"{RUNS}start/", {"correlation": " "})
     run = Verification.objects.all()[0]
     assert (run.scope, run.ended_at) == ("all", None)

@@ -11,7 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.test import Client, override_settings
 
-from audit import lockout
+from audit.access import lockout
 from audit.models import Record
 from tests.admin.conftest import logged_in, person
 

@@ -15,11 +15,12 @@ import pytest
 from django.test import Client
 
 import dlq.stream
-from audit.admin import parked_acts, parked_count, parked_search
+from audit.admin.queue import count, deep_search
 from audit.errors import NothingKept
-from audit.event import Accepted
+from audit.formats.event import Accepted
+from audit.ingest.record import Receipt, record
 from audit.models import Quarantined, Record
-from audit.record import Receipt, record
+from audit.queue import actions
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
 
@@ -34,7 +35,7 @@ def test_an_event_is_found_by_its_id(operator: Client, parked: Message) -> None:
 
 
 def test_pages_show_every_message_once(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.admin.parked.PAGE", 2)
+    monkeypatch.setattr("audit.admin.queue.parked_rows.PAGE", 2)
     keys = {parked_message().key for _ in range(5)}
     path, seen = PARKED, []
     while path:
@@ -90,7 +91,7 @@ def test_a_damaged_payload_is_shown_not_choked_on(operator: Client, body: bytes)
 def test_a_retry_that_cannot_be_recorded_is_not_done(
     operator: Client, parked: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.trail.record", looks_alone)
+    monkeypatch.setattr("audit.ingest.trail.record", looks_alone)
     dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
     page = operator.post(f"{PARKED}{parked.id}/retry/", follow=True).content.decode()
     message = dlq.stream.for_drain().get(parked.id)
@@ -125,7 +126,7 @@ def test_the_list_is_filtered_and_says_how_far_it_looked(operator: Client, monke
     assert message.key in operator.get(PARKED, {"type": kind}).content.decode()
     assert message.key in operator.get(PARKED, {"type": kind, "writer": "tests"}).content.decode()
     assert message.key not in operator.get(PARKED, {"type": kind, "error": "Nothing"}).content.decode()
-    monkeypatch.setattr("audit.admin.parked.LOOKS", 1)
+    monkeypatch.setattr("audit.admin.queue.parked_rows.LOOKS", 1)
     assert "events match" in operator.get(PARKED, {"type": "absent"}).content.decode()
 
 
@@ -170,8 +171,8 @@ def test_counting_goes_on_from_its_place_and_shows_how_far_it_is(
 ) -> None:
     kind = f"kind{uuid.uuid4().hex[:8]}.counted"
     messages = [parked_message(event_type=kind) for _ in range(3)]
-    monkeypatch.setattr(parked_count, "STEP_S", 0)
-    monkeypatch.setattr(parked_count, "LOOKS", 2)
+    monkeypatch.setattr(count, "STEP_S", 0)
+    monkeypatch.setattr(count, "LOOKS", 2)
     answers = [operator.post(ACT, {"act": "retry", "scope": "all", "type": kind}, follow=True)]
     while "Refresh" in answers[-1]:
         assert "<progress" in answers[-1].content.decode()
@@ -220,7 +221,7 @@ def test_only_an_operator_acts(auditor: Client, operator: Client, parked: Messag
 def test_an_act_that_cannot_be_recorded_is_not_done(
     operator: Client, parked: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.trail.record", looks_alone)
+    monkeypatch.setattr("audit.ingest.trail.record", looks_alone)
     dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
     for act in ("retry", "snooze", "quarantine"):
         page = operator.post(ACT, {"act": act, "scope": "ticked", "id": [parked.id]}, follow=True)
@@ -291,8 +292,8 @@ def follow(client: Client, address: str) -> list[str]:
 def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parked_search, "STEP_S", -1.0)
-    monkeypatch.setattr(parked_search, "CHUNK", 2)
+    monkeypatch.setattr(deep_search, "STEP_S", -1.0)
+    monkeypatch.setattr(deep_search, "CHUNK", 2)
     word = f"needle{uuid.uuid4().hex[:8]}"
     messages = [parked_message(event_data={"note": word if n % 3 == 0 else "hay"}) for n in range(9)]
     pages = follow(operator, f"{SEARCH}?text={word}")
@@ -304,7 +305,7 @@ def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
 def test_a_deep_search_stops_at_a_pageful_and_goes_on_when_asked(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parked_search, "MOST", 2)
+    monkeypatch.setattr(deep_search, "MOST", 2)
     word = f"needle{uuid.uuid4().hex[:8]}"
     messages = [parked_message(event_data={"note": word}) for _ in range(3)]
     answer = operator.get(f"{SEARCH}?text={word}")
@@ -341,7 +342,7 @@ def test_the_list_begins_at_a_time(operator: Client) -> None:
 
 def test_what_is_quarantined_is_one_state_among_others(operator: Client) -> None:
     message = parked_message()
-    parked_acts.put_aside([message], "somebody")
+    actions.put_aside([message], "somebody")
     page = operator.get(PARKED, {"state": "quarantined", "q": message.key}, follow=True).content.decode()
     assert message.key in page and "uarantine" in page
 

@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from audit import trail
 from audit.errors import NothingKept
+from audit.ingest import trail
 from audit.models import Record
 from tests.admin.conftest import logged_in, person
 

@@ -10,10 +10,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from audit import redeem, seal
 from audit.admin import receipts
+from audit.ingest.record import store
+from audit.ledger import seal
 from audit.models import BrokenPromise, Record
-from audit.record import store
+from audit.receipts import verify
 from tests.audit.test_redeem import an_accepted, late, parked, receipt_for
 
 VERIFY = "/admin/audit/brokenpromise/verify/"
@@ -22,7 +23,7 @@ LIST = "/admin/audit/brokenpromise/"
 
 def a_broken_promise() -> BrokenPromise:
     event = an_accepted()
-    redeem.redeem([late(event)])
+    verify.redeem([late(event)])
     return BrokenPromise.objects.get(event_id=event.id)
 
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from django.test import Client
 from django.urls import reverse
 
-from audit import seal
-from audit.admin.difference import difference
-from audit.admin.format import precise
-from audit.admin.tree import LINES, tree
-from audit.event import accept
+from audit.admin.display import precise
+from audit.admin.search.diff import difference
+from audit.admin.search.json_tree import LINES, tree
+from audit.formats.event import accept
+from audit.ingest.record import store
+from audit.ledger import seal
 from audit.models import Record
-from audit.record import store
 from tests.admin.conftest import stored_record
 from tests.admin.test_episodes import an_episode
 from tests.audit.conftest import an_event

@@ -12,12 +12,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from audit import looking
-from audit.admin import status
-from audit.admin.records import RecordAdmin
-from audit.event import accept
+from audit import visibility
+from audit.admin.search.records import RecordAdmin
+from audit.formats.event import accept
+from audit.ingest.record import store
 from audit.models import Record
-from audit.record import store
+from audit.search import query as search_query
 from tests.admin.conftest import stored_record
 from tests.audit.conftest import an_event
 
@@ -70,7 +70,7 @@ def test_a_count_that_takes_too_long_does_not_keep_the_rows_back(
     auditor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RecordAdmin, "list_per_page", 1)
-    monkeypatch.setattr("audit.query.COUNT_MS", 50)
+    monkeypatch.setattr("audit.search.query.COUNT_MS", 50)
     # Two rows are read in time (the page); counting on to the cap is cut off.
     slow = RawSQL("(SELECT pg_sleep(0.02) IS NOT NULL AND audit_record.id IS NOT NULL)", [])
     wanted = Record.objects.alias(slow=slow).filter(slow=True)
@@ -141,7 +141,7 @@ def test_a_search_that_takes_too_long_ends_in_a_page_that_helps(
             finally:
                 cursor.execute("SET statement_timeout = 5000")
 
-    monkeypatch.setattr("audit.admin.record_list.KeysetChangeList.get_results", slow)
+    monkeypatch.setattr("audit.admin.search.record_list.KeysetChangeList.get_results", slow)
     response = auditor.get(RECORDS, {"q": "namespace:prod"})
     page = html.unescape(response.content.decode())
     assert response.status_code == 503
@@ -158,7 +158,7 @@ def test_the_start_page_names_each_part(auditor: Client, record: Record) -> None
 def test_a_search_is_counted_so_far_and_then_says_that_there_are_more(
     auditor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.admin.record_list.COUNTED", 60)
+    monkeypatch.setattr("audit.admin.search.record_list.COUNTED", 60)
     actor = f"busy-{secrets.token_hex(4)}"
     store([accept(an_event(actor_id=actor), writer="tests") for _ in range(61)], timeout_s=5)
     assert (
@@ -170,7 +170,7 @@ def test_a_large_store_is_told_by_its_estimate_and_to_a_scope_by_its_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stored_record()
-    monkeypatch.setattr("audit.query.COUNT_CAP", -1)
-    assert status.about_how_many().startswith("≈")
-    with looking.begin(looking.Look(lambda: (looking.Span(("nobody-at-all",), ()),))):
-        assert status.about_how_many() == "0"
+    monkeypatch.setattr("audit.search.query.COUNT_CAP", -1)
+    assert search_query.about_how_many().startswith("≈")
+    with visibility.begin(visibility.Look(lambda: (visibility.Span(("nobody-at-all",), ()),))):
+        assert search_query.about_how_many() == "0"

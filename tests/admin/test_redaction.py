@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import redaction
+from audit.evidence import redaction
 from audit.models import Export, Record, RedactionRule
 from tests.admin.conftest import logged_in, person
 from tests.admin.test_exports import begun, made, page

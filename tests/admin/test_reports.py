@@ -9,9 +9,9 @@ from django.conf import LazySettings
 from django.test import Client
 from django.urls import reverse
 
-from audit import looking, tasks
+from audit import tasks, visibility
 from audit.models import AuditorScope, Export, Record, Report
-from audit.report import making, pages
+from audit.reports import build, render
 from tests.admin.conftest import logged_in, person
 from tests.audit.test_report import made, sealed
 
@@ -61,7 +61,7 @@ def test_a_figure_leads_to_the_search_that_gives_it(auditor: Client) -> None:
 
 @pytest.mark.parametrize("kind", ["json", "html", "pdf"])
 def test_a_report_is_taken_away_as_a_file_and_that_is_recorded(auditor: Client, kind: str) -> None:
-    if kind == "pdf" and not pages.has_pdf():
+    if kind == "pdf" and not render.has_pdf():
         pytest.skip("WeasyPrint or Pango is not there: install auditsite[pdf] and libpango")
     sealed()
     found = made()
@@ -70,7 +70,7 @@ def test_a_report_is_taken_away_as_a_file_and_that_is_recorded(auditor: Client, 
     assert f"report-{found.first}-{found.last}.{kind}" in answer["Content-Disposition"]
     if kind == "json":
         twin = json.loads(answer.content)
-        assert making.digest(twin["content"]) == twin["sha256"] == found.digest
+        assert build.digest(twin["content"]) == twin["sha256"] == found.digest
     if kind == "html":
         assert "http://testserver/admin/audit/record/?q=" in answer.content.decode()
     last = Record.objects.filter(event_type="audit.report.downloaded", correlation_id=f"report-{found.pk}").first()
@@ -81,7 +81,7 @@ def test_a_report_is_taken_away_as_a_file_and_that_is_recorded(auditor: Client, 
 def test_without_the_extra_the_page_says_what_to_install(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     sealed()
     found = made()
-    monkeypatch.setattr(pages, "has_pdf", lambda: False)
+    monkeypatch.setattr(render, "has_pdf", lambda: False)
     assert "install <code>auditsite[pdf]</code>" in page(auditor, found)
     answer = auditor.get(reverse("admin:audit_report_file", args=[found.pk, "pdf"]), follow=True)
     assert "PDF files need WeasyPrint" in answer.content.decode()
@@ -109,7 +109,7 @@ def test_what_is_not_the_same_is_said_and_where(auditor: Client) -> None:
         other.checkpoint,
         "ready",
         said,
-        making.digest(said),
+        build.digest(said),
     )
     forged.beside = found.beside
     forged.save(force_insert=True)
@@ -174,7 +174,7 @@ def test_who_has_a_scope_reads_no_report_of_everything() -> None:
     own = asked(client)
     tasks.continue_report(str(own.pk))
     assert "No event happened in this period" in page(client, own)
-    assert own in making.visible(looking.EVERYTHING)
+    assert own in build.visible(visibility.EVERYTHING)
 
 
 def test_a_set_of_controls_with_an_error_is_told_on_the_page(

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from audit import keys
+from audit.access import api_keys
 from audit.models import Record, Writer
 from dlq.message import Message
 from tests.admin.conftest import person
@@ -102,8 +102,8 @@ def test_rotate_and_revoke_are_actions_of_the_list(administrator: Client) -> Non
 
 def test_an_expired_key_does_not_count_as_valid(administrator: Client) -> None:
     writer = Writer.objects.create(name="with-an-expired-key")
-    keys.issue(writer, expires_at=datetime.now(UTC) - timedelta(days=1))
-    keys.issue(writer, expires_at=datetime.now(UTC) + timedelta(days=1))
+    api_keys.issue(writer, expires_at=datetime.now(UTC) - timedelta(days=1))
+    api_keys.issue(writer, expires_at=datetime.now(UTC) + timedelta(days=1))
     page = administrator.get(WRITERS).content.decode()
     row = re.search(r"with-an-expired-key</a>.*?</tr>", page, re.DOTALL)
     assert row is not None

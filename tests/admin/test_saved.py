@@ -11,8 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 import audit
-from audit import grammar, saved
+from audit.formats import grammar
 from audit.models import Record, SavedView
+from audit.search import saved_views
 from tests.admin.conftest import logged_in, person
 
 LIST = reverse("admin:audit_record_changelist")
@@ -46,20 +47,20 @@ def test_a_view_is_kept_under_its_name_and_recorded(ann: User) -> None:
 def test_a_view_is_its_owner_s_until_it_is_shared_with_a_group(ann: User) -> None:
     name, colleague, operator = a_name(), person("auditor"), person("operator")
     auditors = Group.objects.get(name="auditor")
-    saved.save(name, QUERY, by=ann)
+    saved_views.save(name, QUERY, by=ann)
     assert name not in page_of(colleague)
-    saved.save(name, QUERY, by=ann, group=auditors.pk)
+    saved_views.save(name, QUERY, by=ann, group=auditors.pk)
     assert name in page_of(colleague)
-    assert list(saved.visible_to(operator).filter(name=name)) == []
+    assert list(saved_views.visible_to(operator).filter(name=name)) == []
 
 
 def test_nobody_shares_with_a_group_of_others(ann: User) -> None:
-    with pytest.raises(saved.NotSaved, match="a group that you are in"):
-        saved.save(a_name(), QUERY, by=ann, group=Group.objects.get(name="operator").pk)
+    with pytest.raises(saved_views.NotSaved, match="a group that you are in"):
+        saved_views.save(a_name(), QUERY, by=ann, group=Group.objects.get(name="operator").pk)
 
 
 def test_only_its_owner_removes_a_view(ann: User) -> None:
-    view = saved.save(a_name(), QUERY, by=ann, group=Group.objects.get(name="auditor").pk)
+    view = saved_views.save(a_name(), QUERY, by=ann, group=Group.objects.get(name="auditor").pk)
     address = reverse("admin:audit_record_remove_view", args=[view.pk])
     assert "Only who saved" in logged_in(person("auditor")).post(address, follow=True).content.decode()
     assert logged_in(person("operator")).post(address).status_code == 403
@@ -69,10 +70,10 @@ def test_only_its_owner_removes_a_view(ann: User) -> None:
 
 
 def test_what_is_no_query_or_has_no_name_is_not_saved(ann: User) -> None:
-    with pytest.raises(saved.NotSaved, match="needs a name"):
-        saved.save(" ", QUERY, by=ann)
-    with pytest.raises(saved.NotSaved, match="cannot be read"):
-        saved.save(a_name(), "nonsense:1", by=ann)
+    with pytest.raises(saved_views.NotSaved, match="needs a name"):
+        saved_views.save(" ", QUERY, by=ann)
+    with pytest.raises(saved_views.NotSaved, match="cannot be read"):
+        saved_views.save(a_name(), "nonsense:1", by=ann)
 
 
 def test_a_form_alone_saves_and_removes(ann: User) -> None:
@@ -81,7 +82,7 @@ def test_a_form_alone_saves_and_removes(ann: User) -> None:
 
 
 def test_the_views_of_the_pack_are_there_for_everyone_and_can_be_read() -> None:
-    pack = json.loads((Path(audit.__file__).parent / "packs" / "views.json").read_bytes())
+    pack = json.loads((Path(audit.__file__).parent / "search" / "packs" / "views.json").read_bytes())
     page = page_of(person("auditor"))
     for view in pack["views"]:
         assert str(grammar.parse(view["query"])) == view["query"]

@@ -10,10 +10,14 @@ from django.test import Client
 from django.urls import reverse
 
 import dlq.stream
-from audit import discard, event, keys, manifest, numbering, rhythm, seal
+from audit.access import api_keys
+from audit.completeness import manifests, sequences, silence
+from audit.formats import event
+from audit.ingest.record import store
+from audit.ledger import seal
 from audit.models import Account, AuditorScope, Gap, Quarantined, Record
-from audit.quarantine import quarantine
-from audit.record import store
+from audit.queue import discards
+from audit.queue.quarantine import quarantine
 from dlq.message import Document, Message
 from tests.admin.conftest import logged_in, person
 from tests.audit.conftest import EVENTS, Sender, an_event
@@ -128,8 +132,8 @@ def test_parked_events_outside_are_not_there() -> None:
 
 
 def test_a_deep_search_does_not_tell_that_it_found_something_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.admin.parked_search.STEP_S", -1.0)  # each step ends after its first portion
-    monkeypatch.setattr("audit.admin.parked_search.CHUNK", 2)
+    monkeypatch.setattr("audit.admin.queue.deep_search.STEP_S", -1.0)  # each step ends after its first portion
+    monkeypatch.setattr("audit.admin.queue.deep_search.CHUNK", 2)
     secret = secrets.token_hex(6)
     other, mine = (parked(f"w-{secrets.token_hex(4)}", correlation_id=secret) for _ in range(2))
     at, number = map(int, other.id.split("-"))
@@ -162,7 +166,7 @@ def test_an_operator_with_a_scope_acts_on_nothing_outside() -> None:
 
 def test_nobody_decides_on_a_discard_outside() -> None:
     mine, other = (
-        discard.ask(parked(f"w-{secrets.token_hex(4)}"), reason="tests", by="somebody else") for _ in range(2)
+        discards.ask(parked(f"w-{secrets.token_hex(4)}"), reason="tests", by="somebody else") for _ in range(2)
     )
     pages = [reverse("admin:audit_discard_change", args=[one.pk]) for one in (mine, other)]
     client = logged_in(scoped(writers=(mine.source,), group="compliance officer"))
@@ -197,7 +201,7 @@ def narrow(two: tuple[Record, Record]) -> Sender:
     sender = Sender("read")
     sender.writer.reads_writers = [two[0].writer]
     sender.writer.save()
-    keys.publish()
+    api_keys.publish()
     return sender
 
 
@@ -265,12 +269,12 @@ def test_nobody_but_administrators_sees_scopes(request: pytest.FixtureRequest, w
 def test_figures_of_writers_outside_are_not_told(two: tuple[Record, Record]) -> None:
     mine, other = two
     for one in two:
-        numbering.take(take_of(one.writer, 1, 4))
-        manifest.state(
+        sequences.take(take_of(one.writer, 1, 4))
+        manifests.state(
             {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z", "count": 4}, writer=one.writer
         )
         Account.objects.create(day=datetime.now(UTC).date(), writer=one.writer, changed_at=datetime.now(UTC), direct=1)
-        rhythm.take([(one.writer, datetime.now(UTC))])
+        silence.take([(one.writer, datetime.now(UTC))])
     pages = ("gap/", "manifest/", "account/", "hourcount/")
     everybody, client = logged_in(person("auditor")), logged_in(scoped(writers=(mine.writer,)))
     narrow = logged_in(scoped(writers=(mine.writer,), categories=("gateway",)))
@@ -287,8 +291,8 @@ def test_figures_of_writers_outside_are_not_told(two: tuple[Record, Record]) -> 
     key = Sender("read")
     key.writer.reads_writers = [mine.writer]
     key.writer.save()
-    keys.publish()
-    keys.forget()
+    api_keys.publish()
+    api_keys.forget()
     told_by_api = key.get("/api/v1/audit/account").content.decode()
     assert mine.writer in told_by_api
     assert other.writer not in told_by_api

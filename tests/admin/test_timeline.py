@@ -9,12 +9,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit import timeline
-from audit.admin import lanes
-from audit.event import accept
+from audit.admin.charts import lanes
+from audit.formats.event import accept
+from audit.ingest.record import store
 from audit.models import Record
-from audit.query import read_cursor
-from audit.record import store
+from audit.search import timeline
+from audit.search.query import read_cursor
 from tests.audit.conftest import an_event
 
 START = datetime(2026, 8, 18, 10, tzinfo=UTC)

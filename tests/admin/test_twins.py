@@ -9,9 +9,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit.admin import twins
-from audit.admin.twins import cell, rows
-from audit.bundle import as_json
+from audit.admin.search import data
+from audit.admin.search.data import cell, rows
 from audit.models import Record
 from tests.admin.conftest import stored_record
 
@@ -37,7 +36,7 @@ def test_the_twin_answers_the_query_of_the_list(auditor: Client) -> None:
 
 
 def test_what_does_not_fit_is_behind_the_link(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins, "LIMIT", 2)
+    monkeypatch.setattr(data, "LIMIT", 2)
     word = secrets.token_hex(6)
     kept = {str(stored_record(correlation_id=word).pk) for _ in range(5)}
     address: str | None = reverse("admin:audit_record_json") + f"?q=correlation:{word}"
@@ -80,7 +79,7 @@ def test_numbers_and_absent_members_stay_what_they_are() -> None:
         '{"a": 1}',
         "plain",
     ]
-    assert set(as_json(stored_record())) <= set(twins.COLUMNS)
+    assert set(stored_record().as_json()) <= set(data.COLUMNS)
 
 
 def test_two_records_are_compared_member_by_member(auditor: Client) -> None:

@@ -19,7 +19,7 @@ servers.start()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditsite.settings")
 django.setup()
 
-from audit import verify  # noqa: E402
+from audit.ledger import verify  # noqa: E402
 from tests.attacks.catalogue import ATTACKS, HONEST, Attack  # noqa: E402
 from tests.attacks.run import run  # noqa: E402
 from tests.attacks.scene import Scene  # noqa: E402

@@ -10,11 +10,12 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
-from audit import canonical, event, note, sealkeys, tiles
+from audit.formats import canonical, event, note, tiles
+from audit.formats.note import Signer
+from audit.ingest.record import store
+from audit.ledger import keys
+from audit.ledger.seal import Sealer
 from audit.models import Record
-from audit.note import Signer
-from audit.record import store
-from audit.seal import Sealer
 from tests.attacks.scene import CORRELATIONS, Scene, seal, send
 from tests.attacks.statements import (
     COPY,
@@ -207,7 +208,7 @@ def another_key() -> Signer:
 
 
 def own_key() -> Signer:
-    signer = sealkeys.load().signer
+    signer = keys.load().signer
     assert signer is not None
     return signer
 

@@ -16,13 +16,16 @@ from django.db import connections
 from django.test import override_settings
 from psycopg import sql
 
-from audit import checks, event, keys, sealkeys, verify
+from audit import checks
+from audit.access import api_keys
 from audit.errors import LogDamaged
-from audit.postgres import gateway
-from audit.record import store
-from audit.seal import Sealed, Sealer
-from audit.sealing import Courier
-from audit.witness import Witness, serve
+from audit.formats import event
+from audit.ingest.record import store
+from audit.ledger import keys, verify
+from audit.ledger.publish import Courier
+from audit.ledger.seal import Sealed, Sealer
+from audit.ledger.witness_server import Witness, serve
+from audit.postgres.gateway import gateway
 from auditsite.roles import create_database
 from tests.audit.conftest import an_event
 
@@ -40,7 +43,7 @@ class Scene:
         self._folder = folder
         self.name = f"attacks_{secrets.token_hex(4)}"
         self._kept = {alias: connections[alias].settings_dict["NAME"] for alias in settings.DATABASES}
-        witness = Witness.create(folder / "witness", "witness.example/w", sealkeys.load().verifiers)
+        witness = Witness.create(folder / "witness", "witness.example/w", keys.load().verifiers)
         self._server = serve(witness, "127.0.0.1", 0)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
@@ -111,7 +114,7 @@ class Scene:
         gateway().close()
         for name in (self.name, f"{self.name}_early", f"{self.name}_now"):
             self._drop(name)
-        keys.publish()  # those of the writers that are back
+        api_keys.publish()  # those of the writers that are back
 
     def _use(self, name: str) -> None:
         connections.close_all()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audit import verify
+from audit.ledger import verify
 from tests import servers
 from tests.attacks.catalogue import ATTACKS, HONEST, Attack
 from tests.attacks.run import run

@@ -16,10 +16,11 @@ import pytest
 from django.db import connections
 from django.test import Client
 
-from audit import event, keys
+from audit.access import api_keys
+from audit.formats import event
+from audit.ingest.record import store
 from audit.models import Writer
-from audit.postgres import gateway
-from audit.record import store
+from audit.postgres.gateway import gateway
 
 NewWriter = Callable[..., "Sender"]
 EVENTS = "/api/v1/audit/events"
@@ -31,7 +32,7 @@ class Sender:
     def __init__(self, *scopes: str):
         self.name = f"writer-{secrets.token_hex(4)}"
         self.writer = Writer.objects.create(name=self.name, scopes=list(scopes))
-        self.key = keys.issue(self.writer)
+        self.key = api_keys.issue(self.writer)
         self.client = Client(raise_request_exception=False)
 
     def post(self, body: Any, path: str = EVENTS, **options: Any) -> Any:
@@ -82,7 +83,7 @@ def reader(django_db_setup: None) -> Sender:
 @pytest.fixture(autouse=True)
 def closed_breaker() -> Iterator[None]:
     """Every test starts with the breaker closed and no key trusted from before."""
-    keys.forget()
+    api_keys.forget()
     yield
     assert gateway().breaker.wait_closed(20), "the breaker did not close again: PostgreSQL is not back"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from audit import rulebook
+from audit.expectations import rules
 from audit.models import Expectation, Unmet
 
 MakeRule = Callable[..., Expectation]
@@ -23,7 +23,7 @@ def rule_maker() -> Iterator[MakeRule]:
             asks = {"expect_types": [f"{word}.y"], "least": 2}
         rule = Expectation(**{"name": word, "kind": kind, "why": "A test asks.", **asks, **changes})
         rule.full_clean()
-        rulebook.keep(rule, by="ann")
+        rules.keep(rule, by="ann")
         made.append(rule)
         return rule
 

@@ -3,7 +3,8 @@
 import secrets
 
 import dlq.stream
-from audit import event, keys
+from audit.access import api_keys
+from audit.formats import event
 from dlq.message import Document
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.conftest import Breakable
@@ -41,7 +42,7 @@ def test_a_key_keeps_its_scope_without_postgresql(postgres: Breakable) -> None:
     service = Sender("read")
     service.writer.reads_writers = names[:1]
     service.writer.save()
-    keys.publish()
+    api_keys.publish()
     with postgres.stopped():
         assert service.get(f"{EVENTS}/{mine}").status_code == 200
         assert service.get(f"{EVENTS}/{other}").status_code == 503

@@ -14,22 +14,15 @@ from django.test import override_settings
 import dlq.passage
 import dlq.spool
 import dlq.stream
-from audit import (
-    account,
-    daybook,
-    discard,
-    event,
-    passages,
-    promises,
-    quarantine,
-    reconcile,
-    record,
-    rejected,
-    tasks,
-)
-from audit.account import Counted, Entry, Line, line_of
+from audit import tasks
+from audit.accounting import balance, daily, queue_counts
+from audit.accounting.balance import Counted, Entry, Line, line_of
+from audit.completeness import reconcile
+from audit.formats import event
+from audit.ingest import parked_counts, record, rejections
 from audit.models import DayRecord, Quarantined, Record
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
+from audit.queue import discards, drain, quarantine
 from dlq.message import Message
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_reconcile import BATCH, follow
@@ -56,17 +49,17 @@ def with_id(**changes: Any) -> dict[str, Any]:
 def entries(sender: Sender) -> list[Entry]:
     """Of today and, should midnight pass during a test, of yesterday."""
     today = datetime.now(UTC).date()
-    return account.look(today - timedelta(days=1), today, writer=sender.name).entries
+    return balance.look(today - timedelta(days=1), today, writer=sender.name).entries
 
 
 def line(sender: Sender) -> Line:
     """The account after all was read and copied."""
     follow()
-    assert passages.copy().whole
-    rejected.gather()
+    assert queue_counts.copy().whole
+    rejections.gather()
     found = entries(sender)
     assert [one.not_yet for one in found if one.not_yet] == []
-    return account.total(one.line for one in found)
+    return balance.total(one.line for one in found)
 
 
 def told(found: Line) -> dict[str, int]:
@@ -107,9 +100,9 @@ def test_the_account_is_exact_at_each_stage_of_an_outage(sender: Sender, postgre
     assert told(line(sender)) == {"received": 2, "stored_at_once": 2}
     parked_events(sender, postgres, 5)
     assert told(line(sender)) == {"received": 7, "stored_at_once": 2, "parked": 5}
-    tasks.drain(limit=2)
+    drain.drain(limit=2)
     assert told(line(sender)) == {"received": 7, "stored_at_once": 2, "stored_after_waiting": 2, "parked": 3}
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 7, "stored_at_once": 2, "stored_after_waiting": 5}
 
 
@@ -131,7 +124,7 @@ def test_what_redis_lost_after_it_was_copied_is_lost_in_the_account(sender: Send
     wipe(dlq.stream.for_drain())
     park(sender, 3)
     assert told(line(sender)) == {"received": 1003, "parked": 3, "lost": 1000}
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 1003, "stored_after_waiting": 3, "lost": 1000}
 
 
@@ -140,7 +133,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
     first = messages(sender)[0]
     queue = dlq.stream.for_drain()
     queue.redis.xdel(queue.stream, first.id)
-    assert not passages.copy().whole
+    assert not queue_counts.copy().whole
     call_command("dlq", "stats")
     with pytest.raises(SystemExit):
         call_command("dlq", "check", "--rebuild")
@@ -151,7 +144,7 @@ def test_counters_that_agree_with_nothing_are_not_copied_and_nothing_is_said(sen
     park(sender, 1)
     queue = dlq.stream.for_drain()
     queue.redis.delete(queue.passages)
-    assert not passages.copy().whole
+    assert not queue_counts.copy().whole
     sender.post(with_id())
     follow()
     assert {one.state for one in entries(sender)} == {"not yet"}
@@ -167,11 +160,11 @@ def test_dead_discarded_and_quarantined_events_have_their_place_each(sender: Sen
     queue.retry_now([second.id])
     assert told(line(sender)) == {"received": 5, "parked": 4, "dead": 1}
     quarantine.quarantine([first], cause="tests", by="ann")
-    discard.decide(discard.ask(third, reason="tests", by="ann"), approve=True, by="bob")
+    discards.decide(discards.ask(third, reason="tests", by="ann"), approve=True, by="bob")
     assert told(line(sender)) == {"received": 5, "parked": 3, "quarantined": 1, "discarded": 1}
     assert quarantine.release(Quarantined.objects.get(message_id=first.id), by="ann") == "parked"
     assert told(line(sender)) == {"received": 5, "parked": 4, "discarded": 1}
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 5, "stored_after_waiting": 4, "discarded": 1}
 
 
@@ -180,22 +173,22 @@ def test_an_event_that_is_stored_and_parked_is_received_once(sender: Sender, pos
     (parked,) = parked_events(sender, postgres, 1)
     assert sender.post(parked).status_code == 201
     assert sender.post(parked).status_code == 200
-    tasks.drain()
+    drain.drain()
     assert told(line(sender)) == {"received": 1, "stored_at_once": 1}
 
 
 def test_a_drainer_that_died_between_storing_and_taking_out_counts_nothing_twice(sender: Sender) -> None:
     park(sender, 2)
     with override_settings(DLQ_LEASE_S=0):
-        tasks.keep(dlq.stream.for_drain().claim(10))
+        drain.keep(dlq.stream.for_drain().claim(10))
         assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
-        tasks.drain(limit=10)
+        drain.drain(limit=10)
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
 
 
 def test_what_was_stored_before_redis_lost_it_is_not_lost(sender: Sender) -> None:
     park(sender, 2)
-    tasks.keep(dlq.stream.for_drain().claim(1))
+    drain.keep(dlq.stream.for_drain().claim(1))
     line(sender)
     wipe(dlq.stream.for_drain())
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 1, "lost": 1}
@@ -205,7 +198,7 @@ def test_what_comes_from_local_files_is_received_once(sender: Sender, tmp_path: 
     accepted = [event.accept(with_id(), writer=sender.name) for _ in range(3)]
     with override_settings(DLQ_SPOOL_DIR=str(tmp_path)):
         dlq.spool.append([record.document(one) for one in accepted], reason="database-down")
-        assert tasks.unspool() == 3
+        assert drain.unspool() == 3
     assert told(line(sender)) == {"received": 3, "stored_after_waiting": 3}
 
 
@@ -213,7 +206,7 @@ def test_a_reconcile_that_is_killed_counts_nothing_twice(sender: Sender, monkeyp
     follow()
     sender.post([with_id() for _ in range(3)], BATCH)
     with monkeypatch.context() as broken:
-        broken.setattr(reconcile.tally, "take", lambda kept: 1 / 0)
+        broken.setattr(reconcile.stored_counts, "take", lambda kept: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     assert told(line(sender)) == {"received": 3, "stored_at_once": 3}
@@ -221,7 +214,7 @@ def test_a_reconcile_that_is_killed_counts_nothing_twice(sender: Sender, monkeyp
 
 
 def test_what_is_stored_and_not_read_yet_is_not_claimed_to_be_known(sender: Sender) -> None:
-    passages.copy()
+    queue_counts.copy()
     sender.post(with_id())
     (found,) = entries(sender)
     assert (found.state, found.not_yet) == ("not yet", "1 record is stored and not read yet")
@@ -233,7 +226,7 @@ def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> 
     day = entries(sender)[0].day
     assert sender.get(ACCOUNT, day="9999-12-31", writer=sender.name).json()["state"] == "nothing received"
     later = datetime.now(UTC) + timedelta(minutes=10)
-    found = account.look(day, day, writer=sender.name, now=later)
+    found = balance.look(day, day, writer=sender.name, now=later)
     assert found.state == "not yet"
     assert "last copied at" in found.entries[0].not_yet
 
@@ -241,15 +234,15 @@ def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> 
 def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: Sender) -> None:
     day = park_on(sender, datetime(2001, 2, 3, 12, tzinfo=UTC), 2)
     queue = dlq.stream.for_drain()
-    passages.copy()
+    queue_counts.copy()
     assert dlq.passage.look(queue).all != []
-    tasks.drain()
-    assert passages.copy().forgotten == 1
+    drain.drain()
+    assert queue_counts.copy().forgotten == 1
     assert dlq.passage.look(queue).all == []
     park_on(sender, datetime(2001, 2, 3, 13, tzinfo=UTC), 1)
     follow()
-    passages.copy()
-    (found,) = account.look(day, day, writer=sender.name).entries
+    queue_counts.copy()
+    (found,) = balance.look(day, day, writer=sender.name).entries
     assert told(found.line) == {"received": 3, "stored_after_waiting": 2, "parked": 1}
 
 
@@ -261,7 +254,7 @@ def park_on(sender: Sender, moment: datetime, count: int) -> date:
 
 
 def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
-    found, accepted = promises.Promises(), event.accept(with_id(), writer=sender.name)
+    found, accepted = parked_counts.Promises(), event.accept(with_id(), writer=sender.name)
     found.note([accepted, accepted])
     assert found.hand_over() and found.hand_over()
     found.note([accepted])
@@ -270,7 +263,7 @@ def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
 
 
 def test_a_thread_that_comes_when_another_has_told_it_all_has_nothing_to_tell(sender: Sender) -> None:
-    found = promises.Promises()
+    found = parked_counts.Promises()
     found.note([event.accept(with_id(), writer=sender.name)])
 
     class Late:
@@ -304,27 +297,27 @@ def day_record(day: date) -> list[Record]:
 
 def write(day: date, now: datetime | None = None) -> int:
     follow()
-    passages.copy()
-    return daybook.write(now, first=day, last=day)
+    queue_counts.copy()
+    return daily.write(now, first=day, last=day)
 
 
 def test_a_day_is_recorded_once_with_the_figures_of_each_writer(sender: Sender) -> None:
     day = park_on(sender, a_day(), 2)
-    tasks.drain()
+    drain.drain()
     assert (write(day), write(day)) == (1, 0)
     (found,) = day_record(day)
     assert (found.event_type, found.event_outcome) == ("audit.account.day", "success")
     assert found.event_data["writers"][sender.name]["received"] == 2
-    assert daybook.figures(day) == found.event_data["writers"]
+    assert daily.figures(day) == found.event_data["writers"]
 
 
 def test_a_day_that_changed_is_corrected_by_a_record_that_names_the_one_before(sender: Sender) -> None:
     moment = a_day()
     day = park_on(sender, moment, 1)
     write(day)
-    tasks.drain()
+    drain.drain()
     assert write(day) == 0
-    assert write(day, datetime.now(UTC) + daybook.AGAIN_AFTER) == 1
+    assert write(day, datetime.now(UTC) + daily.AGAIN_AFTER) == 1
     first, second = day_record(day)
     assert first.event_data["writers"][sender.name]["parked"] == 1
     assert second.event_data["writers"][sender.name]["stored_after_waiting"] == 1
@@ -335,9 +328,9 @@ def test_a_crash_between_the_row_and_the_record_repeats_the_same_record(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day = park_on(sender, a_day(), 1)
-    tasks.drain()
+    drain.drain()
     with monkeypatch.context() as broken:
-        broken.setattr(daybook, "record", lambda events: 1 / 0)
+        broken.setattr(daily, "record", lambda events: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write(day)
     assert day_record(day) == []
@@ -350,9 +343,9 @@ def test_a_crash_between_the_row_and_the_record_repeats_the_same_record(
 
 def test_a_day_that_is_not_known_is_not_recorded(sender: Sender) -> None:
     day = park_on(sender, a_day(), 1)
-    passages.copy()
-    tasks.drain()
-    assert daybook.write(first=day, last=day) == 0
+    queue_counts.copy()
+    drain.drain()
+    assert daily.write(first=day, last=day) == 0
     assert day_record(day) == []
 
 
@@ -362,7 +355,7 @@ def test_a_day_that_does_not_balance_is_recorded_as_a_failure_and_told(
     texts: list[str] = []
     monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
     day = park_on(sender, a_day(), 2)
-    passages.copy()
+    queue_counts.copy()
     wipe(dlq.stream.for_drain())
     write(day)
     (found,) = day_record(day)
@@ -383,13 +376,13 @@ def run(*arguments: str) -> int:
 def test_the_command_says_the_equation_and_its_status(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
     moment = a_day()
     day = park_on(sender, moment, 2)
-    while tasks.drain().remaining:
+    while drain.drain().remaining:
         pass
     follow()
     assert run("--day", str(day), "--writer", sender.name) == 0
     assert f"{sender.name}: balanced. 2 received = 2 stored + 0 parked" in capsys.readouterr().out
     park_on(sender, moment, 1)
-    passages.copy()
+    queue_counts.copy()
     wipe(dlq.stream.for_drain())
     assert run("--day", str(day), "--writer", sender.name) == 3
     assert "1 LOST" in capsys.readouterr().out
@@ -399,10 +392,10 @@ def test_the_command_says_the_equation_and_its_status(sender: Sender, capsys: py
 
 def test_where_nothing_was_received_nothing_is_balanced(sender: Sender) -> None:
     today = datetime.now(UTC).date()
-    passages.copy()
-    assert account.look(today, today, writer=sender.name).state == "nothing received"
+    queue_counts.copy()
+    assert balance.look(today, today, writer=sender.name).state == "nothing received"
     later = datetime.now(UTC) + timedelta(minutes=10)
-    assert account.look(today, today, writer=sender.name, now=later).state == "not yet"
+    assert balance.look(today, today, writer=sender.name, now=later).state == "not yet"
 
 
 def test_the_command_knows_nothing_where_nothing_was_copied(sender: Sender) -> None:
@@ -412,7 +405,7 @@ def test_the_command_knows_nothing_where_nothing_was_copied(sender: Sender) -> N
 
 def test_the_api_gives_the_account_of_days(sender: Sender) -> None:
     day = park_on(sender, a_day(), 1)
-    passages.copy()
+    queue_counts.copy()
     answer = sender.get(ACCOUNT, day=str(day), writer=sender.name)
     assert answer.status_code == 200
     body = answer.json()
@@ -444,7 +437,7 @@ def test_the_account_needs_the_scope_to_read(writer: Sender) -> None:
 def test_the_schedule_copies_and_records(sender: Sender) -> None:
     park(sender, 1)
     assert "lines copied" in tasks.account()
-    assert passages.copied_at() is not None
+    assert queue_counts.copied_at() is not None
     assert "accounts of days recorded" in tasks.write_days()
 
 

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 import dlq.stream
-from audit import account, discard, event, passages, quarantine, record, rejected, tasks
-from audit.event import Accepted
+from audit.accounting import balance, queue_counts
+from audit.formats import event
+from audit.formats.event import Accepted
+from audit.ingest import record, rejections
+from audit.ingest.rejections import Refusal
 from audit.models import Quarantined
-from audit.rejected import Refusal
+from audit.queue import discards, quarantine
+from audit.queue import drain as queue_drain
 from dlq.message import Message
 from dlq.rebuild import rebuild
 from tests.audit.conftest import an_event
@@ -68,12 +72,12 @@ class Lives(RuleBasedStateMachine):
     def park_what_is_stored(self, data: Any) -> None:
         key = data.draw(st.sampled_from(self.of("direct")))
         dlq.stream.for_drain().park([record.document(self.events[key])], reason="database-down")
-        tasks.drain()
+        queue_drain.drain()
         self.drained()
 
     @rule()
     def drain(self) -> None:
-        tasks.drain()
+        queue_drain.drain()
         self.drained()
 
     def drained(self) -> None:
@@ -114,12 +118,12 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def discard(self, data: Any) -> None:
         key = data.draw(st.sampled_from(self.of("parked", "dead")))
-        discard.decide(discard.ask(self.message(key), reason="tests", by="ann"), approve=True, by="bob")
+        discards.decide(discards.ask(self.message(key), reason="tests", by="ann"), approve=True, by="bob")
         self.place[key] = "discarded"
 
     @rule(count=st.integers(1, 3))
     def refuse(self, count: int) -> None:
-        rejected.count(self.writer, [Refusal("unknown field", count)])
+        rejections.count(self.writer, [Refusal("unknown field", count)])
         self.refused += count
 
     @rule()
@@ -129,8 +133,8 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.of("parked", "dead"))
     @rule()
     def redis_loses_all(self) -> None:
-        passages.copy()
-        rejected.gather()
+        queue_counts.copy()
+        rejections.gather()
         queue = dlq.stream.for_drain()
         for key in queue.redis.scan_iter(f"{queue.stream.rpartition(':')[0]}:*"):
             queue.redis.delete(key)
@@ -139,10 +143,10 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         follow()
-        passages.copy()
-        rejected.gather()
+        queue_counts.copy()
+        rejections.gather()
         today = datetime.now(UTC).date()
-        found = account.look(self.now.date(), today, writer=self.writer)
+        found = balance.look(self.now.date(), today, writer=self.writer)
         assert found.not_yet == []
         total, places = found.total, Counter(self.place.values())
         assert total.unexplained == 0

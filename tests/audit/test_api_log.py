@@ -10,7 +10,9 @@ import pymerkle
 import pytest
 from pymerkle.core import _inclusion_path_layout
 
-from audit import entry, event, merkle, note, seal, sealkeys, tiles
+from audit.formats import entry, merkle, note, tiles
+from audit.formats import times as formats_times
+from audit.ledger import keys, seal
 from audit.models import Leaf, Record
 from tests.audit.conftest import Sender, an_event
 
@@ -27,7 +29,7 @@ def sealed_record(service: Sender, **changes: Any) -> Record:
 
 def checked(text: str) -> note.Checkpoint:
     """A checkpoint whose signatures hold."""
-    signed_text, signed = note.verify(text, sealkeys.load().all_verifiers)
+    signed_text, signed = note.verify(text, keys.load().all_verifiers)
     assert {found.verifier.kind for found in signed} == {note.ED25519, note.COSIGNATURE}
     return note.Checkpoint.parse(signed_text)
 
@@ -187,7 +189,7 @@ def test_tiles_that_are_not_there_are_404(service: Sender, address: str) -> None
 
 def test_the_public_keys_are_shown_newest_first(service: Sender) -> None:
     lines = service.get(f"{API}/checkpoint/keys").content.decode().splitlines()
-    assert [note.Verifier.parse(line) for line in lines] == list(sealkeys.load().verifiers)
+    assert [note.Verifier.parse(line) for line in lines] == list(keys.load().verifiers)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +257,8 @@ def test_the_leaf_in_sql_is_the_leaf_in_python(service: Sender) -> None:
         record = sealed_record(service, **changes)
         leaf = Leaf.objects.get(record_id=record.id)
         times = (record.received_at, record.parked_at, record.stored_at)
-        parts = [moment and event.timestamp_text(moment) for moment in times]
+        parts = [moment and formats_times.timestamp_text(moment) for moment in times]
         assert entry.leaf(bytes(record.digest), str(record.id), *parts) == bytes(leaf.leaf_hash)
         data = json.loads(entry.entry(bytes(record.digest), str(record.id), *parts))
-        assert data["received_at"] == event.timestamp_text(record.received_at)
+        assert data["received_at"] == formats_times.timestamp_text(record.received_at)
         assert UUID(data["event_id"]) == record.id

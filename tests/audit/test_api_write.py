@@ -13,9 +13,10 @@ from django.conf import settings
 from django.db import connections
 from django.test import Client
 
-from audit import canonical, record
+from audit.api.events import EventsView
 from audit.api.throttles import WriterThrottle
-from audit.api.views import EventsView
+from audit.formats import canonical
+from audit.ingest import record
 from audit.models import Record
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.audit.test_event import SAMPLES

@@ -172,4 +172,4 @@ def test_nothing_but_record_inserts_records() -> None:
         for path in [*(root / folder).rglob("*.py"), *(root / folder).rglob("*.sql")]
         if re.search(r"INSERT\s+INTO\s+audit_record\b|(?<!\w)Record\.objects\.(create|bulk_create)", path.read_text())
     ]
-    assert inserts == ["audit/sql/record.sql"]
+    assert inserts == ["audit/ingest/record.sql"]

@@ -10,7 +10,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.canonical import MAX_SAFE_INTEGER, NotCanonical, canonical, digest, loads
+from audit.formats.canonical import MAX_SAFE_INTEGER, NotCanonical, canonical, digest, loads
 
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "jcs.json").read_text(encoding="utf-8"))["cases"]
 

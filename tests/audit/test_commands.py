@@ -14,11 +14,13 @@ from django.core.management import call_command
 from django_q.models import Schedule
 
 import dlq.stream
-from audit import seed, tasks, trail
-from audit.event import accept
-from audit.faults import Fault
+from audit import tasks
+from audit.formats.event import accept
+from audit.ingest import trail
+from audit.ingest.record import _park
 from audit.models import OWN_WRITER, LegalHold, Record, RedactionRule, Report, Review
-from audit.record import _park
+from audit.postgres.faults import Fault
+from audit.queue import drain
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 
@@ -31,7 +33,7 @@ def test_partitions_are_made_ahead_and_made_once() -> None:
 
 
 def test_the_schedules_are_there_and_name_functions_that_exist() -> None:
-    for name, (function, _, _) in seed.SCHEDULES.items():
+    for name, (function, _, _) in tasks.SCHEDULES.items():
         assert Schedule.objects.get(name=name).func == function
         assert callable(getattr(tasks, function.rpartition(".")[2]))
 
@@ -46,7 +48,7 @@ def test_a_tick_drains_and_leaves_a_sign_of_life() -> None:
 
 def test_samples_are_loaded_only_into_an_empty_store() -> None:
     accepted = accept(an_event(), writer="tests")
-    tasks.store([accepted], timeout_s=5)
+    drain.store([accepted], timeout_s=5)
     out = StringIO()
     call_command("loadsample", stdout=out)
     assert "nothing was loaded" in out.getvalue()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from audit import absence, coverage, numbering, reconcile
-from audit.coverage import Count, Seen
+from audit.completeness import causes, coverage, reconcile, sequences
+from audit.completeness.coverage import Count, Seen
 from audit.models import Episode, Followed, Hole, HourCount
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_numbering import numbered
@@ -122,12 +122,12 @@ def test_sums_are_of_whole_steps_from_their_beginning() -> None:
 
 
 def texts(writer: str, since: datetime, until: datetime) -> list[tuple[str, str]]:
-    return [(one.kind, one.text) for one in absence.look([writer], since, until).why(writer, since, until)]
+    return [(one.kind, one.text) for one in causes.look([writer], since, until).why(writer, since, until)]
 
 
 def test_numbers_that_never_came_explain_what_is_empty() -> None:
     writer = f"writer-{secrets.token_hex(4)}"
-    numbering.take(numbered(writer, 1, 5))
+    sequences.take(numbered(writer, 1, 5))
     hole = Hole.objects.get(numbering__writer=writer)
     assert hole.after_at is not None
     ((kind, text),) = texts(writer, hole.after_at, hole.before_at + timedelta(seconds=1))

@@ -8,14 +8,16 @@ from uuid import UUID
 
 import pytest
 
-from audit import event
-from audit.canonical import digest, loads
-from audit.event import Invalid, accept
+import audit
+from audit.errors import Invalid
+from audit.formats import event
+from audit.formats.canonical import digest, loads
+from audit.formats.event import accept
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SAMPLES = [
     json.loads(line)["event"]
-    for line in (Path(event.__file__).parent / "sample" / "kubernaut.jsonl").read_text().splitlines()
+    for line in (Path(audit.__file__).parent / "management" / "sample" / "kubernaut.jsonl").read_text().splitlines()
 ]
 
 

@@ -14,11 +14,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import dlq.stream
-from audit import completeness, daily, event, expect, expectation, reconcile, rulebook, seal, trail
-from audit.expectation import Seen
+from audit.completeness import reconcile, summary
+from audit.expectations import daily_counts, evaluate, rules
+from audit.formats import event, expectation
+from audit.formats import times as formats_times
+from audit.formats.expectation import Seen
+from audit.ingest import trail
+from audit.ingest.record import store
+from audit.ledger import seal
 from audit.management.commands.loadsample import SAMPLE
 from audit.models import Awaited, Expectation, Followed, Record, Tally, Unmet, Waiver
-from audit.record import store
 from dlq.message import Document, digest_of
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.audit.rules import MakeRule, found, rule_maker
@@ -62,7 +67,7 @@ def follow() -> None:
 
 
 def at(seconds: float) -> str:
-    return event.timestamp_text(BEGAN + timedelta(seconds=seconds))
+    return formats_times.timestamp_text(BEGAN + timedelta(seconds=seconds))
 
 
 def an(rule: Expectation, letter: str, seconds: float = 0, *, of: str, **changes: Any) -> dict[str, Any]:
@@ -222,14 +227,14 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(
     follow()
     ends, enough, of = rule(), rule("rate", writer=sender.name), correlation()
     sender.post([an(ends, "x", of=of), an(ends, "y", 5, of=of), an(enough, "y", of=of)], BATCH)
-    real = daily.take
+    real = daily_counts.take
 
     def broken(*args: Any) -> None:
         real(*args)
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(daily, "take", broken)
+        patched.setattr(daily_counts, "take", broken)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
@@ -244,7 +249,7 @@ def test_a_judgement_that_fails_half_way_finds_nothing_twice(
     ends = rule()
     sender.post(an(ends, "x", of=correlation()))
     with monkeypatch.context() as patched:
-        patched.setattr(expect, "_count_met", lambda met: 1 / 0 if any(pk == ends.pk for pk in met) else None)
+        patched.setattr(evaluate, "_count_met", lambda met: 1 / 0 if any(pk == ends.pk for pk in met) else None)
         with pytest.raises(ZeroDivisionError):
             follow()
     assert found(ends) == []
@@ -258,7 +263,7 @@ def test_only_what_is_sealed_after_a_rule_was_made_or_changed_counts(sender: Sen
     while seal.Sealer().once().more:
         pass
     ends.within_s = 120
-    assert rulebook.keep(ends, by="ann") == "changed"
+    assert rules.keep(ends, by="ann") == "changed"
     follow()
     assert found(ends) == []
     sender.post(an(ends, "x", of=correlation()))
@@ -266,9 +271,9 @@ def test_only_what_is_sealed_after_a_rule_was_made_or_changed_counts(sender: Sen
     assert len(found(ends)) == 1
     ends.why = "Other words ask for nothing else."
     first = ends.first_leaf
-    rulebook.keep(ends, by="ann")
+    rules.keep(ends, by="ann")
     assert (ends.first_leaf, ends.version) == (first, 2)
-    assert rulebook.keep(ends, by="ann") == "unchanged"
+    assert rules.keep(ends, by="ann") == "unchanged"
     acts = Record.objects.filter(correlation_id=f"expectation-{ends.name}").order_by("event_timestamp")
     assert [one.event_type.rpartition(".")[2] for one in acts] == ["created", "changed", "changed"]
     assert (acts[1].event_data["before"]["within_s"], acts[1].event_data["after"]["within_s"]) == (60, 120)
@@ -279,7 +284,7 @@ def test_what_was_found_is_judged_by_what_was_asked_then(sender: Sender, rule: M
     sender.post(an(ends, "x", of=of))
     follow()
     ends.expect_types, ends.active, ends.inactive_because = [f"{ends.name}.z"], False, "A test."
-    rulebook.keep(ends, by="ann")
+    rules.keep(ends, by="ann")
     sender.post(an(ends, "y", 5, of=of))
     follow()
     (unmet,) = found(ends)
@@ -306,15 +311,15 @@ def test_reconciling_by_hand_names_it_and_its_exit_status_says_so(
     ends = rule()
     sender.post(an(ends, "x", of=correlation()))
     follow()
-    before = completeness.look().expected
+    before = summary.look().expected
     with pytest.raises(SystemExit) as ended:
         call_command("reconcile")
     assert ended.value.code == 3
     assert "not met: " in capsys.readouterr().out
     assert before.unmet >= 1
     assert before.in_force >= 9
-    rulebook.waive(waiver_of(ends), by="ann")
-    after = completeness.look().expected
+    rules.waive(waiver_of(ends), by="ann")
+    after = summary.look().expected
     assert (after.unmet, after.explained) == (before.unmet - 1, before.explained + 1)
 
 
@@ -336,12 +341,12 @@ def test_a_waiver_explains_what_it_covers_and_nothing_else(
     }
     waiver = waiver_of(ends, **covers.get(scope, {}))
     if beforehand:
-        assert rulebook.waive(waiver, by="ann") == 0
+        assert rules.waive(waiver, by="ann") == 0
     sender.post(an(ends, "x", of=of))
     other.post([an(ends, "x", of=correlation()), an(ends, "x", 7_200, of=of)], BATCH)
     follow()
     if not beforehand:
-        assert rulebook.waive(waiver, by="ann") == (2 if scope == "all" else 1)
+        assert rules.waive(waiver, by="ann") == (2 if scope == "all" else 1)
     excused = 2 if scope == "all" else 1
     assert sorted(one.state for one in found(ends)) == ["explained"] * excused + ["open"] * (3 - excused)
     (first,) = [one for one in found(ends) if one.subject == of and one.since == BEGAN]
@@ -352,7 +357,7 @@ def test_a_waiver_explains_what_it_covers_and_nothing_else(
 
 def test_what_is_waived_still_closes_when_it_comes(sender: Sender, rule: MakeRule) -> None:
     ends, of = rule(), correlation()
-    rulebook.waive(waiver_of(ends), by="ann")
+    rules.waive(waiver_of(ends), by="ann")
     sender.post(an(ends, "x", of=of))
     follow()
     sender.post(an(ends, "y", 5, of=of))
@@ -403,7 +408,7 @@ def test_in_any_order_and_portions_the_result_is_that_of_looking_at_all(
         size = data.draw(st.integers(1, len(rows)))
         portion, rows = rows[:size], rows[size:]
         store([accepted for _, accepted in portion], timeout_s=20)
-        expect.take(seen for seen, _ in portion)
+        evaluate.take(seen for seen, _ in portion)
         if data.draw(st.booleans()):
             _settle()
     _settle()
@@ -431,7 +436,7 @@ def _stored(word: str, one: Sent) -> tuple[Seen, event.Accepted]:
 
 
 def _settle() -> None:
-    while expect.settle(datetime.now(UTC)):
+    while evaluate.settle(datetime.now(UTC)):
         pass
 
 

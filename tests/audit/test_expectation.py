@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import expectation, seed
-from audit.event import Invalid
-from audit.expectation import Answer, Seen
+from audit.errors import Invalid
+from audit.expectations import packs
+from audit.formats import expectation
+from audit.formats.expectation import Answer, Seen
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -96,7 +97,7 @@ def test_a_bad_pack_is_refused_as_a_whole_and_names_rule_and_field(data: bytes, 
 
 
 def test_the_pack_that_is_seeded_is_one() -> None:
-    pack = expectation.read_pack(seed.PACK.read_bytes())
+    pack = expectation.read_pack(packs.PACK.read_bytes())
     assert pack.pack == "remediation"
     assert [rule.name for rule in pack.expectations if not rule.active] == ["gateway-signals-each-day"]
 

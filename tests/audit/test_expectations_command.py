@@ -10,7 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from audit import seal, seed
+from audit.expectations import packs
+from audit.ledger import seal
 from audit.models import Expectation, Unmet
 from tests.audit.conftest import Sender, an_event
 from tests.audit.rules import MakeRule, rule_maker
@@ -97,7 +98,7 @@ def test_check_says_what_rules_would_have_found_and_keeps_nothing(
 def test_the_seed_leaves_what_people_changed() -> None:
     known = Expectation.objects.get(name="gateway-signals-each-day")
     Expectation.objects.filter(pk=known.pk).update(why="Ours.")
-    seed.expectations("owner")
+    packs.seed("owner")
     known.refresh_from_db()
     assert (known.why, known.pack, known.active) == ("Ours.", "remediation", False)
 

@@ -23,14 +23,16 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.test import Client
 
-from audit import export, note, seal, tasks, zipped
-from audit import log as stored
-from audit.errors import ExportsOff
-from audit.event import Invalid, accept
-from audit.export import Asker
-from audit.looking import Span
+from audit import tasks
+from audit.errors import ExportsOff, Invalid
+from audit.evidence import build, export, resumable_zip
+from audit.evidence.request import Asker
+from audit.formats import note
+from audit.formats.event import accept
+from audit.ingest.record import store
+from audit.ledger import reader, seal
 from audit.models import Export, Leaf, Record
-from audit.record import store
+from audit.visibility import Span
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 from tests.servers import RECEIPT_KEY, SEAL_KEY
@@ -51,7 +53,7 @@ def sealed(count: int = 12, **changes: Any) -> str:
 
 
 def made(asker: Asker = ME, **asked: Any) -> Export:
-    found = export.go_on(export.ask(asker, **asked))
+    found = build.go_on(export.ask(asker, **asked))
     assert found.state == "ready", found.error
     return found
 
@@ -66,7 +68,7 @@ def of_correlation(**asked: Any) -> Export:
 
 def of_range(count: int = 12, **asked: Any) -> Export:
     sealed(count + 3)
-    size = stored.signed_head().size
+    size = reader.signed_head().size
     return made(first=size - count - 1, last=size - 1, **asked)
 
 
@@ -550,7 +552,7 @@ def _volume_at_a_time(found: Export) -> Export:
             raise Killed
 
     try:
-        return export.go_on(found, progress=progress)
+        return build.go_on(found, progress=progress)
     except Killed:
         return Export.objects.get(pk=found.pk)
 
@@ -563,13 +565,13 @@ def test_a_cancelled_bundle_stops_and_can_be_gone_on_with(checked: Any) -> None:
         if done == 10:
             assert export.cancel(Export.objects.get(pk=found.pk), ME)
 
-    stopped = export.go_on(found, progress=progress)
+    stopped = build.go_on(found, progress=progress)
     assert (stopped.state, stopped.done) == ("cancelled", 5)
     assert not path(found).exists()
     assert not export.cancel(stopped, ME)
-    assert export.go_on(stopped).state == "cancelled"
+    assert build.go_on(stopped).state == "cancelled"
     assert export.resume(stopped, ME)
-    again = export.go_on(stopped)
+    again = build.go_on(stopped)
     assert again.state == "ready"
     assert checked(path(again))[0] == 0
 
@@ -590,7 +592,7 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
 @pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: Path, checked: Any) -> None:
     found = export.ask(ME, query=f"correlation:{sealed(12)}", with_csv=True)
-    work = export._work(found)
+    work = build.work_folder(found)
     while found.state in Export.UNDER_WAY:
         if found.volumes:
             with (work / found.name).open("ab") as half:
@@ -600,7 +602,7 @@ def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: P
     expected = tmp_path / "at-once.zip"
     with zipfile.ZipFile(path(found)) as cut_off, zipfile.ZipFile(expected, "w") as whole:
         for name in cut_off.namelist():
-            with zipped.member(whole, name) as file:
+            with resumable_zip.member(whole, name) as file:
                 file.write(cut_off.read(name))
     assert expected.read_bytes() == path(found).read_bytes()
     assert not work.exists()
@@ -611,7 +613,7 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
     checked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = export.ask(ME, query=f"correlation:{sealed(6)}")
-    add, names = zipped.add, []
+    add, names = resumable_zip.add, []
 
     def killed(whole: Any, name: str, file: Path) -> None:
         names.append(name)
@@ -619,11 +621,11 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
             raise KeyboardInterrupt
         add(whole, name, file)
 
-    monkeypatch.setattr(zipped, "add", killed)
+    monkeypatch.setattr(resumable_zip, "add", killed)
     with pytest.raises(KeyboardInterrupt):
-        export.go_on(found)
+        build.go_on(found)
     digest = Export.objects.get(pk=found.pk).digest
-    made = export.go_on(found)
+    made = build.go_on(found)
     assert (made.state, made.digest) == ("ready", digest)
     assert checked(path(made))[0] == 0
     with zipfile.ZipFile(path(made)) as whole:
@@ -635,18 +637,18 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
 def test_a_bundle_whose_files_were_lost_is_begun_anew(checked: Any, lost: str) -> None:
     found = _volume_at_a_time(export.ask(ME, query=f"correlation:{sealed(12)}"))
     assert found.done == 5
-    (export._work(found) / f"{found.name}{lost}").unlink()
-    again = export.go_on(found)
+    (build.work_folder(found) / f"{found.name}{lost}").unlink()
+    again = build.go_on(found)
     assert (again.state, again.done, len(again.volumes)) == ("ready", 12, 3)
     assert checked(path(again))[0] == 0
 
 
 def test_two_processes_do_not_make_one_bundle_twice() -> None:
     found = export.ask(ME, query=f"correlation:{sealed(2)}")
-    with export._alone(export._work(found)) as mine:
+    with build._alone(build.work_folder(found)) as mine:
         assert mine
-        assert export.go_on(found).state == "pending"
-    assert export.go_on(found).state == "ready"
+        assert build.go_on(found).state == "pending"
+    assert build.go_on(found).state == "ready"
 
 
 def test_a_record_that_is_gone_ends_the_making_with_its_leaf(elsewhere: Scene, postgres: Any) -> None:
@@ -655,7 +657,7 @@ def test_a_record_that_is_gone_ends_the_making_with_its_leaf(elsewhere: Scene, p
         superuser.execute("SET session_replication_role = replica")
         superuser.execute("ALTER TABLE audit_record DISABLE TRIGGER USER")
         superuser.execute("DELETE FROM audit_record WHERE id = (SELECT record_id FROM audit_leaf WHERE index = 15)")
-    failed = export.go_on(found)
+    failed = build.go_on(found)
     assert failed.state == "failed"
     assert "leaves 10 to 19 only 9 are here" in failed.error
 
@@ -678,7 +680,7 @@ def test_a_process_killed_in_the_middle_leaves_no_bundle_and_the_next_one_finish
     half = Path(django_settings.EXPORT_DIR) / f"{found.pk}.partial"
     assert checked(half)[0] == 2
     assert checked(half / found.name)[0] == 2
-    assert export.go_on(found).state == "ready"
+    assert build.go_on(found).state == "ready"
     status, printed = checked(path(found))
     assert status == 0
     assert "600 records checked" in printed
@@ -714,7 +716,7 @@ def figures() -> dict[str, float]:
 
 def test_bundles_that_failed_and_those_that_do_not_move_are_metrics() -> None:
     before = figures()
-    whole = export.go_on(export.ask(Asker("metrics"), query=f"correlation:{sealed(3)}"))
+    whole = build.go_on(export.ask(Asker("metrics"), query=f"correlation:{sealed(3)}"))
     stuck, failed = (export.ask(Asker("metrics"), query=f"correlation:{sealed(1)}") for _ in range(2))
     Export.objects.filter(pk=stuck.pk).update(updated_at=datetime.now(UTC) - timedelta(hours=2))
     Export.objects.filter(pk=failed.pk).update(state="failed", ended_at=datetime.now(UTC))

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from audit import query, redaction
+from audit.evidence import redaction
 from audit.models import Record, RedactionRule
+from audit.search import query
 from tests.audit.conftest import Sender
 from tests.audit.test_export import PINNED, sealed
 from tests.test_verify_file import verify
@@ -66,7 +67,7 @@ def test_an_answer_that_was_changed_is_refused(checked: Any, change: Any, words:
 
 
 def test_more_than_are_exported_at_once_are_pointed_to_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.extract.MOST", 2)
+    monkeypatch.setattr("audit.evidence.extract.MOST", 2)
     answer = Sender("export").get(EXPORT, q=f"correlation:{sealed(3)}")
     assert answer.status_code == 413
     assert answer.json()["type"] == "/problems/too-many"

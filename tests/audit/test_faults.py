@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from audit.faults import Fault, fault, headline
+from audit.postgres.faults import Fault, fault, headline
 
 
 def of_state(sqlstate: str) -> psycopg.Error:

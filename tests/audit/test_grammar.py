@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.event import FIELDS as EVENT_FIELDS
-from audit.fields import ALIASES, DATA, FIELDS
-from audit.grammar import MAX_TEXT, MAX_VALUES, Query, Refused, Term, Value, parse, scalars
+from audit.formats.event import FIELDS as EVENT_FIELDS
+from audit.formats.fields import ALIASES, DATA, FIELDS
+from audit.formats.grammar import MAX_TEXT, MAX_VALUES, Query, Refused, Term, Value, parse, scalars
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 

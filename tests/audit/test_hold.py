@@ -7,9 +7,8 @@ import pytest
 from django.db import connections
 from django.db.utils import ProgrammingError
 
-from audit import hold
-from audit.errors import NothingKept
-from audit.event import Invalid
+from audit.errors import Invalid, NothingKept
+from audit.evidence import legal_holds
 from audit.models import LegalHold, Record, Writer
 from tests.audit.conftest import Sender, an_event
 
@@ -31,7 +30,7 @@ def holder() -> Sender:
 
 def test_a_hold_is_a_record_before_it_stands(writer: Sender) -> None:
     correlation = held(writer)
-    placed = hold.place(correlation, reason="case 7", by="olga")
+    placed = legal_holds.place(correlation, reason="case 7", by="olga")
     act = Record.objects.get(event_type="audit.hold.placed", resource_id=correlation)
     assert (act.actor_id, act.resource_type, act.event_data) == (
         "olga",
@@ -40,60 +39,60 @@ def test_a_hold_is_a_record_before_it_stands(writer: Sender) -> None:
     )
 
 
-@pytest.mark.parametrize("act", [hold.place, hold.release])
+@pytest.mark.parametrize("act", [legal_holds.place, legal_holds.release])
 def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     correlation = held(writer, 1)
-    if act is hold.release:
-        hold.place(correlation, reason="case 7", by="olga")
-    before = [(one.pk, one.released_at) for one in hold.on(correlation)]
+    if act is legal_holds.release:
+        legal_holds.place(correlation, reason="case 7", by="olga")
+    before = [(one.pk, one.released_at) for one in legal_holds.on(correlation)]
 
     def refuse(*facts: Any, **more: Any) -> None:
         raise NothingKept
 
-    monkeypatch.setattr("audit.trail.add", refuse)
+    monkeypatch.setattr("audit.ingest.trail.add", refuse)
     with pytest.raises(NothingKept):
         act(correlation, reason="case 8", by="olga")
-    assert [(one.pk, one.released_at) for one in hold.on(correlation)] == before
+    assert [(one.pk, one.released_at) for one in legal_holds.on(correlation)] == before
 
 
 def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sender) -> None:
     correlation = held(writer)
-    hold.place(correlation, reason="case 7", by="olga")
-    with pytest.raises(hold.Held):
-        hold.place(correlation, reason="case 8", by="otto")
-    assert [one.reason for one in hold.on(correlation)] == ["case 7"]
+    legal_holds.place(correlation, reason="case 7", by="olga")
+    with pytest.raises(legal_holds.Held):
+        legal_holds.place(correlation, reason="case 8", by="otto")
+    assert [one.reason for one in legal_holds.on(correlation)] == ["case 7"]
     assert not Record.objects.filter(event_type="audit.hold.placed", resource_id=correlation, actor_id="otto").exists()
 
 
 def test_a_released_correlation_can_be_held_again_and_both_stay_known(writer: Sender) -> None:
     correlation = held(writer)
-    hold.place(correlation, reason="case 7", by="olga")
-    released = hold.release(correlation, reason="settled", by="otto")
+    legal_holds.place(correlation, reason="case 7", by="olga")
+    released = legal_holds.release(correlation, reason="settled", by="otto")
     assert (released.released_by, released.release_reason) == ("otto", "settled")
     act = Record.objects.get(event_type="audit.hold.released", resource_id=correlation)
     assert act.event_data == {"hold": released.pk, "reason": "settled", "placed_by": "olga"}
-    hold.place(correlation, reason="case 9", by="olga")
-    assert [one.reason for one in hold.on(correlation)] == ["case 9", "case 7"]
+    legal_holds.place(correlation, reason="case 9", by="olga")
+    assert [one.reason for one in legal_holds.on(correlation)] == ["case 9", "case 7"]
 
 
 def test_a_hold_needs_records_and_a_reason(writer: Sender) -> None:
-    with pytest.raises(hold.NothingToHold):
-        hold.place("no-such-correlation", reason="case 7", by="olga")
+    with pytest.raises(legal_holds.NothingToHold):
+        legal_holds.place("no-such-correlation", reason="case 7", by="olga")
     correlation = held(writer, 1)
     for reason in ("", "  ", "x" * 2_001, "a\x00b"):
         with pytest.raises(Invalid):
-            hold.place(correlation, reason=reason, by="olga")
-    assert hold.on(correlation) == []
+            legal_holds.place(correlation, reason=reason, by="olga")
+    assert legal_holds.on(correlation) == []
 
 
 def test_what_is_not_held_cannot_be_released(writer: Sender) -> None:
     correlation = held(writer, 1)
-    with pytest.raises(hold.NotHeld):
-        hold.release(correlation, reason="settled", by="olga")
+    with pytest.raises(legal_holds.NotHeld):
+        legal_holds.release(correlation, reason="settled", by="olga")
 
 
 def test_the_application_cannot_take_a_hold_away(writer: Sender) -> None:
-    placed = hold.place(held(writer, 1), reason="case 7", by="olga")
+    placed = legal_holds.place(held(writer, 1), reason="case 7", by="olga")
     with pytest.raises(ProgrammingError, match="permission denied"), connections["default"].cursor() as cursor:
         cursor.execute("DELETE FROM audit_legalhold WHERE id = %s", [placed.pk])
     assert LegalHold.objects.filter(pk=placed.pk).exists()
@@ -146,12 +145,12 @@ def test_half_a_character_is_refused_for_what_is_already_held(writer: Sender, ho
 def test_one_event_of_ones_own_does_not_open_a_hold_on_the_records_of_others(writer: Sender) -> None:
     correlation, intruder = held(writer), Sender("write", "hold")
     Writer.objects.filter(name=intruder.name).update(reads_writers=[intruder.name])
-    hold.place(correlation, reason="case 7", by="olga")
+    legal_holds.place(correlation, reason="case 7", by="olga")
     assert intruder.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}").status_code == 404
     assert intruder.post(an_event(correlation_id=correlation)).status_code == 201
     answer = intruder.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}")
     assert (answer.status_code, "may not see" in answer.json()["detail"]) == (403, True)
-    assert [one.released_at for one in hold.on(correlation)] == [None]
+    assert [one.released_at for one in legal_holds.on(correlation)] == [None]
     own = held(intruder)
     assert intruder.post({"correlation_id": own, "reason": "case 8"}, path=HOLDS).status_code == 200
     assert intruder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{own}").status_code == 200

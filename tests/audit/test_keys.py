@@ -12,9 +12,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 import dlq.client
-from audit import keys, tasks
+from audit.access import api_keys
 from audit.models import OWN_WRITER, Record, WriterKey
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
+from audit.queue import drain
 from tests.audit.conftest import EVENTS, Sender, an_event
 
 
@@ -32,17 +33,17 @@ def command(*arguments: str) -> str:
 
 def test_only_the_digest_of_a_key_is_kept_anywhere(writer: Sender) -> None:
     kept = [str(value) for value in WriterKey.objects.get(writer=writer.writer).__dict__.values()]
-    published = dlq.client.connect(500).hgetall(keys.PUBLISHED)
+    published = dlq.client.connect(500).hgetall(api_keys.PUBLISHED)
     everything = "".join([*kept, *map(repr, published.items())])
     assert writer.key not in everything
     assert writer.key.rpartition("_")[2] not in everything
-    assert keys.digest(writer.key) in everything
+    assert api_keys.digest(writer.key) in everything
 
 
 def test_a_revoked_key_stops_within_the_promised_time(writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.WRITER_KEY_TTL_S <= 5
     assert writer.post(an_event()).status_code == 201
-    keys.revoke(writer.writer)
+    api_keys.revoke(writer.writer)
     assert writer.post(an_event()).status_code == 401
 
 
@@ -50,40 +51,40 @@ def test_another_process_trusts_a_revoked_key_no_longer_than_the_ttl(
     writer: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other process learns nothing of the revocation but what stands in Redis."""
-    assert keys.check(writer.key)
-    trusted = dict(keys._checked)
-    keys.revoke(writer.writer)
-    keys._checked.update(trusted)
-    assert keys.check(writer.key)
-    monkeypatch.setattr("audit.keys.time.monotonic", lambda: trusted[keys.digest(writer.key)][0] + 0.001)
-    assert keys.check(writer.key) is None
+    assert api_keys.check(writer.key)
+    trusted = dict(api_keys._checked)
+    api_keys.revoke(writer.writer)
+    api_keys._checked.update(trusted)
+    assert api_keys.check(writer.key)
+    monkeypatch.setattr("audit.access.api_keys.time.monotonic", lambda: trusted[api_keys.digest(writer.key)][0] + 0.001)
+    assert api_keys.check(writer.key) is None
 
 
 def test_rotation_gives_a_new_key_and_stops_the_old_one(writer: Sender) -> None:
-    old, writer.key = writer.key, keys.rotate(writer.writer)
+    old, writer.key = writer.key, api_keys.rotate(writer.writer)
     assert writer.post(an_event()).status_code == 201
-    assert keys.check(old) is None
+    assert api_keys.check(old) is None
 
 
 def test_an_expired_key_is_refused(writer: Sender) -> None:
-    key = keys.issue(writer.writer, expires_at=timezone.now() - timedelta(seconds=1))
-    assert keys.check(key) is None
-    later = keys.issue(writer.writer, expires_at=timezone.now() + timedelta(hours=1))
-    assert keys.check(later) is not None
+    key = api_keys.issue(writer.writer, expires_at=timezone.now() - timedelta(seconds=1))
+    assert api_keys.check(key) is None
+    later = api_keys.issue(writer.writer, expires_at=timezone.now() + timedelta(hours=1))
+    assert api_keys.check(later) is not None
 
 
 def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
-    dlq.client.connect(500).delete(keys.PUBLISHED)
-    keys.forget()
+    dlq.client.connect(500).delete(api_keys.PUBLISHED)
+    api_keys.forget()
     assert writer.post(an_event()).status_code == 201
-    keys.publish()
+    api_keys.publish()
 
 
 def test_a_flood_of_wrong_keys_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.keys._look_up", lambda found: None)
+    monkeypatch.setattr("audit.access.api_keys._look_up", lambda found: None)
     for number in range(10_100):
-        keys.check(f"wrong-{number}")
-    assert len(keys._checked) <= 10_001
+        api_keys.check(f"wrong-{number}")
+    assert len(api_keys._checked) <= 10_001
 
 
 @pytest.mark.slow
@@ -91,7 +92,7 @@ def test_without_both_servers_a_key_cannot_be_checked_and_that_is_503(
     writer: Sender, postgres: Any, redis_server: Any
 ) -> None:
     with postgres.stopped(), redis_server.stopped():
-        keys.forget()
+        api_keys.forget()
         response = writer.post(an_event())
     assert response.status_code == 503
     assert "cannot be checked" in response.json()["detail"]
@@ -102,24 +103,24 @@ def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender
     forged = f"aw_forged_{secrets.token_hex(16)}"
     copies = dlq.client.connect(500)
     with postgres.stopped():
-        keys.forget()
-        copies.hset(keys.PUBLISHED, keys.digest(forged), json.dumps([OWN_WRITER, ["write"], None, [], []]))
+        api_keys.forget()
+        copies.hset(api_keys.PUBLISHED, api_keys.digest(forged), json.dumps([OWN_WRITER, ["write"], None, [], []]))
         headers = {"Authorization": f"Bearer {forged}"}
         review = json.dumps(an_event(event_type="audit.review.signed")).encode()
         answer = writer.client.post(EVENTS, review, headers=headers, content_type="application/json")
-        copies.hdel(keys.PUBLISHED, keys.digest(forged))
-    keys.forget()
+        copies.hdel(api_keys.PUBLISHED, api_keys.digest(forged))
+    api_keys.forget()
     assert answer.status_code == 401
 
 
 def test_the_command_makes_lists_rotates_and_revokes() -> None:
     first = command("create", "by-command", "--scopes", "write", "read")
-    assert keys.check(first) == keys.Principal("by-command", frozenset({"write", "read"}))
+    assert api_keys.check(first) == api_keys.Principal("by-command", frozenset({"write", "read"}))
     assert "by-command  write,read" in command("list")
     second = command("rotate", "by-command")
-    assert (keys.check(first), bool(keys.check(second))) == (None, True)
+    assert (api_keys.check(first), bool(api_keys.check(second))) == (None, True)
     assert "1 keys of by-command revoked" in command("revoke", "by-command")
-    assert keys.check(second) is None
+    assert api_keys.check(second) is None
     acts = Record.objects.filter(correlation_id="writer-by-command").values_list("event_type", flat=True)
     assert set(acts) == {f"audit.writer.{act}" for act in ("created", "rotated", "revoked")}
 
@@ -136,8 +137,8 @@ def test_the_command_says_what_is_wrong(arguments: tuple[str, ...]) -> None:
 def test_a_key_that_was_revoked_while_redis_was_away_stays_revoked(writer: Sender, redis_server: Any) -> None:
     assert writer.post(an_event()).status_code == 201
     with redis_server.stopped():
-        keys.revoke(writer.writer)
-    keys.forget()
+        api_keys.revoke(writer.writer)
+    api_keys.forget()
     assert writer.post(an_event()).status_code == 401
 
 
@@ -163,7 +164,7 @@ def test_while_neither_server_answers_known_keys_stay_good_and_others_are_503(
         stranger = Sender.__new__(Sender)
         stranger.__dict__ |= writer.__dict__ | {"key": "aw_unknown"}
         assert stranger.post(an_event()).status_code == 503
-    keys.revoke(writer.writer)
+    api_keys.revoke(writer.writer)
     assert writer.post(an_event()).status_code == 401
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)

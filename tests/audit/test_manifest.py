@@ -10,7 +10,7 @@ import uuid_utils.compat
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit import explain, reconcile
+from audit.completeness import explain, reconcile
 from audit.models import Gap, Manifest, Record
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.audit.test_reconcile import BATCH, empty_queue, follow, numbered, told
@@ -175,7 +175,7 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
     sender.post(numbered(1)[0])
     with monkeypatch.context() as killed:
-        killed.setattr("audit.manifest.look_again", lambda writers: 1 / 0)
+        killed.setattr("audit.completeness.manifests.look_again", lambda writers: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()

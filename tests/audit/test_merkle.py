@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import merkle
+from audit.formats import merkle
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "merkle-proofs.json").read_text())
 DATA = [bytes.fromhex(text) for text in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657")]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import merkle, multiproof
+from audit.formats import merkle, multiproof
 from tests.audit.test_merkle import hashes, leaves_of, naive
 
 LEAVES = leaves_of(200)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import merkle, note
-from audit.note import Checkpoint, NoteError, Signer, Verifier
+from audit.formats import merkle, note
+from audit.formats.note import Checkpoint, NoteError, Signer, Verifier
 
 FOO = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
 FOO_NOTE = """This is an example message.

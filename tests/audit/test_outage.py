@@ -14,11 +14,14 @@ from django.test import Client
 
 import dlq.errors
 import dlq.stream
-from audit import canonical, keys, record, tasks
+from audit.access import api_keys
 from audit.errors import Conflict, NothingKept
-from audit.event import accept
+from audit.formats import canonical
+from audit.formats.event import accept
+from audit.ingest import record
 from audit.models import Record
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
+from audit.queue import drain
 from dlq.message import Document
 from tests.audit.conftest import EVENTS, Sender, an_event
 
@@ -27,10 +30,10 @@ BATCH = f"{EVENTS}/batch"
 
 @pytest.fixture(autouse=True)
 def empty_queue() -> Iterator[None]:
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     yield
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
 
 
 def stored(correlation_id: str) -> list[Record]:
@@ -67,10 +70,10 @@ def test_while_postgresql_is_stopped_events_are_parked_and_stored_afterwards(ser
         assert Client().get("/livez").status_code == 200
         # The look at the parked event waits there as well.
         assert f"dlq_depth {depth + 5}.0" in Client().get("/metrics").content.decode()
-        assert tasks.drain().database_up is False
+        assert drain.drain().database_up is False
     assert (parked.status_code, parked.json()["state"]) == (200, "parked")
     assert gateway().breaker.wait_closed(20)
-    summary = tasks.drain()
+    summary = drain.drain()
     assert (summary.stored, summary.duplicate, summary.remaining) == (5, 0, depth)
     for document in (single, *many):
         (found,) = stored(document["correlation_id"])
@@ -88,7 +91,7 @@ def test_while_postgresql_hangs_no_answer_takes_longer_than_the_deadline(writer:
         assert gateway().breaker.is_open
         assert writer.post(second).status_code == 202
     assert gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     for document in (first, second):
         assert len(stored(document["correlation_id"])) == 1
 
@@ -96,7 +99,7 @@ def test_while_postgresql_hangs_no_answer_takes_longer_than_the_deadline(writer:
 @pytest.mark.slow
 def test_writers_authenticate_while_postgresql_is_stopped_and_strangers_do_not(writer: Sender, postgres: Any) -> None:
     with postgres.stopped():
-        keys.forget()
+        api_keys.forget()
         assert writer.post(an_event()).status_code == 202
         stranger = Client().post(
             EVENTS, json.dumps(an_event()), content_type="application/json", headers={"X-API-Key": "aw_x"}
@@ -135,11 +138,11 @@ def test_a_redis_outage_alone_disturbs_no_201(writer: Sender, redis_server: Any)
     writer.post(an_event())
     with redis_server.stopped():
         assert writer.post(an_event()).status_code == 201
-        keys.forget()
+        api_keys.forget()
         assert writer.post(an_event()).status_code == 201
         assert Client().get("/readyz").json()["status"] == "degraded"
     with redis_server.frozen():
-        keys.forget()
+        api_keys.forget()
         assert writer.post(an_event()).status_code == 201
 
 
@@ -166,7 +169,7 @@ def test_a_conflict_is_found_while_postgresql_is_stopped(writer: Sender, postgre
         assert writer.post(document).status_code == 202
         assert writer.post(document | {"severity": "high"}).status_code == 409
     gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     kept = {found.event_type: found for found in stored(document["correlation_id"])}
     assert kept.keys() == {document["event_type"], "audit.event.conflict"}
     assert kept[document["event_type"]].severity == "info"
@@ -182,7 +185,7 @@ def test_a_replay_of_what_was_committed_before_is_a_duplicate_not_a_failure(writ
     document = with_id()
     writer.post(document)
     park(document, writer=writer.name)
-    summary = tasks.drain()
+    summary = drain.drain()
     assert (summary.stored, summary.duplicate) == (0, 1)
     assert len(stored(document["correlation_id"])) == 1
 
@@ -191,7 +194,7 @@ def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -
     document = with_id()
     assert writer.post(document).status_code == 201
     park(document | {"severity": "high"}, writer=writer.name)
-    assert tasks.drain().dead == 1
+    assert drain.drain().dead == 1
     message = dlq.stream.default().find(document["event_id"])
     assert message is not None
     assert (message.state, message.last_error_class) == ("dead", "Conflict")
@@ -206,7 +209,7 @@ def test_what_was_promised_first_keeps_its_id(writer: Sender) -> None:
         "1.event_id"
     }
     assert writer.post(document).status_code == 201  # the same again is no conflict
-    assert tasks.drain().duplicate >= 1
+    assert drain.drain().duplicate >= 1
     assert stored(document["correlation_id"])[0].severity == document.get("severity", "info")
 
 
@@ -217,7 +220,7 @@ def test_one_that_can_never_be_stored_does_not_hold_up_the_others() -> None:
     poison = accept(with_id(), writer="tests")
     record._park([msgspec.structs.replace(poison, body=body, digest=canonical.digest(body))], record.Fault.DOWN)
     park(*sound[3:])
-    summary = tasks.drain()
+    summary = drain.drain()
     assert summary.stored == 5
     assert summary.dead + summary.failed == 1
     message = dlq.stream.default().find(str(poison.id))
@@ -229,7 +232,7 @@ def test_a_body_changed_in_redis_is_dead_not_stored() -> None:
     (event,) = [accept(with_id(), writer="tests")]
     forged = msgspec.structs.replace(event, body=event.body.replace(b"success", b"failure"))
     record._park([forged], record.Fault.DOWN)
-    assert tasks.drain().dead == 1
+    assert drain.drain().dead == 1
     message = dlq.stream.default().find(str(event.id))
     assert message is not None
     assert message.last_error_class == "Damaged"
@@ -287,7 +290,7 @@ def test_a_fault_that_is_not_the_senders_parks_the_event(
     message = dlq.stream.default().find(document["event_id"])
     if message is not None:
         dlq.stream.default().retry_now([message.id])
-    tasks.drain()
+    drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 
 
@@ -300,7 +303,7 @@ def test_a_write_behind_a_lock_is_parked_within_the_deadline(
         superuser.execute("LOCK TABLE audit_record IN EXCLUSIVE MODE")
         assert writer.post(document).status_code == 202
     assert gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 
 
@@ -312,7 +315,7 @@ def test_a_killed_backend_costs_no_event(writer: Sender, superuser: psycopg.Conn
     gateway().close()
     connections.close_all()
     assert gateway().breaker.wait_closed(20)
-    tasks.drain()
+    drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 
 
@@ -326,13 +329,13 @@ def test_a_deadlock_is_tried_once_more_before_it_is_parked(monkeypatch: pytest.M
             raise psycopg.errors.DeadlockDetected
         return real(*args, **options)
 
-    monkeypatch.setattr("audit.record.store", deadlocked)
+    monkeypatch.setattr("audit.ingest.record.store", deadlocked)
     assert record.record([event])[0].state == "stored"
 
 
 def test_record_refuses_with_values_not_with_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
     event = accept(with_id(), writer="tests")
-    monkeypatch.setattr("audit.record.store", lambda *a, **k: (_ for _ in ()).throw(KeyError("a bug")))
+    monkeypatch.setattr("audit.ingest.record.store", lambda *a, **k: (_ for _ in ()).throw(KeyError("a bug")))
     (receipt,) = record.record([event])
     assert receipt.state == "parked"
 
@@ -366,7 +369,7 @@ def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypat
     """PostgreSQL is up, and runs into the deadline with more than two at once: that was a livelock."""
     accepted = park(*(with_id() for _ in range(7)))
     sizes: list[int] = []
-    store = tasks.store
+    store = drain.store
 
     def slow(events: Any, **options: Any) -> Any:
         sizes.append(len(events))
@@ -374,8 +377,8 @@ def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypat
             raise psycopg.OperationalError("the deadline")
         return store(events, **options)
 
-    monkeypatch.setattr(tasks, "store", slow)
-    summary = tasks.drain(seconds=20)
+    monkeypatch.setattr(drain, "store", slow)
+    summary = drain.drain(seconds=20)
     assert (summary.stored, summary.released, summary.database_up) == (7, 0, True)
     assert max(sizes) == 7 and Record.objects.filter(id__in=[one.id for one in accepted]).count() == 7
 
@@ -387,8 +390,8 @@ def test_a_single_event_that_always_takes_too_long_is_tried_again_later(monkeypa
         raise psycopg.OperationalError("the deadline")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "store", slow)
-        summary = tasks.drain(seconds=20)
+        patch.setattr(drain, "store", slow)
+        summary = drain.drain(seconds=20)
     assert (summary.failed, summary.database_up) == (1, True)
     message = dlq.stream.for_drain().find(str(accepted.id))
     assert message is not None and (message.state, message.attempts) == ("waiting", 1)
@@ -432,7 +435,7 @@ def refuse_store() -> Any:
 def test_a_large_batch_has_more_time_than_a_single_event(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
     monkeypatch.setattr(
-        "audit.record.store", lambda events, timeout_s: given.append(timeout_s) or ["stored"] * len(events)
+        "audit.ingest.record.store", lambda events, timeout_s: given.append(timeout_s) or ["stored"] * len(events)
     )
     small = accept(with_id(event_data={}), writer="tests")
     record.record([small])

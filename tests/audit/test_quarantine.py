@@ -14,9 +14,10 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
 
 import dlq.stream
-from audit import quarantine, tasks
+from audit import tasks
 from audit.errors import NothingKept
 from audit.models import Quarantined, Record
+from audit.queue import drain, quarantine
 from dlq.drain import Summary
 from dlq.message import Document, Message
 from tests.admin.conftest import parked_message
@@ -71,7 +72,7 @@ def test_nobody_changes_the_quarantine(alias: str, text: str) -> None:
 def test_after_seven_days_a_message_leaves_redis_and_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     queue, message, untried = dlq.stream.for_drain(), parked_message(), parked_message()
     queue.fail(message, "DataError", "the first attempt")
-    monkeypatch.setattr(tasks, "drain", lambda **options: Summary())
+    monkeypatch.setattr(drain, "drain", lambda **options: Summary())
     tasks.tick()
     assert queue.get(message.id) is not None
     monkeypatch.setattr(Message, "age", property(lambda self: 8 * 86_400.0))
@@ -97,7 +98,7 @@ def test_what_is_in_the_quarantine_is_parked_again_and_stored(client: Any, capsy
     assert "in the queue again" in client.post(url, follow=True).content.decode()
     call_command("dlq", "release", message.key)
     assert f"{message.key}: duplicate" in capsys.readouterr().out
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     assert Record.objects.get(id=message.key).digest_holds
     page = client.get(f"/admin/audit/quarantined/{found.n}/change/").content.decode()
     assert "There is a <a" in page and "Park it again" not in page
@@ -130,7 +131,7 @@ def test_what_cannot_be_recorded_is_not_done(monkeypatch: pytest.MonkeyPatch) ->
         raise NothingKept
 
     message = parked_message()
-    monkeypatch.setattr("audit.trail.record", refuse)
+    monkeypatch.setattr("audit.ingest.trail.record", refuse)
     with pytest.raises(NothingKept):
         quarantine.quarantine([message], cause="tests", by="somebody")
     assert dlq.stream.for_drain().get(message.id) is not None
@@ -207,7 +208,7 @@ def test_pause_and_resume_say_who(capsys: Any) -> None:
     run(capsys, "pause")
     try:
         assert json.loads(run(capsys, "stats"))["paused_by"]
-        assert tasks.drain(seconds=1).paused
+        assert drain.drain(seconds=1).paused
     finally:
         run(capsys, "resume")
     assert json.loads(run(capsys, "stats"))["paused_by"] is None

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit import receipt
-from audit.note import NoteError, Signer
-from audit.receipt import Promise
+from audit.formats import receipt
+from audit.formats.note import NoteError, Signer
+from audit.formats.receipt import Promise
 
 KEY = Signer("audit.example/log/receipts", bytes(range(32)))
 OTHER = Signer("audit.example/log/receipts", bytes(range(1, 33)))

@@ -12,11 +12,13 @@ from django.core.management import call_command
 from django.test import override_settings
 
 import dlq.stream
-from audit import completeness, explain, reconcile, rhythm, seal, tasks
-from audit.completeness import Completeness, Expected, Standing
+from audit import tasks
+from audit.completeness import explain, reconcile, silence, summary
+from audit.completeness.summary import Completeness, Expected, Standing
 from audit.errors import AuditError
+from audit.ledger import seal
 from audit.models import Followed, Found, Gap, Heartbeat, Hole, Record, Rhythm
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
 from dlq.message import Document, digest_of
 from tests.audit.conftest import EVENTS, Sender, an_event
 
@@ -65,7 +67,7 @@ def missing(sender: Sender) -> set[int]:
 
 
 def standing(sender: Sender) -> Standing:
-    return next(one for one in completeness.look().standings if one.writer == sender.name)
+    return next(one for one in summary.look().standings if one.writer == sender.name)
 
 
 def test_a_number_that_never_came_is_named_until_it_comes(sender: Sender) -> None:
@@ -100,7 +102,7 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypa
     follow()
     sender.post(numbered(1, 2), BATCH)
     with monkeypatch.context() as broken:
-        broken.setattr(rhythm, "take", lambda heard: 1 / 0)
+        broken.setattr(silence, "take", lambda heard: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
@@ -114,12 +116,12 @@ def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
     with override_settings(GAP_GRACE_S=0):
         reconcile.reconcile()
     stored_at = Record.objects.filter(writer=sender.name).earliest("stored_at").stored_at
-    until = completeness.look().until
+    until = summary.look().until
     assert until is not None
     assert until <= stored_at
     assert missing(sender) == set()  # by the heartbeat all would be missing: they are here, and not read
     follow()
-    until = completeness.look().until
+    until = summary.look().until
     assert until is not None
     assert until > stored_at
 

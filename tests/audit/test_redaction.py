@@ -13,12 +13,15 @@ from django.db.utils import ProgrammingError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import export, redact, redaction, seal
-from audit.event import Invalid, accept
-from audit.export import Asker
+from audit.errors import Invalid
+from audit.evidence import build, export, redaction
+from audit.evidence.request import Asker
+from audit.formats import redaction as redactor
+from audit.formats.event import accept
+from audit.formats.redaction import Redactor, Rule
+from audit.ingest.record import store
+from audit.ledger import seal
 from audit.models import Export, Record, RedactionRule
-from audit.record import store
-from audit.redact import Redactor, Rule
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_export import ME, PINNED, lines_of, path, put, sealed, signed_anew, unpacked
 from tests.audit.test_export_api import EXPORTS
@@ -70,7 +73,7 @@ def made(rules: Any) -> Made:
         store([accept(other, writer="tests")], timeout_s=20)
         seal.Sealer().once()
         asker = ME._replace(may_unredacted=True)
-        found = export.go_on(export.ask(asker, query=f"correlation:{word}", **asked))
+        found = build.go_on(export.ask(asker, query=f"correlation:{word}", **asked))
         assert found.state == "ready", found.error
         return found
 
@@ -148,7 +151,7 @@ def test_the_stronger_rule_holds_and_a_whole_covers_its_parts() -> None:
 @pytest.mark.parametrize("text", ["", "event_id", "writer", "actor_ip.x", "data.", "data..x", "data. x", "digest"])
 def test_a_path_that_names_nothing_or_what_the_proof_needs_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as refused:
-        redact.check(rule(path=text))
+        redactor.check(rule(path=text))
     assert refused.value.errors["path"]
 
 
@@ -156,7 +159,7 @@ def test_a_path_that_names_nothing_or_what_the_proof_needs_is_refused(text: str)
 def test_a_name_in_quotes_that_it_does_not_need_is_refused_and_not_passed_over(text: str) -> None:
     """Records name it without them, so such a rule would have redacted nothing, and nobody would have heard of it."""
     with pytest.raises(Invalid, match="quotes that it does not need: write "):
-        redact.check(rule(path=text))
+        redactor.check(rule(path=text))
 
 
 NAMES = st.text(min_size=1, max_size=4) | st.sampled_from(["a.b", "*", "**", '"', "\\", "0", "\ufeff", "\x85", "a b"])
@@ -164,15 +167,15 @@ NAMES = st.text(min_size=1, max_size=4) | st.sampled_from(["a.b", "*", "**", '"'
 
 @given(names=st.lists(NAMES, min_size=1, max_size=4))
 def test_whatever_a_member_is_called_a_rule_that_names_it_redacts_it(names: list[str]) -> None:
-    asked = redact.path_text((redact.DATA, *names))
-    redact.check(rule(path=asked))
+    asked = redactor.path_text((redactor.DATA, *names))
+    redactor.check(rule(path=asked))
     data: Any = "secret"
     for name in reversed(names):
         data = {name: data}
     found = redacted({"event_data": data}, rule(path=asked, method="mask"))
     assert "secret" not in json.dumps(found)
     assert list(found["redacted"]) == [asked]
-    assert redact.covers(asked, (redact.DATA, *names))
+    assert redactor.covers(asked, (redactor.DATA, *names))
     assert verify.fits(verify.path_parts(asked), verify.path_parts(asked))
 
 
@@ -180,7 +183,7 @@ def test_whatever_a_member_is_called_a_rule_that_names_it_redacts_it(names: list
     "value", ["ann@example.org", "a", "Kalle", "10.1.2.3", "@", 7, None, True, [1], {"a": 1}, "é\n***"]
 )
 def test_what_is_masked_is_of_the_form_that_the_verifier_asks_for(value: Any) -> None:
-    assert verify.LEFT["mask"].match(redact.mask(value))
+    assert verify.LEFT["mask"].match(redactor.mask(value))
 
 
 # --- Rules ---
@@ -228,7 +231,7 @@ def test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not(made: Mad
 
 def test_the_originals_open_what_was_redacted(made: Made, checked: Any, tmp_path: Path) -> None:
     found = made()
-    whole = export.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
     folder = unpacked(whole, tmp_path / "whole")
     originals = str(folder / "records-0001.jsonl")
     status, printed = checked(path(found), "--originals", originals)
@@ -311,7 +314,7 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
 ) -> None:
     """The one thing that an insider can do: the digest is of the whole, so who has it whole finds it out."""
     found = made()
-    whole = export.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
     originals = str(unpacked(whole, tmp_path / "whole") / "records-0001.jsonl")
     folder = unpacked(found, tmp_path / "bundle")
     changed(folder, lambda record: record["event_data"].update(kept=2))
@@ -355,7 +358,7 @@ def test_without_redaction_takes_a_right_of_its_own(rules: Any) -> None:
     with pytest.raises(Invalid, match="needs a right of its own"):
         export.ask(ME, query="outcome:failure", unredacted=True)
     officer = Asker(f"a-{secrets.token_hex(4)}", may_unredacted=True)
-    found = export.go_on(export.ask(officer, query=f"correlation:{sealed(1)}", unredacted=True))
+    found = build.go_on(export.ask(officer, query=f"correlation:{sealed(1)}", unredacted=True))
     assert found.manifest["unredacted"] is True
     asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
     assert asked.event_data["unredacted"] is True

@@ -16,13 +16,17 @@ from django.core.management import call_command
 from django.test import override_settings
 
 import dlq.stream
-from audit import broken, checks, discard, merkle, note, promise, quarantine, receipt, redeem, seal, sealkeys, tasks
-from audit.event import Accepted, accept
+from audit import checks, tasks
+from audit.formats import merkle, note, receipt
+from audit.formats.event import Accepted, accept
+from audit.formats.note import Signer
+from audit.formats.receipt import Promise
+from audit.ingest.record import document, store
+from audit.ledger import keys, seal
 from audit.models import BrokenPromise, Record
-from audit.note import Signer
-from audit.postgres import gateway
-from audit.receipt import Promise
-from audit.record import document, store
+from audit.postgres.gateway import gateway
+from audit.queue import discards, drain, quarantine
+from audit.receipts import broken, verify
 from dlq.message import Message
 from tests.attacks.scene import Scene
 from tests.attacks.statements import DELETE, DISABLE, EDIT, EDIT_STORED
@@ -78,7 +82,7 @@ def seal_all() -> None:
 
 
 def states(*receipts: str) -> list[str]:
-    return [one.state for one in redeem.redeem(receipts).answers]
+    return [one.state for one in verify.redeem(receipts).answers]
 
 
 def broken_of(event: Accepted) -> list[Record]:
@@ -98,7 +102,7 @@ def test_an_answer_carries_a_receipt_that_the_public_key_verifies(service: Sende
 
 def test_a_batch_has_one_receipt_that_names_every_event(writer: Sender) -> None:
     answer = writer.post([an_event() for _ in range(5)], BATCH).json()
-    promised = receipt.read(answer["receipt"], promise.keys().verifiers)
+    promised = receipt.read(answer["receipt"], keys.receipts().verifiers)
     assert list(promised.events) == answer["event_ids"]
 
 
@@ -110,24 +114,24 @@ def test_a_stored_event_is_stored_and_then_sealed_with_a_proof_that_verifies(ser
     (event,) = found["events"]
     assert (found["verdict"], found["counts"], event["state"]) == ("kept", {"sealed": 1}, "sealed")
     proof = note.parse_proof(event["proof"])
-    text, _ = note.verify(proof.note, sealkeys.load().verifiers)
+    text, _ = note.verify(proof.note, keys.load().verifiers)
     head = note.Checkpoint.parse(text)
     record = Record.objects.get(id=answer["event_id"])
-    leaf = redeem.whereabouts.records.recomputed(record)
+    leaf = verify.locate.records.recomputed(record)
     merkle.verify_inclusion(leaf, event["leaf_index"], head.size, proof.hashes, head.root)
     assert service.get(event["proof_path"]).status_code == 200
 
 
 @pytest.mark.slow
 def test_while_postgresql_is_stopped_a_parked_receipt_is_signed_and_answered(service: Sender, postgres: Any) -> None:
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     service.post(an_event())
     stored = receipt_for(an_accepted())
     with postgres.stopped():
         answer = service.post(an_event())
         assert answer.status_code == 202
         note_text = answer.json()["receipt"]
-        promised = receipt.read(note_text, promise.keys().verifiers)
+        promised = receipt.read(note_text, keys.receipts().verifiers)
         assert promised.sealed_by - promised.promised_at > timedelta(days=7)
         found = service.post({"receipts": [note_text, stored]}, VERIFY)
         assert found.status_code == 200
@@ -135,7 +139,7 @@ def test_while_postgresql_is_stopped_a_parked_receipt_is_signed_and_answered(ser
         assert found.json()["verdict"] == "unknown"
         assert "PostgreSQL" in found.json()["events"][1]["why"]
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     seal_all()
     (event,) = service.post({"receipts": [note_text]}, VERIFY).json()["events"]
     assert (event["state"], event["promised"]) == ("sealed", "parked")
@@ -153,7 +157,7 @@ def test_while_redis_is_stopped_what_is_not_stored_is_unknown(redis_server: Any)
 
 def test_what_is_not_found_yet_is_pending_until_its_time_has_come() -> None:
     event = an_accepted()
-    found = redeem.redeem([receipt_for(event)])
+    found = verify.redeem([receipt_for(event)])
     assert (found.verdict, found.counts) == ("unknown", {"pending": 1})
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
 
@@ -161,7 +165,7 @@ def test_what_is_not_found_yet_is_pending_until_its_time_has_come() -> None:
 def test_a_promise_that_was_never_kept_is_told_and_recorded_once(told: list[str]) -> None:
     event = an_accepted()
     for _ in range(3):
-        found = redeem.redeem([late(event)])
+        found = verify.redeem([late(event)])
         assert (found.verdict, [one.kind for one in found.answers]) == ("broken promise", ["missing"])
     assert len(broken_of(event)) == 1
     assert len(told) == 1
@@ -174,19 +178,19 @@ def test_an_alarm_that_did_not_get_through_is_told_by_the_schedule(told: list[st
     event = an_accepted()
     with monkeypatch.context() as silent:
         silent.setattr("dlq.alarm.tell", lambda name, text, **figures: False)
-        redeem.redeem([late(event)])
+        verify.redeem([late(event)])
     assert told == []
-    redeem.look_again()
+    verify.look_again()
     assert any(str(event.id) in text for text in told)
 
 
 def test_a_record_that_waits_too_long_for_its_leaf_breaks_the_promise_and_keeps_it_when_sealed(told: list[str]) -> None:
     event = an_accepted()
     store([event], timeout_s=20)
-    (answer,) = redeem.redeem([late(event)]).answers
+    (answer,) = verify.redeem([late(event)]).answers
     assert (answer.state, answer.kind) == ("broken promise", "late")
     seal_all()
-    redeem.look_again()
+    verify.look_again()
     assert BrokenPromise.objects.get(event_id=event.id).state == "closed"
     assert states(late(event)) == ["sealed"]
 
@@ -195,26 +199,26 @@ def test_another_digest_under_the_id_breaks_the_promise_at_once(told: list[str])
     event = an_accepted()
     store([event], timeout_s=20)
     other = receipt_for(event, events={str(event.id): "0" * 64})
-    (answer,) = redeem.redeem([other]).answers
+    (answer,) = verify.redeem([other]).answers
     assert (answer.state, answer.kind) == ("broken promise", "altered")
 
 
 def test_what_was_promised_of_another_content_is_not_kept_by_a_later_receipt(told: list[str]) -> None:
     event = an_accepted()
     store([event], timeout_s=20)
-    redeem.redeem([receipt_for(event, events={str(event.id): "0" * 64})])
+    verify.redeem([receipt_for(event, events={str(event.id): "0" * 64})])
     seal_all()
     assert states(receipt_for(event)) == ["sealed"]
-    redeem.look_again()
+    verify.look_again()
     assert BrokenPromise.objects.get(event_id=event.id, kind="altered").state == "open"
 
 
 def test_a_promise_that_was_kept_and_is_broken_again_is_open_and_told_again(told: list[str]) -> None:
     event = an_accepted()
-    redeem.redeem([late(event)])
+    verify.redeem([late(event)])
     BrokenPromise.objects.filter(event_id=event.id).update(closed_at=datetime.now(UTC))
     for _ in range(2):
-        redeem.redeem([late(event)])
+        verify.redeem([late(event)])
     assert BrokenPromise.objects.get(event_id=event.id).state == "open"
     assert (len(broken_of(event)), sum(str(event.id) in text for text in told)) == (2, 2)
 
@@ -223,16 +227,16 @@ def test_a_parked_event_is_parked_until_its_time_has_come(told: list[str]) -> No
     event = an_accepted()
     parked(event)
     assert states(receipt_for(event, state="parked")) == ["parked"]
-    (answer,) = redeem.redeem([late(event, state="parked")]).answers
+    (answer,) = verify.redeem([late(event, state="parked")]).answers
     assert (answer.state, answer.kind) == ("broken promise", "late")
-    (answer,) = redeem.redeem([receipt_for(event, events={str(event.id): "0" * 64})]).answers
+    (answer,) = verify.redeem([receipt_for(event, events={str(event.id): "0" * 64})]).answers
     assert (answer.state, answer.kind) == ("broken promise", "altered")
 
 
 def test_a_dead_event_is_parked_and_needs_a_person() -> None:
     event = an_accepted()
     dlq.stream.for_drain().fail(parked(event), "Unstorable", "tests", dead=True)
-    (answer,) = redeem.redeem([receipt_for(event, state="parked")]).answers
+    (answer,) = verify.redeem([receipt_for(event, state="parked")]).answers
     assert answer.state == "parked"
     assert "needs a person" in answer.why
 
@@ -240,27 +244,27 @@ def test_a_dead_event_is_parked_and_needs_a_person() -> None:
 def test_what_was_put_aside_by_an_act_says_by_whom() -> None:
     kept, given_up, undecided = an_accepted(), an_accepted(), an_accepted()
     quarantine.quarantine([parked(kept)], cause="tests", by="Quinn")
-    discard.decide(discard.ask(parked(given_up), reason="tests", by="Ada"), approve=True, by="Bob")
-    discard.ask(parked(undecided), reason="tests", by="Ada")
-    answers = redeem.redeem([late(kept), late(given_up), receipt_for(undecided)]).answers
+    discards.decide(discards.ask(parked(given_up), reason="tests", by="Ada"), approve=True, by="Bob")
+    discards.ask(parked(undecided), reason="tests", by="Ada")
+    answers = verify.redeem([late(kept), late(given_up), receipt_for(undecided)]).answers
     assert [one.state for one in answers] == ["quarantined", "discarded", "parked"]
     assert ("By Quinn" in answers[0].why, "By Bob" in answers[1].why) == (True, True)
 
 
 def test_no_writer_says_that_an_event_was_discarded(writer: Sender) -> None:
     event = an_accepted()
-    asked = discard.ask(parked(event), reason="tests", by="Ada")
+    asked = discards.ask(parked(event), reason="tests", by="Ada")
     forged = an_event(event_type="audit.parked.discarded", event_data={"message_id": asked.message_id}, actor_id="Bob")
     assert writer.post(forged).status_code == 201
-    assert discard.recorded(asked) is None
+    assert discards.recorded(asked) is None
 
 
 def test_a_discard_that_a_crash_kept_from_being_noted_is_known_from_the_trail() -> None:
     event = an_accepted()
-    asked = discard.ask(parked(event), reason="tests", by="Ada")
-    discard.decide(asked, approve=True, by="Bob")
+    asked = discards.ask(parked(event), reason="tests", by="Ada")
+    discards.decide(asked, approve=True, by="Bob")
     type(asked).objects.filter(pk=asked.pk).update(decision="", decided_by="", decided_at=None)
-    (answer,) = redeem.redeem([late(event)]).answers
+    (answer,) = verify.redeem([late(event)]).answers
     assert (answer.state, "By Bob" in answer.why) == ("discarded", True)
 
 
@@ -269,7 +273,7 @@ def test_what_we_did_not_sign_is_not_ours_and_accuses_nobody(wrong: str) -> None
     event = an_accepted()
     other = Signer(RECEIPT_KEY.name, bytes(32))
     texts = {"another key": late(event, key=other), "altered": late(event).replace("stored", "parked")}
-    found = redeem.redeem([texts.get(wrong, wrong)])
+    found = verify.redeem([texts.get(wrong, wrong)])
     assert (found.verdict, found.counts) == ("unknown", {"not ours": 1})
     assert found.answers[0].event_id == ""
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
@@ -289,7 +293,7 @@ def test_records_that_a_superuser_takes_away_or_alters_break_their_promise(
         superuser.execute(DELETE.format(id=events[0].id))
         superuser.execute(EDIT.format(id=events[1].id))
         superuser.execute(EDIT_STORED.format(id=events[2].id))
-    found = redeem.redeem(texts)
+    found = verify.redeem(texts)
     assert [one.kind for one in found.answers] == ["missing", "altered", "altered", ""]
     assert "at index" in found.answers[0].why
     assert len(broken_of(events[0])) == 1
@@ -298,14 +302,14 @@ def test_records_that_a_superuser_takes_away_or_alters_break_their_promise(
 
 def test_receipts_of_a_rotated_key_hold_as_before(tmp_path: Path) -> None:
     path, event = tmp_path / "receipt_key", an_accepted()
-    files = {"RECEIPT_KEY_FILE": path, "RECEIPT_PUBLIC_KEYS_FILE": sealkeys.public_path(path)}
+    files = {"RECEIPT_KEY_FILE": path, "RECEIPT_PUBLIC_KEYS_FILE": keys.public_path(path)}
     with override_settings(**files):
         call_command("receiptkey", "create", verbosity=0)
-        before = promise.keys().signer
+        before = keys.receipts().signer
         assert before is not None
         assert (before.name, path.stat().st_mode & 0o777) == ("tests.example/log/receipts", 0o600)
         call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
-        after = promise.keys().signer  # a process that runs on sees it at its next event
+        after = keys.receipts().signer  # a process that runs on sees it at its next event
         assert after not in (before, None)
         assert states(receipt_for(event, key=before), receipt_for(event, key=after)) == ["pending", "pending"]
         assert states(receipt_for(event)) == ["not ours"]
@@ -346,7 +350,7 @@ def test_with_public_keys_alone_receipts_are_verified_and_not_signed(writer: Sen
 def test_a_receipt_that_cannot_be_signed_does_not_keep_the_event_from_being_answered(
     writer: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.receipt.sign", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("audit.formats.receipt.sign", lambda *arguments: 1 / 0)
     assert unsigned(writer)
 
 
@@ -359,7 +363,7 @@ def test_thousands_of_events_are_answered_in_a_few_queries_with_the_worst_in_sig
     gone = [an_accepted() for _ in range(700)]
     texts = [answer["receipt"] for answer in answers] + [late(*gone)]
     with django_assert_max_num_queries(40, using="reader"), django_assert_max_num_queries(40):
-        found = redeem.redeem(texts)
+        found = verify.redeem(texts)
     assert found.counts == {"broken promise": 700, "sealed": 3000}
     recorded = {record.id: record for event in gone[::100] for record in broken_of(event)}
     named = [one["event_id"] for record in recorded.values() for one in record.event_data["events"]]
@@ -425,17 +429,17 @@ def test_a_broken_promise_whose_record_cannot_be_kept_is_found_again(monkeypatch
         raise broken.trail.AuditError("tests")
 
     with monkeypatch.context() as refusing:
-        refusing.setattr("audit.trail.add", refuse)
+        refusing.setattr("audit.ingest.trail.add", refuse)
         with pytest.raises(broken.trail.AuditError):
-            redeem.redeem([late(event)])
+            verify.redeem([late(event)])
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
-    redeem.redeem([late(event)])
+    verify.redeem([late(event)])
     assert len(broken_of(event)) == 1
 
 
 def test_the_schedule_looks_at_what_is_open_and_tells_nothing_twice(told: list[str]) -> None:
     event = accept(an_event(event_id=str(uuid_utils.compat.uuid7())), writer="tests")
-    redeem.redeem([late(event)])
+    verify.redeem([late(event)])
     tasks.account()
     tasks.account()
     assert len([text for text in told if str(event.id) in text]) == 1

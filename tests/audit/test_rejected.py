@@ -12,10 +12,12 @@ from django.db.models import Sum
 from django.test import override_settings
 
 import dlq.client
-from audit import metrics, reasons, rejected
-from audit.event import Invalid, accept
+from audit import metrics
+from audit.errors import Invalid
+from audit.formats.event import accept
+from audit.ingest import rejections
+from audit.ingest.rejections import Refusal
 from audit.models import RejectedSample, Rejection
-from audit.rejected import Refusal
 from tests.audit.conftest import EVENTS, Sender, an_event
 from tests.audit.test_reconcile import BATCH
 
@@ -34,13 +36,13 @@ def own_counts() -> Iterator[None]:
 
 
 def counted(sender: Sender) -> dict[str, int]:
-    rejected.gather()
+    rejections.gather()
     rows = Rejection.objects.filter(writer=sender.name).values("reason").annotate(count=Sum("events"))
     return {row["reason"]: row["count"] for row in rows}
 
 
 def samples(sender: Sender) -> list[RejectedSample]:
-    rejected.gather()
+    rejections.gather()
     return list(RejectedSample.objects.filter(writer=sender.name))
 
 
@@ -50,7 +52,7 @@ def test_of_a_batch_each_event_is_counted_by_its_own_reason(sender: Sender) -> N
     batch = [an_event(), without, an_event(event_outcome="maybe"), an_event(strange=1), an_event()]
     assert sender.post(batch, BATCH).status_code == 400
     expected = {"event_type: missing": 1, "event_outcome: not valid": 1, "unknown field": 1}
-    assert counted(sender) == {**expected, reasons.WITH_ITS_BATCH: 2}
+    assert counted(sender) == {**expected, rejections.WITH_ITS_BATCH: 2}
     kept = {one.reason: json.loads(bytes(one.body)) for one in samples(sender)}
     assert kept == {
         "event_type: missing": batch[1],
@@ -62,12 +64,12 @@ def test_of_a_batch_each_event_is_counted_by_its_own_reason(sender: Sender) -> N
 @pytest.mark.parametrize(
     ("body", "options", "status", "reason"),
     [
-        (b"{", {}, 400, reasons.UNREADABLE),
-        (b'{"a":1,"a":2}', {}, 400, reasons.UNREADABLE),
-        (b"\xff\xfe", {}, 400, reasons.UNREADABLE),
+        (b"{", {}, 400, rejections.UNREADABLE),
+        (b'{"a":1,"a":2}', {}, 400, rejections.UNREADABLE),
+        (b"\xff\xfe", {}, 400, rejections.UNREADABLE),
         (b"[]", {}, 400, "not an event"),
-        (b"{}", {"content_type": "text/plain"}, 415, reasons.MEDIA_TYPE),
-        (b" " * (5 * 2**20 + 1), {}, 413, reasons.TOO_LARGE),
+        (b"{}", {"content_type": "text/plain"}, 415, rejections.MEDIA_TYPE),
+        (b" " * (5 * 2**20 + 1), {}, 413, rejections.TOO_LARGE),
     ],
 )
 def test_a_body_that_is_no_event_counts_as_one(
@@ -80,7 +82,7 @@ def test_a_body_that_is_no_event_counts_as_one(
 @pytest.mark.parametrize(("count", "events"), [(0, 1), (1001, 1001)])
 def test_a_batch_of_a_wrong_size_counts_all_its_events(sender: Sender, count: int, events: int) -> None:
     assert sender.post([{}] * count, BATCH).status_code == 400
-    assert counted(sender) == {reasons.WHOLE["expected a JSON array"]: events}
+    assert counted(sender) == {rejections.WHOLE["expected a JSON array"]: events}
 
 
 def test_conflicts_are_counted_and_the_rest_of_their_batch_with_them(sender: Sender) -> None:
@@ -89,7 +91,7 @@ def test_conflicts_are_counted_and_the_rest_of_their_batch_with_them(sender: Sen
     other = an_event(event_id=event_id)
     assert sender.post(other).status_code == 409
     assert sender.post([an_event(), other, an_event()], BATCH).status_code == 409
-    assert counted(sender) == {reasons.CONFLICT: 2, reasons.WITH_ITS_BATCH: 2}
+    assert counted(sender) == {rejections.CONFLICT: 2, rejections.WITH_ITS_BATCH: 2}
 
 
 def test_what_is_no_event_or_of_nobody_is_not_counted(sender: Sender) -> None:
@@ -128,9 +130,9 @@ def test_to_gather_twice_or_to_crash_in_between_counts_nothing_twice(
 ) -> None:
     sender.post({})
     with monkeypatch.context() as broken:
-        broken.setattr(rejected, "_gather_samples", lambda connection, name: 1 / 0)
+        broken.setattr(rejections, "_gather_samples", lambda connection, name: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            rejected.gather()
+            rejections.gather()
     assert counted(sender) == counted(sender) == {"version: missing": 1}
     sender.post({})
     assert counted(sender) == {"version: missing": 2}
@@ -140,7 +142,7 @@ def test_a_redis_that_forgets_begins_anew_and_the_count_goes_on(sender: Sender) 
     sender.post({})
     assert counted(sender) == {"version: missing": 1}
     connection = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
-    for name in connection.scan_iter(f"{rejected._name('')}*"):
+    for name in connection.scan_iter(f"{rejections._name('')}*"):
         connection.delete(name)
     sender.post({})
     assert counted(sender) == {"version: missing": 2}
@@ -148,27 +150,27 @@ def test_a_redis_that_forgets_begins_anew_and_the_count_goes_on(sender: Sender) 
 
 def test_counts_of_days_that_are_over_leave_redis(sender: Sender) -> None:
     old = datetime.now(UTC) - timedelta(days=2)
-    rejected._count_in_redis(sender.name, [Refusal("unknown field", 4)], old)
-    rejected.gather()
+    rejections._count_in_redis(sender.name, [Refusal("unknown field", 4)], old)
+    rejections.gather()
     connection = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
-    assert connection.keys(f"{rejected._name('')}{old.date()}*") == []
+    assert connection.keys(f"{rejections._name('')}{old.date()}*") == []
     assert counted(sender) == {"unknown field": 4}
     assert Rejection.objects.get(writer=sender.name).day == old.date()
 
 
 def test_the_newest_few_are_kept_and_no_more(sender: Sender) -> None:
-    for number in range(rejected.SAMPLES + 5):
+    for number in range(rejections.SAMPLES + 5):
         sender.post(f"{number}".encode())
         if number == 7:
-            rejected.gather()
+            rejections.gather()
     kept = [bytes(one.body) for one in samples(sender)]
-    assert kept == [f"{number}".encode() for number in range(rejected.SAMPLES + 4, 4, -1)]
+    assert kept == [f"{number}".encode() for number in range(rejections.SAMPLES + 4, 4, -1)]
 
 
 def test_a_sample_is_cut_and_holds_no_key(sender: Sender) -> None:
     sender.post(json.dumps({"version": sender.key}).encode() + b" " * 5000)
     (kept,) = samples(sender)
-    assert len(bytes(kept.body)) == rejected.SAMPLE_BYTES
+    assert len(bytes(kept.body)) == rejections.SAMPLE_BYTES
     assert sender.key[12:] not in bytes(kept.body).decode()
     assert b"left out" in bytes(kept.body)
 
@@ -184,8 +186,8 @@ def test_a_name_that_is_no_text_is_refused_and_counted_and_stops_nothing(sender:
     strange = {**an_event(), "\ud800": 1}
     assert sender.post(strange).status_code == 400
     assert sender.post([an_event(), strange], BATCH).status_code == 400
-    rejected.count(sender.name, [Refusal("unknown field", 1, "\ud800\x00", b"{}")])
-    assert counted(sender) == {"unknown field": 3, reasons.WITH_ITS_BATCH: 1}
+    rejections.count(sender.name, [Refusal("unknown field", 1, "\ud800\x00", b"{}")])
+    assert counted(sender) == {"unknown field": 3, rejections.WITH_ITS_BATCH: 1}
     assert len(samples(sender)) == 3
 
 
@@ -195,7 +197,7 @@ def test_reasons_are_a_closed_set_whatever_is_sent() -> None:
     for document in (7, [], {"x\x00|": 1}, many, an_event(version="x" * 99)):
         with pytest.raises(Invalid) as refused:
             accept(document, writer="w")
-        assert reasons.of(refused.value.errors) in known
+        assert rejections.reason_of(refused.value.errors) in known
 
 
 def test_the_metric_counts_by_reason(sender: Sender) -> None:

@@ -12,17 +12,21 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connections
 from django.db.utils import InternalError
 
-from audit import canonical, checks, coverage, explain, looking, reconcile, seal, tasks, trail, verify
-from audit import log as stored
-from audit.event import Invalid, accept
-from audit.export import Asker
-from audit.looking import Span
+from audit import checks, tasks, visibility
+from audit.completeness import coverage, explain, reconcile
+from audit.errors import Invalid
+from audit.evidence.request import Asker
+from audit.formats import canonical
+from audit.formats.event import accept
+from audit.ingest import trail
+from audit.ingest.record import store
+from audit.ledger import reader, seal, verify
 from audit.models import OWN_WRITER, Gap, Numbering, Record, Report
-from audit.record import store
-from audit.report import fields, making, packs, pages, period, volumes
-from audit.report.basis import Basis
-from audit.report.packs import Unreadable
-from audit.report.sections import SECTIONS
+from audit.reports import build, packs, period, render
+from audit.reports.packs import Unreadable
+from audit.reports.sections import SECTIONS, fields, volumes
+from audit.reports.snapshot import Basis
+from audit.visibility import Span
 from tests.audit.conftest import an_event
 
 ME = Asker("tests")
@@ -44,7 +48,7 @@ def sealed(count: int = 3, *, writer: str = "tests", **changes: Any) -> str:
 
 
 def made(asker: Asker = ME, *, first: date | None = None, names: tuple[str, ...] = ("soc2",)) -> Report:
-    found = making.go_on(making.ask(asker, first or today(), today(), list(names)))
+    found = build.go_on(build.ask(asker, first or today(), today(), list(names)))
     assert found.state == "ready", found.error
     return found
 
@@ -79,9 +83,9 @@ def test_the_same_days_and_checkpoint_give_the_same_digest_whatever_came_since()
     verify.verify()
     sealed()
     reconcile.reconcile()
-    repeated = making.go_on(making.again(first, ME))
-    assert repeated.is_same, making.differences(repeated)
-    assert repeated.digest == first.digest == making.digest(repeated.content or {})
+    repeated = build.go_on(build.again(first, ME))
+    assert repeated.is_same, build.differences(repeated)
+    assert repeated.digest == first.digest == build.digest(repeated.content or {})
     assert made(names=tuple(packs.packs())).digest != first.digest
 
 
@@ -91,13 +95,13 @@ def test_a_report_names_the_record_that_has_its_digest() -> None:
     acts = Record.objects.filter(correlation_id=f"report-{found.pk}").order_by("event_timestamp")
     assert [one.event_type for one in acts] == ["audit.report.asked", "audit.report.made"]
     assert acts[1].event_data["digest"] == found.digest
-    assert found.digest == making.digest(json.loads(json.dumps(found.content)))
+    assert found.digest == build.digest(json.loads(json.dumps(found.content)))
 
 
 def test_volumes_are_those_of_the_checkpoint_however_far_the_log_was_followed() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
-    basis = Basis(today() - timedelta(days=1), today(), stored.signed_head("default"))
+    basis = Basis(today() - timedelta(days=1), today(), reader.signed_head("default"))
     sealed(3, writer=writer)  # after the checkpoint
 
     def counted() -> int:
@@ -118,8 +122,8 @@ def test_a_record_outside_the_period_does_not_count() -> None:
     store([accept(an_event(event_timestamp="2026-01-04T10:00:00Z"), writer="tests")], timeout_s=20)
     seal.Sealer().once()
     assert figures(made())["volumes.events"] - earlier < 10_000
-    old = Basis(date(2026, 1, 4), date(2026, 1, 4), stored.signed_head("default"))
-    with looking.own_account():
+    old = Basis(date(2026, 1, 4), date(2026, 1, 4), reader.signed_head("default"))
+    with visibility.own_account():
         assert SECTIONS["volumes"][0](old).figures[0].value != 0
 
 
@@ -159,7 +163,7 @@ def test_every_control_of_the_reference_is_answered_or_says_why_not(pack: str) -
 def test_a_day_without_a_signed_review_is_not_shown_as_reviewed() -> None:
     sealed()
     old = date(2026, 2, 3)
-    report = making.go_on(making.ask(ME, old, old, ["pci-dss"]))
+    report = build.go_on(build.ask(ME, old, old, ["pci-dss"]))
     judged = {one["id"]: one for one in report.content["controls"]}  # type: ignore[index]
     assert judged["10.4.1"]["verdict"] == "partly"
     assert "No daily review was signed" in judged["10.4.1"]["why"]
@@ -174,14 +178,14 @@ def test_who_has_a_scope_sees_his_writers_alone_and_reads_so() -> None:
     found = figures(report)
     assert (found["volumes.events"], found["volumes.writers"], found["access.looks"]) == (4, 1, "—")
     assert "Outside what the one who asked may see" in json.dumps(report.content)
-    assert report in making.visible(sight)
-    assert report not in making.visible((Span(("another",)),))
-    assert report in making.visible(looking.EVERYTHING)
+    assert report in build.visible(sight)
+    assert report not in build.visible((Span(("another",)),))
+    assert report in build.visible(visibility.EVERYTHING)
 
 
 def test_the_sample_is_the_same_for_everybody() -> None:
     sealed(20)
-    basis = Basis(today(), today(), stored.signed_head("default"))
+    basis = Basis(today(), today(), reader.signed_head("default"))
     assert fields.places(basis) == fields.places(basis)
     assert set(fields.places(basis)) <= set(basis.leaves)
     assert len(set(fields.places(basis))) == min(len(basis.leaves), fields.SAMPLE)
@@ -198,18 +202,18 @@ def test_a_report_that_is_made_can_neither_be_changed_nor_removed() -> None:
 
 def test_a_report_is_cancelled_and_not_gone_on_with() -> None:
     sealed()
-    begun = making.ask(ME, today(), today(), ["soc2"])
-    assert making.cancel(begun, ME)
-    assert making.go_on(begun).state == "cancelled"
+    begun = build.ask(ME, today(), today(), ["soc2"])
+    assert build.cancel(begun, ME)
+    assert build.go_on(begun).state == "cancelled"
     begun.refresh_from_db()
-    assert not making.cancel(begun, ME)
+    assert not build.cancel(begun, ME)
 
 
 def test_a_worker_finds_a_report_that_another_left_behind() -> None:
     sealed()
-    begun = making.ask(ME, today(), today(), ["soc2"])
+    begun = build.ask(ME, today(), today(), ["soc2"])
     Report.objects.filter(pk=begun.pk).update(state="running", updated_at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert making.left() == begun
+    assert build.left() == begun
     tasks.go_on_with_reports()
     begun.refresh_from_db()
     assert begun.state == "ready"
@@ -229,21 +233,21 @@ def test_a_worker_finds_a_report_that_another_left_behind() -> None:
 def test_what_cannot_be_reported_is_refused_with_a_reason(first: date, last: date, names: list[str], says: str) -> None:
     sealed()
     with pytest.raises(Invalid, match=says):
-        making.ask(ME, first, last, names)
+        build.ask(ME, first, last, names)
 
 
 def test_each_month_that_is_over_is_reported_once(settings: LazySettings) -> None:
     sealed()
     settings.REPORT_PACKS = ["hipaa"]
     month = datetime(1990 + secrets.randbelow(30), 1 + secrets.randbelow(12), 1, 3, tzinfo=UTC)
-    begun = making.monthly(month)
+    begun = build.monthly(month)
     assert begun is not None
     assert begun.last == month.date() - timedelta(days=1)
     assert begun.first == begun.last.replace(day=1)
-    assert making.monthly(month + timedelta(days=9)) is None
+    assert build.monthly(month + timedelta(days=9)) is None
     settings.REPORT_PACKS = []
-    assert making.monthly(month + timedelta(days=40)) is None
-    making.go_on(begun)
+    assert build.monthly(month + timedelta(days=40)) is None
+    build.go_on(begun)
 
 
 def a_pack(**changes: Any) -> dict[str, Any]:
@@ -259,7 +263,7 @@ def test_a_folder_adds_sets_of_controls(settings: LazySettings, tmp_path: Path) 
     assert [one["verdict"] for one in report.content["controls"]] == ["shown"]  # type: ignore[index]
     settings.CONTROL_PACKS = None
     with pytest.raises(Invalid, match="there is no set of controls house"):
-        making.again(report, ME)
+        build.again(report, ME)
 
 
 @pytest.mark.parametrize(
@@ -292,15 +296,17 @@ def test_periods_are_whole_months_quarters_and_years() -> None:
     assert period.days("so_far", day) == (date(2026, 11, 1), day)
 
 
-@pytest.mark.skipif(not pages.has_pdf(), reason="WeasyPrint or Pango is not there: install auditsite[pdf] and libpango")
+@pytest.mark.skipif(
+    not render.has_pdf(), reason="WeasyPrint or Pango is not there: install auditsite[pdf] and libpango"
+)
 def test_a_pdf_has_the_digest_and_fetches_nothing() -> None:
     sealed(actor_id="<img src=https://evil.example/x.png>")
     report = made()
-    made_of = pages.pdf(report)
+    made_of = render.pdf(report)
     assert made_of.startswith(b"%PDF")
-    assert report.digest in pages.html(report)
+    assert report.digest in render.html(report)
     with pytest.raises(ValueError, match="is not fetched"):
-        pages._refuse("https://evil.example/x.png")
+        render._refuse("https://evil.example/x.png")
 
 
 def test_the_command_makes_a_report_and_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,7 +314,7 @@ def test_the_command_makes_a_report_and_writes_it(tmp_path: Path, capsys: pytest
     file = tmp_path / "report.json"
     call_command("report", "--from", str(today()), "--to", str(today()), "--pack", "soc2", "--output", str(file))
     twin = json.loads(file.read_text())
-    assert making.digest(twin["content"]) == twin["sha256"]
+    assert build.digest(twin["content"]) == twin["sha256"]
     assert twin["sha256"] in capsys.readouterr().out
     with pytest.raises(CommandError, match="there is no set of controls"):
         call_command("report", "--from", str(today()), "--to", str(today()), "--pack", "none")

@@ -7,7 +7,7 @@ import pytest
 
 from audit import tasks
 from audit.models import Export, Record
-from audit.report import making, pages
+from audit.reports import build, render
 from tests.audit.conftest import Sender
 from tests.audit.test_report import sealed, today
 
@@ -41,11 +41,11 @@ def test_a_report_is_asked_for_made_and_fetched(exporter: Sender) -> None:
     found = made(exporter)
     path = f"{REPORTS}/{found['report_id']}/files"
     said = json.loads(exporter.get(f"{path}/report.json").content)
-    assert making.digest(said["content"]) == said["sha256"] == found["digest"]
+    assert build.digest(said["content"]) == said["sha256"] == found["digest"]
     page = exporter.get(f"{path}/report.html")
     assert page["Content-Type"] == "text/html; charset=utf-8"
     assert found["digest"] in page.content.decode()
-    assert ("report.pdf" in found["files"]) == pages.has_pdf()
+    assert ("report.pdf" in found["files"]) == render.has_pdf()
     acts = Record.objects.filter(correlation_id=f"report-{found['report_id']}", event_type="audit.report.downloaded")
     assert sorted(one.event_data["file"] for one in acts) == ["report.html", "report.json"]
     assert {(one.actor_id, one.actor_type) for one in acts} == {(exporter.name, "service")}

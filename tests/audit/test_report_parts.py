@@ -10,15 +10,21 @@ import pytest
 from django.conf import LazySettings
 
 import dlq.stream
-from audit import episodes, export, hold, review, seal, statement, verify
-from audit import log as stored
-from audit.event import Invalid
-from audit.export import Asker
-from audit.looking import Span
+from audit.errors import Invalid
+from audit.evidence import build as evidence_build
+from audit.evidence import export, legal_holds, statements
+from audit.evidence.request import Asker
+from audit.ledger import reader, seal, verify
 from audit.models import Record, Report
-from audit.report import holds, making, queue, redaction, reviews, verified
-from audit.report.basis import Basis
-from audit.report.figures import Figure
+from audit.queue import outages
+from audit.reports import build
+from audit.reports.figures import Figure
+from audit.reports.sections import legal_holds as legal_holds_section
+from audit.reports.sections import outages as outages_section
+from audit.reports.sections import redaction, reviews, verified
+from audit.reports.snapshot import Basis
+from audit.review import signoff
+from audit.visibility import Span
 from tests.admin.conftest import parked_message
 from tests.audit.test_export import leaves
 from tests.audit.test_redaction import rules
@@ -31,7 +37,7 @@ ME = Asker("tests")
 
 def a_basis(first: date | None = None, last: date | None = None) -> Basis:
     sealed(1)
-    return Basis(first or today(), last or today(), stored.signed_head("default"))
+    return Basis(first or today(), last or today(), reader.signed_head("default"))
 
 
 def values(found: tuple[Figure, ...]) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[d
     sign(day, "the bank refused one", by="olga")
     sign(day, "so it did", by="otto")
     sign(day, "and again", by="olga")
-    assert day + timedelta(days=1) in review.judge(now=noon(day, 24 * 4))
+    assert day + timedelta(days=1) in signoff.judge(now=noon(day, 24 * 4))
     sign(day + timedelta(days=1), "late", by="olga")
     section = reviews.section(a_basis(day, day + timedelta(days=3)))
     found = values(section.figures)
@@ -63,23 +69,25 @@ def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[d
 
 def test_holds_are_those_of_the_records_and_of_the_checkpoint() -> None:
     placed, released = sealed(2), sealed(2)
-    hold.place(placed, reason="case 7", by="olga")
-    hold.place(released, reason="case 8", by="olga")
+    legal_holds.place(placed, reason="case 7", by="olga")
+    legal_holds.place(released, reason="case 8", by="olga")
     before = a_basis()
-    hold.release(released, reason="settled", by="otto")
+    legal_holds.release(released, reason="settled", by="otto")
     after = a_basis()
-    was, now = ({one.placed.resource: one for one in holds.held(basis)} for basis in (before, after))
+    was, now = ({one.placed.resource: one for one in legal_holds_section.held(basis)} for basis in (before, after))
     assert was[released].released is None
     assert now[placed].released is None
     end = now[released].released
     assert end is not None and end.actor == "otto"
-    was_figures, is_figures = (values(holds.figures(one, holds.held(one))) for one in (before, after))
+    was_figures, is_figures = (
+        values(legal_holds_section.figures(one, legal_holds_section.held(one))) for one in (before, after)
+    )
     assert was_figures["holds"] - is_figures["holds"] == 1
     assert is_figures["holds_released"] - was_figures["holds_released"] == 1
     yesterday = today() - timedelta(days=1)
     old = Basis(yesterday, yesterday, after.checkpoint)
-    assert placed not in {one.placed.resource for one in holds.held(old)}
-    rows = {row.cells[0]: row.cells for row in holds.table(after, holds.held(after)).rows}
+    assert placed not in {one.placed.resource for one in legal_holds_section.held(old)}
+    rows = {row.cells[0]: row.cells for row in legal_holds_section.table(after, legal_holds_section.held(after)).rows}
     if placed in rows:  # a table names the newest
         assert rows[placed][2:] == ("case 7", "in force")
 
@@ -100,16 +108,16 @@ def test_rules_of_redaction_count_as_they_stood_at_the_end(rules: Callable[..., 
 
 
 def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> None:
-    before = values(queue.section(a_basis()).figures)
+    before = values(outages_section.section(a_basis()).figures)
     settings.DLQ_PREFIX = f"report-{secrets.token_hex(6)}"  # a queue of its own
     gone, home = parked_message(), parked_message()
     waiting = dlq.stream.for_drain()
     waiting.redis.xdel(waiting.stream, gone.id)
     waiting.redis.zrem(waiting.due, gone.id)
     waiting.acknowledge([home], "drained")
-    closed = episodes.look()
+    closed = outages.look()
     assert closed is not None
-    found = values(queue.section(a_basis()).figures)
+    found = values(outages_section.section(a_basis()).figures)
     assert [found[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
 
 
@@ -128,7 +136,7 @@ def test_nothing_is_called_unchanged_that_nobody_looked_at() -> None:
 def test_statements_and_exports_are_told_under_access() -> None:
     sealed()
     before = figures(made())
-    statement.make(ME, f"correlation:{sealed(1)}")
+    statements.make(ME, f"correlation:{sealed(1)}")
     seal.Sealer().once()
     after = figures(made())
     assert after["handed.statements"] - before["handed.statements"] >= 1
@@ -139,8 +147,8 @@ def test_the_evidence_of_a_report_is_what_was_sealed_in_its_period_under_its_che
     sealed(5)
     report = made()
     sealed(3)
-    begun = making.evidence(report, ME)
-    basis = Basis(report.first, report.last, stored.signed_head("default"))
+    begun = build.evidence(report, ME)
+    basis = Basis(report.first, report.last, reader.signed_head("default"))
     assert begun.checkpoint == report.checkpoint
     assert begun.last == begun.size < basis.size
     act = Record.objects.get(event_type="audit.export.asked", correlation_id=f"export-{begun.pk}")
@@ -150,16 +158,16 @@ def test_the_evidence_of_a_report_is_what_was_sealed_in_its_period_under_its_che
 
 def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
     word, day = sealed(2), date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))
-    hold.place(word, reason="case 7", by="olga")
+    legal_holds.place(word, reason="case 7", by="olga")
     sign(day, "all read", by="olga")
     sealed()
     report = made(names=("gdpr", "nist-au"))
-    hold.release(word, reason="settled", by="otto")
+    legal_holds.release(word, reason="settled", by="otto")
     sign(day, "read again", by="otto")
     verify.verify()
     sealed()
-    repeated = making.go_on(making.again(report, ME))
-    assert repeated.is_same, making.differences(repeated)
+    repeated = build.go_on(build.again(report, ME))
+    assert repeated.is_same, build.differences(repeated)
 
 
 def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
@@ -167,7 +175,7 @@ def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     sealed(4, writer=writer)
     scoped = Asker(f"scoped-{writer}", sight=(Span((writer,)),))
     report = made(scoped)
-    found = export.go_on(making.evidence(report, scoped))
+    found = evidence_build.go_on(build.evidence(report, scoped))
     assert (found.kind, found.done, found.checkpoint) == ("query", 4, report.checkpoint)
     assert len(leaves(found)) == 4
 
@@ -175,9 +183,9 @@ def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
 def test_of_a_period_in_which_nothing_was_sealed_there_is_no_evidence() -> None:
     sealed()
     old = date(1970, 3, 1)
-    report: Report = making.go_on(making.ask(ME, old, old, ["soc2"]))
+    report: Report = build.go_on(build.ask(ME, old, old, ["soc2"]))
     with pytest.raises(Invalid, match="nothing was sealed in this period"):
-        making.evidence(report, ME)
+        build.evidence(report, ME)
 
 
 def test_every_pack_says_that_there_is_no_purge_and_none_that_there_are_no_holds() -> None:

@@ -10,12 +10,14 @@ import pytest
 from django.db import DatabaseError, connections
 from django.test import override_settings
 
-from audit import exceptions, explain, review, tasks
+from audit import tasks
+from audit.completeness import explain
 from audit.errors import Immutable
-from audit.event import accept
+from audit.formats.event import accept
+from audit.ingest.record import store
 from audit.models import Followed, Gap, MissedReview, Numbering, Record, Rejection, Review
-from audit.record import store
-from audit.review import NotSigned
+from audit.review import exception_report, signoff
+from audit.review.signoff import NotSigned
 from tests.audit.conftest import an_event
 
 
@@ -34,13 +36,13 @@ def failed(day: date, times: int = 1) -> None:
 
 
 def rows(day: date, part: str) -> dict[str, int]:
-    found: dict[str, int] = exceptions.look(day).document["parts"][part]
+    found: dict[str, int] = exception_report.look(day).document["parts"][part]
     return found
 
 
 def sign(day: date, note: str = "looked at", by: str = "officer") -> Review:
-    shown = review.look(day)
-    return review.sign(day, note, by=by, seen=(shown.digest, Review.objects.filter(day=day).count()))
+    shown = signoff.look(day)
+    return signoff.sign(day, note, by=by, seen=(shown.digest, Review.objects.filter(day=day).count()))
 
 
 def acts(day: date) -> list[str]:
@@ -53,9 +55,11 @@ def followed() -> Iterator[Any]:
     """Sets the day from which on reviews are asked for; afterwards it is today."""
 
     def since(day: date | None) -> None:
-        Followed.objects.filter(name=review.REVIEWS).delete()
+        Followed.objects.filter(name=signoff.REVIEWS).delete()
         if day is not None:
-            Followed.objects.create(name=review.REVIEWS, followed_at=datetime(day.year, day.month, day.day, tzinfo=UTC))
+            Followed.objects.create(
+                name=signoff.REVIEWS, followed_at=datetime(day.year, day.month, day.day, tzinfo=UTC)
+            )
 
     yield since
     since(datetime.now(UTC).date())
@@ -73,7 +77,7 @@ def test_a_day_names_what_failed_and_what_was_grave_with_the_search_that_finds_i
     happened(day + timedelta(days=1), event_outcome="failure")
     assert rows(day, "failed") == {"payments.card.refused, tests": 2}
     assert rows(day, "grave") == {"critical, gateway.signal.received": 1}
-    (row,) = next(part.rows for part in exceptions.look(day).parts if part.name == "failed")
+    (row,) = next(part.rows for part in exception_report.look(day).parts if part.name == "failed")
     assert row.query == f"outcome:failure type:payments.card.refused writer:tests on:{day}"
 
 
@@ -92,7 +96,7 @@ def test_what_the_store_says_of_itself_is_sorted() -> None:
     assert rows(day, "changes") == {"audit.writer.key_issued, success": 1}
     assert rows(day, "acts") == {"audit.parked.retried, success": 1}
     assert rows(day, "looked") == {'searched, the "auditor"': 1}
-    assert {part.name for part in exceptions.look(day).parts if not part.weighs} >= {"acts", "looked"}
+    assert {part.name for part in exception_report.look(day).parts if not part.weighs} >= {"acts", "looked"}
 
 
 def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_since() -> None:
@@ -112,11 +116,12 @@ def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_sin
 def test_many_kinds_are_the_most_frequent_and_the_rest_together() -> None:
     day = a_day()
     Rejection.objects.bulk_create(
-        Rejection(day=day, writer="tests", reason=f"reason {n:02}", events=100 - n) for n in range(exceptions.SHOWN + 3)
+        Rejection(day=day, writer="tests", reason=f"reason {n:02}", events=100 - n)
+        for n in range(exception_report.SHOWN + 3)
     )
     found = rows(day, "rejected")
-    assert len(found) == exceptions.SHOWN + 1
-    assert found[exceptions.REST] == 80 + 79 + 78
+    assert len(found) == exception_report.SHOWN + 1
+    assert found[exception_report.REST] == 80 + 79 + 78
 
 
 def test_signing_is_a_record_with_all_that_was_shown() -> None:
@@ -125,10 +130,10 @@ def test_signing_is_a_record_with_all_that_was_shown() -> None:
     signed = sign(day)
     record = Record.objects.get(event_type="audit.review.signed", resource_id=day.isoformat())
     assert record.actor_id == "officer"
-    assert record.event_data["digest"] == signed.digest == review.look(day).digest
+    assert record.event_data["digest"] == signed.digest == signoff.look(day).digest
     assert record.event_data["note"] == "looked at"
     assert record.event_data["shown"] == signed.shown
-    assert [one.state for one in review.standings([day])] == ["signed"]
+    assert [one.state for one in signoff.standings([day])] == ["signed"]
 
 
 def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
@@ -138,23 +143,23 @@ def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
         sign(day, "  \x00")
     assert acts(day) == []
     quiet = a_day() - timedelta(days=300 * 366)  # before all that any test has found
-    assert review.look(quiet).exceptions == 0
+    assert signoff.look(quiet).exceptions == 0
     assert sign(quiet, "").note == ""
 
 
 def test_a_day_that_is_not_over_is_not_signed() -> None:
     today = datetime.now(UTC).date()
     with pytest.raises(NotSigned, match="is not over"):
-        review.sign(today, "early", by="officer", seen=(review.look(today).digest, 0))
+        signoff.sign(today, "early", by="officer", seen=(signoff.look(today).digest, 0))
 
 
 def test_two_people_never_sign_the_same_day_unknown_to_each_other() -> None:
     day = a_day()
     failed(day)
-    seen = (review.look(day).digest, 0)
-    review.sign(day, "the first", by="officer", seen=seen)
+    seen = (signoff.look(day).digest, 0)
+    signoff.sign(day, "the first", by="officer", seen=seen)
     with pytest.raises(NotSigned, match="somebody signed"):
-        review.sign(day, "the second", by="other", seen=seen)
+        signoff.sign(day, "the second", by="other", seen=seen)
     assert sign(day, "I agree", by="other").number == 2
     assert acts(day) == ["signed", "countersigned"]
 
@@ -162,20 +167,20 @@ def test_two_people_never_sign_the_same_day_unknown_to_each_other() -> None:
 def test_what_came_since_the_page_was_shown_is_not_signed_unseen() -> None:
     day = a_day()
     failed(day)
-    seen = (review.look(day).digest, 0)
+    seen = (signoff.look(day).digest, 0)
     failed(day)
     with pytest.raises(NotSigned, match="read it again"):
-        review.sign(day, "looked at", by="officer", seen=seen)
+        signoff.sign(day, "looked at", by="officer", seen=seen)
 
 
 def test_what_comes_late_is_counted_beside_the_signature() -> None:
     day = a_day()
     failed(day)
     signed = sign(day)
-    assert review.look(day).came_after(signed.shown) == 0
+    assert signoff.look(day).came_after(signed.shown) == 0
     failed(day, 2)
     happened(day, severity="high")
-    assert review.look(day).came_after(signed.shown) == 3
+    assert signoff.look(day).came_after(signed.shown) == 3
 
 
 def test_a_signature_is_never_changed_nor_taken_away() -> None:
@@ -192,8 +197,8 @@ def test_a_signature_is_never_changed_nor_taken_away() -> None:
 def test_reviews_are_asked_for_from_the_day_on_which_they_began(followed: Any) -> None:
     day = a_day()
     followed(None)
-    assert review.judge(noon(day)) == []
-    states = [one.state for one in review.standings([day - timedelta(days=1), day], noon(day, 24))]
+    assert signoff.judge(noon(day)) == []
+    states = [one.state for one in signoff.standings([day - timedelta(days=1), day], noon(day, 24))]
     assert states == ["not asked for", "due"]
     begun = Record.objects.filter(event_type="audit.review.begun", event_data__first_day=day.isoformat())
     assert begun.count() == 1
@@ -202,27 +207,27 @@ def test_reviews_are_asked_for_from_the_day_on_which_they_began(followed: Any) -
 def test_a_day_that_nobody_signs_in_time_is_a_finding_once(followed: Any) -> None:
     day = a_day()
     followed(day)
-    assert review.judge(noon(day, 24 + 11)) == []
-    assert review.judge(noon(day, 24 + 13)) == [day]
-    assert review.judge(noon(day, 24 + 14)) == []
+    assert signoff.judge(noon(day, 24 + 11)) == []
+    assert signoff.judge(noon(day, 24 + 13)) == [day]
+    assert signoff.judge(noon(day, 24 + 14)) == []
     found = MissedReview.objects.get(day=day)
     assert (found.state, found.told_at is not None) == ("open", True)
     assert acts(day) == ["missed"]
-    assert [one.state for one in review.standings([day])] == ["missed"]
-    assert review.waiting().missed >= 1
+    assert [one.state for one in signoff.standings([day])] == ["missed"]
+    assert signoff.waiting().missed >= 1
     sign(day, "late, I was ill")
     found.refresh_from_db()
     assert found.state == "closed"
-    assert [one.state for one in review.standings([day])] == ["signed late"]
+    assert [one.state for one in signoff.standings([day])] == ["signed late"]
 
 
 def test_a_day_that_is_signed_in_time_is_none(followed: Any) -> None:
     day = a_day()
     followed(day)
     sign(day)
-    assert review.judge(noon(day, 48 + 13)) == [day + timedelta(days=1)]
+    assert signoff.judge(noon(day, 48 + 13)) == [day + timedelta(days=1)]
     explain.explain(MissedReview.objects.get(day=day + timedelta(days=1)), "a holiday", by="officer")
-    assert [one.state for one in review.standings([day + timedelta(days=1)])] == ["explained"]
+    assert [one.state for one in signoff.standings([day + timedelta(days=1)])] == ["explained"]
     assert acts(day) == ["signed"]
 
 
@@ -230,13 +235,13 @@ def test_without_review_hours_nothing_is_asked_for(followed: Any) -> None:
     day = a_day()
     followed(day)
     with override_settings(REVIEW_HOURS=0):
-        assert review.judge(noon(day, 240)) == []
-        assert review.waiting().due == 0
-    assert not Followed.objects.filter(name=review.REVIEWS).exists()
+        assert signoff.judge(noon(day, 240)) == []
+        assert signoff.waiting().due == 0
+    assert not Followed.objects.filter(name=signoff.REVIEWS).exists()
 
 
 def test_the_schedule_judges(followed: Any) -> None:
     followed(None)
     assert tasks.judge_reviews() == "0 reviews missed"
-    assert Followed.objects.get(name=review.REVIEWS).followed_at.date() <= datetime.now(UTC).date()
-    assert review.waiting().due <= 1
+    assert Followed.objects.get(name=signoff.REVIEWS).followed_at.date() <= datetime.now(UTC).date()
+    assert signoff.waiting().due <= 1

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit import rhythm
+from audit.completeness import silence as usual_silence
+from audit.completeness.silence import Silence
 from audit.models import Heartbeat, Rhythm
-from audit.rhythm import Silence
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -20,12 +20,12 @@ def writer() -> str:
 def heard(writer: str, *, every_s: float, count: int = 30) -> datetime:
     """A writer that is heard so often; return when it was heard last."""
     times = [BEGAN + timedelta(seconds=every_s * n) for n in range(count)]
-    rhythm.take((writer, at) for at in reversed(times))
+    usual_silence.take((writer, at) for at in reversed(times))
     return times[-1]
 
 
 def silence(writer: str, now: datetime) -> Silence | None:
-    return next((one for one in rhythm.silent(now) if one.writer == writer), None)
+    return next((one for one in usual_silence.silent(now) if one.writer == writer), None)
 
 
 def test_three_times_the_longest_silence_of_the_week_is_too_long(writer: str) -> None:
@@ -42,7 +42,7 @@ def test_ten_minutes_are_never_too_long(writer: str) -> None:
 
 
 def test_few_events_are_no_rhythm(writer: str) -> None:
-    last = heard(writer, every_s=1, count=rhythm.LEAST_EVENTS - 1)
+    last = heard(writer, every_s=1, count=usual_silence.LEAST_EVENTS - 1)
     assert silence(writer, last + timedelta(days=30)) is None
 
 
@@ -55,15 +55,15 @@ def test_a_heartbeat_is_a_sign_of_life(writer: str) -> None:
 
 def test_a_long_silence_is_forgotten_after_a_week(writer: str) -> None:
     last = heard(writer, every_s=1)
-    rhythm.take([(writer, last + timedelta(days=2))])
+    usual_silence.take([(writer, last + timedelta(days=2))])
     assert max(Rhythm.objects.get(writer=writer).longest.values()) == 2 * 86_400
     later = last + timedelta(days=2)
-    rhythm.take((writer, later + timedelta(hours=12 * n)) for n in range(1, 25))
+    usual_silence.take((writer, later + timedelta(hours=12 * n)) for n in range(1, 25))
     assert max(Rhythm.objects.get(writer=writer).longest.values()) == 43_200
 
 
 def test_what_is_stored_late_changes_no_silence(writer: str) -> None:
     last = heard(writer, every_s=600)
-    rhythm.take([(writer, BEGAN + timedelta(seconds=5))])
+    usual_silence.take([(writer, BEGAN + timedelta(seconds=5))])
     found = Rhythm.objects.get(writer=writer)
     assert (found.last_at, found.first_at, found.events) == (last, BEGAN, 31)

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import export, filtering, grammar, sampling, terms
-from audit import log as stored
-from audit.event import Invalid
-from audit.export import Asker
-from audit.looking import Span
+from audit.errors import Invalid
+from audit.evidence import export
+from audit.evidence.request import Asker
+from audit.formats import grammar, sampling, terms
+from audit.ledger import reader
 from audit.models import Leaf, Record
+from audit.search import filters
+from audit.visibility import Span
 from tests.audit.conftest import Sender
 from tests.audit.test_export import ME, PINNED, leaves, lines_of, made, path, put, sealed, signed_anew, unpacked
 from tests.audit.test_export_api import EXPORTS
@@ -67,7 +69,7 @@ def test_a_sample_of_a_query_is_drawn_and_recorded_first(checked: Checked) -> No
 
 def test_a_sample_of_a_range_is_drawn_again_without_the_range(checked: Checked, tmp_path: Path) -> None:
     sealed(12)
-    size = stored.signed_head().size
+    size = reader.signed_head().size
     found = made(first=size - 10, last=size, sample=4)
     assert found.seed
     assert leaves(found) == sampling.draw(range(size - 10, size), 4, found.seed)
@@ -163,7 +165,7 @@ def test_a_query_means_to_the_verifier_what_it_means_to_the_store(text: str) -> 
     now, query = datetime.now(UTC), grammar.parse(f"{text} correlation:{word}")
     line = next(iter(lines_of_bundle(word)))
     asked = json.loads(json.dumps(terms.plain(query, now)))
-    matching = Record.objects.filter(filtering.where(query, now)).exists()
+    matching = Record.objects.filter(filters.where(query, now)).exists()
     assert verify.matches(line, asked) is matching
 
 

@@ -12,10 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from audit import canonical, event
-from audit.event import Invalid, accept
+from audit.errors import Invalid
+from audit.formats import canonical, event
+from audit.formats.event import accept
+from audit.ingest.record import store
 from audit.models import Record
-from audit.record import store
 from auditsite.wsgi import application
 from tests.audit.conftest import Sender, an_event
 

@@ -12,11 +12,12 @@ import pytest
 from django.db import connections
 from django.test import override_settings
 
-from audit import event, log, merkle, note, seal, sealkeys, verify
 from audit.errors import LogDamaged
+from audit.formats import event, merkle, note
+from audit.ingest.record import store
+from audit.ledger import keys, reader, seal, verify
 from audit.models import Checkpoint, Leaf, Record
-from audit.postgres import gateway
-from audit.record import store
+from audit.postgres.gateway import gateway
 from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender, an_event, one, send
 
@@ -34,8 +35,8 @@ def test_a_stored_record_is_sealed_by_the_next_pass(writer: Sender) -> None:
     assert record.state == "stored"
     assert seal.Sealer().once().signed
     assert Record.objects.get(id=record.id).state == "sealed"
-    evidence = log.evidence(record.id)
-    text, signed = note.verify(evidence.proof.note, sealkeys.load().all_verifiers)
+    evidence = reader.evidence(record.id)
+    text, signed = note.verify(evidence.proof.note, keys.load().all_verifiers)
     assert [found.verifier.kind for found in signed] == [note.ED25519, note.COSIGNATURE]
     head = note.Checkpoint.parse(text)
     leaf = bytes(evidence.leaf.leaf_hash)
@@ -101,7 +102,7 @@ def test_nothing_new_is_not_signed_until_an_hour_was_silent(empty_queue: None, m
 def test_silence_is_signed_with_its_time(empty_queue: None) -> None:
     head = seal.Sealer().once(sign_anyway=True).checkpoint
     assert head is not None
-    moments = [found.moment for found in note.verify(head.note, sealkeys.load().all_verifiers)[1]]
+    moments = [found.moment for found in note.verify(head.note, keys.load().all_verifiers)[1]]
     assert abs((moments[1] or 0) - datetime.now(UTC).timestamp()) < 60
 
 
@@ -143,7 +144,7 @@ def test_a_record_that_commits_late_is_sealed_late_and_nothing_is_skipped(
     slow, fast = (event.accept(an_event(), writer="tests") for _ in range(2))
     sealer = seal.Sealer()
     with gateway().connection(10) as connection, connection.transaction():
-        from audit.record import _insert
+        from audit.ingest.record import _insert
 
         _insert(connection, [slow], None)
         threading.Thread(target=store, args=([fast],), kwargs={"timeout_s": 10}).start()

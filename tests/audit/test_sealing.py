@@ -9,19 +9,21 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from audit import log, note, outside, seal, sealing, sealkeys, tasks, verify
+from audit import tasks
 from audit.errors import LogDamaged
+from audit.formats import note
+from audit.formats.note import Signer
+from audit.ledger import anchor, keys, publish, reader, seal, verify, witnesses
+from audit.ledger.witness_server import Witness, serve
 from audit.models import Checkpoint, Leaf
-from audit.note import Signer
-from audit.postgres import gateway
-from audit.witness import Witness, serve
+from audit.postgres.gateway import gateway
 from tests.attacks.scene import Scene
 from tests.audit.conftest import one, send
 
 
 @pytest.fixture
 def witness(tmp_path: Path) -> Iterator[str]:
-    found = Witness.create(tmp_path / "w", "w.example", sealkeys.load().verifiers)
+    found = Witness.create(tmp_path / "w", "w.example", keys.load().verifiers)
     server = serve(found, "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -33,17 +35,17 @@ def witness(tmp_path: Path) -> Iterator[str]:
 
 def test_a_checkpoint_carries_the_cosignatures_of_its_witnesses(witness: str, tmp_path: Path) -> None:
     with override_settings(SEAL_WITNESSES=[witness], SEAL_ANCHOR_FILE=tmp_path / "a.jsonl", SEAL_ANCHOR_S=0):
-        courier = sealing.Courier()
+        courier = publish.Courier()
         for _ in range(3):
             (accepted,) = send(1)
             head = seal.Sealer().once().checkpoint
             assert head is not None
             assert courier.deliver(head) == []
-        (asked,) = outside.witnesses()
-        text = log.full_note(head, "default")
+        (asked,) = witnesses.witnesses()
+        text = reader.full_note(head, "default")
         assert len(note.verify(text, [asked.verifier])[1]) == 1
-        assert log.evidence(accepted.id).proof.note == text
-        assert [found.note for found in outside.anchored()][-1] == text
+        assert reader.evidence(accepted.id).proof.note == text
+        assert [found.note for found in anchor.anchored()][-1] == text
         run = verify.verify("range", first=head.size - 1)
         assert run.verdict == "VERIFIED"
         assert (run.counts["witnesses"], run.counts["cosignatures"] >= 1) == (1, True)
@@ -51,13 +53,13 @@ def test_a_checkpoint_carries_the_cosignatures_of_its_witnesses(witness: str, tm
 
 def test_a_witness_that_has_seen_more_is_not_believed_silently(witness: str, elsewhere: Scene) -> None:
     with elsewhere.outside(witness=True):
-        complaints = sealing.Courier().deliver(Checkpoint.objects.get(number=5))
+        complaints = publish.Courier().deliver(Checkpoint.objects.get(number=5))
         assert complaints == []
         elsewhere.restore_early()
         send(3)
         head = seal.Sealer().once().checkpoint
         assert head is not None
-        (complaint,) = sealing.Courier().deliver(head)
+        (complaint,) = publish.Courier().deliver(head)
         assert "has seen 600 records, more than there are" in complaint
 
 
@@ -67,7 +69,7 @@ def test_a_witness_that_is_away_delays_nothing(tmp_path: Path) -> None:
     with override_settings(SEAL_WITNESSES=[dead]):
         head = seal.Sealer().once(sign_anyway=True).checkpoint
         assert head is not None
-        (complaint,) = sealing.Courier().deliver(head)
+        (complaint,) = publish.Courier().deliver(head)
         assert "did not answer" in complaint
 
 
@@ -76,16 +78,16 @@ def test_an_anchor_in_a_folder_is_a_file_a_checkpoint_and_never_overwritten(tmp_
         head = seal.Sealer().once(sign_anyway=True).checkpoint
         assert head is not None
         for _ in range(2):
-            assert sealing.Courier().deliver(head) == []
+            assert publish.Courier().deliver(head) == []
         (file,) = tmp_path.iterdir()
         assert file.name == f"{head.size:020d}-{head.number:012d}.checkpoint"
         assert file.read_text() == head.note
-        assert outside.last_anchored() == note.Checkpoint.parse(note.split(head.note)[0])
+        assert anchor.last_anchored() == note.Checkpoint.parse(note.split(head.note)[0])
 
 
 def test_the_service_seals_until_it_is_stopped() -> None:
     stop = threading.Event()
-    service = threading.Thread(target=sealing.follow, args=(stop,))
+    service = threading.Thread(target=publish.follow, args=(stop,))
     service.start()
     try:
         (accepted,) = send(1)
@@ -103,7 +105,7 @@ def test_the_service_seals_until_it_is_stopped() -> None:
 @pytest.mark.slow
 def test_the_service_survives_an_outage_of_postgresql(postgres: Any) -> None:
     stop = threading.Event()
-    service = threading.Thread(target=sealing.follow, args=(stop,))
+    service = threading.Thread(target=publish.follow, args=(stop,))
     service.start()
     try:
         with postgres.stopped():
@@ -124,7 +126,7 @@ def test_a_refusal_to_seal_raises_the_alarm_once(monkeypatch: pytest.MonkeyPatch
     told: list[str] = []
     stop = threading.Event()
     monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: told.append(text))
-    monkeypatch.setattr(sealing, "TROUBLE_PAUSE_S", 0.01)
+    monkeypatch.setattr(publish, "TROUBLE_PAUSE_S", 0.01)
 
     def refuse(self: Any, **options: Any) -> Any:
         if len(told) > 1 or stop.wait(0.02):
@@ -136,7 +138,7 @@ def test_a_refusal_to_seal_raises_the_alarm_once(monkeypatch: pytest.MonkeyPatch
 
     refuse.count = 0  # type: ignore[attr-defined]
     monkeypatch.setattr(seal.Sealer, "once", refuse)
-    sealing.follow(stop)
+    publish.follow(stop)
     assert refuse.count == 5  # type: ignore[attr-defined]
     assert len(told) == 1
     assert "refuses to sign" in told[0]

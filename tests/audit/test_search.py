@@ -14,13 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import grammar, moments, query, reach
-from audit.event import accept
-from audit.fields import DATA, FIELDS, OUTCOMES
-from audit.grammar import Query, Term, Value
+from audit.formats import grammar, times
+from audit.formats.event import accept
+from audit.formats.fields import DATA, FIELDS, OUTCOMES
+from audit.formats.grammar import Query, Term, Value
+from audit.ingest.record import store
 from audit.models import Record
-from audit.query import Search
-from audit.record import store
+from audit.search import cost, query
+from audit.search.query import Search
 from tests.audit.conftest import Sender, an_event
 
 ODD = ("alice", "alice.b", "al%ce", "al_ce", "al\\ce", "Alice", "\u202eecila", "a b", 'a"b', "", "*")
@@ -81,11 +82,11 @@ def _has(record: Record, term: Term, value: Value) -> bool:
     at, found = record.event_timestamp, getattr(record, FIELDS[term.field].column)
     match term.field:
         case "after":
-            return at >= moments.read_time(value.text, NOW)
+            return at >= times.read_time(value.text, NOW)
         case "before":
-            return at < moments.read_time(value.text, NOW)
+            return at < times.read_time(value.text, NOW)
         case "until":
-            return at <= moments.read_time(value.text, NOW)
+            return at <= times.read_time(value.text, NOW)
         case "on":
             return at.astimezone(UTC).date().isoformat() == value.text
     if found is None:
@@ -142,7 +143,7 @@ def test_pages_of_the_data_are_whole(stored: list[Record], text: str) -> None:
 def test_a_value_too_common_to_gather_is_met_on_the_way_back(
     stored: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.query.FIRST_WAY_MS", 1)
+    monkeypatch.setattr("audit.search.query.FIRST_WAY_MS", 1)
     # One row alone takes longer to gather than there is time.
     slow = Record.objects.alias(slow=RawSQL("(SELECT pg_sleep(0.003) IS NOT NULL AND audit_record.id IS NOT NULL)", []))
     wanted = grammar.parse(f"{_own(stored)} data.n:3")
@@ -214,16 +215,16 @@ WIDE = "namespace:nowhere"
 
 
 def test_a_small_store_answers_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.reach.MOST_READ", 10**9)
-    reach.check(grammar.parse(WIDE))
+    monkeypatch.setattr("audit.search.cost.MOST_READ", 10**9)
+    cost.check(grammar.parse(WIDE))
 
 
 def test_what_would_scan_is_refused_with_its_reason_and_narrower_queries(
     stored: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.reach.MOST_READ", -1)
-    with pytest.raises(reach.TooWide) as refused:
-        reach.check(grammar.parse(f"{WIDE} -actor:alice after:7d"))
+    monkeypatch.setattr("audit.search.cost.MOST_READ", -1)
+    with pytest.raises(cost.TooWide) as refused:
+        cost.check(grammar.parse(f"{WIDE} -actor:alice after:7d"))
     message = str(refused.value)
     assert "this would cost as much as reading about" in message
     assert "no index finds `namespace:`, `-actor:` alone" in message
@@ -234,14 +235,14 @@ def test_what_would_scan_is_refused_with_its_reason_and_narrower_queries(
 def test_the_offers_are_the_widest_windows_that_are_narrow_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = {"30d": 900, "7d": 90, "24h": 9, "1h": 0}
     monkeypatch.setattr(
-        "audit.reach.estimate", lambda wanted, now: reads.get(str(wanted).rpartition("after:")[2], 10_000)
+        "audit.search.cost.estimate", lambda wanted, now: reads.get(str(wanted).rpartition("after:")[2], 10_000)
     )
-    monkeypatch.setattr("audit.reach.MOST_READ", 100)
-    with pytest.raises(reach.TooWide, match=r"at most 7d \(after:7d\), or name an actor") as refused:
-        reach.check(grammar.parse(WIDE))
+    monkeypatch.setattr("audit.search.cost.MOST_READ", 100)
+    with pytest.raises(cost.TooWide, match=r"at most 7d \(after:7d\), or name an actor") as refused:
+        cost.check(grammar.parse(WIDE))
     assert [str(offer) for offer in refused.value.offers] == [f"{WIDE} after:7d", f"{WIDE} after:24h"]
-    with pytest.raises(reach.TooWide) as refused:
-        reach.check(grammar.parse(f"{WIDE} before:2026-01-01"))
+    with pytest.raises(cost.TooWide) as refused:
+        cost.check(grammar.parse(f"{WIDE} before:2026-01-01"))
     assert refused.value.offers == []  # a span from now may lie outside
 
 
@@ -250,28 +251,28 @@ def test_the_offers_are_the_widest_windows_that_are_narrow_enough(monkeypatch: p
     ["", "after:7d", "actor:alice", "outcome:failure before:2026-01-01", "data.a:b", "data.a:b namespace:prod"],
 )
 def test_what_an_index_serves_is_not_even_estimated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.reach.MOST_READ", -1)
+    monkeypatch.setattr("audit.search.cost.MOST_READ", -1)
     with CaptureQueriesContext(connections["reader"]) as queries:
-        reach.check(grammar.parse(text))
+        cost.check(grammar.parse(text))
     assert len(queries) == 0
 
 
 def test_a_beginning_is_looked_up_in_the_index(stored: list[Record]) -> None:
     wanted = query.matching(Search(query=grammar.parse("type:gate_way.*"), now=NOW)).order_by()
-    with reach.reading(never=("enable_seqscan",)):
+    with cost.reading(never=("enable_seqscan",)):
         plan = wanted.explain()
     assert "gate_way/" in plan  # the end of the range: a filter alone has none
 
 
 def test_an_index_bounds_what_is_read(stored: list[Record]) -> None:
     found = grammar.parse(f"id:{stored[0].id} namespace:nowhere")
-    assert reach.estimate(found, NOW) <= 10 * reach.SCATTERED
+    assert cost.estimate(found, NOW) <= 10 * cost.SCATTERED
 
 
 def test_the_api_refuses_it_as_not_valid_and_names_the_parameter(
     service: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.reach.MOST_READ", -1)
+    monkeypatch.setattr("audit.search.cost.MOST_READ", -1)
     for parameters, named in (({"q": WIDE}, "q"), ({"resource_type": "Pod"}, "resource_type")):
         response = service.get(**parameters)
         assert response.status_code == 400
@@ -282,7 +283,7 @@ def test_the_api_refuses_it_as_not_valid_and_names_the_parameter(
 def test_a_count_that_is_cut_off_says_how_many_there_are_at_least(
     service: Sender, stored: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.query.count", lambda *records: None)
+    monkeypatch.setattr("audit.search.query.count", lambda *records: None)
     response = service.get(correlation_id=stored[0].correlation_id, limit=4)
     assert response.json()["pagination"]["total"] == 4
     assert response.json()["pagination"]["total_is_capped"] is True

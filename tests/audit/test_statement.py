@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from audit import export, note, seal, statement
-from audit import log as stored
-from audit.event import Invalid, accept
-from audit.export import Asker
-from audit.looking import Span
+from audit.errors import Invalid
+from audit.evidence import build, statements
+from audit.evidence.request import Asker
+from audit.formats import note
+from audit.formats.event import accept
+from audit.ingest.record import store
+from audit.ledger import reader, seal
 from audit.models import Record
-from audit.record import store
+from audit.visibility import Span
 from tests.audit.conftest import Sender, an_event
 from tests.audit.test_export import PINNED, made, path, sealed
 from tests.servers import RECEIPT_KEY
@@ -63,14 +65,14 @@ def said_anew(found: Record, change: Callable[[dict[str, Any]], Any]) -> str:
 
 
 def range_of(found: Record) -> str:
-    bundle = export.go_on(statement.bundle(found, asker()))
+    bundle = build.go_on(statements.bundle(found, asker()))
     assert bundle.state == "ready", bundle.error
     return str(path(bundle))
 
 
 def test_that_none_matches_is_said_signed_and_recorded(checked: Checked) -> None:
     sealed(3)
-    found = statement.make(asker(), nobody())
+    found = statements.make(asker(), nobody())
     said = found.event_data
     assert (found.event_type, said["found"], said["records"], said["first"]) == ("audit.statement.made", 0, [], 0)
     status, printed = checked(text_of(found))
@@ -81,7 +83,7 @@ def test_that_none_matches_is_said_signed_and_recorded(checked: Checked) -> None
 
 def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
     sealed(3)
-    found = statement.make(asker(), nobody())
+    found = statements.make(asker(), nobody())
     sealed(2)
     status, printed = checked(text_of(found), "--range", range_of(found))
     assert status == 0, printed
@@ -93,7 +95,7 @@ def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
 
 def test_what_matches_is_counted_and_named(checked: Checked) -> None:
     word = sealed(3)
-    found = statement.make(asker(), f"correlation:{word}")
+    found = statements.make(asker(), f"correlation:{word}")
     assert found.event_data["found"] == 3
     ids = [one["event_id"] for one in found.event_data["records"]]
     assert set(ids) == {str(one.pk) for one in Record.objects.filter(correlation_id=word)}
@@ -115,18 +117,18 @@ def test_a_record_of_the_window_that_was_sealed_late_is_counted() -> None:
     long_ago = an_event(event_timestamp="2024-01-01T10:00:00Z", correlation_id=word)
     query = f"correlation:{word} after:2024-01-01 before:2024-01-02"
     sealed(1)
-    assert statement.make(asker(), query).event_data["found"] == 0
+    assert statements.make(asker(), query).event_data["found"] == 0
     store([accept(long_ago, writer="tests")], timeout_s=20)
     seal.Sealer().once()
-    assert statement.make(asker(), query).event_data["found"] == 1
+    assert statements.make(asker(), query).event_data["found"] == 1
 
 
 def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(checked: Checked) -> None:
     sealed(2)
-    before = stored.signed_head()
+    before = reader.signed_head()
     ahead = before.created_at.astimezone(UTC) + timedelta(hours=1, minutes=5)
     sealed(2)
-    found = statement.make(asker(), f"{nobody()} after:{ahead.isoformat()}")
+    found = statements.make(asker(), f"{nobody()} after:{ahead.isoformat()}")
     assert found.event_data["first"] >= before.size
     status, printed = checked(text_of(found), "--range", range_of(found))
     assert status == 0, printed
@@ -142,7 +144,7 @@ def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(check
 
 def test_a_statement_that_was_changed_or_signed_by_another_is_refused(checked: Checked) -> None:
     sealed(1)
-    found = statement.make(asker(), nobody())
+    found = statements.make(asker(), nobody())
     status, printed = checked(text_of(found).replace('"found": 0', '"found": 1'))
     assert status == 1
     assert "does not hold" in printed
@@ -156,7 +158,7 @@ def test_a_statement_that_was_changed_or_signed_by_another_is_refused(checked: C
 
 def test_a_bundle_that_has_not_all_of_the_leaves_shows_nothing(checked: Checked) -> None:
     sealed(3)
-    found = statement.make(asker(), nobody())
+    found = statements.make(asker(), nobody())
     status, printed = checked(text_of(found), "--range", str(path(made(first=1, last=3))))
     assert status == 3
     assert "has not all leaves" in printed
@@ -166,13 +168,13 @@ def test_a_bundle_that_has_not_all_of_the_leaves_shows_nothing(checked: Checked)
 def test_what_cannot_be_stated_is_refused(text: str, words: str) -> None:
     sealed(1)
     with pytest.raises(Invalid) as refused:
-        statement.make(asker(), text)
+        statements.make(asker(), text)
     assert words in refused.value.errors["q"]
 
 
 def test_who_sees_a_part_of_the_records_gets_no_statement_about_all() -> None:
     with pytest.raises(Invalid, match="you may see those of some"):
-        statement.make(asker()._replace(sight=(Span(("others",), ()),)), nobody())
+        statements.make(asker()._replace(sight=(Span(("others",), ()),)), nobody())
 
 
 def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
@@ -196,7 +198,7 @@ def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
 def test_a_statement_of_a_person_is_not_given_to_a_service_that_is_called_the_same() -> None:
     sealed(1)
     namesake = Sender("export")
-    found = statement.make(Asker(namesake.name), nobody())
+    found = statements.make(Asker(namesake.name), nobody())
     number = found.correlation_id.removeprefix("statement-")
     assert namesake.get(f"{STATEMENTS}/{number}").status_code == 404
     assert namesake.post({}, path=f"{STATEMENTS}/{number}/bundle").status_code == 404
@@ -212,5 +214,5 @@ def test_the_command_prints_what_the_verifier_reads(checked: Checked) -> None:
 
 def test_a_time_of_the_future_is_no_reason_to_leave_leaves_out_that_match() -> None:
     word = sealed(1)
-    found = statement.make(asker(), f"correlation:{word} before:{(datetime.now(UTC) + timedelta(days=1)).isoformat()}")
+    found = statements.make(asker(), f"correlation:{word} before:{(datetime.now(UTC) + timedelta(days=1)).isoformat()}")
     assert (found.event_data["found"], found.event_data["first"]) == (1, 0)

@@ -11,10 +11,11 @@ from django.test import Client
 
 import dlq.spool
 import dlq.stream
-from audit import record, tasks
-from audit.event import accept
+from audit.formats.event import accept
+from audit.ingest import record
 from audit.models import Record
-from audit.postgres import gateway
+from audit.postgres.gateway import gateway
+from audit.queue import drain
 from dlq import policy
 from tests.admin.conftest import parked_message
 from tests.audit.conftest import EVENTS, Sender, an_event
@@ -24,10 +25,10 @@ from tests.audit.test_outage import BATCH, with_id
 @pytest.fixture(autouse=True)
 def folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
     settings.DLQ_SPOOL_DIR = tmp_path
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     yield tmp_path
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
 
 
 def stored(*documents: dict[str, Any]) -> list[Record]:
@@ -47,10 +48,10 @@ def test_what_both_servers_refuse_is_accepted_and_stored_without_redis(
             assert writer.post(many, BATCH).status_code == 202
             ready = Client().get("/readyz")
             assert ready.status_code == 200 and ready.json()["parts"]["spool"] == {"ok": True}
-            assert tasks.unspool() == 0  # neither takes it: it stays
+            assert drain.unspool() == 0  # neither takes it: it stays
             assert "dlq_spool_files 1.0" in Client().get("/metrics").content.decode()
         assert gateway().breaker.wait_closed(20)
-        assert tasks.unspool() == 4
+        assert drain.unspool() == 4
         found = stored(single, *many)
         assert all(one.digest_holds and one.parked_at for one in found)
         assert not list(folder.iterdir())
@@ -65,13 +66,13 @@ def test_the_queue_takes_it_where_redis_is_back_first(
     with postgres.stopped():
         with redis_server.stopped():
             assert writer.post(document).status_code == 202
-        assert tasks.unspool() == 1
+        assert drain.unspool() == 1
         message = dlq.stream.for_drain().find(document["event_id"])
         assert message is not None and message.digest_ok
         assert not list(folder.iterdir())
         assert writer.post(document).status_code == 202
     assert gateway().breaker.wait_closed(20)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     assert stored(document)
     assert dlq.stream.for_drain().stats().balanced
 
@@ -98,10 +99,10 @@ def test_while_a_person_has_paused_drains_the_spool_waits_too() -> None:
     spooled(document)
     dlq.stream.for_drain().pause("somebody")
     try:
-        assert tasks.unspool() == 0
+        assert drain.unspool() == 0
     finally:
         dlq.stream.for_drain().resume()
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     assert stored(document)
 
 
@@ -109,9 +110,9 @@ def test_what_postgresql_refuses_is_parked_where_a_person_sees_it(writer: Sender
     taken = with_id()
     writer.post(taken)
     spooled(taken | {"event_action": "another"})
-    assert tasks.unspool() == 1
+    assert drain.unspool() == 1
     assert not list(folder.iterdir())
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     message = dlq.stream.for_drain().find(taken["event_id"])
     assert message is not None and (message.state, message.last_error_class) == ("dead", "Conflict")
 
@@ -121,7 +122,7 @@ def test_one_broken_tier_does_not_stop_the_next(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(dlq.spool, "empty", broken)
-    assert tasks.drain(seconds=20).database_up
+    assert drain.drain(seconds=20).database_up
 
 
 @pytest.mark.slow
@@ -130,10 +131,10 @@ def test_what_waits_for_seven_days_without_postgresql_is_copied_and_stays(
 ) -> None:
     message = parked_message()
     monkeypatch.setattr(policy, "LONGEST_WAIT", -1.0)
-    assert tasks.keep_old() == 0  # PostgreSQL is up: there is the quarantine
+    assert drain.keep_old() == 0  # PostgreSQL is up: there is the quarantine
     with postgres.stopped():
-        assert tasks.keep_old() >= 1
-        assert tasks.keep_old() == 0
+        assert drain.keep_old() >= 1
+        assert drain.keep_old() == 0
     (path,) = folder.glob("*.kept")
     assert message.key in [copy.key for copy in dlq.spool.Reader(path)]
     assert dlq.stream.for_drain().get(message.id) is not None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit import merkle, tiles
+from audit.formats import merkle, tiles
 from tests.audit.test_merkle import leaves_of, naive
 
 SIZE = 70_000

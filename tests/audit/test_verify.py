@@ -11,14 +11,15 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client, override_settings
 
-from audit import checks, seal, tasks, verify
+from audit import checks, tasks
+from audit.formats.note import Signer
+from audit.ledger import seal, verify
+from audit.ledger.keys import DEVELOPMENT
+from audit.ledger.publish import Courier
+from audit.ledger.seal import Sealer
+from audit.ledger.verify import leaves, run
+from audit.ledger.verify.result import Verdict
 from audit.models import Checkpoint, Finding, Leaf, Record, Verification
-from audit.note import Signer
-from audit.seal import Sealer
-from audit.sealing import Courier
-from audit.sealkeys import DEVELOPMENT
-from audit.verify import leaves, run
-from audit.verify.report import Verdict
 from tests import servers
 from tests.attacks.catalogue import edited_with_leaf, own_key, record_id, rewritten, statement, unguarded
 from tests.attacks.scene import Scene, send
@@ -134,7 +135,7 @@ def test_a_new_finding_is_alarmed_once_and_recorded(store: psycopg.Connection[An
 def test_more_findings_than_can_be_kept_are_counted(
     store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.verify.report.MAX_FINDINGS", 10)
+    monkeypatch.setattr("audit.ledger.verify.result.MAX_FINDINGS", 10)
     statement("DELETE FROM audit_record")(store, None)  # type: ignore[arg-type]
     found = verify.verify()
     assert found.counts["MISSING"] == 600
@@ -256,7 +257,7 @@ def test_a_correlation_says_what_it_cannot_show(store: psycopg.Connection[Any]) 
 
 
 def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.verify.correlation.CHUNK", 7)
+    monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
     correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
     assert verify.verify("correlation", correlation_id=correlation).counts["records"] == 120
 

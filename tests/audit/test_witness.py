@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from audit import merkle, note
-from audit.note import Signer
-from audit.witness import Answer, Witness, serve
+from audit.formats import merkle, note
+from audit.formats.note import Signer
+from audit.ledger.witness_server import Answer, Witness, serve
 from tests.audit.test_merkle import hashes, leaves_of
 
 LOG = Signer("witnessed.example/log", bytes(range(32)))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from audit.admin import drawing
+from audit.admin.charts import queue as queue_charts
 from auditsite.embedded import Redis
 from dlq import durability, history
 from dlq.stream import Stream
@@ -49,13 +49,13 @@ def test_the_rate_is_that_of_the_last_hour(stream: Stream, clock: list[float]) -
 
 def test_the_chart_draws_what_was_sampled() -> None:
     found = [history.Sample(1000 + n, n * 10, n * 20, n * 10, 5) for n in range(60)]
-    svg = drawing.queue_chart(found, 60)
+    svg = queue_charts.queue_chart(found, 60)
     assert "at most 590 parked" in svg
     assert "at most 20 a minute" in svg
     assert svg.count("polyline") == 2
-    assert drawing.queue_chart(found[:1], 60) == ""
+    assert queue_charts.queue_chart(found[:1], 60) == ""
     flat = [history.Sample(1000, 0, 5, 5, 0), history.Sample(1001, 0, 5, 5, 0)]
-    assert "polygon" in drawing.queue_chart(flat, 60)
+    assert "polygon" in queue_charts.queue_chart(flat, 60)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 import dlq.errors
-from audit import account, passages, rejected
-from audit.account import Entry
-from audit.reconcile import reconcile
+from audit.accounting import balance, queue_counts
+from audit.accounting.balance import Entry
+from audit.completeness.reconcile import reconcile
+from audit.ingest import rejections
 
 NOT_BALANCED, NOT_YET = 3, 4
 
@@ -30,11 +31,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         day = _day(options["day"])
         _bring_up_to_date(self.stderr)
-        found = account.look(day, day, writer=options["writer"])
+        found = balance.look(day, day, writer=options["writer"])
         for one in found.entries:
             self.stdout.write(_line(one))
         self.stdout.write(f"{day}: {found.state}. {found.total.sentence}")
-        sys.exit({"balanced": 0, account.NOTHING: 0, "not yet": NOT_YET}.get(found.state, NOT_BALANCED))
+        sys.exit({"balanced": 0, balance.NOTHING: 0, "not yet": NOT_YET}.get(found.state, NOT_BALANCED))
 
 
 def _bring_up_to_date(stderr: Any) -> None:
@@ -43,11 +44,11 @@ def _bring_up_to_date(stderr: Any) -> None:
         task = bar.add_task("reconcile", total=None)
         reconcile(progress=lambda done, total: bar.update(task, completed=done, total=total))
     try:
-        if not passages.copy().whole:
+        if not queue_counts.copy().whole:
             stderr.write(
                 "The queue's counters do not agree with its stream: `manage.py dlq check --rebuild` mends them."
             )
-        rejected.gather()
+        rejections.gather()
     except dlq.errors.Refused as error:
         stderr.write(f"Redis was not asked, figures of the queue are those of the last copy: {error}")
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit import bundle
 from audit.errors import AuditError
+from audit.evidence import proof_bundle
 from audit.management import HarmlessCommand
 from audit.models import Record
 
@@ -25,7 +25,7 @@ class Command(HarmlessCommand):
         if not found.exists():
             raise CommandError("There is no such record.")
         try:
-            for line in bundle.lines(found.order_by("event_timestamp", "id").iterator(chunk_size=500)):
+            for line in proof_bundle.lines(found.order_by("event_timestamp", "id").iterator(chunk_size=500)):
                 sys.stdout.buffer.write(line)
         except AuditError as error:
             raise CommandError(str(error)) from None

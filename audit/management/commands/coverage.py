@@ -8,8 +8,9 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit import coverage, moments
-from audit.coverage import Difference
+from audit.completeness import coverage
+from audit.completeness.coverage import Difference
+from audit.formats import times
 from audit.management import HarmlessCommand
 
 SHOWN = 20
@@ -50,7 +51,7 @@ class Command(HarmlessCommand):
 
 def _time(text: str) -> datetime:
     try:
-        return moments.read_time(text)
+        return times.read_time(text)
     except ValueError as error:
         raise CommandError(f"--since {error}.") from None
 

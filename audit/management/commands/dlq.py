@@ -18,11 +18,14 @@ import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
-from audit import moments, quarantine, trail, visible
+from audit import safe_text
 from audit.errors import AuditError
+from audit.formats import times
+from audit.ingest import trail
 from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
 from audit.models import Quarantined
+from audit.queue import quarantine
 from dlq import policy
 from dlq.account import Stats
 from dlq.message import STATES, Message
@@ -78,7 +81,7 @@ class Command(HarmlessCommand):
     def _ls(self, options: dict[str, Any]) -> None:
         table = Table("event id", "age", "writer", "type", "state", "attempts", "next try (UTC)", "last error", "bytes")
         for _, message in zip(range(options["limit"]), _matching(options), strict=False):
-            table.add_row(*(escape(visible.harmless(cell)) for cell in _cells(message)))
+            table.add_row(*(escape(safe_text.harmless(cell)) for cell in _cells(message)))
         Console(width=None if sys.stdout.isatty() else 200).print(table)
 
     def _show(self, options: dict[str, Any]) -> None:
@@ -138,7 +141,7 @@ class Command(HarmlessCommand):
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
-            until = now + (now - moments.read_time(options["span"], now))
+            until = now + (now - times.read_time(options["span"], now))
         except ValueError as error:
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
         if not now < until <= now + timedelta(days=7):

@@ -16,10 +16,10 @@ import dlq.alarm
 import dlq.errors
 import dlq.history
 import dlq.stream
-from audit import episodes
 from audit.errors import AuditError
 from audit.management import HarmlessCommand
-from audit.tasks import drain, keep_old, look_at_redis
+from audit.queue import outages
+from audit.queue.drain import drain, keep_old, look_at_redis
 from dlq.drain import Summary
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ def look_at_outage() -> None:
     """Follow the outage that is open, if one is. What fails is tried again at the next turn."""
     close_old_connections()
     try:
-        episodes.look()
+        outages.look()
     except (AuditError, DatabaseError) as error:
         log.warning("episode_not_kept", error=type(error).__name__)
 

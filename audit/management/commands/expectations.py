@@ -10,11 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from audit import expectation, hindsight, rulebook
-from audit import log as stored
-from audit.errors import AuditError
-from audit.event import Invalid
-from audit.expectation import Pack, Rule
+from audit.errors import AuditError, Invalid
+from audit.expectations import backtest, rules
+from audit.formats import expectation
+from audit.formats.expectation import Pack, Rule
+from audit.ledger import reader
 from audit.management import operator_name
 from audit.models import Expectation
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
 
     def _load(self, file: Path) -> None:
         try:
-            loaded = rulebook.load(_read(file), by=operator_name())
+            loaded = rules.load(_read(file), by=operator_name())
         except AuditError as error:
             raise CommandError(f"Nothing was loaded: {error}") from None
         for name, act in loaded:
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         found = Expectation.objects.filter(pack=pack) if pack else Expectation.objects.all()
         if pack and not found.exists():
             raise CommandError(f"There is no pack {pack!r}: `manage.py expectations list` shows all rules.")
-        document = {"pack": pack or "all", "expectations": rulebook.dump(found)}
+        document = {"pack": pack or "all", "expectations": rules.dump(found)}
         self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
 
     def _check(self, options: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ class Command(BaseCommand):
             rules = [rule for rule in rules if rule.name == options["rule"]]
         if not rules:
             raise CommandError("There is no such rule: `manage.py expectations list` shows all.")
-        head = stored.head("default")
+        head = reader.head("default")
         last = 0 if head is None else head.size
         first = max(last - max(options["newest"], 0), 0)
         found = [self._try(rule, first, last) for rule in rules]
@@ -89,7 +89,7 @@ class Command(BaseCommand):
         columns = (TextColumn(rule.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(rule.name, total=last - first)
-            found = hindsight.look(
+            found = backtest.look(
                 rule, first, last, now=datetime.now(UTC), progress=lambda done, _: bar.update(task, completed=done)
             )
         late = f", {found.late:,} late" if found.late else ""

@@ -8,11 +8,9 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit import export
-from audit.asking import Wanted
-from audit.errors import AuditError
-from audit.event import Invalid
-from audit.export import Asker
+from audit.errors import AuditError, Invalid
+from audit.evidence import build, export
+from audit.evidence.request import Asker, Wanted
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Export
 
@@ -44,7 +42,7 @@ class Command(HarmlessCommand):
             found = _found(options)
             with Progress(*columns, console=Console(stderr=True)) as bar:
                 task = bar.add_task("export", total=None)
-                made = export.go_on(found, progress=lambda done, total: bar.update(task, completed=done, total=total))
+                made = build.go_on(found, progress=lambda done, total: bar.update(task, completed=done, total=total))
         except (AuditError, Invalid) as error:
             raise CommandError(str(error)) from None
         if made.state != "ready":

@@ -14,18 +14,22 @@ from django.core.management.base import BaseCommand, CommandParser
 from rich.progress import track
 
 import audit
-from audit import event, hold, keys, redaction, review, seed
-from audit.export import Asker
+from audit.access import api_keys, roles
+from audit.evidence import legal_holds, redaction
+from audit.evidence.request import Asker
+from audit.formats import event
+from audit.formats import times as formats_times
+from audit.ingest.record import record
+from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Record, RedactionRule, Writer
-from audit.record import record
-from audit.report import making
-from audit.seal import Sealer
+from audit.reports import build
+from audit.review import signoff
 
 LEFT_OUT = {("gateway", 17), ("gateway", 18)}
 """Numbers that the sample leaves out, so that it shows what missing looks like."""
 UNNUMBERED = "effectiveness"
 """A writer that sends no numbers, so that the sample shows what cannot be seen."""
-SAMPLE = Path(audit.__file__).parent / "sample" / "kubernaut.jsonl"
+SAMPLE = Path(audit.__file__).parent / "management" / "sample" / "kubernaut.jsonl"
 RUNS = 21
 EVERY = timedelta(hours=8)
 OFFICER = "compliance officer"
@@ -63,7 +67,7 @@ def writers() -> list[str]:
 def _people() -> list[str]:
     """A user in each group; the passwords are new and are shown only here."""
     lines = []
-    for name in seed.GROUPS:
+    for name in roles.GROUPS:
         password = secrets.token_urlsafe(9)
         user = User.objects.create_user(name, password=password, is_staff=True)
         user.groups.set([Group.objects.get(name=name)])
@@ -76,7 +80,7 @@ def _writers() -> list[str]:
     for name in writers():
         Writer.objects.create(name=name)
     demo = Writer.objects.create(name="demo", scopes=["write", "read"])
-    return [f"key of the writer demo: {keys.issue(demo)}"]
+    return [f"key of the writer demo: {api_keys.issue(demo)}"]
 
 
 def _events() -> None:
@@ -97,16 +101,16 @@ def _events() -> None:
 def _review() -> None:
     """Yesterday is reviewed, so that the sample shows what that looks like."""
     day = datetime.now(UTC).date() - timedelta(days=1)
-    shown = review.look(day)
+    shown = signoff.look(day)
     note = "Sample: the failures were looked through, and each has a ticket."
-    review.sign(day, note, by=OFFICER, seen=(shown.digest, 0))
+    signoff.sign(day, note, by=OFFICER, seen=(shown.digest, 0))
 
 
 def _hold() -> None:
     """The newest run of the sample is held, as for a matter that is not over."""
     newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
     reason = "Sample: the insurer asks what was done to the cluster."
-    hold.place(newest.correlation_id, reason=reason, by=OFFICER)
+    legal_holds.place(newest.correlation_id, reason=reason, by=OFFICER)
 
 
 def _redaction() -> None:
@@ -119,7 +123,7 @@ def _report() -> None:
     """A report of the week is asked for; the worker makes it once it runs."""
     Sealer().once()
     last = datetime.now(UTC).date()
-    making.ask(Asker("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
+    build.ask(Asker("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
 
 
 def _numbers(writer: str) -> Iterator[int | None]:
@@ -132,7 +136,7 @@ def _numbers(writer: str) -> Iterator[int | None]:
 def _replayed(line: dict[str, Any], moment: datetime, run: int, seq: int | None) -> dict[str, Any]:
     return line | {
         "event_id": str(uuid_utils.compat.uuid7()),
-        "event_timestamp": event.timestamp_text(moment),
+        "event_timestamp": formats_times.timestamp_text(moment),
         "correlation_id": f"{line['correlation_id']}-{run + 1}",
         "source_seq": seq,
     }

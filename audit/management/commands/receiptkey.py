@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from audit import promise, sealkeys
+from audit.formats.note import Signer
+from audit.formats.receipt import SUFFIX
+from audit.ledger import keys as ledger_keys
+from audit.ledger.keys import Keys
 from audit.management.keycommand import KeyCommand
-from audit.note import Signer
-from audit.receipt import SUFFIX
-from audit.sealkeys import Keys
 
 
 class Command(KeyCommand):
@@ -14,11 +14,11 @@ class Command(KeyCommand):
     noun, setting, origin_required = "receiptkey", "RECEIPT_KEY_FILE", False
 
     def keys(self) -> Keys:
-        return promise.keys()
+        return ledger_keys.receipts()
 
     def key_name(self, origin: str | None) -> str:
-        return (origin or sealkeys.load().origin) + SUFFIX
+        return (origin or ledger_keys.load().origin) + SUFFIX
 
     def put(self, path: Path, new: Signer) -> str:
-        sealkeys.replace(path, new)
+        ledger_keys.replace(path, new)
         return "Receipts from now on are"

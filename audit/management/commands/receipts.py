@@ -11,10 +11,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from audit import receipt, redeem, trail
 from audit.errors import AuditError
+from audit.formats import receipt
+from audit.ingest import trail
 from audit.management import operator_name
-from audit.redeem import BROKEN, NOT_OURS, STATES, UNKNOWN, Answer, Redeemed
+from audit.receipts import verify
+from audit.receipts.verify import BROKEN, NOT_OURS, STATES, UNKNOWN, Answer, Redeemed
 
 PORTION = 200
 SHOWN = 20
@@ -48,7 +50,7 @@ class Command(BaseCommand):
             with Progress(*columns, console=Console(stderr=True)) as bar:
                 task = bar.add_task("receipts", total=None, events=0)
                 for portion in _portions(receipt.pieces(_lines(names))):
-                    found = redeem.redeem(portion)
+                    found = verify.redeem(portion)
                     shown += self._name(found.answers, read, SHOWN - shown)
                     read, counts = read + found.receipts, counts + Counter(found.counts)
                     bar.update(task, completed=read, events=counts.total())

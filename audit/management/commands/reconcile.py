@@ -6,11 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit import completeness
-from audit.completeness import Standing
+from audit.completeness import summary
+from audit.completeness.reconcile import reconcile
+from audit.completeness.summary import Standing
 from audit.management import HarmlessCommand
 from audit.models import Gap, Manifest, Unmet
-from audit.reconcile import reconcile
 
 SHOWN = 20
 INCOMPLETE, NOT_COVERED = 3, 4
@@ -28,7 +28,7 @@ class Command(HarmlessCommand):
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("reconcile", total=None)
             reconcile(progress=lambda done, total: bar.update(task, completed=done, total=total))
-        found = completeness.look()
+        found = summary.look()
         for one in found.standings:
             self.stdout.write(_line(one))
         gaps = Gap.objects.filter(closed_at=None, explained_at=None).select_related("numbering")

@@ -7,13 +7,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError
-from audit.event import Invalid
-from audit.export import Asker
+from audit.errors import AuditError, Invalid
+from audit.evidence.request import Asker
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Report
-from audit.report import making, pages
-from audit.report.packs import Unreadable
+from audit.reports import build, render
+from audit.reports.packs import Unreadable
 
 
 class Command(HarmlessCommand):
@@ -31,8 +30,8 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            begun = making.ask(Asker(operator_name()), options["first"], options["last"], options["pack"])
-            made = making.go_on(begun)
+            begun = build.ask(Asker(operator_name()), options["first"], options["last"], options["pack"])
+            made = build.go_on(begun)
             if made.state != "ready":
                 raise CommandError(f"The report is {made.state}. {made.error}".strip())
             text = _written(made, options["format"], options["site"].rstrip("/"))
@@ -46,5 +45,5 @@ class Command(HarmlessCommand):
 
 def _written(made: Report, kind: str, site: str) -> bytes:
     if kind == "json":
-        return json.dumps(pages.twin(made), ensure_ascii=False, indent=1).encode()
-    return pages.pdf(made, site=site) if kind == "pdf" else pages.html(made, site=site).encode()
+        return json.dumps(render.twin(made), ensure_ascii=False, indent=1).encode()
+    return render.pdf(made, site=site) if kind == "pdf" else render.html(made, site=site).encode()

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import outside
 from audit.errors import KeyMissing, LogDamaged
-from audit.seal import Sealer
-from audit.sealing import Courier, follow
+from audit.ledger import witnesses
+from audit.ledger.publish import Courier, follow
+from audit.ledger.seal import Sealer
 
 
 class Command(BaseCommand):
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{total} records sealed; {sealed.checkpoint}.")
         for complaint in Courier().deliver(sealed.checkpoint):
             self.stderr.write(complaint)
-        names = [witness.verifier.name for witness in outside.witnesses()]
+        names = [witness.verifier.name for witness in witnesses.witnesses()]
         if names:
             self.stdout.write(f"Witnesses asked: {', '.join(names)}.")
 

@@ -3,13 +3,13 @@
 import time
 from pathlib import Path
 
-from audit import sealkeys
 from audit.errors import LogDamaged
+from audit.formats.note import Signer
+from audit.ledger import keys as ledger_keys
+from audit.ledger.keys import Keys
+from audit.ledger.seal import Sealer
 from audit.management.keycommand import KeyCommand
 from audit.models import Checkpoint
-from audit.note import Signer
-from audit.seal import Sealer
-from audit.sealkeys import Keys
 
 
 class Command(KeyCommand):
@@ -17,7 +17,7 @@ class Command(KeyCommand):
     noun, setting = "sealkey", "SEAL_KEY_FILE"
 
     def keys(self) -> Keys:
-        return sealkeys.load()
+        return ledger_keys.load()
 
     def key_name(self, origin: str | None) -> str:
         return origin or ""
@@ -26,7 +26,7 @@ class Command(KeyCommand):
         """Seal the record of the new key under the old one's signature, then let the new one sign."""
         if _sign() is None:
             raise LogDamaged("Another sealer holds the lock for long: nothing was rotated. Try again.")
-        sealkeys.replace(path, new)
+        ledger_keys.replace(path, new)
         return f"{_sign() or 'The next head'} is"  # by the sealer that is at work, with the new key
 
 

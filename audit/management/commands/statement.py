@@ -4,10 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit import statement
-from audit.errors import AuditError
-from audit.event import Invalid
-from audit.export import Asker
+from audit.errors import AuditError, Invalid
+from audit.evidence import statements
+from audit.evidence.request import Asker
 from audit.management import HarmlessCommand, operator_name
 
 
@@ -19,7 +18,7 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            made = statement.make(Asker(operator_name(), may_unredacted=True), options["query"])
+            made = statements.make(Asker(operator_name(), may_unredacted=True), options["query"])
         except (AuditError, Invalid) as error:
             raise CommandError(str(error)) from None
         said = made.event_data

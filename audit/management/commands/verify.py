@@ -7,12 +7,12 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit import log as stored
 from audit.errors import AuditError
+from audit.ledger import reader
+from audit.ledger.verify import Verdict, resume, verify
+from audit.ledger.verify.result import FAILURES
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Checkpoint, Finding, Verification
-from audit.verify import Verdict, resume, verify
-from audit.verify.report import FAILURES
 
 SHOWN = 20
 FAILED, NOT_COVERED = 3, 4
@@ -82,7 +82,7 @@ def _run(options: dict[str, Any], progress: Any) -> Verification:
 def _size_of(number: int) -> int:
     found = Checkpoint.objects.filter(number=number).first()
     if found is None:
-        head = stored.head()
+        head = reader.head()
         raise CommandError(f"There is no checkpoint {number}; the newest is {head.number if head else 'none'}.")
     return found.size
 

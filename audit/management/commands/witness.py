@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit import sealkeys
 from audit.errors import KeyMissing
+from audit.formats.note import NoteError, Verifier
+from audit.ledger import keys
+from audit.ledger.witness_server import Witness, serve
 from audit.management import HarmlessCommand
-from audit.note import NoteError, Verifier
-from audit.witness import Witness, serve
 
 
 class Command(HarmlessCommand):
@@ -48,4 +48,4 @@ class Command(HarmlessCommand):
 
 
 def _logs(texts: list[str]) -> list[Verifier]:
-    return [Verifier.parse(text) for text in texts] if texts else list(sealkeys.load().verifiers)
+    return [Verifier.parse(text) for text in texts] if texts else list(keys.load().verifiers)

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand
 import dlq.alarm
 import dlq.errors
 import dlq.stream
-from audit.postgres import is_up
+from audit.postgres.gateway import is_up
 
 log = structlog.get_logger(__name__)
 

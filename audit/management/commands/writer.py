@@ -6,7 +6,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from audit import keys, trail
+from audit.access import api_keys
+from audit.ingest import trail
 from audit.management import operator_name
 from audit.models import Writer
 
@@ -39,7 +40,7 @@ class Command(BaseCommand):
             raise CommandError("; ".join(error.messages)) from None
         self._record("created", name, scopes=scopes)
         writer.save()
-        self.stdout.write(keys.issue(writer))
+        self.stdout.write(api_keys.issue(writer))
         self.stderr.write("Keep this key now: only its digest is stored, it cannot be shown again.")
 
     def _list(self) -> None:
@@ -54,10 +55,10 @@ class Command(BaseCommand):
             raise CommandError(f"There is no writer {name!r}: `manage.py writer list` shows all.")
         if action == "rotate":
             self._record("rotated", name)
-            self.stdout.write(keys.rotate(writer))
+            self.stdout.write(api_keys.rotate(writer))
         else:
             self._record("revoked", name)
-            count = keys.revoke(writer)
+            count = api_keys.revoke(writer)
             self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
 
     def _record(self, act: str, name: str, **facts: Any) -> None:

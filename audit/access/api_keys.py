@@ -1,0 +1,187 @@
+"""Writer keys: issued once, kept as digests, checked without PostgreSQL.
+
+PostgreSQL is the truth and is asked first, in bounded time, so that a revoked key is revoked; a process trusts the
+answer for WRITER_KEY_TTL_S. While PostgreSQL does not answer, the copy in Redis does; while neither does, it goes on
+trusting the keys that were good when it last asked.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+import psycopg
+import redis
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+import dlq.client
+from audit.errors import Unavailable
+from audit.models import OWN_WRITER, Writer, WriterKey
+from audit.postgres.faults import Fault, fault
+from audit.postgres.gateway import gateway
+from audit.visibility import EVERYTHING, Sight, Span
+
+log = structlog.get_logger(__name__)
+
+PUBLISHED = "{audit}:keys"
+_FIND = b"""
+SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories
+FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
+WHERE k.digest = %s AND k.revoked_at IS NULL
+"""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who a key speaks for."""
+
+    name: str
+    scopes: frozenset[str]
+    expires_at: float | None = None
+    sight: Sight = EVERYTHING
+    """Which records it may read."""
+
+    is_authenticated: ClassVar = True
+
+    @property
+    def pk(self) -> str:
+        return self.name
+
+
+class Unanswerable(Exception):
+    """Neither Redis nor PostgreSQL can say whose key this is."""
+
+
+def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
+    """Make a new key of `writer`, publish it, and return it: the only time it is seen."""
+    prefix = f"aw_{secrets.token_hex(4)}"
+    key = f"{prefix}_{secrets.token_urlsafe(32)}"
+    WriterKey.objects.create(writer=writer, prefix=prefix, digest=digest(key), expires_at=expires_at)
+    publish()
+    return key
+
+
+def rotate(writer: Writer) -> str:
+    """Replace every key of `writer` by a new one."""
+    with transaction.atomic():
+        writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        return issue(writer)
+
+
+def revoke(writer: Writer) -> int:
+    """Revoke every key of `writer`; return how many."""
+    count: int = writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+    publish()
+    return count
+
+
+def publish() -> None:
+    """Copy all valid keys to Redis, once the transaction at hand is committed."""
+    transaction.on_commit(_publish)
+
+
+def digest(key: str) -> str:
+    """What is kept of a key. It has 256 random bits, so a plain SHA-256 is enough."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def check(key: str) -> Principal | None:
+    """Whose key it is; None when it is unknown, revoked or expired. Raises `Unanswerable`."""
+    found = digest(key)
+    now = time.monotonic()
+    cached = _checked.get(found)
+    if cached is None or cached[0] < now:
+        if len(_checked) > 10_000:
+            _forget_the_unknown()  # a flood of wrong keys must not fill the memory, nor push out the good ones
+        cached = _checked[found] = (now + settings.WRITER_KEY_TTL_S, _look_up_or_trust(found, cached))
+    principal = cached[1]
+    if principal is None or (principal.expires_at is not None and principal.expires_at < time.time()):
+        return None
+    return principal
+
+
+def _forget_the_unknown() -> None:
+    for found in [one for one, (_, principal) in _checked.items() if principal is None]:
+        del _checked[found]
+
+
+def forget() -> None:
+    """Trust nothing that was checked before."""
+    _checked.clear()
+
+
+_checked: dict[str, tuple[float, Principal | None]] = {}
+
+
+def _publish() -> None:
+    keys: Any = {
+        key.digest: json.dumps(_published(key))
+        for key in WriterKey.objects.filter(revoked_at=None).select_related("writer")
+    }
+    try:
+        with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
+            pipe.delete(PUBLISHED)
+            if keys:
+                pipe.hset(PUBLISHED, mapping=keys)
+            pipe.execute()
+    except redis.RedisError as error:
+        # The schedule publishes again each minute; until then PostgreSQL is asked.
+        log.error("keys_not_published", error=type(error).__name__)
+    forget()
+
+
+def _published(key: WriterKey) -> list[Any]:
+    writer, ends = key.writer, key.expires_at and key.expires_at.timestamp()
+    return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories]
+
+
+def _look_up_or_trust(found: str, cached: tuple[float, Principal | None] | None) -> Principal | None:
+    """While neither server answers nobody can revoke a key either: one that was good when last asked stays good.
+
+    Raises `Unanswerable` for a key that this process has not seen.
+    """
+    try:
+        return _look_up(found)
+    except Unanswerable:
+        if cached is None or cached[1] is None:
+            raise
+        return cached[1]
+
+
+def _look_up(found: str) -> Principal | None:
+    with suppress(Unanswerable):
+        return _ask_postgres(found)
+    try:
+        published = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(PUBLISHED, found)
+    except redis.RedisError as error:
+        raise Unanswerable from error
+    # A key that Redis does not know is refused while PostgreSQL is down (contract.md).
+    return None if published is None else _principal(*json.loads(published))
+
+
+def _ask_postgres(found: str) -> Principal | None:
+    try:
+        with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
+            row = connection.execute(_FIND, (found,)).fetchone()
+    except (psycopg.Error, Unavailable) as error:
+        if fault(error) is Fault.DOWN:
+            gateway().breaker.open(type(error).__name__)  # else the write that follows would wait once more
+        raise Unanswerable from error
+    return None if row is None else _principal(*row)
+
+
+def _principal(
+    name: str, scopes: list[str], expires_at: Any, writers: Sequence[str] = (), categories: Sequence[str] = ()
+) -> Principal | None:
+    if name == OWN_WRITER:
+        return None  # whatever a row or a copy in Redis says: as the store itself nobody speaks
+    sight = (Span(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
+    return Principal(name, frozenset(scopes), expires_at, sight)

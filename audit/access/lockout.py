@@ -1,0 +1,47 @@
+"""lockout: too many wrong passwords, and an address has to wait.
+
+The failures are counted where they are kept anyway, in the records, so there is nothing beside them to be cleared. What
+is locked is a name from an address, or an address, never a name as such: else anybody could keep an administrator out.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from audit import visibility
+from audit.access import client
+from audit.models import OWN_WRITER, Record
+
+LOGGED_IN, REFUSED = "audit.person.logged_in", "audit.person.login_refused"
+LOCKED = "locked_out"
+"""The mark on a request that was refused for this."""
+NAMES_AN_ADDRESS = 10
+"""So many times the failures of one name an address may have with all: people share addresses."""
+
+
+class LockoutBackend:
+    """Stands before the others, and lets nobody try who has to wait. Nobody is ever logged in by it."""
+
+    def authenticate(self, request: HttpRequest | None, username: str | None = None, **credentials: Any) -> None:
+        if request is not None and username and is_locked(username, client.address(request)):
+            setattr(request, LOCKED, True)
+            raise PermissionDenied("Too many wrong passwords: wait.")
+
+
+def is_locked(name: str, address: str | None) -> bool:
+    """Whether this name from this address, or the address, has had its tries."""
+    name, address = client.text(name, 150), address or ""
+    since = datetime.now(UTC) - timedelta(minutes=settings.LOGIN_LOCK_MINUTES)
+    with visibility.own_account():
+        of_name = Record.objects.filter(writer=OWN_WRITER, actor_id=name, event_timestamp__gt=since)
+        if (last := of_name.filter(event_type=LOGGED_IN, actor_ip=address).first()) is not None:
+            of_name = of_name.filter(event_timestamp__gt=last.event_timestamp)
+        refused = of_name.filter(event_type=REFUSED, actor_ip=address or None)
+        if refused[: settings.LOGIN_TRIES].count() >= settings.LOGIN_TRIES:
+            return True
+        most = settings.LOGIN_TRIES * NAMES_AN_ADDRESS
+        from_there = Record.objects.filter(writer=OWN_WRITER, resource_id=address, event_timestamp__gt=since)
+        return bool(address) and from_there.filter(event_type=REFUSED)[:most].count() >= most

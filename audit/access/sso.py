@@ -1,0 +1,69 @@
+"""sign_on: logins through django-allauth: what it may do here, and that each act of it is a record."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa import signals
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.http import HttpRequest
+
+from audit.access import client, logins
+from audit.ingest import trail
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Nobody makes an account for himself."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Nothing: allauth would lock a name for everybody; `audit.access.lockout` does it by name and address."""
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """As everywhere else; behind a proxy allauth would count all people's tries together."""
+        return client.address(request) or "local"
+
+
+class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    """Whom the provider knows comes in, and may do nothing until an administrator gives him a group."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        return True
+
+    def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
+        """Recorded first. The account is staff, or an administrator's group would not open the admin to it."""
+        user = sociallogin.user
+        user.is_staff, user.is_superuser = True, False
+        AccountAdapter(request).populate_username(request, user)
+        name, provider = user.get_username(), sociallogin.account.provider
+        facts = {"name": name, "provider": provider, "subject": sociallogin.account.uid, "groups": []}
+        trail.add("audit.person.created", actor=name, correlation=f"person-{name}", **facts)
+        return super().save_user(request, sociallogin, form)
+
+
+def watch() -> None:
+    """Listen to what allauth does with second factors."""
+    for act, signal in ACTS.items():
+        signal.connect(_factor(act), dispatch_uid=f"audit.{act}", weak=False)
+
+
+ACTS = {
+    "second_factor_added": signals.authenticator_added,
+    "second_factor_removed": signals.authenticator_removed,
+    "second_factor_reset": signals.authenticator_reset,
+    "second_factor_refused": signals.authentication_failed,
+    "second_factor_used": signals.authenticator_used,
+}
+
+
+def _factor(act: str) -> Any:
+    outcome = "failure" if act.endswith("refused") else "success"
+
+    def note(request: HttpRequest, user: Any, authenticator: Any = None, **details: Any) -> None:
+        kind = str(getattr(authenticator, "type", "")) or None
+        key = str(authenticator) if kind == "webauthn" else None
+        alone = details.get("passwordless")
+        logins.note(act, user.get_username(), request, outcome=outcome, kind=kind, key=key, without_password=alone)
+
+    return note

@@ -1,0 +1,1 @@
+"""Pages of people, writers and who viewed what."""

@@ -1,0 +1,111 @@
+"""People, and what django-q2 ran: with what would give more rights than one has taken away, and every act recorded."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth import logout
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import path
+from django_q.models import Failure, Schedule, Success
+
+from audit.access import sessions
+from audit.ingest import trail
+
+admin.site.unregister([User, Group, Success, Failure, Schedule])
+
+
+@admin.register(User)
+class PeopleAdmin(UserAdmin):
+    """Only a superuser makes superusers or gives single permissions: an administrator gives groups, not to himself."""
+
+    actions = ("end_sessions",)
+
+    @admin.action(description="End all sessions: they have to log in again", permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            if self.has_change_permission(request, user):
+                count = sessions.end_all(user, by=request.user.get_username())
+                messages.success(request, f"{count} sessions of {user} ended.")
+
+    def get_urls(self) -> list[Any]:
+        own = path("own-sessions/", self.admin_site.admin_view(self.own_sessions_view), name="own_sessions")
+        return [own, *super().get_urls()]
+
+    def own_sessions_view(self, request: HttpRequest) -> HttpResponse:
+        """Log out everywhere: whoever it is, without any right."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        sessions.end_all(request.user, by=request.user.get_username())
+        logout(request)
+        return redirect("admin:login")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # A name that stands in records stays: "a second person" means another one.
+        fixed: tuple[str, ...] = ("last_login", "date_joined", *(("username",) if obj is not None else ()))
+        if request.user.is_superuser:
+            return fixed
+        own = ("groups", "is_active", "is_staff") if obj == request.user else ()
+        return (*fixed, "is_superuser", "user_permissions", *own)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is not None and obj.is_superuser and not request.user.is_superuser:
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a name that stands in records stays; deactivate instead
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        facts = {name: given[name] for name in ("is_active", "is_staff", "is_superuser") if name in given}
+        if "groups" in given:
+            facts["groups"] = sorted(group.name for group in given["groups"])
+            facts["groups_before"] = sorted(obj.groups.values_list("name", flat=True)) if change else []
+        if "user_permissions" in given:
+            facts["permissions"] = sorted(found.codename for found in given["user_permissions"])
+        _record(request, "changed" if change else "created", obj, changed=sorted(form.changed_data), **facts)
+        super().save_model(request, obj, form, change)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        if request.method == "POST" and (person := self.get_object(request, id)) is not None:
+            _record(request, "password_asked_to_change", person)
+        return super().user_change_password(request, id, form_url)
+
+
+@admin.register(Group)
+class RightsAdmin(GroupAdmin):
+    """Groups are emptied, not deleted: one click would take its rights from everyone in it."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        permissions = sorted(found.codename for found in form.cleaned_data.get("permissions", ()))
+        actor = request.user.get_username()
+        trail.add("audit.group.changed", actor=actor, correlation="rights", group=obj.name, permissions=permissions)
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Success, Failure, Schedule)
+class RunAdmin(admin.ModelAdmin):
+    """What the schedule ran and will run, for looking."""
+
+    list_display = ("name", "func")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _record(request: HttpRequest, act: str, person: Any, **facts: Any) -> None:
+    actor, name = request.user.get_username(), person.get_username()
+    trail.add(f"audit.person.{act}", actor=actor, correlation=f"person-{name}", name=name, pk=person.pk, **facts)

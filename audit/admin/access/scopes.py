@@ -1,0 +1,69 @@
+"""Scopes: which records an auditor may see. Each change is a record before it is made."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from audit.ingest import trail
+from audit.models import AuditorScope
+
+
+@admin.register(AuditorScope)
+class ScopeAdmin(admin.ModelAdmin):
+    """Of a person or of a group. Taking one away opens everything to them, and is recorded too."""
+
+    list_display = ("whose", "of_writers", "of_categories")
+    list_select_related = ("user", "group")
+    actions = None
+
+    def get_readonly_fields(self, request: HttpRequest, obj: AuditorScope | None = None) -> tuple[str, ...]:
+        return ("user", "group") if obj else ()
+
+    def has_change_permission(self, request: HttpRequest, obj: AuditorScope | None = None) -> bool:
+        return self._is_of_another(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: AuditorScope | None = None) -> bool:
+        return self._is_of_another(request, obj) and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: AuditorScope, form: Any, change: bool) -> None:
+        before = AuditorScope.objects.filter(pk=obj.pk).first() if change else None
+        _record(request, "changed" if change else "set", obj, before)
+        super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: HttpRequest, obj: AuditorScope) -> None:
+        _record(request, "removed", obj, obj)
+        super().delete_model(request, obj)
+
+    @admin.display(description="whose")
+    def whose(self, scope: AuditorScope) -> str:
+        return f"person {scope.user}" if scope.user else f"group {scope.group}"
+
+    @admin.display(description="writers")
+    def of_writers(self, scope: AuditorScope) -> str:
+        return ", ".join(scope.writers) or "all"
+
+    @admin.display(description="categories")
+    def of_categories(self, scope: AuditorScope) -> str:
+        return ", ".join(scope.categories) or "all"
+
+    def _is_of_another(self, request: HttpRequest, scope: AuditorScope | None) -> bool:
+        """Nobody but a superuser widens what he sees himself."""
+        if scope is None or request.user.is_superuser:
+            return True
+        return scope.user != request.user and scope.group not in request.user.groups.all()
+
+
+def _record(request: HttpRequest, act: str, scope: AuditorScope, before: AuditorScope | None) -> None:
+    name = f"person-{scope.user}" if scope.user else "rights"
+    trail.add(
+        f"audit.scope.{act}",
+        actor=request.user.get_username(),
+        correlation=name,
+        person=scope.user and scope.user.get_username(),
+        group=scope.group and scope.group.name,
+        writers=[] if act == "removed" else scope.writers,
+        categories=[] if act == "removed" else scope.categories,
+        writers_before=before and before.writers,
+        categories_before=before and before.categories,
+    )

@@ -1,0 +1,89 @@
+"""The account as SVG: a bar for each day, its parts told by shade, sign and words."""
+
+from datetime import date
+from typing import NamedTuple
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from audit.accounting.balance import Line
+
+LEFT, LENGTH, ROW, SHOWN = 100, 260, 18, 31
+PARTS = {
+    "stored": ("stored", "sum-stored"),
+    "waiting": ("parked or dead", "sum-waiting"),
+    "apart": ("quarantined or discarded", "sum-apart"),
+    "rejected": ("rejected", "sum-rejected"),
+    "lost": ("lost", "sum-lost"),
+}
+
+
+class Part(NamedTuple):
+    """A piece of a bar."""
+
+    kind: str
+    x: float
+    length: float
+
+
+class Day(NamedTuple):
+    """One bar with its words."""
+
+    label: str
+    number: str
+    words: str
+    y: int
+    top: int
+    end: float
+    parts: list[Part]
+
+
+class Sign(NamedTuple):
+    """One entry of the legend."""
+
+    kind: str
+    words: str
+    x: int
+    text_x: int
+
+
+def account(days: list[tuple[date, Line]]) -> SafeString:
+    """The newest days, each with what became of what was received."""
+    shown = days[:SHOWN]
+    if not shown:
+        return SafeString("")
+    most = max(sum(_pieces(line).values()) for _, line in shown) or 1
+    bars = [_bar(place, day, line, most) for place, (day, line) in enumerate(shown)]
+    context = {"days": bars, "legend": _legend(), "width": 980, "height": 32 + ROW * len(bars)}
+    return SafeString(render_to_string("admin/audit/account/bars.svg", context))
+
+
+def _pieces(line: Line) -> dict[str, int]:
+    return {
+        "stored": line.stored,
+        "waiting": line.parked + line.dead,
+        "apart": line.quarantined + line.discarded,
+        "rejected": line.rejected,
+        "lost": line.lost,
+    }
+
+
+def _bar(place: int, day: date, line: Line, most: int) -> Day:
+    parts, x = [], float(LEFT)
+    pieces = _pieces(line)
+    for name, count in pieces.items():
+        length = round(LENGTH * count / most, 1)
+        if count:
+            parts.append(Part(PARTS[name][1], round(x, 1), max(length, 1)))
+            x += max(length, 1)
+    words = ", ".join(f"{count:,} {PARTS[name][0]}" for name, count in pieces.items() if count and name != "stored")
+    y = 32 + place * ROW
+    return Day(day.isoformat(), f"{line.received:,}", words, y, y - 10, round(x + 6, 1), parts)
+
+
+def _legend() -> list[Sign]:
+    found, x = [], 190
+    for words, kind in PARTS.values():
+        found.append(Sign(kind, words, x, x + 16))
+        x += 34 + 7 * len(words)
+    return found

@@ -1,0 +1,127 @@
+"""A timeline drawn: a lane a writer, time from left to right, long pauses cut out and labelled with their length."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple
+
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from audit.admin.display import precise
+from audit.models import Record
+
+WIDTH, LEFT, RIGHT, TOP, LANE = 1240, 190, 20, 26, 30
+BREAK = 56
+"""What a pause that is cut out takes, however long it was."""
+BREAKS, LANES = 8, 30
+OUTSTANDING = 20.0
+"""A pause is cut out when it is so many times what half of them stay below."""
+WIDE = 120.0
+"""A pause that is so wide is labelled as well."""
+
+
+class Mark(NamedTuple):
+    """One event: where it is, since when it had been going on, and what it was."""
+
+    x: float
+    begins: float
+    length: float
+    y: int
+    css: str
+    title: str
+    url: str
+
+
+class Pause(NamedTuple):
+    """A stretch in which nothing happened; one that is cut out has a width of its own."""
+
+    x: float
+    middle: float
+    width: int
+    text: str
+
+
+class Lane(NamedTuple):
+    """One writer."""
+
+    name: str
+    y: int
+
+
+class Scale:
+    """Where a moment is drawn: to scale, but for the pauses that are cut out."""
+
+    def __init__(self, moments: Sequence[datetime], width: float):
+        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
+        cut = _outstanding(gaps)
+        time_left = sum(gap for place, gap in enumerate(gaps) if place not in cut)
+        per_second = max(width - BREAK * len(cut), 1.0) / time_left if time_left else 0.0
+        self._moments, self._x = list(moments), [0.0]
+        self.pauses: list[Pause] = []
+        for place, gap in enumerate(gaps):
+            x, wide = self._x[-1], BREAK if place in cut else gap * per_second
+            self._x.append(x + wide)
+            if place in cut or wide > WIDE:
+                shaded = BREAK if place in cut else 0
+                self.pauses.append(Pause(round(x, 1), round(x + wide / 2, 1), shaded, precise(gap)))
+
+    def at(self, moment: datetime) -> float:
+        """Pixels from the beginning; what was before it is at the beginning."""
+        place = bisect_right(self._moments, moment) - 1
+        if place < 0:
+            return 0.0
+        if place >= len(self._moments) - 1:
+            return self._x[-1]
+        first, last = self._moments[place], self._moments[place + 1]
+        part = (moment - first) / (last - first) if last > first else 0.0
+        return self._x[place] + part * (self._x[place + 1] - self._x[place])
+
+
+def draw(records: Sequence[Record]) -> SafeString:
+    """The picture of some events, the oldest first."""
+    if not records:
+        return SafeString("")
+    names = sorted({record.writer for record in records})
+    lanes = {name: TOP + LANE * min(place, LANES) + LANE // 2 for place, name in enumerate(names)}
+    scale = Scale([record.event_timestamp for record in records], WIDTH - LEFT - RIGHT)
+    height = TOP + LANE * min(len(names), LANES + 1)
+    shown = [Lane(_short(name), lanes[name]) for name in names[:LANES]]
+    shown += [Lane(f"{len(names) - LANES} more", TOP + LANE * LANES + LANE // 2)] if len(names) > LANES else []
+    context = {
+        "width": WIDTH,
+        "height": height + 24,
+        "left": LEFT,
+        "right": WIDTH - RIGHT,
+        "bottom": height,
+        "lanes": shown,
+        "pauses": [Pause(LEFT + pause.x, LEFT + pause.middle, pause.width, pause.text) for pause in scale.pauses],
+        "marks": [_mark(record, scale, lanes[record.writer]) for record in records],
+        "first": f"{records[0].event_timestamp:%Y-%m-%d %H:%M:%S}Z",
+        "last": f"{records[-1].event_timestamp:%Y-%m-%d %H:%M:%S}Z",
+    }
+    return SafeString(render_to_string("admin/audit/record/lanes.svg", context))
+
+
+def _mark(record: Record, scale: Scale, y: int) -> Mark:
+    x = LEFT + scale.at(record.event_timestamp)
+    took = record.duration_ms or 0
+    begins = LEFT + scale.at(record.event_timestamp - timedelta(milliseconds=took)) if took else x
+    title = f"{record.event_timestamp:%H:%M:%S}Z {_short(record.event_type, 60)}, {record.event_outcome}"
+    title += f", took {precise(took / 1000)}" if took else ""
+    url = reverse("admin:audit_record_change", args=[record.pk])
+    return Mark(round(x, 1), round(begins, 1), round(x - begins, 1), y, record.event_outcome, title, url)
+
+
+def _outstanding(gaps: Sequence[float]) -> set[int]:
+    """The few longest pauses, where they would leave no room for all else."""
+    usual = median([gap for gap in gaps if gap > 0] or [0.0])
+    longest = sorted(range(len(gaps)), key=lambda place: -gaps[place])[:BREAKS]
+    return {place for place in longest if gaps[place] > OUTSTANDING * usual}
+
+
+def _short(text: str, most: int = 26) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

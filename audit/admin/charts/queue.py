@@ -1,0 +1,92 @@
+"""Figures of the queue: its depth, its makeup, an outage."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from audit.admin.display import age
+from audit.models import Episode
+from dlq.history import Sample
+
+CHART_WIDTH, CHART_HEIGHT = 720, 110
+
+
+BAR_LEFT, BAR_LENGTH = 260, 230
+
+
+class Bar(NamedTuple):
+    """One bar of a chart."""
+
+    label: str
+    number: str
+    y: int
+    top: int
+    length: float
+    end: float
+
+
+def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
+    """Depth as an area, arrivals and departures a minute as lines, over the last minutes."""
+    if len(samples) < 2:
+        return SafeString("")
+    end = samples[-1].minute
+    deepest = max(one.depth for one in samples) or 1
+    flows = [
+        (after.minute, (after.enqueued - before.enqueued) / step, (after.gone - before.gone) / step)
+        for before, after in pairwise(samples)
+        if (step := after.minute - before.minute)
+    ]
+    busiest = max((max(came, went) for _, came, went in flows), default=0) or 1
+
+    def x(minute: int) -> float:
+        return round(CHART_WIDTH * (1 - (end - minute) / minutes), 1)
+
+    def points(pairs: Iterable[tuple[int, float]], most: float) -> str:
+        return " ".join(f"{x(minute)},{round(CHART_HEIGHT * (1 - value / most), 1)}" for minute, value in pairs)
+
+    area = points(((one.minute, one.depth) for one in samples), deepest)
+    context = {
+        "area": f"{x(samples[0].minute)},{CHART_HEIGHT} {area} {x(end)},{CHART_HEIGHT}",
+        "came": points(((minute, came) for minute, came, _ in flows), busiest),
+        "went": points(((minute, went) for minute, _, went in flows), busiest),
+        "deepest": f"{deepest:,}",
+        "busiest": f"{busiest:,.0f}",
+        "width": CHART_WIDTH,
+        "height": CHART_HEIGHT,
+        "hours": f"{minutes / 60:g}",
+    }
+    return SafeString(render_to_string("admin/audit/parked/chart.svg", context))
+
+
+def outage(episode: Episode) -> SafeString:
+    """How long events were parked, and how long it took to bring them home."""
+    if episode.emptied_at is None:
+        return SafeString("")
+    up = episode.up_at or episode.emptied_at
+    down, drain = (up - episode.began_at).total_seconds(), (episode.emptied_at - up).total_seconds()
+    edge = round(CHART_WIDTH * max(down, 0) / max(down + drain, 0.001), 1)
+    context = {
+        "width": CHART_WIDTH,
+        "edge": edge,
+        "rest": round(CHART_WIDTH - edge, 1),
+        "down": age(down),
+        "drain": age(drain),
+        "began": f"{episode.began_at:%Y-%m-%d %H:%M:%S}",
+        "emptied": f"{episode.emptied_at:%H:%M:%S}",
+    }
+    return SafeString(render_to_string("admin/audit/episode/outage.svg", context))
+
+
+def bars(title: str, counts: dict[str, int]) -> SafeString:
+    """Horizontal bars, one for each name, in the order given."""
+    most = max(counts.values(), default=0) or 1
+    rows = []
+    for place, (label, count) in enumerate(counts.items()):
+        length = round(BAR_LENGTH * count / most, 1)
+        y = 32 + place * 18
+        rows.append(Bar(label[:34], f"{count:,}", y, y - 10, length, round(BAR_LEFT + length + 6, 1)))
+    context = {"title": title, "bars": rows, "left": BAR_LEFT, "width": 560, "height": 32 + 18 * len(rows)}
+    return SafeString(render_to_string("admin/audit/parked/bars.svg", context))

@@ -1,0 +1,257 @@
+"""What the start page says: a few questions answered at a glance, then each part of the store, and what to do."""
+
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.checks import ERROR
+from django.db import connections
+from django.urls import reverse
+
+import dlq.checks
+import dlq.errors
+import dlq.stream
+from audit import checks, visibility
+from audit.access import access_log
+from audit.accounting import balance
+from audit.admin.display import age
+from audit.admin.ledger.checkpoints import waiting
+from audit.completeness import summary
+from audit.ledger import reader
+from audit.models import Finding, Record, Verification
+from audit.postgres.gateway import gateway
+from audit.review import signoff
+from audit.search import query
+
+STALE_S = 180
+MOST_LOOKS = 1_000
+UNREAD_S = 900
+"""Completeness is judged each minute; what is older than that says nothing of now."""
+LEVELS = ("ok", "warning", "error")
+ACCOUNT_DAYS = 7
+
+
+class Part(NamedTuple):
+    """One line of the start page. `level` is ok, warning or error."""
+
+    name: str
+    level: str
+    value: str
+    remark: str = ""
+    url: str = ""
+
+    @property
+    def short(self) -> str:
+        """What it is and how it stands."""
+        return f"{self.name.lower()}: {self.value}"
+
+
+class Question(NamedTuple):
+    """What somebody comes to ask, and the parts that answer it."""
+
+    name: str
+    well: str
+    """The answer where all is well."""
+    parts: list[Part]
+
+    @property
+    def level(self) -> str:
+        """That of its worst part."""
+        return max((part.level for part in self.parts), key=LEVELS.index)
+
+    @property
+    def answer(self) -> str:
+        """In a few words."""
+        return self.well if self.level == "ok" else "; ".join(part.short for part in self.parts if part.level != "ok")
+
+    @property
+    def url(self) -> str:
+        """Where to look first: at the worst part that has a page, or at the first that has one."""
+        ranked = sorted(self.parts, key=lambda part: -LEVELS.index(part.level))
+        return next((part.url for part in ranked if part.url), "")
+
+
+def questions(user: Any) -> list[Question]:
+    """The state of the store, for whoever may look at it: no look at records."""
+    with visibility.own_account():
+        return _questions(user)
+
+
+def _questions(user: Any) -> list[Question]:
+    sees_log = user.has_perm("audit.view_checkpoint")
+    intact = [
+        *(_verification() if user.has_perm("audit.view_verification") else []),
+        *(_log() if sees_log else []),
+        *(_protection() if sees_log else []),
+    ]
+    complete = [
+        *(_completeness() if user.has_perm("audit.view_gap") else []),
+        *(_account() if user.has_perm("audit.view_account") else []),
+    ]
+    asked = [
+        Question("Is it complete?", "Nothing is missing", complete),
+        Question("Is it intact?", "Verified", intact),
+        Question("Is anything waiting?", "Nothing waits", [*_queue(), *_reviews(user)]),
+        *([_who_looked()] if user.has_perm("audit.view_access") else []),
+        Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
+        Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
+    ]
+    return [question for question in asked if question.parts]
+
+
+def _who_looked() -> Question:
+    """How often records were looked at in a day, and who did last."""
+    now = datetime.now(UTC)
+    found = access_log.looks().filter(event_timestamp__gte=now - timedelta(days=1))
+    count, newest = found.order_by()[: MOST_LOOKS + 1].count(), found.first()
+    many = f"{intcomma(MOST_LOOKS)}+" if count > MOST_LOOKS else intcomma(count)
+    text = "Nobody in 24 h" if newest is None else f"{many} looks in 24 h"
+    remark = "" if newest is None else f"{newest.actor_id}, {age((now - newest.event_timestamp).total_seconds())} ago"
+    return Question("Who looked?", text, [Part("Looks", "ok", text, remark, reverse("admin:audit_access_changelist"))])
+
+
+def _completeness() -> list[Part]:
+    found = summary.look()
+    url = reverse("admin:audit_gap_changelist")
+    if found.until is None:
+        return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
+    covered = [one for one in found.standings if one.is_covered]
+    if not covered and not found.expected.unmet:
+        return [Part("Completeness", "warning", "not covered", found.sentence, url)]
+    level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
+    if found.whole and datetime.now(UTC) - found.until > timedelta(seconds=UNREAD_S):
+        level, value = "warning", "not read since"
+    return [Part("Completeness", level, value, found.sentence, url)]
+
+
+def _account() -> list[Part]:
+    today = datetime.now(UTC).date()
+    found = balance.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
+    level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(found.state, "error")
+    url = reverse("admin:audit_account_changelist")
+    return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
+
+
+def _records() -> list[Part]:
+    last = Record.objects.order_by("-event_timestamp", "-id").first()
+    found = [Part("Records", "ok", query.about_how_many(), url=reverse("admin:audit_record_changelist"))]
+    if last is None:
+        return [*found, Part("Last record", "warning", "none yet", "Create a writer and send an event.")]
+    when = age((datetime.now(UTC) - last.event_timestamp).total_seconds())
+    # Not which: that is a look at a record, and this is the state of the store.
+    return [*found, Part("Last record", "ok", f"{when} ago")]
+
+
+def _log() -> list[Part]:
+    url = reverse("admin:audit_checkpoint_changelist")
+    head = reader.head()
+    count, seconds = waiting()
+    if head is None:
+        return [Part("Sealed log", "warning", "empty", "Nothing is sealed yet: is the sealer running?", url)]
+    silent = (datetime.now(UTC) - head.created_at).total_seconds()
+    value = f"{intcomma(head.size)} records"
+    if seconds > settings.SEAL_MERGE_DELAY_S:
+        remark = f"{intcomma(count)} records wait, the oldest for {age(seconds)}: is the sealer running?"
+        return [Part("Sealed log", "error", value, remark, url)]
+    if silent > 2 * settings.SEAL_IDLE_S:
+        return [Part("Sealed log", "error", value, f"Nothing was signed for {age(silent)}.", url)]
+    return [Part("Sealed log", "ok", value, f"Signed {age(silent)} ago.", url)]
+
+
+def _verification() -> list[Part]:
+    url = reverse("admin:audit_verification_changelist")
+    found = Finding.objects.still_so().count()
+    parts = []
+    if found:
+        text = "Records, leaves or signatures do not fit: keep everything as it is, and tell your security officer."
+        parts.append(Part("Findings", "error", intcomma(found), text, reverse("admin:audit_finding_changelist")))
+    scheduled = ("all", "newest", "rolling")
+    last = Verification.objects.filter(ended_at__isnull=False, scope__in=scheduled).first()
+    if last is None or last.ended_at is None:
+        return [
+            *parts,
+            Part("Verification", "warning", "never ran", "The schedule verifies: is the worker running?", url),
+        ]
+    when = age((datetime.now(UTC) - last.ended_at).total_seconds())
+    level = "ok" if last.verdict == "VERIFIED" else "warning" if last.verdict == "NOT COVERED" else "error"
+    return [*parts, Part("Verification", level, last.verdict, f"{last.scope}, {when} ago", url)]
+
+
+def _protection() -> list[Part]:
+    """What the system checks say of the live database, now."""
+    found = checks.database(None, databases=["default"])
+    if not found:
+        return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]
+    worst = max(found, key=attrgetter("level"))
+    level = "error" if worst.level >= ERROR else "warning"
+    return [Part("Protection", level, f"{len(found)} findings", f"{worst.id}: {worst.msg}")]
+
+
+def _postgresql() -> list[Part]:
+    breaker = gateway().breaker
+    with connections["reader"].cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        (version,) = cursor.fetchone()
+    if breaker.is_open:
+        return [Part("PostgreSQL", "error", version, f"The breaker is open ({breaker.reason}): events are parked.")]
+    return [Part("PostgreSQL", "ok", version, "The breaker is closed: events are stored at once.")]
+
+
+def _queue() -> list[Part]:
+    url = reverse("admin:audit_parked_changelist")
+    try:
+        queue = dlq.stream.for_drain()
+        stats, oldest, beats = queue.stats(), queue.oldest_age(), queue.beats()
+    except dlq.errors.Refused:
+        return [Part("Dead letter queue", "error", "not readable", "Redis does not answer.", url)]
+    level = "error" if stats.depth > settings.DLQ_ALERT_DEPTH else "warning" if stats.depth else "ok"
+    remark = f"the oldest for {age(oldest)}" if stats.depth else "Nothing waits."
+    found = [Part("Dead letter queue", level, f"{intcomma(stats.depth)} parked", remark, url)]
+    if stats.dead:
+        found.append(
+            Part(
+                "Dead events",
+                "error",
+                intcomma(stats.dead),
+                "They need a person: look, then retry.",
+                f"{url}?state=dead",
+            )
+        )
+    if not stats.balanced:
+        found.append(Part("Queue indexes", "error", "not balanced", "The indexes disagree with the stream."))
+    return [*found, _beat("Drain watcher", beats.get("last_watch_at")), _beat("Schedule", beats.get("last_tick_at"))]
+
+
+def _reviews(user: Any) -> list[Part]:
+    if not user.has_perm("audit.view_review"):
+        return []
+    found, url = signoff.waiting(), reverse("admin:audit_review_changelist")
+    if found.missed:
+        text = f"{_days(found.due)} more can be signed in time."
+        return [Part("Daily review", "error", f"{_days(found.missed)} missed", text, url)]
+    if found.due:
+        return [Part("Daily review", "warning", f"{_days(found.due)} to review", "Look through it, and sign.", url)]
+    return [Part("Daily review", "ok", "up to date", "Each day that is asked for is signed or explained.", url)]
+
+
+def _days(count: int) -> str:
+    return f"{count:,} day{'' if count == 1 else 's'}"
+
+
+def _beat(name: str, at: datetime | None) -> Part:
+    if at is None:
+        return Part(name, "warning", "never ran", "Is the worker running?")
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    if seconds > STALE_S:
+        return Part(name, "error", f"{age(seconds)} ago", "It should run each minute: is the worker running?")
+    return Part(name, "ok", f"{age(seconds)} ago")
+
+
+def _redis() -> list[Part]:
+    findings = dlq.checks.durability(None, databases=["default"])
+    if not findings:
+        return [Part("Redis", "ok", "durable", "Append-only file, fsync at every write, nothing evicted.")]
+    worst = max(findings, key=attrgetter("level"))
+    return [Part("Redis", "error", worst.msg, str(worst.hint))]

@@ -1,0 +1,52 @@
+"""Rules of redaction: what is taken out of bundles. Made by officers, recorded first, never deleted."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+
+from audit.admin.base import RecordedFirst
+from audit.admin.display import badge
+from audit.evidence import redaction
+from audit.models import RedactionRule
+
+GUESSED = (
+    "Whatever is left, the record's own digest covers the value: one of few possible ones, such as an address or a "
+    "date of birth, can be guessed and tried by whoever knows the rest of the record."
+)
+
+
+@admin.register(RedactionRule)
+class RedactionRuleAdmin(RecordedFirst):
+    """Nobody deletes a rule: its name stands in bundles. It holds for bundles that are asked for from now on."""
+
+    fields = ("name", "path", "event_type", "method", "reason", "active")
+    list_display = ("name", "path", "event_type", "method", "state")
+    actions = None
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Rules of redaction", **(extra_context or {})})
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: RedactionRule | None = None) -> tuple[str, ...]:
+        return ("name",) if obj else ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "method":
+            kwargs["help_text"] = f"{db_field.help_text} {GUESSED}"
+        if db_field.name == "reason":
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 80})
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: RedactionRule, form: Any, change: bool) -> None:
+        redaction.keep(obj, by=request.user.get_username())
+
+    @admin.display(description="state", ordering="active")
+    def state(self, rule: RedactionRule) -> SafeString:
+        return badge("ok", "active") if rule.active else badge("pending", "inactive")

@@ -1,0 +1,1 @@
+"""Pages of rules about events that must come."""

@@ -1,0 +1,88 @@
+"""What rules expected and what did not come: each with the events that did, and what is missing among them."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.display import badge, time_tag
+from audit.models import Record, Unmet
+
+BEFORE, AFTER = 20, 200
+"""So many events of a correlation are shown before and after what began it."""
+
+
+class Moment(NamedTuple):
+    """One line of the timeline; without a record it is what is missing."""
+
+    at: datetime
+    time: Any
+    record: Record | None
+    remark: SafeString | str
+
+
+@admin.register(Unmet)
+class UnmetAdmin(FoundAdmin):
+    """Each thing that should have come."""
+
+    list_display = ("subject", "rule", "state_badge", "due", "found", "how", "owner")
+    search_fields = ("subject__exact", "expectation__name__exact", "writer__exact")
+    search_help_text = "Correlation, rule or writer, as it is written"
+    list_select_related = ("expectation",)
+
+    def detail(self, request: HttpRequest, unmet: Unmet) -> dict[str, Any]:
+        may_see = request.user.has_perm("audit.view_record") and unmet.kind != "rate"
+        return {
+            "title": f"Unmet: {unmet}",
+            "since": time_tag(unmet.since),
+            "due_at": time_tag(unmet.due_at),
+            "moments": _moments(unmet) if may_see else [],
+            "left_out": may_see and _count(unmet) > AFTER,
+        }
+
+    @admin.display(description="rule", ordering="expectation__name")
+    def rule(self, unmet: Unmet) -> str:
+        return unmet.expectation.name
+
+    @admin.display(description="due (UTC)", ordering="due_at")
+    def due(self, unmet: Unmet) -> Any:
+        return time_tag(unmet.due_at)
+
+    @admin.display(description="found (UTC)", ordering="found_at")
+    def found(self, unmet: Unmet) -> Any:
+        return time_tag(unmet.found_at)
+
+    @admin.display(description="how it closed")
+    def how(self, unmet: Unmet) -> str:
+        return unmet.closed_how or "—"
+
+
+def _moments(unmet: Unmet) -> list[Moment]:
+    """The events of the correlation in the order of their times, with what is missing where it was due."""
+    of = Record.objects.filter(correlation_id=unmet.subject)
+    earlier = of.filter(event_timestamp__lt=unmet.since).order_by("-event_timestamp", "-id")[:BEFORE]
+    later = of.filter(event_timestamp__gte=unmet.since).order_by("event_timestamp", "id")[:AFTER]
+    moments = [
+        Moment(one.event_timestamp, time_tag(one.event_timestamp), one, _remark(unmet, one))
+        for one in [*reversed(earlier), *later]
+    ]
+    if unmet.met_at is None or unmet.late:
+        text = f"missing: {' or '.join(unmet.expect_types)}"
+        moments.append(Moment(unmet.due_at, time_tag(unmet.due_at), None, badge("error", text)))
+    return sorted(moments, key=lambda one: one.at)
+
+
+def _remark(unmet: Unmet, record: Record) -> SafeString | str:
+    if record.pk == unmet.began_by:
+        return badge("pending", "began it")
+    if record.pk == unmet.met_by:
+        return badge("warning", "came too late") if unmet.late else badge("ok", "answers it")
+    return ""
+
+
+def _count(unmet: Unmet) -> int:
+    later = Record.objects.filter(correlation_id=unmet.subject, event_timestamp__gte=unmet.since)
+    return later.order_by()[: AFTER + 1].count()

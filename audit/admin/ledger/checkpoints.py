@@ -1,0 +1,211 @@
+"""The sealed log: how large it is, who vouches for it, and each checkpoint as it was signed."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.exceptions import PermissionDenied
+from django.db import connections
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from audit.admin.charts import ledger
+from audit.admin.display import age, badge, time_tag
+from audit.errors import KeyMissing
+from audit.formats import note
+from audit.ledger import anchor, keys, reader, witnesses
+from audit.models import Checkpoint
+
+PAGE = 25
+FRESH_S = 24 * 3600
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(admin.ModelAdmin):
+    """Pages of the log; nobody changes anything here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Checkpoint | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Checkpoint | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        text = path("<int:number>/note/", self.admin_site.admin_view(self.note_view), name="audit_checkpoint_note")
+        return [text, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        before = request.GET.get("before", "")
+        found = Checkpoint.objects.all()
+        if before.isascii() and before.isdigit() and len(before) < 19:
+            found = found.filter(number__lt=int(before))
+        rows = list(found[: PAGE + 1])
+        now = datetime.now(UTC)
+        names = _cosigners([row.number for row in rows])
+        newest = list(Checkpoint.objects.all()[: ledger.SHOWN + 1])
+        context = {
+            "title": "The sealed log",
+            "facts": _facts(newest[0] if newest else None, now),
+            "trust": trust(newest[0] if newest else None),
+            "keys": _keys(),
+            "chain": ledger.chain(newest, set(_cosigners([row.number for row in newest])), now) if newest else "",
+            "rows": [(row, time_tag(row.created_at), ", ".join(names.get(row.number, []))) for row in rows[:PAGE]],
+            "next": rows[PAGE - 1].number if len(rows) > PAGE else None,
+            "is_first": not before,
+        }
+        return self._page(request, "list.html", context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self._row(request, object_id)
+        context = {
+            "title": f"Checkpoint {row.number}",
+            "row": row,
+            "created_at": time_tag(row.created_at),
+            "root": bytes(row.root).hex(),
+            "note": reader.full_note(row),
+            "signed": _signatures(row),
+        }
+        return self._page(request, "detail.html", context)
+
+    def note_view(self, request: HttpRequest, number: int) -> HttpResponse:
+        """The note itself, to be kept."""
+        row = self._row(request, str(number))
+        response = HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{row.number}.checkpoint"'
+        return response
+
+    def _row(self, request: HttpRequest, number: str) -> Checkpoint:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
+        row = Checkpoint.objects.filter(number=wanted).first()
+        if row is None:
+            raise Http404(f"There is no checkpoint {number}.")
+        return row
+
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        return TemplateResponse(request, f"admin/audit/checkpoint/{name}", whole)
+
+
+def waiting() -> tuple[int, float]:
+    """How many records wait for the sealer, and for how many seconds the oldest has."""
+    with connections["reader"].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 "
+            "FROM audit_unsealed"
+        )
+        count, seconds = cursor.fetchone()
+    return count, seconds
+
+
+def trust(head: Checkpoint | None) -> list[tuple[Any, str, str]]:
+    """Who could have changed what without being seen: badge, against whom, in words."""
+    if head is None:
+        return [(badge("warning", "nothing yet"), "anybody", "Nothing is sealed yet.")]
+    first = Checkpoint.objects.order_by("number")[0]
+    found = [
+        (
+            badge("ok", "covered"),
+            "whoever administers the database",
+            f"The first {intcomma(head.size)} records, each since it was sealed, the first at "
+            f"{first.created_at:%Y-%m-%d %H:%M}Z: the key that signs is not in the database.",
+        )
+    ]
+    return [*found, _operator(head)]
+
+
+def _operator(head: Checkpoint) -> tuple[Any, str, str]:
+    who = "the operator, who has the key"
+    cosigned = reader.best_cosigned()
+    if cosigned is not None:
+        names = " and ".join(_cosigners([cosigned.number])[cosigned.number])
+        text = (
+            f"The first {intcomma(cosigned.size)} records, as far as {names} is run by somebody else: "
+            f"last cosigned {cosigned.created_at:%Y-%m-%d %H:%M}Z."
+        )
+        stale = (head.created_at - cosigned.created_at).total_seconds() > FRESH_S
+        return badge("warning" if stale else "ok", "covered" if not stale else "covered until then"), who, text
+    if anchor.has_anchor():
+        text = "Only as far as the anchor is on storage that the operator cannot overwrite. No witness cosigns."
+        return badge("warning", "depends"), who, text
+    return badge("warning", "not covered"), who, "No witness cosigns, and there is no anchor: the operator is trusted."
+
+
+def _facts(head: Checkpoint | None, now: datetime) -> list[tuple[str, Any]]:
+    count, seconds = waiting()
+    lag = f"{intcomma(count)} records wait, the oldest for {age(seconds)}" if count else "nothing waits"
+    if head is None:
+        return [("Size", "0 records"), ("Waiting", lag)]
+    when = age((now - head.created_at).total_seconds())
+    return [
+        ("Size", f"{intcomma(head.size)} records"),
+        ("Newest checkpoint", f"no. {head.number}, {when} ago"),
+        ("Waiting", lag),
+        ("Witnesses", _witnesses(now)),
+        ("Anchor", _anchor()),
+    ]
+
+
+def _witnesses(now: datetime) -> str:
+    names = [witness.verifier.name for witness in witnesses.witnesses()]
+    if not names:
+        return "none is asked"
+    with connections["reader"].cursor() as cursor:
+        cursor.execute("SELECT name, max(attested_at) FROM audit_cosignature GROUP BY name")
+        last = dict(cursor.fetchall())
+    ages = {name: f"{age((now - last[name]).total_seconds())} ago" if name in last else "never" for name in names}
+    return ", ".join(f"{name}: {when}" for name, when in ages.items())
+
+
+def _anchor() -> str:
+    if not anchor.has_anchor():
+        return "none"
+    last = anchor.last_anchored()
+    return f"{intcomma(last.size)} records" if last else "empty"
+
+
+def _keys() -> list[str]:
+    try:
+        return [str(key) for key in keys.load().verifiers]
+    except KeyMissing as error:
+        return [str(error)]
+
+
+def _cosigners(numbers: list[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for name, _line, number in reader.cosignatures(numbers):
+        found.setdefault(number, []).append(name)
+    return found
+
+
+def _signatures(row: Checkpoint) -> list[tuple[str, Any, str]]:
+    """Each signature of a checkpoint: whose, whether it holds, and what it attests."""
+    try:
+        known = keys.load().all_verifiers
+    except KeyMissing:
+        known = []
+    known += [witness.verifier for witness in witnesses.witnesses()]
+    by_id = {(verifier.name, verifier.id): verifier for verifier in known}
+    text, signatures = note.split(reader.full_note(row))
+    return [_signature(by_id.get((found.name, found.id)), text, found) for found in signatures]
+
+
+def _signature(verifier: note.Verifier | None, text: str, found: note.Signature) -> tuple[str, Any, str]:
+    if verifier is None:
+        return found.name, badge("warning", "not checked"), "its key is not known here"
+    try:
+        moment = verifier.check(text, found.blob)
+    except note.NoteError:
+        return found.name, badge("error", "does not hold"), ""
+    when = "" if moment is None else f", at {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}Z"
+    return found.name, badge("ok", "holds"), f"the tree head{when}"

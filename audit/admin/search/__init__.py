@@ -1,0 +1,1 @@
+"""Pages that find records and show one."""

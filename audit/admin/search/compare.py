@@ -1,0 +1,51 @@
+"""Two records beside each other, and what differs between them."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from audit.admin.display import time_tag
+from audit.admin.search.diff import difference
+from audit.models import Record
+
+
+class ComparePage(admin.ModelAdmin):
+    """`compare/?id=...&id=...`: the list leads here with what was ticked."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.compare_view)
+        return [path("compare/", view, name="audit_record_compare"), *super().get_urls()]
+
+    def compare_view(self, request: HttpRequest) -> HttpResponse:
+        """Both records, the older one first."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self._chosen(request)
+        if len(found) != 2:
+            messages.warning(request, "Tick two different records to compare them: these are not two that you may see.")
+            return redirect("admin:audit_record_changelist")
+        first, second = sorted(found, key=lambda one: (one.event_timestamp, one.id))
+        pair = {"before": first.as_json(), "after": second.as_json()}
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Two records compared",
+            "difference": difference(pair, ""),
+            "records": [(record, time_tag(record.event_timestamp)) for record in (first, second)],
+        }
+        return TemplateResponse(request, "admin/audit/record/compare.html", context)
+
+    def _chosen(self, request: HttpRequest) -> list[Record]:
+        ids: set[Any] = set()
+        for text in request.GET.getlist("id")[:10]:
+            try:
+                ids.add(UUID(text))
+            except ValueError:
+                return []
+        return list(self.get_queryset(request).filter(id__in=ids)[:3])

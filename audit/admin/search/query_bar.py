@@ -1,0 +1,205 @@
+"""The query bar of the records: one text, its terms as chips, spans of time, and help. The address is the query."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from audit.formats import grammar
+from audit.formats.fields import DATA, FIELDS, OUTCOMES
+from audit.formats.grammar import Query, Refused
+from audit.search import cost
+from audit.search.query import Search
+
+QUERY = "q"
+FROM, UNTIL = "from", "until"
+CHOSEN = "columns"
+COLUMNS = {
+    "actor_id": "actor",
+    "resource": "resource",
+    "outcome": "outcome",
+    "severity": "severity",
+    "writer": "writer",
+    "state_badge": "state",
+    "event_category": "category",
+    "event_action": "action",
+    "correlation_id": "correlation",
+    "namespace": "namespace",
+    "error_code": "error",
+    "duration_ms": "duration (ms)",
+    "received": "received (UTC)",
+}
+SHOWN = ("actor_id", "resource", "outcome", "severity", "writer", "state_badge")
+DEFAULT = "after:7d"
+"""What an address without a query asks for; a query of nothing is everything."""
+TIMES = ("after", "before", "until", "on")
+PRESETS = {
+    "15 min": "15m",
+    "1 h": "1h",
+    "24 h": "24h",
+    "7 d": "7d",
+    "30 d": "30d",
+    "quarter": "90d",
+    "all": "",
+}
+CATEGORIES = [
+    "gateway",
+    "notification",
+    "analysis",
+    "aiagent",
+    "signalprocessing",
+    "workflow",
+    "workflowexecution",
+    "orchestration",
+    "approval",
+    "effectiveness",
+    "actiontype",
+    "apifrontend",
+    "security",
+    "agentsession",
+]
+KNOWN = {"outcome": list(OUTCOMES), "severity": ["info", "warning", "error", "critical"], "category": CATEGORIES}
+"""Values to choose from. The catalogue of categories is ours: a look at the table for them would read all of it."""
+
+
+class Link(NamedTuple):
+    """What a link says, and the address of the list that it leads to."""
+
+    label: str
+    address: str
+    current: bool = False
+
+
+class Help(NamedTuple):
+    """A line of the help: an example, or the known values to choose from."""
+
+    name: str
+    meaning: str
+    indexed: bool
+    example: str
+    known: list[Link]
+
+
+class Bar:
+    """All that the page shows of a query."""
+
+    def __init__(self, text: str, columns: Sequence[str] = ()):
+        self.text = text
+        self.columns = [name for name in columns if name in COLUMNS]
+        self.query = Query()
+        self.problem = ""
+        self.is_read = True
+        self.offers: list[Link] = []
+        self.now = datetime.now(UTC)
+        try:
+            self.query = grammar.parse(text)
+            cost.check(self.query, self.now)
+        except Refused as refused:
+            self.problem, self.is_read = str(refused), False
+            self.offers = [to(mended, label=mended) for mended in refused.mended(text)]
+        except cost.TooWide as refused:
+            self.problem = str(refused)
+            self.offers = [to(str(offer), label=str(offer)) for offer in refused.offers]
+
+    def search(self, limit: int) -> Search:
+        """What to look for."""
+        return Search(query=self.query, now=self.now, limit=limit)
+
+    @property
+    def suffix(self) -> str:
+        """What keeps the chosen columns in every address of the page."""
+        return f"&{urlencode({CHOSEN: ','.join(self.columns)})}" if self.columns else ""
+
+    @property
+    def choices(self) -> list[tuple[str, str, bool]]:
+        """Every column that may be shown: its name, its label, and whether it is."""
+        return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
+
+    @property
+    def chips(self) -> list[Link]:
+        """Each term, and the list without it."""
+        return [to(str(rest), label=part) for part, rest in self.query.each()]
+
+    @property
+    def presets(self) -> list[Link]:
+        """The same query in other windows."""
+        return [
+            Link(label, address(windowed(self.query, span)), windowed(self.query, span) == self.query)
+            for label, span in PRESETS.items()
+        ]
+
+    @property
+    def wider(self) -> list[Link]:
+        """Windows to try when nothing was found."""
+        if not any(self.query.has(field) for field in TIMES):
+            return []
+        tries = {"Widen to 30 days": "30d", "Look at all times": ""}
+        found = {label: windowed(self.query, span) for label, span in tries.items()}
+        return [Link(label, address(query)) for label, query in found.items() if query != self.query]
+
+    @property
+    def narrower(self) -> list[Link]:
+        """Windows to try when it took too long."""
+        tries = [windowed(self.query, span) for span in ("24h", "1h")]
+        return [to(str(query), label=str(query)) for query in tries if query != self.query]
+
+    @property
+    def help(self) -> list[Help]:
+        """Every field, with what may be asked of it."""
+        found = [
+            Help(name, field.meaning, field.indexed, field.example, self._known(name)) for name, field in FIELDS.items()
+        ]
+        return [*found, Help(f"{DATA}.…", "a member of the event's data", True, f"{DATA}.namespace:prod", [])]
+
+    def _known(self, name: str) -> list[Link]:
+        """The known values of a field; each narrows the query at hand."""
+        rest = self.query.without(name)
+        return [Link(f"{name}:{value}", address(rest.with_term(name, value))) for value in KNOWN.get(name, ())]
+
+
+def read(parameters: Mapping[str, str]) -> Bar:
+    """The bar of an address."""
+    return Bar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters))
+
+
+def chosen_columns(parameters: Mapping[str, str]) -> list[str]:
+    """The columns that an address names, in the order of `COLUMNS`; none for the usual ones."""
+    get = getattr(parameters, "getlist", lambda name: [parameters.get(name, "")])
+    named = {name for text in get(CHOSEN) for name in str(text).split(",")}
+    return [name for name in COLUMNS if name in named]
+
+
+def chosen_window(parameters: Mapping[str, str]) -> str | None:
+    """The address of the query with the window that was filled in; None where none was, or the query cannot be read."""
+    times = {"after": parameters.get(FROM, "").strip(), "until": parameters.get(UNTIL, "").strip()}
+    if FROM not in parameters and UNTIL not in parameters:
+        return None
+    try:
+        query = grammar.parse(parameters.get(QUERY, "")).without(*TIMES)
+    except Refused:
+        return None
+    for field, text in times.items():
+        query = query.with_term(field, text) if text else query
+    return address(query)
+
+
+def windowed(query: Query, span: str) -> Query:
+    """The same query from this span ago on, or, without one, at all times."""
+    found = query.without(*TIMES)
+    return found.with_term("after", span) if span else found
+
+
+def parameters(text: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What stands behind the `?` of a query's address."""
+    return urlencode({QUERY: text, **more})
+
+
+def address(query: Query) -> str:
+    """The address of a query, below that of the list."""
+    return f"?{parameters(str(query))}"
+
+
+def to(text: str, *, label: str) -> Link:
+    """A link to the list of a query in text."""
+    return Link(label, f"?{parameters(text)}")

@@ -1,0 +1,98 @@
+"""The list of records: what the query bar asks for, page by page, each at the cost of the first."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.contrib import messages
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.http import HttpRequest
+
+from audit import visibility
+from audit.admin.display import age
+from audit.admin.search import query_bar
+from audit.models import Record
+from audit.search import query
+
+CURSOR = "after"
+COUNTED = 1_000
+"""How far a search is counted; who needs to know how many there are takes an evidence bundle, which says so exactly."""
+
+
+class KeysetChangeList(ChangeList):
+    """A list without COUNT(*) over all and without OFFSET."""
+
+    bar: query_bar.Bar
+    next_cursor: str | None = None
+    count_text = in_log = ""
+    newest: Record | None = None
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        """The query says it all: no other part of the address filters."""
+        return {}
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.bar = query_bar.read(request.GET)
+        place = self._place(request)
+        rows, more = self._rows(place) if not self.bar.problem else ([], False)
+        self.result_list = rows
+        self.result_count = len(rows)
+        self.next_cursor = query.cursor(rows[-1]) if more else None
+        self.count_text = str(len(rows)) if not more and place is None else self._count()
+        self.in_log = query.about_how_many()
+        with visibility.own_account():
+            self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
+        self.full_result_count = None
+        self.show_full_result_count = self.show_admin_actions = False
+        self.can_show_all = self.multi_page = False
+        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        """A place in one list means nothing in another: links to filters begin at the newest."""
+        found: str = super().get_query_string(new_params, [*(remove or []), CURSOR])
+        return found
+
+    @property
+    def newest_age(self) -> str:
+        """How long ago the store took its newest record: proof that it is alive."""
+        return age((datetime.now(UTC) - self.newest.event_timestamp).total_seconds()) if self.newest else ""
+
+    @property
+    def twin(self) -> str:
+        """The address of the same records as data, without that of the list."""
+        return f"?{query_bar.parameters(self.bar.text)}"
+
+    @property
+    def next_url(self) -> str:
+        return self.get_query_string({CURSOR: self.next_cursor})
+
+    @property
+    def first_url(self) -> str:
+        return self.get_query_string()
+
+    @property
+    def is_first(self) -> bool:
+        return CURSOR not in self.params
+
+    def _rows(self, place: tuple[datetime, UUID] | None) -> tuple[list[Record], bool]:
+        search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
+        return query.page(search, self.queryset)
+
+    def _count(self) -> str:
+        """How many match, as far as that is quickly known: the rows are worth more than their number."""
+        found = query.count(query.matching(self.bar.search(1), self.queryset), COUNTED)
+        if found is None:
+            return "many"
+        return f"{intcomma(found[0])}{'+' * found[1]}"
+
+    def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:
+        text = request.GET.get(CURSOR)
+        if not text:
+            return None
+        try:
+            return query.read_cursor(text)
+        except ValueError:
+            messages.warning(request, "The page address was damaged: this is the first page.")
+            return None

@@ -1,0 +1,178 @@
+"""The page of one record: the five Ws, its data, how it came, what is beside it, and the proof."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from audit import safe_text
+from audit.admin.access import access_log
+from audit.admin.charts import ledger
+from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
+from audit.admin.search import query_bar
+from audit.admin.search.diff import difference
+from audit.admin.search.json_tree import tree
+from audit.errors import AuditError
+from audit.evidence import legal_holds, proof_bundle
+from audit.formats import canonical, merkle, note
+from audit.formats.grammar import Query
+from audit.ledger import keys as ledger_keys
+from audit.ledger import reader
+from audit.ledger.verify.records import recomputed
+from audit.models import Episode, Record
+from audit.search import timeline
+
+DATA = ".event_data"
+SLACK = timedelta(seconds=5)
+"""Redis and this host may not agree on the time."""
+
+
+class RecordPage(admin.ModelAdmin):
+    """What the record's page shows, and what can be taken away from it."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<uuid:record_id>/proof/", view(self.proof_view), name="audit_record_proof"),
+            path("<uuid:record_id>/bundle/", view(self.bundle_view), name="audit_record_bundle"),
+            path("<uuid:record_id>/canonical/", view(self.canonical_view), name="audit_record_canonical"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        record = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, record):
+            raise PermissionDenied
+        if record is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": record.event_type,
+            "opts": self.opts,
+            "record": record,
+            "all_of_correlation": query_bar.address(Query().with_term("correlation", record.correlation_id)),
+            "digest": bytes(record.digest).hex(),
+            "digest_holds": record.digest_holds,
+            "checked_at": time_tag(datetime.now(UTC)),
+            "state": badge(STATES[record.state], record.state),
+            "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
+            **_what(record),
+            **_way(record),
+            **_beside(record),
+            "holds": [(one, time_tag(one.placed_at)) for one in legal_holds.on(record.correlation_id)],
+            **_proof(record),
+            **access_log.looks_context(request, record),
+        }
+        return TemplateResponse(request, "admin/audit/record/detail.html", context)
+
+    def proof_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+        """The proof to take away."""
+        return self._evidence(request, record_id, "tlog-proof", lambda record: reader.evidence(record.id).proof.text)
+
+    def bundle_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+        """Record and proof in one file, to take away."""
+        return self._evidence(request, record_id, "bundle.jsonl", lambda record: b"".join(proof_bundle.lines([record])))
+
+    def canonical_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+        """Exactly the bytes that the digest covers."""
+        return self._evidence(request, record_id, "json", lambda record: canonical.canonical(record.document()))
+
+    def _evidence(
+        self, request: HttpRequest, record_id: UUID, suffix: str, make: Callable[[Record], str | bytes]
+    ) -> HttpResponse:
+        record = Record.objects.filter(id=record_id).first()
+        if not self.has_view_permission(request, record):
+            raise PermissionDenied
+        if record is None:
+            raise Http404(f"No record has the id {record_id}.")
+        try:
+            body = make(record)
+        except AuditError as error:
+            messages.warning(request, str(error))
+            return redirect("admin:audit_record_change", record_id)
+        response = HttpResponse(body, content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{record_id}.{suffix}"'
+        return response
+
+
+def _what(record: Record) -> dict[str, Any]:
+    document = record.document()
+    return {
+        "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name != "event_data"],
+        "tree": tree(record.event_data, DATA),
+        "difference": difference(record.event_data, DATA),
+    }
+
+
+def _way(record: Record) -> dict[str, Any]:
+    """How it came: at once, or by way of the queue, and during which outage."""
+    waited = (record.stored_at - record.parked_at) if record.parked_at else None
+    return {
+        "times": [(name, time_tag(getattr(record, name))) for name in TIMES],
+        "happened": time_tag(record.event_timestamp),
+        "took": precise((record.stored_at - record.received_at).total_seconds()),
+        "late": precise((record.received_at - record.event_timestamp).total_seconds()),
+        "waited": precise(waited.total_seconds()) if waited is not None else "",
+        "outage": _outage(record.parked_at) if record.parked_at else None,
+    }
+
+
+def _outage(parked_at: datetime) -> Episode | None:
+    ended = Q(emptied_at__isnull=True) | Q(emptied_at__gte=parked_at - SLACK)
+    return Episode.objects.filter(ended, began_at__lte=parked_at + SLACK).first()
+
+
+def _beside(record: Record) -> dict[str, Any]:
+    """Its neighbours in the correlation, and the timelines that it is part of."""
+    earlier, later = timeline.beside(record)
+    gaps = [
+        (name, one, precise(abs((one.event_timestamp - record.event_timestamp).total_seconds())))
+        for name, one in (("before", earlier), ("after", later))
+        if one is not None
+    ]
+    address = reverse("admin:audit_record_timeline")
+    bundles = [("this record", Query().with_term("id", str(record.pk)))]
+    bundles += [
+        (f"its {name}", Query().with_term(name, getattr(record, field))) for name, field in timeline.SUBJECTS.items()
+    ]
+    timelines = [
+        (name, f"{address}?{urlencode({name: getattr(record, field)})}") for name, field in timeline.SUBJECTS.items()
+    ]
+    return {"neighbours": gaps, "timelines": timelines, "bundles": bundles}
+
+
+def _proof(record: Record) -> dict[str, Any]:
+    """What the page says of the record's place in the log; checked on the spot."""
+    try:
+        found = reader.evidence(record.id)
+        keys = ledger_keys.load()
+    except AuditError as error:
+        return {"evidence": None, "not_sealed": str(error)}
+    leaf, head = found.leaf, found.checkpoint
+    try:
+        merkle.verify_inclusion(recomputed(record), leaf.index, head.size, found.proof.hashes, bytes(head.root))
+        note.verify(found.proof.note, keys.all_verifiers)
+        holds = badge("ok", "the proof holds")
+    except (merkle.ProofError, note.NoteError):
+        holds = badge("error", "the proof does not hold: what is here is not what was sealed")
+    return {
+        "evidence": found,
+        "proof_holds": holds,
+        "key": str(keys.verifiers[0]),
+        "drawing": ledger.proof(leaf, head, found.proof),
+    }
+
+
+TIMES = ("received_at", "parked_at", "stored_at")

@@ -1,0 +1,98 @@
+"""Records: found fast, read only, by anyone."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.options import ShowFacets
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from audit.admin.display import OUTCOMES, STATES, badge, time_tag
+from audit.admin.search import query_bar
+from audit.admin.search.compare import ComparePage
+from audit.admin.search.data import TwinPages
+from audit.admin.search.record_list import KeysetChangeList
+from audit.admin.search.record_page import RecordPage
+from audit.admin.search.saved_views import SavedViews, views_of
+from audit.admin.search.timeline import TimelinePage
+from audit.models import Record, RecordQuerySet
+from audit.search import cost
+
+
+@admin.register(Record)
+class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews):
+    """Nobody adds, changes or deletes a record here, a superuser neither."""
+
+    list_display = ("pick", "time", "event_type", *query_bar.SHOWN)
+    list_display_links = ("time", "event_type")
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    sortable_by = ()
+    actions = None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("pick", "time", "event_type", *(query_bar.chosen_columns(request.GET) or query_bar.SHOWN))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if (window := query_bar.chosen_window(request.GET)) is not None:
+            return redirect(request.path + window)
+        context = {"title": "Records", "views": views_of(request.user), "my_groups": request.user.groups.all()}
+        try:
+            return super().changelist_view(request, context | (extra_context or {}))
+        except OperationalError as error:
+            if not cost.was_stopped(error):
+                raise
+            offers = query_bar.read(request.GET).narrower
+            return render(request, "pages/timeout.html", {"back": request.path, "offers": offers}, status=503)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> RecordQuerySet:
+        return Record.objects.with_state().order_by("-event_timestamp", "-id")
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        raise PermissionDenied  # a record has no history: it never changes
+
+    @admin.display(description="compare")
+    def pick(self, record: Record) -> SafeString:
+        box = '<input type="checkbox" name="id" value="{}" form="compare" aria-label="Compare {} of {}">'
+        return format_html(box, record.pk, record.event_type, record.event_timestamp)
+
+    @admin.display(description="time (UTC)")
+    def time(self, record: Record) -> SafeString | str:
+        return time_tag(record.event_timestamp)
+
+    @admin.display(description="received (UTC)")
+    def received(self, record: Record) -> SafeString | str:
+        return time_tag(record.received_at)
+
+    @admin.display(description="resource")
+    def resource(self, record: Record) -> str:
+        return f"{record.resource_type} {record.resource_id}"
+
+    @admin.display(description="outcome")
+    def outcome(self, record: Record) -> SafeString:
+        return badge(OUTCOMES[record.event_outcome], record.event_outcome)
+
+    @admin.display(description="state")
+    def state_badge(self, record: Record) -> SafeString:
+        return badge(STATES[record.state], record.state)

@@ -1,0 +1,66 @@
+"""GET account: what was received on a day, and what became of it."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit.accounting import balance
+from audit.accounting.balance import Entry
+from audit.api.openapi import accounting as openapi
+from audit.errors import Invalid
+from audit.formats.times import timestamp_text
+from audit.postgres import gateway
+
+MAX_DAYS = 31
+
+
+class AccountView(APIView):
+    """The account of a day, or of some days, by writer."""
+
+    scopes: ClassVar = {"GET": "read"}
+
+    @extend_schema(**openapi.GET_ACCOUNT)
+    def get(self, request: Request) -> Response:
+        first, last, writer = _asked(request.query_params.dict())
+        gateway.require()
+        found = balance.look(first, last, writer=writer)
+        return Response(
+            {
+                "first_day": first.isoformat(),
+                "last_day": last.isoformat(),
+                "state": found.state,
+                "read_at": found.read_at and timestamp_text(found.read_at),
+                "copied_at": found.copied_at and timestamp_text(found.copied_at),
+                "total": found.total.figures(),
+                "data": [_entry(one) for one in found.entries],
+            }
+        )
+
+
+def _entry(one: Entry) -> dict[str, Any]:
+    facts = {"day": one.day.isoformat(), "writer": one.writer, "state": one.state, "not_yet": one.not_yet or None}
+    return facts | one.line.figures()
+
+
+def _asked(parameters: dict[str, str]) -> tuple[date, date, str]:
+    """The days and the writer that are asked for. Raises `Invalid`."""
+    if strange := parameters.keys() - {"day", "until", "writer", "format"}:
+        raise Invalid(dict.fromkeys(strange, "this parameter is unknown"))
+    first = _day(parameters, "day", datetime.now(UTC).date())
+    last = _day(parameters, "until", first)
+    if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
+        raise Invalid({"until": f"is the last day, not before `day`: at most {MAX_DAYS} days are given at once"})
+    if "\x00" in (writer := parameters.get("writer", "")):
+        raise Invalid({"writer": "must not hold U+0000"})
+    return first, last, writer
+
+
+def _day(parameters: dict[str, str], name: str, default: date) -> date:
+    try:
+        return date.fromisoformat(parameters[name]) if name in parameters else default
+    except ValueError:
+        raise Invalid({name: "is not a day such as 2026-08-18"}) from None

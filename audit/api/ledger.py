@@ -1,0 +1,245 @@
+"""The sealed log over HTTP: checkpoints, proofs, tiles, and verification on demand."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import connections
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit import visibility
+from audit.api import negotiation
+from audit.api.auth import writer_name
+from audit.api.negotiation import IgnoreAccept
+from audit.api.openapi import ledger as openapi
+from audit.errors import Invalid
+from audit.evidence import proof_bundle
+from audit.formats import entry, event, note, tiles
+from audit.formats.times import timestamp_text
+from audit.ledger import keys, reader
+from audit.ledger.verify import Verdict, verify
+from audit.ledger.verify.records import recomputed, rfc3339
+from audit.models import Checkpoint, Leaf, Record, Verification
+from audit.postgres import gateway
+
+PAGE = 100
+ENTRIES = """
+SELECT r.digest, r.id::text, r.received_at::text, r.parked_at::text, r.stored_at::text FROM audit_leaf l
+JOIN audit_record r ON r.id = l.record_id WHERE l.index >= %s AND l.index < %s ORDER BY l.index
+"""
+MAX_CORRELATION = 255
+
+
+class LogView(APIView):
+    """Reads the log with the scope `read`."""
+
+    scopes: ClassVar = {"GET": "read", "POST": "read"}
+    content_negotiation_class = IgnoreAccept
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        gateway.require()
+
+
+class ProofView(LogView):
+    """The evidence for one record (C2SP tlog-proof)."""
+
+    @extend_schema(**openapi.GET_PROOF)
+    def get(self, request: Request, event_id: UUID) -> HttpResponse:
+        _record(event_id)
+        found = reader.evidence(event_id)
+        response = HttpResponse(found.proof.text, content_type=negotiation.PLAIN)
+        response["Content-Disposition"] = f'attachment; filename="{event_id}.tlog-proof"'
+        return response
+
+
+class BundleView(LogView):
+    """One record with its proof, for `verify.py`."""
+
+    @extend_schema(**openapi.GET_BUNDLE)
+    def get(self, request: Request, event_id: UUID) -> HttpResponse:
+        body = b"".join(proof_bundle.lines([_record(event_id)]))
+        return HttpResponse(body, content_type="application/jsonl")
+
+
+class CheckpointView(LogView):
+    """The newest signed tree head, with its cosignatures."""
+
+    @extend_schema(**openapi.GET_CHECKPOINT)
+    def get(self, request: Request) -> HttpResponse:
+        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=negotiation.PLAIN)
+        response["Cache-Control"] = "no-cache"
+        return response
+
+
+class KeysView(LogView):
+    """The log's public keys, as the site claims them: compare them with those that you have another way."""
+
+    @extend_schema(**openapi.GET_KEYS)
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=negotiation.PLAIN)
+
+
+class CheckpointsView(LogView):
+    """The history of tree heads, newest first."""
+
+    @extend_schema(**openapi.GET_CHECKPOINTS)
+    def get(self, request: Request) -> Response:
+        before = _integer(request, "before", default=None)
+        found = Checkpoint.objects.all() if before is None else Checkpoint.objects.filter(number__lt=before)
+        rows = list(found[: PAGE + 1])
+        lines: dict[int, list[str]] = {}
+        for _name, line, number in reader.cosignatures([row.number for row in rows]):
+            lines.setdefault(number, []).append(line)
+        data = [
+            {
+                "number": row.number,
+                "size": row.size,
+                "root": bytes(row.root).hex(),
+                "created_at": timestamp_text(row.created_at),
+                "note": row.note + "".join(lines.get(row.number, [])),
+            }
+            for row in rows[:PAGE]
+        ]
+        return Response({"data": data, "next": rows[PAGE - 1].number if len(rows) > PAGE else None})
+
+
+class ConsistencyView(LogView):
+    """The proof that an older tree is a prefix of a newer one."""
+
+    @extend_schema(**openapi.GET_CONSISTENCY)
+    def get(self, request: Request) -> Response:
+        size = reader.signed_head().size
+        first, second = _integer(request, "first"), _integer(request, "second", default=size)
+        if not 0 < first <= second <= size:
+            raise Invalid({"first": f"must be above 0 and not above second, and second not above {size}"})
+        proof = reader.consistency(first, second)
+        return Response({"first": first, "second": second, "proof": [note.encode64(found) for found in proof]})
+
+
+class TileView(LogView):
+    """256 hashes of a level, or as many as there are (C2SP tlog-tiles)."""
+
+    @extend_schema(**openapi.GET_TILE)
+    def get(self, request: Request, level: int, address: str) -> HttpResponse:
+        index, width = _tile(address, level)
+        first = index * tiles.WIDTH
+        run = tiles.Run(level, first, first + width)
+        look_up = reader.hashes([run])
+        return _octets(b"".join(look_up(level, place) for place in range(run.first, run.last)))
+
+
+class EntriesView(LogView):
+    """The entries of 256 leaves, or as many as there are, each with its length before it."""
+
+    @extend_schema(**openapi.GET_ENTRIES)
+    def get(self, request: Request, address: str) -> HttpResponse:
+        index, width = _tile(address, 0)
+        if visibility.sight():
+            raise PermissionDenied("A tile has entries of every writer; this key may read those of some: use events.")
+        with connections["reader"].cursor() as cursor:
+            cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
+            rows = cursor.fetchall()
+        visibility.note(event_id for _, event_id, *_ in rows)
+        entries = [
+            entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
+            for digest, event_id, *times in rows
+        ]
+        if len(entries) != width:
+            raise NotFound("Records of this tile are not here any more; their leaves are: see the tile of level 0.")
+        return _octets(b"".join(len(found).to_bytes(2, "big") + found for found in entries))
+
+
+class VerifyChainView(LogView):
+    """Verify all records of one correlation, now."""
+
+    @extend_schema(**openapi.VERIFY_CHAIN)
+    def post(self, request: Request) -> Response:
+        document = request.data if isinstance(request.data, dict) else {}
+        correlation_id = document.get("correlation_id")
+        if not isinstance(correlation_id, str) or not 0 < len(correlation_id) <= MAX_CORRELATION:
+            raise Invalid({"correlation_id": f"is required: text of 1 to {MAX_CORRELATION} characters"})
+        if errors := dict(event.text_faults("correlation_id", correlation_id)):
+            raise Invalid(errors)
+        run = verify("correlation", correlation_id=correlation_id, requested_by=writer_name(request))
+        return Response(_chain(run))
+
+
+def _chain(run: Verification) -> dict[str, Any]:
+    checked, unsealed = run.counts.get("records", 0), run.counts.get("unsealed", 0)
+    tampered = [_tampered(found.record_id, found.detail) for found in run.findings.all() if found.record_id]
+    return {
+        "correlation_id": run.correlation_id,
+        "is_valid": run.verdict == Verdict.VERIFIED.value and not unsealed,
+        "verdict": run.verdict,
+        "total_events": checked + unsealed,
+        "verified_events": checked - len(tampered),
+        "unsealed_events": unsealed,
+        "tampered_events": tampered,
+        "not_covered": run.not_covered,
+        "verification_time": timestamp_text(run.started_at),
+        "message": _message(run, checked, unsealed),
+    }
+
+
+def _message(run: Verification, checked: int, unsealed: int) -> str:
+    if not checked and not unsealed:
+        return "No event has this correlation id: nothing was verified."
+    if unsealed:
+        return f"{unsealed} of {checked + unsealed} events are not sealed yet: nothing is shown of those."
+    return f"{checked} events checked against the signed log: {run.verdict}."
+
+
+def _tampered(record_id: UUID, detail: str) -> dict[str, Any]:
+    leaf = Leaf.objects.filter(record_id=record_id).first()
+    record = Record.objects.filter(id=record_id).first()
+    return {
+        "event_id": str(record_id),
+        "event_timestamp": timestamp_text(record.event_timestamp) if record else None,
+        "expected_hash": bytes(leaf.leaf_hash).hex() if leaf else "",
+        "actual_hash": recomputed(record).hex() if record else "",
+        "previous_hash": "",
+        "message": detail,
+    }
+
+
+def _record(event_id: UUID) -> Record:
+    found = Record.objects.filter(id=event_id).first()
+    if found is None:
+        raise NotFound(f"No record has the id {event_id}.")
+    return found
+
+
+def _tile(address: str, level: int) -> tuple[int, int]:
+    """Index and width of the tile at an address; a partial one must be there as far as it says."""
+    path, partial, width_text = address.partition(".p/")
+    try:
+        index = tiles.read_path(path)
+        width = int(width_text) if partial else tiles.WIDTH
+        if partial and (not 0 < width < tiles.WIDTH or str(width) != width_text):
+            raise ValueError
+    except ValueError:
+        raise NotFound(f"{address} is not the address of a tile.") from None
+    count = reader.signed_head().size // tiles.WIDTH**level if level < 8 else 0
+    if index * tiles.WIDTH + width > count:
+        raise NotFound("The log has not grown to this tile.")
+    return index, width
+
+
+def _octets(body: bytes) -> HttpResponse:
+    response = HttpResponse(body, content_type="application/octet-stream")
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+def _integer(request: Request, name: str, **default: Any) -> Any:
+    text = request.query_params.get(name)
+    if text is None and default:
+        return default["default"]
+    if text is None or not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Invalid({name: "must be a whole number"})
+    return int(text)

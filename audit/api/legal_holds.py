@@ -1,0 +1,98 @@
+"""Legal holds over HTTP: placed, listed and released by a key with the scope hold."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit.access import client
+from audit.api.auth import writer_name
+from audit.api.openapi import legal_holds as schema
+from audit.errors import Invalid
+from audit.evidence import legal_holds
+from audit.formats.times import timestamp_text
+from audit.ingest.trail import Where
+from audit.models import LegalHold, Record
+from audit.postgres import gateway
+
+LISTED = 1_000
+
+
+class HoldsApi(APIView):
+    """What a writer's key may do with holds."""
+
+    scopes: ClassVar = {"GET": "hold", "POST": "hold", "DELETE": "hold"}
+
+    def where(self) -> Where:
+        """Who acts is a service, at this address."""
+        return Where("service", address=client.address(self.request))
+
+
+class HoldsView(HoldsApi):
+    """Place a hold, or list those in force."""
+
+    @extend_schema(**schema.POST_HOLD)
+    def post(self, request: Request) -> Response:
+        gateway.require()
+        asked = _asked(request.data, ("correlation_id", "reason"))
+        by = writer_name(request)
+        try:
+            placed = legal_holds.place(asked["correlation_id"], reason=asked["reason"], by=by, where=self.where())
+        except legal_holds.NothingToHold as error:
+            raise NotFound(str(error)) from None
+        return Response(shown(placed) | {"events_affected": _affected(placed)})
+
+    @extend_schema(**schema.GET_HOLDS)
+    def get(self, request: Request) -> Response:
+        gateway.require()
+        found = legal_holds.visible().filter(released_at=None)
+        return Response({"holds": [shown(one) for one in found[:LISTED]], "total": found.count()})
+
+
+class HoldView(HoldsApi):
+    """Release the hold on a correlation."""
+
+    @extend_schema(**schema.DELETE_HOLD)
+    def delete(self, request: Request, correlation_id: str) -> Response:
+        gateway.require()
+        reason = _asked(request.data, ("release_reason",))["release_reason"]
+        try:
+            released = legal_holds.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())
+        except legal_holds.NotHeld as error:
+            raise NotFound(str(error)) from None
+        except legal_holds.SeenInPart as error:
+            raise PermissionDenied(str(error)) from None
+        return Response(shown(released) | {"events_released": _affected(released)})
+
+
+def shown(found: LegalHold) -> dict[str, Any]:
+    """A hold as the API tells it."""
+    return {
+        "correlation_id": found.correlation_id,
+        "reason": found.reason,
+        "placed_by": found.placed_by,
+        "placed_at": timestamp_text(found.placed_at),
+        "released_by": found.released_by or None,
+        "released_at": found.released_at and timestamp_text(found.released_at),
+        "release_reason": found.release_reason or None,
+    }
+
+
+def _affected(found: LegalHold) -> int:
+    return Record.objects.filter(correlation_id=found.correlation_id).count()
+
+
+def _asked(document: Any, members: tuple[str, ...]) -> dict[str, str]:
+    """The texts that are asked for, and no more. Raises `Invalid`."""
+    if not isinstance(document, dict):
+        raise Invalid({"": "must be a JSON object"})
+    errors = {name: "this member is unknown" for name in document if name not in members}
+    for name in members:
+        if not isinstance(value := document.get(name), str) or not value or "\x00" in value:
+            errors[name] = "is required: text without U+0000"
+    if errors:
+        raise Invalid(errors)
+    return document

@@ -1,0 +1,18 @@
+"""The form of an answer, where the caller has no say in it."""
+
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+
+PLAIN = "text/plain; charset=utf-8"
+
+
+class IgnoreAccept(BaseContentNegotiation):
+    """These answers have one form each, whatever the client would rather have; errors are problems."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -1,0 +1,94 @@
+"""The OpenAPI description, made from the one declaration of the event."""
+
+from typing import Any
+
+import msgspec
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from audit.api.problems import CONTENT_TYPE
+from audit.search import query
+
+
+class WriterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """`Authorization: Bearer` or `X-API-Key`."""
+
+    target_class = "audit.api.auth.WriterKeyAuthentication"
+    name = ["bearer", "apiKey"]  # noqa: RUF012
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
+        return [
+            {"type": "http", "scheme": "bearer", "description": "A writer's key"},
+            {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A writer's key"},
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[str]]]:
+        return [{"bearer": []}, {"apiKey": []}]
+
+
+def object_schema(properties: dict[str, Any], *, required: list[str] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+    }
+
+
+def declared(struct: type) -> dict[str, Any]:
+    """The schema of a struct, in the dialect of OpenAPI."""
+    schema: dict[str, Any] = msgspec.json.schema(struct)["$defs"][struct.__name__]
+    for declared in schema["properties"].values():
+        # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
+        declared.pop("default", None)
+        if "pattern" in declared:
+            declared["pattern"] = declared["pattern"].removesuffix(r"(?!\n)")
+    return schema
+
+
+TEXT = {"type": "string"}
+INTEGER = {"type": "integer"}
+NULLABLE = {"type": ["string", "null"]}
+PROBLEM = object_schema(
+    dict.fromkeys(("type", "title", "detail", "instance"), TEXT)
+    | {"status": {"type": "integer"}, "field_errors": {"type": "object", "additionalProperties": TEXT}},
+    required=["type", "title", "status", "detail"],
+)
+
+_PROBLEMS = {
+    400: "Not valid: field_errors names each field",
+    401: "No valid key",
+    403: "The key lacks the scope",
+    429: "Too many requests: see Retry-After",
+    503: "Not kept, or not readable, now: see Retry-After",
+}
+OF_BODIES = {413: "The body is over 5 MiB", 415: "The body is not application/json"}
+
+
+def responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int, str]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {
+        (status, "application/json"): OpenApiResponse(schema, text) for status, (schema, text) in answers.items()
+    }
+    for status, text in (_PROBLEMS | problems).items():
+        found[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
+    return found
+
+
+def parameter(name: str) -> OpenApiParameter:
+    return OpenApiParameter(name, _PARAMETERS.get(name, TEXT), description=_DESCRIPTIONS.get(name, "equal to"))
+
+
+_PARAMETERS: dict[str, Any] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": query.MAX_LIMIT, "default": query.DEFAULT_LIMIT},
+    "offset": {"type": "integer", "minimum": 0, "maximum": query.MAX_OFFSET, "default": 0},
+}
+_DESCRIPTIONS = {
+    "q": "a query in the grammar of docs/search.md: actor:alice type:gateway.* -severity:info after:7d data.key:value",
+    "since": "at or after: a span such as 24h or 7d, or RFC 3339",
+    "until": "at or before: a span or RFC 3339",
+    "detail_key": "a member of event_data; goes with detail_value",
+    "detail_value": "the member's value as text; goes with detail_key",
+    "limit": "records a page",
+    "offset": "records to skip; deep pages cost more: prefer after",
+    "after": "the cursor from pagination.next; every page costs the same",
+}

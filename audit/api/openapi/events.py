@@ -1,0 +1,87 @@
+"""What the OpenAPI description says of events."""
+
+from typing import Any
+
+from audit.api.openapi.blocks import NULLABLE, OF_BODIES, TEXT, declared, object_schema, parameter, responses
+from audit.formats import event
+from audit.search import query
+
+STATE = {"type": "string", "enum": ["stored", "parked", "sealed"]}
+EVENT = declared(event.Event)
+RECORD = object_schema(
+    EVENT["properties"]
+    | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
+    | dict.fromkeys(("parked_at", "stored_at"), NULLABLE),
+    required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
+)
+
+
+_SIGNED = {"state": STATE, "receipt": NULLABLE}
+
+
+RECEIPT = object_schema(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | _SIGNED)
+QUEUED = object_schema(dict.fromkeys(("event_id", "message", "status"), TEXT) | _SIGNED)
+BATCH = object_schema(
+    {
+        "event_ids": {"type": "array", "items": TEXT},
+        "count": {"type": "integer"},
+        "message": TEXT,
+    }
+    | _SIGNED
+)
+
+
+PAGE = object_schema(
+    {
+        "data": {"type": "array", "items": RECORD},
+        "pagination": object_schema(
+            {name: {"type": "integer"} for name in ("limit", "offset", "total")}
+            | {name: {"type": "boolean"} for name in ("total_is_capped", "has_more")}
+            | {"next": {"type": ["string", "null"]}}
+        ),
+    }
+)
+
+
+_OF_WRITING = {409: "The event id is used already, with other content", **OF_BODIES}
+
+
+POST_EVENT: dict[str, Any] = {
+    "operation_id": "record_event",
+    "request": {"application/json": EVENT},
+    "responses": responses(
+        {
+            201: (RECEIPT, "Stored: durable in PostgreSQL"),
+            200: (RECEIPT, "The same receipt for the same id and content"),
+            202: (QUEUED, "Parked: durable in the dead letter queue, on its way to PostgreSQL"),
+        },
+        _OF_WRITING,
+    ),
+}
+
+
+POST_BATCH: dict[str, Any] = {
+    "operation_id": "record_batch",
+    "request": {"application/json": {"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH}},
+    "responses": responses(
+        {
+            201: (BATCH, "All stored, in one transaction"),
+            200: (BATCH, "All were stored before"),
+            202: (BATCH, "All parked"),
+        },
+        _OF_WRITING,
+    ),
+}
+
+
+GET_EVENTS: dict[str, Any] = {
+    "operation_id": "find_events",
+    "parameters": [parameter(name) for name in query.PARAMETERS],
+    "responses": responses({200: (PAGE, "A page, newest first")}, {}),
+}
+
+
+GET_EVENT: dict[str, Any] = {
+    "operation_id": "get_event",
+    "responses": responses({200: (RECORD, "The record with its state")}, {404: "No event has this id"}),
+}

@@ -1,0 +1,100 @@
+"""What the OpenAPI description says of evidence bundles."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, parameter, responses
+from audit.formats import sampling
+from audit.models import Export
+from audit.search import query
+
+MEMBERS: dict[str, dict[str, Any]] = {
+    "q": {"type": "string", "maxLength": 2000, "description": "a query; an empty one is everything"},
+    "first": {"type": "integer", "minimum": 0, "description": "a range of the log instead: its first leaf"},
+    "last": {"type": "integer", "minimum": 1, "description": "the leaf after the last one"},
+    "received_since": {"type": "string", "maxLength": 100, "description": "all that was received in a time instead"},
+    "received_until": {"type": "string", "maxLength": 100, "description": "before this; without it: now"},
+    "csv": {"type": "boolean", "description": "the records as a table, too"},
+    "sample": {"type": "integer", "minimum": 1, "maximum": sampling.MOST, "description": "so many of them, drawn"},
+    "seed": {"type": "string", "maxLength": sampling.MAX_SEED, "description": "what they are drawn with; yours, best"},
+    "unredacted": {"type": "boolean", "description": "without redaction: needs the scope unredacted, too"},
+}
+REQUEST = {"type": "object", "properties": MEMBERS, "additionalProperties": False}
+_EXPORT = object_schema(
+    dict.fromkeys(("export_id", "kind", "q", "requested_at", "error", "digest", "seed"), TEXT)
+    | {"state": {"type": "string", "enum": list(Export.STATES)}}
+    | {name: {"type": ["integer", "null"]} for name in ("first", "last", "of", "sample", "population")}
+    | {"redacted_by": {"type": "array", "items": TEXT}}
+    | dict.fromkeys(("log_size", "done", "bytes"), INTEGER)
+    | dict.fromkeys(("expires_at", "file"), NULLABLE)
+    | {name: {"type": ["object", "null"]} for name in ("manifest", "received")}
+)
+_STATEMENT = object_schema(
+    dict.fromkeys(("statement_id", "q", "made_at", "note"), TEXT)
+    | dict.fromkeys(("found", "first", "last"), INTEGER)
+    | {"records": {"type": "array", "items": object_schema({"leaf": INTEGER, "event_id": TEXT})}}
+)
+_OF_EXPORTS = {404: "No such bundle of this writer", 409: "Nothing is sealed yet"}
+POST_EXPORT: dict[str, Any] = {
+    "operation_id": "post_export",
+    "request": {"application/json": REQUEST},
+    "responses": responses({202: (_EXPORT, "The bundle is begun")}, _OF_EXPORTS | OF_BODIES),
+}
+GET_EXPORT: dict[str, Any] = {
+    "operation_id": "get_export",
+    "responses": responses({200: (_EXPORT, "How far the bundle is")}, _OF_EXPORTS),
+}
+CANCEL_EXPORT: dict[str, Any] = {
+    "operation_id": "cancel_export",
+    "request": None,
+    "responses": responses({200: (_EXPORT, "As it stands now")}, _OF_EXPORTS | OF_BODIES),
+}
+RESUME_EXPORT = CANCEL_EXPORT | {"operation_id": "resume_export"}
+_PARTS: dict[Any, Any] = {
+    (status, "application/octet-stream"): OpenApiResponse(TEXT, text)
+    for status, text in {200: "The file", 206: "The range of it that was asked for"}.items()
+}
+GET_EXPORT_FILE: dict[str, Any] = {
+    "operation_id": "get_export_file",
+    "parameters": [
+        OpenApiParameter("name", TEXT, OpenApiParameter.PATH, description="the zip (`file`), or a file that is in it"),
+        OpenApiParameter("Range", TEXT, OpenApiParameter.HEADER, description="one range, such as bytes=1000-"),
+    ],
+    "responses": responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
+}
+_OF_STATEMENTS = {404: "No such statement of this writer", 409: "Nothing is sealed yet"}
+POST_STATEMENT: dict[str, Any] = {
+    "operation_id": "post_statement",
+    "request": {"application/json": object_schema({"q": MEMBERS["q"]}) | {"additionalProperties": False}},
+    "responses": responses({201: (_STATEMENT, "The statement, signed and recorded")}, _OF_STATEMENTS | OF_BODIES),
+}
+GET_STATEMENT: dict[str, Any] = {
+    "operation_id": "get_statement",
+    "responses": responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS),
+}
+POST_STATEMENT_BUNDLE = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}
+_FILTERS = [name for name in query.PARAMETERS if name not in ("limit", "offset", "after")]
+GET_EXTRACT: dict[str, Any] = {
+    "operation_id": "get_extract",
+    "parameters": [
+        *(parameter(name) for name in _FILTERS),
+        OpenApiParameter("unredacted", {"type": "boolean"}, description="needs the scope unredacted, too"),
+    ],
+    "responses": responses(
+        {
+            200: (
+                object_schema(
+                    {
+                        "export_metadata": {"type": "object"},
+                        "events": {"type": "array", "items": {"type": "object"}},
+                        "verification": {"type": "object"},
+                        "signature": TEXT,
+                    }
+                ),
+                "All that match, with their verification, signed",
+            )
+        },
+        {409: "Nothing is sealed yet", 413: f"More than {query.MAX_LIMIT} match: POST exports"},
+    ),
+}

@@ -1,0 +1,195 @@
+"""evidence: all that is in an evidence bundle beside the records, the signed manifest first, and the zip of it all."""
+
+import base64
+import hashlib
+import json
+import tomllib
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.template.loader import render_to_string
+
+import dlq.errors
+import dlq.stream
+from audit.errors import KeyMissing
+from audit.evidence import redaction, resumable_zip, volumes
+from audit.formats import grammar, note, sampling, terms
+from audit.formats.times import timestamp_text
+from audit.ledger import keys, reader
+from audit.models import Checkpoint, Export, Gap
+
+FORMAT = "auditsite/evidence/v1"
+NAMED_GAPS = 100
+VERIFIER = settings.BASE_DIR / "verify.py"
+VERSION = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+PROVED = {
+    "range": [
+        "The records are exactly the leaves first to last-1 of the log: none is left out, none is changed, none is "
+        "added. The hashes at the two ends of each volume, with all leaves between them, lead to the signed root."
+    ],
+    "query": ["Each record is in the log, at the leaf that it names, and as it was sealed."],
+    "sample": [
+        "Each record is in the log, at the leaf that it names, and as it was sealed.",
+        "Of a range: that these are the leaves that the seed draws. verify.py draws them again.",
+    ],
+}
+ASSERTED = {
+    "range": ["What statement.json says of the queue and of gaps."],
+    "query": [
+        "That no other record matches the query, as far as the one who asked may see.",
+        "What statement.json says of the queue and of gaps.",
+    ],
+    "sample": [
+        "Of a query: of which leaves the sample was drawn. Whoever has all leaves of the log in a bundle of a range "
+        "can look them up and draw again: verify.py sample.",
+        "What statement.json says of the queue and of gaps.",
+    ],
+}
+
+
+REDACTED = {
+    "proved": "Of each record its place in the log, id, digest and times; of those that are redacted no more.",
+    "asserted": "What is left of the content of records that are redacted. Whoever has one of them whole can check it: "
+    "verify.py evidence --originals.",
+}
+
+
+def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
+    """Write every other file into the folder; return the manifest and its SHA-256. Raises `KeyMissing`."""
+    checkpoint = Checkpoint.objects.using("reader").get(number=export.checkpoint)
+    manifest = _manifest(export, checkpoint)
+    texts = {
+        "checkpoint.txt": reader.full_note(checkpoint),
+        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().verifiers, *keys.receipts().verifiers)),
+        "query.txt": _query(export),
+        "statement.json": _json(_statement(export)),
+        "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),
+        "verify.py": VERIFIER.read_text(encoding="utf-8"),
+    }
+    files = {name: volumes.write_file(work / name, [text.encode()]) for name, text in texts.items()}
+    for volume in export.volumes:
+        files |= volume["files"]
+    manifest["files"] = dict(sorted(files.items()))
+    body = _json(manifest).encode()
+    digest = hashlib.sha256(body).hexdigest()
+    volumes.write_file(work / "manifest.json", [body])
+    volumes.write_file(work / "manifest.txt", [_sign(export, digest).encode()])
+    return manifest, digest
+
+
+def pack(work: Path, manifest: dict[str, Any], path: Path) -> None:
+    """Put all that is not there yet into the zip, after the volumes."""
+    with zipfile.ZipFile(path, "a") as whole:
+        there = {*whole.namelist()}
+        for name in dict.fromkeys(("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"]))):
+            if name not in there:
+                resumable_zip.add(whole, name, work / name)
+    resumable_zip.sync(path)
+
+
+def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "evidence": FORMAT,
+        "id": str(export.pk),
+        "system": settings.SITE_NAME,
+        "version": VERSION,
+        "kind": "sample" if export.sample else export.kind,
+        "query": export.query,
+        "terms": terms.plain(grammar.parse(export.query), export.requested_at),
+        "sample": _sample(export),
+        "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
+        "received": export.received,
+        "redaction": redaction.said(export),
+        "unredacted": export.unredacted,
+        "sees": [{"writers": writers, "categories": categories} for writers, categories in export.sight],
+        "requested_by": export.requested_by,
+        "requested_at": timestamp_text(export.requested_at),
+        "made_at": timestamp_text(datetime.now(UTC)),
+        "as_of": timestamp_text(checkpoint.created_at),
+        "time_zone": "UTC",
+        "records": export.done,
+    }
+    first, last = (export.volumes[place] if export.volumes else {} for place in (0, -1))
+    found |= {"first_leaf": first.get("first"), "last_leaf": last.get("last")}
+    found |= {"first_event": _since(export), "last_event": _until(export)}
+    found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
+    root = base64.b64encode(bytes(checkpoint.root)).decode()
+    found["log"] = {"origin": keys.load().origin, "size": checkpoint.size, "root": root}
+    said = {"proved": PROVED[found["kind"]], "asserted": ASSERTED[found["kind"]]}
+    if found["redaction"]:
+        said = {name: [*texts, REDACTED[name]] for name, texts in said.items()}
+    return found | {"completeness": said}
+
+
+def _sign(export: Export, digest: str) -> str:
+    signer = keys.receipts().signer
+    if signer is None:
+        raise KeyMissing("This process has only public keys of receipts, and evidence is signed: set RECEIPT_KEY_FILE.")
+    text = f"{FORMAT}\n{keys.load().origin}\n{export.pk}\n{digest}\n"
+    return note.join(text, [signer.sign(text)])
+
+
+def _sample(export: Export) -> dict[str, Any] | None:
+    if export.sample is None:
+        return None
+    return {"size": export.sample, "seed": export.seed, "population": export.population, "rank": sampling.HEADER}
+
+
+def _query(export: Export) -> str:
+    drawn = f"a sample of {export.sample} of {export.population}, drawn with the seed {export.seed}\n"
+    return (drawn if export.sample else "") + _asked(export)
+
+
+def _asked(export: Export) -> str:
+    if export.kind == "range":
+        return f"leaves {export.first} to {export.last - 1} of the log\n{_received(export)}"
+    return f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"
+
+
+def _received(export: Export) -> str:
+    if export.received is None:
+        return ""
+    return "from the first to the last of the {records} that were received from {since} to before {until}\n".format(
+        **export.received
+    )
+
+
+def _statement(export: Export) -> dict[str, Any]:
+    """What waits in the queue, and what never came, at the time of making."""
+    gaps = Gap.objects.filter(closed_at=None).select_related("numbering").order_by("found_at", "id")
+    if since := _since(export):
+        gaps = gaps.filter(Q(after_at=None) | Q(after_at__lte=_until(export)), before_at__gte=since)
+    if export.sight:
+        seen = {name for writers, categories in export.sight if not categories for name in writers}
+        gaps = gaps.filter(numbering__writer__in=seen)
+    return {
+        "at": timestamp_text(datetime.now(UTC)),
+        "window": {"since": since or None, "until": _until(export) or None},
+        "queue": _queue(),
+        "open_gaps": gaps.count(),
+        "gaps": [{"id": gap.pk, "state": gap.state, **gap.facts()} for gap in gaps[:NAMED_GAPS]],
+    }
+
+
+def _queue() -> dict[str, int] | str:
+    try:
+        stats = dlq.stream.for_drain().stats()
+    except dlq.errors.Refused:
+        return "unknown: Redis did not answer"
+    return {"waiting": stats.due + stats.leased, "dead": stats.dead}
+
+
+def _since(export: Export) -> str:
+    return min((volume["since"] for volume in export.volumes), default="")
+
+
+def _until(export: Export) -> str:
+    return max((volume["until"] for volume in export.volumes), default="")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,223 @@
+"""What a client may send: the event, declared once. Pure: no Django.
+
+`Event` is the validation, the OpenAPI schema and, through `limit`, the width of every column.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import uuid_utils.compat
+from msgspec import Meta
+
+from audit.errors import Invalid
+from audit.formats import canonical, times
+
+MAX_DATA_BYTES = 256 * 1024
+MAX_AHEAD = timedelta(minutes=60)
+MAX_BATCH = 1000
+MAX_UNKNOWN_NAMED = 20
+
+# `$` also matches before a final newline in Python; the look-ahead closes that.
+DOTTED = r"^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$(?!\n)"
+WORD = r"^[a-z][a-z0-9_-]*$(?!\n)"
+
+Text20 = Annotated[str, Meta(max_length=20)]
+Text50 = Annotated[str, Meta(max_length=50)]
+Text100 = Annotated[str, Meta(max_length=100)]
+Text253 = Annotated[str, Meta(max_length=253)]
+Text255 = Annotated[str, Meta(max_length=255)]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event, as a client sends it (contract.md, "Event")."""
+
+    version: Annotated[str, Meta(min_length=1, max_length=20)]
+    event_type: Annotated[str, Meta(min_length=1, max_length=100, pattern=DOTTED)]
+    event_timestamp: Annotated[datetime, Meta(tz=True)]
+    event_category: Annotated[str, Meta(min_length=1, max_length=50, pattern=WORD)]
+    event_action: Annotated[str, Meta(min_length=1, max_length=50)]
+    event_outcome: Literal["success", "failure", "pending"]
+    correlation_id: Annotated[str, Meta(min_length=1, max_length=255)]
+    event_data: dict[str, Any]
+    event_id: UUID | None = None
+    actor_type: Text50 | None = None
+    actor_id: Text255 | None = None
+    actor_ip: Annotated[str, Meta(max_length=45)] | None = None
+    resource_type: Text100 | None = None
+    resource_id: Text255 | None = None
+    parent_event_id: UUID | None = None
+    namespace: Text253 | None = None
+    cluster_id: Text255 | None = None
+    severity: Text20 | None = None
+    duration_ms: Annotated[int, Meta(ge=0, le=2_147_483_647)] | None = None
+    error_code: Text50 | None = None
+    error_message: Annotated[str, Meta(max_length=10_000)] | None = None
+    retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
+    is_sensitive: bool | None = None
+    source_seq: Annotated[int, Meta(ge=1, le=canonical.MAX_SAFE_INTEGER)] | None = None
+    source_epoch: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that passed validation, with all that the store needs of it."""
+
+    id: UUID
+    writer: str
+    event_type: str
+    event_timestamp: datetime
+    correlation_id: str
+    body: bytes
+    """The canonical document, RFC 8785."""
+    digest: bytes
+    received_at: datetime
+
+
+def accept(document: Any, *, writer: str, now: datetime | None = None) -> Accepted:
+    """Validate a parsed document, fill in the defaults, and fix its canonical form. Raises `Invalid`."""
+    event = _validated(document)
+    now = now or datetime.now(UTC)
+    errors = dict(_faults(event, now))
+    event_id = event.event_id or uuid_utils.compat.uuid7()
+    body = b"" if errors else _canonical(event, event_id, writer, errors)
+    if errors:
+        raise Invalid(errors)
+    return Accepted(
+        id=event_id,
+        writer=writer,
+        event_type=event.event_type,
+        event_timestamp=event.event_timestamp,
+        correlation_id=event.correlation_id,
+        body=body,
+        digest=canonical.digest(body),
+        received_at=now,
+    )
+
+
+def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
+    """The complete event as the digest covers it: defaults filled in, absent members left out."""
+    document = {name: value for name in FIELDS if (value := getattr(event, name)) is not None}
+    document["event_id"] = str(event_id)
+    document["event_timestamp"] = times.timestamp_text(event.event_timestamp)
+    document["writer"] = writer
+    if event.parent_event_id is not None:
+        document["parent_event_id"] = str(event.parent_event_id)
+    document.setdefault("actor_type", "service")
+    document.setdefault("actor_id", writer)
+    document.setdefault("resource_type", event.event_category)
+    document.setdefault("resource_id", event.correlation_id)
+    document.setdefault("severity", "info")
+    document.setdefault("is_sensitive", False)
+    return document
+
+
+def limit(field: str) -> int | None:
+    """The greatest length of a text field in characters, as declared on `Event`."""
+    return _LIMITS[field]
+
+
+def text_faults(field: str, text: str | None) -> Iterator[tuple[str, str]]:
+    """(field, message) where the store cannot hold this text."""
+    yield from _refusals(field, canonical.canonical, {"": text})
+
+
+FIELDS = Event.__struct_fields__
+
+
+def _validated(document: Any) -> Event:
+    if not isinstance(document, dict):
+        raise Invalid({"": "expected a JSON object, one event"})
+    try:
+        return msgspec.convert(document, Event)
+    except msgspec.ValidationError as error:
+        raise Invalid(_by_field(str(error), document)) from None
+    except UnicodeEncodeError:
+        raise Invalid(
+            _by_field("a member's name contains a lone surrogate, which is not a character", document)
+        ) from None
+
+
+_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
+
+
+def _by_field(text: str, document: dict[str, Any]) -> dict[str, str]:
+    """msgspec stops at its first finding; a client wants every missing and unknown name at once."""
+    match = _PATH.match(text)
+    assert match is not None
+    field, message = match["field"], match["message"]
+    missing = {name: "this field is required" for name in REQUIRED if name not in document}
+    strange = (name for name in document if name not in FIELDS)
+    unknown = {name[:100]: "this field is unknown" for name in islice(strange, MAX_UNKNOWN_NAMED)}
+    return missing | unknown | ({field: message} if field else {}) or {"": message}
+
+
+def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]) -> bytes:
+    try:
+        body = canonical.canonical(as_document(event, event_id, writer))
+        if len(body) > MAX_DATA_BYTES:
+            _check_size(canonical.canonical(event.event_data))
+        return body
+    except ValueError as error:
+        errors |= dict(_text_faults(event)) or {"event_data": str(error)}
+        return b""
+
+
+def _text_faults(event: Event) -> Iterator[tuple[str, str]]:
+    for name in TEXT_FIELDS:
+        yield from text_faults(name, getattr(event, name))
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_DATA_BYTES:
+        raise ValueError(f"is {len(data)} bytes in canonical form; at most {MAX_DATA_BYTES} are allowed")
+
+
+def _faults(event: Event, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield (field, message) for what the type declarations cannot say."""
+    yield from _refusals("event_timestamp", _check_time, event.event_timestamp, now)
+    if event.actor_ip is not None:
+        yield from _refusals("actor_ip", _check_ip, event.actor_ip)
+    if event.source_epoch is not None and event.source_seq is None:
+        yield "source_epoch", "says which numbers these are: send source_seq with it"
+    if event.event_id is not None:
+        yield from _refusals("event_id", _check_id, event.event_id, now)
+
+
+def _refusals(field: str, check: Callable[..., object], *values: object) -> Iterator[tuple[str, str]]:
+    try:
+        check(*values)
+    except (ValueError, OverflowError) as error:
+        yield field, str(error)
+
+
+def _check_ip(text: str) -> None:
+    if "%" in text:
+        raise ValueError("an address with a zone means nothing outside its host: leave out the zone")
+    ipaddress.ip_address(text)
+
+
+def _check_time(moment: datetime, now: datetime) -> None:
+    if moment.astimezone(UTC) > now + MAX_AHEAD:
+        raise ValueError("is more than 60 minutes ahead of the server's clock")
+
+
+def _check_id(event_id: UUID, now: datetime) -> None:
+    if event_id.version != 7:
+        raise ValueError("is not a UUIDv7 (RFC 9562): leave it out, or send version 7")
+    if event_id.int >> 80 > (now + MAX_AHEAD).timestamp() * 1000:
+        raise ValueError("carries a time more than 60 minutes ahead of the server's clock")
+
+
+def _declared(field: str) -> dict[str, Any]:
+    return next((s for s in _SCHEMA[field].get("anyOf", [_SCHEMA[field]]) if s.get("type") == "string"), {})
+
+
+_SCHEMA = msgspec.json.schema(Event)["$defs"]["Event"]["properties"]
+_LIMITS: dict[str, int | None] = {name: _declared(name).get("maxLength") for name in FIELDS}
+REQUIRED = tuple(name for name, f in zip(FIELDS, msgspec.structs.fields(Event), strict=True) if f.required)
+TEXT_FIELDS = tuple(name for name in FIELDS if _LIMITS[name] is not None)

@@ -1,0 +1,244 @@
+"""expectation: rules about events that must come, and what answers them. Pure: no Django.
+
+`Rule` is the validation of the admin's form and of packs alike. What came is judged by the times that events carry, in
+whatever order they came; whether it was waited for long enough, by when they arrived.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from audit.errors import Invalid
+from audit.formats import canonical
+from audit.formats.event import MAX_AHEAD
+
+MAX_WITHIN_S = 90 * 86_400
+MAX_TYPES = 50
+DAY = timedelta(days=1)
+ANYTHING = "*"
+
+Kind = Literal["followed", "has", "rate"]
+Slug = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9-]*$(?!\n)")]
+Pattern = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=r"^(\*|[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*(\.\*)?)$(?!\n)")
+]
+Patterns = Annotated[list[Pattern], Meta(max_length=MAX_TYPES)]
+Words = Annotated[str, Meta(max_length=1_000)]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One expectation, as a person or a pack states it."""
+
+    name: Slug
+    kind: Kind
+    why: Annotated[str, Meta(min_length=1, max_length=1_000)]
+    expect_types: Annotated[list[Pattern], Meta(min_length=1, max_length=MAX_TYPES)]
+    when_types: Patterns = []
+    writer: Annotated[str, Meta(max_length=100)] = ""
+    category: Annotated[str, Meta(max_length=50)] = ""
+    within_s: Annotated[int, Meta(ge=1, le=MAX_WITHIN_S)] | None = None
+    least: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    active: bool = True
+    inactive_because: Words = ""
+
+
+class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules that belong together, as a file holds them."""
+
+    pack: Slug
+    expectations: list[Rule]
+
+
+class Seen(NamedTuple):
+    """One record, as far as rules ask."""
+
+    place: int
+    """Its place in the log."""
+    id: UUID
+    writer: str
+    event_type: str
+    category: str
+    correlation: str
+    at: datetime
+    """When its writer says it happened."""
+    stored_at: datetime
+
+
+class Wait(NamedTuple):
+    """What one event makes us wait for."""
+
+    subject: str
+    key: str
+    """What tells it from others of the same rule and subject."""
+    writer: str
+    began_by: UUID
+    since: datetime
+    due_at: datetime
+    ripe_at: datetime
+    """From then on it may be missed: it is due, and what began it is here."""
+
+
+class Answer(NamedTuple):
+    """An event that was waited for."""
+
+    at: datetime
+    id: UUID
+
+
+def read(document: Any) -> Rule:
+    """A rule out of JSON. Raises `Invalid` naming the field at fault."""
+    if not isinstance(document, dict):
+        raise Invalid({"": "expected a JSON object, one expectation"})
+    try:
+        rule = msgspec.convert(document, Rule)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        raise Invalid({path.rstrip("`").partition("[")[0]: message}) from None
+    if errors := dict(_faults(rule)):
+        raise Invalid(errors)
+    return rule
+
+
+def read_pack(data: bytes) -> Pack:
+    """A pack out of the bytes of a file. Raises `Invalid` naming rule and field: it is taken whole, or not at all."""
+    try:
+        document = canonical.loads(data)
+    except ValueError as error:
+        raise Invalid({"": f"is no JSON: {error}"}) from None
+    if not isinstance(document, dict) or not isinstance(document.get("expectations"), list):
+        raise Invalid({"": 'expected {"pack": NAME, "expectations": [ ... ]}'})
+    rules: list[Rule] = []
+    errors: dict[str, str] = {}
+    for place, one in enumerate(document["expectations"]):
+        try:
+            rules.append(read(one))
+        except Invalid as error:
+            name = one.get("name", "") if isinstance(one, dict) else ""
+            errors |= {f"expectations[{place}] {name}: {field}": text for field, text in error.errors.items()}
+    names = [rule.name for rule in rules]
+    errors |= {f"{name}: name": "another rule has it" for name in names if names.count(name) > 1}
+    if errors:
+        raise Invalid(errors)
+    try:
+        msgspec.convert(document, Pack)
+    except msgspec.ValidationError as error:
+        raise Invalid({"": str(error)}) from None
+    return Pack(pack=document["pack"], expectations=rules)
+
+
+def fits(patterns: Iterable[str], event_type: str) -> bool:
+    """Whether one of the patterns names the type."""
+    return any(event_type == one or (one.endswith("*") and event_type.startswith(one[:-1])) for one in patterns)
+
+
+def split(patterns: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The patterns as whole types, and as beginnings of types."""
+    found = list(patterns)
+    return [one for one in found if not one.endswith("*")], [one[:-1] for one in found if one.endswith("*")]
+
+
+def begins(rule: Rule, seen: Seen, *, own: str) -> bool:
+    """Whether an event makes the rule wait for another. Those of the writer `own` only where it is named."""
+    return (
+        rule.kind != "rate"
+        and fits(rule.when_types or [ANYTHING], seen.event_type)
+        and (seen.writer == rule.writer if rule.writer else seen.writer != own)
+        and rule.category in ("", seen.category)
+    )
+
+
+def counts(rule: Rule, seen: Seen) -> bool:
+    """Whether an event counts for a rule about how many come in a day."""
+    return (
+        rule.kind == "rate"
+        and seen.writer == rule.writer
+        and fits(rule.expect_types, seen.event_type)
+        and rule.category in ("", seen.category)
+    )
+
+
+def wait(rule: Rule, version: int, seen: Seen) -> Wait:
+    """What is waited for because of an event: once for each with `followed`, once for a correlation with `has`."""
+    due_at = seen.at + timedelta(seconds=rule.within_s or 0)
+    key = seen.id.hex if rule.kind == "followed" else f"v{version}"
+    return Wait(seen.correlation, key, seen.writer, seen.id, seen.at, due_at, max(due_at, seen.stored_at))
+
+
+def first_answer(kind: str, since: datetime, began_by: UUID | None, answers: Sequence[Answer]) -> Answer | None:
+    """The first of the answers (in order) that holds: for `followed` not before the event, and not itself."""
+    if kind == "has":
+        return answers[0] if answers else None
+    start = bisect_left(answers, since, key=lambda one: one.at)
+    return next((one for one in islice(answers, start, None) if one.id != began_by), None)
+
+
+def in_time(kind: str, due_at: datetime, answer: Answer) -> bool:
+    """Whether the answer was made before it was due. What a correlation must have may be made at any time."""
+    return kind == "has" or answer.at <= due_at
+
+
+def day_of(at: datetime) -> date:
+    """The day, in UTC, that an event counts for."""
+    return at.astimezone(UTC).date()
+
+
+def day_bounds(day: date) -> tuple[datetime, datetime]:
+    """The first moment of a day, and of the next."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return start, start + DAY
+
+
+def first_whole_day(now: datetime) -> date:
+    """The first day of which all events come from now on: a clock may be ahead by `MAX_AHEAD`."""
+    return day_of(now + MAX_AHEAD) + DAY
+
+
+def words(rule: Rule) -> str:
+    """What is expected, in a sentence."""
+    wanted, of = " or ".join(rule.expect_types), f" of the writer {rule.writer}" if rule.writer else ""
+    narrow = of + (f" in the category {rule.category}" if rule.category else "")
+    if rule.kind == "rate":
+        return f"at least {rule.least:,} of {wanted} each day (UTC){narrow}"
+    began, span = " or ".join(rule.when_types or [ANYTHING]), span_words(rule.within_s or 0)
+    if rule.kind == "has":
+        which = "" if began == ANYTHING else f" with {began}"
+        return f"every correlation{which}{narrow} has {wanted}, {span} after it began"
+    return f"{began}{narrow} is followed by {wanted} with the same correlation within {span}"
+
+
+def span_words(seconds: float) -> str:
+    """`90 s`, `15 min`, `2 h`, `3 days`: in the largest unit that is exact."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length and seconds % length == 0 and not (unit == "days" and seconds == length):
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+_NEEDS = {
+    "followed": (("when_types", "within_s"), ("least",)),
+    "has": (("within_s",), ("least",)),
+    "rate": (("writer", "least"), ("when_types", "within_s")),
+}
+
+
+def _faults(rule: Rule) -> Iterator[tuple[str, str]]:
+    needed, strange = _NEEDS[rule.kind]
+    for field in needed:
+        if not getattr(rule, field):
+            yield field, f"a rule of the kind {rule.kind!r} needs it"
+    for field in strange:
+        if getattr(rule, field):
+            yield field, f"means nothing to a rule of the kind {rule.kind!r}: leave it out"
+    if not rule.active and not rule.inactive_because.strip():
+        yield "inactive_because", "a rule that is not active needs a reason"
+    for field in ("why", "writer", "category", "inactive_because"):
+        try:
+            canonical.canonical({"": getattr(rule, field)})
+        except ValueError as error:
+            yield field, str(error)

@@ -1,0 +1,322 @@
+"""grammar: one text for every search, read into a `Query` and written back. Pure: no Django.
+
+    actor:alice type:gateway.* outcome:failure -severity:info after:7d data.namespace:prod
+
+Terms narrow each other; the same field twice means either. docs/search.md tells it to people.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from typing import Any, NoReturn
+from uuid import UUID
+
+import msgspec
+
+from audit.formats import canonical, times
+from audit.formats.fields import ALIASES, DATA, FIELDS, OUTCOMES
+
+MAX_TEXT = 4_000
+MAX_VALUES = 50
+MAX_SHOWN = 60
+
+
+class Value(msgspec.Struct, frozen=True):
+    """What a term asks for: this text, all that begins with it, or, in the data, this text and no number."""
+
+    text: str
+    prefix: bool = False
+    only_text: bool = False
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One condition: the field has one of the values; or, negated, none of them."""
+
+    field: str
+    values: tuple[Value, ...]
+    negated: bool = False
+    path: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], bool]:
+        """Terms with the same key are one."""
+        return self.field, self.path, self.negated
+
+
+class Query(msgspec.Struct, frozen=True):
+    """A search: all of these hold. Without terms it is everything."""
+
+    terms: tuple[Term, ...] = ()
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def has(self, field: str) -> bool:
+        """Whether a term that is not negated names this field."""
+        return any(term.field == field and not term.negated for term in self.terms)
+
+    def without(self, *fields: str) -> "Query":
+        """The same without what it asks of these fields."""
+        return Query(tuple(term for term in self.terms if term.field not in fields))
+
+    def with_term(self, field: str, value: str) -> "Query":
+        """The same with one condition more, after the others."""
+        return Query((*self.terms, Term(field, (Value(value),))))
+
+    def each(self) -> "list[tuple[str, Query]]":
+        """Each value as text, and the query without it."""
+        found = []
+        for term in self.terms:
+            for value, part in zip(term.values, parts(term), strict=True):
+                left = tuple(one for one in term.values if one != value)
+                rest = [msgspec.structs.replace(one, values=left) if one is term else one for one in self.terms]
+                found.append((part, Query(tuple(one for one in rest if one.values))))
+        return found
+
+
+class Refused(ValueError):
+    """The text is no query. `offers` are terms that can be read in place of `word`."""
+
+    def __init__(self, message: str, *, position: int, word: str, offers: Iterable[str] = ()):
+        self.message, self.position, self.word, self.offers = message, position, shown(word), list(offers)
+        self._end = position - 1 + len(word)
+        super().__init__(f"at character {position}, {self.word!r}: {message}")
+
+    def mended(self, source: str) -> list[str]:
+        """The text that was refused, with each of the offers in place of the word."""
+        return [f"{source[: self.position - 1]}{offer}{source[self._end :]}" for offer in self.offers]
+
+
+def parse(source: str) -> Query:
+    """Read a query. Raises `Refused`, which says where it stopped, at what, and what to write instead."""
+    _check_text(source)
+    found: dict[Any, Term] = {}
+    count = place = 0
+    while (place := _skip_space(source, place)) < len(source):
+        term, end = _term(source, place)
+        known = found.get(term.key)
+        if known is not None and FIELDS.get(term.field, FIELDS["actor"]).kind == "time":
+            _refuse(f"`{term.field}` stands twice: keep one of them", source, place, end)
+        count += 1
+        if count > MAX_VALUES:
+            _refuse(f"at most {MAX_VALUES} terms are read: leave some out", source, place, end)
+        merged = dict.fromkeys((*known.values, *term.values)) if known else term.values
+        found[term.key] = Term(term.field, tuple(merged), term.negated, term.path)
+        place = end
+    return Query(tuple(found.values()))
+
+
+def text(query: Query) -> str:
+    """A query as text, which reads back as the same query."""
+    return " ".join(part for term in query.terms for part in parts(term))
+
+
+def parts(term: Term) -> Iterator[str]:
+    """The texts of a term, one for each value."""
+    name = ".".join([term.field, *(_key_text(key) for key in term.path)])
+    for value in term.values:
+        yield f"{'-' if term.negated else ''}{name}:{_value_text(value)}"
+
+
+def scalars(value: str) -> list[Any]:
+    """The number, truth value or null that a text in the data may also mean."""
+    try:
+        found = canonical.loads(value.encode()) if value == value.strip() else value
+    except ValueError:
+        return []
+    return [found] if found is None or isinstance(found, bool | int | float) else []
+
+
+def shown(word: str) -> str:
+    """A word fit for a message: short, and without what turns text around."""
+    plain = "".join(letter if letter.isprintable() else "�" for letter in word[: MAX_SHOWN + 1])
+    return plain if len(plain) <= MAX_SHOWN else f"{plain[:MAX_SHOWN]}…"
+
+
+_SPACE = re.compile(r"\s*")
+_WORD = re.compile(r"\S+")
+_KEY = r'(?:[^\s:."\\]+|"(?:[^"\\]|\\.)*")'
+_HEAD = re.compile(rf"(-?)([A-Za-z_]+)((?:\.{_KEY})*):", re.DOTALL)
+_KEYS = re.compile(rf"\.({_KEY})", re.DOTALL)
+_BARE_KEY = re.compile(r'[^\s:."\\]+\Z')
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(\*?)(?!\S)', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _check_text(source: str) -> None:
+    if len(source) > MAX_TEXT:
+        message = f"the query has {len(source)} characters, at most {MAX_TEXT} are read: leave out some terms"
+        raise Refused(message, position=MAX_TEXT + 1, word=source[MAX_TEXT:])
+    for position, letter in enumerate(source, start=1):
+        if letter == "\x00" or "\ud800" <= letter <= "\udfff":
+            message = f"contains U+{ord(letter):04X}, which no record can hold: leave it out"
+            raise Refused(message, position=position, word=letter)
+
+
+def _skip_space(source: str, place: int) -> int:
+    match = _SPACE.match(source, place)
+    assert match is not None
+    return match.end()
+
+
+def _refuse(message: str, source: str, place: int, end: int, offers: Iterable[str] = ()) -> NoReturn:
+    raise Refused(message, position=place + 1, word=source[place:end], offers=offers)
+
+
+def _term(source: str, place: int) -> tuple[Term, int]:
+    """The term that begins here, and where it ends."""
+    head = _HEAD.match(source, place)
+    if head is None:
+        _bare_word(source, place)
+    negated, name, path = head[1] == "-", ALIASES.get(head[2], head[2]), tuple(map(_unquoted, _KEYS.findall(head[3])))
+    value, quoted, end = _value(source, head.end(), place)
+    if name not in FIELDS and name != DATA:
+        _unknown(source, place, end, head)
+    try:
+        _check_name(name, path, negated)
+        return Term(name, (_checked(name, value, quoted),), negated, path), end
+    except ValueError as error:
+        _refuse(str(error), source, place, end)
+
+
+def _value(source: str, place: int, start: int) -> tuple[Value, bool, int]:
+    """The value that begins here, whether it was quoted, and where it ends."""
+    if source[place : place + 1] == '"':
+        match = _QUOTED.match(source, place)
+        if match is None:
+            _refuse(
+                'the quotation does not end: close it with ", and write \\" for a quote inside',
+                source,
+                start,
+                len(source),
+            )
+        return Value(_unescaped(match[1]), prefix=match[2] == "*"), True, match.end()
+    match = _WORD.match(source, place)
+    if match is None:
+        name = source[start:place]
+        _refuse(f'the value is missing: write {name}word, or {name}"" for an empty one', source, start, place)
+    word = match[0]
+    return Value(word.removesuffix("*"), prefix=word.endswith("*")), False, match.end()
+
+
+def _check_name(name: str, path: tuple[str, ...], negated: bool) -> None:
+    if name == DATA and not path:
+        raise ValueError("name the member of the event's data: data.namespace:prod")
+    if name == DATA and len(path) > canonical.MAX_DEPTH:
+        raise ValueError(f"data is at most {canonical.MAX_DEPTH} levels deep")
+    if name != DATA and path:
+        raise ValueError(f"`{name}` has no members: write {name}:value, or data.member:value")
+    if negated and name != DATA and FIELDS[name].kind == "time":
+        raise ValueError(f"a time cannot be negated: turn {name}: into its opposite, after: or before:")
+
+
+def _checked(name: str, value: Value, quoted: bool) -> Value:
+    kind = FIELDS[name].kind if name != DATA else "data"
+    if not quoted and "*" in value.text:
+        raise ValueError('`*` stands for any ending, at the end alone: quote the value ("a*b") if the star is meant')
+    if value.prefix and kind != "text":
+        raise ValueError(f"`{name}` is looked up whole: leave out the `*`, or quote it")
+    if value.prefix and not value.text:
+        raise ValueError("this asks for anything at all: leave the term out")
+    return _CHECKS[kind](name, value, quoted)
+
+
+def _checked_text(name: str, value: Value, quoted: bool) -> Value:
+    return value
+
+
+def _checked_uuid(name: str, value: Value, quoted: bool) -> Value:
+    try:
+        return Value(str(UUID(value.text)))
+    except ValueError:
+        raise ValueError(f"`{name}` takes the id of an event, a UUID: {FIELDS[name].example}") from None
+
+
+def _checked_outcome(name: str, value: Value, quoted: bool) -> Value:
+    if value.text not in OUTCOMES:
+        raise ValueError(f"the outcome of an event is {', '.join(OUTCOMES[:-1])} or {OUTCOMES[-1]}")
+    return value
+
+
+def _checked_time(name: str, value: Value, quoted: bool) -> Value:
+    try:
+        times.read_day(value.text) if name == "on" else times.read_time(value.text)
+    except ValueError as error:
+        raise ValueError(f"{value.text!r} {error}") from None
+    return value
+
+
+def _checked_data(name: str, value: Value, quoted: bool) -> Value:
+    return Value(value.text, only_text=quoted and bool(scalars(value.text)))
+
+
+_CHECKS = {
+    "text": _checked_text,
+    "uuid": _checked_uuid,
+    "outcome": _checked_outcome,
+    "time": _checked_time,
+    "data": _checked_data,
+}
+
+
+def _unknown(source: str, place: int, end: int, head: re.Match[str]) -> NoReturn:
+    near = difflib.get_close_matches(head[2].lower(), [*FIELDS, *ALIASES, DATA], n=2, cutoff=0.7)
+    names = list(dict.fromkeys(ALIASES.get(name, name) for name in near))
+    offers = [f"{head[1]}{name}:{source[head.end() : end]}" for name in names if name != DATA]
+    hint = f"did you mean {' or '.join(f'`{name}`' for name in names)}?" if names else f"fields: {', '.join(FIELDS)}"
+    _refuse(f"there is no field `{shown(head[2])}`; {hint}", source, place, end, offers)
+
+
+def _bare_word(source: str, place: int) -> NoReturn:
+    match = _QUOTED.match(source, place) or _WORD.match(source, place)
+    assert match is not None
+    word = _unescaped(match[1]) if match.re is _QUOTED else match[0]
+    offers = [next(parts(Term(name, (Value(word),)))) for name in _likely(word)]
+    message = "a word alone is not looked for; say in which field"
+    _refuse(f"{message}, such as {offers[0]}" if offers else message, source, place, match.end(), offers)
+
+
+def _likely(word: str) -> list[str]:
+    """The fields that a word alone may have been meant for."""
+    if _reads(UUID, word):
+        return ["id", "correlation", "parent"]
+    if _reads(ip_address, word):
+        return ["ip", "actor"]
+    if _reads(times.read_day, word):
+        return ["on", "after", "before"]
+    if _reads(times.read_time, word):
+        return ["after", "before"]
+    if word in OUTCOMES:
+        return ["outcome"]
+    return ["type", "actor", "resource"] if re.match(r"[a-z]+\.[a-z]", word) else ["correlation", "actor", "resource"]
+
+
+def _reads(read: Any, word: str) -> bool:
+    try:
+        read(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _unquoted(key: str) -> str:
+    return _unescaped(key[1:-1]) if key.startswith('"') else key
+
+
+def _unescaped(quoted: str) -> str:
+    return _ESCAPED.sub(r"\1", quoted)
+
+
+def _quoted(plain: str) -> str:
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _key_text(key: str) -> str:
+    return key if _BARE_KEY.match(key) and key.isprintable() else _quoted(key)
+
+
+def _value_text(value: Value) -> str:
+    plain = value.text
+    bare = plain and plain.isprintable() and plain[0] != '"' and not set(" *") & set(plain) and not value.only_text
+    return (plain if bare else _quoted(plain)) + "*" * value.prefix

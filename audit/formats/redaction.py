@@ -1,0 +1,228 @@
+"""redact: what a rule names is taken out of a record that leaves the store, and the record says so. Pure: no Django.
+
+A path is members with dots between: `actor_ip`, `event_data.user.email`. `*` is any one member or element, `**` any
+number of levels; a name with a dot, a space or a star in it is quoted.
+"""
+
+import hmac
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from audit.errors import Invalid
+from audit.formats import event
+
+Method = Literal["remove", "digest", "mask"]
+METHODS = ("remove", "digest", "mask")
+"""The strongest first: where two rules name the same place, that one holds."""
+NEVER = (
+    *("event_id", "event_timestamp", "version"),
+    *("event_type", "event_category", "event_action", "event_outcome"),
+)
+"""What tells which event it is, of what kind and when: who redacts that leaves nothing that could be checked."""
+MAY = tuple(name for name in event.FIELDS if name not in NEVER)
+DATA = "event_data"
+ANY, DEEP = "*", "**"
+DIGEST = "hmac-sha256:"
+NAMED = "redacted"
+"""The member of a record that names each place and its rule; null where nothing was redacted."""
+
+_BARE = re.compile(r'[^\s."*\\]+\Z')
+_PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')
+_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*(\.\*)?\Z")
+_IPV4 = re.compile(r"([0-9]{1,3})(?:\.[0-9]{1,3}){3}\Z")
+
+Place = tuple[str | int, ...]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """What is redacted, how, and why that is right."""
+
+    name: str
+    path: str
+    event_type: str = ""
+    method: Method = "remove"
+    reason: str
+
+    def concerns(self, event_type: str) -> bool:
+        """Whether the rule is for events of this type; without one it is for all."""
+        if self.event_type.endswith(".*"):
+            return event_type.startswith(self.event_type[:-1])
+        return self.event_type in ("", event_type)
+
+
+def check(rule: Rule) -> None:
+    """Refuse a rule that cannot be followed. Raises `Invalid`."""
+    errors = {}
+    try:
+        read_path(rule.path)
+    except ValueError as error:
+        errors["path"] = str(error)
+    if rule.event_type and not _TYPE.match(rule.event_type):
+        errors["event_type"] = "is an event type, or gateway.* for all that begins so; leave it empty for all events"
+    if not rule.reason.strip():
+        errors["reason"] = "is required: say which duty or law asks for it"
+    if errors:
+        raise Invalid(errors)
+
+
+def read_path(text: str) -> tuple[str, ...]:
+    """The parts of a path. Raises `ValueError`."""
+    parts, place = [], 0
+    while place < len(text):
+        match = _PART.match(text, place)
+        if match is None:
+            raise ValueError(f'cannot be read at character {place + 1}: write actor_ip, or event_data."a name".email')
+        if (bare := _bare(match[1])) != match[1]:
+            raise ValueError(f"has {match[1]} in quotes that it does not need: write {bare}, as records name it")
+        parts.append(match[1])
+        place = match.end()
+    if not parts or text.endswith("."):
+        raise ValueError("names no member: write actor_ip, or event_data.user.email")
+    if parts[0] == "data":
+        parts[0] = DATA
+    if parts[0] not in MAY:
+        raise ValueError(f"begins with one of {', '.join(MAY)}")
+    if parts[0] != DATA and len(parts) > 1:
+        raise ValueError(f"{parts[0]} has no members: write it alone, or event_data.member")
+    return tuple(parts)
+
+
+def covers(path: str, place: tuple[str, ...]) -> bool:
+    """Whether a rule with this path redacts what stands at such a place, by itself or with what it is in."""
+    parts = read_path(path)
+    return any(_fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
+
+
+def path_text(place: Place) -> str:
+    """A place as a path."""
+    return ".".join(map(_part, place))
+
+
+class Redactor:
+    """Follows rules. The same value has the same digest as long as the key is the same."""
+
+    def __init__(self, rules: Sequence[Rule], key: bytes):
+        self._rules = sorted(rules, key=lambda rule: (METHODS.index(rule.method), rule.name))
+        self._parts = {rule.name: read_path(rule.path) for rule in rules}
+        self._key = key
+        self.members: Counter[str] = Counter()
+        """How many members were redacted, by the name of the rule."""
+        self.records = 0
+        """How many records had such a member."""
+
+    def lines(self, lines: bytes) -> bytes:
+        """Records as lines of JSON, each with the member that says what was redacted."""
+        return b"".join(self._line(line) for line in lines.splitlines())
+
+    def redact(self, record: dict[str, Any]) -> dict[str, str]:
+        """Redact a record where it stands; return which rule was followed at which path."""
+        places = self._places(record)
+        for place, rule in places.items():
+            self._change(record, place, rule.method)
+            self.members[rule.name] += 1
+        self.records += bool(places)
+        return {path_text(place): rule.name for place, rule in places.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """How many records and members were redacted since the last time that this was asked."""
+        found = {"records": self.records, "members": dict(self.members)}
+        self.records, self.members = 0, Counter()
+        return found
+
+    def _line(self, line: bytes) -> bytes:
+        record = json.loads(line)
+        if not (named := self.redact(record)):
+            return line[:-1] + f',"{NAMED}":null}}\n'.encode()
+        record[NAMED] = named
+        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    def _places(self, record: dict[str, Any]) -> dict[Place, Rule]:
+        """Each place that is redacted and by which rule; nothing is named within what is redacted as a whole."""
+        found: dict[Place, Rule] = {}
+        for rule in self._rules:
+            rule_parts = self._parts[rule.name]
+            if rule.concerns(record["event_type"]):
+                for place in _find(record, rule_parts):
+                    if len(place) > 1 or record[rule_parts[0]] is not None:
+                        found.setdefault(place, rule)
+        return {
+            place: rule
+            for place, rule in found.items()
+            if not any(place[:end] in found for end in range(1, len(place)))
+        }
+
+    def _change(self, record: dict[str, Any], place: Place, method: Method) -> None:
+        holder: Any = record
+        for key in place[:-1]:
+            holder = holder[key]
+        if method == "remove" and len(place) > 1 and isinstance(holder, dict):
+            del holder[place[-1]]
+        else:
+            holder[place[-1]] = self._instead(holder[place[-1]], method)
+
+    def _instead(self, value: Any, method: Method) -> str | None:
+        if method == "remove":
+            return None
+        if method == "mask":
+            return mask(value)
+        text = json.dumps(value, sort_keys=True).encode()
+        return DIGEST + hmac.digest(self._key, text, "sha256").hex()
+
+
+def mask(value: Any) -> str:
+    """A text of which next to nothing is left: `a***@e***`, `192.***`, `K***`."""
+    if not isinstance(value, str):
+        return "***"
+    if match := _IPV4.match(value):
+        return f"{match[1]}.***"
+    name, at, host = value.partition("@")
+    if at:
+        return f"{name[:1]}***@{host[:1]}***"
+    return f"{value[:1]}***" if len(value) > 3 else "***"
+
+
+def _find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
+    """The places in a value that a path names."""
+    if not parts:
+        yield at
+        return
+    if parts[0] == DEEP:
+        yield from _find(value, parts[1:], at)
+    for key, member in _members(value):
+        if parts[0] == DEEP:
+            yield from _find(member, parts, (*at, key))
+        elif parts[0] == ANY or parts[0] == _part(key):
+            yield from _find(member, parts[1:], (*at, key))
+
+
+def _fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not parts:
+        return not place
+    if parts[0] == DEEP:
+        return _fits(place, parts[1:]) or (bool(place) and _fits(place[1:], parts))
+    return bool(place) and parts[0] in (ANY, place[0]) and _fits(place[1:], parts[1:])
+
+
+def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)
+
+
+def _part(key: str | int) -> str:
+    """A name as it stands in a path."""
+    text = str(key)
+    return text if _BARE.match(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _bare(part: str) -> str:
+    """A part of a path as `_part` writes the same name: only so does it meet one in a record."""
+    if part in (ANY, DEEP) or not part.startswith('"'):
+        return part
+    return _part(re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL))

@@ -1,0 +1,39 @@
+"""terms: a query as plain data, so that a program without our grammar can ask it of a record. Pure: no Django."""
+
+from datetime import datetime
+from typing import Any
+
+from audit.formats import times
+from audit.formats.fields import DATA, FIELDS
+from audit.formats.grammar import Query, Term, scalars
+from audit.formats.times import timestamp_text
+
+
+def plain(query: Query, now: datetime) -> list[dict[str, Any]]:
+    """All of these hold of a record that matches. Spans are counted back from `now`, as in the search itself."""
+    return [_time(term, now) if term.field != DATA and _is_time(term) else _term(term) for term in query.terms]
+
+
+def _is_time(term: Term) -> bool:
+    return FIELDS[term.field].kind == "time"
+
+
+def _time(term: Term, now: datetime) -> dict[str, Any]:
+    (value,) = term.values
+    if term.field == "on":
+        first, end = times.read_day(value.text)
+        return {"field": "event_timestamp", "from": timestamp_text(first), "before": timestamp_text(end)}
+    bound = {"after": "from", "before": "before", "until": "until"}[term.field]
+    return {"field": "event_timestamp", bound: timestamp_text(times.read_time(value.text, now))}
+
+
+def _term(term: Term) -> dict[str, Any]:
+    found: dict[str, Any] = {"field": "event_data", "path": list(term.path)} if term.field == DATA else {}
+    if not found:
+        column = FIELDS[term.field].column
+        found = {"field": "event_id" if column == "id" else column}
+    equals: list[Any] = [value.text for value in term.values if not value.prefix]
+    if term.field == DATA:
+        equals += [meaning for value in term.values if not value.only_text for meaning in scalars(value.text)]
+    begins = [value.text for value in term.values if value.prefix]
+    return found | {"equals": equals, "begins": begins, "negated": term.negated}

@@ -1,0 +1,33 @@
+"""moments: times as people write them. Pure: no Django."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+_RELATIVE = re.compile(r"([0-9]{1,6})([smhdw])\Z")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def read_time(text: str, now: datetime | None = None) -> datetime:
+    """`24h`, `7d`, or RFC 3339 (a date or a time without zone counts as UTC). Raises `ValueError`."""
+    try:
+        if match := _RELATIVE.match(text):
+            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is neither a span such as 24h or 7d nor an RFC 3339 time") from None
+
+
+def read_day(text: str) -> tuple[datetime, datetime]:
+    """A day in UTC: its first moment, and that of the next day. Raises `ValueError`."""
+    try:
+        day = date.fromisoformat(text)
+        first = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return first, first + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise ValueError("is not a day such as 2026-03-04") from None
+
+
+def timestamp_text(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: `2026-08-18T10:00:00.000000Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

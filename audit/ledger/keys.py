@@ -1,0 +1,155 @@
+"""The keys of the log: a private one in a file or the environment, never in the database, and the public ones.
+
+SEAL_KEY (or SEAL_KEY_FILE) holds the private key that signs now. SEAL_PUBLIC_KEYS (or SEAL_PUBLIC_KEYS_FILE) holds
+every public key that ever signed, the newest first, one a line: with them old checkpoints still verify after a
+rotation. Whoever only verifies needs the second alone. Other keys are held in the same way (`receipts`).
+"""
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from audit.errors import KeyMissing
+from audit.formats import receipt
+from audit.formats.note import NoteError, Signer, Verifier
+
+DEVELOPMENT = Signer("development.invalid/log", hashlib.sha256(b"auditsite: everyone knows this key").digest())
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What this process may sign and verify with."""
+
+    signer: Signer | None
+    verifiers: tuple[Verifier, ...]
+    """The log's public keys, the newest first."""
+
+    @property
+    def origin(self) -> str:
+        return self.verifiers[0].name
+
+    @property
+    def all_verifiers(self) -> list[Verifier]:
+        """The same keys in both of their kinds: plain signatures, and those that attest a time."""
+        return [*self.verifiers, *(verifier.as_cosigner() for verifier in self.verifiers)]
+
+
+def load() -> Keys:
+    """The keys as they are configured now: a running sealer sees a rotation at its next pass. Raises `KeyMissing`."""
+    return read("SEAL", "the log", otherwise=DEVELOPMENT if settings.DEBUG else None)
+
+
+def receipts() -> Keys:
+    """The keys of receipts, as settings and files are now. Raises `KeyMissing`."""
+    global _receipts
+    now = stamp("RECEIPT")
+    if _receipts is None or _receipts[0] != now:
+        keys = read("RECEIPT", "receipts")
+        if not keys.origin.endswith(receipt.SUFFIX):
+            raise KeyMissing(f"The key of receipts is named {keys.origin}: it must be the log's name and /receipts.")
+        _receipts = now, keys
+    return _receipts[1]
+
+
+_receipts: tuple[object, Keys] | None = None
+
+
+def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:
+    """The keys that the settings `prefix`_KEY and `prefix`_PUBLIC_KEYS hold; `otherwise` where they hold none.
+
+    Raises `KeyMissing` where there is none, or one cannot be read; never with the key in its text.
+    """
+    private, public = _text(f"{prefix}_KEY"), _text(f"{prefix}_PUBLIC_KEYS")
+    try:
+        signer = Signer.parse(private) if private else None
+        verifiers = [Verifier.parse(line) for line in public.splitlines() if line.strip()]
+    except NoteError as error:
+        raise KeyMissing(f"A key of {of} cannot be read: {error}.") from None
+    if signer is None and not verifiers:
+        signer = otherwise
+    if signer is not None and signer.verifier not in verifiers:
+        verifiers.insert(0, signer.verifier)
+    if not verifiers:
+        command = f"{prefix.lower()}key"
+        raise KeyMissing(
+            f"There is no key of {of}: make one with `manage.py {command} create`, and set {prefix}_KEY_FILE."
+        )
+    if len({verifier.name for verifier in verifiers}) > 1:
+        names = ", ".join(sorted({verifier.name for verifier in verifiers}))
+        raise KeyMissing(f"The keys are of several logs ({names}): one log has one name, whatever its keys.")
+    return Keys(signer, tuple(verifiers))
+
+
+def stamp(prefix: str) -> tuple[object, ...]:
+    """Something that is another thing once the settings of `prefix` or their files have changed."""
+    return tuple(_stamp(f"{prefix}_{name}") for name in ("KEY", "PUBLIC_KEYS"))
+
+
+def create(path: Path, origin: str) -> Signer:
+    """Make the first key of a log at `path`, its public half at `path`.pub. Never overwrites."""
+    signer = Signer(origin, secrets.token_bytes(32))
+    Signer.parse(signer.encode())  # the name must be one that can be read again
+    _write_new(path, signer.encode() + "\n", 0o600)
+    _write_new(public_path(path), f"{signer.verifier}\n", 0o644)
+    return signer
+
+
+def rotated(old: Signer) -> Signer:
+    """A new key of the same log, not written anywhere yet."""
+    return Signer(old.name, secrets.token_bytes(32))
+
+
+def replace(path: Path, signer: Signer) -> None:
+    """Put a rotated key in the place of the old one: public half first, so that nobody meets an unknown signature."""
+    public = public_path(path)
+    known = public.read_text(encoding="utf-8") if public.exists() else ""
+    _swap(public, f"{signer.verifier}\n{known}", 0o644)
+    _swap(path, signer.encode() + "\n", 0o600)
+
+
+def public_path(path: Path) -> Path:
+    """Where the public halves of a key file stand."""
+    return path.with_name(path.name + ".pub")
+
+
+def _stamp(name: str) -> object:
+    path: Path | None = getattr(settings, f"{name}_FILE")
+    if path is None:
+        return getattr(settings, name)
+    try:
+        found = path.stat()
+    except OSError:
+        return path
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _text(name: str) -> str:
+    """The value of the setting, or what the file holds that NAME_FILE names: read anew each time."""
+    path: Path | None = getattr(settings, f"{name}_FILE")
+    if path is None:
+        return str(getattr(settings, name))
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyMissing(f"{name}_FILE cannot be read: {type(error).__name__}.") from None
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(path: Path, text: str, mode: int) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    _write_new(fresh, text, mode)
+    fresh.replace(path)

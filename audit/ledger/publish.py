@@ -1,0 +1,121 @@
+"""The sealer as a service: seals in rhythm, while a courier takes each tree head to witnesses and anchor."""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connections
+
+import dlq.alarm
+from audit.errors import AuditError, KeyMissing, LogDamaged
+from audit.formats.note import NoteError
+from audit.ledger import anchor, reader, witnesses
+from audit.ledger.seal import Sealer
+from audit.models import Checkpoint
+
+log = structlog.get_logger(__name__)
+
+LEAST_PAUSE_S = 0.05
+COURIER_PAUSE_S = 1.0
+TROUBLE_PAUSE_S = 5.0
+REFUSAL_ALARM_S = 3600.0
+
+
+class Courier:
+    """Takes tree heads to each witness and to the anchor. What fails is tried again with the next head."""
+
+    def __init__(self) -> None:
+        self._anchored_at = float("-inf")
+        self._asked = -1
+
+    def deliver(self, head: Checkpoint) -> list[str]:
+        """Have a head cosigned and anchored; return what went wrong, in words."""
+        complaints = self._ask_witnesses(head) if head.number != self._asked else []
+        if anchor.has_anchor() and time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S:
+            try:
+                anchor.anchor(head, reader.full_note(head, "default"))
+                self._anchored_at = time.monotonic()
+            except OSError as error:
+                complaints.append(f"The anchor could not be written: {error.strerror or type(error).__name__}.")
+        return complaints
+
+    def _ask_witnesses(self, head: Checkpoint) -> list[str]:
+        complaints = []
+        for witness in witnesses.witnesses():
+            try:
+                witnesses.cosign(witness, head)
+            except witnesses.WitnessRefused as error:
+                complaints.append(str(error))
+            except (OSError, NoteError) as error:
+                complaints.append(f"The witness {witness.verifier.name} did not answer: {type(error).__name__}.")
+        if not complaints:
+            self._asked = head.number
+        return complaints
+
+
+def follow(stop: threading.Event) -> None:
+    """Seal until `stop`; no outage and no refusal ends it."""
+    heads = _Newest()
+    courier = threading.Thread(target=_carry, args=(heads, stop), name="courier", daemon=True)
+    courier.start()
+    try:
+        _seal(stop, heads)
+    finally:
+        courier.join(timeout=witnesses.TIMEOUT_S)
+        connections.close_all()
+
+
+def _seal(stop: threading.Event, heads: "_Newest") -> None:
+    sealer, alarmed = Sealer(), _Alarm()
+    while not stop.is_set():
+        # In rhythm: a pass that takes long on a busy machine is not followed by a whole pause.
+        following = time.monotonic() + settings.SEAL_INTERVAL_MS / 1000
+        try:
+            sealed = sealer.once()
+            if sealed.checkpoint is not None:
+                heads.checkpoint = sealed.checkpoint
+            if sealed.more:
+                continue
+        except (KeyMissing, LogDamaged) as error:
+            alarmed.refused(error)
+            following += TROUBLE_PAUSE_S
+        except DatabaseError as error:
+            log.warning("seal_interrupted", error=type(error).__name__)
+            connections.close_all()
+        stop.wait(max(following - time.monotonic(), LEAST_PAUSE_S))
+
+
+class _Newest:
+    """The newest head: the courier takes this one and skips those in between."""
+
+    checkpoint: Checkpoint | None = None
+
+
+class _Alarm:
+    """A refusal to seal is told at once, and again each hour."""
+
+    def __init__(self) -> None:
+        self._told: datetime | None = None
+
+    def refused(self, error: AuditError) -> None:
+        log.error("seal_refused", reason=str(error))
+        now = datetime.now(UTC)
+        if self._told is None or (now - self._told).total_seconds() > REFUSAL_ALARM_S:
+            self._told = now
+            dlq.alarm.tell("audit.seal", f"The sealer refuses to sign: {error}")
+
+
+def _carry(heads: _Newest, stop: threading.Event) -> None:
+    """The courier's thread: asking may take long, and no seal waits for it."""
+    courier = Courier()
+    while not stop.wait(COURIER_PAUSE_S):
+        if heads.checkpoint is not None:
+            try:
+                for complaint in courier.deliver(heads.checkpoint):
+                    log.warning("courier", complaint=complaint)
+            except Exception as error:  # whatever others answer: the next head is anchored all the same
+                log.warning("courier_interrupted", error=type(error).__name__)
+                connections.close_all()
+    connections.close_all()

@@ -1,0 +1,131 @@
+"""Every signed tree head: its signature, its number, its time; and what anchor and witnesses have of the log."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from audit.formats import note
+from audit.formats.note import NoteError
+from audit.ledger import anchor, reader, witnesses
+from audit.ledger.keys import Keys
+from audit.ledger.verify.result import Report, Verdict
+from audit.models import Checkpoint
+
+CHUNK = 500
+CLOCK_SLACK_S = 2.0
+
+
+class Head(NamedTuple):
+    """A root that somebody signed for the first `size` leaves."""
+
+    size: int
+    root: bytes
+    kind: Verdict
+    """What it means when the leaves do not lead there."""
+    subject: str
+    name: str
+
+
+def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
+    """The checkpoints of sizes first .. last in order, each checked by itself as it passes."""
+    before: Checkpoint | None = None
+    after = _number_before(first, using)
+    while rows := list(
+        Checkpoint.objects.using(using).filter(number__gt=after, size__lte=last).order_by("number")[:CHUNK]
+    ):
+        _check_cosignatures(report, rows, using)
+        for row in rows:
+            _check_order(report, before, row, after)
+            report.count("checkpoints")
+            if _check_signature(report, keys, row):
+                yield Head(row.size, bytes(row.root), Verdict.ALTERED, "checkpoint", f"checkpoint {row.number}")
+            before, after = row, row.number
+
+
+def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
+    """The checkpoints of sizes first .. last that the anchor has, as far as they are signed by the log."""
+    if not anchor.has_anchor():
+        report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
+    for name in anchor.empty_anchors():
+        detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
+        if Checkpoint.objects.exists():
+            report.find(Verdict.MISSING, "anchor", detail)
+    for found in anchor.newest_anchored() if newest_only else anchor.anchored():
+        try:
+            head = note.Checkpoint.parse(note.split(found.note)[0])
+            if not first <= head.size <= last:
+                continue
+            note.verify(found.note, keys.all_verifiers)
+        except NoteError as error:
+            report.find(Verdict.ALTERED, "anchor", f"{found.where}: {error}")
+            continue
+        report.count("anchored checkpoints")
+        yield Head(head.size, head.root, Verdict.FORKED, "anchor", found.where)
+
+
+def witnessed(report: Report, keys: Keys) -> Iterator[Head]:
+    """The newest checkpoint that each configured witness has seen."""
+    if not (known := witnesses.witnesses()):
+        report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
+    for witness in known:
+        name = witness.verifier.name
+        try:
+            text = witnesses.latest_of(witness, keys.origin)
+            head = note.Checkpoint.parse(note.verify(text, keys.all_verifiers)[0])
+        except (OSError, NoteError) as error:
+            report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
+            continue
+        report.count("witnesses")
+        yield Head(head.size, head.root, Verdict.FORKED, "witness", f"witness {name}")
+
+
+def _number_before(first: int, using: str) -> int:
+    """The checkpoint to begin after: the newest one that ends where the range begins stays in."""
+    row = Checkpoint.objects.using(using).filter(size__lte=first).order_by("-size", "-number").first()
+    return -1 if row is None or first == 0 else row.number - 1
+
+
+def _check_order(report: Report, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
+    if row.number != after + 1:
+        detail = f"The checkpoints {after + 1} to {row.number - 1} are gone."
+        report.find(Verdict.MISSING, "checkpoint", detail, index=after + 1)
+    if before is None:
+        return
+    if row.size < before.size:
+        detail = f"Checkpoint {row.number} has {row.size} records, the one before {before.size}: the log shrank."
+        report.find(Verdict.FORKED, "checkpoint", detail, index=row.number)
+    silence = (row.created_at - before.created_at).total_seconds()
+    report.counts["longest_silence_s"] = max(report.counts["longest_silence_s"], round(silence))
+
+
+def _check_signature(report: Report, keys: Keys, row: Checkpoint) -> bool:
+    """Whether the log signed this, and the columns say the same as the note."""
+    try:
+        text, signed = note.verify(row.note, keys.all_verifiers)
+        head = note.Checkpoint.parse(text)
+    except NoteError as error:
+        report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
+        return False
+    moments = [found.moment for found in signed if found.moment is not None]
+    if head != note.Checkpoint(keys.origin, row.size, bytes(row.root)):
+        detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
+    elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
+        detail = f"Checkpoint {row.number}: its time in the table is not the signed one."
+    else:
+        return True
+    report.find(Verdict.ALTERED, "checkpoint", detail, index=row.number)
+    return False
+
+
+def _check_cosignatures(report: Report, rows: list[Checkpoint], using: str) -> None:
+    known = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
+    notes = {row.number: row.note for row in rows}
+    for name, line, number in reader.cosignatures(list(notes), using):
+        if name not in known:
+            report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
+            continue
+        try:
+            note.verify(note.join(note.split(notes[number])[0], [line]), [known[name]])
+            report.count("cosignatures")
+        except NoteError as error:
+            detail = f"Checkpoint {number}, cosignature of {name}: {error}."
+            report.find(Verdict.ALTERED, "cosignature", detail, index=number)

@@ -1,0 +1,80 @@
+"""The records of one correlation: each recomputed, and each proved to be under the newest checkpoint."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from audit import visibility
+from audit.errors import LogDamaged, NotSealed
+from audit.formats import merkle
+from audit.ledger import reader
+from audit.ledger.keys import Keys
+from audit.ledger.verify import checkpoints
+from audit.ledger.verify.records import COLUMNS, MEMBERS, Row, fault, fetch
+from audit.ledger.verify.result import Report, Verdict
+from audit.models import Finding
+
+CHUNK = 1000
+TIME = MEMBERS.index("event_timestamp")
+OTHERS = (
+    "Whether other records of this correlation were removed does not show from those that are here: "
+    "a verification of the whole log shows every record that is gone."
+)
+PAGE = f"""
+SELECT coalesce(l.index, -1), r.id, l.leaf_hash, {COLUMNS}
+FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
+WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s) {{within}}
+ORDER BY r.event_timestamp, r.id LIMIT %s
+"""
+
+
+def check(report: Report, keys: Keys, correlation_id: str, using: str) -> None:
+    """Check what the store has of a correlation, and say what that cannot show."""
+    try:
+        head = reader.signed_head(using)
+    except NotSealed as error:
+        report.leave_out(str(error))
+        return
+    for _ in checkpoints.checkpoints(report, keys, head.size, head.size, using):
+        pass  # each is checked as it passes
+    for row in _records(correlation_id, using):
+        _check(report, row, head.size, bytes(head.root), using)
+    if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
+        report.leave_out(
+            f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
+        )
+    report.leave_out(OTHERS)
+    if visibility.sight():
+        report.leave_out(
+            "Only what who asked may see was looked at: records of other writers or categories may be there."
+        )
+
+
+def _records(correlation_id: str, using: str) -> Iterator[Row]:
+    """All of them in the order of lists, oldest first, a page at a time."""
+    place: tuple[str, UUID] = ("-infinity", UUID(int=0))
+    within, parameters = visibility.condition("r")
+    while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
+        visibility.note(row.record_id for row in rows)
+        yield from rows
+        last = rows[-1]
+        assert last.record is not None
+        place = (last.record[TIME], last.record_id)
+
+
+def _check(report: Report, row: Row, size: int, root: bytes, using: str) -> None:
+    if row.leaf_index < 0:
+        report.count("unsealed")
+        report.leave_out("Some records of this correlation are not sealed yet.")
+        return
+    report.count("records")
+    if (why := fault(row)) is not None:
+        detail = f"The record of leaf {row.leaf_index} was changed: {why}."
+        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+        return
+    try:
+        merkle.verify_inclusion(
+            row.leaf_hash, row.leaf_index, size, reader.inclusion(row.leaf_index, size, using), root
+        )
+    except (merkle.ProofError, LogDamaged) as error:
+        detail = f"The record of leaf {row.leaf_index} is not in the signed log: {error}"
+        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)

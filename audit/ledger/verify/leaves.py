@@ -1,0 +1,170 @@
+"""Every leaf with its record, and the tree over the leaves with its nodes and signed roots: in order, streaming."""
+
+import heapq
+from collections.abc import Iterator
+from itertools import pairwise
+from operator import attrgetter
+
+from audit.errors import LogDamaged
+from audit.formats.tiles import Edge, Node, Run
+from audit.ledger import reader
+from audit.ledger.verify import unsealed
+from audit.ledger.verify.checkpoints import Head
+from audit.ledger.verify.records import COLUMNS, Row, fault, fetch
+from audit.ledger.verify.result import Report, Verdict
+
+CHUNK = 2000
+SAVE_EVERY = 10
+LEAVES = f"""
+SELECT l.index, l.record_id, l.leaf_hash, {COLUMNS}
+FROM audit_leaf l LEFT JOIN audit_record r ON r.id = l.record_id
+WHERE l.index >= %s AND l.index < %s ORDER BY l.index
+"""
+
+
+class Tree:
+    """Grows the tree leaf by leaf, and holds it against nodes and signed roots."""
+
+    def __init__(self, report: Report, heads: Iterator[Head], first: int, using: str):
+        self._report = report
+        self._using = using
+        self._heads = heads
+        self._head = next(heads, None)
+        self._edge: Edge | None = None
+        self._good = first
+        """The last size at which the root was the signed one."""
+        try:
+            self._edge = reader.edge(first, using)
+        except LogDamaged as error:
+            self._break(Verdict.MISSING, "node", str(error), first)
+            return
+        self._compare()
+
+    def extend(self, rows: list[Row]) -> None:
+        """Add the leaves of the rows, stopping at each signed size in between."""
+        hashes = [row.leaf_hash for row in rows]
+        while hashes and self._edge is not None:
+            step = len(hashes) if self._head is None else min(len(hashes), self._head.size - self._edge.size)
+            self._check_nodes(self._edge.extend(hashes[:step]))
+            hashes = hashes[step:]
+            self._compare()
+
+    def finish(self, last: int) -> None:
+        """Every head that is left is of a size that the log does not reach, or has reached since this run began."""
+        while self._head is not None and self._edge is not None:
+            if self._head.size > self._edge.size and self._head.size <= _signed_size(self._using):
+                self._compare_with_now(self._head)
+                self._head = next(self._heads, None)
+                continue
+            head, size = self._head, self._edge.size
+            detail = f"{head.name} was signed over {head.size} records, and the log has {size}: the end of it is gone."
+            self._report.find(Verdict.MISSING, head.subject, detail, index=size)
+            self._head = next(self._heads, None)
+        if self._edge is not None and self._good < last:
+            self._report.leave_out(f"The leaves {self._good} to {last - 1} were not compared with a signed root.")
+
+    def gap(self, first: int, last: int) -> None:
+        """Leaves are missing: the tree cannot be computed past them."""
+        self._break(Verdict.MISSING, "leaf", f"The leaves {first} to {last - 1} are gone.", first)
+
+    def _compare(self) -> None:
+        while self._head is not None and self._edge is not None and self._head.size <= self._edge.size:
+            head = self._head
+            # An anchor may have lines that are not in order.
+            in_order = head.size == self._edge.size
+            found = self._edge.root() if in_order else reader.root(head.size, self._using)
+            if found != head.root:
+                self._refute(head)
+                return
+            self._good = max(self._good, head.size)
+            self._report.count("roots")
+            self._head = next(self._heads, None)
+
+    def _compare_with_now(self, head: Head) -> None:
+        """The log has grown meanwhile, and is longer than what this run covers."""
+        try:
+            same = reader.root(head.size, self._using) == head.root
+        except LogDamaged:
+            return  # the run that covers it will say what is wrong
+        if not same:
+            detail = f"{head.name} has another root for the first {head.size} records: the log is another one."
+            self._report.find(Verdict.FORKED, head.subject, detail, index=head.size)
+
+    def _refute(self, head: Head) -> None:
+        where = f"between leaf {self._good} and leaf {max(head.size - 1, 0)}"
+        if head.kind is Verdict.FORKED:
+            detail = f"{head.name} has another root for the first {head.size} records: {where} the log is another one."
+        else:
+            detail = f"The leaves do not lead to the root of {head.name}: {where} one was changed after it was signed."
+        self._break(head.kind, "tree" if head.subject == "checkpoint" else head.subject, detail, self._good)
+
+    def _break(self, kind: Verdict, subject: str, detail: str, index: int) -> None:
+        self._report.find(kind, subject, detail, index=index)
+        self._report.leave_out(f"The tree was not compared past leaf {index}: it is another one from there on.", "tree")
+        self._edge = None
+
+    def _check_nodes(self, nodes: list[Node]) -> None:
+        if not nodes:
+            return
+        self._report.count("nodes", len(nodes))
+        look_up = reader.hashes([Run(node.level, node.index, node.index + 1) for node in nodes], self._using)
+        for node in nodes:
+            place = f"Node {node.index} of level {node.level}"
+            try:
+                same = look_up(node.level, node.index) == node.hash
+            except LogDamaged:
+                self._report.find(Verdict.MISSING, "node", f"{place} is gone.", index=node.index)
+                continue
+            if not same:
+                detail = f"{place} is not what its leaves lead to: the node or a leaf below it was changed."
+                self._report.find(Verdict.ALTERED, "node", detail, index=node.index)
+
+
+def check(report: Report, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
+    """Check the leaves first .. last-1 with their records, the records between them for their leaves, and the tree
+    with the signed roots `heads`. Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
+    """
+    tree = Tree(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
+    for turn, start in enumerate(range(first, last, CHUNK)):
+        end = min(start + CHUNK, last)
+        rows = fetch(LEAVES, [start, end], using)
+        _check_dense(tree, rows, start, end)
+        _check_records(report, rows)
+        tree.extend(rows)
+        if turn % SAVE_EVERY == SAVE_EVERY - 1 and end < last:
+            _pause(report, end, using)
+    tree.finish(last)
+    unsealed.check(report, using, report.run.position, last)
+    report.reached(last)
+
+
+def _signed_size(using: str) -> int:
+    head = reader.head(using)
+    return 0 if head is None else head.size
+
+
+def _pause(report: Report, end: int, using: str) -> None:
+    """Note how far all is checked: a run that is cut off goes on from here."""
+    unsealed.check(report, using, report.run.position, end)
+    report.reached(end)
+    report.stop_if_late()
+
+
+def _check_dense(tree: Tree, rows: list[Row], start: int, end: int) -> None:
+    indexes = [start - 1, *(row.leaf_index for row in rows), end]
+    for before, after in pairwise(indexes):
+        if after != before + 1:
+            tree.gap(before + 1, after)
+
+
+def _check_records(report: Report, rows: list[Row]) -> None:
+    report.count("leaves", len(rows))
+    for row in rows:
+        if row.record is None:
+            detail = f"The record of leaf {row.leaf_index} is gone: it was sealed, and the store no longer has it."
+            report.find(Verdict.MISSING, "record", detail, record_id=row.record_id, index=row.leaf_index)
+            continue
+        report.count("records")
+        if (why := fault(row)) is not None:
+            detail = f"The record of leaf {row.leaf_index} was changed: {why}."
+            report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)

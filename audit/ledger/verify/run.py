@@ -1,0 +1,182 @@
+"""The runs: what each scope covers, and what happens when something was found."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+
+import dlq.alarm
+from audit.errors import AuditError
+from audit.ingest import trail
+from audit.ledger import keys as ledger_keys
+from audit.ledger import reader
+from audit.ledger.verify import checkpoints, correlation, leaves, unsealed
+from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, Report, Verdict
+from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
+
+RUNS_A_DAY = 144
+"""How often the schedule takes a slice."""
+LEAST_SLICE = 1_000
+NAMED = 100
+"""How many findings the record of a run names; the rest is counted."""
+
+
+def verify(
+    scope: str = "all",
+    *,
+    first: int = 0,
+    last: int | None = None,
+    correlation_id: str = "",
+    requested_by: str = OWN_WRITER,
+    progress: Progress | None = None,
+    using: str = "reader",
+) -> Verification:
+    """Verify the whole log, the leaves first .. last-1 (up to the next checkpoint), or one correlation.
+
+    Returns the run with its verdict. Raises `KeyMissing` without the log's public keys, and what the database raises:
+    the run is left unended then, and `resume` goes on with it.
+    """
+    run = begin(scope, first=first, last=last, correlation_id=correlation_id, requested_by=requested_by, using=using)
+    return resume(run, progress=progress, using=using)
+
+
+def begin(
+    scope: str = "all",
+    *,
+    first: int = 0,
+    last: int | None = None,
+    correlation_id: str = "",
+    requested_by: str = OWN_WRITER,
+    using: str = "reader",
+) -> Verification:
+    """A run as `verify` makes it, not started."""
+    now = datetime.now(UTC)
+    size = _size(using)
+    return Verification.objects.create(
+        scope=scope,
+        correlation_id=correlation_id,
+        first=min(first, size),
+        last=_covered(last, size, using),
+        position=min(first, size),
+        requested_by=requested_by,
+        started_at=now,
+        updated_at=now,
+    )
+
+
+def resume(
+    run: Verification, *, progress: Progress | None = None, seconds: float | None = None, using: str = "reader"
+) -> Verification:
+    """Start a run, or go on with one that was cut off; for at most `seconds`, then it is left unended."""
+    report = Report(run, progress, seconds)
+    keys = ledger_keys.load()
+    try:
+        if run.scope == "correlation":
+            correlation.check(report, keys, run.correlation_id, using)
+        else:
+            _check_log(report, keys, using)
+    except OutOfTime:
+        return run
+    run.verdict, run.ended_at = report.verdict().value, datetime.now(UTC)
+    report.save()
+    _tell(report)
+    return run
+
+
+def newest(*, seconds: float | None = None, using: str = "reader") -> Verification:
+    """Verify what was sealed since the last run of this kind, and at least the newest that was sealed at all.
+
+    A run that was cut off, by `seconds` too, is gone on with first.
+    """
+
+    def first() -> int:
+        done = _last_ended("newest")
+        size = _size(using)
+        before = Checkpoint.objects.using(using).filter(size__lt=size).order_by("-size").first()
+        return min(0 if done is None else done.last, 0 if before is None else before.size)
+
+    return resume(_cut_off("newest") or begin("newest", first=first(), using=using), seconds=seconds, using=using)
+
+
+def next_slice(*, seconds: float | None = None, using: str = "reader") -> Verification:
+    """Verify the next slice, large enough that every record has its turn in VERIFY_DAYS; or go on with the last one."""
+    if (run := _cut_off("rolling")) is not None:
+        return resume(run, seconds=seconds, using=using)
+    done, size = _last_ended("rolling"), _size(using)
+    first = 0 if done is None or done.last >= size else done.last
+    wanted = max(-(-size // (settings.VERIFY_DAYS * RUNS_A_DAY)), LEAST_SLICE)
+    return resume(begin("rolling", first=first, last=first + wanted, using=using), seconds=seconds, using=using)
+
+
+def _cut_off(scope: str) -> Verification | None:
+    return Verification.objects.filter(scope=scope, ended_at=None, requested_by=OWN_WRITER).first()
+
+
+def _last_ended(scope: str) -> Verification | None:
+    return Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
+
+
+def _check_log(report: Report, keys: ledger_keys.Keys, using: str) -> None:
+    """Leaves, records and tree; at the end of the log its tail too."""
+    run = report.run
+    at_end = run.last >= _size(using) or run.scope in ("all", "newest")
+    # What anchor and witnesses have of a size past the end of the range is not this run's business.
+    most = 2**63 if at_end else run.last
+    signed = [
+        checkpoints.checkpoints(report, keys, run.position, run.last, using),
+        checkpoints.anchored(report, keys, run.position, most, newest_only=run.scope in ("newest", "rolling")),
+        (head for head in checkpoints.witnessed(report, keys) if run.position <= head.size <= most),
+    ]
+    leaves.check(report, signed, run.position, run.last, using)
+    if at_end:
+        unsealed.check_tail(report, using)
+    else:
+        report.leave_out(f"Only the leaves {run.first} to {run.last - 1} were checked.")
+
+
+def _size(using: str) -> int:
+    head = reader.head(using)
+    return 0 if head is None else head.size
+
+
+def _covered(last: int | None, size: int, using: str) -> int:
+    """The end of a range, moved on to where a root was signed: only there can the tree be compared."""
+    if last is None or last >= size:
+        return size
+    found = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
+    return size if found is None else found.size
+
+
+def _tell(report: Report) -> None:
+    """Leave a record of what was found or asked for, and raise the alarm. Never the reason for another error."""
+    run, named = report.run, list(report.new()[:NAMED])
+    new = report.new().count()
+    failed = Verdict(run.verdict) in FAILURES
+    if new:
+        text = f"Verification {run.pk}: {run.verdict}. {new} new findings, the first: {named[0].detail}"
+        dlq.alarm.tell("audit.verification", text, findings=new)
+    if not new and run.requested_by == OWN_WRITER:
+        return
+    try:
+        trail.add(
+            "audit.verification.ended",
+            actor=run.requested_by,
+            outcome="failure" if failed else "success",
+            correlation=f"verification-{run.pk}",
+            verdict=run.verdict,
+            scope=run.scope,
+            first=run.first,
+            last=run.last,
+            verified_correlation=run.correlation_id or None,
+            new_findings=new,
+            findings=[_named(one) for one in named] or None,
+        )
+    except AuditError:
+        report.leave_out("This run could not be recorded: neither PostgreSQL nor Redis took the event.")
+        report.save()
+
+
+def _named(found: Finding) -> dict[str, Any]:
+    """A finding as its record names it: should the row be removed, this stays, sealed."""
+    record_id = None if found.record_id is None else str(found.record_id)
+    return {"kind": found.kind, "subject": found.subject, "record_id": record_id, "index": found.index}

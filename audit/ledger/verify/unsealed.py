@@ -1,0 +1,83 @@
+"""Records that came in past the sealer, leaves that nobody signed, and the tail that waits for the sealer."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections
+
+from audit.ledger.verify.result import Report, Verdict
+
+CHUNK = 20_000
+# A record and its place in the queue are committed together, and so are its leaf and its leaving the queue: in one
+# statement's view every record that came the right way is in exactly one of the two.
+STRAYS = """
+SELECT r.id FROM audit_record r
+WHERE (r.id > %s OR r.id = %s) AND r.id <= %s
+  AND NOT EXISTS (SELECT FROM audit_leaf l WHERE l.record_id = r.id)
+  AND NOT EXISTS (SELECT FROM audit_unsealed q WHERE q.record_id = r.id)
+"""
+NEXT = "SELECT id FROM audit_record WHERE id > %s ORDER BY id OFFSET %s LIMIT 1"
+TAIL = """
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(stored_at))::float8,
+       extract(epoch FROM clock_timestamp() - max(stored_at))::float8
+FROM audit_unsealed
+"""
+UNSIGNED = """
+SELECT coalesce((SELECT max(index) + 1 FROM audit_leaf), 0),
+       coalesce((SELECT size FROM audit_checkpoint ORDER BY number DESC LIMIT 1), 0)
+"""
+LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+def check(report: Report, using: str, first: int, last: int) -> None:
+    """Every record has a leaf or waits for one: of those whose ids lie between the ones of the leaves first and last.
+
+    Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
+    """
+    start = _bound(first, using)
+    end = MOST if last >= _size(using) else _bound(last, using)
+    while start < end:
+        part = min(_one(NEXT, [start, CHUNK], using) or end, end)
+        # The first bound is an id that a record could have; every other one belongs to the range before.
+        for (record_id,) in _rows(STRAYS, [start, LEAST if start == LEAST else None, part], using):
+            detail = "This record has no leaf and does not wait for one: it came into the table past the store."
+            report.find(Verdict.UNKNOWN, "record", detail, record_id=record_id)
+        start = part
+
+
+def check_tail(report: Report, using: str) -> None:
+    """What waits for the sealer, and for how long; and that no leaf is past the signed end."""
+    ((count, oldest, newest),) = _rows(TAIL, [], using)
+    if count:
+        report.count("unsealed", count)
+        late = oldest > settings.SEAL_MERGE_DELAY_S or newest < -settings.SEAL_MERGE_DELAY_S
+        detail = f"{count} records wait for the sealer, the oldest for {oldest:.0f} s: nothing is shown of them yet."
+        if late:
+            report.find(Verdict.UNKNOWN, "queue", detail)
+        else:
+            report.leave_out(detail)
+    ((leaves, size),) = _rows(UNSIGNED, [], using)
+    if leaves != size:
+        detail = f"The log has {leaves} leaves, and its newest checkpoint covers {size}."
+        report.find(Verdict.MISSING if leaves < size else Verdict.UNKNOWN, "leaf", detail, index=min(leaves, size))
+
+
+def _bound(index: int, using: str) -> UUID:
+    """The id of the record before leaf `index`."""
+    return _one("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
+
+
+def _size(using: str) -> int:
+    return int(_one("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", [], using))
+
+
+def _one(sql: str, parameters: list[Any], using: str) -> Any:
+    rows = _rows(sql, parameters, using)
+    return rows[0][0] if rows else None
+
+
+def _rows(sql: str, parameters: list[Any], using: str) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall())

@@ -1,0 +1,121 @@
+"""Trust from outside: witnesses that cosign checkpoints, and an anchor that keeps them where the database is not.
+
+A database administrator cannot rewrite what was signed; an operator, who has the key, can. Against both only a copy
+helps that neither of them holds: a witness (C2SP tlog-witness) or storage that cannot be overwritten.
+"""
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connections
+
+from audit.errors import AuditError
+from audit.formats import note
+from audit.formats.note import Verifier
+from audit.ledger import reader
+from audit.models import Checkpoint
+
+TIMEOUT_S = 5.0
+MAX_ANSWER = 64 * 1024
+
+
+class WitnessRefused(AuditError):
+    """The witness did not cosign."""
+
+
+class Witness(NamedTuple):
+    """A witness that is asked: its address and its key."""
+
+    url: str
+    verifier: Verifier
+
+
+def witnesses() -> list[Witness]:
+    """Those of SEAL_WITNESSES (`URL=KEY` each). Raises `NoteError` or `ValueError` for what cannot be read."""
+    found = []
+    for text in settings.SEAL_WITNESSES:
+        url, separator, key = text.partition("=")
+        verifier = Verifier.parse(key)
+        if not separator or not url.startswith(("http://", "https://")) or verifier.kind != note.COSIGNATURE:
+            raise ValueError("SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with")
+        found.append(Witness(url.rstrip("/"), verifier))
+    return found
+
+
+def cosign(witness: Witness, checkpoint: Checkpoint) -> None:
+    """Have a witness cosign a checkpoint, and keep its line. Raises `WitnessRefused` and `OSError`."""
+    old = _last_size(witness)
+    status, answer = _ask(witness, checkpoint, old)
+    if status == 409:
+        # It has seen more than we remember: after a crash of ours, or before a restore of our database.
+        size = answer.strip()
+        known = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else -1
+        if not 0 <= known <= checkpoint.size:
+            raise WitnessRefused(f"The witness {witness.verifier.name} has seen {known} records, more than there are.")
+        status, answer = _ask(witness, checkpoint, known)
+    if status != 200:
+        raise WitnessRefused(f"The witness {witness.verifier.name} answered {status}: {answer.strip()[:200]}")
+    _keep(witness, checkpoint, answer)
+
+
+def latest_of(witness: Witness, origin: str) -> str:
+    """The newest checkpoint of ours that a witness has seen, as a note. Raises `OSError`."""
+    url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
+    with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
+
+
+def _ask(witness: Witness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
+    proof = reader.consistency(old, checkpoint.size, "default")
+    body = "".join([f"old {old}\n", *(f"{note.encode64(one)}\n" for one in proof), "\n", checkpoint.note])
+    request = urllib.request.Request(f"{witness.url}/add-checkpoint", body.encode(), method="POST")
+    try:
+        with _answering(), urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return answer.status, answer.read(MAX_ANSWER).decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(MAX_ANSWER).decode("utf-8", "replace")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Who answers with something that is not HTTP has not answered."""
+    try:
+        yield
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"no HTTP answer ({type(error).__name__})") from error
+
+
+def _keep(witness: Witness, checkpoint: Checkpoint, answer: str) -> None:
+    """Store the witness's line, once its signature is seen to hold."""
+    text, _ = note.split(checkpoint.note)
+    try:
+        _, (attested, *_) = note.verify(note.join(text, [answer]), [witness.verifier])
+    except note.NoteError as error:
+        raise WitnessRefused(f"The witness {witness.verifier.name} sent no cosignature: {error}") from None
+    (line,) = [line for line in answer.splitlines(keepends=True) if line.split(" ")[1] == witness.verifier.name][:1]
+    moment = datetime.fromtimestamp(attested.moment or 0, UTC)
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_cosignature (checkpoint, name, line, attested_at) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (checkpoint, name) DO NOTHING",
+            [checkpoint.number, witness.verifier.name, line, moment],
+        )
+
+
+def _last_size(witness: Witness) -> int:
+    """How many records the witness had seen when it last cosigned for us."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(max(size), 0) FROM audit_checkpoint "
+            "WHERE number = (SELECT max(checkpoint) FROM audit_cosignature WHERE name = %s)",
+            [witness.verifier.name],
+        )
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,161 @@
+"""What was counted where it happened: per UTC day on which events were received, and per writer."""
+
+from typing import Any
+
+from django.db import models
+
+from audit.models.base import Found, Watching, raw
+
+
+class Account(models.Model):
+    """Records of one day and writer, counted as the log was read."""
+
+    day = models.DateField()
+    writer = models.TextField()
+    direct = models.BigIntegerField(default=0, help_text="Stored at once.")
+    queued = models.BigIntegerField(default=0, help_text="Stored after they had waited: parked_at is set.")
+    spooled = models.BigIntegerField(default=0, help_text="Brought from local files to the store, past the queue.")
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name_plural = "account"
+        constraints = (models.UniqueConstraint(fields=("day", "writer"), name="audit_account_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.writer} on {self.day}"
+
+
+class Passage(models.Model):
+    """What the queue counted of one day and writer, as it was last copied (`dlq.passage`)."""
+
+    queue = models.CharField(max_length=100)
+    day = models.DateField()
+    writer = models.TextField()
+    first = models.CharField(max_length=50, help_text="The stream id of the first; Redis that lost it counts anew.")
+    came = models.BigIntegerField(default=0)
+    again = models.BigIntegerField(default=0, help_text="Of those: released from the quarantine.")
+    drained = models.BigIntegerField(default=0)
+    duplicate = models.BigIntegerField(default=0)
+    quarantined = models.BigIntegerField(default=0)
+    discarded = models.BigIntegerField(default=0)
+    here = models.BigIntegerField(default=0, help_text="In the queue; 0 where Redis does not know of it any more.")
+    dead = models.BigIntegerField(default=0)
+    copied_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("queue", "day", "writer", "first"), name="audit_passage_one"),)
+        indexes = (models.Index(fields=("day", "writer"), name="audit_passage_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.writer} on {self.day} from {self.first}"
+
+
+class Promise(models.Model):
+    """How many events one process answered 202: what came to the queue, known without Redis."""
+
+    process = models.UUIDField()
+    day = models.DateField()
+    writer = models.TextField()
+    parked = models.BigIntegerField()
+    handed_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("process", "day", "writer"), name="audit_promise_one"),)
+        indexes = (models.Index(fields=("day", "writer"), name="audit_promise_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.parked} of {self.writer} on {self.day}"
+
+
+class Rejection(models.Model):
+    """How many events of one day and writer were refused for one reason."""
+
+    day = models.DateField()
+    writer = models.TextField()
+    reason = models.CharField(max_length=100)
+    life = models.CharField(max_length=32, blank=True, help_text='Which count in Redis; "": counted here.')
+    events = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("day", "writer", "reason", "life"), name="audit_rejection_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.events} of {self.writer} on {self.day}: {self.reason}"
+
+
+class Loss(Found):
+    """What somebody says of a loss that the account shows. The loss stays: it was promised."""
+
+    NOUN = "account"
+
+    day = models.DateField()
+    writer = models.TextField()
+    lost = models.BigIntegerField(help_text="How many events were lost when it was explained.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=("day", "writer"), name="audit_loss_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.lost} of {self.writer} on {self.day}"
+
+    @property
+    def writer_name(self) -> str:
+        return self.writer
+
+    def facts(self) -> dict[str, Any]:
+        return {"day": self.day.isoformat(), "writer": self.writer, "lost": self.lost}
+
+
+class RejectedManager(models.Manager["RejectedSample"]):
+    """Raw bytes, of which some may be seen."""
+
+    def get_queryset(self) -> Watching["RejectedSample"]:
+        found: Watching[RejectedSample] = Watching(self.model, using=self._db)
+        return found.filter(raw("writer"))
+
+
+class RejectedSample(models.Model):
+    """The beginning of a refused event, one of the newest of its writer and reason."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    at = models.DateTimeField()
+    writer = models.TextField()
+    reason = models.CharField(max_length=100)
+    detail = models.TextField()
+    body = models.BinaryField()
+
+    objects = RejectedManager()
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-at", "-id")
+        verbose_name = "rejected event"
+        indexes = (models.Index(fields=("writer", "reason", "-at"), name="audit_rejected_newest"),)
+
+    def __str__(self) -> str:
+        return f"{self.writer}: {self.reason}"
+
+
+class DayRecord(models.Model):
+    """The account of a day as it was, or is about to be, recorded: the row first, then the record with this id."""
+
+    day = models.DateField()
+    version = models.IntegerField(help_text="From 1; a later one corrects the one before.")
+    part = models.IntegerField(help_text="From 1: a record holds so many writers.")
+    event_id = models.UUIDField()
+    document = models.JSONField()
+    made_at = models.DateTimeField()
+    written_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("day", "version", "part")
+        constraints = (models.UniqueConstraint(fields=("day", "version", "part"), name="audit_dayrecord_one"),)
+
+    def __str__(self) -> str:
+        return f"account of {self.day}, version {self.version}"

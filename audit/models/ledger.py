@@ -1,0 +1,112 @@
+"""The sealed log: leaves, checkpoints, what verifications found."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from audit.models import base
+from audit.models.base import AppendOnly, AppendOnlyQuerySet
+
+
+class Leaf(AppendOnly):
+    """One leaf of the log: the record at `index`. It outlives the record. See audit/sql/0003_log.sql."""
+
+    index = models.BigIntegerField(primary_key=True)
+    record_id = models.UUIDField(unique=True)
+    leaf_hash = models.BinaryField()
+
+    objects: ClassVar[models.Manager["Leaf"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Leaf"])()
+
+    class Meta:
+        db_table = "audit_leaf"
+        default_permissions = ()
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return f"leaf {self.index}"
+
+
+class Checkpoint(AppendOnly):
+    """A signed tree head: the first `size` leaves have this root. `note` is as signed, without later cosignatures."""
+
+    number = models.BigIntegerField(primary_key=True)
+    size = models.BigIntegerField()
+    root = models.BinaryField()
+    note = models.TextField()
+    created_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["Checkpoint"]] = models.Manager.from_queryset(AppendOnlyQuerySet["Checkpoint"])()
+
+    class Meta:
+        db_table = "audit_checkpoint"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-number",)
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.number} ({self.size} records)"
+
+
+class Verification(models.Model):
+    """One run of `verify`: what it covered and what it found. `position` is where it goes on."""
+
+    SCOPES = ("all", "range", "correlation", "newest", "rolling")
+    VERDICTS = ("VERIFIED", "ALTERED", "MISSING", "UNKNOWN", "FORKED", "NOT COVERED")
+
+    scope = models.CharField(max_length=20, choices=[(name, name) for name in SCOPES])
+    correlation_id = base.text("correlation_id", blank=True)
+    first = models.BigIntegerField(default=0, help_text="The first leaf.")
+    last = models.BigIntegerField(default=0, help_text="The leaf after the last one.")
+    position = models.BigIntegerField(default=0, help_text="The leaf that is next.")
+    requested_by = models.CharField(max_length=150)
+    started_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=20, blank=True, choices=[(name, name) for name in VERDICTS])
+    counts = models.JSONField(default=dict, help_text="How many of each were checked.")
+    not_covered = models.JSONField(default=list, help_text="What was not checked, in words.")
+    skipped = models.JSONField(default=list, help_text="Subjects of findings that this run cannot clear.")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("start_verification", "Can start a verification"),)
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"verification {self.pk}"
+
+
+class FindingQuerySet(models.QuerySet["Finding"]):
+    """Reading findings."""
+
+    def still_so(self) -> "FindingQuerySet":
+        """Those that no verification of the whole log has cleared since: one that did look at their subject."""
+        whole = Verification.objects.filter(scope="all", ended_at__isnull=False).exclude(skipped__contains=["tree"])
+        cleared = models.Q(pk__in=[])
+        for subject in self.order_by().values_list("subject", flat=True).distinct():
+            if (run := whole.exclude(skipped__contains=[subject]).first()) is not None:
+                cleared |= models.Q(subject=subject, last_seen__lt=run.started_at)
+        return self.exclude(cleared)
+
+
+class Finding(models.Model):
+    """Something that does not fit. Kept for good; `last_seen` moves while it is still so."""
+
+    key = models.CharField(max_length=300, unique=True, editable=False)
+    kind = models.CharField(max_length=20)
+    subject = models.CharField(max_length=20, help_text="What is at fault: record, leaf, node, checkpoint ...")
+    record_id = models.UUIDField(null=True)
+    index = models.BigIntegerField(null=True)
+    detail = models.TextField()
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    run = models.ForeignKey(Verification, on_delete=models.PROTECT, related_name="findings", help_text="Seen last in.")
+
+    objects: ClassVar[models.Manager["Finding"]] = models.Manager.from_queryset(FindingQuerySet)()
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-last_seen", "kind", "index")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

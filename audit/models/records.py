@@ -1,0 +1,117 @@
+"""Records: the rows that store events."""
+
+from typing import Any
+
+from django.db import models
+
+from audit import visibility
+from audit.formats import canonical, event, times
+from audit.models import base
+from audit.models.base import AppendOnly, WatchedQuerySet, within
+from audit.models.ledger import Leaf
+
+OWN_WRITER = "auditsite"
+"""The writer of the records that the store makes of its own acts."""
+
+
+class RecordQuerySet(WatchedQuerySet["Record"]):
+    """Reading records."""
+
+    def within(self, sight: visibility.Sight) -> "RecordQuerySet":
+        """Those that somebody with this sight may see."""
+        return self.filter(within(sight, "writer", "event_category")) if sight else self
+
+    def with_state(self) -> "RecordQuerySet":
+        """Know of each row whether it is sealed, in the same query."""
+        return self.annotate(sealed=models.Exists(Leaf.objects.filter(record_id=models.OuterRef("id"))))
+
+
+RecordsManager = models.Manager.from_queryset(RecordQuerySet)
+
+
+class RecordManager(RecordsManager["Record"]):
+    """Records, of which nobody is given one that he may not see, whatever page or path asks."""
+
+    def get_queryset(self) -> RecordQuerySet:
+        return RecordQuerySet(self.model, using=self._db).within(visibility.sight())
+
+
+class Record(AppendOnly):
+    """The immutable row that stores one event. The table is made by audit/sql/0001_record.sql."""
+
+    id = models.UUIDField(primary_key=True)
+    writer = models.CharField(max_length=100)
+    version = base.text("version")
+    event_type = base.text("event_type")
+    event_timestamp = models.DateTimeField()
+    event_category = base.text("event_category")
+    event_action = base.text("event_action")
+    event_outcome = models.CharField(
+        max_length=10, choices=[(value, value) for value in ("success", "failure", "pending")]
+    )
+    correlation_id = base.text("correlation_id")
+    event_data = models.JSONField()
+    actor_type = base.text("actor_type")
+    actor_id = base.text("actor_id")
+    actor_ip = base.text("actor_ip", null=True)
+    resource_type = base.text("resource_type")
+    resource_id = base.text("resource_id")
+    parent_event_id = models.UUIDField(null=True)
+    namespace = base.text("namespace", null=True)
+    cluster_id = base.text("cluster_id", null=True)
+    severity = base.text("severity")
+    duration_ms = models.IntegerField(null=True)
+    error_code = base.text("error_code", null=True)
+    error_message = base.text("error_message", null=True)
+    retention_days = models.IntegerField(null=True)
+    is_sensitive = models.BooleanField()
+    source_seq = models.BigIntegerField(null=True)
+    source_epoch = base.text("source_epoch", null=True)
+    digest = models.BinaryField()
+    received_at = models.DateTimeField()
+    parked_at = models.DateTimeField(null=True)
+    stored_at = models.DateTimeField()
+
+    objects = RecordManager()
+
+    class Meta:
+        db_table = "audit_record"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-event_timestamp", "-id")
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.id}"
+
+    @property
+    def state(self) -> str:
+        """The promise that holds for this record, in the words of the API."""
+        # A leaf and the checkpoint that covers it are committed together.
+        sealed = self.__dict__.get("sealed")  # by with_state()
+        if sealed is None:
+            sealed = Leaf.objects.filter(record_id=self.id).exists()
+        return "sealed" if sealed else "stored"
+
+    def document(self) -> dict[str, Any]:
+        """The event as it was accepted: what the digest covers."""
+        document = {name: getattr(self, name) for name in event.FIELDS if name != "event_id"}
+        document |= {"event_id": str(self.id), "writer": self.writer}
+        document["event_timestamp"] = times.timestamp_text(self.event_timestamp)
+        if self.parent_event_id is not None:
+            document["parent_event_id"] = str(self.parent_event_id)
+        return {name: value for name, value in document.items() if value is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as the API shows it: the event, then what the store knows of it."""
+        return self.document() | {
+            "state": self.state,
+            "digest": bytes(self.digest).hex(),
+            "received_at": times.timestamp_text(self.received_at),
+            "parked_at": self.parked_at and times.timestamp_text(self.parked_at),
+            "stored_at": times.timestamp_text(self.stored_at),
+        }
+
+    @property
+    def digest_holds(self) -> bool:
+        """Whether the digest, computed anew from what the database returns, is the stored one."""
+        return canonical.digest(canonical.canonical(self.document())) == bytes(self.digest)

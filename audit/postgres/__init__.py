@@ -1,0 +1,9 @@
+"""postgres: talking to PostgreSQL, with an end to every wait.
+
+gateway     bounded connections, pool and breaker of recording
+breaker     stops asking a server that is down, until a probe succeeds
+faults      what a failed write means: down, busy, refused, the sender's fault
+router      sends reads to the reader's connection
+partitions  makes the partitions of the months to come
+backend/    Django's database backend with a deadline on the client's side
+"""

@@ -1,0 +1,10 @@
+"""queue: the audit side of the dead letter queue; the queue itself is the package `dlq`.
+
+drain        `drain` moves parked events into PostgreSQL
+actions      retry, snooze, quarantine: what people do to parked events
+quarantine   moves parked events to a table that only grows, and back
+discards     gives a parked event up: one person asks, another one approves
+corrections  sends a corrected copy of a dead event as a new one
+outages      keeps each outage with its figures
+visible      which parked events may be seen now
+"""

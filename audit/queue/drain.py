@@ -1,0 +1,187 @@
+"""drain: move what waits in the dead letter queue, and in the spool, into PostgreSQL."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+import structlog
+from django.conf import settings
+
+import dlq.errors
+import dlq.restart
+import dlq.restore
+import dlq.spool
+import dlq.stream
+from audit.accounting import stored_counts
+from audit.errors import AuditError, Conflict, Unavailable
+from audit.formats import canonical
+from audit.formats.event import Accepted
+from audit.ingest import trail
+from audit.ingest.record import rehearse as rehearse_event
+from audit.ingest.record import store
+from audit.models import OWN_WRITER
+from audit.postgres.faults import Fault, fault, headline
+from audit.postgres.gateway import is_up
+from dlq.drain import Outcome, Summary
+from dlq.drain import Unavailable as DatabaseDown
+from dlq.drain import drain as drain_queue
+from dlq.message import Message
+
+log = structlog.get_logger(__name__)
+
+DRAIN_TIMEOUT_S = 10.0
+MISSING_NAMED = 100
+
+
+def drain(
+    *,
+    limit: int | None = None,
+    seconds: float | None = None,
+    stop: threading.Event | None = None,
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
+    unspool()
+    return drain_queue(keep, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
+
+
+def unspool() -> int:
+    """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays."""
+    try:
+        return 0 if _paused() else dlq.spool.empty(_bring)
+    except (DatabaseDown, dlq.errors.Refused) as error:
+        log.warning("spool_waits", error=str(error))
+    except Exception:
+        log.exception("spool_failed")  # one tier must not stop the next
+    return 0
+
+
+def look_at_redis() -> None:
+    """After each start of Redis: mend what a kill left half done. That indexes had to be made again is a record."""
+    if (rebuilt := dlq.restart.look(dlq.stream.for_drain())) is None:
+        return
+    trail.add(
+        "audit.parked.indexes_rebuilt",
+        actor=OWN_WRITER,
+        correlation="dead-letter-queue",
+        reason="Redis was started again and the account did not balance",
+        here=rebuilt.messages,
+        missing=len(rebuilt.missing),
+        event_ids=rebuilt.missing[:MISSING_NAMED] or None,
+    )
+
+
+def keep_old() -> int:
+    """While PostgreSQL is away and the quarantine with it: copy what waits for seven days to the spool."""
+    return 0 if settings.DLQ_SPOOL_DIR is None or is_up() else dlq.spool.keep_old(dlq.stream.for_drain())
+
+
+def _bring(messages: list[Message]) -> None:
+    left = messages
+    if is_up():
+        pairs = list(zip(messages, keep(messages), strict=True))
+        left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
+        home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
+        stored_counts.past_the_queue((message.source, message.received_at) for message in home)
+    dlq.restore.restore(dlq.stream.for_drain(), left)
+
+
+def _paused() -> bool:
+    try:
+        return dlq.stream.for_drain().paused() is not None
+    except dlq.errors.Refused:
+        return False
+
+
+def keep(messages: Sequence[Message]) -> list[Outcome]:
+    """Record a batch of parked messages: together if that works, else each by itself.
+
+    Raises dlq's `Unavailable` when PostgreSQL is the reason; no message is to blame then.
+    """
+    read = [_read(message) for message in messages]
+    sound = [(message, found) for message, found in zip(messages, read, strict=True) if isinstance(found, Accepted)]
+    verdicts = iter(_keep_together(sound))
+    return [found if isinstance(found, Outcome) else next(verdicts) for found in read]
+
+
+Sound = tuple[Message, Accepted]
+
+
+def _read(message: Message) -> Accepted | Outcome:
+    """The event as it was accepted; where it is not one any more, why the message is dead."""
+    if not message.digest_ok:
+        return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
+    try:
+        return _accepted(message, canonical.loads(message.body))
+    except (KeyError, TypeError, ValueError) as error:
+        return Outcome("dead", "Unreadable", f"the body is no event: {type(error).__name__} {error}")
+
+
+def _accepted(message: Message, document: dict[str, Any]) -> Accepted:
+    return Accepted(
+        id=UUID(document["event_id"]),
+        writer=document["writer"],
+        event_type=document["event_type"],
+        event_timestamp=datetime.fromisoformat(document["event_timestamp"]),
+        correlation_id=document["correlation_id"],
+        body=message.body,
+        digest=message.digest,
+        received_at=message.received_at,
+    )
+
+
+def rehearse(message: Message) -> Outcome:
+    """What a drain would do with a message now; nothing of it is kept."""
+    event = _read(message)
+    if isinstance(event, Outcome):
+        return event
+    try:
+        return Outcome("duplicate" if rehearse_event(event, timeout_s=DRAIN_TIMEOUT_S) == "duplicate" else "stored")
+    except Conflict:
+        return Outcome("dead", "Conflict", "the store has this event id with other content")
+    except (AuditError, psycopg.Error) as error:
+        return Outcome("failed", type(error).__name__, headline(error))
+
+
+def _keep_together(sound: Sequence[Sound], *, again: bool = True) -> list[Outcome]:
+    if not sound:
+        return []
+    try:
+        return _store(sound)
+    except Exception as error:
+        _give_up_if_down(error)
+        if len(sound) > 1:
+            # Somewhere in the batch is one that PostgreSQL refuses: halve, so that it costs few round trips.
+            middle = len(sound) // 2
+            return _keep_together(sound[:middle]) + _keep_together(sound[middle:])
+        if again and fault(error) is Fault.DOWN:
+            return _keep_together(sound, again=False)  # the connection was from before a restart
+        return [_outcome(error, sound[0][1])]
+
+
+def _store(sound: Sequence[Sound]) -> list[Outcome]:
+    messages = [message for message, _ in sound]
+    states = store(
+        [event for _, event in sound],
+        timeout_s=DRAIN_TIMEOUT_S,
+        parked_at=[message.parked_at for message in messages],
+    )
+    verdicts: dict[str, Literal["stored", "duplicate"]] = {"stored": "stored", "duplicate": "duplicate"}
+    return [Outcome(verdicts[state]) for state in states]
+
+
+def _give_up_if_down(error: Exception) -> None:
+    """What ran into its deadline while PostgreSQL answers others was too much for it: that is no outage."""
+    if isinstance(error, Unavailable) or (fault(error) is Fault.DOWN and not is_up()):
+        log.warning("drain_interrupted", error=type(error).__name__)
+        raise DatabaseDown from error
+
+
+def _outcome(error: Exception, event: Accepted) -> Outcome:
+    if isinstance(error, Conflict):
+        trail.refused_conflicts([event])
+        return Outcome("dead", "Conflict", "the store has this event id with other content")
+    return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))

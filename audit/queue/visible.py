@@ -1,0 +1,32 @@
+"""visible: which parked events may be seen, and that they were: `audit.visibility` for what is not in PostgreSQL."""
+
+import json
+from collections.abc import Iterable, Iterator
+
+from audit import visibility
+from dlq.message import Message
+
+
+def visible(messages: Iterable[Message]) -> Iterator[Message]:
+    """Those that may be seen by who looks now; they are noted as seen."""
+    for message in messages:
+        if may_see(message):
+            visibility.note([message.key])
+            yield message
+
+
+def may_see(message: Message) -> bool:
+    """Whether who looks now may see it. What cannot be read has no category: some categories alone leave it out."""
+    return may_see_entry(message.source, message.body)
+
+
+def may_see_entry(source: str, body: bytes) -> bool:
+    """The same of what is not read as a message yet."""
+    return not visibility.sight() or visibility.covers(source, _category(body))
+
+
+def _category(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["event_category"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""

@@ -1,0 +1,133 @@
+"""reach: how many records a query would have to read, and a refusal, with a narrower one, where that is too many.
+
+Decision 10. PostgreSQL is asked for its estimate, which costs less than a millisecond, never for the rows themselves.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db import OperationalError, connections, transaction
+from django.db.models import Q
+
+from audit.formats.fields import DATA, FIELDS
+from audit.formats.grammar import Query, Term
+from audit.models import Record
+from audit.search import filters
+
+MOST_READ = 200_000
+"""A query is refused that would read more records than this for one page, in the order they lie in."""
+SCATTERED = 10
+"""A record found by an index other than that of time lies anywhere, and costs as much as so many in a row."""
+PAGE = 50
+WINDOWS = ("30d", "7d", "24h", "6h", "1h")
+QUERY_CANCELED = "57014"
+IN_ORDER = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
+GATHERING = ("enable_seqscan", "enable_bitmapscan")
+"""What the planner goes by when it reads in the order of an index, and when it collects first and sorts then."""
+
+
+class TooWide(ValueError):
+    """The query would read too much of the store. `offers` are narrower ones that would not."""
+
+    def __init__(self, message: str, offers: list[Query]):
+        super().__init__(message)
+        self.offers = offers
+
+
+class TookTooLong(OperationalError):
+    """PostgreSQL stopped a statement at its limit of time."""
+
+
+def check(query: Query, now: datetime | None = None) -> None:
+    """Let a query pass that an index serves, or that reads little. Raises `TooWide`."""
+    now = now or datetime.now(UTC)
+    if is_in_order(query) or looks_into_data(query):
+        return
+    if (reads := estimate(query, now)) <= MOST_READ:
+        return
+    offers = narrower(query, now)
+    raise TooWide(_reason(query, reads, offers), offers)
+
+
+def estimate(query: Query, now: datetime) -> int:
+    """How many records in a row the page costs: the cheapest of walking back in time, and of each index that finds."""
+    window = filters.window(query, now)
+    share = PAGE / max(_rows(filters.where(query, now)), 1)
+    ways = [_rows(window) * min(share, 1)]
+    for term in query.terms:
+        if _finds(term):
+            rows = _rows(window & filters.condition(term, now))
+            ways.append(SCATTERED * rows * (min(share, 1) if _in_order(term) else 1))
+    return int(min(ways))
+
+
+def narrower(query: Query, now: datetime) -> list[Query]:
+    """The same query in the widest windows that are not too wide."""
+    if any(query.has(field) for field in ("before", "until", "on")):
+        return []
+    tries = [query.without("after").with_term("after", span) for span in WINDOWS]
+    return [found for found in tries if found != query and estimate(found, now) <= MOST_READ][:2]
+
+
+@contextmanager
+def reading(*, milliseconds: int | None = None, never: tuple[str, ...] = ()) -> Iterator[None]:
+    """Read records for so long at most, by none of these ways of the planner's. Raises `TookTooLong`."""
+    chosen = dict.fromkeys(never, "off") | ({"statement_timeout": f"{milliseconds}ms"} if milliseconds else {})
+    try:
+        with transaction.atomic(using="reader"), connections["reader"].cursor() as cursor:
+            for name, value in chosen.items():
+                cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+            yield
+    except OperationalError as error:
+        if not was_stopped(error):
+            raise
+        raise TookTooLong(*error.args) from error.__cause__
+
+
+def was_stopped(error: Exception) -> bool:
+    """Whether PostgreSQL ended the statement because its time was up."""
+    return getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED
+
+
+def is_in_order(query: Query) -> bool:
+    """Whether one index gives the rows in the order of the list, so that nothing else is read."""
+    rest = [term for term in query.terms if not filters.is_time(term)]
+    return not rest or (len(rest) == 1 and _finds(rest[0]) and _in_order(rest[0]))
+
+
+def looks_into_data(query: Query) -> bool:
+    """Whether the index over the data finds the rows."""
+    return any(term.field == DATA and not term.negated for term in query.terms)
+
+
+def _finds(term: Term) -> bool:
+    return term.field != DATA and not filters.is_time(term) and FIELDS[term.field].indexed and not term.negated
+
+
+def _in_order(term: Term) -> bool:
+    return len(term.values) == 1 and not term.values[0].prefix
+
+
+def _rows(where: Q) -> int:
+    plan = json.loads(Record.objects.filter(where).order_by().explain(format="json"))
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def _reason(query: Query, reads: int, offers: list[Query]) -> str:
+    names = dict.fromkeys(_name(term) for term in query.terms if not filters.is_time(term) and not _finds(term))
+    what = f"no index finds {', '.join(names)} alone" if names else "no index finds this alone"
+    advice = "name an actor, type, category, resource or correlation"
+    if offers:
+        span = next(term.values[0].text for term in offers[0].terms if term.field == "after")
+        advice = f"add a time window of at most {span} (after:{span}), or {advice}"
+    return (
+        f"this would cost as much as reading about {intcomma(reads)} records in a row, "
+        f"{intcomma(MOST_READ)} are the most: {what}; {advice}"
+    )
+
+
+def _name(term: Term) -> str:
+    return f"`{'-' if term.negated else ''}{term.field}:`"

@@ -1,0 +1,84 @@
+"""filtering: what the terms of a query mean for the records."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from audit.formats import times
+from audit.formats.fields import DATA, FIELDS
+from audit.formats.grammar import Query, Term, Value, scalars
+
+
+def where(query: Query, now: datetime | None = None) -> Q:
+    """The condition of a query. Spans such as `7d` count back from `now`. Raises `ValueError` beyond the calendar."""
+    now = now or datetime.now(UTC)
+    found = Q()
+    for term in query.terms:
+        found &= condition(term, now)
+    return found
+
+
+def window(query: Query, now: datetime) -> Q:
+    """The condition of the times alone."""
+    return where(Query(tuple(term for term in query.terms if is_time(term))), now)
+
+
+def is_time(term: Term) -> bool:
+    """Whether the term bounds the time."""
+    return term.field != DATA and FIELDS[term.field].kind == "time"
+
+
+def condition(term: Term, now: datetime) -> Q:
+    """What one term means."""
+    if term.field == DATA:
+        found = _any(_member(term.path, value) for value in term.values)
+    elif is_time(term):
+        found = _any(_TIMES[term.field](value.text, now) for value in term.values)
+    else:
+        found = _field(term)
+    return ~found if term.negated else found
+
+
+def _field(term: Term) -> Q:
+    column = FIELDS[term.field].column
+    read = UUID if FIELDS[term.field].kind == "uuid" else str
+    whole = [read(value.text) for value in term.values if not value.prefix]
+    found = _any(Q((f"{column}__startswith", value.text)) for value in term.values if value.prefix)
+    if not whole:
+        return found
+    return found | (Q((column, whole[0])) if len(whole) == 1 else Q((f"{column}__in", whole)))
+
+
+def _member(path: tuple[str, ...], value: Value) -> Q:
+    """A member of the data, compared as text whatever its JSON type; each form is one look-up in the index."""
+    meanings: list[Any] = [value.text, *([] if value.only_text else scalars(value.text))]
+    return _any(Q(event_data__contains=_nested(path, meaning)) for meaning in meanings)
+
+
+def _nested(path: tuple[str, ...], value: Any) -> Any:
+    for key in reversed(path):
+        value = {key: value}
+    return value
+
+
+def _any(conditions: Any) -> Q:
+    found = Q()
+    for one in conditions:
+        found |= one
+    return found
+
+
+def _on(text: str, now: datetime) -> Q:
+    first, end = times.read_day(text)
+    return Q(event_timestamp__gte=first, event_timestamp__lt=end)
+
+
+_TIMES: dict[str, Callable[[str, datetime], Q]] = {
+    "after": lambda text, now: Q(event_timestamp__gte=times.read_time(text, now)),
+    "before": lambda text, now: Q(event_timestamp__lt=times.read_time(text, now)),
+    "until": lambda text, now: Q(event_timestamp__lte=times.read_time(text, now)),
+    "on": _on,
+}

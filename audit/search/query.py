@@ -1,0 +1,244 @@
+"""query: find records, newest first, page by page at the same cost at any depth."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db import connections
+from django.db.models import Q
+
+from audit import visibility
+from audit.errors import Invalid
+from audit.formats import grammar, times
+from audit.formats.fields import ALIASES, DATA
+from audit.formats.grammar import Query, Term, Value
+from audit.models import Record, RecordQuerySet
+from audit.search import cost, filters, query
+
+EXACT = (
+    "event_type",
+    "event_category",
+    "event_outcome",
+    "severity",
+    "correlation_id",
+    "actor_id",
+    "resource_type",
+    "resource_id",
+)
+PARAMETERS = ("q", *EXACT, "since", "until", "detail_key", "detail_value", "limit", "offset", "after")
+DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
+MAX_OFFSET = 100_000
+COUNT_CAP = 10_000
+COUNT_MS = 50
+FIRST_WAY_MS = 50
+"""After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all."""
+
+_DETAIL_KEY = re.compile(r"[A-Za-z0-9_]{1,200}\Z")
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed search; spans in the query count back from `now`."""
+
+    query: Query
+    now: datetime
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    after: tuple[datetime, UUID] | None = None
+
+
+def parse(parameters: Mapping[str, str]) -> Search:
+    """Read query parameters (contract.md, `GET events`). Raises `Invalid` naming each one at fault."""
+    errors = {name: "this parameter is unknown" for name in parameters if name not in PARAMETERS}
+    errors |= {name: "contains U+0000" for name, value in parameters.items() if "\x00" in value}
+    found: dict[str, Any] = {}
+    for name, read in (_READERS | _CHECKS).items():
+        try:
+            found[name] = read(parameters)
+        except ValueError as error:
+            errors.setdefault(name, str(error))
+    query = _joined(found["q"], _terms(parameters), errors) if not errors else Query()
+    if errors:
+        raise Invalid(errors)
+    places = {name: found[name] for name in ("limit", "offset", "after")}
+    return Search(query=query, now=datetime.now(UTC), **places)
+
+
+def admit(search: Search, parameters: Mapping[str, str]) -> None:
+    """Refuse a search that would read too much of the store. Raises `Invalid`, with the way to narrow it."""
+    try:
+        cost.check(search.query, search.now)
+    except cost.TooWide as error:
+        named = "q" if parameters.get("q") else next(name for name in PARAMETERS if parameters.get(name))
+        raise Invalid({named: str(error)}) from None
+
+
+def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Record], bool]:
+    """The records of one page, and whether there are more after it."""
+    found = matching(search, records)
+    if search.after is not None:
+        found = found.filter(before(*search.after))
+    wanted = slice(search.offset, search.offset + search.limit + 1)
+    rows = (
+        list(found.with_state()[wanted])
+        if cost.is_in_order(search.query)
+        else _by_two_ways(search.query, found, wanted)
+    )
+    visibility.show(one.pk for one in rows[: search.limit])
+    return rows[: search.limit], len(rows) > search.limit
+
+
+def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
+    """All records that match, in the one order of all lists."""
+    found = Record.objects.all() if records is None else records
+    return found.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
+
+
+def sees_all(correlation_id: str) -> bool:
+    """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
+    if not visibility.sight():
+        return True
+    visible = Record.objects.filter(correlation_id=correlation_id).count()
+    with visibility.own_account():
+        return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
+
+
+def count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool] | None:
+    """How many there are up to `cap`, and whether there are more; None where that takes too long to say."""
+    try:
+        with cost.reading(milliseconds=COUNT_MS):
+            return capped_count(records, cap)
+    except cost.TookTooLong:
+        return None
+
+
+def capped_count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool]:
+    """How many there are, counted up to `cap`; and whether there are more."""
+    found = records.order_by()[: cap + 1].count()
+    return min(found, cap), found > cap
+
+
+def before(moment: datetime, record_id: UUID) -> Q:
+    """What comes after this record in the order newest first."""
+    # The redundant first bound is what lets PostgreSQL start in the middle of the index.
+    return Q(event_timestamp__lte=moment) & (Q(event_timestamp__lt=moment) | Q(id__lt=record_id))
+
+
+def cursor(record: Record) -> str:
+    """An opaque cursor for the page after `record`."""
+    text = f"{record.event_timestamp.astimezone(UTC).isoformat()} {record.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> tuple[datetime, UUID]:
+    """The place that a cursor names. Raises `ValueError`."""
+    try:
+        moment, record_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(" ")
+        return datetime.fromisoformat(moment).astimezone(UTC), UUID(record_id)
+    except (ValueError, OverflowError, binascii.Error):
+        raise ValueError("is not a cursor of this service: take it from pagination.next") from None
+
+
+def _by_two_ways(query: Query, found: RecordQuerySet, wanted: slice) -> list[Record]:
+    """The rows, by whichever of two ways is quick: PostgreSQL cannot know how common a value in the data is.
+
+    Rare ones are gathered by the index over the data in no time; common ones are met at once on the way back in time.
+    The same holds where terms go together more often than by chance.
+    """
+    try:
+        with cost.reading(milliseconds=FIRST_WAY_MS, never=cost.IN_ORDER if cost.looks_into_data(query) else ()):
+            ids = list(found.values_list("id", flat=True)[wanted])
+    except cost.TookTooLong:
+        with cost.reading(never=cost.GATHERING):
+            ids = list(found.values_list("id", flat=True)[wanted])
+    return list(Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state())
+
+
+def _joined(query: Query, terms: list[tuple[str, Term]], errors: dict[str, str]) -> Query:
+    """The query and the parameters together: both hold."""
+    asked = {term.key for term in query.terms}
+    for name, term in terms:
+        if term.key in asked:
+            errors[name] = f"q asks for `{term.field}` already: say it in one of them"
+    return Query((*query.terms, *(term for _, term in terms)))
+
+
+def _terms(parameters: Mapping[str, str]) -> list[tuple[str, Term]]:
+    """What the parameters beside `q` ask for, in the words of the grammar."""
+    found = [
+        (name, Term(ALIASES.get(name, name), (Value(parameters[name]),)))
+        for name in (*EXACT, "since", "until")
+        if parameters.get(name)
+    ]
+    if parameters.get("detail_key"):
+        value = Value(parameters["detail_value"])
+        found.append(("detail_key", Term(DATA, (value,), path=(parameters["detail_key"],))))
+    return found
+
+
+def _q(parameters: Mapping[str, str]) -> Query:
+    return grammar.parse(parameters.get("q", ""))
+
+
+def _detail(parameters: Mapping[str, str]) -> None:
+    key, value = parameters.get("detail_key"), parameters.get("detail_value")
+    if key is None and value is None:
+        return
+    if not key or value is None:
+        raise ValueError("detail_key and detail_value go together")
+    if not _DETAIL_KEY.match(key):
+        raise ValueError("takes letters, digits and '_' only")
+
+
+def _time(name: str) -> Callable[[Mapping[str, str]], object]:
+    return lambda parameters: times.read_time(parameters[name]) if parameters.get(name) else None
+
+
+def _limit(parameters: Mapping[str, str]) -> int:
+    return _integer(parameters.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT)
+
+
+def _offset(parameters: Mapping[str, str]) -> int:
+    return _integer(parameters.get("offset"), 0, 0, MAX_OFFSET)
+
+
+def _after(parameters: Mapping[str, str]) -> tuple[datetime, UUID] | None:
+    text = parameters.get("after")
+    if text and parameters.get("offset"):
+        raise ValueError("goes without offset: a cursor names its place by itself")
+    return read_cursor(text) if text else None
+
+
+def _integer(text: str | None, default: int, least: int, most: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise ValueError(f"must be a whole number from {least} to {most}")
+    return int(text)
+
+
+_READERS: dict[str, Callable[[Mapping[str, str]], Any]] = {"q": _q, "limit": _limit, "offset": _offset, "after": _after}
+_CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
+    "since": _time("since"),
+    "until": _time("until"),
+    "detail_key": _detail,
+}
+
+
+def about_how_many() -> str:
+    """The planner's idea of how many records there are; it costs nothing, and is called an estimate."""
+    with connections["reader"].cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
+            "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
+        )
+        (estimate,) = cursor.fetchone()
+    if estimate > query.COUNT_CAP and not visibility.sight():
+        return f"≈ {intcomma(estimate)}"
+    counted, capped = query.capped_count(Record.objects.all())
+    return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)

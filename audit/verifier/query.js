@@ -1,0 +1,88 @@
+// A query asked again: of each record of a range, in terms that need no grammar.
+
+import { Float, member, memberOf, python, said } from "./json.js";
+import { Tree, same } from "./merkle.js";
+import { entryLeaf } from "./records.js";
+import { rowsOf } from "./rows.js";
+import { Forked, Lacking, Uncovered, unbase64 } from "./words.js";
+
+/** The terms as they are asked of each record, as Python writes JSON in ASCII with the names in order. */
+export const inWords = (terms) =>
+  python(ordered(terms)).replace(/[\u0080-\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+function ordered(value) {
+  if (Array.isArray(value)) return value.map(ordered);
+  if (!(value instanceof Map)) return value;
+  return new Map([...value.keys()].sort().map((name) => [name, ordered(value.get(name))]));
+}
+
+/** The leaves below `size` of a bundle of a range whose records match, with the ids of these. Raises `Uncovered` for redacted ones. */
+export function leavesThatMatch(zip, manifest, terms, size) {
+  const found = new Map();
+  for (const [index, record] of allRows(zip, manifest)) {
+    if (record.has("redacted")) {
+      throw new Uncovered(`the record of leaf ${index} is redacted: give a bundle without redaction`);
+    }
+    if (index < size && matches(record, terms)) found.set(index, said(record.get("event_id")));
+  }
+  return found;
+}
+
+function* allRows(zip, manifest) {
+  for (const volume of member(manifest, "volumes")) {
+    const name = member(volume, "records");
+    zip.source.expect(zip.files.get(name).size);
+    yield* rowsOf(zip, name);
+  }
+}
+
+/** Whether a record matches a query: all of its terms hold. */
+export const matches = (record, terms) => terms.every((term) => holds(record, term) !== isNegated(term));
+
+const isNegated = (term) => term.has("negated") && memberOf("boolean", term, "negated");
+
+/** Whether the record has one of the values, or its time lies within the bounds. */
+function holds(record, term) {
+  let value = record.get(member(term, "field"));
+  if (!term.has("equals")) return isWithin(memberOf("string", record, term.get("field")), term);
+  for (const key of term.get("path") ?? []) value = value instanceof Map ? value.get(key) : undefined;
+  if (typeof value === "string" && member(term, "begins").some((start) => begins(value, start))) return true;
+  return term.get("equals").some((wanted) => isSame(value, wanted));
+}
+
+function begins(value, start) {
+  if (typeof start !== "string") throw new Lacking("'begins' of texts");
+  return value.startsWith(start);
+}
+
+function isWithin(value, term) {
+  const bound = (name, otherwise) => (term.has(name) ? memberOf("string", term, name) : otherwise);
+  return value >= bound("from", "") && value < bound("before", "~") && value <= bound("until", "~");
+}
+
+/** Equal as JSON: 1 is 1.0, and neither is true. */
+function isSame(value, wanted) {
+  const [one, other] = [value, wanted].map((it) => (it instanceof Float ? it.value : it));
+  const areNumbers = [one, other].every((it) => ["number", "bigint"].includes(typeof it));
+  return areNumbers ? one == other : one === other; // a long integer is its float, which === denies
+}
+
+/** The range is of the tree of this checkpoint: by its own, or by all its leaves. Raises `Altered`, `Uncovered`. */
+export function sameLog(zip, manifest, checkpoint) {
+  const [size, root] = ["size", "root"].map((name) => member(member(manifest, "log"), name));
+  if (size === checkpoint.size && same(unbase64(root), checkpoint.root)) return;
+  const [first, last] = ["first", "last"].map((name) => member(member(manifest, "range"), name));
+  if (first || last < checkpoint.size) {
+    throw new Uncovered(
+      `the range is proved under a checkpoint of ${said(size)} records, and has not all ${checkpoint.size} leaves of `
+        + "the other: nothing shows that both are of one log",
+    );
+  }
+  const tree = new Tree(checkpoint.size, [].values());
+  for (const [index, record] of allRows(zip, manifest)) {
+    if (index < checkpoint.size) tree.add(index, entryLeaf(record));
+  }
+  if (!same(tree.root(), checkpoint.root)) {
+    throw new Forked("the two bundles are of two different logs: their records do not lead to both signed roots");
+  }
+}
