@@ -16,6 +16,7 @@ from audit.event import Invalid
 from audit.faults import headline
 from audit.hold import Held
 from audit.keys import Unanswerable
+from audit.reach import was_stopped
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,13 @@ class Unreadable(exceptions.APIException):
     """The records cannot be read now."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = "The records cannot be read now, or the search took too long: narrow it by time."
+    default_detail = "PostgreSQL does not answer: try again when it is back. Events are taken meanwhile."
+
+
+class TooSlow(Unreadable):
+    """PostgreSQL is up, and this search took longer than it may."""
+
+    default_detail = "The search took too long, and PostgreSQL is up: narrow it by time, such as with `since=24h`."
 
 
 _BY_STATUS = {
@@ -147,7 +154,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(500, "log-damaged", detail, instance=instance), {}
         case DatabaseError() | Unavailable():
             log.warning("query_failed", error=headline(error))
-            return _of_api(Unreadable(), instance)
+            return _of_api(TooSlow() if was_stopped(error) else Unreadable(), instance)
         case _:
             return _of_api(_as_api_exception(error), instance)
 
