@@ -1,6 +1,7 @@
-"""`make bench-queue`: the pages of the dead letter queue at 1,000 and at 1,000,000 parked events, side by side.
+"""`make bench-queue SIZE=1000000`: the pages of the dead letter queue at 1,000 and at so many parked events.
 
-Exit status 0 only when, at 1,000,000, the list takes at most 300 ms, a look-up 50 ms, and a dry run says how far it is.
+Exit status 0 only when, at 1,000,000, the list takes at most 300 ms, a look-up 50 ms, and a dry run says how far it is;
+of fewer no time is asked.
 Times are the median of the whole answer, over HTTP, with the page's figures in it; the slowest is beside it.
 """
 
@@ -167,18 +168,18 @@ def main() -> int:
         django.setup()
         logging.disable(logging.ERROR)
         filled = Filled(fleet, Visitor(fleet))
-        filled.fill(SMALL)
+        filled.fill(min(SMALL, size // 2))
         small = filled.pages()
         filled.fill(size)
         large = filled.pages()
-        passed = _print(small, large, (SMALL, size))
+        passed = _print(small, large, (min(SMALL, size // 2), size))
         whole, body = filled.memory()
         console.print(f"Redis memory: {whole:,.0f} bytes a message, {body:,.0f} of them its body")
         seconds, lines, said = filled.dry_run()
         console.print(f"dry run of retry --all: {said!r} after {seconds:.1f} s, {lines} lines of progress on the way")
     finally:
         fleet.stop()
-    return 0 if passed and (lines or size < LARGE) else 1
+    return 0 if size < LARGE or (passed and lines) else 1
 
 
 if __name__ == "__main__":

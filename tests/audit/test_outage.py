@@ -129,8 +129,27 @@ def test_while_postgresql_hangs_pages_and_searches_are_refused_at_once_or_give_u
         assert service.get().status_code == 503  # nobody knew yet: it gave up by itself
         assert service.post(an_event()).status_code == 202
         assert gateway().breaker.is_open
-        assert service.get().status_code == 503
+        refused = service.get()
+        assert refused.status_code == 503
+        assert "PostgreSQL does not answer" in refused.json()["detail"]
+        assert "narrow" not in refused.json()["detail"]
         assert Client().get("/admin/").status_code == 503
+
+
+def test_a_search_that_takes_too_long_is_told_to_be_narrower(
+    service: Sender, superuser: psycopg.Connection[Any]
+) -> None:
+    service.get()
+    with superuser.transaction(), connections["reader"].cursor() as cursor:
+        superuser.execute("LOCK TABLE audit_record IN ACCESS EXCLUSIVE MODE")  # so that no reader gets through
+        cursor.execute("SET statement_timeout = 20")
+        try:
+            refused = service.get()
+        finally:
+            cursor.execute("SET statement_timeout = 5000")
+    assert refused.status_code == 503
+    assert "narrow it by time" in refused.json()["detail"]
+    assert "does not answer" not in refused.json()["detail"]
 
 
 @pytest.mark.slow
