@@ -24,40 +24,40 @@ test-fast: $(READY) ## Run the tests that take less than a second each
 	$(BIN)/python -m pytest -m "not slow and not browser"
 
 drill: $(READY) ## Kill everything under load, then check every promise
-	$(BIN)/python -m bench.drill
+	$(BIN)/python -m bench.drills.drill
 
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS, then print the exact account
-	$(BIN)/python -m bench.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+	$(BIN)/python -m bench.drills.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
 outage: $(READY) ## Park 120,000 events, then empty the queue with one drainer while ingest goes on
-	$(BIN)/python -m bench.outage
+	$(BIN)/python -m bench.queue.outage
 
 ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS times, and look for what they left half done
-	$(BIN)/python -m bench.ghosts --kills $(or $(KILLS),100)
+	$(BIN)/python -m bench.queue.ghosts --kills $(or $(KILLS),100)
 
 missing: $(READY) ## Simulate 50 writers and a million events, and look whether exactly what never came is found
-	$(BIN)/python -m bench.missing --seed $(or $(SEED),1)
+	$(BIN)/python -m bench.drills.missing --seed $(or $(SEED),1)
 
 growth: $(READY) ## Measure what reconciling costs at 100,000 and at 10,000,000 records
-	$(BIN)/python -m bench.growth
+	$(BIN)/python -m bench.ledger.growth
 
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix
 	$(BIN)/python -m tests.attacks
 
 bench: $(READY) ## Measure each part beside its ceiling
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.ingest
 
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it
-	$(BIN)/python -m bench.log
+	$(BIN)/python -m bench.ledger.log
 
 bench-queue: $(READY) ## Measure the pages of the queue at 1,000,000 parked events
-	$(BIN)/python -m bench.queue
+	$(BIN)/python -m bench.pages.queue
 
 bench-pages: $(READY) ## Measure the auditor's pages at 10,000,000 records beside 10,000 and beside a stock admin
-	$(BIN)/python -m bench.pages
+	$(BIN)/python -m bench.pages.records
 
 bench-export: $(READY) ## Measure evidence bundles beside plain COPY, and the memory that they take
-	$(BIN)/python -m bench.export --records $(or $(RECORDS),200000)
+	$(BIN)/python -m bench.evidence.export --records $(or $(RECORDS),200000)
 
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .
