@@ -26,40 +26,40 @@ test-fast: $(READY) ## Run the fast tests, a process a core: at most 30 s on 2 c
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser"
 
 drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)
-	$(BIN)/python -m bench.drill --share $(or $(SHARE),1)
+	$(BIN)/python -m bench.drills.drill --share $(or $(SHARE),1)
 
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), then print the exact account
-	$(BIN)/python -m bench.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+	$(BIN)/python -m bench.drills.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
 outage: $(READY) ## Park SIZE (120,000) events, then empty the queue with one drainer while ingest goes on (minutes)
-	$(BIN)/python -m bench.outage --size $(or $(SIZE),120000)
+	$(BIN)/python -m bench.queue.outage --size $(or $(SIZE),120000)
 
 ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS (100) times, and look for what they left half done (minutes)
-	$(BIN)/python -m bench.ghosts --kills $(or $(KILLS),100)
+	$(BIN)/python -m bench.queue.ghosts --kills $(or $(KILLS),100)
 
 missing: $(READY) ## Simulate 50 writers and EVENTS (1,000,000), and look whether exactly what never came is found (a quarter of an hour or more)
-	$(BIN)/python -m bench.missing --seed $(or $(SEED),1) --events $(or $(EVENTS),1000000)
+	$(BIN)/python -m bench.drills.missing --seed $(or $(SEED),1) --events $(or $(EVENTS),1000000)
 
 growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE (10,000,000) records (an hour or more)
-	$(BIN)/python -m bench.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000)
+	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000)
 
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix (a minute or two; EVERY=10: each tenth)
 	$(BIN)/python -m tests.attacks --every $(or $(EVERY),1)
 
 bench: $(READY) ## Measure each part beside its ceiling (minutes; SHARE=0.1 of it)
-	$(BIN)/python -m bench --share $(or $(SHARE),1)
+	$(BIN)/python -m bench.ingest --share $(or $(SHARE),1)
 
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it (half an hour or more; SHARE=0.1 of it)
-	$(BIN)/python -m bench.log --share $(or $(SHARE),1)
+	$(BIN)/python -m bench.ledger.log --share $(or $(SHARE),1)
 
 bench-queue: $(READY) ## Measure the pages of the queue at SIZE (1,000,000) parked events (a quarter of an hour or more)
-	$(BIN)/python -m bench.queue --size $(or $(SIZE),1000000)
+	$(BIN)/python -m bench.pages.queue --size $(or $(SIZE),1000000)
 
 bench-pages: $(READY) ## Measure the auditor's pages at LARGE (10,000,000) records beside SMALL (10,000) and a stock admin (an hour or more)
-	$(BIN)/python -m bench.pages --small $(or $(SMALL),10000) --large $(or $(LARGE),10000000)
+	$(BIN)/python -m bench.pages.records --small $(or $(SMALL),10000) --large $(or $(LARGE),10000000)
 
 bench-export: $(READY) ## Measure evidence bundles of RECORDS (200,000) beside plain COPY, and the memory that they take (minutes)
-	$(BIN)/python -m bench.export --records $(or $(RECORDS),200000)
+	$(BIN)/python -m bench.evidence.export --records $(or $(RECORDS),200000)
 
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from auditsite.embedded import Redis
-from bench.ghosts import storm
 from bench.load import wait_until
+from bench.queue.ghosts import storm
 from dlq import restart
 from dlq.stream import Stream
 from tests.dlq.conftest import new_stream, parked
