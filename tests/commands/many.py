@@ -23,4 +23,4 @@ def run(arguments: list[str]) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    json.dump([run(arguments) for arguments in json.load(sys.stdin)], sys.stdout)
+    print(json.dumps([run(arguments) for arguments in json.load(sys.stdin)]))

@@ -46,6 +46,7 @@ def test_the_pages_name_only_targets_that_there_are() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", SHORT)
 def test_the_target_ends_well_and_says_so(clone: Clone, target: str) -> None:
     variables, last = SHORT[target]
@@ -56,6 +57,7 @@ def test_the_target_ends_well_and_says_so(clone: Clone, target: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_clean_leaves_neither_environment_nor_data(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("clean")
     (folder / "Makefile").write_bytes((named.ROOT / "Makefile").read_bytes())
