@@ -37,11 +37,11 @@ outage: $(READY) ## Park SIZE (120,000) events, then empty the queue with one dr
 ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS (100) times, and look for what they left half done (minutes)
 	$(BIN)/python -m bench.queue.ghosts --kills $(or $(KILLS),100)
 
-missing: $(READY) ## Simulate 50 writers and EVENTS (1,000,000), and look whether exactly what never came is found (a quarter of an hour or more)
+missing: $(READY) ## Simulate 50 writers and EVENTS (1,000,000), and look whether exactly what never came is found (a quarter of an hour)
 	$(BIN)/python -m bench.drills.missing --seed $(or $(SEED),1) --events $(or $(EVENTS),1000000)
 
 growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE (10,000,000) records (an hour or more)
-	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000)
+	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000) --ticks $(or $(TICKS),7)
 
 attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix (a minute or two; EVERY=10: each tenth)
 	$(BIN)/python -m tests.attacks --every $(or $(EVERY),1)
@@ -52,7 +52,7 @@ bench: $(READY) ## Measure each part beside its ceiling (minutes; SHARE=0.1 of i
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it (half an hour or more; SHARE=0.1 of it)
 	$(BIN)/python -m bench.ledger.log --share $(or $(SHARE),1)
 
-bench-queue: $(READY) ## Measure the pages of the queue at SIZE (1,000,000) parked events (a quarter of an hour or more)
+bench-queue: $(READY) ## Measure the pages of the queue at SIZE (1,000,000) parked events (a quarter of an hour)
 	$(BIN)/python -m bench.pages.queue --size $(or $(SIZE),1000000)
 
 bench-pages: $(READY) ## Measure the auditor's pages at LARGE (10,000,000) records beside SMALL (10,000) and a stock admin (an hour or more)
