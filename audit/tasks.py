@@ -20,7 +20,7 @@ from django_q.tasks import async_task
 import dlq.alarm
 import dlq.errors
 import dlq.history
-import dlq.restart
+import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
@@ -37,8 +37,7 @@ from audit.record import store
 from audit.report import making
 from audit.seal import Sealer
 from audit.sealing import Courier
-from dlq.drain import Outcome, Summary
-from dlq.drain import Unavailable as DatabaseDown
+from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
 
@@ -221,7 +220,7 @@ def unspool() -> int:
 
 def look_at_redis() -> None:
     """After each start of Redis: mend what a kill left half done. That indexes had to be made again is a record."""
-    if (rebuilt := dlq.restart.look(dlq.stream.for_drain())) is None:
+    if (rebuilt := dlq.recovery.mend(dlq.stream.for_drain())) is None:
         return
     trail.add(
         "audit.parked.indexes_rebuilt",

@@ -1,7 +1,7 @@
 """`make ghosts KILLS=100`: Redis is killed while its scripts run, again and again; no index may name what is not there.
 
-After every kill the queue looks at what it finds, as it does in production (`dlq.restart`). Then each promise is in the
-stream or was removed, each entry is in exactly one place, the account balances, and a rebuild changes nothing. Exit
+After every kill the queue is mended as it is in production (`dlq.recovery`). Then each promise is in the stream or
+was removed, each entry is in exactly one place, the account balances, and a rebuild changes nothing. Exit
 status 0 only then.
 """
 
@@ -94,10 +94,10 @@ class Storm:
         queue.release(found[cut[1] : cut[3]])
 
     def _compare(self) -> None:
-        from dlq import rebuild, restart
+        from dlq import rebuild, recovery
 
         queue = self._queue()
-        self.mended += restart.look(queue) is not None
+        self.mended += recovery.mend(queue) is not None
         before = _dump(queue)
         here = {row[1][b"key"].decode() for rows in queue.entries() for row in rows}
         for text, keys in (

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 RELEASE_JITTER_S = 1.0
 
 
-class Unavailable(DlqError):
+class DatabaseDown(DlqError):
     """The database is not there: no message is to blame."""
 
 
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 Handler = Callable[[Sequence[Message]], Sequence[Outcome]]
-"""Stores the documents of the messages, committed when it returns. Raises `Unavailable` for an outage."""
+"""Stores the documents of the messages, committed when it returns. Raises `DatabaseDown` for an outage."""
 
 
 @dataclass
@@ -102,7 +102,7 @@ def drain(
 def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, summary: Summary) -> None:
     try:
         outcomes = _outcomes(handler, messages)
-    except Unavailable:
+    except DatabaseDown:
         queue.release(messages, delay_s=random.uniform(0, RELEASE_JITTER_S))
         summary.released += len(messages)
         summary.database_up = False
@@ -121,7 +121,7 @@ def _outcomes(handler: Handler, messages: list[Message]) -> Sequence[Outcome]:
     """What the handler says. Where it breaks, each message is handed in by itself: one must not spoil the others."""
     try:
         outcomes = handler(messages)
-    except Unavailable:
+    except DatabaseDown:
         raise
     except Exception as error:
         if len(messages) > 1:

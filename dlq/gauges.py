@@ -20,7 +20,7 @@ ACCOUNT = {
 }
 
 
-class Gauges(Collector):
+class QueueGauges(Collector):
     """The queue as it is now. Without Redis only `dlq_redis_up 0` is given."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

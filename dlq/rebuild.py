@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import structlog
 
-from dlq import passage
+from dlq import counters
 from dlq.message import read
 from dlq.scripts import refusing
 from dlq.stream import Stream
@@ -29,7 +29,7 @@ def rebuild(queue: Stream) -> Rebuilt:
     Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is
     nowhere is counted as lost, for good. Safe beside writers and drainers. Raises `Refused`.
     """
-    count, before, there = 0, passage.look(queue), _There(queue)
+    count, before, there = 0, counters.read(queue), _There(queue)
     for rows in queue.entries():
         _place(queue, rows)
         there.add(rows)
@@ -38,7 +38,7 @@ def rebuild(queue: Stream) -> Rebuilt:
         _drop_ghosts(queue, index)
     missing = _forget_missing(queue)
     _settle(queue)
-    if moved := passage.settle(queue, before, there.found):
+    if moved := counters.settle(queue, before, there.found):
         log.warning("dlq_passages_moved", labels=moved)
     return Rebuilt(count, missing)
 

@@ -16,10 +16,10 @@ import structlog
 from django.conf import settings
 
 from dlq import client, metrics, policy
-from dlq.account import Gone, Parked, Stats
 from dlq.errors import Refused
 from dlq.message import Document, Message, State, decoded, fields_of, microseconds, moment, now_ms, read, state_of
 from dlq.scripts import Scripts, refusing
+from dlq.stats import Gone, ParkResult, Stats
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Stream:
 
     def park(
         self, documents: Sequence[Document], *, reason: str, real_failure: bool = False, again: bool = False
-    ) -> Parked:
+    ) -> ParkResult:
         """Keep all of the documents, or none. `again`: they were here before, and left for the quarantine.
 
         What waits only for the database is due at once, for a drain starts with a look at the database;
@@ -65,7 +65,7 @@ class Stream:
         if len(outcomes) != len(documents):
             raise Refused("Redis answered for another number of documents than were to be parked.")
         self._count(outcomes, reason, depth=answer[0], raised=bool(answer[1]))
-        return Parked(outcomes, answer[0], bool(answer[1]))
+        return ParkResult(outcomes, answer[0], bool(answer[1]))
 
     def claim(self, limit: int) -> list[Message]:
         """Lease up to `limit` due messages to the caller, for DLQ_LEASE_S seconds; fewer where they are large.

@@ -11,7 +11,7 @@ import uuid_utils.compat
 from django.core.management import call_command
 from django.test import override_settings
 
-import dlq.passage
+import dlq.counters
 import dlq.spool
 import dlq.stream
 from audit import (
@@ -242,10 +242,10 @@ def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: S
     day = park_on(sender, datetime(2001, 2, 3, 12, tzinfo=UTC), 2)
     queue = dlq.stream.for_drain()
     passages.copy()
-    assert dlq.passage.look(queue).all != []
+    assert dlq.counters.read(queue).all != []
     tasks.drain()
     assert passages.copy().forgotten == 1
-    assert dlq.passage.look(queue).all == []
+    assert dlq.counters.read(queue).all == []
     park_on(sender, datetime(2001, 2, 3, 13, tzinfo=UTC), 1)
     follow()
     passages.copy()

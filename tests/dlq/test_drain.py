@@ -10,7 +10,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from dlq.drain import Outcome, Unavailable, drain
+from dlq.drain import DatabaseDown, Outcome, drain
 from dlq.message import Message
 from dlq.stream import Stream
 from tests.dlq.conftest import parked
@@ -48,7 +48,7 @@ def test_while_the_database_is_down_nothing_is_touched(stream: Stream) -> None:
 
 def test_an_outage_in_between_gives_the_lease_back_and_counts_nothing(stream: Stream) -> None:
     def handle(messages: Sequence[Message]) -> Sequence[Outcome]:
-        raise Unavailable
+        raise DatabaseDown
 
     parked(stream, 3)
     summary = drain(handle, probe=always, stream=stream)

@@ -14,7 +14,7 @@ from django.conf import settings
 from auditsite.embedded import Redis
 from bench.fleet import free_port
 from bench.load import wait_until
-from dlq import client, episode, history
+from dlq import client, history, outage
 from dlq.drain import Outcome, drain
 from dlq.errors import Refused
 from dlq.message import Document
@@ -387,7 +387,7 @@ def test_a_full_redis_is_seen_counted_paused_and_drained_to_empty(own_redis: Red
     stream.retry_now([messages[0].id])
     summary = drain(lambda batch: [Outcome("stored")] * len(batch), probe=lambda: True, stream=stream)
     assert (summary.stored, stream.depth(), stream.stats().balanced) == (50, 0, True)
-    assert episode.look(stream, database_up=lambda: True, keep=lambda closed: None) is not None
+    assert outage.follow(stream, database_up=lambda: True, keep=lambda closed: None) is not None
     assert stream.redis.dbsize() <= 8
 
 

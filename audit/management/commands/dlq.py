@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import dlq.counters
 import dlq.errors
-import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
@@ -24,9 +24,9 @@ from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
 from audit.models import Quarantined
 from dlq import policy
-from dlq.account import Stats
 from dlq.message import STATES, Message
 from dlq.selection import Selection
+from dlq.stats import Stats
 
 NAMED = 100
 NOT_BALANCED = 3
@@ -113,7 +113,7 @@ class Command(HarmlessCommand):
         if stats.lost:
             self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
             sys.exit(NOT_BALANCED)
-        if not stats.balanced or not dlq.passage.look(queue).whole:
+        if not stats.balanced or not dlq.counters.read(queue).whole:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
         self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")

@@ -1,4 +1,4 @@
-"""Passages: what came through the queue and how it left, counted by the scripts themselves, per day and source.
+"""Counters: what came through the queue and how it left, counted by the scripts themselves, per day and source.
 
 A day is the UTC day on which a document was received. `first` is the stream id of the first that was counted: two
 passages of one day and source with another `first` are two, be it that the first was kept elsewhere and forgotten
@@ -13,7 +13,7 @@ from dlq.message import EPOCH
 from dlq.stream import Stream
 
 
-class Passage(NamedTuple):
+class SourceDay(NamedTuple):
     """What came of one day and source, and what became of it."""
 
     label: str
@@ -50,10 +50,10 @@ class Passage(NamedTuple):
         return self.came - self.gone
 
 
-class Passages(NamedTuple):
+class Counters(NamedTuple):
     """All that are counted, at one moment."""
 
-    all: list[Passage]
+    all: list[SourceDay]
     depth: int
     dead: int
 
@@ -64,20 +64,20 @@ class Passages(NamedTuple):
         return (there, dead) == (self.depth, self.dead) and all(0 <= one.dead <= one.here for one in self.all)
 
 
-COUNTED = tuple(name for name in Passage._fields if name not in ("label", "first"))
+COUNTED = tuple(name for name in SourceDay._fields if name not in ("label", "first"))
 
 
-def look(queue: Stream) -> Passages:
+def read(queue: Stream) -> Counters:
     """What is counted now. Raises `Refused`."""
     depth, dead, flat = queue.run("passages", [queue.stream, queue.dead, queue.passages], [])
     found: dict[str, dict[str, str]] = {}
     for name, value in zip(flat[::2], flat[1::2], strict=True):
         counter, _, label = name.decode(errors="replace").partition("|")
         found.setdefault(label, {})[counter] = value.decode()
-    return Passages([_passage(label, counters) for label, counters in found.items()], depth, dead)
+    return Counters([_source_day(label, counters) for label, counters in found.items()], depth, dead)
 
 
-def settle(queue: Stream, before: Passages, there: dict[str, tuple[int, int, str]]) -> int:
+def settle(queue: Stream, before: Counters, there: dict[str, tuple[int, int, str]]) -> int:
     """Bring the counters to what is in the stream: per label how many, how many of them dead, and the first id.
 
     Returns how many labels were left alone, because something came or left while the stream was read. Raises `Refused`.
@@ -85,14 +85,14 @@ def settle(queue: Stream, before: Passages, there: dict[str, tuple[int, int, str
     known = {one.label: one for one in before.all}
     arguments: list[str | int] = []
     for label in known.keys() | there.keys():
-        read = known.get(label, Passage(label, ""))
+        counted = known.get(label, SourceDay(label, ""))
         count, dead, first = there.get(label, (0, 0, "0-0"))
-        if (count, dead) != (read.here, read.dead):
-            arguments += [label, read.came, read.gone, read.dead, count, dead, first]
+        if (count, dead) != (counted.here, counted.dead):
+            arguments += [label, counted.came, counted.gone, counted.dead, count, dead, first]
     return int(queue.run("settle", [queue.passages], arguments)) if arguments else 0
 
 
-def forget(queue: Stream, kept: Iterable[Passage]) -> int:
+def forget(queue: Stream, kept: Iterable[SourceDay]) -> int:
     """Drop counters that are kept elsewhere and balance, unless they moved; return how many. Raises `Refused`."""
     arguments: list[str | int] = []
     for one in kept:
@@ -100,5 +100,5 @@ def forget(queue: Stream, kept: Iterable[Passage]) -> int:
     return int(queue.run("forget", [queue.passages], arguments)) if arguments else 0
 
 
-def _passage(label: str, counters: dict[str, str]) -> Passage:
-    return Passage(label, counters.get("first", ""), *(int(counters.get(name, 0)) for name in COUNTED))
+def _source_day(label: str, counters: dict[str, str]) -> SourceDay:
+    return SourceDay(label, counters.get("first", ""), *(int(counters.get(name, 0)) for name in COUNTED))

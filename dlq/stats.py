@@ -2,15 +2,15 @@
 
 from typing import Literal, NamedTuple
 
-Outcome = Literal["parked", "duplicate", "conflict"]
+ParkOutcome = Literal["parked", "duplicate", "conflict"]
 Gone = Literal["drained", "duplicate", "quarantined", "discarded"]
 """The ways out of the queue: stored, stored before, kept in the quarantine, given up by two people."""
 
 
-class Parked(NamedTuple):
+class ParkResult(NamedTuple):
     """What became of the documents: with a "conflict" among the outcomes, none of them was parked."""
 
-    outcomes: list[Outcome]
+    outcomes: list[ParkOutcome]
     depth: int
     alarm_raised: bool
 

@@ -1,4 +1,4 @@
-"""restart: what Redis left half done when it was killed, mended after its next start.
+"""recovery: what Redis left half done when it was killed, mended after its next start.
 
 A kill may cut the writes of a script in the append-only file. Redis leaves the cut transaction out when it starts, but
 its beginning stays in the file; at the start after that, the half is carried out with what follows, or what follows is
@@ -7,7 +7,7 @@ cut off with it (valkey-io/valkey#4342, the same code in Redis). Writing the fil
 
 import structlog
 
-from dlq import passage
+from dlq import counters
 from dlq.errors import Refused
 from dlq.rebuild import Rebuilt, rebuild
 from dlq.scripts import refusing
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 SEEN = "run_id"
 
 
-def look(queue: Stream) -> Rebuilt | None:
+def mend(queue: Stream) -> Rebuilt | None:
     """Once for each start of Redis: have its file written anew, and the indexes made again if they do not add up.
 
     Returns what was made again, if anything was. Raises `Refused`; then the next look does it.
@@ -29,7 +29,7 @@ def look(queue: Stream) -> Rebuilt | None:
         return None
     _write_anew(queue)
     rebuilt = None
-    if not (before := queue.stats()).balanced or not passage.look(queue).whole:
+    if not (before := queue.stats()).balanced or not counters.read(queue).whole:
         rebuilt = rebuild(queue)
         log.error("dlq_mended_after_restart", before=before._asdict(), messages=rebuilt.messages)
     queue.alarm_told(SEEN, started)

@@ -7,7 +7,7 @@ import pytest
 from auditsite.embedded import Redis
 from bench.ghosts import storm
 from bench.load import wait_until
-from dlq import restart
+from dlq import recovery
 from dlq.stream import Stream
 from tests.dlq.conftest import new_stream, parked
 
@@ -41,7 +41,7 @@ def killed_in_the_middle_of_parking(server: Redis) -> Stream:
 
 def test_after_a_restart_the_file_is_written_anew_without_the_half_script(own_redis: Redis) -> None:
     stream = killed_in_the_middle_of_parking(own_redis)
-    assert restart.look(stream) is None
+    assert recovery.mend(stream) is None
     wait_until(lambda: not stream.redis.info("persistence")["aof_rewrite_in_progress"], seconds=20, what="a new file")
     parked(stream, 1)
     own_redis.kill()
@@ -56,10 +56,10 @@ def test_a_half_script_that_was_carried_out_is_mended_once(own_redis: Redis) -> 
     own_redis.kill()
     own_redis.start()
     whole = stream.stats().balanced  # a Redis that cuts the file before the transaction leaves nothing to mend
-    assert (restart.look(stream) is None) == whole
+    assert (recovery.mend(stream) is None) == whole
     assert stream.stats().balanced
     assert stream.depth() >= 3
-    assert restart.look(stream) is None
+    assert recovery.mend(stream) is None
 
 
 def test_a_redis_that_may_not_rewrite_its_file_is_looked_at_all_the_same(own_redis: Redis) -> None:
@@ -67,7 +67,7 @@ def test_a_redis_that_may_not_rewrite_its_file_is_looked_at_all_the_same(own_red
     parked(stream, 1)
     stream.redis.execute_command("ACL", "SETUSER", "default", "-bgrewriteaof")
     stream.redis.hincrby(stream.stats_key, "enqueued", 1)
-    found = restart.look(stream)
+    found = recovery.mend(stream)
     assert found is not None
     assert found.messages == 1
     assert stream.stats().lost == 1

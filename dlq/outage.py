@@ -19,7 +19,7 @@ WHY = "why:"
 TOTALS = ("enqueued", "drained", "duplicate", "quarantined", "discarded")
 
 
-class Episode(NamedTuple):
+class Outage(NamedTuple):
     """One outage as the queue saw it."""
 
     began_at: datetime
@@ -47,13 +47,13 @@ class Episode(NamedTuple):
         return self.parked - self.stored - self.quarantined - self.discarded - self.left
 
 
-def current(queue: Stream) -> Episode | None:
+def current(queue: Stream) -> Outage | None:
     """The open episode, if there is one. Raises `Refused`."""
     figures, base, state = _read(queue)
-    return _episode(figures, base, state, None) if "since" in figures else None
+    return _outage(figures, base, state, None) if "since" in figures else None
 
 
-def look(queue: Stream, *, database_up: Callable[[], bool], keep: Callable[[Episode], None]) -> Episode | None:
+def follow(queue: Stream, *, database_up: Callable[[], bool], keep: Callable[[Outage], None]) -> Outage | None:
     """Follow the open episode; once it is over, hand it to `keep` and return it. Raises `Refused`, and as `keep` does.
 
     `keep` may see one episode twice, by its `began_at`: after a crash, or when an event was parked meanwhile.
@@ -65,7 +65,7 @@ def look(queue: Stream, *, database_up: Callable[[], bool], keep: Callable[[Epis
     state = _follow(queue, figures, state, up)
     if not up or figures["ready"] + figures["leased"]:
         return None
-    closed = _episode(figures, base, state, _now())
+    closed = _outage(figures, base, state, _now())
     keep(closed)
     return closed if _close(queue, figures) else None
 
@@ -107,11 +107,11 @@ def _close(queue: Stream, figures: Figures) -> bool:
     return bool(queue.run("close", [queue.stats_key, _key(queue)], [came, json.dumps(base)]))
 
 
-def _episode(figures: Figures, base: Figures, state: dict[str, str], emptied_at: datetime | None) -> Episode:
+def _outage(figures: Figures, base: Figures, state: dict[str, str], emptied_at: datetime | None) -> Outage:
     more = {name: figures.get(name, 0) - base.get(name, 0) for name in (*TOTALS, "depth", "dead")}
     before = _reasons(base)
     up = state.get("up")
-    return Episode(
+    return Outage(
         began_at=moment(figures["since"]),
         up_at=moment(int(up)) if up else None,
         emptied_at=emptied_at,
