@@ -87,7 +87,7 @@ def _open_outage() -> list[Reason]:
     return [] if found is None else [_outage(found, found.lost)]
 
 
-def _outage(one: Episode | dlq.outage.Outage, lost: int) -> Reason:
+def _outage(one: Episode | dlq.outage.QueueOutage, lost: int) -> Reason:
     cause = next((REASONS[why] for why in REASONS if why in one.reasons), "events were parked")
     if one.emptied_at is None:
         text = f"{cause} since {one.began_at:%Y-%m-%d %H:%M} UTC: {one.parked:,} parked, {one.stored:,} stored so far"

@@ -39,7 +39,7 @@ def annotate(episode: Episode, note: str, *, by: str) -> None:
     episode.save(update_fields=["note", "noted_by", "noted_at"])
 
 
-def _keep(episode: dlq.outage.Outage) -> Episode:
+def _keep(episode: dlq.outage.QueueOutage) -> Episode:
     facts = {
         "reasons": episode.reasons,
         "parked": episode.parked,

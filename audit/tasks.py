@@ -63,7 +63,7 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         finally:
             with suppress(dlq.errors.Refused):
-                dlq.stream.for_drain().beat("last_task_at")
+                dlq.stream.for_drain().activity.beat("last_task_at")
 
     return run
 
@@ -72,7 +72,7 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
 def tick() -> str:
     """One bounded drain, as django-q2 runs it each minute."""
     summary = drain(seconds=TICK_SECONDS)
-    dlq.stream.for_drain().beat("last_tick_at")
+    dlq.stream.for_drain().activity.beat("last_tick_at")
     if summary.database_up:
         quarantine_old(by=OWN_WRITER)
     look_at_redis()
@@ -250,7 +250,7 @@ def _bring(messages: list[Message]) -> None:
 
 def _paused() -> bool:
     try:
-        return dlq.stream.for_drain().paused() is not None
+        return dlq.stream.for_drain().activity.paused() is not None
     except dlq.errors.Refused:
         return False
 

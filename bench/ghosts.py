@@ -73,7 +73,7 @@ class Storm:
     def _park(self, queue: Any) -> None:
         from dlq.message import Document, digest_of
 
-        if queue.depth() > DEPTH:
+        if queue.totals.depth() > DEPTH:
             time.sleep(0.001)
             return
         body, now = b'{"a":1}', datetime.now(UTC)
@@ -99,14 +99,14 @@ class Storm:
         queue = self._queue()
         self.mended += recovery.mend(queue) is not None
         before = _dump(queue)
-        here = {row[1][b"key"].decode() for rows in queue.entries() for row in rows}
+        here = {row[1][b"key"].decode() for rows in queue.pages.entries() for row in rows}
         for text, keys in (
             ("promised and gone", self.promised - self.removing - here),
             ("removed and back", self.removed & here),
         ):
             self.wrong += [f"{text}: {key}" for key in keys]
-        if not queue.stats().balanced:
-            self.wrong.append(f"not balanced: {queue.stats()}")
+        if not queue.totals.stats().balanced:
+            self.wrong.append(f"not balanced: {queue.totals.stats()}")
         rebuild.rebuild(queue)
         after = _dump(queue)
         changed = [name for name in before | after if before.get(name) != after.get(name)]

@@ -1,4 +1,4 @@
-"""What the queue refuses to do.
+"""The errors of the queue.
 
 DlqError
 └── Refused   Redis is down, hung, full or otherwise did not do what it was asked

@@ -1,7 +1,8 @@
-"""What is parked, and what the queue knows of it. Pure."""
+"""Documents, messages and their parts: value types, and how Redis holds them. Pure."""
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,16 +12,17 @@ from typing import Any, Literal, TypedDict
 State = Literal["due", "waiting", "leased", "dead"]
 EPOCH = datetime.fromtimestamp(0, UTC)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
+_STREAM_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What to park."""
+    """A document to be parked."""
 
+    # Two documents with one key are the same, or in conflict.
     key: str
-    """Two documents with one key are the same, or in conflict."""
+    # SHA-256(0x00 || body), 32 bytes.
     digest: bytes
-    """SHA-256(0x00 || body), 32 bytes."""
     body: bytes
     source: str
     kind: str
@@ -28,7 +30,7 @@ class Document:
 
 
 class Attempt(TypedDict):
-    """One failure in a message's history. `class` is what kind of error, `error` its first line."""
+    """One failure in the history of a message: when, which kind of error, and its first line."""
 
     at: str
     kind: str
@@ -37,10 +39,10 @@ class Attempt(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is parked, and how it stands."""
+    """A document in the queue, with its state and history."""
 
+    # The stream id: the milliseconds of its parking, and a serial number.
     id: str
-    """The stream id: milliseconds of its parking, and a serial number."""
     key: str
     digest: bytes
     body: bytes
@@ -55,12 +57,12 @@ class Message:
 
     @property
     def label(self) -> str:
-        """What the account counts it under: its day and its source."""
+        """What its counters are called: the day of its receipt, in days since 1970, and its source."""
         return f"{(self.received_at - EPOCH).days}|{self.source}"
 
     @property
     def parked_at(self) -> datetime:
-        """When it was parked, by Redis' clock."""
+        """When it was parked, by the clock of Redis."""
         return moment(int(self.id.partition("-")[0]))
 
     @property
@@ -75,16 +77,16 @@ class Message:
 
     @property
     def last_error_class(self) -> str:
-        """What kind of error the last attempt met; empty before the first."""
+        """The kind of error that the last attempt met; empty before the first."""
         return self.errors[-1]["kind"] if self.errors else ""
 
     @property
     def last_error(self) -> str:
-        """What the last attempt met; empty before the first."""
+        """The error that the last attempt met; empty before the first."""
         return self.errors[-1]["error"] if self.errors else ""
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for exports: the body as text, with its digest."""
+        """Return all of it for exports: the body as text, with its digest."""
         return {
             "event_id": self.key,
             "message_id": self.id,
@@ -104,32 +106,38 @@ class Message:
 
 
 def digest_of(body: bytes) -> bytes:
-    """SHA-256(0x00 || body), 32 bytes."""
+    """Return SHA-256(0x00 || body), 32 bytes."""
     return hashlib.sha256(b"\x00" + body).digest()
 
 
+def is_stream_id(text: str) -> bool:
+    """Whether Redis takes this for the id of an entry. It answers others with an error that looks like a fault."""
+    match = _STREAM_ID.fullmatch(text)
+    return match is not None and all(int(part) < 2**64 for part in match.groups())
+
+
 def now_ms() -> int:
-    """Now, in milliseconds, as Redis' scores have it."""
+    """Return the milliseconds since 1970, the unit of the scores in Redis."""
     return int(time.time() * 1000)
 
 
 def moment(milliseconds: float) -> datetime:
-    """A point in time from Redis' milliseconds."""
+    """Return the point in time of these milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """An entry's fields from Redis' flat list."""
+    """Return the fields of an entry from the flat list of Redis."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
-    """Stream entries with their ids as text."""
+    """Return stream entries with their ids as text."""
     return [(message_id.decode(), fields) for message_id, fields in rows]
 
 
 def state_of(due: float | None, leased: float | None, dead: float | None, now: int) -> State:
-    """The state that a message's places in the indexes give it."""
+    """Return the state of a message from its scores in the indexes (ms), None where it is not in one."""
     if dead is not None:
         return "dead"
     if leased is not None:
@@ -144,7 +152,7 @@ def read(
     score: float | None,
     history: Sequence[bytes | None],
 ) -> Message:
-    """A message from what Redis holds of it; what is missing or damaged is left empty."""
+    """Make a message of what Redis holds of it; what is missing or damaged is left empty."""
     attempts, errors = history
     return Message(
         id=message_id,
@@ -163,10 +171,10 @@ def read(
 
 
 def microseconds(at: datetime) -> int:
-    """Whole microseconds since 1970, exactly: a float would round them."""
+    """Return the microseconds since 1970, exactly: a float would round them."""
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def from_microseconds(text: bytes) -> datetime:
-    """The moment that `microseconds` wrote; 1970 where the text is damaged."""
+    """Return the moment that `microseconds` wrote; 1970 where the text is damaged."""
     return EPOCH + timedelta(microseconds=int(text)) if text.isdigit() else EPOCH

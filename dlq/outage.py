@@ -1,7 +1,8 @@
-"""Episodes: each time that events had to be parked, from the first of them until nothing was left to bring home.
+"""Follow outages: each lasts from the first document that had to be parked until nothing is left to bring home.
 
-The first park opens one (park.lua), whoever watches the queue closes it. Its figures are differences of the queue's
-totals, so that they are exact however seldom somebody looks. The open one lives in Redis; `keep` gets the closed one.
+The first park opens an outage (park.lua); whoever watches the queue closes it. Its figures are differences of the
+totals of the queue, so that they are exact however seldom somebody looks. The open outage lives in Redis; `keep` gets
+the closed one.
 """
 
 import json
@@ -14,31 +15,32 @@ from dlq.message import moment
 from dlq.scripts import refusing
 from dlq.stream import Stream
 
-WHY = "why:"
-"""What the counters of reasons are called in the hash of totals."""
+# The counters of reasons in the hash of totals begin with this.
+REASON_PREFIX = "why:"
 TOTALS = ("enqueued", "drained", "duplicate", "quarantined", "discarded")
 
+Figures = dict[str, int]
 
-class Outage(NamedTuple):
+
+class QueueOutage(NamedTuple):
     """One outage as the queue saw it."""
 
+    # When the first event was parked.
     began_at: datetime
-    """The first event was parked."""
+    # Since when the database is up again.
     up_at: datetime | None
-    """From here on the database was up."""
+    # When nothing was left to be tried; None while the outage lasts.
     emptied_at: datetime | None
-    """Nothing was left to be tried; None while it lasts."""
+    # How many events were parked, by reason.
     reasons: dict[str, int]
-    """How many events were parked, by reason."""
     parked: int
+    # Brought to the store, with those that were there already.
     stored: int
-    """Brought to the store, those among them that were there already."""
     quarantined: int
     discarded: int
+    # How many more are in the queue than when it began, and how many more of them are dead.
     left: int
-    """More in the queue than when it began."""
     dead: int
-    """Of those, how many more are dead."""
     deepest: int
 
     @property
@@ -47,22 +49,24 @@ class Outage(NamedTuple):
         return self.parked - self.stored - self.quarantined - self.discarded - self.left
 
 
-def current(queue: Stream) -> Outage | None:
-    """The open episode, if there is one. Raises `Refused`."""
+def current(queue: Stream) -> QueueOutage | None:
+    """Return the open outage, if there is one. Raises `Refused`."""
     figures, base, state = _read(queue)
     return _outage(figures, base, state, None) if "since" in figures else None
 
 
-def follow(queue: Stream, *, database_up: Callable[[], bool], keep: Callable[[Outage], None]) -> Outage | None:
-    """Follow the open episode; once it is over, hand it to `keep` and return it. Raises `Refused`, and as `keep` does.
+def follow(
+    queue: Stream, *, database_up: Callable[[], bool], keep: Callable[[QueueOutage], None]
+) -> QueueOutage | None:
+    """Follow the open outage; once it is over, hand it to `keep` and return it. Raises `Refused`, and as `keep` does.
 
-    `keep` may see one episode twice, by its `began_at`: after a crash, or when an event was parked meanwhile.
+    `keep` may see one outage twice, by its `began_at`: after a crash, or when an event was parked meanwhile.
     """
     figures, base, state = _read(queue)
     if "since" not in figures:
         return None
     up = database_up()
-    state = _follow(queue, figures, state, up)
+    state = _note(queue, figures, state, up)
     if not up or figures["ready"] + figures["leased"]:
         return None
     closed = _outage(figures, base, state, _now())
@@ -71,53 +75,48 @@ def follow(queue: Stream, *, database_up: Callable[[], bool], keep: Callable[[Ou
 
 
 def reasons(queue: Stream) -> dict[str, int]:
-    """How many events were ever parked, by reason. Raises `Refused`."""
+    """Return how many events were ever parked, by reason. Raises `Refused`."""
     return _reasons(_read(queue)[0])
 
 
-Figures = dict[str, int]
-
-
 def _read(queue: Stream) -> tuple[Figures, Figures, dict[str, str]]:
-    """What is now, what was when the last episode ended, and what was seen of the open one."""
-    figures = queue.totals()
+    """Return the totals now, the totals when the last outage ended, and what was noted of the open one."""
+    figures = queue.totals.read()
     with refusing():
-        seen = queue.redis.hgetall(_key(queue))
-    state = {name.decode(): value.decode() for name, value in seen.items()}
+        fields = queue.redis.hgetall(queue.keys.outage)
+    state = {name.decode(): value.decode() for name, value in fields.items()}
     return figures, json.loads(state.get("base", "{}")), state
 
 
-def _follow(queue: Stream, figures: Figures, state: dict[str, str], up: bool) -> dict[str, str]:
-    """Note how deep it was, and since when the database is up."""
+def _note(queue: Stream, figures: Figures, state: dict[str, str], up: bool) -> dict[str, str]:
+    """Note how deep the queue was, and since when the database is up."""
     deepest = max(figures["depth"], int(state.get("deepest", 0)))
-    found = state | {"deepest": str(deepest)}
+    noted = state | {"deepest": str(deepest)}
     if up:
-        found.setdefault("up", str(int(time.time() * 1000)))
+        noted.setdefault("up", str(int(time.time() * 1000)))
     else:
-        found.pop("up", None)
-    if found != state:
-        queue.put(_key(queue), "deepest", deepest, "up", found.get("up", ""))
-    return found
+        noted.pop("up", None)
+    if noted != state:
+        queue.put(queue.keys.outage, "deepest", deepest, "up", noted.get("up", ""))
+    return noted
 
 
 def _close(queue: Stream, figures: Figures) -> bool:
-    """Begin the next account here, unless something was parked meanwhile: then the episode goes on."""
+    """Begin the next outage from these totals, unless something was parked meanwhile: then this one goes on."""
     base = {name: value for name, value in figures.items() if name != "since"}
     came = figures.get("enqueued", 0)
-    return bool(queue.run("close", [queue.stats_key, _key(queue)], [came, json.dumps(base)]))
+    return bool(queue.run("close", [queue.keys.stats, queue.keys.outage], [came, json.dumps(base)]))
 
 
-def _outage(figures: Figures, base: Figures, state: dict[str, str], emptied_at: datetime | None) -> Outage:
+def _outage(figures: Figures, base: Figures, state: dict[str, str], emptied_at: datetime | None) -> QueueOutage:
     more = {name: figures.get(name, 0) - base.get(name, 0) for name in (*TOTALS, "depth", "dead")}
-    before = _reasons(base)
-    up = state.get("up")
-    return Outage(
+    before, up = _reasons(base), state.get("up")
+    counts = {reason: count - before.get(reason, 0) for reason, count in _reasons(figures).items()}
+    return QueueOutage(
         began_at=moment(figures["since"]),
         up_at=moment(int(up)) if up else None,
         emptied_at=emptied_at,
-        reasons={
-            why: count - before.get(why, 0) for why, count in _reasons(figures).items() if count > before.get(why, 0)
-        },
+        reasons={reason: count for reason, count in counts.items() if count > 0},
         parked=more["enqueued"],
         stored=more["drained"] + more["duplicate"],
         quarantined=more["quarantined"],
@@ -129,11 +128,9 @@ def _outage(figures: Figures, base: Figures, state: dict[str, str], emptied_at: 
 
 
 def _reasons(figures: Figures) -> dict[str, int]:
-    return {name.removeprefix(WHY): count for name, count in figures.items() if name.startswith(WHY)}
-
-
-def _key(queue: Stream) -> str:
-    return f"{queue.stream}:episode"
+    return {
+        name.removeprefix(REASON_PREFIX): count for name, count in figures.items() if name.startswith(REASON_PREFIX)
+    }
 
 
 def _now() -> datetime:

@@ -1,7 +1,6 @@
 """The dead letter queue, read from Redis: what waits, why, and a way to try again."""
 
 import json
-import re
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -29,7 +28,7 @@ from audit.models import Parked
 from audit.parked_sight import visible
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
-from dlq.message import Message
+from dlq.message import Message, is_stream_id
 from dlq.selection import Selection
 
 PAGE = 50
@@ -38,7 +37,6 @@ LOOKS = 2_500
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error", "since")
 SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
-STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @admin.register(Parked)
@@ -237,12 +235,12 @@ class ParkedAdmin(admin.ModelAdmin):
             raise PermissionDenied
         queue, by = dlq.stream.for_drain(), request.user.get_username()
         try:
-            pausing = queue.paused() is None
+            pausing = queue.activity.paused() is None
             trail.add(f"audit.parked.{'paused' if pausing else 'resumed'}", actor=by, correlation="dead-letter-queue")
             if pausing:
-                queue.pause(by)
+                queue.activity.pause(by)
             else:
-                queue.resume()
+                queue.activity.resume()
         except (AuditError, dlq.errors.Refused) as error:
             messages.error(request, f"Nothing was done: {error}")
         return redirect("admin:audit_parked_changelist")
@@ -263,11 +261,11 @@ class ParkedAdmin(admin.ModelAdmin):
             kept = reverse("admin:audit_quarantined_changelist")
             return redirect(f"{kept}?{urlencode({'q': request.GET.get('q', '').strip()})}")
         if key := request.GET.get("q", "").strip():
-            found = queue.find(key)
+            found = queue.pages.find(key)
             return self._page(request, [*visible([found] if found else [])], None)
         after = request.GET.get("after", "")
         rows, next_place = _selection(request.GET).some(
-            queue, limit=PAGE, after=after if _is_id(after) else None, looks=LOOKS
+            queue, limit=PAGE, after=after if is_stream_id(after) else None, looks=LOOKS
         )
         return self._page(request, [*visible(rows)], next_place)
 
@@ -279,8 +277,8 @@ class ParkedAdmin(admin.ModelAdmin):
             request,
             title="Dead letter queue",
             rows=[_row(message) for message in rows],
-            stats=dlq.stream.for_drain().stats(),
-            paused=dlq.stream.for_drain().paused(),
+            stats=dlq.stream.for_drain().totals.stats(),
+            paused=dlq.stream.for_drain().activity.paused(),
             chart=_chart(request),
             figures=_figures(),
             since_wrong=_since(request.GET)[1],
@@ -348,13 +346,8 @@ def _chart(request: HttpRequest) -> str:
     return drawing.queue_chart(dlq.history.samples(dlq.stream.for_drain(), minutes), minutes)
 
 
-def _is_id(text: str) -> bool:
-    """Whether Redis takes this for a stream id; it answers others with an error that looks like a fault of its own."""
-    return STREAM_ID.fullmatch(text) is not None and all(int(part) < 2**64 for part in text.split("-"))
-
-
 def _get(message_id: str) -> Message | None:
-    found = dlq.stream.for_drain().get(message_id) if _is_id(message_id) else None
+    found = dlq.stream.for_drain().pages.get(message_id) if is_stream_id(message_id) else None
     return next(visible([found] if found else []), None)
 
 

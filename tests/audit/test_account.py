@@ -76,7 +76,7 @@ def told(found: Line) -> dict[str, int]:
 
 
 def messages(sender: Sender) -> list[Message]:
-    return [one for one in dlq.stream.for_drain().page(limit=1000) if one.source == sender.name]
+    return [one for one in dlq.stream.for_drain().pages.page(limit=1000) if one.source == sender.name]
 
 
 def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, A
 
 def wipe(queue: dlq.stream.Stream) -> None:
     """What a Redis that lost everything has of the queue."""
-    for key in queue.redis.scan_iter(f"{queue.stream.rpartition(':')[0]}:*"):
+    for key in queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"):
         queue.redis.delete(key)
 
 
@@ -139,7 +139,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
     park(sender, 3)
     first = messages(sender)[0]
     queue = dlq.stream.for_drain()
-    queue.redis.xdel(queue.stream, first.id)
+    queue.redis.xdel(queue.keys.stream, first.id)
     assert not passages.copy().whole
     call_command("dlq", "stats")
     with pytest.raises(SystemExit):
@@ -150,7 +150,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
 def test_counters_that_agree_with_nothing_are_not_copied_and_nothing_is_said(sender: Sender) -> None:
     park(sender, 1)
     queue = dlq.stream.for_drain()
-    queue.redis.delete(queue.passages)
+    queue.redis.delete(queue.keys.counters)
     assert not passages.copy().whole
     sender.post(with_id())
     follow()

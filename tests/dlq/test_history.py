@@ -1,4 +1,4 @@
-"""What the queue was like, and what Redis says of its own durability."""
+"""Samples of the queue by the minute, and what Redis says of its own durability."""
 
 from typing import Any
 
@@ -48,12 +48,12 @@ def test_the_rate_is_that_of_the_last_hour(stream: Stream, clock: list[float]) -
 
 
 def test_the_chart_draws_what_was_sampled() -> None:
-    found = [history.Sample(1000 + n, n * 10, n * 20, n * 10, 5) for n in range(60)]
-    svg = drawing.queue_chart(found, 60)
+    samples = [history.Sample(1000 + n, n * 10, n * 20, n * 10, 5) for n in range(60)]
+    svg = drawing.queue_chart(samples, 60)
     assert "at most 590 parked" in svg
     assert "at most 20 a minute" in svg
     assert svg.count("polyline") == 2
-    assert drawing.queue_chart(found[:1], 60) == ""
+    assert drawing.queue_chart(samples[:1], 60) == ""
     flat = [history.Sample(1000, 0, 5, 5, 0), history.Sample(1001, 0, 5, 5, 0)]
     assert "polygon" in drawing.queue_chart(flat, 60)
 
@@ -69,9 +69,9 @@ def test_what_redis_would_lose_is_named(asked: redis.Redis) -> None:
     assert durability.durability().ok
     asked.config_set("maxmemory-policy", "allkeys-lru")
     asked.config_set("appendonly", "no")
-    found = durability.durability()
-    assert not found.ok
-    assert {text.partition(":")[0] for text in found.findings} == {"dlq.E002", "dlq.E003"}
+    durable = durability.durability()
+    assert not durable.ok
+    assert {text.partition(":")[0] for text in durable.findings} == {"dlq.E002", "dlq.E003"}
 
 
 def test_the_room_that_is_left_is_counted_and_in_hours(asked: redis.Redis, clock: list[float]) -> None:

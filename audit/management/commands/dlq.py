@@ -86,17 +86,17 @@ class Command(HarmlessCommand):
 
     def _stats(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
-        paused = queue.paused()
-        figures = _figures(queue.stats()) | {
-            "oldest_age_s": round(queue.oldest_age(), 1),
+        paused = queue.activity.paused()
+        figures = _figures(queue.totals.stats()) | {
+            "oldest_age_s": round(queue.pages.oldest_age(), 1),
             "paused_by": paused and paused[0],
-            **{name: at.isoformat() for name, at in queue.beats().items()},
+            **{name: at.isoformat() for name, at in queue.activity.beats().items()},
         }
         self.stdout.write(json.dumps(figures, indent=2))
 
     def _check(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
-        before = queue.stats()
+        before = queue.totals.stats()
         if options["rebuild"]:
             _record("indexes_rebuilt", [], came=before.enqueued, gone=before.gone, here=before.depth)
             found = dlq.rebuild.rebuild(queue)
@@ -104,7 +104,7 @@ class Command(HarmlessCommand):
             if found.missing:
                 _record("found_missing", [], count=len(found.missing), event_ids=found.missing[:NAMED])
                 self.stdout.write("MISSING from the stream: " + " ".join(found.missing))
-        stats = queue.stats()
+        stats = queue.totals.stats()
         self.stdout.write(
             f"{stats.enqueued} came = {stats.drained} stored + {stats.duplicate} stored before + "
             f"{stats.quarantined} quarantined + {stats.discarded} discarded + {stats.depth} here"
@@ -159,12 +159,12 @@ class Command(HarmlessCommand):
 
     def _pause(self, options: dict[str, Any]) -> None:
         _record("paused", [])
-        dlq.stream.for_drain().pause(operator_name())
+        dlq.stream.for_drain().activity.pause(operator_name())
         self.stdout.write("Draining is paused; parking goes on. `manage.py dlq resume` ends it.")
 
     def _resume(self, options: dict[str, Any]) -> None:
         _record("resumed", [])
-        dlq.stream.for_drain().resume()
+        dlq.stream.for_drain().activity.resume()
         self.stdout.write("Draining goes on.")
 
     def _act(self, options: dict[str, Any], act: str | None, do: Any) -> None:
@@ -216,7 +216,7 @@ def _selection(options: dict[str, Any]) -> Selection:
 
 
 def _find(key: str) -> Message:
-    found = dlq.stream.for_drain().find(key)
+    found = dlq.stream.for_drain().pages.find(key)
     if found is None:
         raise CommandError(f"No parked event has the id {key}: it is stored, or was never here.")
     return found
