@@ -23,6 +23,7 @@ class Connection:
         self.redis: Any = client
         self.keys = QueueKeys(prefix)
         self._scripts: dict[str, Script] = {}
+        self._known_version: tuple[int, int] | None = None
 
     def run(self, name: str, keys: list[str], arguments: list[Any], *, frees: bool = True) -> Any:
         """Run a script of `dlq/lua`. One that `frees` memory first may run while Redis is full."""
@@ -43,13 +44,20 @@ class Connection:
         if (script := self._scripts.get(name)) is None:
             text = (LUA / f"{name}.lua").read_text(encoding="utf-8")
             # Redis 6.2 does not know the flag; there the order of the commands does the same.
-            if frees and self._major() >= 7:
+            if frees and self._version() >= (7, 0):
                 text = "#!lua flags=allow-oom\n" + text
             script = self._scripts[name] = self.redis.register_script(text)
         return script
 
-    def _major(self) -> int:
-        return int(str(self.redis.info("server")["redis_version"]).split(".")[0])
+    def waits_for_disks(self) -> bool:
+        """Whether this Redis can wait until a write is on disks (WAITAOF)."""
+        return self._version() >= (7, 2)
+
+    def _version(self) -> tuple[int, int]:
+        if self._known_version is None:
+            major, minor = str(self.redis.info("server")["redis_version"]).split(".")[:2]
+            self._known_version = int(major), int(minor)
+        return self._known_version
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class Stream(Connection):
         now = now_ms()
         delay = policy.next_delay(0) if real_failure else 0
         arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH, int(again)]
+        arguments.append(int(settings.DLQ_MIN_REPLICAS > 0))
         for document in documents:
             received_at = microseconds(document.received_at)
             arguments += [document.key, document.digest, document.body, document.source, document.kind, received_at]
@@ -168,16 +169,25 @@ class Stream(Connection):
         return int(self.run("move", places, arguments))
 
     def _confirmed(self, name: str, keys: list[str], arguments: list[Any]) -> Any:
-        """Run a script, and have as many replicas confirm it as DLQ_MIN_REPLICAS asks for: on the one connection.
+        """Run a script that writes, and have as many replicas confirm it as DLQ_MIN_REPLICAS asks for.
 
-        Raises `Refused` where they do not. What was parked stays: the sender sends it again, and it is a duplicate.
+        Both on one connection, for Redis answers for the last write of the connection that asks. Where Redis can say so
+        (7.2 and later), confirmed means on the disk of this server and of the replicas; before, in their memory. Raises
+        `Refused` where too few confirm. What was parked stays: the sender sends it again, and it is a duplicate.
         """
         if not settings.DLQ_MIN_REPLICAS:
             return self.run(name, keys, arguments, frees=False)
         with refusing(), self.redis.pipeline(transaction=False) as pipe:
             self.script(name, False)(keys=keys, args=arguments, client=pipe)
             pipe.execute_command("WAIT", settings.DLQ_MIN_REPLICAS, settings.DLQ_TIMEOUT_MS // 2)
-            answer, confirmed = pipe.execute()
+            if self.waits_for_disks():
+                # After WAIT, for a replica tells of its disk only when asked, or once a second: asked together with the
+                # write it would answer before its disk has it.
+                pipe.execute_command("WAITAOF", 1, settings.DLQ_MIN_REPLICAS, settings.DLQ_TIMEOUT_MS // 4)
+            answer, confirmed, *on_disk = pipe.execute()
+        if on_disk:
+            own_disk, confirmed = on_disk[0]
+            confirmed = confirmed if own_disk else 0
         if confirmed < settings.DLQ_MIN_REPLICAS:
             metrics.refused.labels(error="TooFewReplicas").inc()
             raise Refused(f"{confirmed} replicas confirmed what was parked, {settings.DLQ_MIN_REPLICAS} must.")

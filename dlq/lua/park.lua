@@ -1,13 +1,13 @@
 -- Park documents: all of them, or none.
 -- KEYS: stream, due, ids, stats, alarm, passages
--- ARGV: now (ms), first try (ms), reason, alert depth, whether they were here before (1/0),
---       then for each document: key, digest, body, source, kind, received_at (microseconds)
+-- ARGV: now (ms), first try (ms), reason, alert depth, whether they were here before (1/0), whether replicas must confirm
+--       (1/0), then for each document: key, digest, body, source, kind, received_at (microseconds)
 -- Returns: depth, whether this call raised the alarm (1/0), then for each document "parked", "duplicate" or "conflict"
 local stream, due, ids, stats, alarm, passages = unpack(KEYS)
 local first_try, reason, alert_depth = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local outcomes, seen, conflict = {}, {}, false
 
-for i = 6, #ARGV, 6 do
+for i = 7, #ARGV, 6 do
   local key, digest = ARGV[i], ARGV[i + 1]
   local known = seen[key]
   if not known then
@@ -36,7 +36,7 @@ if not conflict then
   local parked, labels, first = 0, {}, {}
   for n, outcome in ipairs(outcomes) do
     if outcome == 'parked' then
-      local i = 6 + (n - 1) * 6
+      local i = 7 + (n - 1) * 6
       local id = redis.call('XADD', stream, '*', 'key', ARGV[i], 'digest', ARGV[i + 1], 'body', ARGV[i + 2],
         'source', ARGV[i + 3], 'kind', ARGV[i + 4], 'received_at', ARGV[i + 5], 'reason', reason)
       redis.call('ZADD', due, first_try, id)
@@ -59,6 +59,9 @@ if not conflict then
     end
   end
 end
+
+-- WAIT and WAITAOF ask about the last write of this connection: without one, any replica confirms a duplicate.
+if ARGV[6] == '1' then redis.call('HINCRBY', stats, 'confirmations', 1) end
 
 local depth, raised = redis.call('XLEN', stream), 0
 if depth > alert_depth and not redis.call('HGET', alarm, 'depth_since') then

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,12 +49,13 @@ def lease_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DLQ_LEASE_S", 0)
 
 
-PROGRAMS = sorted({redis_binary(), bundled_redis() or redis_binary()})
+# Every server that this machine has: they differ in what they know and in what they leave to us.
+PROGRAMS = sorted({redis_binary(), *filter(None, (bundled_redis(), shutil.which("valkey-server")))})
 
 
 @pytest.fixture(params=PROGRAMS, ids=lambda program: program[-40:])
 def own_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Redis]:
-    """A Redis that a test may fill up or break; both versions where two are there."""
+    """A Redis that a test may fill up or break; of each version that this machine has."""
     server = Redis(tmp_path / "redis", program=request.param)
     server.start()
     yield server

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import redis
 from django.conf import settings
 
 from auditsite.embedded import Redis
-from bench.fleet import free_port
-from bench.load import wait_until
 from dlq import client, history, outage
 from dlq.drain import Outcome, drain
 from dlq.errors import Refused
@@ -306,60 +303,6 @@ def test_a_pause_names_who_and_when_until_it_ends(stream: Stream) -> None:
     assert abs((pause[1] - datetime.now(UTC)).total_seconds()) < 60
     stream.activity.resume()
     assert stream.activity.paused() is None
-
-
-class RedisOnPort(Redis):
-    """A Redis that a replica can reach."""
-
-    port = 0
-
-    def _command(self) -> list[str]:
-        command = super()._command()
-        command[command.index("--port") + 1] = str(self.port)
-        return command
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[tuple[redis.Redis, Redis]]:
-    """A client of a server with one replica, and that replica; both real."""
-    main, second = RedisOnPort(tmp_path / "main"), Redis(tmp_path / "replica")
-    main.port = free_port()
-    main.start()
-    second.start()
-    follower = redis.Redis.from_url(second.url())
-    follower.replicaof("127.0.0.1", main.port)
-    wait_until(lambda: follower.info("replication")["master_link_status"] == "up", seconds=20, what="the replica")
-    yield redis.Redis.from_url(main.url()), second
-    second.stop()
-    main.stop()
-
-
-@pytest.mark.slow
-def test_parked_means_that_replicas_have_it_where_they_are_asked_for(
-    replica: tuple[redis.Redis, Redis], settings: Any
-) -> None:
-    main, second = replica
-    settings.DLQ_MIN_REPLICAS = 1
-    queue = Stream(main, "replicated")
-    document = a_document()
-    assert queue.park([document], reason="tests").outcomes == ["parked"]
-    second.freeze()
-    try:
-        with pytest.raises(Refused, match="0 replicas confirmed"):
-            queue.park([a_document()], reason="tests")
-    finally:
-        second.thaw()
-    settings.DLQ_MIN_REPLICAS = 2
-    with pytest.raises(Refused, match="1 replicas confirmed"):
-        queue.park([document], reason="tests")
-
-
-def test_without_replicas_nothing_is_called_parked_where_they_are_asked_for(stream: Stream, settings: Any) -> None:
-    settings.DLQ_MIN_REPLICAS = 1
-    with pytest.raises(Refused, match="0 replicas confirmed what was parked, 1 must"):
-        stream.park([a_document()], reason="tests")
-    settings.DLQ_MIN_REPLICAS = 0
-    assert stream.park([a_document()], reason="tests").outcomes == ["parked"]
 
 
 @pytest.mark.slow
