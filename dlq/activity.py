@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from dlq.message import moment, now_ms
+from dlq.message import moment
 from dlq.scripts import Connection, refusing
 
 
@@ -14,7 +14,7 @@ class Activity:
 
     def pause(self, by: str) -> None:
         """Keep drains from the queue until `resume`; parking goes on."""
-        self._connection.put(self._connection.keys.pause, "by", by, "at", now_ms())
+        self._connection.put(self._connection.keys.pause, "by", by, "at", self._connection.now_ms())
 
     def resume(self) -> None:
         """Let drains work again."""
@@ -29,7 +29,7 @@ class Activity:
 
     def beat(self, name: str) -> None:
         """Note that something runs now: `last_drain_at`, `last_tick_at`, `last_watch_at`."""
-        self._connection.put(self._connection.keys.beats, name, now_ms())
+        self._connection.put(self._connection.keys.beats, name, self._connection.now_ms())
 
     def beats(self) -> dict[str, datetime]:
         """Return when each thing last ran."""

@@ -3,7 +3,6 @@
 The samples are one sorted set in Redis, so that they survive restarts; one member a minute, of whoever samples first.
 """
 
-import time
 from typing import NamedTuple
 
 from dlq.scripts import refusing
@@ -24,7 +23,7 @@ class Sample(NamedTuple):
 
 def sample(queue: Stream) -> bool:
     """Keep a sample of this minute, if nobody has; return whether this call did. Raises `Refused`."""
-    minute, stats = int(time.time()) // 60, queue.totals.stats()
+    minute, stats = queue.now_ms() // 60_000, queue.totals.stats()
     figures = (minute, stats.depth, stats.enqueued, stats.gone, int(queue.pages.oldest_age()))
     text = ":".join(map(str, figures))
     return bool(queue.run("sample", [queue.keys.minutes], [minute, minute - KEPT_MINUTES, text]))
@@ -32,7 +31,7 @@ def sample(queue: Stream) -> bool:
 
 def samples(queue: Stream, minutes: int) -> list[Sample]:
     """Return the samples of the last minutes, oldest first; two of one minute count once. Raises `Refused`."""
-    now = int(time.time()) // 60
+    now = queue.now_ms() // 60_000
     with refusing():
         rows = queue.redis.zrangebyscore(queue.keys.minutes, now - minutes, "+inf")
     by_minute = {sample.minute: sample for sample in (Sample(*map(int, row.split(b":"))) for row in rows)}

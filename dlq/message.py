@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,11 +53,13 @@ class Message:
     attempts: int = 0
     next_try: datetime | None = None
     errors: list[Attempt] = field(default_factory=list)
+    # When it was read, by the clock of whoever holds it: Redis, or this host for a local file.
+    seen_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @property
     def label(self) -> str:
         """What its counters are called: the day of its receipt, in days since 1970, and its source."""
-        return f"{(self.received_at - EPOCH).days}|{self.source}"
+        return _label(self.received_at, self.source)
 
     @property
     def parked_at(self) -> datetime:
@@ -72,8 +73,8 @@ class Message:
 
     @property
     def age(self) -> float:
-        """Seconds since it was parked."""
-        return (datetime.now(UTC) - self.parked_at).total_seconds()
+        """Seconds between its parking and its reading, both by the clock of whoever holds it."""
+        return (self.seen_at - self.parked_at).total_seconds()
 
     @property
     def last_error_class(self) -> str:
@@ -116,11 +117,6 @@ def is_stream_id(text: str) -> bool:
     return match is not None and all(int(part) < 2**64 for part in match.groups())
 
 
-def now_ms() -> int:
-    """Return the milliseconds since 1970, the unit of the scores in Redis."""
-    return int(time.time() * 1000)
-
-
 def moment(milliseconds: float) -> datetime:
     """Return the point in time of these milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -134,6 +130,13 @@ def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
 def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
     """Return stream entries with their ids as text."""
     return [(message_id.decode(), fields) for message_id, fields in rows]
+
+
+def label_of(fields: dict[bytes, bytes]) -> str:
+    """Return what the counters of an entry are called."""
+    return _label(
+        from_microseconds(fields.get(b"received_at", b"")), fields.get(b"source", b"").decode(errors="replace")
+    )
 
 
 def state_of(due: float | None, leased: float | None, dead: float | None, now: int) -> State:
@@ -151,8 +154,9 @@ def read(
     state: State,
     score: float | None,
     history: Sequence[bytes | None],
+    now: int,
 ) -> Message:
-    """Make a message of what Redis holds of it; what is missing or damaged is left empty."""
+    """Make a message of what Redis holds of it, read at `now` (ms); what is missing or damaged is left empty."""
     attempts, errors = history
     return Message(
         id=message_id,
@@ -167,12 +171,17 @@ def read(
         attempts=int(attempts or 0),
         next_try=moment(score) if score is not None and state != "dead" else None,
         errors=json.loads(errors) if errors else [],
+        seen_at=moment(now),
     )
 
 
 def microseconds(at: datetime) -> int:
     """Return the microseconds since 1970, exactly: a float would round them."""
     return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def _label(received_at: datetime, source: str) -> str:
+    return f"{(received_at - EPOCH).days}|{source}"
 
 
 def from_microseconds(text: bytes) -> datetime:

@@ -6,7 +6,6 @@ the closed one.
 """
 
 import json
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
@@ -69,7 +68,7 @@ def follow(
     state = _note(queue, figures, state, up)
     if not up or figures["ready"] + figures["leased"]:
         return None
-    closed = _outage(figures, base, state, _now())
+    closed = _outage(figures, base, state, moment(queue.now_ms()))
     keep(closed)
     return closed if _close(queue, figures) else None
 
@@ -93,7 +92,7 @@ def _note(queue: Stream, figures: Figures, state: dict[str, str], up: bool) -> d
     deepest = max(figures["depth"], int(state.get("deepest", 0)))
     noted = state | {"deepest": str(deepest)}
     if up:
-        noted.setdefault("up", str(int(time.time() * 1000)))
+        noted.setdefault("up", str(queue.now_ms()))
     else:
         noted.pop("up", None)
     if noted != state:
@@ -131,7 +130,3 @@ def _reasons(figures: Figures) -> dict[str, int]:
     return {
         name.removeprefix(REASON_PREFIX): count for name, count in figures.items() if name.startswith(REASON_PREFIX)
     }
-
-
-def _now() -> datetime:
-    return moment(time.time() * 1000)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from dlq.message import Message, State, decoded, now_ms, read, state_of
+from dlq.message import Message, State, decoded, read, state_of
 from dlq.scripts import Connection, refusing
 
 FIND_BATCH = 100
@@ -15,6 +15,7 @@ class Pages:
     """The messages of a queue, to be read. Every method raises `Refused` when Redis does not answer."""
 
     def __init__(self, connection: Connection):
+        self._connection = connection
         self._redis = connection.redis
         self._keys = connection.keys
 
@@ -132,7 +133,7 @@ class Pages:
 
         Due and waiting messages share an index, in which the due ones come first.
         """
-        now = now_ms()
+        now = self._connection.now_ms()
         if state == "due":
             return self._keys.due, 0.0, now
         if state == "waiting":
@@ -140,17 +141,17 @@ class Pages:
         return (self._keys.leased if state == "leased" else self._keys.dead), 0.0, inf
 
     def _placed(self, rows: list[Entry]) -> list[Message]:
-        """Make messages of entries, with state and history, in two round trips."""
+        """Make messages of entries, with state and history, in three round trips."""
         with refusing(), self._redis.pipeline(transaction=False) as pipe:
             for message_id, _ in rows:
                 for index in (self._keys.due, self._keys.leased, self._keys.dead):
                     pipe.zscore(index, message_id)
             scores = pipe.execute()
         histories = self.histories([message_id for message_id, _ in rows])
-        now = now_ms()
+        now = self._connection.now_ms() if rows else 0
         messages = []
         for n, ((message_id, fields), history) in enumerate(zip(rows, histories, strict=True)):
             due, leased, dead = scores[n * 3 : n * 3 + 3]
             score = next((score for score in (due, leased, dead) if score is not None), None)
-            messages.append(read(message_id, fields, state_of(due, leased, dead, now), score, history))
+            messages.append(read(message_id, fields, state_of(due, leased, dead, now), score, history, now))
         return messages

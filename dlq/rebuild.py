@@ -5,7 +5,7 @@ from typing import NamedTuple
 import structlog
 
 from dlq import counters
-from dlq.message import read
+from dlq.message import label_of
 from dlq.pages import Entry
 from dlq.scripts import refusing
 from dlq.stream import Stream
@@ -53,7 +53,7 @@ class _StreamTally:
     def add(self, entries: list[Entry]) -> None:
         """Count these entries."""
         for message_id, fields in entries:
-            label = read(message_id, fields, "due", None, (None, None)).label
+            label = label_of(fields)
             count, dead, first = self.labels.get(label, (0, 0, message_id))
             self.labels[label] = (count + 1, dead + (message_id in self._dead), first)
 

@@ -34,6 +34,12 @@ class Connection:
         """Set fields of a small hash, also while Redis is full: name, value, and so on."""
         self.run("put", [key], list(pairs))
 
+    def now_ms(self) -> int:
+        """Return the time of this Redis in milliseconds since 1970: the one clock of a queue, whoever asks."""
+        with refusing():
+            seconds, microseconds = self.redis.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     def ping(self) -> None:
         """Return if Redis answers."""
         with refusing():

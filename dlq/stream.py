@@ -6,7 +6,6 @@ is stored or by an audited act of a person. Everything else is an index that `dl
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Any, Literal
 
 import redis
@@ -17,7 +16,7 @@ from dlq import client, metrics, policy
 from dlq.activity import Activity
 from dlq.alarm_state import AlarmState
 from dlq.errors import Refused
-from dlq.message import Document, Message, State, fields_of, microseconds, moment, now_ms, read
+from dlq.message import Document, Message, State, fields_of, microseconds, moment, read
 from dlq.pages import Entry, Pages
 from dlq.scripts import Connection, refusing
 from dlq.stats import ParkResult, WayOut
@@ -29,6 +28,7 @@ log = structlog.get_logger(__name__)
 CLEAR_SHARE = 0.8
 ERRORS_KEPT = 10
 CLAIM_BYTES = 4 * 2**20
+LONGEST_LEASE_S = 3600
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
 
@@ -54,10 +54,9 @@ class Stream(Connection):
         What waits only for the database is due at once, for a drain starts with a look at the database;
         after a `real_failure` the first retry comes when the policy says.
         """
-        now = now_ms()
-        delay = policy.next_delay(0) if real_failure else 0
-        arguments: list[Any] = [now, now + int((delay or 0) * 1000), reason, settings.DLQ_ALERT_DEPTH, int(again)]
-        arguments.append(int(settings.DLQ_MIN_REPLICAS > 0))
+        delay_ms = int((policy.next_delay(0) or 0) * 1000) if real_failure else 0
+        confirm = int(settings.DLQ_MIN_REPLICAS > 0)
+        arguments: list[Any] = [delay_ms, reason, settings.DLQ_ALERT_DEPTH, int(again), confirm]
         for document in documents:
             received_at = microseconds(document.received_at)
             arguments += [document.key, document.digest, document.body, document.source, document.kind, received_at]
@@ -77,10 +76,8 @@ class Stream(Connection):
 
         A message that cannot be read is dead at once, in sight of a person; never skipped.
         """
-        now = now_ms()
-        lease_end = now + settings.DLQ_LEASE_S * 1000
-        keys = self.keys
-        rows = self.run("claim", [keys.stream, keys.due, keys.leased], [now, limit, lease_end, CLAIM_BYTES])
+        keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
+        now, lease_end, *rows = self.run("claim", [keys.stream, keys.due, keys.leased], [limit, *lengths, CLAIM_BYTES])
         entries: list[Entry] = []
         for raw_id, flat in rows:
             if flat is None:
@@ -88,7 +85,7 @@ class Stream(Connection):
                 self._remove([(raw_id.decode(), "", "")], "vanished")
                 continue
             entries.append((raw_id.decode(), fields_of(flat)))
-        return [*self._readable(entries, "leased", lease_end)]
+        return [*self._readable(entries, lease_end, now)]
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there."""
@@ -97,11 +94,10 @@ class Stream(Connection):
     def fail(self, message: Message, kind: str, error: str, *, dead: bool = False) -> State:
         """Note a failure that was not the database's absence: wait for the next try, or be dead."""
         delay = None if dead else policy.next_delay(message.attempts + 1)
-        now = now_ms()
-        attempt = {"at": moment(now).isoformat(), "kind": kind, "error": error[:ERROR_CHARACTERS]}
-        target, score = (self.keys.dead, now) if delay is None else (self.keys.due, now + int(delay * 1000))
-        counter = "died" if delay is None else ""
-        self._move([(message.id, score)], target, attempts="count", error=json.dumps(attempt), counter=counter)
+        at = moment(self.now_ms()).isoformat()
+        attempt = json.dumps({"at": at, "kind": kind, "error": error[:ERROR_CHARACTERS]})
+        target, total = (self.keys.dead, "died") if delay is None else (self.keys.due, "")
+        self._move([(message.id, delay or 0.0)], target, attempts="count", error=attempt, total=total)
         metrics.failed.labels(kind=kind, state="dead" if delay is None else "waiting").inc()
         if delay is None:
             log.error("dlq_message_dead", key=message.key, kind=kind, error=error[:ERROR_CHARACTERS])
@@ -109,25 +105,21 @@ class Stream(Connection):
 
     def release(self, messages: Iterable[Message], *, delay_s: float = 0.0) -> None:
         """Give leases back untouched: it was the database that was missing."""
-        score = now_ms() + int(delay_s * 1000)
-        self._move([(message.id, score) for message in messages], self.keys.due)
+        self._move([(message.id, delay_s) for message in messages], self.keys.due)
 
     def retry_now(self, ids: Sequence[str]) -> int:
         """Make messages due, dead ones too, with all retries before them; their history stays."""
-        now = now_ms()
-        delays = policy.spread(len(ids))
-        scored = [(message_id, now + int(delay * 1000)) for message_id, delay in zip(ids, delays, strict=True)]
-        return self._move(scored, self.keys.due, attempts="reset", counter="retried")
+        delayed = zip(ids, policy.spread(len(ids)), strict=True)
+        return self._move([*delayed], self.keys.due, attempts="reset", total="retried")
 
-    def snooze(self, ids: Iterable[str], until: datetime) -> int:
-        """Leave messages alone until then; attempts and history stay. Dead ones wait again."""
-        score = int(until.timestamp() * 1000)
-        return self._move([(message_id, score) for message_id in ids], self.keys.due, counter="snoozed")
+    def snooze(self, ids: Iterable[str], *, for_s: float) -> int:
+        """Leave messages alone for so many seconds; attempts and history stay. Dead ones wait again."""
+        return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
-    def _readable(self, entries: list[Entry], state: State, score: float) -> Iterator[Message]:
+    def _readable(self, entries: list[Entry], lease_end: int, now: int) -> Iterator[Message]:
         histories = self.pages.histories([message_id for message_id, _ in entries])
         for (message_id, fields), history in zip(entries, histories, strict=True):
-            message = read(message_id, fields, state, score, history)
+            message = read(message_id, fields, "leased", lease_end, history, now)
             if fields.keys() >= set(FIELDS):
                 yield message
             else:
@@ -151,20 +143,20 @@ class Stream(Connection):
 
     def _move(
         self,
-        scored: Sequence[tuple[str, int]],
+        delayed: Sequence[tuple[str, float]],
         target: str,
         *,
         attempts: Attempts = "keep",
         error: str = "",
-        counter: str = "",
+        total: str = "",
     ) -> int:
-        """Move messages, given as id and score (ms), to an index; return how many were there."""
-        if not scored:
+        """Move messages, given as id and seconds from now, to an index; return how many were there."""
+        if not delayed:
             return 0
         keys = self.keys
-        arguments: list[Any] = [attempts, error, ERRORS_KEPT, counter]
-        for message_id, score in scored:
-            arguments += [message_id, score, keys.history(message_id)]
+        arguments: list[Any] = [attempts, error, ERRORS_KEPT, total]
+        for message_id, delay_s in delayed:
+            arguments += [message_id, int(delay_s * 1000), keys.history(message_id)]
         places = [keys.stream, keys.due, keys.leased, keys.dead, keys.stats, target, keys.counters]
         return int(self.run("move", places, arguments))
 

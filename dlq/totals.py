@@ -1,6 +1,5 @@
 """The totals of a queue, read at one moment."""
 
-from dlq.message import now_ms
 from dlq.scripts import Connection, refusing
 from dlq.stats import Stats
 
@@ -25,6 +24,6 @@ class Totals:
         """Return every counter at one moment: those of `Stats`, `ready` (due now), and all that scripts count."""
         keys = self._connection.keys
         places = [keys.stream, keys.due, keys.leased, keys.dead, keys.stats]
-        answer = self._connection.run("totals", places, [now_ms()])
+        answer = self._connection.run("totals", places, [])
         counters = dict(zip((name.decode() for name in answer[5::2]), map(int, answer[6::2]), strict=True))
         return counters | dict(zip(("depth", "ready", "due", "leased", "dead"), answer[:5], strict=True))

@@ -14,8 +14,9 @@ from tests.dlq.conftest import parked
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of Redis in seconds, as a test has it go."""
     now = [1_790_000_000.0]
-    monkeypatch.setattr(history.time, "time", lambda: now[0])
+    monkeypatch.setattr(Stream, "now_ms", lambda queue: int(now[0] * 1000))
     return now
 
 

@@ -143,7 +143,10 @@ class Command(HarmlessCommand):
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
         if not now < until <= now + timedelta(days=7):
             raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
-        self._act(options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], until))
+        for_s = (until - now).total_seconds()
+        self._act(
+            options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], for_s=for_s)
+        )
 
     def _quarantine(self, options: dict[str, Any]) -> None:
         by = operator_name()
