@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 
 from dlq import stream as streams
-from dlq.errors import DlqError
+from dlq.errors import DlqError, Paused
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ def drain(
     """Drain until nothing is due, `limit` messages or `seconds` are used up, or `stop` is set.
 
     1. Return where a person has paused the queue, or the database is not up: touch nothing.
-    2. Lease a batch of due messages. Other drainers see the rest. Nothing due: end.
+    2. Lease a batch of due messages. Other drainers see the rest. Nothing due, or paused meanwhile: end.
     3. Hand it to `handler`.
     4. Take out what is stored, note what failed. Only now does a message leave the queue.
     5. Where the database went away in between: give the lease back, count no attempt, end.
@@ -76,8 +76,7 @@ def drain(
     summary, started = Summary(), time.monotonic()
     try:
         if queue.activity.paused():
-            summary.paused = True
-            return summary
+            raise Paused
         if queue.totals.depth() and not probe():
             summary.database_up = False
             return summary
@@ -93,6 +92,9 @@ def drain(
             if not summary.database_up:
                 break
         queue.activity.beat("last_drain_at")
+        return summary
+    except Paused:
+        summary.paused = True
         return summary
     finally:
         summary.seconds = time.monotonic() - started

@@ -15,7 +15,7 @@ from django.conf import settings
 from dlq import client, metrics, policy
 from dlq.activity import Activity
 from dlq.alarm_state import AlarmState
-from dlq.errors import Refused
+from dlq.errors import Paused, Refused
 from dlq.message import Document, Message, State, fields_of, microseconds, moment, read
 from dlq.pages import Entry, Pages
 from dlq.scripts import Connection, refusing
@@ -74,10 +74,14 @@ class Stream(Connection):
     def claim(self, limit: int) -> list[Message]:
         """Lease up to `limit` due messages to the caller, for DLQ_LEASE_S seconds; fewer where they are large.
 
-        A message that cannot be read is dead at once, in sight of a person; never skipped.
+        A message that cannot be read is dead at once, in sight of a person; never skipped. Raises `Paused` while a
+        person keeps drains from the queue.
         """
         keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
-        now, lease_end, *rows = self.run("claim", [keys.stream, keys.due, keys.leased], [limit, *lengths, CLAIM_BYTES])
+        places = [keys.stream, keys.due, keys.leased, keys.pause]
+        paused, now, lease_end, *rows = self.run("claim", places, [limit, *lengths, CLAIM_BYTES])
+        if paused:
+            raise Paused
         entries: list[Entry] = []
         for raw_id, flat in rows:
             if flat is None:

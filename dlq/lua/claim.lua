@@ -1,9 +1,10 @@
 -- Lease due messages to one drainer, by the clock of this server. Needs no memory to begin with: ZREM goes first.
--- KEYS: stream, due, leased
+-- KEYS: stream, due, leased, pause
 -- ARGV: limit, length of the lease (ms), longest lease that anybody gives (ms), bytes after which no more is taken
--- Returns: now (ms), end of the lease (ms), then {id, fields} for each; fields is false where the stream lacks the entry
+-- Returns: whether a person has paused drains (1/0): then no more. Now (ms), end of the lease (ms), then {id, fields} for each; fields is false where the stream lacks the entry
 local stream, due, leased = KEYS[1], KEYS[2], KEYS[3]
 local limit, length, longest, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if redis.call('EXISTS', KEYS[4]) == 1 then return {1, 0, 0} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease_end = now + math.min(length, longest)
@@ -19,7 +20,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '(' .. (now + longest), 
   redis.call('ZADD', leased, lease_end, id)
 end
 
-local answer, size = {now, lease_end}, 0
+local answer, size = {0, now, lease_end}, 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
   if size > most_bytes then break end
   redis.call('ZREM', due, id)

@@ -132,6 +132,25 @@ def test_drainers_side_by_side_share_the_work_and_store_each_message_once(
     assert stream.totals.depth() == 0
 
 
+def test_a_pause_stops_a_drain_at_its_next_batch(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DLQ_BATCH", 10)
+    parked(stream, 60)
+    kept: Counter[str] = Counter()
+    store = storing(kept)
+
+    def handle(messages: Sequence[Message]) -> Sequence[Outcome]:
+        if len(kept) == 20:
+            stream.activity.pause("somebody")
+        return store(messages)
+
+    summary = drain(handle, probe=always, stream=stream)
+    assert (summary.stored, summary.remaining, summary.paused) == (30, 30, True)
+    assert stream.totals.stats().leased == 0
+    stream.activity.resume()
+    summary = drain(store, probe=always, stream=stream)
+    assert (summary.stored, summary.paused, len(kept)) == (30, False, 60)
+
+
 def test_a_paused_queue_is_left_alone_and_goes_on_afterwards(stream: Stream) -> None:
     parked(stream, 3)
     stream.activity.pause("somebody")
