@@ -210,7 +210,7 @@ def drain(
 def unspool() -> int:
     """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays."""
     try:
-        return 0 if _paused() else dlq.spool.empty(_bring)
+        return 0 if _paused() else dlq.spool.empty(_bring, answers=_anyone_answers)
     except (DatabaseDown, dlq.errors.Refused) as error:
         log.warning("spool_waits", error=str(error))
     except Exception:
@@ -246,6 +246,17 @@ def _bring(messages: list[Message]) -> None:
         home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
         tally.past_the_queue((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
+
+
+def _anyone_answers() -> bool:
+    """Whether PostgreSQL or Redis could take what local files hold."""
+    if is_up():
+        return True
+    try:
+        dlq.stream.for_drain().ping()
+    except dlq.errors.Refused:
+        return False
+    return True
 
 
 def _paused() -> bool:

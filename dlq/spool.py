@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 # What the first line of a file names as the hash of the line before it.
 FIRST_HASH = bytes(32).hex()
+# The folder is counted again after a second, and the later the longer that takes: 5 % of the time at most.
+RECOUNT_S = 1.0
+RECOUNT_COSTS = 20.0
 WAITING_SUFFIXES = (".spool", ".closed", ".damaged")
 # Keeps documents elsewhere, durably when it returns; raises what stands against it.
 Bring = Callable[[list[Message]], None]
@@ -107,12 +110,14 @@ def keep_old(queue: Stream) -> int:
     return count
 
 
-def empty(bring: Bring) -> int:
+def empty(bring: Bring, *, answers: Callable[[], bool]) -> int:
     """Hand the documents of all open and closed files to `bring`, oldest file first; return how many.
 
-    Raises what `bring` raises: then the file stays. A file that another process is emptying is left to it.
+    Where files wait, `answers` is asked first whether anybody could take them: while nobody does, the files stay open,
+    so that a long outage leaves one large file a process, and not one at each attempt. Raises what `bring` raises: then
+    the file stays. A file that another process is emptying is left to it.
     """
-    if settings.DLQ_SPOOL_DIR is None:
+    if settings.DLQ_SPOOL_DIR is None or not _anything_waits() or not answers():
         return 0
     _close_open_files()
     return sum(_empty(path, bring) for path in sorted(_folder().glob("*.closed")))
@@ -148,6 +153,9 @@ class _Writer:
         self._path: Path | None = None
         self._last = FIRST_HASH
         self._length = 0
+        # What the folder held when it was last counted, with what was written since, and when to count it again.
+        self._held = 0
+        self._recount_at = 0.0
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         with self._lock, self._open() as file:
@@ -157,7 +165,7 @@ class _Writer:
                 last = hashlib.sha256(line).hexdigest()
                 lines.append(line + b"\n")
             data = b"".join(lines)
-            if self._suffix == "spool" and size()[1] + len(data) > settings.DLQ_SPOOL_MAX_MB * 2**20:
+            if self._suffix == "spool" and self._size() + len(data) > settings.DLQ_SPOOL_MAX_MB * 2**20:
                 raise Refused(f"The spool is full (DLQ_SPOOL_MAX_MB is {settings.DLQ_SPOOL_MAX_MB}).")
             try:
                 if file.write(data) != len(data):
@@ -166,7 +174,16 @@ class _Writer:
             except OSError:
                 self._undo(file)
                 raise
-            self._last, self._length = last, self._length + len(data)
+            self._last, self._length, self._held = last, self._length + len(data), self._held + len(data)
+
+    def _size(self) -> int:
+        """Return the bytes in the folder: counted a moment ago, for to count at each append costs more each time."""
+        started = time.monotonic()
+        if started >= self._recount_at:
+            self._held = size()[1]
+            ended = time.monotonic()
+            self._recount_at = ended + max(RECOUNT_S, RECOUNT_COSTS * (ended - started))
+        return self._held
 
     def _undo(self, file: BinaryIO) -> None:
         """Cut off half a line, so that none stands before the next one; where that fails, go on in a new file."""
@@ -221,6 +238,10 @@ def _locked(path: Path, mode: str, *, wait: bool = True) -> BinaryIO | None:
         return locked
     file.close()  # a drain renamed or removed it before we had the lock
     return None
+
+
+def _anything_waits() -> bool:
+    return any(path for pattern in ("*.spool", "*.closed") for path in _folder().glob(pattern))
 
 
 def _close_open_files() -> None:

@@ -157,7 +157,8 @@ def test_the_event_that_waits_is_shown_by_its_id_once_it_is_in_the_queue(service
     dlq.stream.for_drain().activity.pause("somebody")
     try:
         spooled(document)
-        dlq.spool.empty(lambda messages: dlq.restore.restore(dlq.stream.for_drain(), messages))
+        queue = dlq.stream.for_drain()
+        dlq.spool.empty(lambda messages: dlq.restore.restore(queue, messages), answers=lambda: True)
         assert service.get(f"{EVENTS}/{document['event_id']}").json()["state"] == "parked"
     finally:
         dlq.stream.for_drain().activity.resume()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from dlq import policy, restore, spool
 from dlq.errors import Refused
@@ -30,16 +31,22 @@ class DocumentStore:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.calls = 0
         self.refuses = False
 
     def __call__(self, messages: list[Message]) -> None:
         if self.refuses:
             raise Refused("not now")
+        self.calls += 1
         self.messages += messages
 
     @property
     def keys(self) -> list[str]:
         return [message.key for message in self.messages]
+
+
+def always() -> bool:
+    return True
 
 
 def parts(stored: Document | Message) -> tuple[object, ...]:
@@ -56,7 +63,7 @@ def test_what_was_appended_comes_back_whole_and_in_order(folder: Path) -> None:
     spool.append(documents[2:], reason="down")
     store = DocumentStore()
     assert spool.size()[0] == 1
-    assert spool.empty(store) == 3
+    assert spool.empty(store, answers=always) == 3
     assert [*map(parts, store.messages)] == [*map(parts, documents)]
     assert all(message.digest_ok and message.reason == "down" for message in store.messages)
     assert abs((store.messages[0].parked_at - datetime.now(UTC)).total_seconds()) < 60
@@ -68,10 +75,10 @@ def test_a_file_stays_until_everything_in_it_is_elsewhere(folder: Path) -> None:
     store = DocumentStore()
     store.refuses = True
     with pytest.raises(Refused):
-        spool.empty(store)
+        spool.empty(store, answers=always)
     spool.append([a_document("second")], reason="down")
     store.refuses = False
-    assert spool.empty(store) == 2
+    assert spool.empty(store, answers=always) == 2
     assert store.keys == ["first", "second"]
 
 
@@ -81,13 +88,13 @@ def test_each_line_names_the_hash_of_the_line_before(folder: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[2])
     store = DocumentStore()
-    assert spool.empty(store) == 2
+    assert spool.empty(store, answers=always) == 2
     assert store.keys == ["a", "c"]  # a hole is no reason to leave out the rest
     (damaged,) = names(folder, "damaged")
     reader = spool.Reader(damaged)
     assert len(list(reader)) == 2
     assert reader.damage == ["line 2 does not follow the line before it"]
-    assert spool.empty(store) == 0  # once is enough; a person looks at the file
+    assert spool.empty(store, answers=always) == 0  # once is enough; a person looks at the file
 
 
 def test_what_cannot_be_read_is_left_for_a_person_and_the_rest_is_brought(folder: Path) -> None:
@@ -95,7 +102,7 @@ def test_what_cannot_be_read_is_left_for_a_person_and_the_rest_is_brought(folder
     (path,) = names(folder, "spool")
     path.write_bytes(path.read_bytes() + b"{}\nnot json\n[]\n")
     store = DocumentStore()
-    assert spool.empty(store) == 1
+    assert spool.empty(store, answers=always) == 1
     reader = spool.Reader(names(folder, "damaged")[0])
     assert len(list(reader)) == 1 and len(reader.damage) == 3
     assert reader.damage[1].startswith("line 3 cannot be read")
@@ -106,7 +113,7 @@ def test_a_line_that_was_torn_by_a_crash_was_never_acknowledged(folder: Path) ->
     (path,) = names(folder, "spool")
     path.write_bytes(path.read_bytes() + b'{"previous":"')
     store = DocumentStore()
-    assert spool.empty(store) == 1
+    assert spool.empty(store, answers=always) == 1
     assert not list(folder.iterdir())
 
 
@@ -119,7 +126,7 @@ def test_a_full_spool_refuses_and_keeps_what_it_has(folder: Path, settings: Any)
     settings.DLQ_SPOOL_MAX_MB = 1
     spool.append([a_document("c")], reason="down")
     store = DocumentStore()
-    spool.empty(store)
+    spool.empty(store, answers=always)
     assert store.keys == ["a", "c"]
 
 
@@ -135,9 +142,57 @@ def test_half_a_write_is_taken_back(folder: Path, monkeypatch: pytest.MonkeyPatc
             spool.append([a_document("b")], reason="down")
     spool.append([a_document("c")], reason="down")
     store = DocumentStore()
-    assert spool.empty(store) == 2
+    assert spool.empty(store, answers=always) == 2
     assert store.keys == ["a", "c"]
     assert not names(folder, "damaged")
+
+
+def test_while_nobody_answers_no_file_is_closed_and_no_folder_is_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher that looks each half second for two minutes of a double outage."""
+    counts, count = [], spool.size
+    monkeypatch.setattr(spool, "size", lambda: counts.append(1) or count())
+    monkeypatch.setattr(spool, "RECOUNT_S", 3600.0)
+    store = DocumentStore()
+    for turn in range(240):
+        spool.append([a_document(f"{turn:03}")], reason="down")
+        assert spool.empty(store, answers=lambda: False) == 0
+    assert len(names(folder, "spool")) == 1 and len(list(folder.iterdir())) == 1
+    assert len(counts) == 1
+    assert spool.empty(store, answers=lambda: True) == 240
+    assert store.keys == [f"{turn:03}" for turn in range(240)]
+    assert store.calls == -(-240 // settings.DLQ_BATCH)
+    assert not list(folder.iterdir())
+
+
+def test_the_folder_is_counted_again_after_a_while(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(spool, "RECOUNT_S", 0.0)
+    monkeypatch.setattr(spool, "RECOUNT_COSTS", 0.0)
+    settings.DLQ_SPOOL_MAX_MB = 1
+    spool.append([a_document("a")], reason="down")
+    (folder / "of-another-process.closed").write_bytes(bytes(2**20))
+    with pytest.raises(Refused, match="full"):
+        spool.append([a_document("b")], reason="down")
+
+
+def test_what_a_process_writes_itself_counts_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(spool, "RECOUNT_S", 3600.0)
+    settings.DLQ_SPOOL_MAX_MB = 1
+    with pytest.raises(Refused, match="full"):
+        for _ in range(20):
+            spool.append([a_document(body=bytes(100_000))], reason="down")
+    assert 900_000 < spool.size()[1] <= 2**20
+
+
+def test_nobody_is_asked_while_no_file_waits(folder: Path) -> None:
+    asked: list[bool] = []
+    assert spool.empty(DocumentStore(), answers=lambda: asked.append(True) is None) == 0
+    assert not asked
 
 
 def test_without_a_folder_it_refuses(settings: Any, tmp_path: Path) -> None:
@@ -148,7 +203,7 @@ def test_without_a_folder_it_refuses(settings: Any, tmp_path: Path) -> None:
     settings.DLQ_SPOOL_DIR = None
     with pytest.raises(Refused, match="DLQ_SPOOL_DIR"):
         spool.append([a_document()], reason="down")
-    assert spool.empty(DocumentStore()) == 0
+    assert spool.empty(DocumentStore(), answers=always) == 0
 
 
 def test_a_file_in_the_hands_of_another_drain_is_left_to_it(folder: Path) -> None:
@@ -156,9 +211,9 @@ def test_a_file_in_the_hands_of_another_drain_is_left_to_it(folder: Path) -> Non
     seen: list[int] = []
 
     def bring(messages: list[Message]) -> None:
-        seen.append(spool.empty(DocumentStore()))
+        seen.append(spool.empty(DocumentStore(), answers=always))
 
-    assert spool.empty(bring) == 1
+    assert spool.empty(bring, answers=always) == 1
     assert seen == [0]
 
 
@@ -172,7 +227,7 @@ def test_threads_write_beside_a_drain_and_nothing_is_lost(folder: Path) -> None:
 
     def drain() -> None:
         while not done.is_set():
-            spool.empty(store)
+            spool.empty(store, answers=always)
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     drainer = threading.Thread(target=drain)
@@ -182,7 +237,7 @@ def test_threads_write_beside_a_drain_and_nothing_is_lost(folder: Path) -> None:
         thread.join()
     done.set()
     drainer.join()
-    spool.empty(store)
+    spool.empty(store, answers=always)
     assert sorted(store.keys) == sorted(written) and len(written) == 240
     assert not list(folder.iterdir())
 
@@ -216,7 +271,7 @@ def test_kill_9_of_writers_loses_nothing_that_was_acknowledged(folder: Path) -> 
             process.send_signal(signal.SIGKILL)
             promised |= {word for line in process.stdout if line.endswith("\n") for word in line.split()}
     store = DocumentStore()
-    spool.empty(store)
+    spool.empty(store, answers=always)
     assert len(promised) >= 200 and promised <= set(store.keys)
     assert not list(folder.iterdir())
 
@@ -237,7 +292,9 @@ def test_what_waits_for_seven_days_is_copied_once_and_stays(
     assert [copy.key for copy in copies] == [message.key for message in stream.pages.page(limit=9)]
     assert copies[0].errors[0]["error"] == "the first attempt" and copies[0].attempts == 1
     assert copies[0].parked_at == message.parked_at
-    assert spool.empty(DocumentStore()) == 0 and len(names(folder, "kept")) == 2  # nothing removes copies
+    assert (
+        spool.empty(DocumentStore(), answers=always) == 0 and len(names(folder, "kept")) == 2
+    )  # nothing removes copies
     assert spool.size() == (0, 0)
 
 
