@@ -99,7 +99,7 @@ class Filled:
             self._bytes += sum(len(one.body) for one in accepted)
             for number, message in enumerate(self._queue.claim(8)[:5]):
                 self._queue.fail(message, "DataError", "a value that the column does not take", dead=number < 2)
-        self.depth = self._queue.depth()
+        self.depth = self._queue.totals.depth()
 
     def memory(self) -> tuple[float, float]:
         """Bytes that Redis has for one message, and how long its body is, on average."""
@@ -107,8 +107,8 @@ class Filled:
 
     def pages(self) -> dict[str, list[float]]:
         """What each page took, in ms, as often as `ROUNDS` says."""
-        middle = self._queue.redis.xrange(self._queue.stream, count=self.depth // 2)[-1][0].decode()
-        found = self._queue.get(middle)
+        middle = self._queue.redis.xrange(self._queue.keys.stream, count=self.depth // 2)[-1][0].decode()
+        found = self._queue.pages.get(middle)
         assert found is not None
         since = urllib.parse.quote(found.parked_at.isoformat())
         paths = {
@@ -125,7 +125,7 @@ class Filled:
             "a message": f"{found.id}/change/",
         }
         found_times = {name: timed(lambda path=path: self._visitor.get(LIST + path)) for name, path in paths.items()}  # type: ignore[misc]
-        found_times["look-up by event id, in Redis alone"] = timed(lambda: self._queue.find(found.key))
+        found_times["look-up by event id, in Redis alone"] = timed(lambda: self._queue.pages.find(found.key))
         return found_times
 
     def dry_run(self) -> tuple[float, int, str]:

@@ -24,7 +24,13 @@ def a_document(key: str = "", body: bytes = b"{}") -> Document:
 def parked(stream: Stream, count: int = 1, **options: bool) -> list[Message]:
     documents = [a_document() for _ in range(count)]
     stream.park(documents, reason="tests", **options)
-    return stream.page(limit=10_000)[-count:]
+    return stream.pages.page(limit=10_000)[-count:]
+
+
+def reloaded(stream: Stream, message_id: str) -> Message:
+    message = stream.pages.get(message_id)
+    assert message is not None
+    return message
 
 
 def new_stream(url: str = "") -> Stream:
