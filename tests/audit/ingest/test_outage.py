@@ -208,7 +208,7 @@ def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -
     assert writer.post(document).status_code == 201
     park(document | {"severity": "high"}, writer=writer.name)
     assert drain.drain().dead == 1
-    message = dlq.stream.default().find(document["event_id"])
+    message = dlq.stream.default().pages.find(document["event_id"])
     assert message is not None
     assert (message.state, message.last_error_class) == ("dead", "Conflict")
     assert "audit.event.conflict" in {found.event_type for found in stored(document["correlation_id"])}
@@ -246,7 +246,7 @@ def test_a_body_changed_in_redis_is_dead_not_stored() -> None:
     forged = msgspec.structs.replace(event, body=event.body.replace(b"success", b"failure"))
     record._park([forged], record.Fault.DOWN)
     assert drain.drain().dead == 1
-    message = dlq.stream.default().find(str(event.id))
+    message = dlq.stream.default().pages.find(str(event.id))
     assert message is not None
     assert message.last_error_class == "Damaged"
 
