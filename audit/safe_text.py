@@ -1,4 +1,4 @@
-"""visible: characters that nobody can see, or that reorder or colour what stands around them, written as escapes. Pure.
+"""safe_text: characters that nobody can see, or that reorder or colour what is around them, as escapes. Pure.
 
 What is shown was sent by others: a right-to-left override in a name must not turn around the words beside it, and an
 escape sequence must not speak to a terminal. `\\u202E` in their place is what JSON calls them.

@@ -1,4 +1,4 @@
-"""access: record who looked at records, at what, when and how many, before they are shown."""
+"""access_log: record who looked at records, at what, when and how many, before they are shown."""
 
 from typing import Any
 

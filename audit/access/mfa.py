@@ -1,4 +1,4 @@
-"""second_factor: whoever administers or decides logs in with two, where LOGIN_MFA is "required"."""
+"""mfa: whoever administers or decides logs in with two, where LOGIN_MFA is "required"."""
 
 from collections.abc import Callable
 from typing import Any

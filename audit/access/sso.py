@@ -1,4 +1,4 @@
-"""sign_on: logins through django-allauth: what it may do here, and that each act of it is a record."""
+"""sso: logins through django-allauth: what it may do here, and that each act of it is a record."""
 
 from typing import Any
 

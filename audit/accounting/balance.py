@@ -1,8 +1,8 @@
-"""account: received = stored + parked + dead + quarantined + discarded + rejected, per writer and UTC day.
+"""balance: received = stored + parked + dead + quarantined + discarded + rejected, per writer and UTC day.
 
-Each figure is counted where it happens: records as the log is read (`tally`), the queue's by its own scripts
-(`passages`), what was promised by the processes (`promises`), refusals as they are answered (`rejected`). What came to
-the queue and is nowhere is lost. A line that cannot be known now says why, and claims nothing.
+Each figure is counted where it happens: records as the log is read (`stored_counts`), the queue's by its own scripts
+(`queue_counts`), what was promised by the processes (`parked_counts`), refusals as they are answered (`rejections`).
+What came to the queue and is nowhere is lost. A line that cannot be known now says why, and claims nothing.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""daybook: record the account of each day that is over, once, under the seal; and what changed in it afterwards.
+"""daily: record the account of each day that is over, once, under the seal; and what changed in it afterwards.
 
 1. Keep the document with its id: a crash from here on repeats the same record, and the store knows it.
 2. Record it.

@@ -1,4 +1,4 @@
-"""passages: copy what the queue counted to PostgreSQL, so that Redis cannot lose it unseen."""
+"""queue_counts: copy what the queue counted to PostgreSQL, so that Redis cannot lose it unseen."""
 
 from datetime import date, datetime, timedelta
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""tally: count what is stored per writer and UTC day of reception, as the log is read."""
+"""stored_counts: count what is stored per writer and UTC day of reception, as the log is read."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""absence: why there is nothing of a writer in an hour, as far as that is known.
+"""causes: why there is nothing of a writer in an hour, as far as that is known.
 
 An outage, numbers that never came, a silence that lasts: each with its times and figures, so that a hole in the picture
 explains itself. Where nothing of this is known, that is what is said.

@@ -1,4 +1,4 @@
-"""heartbeat: a writer says that it lives and which number it gave out last, and learns which events never came."""
+"""heartbeats: a writer says that it lives and which number it gave out last, and learns which events never came."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple

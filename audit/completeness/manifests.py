@@ -1,4 +1,4 @@
-"""manifest: a writer states which events it made in a window, and learns which of them never came.
+"""manifests: a writer states which events it made in a window, and learns which of them never came.
 
 The statement is a record of its own before it is answered, so that nobody can say later that it was another. While
 events are missing it is looked at again whenever the writer is heard; what comes late closes it.

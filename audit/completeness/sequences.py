@@ -1,4 +1,4 @@
-"""numbering: follow the numbers that writers give their events, and know which of them never came.
+"""sequences: follow the numbers that writers give their events, and know which of them never came.
 
 A writer numbers its events 1, 2, 3 ... within an epoch. What is between the highest that came and the one that comes
 now is a gap; each of its numbers was made between the times of its neighbours. What comes late fills it, and the gap

@@ -1,4 +1,4 @@
-"""rhythm: how long each writer is usually silent, and which are silent for longer than that.
+"""silence: how long each writer is usually silent, and which are silent for longer than that.
 
 Writers that send no numbers can lose events unseen, but not fall silent unseen. A writer's usual silence is the longest
 of the last week; three times that, and never less than ten minutes, is too long. Heartbeats count as signs of life.

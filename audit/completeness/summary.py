@@ -1,4 +1,4 @@
-"""completeness: of each writer, what can be said about what never came, and what cannot."""
+"""summary: of each writer, what can be said about what never came, and what cannot."""
 
 from collections import defaultdict
 from datetime import datetime

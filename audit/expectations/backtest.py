@@ -1,4 +1,4 @@
-"""hindsight: what a rule would have found in the log that there is. Reads; keeps nothing."""
+"""backtest: what a rule would have found in the log that there is. Reads; keeps nothing."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""daily: how many events of a writer came on each day, for the rules that ask for so many."""
+"""daily_counts: how many events of a writer came on each day, for the rules that ask for so many."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

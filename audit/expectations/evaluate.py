@@ -1,4 +1,4 @@
-"""expect: follow the log with the rules about events that must come, and know which of them did not.
+"""evaluate: follow the log with the rules about events that must come, and know which of them did not.
 
 What an event makes us wait for is kept as `Awaited`, one small row, until its answer is read. What is still awaited
 when it is ripe is looked up in the records, for its answer may have been read before it; what is not there is `Unmet`,

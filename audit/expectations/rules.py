@@ -1,4 +1,4 @@
-"""rulebook: people make rules, change them, switch them off and waive them. Each act is recorded before it is done."""
+"""rules: people make rules, change them, switch them off and waive them. Each act is recorded before it is done."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

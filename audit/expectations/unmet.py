@@ -1,4 +1,4 @@
-"""missed: keep what a rule expected and what did not come, with the waiver that excuses it."""
+"""unmet: keep what a rule expected and what did not come, with the waiver that excuses it."""
 
 from collections.abc import Sequence
 from typing import Any

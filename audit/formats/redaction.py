@@ -1,4 +1,4 @@
-"""redact: what a rule names is taken out of a record that leaves the store, and the record says so. Pure: no Django.
+"""redaction: what a rule names is taken out of a record that leaves the store, and the record says so. Pure: no Django.
 
 A path is members with dots between: `actor_ip`, `event_data.user.email`. `*` is any one member or element, `**` any
 number of levels; a name with a dot, a space or a star in it is quoted.

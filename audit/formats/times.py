@@ -1,4 +1,4 @@
-"""moments: times as people write them. Pure: no Django."""
+"""times: times as people write them. Pure: no Django."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""correct: send a parked event that can never be stored again, mended, as a new event. The old one stays as it is."""
+"""corrections: send a parked event that can never be stored again, mended, as a new event. The old one stays."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""promise: sign what was taken, so that the writer can hold the store to it. One signature a request.
+"""issue: sign what was taken, so that the writer can hold the store to it. One signature a request.
 
 The web process signs with a key of its own (RECEIPT_KEY, RECEIPT_PUBLIC_KEYS), for the log's is the sealer's alone. It
 is named as the log is, with `/receipts` after it.

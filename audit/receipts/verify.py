@@ -1,4 +1,4 @@
-"""redeem: take receipts back, and say of every event that they promise whether the promise is kept.
+"""verify: take receipts back, and say of every event that they promise whether the promise is kept.
 
 Nothing is believed of a receipt that none of our keys signed. Nothing is called kept that was not looked at: what
 cannot be asked now is unknown, and a broken promise dominates.

@@ -1,4 +1,4 @@
-"""reach: how many records a query would have to read, and a refusal, with a narrower one, where that is too many.
+"""cost: how many records a query would have to read, and a refusal, with a narrower one, where that is too many.
 
 Decision 10. PostgreSQL is asked for its estimate, which costs less than a millisecond, never for the rows themselves.
 """

@@ -1,4 +1,4 @@
-"""filtering: what the terms of a query mean for the records."""
+"""filters: what the terms of a query mean for the records."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""saved: views that people keep and share. A view is a query, and every right still counts when it is opened."""
+"""saved_views: views that people keep and share. A view is a query, and every right still counts when it is opened."""
 
 import json
 from datetime import UTC, datetime
