@@ -125,8 +125,9 @@ class Filled:
             "a message": f"{found.id}/change/",
         }
         found_times = {
-            name: timed(lambda path=path: self._visitor.get(LIST + path), rounds) for name, path in paths.items()
-        }  # type: ignore[misc]
+            name: timed(lambda path=path: self._visitor.get(LIST + path), rounds)  # type: ignore[misc]
+            for name, path in paths.items()
+        }
         found_times["look-up by event id, in Redis alone"] = timed(lambda: self._queue.find(found.key), rounds)
         return found_times
 
