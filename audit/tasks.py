@@ -37,6 +37,7 @@ from audit.record import store
 from audit.report import making
 from audit.seal import Sealer
 from audit.sealing import Courier
+from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
@@ -282,6 +283,8 @@ Sound = tuple[Message, Accepted]
 
 def _read(message: Message) -> Accepted | Outcome:
     """The event as it was accepted; where it is not one any more, why the message is dead."""
+    if not is_authentic(message):
+        return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
     try:

@@ -21,6 +21,7 @@ from audit.errors import Conflict, Unavailable
 from audit.event import Accepted, Invalid
 from audit.models import Record
 from audit.record import Receipt, record
+from dlq.authenticity import is_authentic
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -174,6 +175,8 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
 
 
 def _content(message: Message) -> dict[str, Any]:
+    if not is_authentic(message):
+        return {"damaged": "this store did not park it as it is: the content is not shown"}
     if not message.digest_ok:
         return {"damaged": "the content does not match the digest, and is not shown"}
     try:
