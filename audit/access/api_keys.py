@@ -31,7 +31,6 @@ from audit.visibility import EVERYTHING, Sight, Span
 
 log = structlog.get_logger(__name__)
 
-PUBLISHED = "{audit}:keys"
 _FIND = b"""
 SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
@@ -88,6 +87,11 @@ def publish() -> None:
     transaction.on_commit(_publish)
 
 
+def published_key() -> str:
+    """Return the name under which this installation keeps its copy in Redis."""
+    return dlq.client.app_key("audit", "keys")
+
+
 def digest(key: str) -> str:
     """What is kept of a key. It has 256 random bits, so a plain SHA-256 is enough."""
     return hashlib.sha256(key.encode()).hexdigest()
@@ -128,9 +132,9 @@ def _publish() -> None:
     }
     try:
         with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
-            pipe.delete(PUBLISHED)
+            pipe.delete(published_key())
             if keys:
-                pipe.hset(PUBLISHED, mapping=keys)
+                pipe.hset(published_key(), mapping=keys)
             pipe.execute()
     except redis.RedisError as error:
         # The schedule publishes again each minute; until then PostgreSQL is asked.
@@ -160,7 +164,7 @@ def _look_up(found: str) -> Principal | None:
     with suppress(Unanswerable):
         return _ask_postgres(found)
     try:
-        published = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(PUBLISHED, found)
+        published = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(published_key(), found)
     except redis.RedisError as error:
         raise Unanswerable from error
     # A key that Redis does not know is refused while PostgreSQL is down (contract.md).

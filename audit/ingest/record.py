@@ -164,7 +164,7 @@ def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
     if gateway().breaker.is_open or _queue_seen_empty.holds():
         return
     try:
-        waiting = dlq.stream.default().digests([str(event.id) for event in events])
+        waiting = dlq.stream.default().pages.digests([str(event.id) for event in events])
     except dlq.errors.Refused:
         waiting = None
     if waiting is None:

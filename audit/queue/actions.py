@@ -4,7 +4,7 @@ An act that cannot be recorded is not done: each function raises `NothingKept` t
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dlq.rebuild
@@ -29,11 +29,11 @@ def retry(messages: Sequence[Message], by: str) -> int:
     return dlq.stream.for_drain().retry_now([message.id for message in messages])
 
 
-def snooze(messages: Sequence[Message], by: str, *, until: datetime | None = None) -> int:
-    """Leave messages alone until then, a day where no time is given."""
-    until = until or datetime.now(UTC) + SNOOZE
-    _record("snoozed", by, messages, until=until.isoformat())
-    return dlq.stream.for_drain().snooze([message.id for message in messages], until)
+def snooze(messages: Sequence[Message], by: str, *, span: timedelta = SNOOZE) -> int:
+    """Leave messages alone for that long."""
+    seconds = span.total_seconds()
+    _record("snoozed", by, messages, seconds=round(seconds))
+    return dlq.stream.for_drain().snooze([message.id for message in messages], for_s=seconds)
 
 
 def put_aside(messages: Sequence[Message], by: str) -> int:
@@ -44,19 +44,19 @@ def put_aside(messages: Sequence[Message], by: str) -> int:
 def pause(by: str) -> None:
     """Stop draining; parking goes on."""
     _record("paused", by)
-    dlq.stream.for_drain().pause(by)
+    dlq.stream.for_drain().activity.pause(by)
 
 
 def resume(by: str) -> None:
     """Let drains work again."""
     _record("resumed", by)
-    dlq.stream.for_drain().resume()
+    dlq.stream.for_drain().activity.resume()
 
 
 def rebuild(by: str) -> Rebuilt:
     """Make every index of the queue again from its stream; events that are missing there are recorded by id."""
     queue = dlq.stream.for_drain()
-    before = queue.stats()
+    before = queue.totals.stats()
     _record("indexes_rebuilt", by, came=before.enqueued, gone=before.gone, here=before.depth)
     rebuilt = dlq.rebuild.rebuild(queue)
     if rebuilt.missing:

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 import dlq.stream
 from audit import visibility
 from audit.admin.display import number
-from audit.admin.queue.parked_rows import is_id
 from audit.queue.actions import MESSAGES_PER_ACT
 from audit.queue.visible import may_see
+from dlq.message import is_stream_id
 from dlq.selection import Selection
 
 STEP_S = 1.0
@@ -44,12 +44,12 @@ class MatchCount:
 def step(request: HttpRequest, selection: Selection) -> MatchCount:
     """Count for a second, from the id in the address; at once where an index has the number. Raises `Refused`."""
     queue = dlq.stream.for_drain()
-    depth = queue.depth()
+    depth = queue.totals.depth()
     if not selection.is_narrow and selection.since is None and not visibility.sight():
         return MatchCount(selection.size(queue), depth, depth, "")
     matched, looked = (max(number(request.GET.get(name, "")), 0) for name in ("matched", "looked"))
     after = request.GET.get("at", "")
-    at = after if is_id(after) else None
+    at = after if is_stream_id(after) else None
     ends = time.monotonic() + STEP_S
     while True:
         messages, at = selection.some(queue, limit=MESSAGES_PER_READ, after=at, looks=MESSAGES_PER_READ)

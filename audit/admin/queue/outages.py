@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-import dlq.episode
 import dlq.errors
+import dlq.outage
 import dlq.stream
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.charts import queue
@@ -101,7 +101,7 @@ class OutageAdmin(ReadOnly):
 
 def _current() -> dict[str, Any] | None:
     try:
-        outage = dlq.episode.current(dlq.stream.for_drain())
+        outage = dlq.outage.current(dlq.stream.for_drain())
     except dlq.errors.Refused:
         return None
     if outage is None:

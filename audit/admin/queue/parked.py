@@ -22,7 +22,7 @@ from audit.queue.visible import visible
 from audit.safe_text import storable
 from dlq.errors import Refused
 from dlq.message import STATES as MESSAGE_STATES
-from dlq.message import Message
+from dlq.message import Message, is_stream_id
 
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error", "since")
@@ -173,7 +173,7 @@ class ParkedAdmin(ReadOnly):
         """Pause draining, or resume it."""
 
         def act() -> None:
-            is_paused = dlq.stream.for_drain().paused() is not None
+            is_paused = dlq.stream.for_drain().activity.paused() is not None
             (actions.resume if is_paused else actions.pause)(request.user.get_username())
 
         return post_act(request, PERMISSION, act, back=reverse(LIST))
@@ -196,13 +196,13 @@ class ParkedAdmin(ReadOnly):
             quarantine = reverse("admin:audit_quarantined_changelist")
             return redirect(f"{quarantine}?{urlencode({'q': request.GET.get('q', '').strip()})}")
         if key := request.GET.get("q", "").strip():
-            message = queue.find(key)
+            message = queue.pages.find(key)
             return self._list_page(request, [*visible([message] if message else [])], None)
         after = request.GET.get("after", "")
         rows, next_id = parked_rows.selection(request.GET).some(
             queue,
             limit=parked_rows.PAGE,
-            after=after if parked_rows.is_id(after) else None,
+            after=after if is_stream_id(after) else None,
             looks=parked_rows.LOOKS_PER_PAGE,
         )
         return self._list_page(request, [*visible(rows)], next_id)
@@ -215,8 +215,8 @@ class ParkedAdmin(ReadOnly):
             "list",
             title="Dead letter queue",
             rows=[parked_rows.row(message) for message in rows],
-            stats=dlq.stream.for_drain().stats(),
-            paused=dlq.stream.for_drain().paused(),
+            stats=dlq.stream.for_drain().totals.stats(),
+            paused=dlq.stream.for_drain().activity.paused(),
             chart=parked_rows.chart(request),
             figures=parked_rows.figures(),
             since_wrong=parked_rows.since(request.GET)[1],

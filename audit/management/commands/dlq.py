@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import dlq.counters
 import dlq.errors
-import dlq.passage
 import dlq.restore
 import dlq.stream
 from audit import safe_text
@@ -86,26 +86,26 @@ class Command(HarmlessCommand):
 
     def _stats(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
-        paused = queue.paused()
-        stats = queue.stats()
+        paused = queue.activity.paused()
+        stats = queue.totals.stats()
         figures = {
             **stats._asdict(),
             "balanced": stats.balanced,
-            "oldest_age_s": round(queue.oldest_age(), 1),
+            "oldest_age_s": round(queue.pages.oldest_age(), 1),
             "paused_by": paused and paused[0],
-            **{name: at.isoformat() for name, at in queue.beats().items()},
+            **{name: at.isoformat() for name, at in queue.activity.beats().items()},
         }
         self.stdout.write(json.dumps(figures, indent=2))
 
     def _check(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
-        before = queue.stats()
+        before = queue.totals.stats()
         if options["rebuild"]:
             rebuilt = actions.rebuild(operator_name())
             self.stdout.write(f"{rebuilt.messages} messages in the stream; every index was made again from it.")
             if rebuilt.missing:
                 self.stdout.write("MISSING from the stream: " + " ".join(rebuilt.missing))
-        stats = queue.stats()
+        stats = queue.totals.stats()
         self.stdout.write(
             f"{stats.enqueued} came = {stats.drained} stored + {stats.duplicate} stored before + "
             f"{stats.quarantined} quarantined + {stats.discarded} discarded + {stats.depth} here"
@@ -114,7 +114,7 @@ class Command(HarmlessCommand):
         if stats.lost:
             self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
             sys.exit(NOT_BALANCED)
-        if not stats.balanced or not dlq.passage.look(queue).whole:
+        if not stats.balanced or not dlq.counters.read(queue).whole:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
         self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")
@@ -139,12 +139,12 @@ class Command(HarmlessCommand):
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
-            until = now + (now - times.read_time(options["span"], now))
+            span = now - times.read_time(options["span"], now)
         except ValueError as error:
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
-        if not now < until <= now + timedelta(days=7):
+        if not timedelta(0) < span <= timedelta(days=7):
             raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
-        self._act(options, partial(actions.snooze, until=until))
+        self._act(options, partial(actions.snooze, span=span))
 
     def _quarantine(self, options: dict[str, Any]) -> None:
         self._act(options, actions.put_aside)
@@ -211,7 +211,7 @@ def _selection(options: dict[str, Any]) -> Selection:
 
 
 def _find(key: str) -> Message:
-    message = dlq.stream.for_drain().find(key)
+    message = dlq.stream.for_drain().pages.find(key)
     if message is None:
         raise CommandError(f"No parked event has the id {key}: it is stored, or was never here.")
     return message
