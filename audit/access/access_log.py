@@ -13,10 +13,10 @@ from audit.models import ACCESS, OWN_WRITER, AuditorScope, Record
 from audit.visibility import Look, Sight
 
 QUERY_CHARACTERS, ID_CHARACTERS = 2_000, 255
+# The resource type of a look at one record: its id is the resource, and so the index of resources finds it.
 ONE = "record"
-"""The resource type of a look at one record: its id is the resource, and so the index of resources finds it."""
+# The names of the pages of the queue begin so; what they show comes from Redis.
 PARKED = "audit_parked_"
-"""The names of the pages of the queue begin so; what they show comes from Redis."""
 
 
 def look_of(request: HttpRequest) -> Look:

@@ -46,8 +46,7 @@ class Principal:
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
-    sight: Sight = EVERYTHING
-    """Which records it may read."""
+    sight: Sight = EVERYTHING  # which records it may read
 
     is_authenticated: ClassVar = True
 

@@ -16,10 +16,9 @@ from audit.access import client
 from audit.models import OWN_WRITER, Record
 
 LOGGED_IN, REFUSED = "audit.person.logged_in", "audit.person.login_refused"
-LOCKED = "locked_out"
-"""The mark on a request that was refused for this."""
+LOCKED = "locked_out"  # the mark on a request that was refused for this
+# So many times the failures of one name an address may have with all: people share addresses.
 NAMES_AN_ADDRESS = 10
-"""So many times the failures of one name an address may have with all: people share addresses."""
 
 
 class LockoutBackend:

@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 PAGES = "/admin/"
+# Who has one of these administers or decides.
 RIGHTS = ("auth.change_user", "audit.change_writer", "audit.approve_discard")
-"""Who has one of these administers or decides."""
 
 
 class SecondFactorMiddleware:

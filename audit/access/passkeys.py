@@ -12,8 +12,8 @@ from audit.access import client, logins
 
 NAME_CHARACTERS = 64
 KIND = "webauthn"
+# What the library lets through of an answer that no browser would send.
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
-"""What the library lets through of an answer that no browser would send."""
 
 
 class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
@@ -76,7 +76,7 @@ class AuthenticateForm(_Answer, theirs.AuthenticateWebAuthnForm):  # type: ignor
     """The second factor after the password."""
 
 
-class LoginForm(_Answer, theirs.LoginWebAuthnForm):  # type: ignore[misc]
+class PasskeyLoginForm(_Answer, theirs.LoginWebAuthnForm):  # type: ignore[misc]
     """A passkey alone: it asked for a finger or a PIN itself."""
 
 

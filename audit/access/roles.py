@@ -2,6 +2,7 @@
 
 from django.contrib.auth.models import Group, Permission
 
+# What everybody sees who answers for the store, operators too.
 OVERSIGHT = [
     "audit.view_parked",
     "audit.view_quarantined",
@@ -23,7 +24,7 @@ OVERSIGHT = [
     "audit.view_account",
     "audit.view_rejectedsample",
 ]
-"""What everybody sees who answers for the store, operators too."""
+# What comes with reading records.
 READING = [
     "audit.view_record",
     "audit.view_access",
@@ -40,7 +41,9 @@ READING = [
     "audit.view_statement",
     "audit.make_statement",
 ]
-"""What comes with reading records."""
+# Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; compliance officers
+# read, decide, explain and waive; administrators manage people, keys, scopes and rules, and read no records. Who makes a
+# rule does not waive it.
 GROUPS = {
     "auditor": [*OVERSIGHT, *READING],
     "operator": [
@@ -75,9 +78,6 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; compliance officers
-read, decide, explain and waive; administrators manage people, keys, scopes and rules, and read no records. Who makes a
-rule does not waive it."""
 
 
 def groups(using: str) -> None:

@@ -19,8 +19,8 @@ from audit.ingest import trail
 
 PAGES = ("/admin/", "/accounts/")
 BEGAN, SEEN = "began", "seen"
+# A session notes at most so often that it was used: else each page would cost a write.
 NOTED_S = 60
-"""A session notes at most so often that it was used: else each page would cost a write."""
 
 
 class SessionLimitsMiddleware:

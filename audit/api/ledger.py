@@ -57,7 +57,7 @@ class ProofView(LogView):
         return response
 
 
-class BundleView(LogView):
+class RecordBundleView(LogView):
     """One record with its proof, for `verify.py`."""
 
     @extend_schema(**openapi.GET_BUNDLE)

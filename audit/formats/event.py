@@ -72,8 +72,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     event_timestamp: datetime
     correlation_id: str
-    body: bytes
-    """The canonical document, RFC 8785."""
+    body: bytes  # the canonical document, RFC 8785
     digest: bytes
     received_at: datetime
 

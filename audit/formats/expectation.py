@@ -1,6 +1,6 @@
 """expectation: rules about events that must come, and what answers them. Pure: no Django.
 
-`Rule` is the validation of the admin's form and of packs alike. What came is judged by the times that events carry, in
+`ExpectationRule` is the validation of the admin's form and of packs alike. What came is judged by the times that events carry, in
 whatever order they came; whether it was waited for long enough, by when they arrived.
 """
 
@@ -32,7 +32,7 @@ Patterns = Annotated[list[Pattern], Meta(max_length=MAX_TYPES)]
 Words = Annotated[str, Meta(max_length=1_000)]
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ExpectationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One expectation, as a person or a pack states it."""
 
     name: Slug
@@ -48,25 +48,23 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inactive_because: Words = ""
 
 
-class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RulePack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules that belong together, as a file holds them."""
 
     pack: Slug
-    expectations: list[Rule]
+    expectations: list[ExpectationRule]
 
 
-class Seen(NamedTuple):
+class ObservedEvent(NamedTuple):
     """One record, as far as rules ask."""
 
-    place: int
-    """Its place in the log."""
+    place: int  # its place in the log
     id: UUID
     writer: str
     event_type: str
     category: str
     correlation: str
-    at: datetime
-    """When its writer says it happened."""
+    at: datetime  # when its writer says it happened
     stored_at: datetime
 
 
@@ -74,29 +72,27 @@ class Wait(NamedTuple):
     """What one event makes us wait for."""
 
     subject: str
-    key: str
-    """What tells it from others of the same rule and subject."""
+    key: str  # what tells it from others of the same rule and subject
     writer: str
     began_by: UUID
     since: datetime
     due_at: datetime
-    ripe_at: datetime
-    """From then on it may be missed: it is due, and what began it is here."""
+    ripe_at: datetime  # from then on it may be missed: it is due, and what began it is here
 
 
-class Answer(NamedTuple):
+class AnswerEvent(NamedTuple):
     """An event that was waited for."""
 
     at: datetime
     id: UUID
 
 
-def read(document: Any) -> Rule:
+def read(document: Any) -> ExpectationRule:
     """A rule out of JSON. Raises `Invalid` naming the field at fault."""
     if not isinstance(document, dict):
         raise Invalid({"": "expected a JSON object, one expectation"})
     try:
-        rule = msgspec.convert(document, Rule)
+        rule = msgspec.convert(document, ExpectationRule)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         raise Invalid({path.rstrip("`").partition("[")[0]: message}) from None
@@ -105,7 +101,7 @@ def read(document: Any) -> Rule:
     return rule
 
 
-def read_pack(data: bytes) -> Pack:
+def read_pack(data: bytes) -> RulePack:
     """A pack out of the bytes of a file. Raises `Invalid` naming rule and field: it is taken whole, or not at all."""
     try:
         document = canonical.loads(data)
@@ -113,7 +109,7 @@ def read_pack(data: bytes) -> Pack:
         raise Invalid({"": f"is no JSON: {error}"}) from None
     if not isinstance(document, dict) or not isinstance(document.get("expectations"), list):
         raise Invalid({"": 'expected {"pack": NAME, "expectations": [ ... ]}'})
-    rules: list[Rule] = []
+    rules: list[ExpectationRule] = []
     errors: dict[str, str] = {}
     for place, one in enumerate(document["expectations"]):
         try:
@@ -126,10 +122,10 @@ def read_pack(data: bytes) -> Pack:
     if errors:
         raise Invalid(errors)
     try:
-        msgspec.convert(document, Pack)
+        msgspec.convert(document, RulePack)
     except msgspec.ValidationError as error:
         raise Invalid({"": str(error)}) from None
-    return Pack(pack=document["pack"], expectations=rules)
+    return RulePack(pack=document["pack"], expectations=rules)
 
 
 def fits(patterns: Iterable[str], event_type: str) -> bool:
@@ -143,7 +139,7 @@ def split(patterns: Iterable[str]) -> tuple[list[str], list[str]]:
     return [one for one in found if not one.endswith("*")], [one[:-1] for one in found if one.endswith("*")]
 
 
-def begins(rule: Rule, seen: Seen, *, own: str) -> bool:
+def begins(rule: ExpectationRule, seen: ObservedEvent, *, own: str) -> bool:
     """Whether an event makes the rule wait for another. Those of the writer `own` only where it is named."""
     return (
         rule.kind != "rate"
@@ -153,7 +149,7 @@ def begins(rule: Rule, seen: Seen, *, own: str) -> bool:
     )
 
 
-def counts(rule: Rule, seen: Seen) -> bool:
+def counts(rule: ExpectationRule, seen: ObservedEvent) -> bool:
     """Whether an event counts for a rule about how many come in a day."""
     return (
         rule.kind == "rate"
@@ -163,14 +159,16 @@ def counts(rule: Rule, seen: Seen) -> bool:
     )
 
 
-def wait(rule: Rule, version: int, seen: Seen) -> Wait:
+def wait(rule: ExpectationRule, version: int, seen: ObservedEvent) -> Wait:
     """What is waited for because of an event: once for each with `followed`, once for a correlation with `has`."""
     due_at = seen.at + timedelta(seconds=rule.within_s or 0)
     key = seen.id.hex if rule.kind == "followed" else f"v{version}"
     return Wait(seen.correlation, key, seen.writer, seen.id, seen.at, due_at, max(due_at, seen.stored_at))
 
 
-def first_answer(kind: str, since: datetime, began_by: UUID | None, answers: Sequence[Answer]) -> Answer | None:
+def first_answer(
+    kind: str, since: datetime, began_by: UUID | None, answers: Sequence[AnswerEvent]
+) -> AnswerEvent | None:
     """The first of the answers (in order) that holds: for `followed` not before the event, and not itself."""
     if kind == "has":
         return answers[0] if answers else None
@@ -178,7 +176,7 @@ def first_answer(kind: str, since: datetime, began_by: UUID | None, answers: Seq
     return next((one for one in islice(answers, start, None) if one.id != began_by), None)
 
 
-def in_time(kind: str, due_at: datetime, answer: Answer) -> bool:
+def in_time(kind: str, due_at: datetime, answer: AnswerEvent) -> bool:
     """Whether the answer was made before it was due. What a correlation must have may be made at any time."""
     return kind == "has" or answer.at <= due_at
 
@@ -199,7 +197,7 @@ def first_whole_day(now: datetime) -> date:
     return day_of(now + MAX_AHEAD) + DAY
 
 
-def words(rule: Rule) -> str:
+def words(rule: ExpectationRule) -> str:
     """What is expected, in a sentence."""
     wanted, of = " or ".join(rule.expect_types), f" of the writer {rule.writer}" if rule.writer else ""
     narrow = of + (f" in the category {rule.category}" if rule.category else "")
@@ -227,7 +225,7 @@ _NEEDS = {
 }
 
 
-def _faults(rule: Rule) -> Iterator[tuple[str, str]]:
+def _faults(rule: ExpectationRule) -> Iterator[tuple[str, str]]:
     needed, strange = _NEEDS[rule.kind]
     for field in needed:
         if not getattr(rule, field):

@@ -72,8 +72,8 @@ FIELDS = {
     ),
 }
 
+# Other names of the same: those of the event's own fields.
 ALIASES = {field.column: name for name, field in FIELDS.items() if field.kind != "time"} | {"since": "after"}
-"""Other names of the same: those of the event's own fields."""
 
 DATA = "data"
 OUTCOMES = ("success", "failure", "pending")

@@ -75,7 +75,7 @@ class Query(msgspec.Struct, frozen=True):
         return found
 
 
-class Refused(ValueError):
+class QueryRefused(ValueError):
     """The text is no query. `offers` are terms that can be read in place of `word`."""
 
     def __init__(self, message: str, *, position: int, word: str, offers: Iterable[str] = ()):
@@ -89,7 +89,7 @@ class Refused(ValueError):
 
 
 def parse(source: str) -> Query:
-    """Read a query. Raises `Refused`, which says where it stopped, at what, and what to write instead."""
+    """Read a query. Raises `QueryRefused`, which says where it stopped, at what, and what to write instead."""
     _check_text(source)
     found: dict[Any, Term] = {}
     count = place = 0
@@ -147,11 +147,11 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 def _check_text(source: str) -> None:
     if len(source) > MAX_TEXT:
         message = f"the query has {len(source)} characters, at most {MAX_TEXT} are read: leave out some terms"
-        raise Refused(message, position=MAX_TEXT + 1, word=source[MAX_TEXT:])
+        raise QueryRefused(message, position=MAX_TEXT + 1, word=source[MAX_TEXT:])
     for position, letter in enumerate(source, start=1):
         if letter == "\x00" or "\ud800" <= letter <= "\udfff":
             message = f"contains U+{ord(letter):04X}, which no record can hold: leave it out"
-            raise Refused(message, position=position, word=letter)
+            raise QueryRefused(message, position=position, word=letter)
 
 
 def _skip_space(source: str, place: int) -> int:
@@ -161,7 +161,7 @@ def _skip_space(source: str, place: int) -> int:
 
 
 def _refuse(message: str, source: str, place: int, end: int, offers: Iterable[str] = ()) -> NoReturn:
-    raise Refused(message, position=place + 1, word=source[place:end], offers=offers)
+    raise QueryRefused(message, position=place + 1, word=source[place:end], offers=offers)
 
 
 def _term(source: str, place: int) -> tuple[Term, int]:

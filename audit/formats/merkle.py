@@ -15,8 +15,7 @@ from collections.abc import Iterable, Sequence
 HASH_SIZE = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
-Span = tuple[int, int]
-"""The leaves first .. last-1 whose MTH is meant."""
+Span = tuple[int, int]  # the leaves first .. last-1 whose MTH is meant
 
 
 class ProofError(ValueError):

@@ -201,7 +201,7 @@ def verify(note: str, verifiers: Iterable[Verifier], *, most: int = MAX_NOTE) ->
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TreeHead:
     """A tree head: whose log, how many leaves, which root."""
 
     origin: str
@@ -209,7 +209,7 @@ class Checkpoint:
     root: bytes
 
     @classmethod
-    def parse(cls, text: str) -> "Checkpoint":
+    def parse(cls, text: str) -> "TreeHead":
         """Read a note's text. Raises `NoteError`."""
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] or not all(lines[:-1]):

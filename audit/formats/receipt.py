@@ -25,10 +25,8 @@ from audit.formats.note import NoteError, Signer, Verifier
 
 State = Literal["stored", "parked"]
 HEADER = "auditsite/receipt/v1"
-SUFFIX = "/receipts"
-"""The key that signs receipts has the name of the log with this after it."""
-MAX_NOTE = 256 * 1024
-"""A receipt of 1,000 events has 103 kB."""
+SUFFIX = "/receipts"  # the key that signs receipts has the name of the log with this after it
+MAX_NOTE = 256 * 1024  # A receipt of 1,000 events has 103 kB
 _VALUE = re.compile(r"[^\s\x00-\x1f\x7f]+\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z\Z", re.ASCII)
 _EVENT = re.compile(r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}) ([0-9a-f]{64})\Z", re.ASCII)
@@ -43,10 +41,9 @@ class Promise:
     writer: str
     state: State
     promised_at: datetime
+    # Until then every event is under a signed checkpoint: the maximum merge delay, applied.
     sealed_by: datetime
-    """Until then every event is under a signed checkpoint: the maximum merge delay, applied."""
-    events: Mapping[str, str]
-    """The digest of each event, in hexadecimal digits, by its id."""
+    events: Mapping[str, str]  # the digest of each event, in hexadecimal digits, by its id
 
     @property
     def text(self) -> str:

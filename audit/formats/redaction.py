@@ -17,19 +17,19 @@ from audit.errors import Invalid
 from audit.formats import event
 
 Method = Literal["remove", "digest", "mask"]
+# The strongest first: where two rules name the same place, that one holds.
 METHODS = ("remove", "digest", "mask")
-"""The strongest first: where two rules name the same place, that one holds."""
+# What tells which event it is, of what kind and when: who redacts that leaves nothing that could be checked.
 NEVER = (
     *("event_id", "event_timestamp", "version"),
     *("event_type", "event_category", "event_action", "event_outcome"),
 )
-"""What tells which event it is, of what kind and when: who redacts that leaves nothing that could be checked."""
 MAY = tuple(name for name in event.FIELDS if name not in NEVER)
 DATA = "event_data"
 ANY, DEEP = "*", "**"
 DIGEST = "hmac-sha256:"
+# The member of a record that names each place and its rule; null where nothing was redacted.
 NAMED = "redacted"
-"""The member of a record that names each place and its rule; null where nothing was redacted."""
 
 _BARE = re.compile(r'[^\s."*\\]+\Z')
 _PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')

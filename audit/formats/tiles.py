@@ -33,8 +33,7 @@ class Run(NamedTuple):
     last: int
 
 
-Lookup = Callable[[int, int], bytes]
-"""The kept hash at (level, index)."""
+Lookup = Callable[[int, int], bytes]  # the kept hash at (level, index)
 
 
 class Edge:

@@ -51,12 +51,12 @@ def newest_anchored() -> list[Anchored]:
     return found + [Anchored(file.name, file.read_text(encoding="utf-8")) for file in _anchor_files()[-1:]]
 
 
-def last_anchored() -> note.Checkpoint | None:
+def last_anchored() -> note.TreeHead | None:
     """The newest checkpoint of the anchor, its signature not checked; None without one that can be read."""
     heads = []
     for found in newest_anchored():
         with suppress(note.NoteError):
-            heads.append(note.Checkpoint.parse(note.split(found.note)[0]))
+            heads.append(note.TreeHead.parse(note.split(found.note)[0]))
     return max(heads, key=lambda head: head.size, default=None)
 
 

@@ -25,8 +25,7 @@ class Keys:
     """What this process may sign and verify with."""
 
     signer: Signer | None
-    verifiers: tuple[Verifier, ...]
-    """The log's public keys, the newest first."""
+    verifiers: tuple[Verifier, ...]  # the log's public keys, the newest first
 
     @property
     def origin(self) -> str:

@@ -23,14 +23,14 @@ TROUBLE_PAUSE_S = 5.0
 REFUSAL_ALARM_S = 3600.0
 
 
-class Courier:
+class Publisher:
     """Takes tree heads to each witness and to the anchor. What fails is tried again with the next head."""
 
     def __init__(self) -> None:
         self._anchored_at = float("-inf")
         self._asked = -1
 
-    def deliver(self, head: Checkpoint) -> list[str]:
+    def publish(self, head: Checkpoint) -> list[str]:
         """Have a head cosigned and anchored; return what went wrong, in words."""
         complaints = self._ask_witnesses(head) if head.number != self._asked else []
         if anchor.has_anchor() and time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S:
@@ -109,11 +109,11 @@ class _Alarm:
 
 def _carry(heads: _Newest, stop: threading.Event) -> None:
     """The courier's thread: asking may take long, and no seal waits for it."""
-    courier = Courier()
+    courier = Publisher()
     while not stop.wait(COURIER_PAUSE_S):
         if heads.checkpoint is not None:
             try:
-                for complaint in courier.deliver(heads.checkpoint):
+                for complaint in courier.publish(heads.checkpoint):
                     log.warning("courier", complaint=complaint)
             except Exception as error:  # whatever others answer: the next head is anchored all the same
                 log.warning("courier_interrupted", error=type(error).__name__)

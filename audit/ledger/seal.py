@@ -32,15 +32,14 @@ HASH = merkle.HASH_SIZE
 TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
 FULL_SCAN_EVERY_S = 0.25
 RESTORED = "the database was restored from an older copy. See docs/operations.md, A restored database."
-SCAN_SHARE = 10
-"""A look at the whole queue costs at most a tenth of the time."""
+SCAN_SHARE = 10  # A look at the whole queue costs at most a tenth of the time
 
 
 class Sealed(NamedTuple):
     """What one pass did."""
 
+    # The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet.
     checkpoint: Checkpoint | None
-    """The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet."""
     added: int = 0
     signed: bool = False
 
@@ -149,10 +148,10 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
         return Edge()
     try:
         text, _ = note.verify(head.note, keys.all_verifiers)
-        signed = note.Checkpoint.parse(text)
+        signed = note.TreeHead.parse(text)
     except note.NoteError as error:
         raise LogDamaged(f"Checkpoint {head.number} cannot be believed: {error}.") from None
-    if signed != note.Checkpoint(keys.origin, head.size, bytes(head.root)):
+    if signed != note.TreeHead(keys.origin, head.size, bytes(head.root)):
         raise LogDamaged(f"Checkpoint {head.number} says other than what was signed: run `manage.py verify`.")
     edge = reader.edge(size, "default")
     if edge.root() != signed.root:
@@ -182,7 +181,7 @@ def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
 
 def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer) -> Checkpoint:
     """Sign twice with the one key: plainly, and with the time, so that silence is signed too."""
-    text = note.Checkpoint(signer.name, edge.size, edge.root()).text
+    text = note.TreeHead(signer.name, edge.size, edge.root()).text
     now = datetime.now(UTC)
     if before is not None:
         now = max(now, before.created_at)  # a clock that was set back must not turn the log's time around

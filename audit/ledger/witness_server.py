@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS log (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, 
 """
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -34,12 +34,12 @@ class Answer(NamedTuple):
     content_type: str = PLAIN
 
 
-class Refusal(Exception):
+class RequestRefused(Exception):
     """The request is answered with an error."""
 
     def __init__(self, status: int, text: str, content_type: str = PLAIN):
         super().__init__(text)
-        self.answer = Answer(status, f"{text}\n", content_type)
+        self.answer = HttpAnswer(status, f"{text}\n", content_type)
 
 
 class Request(NamedTuple):
@@ -48,7 +48,7 @@ class Request(NamedTuple):
     old: int
     proof: list[bytes]
     note: str
-    head: note.Checkpoint
+    head: note.TreeHead
 
 
 class Witness:
@@ -78,13 +78,13 @@ class Witness:
         """The key with which others check its cosignatures."""
         return self._signer.verifier.as_cosigner()
 
-    def add_checkpoint(self, body: bytes, now: int | None = None) -> Answer:
+    def add_checkpoint(self, body: bytes, now: int | None = None) -> HttpAnswer:
         """Cosign a tree head that continues the newest one seen; `now` in Unix seconds."""
         try:
             request = _parse(body)
             self._check_signature(request)
-            return Answer(200, self._persist(request, int(time.time()) if now is None else now))
-        except Refusal as refusal:
+            return HttpAnswer(200, self._persist(request, int(time.time()) if now is None else now))
+        except RequestRefused as refusal:
             return refusal.answer
 
     def checkpoint(self, origin_hash: str) -> str | None:
@@ -96,11 +96,11 @@ class Witness:
     def _check_signature(self, request: Request) -> None:
         known = [verifier for verifier in self._logs if verifier.name == request.head.origin]
         if not known:
-            raise Refusal(404, f"The log {request.head.origin} is not known here.")
+            raise RequestRefused(404, f"The log {request.head.origin} is not known here.")
         try:
             note.verify(request.note, known)
         except NoteError as error:
-            raise Refusal(403, f"Not signed by the log: {error}.") from None
+            raise RequestRefused(403, f"Not signed by the log: {error}.") from None
 
     def _persist(self, request: Request, now: int) -> str:
         """Check against what was seen and remember the new head in one transaction, and only then sign."""
@@ -144,20 +144,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         if self.path.rstrip("/") != "/add-checkpoint":
-            self._answer(Answer(404, "Nothing is served here.\n"))
+            self._answer(HttpAnswer(404, "Nothing is served here.\n"))
         elif not (length.isascii() and length.isdigit()):
-            self._answer(Answer(411, "Content-Length is needed.\n"))
+            self._answer(HttpAnswer(411, "Content-Length is needed.\n"))
         elif int(length) > MAX_BODY:
-            self._answer(Answer(413, f"At most {MAX_BODY} bytes.\n"))
+            self._answer(HttpAnswer(413, f"At most {MAX_BODY} bytes.\n"))
         else:
             self._answer(self.of.add_checkpoint(self.rfile.read(int(length))))
 
     def do_GET(self) -> None:
         origin_hash, _, rest = self.path.strip("/").partition("/")
         found = self.of.checkpoint(origin_hash) if rest == "checkpoint" else None
-        self._answer(Answer(200, found) if found is not None else Answer(404, "No such log is known here.\n"))
+        self._answer(HttpAnswer(200, found) if found is not None else HttpAnswer(404, "No such log is known here.\n"))
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: HttpAnswer) -> None:
         body = answer.text.encode()
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
@@ -173,10 +173,10 @@ def _parse(body: bytes) -> Request:
         word, _, size = first.partition(" ")
         if not blank or word != "old" or not (size.isascii() and size.isdigit()) or len(size) > 19:
             raise NoteError("the first line is `old` and a size, and a blank line ends the proof")
-        checkpoint = note.Checkpoint.parse(note.split(text)[0])
+        checkpoint = note.TreeHead.parse(note.split(text)[0])
         request = Request(int(size), note.hashes(lines), text, checkpoint)
     except (UnicodeDecodeError, NoteError) as error:
-        raise Refusal(400, f"This is no add-checkpoint request: {error}.") from None
+        raise RequestRefused(400, f"This is no add-checkpoint request: {error}.") from None
     return request
 
 
@@ -184,14 +184,14 @@ def _check_growth(request: Request, size: int, root: bytes) -> None:
     """The spec's checks, in its order."""
     head = request.head
     if request.old > head.size:
-        raise Refusal(400, f"The old size {request.old} is larger than the new one, {head.size}.")
+        raise RequestRefused(400, f"The old size {request.old} is larger than the new one, {head.size}.")
     if request.old != size:
-        raise Refusal(409, str(size), SIZE)
+        raise RequestRefused(409, str(size), SIZE)
     if size in (0, head.size):
         if request.proof or (size == head.size and head.root != root):
-            raise Refusal(422, "The proof must be empty, and the root of the same size the same.")
+            raise RequestRefused(422, "The proof must be empty, and the root of the same size the same.")
         return
     try:
         merkle.verify_consistency(size, head.size, request.proof, root, head.root)
     except merkle.ProofError as error:
-        raise Refusal(422, f"The log does not continue the one that was seen: {error}.") from None
+        raise RequestRefused(422, f"The log does not continue the one that was seen: {error}.") from None

@@ -30,14 +30,14 @@ class WitnessRefused(AuditError):
     """The witness did not cosign."""
 
 
-class Witness(NamedTuple):
+class RemoteWitness(NamedTuple):
     """A witness that is asked: its address and its key."""
 
     url: str
     verifier: Verifier
 
 
-def witnesses() -> list[Witness]:
+def witnesses() -> list[RemoteWitness]:
     """Those of SEAL_WITNESSES (`URL=KEY` each). Raises `NoteError` or `ValueError` for what cannot be read."""
     found = []
     for text in settings.SEAL_WITNESSES:
@@ -45,11 +45,11 @@ def witnesses() -> list[Witness]:
         verifier = Verifier.parse(key)
         if not separator or not url.startswith(("http://", "https://")) or verifier.kind != note.COSIGNATURE:
             raise ValueError("SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with")
-        found.append(Witness(url.rstrip("/"), verifier))
+        found.append(RemoteWitness(url.rstrip("/"), verifier))
     return found
 
 
-def cosign(witness: Witness, checkpoint: Checkpoint) -> None:
+def cosign(witness: RemoteWitness, checkpoint: Checkpoint) -> None:
     """Have a witness cosign a checkpoint, and keep its line. Raises `WitnessRefused` and `OSError`."""
     old = _last_size(witness)
     status, answer = _ask(witness, checkpoint, old)
@@ -65,14 +65,14 @@ def cosign(witness: Witness, checkpoint: Checkpoint) -> None:
     _keep(witness, checkpoint, answer)
 
 
-def latest_of(witness: Witness, origin: str) -> str:
+def latest_of(witness: RemoteWitness, origin: str) -> str:
     """The newest checkpoint of ours that a witness has seen, as a note. Raises `OSError`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
     with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
 
 
-def _ask(witness: Witness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
+def _ask(witness: RemoteWitness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
     proof = reader.consistency(old, checkpoint.size, "default")
     body = "".join([f"old {old}\n", *(f"{note.encode64(one)}\n" for one in proof), "\n", checkpoint.note])
     request = urllib.request.Request(f"{witness.url}/add-checkpoint", body.encode(), method="POST")
@@ -93,7 +93,7 @@ def _answering() -> Iterator[None]:
         raise OSError(f"no HTTP answer ({type(error).__name__})") from error
 
 
-def _keep(witness: Witness, checkpoint: Checkpoint, answer: str) -> None:
+def _keep(witness: RemoteWitness, checkpoint: Checkpoint, answer: str) -> None:
     """Store the witness's line, once its signature is seen to hold."""
     text, _ = note.split(checkpoint.note)
     try:
@@ -110,7 +110,7 @@ def _keep(witness: Witness, checkpoint: Checkpoint, answer: str) -> None:
         )
 
 
-def _last_size(witness: Witness) -> int:
+def _last_size(witness: RemoteWitness) -> int:
     """How many records the witness had seen when it last cosigned for us."""
     with connections["default"].cursor() as cursor:
         cursor.execute(

@@ -17,19 +17,19 @@ from audit.formats.grammar import Query, Term
 from audit.models import Record
 from audit.search import filters
 
+# A query is refused that would read more records than this for one page, in the order they lie in.
 MOST_READ = 200_000
-"""A query is refused that would read more records than this for one page, in the order they lie in."""
+# A record found by an index other than that of time lies anywhere, and costs as much as so many in a row.
 SCATTERED = 10
-"""A record found by an index other than that of time lies anywhere, and costs as much as so many in a row."""
 PAGE = 50
 WINDOWS = ("30d", "7d", "24h", "6h", "1h")
 QUERY_CANCELED = "57014"
 IN_ORDER = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
+# What the planner goes by when it reads in the order of an index, and when it collects first and sorts then.
 GATHERING = ("enable_seqscan", "enable_bitmapscan")
-"""What the planner goes by when it reads in the order of an index, and when it collects first and sorts then."""
 
 
-class TooWide(ValueError):
+class TooExpensive(ValueError):
     """The query would read too much of the store. `offers` are narrower ones that would not."""
 
     def __init__(self, message: str, offers: list[Query]):
@@ -42,14 +42,14 @@ class TookTooLong(OperationalError):
 
 
 def check(query: Query, now: datetime | None = None) -> None:
-    """Let a query pass that an index serves, or that reads little. Raises `TooWide`."""
+    """Let a query pass that an index serves, or that reads little. Raises `TooExpensive`."""
     now = now or datetime.now(UTC)
     if is_in_order(query) or looks_into_data(query):
         return
     if (reads := estimate(query, now)) <= MOST_READ:
         return
     offers = narrower(query, now)
-    raise TooWide(_reason(query, reads, offers), offers)
+    raise TooExpensive(_reason(query, reads, offers), offers)
 
 
 def estimate(query: Query, now: datetime) -> int:

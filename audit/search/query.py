@@ -36,8 +36,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
 MAX_OFFSET = 100_000
 COUNT_CAP = 10_000
 COUNT_MS = 50
+# After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all.
 FIRST_WAY_MS = 50
-"""After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all."""
 
 _DETAIL_KEY = re.compile(r"[A-Za-z0-9_]{1,200}\Z")
 
@@ -73,7 +73,7 @@ def admit(search: Search, parameters: Mapping[str, str]) -> None:
     """Refuse a search that would read too much of the store. Raises `Invalid`, with the way to narrow it."""
     try:
         cost.check(search.query, search.now)
-    except cost.TooWide as error:
+    except cost.TooExpensive as error:
         named = "q" if parameters.get("q") else next(name for name in PARAMETERS if parameters.get(name))
         raise Invalid({named: str(error)}) from None
 
@@ -82,12 +82,12 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
     """The records of one page, and whether there are more after it."""
     found = matching(search, records)
     if search.after is not None:
-        found = found.filter(before(*search.after))
+        found = found.filter(older_than(*search.after))
     wanted = slice(search.offset, search.offset + search.limit + 1)
     rows = (
         list(found.with_state()[wanted])
         if cost.is_in_order(search.query)
-        else _by_two_ways(search.query, found, wanted)
+        else _page_by_cheaper_plan(search.query, found, wanted)
     )
     visibility.show(one.pk for one in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
@@ -99,7 +99,7 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
     return found.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
 
 
-def sees_all(correlation_id: str) -> bool:
+def sees_whole_correlation(correlation_id: str) -> bool:
     """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
     if not visibility.sight():
         return True
@@ -123,7 +123,7 @@ def capped_count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bo
     return min(found, cap), found > cap
 
 
-def before(moment: datetime, record_id: UUID) -> Q:
+def older_than(moment: datetime, record_id: UUID) -> Q:
     """What comes after this record in the order newest first."""
     # The redundant first bound is what lets PostgreSQL start in the middle of the index.
     return Q(event_timestamp__lte=moment) & (Q(event_timestamp__lt=moment) | Q(id__lt=record_id))
@@ -144,7 +144,7 @@ def read_cursor(text: str) -> tuple[datetime, UUID]:
         raise ValueError("is not a cursor of this service: take it from pagination.next") from None
 
 
-def _by_two_ways(query: Query, found: RecordQuerySet, wanted: slice) -> list[Record]:
+def _page_by_cheaper_plan(query: Query, found: RecordQuerySet, wanted: slice) -> list[Record]:
     """The rows, by whichever of two ways is quick: PostgreSQL cannot know how common a value in the data is.
 
     Rare ones are gathered by the index over the data in no time; common ones are met at once on the way back in time.

@@ -15,9 +15,7 @@ from audit.models import SavedView
 
 VIEWS = Path(__file__).parent / "packs" / "views.json"
 
-
-NAME, WHY, MOST = 100, 300, 200
-"""Characters of a name and of a reason, and views of one person."""
+NAME, WHY, MOST = 100, 300, 200  # characters of a name and of a reason, and views of one person
 
 
 class NotSaved(AuditError):
@@ -37,7 +35,7 @@ def save(name: str, text: str, *, by: Any, group: int | None = None) -> SavedVie
         raise NotSaved("A view needs a name: say what it is looked at for.")
     try:
         query = str(grammar.parse(text))
-    except grammar.Refused as refused:
+    except grammar.QueryRefused as refused:
         raise NotSaved(f"The query cannot be read, and was not saved: {refused}.") from None
     owner = by.get_username()
     shared = _group(group, by)

@@ -12,8 +12,8 @@ from django.db.models import Q
 from audit.models import Record, RecordQuerySet
 from audit.search import query
 
+# What a timeline may be of, and the indexed field that finds it.
 SUBJECTS = {"correlation": "correlation_id", "actor": "actor_id", "resource": "resource_id"}
-"""What a timeline may be of, and the indexed field that finds it."""
 EVENTS = 200
 
 Place = tuple[datetime, UUID]
@@ -45,7 +45,7 @@ def page(
         more = len(rows) > limit
         kept = rows[:limit]
         return Page(kept, _place(kept, 0, True), _place(kept, -1, more))
-    newest = found.filter(query.before(*before)) if before is not None else found
+    newest = found.filter(query.older_than(*before)) if before is not None else found
     rows = list(newest.order_by("-event_timestamp", "-id")[: limit + 1])
     kept = rows[:limit][::-1]
     return Page(kept, _place(kept, 0, len(rows) > limit), _place(kept, -1, before is not None))
@@ -54,7 +54,7 @@ def page(
 def beside(record: Record) -> tuple[Record | None, Record | None]:
     """The events before and after this one in its correlation."""
     same, place = Record.objects.filter(correlation_id=record.correlation_id), (record.event_timestamp, record.id)
-    earlier = same.filter(query.before(*place)).order_by("-event_timestamp", "-id").first()
+    earlier = same.filter(query.older_than(*place)).order_by("-event_timestamp", "-id").first()
     return earlier, _oldest_first(same.filter(_after(*place))).first()
 
 

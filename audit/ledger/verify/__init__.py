@@ -7,7 +7,7 @@ correlation.py  the records of one correlation, each with its proof
 report.py       counts, findings, verdict
 """
 
-from audit.ledger.verify.result import Progress, Report, Verdict
+from audit.ledger.verify.result import Progress, RunReport, Verdict
 from audit.ledger.verify.run import begin, newest, next_slice, resume, verify
 
-__all__ = ["Progress", "Report", "Verdict", "begin", "newest", "next_slice", "resume", "verify"]
+__all__ = ["Progress", "RunReport", "Verdict", "begin", "newest", "next_slice", "resume", "verify"]

@@ -7,7 +7,7 @@ from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ledger import anchor, reader, witnesses
 from audit.ledger.keys import Keys
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Checkpoint
 
 CHUNK = 500
@@ -19,13 +19,12 @@ class Head(NamedTuple):
 
     size: int
     root: bytes
-    kind: Verdict
-    """What it means when the leaves do not lead there."""
+    kind: Verdict  # what it means when the leaves do not lead there
     subject: str
     name: str
 
 
-def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
+def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
     """The checkpoints of sizes first .. last in order, each checked by itself as it passes."""
     before: Checkpoint | None = None
     after = _number_before(first, using)
@@ -41,7 +40,7 @@ def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -
             before, after = row, row.number
 
 
-def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
+def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
     """The checkpoints of sizes first .. last that the anchor has, as far as they are signed by the log."""
     if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
@@ -51,7 +50,7 @@ def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: 
             report.find(Verdict.MISSING, "anchor", detail)
     for found in anchor.newest_anchored() if newest_only else anchor.anchored():
         try:
-            head = note.Checkpoint.parse(note.split(found.note)[0])
+            head = note.TreeHead.parse(note.split(found.note)[0])
             if not first <= head.size <= last:
                 continue
             note.verify(found.note, keys.all_verifiers)
@@ -62,7 +61,7 @@ def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: 
         yield Head(head.size, head.root, Verdict.FORKED, "anchor", found.where)
 
 
-def witnessed(report: Report, keys: Keys) -> Iterator[Head]:
+def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
     """The newest checkpoint that each configured witness has seen."""
     if not (known := witnesses.witnesses()):
         report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
@@ -70,7 +69,7 @@ def witnessed(report: Report, keys: Keys) -> Iterator[Head]:
         name = witness.verifier.name
         try:
             text = witnesses.latest_of(witness, keys.origin)
-            head = note.Checkpoint.parse(note.verify(text, keys.all_verifiers)[0])
+            head = note.TreeHead.parse(note.verify(text, keys.all_verifiers)[0])
         except (OSError, NoteError) as error:
             report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
             continue
@@ -84,7 +83,7 @@ def _number_before(first: int, using: str) -> int:
     return -1 if row is None or first == 0 else row.number - 1
 
 
-def _check_order(report: Report, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
+def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
     if row.number != after + 1:
         detail = f"The checkpoints {after + 1} to {row.number - 1} are gone."
         report.find(Verdict.MISSING, "checkpoint", detail, index=after + 1)
@@ -97,16 +96,16 @@ def _check_order(report: Report, before: Checkpoint | None, row: Checkpoint, aft
     report.counts["longest_silence_s"] = max(report.counts["longest_silence_s"], round(silence))
 
 
-def _check_signature(report: Report, keys: Keys, row: Checkpoint) -> bool:
+def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> bool:
     """Whether the log signed this, and the columns say the same as the note."""
     try:
         text, signed = note.verify(row.note, keys.all_verifiers)
-        head = note.Checkpoint.parse(text)
+        head = note.TreeHead.parse(text)
     except NoteError as error:
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
         return False
     moments = [found.moment for found in signed if found.moment is not None]
-    if head != note.Checkpoint(keys.origin, row.size, bytes(row.root)):
+    if head != note.TreeHead(keys.origin, row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
         detail = f"Checkpoint {row.number}: its time in the table is not the signed one."
@@ -116,7 +115,7 @@ def _check_signature(report: Report, keys: Keys, row: Checkpoint) -> bool:
     return False
 
 
-def _check_cosignatures(report: Report, rows: list[Checkpoint], using: str) -> None:
+def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> None:
     known = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
     notes = {row.number: row.note for row in rows}
     for name, line, number in reader.cosignatures(list(notes), using):

@@ -10,8 +10,8 @@ from audit.formats.tiles import Edge, Node, Run
 from audit.ledger import reader
 from audit.ledger.verify import unsealed
 from audit.ledger.verify.checkpoints import Head
-from audit.ledger.verify.records import COLUMNS, Row, fault, fetch
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.records import COLUMNS, LeafRow, fault, fetch
+from audit.ledger.verify.result import RunReport, Verdict
 
 CHUNK = 2000
 SAVE_EVERY = 10
@@ -22,10 +22,10 @@ WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 
 
-class Tree:
+class TreeCheck:
     """Grows the tree leaf by leaf, and holds it against nodes and signed roots."""
 
-    def __init__(self, report: Report, heads: Iterator[Head], first: int, using: str):
+    def __init__(self, report: RunReport, heads: Iterator[Head], first: int, using: str):
         self._report = report
         self._using = using
         self._heads = heads
@@ -40,7 +40,7 @@ class Tree:
             return
         self._compare()
 
-    def extend(self, rows: list[Row]) -> None:
+    def extend(self, rows: list[LeafRow]) -> None:
         """Add the leaves of the rows, stopping at each signed size in between."""
         hashes = [row.leaf_hash for row in rows]
         while hashes and self._edge is not None:
@@ -120,11 +120,11 @@ class Tree:
                 self._report.find(Verdict.ALTERED, "node", detail, index=node.index)
 
 
-def check(report: Report, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
+def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
     """Check the leaves first .. last-1 with their records, the records between them for their leaves, and the tree
     with the signed roots `heads`. Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
     """
-    tree = Tree(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
+    tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
         end = min(start + CHUNK, last)
         rows = fetch(LEAVES, [start, end], using)
@@ -143,21 +143,21 @@ def _signed_size(using: str) -> int:
     return 0 if head is None else head.size
 
 
-def _pause(report: Report, end: int, using: str) -> None:
+def _pause(report: RunReport, end: int, using: str) -> None:
     """Note how far all is checked: a run that is cut off goes on from here."""
     unsealed.check(report, using, report.run.position, end)
     report.reached(end)
     report.stop_if_late()
 
 
-def _check_dense(tree: Tree, rows: list[Row], start: int, end: int) -> None:
+def _check_dense(tree: TreeCheck, rows: list[LeafRow], start: int, end: int) -> None:
     indexes = [start - 1, *(row.leaf_index for row in rows), end]
     for before, after in pairwise(indexes):
         if after != before + 1:
             tree.gap(before + 1, after)
 
 
-def _check_records(report: Report, rows: list[Row]) -> None:
+def _check_records(report: RunReport, rows: list[LeafRow]) -> None:
     report.count("leaves", len(rows))
     for row in rows:
         if row.record is None:

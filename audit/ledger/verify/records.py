@@ -16,12 +16,11 @@ TIMES = ("received_at", "parked_at", "stored_at")
 # As text, for PostgreSQL writes ids and times faster than Python reads them and writes them again.
 _AS_TEXT = ("event_timestamp", "parent_event_id", *TIMES)
 _TEXTS = {"event_id": "r.id::text"} | {name: f"r.{name}::text" for name in _AS_TEXT}
-DIGEST = len(MEMBERS)
-"""Where the digest stands in the columns; the three times follow it."""
+DIGEST = len(MEMBERS)  # where the digest stands in the columns; the three times follow it
 COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES))
 
 
-class Row(NamedTuple):
+class LeafRow(NamedTuple):
     """A leaf, and the record that it stands for where there is one."""
 
     leaf_index: int
@@ -30,16 +29,16 @@ class Row(NamedTuple):
     record: tuple[Any, ...] | None
 
 
-def fetch(sql: str, parameters: list[Any], using: str = "reader") -> list[Row]:
+def fetch(sql: str, parameters: list[Any], using: str = "reader") -> list[LeafRow]:
     """Run a statement that selects leaf index, record id, leaf hash and COLUMNS."""
     with connections[using].cursor() as cursor:
         cursor.execute(sql, parameters)
         return [
-            Row(row[0], row[1], row[2], row[3:] if row[3] is not None else None) for row in cursor.cursor.fetchall()
+            LeafRow(row[0], row[1], row[2], row[3:] if row[3] is not None else None) for row in cursor.cursor.fetchall()
         ]
 
 
-def fault(row: Row) -> str | None:
+def fault(row: LeafRow) -> str | None:
     """Why the record is not what was sealed; None where it is. The record must be there."""
     if (found := altered(row)) is not None:
         return found
@@ -51,7 +50,7 @@ def fault(row: Row) -> str | None:
     return None
 
 
-def altered(row: Row) -> str | None:
+def altered(row: LeafRow) -> str | None:
     """Why the record is not what was accepted, sealed or not; None where it is. The record must be there."""
     assert row.record is not None
     try:

@@ -14,8 +14,7 @@ from audit.models import Finding, Verification
 
 log = structlog.get_logger(__name__)
 
-MAX_FINDINGS = 1000
-"""How many of one kind and subject are kept a run; all are counted."""
+MAX_FINDINGS = 1000  # how many of one kind and subject are kept a run; all are counted
 
 
 class Verdict(StrEnum):
@@ -31,15 +30,14 @@ class Verdict(StrEnum):
 
 FAILURES = (Verdict.FORKED, Verdict.ALTERED, Verdict.MISSING, Verdict.UNKNOWN)
 
-Progress = Callable[[int, int], None]
-"""Told how many leaves are checked, of how many."""
+Progress = Callable[[int, int], None]  # told how many leaves are checked, of how many
 
 
 class OutOfTime(Exception):
     """The time of this part of the run is over; it goes on from its position."""
 
 
-class Report:
+class RunReport:
     """Collects for one run. Findings are stored at once, so that a run that is killed loses none."""
 
     def __init__(self, run: Verification, progress: Progress | None = None, seconds: float | None = None):

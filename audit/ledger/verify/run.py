@@ -11,14 +11,12 @@ from audit.ingest import trail
 from audit.ledger import keys as ledger_keys
 from audit.ledger import reader
 from audit.ledger.verify import checkpoints, correlation, leaves, unsealed
-from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, Report, Verdict
+from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, RunReport, Verdict
 from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
 
-RUNS_A_DAY = 144
-"""How often the schedule takes a slice."""
+RUNS_A_DAY = 144  # how often the schedule takes a slice
 LEAST_SLICE = 1_000
-NAMED = 100
-"""How many findings the record of a run names; the rest is counted."""
+NAMED = 100  # how many findings the record of a run names; the rest is counted
 
 
 def verify(
@@ -68,7 +66,7 @@ def resume(
     run: Verification, *, progress: Progress | None = None, seconds: float | None = None, using: str = "reader"
 ) -> Verification:
     """Start a run, or go on with one that was cut off; for at most `seconds`, then it is left unended."""
-    report = Report(run, progress, seconds)
+    report = RunReport(run, progress, seconds)
     keys = ledger_keys.load()
     try:
         if run.scope == "correlation":
@@ -116,7 +114,7 @@ def _last_ended(scope: str) -> Verification | None:
     return Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
 
 
-def _check_log(report: Report, keys: ledger_keys.Keys, using: str) -> None:
+def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
     """Leaves, records and tree; at the end of the log its tail too."""
     run = report.run
     at_end = run.last >= _size(using) or run.scope in ("all", "newest")
@@ -147,7 +145,7 @@ def _covered(last: int | None, size: int, using: str) -> int:
     return size if found is None else found.size
 
 
-def _tell(report: Report) -> None:
+def _tell(report: RunReport) -> None:
     """Leave a record of what was found or asked for, and raise the alarm. Never the reason for another error."""
     run, named = report.run, list(report.new()[:NAMED])
     new = report.new().count()

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connections
 
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.result import RunReport, Verdict
 
 CHUNK = 20_000
 # A record and its place in the queue are committed together, and so are its leaf and its leaving the queue: in one
@@ -30,7 +30,7 @@ SELECT coalesce((SELECT max(index) + 1 FROM audit_leaf), 0),
 LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
 
 
-def check(report: Report, using: str, first: int, last: int) -> None:
+def check(report: RunReport, using: str, first: int, last: int) -> None:
     """Every record has a leaf or waits for one: of those whose ids lie between the ones of the leaves first and last.
 
     Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
@@ -46,7 +46,7 @@ def check(report: Report, using: str, first: int, last: int) -> None:
         start = part
 
 
-def check_tail(report: Report, using: str) -> None:
+def check_tail(report: RunReport, using: str) -> None:
     """What waits for the sealer, and for how long; and that no leaf is past the signed end."""
     ((count, oldest, newest),) = _rows(TAIL, [], using)
     if count:
