@@ -1,4 +1,4 @@
-"""Every signed tree head: its signature, its number, its time; and what anchor and witnesses have of the log."""
+"""Verify every signed head: its signature, number and time; and what anchor and witnesses have of the log."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +15,7 @@ CLOCK_SLACK_S = 2.0
 
 
 class Head(NamedTuple):
-    """A root that somebody signed for the first `size` leaves."""
+    """A root that was signed for the first `size` leaves."""
 
     size: int
     root: bytes
@@ -25,7 +25,7 @@ class Head(NamedTuple):
 
 
 def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
-    """The checkpoints of sizes first .. last in order, each checked by itself as it passes."""
+    """Yield the checkpoints of sizes first .. last in order, each checked by itself on the way."""
     before: Checkpoint | None = None
     after = _number_before(first, using)
     while rows := list(
@@ -41,31 +41,31 @@ def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str
 
 
 def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
-    """The checkpoints of sizes first .. last that the anchor has, as far as they are signed by the log."""
+    """Yield the anchored checkpoints of sizes first .. last that are signed by the log."""
     if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
     for name in anchor.empty_anchors():
         detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
-    for found in anchor.newest_anchored() if newest_only else anchor.anchored():
+    for entry in anchor.newest_anchored() if newest_only else anchor.anchored():
         try:
-            head = note.TreeHead.parse(note.split(found.note)[0])
+            head = note.TreeHead.parse(note.split(entry.note)[0])
             if not first <= head.size <= last:
                 continue
-            note.verify(found.note, keys.all_verifiers)
+            note.verify(entry.note, keys.all_verifiers)
         except NoteError as error:
-            report.find(Verdict.ALTERED, "anchor", f"{found.where}: {error}")
+            report.find(Verdict.ALTERED, "anchor", f"{entry.where}: {error}")
             continue
         report.count("anchored checkpoints")
-        yield Head(head.size, head.root, Verdict.FORKED, "anchor", found.where)
+        yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
 
 
 def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
-    """The newest checkpoint that each configured witness has seen."""
-    if not (known := witnesses.witnesses()):
+    """Yield the newest checkpoint that each configured witness has seen."""
+    if not (configured := witnesses.witnesses()):
         report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
-    for witness in known:
+    for witness in configured:
         name = witness.verifier.name
         try:
             text = witnesses.latest_of(witness, keys.origin)
@@ -78,7 +78,7 @@ def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
 
 
 def _number_before(first: int, using: str) -> int:
-    """The checkpoint to begin after: the newest one that ends where the range begins stays in."""
+    """Return the checkpoint to begin after: the newest one that ends where the range begins is included."""
     row = Checkpoint.objects.using(using).filter(size__lte=first).order_by("-size", "-number").first()
     return -1 if row is None or first == 0 else row.number - 1
 
@@ -97,14 +97,14 @@ def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, 
 
 
 def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> bool:
-    """Whether the log signed this, and the columns say the same as the note."""
+    """Return whether the log signed this checkpoint, and its columns say the same as its note."""
     try:
         text, signed = note.verify(row.note, keys.all_verifiers)
         head = note.TreeHead.parse(text)
     except NoteError as error:
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
         return False
-    moments = [found.moment for found in signed if found.moment is not None]
+    moments = [attestation.moment for attestation in signed if attestation.moment is not None]
     if head != note.TreeHead(keys.origin, row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
@@ -116,14 +116,14 @@ def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> bool:
 
 
 def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> None:
-    known = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
+    verifiers = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
     notes = {row.number: row.note for row in rows}
     for name, line, number in reader.cosignatures(list(notes), using):
-        if name not in known:
+        if name not in verifiers:
             report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
             continue
         try:
-            note.verify(note.join(note.split(notes[number])[0], [line]), [known[name]])
+            note.verify(note.join(note.split(notes[number])[0], [line]), [verifiers[name]])
             report.count("cosignatures")
         except NoteError as error:
             detail = f"Checkpoint {number}, cosignature of {name}: {error}."

@@ -1,4 +1,4 @@
-"""The records of one correlation: each recomputed, and each proved to be under the newest checkpoint."""
+"""Verify the records of one correlation: recompute each, and prove each to be under the newest checkpoint."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -28,7 +28,7 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 
 
 def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
-    """Check what the store has of a correlation, and say what that cannot show."""
+    """Check what the store has of a correlation, and report what that cannot show."""
     try:
         head = reader.signed_head(using)
     except NotSealed as error:
@@ -50,7 +50,7 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
 
 
 def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
-    """All of them in the order of lists, oldest first, a page at a time."""
+    """Yield all of them, oldest first, read a page at a time."""
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     within, parameters = visibility.condition("r")
     while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
