@@ -1,4 +1,4 @@
-"""The OpenAPI description, made from the one declaration of the event."""
+"""Building blocks of the OpenAPI description, made from the declaration of the event."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def object_schema(properties: dict[str, Any], *, required: list[str] | None = No
 
 
 def declared(struct: type) -> dict[str, Any]:
-    """The schema of a struct, in the dialect of OpenAPI."""
+    """Return the schema of a struct, in the dialect of OpenAPI."""
     schema: dict[str, Any] = msgspec.json.schema(struct)["$defs"][struct.__name__]
     for declared in schema["properties"].values():
         # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
@@ -66,12 +66,12 @@ OF_BODIES = {413: "The body is over 5 MiB", 415: "The body is not application/js
 
 
 def responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int, str]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {
+    documented: dict[Any, Any] = {
         (status, "application/json"): OpenApiResponse(schema, text) for status, (schema, text) in answers.items()
     }
     for status, text in (_PROBLEMS | problems).items():
-        found[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
-    return found
+        documented[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
+    return documented
 
 
 def parameter(name: str) -> OpenApiParameter:

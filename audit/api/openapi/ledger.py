@@ -27,9 +27,9 @@ _OF_THE_LOG = {409: "Not sealed yet: try again in a second", 500: "The log is da
 
 
 def answer_as(media_type: str, text: str, problems: dict[int, str]) -> dict[Any, Any]:
-    found = responses({}, _OF_THE_LOG | problems)
-    found[200, media_type] = OpenApiResponse(TEXT, text)
-    return found
+    documented = responses({}, _OF_THE_LOG | problems)
+    documented[200, media_type] = OpenApiResponse(TEXT, text)
+    return documented
 
 
 def _number(name: str, text: str, *, required: bool = False) -> OpenApiParameter:
