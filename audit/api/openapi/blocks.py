@@ -28,11 +28,7 @@ class WriterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
 
 
 def object_schema(properties: dict[str, Any], *, required: list[str] | None = None) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties) if required is None else required,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
 
 
 def declared(struct: type) -> dict[str, Any]:
@@ -72,6 +68,16 @@ def responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int
     for status, text in (_PROBLEMS | problems).items():
         documented[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
     return documented
+
+
+def operation(
+    name: str, answers: dict[Any, Any], *, body: Any = None, parameters: list[Any] | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `extend_schema` for one operation; `body` is the schema of its JSON."""
+    described: dict[str, Any] = {"operation_id": name, "responses": answers}
+    if body is not None:
+        described["request"] = {"application/json": body}
+    return described if parameters is None else described | {"parameters": parameters}
 
 
 def parameter(name: str) -> OpenApiParameter:
