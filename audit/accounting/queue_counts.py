@@ -7,10 +7,10 @@ import structlog
 from django.conf import settings
 from django.db import connections, transaction
 
-import dlq.passage
+import dlq.counters
 import dlq.stream
 from audit.models import Followed, Passage
-from dlq.passage import Passages
+from dlq.counters import Counters
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ def copy() -> Copied:
     queue = dlq.stream.for_drain()
     with transaction.atomic():
         at = _locked()
-        found = dlq.passage.look(queue)
+        found = dlq.counters.read(queue)
         if not found.whole:
             log.error("dlq_passages_not_whole", depth=found.depth, dead=found.dead)
             return Copied(0, 0, whole=False)
@@ -59,7 +59,7 @@ def copy() -> Copied:
         _note_gone(found, at)
         Followed.objects.update_or_create(name=_followed(), defaults={"followed_at": at})
     old = [one for one in found.all if not one.here and one.day < at.date() - timedelta(days=DAYS_KEPT)]
-    return Copied(len(found.all), dlq.passage.forget(queue, old), whole=True)
+    return Copied(len(found.all), dlq.counters.forget(queue, old), whole=True)
 
 
 def copied_at() -> datetime | None:
@@ -79,7 +79,7 @@ def _locked() -> datetime:
     return at
 
 
-def _keep(found: Passages, at: datetime) -> None:
+def _keep(found: Counters, at: datetime) -> None:
     rows = [
         (
             *_key(one),
@@ -99,7 +99,7 @@ def _keep(found: Passages, at: datetime) -> None:
             cursor.execute(_COPY, [settings.DLQ_PREFIX, at, *map(list, zip(*rows, strict=True))])
 
 
-def _note_gone(found: Passages, at: datetime) -> None:
+def _note_gone(found: Counters, at: datetime) -> None:
     known = {_key(one) for one in found.all}
     owing = Passage.objects.filter(queue=settings.DLQ_PREFIX, here__gt=0)
     gone = [one.pk for one in owing if (one.day, one.writer, one.first) not in known]
@@ -108,5 +108,5 @@ def _note_gone(found: Passages, at: datetime) -> None:
         Passage.objects.filter(pk__in=gone).update(here=0, dead=0, copied_at=at)
 
 
-def _key(one: dlq.passage.Passage) -> tuple[date, str, str]:
+def _key(one: dlq.counters.SourceDay) -> tuple[date, str, str]:
     return one.day, one.source.replace("\x00", "\ufffd"), one.first

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-import dlq.episode
 import dlq.errors
+import dlq.outage
 import dlq.stream
 from audit.completeness import silence as usual_silence
 from audit.models import Episode, Hole
@@ -81,13 +81,13 @@ def _outages(since: datetime, until: datetime) -> list[Reason]:
 
 def _open_outage() -> list[Reason]:
     try:
-        found = dlq.episode.current(dlq.stream.for_drain())
+        found = dlq.outage.current(dlq.stream.for_drain())
     except dlq.errors.Refused:
         return []
     return [] if found is None else [_outage(found, found.lost)]
 
 
-def _outage(one: Episode | dlq.episode.Episode, lost: int) -> Reason:
+def _outage(one: Episode | dlq.outage.QueueOutage, lost: int) -> Reason:
     cause = next((REASONS[why] for why in REASONS if why in one.reasons), "events were parked")
     if one.emptied_at is None:
         text = f"{cause} since {one.began_at:%Y-%m-%d %H:%M} UTC: {one.parked:,} parked, {one.stored:,} stored so far"

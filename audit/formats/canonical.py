@@ -70,7 +70,7 @@ def _is_plain(container: Any, depth: int) -> bool:
     """Return whether `plain` writes the same bytes as RFC 8785 asks for.
 
     It does where names are ASCII (their order is then the same in UTF-16) and floats are in the range that
-    msgspec and ECMAScript write alike; tests/audit/test_canonical.py holds the two together.
+    msgspec and ECMAScript write alike; tests/audit/formats/test_canonical.py holds the two together.
     """
     _check_depth(depth)
     is_object = isinstance(container, dict)

@@ -43,7 +43,7 @@ def _promise(receipts: Sequence[Receipt], origin: str) -> receipt.Promise:
     """Stored: sealed within the maximum merge delay. Parked: drained before, which may take the seven days that an
     event stays in the queue at most."""
     parked = any(one.state == "parked" for one in receipts)
-    now, wait = datetime.now(UTC), policy.LONGEST_WAIT if parked else 0.0
+    now, wait = datetime.now(UTC), policy.LONGEST_WAIT_S if parked else 0.0
     return receipt.Promise(
         origin=origin,
         writer=receipts[0].event.writer,

@@ -68,7 +68,7 @@ def find(ids: Sequence[str]) -> Whereabouts:
     """
     found = Whereabouts()
     try:
-        found.parked = dlq.stream.for_drain().find_all(ids)
+        found.parked = dlq.stream.for_drain().pages.find_all(ids)
     except dlq.errors.Refused:
         found.queue = False
     try:

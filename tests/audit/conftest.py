@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uuid_utils.compat
 from django.db import connections
 from django.test import Client
 
@@ -24,6 +25,7 @@ from audit.postgres.gateway import gateway
 
 NewWriter = Callable[..., "Sender"]
 EVENTS = "/api/v1/audit/events"
+BATCH = f"{EVENTS}/batch"
 
 
 class Sender:
@@ -133,3 +135,7 @@ def one(statement: str, *parameters: Any) -> Any:
     with connections["owner"].cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchone()[0]
+
+
+def with_id(**changes: Any) -> dict[str, Any]:
+    return an_event(event_id=str(uuid_utils.compat.uuid7()), **changes)

@@ -81,7 +81,7 @@ def watch(stop: threading.Event) -> None:
 def last_task() -> float:
     """Return when a task ended last, in Unix seconds; now where Redis cannot say: the cluster is not at fault then."""
     try:
-        ended = dlq.stream.for_drain().beats().get("last_task_at")
+        ended = dlq.stream.for_drain().activity.beats().get("last_task_at")
     except dlq.errors.Refused:
         return time.time()
     return 0.0 if ended is None else ended.timestamp()
