@@ -15,7 +15,7 @@ from django.urls import reverse
 import dlq.stream
 from audit import safe_text
 from audit.completeness import coverage, sequences, silence
-from audit.completeness.coverage import ObservedEvent
+from audit.completeness.coverage import Seen
 from audit.models import HourCount, Record
 from tests.admin.conftest import ESCAPE, OVERRIDE, SCRIPT, TERMINAL, TURNED, own, parked_message, stored_record
 from tests.audit.completeness.conftest import numbers_of
@@ -107,7 +107,7 @@ def test_names_as_long_as_the_payload_are_shortened(auditor: Client) -> None:
 def test_a_writer_of_a_hostile_name_is_harmless_in_the_picture(auditor: Client) -> None:
     writer, now = f"!{SCRIPT}{TURNED}{secrets.token_hex(3)}", datetime.now(UTC)
     silence.take([(writer, now)])
-    coverage.take([ObservedEvent(writer, now, False, False)])
+    coverage.take([Seen(writer, now, False, False)])
     for parameters in ({"after": writer[:-1]}, {"writer": writer}):
         page = auditor.get(reverse("admin:audit_hourcount_changelist"), parameters).content.decode()
         assert "&lt;script&gt;alert(1)" in page

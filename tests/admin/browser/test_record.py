@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.completeness import coverage, silence
-from audit.completeness.coverage import ObservedEvent
+from audit.completeness.coverage import Seen
 from tests.admin.browser.conftest import PASSWORD, Visitor
 from tests.admin.conftest import SCRIPT, TERMINAL, TURNED, own, person, stored_record
 
@@ -39,7 +39,7 @@ def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:
 def test_a_cell_under_the_keyboard_is_read_in_full(auditor_page: Visitor) -> None:
     now, page = datetime.now(UTC), auditor_page.page
     silence.take([("heard-now", now)])
-    coverage.take([ObservedEvent("heard-now", now, True, False)])
+    coverage.take([Seen("heard-now", now, True, False)])
     auditor_page.open("/admin/audit/hourcount/?writer=heard-now", "cell")
     cell = page.locator("td.heat a", has_text="1 failed").first
     text = cell.locator("span")

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from audit.admin.completeness.coverage import WRITERS
 from audit.completeness import coverage, sequences, silence
-from audit.completeness.coverage import ObservedEvent
+from audit.completeness.coverage import Seen
 from audit.completeness.sequences import Numbered
 from audit.models import Rhythm
 from tests.audit.completeness.conftest import follow, outage
@@ -25,7 +25,7 @@ def a_writer(*heard: datetime) -> str:
     """One that was heard at these times, first of all writers in every list."""
     name = f"!{secrets.token_hex(4)}"
     silence.take((name, at) for at in heard)
-    coverage.take(ObservedEvent(name, at, False, False) for at in heard)
+    coverage.take(Seen(name, at, False, False) for at in heard)
     return name
 
 
