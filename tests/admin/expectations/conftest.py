@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime
 
 from audit.expectations import evaluate
-from audit.formats.expectation import Seen
+from audit.formats.expectation import ObservedEvent
 from audit.models import Expectation, Followed, Unmet
 from tests.admin.conftest import stored_record
 
@@ -17,7 +17,7 @@ def an_unmet(rule: Expectation, *, others: int = 1) -> Unmet:
         stored_record(event_type=f"{rule.name}.other", correlation_id=of)
     seen = (began.pk, began.writer, began.event_type, began.event_category, of, began.event_timestamp, began.stored_at)
     Followed.objects.get_or_create(name=Followed.COMPLETENESS)
-    evaluate.take([Seen(2**40, *seen)])
+    evaluate.take([ObservedEvent(2**40, *seen)])
     while evaluate.settle(datetime.now(UTC)):
         pass
     return Unmet.objects.get(expectation=rule, subject=of)
