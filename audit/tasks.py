@@ -26,7 +26,7 @@ from audit.evidence import build as evidence_build
 from audit.evidence import export
 from audit.ingest import rejections
 from audit.ledger import verify
-from audit.ledger.publish import Courier
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Export, Report, Verification
 from audit.postgres import partitions
@@ -82,7 +82,7 @@ def seal() -> str:
     if sealed.checkpoint is None:
         return "another sealer is at work"
     if sealed.signed:
-        Courier().deliver(sealed.checkpoint)
+        Publisher().publish(sealed.checkpoint)
     return f"{sealed.added} records sealed"
 
 

@@ -300,7 +300,7 @@ if LOGIN_EXTRA:
         "add_webauthn": "audit.access.passkeys.AddForm",
         "edit_webauthn": "audit.access.passkeys.EditForm",
         "authenticate_webauthn": "audit.access.passkeys.AuthenticateForm",
-        "login_webauthn": "audit.access.passkeys.LoginForm",
+        "login_webauthn": "audit.access.passkeys.PasskeyLoginForm",
         "reauthenticate_webauthn": "audit.access.passkeys.ReauthenticateForm",
     }
     SOCIALACCOUNT_STORE_TOKENS = False

@@ -1,7 +1,8 @@
-"""What every installation starts with: groups of people, schedules, rules about events that must come, and views."""
+"""The groups of people that every installation has, with their permissions."""
 
 from django.contrib.auth.models import Group, Permission
 
+# What everybody sees who answers for the store, operators too.
 OVERSIGHT = [
     "audit.view_parked",
     "audit.view_quarantined",
@@ -23,7 +24,7 @@ OVERSIGHT = [
     "audit.view_account",
     "audit.view_rejectedsample",
 ]
-"""What everybody sees who answers for the store, operators too."""
+# What comes with reading records.
 READING = [
     "audit.view_record",
     "audit.view_access",
@@ -40,7 +41,9 @@ READING = [
     "audit.view_statement",
     "audit.make_statement",
 ]
-"""What comes with reading records."""
+# Auditors read records, explain and waive; operators act on the queue and explain; compliance officers read, decide,
+# explain and waive; administrators manage people, keys, scopes and rules, and read no records. Whoever makes a rule
+# cannot waive it.
 GROUPS = {
     "auditor": [*OVERSIGHT, *READING],
     "operator": [
@@ -75,17 +78,14 @@ GROUPS = {
         "django_q.view_schedule",
     ],
 }
-"""Who may do what: auditors read records, explain and waive; operators act on the DLQ and explain; compliance officers
-read, decide, explain and waive; administrators manage people, keys, scopes and rules, and read no records. Who makes a
-rule does not waive it."""
 
 
 def groups(using: str) -> None:
-    """Make the groups and give them exactly the permissions above."""
+    """Create the groups, and give them exactly the permissions above."""
     for name, wanted in GROUPS.items():
         group, _ = Group.objects.using(using).get_or_create(name=name)
         permissions = [_permission(using, label) for label in wanted]
-        group.permissions.set([found for found in permissions if found is not None])
+        group.permissions.set([permission for permission in permissions if permission is not None])
 
 
 def _permission(using: str, label: str) -> Permission | None:

@@ -6,24 +6,22 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.api.auth import writer_name
+from audit.api.base import ApiView
 from audit.api.openapi import completeness as openapi
 from audit.completeness import heartbeats, manifests
 from audit.formats.times import timestamp_text
 from audit.models import Manifest
-from audit.postgres import gateway
 
 
-class HeartbeatsView(APIView):
+class HeartbeatsView(ApiView):
     """One heartbeat of the writer whose key it is."""
 
     scopes: ClassVar = {"POST": "write"}
 
     @extend_schema(**openapi.POST_HEARTBEAT)
     def post(self, request: Request) -> Response:
-        gateway.require()
         known = heartbeats.beat(request.data, writer=writer_name(request))
         return Response(
             {
@@ -34,25 +32,23 @@ class HeartbeatsView(APIView):
         )
 
 
-class ManifestsView(APIView):
+class ManifestsView(ApiView):
     """What the writer says that it made in a window."""
 
     scopes: ClassVar = {"POST": "write"}
 
     @extend_schema(**openapi.POST_MANIFEST)
     def post(self, request: Request) -> Response:
-        gateway.require()
         return Response(_manifest(manifests.state(request.data, writer=writer_name(request))))
 
 
-class ManifestView(APIView):
+class ManifestView(ApiView):
     """One manifest of the writer whose key it is, as it stands."""
 
     scopes: ClassVar = {"GET": "write"}
 
     @extend_schema(**openapi.GET_MANIFEST)
     def get(self, request: Request, key: str) -> Response:
-        gateway.require()
         found = Manifest.objects.filter(key=key.replace("\x00", ""), writer=writer_name(request)).first()
         if found is None:
             raise NotFound("No manifest of this writer has this id.")

@@ -9,11 +9,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit import visibility
 from audit.api import negotiation
 from audit.api.auth import writer_name
+from audit.api.base import ApiView
 from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
@@ -24,7 +24,6 @@ from audit.ledger import keys, reader
 from audit.ledger.verify import Verdict, verify
 from audit.ledger.verify.records import recomputed, rfc3339
 from audit.models import Checkpoint, Leaf, Record, Verification
-from audit.postgres import gateway
 
 PAGE = 100
 ENTRIES = """
@@ -34,15 +33,11 @@ JOIN audit_record r ON r.id = l.record_id WHERE l.index >= %s AND l.index < %s O
 MAX_CORRELATION = 255
 
 
-class LogView(APIView):
+class LogView(ApiView):
     """Reads the log with the scope `read`."""
 
     scopes: ClassVar = {"GET": "read", "POST": "read"}
     content_negotiation_class = IgnoreAccept
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        gateway.require()
 
 
 class ProofView(LogView):
@@ -57,7 +52,7 @@ class ProofView(LogView):
         return response
 
 
-class BundleView(LogView):
+class RecordBundleView(LogView):
     """One record with its proof, for `verify.py`."""
 
     @extend_schema(**openapi.GET_BUNDLE)

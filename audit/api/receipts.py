@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from audit.api.base import ApiView
 from audit.api.negotiation import PLAIN, IgnoreAccept
 from audit.api.openapi import receipts as openapi
 from audit.errors import AuditError, Invalid
@@ -26,10 +26,11 @@ PROOFS = 100
 """So many proofs stand in one answer, so that it stays bounded; all others have their path."""
 
 
-class ReceiptsVerifyView(APIView):
+class ReceiptsVerifyView(ApiView):
     """For the writer that holds receipts as for the auditor whom it gave them to."""
 
     scopes: ClassVar = {"POST": ("write", "read")}
+    works_without_postgres = ("POST",)
 
     @extend_schema(**openapi.VERIFY_RECEIPTS)
     def post(self, request: Request) -> Response:
@@ -45,10 +46,11 @@ class ReceiptsVerifyView(APIView):
         )
 
 
-class ReceiptKeysView(APIView):
+class ReceiptKeysView(ApiView):
     """The public keys of receipts, as the site claims them: compare them with those that you have another way."""
 
     scopes: ClassVar = {"GET": ("write", "read")}
+    works_without_postgres = ("GET", "HEAD")
     content_negotiation_class = IgnoreAccept
 
     @extend_schema(**openapi.GET_RECEIPT_KEYS)

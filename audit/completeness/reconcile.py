@@ -23,7 +23,7 @@ from audit.accounting.stored_counts import Kept
 from audit.completeness import coverage, manifests, sequences, silence
 from audit.completeness.sequences import Numbered
 from audit.expectations import evaluate, unmet
-from audit.formats.expectation import Seen
+from audit.formats.expectation import ObservedEvent
 from audit.ingest import trail
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
@@ -160,7 +160,9 @@ def _step(size: int) -> tuple[int, list[Read]]:
     silence.take((one.writer, one.received_at) for one in rows)
     stored_counts.take(Kept(one.writer, one.received_at, one.parked_at is not None) for one in rows)
     evaluate.take(
-        Seen(one.place, one.id, one.writer, one.event_type, one.category, one.correlation_id, one.at, one.stored_at)
+        ObservedEvent(
+            one.place, one.id, one.writer, one.event_type, one.category, one.correlation_id, one.at, one.stored_at
+        )
         for one in rows
     )
     coverage.take(

@@ -9,7 +9,7 @@ from django.db import connections
 
 from audit.expectations import evaluate
 from audit.formats import expectation
-from audit.formats.expectation import Rule, Seen, Wait
+from audit.formats.expectation import ExpectationRule, ObservedEvent, Wait
 from audit.models import OWN_WRITER
 
 BATCH = 5_000
@@ -35,7 +35,7 @@ class Hindsight(NamedTuple):
     """The first that were not met, in words."""
 
 
-def look(rule: Rule, first: int, last: int, *, now: datetime, progress: Progress | None = None) -> Hindsight:
+def look(rule: ExpectationRule, first: int, last: int, *, now: datetime, progress: Progress | None = None) -> Hindsight:
     """Judge the records at first .. last of the log; what is not due yet, and half days, are left out."""
     if rule.kind == "rate":
         return _days(rule, _read(first, last, progress))
@@ -52,7 +52,7 @@ def look(rule: Rule, first: int, last: int, *, now: datetime, progress: Progress
     return Hindsight(len(asked), unmet, late, named)
 
 
-def _new(rule: Rule, seen: list[Seen], asked: set[tuple[str, str]]) -> list[Wait]:
+def _new(rule: ExpectationRule, seen: list[ObservedEvent], asked: set[tuple[str, str]]) -> list[Wait]:
     found = []
     for one in seen:
         if expectation.begins(rule, one, own=OWN_WRITER):
@@ -63,7 +63,7 @@ def _new(rule: Rule, seen: list[Seen], asked: set[tuple[str, str]]) -> list[Wait
     return found
 
 
-def _judge(rule: Rule, waits: list[Wait], now: datetime) -> Iterator[evaluate.Judged]:
+def _judge(rule: ExpectationRule, waits: list[Wait], now: datetime) -> Iterator[evaluate.Judged]:
     left = [one for one in waits if one.due_at < now]
     while left:
         judged = evaluate.judge(rule, left[: evaluate.BATCH])
@@ -72,7 +72,7 @@ def _judge(rule: Rule, waits: list[Wait], now: datetime) -> Iterator[evaluate.Ju
         yield from judged
 
 
-def _days(rule: Rule, portions: Iterator[list[Seen]]) -> Hindsight:
+def _days(rule: ExpectationRule, portions: Iterator[list[ObservedEvent]]) -> Hindsight:
     came: Counter[date] = Counter()
     days: set[date] = set()
     for seen in portions:
@@ -89,11 +89,11 @@ def _words(wait: Wait) -> str:
     return f"{wait.subject}: waited from {wait.since:%Y-%m-%d %H:%M:%S}Z to {wait.due_at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _read(first: int, last: int, progress: Progress | None) -> Iterator[list[Seen]]:
+def _read(first: int, last: int, progress: Progress | None) -> Iterator[list[ObservedEvent]]:
     for start in range(first, last, BATCH):
         end = min(start + BATCH, last)
         with connections["default"].cursor() as cursor:
             cursor.execute(_ROWS, [start, end])
-            yield [Seen(*row) for row in cursor.fetchall()]
+            yield [ObservedEvent(*row) for row in cursor.fetchall()]
         if progress:
             progress(end - first, last - first)

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 
 from audit.expectations import unmet
 from audit.formats import expectation
-from audit.formats.expectation import Seen
+from audit.formats.expectation import ObservedEvent
 from audit.models import Expectation, Tally, Unmet
 
 DAYS_AT_ONCE = 366
 
 
-def take(rules: Sequence[Expectation], seen: Sequence[Seen]) -> None:
+def take(rules: Sequence[Expectation], seen: Sequence[ObservedEvent]) -> None:
     """Count records of the log, each once, in any order; what comes late closes what was found."""
     for known in rules:
         rule = known.rule

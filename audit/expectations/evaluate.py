@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from audit.expectations import daily_counts, unmet
 from audit.formats import expectation
-from audit.formats.expectation import Answer, Rule, Seen, Wait
+from audit.formats.expectation import AnswerEvent, ExpectationRule, ObservedEvent, Wait
 from audit.models import OWN_WRITER, Awaited, Expectation, Followed, Unmet
 
 BATCH = 1_000
@@ -32,15 +32,15 @@ class Judged(NamedTuple):
     """Something that was waited for long enough. Without an answer it never came."""
 
     wait: Wait
-    answer: Answer | None
+    answer: AnswerEvent | None
 
 
 @transaction.atomic
-def take(rows: Iterable[Seen]) -> None:
+def take(rows: Iterable[ObservedEvent]) -> None:
     """Take note of records of the log, each once, in any order."""
     if not (seen := sorted(rows, key=lambda one: (one.at, one.id))):
         return
-    by_correlation: dict[str, list[Seen]] = defaultdict(list)
+    by_correlation: dict[str, list[ObservedEvent]] = defaultdict(list)
     for one in seen:
         by_correlation[one.correlation].append(one)
     _close(by_correlation)
@@ -66,7 +66,7 @@ def settle(before: datetime) -> bool:
     return len(ripe) == BATCH
 
 
-def judge(rule: Rule, waits: Sequence[Wait]) -> list[Judged]:
+def judge(rule: ExpectationRule, waits: Sequence[Wait]) -> list[Judged]:
     """Look the answers up in the records. What has more answers than are read at a time may be left out, for later."""
     since: dict[str, datetime] = {}
     for one in waits:
@@ -81,7 +81,7 @@ def judge(rule: Rule, waits: Sequence[Wait]) -> list[Judged]:
     return judged
 
 
-def _close(by_correlation: dict[str, list[Seen]]) -> None:
+def _close(by_correlation: dict[str, list[ObservedEvent]]) -> None:
     """What did not come closes when it comes; of several the first counts, whichever is read first."""
     open_still = Q(closed_at=None) | Q(met_at__gt=F("due_at"))
     for row in Unmet.objects.filter(open_still, subject__in=by_correlation).exclude(kind="rate"):
@@ -93,11 +93,11 @@ def _close(by_correlation: dict[str, list[Seen]]) -> None:
             row.save(update_fields=["met_at", "met_by", "closed_at"])
 
 
-def _fitting(patterns: list[str], seen: list[Seen]) -> list[Answer]:
-    return [Answer(one.at, one.id) for one in seen if expectation.fits(patterns, one.event_type)]
+def _fitting(patterns: list[str], seen: list[ObservedEvent]) -> list[AnswerEvent]:
+    return [AnswerEvent(one.at, one.id) for one in seen if expectation.fits(patterns, one.event_type)]
 
 
-def _meet(ruled: list[tuple[Expectation, Rule]], seen: list[Seen]) -> Counter[int]:
+def _meet(ruled: list[tuple[Expectation, ExpectationRule]], seen: list[ObservedEvent]) -> Counter[int]:
     """Wait no more for what came in time; return how often each rule was met."""
     answering: dict[str, list[tuple[int, bool]]] = {}
     came = []
@@ -117,11 +117,13 @@ def _meet(ruled: list[tuple[Expectation, Rule]], seen: list[Seen]) -> Counter[in
 
 
 def _wait(
-    ruled: list[tuple[Expectation, Rule]], seen: list[Seen], by_correlation: dict[str, list[Seen]]
+    ruled: list[tuple[Expectation, ExpectationRule]],
+    seen: list[ObservedEvent],
+    by_correlation: dict[str, list[ObservedEvent]],
 ) -> Counter[int]:
     """Wait for what events ask for and their own portion does not answer; return how often each rule was met."""
     met: Counter[int] = Counter()
-    came: dict[tuple[int, str], list[Answer]] = {}
+    came: dict[tuple[int, str], list[AnswerEvent]] = {}
     new: dict[tuple[int, str, str], Awaited] = {}
     for known, rule, one in _begun(ruled, seen):
         wait = expectation.wait(rule, known.version, one)
@@ -139,8 +141,10 @@ def _wait(
     return met
 
 
-def _begun(ruled: list[tuple[Expectation, Rule]], seen: list[Seen]) -> Iterable[tuple[Expectation, Rule, Seen]]:
-    known: dict[tuple[str, str, str], list[tuple[Expectation, Rule]]] = {}
+def _begun(
+    ruled: list[tuple[Expectation, ExpectationRule]], seen: list[ObservedEvent]
+) -> Iterable[tuple[Expectation, ExpectationRule, ObservedEvent]]:
+    known: dict[tuple[str, str, str], list[tuple[Expectation, ExpectationRule]]] = {}
     for one in seen:
         of = (one.event_type, one.writer, one.category)
         if of not in known:
@@ -177,13 +181,13 @@ def _unmet(known: Expectation, judged: Judged) -> Unmet:
     return Unmet(**unmet.asked(known), **known_of_it, **came, found_at=now)
 
 
-def _answers(rule: Rule, since: dict[str, datetime]) -> dict[str, list[Answer]]:
+def _answers(rule: ExpectationRule, since: dict[str, datetime]) -> dict[str, list[AnswerEvent]]:
     whole, beginnings = expectation.split(rule.expect_types)
     at = [THE_BEGINNING if rule.kind == "has" else one for one in since.values()]
-    found: dict[str, list[Answer]] = defaultdict(list)
+    found: dict[str, list[AnswerEvent]] = defaultdict(list)
     with connections["default"].cursor() as cursor:
         cursor.execute(LOOK_UP, [list(since), at, whole, beginnings, 1 if rule.kind == "has" else ANSWERS])
         rows: list[tuple[str, datetime, UUID]] = cursor.fetchall()
     for subject, moment, record_id in rows:
-        found[subject].append(Answer(moment, record_id))
+        found[subject].append(AnswerEvent(moment, record_id))
     return found

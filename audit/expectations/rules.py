@@ -8,7 +8,7 @@ import msgspec
 from django.db import transaction
 
 from audit.formats import expectation
-from audit.formats.expectation import Pack
+from audit.formats.expectation import RulePack
 from audit.ingest import trail
 from audit.models import ASKS, Checkpoint, Expectation, Followed, Unmet, Waiver
 
@@ -49,7 +49,7 @@ def keep(known: Expectation, *, by: str) -> Act:
 
 
 @transaction.atomic
-def load(pack: Pack, *, by: str) -> list[Loaded]:
+def load(pack: RulePack, *, by: str) -> list[Loaded]:
     """Keep the rules of a pack: new ones are made, those that are here become what the pack says."""
     done = []
     for rule in pack.expectations:

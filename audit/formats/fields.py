@@ -1,4 +1,4 @@
-"""fields: what a query may name, and by which index it is found. The one table of both. Pure: no Django."""
+"""The fields that a query may name, and the index that finds each. The only table of both."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Kind = Literal["text", "uuid", "outcome", "time"]
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of the grammar. `column` is the record's; an indexed one finds, any other only narrows."""
+    """One field of the query language. An indexed one finds records; any other only narrows a search."""
 
     column: str
     kind: Kind = "text"
@@ -72,8 +72,8 @@ FIELDS = {
     ),
 }
 
+# Other names of the same: those of the event's own fields.
 ALIASES = {field.column: name for name, field in FIELDS.items() if field.kind != "time"} | {"since": "after"}
-"""Other names of the same: those of the event's own fields."""
 
 DATA = "data"
 OUTCOMES = ("success", "failure", "pending")

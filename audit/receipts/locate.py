@@ -90,7 +90,7 @@ def _look_into_database(found: Whereabouts, ids: Sequence[str]) -> None:
         found.aside = dict((*_quarantined(absent), *_discarded(absent)))
 
 
-def _stored(row: records.Row) -> Stored:
+def _stored(row: records.LeafRow) -> Stored:
     assert row.record is not None
     sealed = row.leaf_index is not None
     fault = records.fault(row) if sealed else records.altered(row)

@@ -74,7 +74,7 @@ def _where(asked: dict[str, str]) -> tuple[Q, str]:
 def _after(request: HttpRequest) -> Q:
     """The place to go on from; one that cannot be read is the beginning."""
     try:
-        return query.before(*query.read_cursor(request.GET["after"])) if request.GET.get("after") else Q()
+        return query.older_than(*query.read_cursor(request.GET["after"])) if request.GET.get("after") else Q()
     except ValueError:
         return Q()
 

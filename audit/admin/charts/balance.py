@@ -18,7 +18,7 @@ PARTS = {
 }
 
 
-class Part(NamedTuple):
+class BarPart(NamedTuple):
     """A piece of a bar."""
 
     kind: str
@@ -26,7 +26,7 @@ class Part(NamedTuple):
     length: float
 
 
-class Day(NamedTuple):
+class DayBar(NamedTuple):
     """One bar with its words."""
 
     label: str
@@ -35,10 +35,10 @@ class Day(NamedTuple):
     y: int
     top: int
     end: float
-    parts: list[Part]
+    parts: list[BarPart]
 
 
-class Sign(NamedTuple):
+class LegendEntry(NamedTuple):
     """One entry of the legend."""
 
     kind: str
@@ -68,22 +68,22 @@ def _pieces(line: Line) -> dict[str, int]:
     }
 
 
-def _bar(place: int, day: date, line: Line, most: int) -> Day:
+def _bar(place: int, day: date, line: Line, most: int) -> DayBar:
     parts, x = [], float(LEFT)
     pieces = _pieces(line)
     for name, count in pieces.items():
         length = round(LENGTH * count / most, 1)
         if count:
-            parts.append(Part(PARTS[name][1], round(x, 1), max(length, 1)))
+            parts.append(BarPart(PARTS[name][1], round(x, 1), max(length, 1)))
             x += max(length, 1)
     words = ", ".join(f"{count:,} {PARTS[name][0]}" for name, count in pieces.items() if count and name != "stored")
     y = 32 + place * ROW
-    return Day(day.isoformat(), f"{line.received:,}", words, y, y - 10, round(x + 6, 1), parts)
+    return DayBar(day.isoformat(), f"{line.received:,}", words, y, y - 10, round(x + 6, 1), parts)
 
 
-def _legend() -> list[Sign]:
+def _legend() -> list[LegendEntry]:
     found, x = [], 190
     for words, kind in PARTS.values():
-        found.append(Sign(kind, words, x, x + 16))
+        found.append(LegendEntry(kind, words, x, x + 16))
         x += 34 + 7 * len(words)
     return found

@@ -14,10 +14,9 @@ from audit.completeness.causes import Known, Reason
 from audit.completeness.coverage import NONE, Count, Key
 
 SHADES = 5
+# What stands in a cell without events, by why it is so.
 SIGNS = {"gap": "!", "outage": "~", "silence": "…", "": "·"}
-"""What stands in a cell without events, by why it is so."""
-OUTSIDE = '<td class="heat"></td>'
-"""Before the writer was first heard, and after now."""
+OUTSIDE = '<td class="heat"></td>'  # before the writer was first heard, and after now
 
 
 class Column(NamedTuple):
@@ -28,11 +27,10 @@ class Column(NamedTuple):
     label: str
     name: str
     url: str
-    within: str
-    """What a search for records of this span has in its address."""
+    within: str  # what a search for records of this span has in its address
 
 
-class Row(NamedTuple):
+class HeatmapRow(NamedTuple):
     """A line of the picture, its cells as markup."""
 
     label: str
@@ -67,11 +65,11 @@ class Picture:
                 least = most + 1
         return shades
 
-    def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> Row:
+    def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> HeatmapRow:
         """One line: a writer's counts, from when it began until now."""
         cells = SafeString("".join(self._cells(writer, columns, began)))
         total = sum(self._counts.get((writer, one.first), NONE).events for one in columns)
-        return Row(label, url, cells, total)
+        return HeatmapRow(label, url, cells, total)
 
     def _cells(self, writer: str, columns: Sequence[Column], began: datetime) -> Iterator[str]:
         """Thousands on a page: what all cells of a line have in common is escaped once, and all else is ours."""

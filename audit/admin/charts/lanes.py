@@ -15,13 +15,10 @@ from audit.admin.display import precise
 from audit.models import Record
 
 WIDTH, LEFT, RIGHT, TOP, LANE = 1240, 190, 20, 26, 30
-BREAK = 56
-"""What a pause that is cut out takes, however long it was."""
+BREAK = 56  # what a pause that is cut out takes, however long it was
 BREAKS, LANES = 8, 30
-OUTSTANDING = 20.0
-"""A pause is cut out when it is so many times what half of them stay below."""
-WIDE = 120.0
-"""A pause that is so wide is labelled as well."""
+OUTSTANDING = 20.0  # A pause is cut out when it is so many times what half of them stay below
+WIDE = 120.0  # A pause that is so wide is labelled as well
 
 
 class Mark(NamedTuple):

@@ -13,7 +13,7 @@ STEP, WIDTH = 46, 720
 BOX_WIDTH, BOX_GAP, SHOWN = 104, 26, 6
 
 
-class Step(NamedTuple):
+class ProofStep(NamedTuple):
     """One line of a proof: what is combined with what comes from below."""
 
     y: int
@@ -25,7 +25,7 @@ class Step(NamedTuple):
     result: str
 
 
-class Box(NamedTuple):
+class CheckpointBox(NamedTuple):
     """One checkpoint of the chain."""
 
     x: int
@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeString:
     """The way from a leaf up to the signed root, with what is added on each side."""
-    steps: list[Step] = []
+    steps: list[ProofStep] = []
     found = bytes(leaf.leaf_hash)
     spans = merkle.inclusion_spans(leaf.index, checkpoint.size)
     for place, (span, sibling) in enumerate(zip(spans, evidence.hashes, strict=True)):
@@ -62,11 +62,11 @@ def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeStrin
     return SafeString(render_to_string("admin/audit/checkpoint/proof.svg", context))
 
 
-def _step(place: int, span: merkle.Span, sibling: bytes, from_left: bool, result: bytes) -> Step:
+def _step(place: int, span: merkle.Span, sibling: bytes, from_left: bool, result: bytes) -> ProofStep:
     first, last = span
     covered = f"leaf {first:,}" if last == first + 1 else f"leaves {first:,} to {last - 1:,}"
     x = 10 if from_left else WIDTH - 240
-    return Step(0, x, WIDTH // 2, from_left, sibling.hex()[:16], covered, result.hex()[:16])
+    return ProofStep(0, x, WIDTH // 2, from_left, sibling.hex()[:16], covered, result.hex()[:16])
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeString:
@@ -79,7 +79,7 @@ def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeS
         added = f"+{row.size - before:,}" if row.size != before else "no new"
         ago = age((now - row.created_at).total_seconds())
         x = place * (BOX_WIDTH + BOX_GAP) + 4
-        boxes.append(Box(x, row.number, f"{row.size:,}", added, ago, row.number in cosigned))
+        boxes.append(CheckpointBox(x, row.number, f"{row.size:,}", added, ago, row.number in cosigned))
         before = row.size
     width = max(len(boxes), 1) * (BOX_WIDTH + BOX_GAP)
     return SafeString(render_to_string("admin/audit/checkpoint/chain.svg", {"boxes": boxes, "width": width}))

@@ -13,11 +13,10 @@ from dlq.history import Sample
 
 CHART_WIDTH, CHART_HEIGHT = 720, 110
 
-
 BAR_LEFT, BAR_LENGTH = 260, 230
 
 
-class Bar(NamedTuple):
+class CountBar(NamedTuple):
     """One bar of a chart."""
 
     label: str
@@ -87,6 +86,6 @@ def bars(title: str, counts: dict[str, int]) -> SafeString:
     for place, (label, count) in enumerate(counts.items()):
         length = round(BAR_LENGTH * count / most, 1)
         y = 32 + place * 18
-        rows.append(Bar(label[:34], f"{count:,}", y, y - 10, length, round(BAR_LEFT + length + 6, 1)))
+        rows.append(CountBar(label[:34], f"{count:,}", y, y - 10, length, round(BAR_LEFT + length + 6, 1)))
     context = {"title": title, "bars": rows, "left": BAR_LEFT, "width": 560, "height": 32 + 18 * len(rows)}
     return SafeString(render_to_string("admin/audit/parked/bars.svg", context))

@@ -52,7 +52,7 @@ class VerificationAdmin(ReadOnly):
         if not request.user.has_perm("audit.start_verification"):
             raise PermissionDenied
         correlation = request.POST.get("correlation", "").strip()[:255]
-        if correlation and not query.sees_all(correlation):
+        if correlation and not query.sees_whole_correlation(correlation):
             messages.error(request, f"There is no correlation {correlation} of which you may see every record.")
             return redirect("admin:audit_verification_changelist")
         scope = "correlation" if correlation else "all"

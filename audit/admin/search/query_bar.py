@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from audit.formats import grammar
 from audit.formats.fields import DATA, FIELDS, OUTCOMES
-from audit.formats.grammar import Query, Refused
+from audit.formats.grammar import Query, QueryRefused
 from audit.search import cost
 from audit.search.query import Search
 
@@ -31,8 +31,7 @@ COLUMNS = {
     "received": "received (UTC)",
 }
 SHOWN = ("actor_id", "resource", "outcome", "severity", "writer", "state_badge")
-DEFAULT = "after:7d"
-"""What an address without a query asks for; a query of nothing is everything."""
+DEFAULT = "after:7d"  # what an address without a query asks for; a query of nothing is everything
 TIMES = ("after", "before", "until", "on")
 PRESETS = {
     "15 min": "15m",
@@ -59,8 +58,8 @@ CATEGORIES = [
     "security",
     "agentsession",
 ]
+# Values to choose from. The catalogue of categories is ours: a look at the table for them would read all of it.
 KNOWN = {"outcome": list(OUTCOMES), "severity": ["info", "warning", "error", "critical"], "category": CATEGORIES}
-"""Values to choose from. The catalogue of categories is ours: a look at the table for them would read all of it."""
 
 
 class Link(NamedTuple):
@@ -81,7 +80,7 @@ class Help(NamedTuple):
     known: list[Link]
 
 
-class Bar:
+class QueryBar:
     """All that the page shows of a query."""
 
     def __init__(self, text: str, columns: Sequence[str] = ()):
@@ -95,10 +94,10 @@ class Bar:
         try:
             self.query = grammar.parse(text)
             cost.check(self.query, self.now)
-        except Refused as refused:
+        except QueryRefused as refused:
             self.problem, self.is_read = str(refused), False
             self.offers = [to(mended, label=mended) for mended in refused.mended(text)]
-        except cost.TooWide as refused:
+        except cost.TooExpensive as refused:
             self.problem = str(refused)
             self.offers = [to(str(offer), label=str(offer)) for offer in refused.offers]
 
@@ -158,9 +157,9 @@ class Bar:
         return [Link(f"{name}:{value}", address(rest.with_term(name, value))) for value in KNOWN.get(name, ())]
 
 
-def read(parameters: Mapping[str, str]) -> Bar:
+def read(parameters: Mapping[str, str]) -> QueryBar:
     """The bar of an address."""
-    return Bar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters))
+    return QueryBar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters))
 
 
 def chosen_columns(parameters: Mapping[str, str]) -> list[str]:
@@ -177,7 +176,7 @@ def chosen_window(parameters: Mapping[str, str]) -> str | None:
         return None
     try:
         query = grammar.parse(parameters.get(QUERY, "")).without(*TIMES)
-    except Refused:
+    except QueryRefused:
         return None
     for field, text in times.items():
         query = query.with_term(field, text) if text else query

@@ -17,14 +17,14 @@ from audit.models import Record
 from audit.search import query
 
 CURSOR = "after"
+# How far a search is counted; who needs to know how many there are takes an evidence bundle, which says so exactly.
 COUNTED = 1_000
-"""How far a search is counted; who needs to know how many there are takes an evidence bundle, which says so exactly."""
 
 
 class KeysetChangeList(ChangeList):
     """A list without COUNT(*) over all and without OFFSET."""
 
-    bar: query_bar.Bar
+    bar: query_bar.QueryBar
     next_cursor: str | None = None
     count_text = in_log = ""
     newest: Record | None = None

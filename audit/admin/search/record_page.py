@@ -33,8 +33,7 @@ from audit.models import Episode, Record
 from audit.search import timeline
 
 DATA = ".event_data"
-SLACK = timedelta(seconds=5)
-"""Redis and this host may not agree on the time."""
+SLACK = timedelta(seconds=5)  # redis and this host may not agree on the time
 
 
 class RecordPage(admin.ModelAdmin):

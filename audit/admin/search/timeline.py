@@ -22,19 +22,18 @@ from audit.models import Record
 from audit.search import query, timeline
 
 
-class Step(NamedTuple):
+class TimelineStep(NamedTuple):
     """A line of the table."""
 
     record: Record
     at: Any
-    since: str
-    """How long after the step before; "" for the first of a page."""
+    since: str  # how long after the step before; "" for the first of a page
     took: str
     outcome: Any
     state: Any
 
 
-class Asked(NamedTuple):
+class TimelineRequest(NamedTuple):
     """What an address asks for."""
 
     subject: str
@@ -42,8 +41,7 @@ class Asked(NamedTuple):
     since: datetime | None
     before: timeline.Place | None
     after: timeline.Place | None
-    kept: dict[str, str]
-    """What leads to the same timeline again."""
+    kept: dict[str, str]  # what leads to the same timeline again
 
 
 class TimelinePage(admin.ModelAdmin):
@@ -80,7 +78,7 @@ class TimelinePage(admin.ModelAdmin):
         return TemplateResponse(request, "admin/audit/record/timeline.html", context)
 
 
-def _asked(request: HttpRequest) -> Asked:
+def _asked(request: HttpRequest) -> TimelineRequest:
     """Read the address. Raises `ValueError` with what is wrong with it and what to do."""
     parameters = {name: str(value).replace("\x00", "") for name, value in request.GET.items()}
     named = [name for name in timeline.SUBJECTS if parameters.get(name)]
@@ -89,10 +87,10 @@ def _asked(request: HttpRequest) -> Asked:
     since = _read("since", times.read_time, parameters)
     before, after = (_read(name, query.read_cursor, parameters) for name in ("before", "after"))
     kept = {name: parameters[name] for name in (*named, "since") if parameters.get(name)}
-    return Asked(named[0], parameters[named[0]], since, before, after, kept)
+    return TimelineRequest(named[0], parameters[named[0]], since, before, after, kept)
 
 
-def _query(asked: Asked) -> Query:
+def _query(asked: TimelineRequest) -> Query:
     """All of the timeline, not the page alone."""
     found = Query().with_term(asked.subject, asked.value)
     return found if asked.since is None else found.with_term("after", timestamp_text(asked.since))
@@ -105,14 +103,14 @@ def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:
         raise ValueError(f"The timeline's address is damaged: {name} {error}.") from None
 
 
-def _steps(records: Sequence[Record]) -> list[Step]:
+def _steps(records: Sequence[Record]) -> list[TimelineStep]:
     pauses = [later.event_timestamp - earlier.event_timestamp for earlier, later in pairwise(records)]
     texts = ["", *(f"+{precise(pause.total_seconds())}" for pause in pauses)][: len(records)]
     return [_step(record, since) for record, since in zip(records, texts, strict=True)]
 
 
-def _step(record: Record, since: str) -> Step:
-    return Step(
+def _step(record: Record, since: str) -> TimelineStep:
+    return TimelineStep(
         record,
         time_tag(record.event_timestamp),
         since,

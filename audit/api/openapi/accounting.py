@@ -9,12 +9,9 @@ from audit.api.openapi.blocks import INTEGER, NULLABLE, TEXT, object_schema, res
 
 _FIGURES = dict.fromkeys(balance.Line().figures(), INTEGER)
 
-
 _ACCOUNT_STATE = {"type": "string", "enum": list(balance.STATES)}
 
-
 _DAY = {"type": "string", "format": "date"}
-
 
 GET_ACCOUNT: dict[str, Any] = {
     "operation_id": "get_account",

@@ -25,9 +25,7 @@ POST_HEARTBEAT: dict[str, Any] = {
     ),
 }
 
-
 _RUNS = {"type": "array", "items": object_schema({"first": INTEGER, "last": INTEGER})}
-
 
 _MANIFEST = object_schema(
     {"manifest_id": TEXT, "state": {"type": "string", "enum": ["complete", "incomplete", "differs"]}}
@@ -35,13 +33,11 @@ _MANIFEST = object_schema(
     | {"missing_numbers": _RUNS, "missing_ids": {"type": "array", "items": TEXT}, "looked_at": TEXT}
 )
 
-
 POST_MANIFEST: dict[str, Any] = {
     "operation_id": "post_manifest",
     "request": {"application/json": declared(manifests.Statement)},
     "responses": responses({200: (_MANIFEST, "What of the stated events came, and which did not")}, OF_BODIES),
 }
-
 
 GET_MANIFEST: dict[str, Any] = {
     "operation_id": "get_manifest",

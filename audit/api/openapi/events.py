@@ -15,9 +15,7 @@ RECORD = object_schema(
     required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
 )
 
-
 _SIGNED = {"state": STATE, "receipt": NULLABLE}
-
 
 RECEIPT = object_schema(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | _SIGNED)
 QUEUED = object_schema(dict.fromkeys(("event_id", "message", "status"), TEXT) | _SIGNED)
@@ -30,7 +28,6 @@ BATCH = object_schema(
     | _SIGNED
 )
 
-
 PAGE = object_schema(
     {
         "data": {"type": "array", "items": RECORD},
@@ -42,9 +39,7 @@ PAGE = object_schema(
     }
 )
 
-
 _OF_WRITING = {409: "The event id is used already, with other content", **OF_BODIES}
-
 
 POST_EVENT: dict[str, Any] = {
     "operation_id": "record_event",
@@ -59,7 +54,6 @@ POST_EVENT: dict[str, Any] = {
     ),
 }
 
-
 POST_BATCH: dict[str, Any] = {
     "operation_id": "record_batch",
     "request": {"application/json": {"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH}},
@@ -73,13 +67,11 @@ POST_BATCH: dict[str, Any] = {
     ),
 }
 
-
 GET_EVENTS: dict[str, Any] = {
     "operation_id": "find_events",
     "parameters": [parameter(name) for name in query.PARAMETERS],
     "responses": responses({200: (PAGE, "A page, newest first")}, {}),
 }
-
 
 GET_EVENT: dict[str, Any] = {
     "operation_id": "get_event",

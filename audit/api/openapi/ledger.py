@@ -8,12 +8,10 @@ from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_
 
 _CHECKPOINT = object_schema({"number": INTEGER, "size": INTEGER, "root": TEXT, "created_at": TEXT, "note": TEXT})
 
-
 _TAMPERED = object_schema(
     dict.fromkeys(("event_id", "expected_hash", "actual_hash", "previous_hash", "message"), TEXT)
     | {"event_timestamp": NULLABLE}
 )
-
 
 CHAIN = object_schema(
     dict.fromkeys(("correlation_id", "verdict", "verification_time", "message"), TEXT)
@@ -24,7 +22,6 @@ CHAIN = object_schema(
         "not_covered": {"type": "array", "items": TEXT},
     }
 )
-
 
 _OF_THE_LOG = {409: "Not sealed yet: try again in a second", 500: "The log is damaged, or its keys are missing"}
 
@@ -41,36 +38,29 @@ def _number(name: str, text: str, *, required: bool = False) -> OpenApiParameter
 
 _ABSENT = {404: "There is no such thing"}
 
-
 _ADDRESS = OpenApiParameter("address", TEXT, OpenApiParameter.PATH, description="x001/x234/067, or 000.p/17 for a part")
 
-
 _LEVEL = OpenApiParameter("level", {"type": "integer", "minimum": 0, "maximum": 63}, OpenApiParameter.PATH)
-
 
 GET_PROOF: dict[str, Any] = {
     "operation_id": "get_proof",
     "responses": answer_as("text/plain", "The proof of one record (C2SP tlog-proof)", _ABSENT),
 }
 
-
 GET_BUNDLE: dict[str, Any] = {
     "operation_id": "get_bundle",
     "responses": answer_as("application/jsonl", "Record and proof in one file, for verify.py", _ABSENT),
 }
-
 
 GET_CHECKPOINT: dict[str, Any] = {
     "operation_id": "get_checkpoint",
     "responses": answer_as("text/plain", "The newest signed tree head (C2SP tlog-checkpoint)", {}),
 }
 
-
 GET_KEYS: dict[str, Any] = {
     "operation_id": "get_checkpoint_keys",
     "responses": answer_as("text/plain", "The log's public keys, a line each, the newest first", {}),
 }
-
 
 GET_CHECKPOINTS: dict[str, Any] = {
     "operation_id": "get_checkpoints",
@@ -86,7 +76,6 @@ GET_CHECKPOINTS: dict[str, Any] = {
     ),
 }
 
-
 GET_CONSISTENCY: dict[str, Any] = {
     "operation_id": "get_consistency",
     "parameters": [_number("first", "the older size", required=True), _number("second", "the newer size; now's")],
@@ -101,20 +90,17 @@ GET_CONSISTENCY: dict[str, Any] = {
     ),
 }
 
-
 GET_TILE: dict[str, Any] = {
     "operation_id": "get_tile",
     "parameters": [_LEVEL, _ADDRESS],
     "responses": answer_as("application/octet-stream", "Hashes of 32 bytes (C2SP tlog-tiles)", _ABSENT),
 }
 
-
 GET_ENTRIES: dict[str, Any] = {
     "operation_id": "get_entries",
     "parameters": [_ADDRESS],
     "responses": answer_as("application/octet-stream", "Entries, each after its length in two bytes", _ABSENT),
 }
-
 
 VERIFY_CHAIN: dict[str, Any] = {
     "operation_id": "verify_chain",

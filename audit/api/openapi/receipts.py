@@ -15,7 +15,6 @@ _ANSWER = object_schema(
     required=["receipt", "state", "why"],
 )
 
-
 VERIFY_RECEIPTS: dict[str, Any] = {
     "operation_id": "verify_receipts",
     "request": {"application/json": object_schema({"receipts": {"type": "array", "items": TEXT, "minItems": 1}})},
@@ -36,7 +35,6 @@ VERIFY_RECEIPTS: dict[str, Any] = {
         {500: "There is no key of receipts", **OF_BODIES},
     ),
 }
-
 
 GET_RECEIPT_KEYS: dict[str, Any] = {
     "operation_id": "get_receipt_keys",

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from audit.errors import AuditError, Invalid
 from audit.expectations import backtest, rules
 from audit.formats import expectation
-from audit.formats.expectation import Pack, Rule
+from audit.formats.expectation import ExpectationRule, RulePack
 from audit.ledger import reader
 from audit.management import operator_name
 from audit.models import Expectation
@@ -85,7 +85,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{last - first:,} records read, of {last:,} in the log. Nothing was kept.")
         sys.exit(WOULD_FIND if any(found) else 0)
 
-    def _try(self, rule: Rule, first: int, last: int) -> bool:
+    def _try(self, rule: ExpectationRule, first: int, last: int) -> bool:
         columns = (TextColumn(rule.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(rule.name, total=last - first)
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         return bool(found.unmet or found.late)
 
 
-def _read(file: Path) -> Pack:
+def _read(file: Path) -> RulePack:
     try:
         return expectation.read_pack(file.read_bytes())
     except OSError as error:
@@ -111,7 +111,7 @@ def _read(file: Path) -> Pack:
         raise CommandError(f"{file} is no pack of expectations, so nothing was loaded:\n{faults}") from None
 
 
-def _known() -> list[Rule]:
+def _known() -> list[ExpectationRule]:
     return [one.rule for one in Expectation.objects.all()]
 
 

@@ -25,10 +25,10 @@ from audit.models import OWN_WRITER, Record, RedactionRule, Writer
 from audit.reports import build
 from audit.review import signoff
 
+# Numbers that the sample leaves out, so that it shows what missing looks like.
 LEFT_OUT = {("gateway", 17), ("gateway", 18)}
-"""Numbers that the sample leaves out, so that it shows what missing looks like."""
+# A writer that sends no numbers, so that the sample shows what cannot be seen.
 UNNUMBERED = "effectiveness"
-"""A writer that sends no numbers, so that the sample shows what cannot be seen."""
 SAMPLE = Path(audit.__file__).parent / "management" / "sample" / "kubernaut.jsonl"
 RUNS = 21
 EVERY = timedelta(hours=8)

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 import dlq.client
-from audit.access import api_keys
+from audit.access import api_keys, published_keys
 from audit.models import OWN_WRITER, Record, WriterKey
 from audit.postgres.gateway import gateway
 from audit.queue import drain
@@ -33,7 +33,7 @@ def command(*arguments: str) -> str:
 
 def test_only_the_digest_of_a_key_is_kept_anywhere(writer: Sender) -> None:
     kept = [str(value) for value in WriterKey.objects.get(writer=writer.writer).__dict__.values()]
-    published = dlq.client.connect(500).hgetall(api_keys.PUBLISHED)
+    published = dlq.client.connect(500).hgetall(published_keys.hash_name())
     everything = "".join([*kept, *map(repr, published.items())])
     assert writer.key not in everything
     assert writer.key.rpartition("_")[2] not in everything
@@ -74,7 +74,7 @@ def test_an_expired_key_is_refused(writer: Sender) -> None:
 
 
 def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
-    dlq.client.connect(500).delete(api_keys.PUBLISHED)
+    dlq.client.connect(500).delete(published_keys.hash_name())
     api_keys.forget()
     assert writer.post(an_event()).status_code == 201
     api_keys.publish()
@@ -104,11 +104,12 @@ def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender
     copies = dlq.client.connect(500)
     with postgres.stopped():
         api_keys.forget()
-        copies.hset(api_keys.PUBLISHED, api_keys.digest(forged), json.dumps([OWN_WRITER, ["write"], None, [], []]))
+        writer_of_key = json.dumps([OWN_WRITER, ["write"], None, [], []])
+        copies.hset(published_keys.hash_name(), api_keys.digest(forged), writer_of_key)
         headers = {"Authorization": f"Bearer {forged}"}
         review = json.dumps(an_event(event_type="audit.review.signed")).encode()
         answer = writer.client.post(EVENTS, review, headers=headers, content_type="application/json")
-        copies.hdel(api_keys.PUBLISHED, api_keys.digest(forged))
+        copies.hdel(published_keys.hash_name(), api_keys.digest(forged))
     api_keys.forget()
     assert answer.status_code == 401
 

@@ -18,7 +18,7 @@ from audit.completeness import reconcile, summary
 from audit.expectations import daily_counts, evaluate, rules
 from audit.formats import event, expectation
 from audit.formats import times as formats_times
-from audit.formats.expectation import Seen
+from audit.formats.expectation import ObservedEvent
 from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import seal
@@ -422,7 +422,7 @@ def test_in_any_order_and_portions_the_result_is_that_of_looking_at_all(
     assert ends.met <= sum(one.letter == "x" for one in sent)
 
 
-def _stored(word: str, one: Sent) -> tuple[Seen, event.Accepted]:
+def _stored(word: str, one: Sent) -> tuple[ObservedEvent, event.Accepted]:
     made = {
         "event_type": f"{word}.{one.letter}",
         "event_timestamp": at(60 * one.minute),
@@ -430,7 +430,9 @@ def _stored(word: str, one: Sent) -> tuple[Seen, event.Accepted]:
     }
     accepted = event.accept(an_event(**made), writer="tests")
     moment = accepted.event_timestamp
-    seen = Seen(2**40, accepted.id, "tests", accepted.event_type, "gateway", accepted.correlation_id, moment, moment)
+    seen = ObservedEvent(
+        2**40, accepted.id, "tests", accepted.event_type, "gateway", accepted.correlation_id, moment, moment
+    )
     return seen, accepted
 
 

@@ -82,7 +82,7 @@ def test_a_stored_event_is_stored_and_then_sealed_with_a_proof_that_verifies(ser
     assert (found["verdict"], found["counts"], event["state"]) == ("kept", {"sealed": 1}, "sealed")
     proof = note.parse_proof(event["proof"])
     text, _ = note.verify(proof.note, keys.load().verifiers)
-    head = note.Checkpoint.parse(text)
+    head = note.TreeHead.parse(text)
     record = Record.objects.get(id=answer["event_id"])
     leaf = verify.locate.records.recomputed(record)
     merkle.verify_inclusion(leaf, event["leaf_index"], head.size, proof.hashes, head.root)
