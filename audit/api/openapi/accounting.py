@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter
 from audit.accounting import balance
 from audit.api.openapi.blocks import INTEGER, NULLABLE, TEXT, object_schema, responses
 
-_FIGURES = dict.fromkeys(balance.Line().figures(), INTEGER)
+_FIGURES = dict.fromkeys(balance.BalanceLine().figures(), INTEGER)
 
 _ACCOUNT_STATE = {"type": "string", "enum": list(balance.STATES)}
 

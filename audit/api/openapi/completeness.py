@@ -35,7 +35,7 @@ _MANIFEST = object_schema(
 
 POST_MANIFEST: dict[str, Any] = {
     "operation_id": "post_manifest",
-    "request": {"application/json": declared(manifests.Statement)},
+    "request": {"application/json": declared(manifests.StatedManifest)},
     "responses": responses({200: (_MANIFEST, "What of the stated events came, and which did not")}, OF_BODIES),
 }
 
