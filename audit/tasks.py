@@ -56,7 +56,7 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         finally:
             with suppress(dlq.errors.Refused):
-                dlq.stream.for_drain().beat("last_task_at")
+                dlq.stream.for_drain().activity.beat("last_task_at")
 
     return run
 
@@ -65,7 +65,7 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
 def tick() -> str:
     """One bounded drain, as django-q2 runs it each minute."""
     summary = drain.drain(seconds=TICK_SECONDS)
-    dlq.stream.for_drain().beat("last_tick_at")
+    dlq.stream.for_drain().activity.beat("last_tick_at")
     if summary.database_up:
         quarantine_old(by=OWN_WRITER)
     drain.look_at_redis()

@@ -1,6 +1,7 @@
 """System checks: would this Redis keep what is parked in it?
 
-Tagged as database checks: they run when asked for (`manage.py check --database default`), not at every command.
+They are tagged as database checks, so that they run when asked for (`manage.py check --database default`), not at every
+command.
 """
 
 import os

@@ -1,6 +1,7 @@
-"""What the queue refuses to do.
+"""The errors of the queue.
 
 DlqError
+├── Paused    a person keeps drains from the queue
 └── Refused   Redis is down, hung, full or otherwise did not do what it was asked
 
 The docstring of each class is its default message.
@@ -12,6 +13,10 @@ class DlqError(Exception):
 
     def __init__(self, message: str = ""):
         super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+
+class Paused(DlqError):
+    """A person keeps drains from the queue."""
 
 
 class Refused(DlqError):

@@ -1,4 +1,4 @@
-"""What the processes count of the queue; what Redis knows is in gauges.py."""
+"""Metrics that each process counts; what Redis knows is in gauges.py."""
 
 from prometheus_client import Counter
 

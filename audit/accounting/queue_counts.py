@@ -7,10 +7,10 @@ import structlog
 from django.conf import settings
 from django.db import connections, transaction
 
-import dlq.passage
+import dlq.counters
 import dlq.stream
 from audit.models import Followed, Passage
-from dlq.passage import Passages
+from dlq.counters import Counters
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ def copy() -> Copied:
     queue = dlq.stream.for_drain()
     with transaction.atomic():
         now = _locked()
-        counters = dlq.passage.look(queue)
+        counters = dlq.counters.read(queue)
         if not counters.whole:
             log.error("dlq_passages_not_whole", depth=counters.depth, dead=counters.dead)
             return Copied(0, 0, whole=False)
@@ -55,7 +55,7 @@ def copy() -> Copied:
         _note_gone(counters, now)
         Followed.objects.update_or_create(name=_followed(), defaults={"followed_at": now})
     old = [each for each in counters.all if not each.here and each.day < now.date() - timedelta(days=DAYS_KEPT)]
-    return Copied(len(counters.all), dlq.passage.forget(queue, old), whole=True)
+    return Copied(len(counters.all), dlq.counters.forget(queue, old), whole=True)
 
 
 def copied_at() -> datetime | None:
@@ -75,14 +75,14 @@ def _locked() -> datetime:
     return now
 
 
-def _store(counters: Passages, now: datetime) -> None:
+def _store(counters: Counters, now: datetime) -> None:
     rows = [(*_key(each), *(getattr(each, name) for name in _COPIED)) for each in counters.all]
     if rows:
         with connections["default"].cursor() as cursor:
             cursor.execute(_COPY, [settings.DLQ_PREFIX, now, *map(list, zip(*rows, strict=True))])
 
 
-def _note_gone(counters: Passages, now: datetime) -> None:
+def _note_gone(counters: Counters, now: datetime) -> None:
     in_redis = {_key(each) for each in counters.all}
     waiting = Passage.objects.filter(queue=settings.DLQ_PREFIX, here__gt=0)
     gone = [row.pk for row in waiting if (row.day, row.writer, row.first) not in in_redis]
@@ -91,5 +91,5 @@ def _note_gone(counters: Passages, now: datetime) -> None:
         Passage.objects.filter(pk__in=gone).update(here=0, dead=0, copied_at=now)
 
 
-def _key(counter: dlq.passage.Passage) -> tuple[date, str, str]:
+def _key(counter: dlq.counters.SourceDay) -> tuple[date, str, str]:
     return counter.day, counter.source.replace("\x00", "\ufffd"), counter.first

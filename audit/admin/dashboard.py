@@ -203,7 +203,7 @@ def _queue() -> list[Part]:
     url = reverse("admin:audit_parked_changelist")
     try:
         queue = dlq.stream.for_drain()
-        stats, oldest, beats = queue.stats(), queue.oldest_age(), queue.beats()
+        stats, oldest, beats = queue.totals.stats(), queue.pages.oldest_age(), queue.activity.beats()
     except dlq.errors.Refused:
         return [Part("Dead letter queue", "error", "not readable", "Redis does not answer.", url)]
     level = "error" if stats.depth > settings.DLQ_ALERT_DEPTH else "warning" if stats.depth else "ok"

@@ -161,7 +161,7 @@ def _twice(accepted: list[Accepted]) -> dict[str, str]:
 
 def _parked(event_id: UUID) -> dict[str, Any] | None:
     try:
-        message = dlq.stream.default().find(str(event_id))
+        message = dlq.stream.default().pages.find(str(event_id))
     except dlq.errors.Refused:
         return None
     if message is None or not visible.may_see(message):

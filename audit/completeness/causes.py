@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-import dlq.episode
 import dlq.errors
+import dlq.outage
 import dlq.stream
 from audit.completeness import silence
 from audit.models import Episode, Hole
@@ -76,13 +76,13 @@ def _outages(since: datetime, until: datetime) -> list[Cause]:
 
 def _open_outage() -> list[Cause]:
     try:
-        outage = dlq.episode.current(dlq.stream.for_drain())
+        outage = dlq.outage.current(dlq.stream.for_drain())
     except dlq.errors.Refused:
         return []
     return [] if outage is None else [_of_outage(outage, outage.lost)]
 
 
-def _of_outage(outage: Episode | dlq.episode.Episode, lost: int) -> Cause:
+def _of_outage(outage: Episode | dlq.outage.QueueOutage, lost: int) -> Cause:
     reason = next((REASONS[why] for why in REASONS if why in outage.reasons), "events were parked")
     if outage.emptied_at is None:
         began = f"{reason} since {outage.began_at:%Y-%m-%d %H:%M} UTC"

@@ -100,7 +100,7 @@ def overdue(kind: type[FindingT], now: datetime) -> QuerySet[FindingT]:
 def _not_on_its_way(now: datetime) -> datetime:
     """What should have come before then does not wait in the queue any more."""
     try:
-        stats = dlq.stream.for_drain().stats()
+        stats = dlq.stream.for_drain().totals.stats()
         on_its_way = stats.due + stats.leased > 0
     except dlq.errors.Refused:
         on_its_way = True

@@ -118,7 +118,7 @@ def _refuse_to_overtake(events: Sequence[Accepted]) -> None:
     if gateway().breaker.is_open or time.monotonic() < _empty_until:
         return
     try:
-        waiting = dlq.stream.default().digests([str(event.id) for event in events])
+        waiting = dlq.stream.default().pages.digests([str(event.id) for event in events])
     except dlq.errors.Refused:
         waiting = None
     if waiting is None:

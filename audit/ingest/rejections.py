@@ -186,7 +186,7 @@ def _gather_samples(connection: Any, name: bytes) -> None:
 
 
 def _name(part: str) -> str:
-    return f"{{audit}}:rejected:{settings.DLQ_PREFIX}:{part}"
+    return dlq.client.app_key("audit", "rejected", part)
 
 
 def reason_of(errors: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """What a person may do with parked events from the list: each act is a record before it is done."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dlq.stream
 from audit.ingest import trail
@@ -22,7 +22,7 @@ def retry(messages: Sequence[Message], by: str) -> int:
 def snooze(messages: Sequence[Message], by: str) -> int:
     """Leave messages alone for a day."""
     _record("snoozed", messages, by)
-    return dlq.stream.for_drain().snooze([one.id for one in messages], datetime.now(UTC) + timedelta(days=1))
+    return dlq.stream.for_drain().snooze([one.id for one in messages], for_s=timedelta(days=1).total_seconds())
 
 
 def put_aside(messages: Sequence[Message], by: str) -> int:

@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 
 import dlq.errors
-import dlq.restart
+import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
@@ -25,8 +25,7 @@ from audit.ingest.record import store
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
-from dlq.drain import Outcome, Summary
-from dlq.drain import Unavailable as DatabaseDown
+from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
 
@@ -51,7 +50,7 @@ def drain(
 def unspool() -> int:
     """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays."""
     try:
-        return 0 if _paused() else dlq.spool.empty(_bring)
+        return 0 if _paused() else dlq.spool.empty(_bring, answers=_anyone_answers)
     except (DatabaseDown, dlq.errors.Refused) as error:
         log.warning("spool_waits", error=str(error))
     except Exception:
@@ -61,7 +60,7 @@ def unspool() -> int:
 
 def look_at_redis() -> None:
     """After each start of Redis: mend what a kill left half done. That indexes had to be made again is a record."""
-    if (rebuilt := dlq.restart.look(dlq.stream.for_drain())) is None:
+    if (rebuilt := dlq.recovery.mend(dlq.stream.for_drain())) is None:
         return
     trail.add(
         "audit.parked.indexes_rebuilt",
@@ -89,9 +88,20 @@ def _bring(messages: list[Message]) -> None:
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 
+def _anyone_answers() -> bool:
+    """Whether PostgreSQL or Redis could take what local files hold."""
+    if is_up():
+        return True
+    try:
+        dlq.stream.for_drain().ping()
+    except dlq.errors.Refused:
+        return False
+    return True
+
+
 def _paused() -> bool:
     try:
-        return dlq.stream.for_drain().paused() is not None
+        return dlq.stream.for_drain().activity.paused() is not None
     except dlq.errors.Refused:
         return False
 

@@ -83,7 +83,7 @@ def quarantine_old(*, by: str) -> int:
     What was never tried is left to the drain, also while a person has paused it: the store would take it.
     """
     queue, moved = dlq.stream.for_drain(), 0
-    for page in queue.older_than(policy.LONGEST_WAIT, chunk=BATCH):
+    for page in queue.pages.older_than(policy.LONGEST_WAIT_S, chunk=BATCH):
         if old := [one for one in page if one.state == "dead" or (one.state == "waiting" and one.attempts)]:
             moved += quarantine(old, cause=SEVEN_DAYS, by=by)
     return moved

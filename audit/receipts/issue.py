@@ -43,7 +43,7 @@ def _promise(recorded: Sequence[Receipt], origin: str) -> receipt.Promise:
     """Stored: sealed within the maximum merge delay. Parked: drained first, within the seven days that an event stays
     in the queue at most."""
     parked = any(each.state == "parked" for each in recorded)
-    now, wait_s = datetime.now(UTC), policy.LONGEST_WAIT if parked else 0.0
+    now, wait_s = datetime.now(UTC), policy.LONGEST_WAIT_S if parked else 0.0
     return receipt.Promise(
         origin=origin,
         writer=recorded[0].event.writer,

@@ -65,7 +65,7 @@ def find(ids: Sequence[str]) -> Locations:
     """
     locations = Locations()
     try:
-        locations.parked = dlq.stream.for_drain().find_all(ids)
+        locations.parked = dlq.stream.for_drain().pages.find_all(ids)
     except dlq.errors.Refused:
         locations.queue_up = False
     try:

@@ -26,7 +26,7 @@ def look() -> dict[str, Any]:
 
 def _waiting() -> int | str:
     try:
-        stats = dlq.stream.for_drain().stats()
+        stats = dlq.stream.for_drain().totals.stats()
     except dlq.errors.Refused:
         return "not known: Redis does not answer"
     return stats.depth

@@ -1,9 +1,12 @@
 """pages: a report for people to read: on a page of the admin, as a file, and as a PDF."""
 
 import json
+import warnings
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from django.template.loader import render_to_string
@@ -69,12 +72,12 @@ def html(report: Report, *, site: str = "") -> str:
 
 def pdf(report: Report, *, site: str = "") -> bytes:
     """The same on pages. Raises `PdfMissing`."""
-    try:
-        from weasyprint import HTML
-    except (ImportError, OSError):
-        raise PdfMissing from None
-    found: bytes = HTML(string=html(report, site=site), url_fetcher=_refuse).write_pdf()
-    return found
+    weasyprint = _weasyprint()
+    if weasyprint is None:
+        raise PdfMissing
+    document = weasyprint.HTML(string=html(report, site=site), url_fetcher=_refuse)
+    content: bytes = document.write_pdf()
+    return content
 
 
 def file(report: Report, kind: str, *, site: str = "") -> bytes:
@@ -86,11 +89,22 @@ def file(report: Report, kind: str, *, site: str = "") -> bytes:
 
 def has_pdf() -> bool:
     """Whether WeasyPrint and its libraries are there."""
-    try:
-        import weasyprint  # noqa: F401
-    except (ImportError, OSError):
-        return False
-    return True
+    return _weasyprint() is not None
+
+
+@cache
+def _weasyprint() -> ModuleType | None:
+    """WeasyPrint, where it and the libraries that it loads can be used; None where not, whatever it fails with.
+
+    What it warns of while it is imported (an old Pango, no HarfBuzz-Subset) is its own matter.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import weasyprint
+        except Exception:
+            return None
+    return cast(ModuleType, weasyprint)
 
 
 def twin(report: Report) -> dict[str, Any]:

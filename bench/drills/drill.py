@@ -1,8 +1,9 @@
-"""`make drill`: everything that can be killed is killed under load, and every promise is then checked.
+"""`make drill SHARE=1`: everything that can be killed is killed under load, and every promise is then checked.
 
 Exit status 0 only when nothing was lost, duplicated or altered, and the drill was hard enough.
 """
 
+import argparse
 import signal
 import sys
 import time
@@ -22,7 +23,9 @@ console = Console()
 class Drill:
     """One drill, phase by phase."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float):
+        """`share` of the events of a whole drill."""
+        self.share = share
         self.fleet = Fleet()
         self.ledger = Ledger()
         self.recoveries: list[tuple[str, float]] = []
@@ -70,7 +73,7 @@ class Drill:
         self.fleet.postgres.kill()
         self._phase("PostgreSQL killed", self._more(202, 2_000))
         self.fleet.postgres.start()
-        wait_until(lambda: depth(self.fleet) < 1_900, seconds=60, what="the drain to begin")
+        wait_until(lambda: depth(self.fleet) < 1_900 * self.share, seconds=60, what="the drain to begin")
         self.fleet.kill_drainer(0)
         self._phase("drainer killed", self._more(201, 500))
         self.fleet.start_drainer(0)
@@ -82,7 +85,7 @@ class Drill:
         self._phase("PostgreSQL stopped again", self._more(202, 500))
         self.fleet.redis.kill()
         refused = self.ledger.answers["503"]
-        self._phase("both servers down", lambda: self.ledger.answers["503"] > refused + 50)
+        self._phase("both servers down", lambda: self.ledger.answers["503"] > refused + 50 * self.share)
         self.fleet.redis.start()
         self._phase("Redis back", self._more(202, 500))
         self.fleet.postgres.start()
@@ -94,12 +97,12 @@ class Drill:
         console.print(f"{name:<28} {sum(self.ledger.answers.values()) - before:>7} answers {seconds:>7.1f} s")
 
     def _more(self, status: int, count: int) -> Callable[[], bool]:
-        goal = self.ledger.promised(status) + count
+        goal = self.ledger.promised(status) + int(count * self.share)
         return lambda: self.ledger.promised(status) >= goal
 
     def _until_enough(self) -> bool:
         with self.ledger.lock:
-            return len(self.ledger.acknowledged) >= ENOUGH + 500
+            return len(self.ledger.acknowledged) >= (ENOUGH + 500) * self.share
 
     def _recovered(self, after: str) -> None:
         """The queue is empty again, while the senders go on."""
@@ -129,15 +132,18 @@ class Drill:
         console.print(table)
 
     def _passed(self, verdict: Verdict) -> bool:
-        hard = len(self.ledger.acknowledged) >= ENOUGH and self.ledger.promised(202) >= ENOUGH_PARKED
+        enough, parked = int(ENOUGH * self.share), int(ENOUGH_PARKED * self.share)
+        hard = len(self.ledger.acknowledged) >= enough and self.ledger.promised(202) >= parked
         if not hard:
-            console.print(f"not hard enough: at least {ENOUGH} promises, {ENOUGH_PARKED} of them by 202, are due")
+            console.print(f"not hard enough: at least {enough} promises, {parked} of them by 202, are due")
         return hard and verdict.whole
 
 
 def main() -> int:
     """Run one drill."""
-    drill = Drill()
+    parser = argparse.ArgumentParser(prog="python -m bench.drill")
+    parser.add_argument("--share", type=float, default=1.0, help="of the events of a whole drill")
+    drill = Drill(parser.parse_args().share)
     started = time.monotonic()
     try:
         passed = drill.run()

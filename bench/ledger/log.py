@@ -1,8 +1,9 @@
-"""`make bench-log`: how fast records are sealed, how late, what it costs writers, and how fast all is verified.
+"""`make bench-log SHARE=1`: how fast records are sealed, how late, what it costs writers, and how fast all is verified.
 
-python -m bench.ledger.log [rate] [ingest] [verify] [proof] [chains]     all of them where none is named
+python -m bench.ledger.log [--share 1] [rate] [ingest] [verify] [proof] [chains]     all of them where none is named
 """
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from rich.console import Console
@@ -25,10 +26,7 @@ from bench.fleet import ROOT, Fleet
 from bench.load import EVENTS, WRITER, median, sample, wait_until
 from bench.wire import fire, request
 
-LEAVES, STEP = 10_000_000, 1_000_000
-RECORDS, BATCH = 1_000_000, 1_000
-SECONDS, ROUNDS = 8.0, 3
-CHAIN_SECONDS = 5
+STEPS, BATCH = 10, 1_000
 WRITERS = (1, 8, 32)
 console = Console(width=None if sys.stdout.isatty() else 150)
 
@@ -63,14 +61,35 @@ COMMIT;""",
 }
 
 
-FILL_QUEUE = f"INSERT INTO audit_unsealed SELECT uuidv7(), sha256(int8send(g)), now() FROM generate_series(1, {STEP}) g"
+FILL_QUEUE = "INSERT INTO audit_unsealed SELECT uuidv7(), sha256(int8send(g)), now() FROM generate_series(1, %s) g"
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    step: int = 1_000_000
+    """Leaves in each of the steps in which the log grows."""
+    records: int = 1_000_000
+    seconds: float = 8.0
+    rounds: int = 3
+    chain_seconds: int = 5
+
+    @classmethod
+    def of(cls, share: float) -> "Size":
+        """A share of a whole bench; less than all of it in one round."""
+        if share >= 1:
+            return cls()
+        whole = cls()
+        few = max(int(whole.step * share), BATCH)
+        return cls(few, few, whole.seconds * share, 1, max(1, int(whole.chain_seconds * share)))
 
 
 class LogFleet(Fleet):
     """An installation with a key, and a sealer that is started when it is wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__(drainers=0)
+        self.size = size
 
     def sql(self, text: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run a statement as superuser."""
@@ -91,15 +110,15 @@ class LogFleet(Fleet):
 
 def measure_rate(fleet: LogFleet) -> list[tuple[str, ...]]:
     """Leaves a second while the log grows: records that wait, and one sealer."""
-    rates = []
-    for _ in range(LEAVES // STEP):
-        fleet.sql(FILL_QUEUE)
+    rates, step = [], fleet.size.step
+    for _ in range(STEPS):
+        fleet.sql(FILL_QUEUE, step)
         started = time.perf_counter()
         fleet.manage("seal")
-        rates.append(STEP / (time.perf_counter() - started))
-        console.print(f"  {len(rates) * STEP:,} leaves: {rates[-1]:,.0f}/s")
-    rows = [("seal, median over the growth", f"{median(rates):,.0f} leaves/s", f"slowest million {min(rates):,.0f}")]
-    return [*rows, ("seal, last million", f"{rates[-1]:,.0f} leaves/s", f"{rates[-1] / rates[0]:.2f} of the first")]
+        rates.append(step / (time.perf_counter() - started))
+        console.print(f"  {len(rates) * step:,} leaves: {rates[-1]:,.0f}/s")
+    rows = [("seal, median over the growth", f"{median(rates):,.0f} leaves/s", f"slowest step {min(rates):,.0f}")]
+    return [*rows, ("seal, last step", f"{rates[-1]:,.0f} leaves/s", f"{rates[-1] / rates[0]:.2f} of the first")]
 
 
 def measure_proof(fleet: LogFleet) -> list[tuple[str, ...]]:
@@ -134,14 +153,14 @@ def measure_ingest(fleet: LogFleet) -> list[tuple[str, ...]]:
     key = fleet.new_writer()
     single = [request(EVENTS, json.dumps(document).encode(), key) for document in islice(sample(), 200)]
     rates: dict[bool, list[float]] = {True: [], False: []}
-    fire(fleet.port, single, seconds=3)
-    for _ in range(ROUNDS):
+    fire(fleet.port, single, seconds=fleet.size.seconds / 3)
+    for _ in range(fleet.size.rounds):
         for sealing in (False, True):
             fleet.seal_all()
             if sealing:
                 fleet.start_sealer()
                 time.sleep(2)
-            load = fire(fleet.port, single, seconds=SECONDS)
+            load = fire(fleet.port, single, seconds=fleet.size.seconds)
             assert load.statuses.keys() <= {201, 202}, load.statuses
             rates[sealing].append(load.rate)
             if sealing:
@@ -164,7 +183,7 @@ def _lag(fleet: LogFleet, requests: list[bytes], what: str) -> list[tuple[str, .
     before = fleet.number("SELECT count(*) FROM audit_leaf")
     began = fleet.sql("SELECT now()")[0][0]
     started = time.perf_counter()
-    fire(fleet.port, requests, seconds=SECONDS, connections=16 if "single" in what else 4)
+    fire(fleet.port, requests, seconds=fleet.size.seconds, connections=16 if "single" in what else 4)
     wait_until(lambda: not fleet.number("SELECT count(*) FROM audit_unsealed"), seconds=60, what="the sealer")
     rate = (fleet.number("SELECT count(*) FROM audit_leaf") - before) / (time.perf_counter() - started)
     fleet.stop_sealer()
@@ -174,7 +193,7 @@ def _lag(fleet: LogFleet, requests: list[bytes], what: str) -> list[tuple[str, .
 
 def measure_verify(fleet: LogFleet) -> list[tuple[str, ...]]:
     """All of a million records recomputed, with everything that holds them."""
-    fill(fleet, RECORDS - fleet.number("SELECT count(*) FROM audit_record"))
+    fill(fleet, fleet.size.records - fleet.number("SELECT count(*) FROM audit_record"))
     fleet.seal_all()
     fleet.sql("VACUUM ANALYZE")
     seconds, peak, printed = run_measured([sys.executable, "manage.py", "verify"], fleet.env)
@@ -233,8 +252,8 @@ def _pgbench(fleet: LogFleet, script: str, writers: int, correlations: int) -> f
     fleet.sql("TRUNCATE chain")
     path = fleet.folder / "script.sql"
     path.write_text(f"\\set c random(1, {correlations})\n{script}\n", encoding="utf-8")
-    command = [str(binaries() / "pgbench"), "-n", "-M", "prepared", "-f", str(path), "-T", str(CHAIN_SECONDS)]
-    command += ["-c", str(writers), "-j", "1", "-U", "postgres", "-h", str(fleet.postgres.sockets), "drill"]
+    command = [str(binaries() / "pgbench"), "-n", "-M", "prepared", "-f", str(path), "-c", str(writers), "-j", "1"]
+    command += ["-T", str(fleet.size.chain_seconds), "-U", "postgres", "-h", str(fleet.postgres.sockets), "drill"]
     ours = "audit_unsealed" in script
     if ours:
         fleet.start_sealer()
@@ -254,9 +273,15 @@ PARTS: dict[str, Callable[[LogFleet], list[tuple[str, ...]]]] = {
 }
 
 
-def main(wanted: list[str]) -> None:
+def main() -> None:
     """Measure what is wanted, in the order above: what fills the log with leaves of no records comes last."""
-    fleet = LogFleet()
+    parser = argparse.ArgumentParser(prog="python -m bench.log")
+    parser.add_argument("--share", type=float, default=1.0, help="of a whole bench")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them where none is named")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
+    fleet = LogFleet(Size.of(options.share))
     try:
         fleet.start()
         os.environ |= fleet.env
@@ -264,7 +289,7 @@ def main(wanted: list[str]) -> None:
 
         django.setup()
         for name, measure in PARTS.items():
-            if not wanted or name in wanted:
+            if not options.parts or name in options.parts:
                 console.print(f"[bold]{name}[/bold]")
                 _print(name, measure(fleet))
     finally:
@@ -280,4 +305,4 @@ def _print(name: str, rows: list[tuple[str, ...]]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,7 +1,7 @@
 """`make ghosts KILLS=100`: Redis is killed while its scripts run, again and again; no index may name what is not there.
 
-After every kill the queue looks at what it finds, as it does in production (`dlq.restart`). Then each promise is in the
-stream or was removed, each entry is in exactly one place, the account balances, and a rebuild changes nothing. Exit
+After every kill the queue is mended as it is in production (`dlq.recovery`). Then each promise is in the stream or
+was removed, each entry is in exactly one place, the account balances, and a rebuild changes nothing. Exit
 status 0 only then.
 """
 
@@ -73,7 +73,7 @@ class Storm:
     def _park(self, queue: Any) -> None:
         from dlq.message import Document, digest_of
 
-        if queue.depth() > DEPTH:
+        if queue.totals.depth() > DEPTH:
             time.sleep(0.001)
             return
         body, now = b'{"a":1}', datetime.now(UTC)
@@ -94,19 +94,19 @@ class Storm:
         queue.release(found[cut[1] : cut[3]])
 
     def _compare(self) -> None:
-        from dlq import rebuild, restart
+        from dlq import rebuild, recovery
 
         queue = self._queue()
-        self.mended += restart.look(queue) is not None
+        self.mended += recovery.mend(queue) is not None
         before = _dump(queue)
-        here = {row[1][b"key"].decode() for rows in queue.entries() for row in rows}
+        here = {row[1][b"key"].decode() for rows in queue.pages.entries() for row in rows}
         for text, keys in (
             ("promised and gone", self.promised - self.removing - here),
             ("removed and back", self.removed & here),
         ):
             self.wrong += [f"{text}: {key}" for key in keys]
-        if not queue.stats().balanced:
-            self.wrong.append(f"not balanced: {queue.stats()}")
+        if not queue.totals.stats().balanced:
+            self.wrong.append(f"not balanced: {queue.totals.stats()}")
         rebuild.rebuild(queue)
         after = _dump(queue)
         changed = [name for name in before | after if before.get(name) != after.get(name)]

@@ -1,7 +1,7 @@
-"""`make outage`: ten minutes of events parked, then one drainer empties the queue while ingest goes on.
+"""`make outage SIZE=120000`: ten minutes of events parked, then one drainer empties the queue while ingest goes on.
 
 Exit status 0 only when the queue is empty within a minute of PostgreSQL's return, no event that came meanwhile waited
-in vain, and every promise was kept.
+in vain, and every promise was kept. Of fewer events than that only the promises count.
 """
 
 import argparse
@@ -51,7 +51,8 @@ class Outage:
         wait_until(lambda: depth(self.fleet) == 0, seconds=60, what="the last to be stored")
         verdict = compare(self.fleet, self.ledger)
         self._print(verdict)
-        return self.seconds <= LIMIT_S and verdict.whole and self.while_draining >= RATE * self.seconds * 0.9
+        in_time = self.seconds <= LIMIT_S and self.while_draining >= RATE * self.seconds * 0.9
+        return verdict.whole and (in_time or self.size < PARKED)
 
     def _fill(self, many: Senders) -> None:
         many.start()

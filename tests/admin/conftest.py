@@ -80,7 +80,7 @@ def parked_message(**changes: Any) -> Message:
         str(accepted.id), accepted.digest, accepted.body, "tests", accepted.event_type, accepted.received_at
     )
     dlq.stream.for_drain().park([document], reason="database-down")
-    found = dlq.stream.for_drain().find(document.key)
+    found = dlq.stream.for_drain().pages.find(document.key)
     assert found is not None
     return found
 

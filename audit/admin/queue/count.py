@@ -8,9 +8,9 @@ from django.http import HttpRequest
 import dlq.stream
 from audit import visibility
 from audit.admin.display import number
-from audit.admin.queue.deep_search import is_place
 from audit.queue.actions import CAP
 from audit.queue.visible import may_see
+from dlq.message import is_stream_id
 from dlq.selection import Selection
 
 STEP_S = 1.0
@@ -45,12 +45,12 @@ class Counted:
 def step(request: HttpRequest, selection: Selection) -> Counted:
     """Count for a second from the place in the address. What one number tells is not looked at. Raises `Refused`."""
     queue = dlq.stream.for_drain()
-    depth = queue.depth()
+    depth = queue.totals.depth()
     if not selection.is_narrow and selection.since is None and not visibility.sight():
         return Counted(selection.size(queue), depth, depth, "")
     matched, looked = (max(number(request.GET.get(name, "")), 0) for name in ("matched", "looked"))
     place = request.GET.get("at", "")
-    at = place if is_place(place) else None
+    at = place if is_stream_id(place) else None
     ends = time.monotonic() + STEP_S
     while True:
         found, at = selection.some(queue, limit=LOOKS, after=at, looks=LOOKS)

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 import dlq.stream
 from audit.admin.display import number
 from audit.queue import visible
-from dlq.message import Message
+from dlq.message import Message, is_stream_id
 
 STEP_S = 1.0
 MOST = 50
@@ -24,32 +24,26 @@ def step(request: HttpRequest) -> tuple[list[Message], dict[str, Any], str]:
     """
     asked = request.GET
     text, at = asked.get("text", "").strip(), asked.get("at", "")
-    found = [one for one in asked.get("found", "").split(",") if is_place(one)][:MOST]
+    found = [one for one in asked.get("found", "").split(",") if is_stream_id(one)][:MOST]
     looked = max(number(asked.get("looked", "")), 0)
     queue = dlq.stream.for_drain()
     done = not text
     if text:
-        needle, start = text.encode(errors="replace"), at if is_place(at) else ""
+        needle, start = text.encode(errors="replace"), at if is_stream_id(at) else ""
         at, more, count, done = _look(queue, needle, start, MOST - len(found))
         found, looked = found + more, looked + count
-    depth = queue.depth()
+    depth = queue.totals.depth()
     progress = {"text": text, "looked": min(looked, depth) if not done else depth, "depth": depth, "done": done}
     full = len(found) >= MOST
     next_step = urlencode({"text": text, "at": at, "looked": looked, "found": "" if full else ",".join(found)})
-    return queue.all_of(found), progress | {"full": full}, "" if done else next_step
-
-
-def is_place(text: str) -> bool:
-    """Whether this is a stream id."""
-    first, _, second = text.partition("-")
-    return all(part.isascii() and part.isdigit() and len(part) < 20 for part in (first, second))
+    return queue.pages.get_all(found), progress | {"full": full}, "" if done else next_step
 
 
 def _look(queue: dlq.stream.Stream, text: bytes, at: str, room: int) -> tuple[str, list[str], int, bool]:
     """Read on from a place for a second: where it stands then, ids that match, how many were read, whether all were."""
     ends, count = time.monotonic() + STEP_S, 0
     found: list[str] = []
-    for rows in queue.entries(chunk=CHUNK, after=at or None):
+    for rows in queue.pages.entries(chunk=CHUNK, after=at or None):
         for message_id, fields in rows:
             at, count = message_id, count + 1
             if text in (body := fields.get(b"body", b"")) and _may_see(fields, body):

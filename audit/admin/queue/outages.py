@@ -12,8 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-import dlq.episode
 import dlq.errors
+import dlq.outage
 import dlq.stream
 from audit.admin.base import ReadOnly
 from audit.admin.charts import queue
@@ -121,7 +121,7 @@ class EpisodeAdmin(ReadOnly):
 
 def _current() -> dict[str, Any] | None:
     try:
-        found = dlq.episode.current(dlq.stream.for_drain())
+        found = dlq.outage.current(dlq.stream.for_drain())
     except dlq.errors.Refused:
         return None
     if found is None:

@@ -21,7 +21,7 @@ from audit.models import Parked
 from audit.queue import actions, corrections, discards, drain
 from audit.queue.visible import visible
 from dlq.message import STATES as MESSAGE_STATES
-from dlq.message import Message
+from dlq.message import Message, is_stream_id
 
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error", "since")
@@ -225,12 +225,12 @@ class ParkedAdmin(admin.ModelAdmin):
             raise PermissionDenied
         queue, by = dlq.stream.for_drain(), request.user.get_username()
         try:
-            pausing = queue.paused() is None
+            pausing = queue.activity.paused() is None
             trail.add(f"audit.parked.{'paused' if pausing else 'resumed'}", actor=by, correlation="dead-letter-queue")
             if pausing:
-                queue.pause(by)
+                queue.activity.pause(by)
             else:
-                queue.resume()
+                queue.activity.resume()
         except (AuditError, dlq.errors.Refused) as error:
             messages.error(request, f"Nothing was done: {error}")
         return redirect("admin:audit_parked_changelist")
@@ -251,11 +251,11 @@ class ParkedAdmin(admin.ModelAdmin):
             kept = reverse("admin:audit_quarantined_changelist")
             return redirect(f"{kept}?{urlencode({'q': request.GET.get('q', '').strip()})}")
         if key := request.GET.get("q", "").strip():
-            found = queue.find(key)
+            found = queue.pages.find(key)
             return self._page(request, [*visible([found] if found else [])], None)
         after = request.GET.get("after", "")
         rows, next_place = parked_rows.selection(request.GET).some(
-            queue, limit=parked_rows.PAGE, after=after if parked_rows.is_id(after) else None, looks=parked_rows.LOOKS
+            queue, limit=parked_rows.PAGE, after=after if is_stream_id(after) else None, looks=parked_rows.LOOKS
         )
         return self._page(request, [*visible(rows)], next_place)
 
@@ -267,8 +267,8 @@ class ParkedAdmin(admin.ModelAdmin):
             request,
             title="Dead letter queue",
             rows=[parked_rows.row(message) for message in rows],
-            stats=dlq.stream.for_drain().stats(),
-            paused=dlq.stream.for_drain().paused(),
+            stats=dlq.stream.for_drain().totals.stats(),
+            paused=dlq.stream.for_drain().activity.paused(),
             chart=parked_rows.chart(request),
             figures=parked_rows.figures(),
             since_wrong=parked_rows.since(request.GET)[1],

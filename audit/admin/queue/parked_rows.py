@@ -1,7 +1,6 @@
 """What the pages of the queue show: which messages were asked for, and each as a row."""
 
 import json
-import re
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -20,14 +19,13 @@ from audit.queue import actions
 from audit.queue.visible import visible
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
-from dlq.message import Message
+from dlq.message import Message, is_stream_id
 from dlq.selection import Selection
 
 PAGE = 50
 LOOKS = 2_500
 """How many messages one page looks at for those that pass the filters."""
 SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
-STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def selection(parameters: QueryDict) -> Selection:
@@ -77,13 +75,8 @@ def chart(request: HttpRequest) -> str:
     return queue_charts.queue_chart(dlq.history.samples(dlq.stream.for_drain(), minutes), minutes)
 
 
-def is_id(text: str) -> bool:
-    """Whether Redis takes this for a stream id; it answers others with an error that looks like a fault of its own."""
-    return STREAM_ID.fullmatch(text) is not None and all(int(part) < 2**64 for part in text.split("-"))
-
-
 def get(message_id: str) -> Message | None:
-    found = dlq.stream.for_drain().get(message_id) if is_id(message_id) else None
+    found = dlq.stream.for_drain().pages.get(message_id) if is_stream_id(message_id) else None
     return next(visible([found] if found else []), None)
 
 

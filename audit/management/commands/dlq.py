@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import dlq.counters
 import dlq.errors
-import dlq.passage
 import dlq.rebuild
 import dlq.restore
 import dlq.stream
@@ -27,9 +27,9 @@ from audit.management.counting import Counting
 from audit.models import Quarantined
 from audit.queue import quarantine
 from dlq import policy
-from dlq.account import Stats
 from dlq.message import STATES, Message
 from dlq.selection import Selection
+from dlq.stats import Stats
 
 NAMED = 100
 NOT_BALANCED = 3
@@ -89,17 +89,17 @@ class Command(HarmlessCommand):
 
     def _stats(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
-        paused = queue.paused()
-        figures = _figures(queue.stats()) | {
-            "oldest_age_s": round(queue.oldest_age(), 1),
+        paused = queue.activity.paused()
+        figures = _figures(queue.totals.stats()) | {
+            "oldest_age_s": round(queue.pages.oldest_age(), 1),
             "paused_by": paused and paused[0],
-            **{name: at.isoformat() for name, at in queue.beats().items()},
+            **{name: at.isoformat() for name, at in queue.activity.beats().items()},
         }
         self.stdout.write(json.dumps(figures, indent=2))
 
     def _check(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
-        before = queue.stats()
+        before = queue.totals.stats()
         if options["rebuild"]:
             _record("indexes_rebuilt", [], came=before.enqueued, gone=before.gone, here=before.depth)
             found = dlq.rebuild.rebuild(queue)
@@ -107,7 +107,7 @@ class Command(HarmlessCommand):
             if found.missing:
                 _record("found_missing", [], count=len(found.missing), event_ids=found.missing[:NAMED])
                 self.stdout.write("MISSING from the stream: " + " ".join(found.missing))
-        stats = queue.stats()
+        stats = queue.totals.stats()
         self.stdout.write(
             f"{stats.enqueued} came = {stats.drained} stored + {stats.duplicate} stored before + "
             f"{stats.quarantined} quarantined + {stats.discarded} discarded + {stats.depth} here"
@@ -116,7 +116,7 @@ class Command(HarmlessCommand):
         if stats.lost:
             self.stdout.write("LOST: they came and are nowhere. Other hands were in Redis: tell your security officer.")
             sys.exit(NOT_BALANCED)
-        if not stats.balanced or not dlq.passage.look(queue).whole:
+        if not stats.balanced or not dlq.counters.read(queue).whole:
             self.stdout.write("NOT BALANCED: `manage.py dlq check --rebuild` mends the indexes.")
             sys.exit(NOT_BALANCED)
         self.stdout.write("balanced" if before.balanced else "balanced now; it was not before")
@@ -146,7 +146,10 @@ class Command(HarmlessCommand):
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
         if not now < until <= now + timedelta(days=7):
             raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
-        self._act(options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], until))
+        for_s = (until - now).total_seconds()
+        self._act(
+            options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], for_s=for_s)
+        )
 
     def _quarantine(self, options: dict[str, Any]) -> None:
         by = operator_name()
@@ -162,12 +165,12 @@ class Command(HarmlessCommand):
 
     def _pause(self, options: dict[str, Any]) -> None:
         _record("paused", [])
-        dlq.stream.for_drain().pause(operator_name())
+        dlq.stream.for_drain().activity.pause(operator_name())
         self.stdout.write("Draining is paused; parking goes on. `manage.py dlq resume` ends it.")
 
     def _resume(self, options: dict[str, Any]) -> None:
         _record("resumed", [])
-        dlq.stream.for_drain().resume()
+        dlq.stream.for_drain().activity.resume()
         self.stdout.write("Draining goes on.")
 
     def _act(self, options: dict[str, Any], act: str | None, do: Any) -> None:
@@ -219,7 +222,7 @@ def _selection(options: dict[str, Any]) -> Selection:
 
 
 def _find(key: str) -> Message:
-    found = dlq.stream.for_drain().find(key)
+    found = dlq.stream.for_drain().pages.find(key)
     if found is None:
         raise CommandError(f"No parked event has the id {key}: it is stored, or was never here.")
     return found

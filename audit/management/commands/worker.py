@@ -81,7 +81,7 @@ def watch(stop: threading.Event) -> None:
 def last_task() -> float:
     """When a task was last ended, in Unix seconds; now where Redis cannot tell, for then it is not the cluster."""
     try:
-        ended = dlq.stream.for_drain().beats().get("last_task_at")
+        ended = dlq.stream.for_drain().activity.beats().get("last_task_at")
     except dlq.errors.Refused:
         return time.time()
     return 0.0 if ended is None else ended.timestamp()

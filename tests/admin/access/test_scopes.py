@@ -37,7 +37,7 @@ def parked(writer: str, **changes: Any) -> Message:
     one = event.accept(an_event(**changes), writer=writer)
     document = Document(str(one.id), one.digest, one.body, writer, one.event_type, one.received_at)
     dlq.stream.for_drain().park([document], reason="database-down")
-    found = dlq.stream.for_drain().find(document.key)
+    found = dlq.stream.for_drain().pages.find(document.key)
     assert found is not None
     return found
 
@@ -161,7 +161,7 @@ def test_an_operator_with_a_scope_acts_on_nothing_outside() -> None:
     queue = reverse("admin:audit_parked_changelist")
     assert client.post(f"{queue}{other.id}/retry/").status_code == 404
     client.post(f"{queue}act/", {"act": "quarantine", "scope": "ticked", "id": [other.id]})
-    assert dlq.stream.for_drain().get(other.id) is not None
+    assert dlq.stream.for_drain().pages.get(other.id) is not None
 
 
 def test_nobody_decides_on_a_discard_outside() -> None:
@@ -173,7 +173,7 @@ def test_nobody_decides_on_a_discard_outside() -> None:
     assert [client.get(page).status_code for page in pages] == [200, 404]
     assert other.key not in client.get(reverse("admin:audit_discard_changelist")).content.decode()
     assert client.post(reverse("admin:audit_discard_decide", args=[other.pk]), {"approve": "1"}).status_code == 404
-    assert dlq.stream.for_drain().find(other.key) is not None
+    assert dlq.stream.for_drain().pages.find(other.key) is not None
 
 
 def test_what_is_quarantined_outside_is_not_there() -> None:

@@ -32,7 +32,7 @@ def _sample_history() -> None:
     members = {
         f"{now - 30 + n}:{abs(15 - n) * 20}:{n * 40}:{n * 40 - abs(15 - n) * 20}:9": now - 30 + n for n in range(30)
     }
-    queue.redis.zadd(f"{queue.stream}:history", members)
+    queue.redis.zadd(queue.keys.minutes, members)
 
 
 @pytest.fixture

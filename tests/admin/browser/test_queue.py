@@ -52,7 +52,7 @@ def test_an_operator_retries_a_dead_event(operator_page: Visitor) -> None:
     shot(operator_page, "rehearsed")
     page.click("text=Retry now")
     assert page.locator("text=The event is due now").count() == 1
-    found = dlq.stream.for_drain().get(message.id)
+    found = dlq.stream.for_drain().pages.get(message.id)
     assert found is None or found.state == "due"
 
 
@@ -65,7 +65,7 @@ def test_an_operator_retries_all_that_match_after_seeing_how_many(operator_page:
     shot(operator_page, "sure")
     page.click("form button[type=submit]:has-text('Retry now')")
     assert page.locator("text=Retry now: 3 events").count() == 1
-    states = [getattr(dlq.stream.for_drain().get(one.id), "state", "due") for one in messages]
+    states = [getattr(dlq.stream.for_drain().pages.get(one.id), "state", "due") for one in messages]
     assert states == ["due"] * 3
 
 
@@ -84,7 +84,7 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     shot(second, "discarded")
     assert second.wrong == []
     second.page.close()
-    assert dlq.stream.for_drain().get(message.id) is None
+    assert dlq.stream.for_drain().pages.get(message.id) is None
     assert Discard.objects.get(message_id=message.id).decision == "discarded"
 
 
@@ -98,7 +98,7 @@ def test_an_operator_corrects_and_sends_again(operator_page: Visitor) -> None:
     assert page.locator("text=Recorded as the new event").count() == 1
     shot(operator_page, "corrected")
     assert Record.objects.get(parent_event_id=message.key).severity == "low"
-    assert dlq.stream.for_drain().get(message.id) is not None
+    assert dlq.stream.for_drain().pages.get(message.id) is not None
 
 
 def test_an_operator_writes_what_was_done_about_an_outage(operator_page: Visitor) -> None:
@@ -124,4 +124,4 @@ def test_an_operator_puts_aside_and_parks_again(operator_page: Visitor) -> None:
     operator_page.open(f"/admin/audit/quarantined/{kept.n}/change/", "walk-kept")
     page.click("text=Park it again")
     assert page.locator("text=It is in the queue again").count() == 1
-    assert dlq.stream.for_drain().find(message.key) is not None
+    assert dlq.stream.for_drain().pages.find(message.key) is not None

@@ -26,15 +26,15 @@ def test_two_people_discard_with_a_reason_and_three_records(
     operator: Client, administrator: Client, parked: Message
 ) -> None:
     queue = dlq.stream.for_drain()
-    before = queue.stats()
+    before = queue.totals.stats()
     asked = ask(operator, parked)
-    assert queue.get(parked.id) is not None
+    assert queue.pages.get(parked.id) is not None
     page = administrator.get(f"{DISCARDS}{asked.pk}/change/").content.decode()
     assert "a test event" in page
     assert "Discard it for good" in page
     administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"})
-    assert queue.get(parked.id) is None
-    after = queue.stats()
+    assert queue.pages.get(parked.id) is None
+    after = queue.totals.stats()
     assert (after.discarded, after.depth) == (before.discarded + 1, before.depth - 1)
     acts = Record.objects.filter(event_data__event_id=parked.key).values_list("event_type", flat=True)
     assert set(acts) == {"audit.parked.discard_asked", "audit.parked.discarded"}
@@ -52,13 +52,13 @@ def test_whoever_asked_cannot_approve(parked: Message) -> None:
     assert "Discard it for good" not in client.get(f"{DISCARDS}{asked.pk}/change/").content.decode()
     page = client.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"}, follow=True).content.decode()
     assert "a second person has to" in page
-    assert dlq.stream.for_drain().get(parked.id) is not None
+    assert dlq.stream.for_drain().pages.get(parked.id) is not None
 
 
 def test_a_declined_discard_leaves_the_event(operator: Client, administrator: Client, parked: Message) -> None:
     asked = ask(operator, parked)
     administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"decline": "yes"})
-    assert dlq.stream.for_drain().get(parked.id) is not None
+    assert dlq.stream.for_drain().pages.get(parked.id) is not None
     assert "declined" in operator.get(f"{DISCARDS}{asked.pk}/change/").content.decode()
 
 
@@ -76,7 +76,7 @@ def test_without_reason_right_or_record_nothing_happens(
 
     monkeypatch.setattr("audit.ingest.trail.record", refuse)
     administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"})
-    assert dlq.stream.for_drain().get(parked.id) is not None
+    assert dlq.stream.for_drain().pages.get(parked.id) is not None
     asked.refresh_from_db()
     assert asked.decision == ""
 
@@ -136,7 +136,7 @@ def test_a_crash_before_the_decision_was_noted_is_mended_from_the_trail(
         patch.setattr(Discard, "save", crash)
         with pytest.raises(KeyboardInterrupt):
             discards.decide(asked, approve=True, by="b")
-    assert dlq.stream.for_drain().get(parked.id) is None
+    assert dlq.stream.for_drain().pages.get(parked.id) is None
     discards.decide(asked, approve=False, by="c")
     asked.refresh_from_db()
     assert (asked.decision, asked.decided_by) == ("discarded", "b")
@@ -147,4 +147,4 @@ def test_what_was_parked_anew_under_the_same_place_is_not_what_was_asked_for(par
     Discard.objects.filter(pk=asked.pk).update(digest="00" * 32)
     with pytest.raises(discards.Gone):
         discards.decide(asked, approve=True, by="b")
-    assert dlq.stream.for_drain().get(parked.id) is not None
+    assert dlq.stream.for_drain().pages.get(parked.id) is not None

@@ -57,9 +57,9 @@ def test_an_outage_becomes_an_object_with_its_account_and_its_records(
 def test_the_open_outage_is_on_top_of_the_list(operator: Client) -> None:
     closed()
     queue = dlq.stream.for_drain()
-    queue.redis.hset(queue.stats_key, "since", int(datetime.now(UTC).timestamp() * 1000))
+    queue.redis.hset(queue.keys.stats, "since", int(datetime.now(UTC).timestamp() * 1000))
     assert "an outage is open" in operator.get(reverse("admin:audit_episode_changelist")).content.decode()
-    queue.redis.hdel(queue.stats_key, "since")
+    queue.redis.hdel(queue.keys.stats, "since")
     assert "an outage is open" not in operator.get(reverse("admin:audit_episode_changelist")).content.decode()
 
 

@@ -79,7 +79,7 @@ def test_a_damaged_payload_is_shown_not_choked_on(operator: Client, body: bytes)
     key = str(uuid.uuid4())
     digest = hashlib.sha256(b"\x00" + body).digest()
     queue.park([Document(key, digest, body, "tests", "damaged", datetime.now(UTC))], reason="database-down")
-    message = queue.find(key)
+    message = queue.pages.find(key)
     assert message is not None
     try:
         assert operator.get(f"{PARKED}{message.id}/change/").status_code == 200
@@ -94,7 +94,7 @@ def test_a_retry_that_cannot_be_recorded_is_not_done(
     monkeypatch.setattr("audit.ingest.trail.record", looks_alone)
     dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
     page = operator.post(f"{PARKED}{parked.id}/retry/", follow=True).content.decode()
-    message = dlq.stream.for_drain().get(parked.id)
+    message = dlq.stream.for_drain().pages.get(parked.id)
     assert "Nothing was done" in page
     assert message is not None
     assert (message.state, message.attempts) == ("dead", 1)
@@ -103,7 +103,7 @@ def test_a_retry_that_cannot_be_recorded_is_not_done(
 def test_retry_makes_a_dead_message_due_and_keeps_its_history(operator: Client, parked: Message) -> None:
     dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
     operator.post(f"{PARKED}{parked.id}/retry/")
-    message = dlq.stream.for_drain().get(parked.id)
+    message = dlq.stream.for_drain().pages.get(parked.id)
     assert message is not None
     assert (message.state, message.attempts, message.last_error_class) == ("due", 0, "Poison")
 
@@ -137,11 +137,11 @@ def test_what_was_ticked_is_acted_on_and_recorded(operator: Client) -> None:
         queue.fail(message, "Poison", "never", dead=True)
     page = operator.post(ACT, {"act": "retry", "scope": "ticked", "id": [first.id, second.id]}, follow=True)
     assert "Retry now: 2 events" in page.content.decode()
-    assert [getattr(queue.get(one.id), "state", "") for one in (first, second)] == ["due", "due"]
+    assert [getattr(queue.pages.get(one.id), "state", "") for one in (first, second)] == ["due", "due"]
     operator.post(ACT, {"act": "snooze", "scope": "ticked", "id": [third.id]})
-    assert getattr(queue.get(third.id), "state", "") == "waiting"
+    assert getattr(queue.pages.get(third.id), "state", "") == "waiting"
     operator.post(ACT, {"act": "quarantine", "scope": "ticked", "id": [third.id]})
-    assert queue.get(third.id) is None
+    assert queue.pages.get(third.id) is None
     assert Quarantined.objects.filter(key=third.key).count() == 1
     acts = Record.objects.filter(event_data__event_ids__contains=[third.key]).values_list("event_type", flat=True)
     assert set(acts) == {"audit.parked.snoozed"}
@@ -160,7 +160,7 @@ def test_all_that_match_are_counted_and_asked_for_before_anything_is_done(operat
     assert "Nothing was done yet" in asked.content.decode()
     assert operator.post(ACT, form | {"sure": "yes"}, follow=True).status_code == 200
     queue = dlq.stream.for_drain()
-    waits = [found.next_try for message in messages if (found := queue.get(message.id)) and found.next_try]
+    waits = [found.next_try for message in messages if (found := queue.pages.get(message.id)) and found.next_try]
     spread = max(waits) - min(waits)
     assert 10 < spread.total_seconds() <= 61  # what failed together does not come back together
     queue.acknowledge(messages, "drained")
@@ -226,7 +226,7 @@ def test_an_act_that_cannot_be_recorded_is_not_done(
     for act in ("retry", "snooze", "quarantine"):
         page = operator.post(ACT, {"act": act, "scope": "ticked", "id": [parked.id]}, follow=True)
         assert "Nothing was done" in page.content.decode()
-    message = dlq.stream.for_drain().get(parked.id)
+    message = dlq.stream.for_drain().pages.get(parked.id)
     assert message is not None
     assert message.state == "dead"
 
@@ -238,7 +238,7 @@ def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked
     assert "Recorded as the new event" in page.content.decode()
     new = Record.objects.get(parent_event_id=parked.key)
     assert (new.severity, new.writer, str(new.id) != parked.key) == ("corrected", "auditsite", True)
-    old = dlq.stream.for_drain().get(parked.id)
+    old = dlq.stream.for_drain().pages.get(parked.id)
     assert old is not None
     assert (old.body, old.state) == (parked.body, "dead")
     noted = Record.objects.get(event_type="audit.parked.corrected", event_data__event_id=parked.key)
@@ -268,12 +268,13 @@ def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, p
     assert Record.objects.get(parent_event_id=parked.key).source_seq is None
     assert "was corrected before" in corrected(operator, parked)
     own = parked_message()
-    queue.redis.xadd(queue.stream, {b"key": b"own", b"digest": own.digest, b"body": own.body, b"source": b"auditsite"})
-    message = queue.page(limit=1, newest_first=True)[0]
+    entry = {b"key": b"own", b"digest": own.digest, b"body": own.body, b"source": b"auditsite"}
+    queue.redis.xadd(queue.keys.stream, entry)
+    message = queue.pages.page(limit=1, newest_first=True)[0]
     queue.fail(message, "DataError", "never", dead=True)
     assert "nobody corrects those" in corrected(operator, message)
-    queue.redis.xdel(queue.stream, message.id)
-    queue.redis.zrem(queue.dead, message.id)
+    queue.redis.xdel(queue.keys.stream, message.id)
+    queue.redis.zrem(queue.keys.dead, message.id)
 
 
 SEARCH = f"{PARKED}search/"

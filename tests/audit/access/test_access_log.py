@@ -18,7 +18,7 @@ def parked(writer: str = "tests") -> str:
 
 
 def looks_that_wait(name: str) -> int:
-    entries = (fields for page in dlq.stream.for_drain().entries() for _, fields in page)
+    entries = (fields for page in dlq.stream.for_drain().pages.entries() for _, fields in page)
     return sum(f'"actor_id":"{name}"'.encode() in fields[b"body"] for fields in entries)
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 import dlq.client
 from audit.access import api_keys, published_keys
+from audit.ingest import rejections
 from audit.models import OWN_WRITER, Record, WriterKey
 from audit.postgres.gateway import gateway
 from audit.queue import drain
@@ -78,6 +79,19 @@ def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
     api_keys.forget()
     assert writer.post(an_event()).status_code == 201
     api_keys.publish()
+
+
+def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Sender, settings: Any) -> None:
+    ours, copies = published_keys.hash_name(), dlq.client.connect(500)
+    before = copies.hgetall(ours)
+    settings.DLQ_PREFIX = f"other-{secrets.token_hex(6)}"
+    rejections.count(writer.name, [rejections.Refusal("a-reason", 1)])
+    copies.hset(published_keys.hash_name(), mapping={"digest": "a key of the other installation"})
+    assert copies.hgetall(ours) == before
+    others = {key.decode() for key in copies.scan_iter(f"*{settings.DLQ_PREFIX}*")}
+    assert published_keys.hash_name() in others
+    assert len(others) == 3  # the copy of the keys, the day's rejections, and the list of days
+    copies.delete(*others)
 
 
 def test_a_flood_of_wrong_keys_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import uuid_utils.compat
 from django.core.management import call_command
 from django.test import override_settings
 
-import dlq.passage
+import dlq.counters
 import dlq.spool
 import dlq.stream
 from audit import tasks
@@ -63,7 +63,7 @@ def told(found: BalanceLine) -> dict[str, int]:
 
 
 def messages(sender: Sender) -> list[Message]:
-    return [one for one in dlq.stream.for_drain().page(limit=1000) if one.source == sender.name]
+    return [one for one in dlq.stream.for_drain().pages.page(limit=1000) if one.source == sender.name]
 
 
 def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, A
 
 def wipe(queue: dlq.stream.Stream) -> None:
     """What a Redis that lost everything has of the queue."""
-    for key in queue.redis.scan_iter(f"{queue.stream.rpartition(':')[0]}:*"):
+    for key in queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"):
         queue.redis.delete(key)
 
 
@@ -229,10 +229,10 @@ def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: S
     day = park_on(sender, datetime(2001, 2, 3, 12, tzinfo=UTC), 2)
     queue = dlq.stream.for_drain()
     queue_counts.copy()
-    assert dlq.passage.look(queue).all != []
+    assert dlq.counters.read(queue).all != []
     drain.drain()
     assert queue_counts.copy().forgotten == 1
-    assert dlq.passage.look(queue).all == []
+    assert dlq.counters.read(queue).all == []
     park_on(sender, datetime(2001, 2, 3, 13, tzinfo=UTC), 1)
     follow()
     queue_counts.copy()

@@ -47,7 +47,7 @@ class Lives(RuleBasedStateMachine):
         return [key for key, place in self.place.items() if place in places]
 
     def message(self, key: str) -> Message:
-        found = dlq.stream.for_drain().find(key)
+        found = dlq.stream.for_drain().pages.find(key)
         assert found is not None
         return found
 
@@ -136,7 +136,7 @@ class Lives(RuleBasedStateMachine):
         queue_counts.copy()
         rejections.gather()
         queue = dlq.stream.for_drain()
-        for key in queue.redis.scan_iter(f"{queue.stream.rpartition(':')[0]}:*"):
+        for key in queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"):
             queue.redis.delete(key)
         for key in self.of("parked", "dead"):
             self.place[key] = "lost"

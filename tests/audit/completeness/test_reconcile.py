@@ -120,7 +120,7 @@ def test_each_parked_event_that_redis_lost_is_named_and_found_again_by_the_retri
     queue = dlq.stream.default()
     with postgres.stopped():
         assert {sender.post(portion, BATCH).status_code for portion in portions} == {202}
-        for key in queue.redis.scan_iter(f"{queue.stream.rpartition(':')[0]}:*"):
+        for key in queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"):
             queue.redis.delete(key)
     assert gateway().breaker.wait_closed(20)
     last = an_event(source_seq=1_002, event_timestamp="2026-08-18T11:00:00Z")
@@ -163,7 +163,7 @@ def test_what_may_still_be_in_the_queue_keeps_a_gap_from_being_told(sender: Send
     queue, body, now = dlq.stream.for_drain(), b"{}", datetime.now(UTC)
     waits = Document(str(uuid.uuid4()), digest_of(body), body, sender.name, "x", now)
     queue.park([waits], reason="database-down")
-    found = queue.find(waits.key)
+    found = queue.pages.find(waits.key)
     assert found is not None
     try:
         sender.post(numbered(1, 3), BATCH)

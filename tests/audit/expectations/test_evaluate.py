@@ -175,7 +175,7 @@ def test_what_may_still_be_in_the_queue_keeps_from_judging(
     queue, body, ends = dlq.stream.for_drain(), b"{}", rule()
     waits = Document(str(uuid_utils.compat.uuid7()), digest_of(body), body, sender.name, "x", datetime.now(UTC))
     queue.park([waits], reason="database-down")
-    parked = queue.find(waits.key)
+    parked = queue.pages.find(waits.key)
     assert parked is not None
     try:
         sender.post(an(ends, "x", of=correlation()))

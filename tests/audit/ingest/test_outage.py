@@ -42,7 +42,7 @@ def stored(correlation_id: str) -> list[Record]:
 def test_while_postgresql_is_stopped_events_are_parked_and_stored_afterwards(service: Sender, postgres: Any) -> None:
     single, many = with_id(), [with_id() for _ in range(3)]
     service.post(an_event())
-    depth = dlq.stream.default().depth()  # dead ones of other tests
+    depth = dlq.stream.default().totals.depth()  # dead ones of other tests
     with postgres.stopped():
         response = service.post(single)
         assert response.status_code == 202
@@ -123,8 +123,27 @@ def test_while_postgresql_hangs_pages_and_searches_are_refused_at_once_or_give_u
         assert service.get().status_code == 503  # nobody knew yet: it gave up by itself
         assert service.post(an_event()).status_code == 202
         assert gateway().breaker.is_open
-        assert service.get().status_code == 503
+        refused = service.get()
+        assert refused.status_code == 503
+        assert "PostgreSQL does not answer" in refused.json()["detail"]
+        assert "narrow" not in refused.json()["detail"]
         assert Client().get("/admin/").status_code == 503
+
+
+def test_a_search_that_takes_too_long_is_told_to_be_narrower(
+    service: Sender, superuser: psycopg.Connection[Any]
+) -> None:
+    service.get()
+    with superuser.transaction(), connections["reader"].cursor() as cursor:
+        superuser.execute("LOCK TABLE audit_record IN ACCESS EXCLUSIVE MODE")  # so that no reader gets through
+        cursor.execute("SET statement_timeout = 20")
+        try:
+            refused = service.get()
+        finally:
+            cursor.execute("SET statement_timeout = 5000")
+    assert refused.status_code == 503
+    assert "narrow it by time" in refused.json()["detail"]
+    assert "does not answer" not in refused.json()["detail"]
 
 
 @pytest.mark.slow
@@ -189,7 +208,7 @@ def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -
     assert writer.post(document).status_code == 201
     park(document | {"severity": "high"}, writer=writer.name)
     assert drain.drain().dead == 1
-    message = dlq.stream.default().find(document["event_id"])
+    message = dlq.stream.default().pages.find(document["event_id"])
     assert message is not None
     assert (message.state, message.last_error_class) == ("dead", "Conflict")
     assert "audit.event.conflict" in {found.event_type for found in stored(document["correlation_id"])}
@@ -217,7 +236,7 @@ def test_one_that_can_never_be_stored_does_not_hold_up_the_others() -> None:
     summary = drain.drain()
     assert summary.stored == 5
     assert summary.dead + summary.failed == 1
-    message = dlq.stream.default().find(str(poison.id))
+    message = dlq.stream.default().pages.find(str(poison.id))
     assert message is not None
     assert message.state == "dead"
 
@@ -227,7 +246,7 @@ def test_a_body_changed_in_redis_is_dead_not_stored() -> None:
     forged = msgspec.structs.replace(event, body=event.body.replace(b"success", b"failure"))
     record._park([forged], record.Fault.DOWN)
     assert drain.drain().dead == 1
-    message = dlq.stream.default().find(str(event.id))
+    message = dlq.stream.default().pages.find(str(event.id))
     assert message is not None
     assert message.last_error_class == "Damaged"
 
@@ -281,7 +300,7 @@ def test_a_fault_that_is_not_the_senders_parks_the_event(
     else:
         assert response.status_code == 202
     assert gateway().breaker.wait_closed(20)
-    message = dlq.stream.default().find(document["event_id"])
+    message = dlq.stream.default().pages.find(document["event_id"])
     if message is not None:
         dlq.stream.default().retry_now([message.id])
     drain.drain()
@@ -350,7 +369,7 @@ def test_drain_dlq_shows_the_queue_while_postgresql_is_stopped_and_touches_nothi
     postgres: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     park(with_id())
-    depth = dlq.stream.default().depth()
+    depth = dlq.stream.default().totals.depth()
     with postgres.stopped(), pytest.raises(SystemExit) as exit_status:
         call_command("drain_dlq")
     printed = capsys.readouterr().out
@@ -387,7 +406,7 @@ def test_a_single_event_that_always_takes_too_long_is_tried_again_later(monkeypa
         patch.setattr(drain, "store", slow)
         summary = drain.drain(seconds=20)
     assert (summary.failed, summary.database_up) == (1, True)
-    message = dlq.stream.for_drain().find(str(accepted.id))
+    message = dlq.stream.for_drain().pages.find(str(accepted.id))
     assert message is not None and (message.state, message.attempts) == ("waiting", 1)
     dlq.stream.for_drain().retry_now([message.id])
 
@@ -402,7 +421,7 @@ def test_what_is_damaged_in_the_queue_is_not_shown_as_the_event(service: Sender)
         answer = service.get(f"{EVENTS}/{key}")
         assert answer.status_code == 200
         assert shown in answer.json()["damaged"] and "severity" not in answer.json()
-        message = queue.find(key)
+        message = queue.pages.find(key)
         assert message is not None
         queue.acknowledge([message], "discarded")
 

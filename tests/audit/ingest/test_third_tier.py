@@ -66,14 +66,14 @@ def test_the_queue_takes_it_where_redis_is_back_first(
         with redis_server.stopped():
             assert writer.post(document).status_code == 202
         assert drain.unspool() == 1
-        message = dlq.stream.for_drain().find(document["event_id"])
+        message = dlq.stream.for_drain().pages.find(document["event_id"])
         assert message is not None and message.digest_ok
         assert not list(folder.iterdir())
         assert writer.post(document).status_code == 202
     assert gateway().breaker.wait_closed(20)
     drain.drain(seconds=20)
     assert stored(document)
-    assert dlq.stream.for_drain().stats().balanced
+    assert dlq.stream.for_drain().totals.stats().balanced
 
 
 @pytest.mark.slow
@@ -96,11 +96,11 @@ def spooled(*documents: dict[str, Any]) -> None:
 def test_while_a_person_has_paused_drains_the_spool_waits_too() -> None:
     document = with_id()
     spooled(document)
-    dlq.stream.for_drain().pause("somebody")
+    dlq.stream.for_drain().activity.pause("somebody")
     try:
         assert drain.unspool() == 0
     finally:
-        dlq.stream.for_drain().resume()
+        dlq.stream.for_drain().activity.resume()
     drain.drain(seconds=20)
     assert stored(document)
 
@@ -112,7 +112,7 @@ def test_what_postgresql_refuses_is_parked_where_a_person_sees_it(writer: Sender
     assert drain.unspool() == 1
     assert not list(folder.iterdir())
     drain.drain(seconds=20)
-    message = dlq.stream.for_drain().find(taken["event_id"])
+    message = dlq.stream.for_drain().pages.find(taken["event_id"])
     assert message is not None and (message.state, message.last_error_class) == ("dead", "Conflict")
 
 
@@ -129,14 +129,14 @@ def test_what_waits_for_seven_days_without_postgresql_is_copied_and_stays(
     postgres: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = parked_message()
-    monkeypatch.setattr(policy, "LONGEST_WAIT", -1.0)
+    monkeypatch.setattr(policy, "LONGEST_WAIT_S", -1.0)
     assert drain.keep_old() == 0  # PostgreSQL is up: there is the quarantine
     with postgres.stopped():
         assert drain.keep_old() >= 1
         assert drain.keep_old() == 0
     (path,) = folder.glob("*.kept")
     assert message.key in [copy.key for copy in dlq.spool.Reader(path)]
-    assert dlq.stream.for_drain().get(message.id) is not None
+    assert dlq.stream.for_drain().pages.get(message.id) is not None
 
 
 def test_dlq_restore_parks_what_a_file_holds(folder: Path, capsys: Any) -> None:
@@ -147,17 +147,18 @@ def test_dlq_restore_parks_what_a_file_holds(folder: Path, capsys: Any) -> None:
     call_command("dlq", "restore", str(path))
     printed = capsys.readouterr()
     assert "1 events are in the queue" in printed.out and "line 2 cannot be read" in printed.err
-    assert dlq.stream.for_drain().find(document["event_id"]) is not None
+    assert dlq.stream.for_drain().pages.find(document["event_id"]) is not None
     with pytest.raises(CommandError, match="No such file"):
         call_command("dlq", "restore", str(folder / "missing"))
 
 
 def test_the_event_that_waits_is_shown_by_its_id_once_it_is_in_the_queue(service: Sender) -> None:
     document = with_id()
-    dlq.stream.for_drain().pause("somebody")
+    dlq.stream.for_drain().activity.pause("somebody")
     try:
         spooled(document)
-        dlq.spool.empty(lambda messages: dlq.restore.restore(dlq.stream.for_drain(), messages))
+        queue = dlq.stream.for_drain()
+        dlq.spool.empty(lambda messages: dlq.restore.restore(queue, messages), answers=lambda: True)
         assert service.get(f"{EVENTS}/{document['event_id']}").json()["state"] == "parked"
     finally:
-        dlq.stream.for_drain().resume()
+        dlq.stream.for_drain().activity.resume()

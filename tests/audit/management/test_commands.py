@@ -43,7 +43,7 @@ def test_a_tick_drains_and_leaves_a_sign_of_life() -> None:
     _park([accepted], Fault.DOWN)
     assert "stored" in tasks.tick()
     assert Record.objects.filter(id=accepted.id).exists()
-    assert "last_tick_at" in dlq.stream.default().beats()
+    assert "last_tick_at" in dlq.stream.default().activity.beats()
 
 
 def test_samples_are_loaded_only_into_an_empty_store() -> None:
@@ -67,8 +67,8 @@ def test_the_watcher_drains_and_ends_at_sigterm_with_nothing_in_hand() -> None:
     finally:
         watcher.send_signal(signal.SIGTERM)
     assert watcher.wait(timeout=20) == 0
-    assert dlq.stream.default().stats().leased == 0
-    assert "last_watch_at" in dlq.stream.default().beats()
+    assert dlq.stream.default().totals.stats().leased == 0
+    assert "last_watch_at" in dlq.stream.default().activity.beats()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 import dlq.stream
 from audit.management.commands import worker
 from bench.load import wait_until
+from dlq.activity import Activity
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,11 +94,11 @@ def test_a_cluster_that_ends_is_started_again_and_the_end_ends_all(watched: psut
 
 
 def test_the_last_tick_is_known_and_now_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    dlq.stream.for_drain().beat("last_task_at")
+    dlq.stream.for_drain().activity.beat("last_task_at")
     assert abs(worker.last_task() - time.time()) < 60
 
-    def refuse(self: dlq.stream.Stream) -> None:
+    def refuse(self: Activity) -> None:
         raise dlq.errors.Refused
 
-    monkeypatch.setattr(dlq.stream.Stream, "beats", refuse)
+    monkeypatch.setattr(Activity, "beats", refuse)
     assert abs(worker.last_task() - time.time()) < 60

@@ -29,7 +29,7 @@ def odd_message(body: bytes = b'{"a": "\\u0000"}\xff') -> Message:
     digest = hashlib.sha256(b"\x00" + body).digest()
     document = Document(key, digest, body, "wr\x00iter", "kind", datetime.now(UTC))
     dlq.stream.for_drain().park([document], reason="tests")
-    found = dlq.stream.for_drain().find(key)
+    found = dlq.stream.for_drain().pages.find(key)
     assert found is not None
     return found
 
@@ -38,15 +38,15 @@ def test_a_message_is_kept_as_it_was_with_its_history() -> None:
     queue = dlq.stream.for_drain()
     parked = parked_message()
     queue.fail(parked, "DataError", "the first attempt")
-    message = queue.get(parked.id)
+    message = queue.pages.get(parked.id)
     assert message is not None
-    before = queue.stats()
+    before = queue.totals.stats()
     assert quarantine.quarantine([message], cause="tests", by="somebody") == 1
     kept = Quarantined.objects.get(message_id=message.id)
     assert (bytes(kept.body), bytes(kept.digest), kept.attempts) == (message.body, message.digest, 1)
     assert json.loads(kept.errors)[0]["error"] == "the first attempt"
     assert (kept.cause, kept.quarantined_by, kept.parked_at) == ("tests", "somebody", message.parked_at)
-    after = queue.stats()
+    after = queue.totals.stats()
     assert (after.quarantined, after.depth) == (before.quarantined + 1, before.depth - 1)
     noted = Record.objects.filter(event_type="audit.parked.quarantined").latest("event_timestamp")
     assert noted.event_data["events"] == {message.id: [message.key, message.digest.hex()]}
@@ -74,18 +74,18 @@ def test_after_seven_days_a_message_leaves_redis_and_is_not_lost(monkeypatch: py
     queue.fail(message, "DataError", "the first attempt")
     monkeypatch.setattr(drain, "drain", lambda **options: Summary())
     tasks.tick()
-    assert queue.get(message.id) is not None
+    assert queue.pages.get(message.id) is not None
     monkeypatch.setattr(Message, "age", property(lambda self: 8 * 86_400.0))
     tasks.tick()
-    assert queue.get(message.id) is None
+    assert queue.pages.get(message.id) is None
     assert Quarantined.objects.get(message_id=message.id).cause == quarantine.SEVEN_DAYS
-    assert queue.stats().balanced
+    assert queue.totals.stats().balanced
     # After an outage of eight days the drain stores what was never tried: it is not put aside.
-    assert queue.get(untried.id) is not None
-    queue.pause("somebody")
+    assert queue.pages.get(untried.id) is not None
+    queue.activity.pause("somebody")
     tasks.tick()
-    queue.resume()
-    assert queue.get(untried.id) is not None
+    queue.activity.resume()
+    assert queue.pages.get(untried.id) is not None
 
 
 def test_what_is_in_the_quarantine_is_parked_again_and_stored(client: Any, capsys: Any) -> None:
@@ -120,10 +120,10 @@ def test_a_crash_between_commit_and_removal_loses_nothing(monkeypatch: pytest.Mo
         patch.setattr(dlq.stream.Stream, "acknowledge", crash)
         with pytest.raises(KeyboardInterrupt):
             quarantine.quarantine([message], cause="tests", by="somebody")
-    assert dlq.stream.for_drain().get(message.id) is not None
+    assert dlq.stream.for_drain().pages.get(message.id) is not None
     quarantine.quarantine([message], cause="tests", by="somebody")
     assert Quarantined.objects.filter(message_id=message.id).count() == 2
-    assert dlq.stream.for_drain().get(message.id) is None
+    assert dlq.stream.for_drain().pages.get(message.id) is None
 
 
 def test_what_cannot_be_recorded_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_what_cannot_be_recorded_is_not_done(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("audit.ingest.trail.record", refuse)
     with pytest.raises(NothingKept):
         quarantine.quarantine([message], cause="tests", by="somebody")
-    assert dlq.stream.for_drain().get(message.id) is not None
+    assert dlq.stream.for_drain().pages.get(message.id) is not None
     assert not Quarantined.objects.filter(message_id=message.id).exists()
 
 
@@ -174,11 +174,11 @@ def test_retry_and_snooze_act_on_what_is_named_and_leave_a_record(capsys: Any) -
     message = parked_message()
     queue.fail(message, "DataError", "no", dead=True)
     assert "1 messages" in run(capsys, "snooze", message.key, "--for", "2h")
-    snoozed = queue.get(message.id)
+    snoozed = queue.pages.get(message.id)
     assert snoozed is not None
     assert snoozed.state == "waiting"
     run(capsys, "retry", message.key)
-    retried = queue.get(message.id)
+    retried = queue.pages.get(message.id)
     assert retried is not None
     assert (retried.state, retried.attempts) == ("due", 0)
     acts = Record.objects.filter(correlation_id="dead-letter-queue", event_data__event_ids__contains=[message.key])
@@ -189,10 +189,10 @@ def test_all_that_match_are_counted_first_and_then_acted_on(capsys: Any) -> None
     kind = f"kind{secrets.token_hex(4)}.many"
     messages = [parked_message(event_type=kind) for _ in range(4)]
     assert "4 messages match; nothing was done" in run(capsys, "quarantine", "--all", "--type", kind, "--dry-run")
-    assert all(dlq.stream.for_drain().get(message.id) for message in messages)
+    assert all(dlq.stream.for_drain().pages.get(message.id) for message in messages)
     assert "4 messages" in run(capsys, "quarantine", "--all", "--type", kind)
     assert Quarantined.objects.filter(kind=kind).count() == 4
-    assert not any(dlq.stream.for_drain().get(message.id) for message in messages)
+    assert not any(dlq.stream.for_drain().pages.get(message.id) for message in messages)
 
 
 NONSENSE = ("retry", "retry x --all", "snooze x --for soon", "snooze x --for 30d", "retry absent")
@@ -220,7 +220,7 @@ def test_check_finds_an_index_that_is_wrong_and_rebuild_mends_it(capsys: Any) ->
     queue = dlq.stream.for_drain()
     run(capsys, "check", "--rebuild")
     assert "balanced" in run(capsys, "check")
-    queue.redis.zadd(queue.due, {"1-1": 0})
+    queue.redis.zadd(queue.keys.due, {"1-1": 0})
     with pytest.raises(SystemExit) as ended:
         run(capsys, "check")
     assert ended.value.code == 3
@@ -237,7 +237,7 @@ def test_the_command_needs_no_postgresql(capsys: Any, postgres: Any) -> None:
         run(capsys, "retry", message.key)  # its record is parked as well
         with pytest.raises(CommandError, match="Nothing was done"):
             run(capsys, "quarantine", message.key)
-    assert dlq.stream.for_drain().get(message.id) is not None
+    assert dlq.stream.for_drain().pages.get(message.id) is not None
 
 
 @pytest.mark.slow

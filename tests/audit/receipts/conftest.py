@@ -41,6 +41,6 @@ def late(*events: Accepted, **changes: Any) -> str:
 
 def parked(event: Accepted) -> Message:
     dlq.stream.for_drain().park([document(event)], reason="database-down")
-    found = dlq.stream.for_drain().find(str(event.id))
+    found = dlq.stream.for_drain().pages.find(str(event.id))
     assert found is not None
     return found

@@ -111,8 +111,8 @@ def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> N
     settings.DLQ_PREFIX = f"report-{secrets.token_hex(6)}"  # a queue of its own
     gone, home = parked_message(), parked_message()
     waiting = dlq.stream.for_drain()
-    waiting.redis.xdel(waiting.stream, gone.id)
-    waiting.redis.zrem(waiting.due, gone.id)
+    waiting.redis.xdel(waiting.keys.stream, gone.id)
+    waiting.redis.zrem(waiting.keys.due, gone.id)
     waiting.acknowledge([home], "drained")
     closed = outages.look()
     assert closed is not None

@@ -1,16 +1,16 @@
-"""The account of the queue: what came, what went and how, and what is there. Pure."""
+"""What came into the queue, what left it and how, and what is in it: value types. Pure."""
 
 from typing import Literal, NamedTuple
 
-Outcome = Literal["parked", "duplicate", "conflict"]
-Gone = Literal["drained", "duplicate", "quarantined", "discarded"]
-"""The ways out of the queue: stored, stored before, kept in the quarantine, given up by two people."""
+ParkOutcome = Literal["parked", "duplicate", "conflict"]
+# The ways out of the queue: stored, stored before, kept in the quarantine, given up by two people.
+WayOut = Literal["drained", "duplicate", "quarantined", "discarded"]
 
 
-class Parked(NamedTuple):
-    """What became of the documents: with a "conflict" among the outcomes, none of them was parked."""
+class ParkResult(NamedTuple):
+    """What became of documents: with a "conflict" among the outcomes, none of them was parked."""
 
-    outcomes: list[Outcome]
+    outcomes: list[ParkOutcome]
     depth: int
     alarm_raised: bool
 
@@ -27,8 +27,8 @@ class Stats(NamedTuple):
     duplicate: int
     quarantined: int
     discarded: int
+    # Found missing by a rebuild: other hands removed them from Redis.
     lost: int
-    """Found missing by a rebuild: other hands removed them from Redis."""
 
     @property
     def gone(self) -> int:
@@ -37,5 +37,5 @@ class Stats(NamedTuple):
 
     @property
     def balanced(self) -> bool:
-        """enqueued = gone + there, and every message there is in exactly one place."""
+        """Whether enqueued = gone + depth, and every message in the queue is in exactly one place."""
         return self.enqueued == self.gone + self.depth and self.depth == self.due + self.leased + self.dead

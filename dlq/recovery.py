@@ -1,4 +1,4 @@
-"""restart: what Redis left half done when it was killed, mended after its next start.
+"""Mend after a start of Redis what it left half done when it was killed.
 
 A kill may cut the writes of a script in the append-only file. Redis leaves the cut transaction out when it starts, but
 its beginning stays in the file; at the start after that, the half is carried out with what follows, or what follows is
@@ -7,7 +7,7 @@ cut off with it (valkey-io/valkey#4342, the same code in Redis). Writing the fil
 
 import structlog
 
-from dlq import passage
+from dlq import counters
 from dlq.errors import Refused
 from dlq.rebuild import Rebuilt, rebuild
 from dlq.scripts import refusing
@@ -15,29 +15,30 @@ from dlq.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-SEEN = "run_id"
+# The field of the alarm state that holds the run id of the Redis that was mended last.
+SEEN_RUN = "run_id"
 
 
-def look(queue: Stream) -> Rebuilt | None:
-    """Once for each start of Redis: have its file written anew, and the indexes made again if they do not add up.
+def mend(queue: Stream) -> Rebuilt | None:
+    """Once for each start of Redis: rewrite its file, and rebuild the indexes if they do not add up.
 
-    Returns what was made again, if anything was. Raises `Refused`; then the next look does it.
+    Returns the rebuild, if there was one. Raises `Refused`; then the next call does it.
     """
     with refusing():
         started = str(queue.redis.info("server")["run_id"])
-    if queue.alarm_state().get(SEEN) == started:
+    if queue.alarms.read().get(SEEN_RUN) == started:
         return None
-    _write_anew(queue)
+    _rewrite_file(queue)
     rebuilt = None
-    if not (before := queue.stats()).balanced or not passage.look(queue).whole:
+    if not (before := queue.totals.stats()).balanced or not counters.read(queue).whole:
         rebuilt = rebuild(queue)
         log.error("dlq_mended_after_restart", before=before._asdict(), messages=rebuilt.messages)
-    queue.alarm_told(SEEN, started)
+    queue.alarms.remember(SEEN_RUN, started)
     return rebuilt
 
 
-def _write_anew(queue: Stream) -> None:
-    """Where Redis does not let us, or is at it already, it stays with a warning."""
+def _rewrite_file(queue: Stream) -> None:
+    """Have Redis rewrite its append-only file; log a warning where it refuses, or is at it already."""
     try:
         with refusing():
             if queue.redis.info("persistence")["aof_enabled"]:
