@@ -20,8 +20,8 @@ from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
 from audit.ingest import trail
+from audit.ingest.record import record_conflicts, store
 from audit.ingest.record import rehearse as rehearse_event
-from audit.ingest.record import store
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
@@ -192,6 +192,6 @@ def _give_up_if_down(error: Exception) -> None:
 
 def _outcome(error: Exception, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
-        trail.refused_conflicts([event])
+        record_conflicts([event])
         return Outcome("dead", "Conflict", "the store has this event id with other content")
     return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))

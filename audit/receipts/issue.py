@@ -13,14 +13,14 @@ from django.conf import settings
 from audit import metrics
 from audit.errors import KeyMissing
 from audit.formats import receipt
-from audit.ingest.record import Receipt
+from audit.ingest.record import Recorded
 from audit.ledger import keys as ledger_keys
 from dlq import policy
 
 log = structlog.get_logger(__name__)
 
 
-def sign(recorded: Sequence[Receipt]) -> str | None:
+def sign(recorded: Sequence[Recorded]) -> str | None:
     """The signed receipt for events that were recorded together, all of one writer.
 
     None where there is no key, or it cannot be used: what is stored is answered all the same.
@@ -39,7 +39,7 @@ def sign(recorded: Sequence[Receipt]) -> str | None:
     return None
 
 
-def _promise(recorded: Sequence[Receipt], origin: str) -> receipt.Promise:
+def _promise(recorded: Sequence[Recorded], origin: str) -> receipt.Promise:
     """Stored: sealed within the maximum merge delay. Parked: drained first, within the seven days that an event stays
     in the queue at most."""
     parked = any(each.state == "parked" for each in recorded)

@@ -133,7 +133,7 @@ def test_parked_events_outside_are_not_there() -> None:
 
 def test_a_deep_search_does_not_tell_that_it_found_something_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.admin.queue.deep_search.STEP_S", -1.0)  # each step ends after its first portion
-    monkeypatch.setattr("audit.admin.queue.deep_search.CHUNK", 2)
+    monkeypatch.setattr("audit.admin.queue.deep_search.ENTRIES_PER_READ", 2)
     secret = secrets.token_hex(6)
     other, mine = (parked(f"w-{secrets.token_hex(4)}", correlation_id=secret) for _ in range(2))
     at, number = map(int, other.id.split("-"))
