@@ -85,7 +85,7 @@ def _bring(messages: list[Message]) -> None:
         pairs = list(zip(messages, keep(messages), strict=True))
         left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
         home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
-        stored_counts.past_the_queue((message.source, message.received_at) for message in home)
+        stored_counts.add_spooled((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 

@@ -19,7 +19,7 @@ def look() -> dict[str, Any]:
             ["Records in the log", head.size if head else 0],
             ["Findings that are still so", Finding.objects.still_so().count()],
             ["Events waiting in the dead letter queue", _waiting()],
-            ["Completeness", summary.look().sentence],
+            ["Completeness", summary.summarize().sentence],
         ],
     }
 
