@@ -1,12 +1,18 @@
 """What the pages of the admin share."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 
 from audit.errors import AuditError
+
+P = ParamSpec("P")
+View = Callable[Concatenate[Any, HttpRequest, P], HttpResponse]
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -40,3 +46,20 @@ class RecordedFirst(admin.ModelAdmin):
         except AuditError as error:
             messages.error(request, f"Nothing was done: {error}")
             return redirect(request.get_full_path())
+
+
+def post_only(permission: str) -> Callable[[View[P]], View[P]]:
+    """Let a view of an admin take POST alone, from users with this permission."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def checked(self: Any, request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if request.method != "POST":
+                return HttpResponseNotAllowed(["POST"])
+            if not request.user.has_perm(permission):
+                raise PermissionDenied
+            return view(self, request, *args, **kwargs)
+
+        return checked
+
+    return decorate

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.evidence import statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from tests.admin.beside import Verifier, both, using, verifier, zipped
 from tests.admin.test_browser import browser, site
 from tests.audit import test_extract as of_extracts
@@ -23,7 +23,7 @@ from tests.test_verify_file import W1
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 __all__ = ["both", "browser", "made", "rules", "site", "verifier"]
 
-OFFICER = Asker("tests", may_unredacted=True)
+OFFICER = Requester("tests", may_unredacted=True)
 
 
 @pytest.fixture

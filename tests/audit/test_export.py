@@ -26,7 +26,7 @@ from django.test import Client
 from audit import tasks
 from audit.errors import ExportsOff, Invalid
 from audit.evidence import build, export, resumable_zip
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import note
 from audit.formats.event import accept
 from audit.ingest.record import store
@@ -38,7 +38,7 @@ from tests.audit.conftest import an_event
 from tests.servers import RECEIPT_KEY, SEAL_KEY
 from tests.test_verify_file import FILE, verify
 
-ME = Asker("tests")
+ME = Requester("tests")
 PINNED = ("--key", str(SEAL_KEY), "--receipt-key", str(RECEIPT_KEY))
 HOSTILE = '=HYPERLINK("https://evil.example")<script>alert(1)</script>'
 
@@ -52,8 +52,8 @@ def sealed(count: int = 12, **changes: Any) -> str:
     return correlation
 
 
-def made(asker: Asker = ME, **asked: Any) -> Export:
-    found = build.go_on(export.ask(asker, **asked))
+def made(asker: Requester = ME, **asked: Any) -> Export:
+    found = build.resume(export.request(asker, **asked))
     assert found.state == "ready", found.error
     return found
 
@@ -117,7 +117,7 @@ def test_a_range_is_proved_whole(checked: Any) -> None:
 
 def test_everything_is_a_range() -> None:
     sealed(1)
-    assert export.ask(Asker(f"a-{secrets.token_hex(4)}"), query="").kind == "range"
+    assert export.request(Requester(f"a-{secrets.token_hex(4)}"), query="").kind == "range"
 
 
 def test_a_bundle_verifies_in_an_environment_without_this_site_and_without_a_network(tmp_path: Path) -> None:
@@ -473,7 +473,7 @@ def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
 def test_what_others_sent_comes_alive_neither_in_a_spreadsheet_nor_in_a_browser(checked: Any) -> None:
     data = {"a": "+1", "b": HOSTILE, "n": 1e-7, "text": "Zürich €\u2028\n", "deep": [[{"": None}]]}
     correlation = sealed(2, actor_id=HOSTILE, event_data=data)
-    found = made(Asker(HOSTILE), query=f"correlation:{correlation}", with_csv=True)
+    found = made(Requester(HOSTILE), query=f"correlation:{correlation}", with_csv=True)
     assert checked(path(found))[0] == 0
     with zipfile.ZipFile(path(found)) as whole:
         table = list(csv.reader(io.StringIO(whole.read("records-0001.csv").decode())))
@@ -493,12 +493,12 @@ def test_a_bundle_holds_nothing_that_the_one_who_asked_may_not_see() -> None:
     both = [accept(an_event(correlation_id=correlation), writer=writer) for writer in ("tests", "others")]
     store(both, timeout_s=20)
     seal.Sealer().once()
-    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Span(("others",), ()),))
+    narrow = Requester(f"a-{secrets.token_hex(4)}", sight=(Span(("others",), ()),))
     found = made(narrow, query=f"correlation:{correlation}")
     assert found.done == 1
     assert found.manifest["sees"] == [{"writers": ["others"], "categories": []}]
     with pytest.raises(Invalid, match="range"):
-        export.ask(narrow, first=0, last=1)
+        export.request(narrow, first=0, last=1)
     with pytest.raises(Invalid, match="what you may see has changed"):
         export.fetch(found, narrow._replace(sight=()), found.name)
 
@@ -507,19 +507,19 @@ def test_what_cannot_be_asked_is_refused_with_the_reason(settings: Any) -> None:
     sealed(1)
     for asked in ({"first": 5, "last": 5}, {"first": -1}, {"last": 2**62}, {"query": "a\x00"}, {"query": "nope:1"}):
         with pytest.raises(Invalid):
-            export.ask(ME, **asked)
+            export.request(ME, **asked)
     settings.EXPORT_DIR = None
     with pytest.raises(ExportsOff):
-        export.ask(ME, query="outcome:failure")
+        export.request(ME, query="outcome:failure")
 
 
 def test_nobody_has_more_than_five_made_at_once() -> None:
-    asker = Asker(f"a-{secrets.token_hex(4)}")
+    asker = Requester(f"a-{secrets.token_hex(4)}")
     sealed(1)
     for _ in range(5):
-        export.ask(asker, first=0, last=1)
+        export.request(asker, first=0, last=1)
     with pytest.raises(Invalid, match="5 bundles"):
-        export.ask(asker, first=0, last=1)
+        export.request(asker, first=0, last=1)
 
 
 # --- Cut off, cancelled, expired ---
@@ -528,7 +528,7 @@ def test_nobody_has_more_than_five_made_at_once() -> None:
 @pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_is_made_a_part_at_a_time_and_is_the_same(checked: Any) -> None:
     correlation = sealed(12)
-    found = export.ask(ME, query=f"correlation:{correlation}")
+    found = export.request(ME, query=f"correlation:{correlation}")
     steps = 0
     while found.state in Export.UNDER_WAY:
         # Gone on with after the log has grown, too.
@@ -552,26 +552,26 @@ def _volume_at_a_time(found: Export) -> Export:
             raise Killed
 
     try:
-        return build.go_on(found, progress=progress)
+        return build.resume(found, progress=progress)
     except Killed:
         return Export.objects.get(pk=found.pk)
 
 
 @pytest.mark.usefixtures("small_volumes")
 def test_a_cancelled_bundle_stops_and_can_be_gone_on_with(checked: Any) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(12)}")
+    found = export.request(ME, query=f"correlation:{sealed(12)}")
 
     def progress(done: int, total: int | None) -> None:
         if done == 10:
             assert export.cancel(Export.objects.get(pk=found.pk), ME)
 
-    stopped = build.go_on(found, progress=progress)
+    stopped = build.resume(found, progress=progress)
     assert (stopped.state, stopped.done) == ("cancelled", 5)
     assert not path(found).exists()
     assert not export.cancel(stopped, ME)
-    assert build.go_on(stopped).state == "cancelled"
-    assert export.resume(stopped, ME)
-    again = build.go_on(stopped)
+    assert build.resume(stopped).state == "cancelled"
+    assert export.reopen(stopped, ME)
+    again = build.resume(stopped)
     assert again.state == "ready"
     assert checked(path(again))[0] == 0
 
@@ -580,7 +580,7 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
     found, other = of_correlation(), of_correlation()
     past = datetime.now(UTC) - timedelta(seconds=1)
     Export.objects.filter(pk=found.pk).update(expires_at=past)
-    assert export.drop_expired() >= 1
+    assert export.expire() >= 1
     found.refresh_from_db()
     assert found.state == "expired"
     assert not path(found).exists()
@@ -591,7 +591,7 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
 
 @pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: Path, checked: Any) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(12)}", with_csv=True)
+    found = export.request(ME, query=f"correlation:{sealed(12)}", with_csv=True)
     work = build.work_folder(found)
     while found.state in Export.UNDER_WAY:
         if found.volumes:
@@ -612,7 +612,7 @@ def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: P
 def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
     checked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(6)}")
+    found = export.request(ME, query=f"correlation:{sealed(6)}")
     add, names = resumable_zip.add, []
 
     def killed(whole: Any, name: str, file: Path) -> None:
@@ -623,9 +623,9 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
 
     monkeypatch.setattr(resumable_zip, "add", killed)
     with pytest.raises(KeyboardInterrupt):
-        build.go_on(found)
+        build.resume(found)
     digest = Export.objects.get(pk=found.pk).digest
-    made = build.go_on(found)
+    made = build.resume(found)
     assert (made.state, made.digest) == ("ready", digest)
     assert checked(path(made))[0] == 0
     with zipfile.ZipFile(path(made)) as whole:
@@ -635,36 +635,36 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
 @pytest.mark.usefixtures("small_volumes")
 @pytest.mark.parametrize("lost", ["", ".1"], ids=["the zip", "the list of the zip"])
 def test_a_bundle_whose_files_were_lost_is_begun_anew(checked: Any, lost: str) -> None:
-    found = _volume_at_a_time(export.ask(ME, query=f"correlation:{sealed(12)}"))
+    found = _volume_at_a_time(export.request(ME, query=f"correlation:{sealed(12)}"))
     assert found.done == 5
     (build.work_folder(found) / f"{found.name}{lost}").unlink()
-    again = build.go_on(found)
+    again = build.resume(found)
     assert (again.state, again.done, len(again.volumes)) == ("ready", 12, 3)
     assert checked(path(again))[0] == 0
 
 
 def test_two_processes_do_not_make_one_bundle_twice() -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(2)}")
+    found = export.request(ME, query=f"correlation:{sealed(2)}")
     with build._alone(build.work_folder(found)) as mine:
         assert mine
-        assert build.go_on(found).state == "pending"
-    assert build.go_on(found).state == "ready"
+        assert build.resume(found).state == "pending"
+    assert build.resume(found).state == "ready"
 
 
 def test_a_record_that_is_gone_ends_the_making_with_its_leaf(elsewhere: Scene, postgres: Any) -> None:
-    found = export.ask(ME, first=10, last=20)
+    found = export.request(ME, first=10, last=20)
     with psycopg.connect(postgres.url("postgres", f"{elsewhere.name}_now"), autocommit=True) as superuser:
         superuser.execute("SET session_replication_role = replica")
         superuser.execute("ALTER TABLE audit_record DISABLE TRIGGER USER")
         superuser.execute("DELETE FROM audit_record WHERE id = (SELECT record_id FROM audit_leaf WHERE index = 15)")
-    failed = build.go_on(found)
+    failed = build.resume(found)
     assert failed.state == "failed"
     assert "leaves 10 to 19 only 9 are here" in failed.error
 
 
 @pytest.mark.slow
 def test_a_process_killed_in_the_middle_leaves_no_bundle_and_the_next_one_finishes_it(checked: Any) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(600)}")
+    found = export.request(ME, query=f"correlation:{sealed(600)}")
     command = [sys.executable, "manage.py", "export", "--resume", str(found.pk)]
     environment = os.environ | {"EXPORT_VOLUME": "20"}
     process = subprocess.Popen(command, cwd=FILE.parent, env=environment, stderr=subprocess.DEVNULL)
@@ -680,14 +680,14 @@ def test_a_process_killed_in_the_middle_leaves_no_bundle_and_the_next_one_finish
     half = Path(django_settings.EXPORT_DIR) / f"{found.pk}.partial"
     assert checked(half)[0] == 2
     assert checked(half / found.name)[0] == 2
-    assert build.go_on(found).state == "ready"
+    assert build.resume(found).state == "ready"
     status, printed = checked(path(found))
     assert status == 0
     assert "600 records checked" in printed
 
 
 def test_the_schedule_goes_on_with_what_nobody_makes(settings: Any) -> None:
-    found = export.ask(Asker(f"a-{secrets.token_hex(4)}"), query=f"correlation:{sealed(2)}")
+    found = export.request(Requester(f"a-{secrets.token_hex(4)}"), query=f"correlation:{sealed(2)}")
     Export.objects.filter(pk=found.pk).update(updated_at=datetime(2000, 1, 1, tzinfo=UTC))
     tasks.go_on_with_exports()
     found.refresh_from_db()
@@ -716,15 +716,15 @@ def figures() -> dict[str, float]:
 
 def test_bundles_that_failed_and_those_that_do_not_move_are_metrics() -> None:
     before = figures()
-    whole = build.go_on(export.ask(Asker("metrics"), query=f"correlation:{sealed(3)}"))
-    stuck, failed = (export.ask(Asker("metrics"), query=f"correlation:{sealed(1)}") for _ in range(2))
+    whole = build.resume(export.request(Requester("metrics"), query=f"correlation:{sealed(3)}"))
+    stuck, failed = (export.request(Requester("metrics"), query=f"correlation:{sealed(1)}") for _ in range(2))
     Export.objects.filter(pk=stuck.pk).update(updated_at=datetime.now(UTC) - timedelta(hours=2))
     Export.objects.filter(pk=failed.pk).update(state="failed", ended_at=datetime.now(UTC))
     after = figures()
     assert after["audit_export_records_total"] - before["audit_export_records_total"] == whole.done == 3
     assert after['audit_exports{state="failed"}'] - before['audit_exports{state="failed"}'] == 1
     assert after["audit_export_still_seconds"] > 7000
-    export.cancel(stuck, Asker("metrics"))
+    export.cancel(stuck, Requester("metrics"))
 
 
 # --- What was received in a time ---
@@ -773,14 +773,14 @@ def test_a_manifest_that_counts_fewer_as_received_then_is_refused(tmp_path: Path
 def test_a_time_that_cannot_be_asked_for_is_refused(window: tuple[str, str], words: str) -> None:
     sealed(1)
     with pytest.raises(Invalid, match=words):
-        export.ask(ME, received=window)
+        export.request(ME, received=window)
 
 
 def test_one_thing_is_asked_for_at_a_time() -> None:
     sealed(1)
     with pytest.raises(Invalid, match="goes by itself"):
-        export.ask(ME, query="outcome:failure", first=0)
+        export.request(ME, query="outcome:failure", first=0)
     with pytest.raises(Invalid, match="goes by itself"):
-        export.ask(ME, received=("1h", "0s"), first=0)
+        export.request(ME, received=("1h", "0s"), first=0)
     with pytest.raises(Invalid, match="you may see those of some"):
-        export.ask(ME._replace(sight=(Span(("others",), ()),)), received=("1h", "0s"))
+        export.request(ME._replace(sight=(Span(("others",), ()),)), received=("1h", "0s"))

@@ -67,7 +67,7 @@ def test_an_answer_that_was_changed_is_refused(checked: Any, change: Any, words:
 
 
 def test_more_than_are_exported_at_once_are_pointed_to_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.evidence.extract.MOST", 2)
+    monkeypatch.setattr("audit.evidence.extract.MAX_RECORDS", 2)
     answer = Sender("export").get(EXPORT, q=f"correlation:{sealed(3)}")
     assert answer.status_code == 413
     assert answer.json()["type"] == "/problems/too-many"
@@ -77,7 +77,7 @@ def test_more_than_are_exported_at_once_are_pointed_to_bundles(monkeypatch: pyte
 def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
     kind = f"redaction.t{secrets.token_hex(4)}"
     known = RedactionRule(name=f"r-{secrets.token_hex(4)}", path="actor_ip", event_type=kind, method="mask", reason="x")
-    redaction.keep(known, by="tests")
+    redaction.save_rule(known, by="tests")
     try:
         word = sealed(2, event_type=kind, actor_ip="192.0.2.7")
         answer = Sender("export").get(EXPORT, q=f"correlation:{word}")
@@ -93,7 +93,7 @@ def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
         assert whole.json()["events"][0]["actor_ip"] == "192.0.2.7"
     finally:
         known.active = False
-        redaction.keep(known, by="tests")
+        redaction.save_rule(known, by="tests")
 
 
 @pytest.mark.parametrize("asked", [{"limit": "5"}, {"unredacted": "yes"}, {"q": "nope:1"}, {"q": "a\x00"}, {"x": "1"}])

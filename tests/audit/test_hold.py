@@ -44,7 +44,7 @@ def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypat
     correlation = held(writer, 1)
     if act is legal_holds.release:
         legal_holds.place(correlation, reason="case 7", by="olga")
-    before = [(one.pk, one.released_at) for one in legal_holds.on(correlation)]
+    before = [(one.pk, one.released_at) for one in legal_holds.of_correlation(correlation)]
 
     def refuse(*facts: Any, **more: Any) -> None:
         raise NothingKept
@@ -52,7 +52,7 @@ def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypat
     monkeypatch.setattr("audit.ingest.trail.add", refuse)
     with pytest.raises(NothingKept):
         act(correlation, reason="case 8", by="olga")
-    assert [(one.pk, one.released_at) for one in legal_holds.on(correlation)] == before
+    assert [(one.pk, one.released_at) for one in legal_holds.of_correlation(correlation)] == before
 
 
 def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sender) -> None:
@@ -60,7 +60,7 @@ def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sende
     legal_holds.place(correlation, reason="case 7", by="olga")
     with pytest.raises(legal_holds.Held):
         legal_holds.place(correlation, reason="case 8", by="otto")
-    assert [one.reason for one in legal_holds.on(correlation)] == ["case 7"]
+    assert [one.reason for one in legal_holds.of_correlation(correlation)] == ["case 7"]
     assert not Record.objects.filter(event_type="audit.hold.placed", resource_id=correlation, actor_id="otto").exists()
 
 
@@ -72,7 +72,7 @@ def test_a_released_correlation_can_be_held_again_and_both_stay_known(writer: Se
     act = Record.objects.get(event_type="audit.hold.released", resource_id=correlation)
     assert act.event_data == {"hold": released.pk, "reason": "settled", "placed_by": "olga"}
     legal_holds.place(correlation, reason="case 9", by="olga")
-    assert [one.reason for one in legal_holds.on(correlation)] == ["case 9", "case 7"]
+    assert [one.reason for one in legal_holds.of_correlation(correlation)] == ["case 9", "case 7"]
 
 
 def test_a_hold_needs_records_and_a_reason(writer: Sender) -> None:
@@ -82,7 +82,7 @@ def test_a_hold_needs_records_and_a_reason(writer: Sender) -> None:
     for reason in ("", "  ", "x" * 2_001, "a\x00b"):
         with pytest.raises(Invalid):
             legal_holds.place(correlation, reason=reason, by="olga")
-    assert legal_holds.on(correlation) == []
+    assert legal_holds.of_correlation(correlation) == []
 
 
 def test_what_is_not_held_cannot_be_released(writer: Sender) -> None:
@@ -150,7 +150,7 @@ def test_one_event_of_ones_own_does_not_open_a_hold_on_the_records_of_others(wri
     assert intruder.post(an_event(correlation_id=correlation)).status_code == 201
     answer = intruder.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}")
     assert (answer.status_code, "may not see" in answer.json()["detail"]) == (403, True)
-    assert [one.released_at for one in legal_holds.on(correlation)] == [None]
+    assert [one.released_at for one in legal_holds.of_correlation(correlation)] == [None]
     own = held(intruder)
     assert intruder.post({"correlation_id": own, "reason": "case 8"}, path=HOLDS).status_code == 200
     assert intruder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{own}").status_code == 200

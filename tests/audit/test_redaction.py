@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audit.errors import Invalid
 from audit.evidence import build, export, redaction
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import redaction as redactor
 from audit.formats.event import accept
 from audit.formats.redaction import Redactor, Rule
@@ -50,14 +50,14 @@ def rules() -> Iterator[Callable[..., RedactionRule]]:
     def make(path: str, **changes: Any) -> RedactionRule:
         asked = rule(path=path, **changes)
         known = RedactionRule(**{name: getattr(asked, name) for name in Rule.__struct_fields__})
-        assert redaction.keep(known, by=OFFICER) == "created"
+        assert redaction.save_rule(known, by=OFFICER) == "created"
         made.append(known)
         return known
 
     yield make
     for known in made:
         known.active = False
-        redaction.keep(known, by=OFFICER)
+        redaction.save_rule(known, by=OFFICER)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def made(rules: Any) -> Made:
         store([accept(other, writer="tests")], timeout_s=20)
         seal.Sealer().once()
         asker = ME._replace(may_unredacted=True)
-        found = build.go_on(export.ask(asker, query=f"correlation:{word}", **asked))
+        found = build.resume(export.request(asker, query=f"correlation:{word}", **asked))
         assert found.state == "ready", found.error
         return found
 
@@ -191,9 +191,9 @@ def test_what_is_masked_is_of_the_form_that_the_verifier_asks_for(value: Any) ->
 
 def test_each_change_of_a_rule_is_a_record(rules: Any) -> None:
     known = rules("actor_ip", event_type=f"redaction.t{secrets.token_hex(4)}")
-    assert redaction.keep(known, by=OFFICER) == "unchanged"
+    assert redaction.save_rule(known, by=OFFICER) == "unchanged"
     known.method = "mask"
-    assert redaction.keep(known, by=OFFICER) == "changed"
+    assert redaction.save_rule(known, by=OFFICER) == "changed"
     acts = Record.objects.filter(correlation_id=f"redaction-{known.name}").order_by("id")
     assert [one.event_type for one in acts] == ["audit.redaction.created", "audit.redaction.changed"]
     assert (acts[1].event_data["before"]["method"], acts[1].event_data["after"]["method"]) == ("remove", "mask")
@@ -231,7 +231,7 @@ def test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not(made: Mad
 
 def test_the_originals_open_what_was_redacted(made: Made, checked: Any, tmp_path: Path) -> None:
     found = made()
-    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    whole = build.resume(export.request(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
     folder = unpacked(whole, tmp_path / "whole")
     originals = str(folder / "records-0001.jsonl")
     status, printed = checked(path(found), "--originals", originals)
@@ -314,7 +314,7 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
 ) -> None:
     """The one thing that an insider can do: the digest is of the whole, so who has it whole finds it out."""
     found = made()
-    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    whole = build.resume(export.request(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
     originals = str(unpacked(whole, tmp_path / "whole") / "records-0001.jsonl")
     folder = unpacked(found, tmp_path / "bundle")
     changed(folder, lambda record: record["event_data"].update(kept=2))
@@ -356,9 +356,9 @@ def test_nobody_asks_by_what_is_redacted_for_the_answer_would_say_it(rules: Any,
 def test_without_redaction_takes_a_right_of_its_own(rules: Any) -> None:
     sealed(1)
     with pytest.raises(Invalid, match="needs a right of its own"):
-        export.ask(ME, query="outcome:failure", unredacted=True)
-    officer = Asker(f"a-{secrets.token_hex(4)}", may_unredacted=True)
-    found = build.go_on(export.ask(officer, query=f"correlation:{sealed(1)}", unredacted=True))
+        export.request(ME, query="outcome:failure", unredacted=True)
+    officer = Requester(f"a-{secrets.token_hex(4)}", may_unredacted=True)
+    found = build.resume(export.request(officer, query=f"correlation:{sealed(1)}", unredacted=True))
     assert found.manifest["unredacted"] is True
     asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
     assert asked.event_data["unredacted"] is True

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from audit.errors import Invalid
 from audit.evidence import export
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import grammar, sampling, terms
 from audit.ledger import reader
 from audit.models import Leaf, Record
@@ -124,7 +124,7 @@ def test_a_sample_that_was_chosen_and_not_drawn_is_found_with_the_range(checked:
 
 
 def test_a_sample_of_what_somebody_may_see_is_not_called_drawn_of_the_log(checked: Checked) -> None:
-    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Span(("tests",), ()),))
+    narrow = Requester(f"a-{secrets.token_hex(4)}", sight=(Span(("tests",), ()),))
     found = made(narrow, query=f"correlation:{sealed(3)}", sample=2)
     status, printed = checked("sample", path(found), path(made(query="")))
     assert status == 3
@@ -135,7 +135,7 @@ def test_a_sample_of_what_somebody_may_see_is_not_called_drawn_of_the_log(checke
 def test_a_sample_that_cannot_be_drawn_is_refused(asked: dict[str, Any]) -> None:
     sealed(1)
     with pytest.raises(Invalid) as refused:
-        export.ask(ME, query="outcome:failure", **asked)
+        export.request(ME, query="outcome:failure", **asked)
     assert refused.value.errors["sample"]
 
 

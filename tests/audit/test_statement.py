@@ -13,7 +13,7 @@ from django.core.management import call_command
 
 from audit.errors import Invalid
 from audit.evidence import build, statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import note
 from audit.formats.event import accept
 from audit.ingest.record import store
@@ -29,8 +29,8 @@ STATEMENTS = "/api/v1/audit/statements"
 Checked = Callable[..., tuple[int, str]]
 
 
-def asker() -> Asker:
-    return Asker(f"a-{secrets.token_hex(4)}", may_unredacted=True)
+def asker() -> Requester:
+    return Requester(f"a-{secrets.token_hex(4)}", may_unredacted=True)
 
 
 def nobody() -> str:
@@ -65,7 +65,7 @@ def said_anew(found: Record, change: Callable[[dict[str, Any]], Any]) -> str:
 
 
 def range_of(found: Record) -> str:
-    bundle = build.go_on(statements.bundle(found, asker()))
+    bundle = build.resume(statements.request_bundle(found, asker()))
     assert bundle.state == "ready", bundle.error
     return str(path(bundle))
 
@@ -198,7 +198,7 @@ def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
 def test_a_statement_of_a_person_is_not_given_to_a_service_that_is_called_the_same() -> None:
     sealed(1)
     namesake = Sender("export")
-    found = statements.make(Asker(namesake.name), nobody())
+    found = statements.make(Requester(namesake.name), nobody())
     number = found.correlation_id.removeprefix("statement-")
     assert namesake.get(f"{STATEMENTS}/{number}").status_code == 404
     assert namesake.post({}, path=f"{STATEMENTS}/{number}/bundle").status_code == 404

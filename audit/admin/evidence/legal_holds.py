@@ -1,18 +1,18 @@
-"""Legal holds: what is held, by whom and why; placed and released by those who may."""
+"""Legal holds: what is held, by whom and why; placed and released."""
 
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
 from audit.access import client
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_only
 from audit.admin.display import badge, number, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError, Invalid
@@ -49,20 +49,20 @@ class LegalHoldAdmin(ReadOnly):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = self._found(number(object_id))
+        hold = self._get(number(object_id))
         context = {
-            **self._page(request, found.correlation_id),
-            "title": f"Hold on {found.correlation_id}",
-            "found": found,
-            "placed_at": time_tag(found.placed_at),
-            "released_at": time_tag(found.released_at),
-            "state": self.state(found),
-            "may_release": found.released_at is None and request.user.has_perm(PLACE),
+            **self._page(request, hold.correlation_id),
+            "title": f"Hold on {hold.correlation_id}",
+            "hold": hold,
+            "placed_at": time_tag(hold.placed_at),
+            "released_at": time_tag(hold.released_at),
+            "state": self.state(hold),
+            "may_release": hold.released_at is None and request.user.has_perm(PLACE),
         }
         return TemplateResponse(request, "admin/audit/legalhold/detail.html", context)
 
     def place_view(self, request: HttpRequest) -> HttpResponse:
-        """Say why, and hold; the act is recorded first."""
+        """The form, and the act."""
         if not request.user.has_perm(PLACE):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
@@ -73,7 +73,7 @@ class LegalHoldAdmin(ReadOnly):
                     correlation, reason=reason, by=request.user.get_username(), where=_where(request)
                 )
             except (AuditError, Invalid) as error:
-                messages.error(request, f"Nothing is held: {_words(error)}")
+                messages.error(request, f"Nothing is held: {_message(error)}")
             else:
                 messages.success(request, "It is held, and that is recorded.")
                 return redirect("admin:audit_legalhold_change", placed.pk)
@@ -85,53 +85,48 @@ class LegalHoldAdmin(ReadOnly):
         }
         return TemplateResponse(request, "admin/audit/legalhold/place.html", context)
 
+    @post_only(PLACE)
     def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what ended, and release; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(PLACE):
-            raise PermissionDenied
         reason, by = request.POST.get("reason", ""), request.user.get_username()
         try:
-            legal_holds.release(self._found(pk).correlation_id, reason=reason, by=by, where=_where(request))
+            legal_holds.release(self._get(pk).correlation_id, reason=reason, by=by, where=_where(request))
         except (AuditError, Invalid) as error:
-            messages.error(request, f"Nothing is released: {_words(error)}")
+            messages.error(request, f"Nothing is released: {_message(error)}")
         else:
             messages.success(request, "It is released, and that is recorded.")
         return redirect("admin:audit_legalhold_change", pk)
 
-    def _found(self, pk: int) -> LegalHold:
-        found = legal_holds.visible().filter(pk=pk).first()
-        if found is None:
+    def _get(self, pk: int) -> LegalHold:
+        if (hold := legal_holds.visible().filter(pk=pk).first()) is None:
             raise Http404("There is no such hold.")
-        return found
+        return hold
 
     def _page(self, request: HttpRequest, correlation: str) -> dict[str, Any]:
-        of_it = Record.objects.filter(correlation_id=correlation)
+        records = Record.objects.filter(correlation_id=correlation)
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "correlation": correlation,
-            "records": of_it.count() if correlation else None,
+            "records": records.count() if correlation else None,
             "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
         }
 
     @admin.display(description="placed (UTC)", ordering="placed_at")
-    def placed(self, found: LegalHold) -> Any:
-        return time_tag(found.placed_at)
+    def placed(self, hold: LegalHold) -> Any:
+        return time_tag(hold.placed_at)
 
     @admin.display(description="released (UTC)", ordering="released_at")
-    def released(self, found: LegalHold) -> Any:
-        return time_tag(found.released_at) if found.released_at else "—"
+    def released(self, hold: LegalHold) -> Any:
+        return time_tag(hold.released_at) if hold.released_at else "—"
 
     @admin.display(description="state")
-    def state(self, found: LegalHold) -> SafeString:
-        return badge("ok", "released") if found.released_at else badge("warning", "held")
+    def state(self, hold: LegalHold) -> SafeString:
+        return badge("ok", "released") if hold.released_at else badge("warning", "held")
 
 
 def _where(request: HttpRequest) -> Where:
     return Where(address=client.address(request))
 
 
-def _words(error: AuditError | Invalid) -> str:
+def _message(error: AuditError | Invalid) -> str:
     return "; ".join(error.errors.values()) if isinstance(error, Invalid) else str(error)

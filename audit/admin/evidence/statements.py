@@ -1,31 +1,29 @@
-"""Signed statements: made from a query, listed, shown, and with the bundle that lets anybody check them."""
+"""Signed statements: made from a query, listed, shown, and the bundles that let anybody check them."""
 
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from audit import visibility
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_only
 from audit.admin.display import badge, time_tag
-from audit.admin.evidence.exports import asker_of
+from audit.admin.evidence.exports import requester_of
 from audit.errors import AuditError, Invalid
 from audit.evidence import statements
 from audit.models import Record, Statement
 from audit.tasks import enqueue
 
-PAGE = 50
+ROWS_PER_PAGE = 50
 
 
 @admin.register(Statement)
 class StatementAdmin(ReadOnly):
-    """The newest ones; each is a record as any other."""
-
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
@@ -39,15 +37,15 @@ class StatementAdmin(ReadOnly):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = list(statements.made()[:PAGE])
-        visibility.show(one.pk for one in found)
+        newest = list(statements.newest_first()[:ROWS_PER_PAGE])
+        visibility.show(statement.pk for statement in newest)
         context = {
             **self.admin_site.each_context(request),
             "title": "Signed statements",
             "opts": self.opts,
             "asked": request.GET.get("q", "").replace("\x00", ""),
-            "rows": [(one, time_tag(one.event_timestamp), _badge(one)) for one in found],
-            "most": PAGE if len(found) == PAGE else None,
+            "rows": [(statement, time_tag(statement.event_timestamp), _badge(statement)) for statement in newest],
+            "most": ROWS_PER_PAGE if len(newest) == ROWS_PER_PAGE else None,
         }
         return TemplateResponse(request, "admin/audit/statement/list.html", context)
 
@@ -56,56 +54,47 @@ class StatementAdmin(ReadOnly):
     ) -> HttpResponse:
         return redirect("admin:audit_record_change", object_id)  # it is a record as any other
 
+    @post_only("audit.make_statement")
     def make_view(self, request: HttpRequest) -> HttpResponse:
-        """Count, sign and record."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.make_statement"):
-            raise PermissionDenied
         try:
-            made = statements.make(asker_of(request), request.POST.get("q", "").strip())
+            made = statements.make(requester_of(request), request.POST.get("q", "").strip())
         except (Invalid, AuditError) as error:
             messages.error(request, f"Nothing is stated: {error}")
             return redirect("admin:audit_statement_changelist")
         return redirect("admin:audit_statement_detail", made.resource_id)
 
     def detail_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """What is said, and the signed note to take away."""
-        found = self._found(request, statement_id)
+        statement = self._get(request, statement_id)
         context = {
             **self.admin_site.each_context(request),
             "title": "Signed statement",
             "opts": self.opts,
-            "found": found,
-            "said": found.event_data,
-            "last": found.event_data["last"] - 1,
-            "made": time_tag(found.event_timestamp),
-            "badge": _badge(found),
+            "statement": statement,
+            "last": statement.event_data["last"] - 1,
+            "made": time_tag(statement.event_timestamp),
+            "badge": _badge(statement),
         }
         return TemplateResponse(request, "admin/audit/statement/detail.html", context)
 
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         """The signed note, for verify.py."""
-        found = self._found(request, statement_id)
-        response = HttpResponse(found.event_data["note"], content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="statement-{found.resource_id}.txt"'
+        statement = self._get(request, statement_id)
+        response = HttpResponse(statement.event_data["note"], content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="statement-{statement.resource_id}.txt"'
         return response
 
+    @post_only("audit.make_export")
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """Begin the bundle of all leaves that it is about."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.make_export"):
-            raise PermissionDenied
+        """Begin the bundle of all leaves that the statement is about."""
         try:
-            begun = statements.bundle(self._found(request, statement_id), asker_of(request))
+            begun = statements.request_bundle(self._get(request, statement_id), requester_of(request))
         except (Invalid, AuditError) as error:
             messages.error(request, f"Nothing is exported: {error}")
             return redirect("admin:audit_statement_detail", statement_id)
         enqueue(begun)
         return redirect("admin:audit_export_change", begun.pk)
 
-    def _found(self, request: HttpRequest, statement_id: UUID) -> Record:
+    def _get(self, request: HttpRequest, statement_id: UUID) -> Record:
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -114,6 +103,6 @@ class StatementAdmin(ReadOnly):
             raise Http404(f"There is no statement {statement_id}.") from None
 
 
-def _badge(found: Record) -> Any:
-    count = found.event_data["found"]
+def _badge(statement: Record) -> Any:
+    count = statement.event_data["found"]
     return badge("warning", f"{count:,} found") if count else badge("ok", "none found")
