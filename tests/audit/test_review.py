@@ -77,7 +77,7 @@ def test_a_day_names_what_failed_and_what_was_grave_with_the_search_that_finds_i
     happened(day + timedelta(days=1), event_outcome="failure")
     assert rows(day, "failed") == {"payments.card.refused, tests": 2}
     assert rows(day, "grave") == {"critical, gateway.signal.received": 1}
-    (row,) = next(part.rows for part in exception_report.exception_report(day).parts if part.name == "failed")
+    (row,) = next(group.rows for group in exception_report.exception_report(day).groups if group.name == "failed")
     assert row.query == f"outcome:failure type:payments.card.refused writer:tests on:{day}"
 
 
@@ -96,7 +96,7 @@ def test_what_the_store_says_of_itself_is_sorted() -> None:
     assert rows(day, "changes") == {"audit.writer.key_issued, success": 1}
     assert rows(day, "acts") == {"audit.parked.retried, success": 1}
     assert rows(day, "looked") == {'searched, the "auditor"': 1}
-    assert {part.name for part in exception_report.exception_report(day).parts if not part.weighs} >= {"acts", "looked"}
+    assert {group.name for group in exception_report.exception_report(day).groups if not group.counts} >= {"acts", "looked"}
 
 
 def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_since() -> None:
@@ -117,10 +117,10 @@ def test_many_kinds_are_the_most_frequent_and_the_rest_together() -> None:
     day = a_day()
     Rejection.objects.bulk_create(
         Rejection(day=day, writer="tests", reason=f"reason {n:02}", events=100 - n)
-        for n in range(exception_report.SHOWN + 3)
+        for n in range(exception_report.MAX_ROWS + 3)
     )
     found = rows(day, "rejected")
-    assert len(found) == exception_report.SHOWN + 1
+    assert len(found) == exception_report.MAX_ROWS + 1
     assert found[exception_report.REST] == 80 + 79 + 78
 
 
@@ -177,10 +177,10 @@ def test_what_comes_late_is_counted_beside_the_signature() -> None:
     day = a_day()
     failed(day)
     signed = sign(day)
-    assert signoff.report_to_sign(day).came_after(signed.shown) == 0
+    assert signoff.report_to_sign(day).added_since(signed.shown) == 0
     failed(day, 2)
     happened(day, severity="high")
-    assert signoff.report_to_sign(day).came_after(signed.shown) == 3
+    assert signoff.report_to_sign(day).added_since(signed.shown) == 3
 
 
 def test_a_signature_is_never_changed_nor_taken_away() -> None:
