@@ -3,61 +3,63 @@
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# Where bytecode is not kept, every process compiles the whole house anew, and pytest rewrites every test.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: help run seed test test-fast drill chaos outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(READY) ## Set up everything, load sample data into an empty store, serve site and workers
+run: $(READY) ## Set up everything, load sample data into an empty store, serve at PORT (8000); Ctrl-C stops it
 	@exec $(BIN)/python -m auditsite.run
 
-seed: $(READY) ## Copy RECORDS more records into the store of a `make run` in another shell
+seed: $(READY) ## Copy RECORDS (1,000,000) more records into the store of a `make run` in another shell
 	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)
 
-test: $(READY) ## Run all tests, a process a core; browser tests need Chromium
+test: $(READY) ## Run all tests, a process a core: about 6 minutes on 2 cores; browser tests need Chromium
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-fast: $(READY) ## Run the tests that take less than a second each
-	$(BIN)/python -m pytest -m "not slow and not browser"
+test-fast: $(READY) ## Run the fast tests, a process a core: at most 30 s on 2 cores
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser"
 
-drill: $(READY) ## Kill everything under load, then check every promise
-	$(BIN)/python -m bench.drill
+drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)
+	$(BIN)/python -m bench.drills.drill --share $(or $(SHARE),1)
 
-chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS, then print the exact account
-	$(BIN)/python -m bench.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), then print the exact account
+	$(BIN)/python -m bench.drills.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
-outage: $(READY) ## Park 120,000 events, then empty the queue with one drainer while ingest goes on
-	$(BIN)/python -m bench.outage
+outage: $(READY) ## Park SIZE (120,000) events, then empty the queue with one drainer while ingest goes on (minutes)
+	$(BIN)/python -m bench.queue.outage --size $(or $(SIZE),120000)
 
-ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS times, and look for what they left half done
-	$(BIN)/python -m bench.ghosts --kills $(or $(KILLS),100)
+ghosts: $(READY) ## Kill Redis in the middle of its scripts, KILLS (100) times, and look for what they left half done (minutes)
+	$(BIN)/python -m bench.queue.ghosts --kills $(or $(KILLS),100)
 
-missing: $(READY) ## Simulate 50 writers and a million events, and look whether exactly what never came is found
-	$(BIN)/python -m bench.missing --seed $(or $(SEED),1)
+missing: $(READY) ## Simulate 50 writers and EVENTS (1,000,000), and look whether exactly what never came is found (a quarter of an hour)
+	$(BIN)/python -m bench.drills.missing --seed $(or $(SEED),1) --events $(or $(EVENTS),1000000)
 
-growth: $(READY) ## Measure what reconciling costs at 100,000 and at 10,000,000 records
-	$(BIN)/python -m bench.growth
+growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE (10,000,000) records (an hour or more)
+	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000) --ticks $(or $(TICKS),7)
 
-attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix
-	$(BIN)/python -m tests.attacks
+attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix (a minute or two; EVERY=10: each tenth)
+	$(BIN)/python -m tests.attacks --every $(or $(EVERY),1)
 
-bench: $(READY) ## Measure each part beside its ceiling
-	$(BIN)/python -m bench
+bench: $(READY) ## Measure each part beside its ceiling (minutes; SHARE=0.1 of it)
+	$(BIN)/python -m bench.ingest --share $(or $(SHARE),1)
 
-bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it
-	$(BIN)/python -m bench.log
+bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it (half an hour or more; SHARE=0.1 of it)
+	$(BIN)/python -m bench.ledger.log --share $(or $(SHARE),1)
 
-bench-queue: $(READY) ## Measure the pages of the queue at 1,000,000 parked events
-	$(BIN)/python -m bench.queue
+bench-queue: $(READY) ## Measure the pages of the queue at SIZE (1,000,000) parked events (a quarter of an hour)
+	$(BIN)/python -m bench.pages.queue --size $(or $(SIZE),1000000) --rounds $(or $(ROUNDS),15)
 
-bench-pages: $(READY) ## Measure the auditor's pages at 10,000,000 records beside 10,000 and beside a stock admin
-	$(BIN)/python -m bench.pages
+bench-pages: $(READY) ## Measure the auditor's pages at LARGE (10,000,000) records beside SMALL (10,000) and a stock admin (an hour or more)
+	$(BIN)/python -m bench.pages.records --small $(or $(SMALL),10000) --large $(or $(LARGE),10000000) --rounds $(or $(ROUNDS),15)
 
-bench-export: $(READY) ## Measure evidence bundles beside plain COPY, and the memory that they take
-	$(BIN)/python -m bench.export --records $(or $(RECORDS),200000)
+bench-export: $(READY) ## Measure evidence bundles of RECORDS (200,000) beside plain COPY, and the memory that they take (minutes)
+	$(BIN)/python -m bench.evidence.export --records $(or $(RECORDS),200000)
 
 check: $(READY) ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .

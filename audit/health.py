@@ -50,7 +50,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     else:
         text = generate_latest(REGISTRY)
     queue = CollectorRegistry()
-    queue.register(dlq.gauges.Gauges())
+    queue.register(dlq.gauges.QueueGauges())
     queue.register(gauges.Gauges())
     return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
 

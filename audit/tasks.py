@@ -26,7 +26,7 @@ from audit.evidence import build as evidence_build
 from audit.evidence import export
 from audit.ingest import rejections
 from audit.ledger import verify
-from audit.ledger.publish import Courier
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Export, Report, Verification
 from audit.postgres import partitions
@@ -56,7 +56,7 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         finally:
             with suppress(dlq.errors.Refused):
-                dlq.stream.for_drain().beat("last_task_at")
+                dlq.stream.for_drain().activity.beat("last_task_at")
 
     return run
 
@@ -65,7 +65,7 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
 def tick() -> str:
     """One bounded drain, as django-q2 runs it each minute."""
     summary = drain.drain(seconds=TICK_SECONDS)
-    dlq.stream.for_drain().beat("last_tick_at")
+    dlq.stream.for_drain().activity.beat("last_tick_at")
     if summary.database_up:
         quarantine_old(by=OWN_WRITER)
     drain.look_at_redis()
@@ -82,7 +82,7 @@ def seal() -> str:
     if sealed.checkpoint is None:
         return "another sealer is at work"
     if sealed.signed:
-        Courier().deliver(sealed.checkpoint)
+        Publisher().publish(sealed.checkpoint)
     return f"{sealed.added} records sealed"
 
 
@@ -155,7 +155,7 @@ def _so_far(run: Verification) -> str:
 def account() -> str:
     """Read what was sealed since the last time, tell what never came and what was promised; copy what Redis counted."""
     done = reconcile(seconds=TICK_SECONDS)
-    verify_receipts.look_again()
+    verify_receipts.recheck_broken()
     copied = queue_counts.copy()
     rejections.gather()
     parts = [f"{done.read} records read{'' if done.at_end else ', more wait'}", f"{copied.lines} lines copied"]

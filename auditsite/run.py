@@ -23,6 +23,7 @@ from typing import IO
 
 from rich.console import Console
 
+from auditsite import greeting
 from auditsite.embedded import Postgres, Redis, Server
 from auditsite.roles import ROLES, create_database
 
@@ -85,12 +86,13 @@ def main() -> int:
     try:
         env = _environment(servers)
         _prepare(env)
-        port = free_port(int(os.environ.get("PORT", "8000")))
+        wanted = int(os.environ.get("PORT", "8000"))
+        port = free_port(wanted)
         services += _services(port)
         for service in services:
             service.start(env)
         _wait_for(port, stop)
-        _greet(port)
+        _greet(port, wanted, env, servers)
         _keep_running(services, env, stop)
         return 0
     except subprocess.CalledProcessError as error:
@@ -223,18 +225,21 @@ def _wait_for(port: int, stop: threading.Event) -> None:
             raise SystemExit(f"The site did not answer within 60 s: see {LOCAL / 'log' / 'web.log'}.")
 
 
-def _greet(port: int) -> None:
-    console.print(f"[bold]site[/bold]     http://127.0.0.1:{port}/admin/")
-    console.print(f"[bold]API[/bold]      http://127.0.0.1:{port}/api/v1/audit/events   schema: /api/schema/")
-    console.print(f"[bold]health[/bold]   http://127.0.0.1:{port}/readyz   /metrics")
-    keys = LOCAL / "secrets" / "seal_key.pub"
-    if keys.exists():
-        console.print(f"[bold]log key[/bold]  {keys.read_text(encoding='utf-8').splitlines()[0]}", soft_wrap=True)
-    logins = LOCAL / "logins"
-    if logins.exists():
-        console.print(logins.read_text(encoding="utf-8").rstrip())
-    console.print(f"logs in {LOCAL / 'log'}; `.venv/bin/python manage.py drain_dlq` works in another shell")
-    console.print("Ctrl-C stops everything.")
+def _greet(port: int, wanted: int, env: dict[str, str], servers: list[Server]) -> None:
+    if port != wanted:
+        console.print(f"Port {wanted} is taken, so the site is at {port}: PORT=... chooses another.")
+    for line in greeting.lines(port, LOCAL, env, _origins(servers)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _origins(servers: list[Server]) -> dict[str, str]:
+    """Where the programs come from that serve: the environment, or this folder."""
+    started = {server.name for server in servers}
+    program = "the program that REDIS_SERVER names" if "REDIS_SERVER" in os.environ else "bundled"
+    return {
+        "PostgreSQL": f"bundled, data in {LOCAL}" if "PostgreSQL" in started else "from DATABASE_URL",
+        "Redis": f"{program}, data in {LOCAL}" if "Redis" in started else "from REDIS_URL",
+    }
 
 
 def _keep_running(services: list[Service], env: dict[str, str], stop: threading.Event) -> None:

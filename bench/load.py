@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,11 @@ import uuid_utils.compat
 
 import audit
 from audit.formats import event, times
+
+EVENTS = "/api/v1/audit/events"
+
+PADDING = "x" * 600  # brings the sample events to about 1.25 KB
+
 
 SAMPLE = Path(audit.__file__).parent / "management" / "sample" / "kubernaut.jsonl"
 WRITER = "drill"
@@ -147,3 +152,17 @@ def wait_until(reached: Callable[[], bool], *, seconds: float, what: str) -> flo
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
         time.sleep(0.02)
     return time.monotonic() - started
+
+
+def sample() -> Iterator[dict[str, object]]:
+    """Sample events of about 1.25 KB without an id, so that each request is a new event."""
+    for document in documents():
+        del document["event_id"]
+        document["event_data"] |= {"padding": PADDING}
+        yield document
+
+
+def median(values: Iterable[float]) -> float:
+    """The middle value."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]

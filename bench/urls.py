@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from auditsite.urls import urlpatterns as site
-from bench import stock
+from bench.pages import stock
 
 
 class BareView(APIView):

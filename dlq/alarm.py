@@ -1,8 +1,7 @@
-"""Alarms of the queue, passed on without PostgreSQL: webhook and e-mail, each until it succeeded once.
+"""Send the alarms of the queue by webhook and e-mail, without PostgreSQL, each until it succeeded once.
 
-The depth alarm is raised and cleared inside the scripts that change the depth, so that it holds for all
-processes together; the error in the log comes at that moment. Passing it on is the watcher's and the
-schedule's work, for no writer may wait for it.
+The depth alarm is raised and cleared inside the scripts that change the depth, so that it holds for all processes
+together; the error in the log comes at that moment. The watcher and the schedule send it: no writer waits for it.
 """
 
 import http.client
@@ -19,50 +18,68 @@ from dlq import stream as streams
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 3.0
-DAY = 86_400
-AGES = (3_600, DAY, 3 * DAY, 6 * DAY)
-"""Seconds that the oldest message may wait before the next alarm."""
+DAY_S = 86_400
+# How long the oldest message may wait before the next alarm.
+AGES_S = (3_600, DAY_S, 3 * DAY_S, 6 * DAY_S)
+
+Way = Callable[[str, str, dict[str, int]], None]
 
 
 def notify() -> None:
-    """Pass on what is alarmed and was not passed on before. Raises `Refused`."""
+    """Send the alarms that were not sent before. Raises `Refused`."""
     queue = streams.for_drain()
-    state, stats = queue.alarm_state(), queue.stats()
+    state, stats = queue.alarms.read(), queue.totals.stats()
     if "depth_since" in state and state.get("depth_told") != state["depth_since"]:
         text = f"{stats.depth} events are parked (alert above {settings.DLQ_ALERT_DEPTH}). Is PostgreSQL up?"
         if tell("dlq.depth", text, depth=stats.depth):
-            queue.alarm_told("depth_told", state["depth_since"])
+            queue.alarms.remember("depth_told", state["depth_since"])
     _notify_of_age(queue, state)
+    _notify_of_forgeries(queue, state)
     if stats.dead > int(state.get("dead_told", 0)):
         text = f"{stats.dead} parked events are dead: they need a person. See the admin, dead letter queue."
         log.error("dlq_dead_alarm", dead=stats.dead)
         if tell("dlq.dead", text, dead=stats.dead):
-            queue.alarm_told("dead_told", str(stats.dead))
+            queue.alarms.remember("dead_told", str(stats.dead))
     elif stats.dead < int(state.get("dead_told", 0)):
-        queue.alarm_told("dead_told", str(stats.dead))
+        queue.alarms.remember("dead_told", str(stats.dead))
 
 
 def _notify_of_age(queue: streams.Stream, state: dict[str, str]) -> None:
-    """Tell when the oldest message passes an hour, a day, three and six: at seven it is kept elsewhere."""
-    age, told = queue.oldest_age(), int(state.get("age_told", 0))
-    reached = sum(age >= limit for limit in AGES)
+    """Tell when the oldest message passes an hour, a day, three and six days. After seven days it is quarantined."""
+    age, told = queue.pages.oldest_age(), int(state.get("age_told", 0))
+    reached = sum(age >= limit for limit in AGES_S)
     if reached > told:
         text = f"The oldest parked event waits for {age / 3600:.0f} hours. After seven days it is quarantined."
         log.error("dlq_age_alarm", hours=round(age / 3600))
         if tell("dlq.age", text, hours=round(age / 3600)):
-            queue.alarm_told("age_told", str(reached))
+            queue.alarms.remember("age_told", str(reached))
     elif reached < told:
-        queue.alarm_told("age_told", str(reached))
+        queue.alarms.remember("age_told", str(reached))
+
+
+def _notify_of_forgeries(queue: streams.Stream, state: dict[str, str]) -> None:
+    """Tell each time that more messages were found that this store did not park."""
+    forged, told = queue.totals.read().get("forged", 0), int(state.get("forged_told", 0))
+    if forged > told:
+        text = (
+            f"{forged - told} parked events carry no signature of this store, or a wrong one. None of them is stored. "
+            "Somebody can write to Redis or to the spool, or DLQ_ENTRY_KEY_FILE differs between hosts."
+        )
+        log.error("dlq_forged_alarm", forged=forged - told)
+        if tell("dlq.forged", text, forged=forged - told):
+            queue.alarms.remember("forged_told", str(forged))
+    elif forged < told:
+        queue.alarms.remember("forged_told", str(forged))
 
 
 def tell(name: str, text: str, **figures: int) -> bool:
-    """Pass an alarm on. Whether every configured way took it; none configured counts as told, for the log has it."""
-    told = [_tried(way, name, text, figures) for way in _ways()]  # each is tried, also after one failed
-    return all(told)
+    """Send an alarm; return whether every configured way took it. With none configured the log has it: that counts."""
+    sent = [_sent(way, name, text, figures) for way in _ways()]  # each is tried, also after one failed
+    return all(sent)
 
 
-def _ways() -> list[Callable[[str, str, dict[str, int]], None]]:
-    ways: list[Callable[[str, str, dict[str, int]], None]] = []
+def _ways() -> list[Way]:
+    ways: list[Way] = []
     if settings.DLQ_ALERT_WEBHOOK:
         ways.append(_webhook)
     if settings.DLQ_ALERT_EMAILS:
@@ -70,7 +87,7 @@ def _ways() -> list[Callable[[str, str, dict[str, int]], None]]:
     return ways
 
 
-def _tried(way: Callable[[str, str, dict[str, int]], None], name: str, text: str, figures: dict[str, int]) -> bool:
+def _sent(way: Way, name: str, text: str, figures: dict[str, int]) -> bool:
     try:
         way(name, text, figures)
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -1,4 +1,4 @@
-"""drain: hand due messages to whoever can store them, and take out what is stored."""
+"""Hand due messages to a handler that stores them, and take out what is stored."""
 
 import random
 import threading
@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 
 from dlq import stream as streams
-from dlq.errors import DlqError
+from dlq.errors import DlqError, Paused
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 RELEASE_JITTER_S = 1.0
 
 
-class Unavailable(DlqError):
+class DatabaseDown(DlqError):
     """The database is not there: no message is to blame."""
 
 
@@ -31,8 +31,8 @@ class Outcome(NamedTuple):
     error: str = ""
 
 
+# Stores the documents of the messages, committed when it returns. Raises `DatabaseDown` for an outage.
 Handler = Callable[[Sequence[Message]], Sequence[Outcome]]
-"""Stores the documents of the messages, committed when it returns. Raises `Unavailable` for an outage."""
 
 
 @dataclass
@@ -63,11 +63,11 @@ def drain(
 ) -> Summary:
     """Drain until nothing is due, `limit` messages or `seconds` are used up, or `stop` is set.
 
-    1. Nothing due: nothing to do. Paused by a person, or the database not up: touch nothing.
-    2. Lease a batch. Other drainers see the rest.
+    1. Return where a person has paused the queue, or the database is not up: touch nothing.
+    2. Lease a batch of due messages. Other drainers see the rest. Nothing due, or paused meanwhile: end.
     3. Hand it to `handler`.
     4. Take out what is stored, note what failed. Only now does a message leave the queue.
-    5. Database gone in between: give the lease back, count no attempt, stop.
+    5. Where the database went away in between: give the lease back, count no attempt, end.
 
     Safe to run in several processes at once, and to be killed anywhere: a lease that is not given back
     ends by itself, and to store or to take out twice is harmless. Raises `Refused` when Redis fails.
@@ -75,10 +75,9 @@ def drain(
     queue = stream or streams.for_drain()
     summary, started = Summary(), time.monotonic()
     try:
-        if queue.paused():
-            summary.paused = True
-            return summary
-        if queue.depth() and not probe():
+        if queue.activity.paused():
+            raise Paused
+        if queue.totals.depth() and not probe():
             summary.database_up = False
             return summary
         while not (stop and stop.is_set()) and (seconds is None or time.monotonic() - started < seconds):
@@ -92,17 +91,20 @@ def drain(
                 progress(summary)
             if not summary.database_up:
                 break
-        queue.beat("last_drain_at")
+        queue.activity.beat("last_drain_at")
+        return summary
+    except Paused:
+        summary.paused = True
         return summary
     finally:
         summary.seconds = time.monotonic() - started
-        summary.remaining = queue.depth()
+        summary.remaining = queue.totals.depth()
 
 
 def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, summary: Summary) -> None:
     try:
         outcomes = _outcomes(handler, messages)
-    except Unavailable:
+    except DatabaseDown:
         queue.release(messages, delay_s=random.uniform(0, RELEASE_JITTER_S))
         summary.released += len(messages)
         summary.database_up = False
@@ -118,10 +120,10 @@ def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, su
 
 
 def _outcomes(handler: Handler, messages: list[Message]) -> Sequence[Outcome]:
-    """What the handler says. Where it breaks, each message is handed in by itself: one must not spoil the others."""
+    """Call the handler. Where it breaks, call it for each message alone: one must not spoil the others."""
     try:
         outcomes = handler(messages)
-    except Unavailable:
+    except DatabaseDown:
         raise
     except Exception as error:
         if len(messages) > 1:
@@ -130,8 +132,8 @@ def _outcomes(handler: Handler, messages: list[Message]) -> Sequence[Outcome]:
         return [Outcome("failed", type(error).__name__, str(error))]
     if len(outcomes) == len(messages):
         return outcomes
-    wrong = f"the handler gave {len(outcomes)} outcomes for {len(messages)} messages"
-    return [Outcome("failed", "WrongNumber", wrong)] * len(messages)
+    error_text = f"the handler gave {len(outcomes)} outcomes for {len(messages)} messages"
+    return [Outcome("failed", "WrongNumber", error_text)] * len(messages)
 
 
 def _take_out(messages: list[Message], outcomes: Sequence[Outcome], queue: streams.Stream, summary: Summary) -> None:

@@ -1,4 +1,4 @@
-"""Whether Redis would keep what is parked in it, and how much more it could take: asked of Redis itself."""
+"""Ask Redis whether it would keep what is parked in it, and how much more it could take."""
 
 import time
 from typing import Any, NamedTuple
@@ -9,17 +9,17 @@ from dlq import checks, client, history
 from dlq.stream import Stream
 
 TRUSTED_FOR_S = 5.0
+# A message of 1 KB with its indexes and three errors (measured: docs/deployment.md).
 BYTES_A_MESSAGE = 1800
-"""Of a message of 1 KB with its indexes and three errors (measured: docs/deployment.md)."""
 
 
 class Durability(NamedTuple):
     """What Redis says of itself."""
 
+    # What is wrong, by the ids and words of the system checks; empty where all is as it must be.
     findings: tuple[str, ...]
-    """What is wrong, by the system checks' ids and words; empty where all is as it must be."""
+    # How many more messages of 1 KB fit into maxmemory; None without a limit.
     room: int | None
-    """How many more messages of 1 KB fit into maxmemory; None without a limit."""
 
     @property
     def ok(self) -> bool:
@@ -28,24 +28,24 @@ class Durability(NamedTuple):
 
 def durability() -> Durability:
     """Ask Redis, at most every few seconds in each process."""
-    global _known
+    global _last
     now = time.monotonic()
-    if _known is None or now - _known[0] > TRUSTED_FOR_S:
-        _known = (now, _ask())
-    return _known[1]
+    if _last is None or now - _last[0] > TRUSTED_FOR_S:
+        _last = (now, _ask())
+    return _last[1]
 
 
 def hours_left(queue: Stream) -> float | None:
-    """Until Redis is full, at the rate at which messages came in the last hour; None where that is never."""
+    """Return the hours until Redis is full, at the rate of the last hour; None where that is never."""
     room, rate = durability().room, history.arrivals_a_minute(queue)
     return None if room is None or rate <= 0 else room / rate / 60
 
 
-_known: tuple[float, Durability] | None = None
+_last: tuple[float, Durability] | None = None
 
 
 def _ask() -> Durability:
-    findings = tuple(f"{found.id}: {found.msg}" for found in checks.durability(None, databases=["default"]))
+    findings = tuple(f"{finding.id}: {finding.msg}" for finding in checks.durability(None, databases=["default"]))
     try:
         memory: dict[str, Any] = client.connect(500).info("memory")
     except redis.RedisError:

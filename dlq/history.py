@@ -1,9 +1,8 @@
-"""What the queue was like, minute by minute for seven days: written by the watcher, never on the way of a request.
+"""Sample the queue each minute, and keep seven days of it: done by the watcher, never on the way of a request.
 
-One sorted set in Redis, so that it survives restarts; one member a minute, whoever samples first.
+The samples are one sorted set in Redis, so that they survive restarts; one member a minute, of whoever samples first.
 """
 
-import time
 from typing import NamedTuple
 
 from dlq.scripts import refusing
@@ -23,25 +22,25 @@ class Sample(NamedTuple):
 
 
 def sample(queue: Stream) -> bool:
-    """Keep a sample of this minute, if nobody has; whether this call did. Raises `Refused`."""
-    minute, stats = int(time.time()) // 60, queue.stats()
-    figures = (minute, stats.depth, stats.enqueued, stats.gone, int(queue.oldest_age()))
+    """Keep a sample of this minute, if nobody has; return whether this call did. Raises `Refused`."""
+    minute, stats = queue.now_ms() // 60_000, queue.totals.stats()
+    figures = (minute, stats.depth, stats.enqueued, stats.gone, int(queue.pages.oldest_age()))
     text = ":".join(map(str, figures))
-    return bool(queue.run("sample", [f"{queue.stream}:history"], [minute, minute - KEPT_MINUTES, text]))
+    return bool(queue.run("sample", [queue.keys.minutes], [minute, minute - KEPT_MINUTES, text]))
 
 
 def samples(queue: Stream, minutes: int) -> list[Sample]:
-    """The samples of the last minutes, oldest first; two of one minute count once. Raises `Refused`."""
-    now = int(time.time()) // 60
+    """Return the samples of the last minutes, oldest first; two of one minute count once. Raises `Refused`."""
+    now = queue.now_ms() // 60_000
     with refusing():
-        rows = queue.redis.zrangebyscore(f"{queue.stream}:history", now - minutes, "+inf")
-    found = {one.minute: one for one in (Sample(*map(int, row.split(b":"))) for row in rows)}
-    return [found[minute] for minute in sorted(found)]
+        rows = queue.redis.zrangebyscore(queue.keys.minutes, now - minutes, "+inf")
+    by_minute = {sample.minute: sample for sample in (Sample(*map(int, row.split(b":"))) for row in rows)}
+    return [by_minute[minute] for minute in sorted(by_minute)]
 
 
 def arrivals_a_minute(queue: Stream, minutes: int = 60) -> float:
-    """How many messages came each minute of late, on average."""
-    found = samples(queue, minutes)
-    if len(found) < 2:
+    """Return how many messages came in a minute, on average of the last ones. Raises `Refused`."""
+    kept = samples(queue, minutes)
+    if len(kept) < 2:
         return 0.0
-    return (found[-1].enqueued - found[0].enqueued) / (found[-1].minute - found[0].minute)
+    return (kept[-1].enqueued - kept[0].enqueued) / (kept[-1].minute - kept[0].minute)

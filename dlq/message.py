@@ -1,8 +1,8 @@
-"""What is parked, and what the queue knows of it. Pure."""
+"""Documents, messages and their parts: value types, and how Redis holds them. Pure."""
 
 import hashlib
 import json
-import time
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,24 +11,27 @@ from typing import Any, Literal, TypedDict
 State = Literal["due", "waiting", "leased", "dead"]
 EPOCH = datetime.fromtimestamp(0, UTC)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
+_STREAM_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What to park."""
+    """A document to be parked."""
 
+    # Two documents with one key are the same, or in conflict.
     key: str
-    """Two documents with one key are the same, or in conflict."""
+    # SHA-256(0x00 || body), 32 bytes.
     digest: bytes
-    """SHA-256(0x00 || body), 32 bytes."""
     body: bytes
     source: str
     kind: str
     received_at: datetime
+    # A signature that it was found with, kept although it does not verify; None: it is signed when it is parked.
+    mac: bytes | None = None
 
 
 class Attempt(TypedDict):
-    """One failure in a message's history. `class` is what kind of error, `error` its first line."""
+    """One failure in the history of a message: when, which kind of error, and its first line."""
 
     at: str
     kind: str
@@ -37,10 +40,10 @@ class Attempt(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is parked, and how it stands."""
+    """A document in the queue, with its state and history."""
 
+    # The stream id: the milliseconds of its parking, and a serial number.
     id: str
-    """The stream id: milliseconds of its parking, and a serial number."""
     key: str
     digest: bytes
     body: bytes
@@ -48,19 +51,23 @@ class Message:
     kind: str
     received_at: datetime
     reason: str
+    # Its signature (`dlq.authenticity`); empty where it has none.
+    mac: bytes = b""
     state: State = "due"
     attempts: int = 0
     next_try: datetime | None = None
     errors: list[Attempt] = field(default_factory=list)
+    # When it was read, by the clock of whoever holds it: Redis, or this host for a local file.
+    seen_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @property
     def label(self) -> str:
-        """What the account counts it under: its day and its source."""
-        return f"{(self.received_at - EPOCH).days}|{self.source}"
+        """What its counters are called: the day of its receipt, in days since 1970, and its source."""
+        return _label(self.received_at, self.source)
 
     @property
     def parked_at(self) -> datetime:
-        """When it was parked, by Redis' clock."""
+        """When it was parked, by the clock of Redis."""
         return moment(int(self.id.partition("-")[0]))
 
     @property
@@ -70,21 +77,21 @@ class Message:
 
     @property
     def age(self) -> float:
-        """Seconds since it was parked."""
-        return (datetime.now(UTC) - self.parked_at).total_seconds()
+        """Seconds between its parking and its reading, both by the clock of whoever holds it."""
+        return (self.seen_at - self.parked_at).total_seconds()
 
     @property
     def last_error_class(self) -> str:
-        """What kind of error the last attempt met; empty before the first."""
+        """The kind of error that the last attempt met; empty before the first."""
         return self.errors[-1]["kind"] if self.errors else ""
 
     @property
     def last_error(self) -> str:
-        """What the last attempt met; empty before the first."""
+        """The error that the last attempt met; empty before the first."""
         return self.errors[-1]["error"] if self.errors else ""
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for exports: the body as text, with its digest."""
+        """Return all of it for exports: the body as text, with its digest."""
         return {
             "event_id": self.key,
             "message_id": self.id,
@@ -104,32 +111,40 @@ class Message:
 
 
 def digest_of(body: bytes) -> bytes:
-    """SHA-256(0x00 || body), 32 bytes."""
+    """Return SHA-256(0x00 || body), 32 bytes."""
     return hashlib.sha256(b"\x00" + body).digest()
 
 
-def now_ms() -> int:
-    """Now, in milliseconds, as Redis' scores have it."""
-    return int(time.time() * 1000)
+def is_stream_id(text: str) -> bool:
+    """Whether Redis takes this for the id of an entry. It answers others with an error that looks like a fault."""
+    match = _STREAM_ID.fullmatch(text)
+    return match is not None and all(int(part) < 2**64 for part in match.groups())
 
 
 def moment(milliseconds: float) -> datetime:
-    """A point in time from Redis' milliseconds."""
+    """Return the point in time of these milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """An entry's fields from Redis' flat list."""
+    """Return the fields of an entry from the flat list of Redis."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
-    """Stream entries with their ids as text."""
+    """Return stream entries with their ids as text."""
     return [(message_id.decode(), fields) for message_id, fields in rows]
 
 
+def label_of(fields: dict[bytes, bytes]) -> str:
+    """Return what the counters of an entry are called."""
+    return _label(
+        from_microseconds(fields.get(b"received_at", b"")), fields.get(b"source", b"").decode(errors="replace")
+    )
+
+
 def state_of(due: float | None, leased: float | None, dead: float | None, now: int) -> State:
-    """The state that a message's places in the indexes give it."""
+    """Return the state of a message from its scores in the indexes (ms), None where it is not in one."""
     if dead is not None:
         return "dead"
     if leased is not None:
@@ -143,8 +158,9 @@ def read(
     state: State,
     score: float | None,
     history: Sequence[bytes | None],
+    now: int,
 ) -> Message:
-    """A message from what Redis holds of it; what is missing or damaged is left empty."""
+    """Make a message of what Redis holds of it, read at `now` (ms); what is missing or damaged is left empty."""
     attempts, errors = history
     return Message(
         id=message_id,
@@ -155,18 +171,24 @@ def read(
         kind=fields.get(b"kind", b"").decode(errors="replace"),
         received_at=from_microseconds(fields.get(b"received_at", b"")),
         reason=fields.get(b"reason", b"").decode(errors="replace"),
+        mac=fields.get(b"mac", b""),
         state=state,
         attempts=int(attempts or 0),
         next_try=moment(score) if score is not None and state != "dead" else None,
         errors=json.loads(errors) if errors else [],
+        seen_at=moment(now),
     )
 
 
 def microseconds(at: datetime) -> int:
-    """Whole microseconds since 1970, exactly: a float would round them."""
+    """Return the microseconds since 1970, exactly: a float would round them."""
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
+def _label(received_at: datetime, source: str) -> str:
+    return f"{(received_at - EPOCH).days}|{source}"
+
+
 def from_microseconds(text: bytes) -> datetime:
-    """The moment that `microseconds` wrote; 1970 where the text is damaged."""
+    """Return the moment that `microseconds` wrote; 1970 where the text is damaged."""
     return EPOCH + timedelta(microseconds=int(text)) if text.isdigit() else EPOCH

@@ -1,31 +1,31 @@
-"""When a message that failed is tried again. Pure."""
+"""Decide when a message that failed is tried again. Pure."""
 
 import random
 
-MINUTE, HOUR = 60.0, 3600.0
-LONGEST_WAIT = 7 * 24 * HOUR
-"""Seconds that a message may stay in Redis: a reason to keep it elsewhere, never to lose it."""
-DELAYS = (1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 1 * HOUR, 4 * HOUR, 24 * HOUR)
-"""Seconds before each retry. Together 29 h 21 min of a database that was up and refused."""
-MAX_RETRIES = len(DELAYS)
-JITTER = 0.1
-FEW, SPREAD = 100, 60.0
-"""More than a few that a person retries come back over this many seconds: what failed together stays apart."""
+MINUTE_S, HOUR_S = 60.0, 3600.0
+# How long a message may stay in Redis: a reason to keep it elsewhere, never to lose it.
+LONGEST_WAIT_S = 7 * 24 * HOUR_S
+# The wait before each retry. Together 29 h 21 min of a database that was up and refused.
+DELAYS_S = (1 * MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S, 1 * HOUR_S, 4 * HOUR_S, 24 * HOUR_S)
+MAX_RETRIES = len(DELAYS_S)
+JITTER_SHARE = 0.1
+# More messages than this that a person retries at once come back over that many seconds, so that they stay apart.
+RETRIED_AT_ONCE, SPREAD_S = 100, 60.0
 
 
 def next_delay(attempts: int, rng: random.Random | None = None) -> float | None:
-    """Seconds until the next try after `attempts` failed ones; None when all six are used up.
+    """Return the seconds until the next try after `attempts` failed ones; None when all six are used up.
 
     Up to a tenth is added, so that what failed together is not tried together.
     """
     if attempts >= MAX_RETRIES:
         return None
-    return DELAYS[attempts] * (1 + (rng or _rng).uniform(0, JITTER))
+    return DELAYS_S[attempts] * (1 + (rng or _rng).uniform(0, JITTER_SHARE))
 
 
 def spread(count: int) -> list[float]:
-    """Seconds from now for each of `count` messages that a person retries: few at once, many over a minute."""
-    return [_rng.uniform(0, SPREAD) if count > FEW else 0.0 for _ in range(count)]
+    """Return the delay (s) of each of `count` messages that a person retries: few at once, many over a minute."""
+    return [_rng.uniform(0, SPREAD_S) if count > RETRIED_AT_ONCE else 0.0 for _ in range(count)]
 
 
 _rng = random.Random()

@@ -1,110 +1,125 @@
-"""rebuild: make every index of the queue again from its stream."""
+"""Make every index of the queue again from its stream."""
 
-from typing import NamedTuple
+import secrets
+from contextlib import suppress
+from typing import NamedTuple, Self
 
 import structlog
 
-from dlq import passage
-from dlq.message import read
+from dlq import counters
+from dlq.errors import RebuildRunning, Refused
+from dlq.message import label_of
+from dlq.pages import Entry
 from dlq.scripts import refusing
 from dlq.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-Rows = list[tuple[str, dict[bytes, bytes]]]
+CHUNK_IDS = 1000
+LOCK_MS = 60_000
 
 
 class Rebuilt(NamedTuple):
-    """What a rebuild found."""
+    """What a rebuild found: how many messages the stream holds, and the keys of documents that it does not hold."""
 
     messages: int
-    """In the stream."""
+    # Keys of documents that were parked, and whose entries are gone from the stream.
     missing: list[str]
-    """Keys of documents that were parked, and whose entries are gone from the stream."""
 
 
 def rebuild(queue: Stream) -> Rebuilt:
     """Bring all indexes to what the stream holds.
 
-    Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is
-    nowhere is counted as lost, for good. Safe beside writers and drainers. Raises `Refused`.
+    Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is nowhere
+    is counted as lost, for good. Safe beside writers and drainers: each step looks and acts in one script. Raises
+    `RebuildRunning` while another process is at it, and `Refused`.
     """
-    count, before, there = 0, passage.look(queue), _There(queue)
-    for rows in queue.entries():
-        _place(queue, rows)
-        there.add(rows)
-        count += len(rows)
-    for index in (queue.due, queue.leased, queue.dead):
-        _drop_ghosts(queue, index)
-    missing = _forget_missing(queue)
-    _settle(queue)
-    if moved := passage.settle(queue, before, there.found):
-        log.warning("dlq_passages_moved", labels=moved)
-    return Rebuilt(count, missing)
+    with _Lock(queue) as lock:
+        count, before, tally = 0, counters.read(queue), _StreamTally(queue)
+        for entries in queue.pages.entries():
+            lock.hold()
+            _place(queue, entries)
+            tally.add(entries)
+            count += len(entries)
+        for index in (queue.keys.due, queue.keys.leased, queue.keys.dead):
+            lock.hold()
+            _drop_ghosts(queue, index)
+        missing = _forget_missing(queue, lock)
+        queue.run("balance", [queue.keys.stream, queue.keys.stats], [])
+        if moved := counters.settle(queue, before, tally.labels):
+            log.warning("dlq_passages_moved", labels=moved)
+        return Rebuilt(count, missing)
 
 
-class _There:
-    """What the stream holds, by label: how many, how many of them dead, and the first of them."""
+class _Lock:
+    """Keeps a second process from rebuilding at the same time. It ends by itself where its holder died."""
 
     def __init__(self, queue: Stream):
-        self._dead = set(queue.ids_of("dead"))
-        self.found: dict[str, tuple[int, int, str]] = {}
+        self._queue = queue
+        self._token = secrets.token_hex(16)
 
-    def add(self, rows: Rows) -> None:
+    def __enter__(self) -> Self:
+        self.hold()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(Refused):  # a Redis that went away gives it back by itself
+            self._queue.run("unlock", [self._queue.keys.rebuild], [self._token])
+
+    def hold(self) -> None:
+        """Take the lock, or hold it for longer. Raises `RebuildRunning` where it is another's."""
+        if not self._queue.run("lock", [self._queue.keys.rebuild], [self._token, LOCK_MS]):
+            raise RebuildRunning
+
+
+class _StreamTally:
+    """What the stream holds, by label: how many entries, how many of them dead, and the first id."""
+
+    def __init__(self, queue: Stream):
+        self._dead = set(queue.pages.ids_of("dead"))
+        self.labels: dict[str, tuple[int, int, str]] = {}
+
+    def add(self, entries: list[Entry]) -> None:
         """Count these entries."""
-        for message_id, fields in rows:
-            label = read(message_id, fields, "due", None, (None, None)).label
-            count, dead, first = self.found.get(label, (0, 0, message_id))
-            self.found[label] = (count + 1, dead + (message_id in self._dead), first)
+        for message_id, fields in entries:
+            label = label_of(fields)
+            count, dead, first = self.labels.get(label, (0, 0, message_id))
+            self.labels[label] = (count + 1, dead + (message_id in self._dead), first)
 
 
-def _place(queue: Stream, rows: Rows) -> None:
-    indexes = (queue.due, queue.leased, queue.dead)
-    with refusing(), queue.redis.pipeline(transaction=True) as pipe:
-        for message_id, _ in rows:
-            for index in indexes:
-                pipe.zscore(index, message_id)
-        places = pipe.execute()
-        for n, (message_id, fields) in enumerate(rows):
-            if all(place is None for place in places[n * 3 : n * 3 + 3]):
-                pipe.zadd(queue.due, {message_id: 0}, nx=True)
-            if b"key" in fields:
-                pipe.hset(queue.ids, fields[b"key"], message_id)
-        pipe.execute()
+def _place(queue: Stream, entries: list[Entry]) -> None:
+    """Make due what is in no index, and look-ups of keys for all."""
+    keys = queue.keys
+    arguments: list[str | bytes] = []
+    for message_id, fields in entries:
+        arguments += [message_id, fields.get(b"key", b"")]
+    queue.run("place", [keys.stream, keys.due, keys.leased, keys.dead, keys.ids], arguments)
 
 
 def _drop_ghosts(queue: Stream, index: str) -> None:
-    """Forget places of messages that are not in the stream."""
+    """Remove from an index the messages that are not in the stream."""
     with refusing():
-        ids = [found.decode() for found, _ in queue.redis.zscan_iter(index, count=1000)]
-    for first in range(0, len(ids), 1000):
-        if ghosts := queue.missing(ids[first : first + 1000]):
+        ids = [message_id.decode() for message_id, _ in queue.redis.zscan_iter(index, count=CHUNK_IDS)]
+    for first in range(0, len(ids), CHUNK_IDS):
+        if ghosts := queue.pages.missing(ids[first : first + CHUNK_IDS]):
             with refusing():
                 queue.redis.zrem(index, *ghosts)
 
 
-def _forget_missing(queue: Stream) -> list[str]:
+def _forget_missing(queue: Stream, lock: _Lock) -> list[str]:
     """Drop look-ups that lead nowhere; return their keys, for they are all that is left of those documents."""
     with refusing():
-        known = {key.decode(errors="replace"): found.decode() for key, found in queue.redis.hscan_iter(queue.ids)}
-    keys = list(known)
+        ids = {key: message_id.decode() for key, message_id in queue.redis.hscan_iter(queue.keys.ids)}
+    keys = list(ids)
     gone: list[str] = []
-    for first in range(0, len(keys), 1000):
-        part = {known[key]: key for key in keys[first : first + 1000]}
-        gone += [part[one] for one in queue.missing(list(part))]
-    for key in gone:
-        log.error("dlq_message_missing", key=key, message_id=known[key])
-        with refusing():
-            queue.redis.hdel(queue.ids, key)
+    for first in range(0, len(keys), CHUNK_IDS):
+        lock.hold()
+        key_of = {ids[key]: key for key in keys[first : first + CHUNK_IDS]}
+        arguments: list[str | bytes] = []
+        for message_id in queue.pages.missing(list(key_of)):
+            arguments += [key_of[message_id], message_id]
+        dropped = queue.run("missing", [queue.keys.stream, queue.keys.ids], arguments) if arguments else []
+        for key in dropped:
+            gone.append(key.decode(errors="replace"))
+            log.error("dlq_message_missing", key=gone[-1], message_id=ids[key])
     return gone
-
-
-def _settle(queue: Stream) -> None:
-    """What came and is nowhere is counted as lost, for good; counters that are too small were lost themselves."""
-    stats = queue.stats()
-    missing = stats.enqueued - stats.gone - stats.depth
-    with refusing():
-        if missing > 0:
-            queue.redis.hincrby(queue.stats_key, "lost", missing)
-        elif missing < 0:
-            queue.redis.hincrby(queue.stats_key, "enqueued", -missing)

@@ -1,4 +1,4 @@
-"""restore: park again what was kept outside of Redis: by the spool, or in a file of copies."""
+"""Park again what was kept outside of Redis: by the spool, or in a file of copies."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dlq import spool
+from dlq.authenticity import is_authentic
 from dlq.message import Document, Message
 from dlq.stream import Stream
 
@@ -13,12 +14,12 @@ BATCH = 500
 
 
 def restore(queue: Stream, messages: Sequence[Message]) -> None:
-    """Park the documents of the messages; those that are in the queue already stay one. Raises `Refused`."""
+    """Park the documents of the messages; those that are in the queue already are not doubled. Raises `Refused`."""
     for reason, group in groupby(messages, key=lambda message: message.reason):
         documents = [_document(message) for message in group]
         if "conflict" in queue.park(documents, reason=reason).outcomes:
-            for one in documents:
-                _park_alone(queue, one, reason)
+            for document in documents:
+                _park_alone(queue, document, reason)
 
 
 def restore_file(queue: Stream, path: Path) -> tuple[int, list[str]]:
@@ -36,11 +37,23 @@ def restore_file(queue: Stream, path: Path) -> tuple[int, list[str]]:
 
 
 def _park_alone(queue: Stream, document: Document, reason: str) -> None:
-    """Two promises were made for one id while nobody could compare: both are kept, and a person decides."""
+    """Park one document. If its key has other content in the queue, park it beside that: a person decides.
+
+    Both were acknowledged, while nobody could compare them.
+    """
     if "conflict" in queue.park([document], reason=reason).outcomes:
-        apart = replace(document, key=f"{document.key}#{document.digest.hex()[:16]}")
-        queue.park([apart], reason=reason)
+        renamed = replace(document, key=f"{document.key}#{document.digest.hex()[:16]}")
+        queue.park([renamed], reason=reason)
 
 
 def _document(message: Message) -> Document:
-    return Document(message.key, message.digest, message.body, message.source, message.kind, message.received_at)
+    """Make the document to park again. What is forged stays so: it is not signed by us on the way."""
+    return Document(
+        key=message.key,
+        digest=message.digest,
+        body=message.body,
+        source=message.source,
+        kind=message.kind,
+        received_at=message.received_at,
+        mac=None if is_authentic(message) else message.mac,
+    )

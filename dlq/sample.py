@@ -1,4 +1,4 @@
-"""sample: what the queue is made of, from a few hundred messages drawn at random; at the same cost for any depth."""
+"""Estimate what the queue is made of, from a few hundred messages drawn at random: at the same cost for any depth."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,15 +9,16 @@ from dlq.scripts import refusing
 from dlq.stream import Stream
 
 DRAWN = 300
-MINUTE, HOUR, DAY = 60, 3600, 86_400
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+# Classes of age, each with the seconds below which a message belongs to it.
 AGES = (
-    ("under 1 min", MINUTE),
-    ("1 to 10 min", 10 * MINUTE),
-    ("10 min to 1 h", HOUR),
-    ("1 to 6 h", 6 * HOUR),
-    ("6 h to 1 d", DAY),
-    ("1 to 3 d", 3 * DAY),
-    ("3 to 7 d", 7 * DAY),
+    ("under 1 min", MINUTE_S),
+    ("1 to 10 min", 10 * MINUTE_S),
+    ("10 min to 1 h", HOUR_S),
+    ("1 to 6 h", 6 * HOUR_S),
+    ("6 h to 1 d", DAY_S),
+    ("1 to 3 d", 3 * DAY_S),
+    ("3 to 7 d", 7 * DAY_S),
 )
 OLDER = "over 7 d"
 
@@ -26,22 +27,22 @@ class Makeup(NamedTuple):
     """How the messages that were drawn spread."""
 
     drawn: int
+    # By age, youngest first; every class is there.
     ages: dict[str, int]
-    """By age, youngest first; every class is there."""
+    # By the kind of the last error, or why it was parked where none failed; most frequent first.
     reasons: dict[str, int]
-    """By the kind of the last error, or why it was parked where none failed; most frequent first."""
 
 
 def makeup(queue: Stream) -> Makeup:
-    """What the queue is made of; of all messages where there are no more than DRAWN. Raises `Refused`."""
+    """Count a sample; all messages where there are no more than DRAWN. Raises `Refused`."""
     return spread(draw(queue))
 
 
 def draw(queue: Stream, count: int = DRAWN) -> list[Message]:
-    """That many messages, each as likely as any other. Raises `Refused`."""
+    """Return that many messages, each as likely as any other. Raises `Refused`."""
     with refusing():
-        flat = queue.redis.hrandfield(queue.ids, count, withvalues=True) or []
-    return queue.all_of([message_id.decode() for message_id in flat[1::2]])
+        flat = queue.redis.hrandfield(queue.keys.ids, count, withvalues=True) or []
+    return queue.pages.get_all([message_id.decode() for message_id in flat[1::2]])
 
 
 def spread(messages: Sequence[Message]) -> Makeup:

@@ -1,8 +1,9 @@
-"""spool: the third tier, local files that take what neither the database nor Redis could.
+"""The third tier: local files that take what neither the database nor Redis could.
 
-One file for each process that writes, only appended to, and flushed to the disk before anything is promised. Each line
-names the SHA-256 of the one before it, so that a change or a hole shows. A drain closes a file by renaming it, brings
-its documents to the store or the queue, and only then removes it: a crash in between brings them twice, no harm.
+Each process that writes has a file, only appended to, and flushed to the disk before anything is acknowledged. Each
+line names the SHA-256 of the line before it, so that a change or a hole shows. A drain closes a file by renaming it,
+brings its documents to the store or the queue, and only then removes it: a crash in between brings them twice, which is
+harmless. Each line is signed as an entry of the queue is (`dlq.authenticity`).
 
     NAME.spool    open: its process may add to it
     NAME.closed   being drained
@@ -29,6 +30,7 @@ import structlog
 from django.conf import settings
 
 from dlq import metrics, policy
+from dlq.authenticity import sign
 from dlq.errors import Refused
 from dlq.message import Attempt, Document, Message, from_microseconds, microseconds
 from dlq.scripts import refusing
@@ -36,23 +38,26 @@ from dlq.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-FIRST = bytes(32).hex()
-"""What the first line of a file names as the hash before it."""
-WAITING = (".spool", ".closed", ".damaged")
+# What the first line of a file names as the hash of the line before it.
+FIRST_HASH = bytes(32).hex()
+# The folder is counted again after a second, and the later the longer that takes: 5 % of the time at most.
+RECOUNT_S = 1.0
+RECOUNT_COSTS = 20.0
+WAITING_SUFFIXES = (".spool", ".closed", ".damaged")
+# Keeps documents elsewhere, durably when it returns; raises what stands against it.
 Bring = Callable[[list[Message]], None]
-"""Keeps documents elsewhere, durably when it returns; raises what stands against it."""
 
 
 class Reader:
-    """The documents of a file, one by one. A last line without its end was never promised, and is left out."""
+    """The documents of a file, in order. A last line without its end was never acknowledged, and is left out."""
 
     def __init__(self, path: Path):
         self._path = path
+        # What could not be read so far, or does not follow the line before it, by the number of the line.
         self.damage: list[str] = []
-        """What could not be read so far, or does not follow the line before it, by the number of the line."""
 
     def __iter__(self) -> Iterator[Message]:
-        last = FIRST
+        last = FIRST_HASH
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
@@ -68,25 +73,25 @@ class Reader:
             self.damage.append(f"line {number} cannot be read ({type(error).__name__})")
             return
         if row.get("previous") != last:
-            self.damage.append(f"line {number} does not follow the one before it")
+            self.damage.append(f"line {number} does not follow the line before it")
         yield message
 
 
 def append(documents: Sequence[Document], *, reason: str) -> None:
-    """Keep all of the documents in this process's file, on the disk when it returns; else raise `Refused`."""
+    """Append the documents to this process's file: on the disk when it returns. Raises `Refused`."""
     now = int(time.time() * 1000)
-    rows = [_row(one, {"at": now, "reason": reason}) for one in documents]
+    rows = [_row(document, {"at": now, "reason": reason}) for document in documents]
     with _refusing():
         _of_process().append(rows)
     metrics.spooled.inc(len(documents))
 
 
 def keep(messages: Sequence[Message]) -> None:
-    """Keep copies of messages that are still in Redis, with their history, for good. Raises `Refused`."""
+    """Write copies of messages that are still in Redis, with their history, for good. Raises `Refused`."""
     rows = []
-    for one in messages:
-        at = int(one.id.partition("-")[0])
-        rows.append(_row(one, {"at": at, "reason": one.reason, "attempts": one.attempts, "errors": one.errors}))
+    for message in messages:
+        history = {"reason": message.reason, "attempts": message.attempts, "errors": message.errors}
+        rows.append(_row(message, {"at": int(message.id.partition("-")[0]), **history}))
     with _refusing():
         _Writer(_folder(), "kept").append(rows)
 
@@ -96,41 +101,43 @@ def keep_old(queue: Stream) -> int:
 
     Raises `Refused`, also where there is no spool.
     """
-    count, place = 0, f"{queue.stream}:kept"
+    count, place = 0, queue.keys.copied
     with refusing():
         reached = (queue.redis.hget(place, "id") or b"0-0").decode()
-    for page in queue.older_than(policy.LONGEST_WAIT, chunk=settings.DLQ_BATCH, after=reached):
+    for page in queue.pages.older_than(policy.LONGEST_WAIT_S, chunk=settings.DLQ_BATCH, after=reached):
         keep(page)
         count += len(page)
         queue.put(place, "id", page[-1].id)
     return count
 
 
-def empty(bring: Bring) -> int:
-    """Bring everything in closed and open files elsewhere, oldest file first; return how many documents.
+def empty(bring: Bring, *, answers: Callable[[], bool]) -> int:
+    """Hand the documents of all open and closed files to `bring`, oldest file first; return how many.
 
-    Raises what `bring` raises: then the file stays. A file that another process is emptying is left to it.
+    Where files wait, `answers` is asked first whether anybody could take them: while nobody does, the files stay open,
+    so that a long outage leaves one large file a process, and not one at each attempt. Raises what `bring` raises: then
+    the file stays. A file that another process is emptying is left to it.
     """
-    if settings.DLQ_SPOOL_DIR is None:
+    if settings.DLQ_SPOOL_DIR is None or not _anything_waits() or not answers():
         return 0
     _close_open_files()
     return sum(_empty(path, bring) for path in sorted(_folder().glob("*.closed")))
 
 
 def size() -> tuple[int, int]:
-    """How many files wait for a drain or a person, and their bytes; not those with copies. Raises `Refused`."""
+    """Return how many files wait for a drain or a person, and their bytes; not those with copies. Raises `Refused`."""
     lengths = []
     with _refusing():
         for path in _folder().iterdir():
             # A drain may remove it while we look.
             with suppress(FileNotFoundError):
-                if path.suffix in WAITING and (length := path.stat().st_size):
+                if path.suffix in WAITING_SUFFIXES and (length := path.stat().st_size):
                     lengths.append(length)
     return len(lengths), sum(lengths)
 
 
 def has_room() -> bool:
-    """Whether the folder is there to be written to, below its bound."""
+    """Whether the folder can be written to, and is below its bound."""
     try:
         return os.access(_folder(), os.W_OK | os.X_OK) and size()[1] < settings.DLQ_SPOOL_MAX_MB * 2**20
     except Refused:
@@ -145,8 +152,11 @@ class _Writer:
         self._suffix = suffix
         self._lock = threading.Lock()
         self._path: Path | None = None
-        self._last = FIRST
+        self._last = FIRST_HASH
         self._length = 0
+        # What the folder held when it was last counted, with what was written since, and when to count it again.
+        self._held = 0
+        self._recount_at = 0.0
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         with self._lock, self._open() as file:
@@ -156,7 +166,7 @@ class _Writer:
                 last = hashlib.sha256(line).hexdigest()
                 lines.append(line + b"\n")
             data = b"".join(lines)
-            if self._suffix == "spool" and size()[1] + len(data) > settings.DLQ_SPOOL_MAX_MB * 2**20:
+            if self._suffix == "spool" and self._size() + len(data) > settings.DLQ_SPOOL_MAX_MB * 2**20:
                 raise Refused(f"The spool is full (DLQ_SPOOL_MAX_MB is {settings.DLQ_SPOOL_MAX_MB}).")
             try:
                 if file.write(data) != len(data):
@@ -165,23 +175,32 @@ class _Writer:
             except OSError:
                 self._undo(file)
                 raise
-            self._last, self._length = last, self._length + len(data)
+            self._last, self._length, self._held = last, self._length + len(data), self._held + len(data)
+
+    def _size(self) -> int:
+        """Return the bytes in the folder: counted a moment ago, for to count at each append costs more each time."""
+        started = time.monotonic()
+        if started >= self._recount_at:
+            self._held = size()[1]
+            ended = time.monotonic()
+            self._recount_at = ended + max(RECOUNT_S, RECOUNT_COSTS * (ended - started))
+        return self._held
 
     def _undo(self, file: BinaryIO) -> None:
-        """Half a line must not stand before the next one: cut it off, or leave the file for a new one."""
+        """Cut off half a line, so that none stands before the next one; where that fails, go on in a new file."""
         try:
             os.ftruncate(file.fileno(), self._length)
         except OSError:
             self._path = None
 
     def _open(self) -> BinaryIO:
-        """This process's file, locked until it is closed; a new one where a drain has closed the last."""
+        """Return this process's file, locked until it is closed; a new one where a drain has closed the last."""
         if self._path is not None and (file := _locked(self._path, "r+b")):
             file.seek(0, os.SEEK_END)
             return file
         while True:
             name = f"{time.time_ns():020}-{socket.gethostname()}-{os.getpid()}.{self._suffix}"
-            self._path, self._last, self._length = self._folder / name, FIRST, 0
+            self._path, self._last, self._length = self._folder / name, FIRST_HASH, 0
             self._path.touch(exist_ok=False)
             if file := _locked(self._path, "r+b"):
                 _sync_folder(self._folder)
@@ -205,7 +224,7 @@ def _folder() -> Path:
 
 
 def _locked(path: Path, mode: str, *, wait: bool = True) -> BinaryIO | None:
-    """The file, ours until it is closed; None where it is not there any more, or is another's and we do not wait."""
+    """Return the file, locked until it is closed; None where it is gone, or another has it and we do not wait."""
     try:
         file: Any = path.open(mode, buffering=0)
     except FileNotFoundError:
@@ -216,14 +235,18 @@ def _locked(path: Path, mode: str, *, wait: bool = True) -> BinaryIO | None:
         file.close()
         return None
     if path.exists():
-        found: BinaryIO = file
-        return found
-    file.close()  # a drain renamed or removed it before it was ours
+        locked: BinaryIO = file
+        return locked
+    file.close()  # a drain renamed or removed it before we had the lock
     return None
 
 
+def _anything_waits() -> bool:
+    return any(path for pattern in ("*.spool", "*.closed") for path in _folder().glob(pattern))
+
+
 def _close_open_files() -> None:
-    """From here on their processes write to new ones."""
+    """Rename all open files, so that their processes go on in new ones."""
     for path in _folder().glob("*.spool"):
         if file := _locked(path, "rb"):
             with file:
@@ -258,6 +281,7 @@ def _row(document: Document | Message, facts: dict[str, Any]) -> dict[str, Any]:
         "source": document.source,
         "kind": document.kind,
         "received_at": microseconds(document.received_at),
+        "mac": (sign(document) if document.mac is None else document.mac).hex(),
         "body": base64.b64encode(document.body).decode(),
     }
 
@@ -273,13 +297,14 @@ def _message(row: dict[str, Any], number: int) -> Message:
         kind=row["kind"],
         received_at=from_microseconds(str(row["received_at"]).encode()),
         reason=row["reason"],
+        mac=bytes.fromhex(row.get("mac", "")),
         attempts=int(row.get("attempts", 0)),
         errors=errors,
     )
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new, renamed or removed file is on the disk only when its folder is."""
+    """Flush a folder: a new, renamed or removed file is on the disk only then."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

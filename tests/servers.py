@@ -8,23 +8,36 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from audit.formats.note import Signer
+from auditsite import offline
 from auditsite.embedded import Postgres, Redis
 from auditsite.roles import create_database
 
 SEAL_KEY = Signer("tests.example/log", bytes(range(32)))
 RECEIPT_KEY = Signer("tests.example/log/receipts", bytes(range(1, 33)))
-FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-"))
-FOLDER.chmod(0o755)
-(FOLDER / "static").mkdir()
-(FOLDER / "exports").mkdir()
-
+# What the user gave; a worker of xdist finds here what the process that started it has set.
 GIVEN = {"DATABASE_URL", "REDIS_URL"} & os.environ.keys()
-"""What the user gave; a worker of xdist finds here what the process that started it has set."""
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 PROCESSES_MAX = 4
+RAM_DISK = Path("/dev/shm")
+RAM_DISK_BYTES_MIN = 4 << 30  # a session's servers take less than 1 GiB a process
+
+
+def _parent() -> Path | None:
+    """Where the servers' files go: into memory where there is room, so that no test waits for a busy disk."""
+    is_roomy = os.access(RAM_DISK, os.W_OK | os.X_OK) and shutil.disk_usage(RAM_DISK).free > RAM_DISK_BYTES_MIN
+    return RAM_DISK if is_roomy else None
+
+
+FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-", dir=_parent()))
+FOLDER.chmod(0o755)
+for name in ("static", "exports"):
+    (FOLDER / name).mkdir()
 postgres: Postgres | None = None
 redis: Redis | None = None
 
@@ -34,7 +47,25 @@ def pytest_xdist_auto_num_workers() -> int:
     return 0 if GIVEN else min(os.cpu_count() or 1, PROCESSES_MAX)
 
 
-def _start() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Before pytest-django reads the settings."""
+    if _runs_no_test(early_config):
+        os.environ |= {name: value for name, value in offline.NOWHERE.items() if name not in GIVEN}
+    else:
+        start()
+    return (yield)
+
+
+def _runs_no_test(config: pytest.Config) -> bool:
+    """Whether this process runs no test itself, and so needs no server."""
+    options = config.known_args_namespace
+    hands_out = bool(options.numprocesses) and not (options.numprocesses == "auto" and GIVEN)
+    return not WORKER and (options.collectonly or hands_out)
+
+
+def start() -> None:
+    """Start what the session needs, and tell the settings of it; all stops when this process ends."""
     global postgres, redis
     atexit.register(_stop)
     admin_url = os.environ.get("DATABASE_URL")
@@ -59,7 +90,9 @@ def _start() -> None:
         "DEBUG": "false",
         "LOG_LEVEL": "CRITICAL",
         "RECORD_CONNECTIONS": "4",
-        "RECORD_TIMEOUT_MS": "1500",  # a busy machine must not decide a test
+        # A busy machine must not decide a test; tests of deadlines set their own.
+        "RECORD_TIMEOUT_MS": "1500",
+        "DLQ_TIMEOUT_MS": "1500",
     }
 
 
@@ -68,6 +101,3 @@ def _stop() -> None:
         if server is not None:
             server.stop()
     shutil.rmtree(FOLDER, ignore_errors=True)
-
-
-_start()

@@ -2,65 +2,20 @@
 
 import base64
 import hashlib
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import rfc8785
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-FILE = Path(__file__).parent.parent / "verify.py"
-VECTORS = json.loads((Path(__file__).parent / "data" / "jcs.json").read_text(encoding="utf-8"))["cases"]
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verify_file", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["verify_file"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-verify = load()
-
-
-class Notary:
-    """A key that signs, made from a number."""
-
-    def __init__(self, name: str, number: int):
-        self.name = name
-        self._key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
-        self._public = self._key.public_key().public_bytes_raw()
-
-    def vkey(self, kind: int = 1) -> str:
-        encoded = base64.b64encode(bytes([kind]) + self._public).decode()
-        return f"{self.name}+{self._id(kind).hex()}+{encoded}"
-
-    def sign(self, text: str) -> str:
-        return self._line(self._id(1) + self._key.sign(text.encode()))
-
-    def cosign(self, text: str, moment: int) -> str:
-        signature = self._key.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
-        return self._line(self._id(4) + moment.to_bytes(8, "big") + signature)
-
-    def _id(self, kind: int) -> bytes:
-        return hashlib.sha256(f"{self.name}\n".encode() + bytes([kind]) + self._public).digest()[:4]
-
-    def _line(self, blob: bytes) -> str:
-        return f"— {self.name} {base64.b64encode(blob).decode()}\n"
-
+from tests.auditor import FILE, VECTORS, W1, W2, Notary, verify
 
 LOG, OLD_KEY = Notary("audit.example/log", 1), Notary("audit.example/log", 2)
-W1, W2 = Notary("w1.example", 3), Notary("w2.example", 4)
 
 
 def mth(leaves: list[bytes]) -> bytes:
@@ -362,10 +317,10 @@ def test_a_key_of_another_log_does_not_sign_receipts(redeem: Any) -> None:
 
 def test_what_the_store_signs_the_file_reads() -> None:
     from audit.formats import receipt
-    from tests.audit.test_receipt import KEY, a_promise
+    from tests.audit.formats.conftest import KEY_OF_RECEIPTS, a_promise
 
     promise = a_promise()
-    found = verify.read_receipt(receipt.sign(promise, KEY), [verify.read_key(str(KEY), (1,))])
+    found = verify.read_receipt(receipt.sign(promise, KEY_OF_RECEIPTS), [verify.read_key(str(KEY_OF_RECEIPTS), (1,))])
     assert found.events == promise.events
     assert found.members["writer"] == promise.writer
 
@@ -438,8 +393,8 @@ def test_the_canonical_form_is_the_one_of_another_implementation(value: Any) -> 
 
 
 def test_the_published_proof_verifies() -> None:
-    from tests.audit.test_note import LOG as KEY
-    from tests.audit.test_note import PROOF, WITNESS
+    from tests.audit.formats.conftest import LOG_KEY as KEY
+    from tests.audit.formats.conftest import PROOF, WITNESS
 
     found = verify.read_proof(PROOF)
     trust = verify.Trust([verify.read_key(KEY, (1,))], [verify.read_key(WITNESS, (4,))], 1)

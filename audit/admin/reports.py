@@ -1,8 +1,7 @@
 """Compliance reports: asked for, watched while they are made, read, downloaded, and repeated to compare."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -10,25 +9,23 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit import visibility
-from audit.admin.base import ReadOnly, post_only
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, time_tag
 from audit.admin.evidence.exports import MAKE as MAKE_EXPORT
-from audit.admin.evidence.exports import STATES, requester_of
+from audit.admin.evidence.exports import STATES, begun, requester_of
 from audit.errors import AuditError, Invalid
-from audit.evidence.request import Requester, record_act
-from audit.models import Export, Report
+from audit.evidence.request import record_act
+from audit.models import Report
 from audit.reports import build, packs, snapshot
 from audit.reports import render as report_render
 from audit.reports.packs import UnreadablePack
 from audit.tasks import enqueue
 
 MAKE = "audit.make_report"
-Begin = Callable[[Report, Requester], Report | Export]
 
 
 @admin.register(Report)
@@ -38,19 +35,15 @@ class ReportAdmin(ReadOnly):
     list_display = ("state_badge", "covers", "about", "requested", "requested_by", "short_digest")
     list_display_links = ("covers",)
     change_list_template = "admin/audit/report/list.html"
+    views: ClassVar[dict[str, str]] = {
+        "make/": "make",
+        "<uuid:report_id>/act/": "act",
+        "<uuid:report_id>/evidence/": "evidence",
+        "<uuid:report_id>/report.<slug:kind>": "file",
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
         return build.visible(visibility.sight()).defer("content", "beside")
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("make/", wrap(self.make_view), name="audit_report_make"),
-            path("<uuid:report_id>/act/", wrap(self.act_view), name="audit_report_act"),
-            path("<uuid:report_id>/evidence/", wrap(self.evidence_view), name="audit_report_evidence"),
-            path("<uuid:report_id>/report.<slug:kind>", wrap(self.file_view), name="audit_report_file"),
-            *super().get_urls(),
-        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context: dict[str, Any] = {"presets": _presets(), **(extra_context or {})}
@@ -60,45 +53,41 @@ class ReportAdmin(ReadOnly):
             context["problem"] = f"A set of controls cannot be read, so no report can be made. {error}."
         return super().changelist_view(request, context)
 
-    @post_only(MAKE)
     def make_view(self, request: HttpRequest) -> HttpResponse:
-        try:
+        def begin() -> HttpResponse:
             first, last = _days(request)
-            begun = build.request(requester_of(request), first, last, request.POST.getlist("pack"))
-        except (Invalid, AuditError) as error:
-            messages.error(request, f"No report is made: {error}")
-            return redirect("admin:audit_report_changelist")
-        enqueue(begun)
-        return redirect("admin:audit_report_change", begun.pk)
+            return _begun(build.request(requester_of(request), first, last, request.POST.getlist("pack")))
 
-    @post_only(MAKE)
+        back = reverse("admin:audit_report_changelist")
+        return post_act(request, MAKE, begin, back=back, refusal="No report is made")
+
     def act_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
         """Cancel a report, or repeat it."""
-        report, act = self._get(request, report_id), request.POST.get("act", "")
-        if act == "cancel":
-            if not build.cancel(report, requester_of(request)):
-                messages.warning(request, f"The report is {report.state}: there was nothing to cancel.")
-            return redirect("admin:audit_report_change", report.pk)
-        if act != "again" or report.state != "ready":
-            raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
-        return self._begin(request, report, build.repeat, "admin:audit_report_change")
 
-    @post_only(MAKE_EXPORT)
+        def act() -> HttpResponse | None:
+            report, name = self._get(request, report_id), request.POST.get("act", "")
+            if name == "cancel":
+                if not build.cancel(report, requester_of(request)):
+                    messages.warning(request, f"The report is {report.state}: there was nothing to cancel.")
+                return None
+            if name != "again" or report.state != "ready":
+                raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
+            return _begun(build.repeat(report, requester_of(request)))
+
+        back = reverse("admin:audit_report_change", args=[report_id])
+        return post_act(request, MAKE, act, back=back, refusal="Nothing is made")
+
     def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
         """Begin the evidence bundle of a report."""
-        report = self._get(request, report_id)
-        if report.state != "ready":
-            raise Http404("There is evidence of a report once it is ready.")
-        return self._begin(request, report, build.request_evidence, "admin:audit_export_change")
 
-    def _begin(self, request: HttpRequest, report: Report, begin: Begin, page: str) -> HttpResponse:
-        try:
-            begun = begin(report, requester_of(request))
-        except (Invalid, AuditError) as error:
-            messages.error(request, f"Nothing is made: {error}")
-            return redirect("admin:audit_report_change", report.pk)
-        enqueue(begun)
-        return redirect(page, begun.pk)
+        def begin() -> HttpResponse:
+            report = self._get(request, report_id)
+            if report.state != "ready":
+                raise Http404("There is evidence of a report once it is ready.")
+            return begun(build.request_evidence(report, requester_of(request)))
+
+        back = reverse("admin:audit_report_change", args=[report_id])
+        return post_act(request, MAKE_EXPORT, begin, back=back, refusal="Nothing is made")
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -125,22 +114,22 @@ class ReportAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         report = self._get(request, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Compliance report, {report.first} to {report.last}",
-            "report": report,
-            "state": self.state_badge(report),
-            "under_way": report.is_under_way,
-            "has_pdf": report_render.has_pdf(),
-        }
+        details: dict[str, Any] = {}
         if report.state == "ready":
             try:
                 record_act("viewed", report, requester_of(request), digest=report.digest)
             except AuditError:
                 return render(request, "pages/unrecorded.html", status=503)
-            context |= report_render.context(report) | _compared(report)
-        return TemplateResponse(request, "admin/audit/report/detail.html", context)
+            details = report_render.context(report) | _compared(report)
+        return self.page(
+            request,
+            "detail",
+            title=f"Compliance report, {report.first} to {report.last}",
+            state=self.state_badge(report),
+            under_way=report.is_under_way,
+            has_pdf=report_render.has_pdf(),
+            **{"report": report, **details},
+        )
 
     def _get(self, request: HttpRequest, key: UUID | str) -> Report:
         try:
@@ -170,6 +159,12 @@ class ReportAdmin(ReadOnly):
     @admin.display(description="SHA-256")
     def short_digest(self, report: Report) -> str:
         return f"{report.digest[:16]}…" if report.digest else "—"
+
+
+def _begun(report: Report) -> HttpResponse:
+    """Hand a new report to a worker, and show its page."""
+    enqueue(report)
+    return redirect("admin:audit_report_change", report.pk)
 
 
 def _presets() -> list[tuple[str, str, str]]:

@@ -2,19 +2,18 @@
 
 from calendar import Calendar
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.access import client
-from audit.admin.base import ReadOnly, post_only
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.completeness.discrepancy import FoundAdmin
 from audit.admin.display import badge, number, time_tag
 from audit.admin.search import query_bar
@@ -39,40 +38,32 @@ class CalendarDay(NamedTuple):
 
 @admin.register(Review)
 class ReviewAdmin(ReadOnly):
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("day/<str:day>/", wrap(self.day_view), name="audit_review_day"),
-            path("day/<str:day>/review.json", wrap(self.json_view), name="audit_review_json"),
-            path("day/<str:day>/sign/", wrap(self.sign_view), name="audit_review_sign"),
-            *super().get_urls(),
-        ]
+    views: ClassVar[dict[str, str]] = {
+        "day/<str:day>/": "day",
+        "day/<str:day>/review.json": "json",
+        "day/<str:day>/sign/": "sign",
+    }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         self._require_view(request)
         today = datetime.now(UTC).date()
         month = _month(request.GET.get("month", ""), today)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Daily review",
-            "month": month,
-            "weeks": [[_calendar_day(month, state) for state in week] for week in _weeks(month)],
-            "before": (month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
-            "after": (month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
-            "waiting": signoff.waiting(),
-            "yesterday": today - timedelta(days=1),
-        }
-        return TemplateResponse(request, "admin/audit/review/list.html", context)
+        return self.page(
+            request,
+            "list",
+            title="Daily review",
+            month=month,
+            weeks=[[_calendar_day(month, state) for state in week] for week in _weeks(month)],
+            before=(month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
+            after=(month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
+            waiting=signoff.waiting(),
+            yesterday=today - timedelta(days=1),
+        )
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        self._require_view(request)
-        review = Review.objects.filter(pk=number(object_id)).first()
-        if review is None:
-            raise Http404("There is no such review.")
-        return redirect("admin:audit_review_day", review.day.isoformat())
+        return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
         """The exceptions of a day, and who signed them."""
@@ -85,24 +76,23 @@ class ReviewAdmin(ReadOnly):
             return redirect("admin:audit_review_changelist")
         (review,) = signoff.states([asked])
         groups = [(group, _linked_rows(asked, group)) for group in report.groups if group.rows]
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Review of {asked}",
-            "report": report,
-            "state": _badge(review),
-            "review": review,
-            "signatures": [(signature, time_tag(signature.signed_at)) for signature in review.reviews],
-            "added_since": _added_since(report, review),
-            "exceptions": [(group, rows) for group, rows in groups if group.counts],
-            "informational": [(group, rows) for group, rows in groups if not group.counts],
-            "empty": [group.title for group in report.groups if group.counts and not group.rows],
-            "may_sign": request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
-            "due_at": time_tag(signoff.due_at(asked)),
-            "before": asked - timedelta(days=1),
-            "after": asked + timedelta(days=1) if asked < datetime.now(UTC).date() else None,
-        }
-        return TemplateResponse(request, "admin/audit/review/day.html", context)
+        return self.page(
+            request,
+            "day",
+            title=f"Review of {asked}",
+            report=report,
+            state=_badge(review),
+            review=review,
+            signatures=[(signature, time_tag(signature.signed_at)) for signature in review.reviews],
+            added_since=_added_since(report, review),
+            exceptions=[(group, rows) for group, rows in groups if group.counts],
+            informational=[(group, rows) for group, rows in groups if not group.counts],
+            empty=[group.title for group in report.groups if group.counts and not group.rows],
+            may_sign=request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
+            due_at=time_tag(signoff.due_at(asked)),
+            before=asked - timedelta(days=1),
+            after=asked + timedelta(days=1) if asked < datetime.now(UTC).date() else None,
+        )
 
     def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
@@ -117,23 +107,22 @@ class ReviewAdmin(ReadOnly):
             return JsonResponse({"error": str(error)}, status=403)
         return JsonResponse(_as_json(report, *signoff.states([asked])))
 
-    @post_only("audit.sign_review")
     def sign_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        asked = _day(day)
-        seen = request.POST.get("digest", ""), number(request.POST.get("signatures", ""))
-        try:
-            signoff.sign(
-                asked,
-                request.POST.get("note", ""),
-                by=request.user.get_username(),
-                seen=seen,
-                address=client.address(request),
-            )
-        except (AuditError, TookTooLong) as error:
-            messages.error(request, f"Not signed: {TOO_LONG if isinstance(error, TookTooLong) else error}")
-        else:
-            messages.success(request, f"The review of {asked} is signed, and recorded.")
-        return redirect("admin:audit_review_day", asked.isoformat())
+        signed = _day(day)
+
+        def sign() -> None:
+            seen = request.POST.get("digest", ""), number(request.POST.get("signatures", ""))
+            by, address = request.user.get_username(), client.address(request)
+            try:
+                signoff.sign(signed, request.POST.get("note", ""), by=by, seen=seen, address=address)
+            except TookTooLong:
+                raise signoff.NotSigned(TOO_LONG) from None
+
+        success, back = (
+            f"The review of {signed} is signed, and recorded.",
+            reverse("admin:audit_review_day", args=[day]),
+        )
+        return post_act(request, "audit.sign_review", sign, success, back=back, refusal="Not signed")
 
     def _require_view(self, request: HttpRequest) -> None:
         if not request.user.has_perm("audit.view_review"):

@@ -9,23 +9,23 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 import dlq.errors
 import dlq.stream
 from audit import visibility
 from audit.api.auth import writer_name
+from audit.api.base import ApiView
 from audit.api.openapi import events as openapi
-from audit.errors import Conflict, Invalid, Unavailable
+from audit.errors import Invalid, Unavailable
 from audit.formats import canonical, event, times
 from audit.formats.event import Accepted
-from audit.ingest import trail
-from audit.ingest.record import Receipt, record
+from audit.ingest.record import Recorded, record
 from audit.models import Record
 from audit.postgres import gateway
 from audit.queue import visible
 from audit.receipts import issue
 from audit.search import query
+from dlq.authenticity import is_authentic
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -37,10 +37,11 @@ MESSAGES = {
 }
 
 
-class EventsView(APIView):
+class EventsView(ApiView):
     """One event in, or a page of records out."""
 
     scopes: ClassVar = {"POST": "write", "GET": "read"}
+    works_without_postgres = ("POST",)
     takes_events = True
     many = False
 
@@ -48,15 +49,14 @@ class EventsView(APIView):
     def post(self, request: Request) -> Response:
         accepted = event.accept(request.data, writer=writer_name(request))
         structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
-        (receipt,) = _record([accepted])
-        log.debug("event_recorded", state=receipt.state)
-        return _receipt(receipt)
+        (recorded,) = record([accepted])
+        log.debug("event_recorded", state=recorded.state)
+        return _receipt(recorded)
 
     @extend_schema(**openapi.GET_EVENTS)
     def get(self, request: Request) -> Response:
         parameters = request.query_params.dict()
         search = query.parse(parameters)
-        gateway.require()
         query.admit(search, parameters)
         records, has_more = query.page(search)
         # A count that takes too long gives way to what is known: that there are so many at least.
@@ -72,18 +72,19 @@ class EventsView(APIView):
         return Response({"data": [found.as_json() for found in records], "pagination": pagination})
 
 
-class BatchView(APIView):
+class BatchView(ApiView):
     """Many events at once: all of them, or none."""
 
     scopes: ClassVar = {"POST": "write"}
+    works_without_postgres = ("POST",)
     takes_events = many = True
 
     @extend_schema(**openapi.POST_BATCH)
     def post(self, request: Request) -> Response:
-        receipts = _record(_accept_all(request.data, writer_name(request)))
-        ids = [str(receipt.event.id) for receipt in receipts]
-        states = {receipt.state for receipt in receipts}
-        body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(receipts)}
+        recorded = record(_accept_all(request.data, writer_name(request)))
+        ids = [str(item.event.id) for item in recorded]
+        states = {item.state for item in recorded}
+        body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
         if "parked" in states:
             return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202)
         message = f"{len(ids)} audit events stored"
@@ -91,10 +92,11 @@ class BatchView(APIView):
         return Response(body | {"message": message, "state": "stored"}, status)
 
 
-class EventView(APIView):
+class EventView(ApiView):
     """One record, or the event as it waits in the DLQ."""
 
     scopes: ClassVar = {"GET": "read"}
+    works_without_postgres = ("GET", "HEAD")
 
     @extend_schema(**openapi.GET_EVENT)
     def get(self, request: Request, event_id: UUID) -> Response:
@@ -110,25 +112,17 @@ class EventView(APIView):
             raise NotFound(f"No event has the id {event_id}.") from None
 
 
-def _record(accepted: list[Accepted]) -> list[Receipt]:
-    try:
-        return record(accepted)
-    except Conflict as conflict:
-        trail.refused_conflicts([accepted[position] for position in conflict.positions])
-        raise
-
-
-def _receipt(receipt: Receipt) -> Response:
-    body: dict[str, Any] = {"event_id": str(receipt.event.id), "message": MESSAGES[receipt.state]}
-    body["receipt"] = issue.sign([receipt])
-    if receipt.state == "parked":
+def _receipt(recorded: Recorded) -> Response:
+    body: dict[str, Any] = {"event_id": str(recorded.event.id), "message": MESSAGES[recorded.state]}
+    body["receipt"] = issue.sign([recorded])
+    if recorded.state == "parked":
         return Response(body | {"status": "accepted", "state": "parked"}, status=202)
     body |= {
-        "event_timestamp": times.timestamp_text(receipt.event.event_timestamp),
+        "event_timestamp": times.timestamp_text(recorded.event.event_timestamp),
         "state": "stored",
-        "digest": receipt.event.digest.hex(),
+        "digest": recorded.event.digest.hex(),
     }
-    return Response(body, status=201 if receipt.state == "stored" else 200)
+    return Response(body, status=201 if recorded.state == "stored" else 200)
 
 
 def _accept_all(documents: Any, writer: str) -> list[Accepted]:
@@ -159,7 +153,7 @@ def _twice(accepted: list[Accepted]) -> dict[str, str]:
 
 def _parked(event_id: UUID) -> dict[str, Any] | None:
     try:
-        message = dlq.stream.default().find(str(event_id))
+        message = dlq.stream.default().pages.find(str(event_id))
     except dlq.errors.Refused:
         return None
     if message is None or not visible.may_see(message):
@@ -179,6 +173,8 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
 
 
 def _content(message: Message) -> dict[str, Any]:
+    if not is_authentic(message):
+        return {"damaged": "this store did not park it as it is: the content is not shown"}
     if not message.digest_ok:
         return {"damaged": "the content does not match the digest, and is not shown"}
     try:

@@ -25,6 +25,7 @@ from audit.errors import (
 )
 from audit.evidence.legal_holds import AlreadyHeld
 from audit.postgres.faults import headline
+from audit.search.cost import was_stopped
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,13 @@ class Unreadable(exceptions.APIException):
     """The records cannot be read now."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = "The records cannot be read now, or the search took too long: narrow it by time."
+    default_detail = "PostgreSQL does not answer: try again when it is back. Events are taken meanwhile."
+
+
+class TooSlow(Unreadable):
+    """PostgreSQL is up, and this search took longer than it may."""
+
+    default_detail = "The search took too long, and PostgreSQL is up: narrow it by time, such as with `since=24h`."
 
 
 _BY_STATUS = {
@@ -156,7 +163,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(500, "log-damaged", detail, instance=instance), {}
         case DatabaseError() | Unavailable():
             log.warning("query_failed", error=headline(error))
-            return _of_api(Unreadable(), instance)
+            return _of_api(TooSlow() if was_stopped(error) else Unreadable(), instance)
         case _:
             return _of_api(_as_api_exception(error), instance)
 

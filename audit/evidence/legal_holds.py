@@ -58,7 +58,7 @@ def release(correlation: str, *, reason: str, by: str, where: Where = trail.NOTH
         hold = visible().select_for_update(of=("self",)).filter(correlation_id=correlation, released_at=None).first()
         if hold is None:
             raise NotHeld
-        if not query.sees_all(correlation):
+        if not query.sees_whole_correlation(correlation):
             raise SeenInPart  # seeing one event of a correlation must not release the records of others
         _record_act("released", hold, by, where, reason=reason, placed_by=hold.placed_by)
         hold.released_by, hold.released_at, hold.release_reason = by, datetime.now(UTC), reason

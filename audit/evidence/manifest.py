@@ -173,7 +173,7 @@ def _statement(export: Export) -> dict[str, Any]:
 
 def _queue() -> dict[str, int] | str:
     try:
-        stats = dlq.stream.for_drain().stats()
+        stats = dlq.stream.for_drain().totals.stats()
     except dlq.errors.Refused:
         return "unknown: Redis did not answer"
     return {"waiting": stats.due + stats.leased, "dead": stats.dead}

@@ -21,7 +21,9 @@ class Harmless(io.TextIOBase):
         return self._out.write(safe_text.harmless(text))
 
     def flush(self) -> None:
-        self._out.flush()
+        # Called once more when this object goes, perhaps after whoever owns the stream has closed it.
+        if not getattr(self._out, "closed", False):
+            self._out.flush()
 
     def isatty(self) -> bool:
         return self._out.isatty()

@@ -27,7 +27,7 @@ class Account(models.Model):
 
 
 class Passage(models.Model):
-    """What the queue counted of one day and writer, as it was last copied (`dlq.passage`)."""
+    """What the queue counted of one day and writer, as it was last copied (`dlq.counters`)."""
 
     queue = models.CharField(max_length=100)
     day = models.DateField()

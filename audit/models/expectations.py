@@ -8,7 +8,7 @@ from django.db import models
 
 from audit.errors import Invalid
 from audit.formats import event, expectation
-from audit.formats.expectation import Rule
+from audit.formats.expectation import ExpectationRule
 from audit.models.base import Found
 from audit.models.lifecycle import NamedRule, rule_name
 
@@ -29,7 +29,7 @@ class Expectation(NamedRule):
         ("has", "each correlation has an event"),
         ("rate", "a writer sends so many events a day"),
     )
-    FIELDS = Rule.__struct_fields__
+    FIELDS = ExpectationRule.__struct_fields__
 
     name = rule_name("records and alarms")
     kind = models.CharField(max_length=10, choices=KINDS)
@@ -48,9 +48,9 @@ class Expectation(NamedRule):
     met = models.BigIntegerField(default=0, editable=False, help_text="How often it was met.")
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> ExpectationRule:
         """As the pure module knows it."""
-        return Rule(**{field: getattr(self, field) for field in self.FIELDS})
+        return ExpectationRule(**{field: getattr(self, field) for field in self.FIELDS})
 
     @property
     def words(self) -> str:

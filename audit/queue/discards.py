@@ -1,4 +1,4 @@
-"""discard: give a parked event up for good. One person asks and says why, another one approves; both are recorded."""
+"""discards: give a parked event up for good. One person asks and says why, another one approves; both are recorded."""
 
 from datetime import UTC, datetime
 
@@ -68,7 +68,7 @@ def recorded(row: Discard) -> Record | None:
 
 def _act(row: Discard, approve: bool, by: str) -> tuple[str, str]:
     facts = {"event_id": row.key, "digest": row.digest, "message_id": row.message_id, "reason": row.reason}
-    message = dlq.stream.for_drain().get(row.message_id) if approve else None
+    message = dlq.stream.for_drain().pages.get(row.message_id) if approve else None
     if approve and (message is None or message.digest.hex() != row.digest):
         raise Gone
     act = "discarded" if approve else "discard_declined"
@@ -80,7 +80,7 @@ def _act(row: Discard, approve: bool, by: str) -> tuple[str, str]:
 
 def _done_before(row: Discard) -> tuple[str, str] | None:
     """A crash came after the message went, and before that was noted here: the trail knows who approved."""
-    if dlq.stream.for_drain().get(row.message_id) is not None:
+    if dlq.stream.for_drain().pages.get(row.message_id) is not None:
         return None
     act = recorded(row)
     return None if act is None else ("discarded", act.actor_id)

@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 
 import dlq.errors
-import dlq.restart
+import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
@@ -20,13 +20,13 @@ from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
 from audit.ingest import trail
+from audit.ingest.record import record_conflicts, store
 from audit.ingest.record import rehearse as rehearse_event
-from audit.ingest.record import store
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
-from dlq.drain import Outcome, Summary
-from dlq.drain import Unavailable as DatabaseDown
+from dlq.authenticity import FORGED, is_authentic
+from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
 
@@ -51,7 +51,7 @@ def drain(
 def unspool() -> int:
     """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays."""
     try:
-        return 0 if _paused() else dlq.spool.empty(_bring)
+        return 0 if _paused() else dlq.spool.empty(_bring, answers=_anyone_answers)
     except (DatabaseDown, dlq.errors.Refused) as error:
         log.warning("spool_waits", error=str(error))
     except Exception:
@@ -61,7 +61,7 @@ def unspool() -> int:
 
 def look_at_redis() -> None:
     """After each start of Redis: mend what a kill left half done. That indexes had to be made again is a record."""
-    if (rebuilt := dlq.restart.look(dlq.stream.for_drain())) is None:
+    if (rebuilt := dlq.recovery.mend(dlq.stream.for_drain())) is None:
         return
     trail.add(
         "audit.parked.indexes_rebuilt",
@@ -85,13 +85,24 @@ def _bring(messages: list[Message]) -> None:
         pairs = list(zip(messages, keep(messages), strict=True))
         left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
         home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
-        stored_counts.past_the_queue((message.source, message.received_at) for message in home)
+        stored_counts.add_spooled((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
+
+
+def _anyone_answers() -> bool:
+    """Whether PostgreSQL or Redis could take what local files hold."""
+    if is_up():
+        return True
+    try:
+        dlq.stream.for_drain().ping()
+    except dlq.errors.Refused:
+        return False
+    return True
 
 
 def _paused() -> bool:
     try:
-        return dlq.stream.for_drain().paused() is not None
+        return dlq.stream.for_drain().activity.paused() is not None
     except dlq.errors.Refused:
         return False
 
@@ -112,6 +123,8 @@ Sound = tuple[Message, Accepted]
 
 def _read(message: Message) -> Accepted | Outcome:
     """The event as it was accepted; where it is not one any more, why the message is dead."""
+    if not is_authentic(message):
+        return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
     try:
@@ -182,6 +195,6 @@ def _give_up_if_down(error: Exception) -> None:
 
 def _outcome(error: Exception, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
-        trail.refused_conflicts([event])
+        record_conflicts([event])
         return Outcome("dead", "Conflict", "the store has this event id with other content")
     return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))

@@ -1,4 +1,4 @@
-"""episodes: keep each outage for good, with its exact account, once nothing of it is left to be tried.
+"""outages: keep each outage for good, with its exact account, once nothing of it is left to be tried.
 
 1. Record it: the figures are an event of the store's own, and so under the seal.
 2. Keep it as a row that people can list, and write their remediation to (PCI DSS 10.7.3).
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-import dlq.episode
+import dlq.outage
 import dlq.stream
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Episode
@@ -24,7 +24,7 @@ def look() -> Episode | None:
     """Follow the outage that is open; return it when it is over. Raises `Refused`, `NothingKept`, database errors."""
     kept: list[Episode] = []
     queue = dlq.stream.for_drain()
-    closed = dlq.episode.look(queue, database_up=is_up, keep=lambda episode: kept.append(_keep(episode)))
+    closed = dlq.outage.follow(queue, database_up=is_up, keep=lambda episode: kept.append(_keep(episode)))
     if closed is None:
         return None
     log.warning("dlq_episode_over", parked=closed.parked, stored=closed.stored, dead=closed.dead, lost=closed.lost)
@@ -39,7 +39,7 @@ def annotate(episode: Episode, note: str, *, by: str) -> None:
     episode.save(update_fields=["note", "noted_by", "noted_at"])
 
 
-def _keep(episode: dlq.episode.Episode) -> Episode:
+def _keep(episode: dlq.outage.QueueOutage) -> Episode:
     facts = {
         "reasons": episode.reasons,
         "parked": episode.parked,

@@ -193,14 +193,14 @@ def _live_figures() -> dict[str, Any]:
     checkpoint = reader.head("default")
     waiting: int | str = "not known: Redis does not answer"
     with suppress(dlq.errors.Refused):
-        waiting = dlq.stream.for_drain().stats().depth
+        waiting = dlq.stream.for_drain().totals.stats().depth
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "lines": [
             ["Records in the log", checkpoint.size if checkpoint else 0],
             ["Findings that are still so", Finding.objects.still_so().count()],
             ["Events waiting in the dead letter queue", waiting],
-            ["Completeness", summary.look().sentence],
+            ["Completeness", summary.summarize().sentence],
         ],
     }
 

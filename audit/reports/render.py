@@ -1,9 +1,12 @@
 """render: a report for people to read: on a page of the admin, as HTML, JSON and PDF files."""
 
 import json
+import warnings
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from django.template.loader import render_to_string
@@ -77,20 +80,29 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def has_pdf() -> bool:
     """Whether WeasyPrint and its libraries are there."""
-    try:
-        import weasyprint  # noqa: F401
-    except (ImportError, OSError):
-        return False
-    return True
+    return _weasyprint() is not None
 
 
 def _pdf(report: Report, site: str) -> bytes:
-    try:
-        from weasyprint import HTML
-    except (ImportError, OSError):
-        raise PdfMissing from None
-    body: bytes = HTML(string=html(report, site=site), url_fetcher=_refuse_url).write_pdf()
+    if (weasyprint := _weasyprint()) is None:
+        raise PdfMissing
+    body: bytes = weasyprint.HTML(string=html(report, site=site), url_fetcher=_refuse_url).write_pdf()
     return body
+
+
+@cache
+def _weasyprint() -> ModuleType | None:
+    """WeasyPrint; None where it, or a library that it loads, cannot be used, whatever it fails with.
+
+    What it warns of while it is imported (an old Pango, no HarfBuzz-Subset) is its own matter.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import weasyprint
+        except Exception:
+            return None
+    return cast(ModuleType, weasyprint)
 
 
 def _refuse_url(url: str, *args: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 -- The records: one immutable row an event, partitioned by month on its UUIDv7.
 --
 -- The primary key alone is the partition key and the idempotency key. The limits of the columns
--- are those of audit/formats/event.py; tests/audit/test_event.py holds the two together.
+-- are those of audit/formats/event.py; tests/audit/formats/test_event.py holds the two together.
 
 CREATE TABLE audit_record (
     id              uuid         NOT NULL,

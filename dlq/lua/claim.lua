@@ -1,25 +1,34 @@
--- Lease due messages to one drainer. Frees nothing, but must work while Redis is full: ZREM goes first.
--- KEYS: stream, due, leased
--- ARGV: now (ms), limit, lease end (ms), bytes after which no further message is taken
--- Returns: {id, fields} for each; fields is false where the stream has no such entry any more
+-- Lease due messages to one drainer, by the clock of this server. Needs no memory to begin with: ZREM goes first.
+-- KEYS: stream, due, leased, pause
+-- ARGV: limit, length of the lease (ms), longest lease that anybody gives (ms), bytes after which no more is taken
+-- Returns: whether a person has paused drains (1/0): then no more. Now (ms), end of the lease (ms), then {id, fields} for each; fields is false where the stream lacks the entry
 local stream, due, leased = KEYS[1], KEYS[2], KEYS[3]
-local now, limit, lease_end, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local limit, length, longest, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if redis.call('EXISTS', KEYS[4]) == 1 then return {1, 0, 0} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease_end = now + math.min(length, longest)
 
--- A drainer that died holds nothing for ever: what it had leased is due again.
+-- The lease of a drainer that died ends by itself: its messages are due again.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', leased, id)
   redis.call('ZADD', due, now, id)
 end
+-- A lease beyond the longest was given by another clock, or before this one was set back: it ends with a lease of now.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '(' .. (now + longest), '+inf', 'LIMIT', 0, limit)) do
+  redis.call('ZREM', leased, id)
+  redis.call('ZADD', leased, lease_end, id)
+end
 
-local claimed, size = {}, 0
+local answer, size = {0, now, lease_end}, 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
-  if size > most then break end
+  if size > most_bytes then break end
   redis.call('ZREM', due, id)
   redis.call('ZADD', leased, lease_end, id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
-  claimed[#claimed + 1] = {id, entry and entry[2] or false}
+  answer[#answer + 1] = {id, entry and entry[2] or false}
   if entry then
     for _, field in ipairs(entry[2]) do size = size + #field end
   end
 end
-return claimed
+return answer

@@ -1,5 +1,5 @@
--- Forget the counters of labels that are kept elsewhere, where they are still as they were kept.
--- KEYS: passages
+-- Forget the counters of labels that are kept elsewhere, unless they moved since.
+-- KEYS: counters
 -- ARGV: for each label: label, first id, came
 -- Returns: how many were forgotten
 local forgotten = 0

@@ -1,26 +1,28 @@
 -- Park documents: all of them, or none.
--- KEYS: stream, due, ids, stats, alarm, passages
--- ARGV: now (ms), first try (ms), reason, alert depth, whether they were here before (1/0),
---       then for each document: key, digest, body, source, kind, received_at (microseconds)
+-- KEYS: stream, due, ids, stats, alarm, counters
+-- ARGV: delay of the first try (ms), reason, alert depth, whether they were here before (1/0), whether replicas must
+--       confirm (1/0), then for each document: key, digest, body, source, kind, received_at (microseconds),
+--       signature
 -- Returns: depth, whether this call raised the alarm (1/0), then for each document "parked", "duplicate" or "conflict"
-local stream, due, ids, stats, alarm, passages = unpack(KEYS)
-local first_try, reason, alert_depth = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local stream, due, ids, stats, alarm, counters = unpack(KEYS)
+local delay, reason, alert_depth, again, confirm = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local FIRST, FIELDS = 6, 7
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local outcomes, seen, conflict = {}, {}, false
 
-for i = 6, #ARGV, 6 do
-  local key, digest = ARGV[i], ARGV[i + 1]
-  local known = seen[key]
-  if not known then
-    local id = redis.call('HGET', ids, key)
-    if id then
-      local entry = redis.call('XRANGE', stream, id, id)[1]
-      if entry then
-        for f = 1, #entry[2], 2 do
-          if entry[2][f] == 'digest' then known = entry[2][f + 1] end
-        end
-      end
-    end
+local function digest_here(key)
+  local id = redis.call('HGET', ids, key)
+  local entry = id and redis.call('XRANGE', stream, id, id)[1]
+  if not entry then return nil end
+  for f = 1, #entry[2], 2 do
+    if entry[2][f] == 'digest' then return entry[2][f + 1] end
   end
+end
+
+for i = FIRST, #ARGV, FIELDS do
+  local key, digest = ARGV[i], ARGV[i + 1]
+  local known = seen[key] or digest_here(key)
   if not known then
     outcomes[#outcomes + 1] = 'parked'
     seen[key] = digest
@@ -36,10 +38,11 @@ if not conflict then
   local parked, labels, first = 0, {}, {}
   for n, outcome in ipairs(outcomes) do
     if outcome == 'parked' then
-      local i = 6 + (n - 1) * 6
+      local i = FIRST + (n - 1) * FIELDS
       local id = redis.call('XADD', stream, '*', 'key', ARGV[i], 'digest', ARGV[i + 1], 'body', ARGV[i + 2],
-        'source', ARGV[i + 3], 'kind', ARGV[i + 4], 'received_at', ARGV[i + 5], 'reason', reason)
-      redis.call('ZADD', due, first_try, id)
+        'source', ARGV[i + 3], 'kind', ARGV[i + 4], 'received_at', ARGV[i + 5], 'mac', ARGV[i + 6],
+        'reason', reason)
+      redis.call('ZADD', due, now + delay, id)
       redis.call('HSET', ids, ARGV[i], id)
       parked = parked + 1
       local label = string.format('%d|%s', math.floor(ARGV[i + 5] / 86400000000), ARGV[i + 3])
@@ -50,19 +53,22 @@ if not conflict then
   if parked > 0 then
     redis.call('HINCRBY', stats, 'enqueued', parked)
     redis.call('HINCRBY', stats, 'why:' .. reason, parked)
-    redis.call('HSETNX', stats, 'since', ARGV[1])
+    redis.call('HSETNX', stats, 'since', now)
     for label, count in pairs(labels) do
-      if redis.call('HINCRBY', passages, 'came|' .. label, count) == count then
-        redis.call('HSET', passages, 'first|' .. label, first[label])
+      if redis.call('HINCRBY', counters, 'came|' .. label, count) == count then
+        redis.call('HSET', counters, 'first|' .. label, first[label])
       end
-      if ARGV[5] == '1' then redis.call('HINCRBY', passages, 'again|' .. label, count) end
+      if again == '1' then redis.call('HINCRBY', counters, 'again|' .. label, count) end
     end
   end
 end
 
+-- WAIT and WAITAOF ask about the last write of this connection: without one, any replica confirms a duplicate.
+if confirm == '1' then redis.call('HINCRBY', stats, 'confirmations', 1) end
+
 local depth, raised = redis.call('XLEN', stream), 0
 if depth > alert_depth and not redis.call('HGET', alarm, 'depth_since') then
-  redis.call('HSET', alarm, 'depth_since', ARGV[1])
+  redis.call('HSET', alarm, 'depth_since', now)
   raised = 1
 end
 return {depth, raised, unpack(outcomes)}

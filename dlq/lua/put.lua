@@ -1,4 +1,4 @@
--- Set fields of a small hash. HDEL goes first: so it works while Redis is full.
+-- Set fields of a small hash. HDEL goes first, so that it works while Redis is full.
 -- KEYS: hash
 -- ARGV: field and value of each; an empty value removes the field
 for i = 1, #ARGV, 2 do

@@ -1,20 +1,20 @@
 -- Take messages out of the queue: their documents are stored, or their entries are gone from the stream.
--- KEYS: stream, due, leased, dead, ids, stats, alarm, passages
--- ARGV: counter, depth below which the alarm clears, then for each message: id, key, the key of its history, label
+-- KEYS: stream, due, leased, dead, ids, stats, alarm, counters
+-- ARGV: way out, depth below which the alarm clears, then for each message: id, key, the key of its history, label
 -- Returns: how many were there, whether this call cleared the alarm (1/0)
-local stream, due, leased, dead, ids, stats, alarm, passages = unpack(KEYS)
+local stream, due, leased, dead, ids, stats, alarm, counters = unpack(KEYS)
 local removed = 0
 for i = 3, #ARGV, 4 do
   local id, key, label = ARGV[i], ARGV[i + 1], ARGV[i + 3]
   if redis.call('XDEL', stream, id) == 1 then
-    -- Beside its removal, for a kill may cut this script's writes; after it, for then Redis takes this while it is full.
+    -- Beside the removal, for a kill may cut the writes of this script; after it, for then a full Redis takes it.
     redis.call('HINCRBY', stats, ARGV[1], 1)
-    redis.call('HINCRBY', passages, ARGV[1] .. '|' .. label, 1)
+    redis.call('HINCRBY', counters, ARGV[1] .. '|' .. label, 1)
     removed = removed + 1
   end
   redis.call('ZREM', due, id)
   redis.call('ZREM', leased, id)
-  if redis.call('ZREM', dead, id) == 1 then redis.call('HINCRBY', passages, 'dead|' .. label, -1) end
+  if redis.call('ZREM', dead, id) == 1 then redis.call('HINCRBY', counters, 'dead|' .. label, -1) end
   redis.call('DEL', ARGV[i + 2])
   if redis.call('HGET', ids, key) == id then redis.call('HDEL', ids, key) end
 end

@@ -1,5 +1,5 @@
--- Keep a sample of a minute, if nobody has, and drop the old ones first: so it works while Redis is full.
--- KEYS: history
+-- Keep a sample of a minute, if nobody has. Old ones are dropped first, so that it works while Redis is full.
+-- KEYS: samples
 -- ARGV: minute, the first minute to keep, sample
 -- Returns: whether this call kept it (1/0)
 if redis.call('ZCOUNT', KEYS[1], ARGV[1], ARGV[1]) > 0 then return 0 end

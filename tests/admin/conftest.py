@@ -15,6 +15,21 @@ from audit.postgres.gateway import gateway
 from dlq.message import Document, Message
 from tests.audit.conftest import an_event
 
+try:
+    import axe_core_python.sync_playwright  # noqa: F401
+    import playwright.sync_api  # noqa: F401
+except ImportError:
+    # The tests of the browser are made of them; tests/admin/test_browser_tools.py says so in a line.
+    collect_ignore = ["browser"]
+
+OVERRIDE, ESCAPE = "\u202e", "\x1b"
+
+TERMINAL = f"{ESCAPE}]0;owned\x07{ESCAPE}[2J{ESCAPE}[31m\x9b31m"
+
+TURNED = f"invoice{OVERRIDE}fdp.exe\u2066\u200f\u061c"
+
+SCRIPT = "<script>alert(1)</script>"
+
 
 def person(group: str | None, **options: Any) -> User:
     user = User.objects.create_user(f"{group or 'person'}-{secrets.token_hex(4)}", is_staff=True, **options)
@@ -72,7 +87,7 @@ def parked_message(**changes: Any) -> Message:
         str(accepted.id), accepted.digest, accepted.body, "tests", accepted.event_type, accepted.received_at
     )
     dlq.stream.for_drain().park([document], reason="database-down")
-    found = dlq.stream.for_drain().find(document.key)
+    found = dlq.stream.for_drain().pages.find(document.key)
     assert found is not None
     return found
 
@@ -85,3 +100,15 @@ def record() -> Record:
 @pytest.fixture
 def parked() -> Message:
     return parked_message()
+
+
+def own(text: str) -> dict[str, Any]:
+    """An event that has the text wherever there may be text, under names of its own."""
+    mark = secrets.token_hex(4)
+    fields = ("correlation_id", "actor_id", "resource_id")
+    texts = {name: f"{text[:200]}{mark}{name}" for name in fields}
+    more = {"actor_type": text[:50], "resource_type": text[:50], "namespace": text[:50], "cluster_id": text[:50]}
+    data = {text: text, "before": {text: 1, "x": text}, "after": {"x": [text]}, "list": [text, {text: {text: text}}]}
+    return (
+        texts | more | {"error_message": text, "error_code": text[:50], "event_action": text[:50], "event_data": data}
+    )

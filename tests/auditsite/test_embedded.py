@@ -12,7 +12,16 @@ import psycopg
 import pytest
 import redis
 
-from auditsite.embedded import SOCKET_PATH_MAX, Postgres, Redis, ServerFailed, socket_folder
+from auditsite.embedded import (
+    SOCKET_PATH_MAX,
+    Postgres,
+    Redis,
+    ServerFailed,
+    bundled_redis,
+    redis_binary,
+    redis_version,
+    socket_folder,
+)
 from auditsite.roles import ROLES, create_database
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,10 +30,10 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that PostgreSQL's own user may reach."""
-    found = tmp_path_factory.mktemp("servers")
-    for one in (found, *found.parents[:2]):
-        one.chmod(0o755)
-    return found
+    made = tmp_path_factory.mktemp("servers")
+    for path in (made, *made.parents[:2]):
+        path.chmod(0o755)
+    return made
 
 
 def ended(pid: int) -> bool:
@@ -87,6 +96,41 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server.stop()
 
 
+def test_the_bundled_valkey_runs_unless_redis_server_names_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    on_path = tmp_path / "redis-server"
+    on_path.write_text("#!/bin/sh\necho 'Redis server v=7.0.15 sha=0:0'\n")
+    on_path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("REDIS_SERVER", raising=False)
+    assert redis_binary() == bundled_redis() != str(on_path)
+    assert redis_version(redis_binary()) >= ("Valkey", "9.1")
+    monkeypatch.setenv("REDIS_SERVER", "redis-server")
+    assert redis_binary() == str(on_path)
+    assert redis_version(redis_binary()) == ("Redis", "7.0.15")
+
+
+@pytest.mark.parametrize(
+    ("says", "complaint"),
+    [
+        ("Redis server v=6.0.16 sha=0:0", "names Redis 6.0.16, and 6.2 is the oldest"),
+        ("nginx version: 1.22", "is no Redis or Valkey server"),
+        (None, "which is no program here"),
+    ],
+)
+def test_a_redis_server_that_cannot_do_is_refused_with_what_to_do(
+    says: str | None, complaint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "server"
+    if says is not None:
+        program.write_text(f"#!/bin/sh\necho '{says}'\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("REDIS_SERVER", str(program))
+    with pytest.raises(ServerFailed, match=f"{complaint}.*Set REDIS_SERVER"):
+        redis_binary()
+
+
 def test_a_socket_path_never_exceeds_the_kernels_limit(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 90) / "postgres"
     assert len(bytes(socket_folder(long, ".s.PGSQL.5432") / ".s.PGSQL.5432")) <= SOCKET_PATH_MAX
@@ -120,8 +164,10 @@ def test_the_leash_passes_on_the_exit_status_and_sigterm() -> None:
     leash = [sys.executable, "-m", "auditsite.leash", "--"]
     with subprocess.Popen([*leash, "sh", "-c", "exit 7"], cwd=ROOT, stdin=subprocess.PIPE) as process:
         assert process.wait(timeout=20) == 7
-    with subprocess.Popen([*leash, "sleep", "600"], cwd=ROOT, stdin=subprocess.PIPE) as process:
-        time.sleep(0.3)
+    running = [*leash, "sh", "-c", "echo runs; exec sleep 600"]
+    with subprocess.Popen(running, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"runs\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 128 + signal.SIGTERM
 

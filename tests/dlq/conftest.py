@@ -10,7 +10,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from auditsite.embedded import Redis, bundled_redis, redis_binary
+from auditsite.embedded import Redis
 from dlq import client
 from dlq.message import Document, Message
 from dlq.stream import Stream
@@ -24,7 +24,13 @@ def a_document(key: str = "", body: bytes = b"{}") -> Document:
 def parked(stream: Stream, count: int = 1, **options: bool) -> list[Message]:
     documents = [a_document() for _ in range(count)]
     stream.park(documents, reason="tests", **options)
-    return stream.page(limit=10_000)[-count:]
+    return stream.pages.page(limit=10_000)[-count:]
+
+
+def reloaded(stream: Stream, message_id: str) -> Message:
+    message = stream.pages.get(message_id)
+    assert message is not None
+    return message
 
 
 def new_stream(url: str = "") -> Stream:
@@ -42,13 +48,10 @@ def lease_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DLQ_LEASE_S", 0)
 
 
-PROGRAMS = sorted({redis_binary(), bundled_redis() or redis_binary()})
-
-
-@pytest.fixture(params=PROGRAMS, ids=lambda program: program[-40:])
-def own_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Redis]:
-    """A Redis that a test may fill up or break; both versions where two are there."""
-    server = Redis(tmp_path / "redis", program=request.param)
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis that a test may fill up or break."""
+    server = Redis(tmp_path / "redis")
     server.start()
     yield server
     server.stop()

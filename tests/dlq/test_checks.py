@@ -12,7 +12,7 @@ from dlq.checks import durability
 
 def ids(url: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(settings, "REDIS_URL", url)
-    return {str(finding.id) for finding in durability(None, databases=["default"])}
+    return {str(message.id) for message in durability(None, databases=["default"])}
 
 
 def test_the_redis_of_the_tests_keeps_messages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def test_the_redis_of_the_tests_keeps_messages(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "value", "found"),
+    ("name", "value", "finding"),
     [
         ("appendonly", "no", "dlq.E002"),
         ("maxmemory-policy", "allkeys-lru", "dlq.E003"),
@@ -30,11 +30,11 @@ def test_the_redis_of_the_tests_keeps_messages(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_each_way_to_lose_messages_is_found(
-    own_redis: Redis, monkeypatch: pytest.MonkeyPatch, name: str, value: str, found: str
+    own_redis: Redis, monkeypatch: pytest.MonkeyPatch, name: str, value: str, finding: str
 ) -> None:
     with redis.Redis.from_url(own_redis.url()) as connection:
         connection.replicaof(*value.split()) if name == "replicaof" else connection.config_set(name, value)
-    assert ids(own_redis.url(), monkeypatch) == {found}
+    assert ids(own_redis.url(), monkeypatch) == {finding}
 
 
 def test_without_redis_it_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

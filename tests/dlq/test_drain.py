@@ -10,7 +10,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from dlq.drain import Outcome, Unavailable, drain
+from dlq.drain import DatabaseDown, Outcome, drain
 from dlq.message import Message
 from dlq.stream import Stream
 from tests.dlq.conftest import parked
@@ -36,24 +36,26 @@ def test_all_that_is_due_is_stored_and_taken_out(stream: Stream) -> None:
     summary = drain(storing(kept), probe=always, stream=stream)
     assert kept == dict.fromkeys(keys, 1)
     assert (summary.claimed, summary.stored, summary.remaining) == (12, 12, 0)
-    assert "last_drain_at" in stream.beats()
+    assert "last_drain_at" in stream.activity.beats()
 
 
 def test_while_the_database_is_down_nothing_is_touched(stream: Stream) -> None:
     before = parked(stream, 3)
     summary = drain(storing(Counter()), probe=lambda: False, stream=stream)
     assert (summary.database_up, summary.claimed, summary.remaining) == (False, 0, 3)
-    assert stream.page(limit=9) == before
+    assert stream.pages.page(limit=9) == before
 
 
 def test_an_outage_in_between_gives_the_lease_back_and_counts_nothing(stream: Stream) -> None:
     def handle(messages: Sequence[Message]) -> Sequence[Outcome]:
-        raise Unavailable
+        raise DatabaseDown
 
     parked(stream, 3)
     summary = drain(handle, probe=always, stream=stream)
     assert (summary.released, summary.database_up) == (3, False)
-    assert {(message.state in ("due", "waiting"), message.attempts) for message in stream.page(limit=9)} == {(True, 0)}
+    assert {(message.state in ("due", "waiting"), message.attempts) for message in stream.pages.page(limit=9)} == {
+        (True, 0)
+    }
 
 
 def test_each_outcome_is_acted_on(stream: Stream) -> None:
@@ -61,8 +63,8 @@ def test_each_outcome_is_acted_on(stream: Stream) -> None:
     parked(stream, 4)
     summary = drain(lambda messages: outcomes, probe=always, stream=stream)
     assert (summary.stored, summary.duplicate, summary.failed, summary.dead, summary.remaining) == (1, 1, 1, 1, 2)
-    assert [(m.state, m.last_error_class) for m in stream.page(limit=9)] == [("waiting", "A"), ("dead", "B")]
-    assert stream.stats().balanced
+    assert [(m.state, m.last_error_class) for m in stream.pages.page(limit=9)] == [("waiting", "A"), ("dead", "B")]
+    assert stream.totals.stats().balanced
 
 
 def test_a_handler_that_breaks_on_one_message_stores_the_others(stream: Stream) -> None:
@@ -75,7 +77,7 @@ def test_a_handler_that_breaks_on_one_message_stores_the_others(stream: Stream) 
 
     summary = drain(handle, probe=always, stream=stream)
     assert (summary.stored, summary.failed) == (4, 1)
-    (left,) = stream.page(limit=9)
+    (left,) = stream.pages.page(limit=9)
     assert (left.key, left.last_error_class) == (messages[2].key, "KeyError")
 
 
@@ -88,7 +90,7 @@ def test_a_handler_with_the_wrong_number_of_outcomes_takes_nothing_out(stream: S
 def test_the_limit_holds(stream: Stream) -> None:
     parked(stream, 5)
     assert drain(storing(Counter()), probe=always, stream=stream, limit=2).stored == 2
-    assert stream.depth() == 3
+    assert stream.totals.depth() == 3
 
 
 def test_stop_ends_after_the_batch_in_hand(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +99,7 @@ def test_stop_ends_after_the_batch_in_hand(stream: Stream, monkeypatch: pytest.M
     stop = threading.Event()
     summary = drain(storing(Counter()), probe=always, stream=stream, stop=stop, progress=lambda _: stop.set())
     assert (summary.stored, summary.remaining) == (2, 4)
-    assert stream.stats().leased == 0
+    assert stream.totals.stats().leased == 0
 
 
 def _drain_in_process(url: str, prefix: str, result: Any) -> None:
@@ -118,24 +120,43 @@ def test_drainers_side_by_side_share_the_work_and_store_each_message_once(
         keys |= {message.key for message in parked(stream, 1000)}
     context = multiprocessing.get_context("spawn")
     result = context.Queue()
-    prefix = stream.stream[1 : stream.stream.index("}")]
-    processes = [context.Process(target=_drain_in_process, args=(settings.REDIS_URL, prefix, result)) for _ in range(3)]
+    arguments = (settings.REDIS_URL, stream.keys.prefix, result)
+    processes = [context.Process(target=_drain_in_process, args=arguments) for _ in range(3)]
     for process in processes:
         process.start()
     kept: Counter[str] = sum((result.get(timeout=60) for _ in processes), Counter())
     for process in processes:
         process.join()
     assert kept == dict.fromkeys(keys, 1)
-    assert stream.stats().balanced
-    assert stream.depth() == 0
+    assert stream.totals.stats().balanced
+    assert stream.totals.depth() == 0
+
+
+def test_a_pause_stops_a_drain_at_its_next_batch(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DLQ_BATCH", 10)
+    parked(stream, 60)
+    kept: Counter[str] = Counter()
+    store = storing(kept)
+
+    def handle(messages: Sequence[Message]) -> Sequence[Outcome]:
+        if len(kept) == 20:
+            stream.activity.pause("somebody")
+        return store(messages)
+
+    summary = drain(handle, probe=always, stream=stream)
+    assert (summary.stored, summary.remaining, summary.paused) == (30, 30, True)
+    assert stream.totals.stats().leased == 0
+    stream.activity.resume()
+    summary = drain(store, probe=always, stream=stream)
+    assert (summary.stored, summary.paused, len(kept)) == (30, False, 60)
 
 
 def test_a_paused_queue_is_left_alone_and_goes_on_afterwards(stream: Stream) -> None:
     parked(stream, 3)
-    stream.pause("somebody")
+    stream.activity.pause("somebody")
     kept: Counter[str] = Counter()
     summary = drain(storing(kept), probe=always, stream=stream)
     assert (summary.paused, summary.claimed, summary.remaining) == (True, 0, 3)
     assert not kept
-    stream.resume()
+    stream.activity.resume()
     assert drain(storing(kept), probe=always, stream=stream).stored == 3

@@ -1,4 +1,4 @@
-"""What the queue was like, and what Redis says of its own durability."""
+"""Samples of the queue by the minute, and what Redis says of its own durability."""
 
 from typing import Any
 
@@ -14,8 +14,9 @@ from tests.dlq.conftest import parked
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of Redis in seconds, as a test has it go."""
     now = [1_790_000_000.0]
-    monkeypatch.setattr(history.time, "time", lambda: now[0])
+    monkeypatch.setattr(Stream, "now_ms", lambda queue: int(now[0] * 1000))
     return now
 
 
@@ -69,9 +70,9 @@ def test_what_redis_would_lose_is_named(asked: redis.Redis) -> None:
     assert durability.durability().ok
     asked.config_set("maxmemory-policy", "allkeys-lru")
     asked.config_set("appendonly", "no")
-    found = durability.durability()
-    assert not found.ok
-    assert {text.partition(":")[0] for text in found.findings} == {"dlq.E002", "dlq.E003"}
+    durable = durability.durability()
+    assert not durable.ok
+    assert {text.partition(":")[0] for text in durable.findings} == {"dlq.E002", "dlq.E003"}
 
 
 def test_the_room_that_is_left_is_counted_and_in_hours(asked: redis.Redis, clock: list[float]) -> None:

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlq.policy import DELAYS, JITTER, MAX_RETRIES, next_delay
+from dlq.policy import DELAYS_S, JITTER_SHARE, MAX_RETRIES, next_delay
 
 
 def test_the_delays_are_those_of_the_source_decision() -> None:
-    assert DELAYS == (60, 300, 900, 3600, 14400, 86400)
-    assert sum(DELAYS) == 29 * 3600 + 21 * 60
+    assert DELAYS_S == (60, 300, 900, 3600, 14400, 86400)
+    assert sum(DELAYS_S) == 29 * 3600 + 21 * 60
 
 
 @given(st.integers(0, MAX_RETRIES - 1), st.integers())
 def test_a_retry_comes_no_earlier_and_at_most_a_tenth_later(attempts: int, seed: int) -> None:
     delay = next_delay(attempts, random.Random(seed))
     assert delay is not None
-    assert DELAYS[attempts] <= delay <= DELAYS[attempts] * (1 + JITTER)
+    assert DELAYS_S[attempts] <= delay <= DELAYS_S[attempts] * (1 + JITTER_SHARE)
 
 
 @pytest.mark.parametrize("attempts", [6, 7, 1000])

@@ -1,4 +1,4 @@
-"""What the queue is made of, from a few drawn at random."""
+"""What the queue is made of, from a few messages drawn at random."""
 
 from dlq import sample
 from dlq.stream import Stream
@@ -6,16 +6,16 @@ from tests.dlq.conftest import parked
 
 
 def test_an_empty_queue_is_made_of_nothing(stream: Stream) -> None:
-    found = sample.makeup(stream)
-    assert (found.drawn, set(found.ages.values()), found.reasons) == (0, {0}, {})
+    makeup = sample.makeup(stream)
+    assert (makeup.drawn, set(makeup.ages.values()), makeup.reasons) == (0, {0}, {})
 
 
 def test_a_small_queue_is_counted_whole(stream: Stream) -> None:
     messages = parked(stream, 5)
     stream.fail(messages[0], "DataError", "never", dead=True)
-    found = sample.makeup(stream)
-    assert (found.drawn, found.ages["under 1 min"]) == (5, 5)
-    assert found.reasons == {"tests": 4, "DataError": 1}
+    makeup = sample.makeup(stream)
+    assert (makeup.drawn, makeup.ages["under 1 min"]) == (5, 5)
+    assert makeup.reasons == {"tests": 4, "DataError": 1}
 
 
 def test_of_a_large_queue_some_are_drawn_each_once(stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""Which messages a selection means, and that looking for them has an end."""
+"""Which messages a selection takes, and that reading for them has an end."""
 
 import pytest
 
@@ -7,20 +7,20 @@ from dlq.stream import Stream
 from tests.dlq.conftest import parked
 
 
-def test_a_selection_means_what_passes_all_its_filters(stream: Stream) -> None:
-    one, two, three = parked(stream, 3)
-    stream.fail(one, "DataError", "no", dead=True)
-    stream.fail(two, "DataError", "no")
-    ids = {name: [found.id for found in selection.all(stream)] for name, selection in SELECTIONS.items()}
+def test_a_selection_takes_what_passes_all_its_filters(stream: Stream) -> None:
+    first, second, third = parked(stream, 3)
+    stream.fail(first, "DataError", "no", dead=True)
+    stream.fail(second, "DataError", "no")
+    ids = {name: [message.id for message in selection.all(stream)] for name, selection in SELECTIONS.items()}
     assert ids == {
-        "all": [one.id, two.id, three.id],
-        "dead": [one.id],
-        "error": [one.id, two.id],
-        "reason": [three.id],
-        "both": [two.id],
+        "all": [first.id, second.id, third.id],
+        "dead": [first.id],
+        "error": [first.id, second.id],
+        "reason": [third.id],
+        "both": [second.id],
         "nobody": [],
         "old": [],
-        "source": [one.id, two.id, three.id],
+        "source": [first.id, second.id, third.id],
     }
 
 
@@ -49,7 +49,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(stream: Stream, selection
     assert seen == ids
 
 
-def test_one_page_looks_at_so_many_and_says_where_to_go_on(stream: Stream) -> None:
+def test_a_page_reads_so_many_messages_and_says_where_to_go_on(stream: Stream) -> None:
     messages = parked(stream, 10)
     stream.fail(messages[8], "Rare", "error")
     rare = Selection(error="Rare")

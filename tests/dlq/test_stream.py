@@ -1,9 +1,8 @@
-"""The queue: what is parked stays until it is stored, in exactly one place."""
+"""What is parked stays until it is stored, in exactly one place."""
 
 import re
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,18 @@ import redis
 from django.conf import settings
 
 from auditsite.embedded import Redis
-from bench.fleet import free_port
-from bench.load import wait_until
-from dlq import client, episode, history
+from dlq import client, history, outage
 from dlq.drain import Outcome, drain
 from dlq.errors import Refused
 from dlq.message import Document
 from dlq.policy import MAX_RETRIES
 from dlq.selection import Selection
 from dlq.stream import Stream
-from tests.dlq.conftest import a_document, new_stream, parked
+from tests.dlq.conftest import a_document, new_stream, parked, reloaded
 
 
 def states(stream: Stream) -> list[str]:
-    return [message.state for message in stream.page(limit=100)]
+    return [message.state for message in stream.pages.page(limit=100)]
 
 
 def test_a_parked_document_comes_back_to_the_byte(stream: Stream) -> None:
@@ -55,13 +52,13 @@ def test_the_same_document_is_parked_once(stream: Stream) -> None:
     document = a_document()
     assert stream.park([document], reason="").outcomes == ["parked"]
     assert stream.park([document, document], reason="").outcomes == ["duplicate", "duplicate"]
-    assert stream.depth() == 1
+    assert stream.totals.depth() == 1
 
 
 def test_the_same_key_twice_in_one_call_is_parked_once(stream: Stream) -> None:
     document = a_document()
     assert stream.park([document, document], reason="").outcomes == ["parked", "duplicate"]
-    assert stream.stats().balanced
+    assert stream.totals.stats().balanced
 
 
 @pytest.mark.parametrize("within", [True, False], ids=["in one call", "in two calls"])
@@ -71,13 +68,13 @@ def test_a_key_with_another_digest_is_a_conflict_and_parks_nothing(stream: Strea
         stream.park([first], reason="")
     outcomes = stream.park([first, other, third], reason="").outcomes
     assert outcomes[1] == "conflict"
-    assert stream.depth() == (0 if within else 1)
-    assert stream.find(third.key) is None
+    assert stream.totals.depth() == (0 if within else 1)
+    assert stream.pages.find(third.key) is None
 
 
 def test_a_thousand_documents_are_parked_together(stream: Stream) -> None:
     assert stream.park([a_document() for _ in range(1000)], reason="").outcomes == ["parked"] * 1000
-    assert stream.depth() == 1000
+    assert stream.totals.depth() == 1000
 
 
 def test_a_claimed_message_is_not_claimed_again_until_its_lease_ends(
@@ -103,75 +100,70 @@ def test_to_acknowledge_twice_counts_once(stream: Stream) -> None:
     messages = stream.claim(10)
     assert stream.acknowledge(messages, "drained") == 2
     assert stream.acknowledge(messages, "drained") == 0
-    stats = stream.stats()
+    stats = stream.totals.stats()
     assert (stats.depth, stats.enqueued, stats.drained, stats.balanced) == (0, 2, 2, True)
-    assert stream.find(messages[0].key) is None
+    assert stream.pages.find(messages[0].key) is None
 
 
 def test_a_message_dies_after_six_failures_and_stays(stream: Stream) -> None:
     (message,) = parked(stream)
-    seen = []
+    states = []
     for _ in range(MAX_RETRIES):
-        found = stream.get(message.id)
-        assert found is not None
-        seen.append(stream.fail(found, "Kind", "text"))
-    assert seen == ["waiting"] * 5 + ["dead"]
-    found = stream.get(message.id)
-    assert found is not None
-    assert (found.state, found.attempts, len(found.errors), found.next_try) == ("dead", 6, 6, None)
+        failing = reloaded(stream, message.id)
+        states.append(stream.fail(failing, "Kind", "text"))
+    assert states == ["waiting"] * 5 + ["dead"]
+    message = reloaded(stream, message.id)
+    assert (message.state, message.attempts, len(message.errors), message.next_try) == ("dead", 6, 6, None)
     assert stream.claim(10) == []
-    assert stream.stats().balanced
+    assert stream.totals.stats().balanced
 
 
 def test_the_history_keeps_the_last_ten_errors(stream: Stream) -> None:
     (message,) = parked(stream)
     for number in range(12):
         stream.fail(message, "Kind", str(number) * 1000)
-    found = stream.get(message.id)
-    assert found is not None
-    assert [attempt["error"][0:2] for attempt in found.errors[-2:]] == ["10", "11"]
-    assert len(found.errors) == 10
-    assert max(len(attempt["error"]) for attempt in found.errors) == 500
+    message = reloaded(stream, message.id)
+    assert [attempt["error"][0:2] for attempt in message.errors[-2:]] == ["10", "11"]
+    assert len(message.errors) == 10
+    assert max(len(attempt["error"]) for attempt in message.errors) == 500
 
 
 def test_released_messages_are_due_and_no_attempt_is_counted(stream: Stream) -> None:
     parked(stream, 2)
     stream.release(stream.claim(10))
-    found = stream.page(limit=10)
-    assert [(message.state, message.attempts) for message in found] == [("due", 0)] * 2
+    messages = stream.pages.page(limit=10)
+    assert [(message.state, message.attempts) for message in messages] == [("due", 0)] * 2
 
 
 def test_retry_now_revives_the_dead_with_their_history(stream: Stream) -> None:
     (message,) = parked(stream)
     stream.fail(message, "Kind", "text", dead=True)
     assert stream.retry_now([message.id, "1-1"]) == 1
-    found = stream.get(message.id)
-    assert found is not None
-    assert (found.state, found.attempts, found.last_error_class) == ("due", 0, "Kind")
+    message = reloaded(stream, message.id)
+    assert (message.state, message.attempts, message.last_error_class) == ("due", 0, "Kind")
 
 
 def test_an_entry_that_cannot_be_read_is_dead_not_skipped(stream: Stream) -> None:
-    message_id = stream.redis.xadd(stream.stream, {"key": "odd"}).decode()
-    stream.redis.zadd(stream.due, {message_id: 0})
+    message_id = stream.redis.xadd(stream.keys.stream, {"key": "odd"}).decode()
+    stream.redis.zadd(stream.keys.due, {message_id: 0})
     parked(stream)
     assert len(stream.claim(10)) == 1
-    found = stream.get(message_id)
-    assert found is not None
-    assert (found.state, found.last_error_class) == ("dead", "Unparsable")
-    assert "digest" in found.last_error
+    message = reloaded(stream, message_id)
+    assert (message.state, message.last_error_class) == ("dead", "Unparsable")
+    assert "digest" in message.last_error
 
 
 def test_an_index_entry_without_its_message_is_forgotten(stream: Stream) -> None:
-    stream.redis.zadd(stream.due, {"1-1": 0})
+    stream.redis.zadd(stream.keys.due, {"1-1": 0})
     assert stream.claim(10) == []
-    assert stream.stats().due == stream.stats().leased == 0
+    assert stream.totals.stats().due == stream.totals.stats().leased == 0
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_pages_show_every_message_once(stream: Stream, newest_first: bool) -> None:
     wanted = [message.id for message in parked(stream, 25)]
     seen: list[str] = []
-    while page := stream.page(limit=7, after=seen[-1] if seen else None, newest_first=newest_first):
+    while page := stream.pages.page(limit=7, after=seen[-1] if seen else None, newest_first=newest_first):
         seen += [message.id for message in page]
     assert seen == (wanted[::-1] if newest_first else wanted)
 
@@ -185,7 +177,7 @@ def test_pages_by_state_hold_what_they_say(stream: Stream) -> None:
     counts = {}
     for state in ("due", "waiting", "dead", "leased"):
         seen: list[Any] = []
-        while page := stream.page(limit=2, state=state, after=seen[-1].id if seen else None):
+        while page := stream.pages.page(limit=2, state=state, after=seen[-1].id if seen else None):
             seen += page
         assert {message.state for message in seen} <= {state}
         counts[state] = len({message.id for message in seen})
@@ -199,9 +191,9 @@ def test_the_alarm_is_raised_once_and_cleared_with_hysteresis(stream: Stream, mo
     assert not stream.park([a_document()], reason="").alarm_raised
     messages = stream.claim(12)
     stream.acknowledge(messages[:4], "drained")
-    assert "depth_since" in stream.alarm_state()
+    assert "depth_since" in stream.alarms.read()
     stream.acknowledge(messages[4:5], "drained")
-    assert "depth_since" not in stream.alarm_state()
+    assert "depth_since" not in stream.alarms.read()
 
 
 @pytest.mark.slow
@@ -213,15 +205,15 @@ def test_a_full_redis_refuses_to_park_and_still_lets_drain(own_redis: Redis) -> 
     with pytest.raises(Refused):
         for _ in range(2000):
             stream.park([a_document(body=body)], reason="")
-    depth = stream.depth()
+    depth = stream.totals.depth()
     messages = stream.claim(100)
     assert len(messages) == 100
     assert stream.fail(messages[0], "Kind", "text") == "waiting"
     assert stream.fail(messages[1], "Kind", "text", dead=True) == "dead"
     stream.release(messages[2:4])
     assert stream.acknowledge(messages[4:], "drained") == 96
-    assert stream.depth() == depth - 96
-    assert stream.stats().balanced
+    assert stream.totals.depth() == depth - 96
+    assert stream.totals.stats().balanced
 
 
 @pytest.mark.slow
@@ -237,7 +229,7 @@ def test_a_redis_that_does_not_answer_refuses_soon(own_redis: Redis, monkeypatch
     finally:
         own_redis.thaw() if how == "freeze" else own_redis.start()
     # It was tried once, not again and again: at most the one attempt may have gone through.
-    assert stream.depth() <= 2
+    assert stream.totals.depth() <= 2
 
 
 @pytest.mark.slow
@@ -247,7 +239,7 @@ def test_what_was_parked_survives_kill_9(own_redis: Redis) -> None:
     stream.claim(100)
     own_redis.kill()
     own_redis.start()
-    assert stream.stats()[:4] == (500, 400, 100, 0)
+    assert stream.totals.stats()[:4] == (500, 400, 100, 0)
 
 
 def test_a_body_of_a_document_is_never_changed_or_trimmed() -> None:
@@ -257,20 +249,20 @@ def test_a_body_of_a_document_is_never_changed_or_trimmed() -> None:
     for path in sources:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"MAXLEN|MINID|xtrim|XTRIM|EXPIRE|\.expire\(", text.split('"""', 2)[-1]), path
-        if path.name not in ("stream.py",) and path.suffix == ".py":
+        if path.name not in ("pages.py", "totals.py") and path.suffix == ".py":
             assert not re.search(r"\.x(add|del|range|revrange|ack|claim|len|read)\w*\(", text), path
 
 
 def test_all_keys_share_one_hash_tag(stream: Stream) -> None:
     messages = parked(stream, 3)
     stream.fail(messages[0], "Kind", "")
-    stream.beat("last_drain_at")
-    tag = stream.stream[: stream.stream.index("}") + 1]
+    stream.activity.beat("last_drain_at")
+    tag = stream.keys.stream[: stream.keys.stream.index("}") + 1]
     assert all(key.decode().startswith(tag) for key in stream.redis.scan_iter(f"*{tag.strip('{}')}*"))
 
 
 def test_refused_names_what_redis_raised(stream: Stream) -> None:
-    stream.redis.set(stream.stream, "not a stream")
+    stream.redis.set(stream.keys.stream, "not a stream")
     with pytest.raises(Refused, match="ResponseError") as caught:
         stream.park([a_document()], reason="")
     assert isinstance(caught.value.__cause__, redis.RedisError)
@@ -283,89 +275,33 @@ def test_a_document_is_not_changed_by_parking() -> None:
 def test_a_snoozed_message_is_left_alone_until_then_and_keeps_its_history(stream: Stream) -> None:
     first, second = parked(stream, 2)
     stream.fail(first, "Kind", "error", dead=True)
-    until = datetime.now(UTC) + timedelta(hours=2)
-    assert stream.snooze([first.id], until) == 1
+    assert stream.snooze([first.id], for_s=2 * 3600) == 1
     assert [message.id for message in stream.claim(9)] == [second.id]
-    snoozed = stream.get(first.id)
-    assert snoozed is not None
+    snoozed = reloaded(stream, first.id)
     assert (snoozed.state, snoozed.attempts) == ("waiting", 1)
     assert snoozed.next_try is not None
-    assert abs((snoozed.next_try - until).total_seconds()) < 1
+    assert 2 * 3600 - 60 < (snoozed.next_try - snoozed.seen_at).total_seconds() <= 2 * 3600
 
 
 def test_the_account_balances_whatever_way_messages_go(stream: Stream) -> None:
     messages = parked(stream, 5)
     for message, way in zip(messages, ("drained", "duplicate", "quarantined", "discarded"), strict=False):
         assert stream.acknowledge([message], way) == 1  # type: ignore[arg-type]
-    stats = stream.stats()
+    stats = stream.totals.stats()
     assert (stats.enqueued, stats.gone, stats.depth) == (5, 4, 1)
     assert (stats.quarantined, stats.discarded) == (1, 1)
     assert stats.balanced
 
 
 def test_a_pause_names_who_and_when_until_it_ends(stream: Stream) -> None:
-    assert stream.paused() is None
-    stream.pause("somebody")
-    found = stream.paused()
-    assert found is not None
-    assert found[0] == "somebody"
-    assert abs((found[1] - datetime.now(UTC)).total_seconds()) < 60
-    stream.resume()
-    assert stream.paused() is None
-
-
-class OnPort(Redis):
-    """A Redis that a replica can reach."""
-
-    port = 0
-
-    def _command(self) -> list[str]:
-        command = super()._command()
-        command[command.index("--port") + 1] = str(self.port)
-        return command
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[tuple[redis.Redis, Redis]]:
-    """A client of a server with one replica, and that replica; both real."""
-    main, second = OnPort(tmp_path / "main"), Redis(tmp_path / "replica")
-    main.port = free_port()
-    main.start()
-    second.start()
-    follower = redis.Redis.from_url(second.url())
-    follower.replicaof("127.0.0.1", main.port)
-    wait_until(lambda: follower.info("replication")["master_link_status"] == "up", seconds=20, what="the replica")
-    yield redis.Redis.from_url(main.url()), second
-    second.stop()
-    main.stop()
-
-
-@pytest.mark.slow
-def test_parked_means_that_replicas_have_it_where_they_are_asked_for(
-    replica: tuple[redis.Redis, Redis], settings: Any
-) -> None:
-    main, second = replica
-    settings.DLQ_MIN_REPLICAS = 1
-    queue = Stream(main, "replicated")
-    document = a_document()
-    assert queue.park([document], reason="tests").outcomes == ["parked"]
-    second.freeze()
-    try:
-        with pytest.raises(Refused, match="0 replicas confirmed"):
-            queue.park([a_document()], reason="tests")
-    finally:
-        second.thaw()
-    settings.DLQ_MIN_REPLICAS = 2
-    with pytest.raises(Refused, match="1 replicas confirmed"):
-        queue.park([document], reason="tests")
-
-
-def test_without_replicas_nothing_is_called_parked_where_they_are_asked_for(stream: Stream, settings: Any) -> None:
-    settings.DLQ_MIN_REPLICAS = 1
-    with pytest.raises(Refused, match="0 replicas confirmed what was parked, 1 must"):
-        stream.park([a_document()], reason="tests")
-    settings.DLQ_MIN_REPLICAS = 0
-    assert stream.park([a_document()], reason="tests").outcomes == ["parked"]
+    assert stream.activity.paused() is None
+    stream.activity.pause("somebody")
+    pause = stream.activity.paused()
+    assert pause is not None
+    assert pause[0] == "somebody"
+    assert abs((pause[1] - datetime.now(UTC)).total_seconds()) < 60
+    stream.activity.resume()
+    assert stream.activity.paused() is None
 
 
 @pytest.mark.slow
@@ -375,19 +311,19 @@ def test_a_full_redis_is_seen_counted_paused_and_drained_to_empty(own_redis: Red
     stream.redis.config_set("maxmemory", 1)
     with pytest.raises(Refused):
         parked(stream)
-    assert stream.stats().depth == 50 and stream.stats().balanced
-    stream.beat("last_drain_at")
-    stream.pause("somebody")
-    assert stream.paused() is not None
-    stream.resume()
+    assert stream.totals.stats().depth == 50 and stream.totals.stats().balanced
+    stream.activity.beat("last_drain_at")
+    stream.activity.pause("somebody")
+    assert stream.activity.paused() is not None
+    stream.activity.resume()
     assert history.sample(stream) is True
-    assert stream.oldest_age() > 0
-    stream.alarm_told("depth_told", "now")
+    assert stream.pages.oldest_age() > 0
+    stream.alarms.remember("depth_told", "now")
     stream.fail(messages[0], "Kind", "error")
     stream.retry_now([messages[0].id])
     summary = drain(lambda batch: [Outcome("stored")] * len(batch), probe=lambda: True, stream=stream)
-    assert (summary.stored, stream.depth(), stream.stats().balanced) == (50, 0, True)
-    assert episode.look(stream, database_up=lambda: True, keep=lambda closed: None) is not None
+    assert (summary.stored, stream.totals.depth(), stream.totals.stats().balanced) == (50, 0, True)
+    assert outage.follow(stream, database_up=lambda: True, keep=lambda closed: None) is not None
     assert stream.redis.dbsize() <= 8
 
 
@@ -398,10 +334,10 @@ def test_a_claim_takes_fewer_where_messages_are_large(stream: Stream, monkeypatc
 
 
 def test_a_list_of_one_state_is_whole_while_messages_leave_it(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlq.selection.PAGE", 3)
+    monkeypatch.setattr("dlq.selection.PAGE_MESSAGES", 3)
     messages = parked(stream, 9)
-    found = Selection(state="due").all(stream)
-    seen = [next(found).key for _ in range(2)]
+    selected = Selection(state="due").all(stream)
+    seen = [next(selected).key for _ in range(2)]
     stream.acknowledge(messages[:3], "drained")
-    seen += [message.key for message in found]
+    seen += [message.key for message in selected]
     assert len(seen) == len(set(seen)) and set(seen) >= {message.key for message in messages[3:]}

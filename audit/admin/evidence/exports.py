@@ -1,6 +1,6 @@
 """Evidence bundles: asked for, watched while they are made, fetched. Users see their own."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -8,13 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.access import client
-from audit.admin.base import ReadOnly, post_only
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, pretty, time_tag
 from audit.errors import AuditError, Invalid
 from audit.evidence import download, export
@@ -42,41 +41,37 @@ class ExportAdmin(ReadOnly):
     search_fields = ("query",)
     search_help_text = "A part of the query"
     change_list_template = "admin/audit/export/list.html"
+    views: ClassVar[dict[str, str]] = {
+        "make/": "make",
+        "<uuid:export_id>/act/": "act",
+        "<uuid:export_id>/files/<path:name>": "file",
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
         return export.requested_by(requester_of(request))
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("make/", wrap(self.make_view), name="audit_export_make"),
-            path("<uuid:export_id>/act/", wrap(self.act_view), name="audit_export_act"),
-            path("<uuid:export_id>/files/<path:name>", wrap(self.file_view), name="audit_export_file"),
-            *super().get_urls(),
-        ]
-
-    @post_only(MAKE)
     def make_view(self, request: HttpRequest) -> HttpResponse:
         """Begin a bundle of a query, or of a range of the log."""
-        try:
-            begun = export.request(requester_of(request), **_wanted(request))
-        except (Invalid, AuditError) as error:
-            messages.error(request, f"Nothing is exported: {error}")
-            return redirect("admin:audit_export_changelist")
-        enqueue(begun)
-        return redirect("admin:audit_export_change", begun.pk)
 
-    @post_only(MAKE)
+        def begin() -> HttpResponse:
+            return begun(export.request(requester_of(request), **_wanted(request)))
+
+        back = reverse("admin:audit_export_changelist")
+        return post_act(request, MAKE, begin, back=back, refusal="Nothing is exported")
+
     def act_view(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
         """Cancel a bundle, or resume it."""
-        bundle, act = self._own(request, export_id), request.POST.get("act", "")
-        if act not in ACTS:
-            raise Http404("A bundle is cancelled or resumed, nothing else.")
-        if not ACTS[act](bundle, requester_of(request)):
-            messages.warning(request, f"The bundle is {bundle.state}: there was nothing to {act}.")
-        elif act == "resume":
-            enqueue(bundle)
-        return redirect("admin:audit_export_change", bundle.pk)
+
+        def act() -> None:
+            bundle, name = self._own(request, export_id), request.POST.get("act", "")
+            if name not in ACTS:
+                raise Http404("A bundle is cancelled or resumed, nothing else.")
+            if not ACTS[name](bundle, requester_of(request)):
+                messages.warning(request, f"The bundle is {bundle.state}: there was nothing to {name}.")
+            elif name == "resume":
+                enqueue(bundle)
+
+        return post_act(request, MAKE, act, back=reverse("admin:audit_export_change", args=[export_id]))
 
     def file_view(self, request: HttpRequest, export_id: UUID, name: str) -> HttpResponseBase:
         """The zip of a bundle, or a file in it."""
@@ -87,7 +82,7 @@ class ExportAdmin(ReadOnly):
             return download.response(request, export.fetch(bundle, requester_of(request), name))
         except KeyError:
             raise Http404(f"There is no file {name} in this bundle.") from None
-        except (Invalid, AuditError) as error:
+        except AuditError as error:
             messages.error(request, f"Nothing is fetched: {error}")
             return redirect("admin:audit_export_change", bundle.pk)
 
@@ -99,23 +94,22 @@ class ExportAdmin(ReadOnly):
         bundle = self._own(request, object_id)
         manifest = bundle.manifest or {}
         claims = manifest.get("completeness") or {}
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Evidence bundle",
-            "export": bundle,
-            "state": self.state_badge(bundle),
-            "under_way": bundle.is_under_way,
-            "asked": self.asked(bundle),
-            "requested": time_tag(bundle.requested_at),
-            "expires": time_tag(bundle.expires_at),
-            "files": sorted((manifest.get("files") or {}).items()),
-            "proved": claims.get("proved", []),
-            "asserted": claims.get("asserted", []),
-            "redaction": (manifest.get("redaction") or {}).get("rules") or bundle.redaction,
-            "manifest": manifest and pretty(manifest),
-        }
-        return TemplateResponse(request, "admin/audit/export/detail.html", context)
+        return self.page(
+            request,
+            "detail",
+            title="Evidence bundle",
+            export=bundle,
+            state=self.state_badge(bundle),
+            under_way=bundle.is_under_way,
+            asked=self.asked(bundle),
+            requested=time_tag(bundle.requested_at),
+            expires=time_tag(bundle.expires_at),
+            files=sorted((manifest.get("files") or {}).items()),
+            proved=claims.get("proved", []),
+            asserted=claims.get("asserted", []),
+            redaction=(manifest.get("redaction") or {}).get("rules") or bundle.redaction,
+            manifest=manifest and pretty(manifest),
+        )
 
     def _own(self, request: HttpRequest, key: UUID | str) -> Export:
         try:
@@ -150,6 +144,12 @@ class ExportAdmin(ReadOnly):
     @admin.display(description="kept until (UTC)")
     def expires(self, bundle: Export) -> SafeString | str:
         return time_tag(bundle.expires_at)
+
+
+def begun(bundle: Export) -> HttpResponse:
+    """Hand a new bundle to a worker, and show its page."""
+    enqueue(bundle)
+    return redirect("admin:audit_export_change", bundle.pk)
 
 
 def requester_of(request: HttpRequest) -> Requester:

@@ -29,15 +29,15 @@ def status_page(request: HttpRequest) -> HttpResponse:
 
 def _queue() -> dict[str, Any]:
     queue = dlq.stream.for_drain()
-    stats, hours, now = queue.stats(), dlq.durability.hours_left(queue), datetime.now(UTC)
+    stats, hours, now = queue.totals.stats(), dlq.durability.hours_left(queue), datetime.now(UTC)
     return {
         "stats": stats,
-        "oldest": age(queue.oldest_age()),
-        "paused": queue.paused(),
+        "oldest": age(queue.pages.oldest_age()),
+        "paused": queue.activity.paused(),
         "room": "" if hours is None else f"{hours:,.0f} hours at the rate of the last one",
         "beats": [
             (name.removesuffix("_at").replace("_", " "), age((now - at).total_seconds()))
-            for name, at in sorted(queue.beats().items())
+            for name, at in sorted(queue.activity.beats().items())
         ],
         "chart": queue_charts.queue_chart(dlq.history.samples(queue, DAY_MINUTES), DAY_MINUTES),
     }

@@ -61,7 +61,7 @@ def _watch(stop: threading.Event) -> None:
         stop,
         lambda: drain(stop=stop),
         look_at_redis,
-        lambda: queue().beat("last_watch_at"),
+        lambda: queue().activity.beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
         keep_old,
         look_at_outage,
@@ -91,7 +91,7 @@ def look_at_outage() -> None:
 
 
 def _one_pass(stop: threading.Event, limit: int | None) -> Summary:
-    depth = dlq.stream.for_drain().depth()
+    depth = dlq.stream.for_drain().totals.depth()
     columns = (TextColumn("draining"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("drain", total=min(depth, limit) if limit else depth)
@@ -108,7 +108,7 @@ def _report(command: Command, summary: Summary) -> int:
         f"dead {summary.dead}, released {summary.released}, "
         f"remaining {summary.remaining} ({summary.seconds:.2f} s)"
     )
-    dead = dlq.stream.for_drain().stats().dead
+    dead = dlq.stream.for_drain().totals.stats().dead
     if summary.paused:
         command.stdout.write("A person has paused draining: nothing was touched. `manage.py dlq resume` ends it.")
     if not summary.database_up:

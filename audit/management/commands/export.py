@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit.errors import AuditError, Invalid
+from audit.errors import AuditError
 from audit.evidence import build, export
 from audit.evidence.request import ExportRequest, Requester
 from audit.management import HarmlessCommand, operator_name
@@ -43,7 +43,7 @@ class Command(HarmlessCommand):
             with Progress(*columns, console=Console(stderr=True)) as bar:
                 task = bar.add_task("export", total=None)
                 made = build.resume(begun, progress=lambda done, total: bar.update(task, completed=done, total=total))
-        except (AuditError, Invalid) as error:
+        except AuditError as error:
             raise CommandError(str(error)) from None
         if made.state != "ready":
             raise CommandError(f"The bundle is {made.state}. {made.error}".strip())

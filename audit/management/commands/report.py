@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError, Invalid
+from audit.errors import AuditError
 from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
 from audit.reports import build, render
@@ -32,7 +32,7 @@ class Command(HarmlessCommand):
             if made.state != "ready":
                 raise CommandError(f"The report is {made.state}. {made.error}".strip())
             body = render.file(made, options["format"], site=options["site"].rstrip("/"))
-        except (AuditError, Invalid) as error:
+        except AuditError as error:
             raise CommandError(str(error)) from None
         path = options["output"] or Path(f"report-{made.first}-{made.last}.{options['format']}")
         path.write_bytes(body)

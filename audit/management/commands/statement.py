@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError, Invalid
+from audit.errors import AuditError
 from audit.evidence import statements
 from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
@@ -19,7 +19,7 @@ class Command(HarmlessCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             made = statements.make(Requester(operator_name(), may_unredacted=True), options["query"])
-        except (AuditError, Invalid) as error:
+        except AuditError as error:
             raise CommandError(str(error)) from None
         facts = made.event_data
         self.stdout.write(facts["note"], ending="")

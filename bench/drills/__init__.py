@@ -1,0 +1,1 @@
+"""Everything breaks, and every promise is checked."""

@@ -1,0 +1,1 @@
+"""What sealing, verifying and following the log cost."""

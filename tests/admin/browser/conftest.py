@@ -1,0 +1,325 @@
+"""A real Chromium, and the site that it visits."""
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from axe_core_python.base import AXE_SCRIPT
+from axe_core_python.sync_playwright import Axe
+from django.contrib.auth.models import User
+from django.db import connections
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from bench.fleet import answers, free_port
+from bench.load import wait_until
+from tests.auditor import verify
+
+FIELDS = {"--key": "#keys", "--receipt-key": "#receipt-keys", "--witness": "#witnesses", "--quorum": "#quorum"}
+
+OTHERS = ("--originals", "--range")
+
+FAULT = re.compile(r"(?:ALTERED|FORKED|NOT COVERED)  |cannot be used: |(?:\d+ faults|one fault)$")
+
+OWN_WORDS = ("this is not JSON:", "a file of the bundle was changed:", "lacks something that it should have:")
+"""What follows these is what Python's own library says, and a browser's is another one."""
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+SHOTS = Path(__file__).parents[3] / ".local" / "screenshots"
+
+
+PASSWORD = "correct horse battery staple"
+
+
+WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
+
+
+OF_COLOURS = ("color-contrast",)
+"""What a dark scheme can break; to all other rules of axe it is the same page."""
+
+
+OF_SCROLLING = ("scrollable-region-focusable",)
+"""What scrolls on a narrow screen alone has to be reached by keyboard too."""
+
+
+@contextmanager
+def served(**env: str) -> Iterator[str]:
+    """The real server, on the databases of the tests where `env` does not say otherwise."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws", "--port", str(port)]
+    process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"], env=os.environ | env)
+    try:
+        wait_until(lambda: answers(port), seconds=30, what="the site")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with served() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Playwright keeps an event loop in this thread; the ORM is used between its calls, never inside.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH: install it (`apt-get install chromium`) to run the browser tests")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        connections.close_all()  # the loop has connections of its own: those of a module before may be cut by now
+        yield launched
+        launched.close()
+
+
+SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
+    [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth
+        && !one.closest(".scroll, .results")).slice(0, 3).map((one) => one.outerHTML.slice(0, 150))"""
+
+
+SMALL = """() => [...document.querySelectorAll("button, summary, select, a.button, input:not([type=hidden])")]
+    .filter((one) => one.checkVisibility() && !one.closest(".visually-hidden"))
+    .filter((one) => { const at = one.getBoundingClientRect(); return Math.min(at.width, at.height) < 24; })
+    .map((one) => one.outerHTML.slice(0, 150))"""
+
+
+class Visitor:
+    """A page, and all that went wrong on it."""
+
+    def __init__(self, browser: Browser, site: str, scheme: Any):
+        self.page: Page = browser.new_page(color_scheme=scheme, viewport=WIDE)
+        self.site, self.scheme = site, scheme
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type != "log" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+
+    def open(self, path: str, name: str) -> str:
+        response = self.page.goto(self.site + path)
+        assert response is not None
+        assert "script-src 'self'" in response.headers["content-security-policy"]
+        assert response.ok, (path, response.status)
+        self.picture(f"{name}-{self.scheme}")
+        return self.page.content()
+
+    def picture(self, name: str) -> None:
+        """Of the whole page, for whoever set SCREENSHOTS: it takes longer than the page."""
+        if os.environ.get("SCREENSHOTS"):
+            self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def log_in(self, name: str) -> None:
+        self.open("/admin/login/", "login")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", PASSWORD)
+        self.page.click("input[type=submit]")
+
+    def findings(self, *rules: str) -> list[str]:
+        """Accessibility violations of the page at hand, of any impact: of all rules, or of these."""
+        if self.page.evaluate("typeof axe === 'undefined'"):
+            self.page.evaluate(AXE_SCRIPT)
+        # Only the violations: what passed is megabytes, and was most of the time.
+        asked = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+        violations = self.page.evaluate("asked => axe.run(asked).then(result => result.violations)", asked)
+        return [
+            f"{found['id']}: {found['nodes'][0]['html'][:150]} {found['nodes'][0].get('failureSummary', '')[:200]}"
+            for found in violations
+        ]
+
+    def findings_everywhere(self, name: str) -> list[str]:
+        """The same in light and dark, and what is wrong with it on a narrow screen."""
+        found = self.findings()
+        self.page.emulate_media(color_scheme="dark")
+        self.picture(f"{name}-dark")
+        found += [f"dark: {one}" for one in self.findings(*OF_COLOURS)]
+        self.page.set_viewport_size(NARROW)
+        self.picture(f"{name}-narrow")
+        found += [f"narrow: {one}" for one in self.findings(*OF_SCROLLING)]
+        found += [f"narrow: {one} scrolls the page sideways" for one in self.page.evaluate(SIDEWAYS)]
+        found += [f"narrow: {one} is smaller than a finger" for one in self.page.evaluate(SMALL)]
+        self.page.set_viewport_size(WIDE)
+        self.page.emulate_media(color_scheme=self.scheme)
+        return found
+
+
+@pytest.fixture(params=["light", "dark"])
+def visitor(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Visitor]:
+    found = Visitor(browser, site, request.param)
+    yield found
+    found.page.close()
+
+
+class Walker(Visitor):
+    """A person who is logged in, at a screen of some size; each stop is looked at."""
+
+    def __init__(self, browser: Browser, site: str, scheme: Any, width: int, user: User):
+        super().__init__(browser, site, scheme)
+        self.width = width
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.log_in(user.username)
+
+    def stop(self, name: str) -> None:
+        """Nothing is wrong with the page at hand, and it can be looked at."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_load_state("load")
+        self.page.screenshot(path=SHOTS / f"journey-{name}-{self.width}-{self.scheme}.png", full_page=True)
+        assert self.findings() == []
+        assert self.wrong == []
+        assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+
+    def status(self, address: str) -> int:
+        """What an address answers; what the browser says of a refusal is no fault of a page."""
+        response = self.page.goto(address)
+        assert response is not None
+        if not response.ok:
+            self.wrong.clear()
+        return response.status
+
+
+@pytest.fixture(
+    params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda it: f"{it[0]}-{it[1]}"
+)
+def walk(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Any]:
+    """A new walker for a user."""
+    width, scheme = request.param
+    walkers: list[Walker] = []
+
+    def begin(user: User) -> Walker:
+        walkers.append(Walker(browser, site, scheme, width, user))
+        return walkers[-1]
+
+    yield begin
+    for one in walkers:
+        one.page.close()
+
+
+class Verifier:
+    """The page, loaded once and then cut off from every network."""
+
+    def __init__(self, browser: Browser, site: str, scheme: Any = "light", width: int = 1280):
+        self.page: Page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.goto(f"{site}/verify/")
+        self.page.wait_for_selector("#go:enabled")
+        self.page.context.set_offline(True)
+        self.shown_as = f"{width}-{scheme}"
+        self.requests: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def check(self, file: Path, *arguments: str, others: tuple[Path, ...] = ()) -> tuple[str, list[str]]:
+        """The verdict, and all lines that the page shows: what does not fit first."""
+        given = list(zip(arguments[::2], arguments[1::2], strict=True))
+        for name, field in FIELDS.items():
+            if name in ("--witness", "--quorum"):
+                self.page.evaluate("document.querySelector('details').open = true")
+            self.page.fill(field, "\n".join(value for key, value in given if key == name))
+        self.page.set_input_files("#file", file)
+        self.page.set_input_files("#others", [*others, *(Path(value) for key, value in given if key in OTHERS)])
+        return self.go()
+
+    def go(self) -> tuple[str, list[str]]:
+        """Verify what is chosen."""
+        self.page.click("#go")
+        self.page.wait_for_selector("#verdict[data-verdict]")
+        lines = self.page.evaluate(
+            "Array.from(document.querySelectorAll('#faults li, #facts li'), li => li.textContent)"
+        )
+        return self.page.get_attribute("#verdict", "data-verdict") or "", lines
+
+    def look(self, name: str) -> None:
+        """Keep a picture; all can see what is on it, on this screen."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"verify-{name}-{self.shown_as}.png", full_page=True)
+        violations = Axe().run(self.page)["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in violations] == []
+        assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
+
+    def close(self) -> None:
+        self.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def verifier(browser: Browser, site: str) -> Iterator[Verifier]:
+    found = Verifier(browser, site)
+    yield found
+    found.close()
+    assert found.requests == []
+    assert found.wrong == []
+
+
+@pytest.fixture
+def both(verifier: Verifier, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs verify.py and the page; returns the exit status and what verify.py printed, which the page must say too."""
+
+    def both(way: str, file: Path, *arguments: str, others: tuple[Path, ...] = ()) -> tuple[int, str]:
+        status = verify.main([*([way] if way else []), *map(str, (file, *others)), *arguments])
+        printed = "".join(capsys.readouterr())
+        _compare(verifier.check(file, *_as_keys(arguments), others=others), file, printed, status)
+        return status, printed
+
+    return both
+
+
+def _as_keys(arguments: tuple[str, ...]) -> list[str]:
+    """A file of keys is for a command; into the page they are pasted."""
+    given = list(arguments)
+    if "--keys" in given:
+        place = given.index("--keys")
+        given[place : place + 2] = ["--key", Path(given[place + 1]).read_text(encoding="utf-8")]
+    return given
+
+
+def _compare(shown: tuple[str, list[str]], file: Path, printed: str, status: int) -> None:
+    verdict, lines = shown
+    *said, last = printed.splitlines()
+    if status == 2:
+        said, last = [*said, last], "VERDICT: CANNOT BE USED"
+    assert f"VERDICT: {verdict}" == last, (lines, said)
+    if status == 2 and not file.read_bytes().startswith((b"{", b"PK", b"auditsite/statement/v1\n")):
+        return  # of none of the kinds that the page knows: which it should be, only a command says
+    faults = [line for line in said if FAULT.match(line)]
+    assert [_common(line) for line in lines] == [
+        _common(line) for line in (*faults, *(line for line in said if line not in faults))
+    ]
+
+
+def _common(line: str) -> str:
+    for words in OWN_WORDS:
+        before, found, _ = line.partition(words)
+        line = before + found
+    return line
+
+
+def zipped(where: Path) -> Path:
+    """A folder as the store would have zipped it."""
+    if where.is_file():
+        return where
+    file = where.with_suffix(".zip")
+    with zipfile.ZipFile(file, "w") as whole:
+        for one in sorted(where.rglob("*")):
+            if one.is_file():
+                whole.write(one, one.relative_to(where))
+    return file
+
+
+def using(module: ModuleType, fixture: str) -> dict[str, Any]:
+    """The tests of a module that use a fixture: to be run again, with another one of that name."""
+    found = vars(module).items()
+    return {
+        name: test for name, test in found if name.startswith("test_") and fixture in inspect.signature(test).parameters
+    }

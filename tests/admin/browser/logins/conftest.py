@@ -1,0 +1,68 @@
+"""A site with second factors and a provider of identities, and somebody who logs in."""
+
+import base64
+import hmac
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from axe_core_python.sync_playwright import Axe
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page
+
+from tests.admin.browser.conftest import PASSWORD, served
+from tests.admin.conftest import person
+
+
+@contextmanager
+def extended_site(tmp_path_factory: pytest.TempPathFactory, **settings: str) -> Iterator[str]:
+    """The site with the extra switched on, its tables made and its files collected."""
+    settings |= {"STATIC_ROOT": str(tmp_path_factory.mktemp("static"))}
+    manage = [sys.executable, str(Path(__file__).parents[4] / "manage.py")]
+    for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
+        subprocess.run([*manage, *command], env=os.environ | settings, check=True)
+    with served(**settings) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    page = context.new_page()
+    faults: list[str] = []
+    page.on(
+        "console",
+        lambda message: faults.append(f"{message.text} {message.location}") if message.type == "error" else None,
+    )
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    context.close()
+    assert [fault for fault in faults if "favicon.ico" not in fault and "403" not in fault] == []
+
+
+def someone(group: str) -> User:
+    user = person(group)
+    user.set_password(PASSWORD)
+    user.save()
+    return user
+
+
+def log_in(page: Page, site: str, name: str) -> None:
+    page.goto(f"{site}/admin/")
+    assert Axe().run(page)["violations"] == []
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+
+
+def code(secret: str) -> str:
+    """RFC 6238: what the app shows now."""
+    count = int(time.time() // 30).to_bytes(8, "big")
+    digest = hmac.new(base64.b32decode(secret + "=" * (-len(secret) % 8)), count, "sha1").digest()
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at : at + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"

@@ -1,0 +1,50 @@
+"""Compliance reports in a real Chromium: asked for, read, followed to the records of a figure, and those exported."""
+
+import pytest
+
+from audit import tasks
+from audit.models import Report
+from tests.admin.browser.conftest import PASSWORD, SHOTS, Visitor
+from tests.admin.conftest import person
+from tests.audit.reports.conftest import made, sealed
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visitor: Visitor) -> None:
+    sealed(4, event_outcome="failure")
+    user = person("auditor", password=PASSWORD)
+    visitor.log_in(user.username)
+    visitor.open("/admin/audit/report/", "reports")
+    assert visitor.findings() == []
+    visitor.page.get_by_label("this month so far").check()
+    visitor.page.get_by_role("button", name="Make the report").click()
+    visitor.page.wait_for_url("**/change/")
+    assert visitor.findings() == []
+    begun = Report.objects.get(requested_by=user.username)
+    tasks.continue_report(str(begun.pk))
+    visitor.page.get_by_role("heading", name="SOC 2, trust services criteria").wait_for()  # without loading it again
+    visitor.page.screenshot(path=SHOTS / f"report-{visitor.scheme}.png", full_page=True)
+    assert visitor.findings() == []
+    visitor.page.locator("#changes-people a").click()
+    visitor.page.wait_for_url("**/admin/audit/record/?q=**")
+    visitor.page.go_back()
+    visitor.page.locator("#reviews-signed a").click()
+    visitor.page.wait_for_url("**audit.review.signed**")
+    visitor.page.locator("summary", has_text="export").click()
+    visitor.page.get_by_role("button", name="Export").click()
+    visitor.page.wait_for_url("**/admin/audit/export/**")
+    assert visitor.wrong == []
+
+
+def test_a_report_is_whole_on_a_narrow_screen(visitor: Visitor) -> None:
+    sealed()
+    found = made(names=("soc2", "nist-au"))
+    visitor.log_in(person("compliance officer", password=PASSWORD).username)
+    visitor.page.set_viewport_size({"width": 390, "height": 900})
+    visitor.open(f"/admin/audit/report/{found.pk}/change/", "report-narrow")
+    assert visitor.findings() == []
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    visitor.open("/admin/audit/report/", "reports-narrow")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert visitor.wrong == []

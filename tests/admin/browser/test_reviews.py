@@ -1,0 +1,74 @@
+"""The daily review in a real Chromium: an officer signs it, wide and narrow, light and dark."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.models import MissedReview, Record, Review
+from tests.admin.accounting.conftest import a_line
+from tests.admin.browser.conftest import PASSWORD
+from tests.admin.conftest import person
+from tests.audit.review.conftest import a_day, failed, happened
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_an_officer_signs_the_daily_review(walk: Any) -> None:
+    day, now = a_day(), datetime.now(UTC)
+    failed(day, 3)
+    happened(day, severity="critical", event_type="gateway.cluster.removed")
+    MissedReview.objects.get_or_create(day=day, defaults={"due_at": now, "found_at": now})
+    officer, other = (walk(person("compliance officer", password=PASSWORD)) for _ in range(2))
+    page = officer.page
+
+    page.goto(f"{officer.site}/admin/audit/review/?month={day:%Y-%m}")
+    officer.stop("review-missed")
+    page.get_by_role("link", name=day.isoformat()).click()
+    page.wait_for_url(f"**/{day}/")
+    officer.stop("review-day")
+
+    page.get_by_role("link", name="payments.card.refused, tests").click()
+    page.wait_for_url("**outcome*failure**")
+    assert page.locator("#result_list tbody tr").count() == 3
+
+    page.go_back()
+    page.get_by_role("button", name="I have reviewed this day").click()
+    assert not Review.objects.filter(day=day).exists(), "signed without the note that exceptions need"
+    page.fill("#note", "Three cards were refused by the bank; the cluster was removed by change 7.")
+    page.get_by_role("button", name="I have reviewed this day").click()
+    page.wait_for_selector("text=is signed, and recorded")
+    officer.stop("review-signed")
+
+    failed(day)
+    other.page.goto(other.site + reverse("admin:audit_review_day", args=[day]))
+    other.stop("review-came-after")
+    other.page.fill("#note", "One more, of the same kind.")
+    other.page.get_by_role("button", name="I have reviewed this day").click()
+    other.page.wait_for_selector("text=(countersigned)")
+    other.page.goto(f"{other.site}/admin/audit/review/?month={day:%Y-%m}")
+    other.stop("review-calendar")
+    found = Record.objects.filter(resource_type="review", resource_id=day.isoformat()).order_by("event_timestamp")
+    assert [one.event_action for one in found] == ["signed", "countersigned"]
+
+
+def test_the_pages_around_it_are_clean(walk: Any) -> None:
+    day, now, writer = a_day(), datetime.now(UTC), a_line(came=7)
+    missed = MissedReview.objects.get_or_create(day=day, defaults={"due_at": now, "found_at": now})[0]
+    officer = walk(person("compliance officer", password=PASSWORD))
+    page = officer.page
+    for name, address in {
+        "review-month": "/admin/audit/review/",
+        "review-missed-page": f"/admin/audit/missedreview/{missed.pk}/change/",
+        "review-today": reverse("admin:audit_review_day", args=[now.date()]),
+    }.items():
+        page.goto(officer.site + address)
+        officer.stop(name)
+    page.goto(f"{officer.site}/admin/audit/account/?writer={writer}")
+    page.locator("summary", has_text="Explain").click()
+    officer.stop("account-lost")
+    page.fill("#explanation-1", "Redis was started without its file; the writer sent them again.")
+    page.get_by_role("button", name="Explain").click()
+    page.wait_for_selector("text=Explained by")
+    officer.stop("account-explained")

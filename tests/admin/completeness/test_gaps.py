@@ -1,0 +1,132 @@
+"""The page about what never came: from one sentence down to single numbers."""
+
+import html
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.admin import dashboard
+from audit.completeness import sequences, summary
+from audit.completeness.summary import Completeness
+from audit.models import Gap, Manifest, Record
+from tests.admin.completeness.conftest import a_gap, a_manifest
+from tests.audit.completeness.conftest import BEGAN, a_standing, at, follow, numbered, numbers_of
+from tests.audit.conftest import BATCH, Sender
+
+PAGE = "/admin/audit/gap/"
+
+
+def act_on(gap: Gap) -> str:
+    return reverse("admin:audit_gap_act", args=[gap.pk])
+
+
+def detail(gap: Gap) -> str:
+    return reverse("admin:audit_gap_change", args=[gap.pk])
+
+
+def test_the_page_begins_with_the_sentence_and_names_each_writer(auditor: Client) -> None:
+    sender = Sender("write")
+    sender.post(numbered(1, 2, 4), BATCH)
+    follow()
+    page = html.unescape(auditor.get(PAGE).content.decode())
+    assert "Complete from " in page
+    assert sender.name in page
+    assert "not complete" in page
+
+
+def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:
+    gap, closed = a_gap(), a_gap(1, 3)
+    sequences.apply(numbers_of(closed.numbering.writer, 2))
+    for found, state in ((gap, "open"), (closed, "closed")):
+        for asked in ("open", "explained", "closed"):
+            page = auditor.get(PAGE, {"q": found.numbering.writer, "state": asked}).content.decode()
+            assert (detail(found) in page) is (asked == state)
+
+
+def test_a_gap_shows_its_numbers_and_between_which_times_they_were_made(auditor: Client) -> None:
+    gap = a_gap(1, 9)
+    sequences.apply(numbers_of(gap.numbering.writer, 4))
+    page = auditor.get(detail(gap)).content.decode()
+    for text in ("6 of 7 numbers", *(f"{at(seq):%Y-%m-%d %H:%M:%S}" for seq in (1, 4, 9))):
+        assert text in page
+
+
+def test_the_records_beside_a_gap_are_linked(auditor: Client) -> None:
+    sender = Sender("write")
+    events = numbered(1, 3)
+    sender.post(events, BATCH)
+    follow()
+    page = auditor.get(detail(Gap.objects.get(numbering__writer=sender.name))).content.decode()
+    for event in events:
+        assert reverse("admin:audit_record_change", args=[event["event_id"]]) in page
+
+
+def test_an_auditor_takes_care_and_explains_and_both_are_recorded(auditor: Client) -> None:
+    gap = a_gap()
+    auditor.post(act_on(gap), {"act": "own"})
+    gap.refresh_from_db()
+    assert gap.owner.startswith("auditor-")
+    page = auditor.post(act_on(gap), {"act": "explain", "explanation": "<b>rolled back</b>"}, follow=True)
+    assert "&lt;b&gt;rolled back&lt;/b&gt;" in page.content.decode()
+    gap.refresh_from_db()
+    assert gap.state == "explained"
+    recorded = Record.objects.filter(event_type="audit.gap.explained", event_data__writer=gap.numbering.writer)
+    assert recorded.get().event_data["explanation"] == "<b>rolled back</b>"
+
+
+def test_an_explanation_without_words_is_refused(auditor: Client) -> None:
+    gap = a_gap()
+    page = auditor.post(act_on(gap), {"act": "explain", "explanation": " "}, follow=True).content.decode()
+    assert "needs words" in page
+    gap.refresh_from_db()
+    assert gap.state == "open"
+
+
+def test_who_may_not_explain_does_not_see_the_form_and_is_refused(administrator: Client, auditor: Client) -> None:
+    gap = a_gap()
+    assert administrator.get(detail(gap)).status_code == 403
+    assert administrator.post(act_on(gap), {"act": "own"}).status_code == 403
+    assert auditor.get(act_on(gap)).status_code == 405
+    assert auditor.get(reverse("admin:audit_gap_change", args=[2**60])).status_code == 404
+
+
+def test_a_closed_gap_says_when_the_last_late_one_came(auditor: Client) -> None:
+    gap = a_gap(1, 3)
+    sequences.apply(numbers_of(gap.numbering.writer, 2))
+    page = auditor.get(detail(gap)).content.decode()
+    assert "all came after all" in page
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in page
+
+
+def test_a_manifest_shows_which_events_never_came(auditor: Client) -> None:
+    sender = Sender("write")
+    sender.post(numbered(1, 4), BATCH)
+    said = {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z", "count": 4, "first_seq": 1, "last_seq": 4}
+    sender.post(said, "/api/v1/audit/manifests")
+    follow()
+    found = Manifest.objects.get(writer=sender.name)
+    page = auditor.get(reverse("admin:audit_manifest_change", args=[found.pk])).content.decode()
+    assert f"2 of 4 events that {sender.name} stated came" in page
+    listed = auditor.get("/admin/audit/manifest/", {"q": sender.name}).content.decode()
+    assert "incomplete" in listed
+    assert reverse("admin:audit_manifest_changelist") + f"?q={sender.name}" in auditor.get(PAGE).content.decode()
+
+
+def test_a_manifest_that_names_nothing_says_so(auditor: Client) -> None:
+    found = a_manifest(count=4)
+    page = auditor.get(reverse("admin:audit_manifest_change", args=[found.pk])).content.decode()
+    assert "only to the writer" in page
+    auditor.post(reverse("admin:audit_manifest_act", args=[found.pk]), {"act": "own"})
+    found.refresh_from_db()
+    assert found.owner.startswith("auditor-")
+
+
+@pytest.mark.parametrize(("age", "level"), [(timedelta(minutes=2), "ok"), (timedelta(hours=1), "warning")])
+def test_what_was_found_complete_long_ago_says_nothing_of_now(
+    age: timedelta, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Completeness([a_standing()], BEGAN, datetime.now(UTC) - age)
+    monkeypatch.setattr(summary, "look", lambda: whole)
+    assert [part.level for part in dashboard._completeness()] == [level]

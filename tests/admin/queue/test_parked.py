@@ -1,0 +1,401 @@
+"""The pages of the dead letter queue."""
+
+import hashlib
+import html
+import json
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+import dlq.stream
+from audit.admin.queue import count, deep_search
+from audit.errors import NothingKept
+from audit.formats.event import Accepted
+from audit.ingest.record import Recorded, record
+from audit.models import Quarantined, Record
+from audit.queue import actions
+from dlq.message import Document, Message
+from tests.admin.conftest import parked_message
+
+PARKED = "/admin/audit/parked/"
+
+
+def test_an_event_is_found_by_its_id(operator: Client, parked: Message) -> None:
+    page = operator.get(PARKED, {"q": parked.key}).content.decode()
+    assert parked.key in page
+    assert "0/6" in page
+    assert "No parked event has this id" in operator.get(PARKED, {"q": "unknown"}).content.decode()
+
+
+def test_pages_show_every_message_once(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.admin.queue.parked_rows.PAGE", 2)
+    keys = {parked_message().key for _ in range(5)}
+    path, seen = PARKED, []
+    while path:
+        page = operator.get(path).content.decode()
+        seen += re.findall(r'<th scope="row"><a href="[^"]*">([0-9a-f-]{36})</a>', page)
+        link = re.search(r'href="([^"]*)" rel="next"', page)
+        path = PARKED + link[1].replace("&amp;", "&") if link else ""
+    assert keys <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("state", ["due", "waiting", "leased", "dead", "nonsense", ""])
+def test_the_list_narrows_by_state(operator: Client, parked: Message, state: str) -> None:
+    message = parked_message(event_type=f"gateway.poison.{secrets.token_hex(6)}")
+    dlq.stream.for_drain().fail(message, f"Poison-{state}", "never", dead=True)
+    page = operator.get(PARKED, {"state": state, "type": message.kind}).content.decode()
+    assert (f"<td>Poison-{state}</td>" in page) is (state in ("dead", "nonsense", ""))
+
+
+def test_the_page_of_a_message_shows_payload_digest_and_attempts(operator: Client, parked: Message) -> None:
+    dlq.stream.for_drain().fail(parked, "ForeignKeyViolation", "said <b>PostgreSQL</b>")
+    page = operator.get(f"{PARKED}{parked.id}/change/").content.decode()
+    for text in ("1/6", "ForeignKeyViolation", "said &lt;b&gt;PostgreSQL", "the digest holds", "fingerprint"):
+        assert text in page
+
+
+@pytest.mark.parametrize("gone", ["1-1", "nonsense", "-", "+", "(1-1", f"{10**20}-1", "9" * 30 + "-1"])
+def test_a_message_that_is_not_there_leads_back_to_the_list(operator: Client, gone: str) -> None:
+    assert operator.get(f"{PARKED}{gone}/change/").status_code == 302
+    assert operator.post(f"{PARKED}{gone}/retry/").status_code == 404
+    assert operator.get(PARKED, {"after": gone}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"half": "\\ud800"}', b"[" * 100_000, b"\xff\x00", b'{"number": 1e999}', b"1" * 5000, b""],
+    ids=["half a pair", "deep", "not text", "infinite", "long number", "empty"],
+)
+def test_a_damaged_payload_is_shown_not_choked_on(operator: Client, body: bytes) -> None:
+    queue = dlq.stream.for_drain()
+    key = str(uuid.uuid4())
+    digest = hashlib.sha256(b"\x00" + body).digest()
+    queue.park([Document(key, digest, body, "tests", "damaged", datetime.now(UTC))], reason="database-down")
+    message = queue.pages.find(key)
+    assert message is not None
+    try:
+        assert operator.get(f"{PARKED}{message.id}/change/").status_code == 200
+        assert operator.get(PARKED).status_code == 200
+    finally:
+        queue.acknowledge([message], "drained")
+
+
+def test_a_retry_that_cannot_be_recorded_is_not_done(
+    operator: Client, parked: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.ingest.trail.record", looks_alone)
+    dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
+    page = operator.post(f"{PARKED}{parked.id}/retry/", follow=True).content.decode()
+    message = dlq.stream.for_drain().pages.get(parked.id)
+    assert "Nothing was done" in page
+    assert message is not None
+    assert (message.state, message.attempts) == ("dead", 1)
+
+
+def test_retry_makes_a_dead_message_due_and_keeps_its_history(operator: Client, parked: Message) -> None:
+    dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
+    operator.post(f"{PARKED}{parked.id}/retry/")
+    message = dlq.stream.for_drain().pages.get(parked.id)
+    assert message is not None
+    assert (message.state, message.attempts, message.last_error_class) == ("due", 0, "Poison")
+
+
+@pytest.mark.slow
+def test_without_redis_the_pages_say_so(operator: Client, auditor: Client, redis_server: Any) -> None:
+    with redis_server.stopped():
+        response = operator.get(PARKED)
+        assert response.status_code == 503
+        assert "Redis does not answer" in response.content.decode()
+        assert "not readable" in auditor.get("/admin/").content.decode()
+
+
+ACT, PAUSE, EXPORT = f"{PARKED}act/", f"{PARKED}pause/", f"{PARKED}export/"
+
+
+def test_the_list_is_filtered_and_says_how_far_it_looked(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.filtered"
+    message = parked_message(event_type=kind)
+    assert message.key in operator.get(PARKED, {"type": kind}).content.decode()
+    assert message.key in operator.get(PARKED, {"type": kind, "writer": "tests"}).content.decode()
+    assert message.key not in operator.get(PARKED, {"type": kind, "error": "Nothing"}).content.decode()
+    monkeypatch.setattr("audit.admin.queue.parked_rows.LOOKS_PER_PAGE", 1)
+    assert "events match" in operator.get(PARKED, {"type": "absent"}).content.decode()
+
+
+def test_what_was_ticked_is_acted_on_and_recorded(operator: Client) -> None:
+    first, second, third = (parked_message() for _ in range(3))
+    queue = dlq.stream.for_drain()
+    for message in (first, second):
+        queue.fail(message, "Poison", "never", dead=True)
+    page = operator.post(ACT, {"act": "retry", "scope": "ticked", "id": [first.id, second.id]}, follow=True)
+    assert "Retry now: 2 events" in page.content.decode()
+    assert [getattr(queue.pages.get(one.id), "state", "") for one in (first, second)] == ["due", "due"]
+    operator.post(ACT, {"act": "snooze", "scope": "ticked", "id": [third.id]})
+    assert getattr(queue.pages.get(third.id), "state", "") == "waiting"
+    operator.post(ACT, {"act": "quarantine", "scope": "ticked", "id": [third.id]})
+    assert queue.pages.get(third.id) is None
+    assert Quarantined.objects.filter(key=third.key).count() == 1
+    acts = Record.objects.filter(event_data__event_ids__contains=[third.key]).values_list("event_type", flat=True)
+    assert set(acts) == {"audit.parked.snoozed"}
+    kept = Record.objects.get(event_type="audit.parked.quarantined", event_data__events__has_key=third.id)
+    assert kept.event_data["events"][third.id] == [third.key, third.digest.hex()]
+
+
+def test_all_that_match_are_counted_and_asked_for_before_anything_is_done(operator: Client) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.many"
+    messages = [parked_message(event_type=kind) for _ in range(120)]
+    form = {"act": "retry", "scope": "all", "type": kind}
+    asked = operator.post(ACT, form, follow=True)
+    while "Refresh" in asked:
+        asked = operator.get(asked["Refresh"].partition("url=")[2])
+    assert "120 parked events match" in asked.content.decode()
+    assert "Nothing was done yet" in asked.content.decode()
+    assert operator.post(ACT, form | {"sure": "yes"}, follow=True).status_code == 200
+    queue = dlq.stream.for_drain()
+    waits = [found.next_try for message in messages if (found := queue.pages.get(message.id)) and found.next_try]
+    spread = max(waits) - min(waits)
+    assert 10 < spread.total_seconds() <= 61  # what failed together does not come back together
+    queue.acknowledge(messages, "drained")
+
+
+def test_counting_goes_on_from_its_place_and_shows_how_far_it_is(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.counted"
+    messages = [parked_message(event_type=kind) for _ in range(3)]
+    monkeypatch.setattr(count, "STEP_S", 0)
+    monkeypatch.setattr(count, "MESSAGES_PER_READ", 2)
+    answers = [operator.post(ACT, {"act": "retry", "scope": "all", "type": kind}, follow=True)]
+    while "Refresh" in answers[-1]:
+        assert "<progress" in answers[-1].content.decode()
+        answers.append(operator.get(answers[-1]["Refresh"].partition("url=")[2]))
+    assert len(answers) > 1
+    assert "3 parked events match" in answers[-1].content.decode()
+    dlq.stream.for_drain().acknowledge(messages, "drained")
+
+
+def test_what_one_number_tells_is_counted_at_once(operator: Client, parked: Message) -> None:
+    answer = operator.get(f"{PARKED}count/", {"act": "retry", "state": "due"})
+    assert "Refresh" not in answer
+    assert " match" in answer.content.decode()
+
+
+def test_counting_for_an_act_that_does_not_exist_is_refused(operator: Client) -> None:
+    assert operator.get(f"{PARKED}count/", {"act": "burn"}).status_code == 404
+
+
+def test_pausing_is_shown_with_who_did_it_and_ends(operator: Client) -> None:
+    operator.post(PAUSE)
+    try:
+        assert "draining is paused" in operator.get(PARKED).content.decode()
+    finally:
+        operator.post(PAUSE)
+    assert "draining is paused" not in operator.get(PARKED).content.decode()
+
+
+def test_an_export_has_every_message_with_its_digest(operator: Client) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.exported"
+    messages = [parked_message(event_type=kind) for _ in range(3)]
+    body = b"".join(operator.get(EXPORT, {"type": kind}))  # type: ignore[call-overload]
+    lines = [json.loads(line) for line in body.splitlines()]
+    assert [line["event_id"] for line in lines] == [message.key for message in messages]
+    assert all(hashlib.sha256(b"\x00" + line["body"].encode()).hexdigest() == line["digest"] for line in lines)
+
+
+def test_only_an_operator_acts(auditor: Client, operator: Client, parked: Message) -> None:
+    for path in (ACT, PAUSE):
+        assert auditor.post(path, {"act": "retry", "id": [parked.id]}).status_code == 403
+        assert operator.get(path).status_code == 405
+    assert operator.post(ACT, {"act": "delete"}).status_code == 404
+    assert 'name="id"' not in auditor.get(PARKED).content.decode()
+
+
+def test_an_act_that_cannot_be_recorded_is_not_done(
+    operator: Client, parked: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.ingest.trail.record", looks_alone)
+    dlq.stream.for_drain().fail(parked, "Poison", "never", dead=True)
+    for act in ("retry", "snooze", "quarantine"):
+        page = operator.post(ACT, {"act": act, "scope": "ticked", "id": [parked.id]}, follow=True)
+        assert "Nothing was done" in page.content.decode()
+    message = dlq.stream.for_drain().pages.get(parked.id)
+    assert message is not None
+    assert message.state == "dead"
+
+
+def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked: Message) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    document = json.loads(parked.body) | {"severity": "corrected"}
+    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": json.dumps(document)}, follow=True)
+    assert "Recorded as the new event" in page.content.decode()
+    new = Record.objects.get(parent_event_id=parked.key)
+    assert (new.severity, new.writer, str(new.id) != parked.key) == ("corrected", "auditsite", True)
+    old = dlq.stream.for_drain().pages.get(parked.id)
+    assert old is not None
+    assert (old.body, old.state) == (parked.body, "dead")
+    noted = Record.objects.get(event_type="audit.parked.corrected", event_data__event_id=parked.key)
+    assert noted.event_data["corrected_event_id"] == str(new.id)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "1.0"}', '{"half": "\\ud800"}'])
+def test_what_is_still_wrong_is_named_and_nothing_is_done(operator: Client, parked: Message, text: str) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": text}, follow=True).content.decode()
+    assert "Nothing was done" in page
+    assert not Record.objects.filter(parent_event_id=parked.key).exists()
+
+
+def corrected(client: Client, message: Message, **changes: Any) -> str:
+    document = json.loads(message.body) | changes
+    answer = client.post(f"{PARKED}{message.id}/correct/", {"event": json.dumps(document)}, follow=True)
+    return answer.content.decode()
+
+
+def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, parked: Message) -> None:
+    queue = dlq.stream.for_drain()
+    assert "is not dead" in corrected(operator, parked)
+    queue.fail(parked, "DataError", "never", dead=True)
+    assert "begin with &#x27;audit.&#x27;" in corrected(operator, parked, event_type="audit.parked.discarded")
+    assert "Recorded as the new event" in corrected(operator, parked, source_seq=7, source_epoch="b")
+    assert Record.objects.get(parent_event_id=parked.key).source_seq is None
+    assert "was corrected before" in corrected(operator, parked)
+    own = parked_message()
+    entry = {b"key": b"own", b"digest": own.digest, b"body": own.body, b"source": b"auditsite"}
+    queue.redis.xadd(queue.keys.stream, entry)
+    message = queue.pages.page(limit=1, newest_first=True)[0]
+    queue.fail(message, "DataError", "never", dead=True)
+    assert "nobody corrects those" in corrected(operator, message)
+    queue.redis.xdel(queue.keys.stream, message.id)
+    queue.redis.zrem(queue.keys.dead, message.id)
+
+
+REFUSE_POISON = """
+CREATE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE 'poison' USING ERRCODE = '22P05'; END $$;
+CREATE TRIGGER poison BEFORE INSERT ON audit_record FOR EACH ROW
+WHEN (NEW.severity = 'poison') EXECUTE FUNCTION refuse_poison()
+"""
+
+
+def test_a_correction_that_could_not_be_recorded_does_not_forbid_the_next(
+    operator: Client, parked: Message, superuser: psycopg.Connection[Any]
+) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    superuser.execute(REFUSE_POISON.encode())
+    try:
+        assert "Nothing was done" in corrected(operator, parked, severity="poison")
+    finally:
+        superuser.execute(b"DROP FUNCTION refuse_poison CASCADE")
+    assert not Record.objects.filter(event_type="audit.parked.corrected", event_data__event_id=parked.key).exists()
+    assert "Recorded as the new event" in corrected(operator, parked, severity="mended")
+
+
+def test_the_same_act_leaves_the_same_facts_whichever_way_it_was_done(operator: Client, capsys: Any) -> None:
+    page, ticked, command = (parked_message() for _ in range(3))
+    operator.post(f"{PARKED}{page.id}/retry/")
+    operator.post(ACT, {"act": "retry", "scope": "ticked", "id": [ticked.id]})
+    call_command("dlq", "retry", command.key)
+    records = Record.objects.filter(event_type="audit.parked.retried")
+    acts = [records.get(event_data__event_ids=[message.key]) for message in (page, ticked, command)]
+    assert [act.correlation_id for act in acts] == ["dead-letter-queue"] * 3
+    assert len({tuple(sorted(act.event_data)) for act in acts}) == 1
+
+
+def test_an_export_without_redis_says_so_and_is_no_broken_download(operator: Client, redis_server: Any) -> None:
+    with redis_server.stopped():
+        answer = operator.get(f"{PARKED}export/")
+    assert answer.status_code == 503
+    assert "Dead letter queue" in answer.content.decode()
+
+
+SEARCH = f"{PARKED}search/"
+
+
+def follow(client: Client, address: str) -> list[str]:
+    """Every page of a search, as a browser goes on by itself."""
+    pages = []
+    while address:
+        answer = client.get(address)
+        pages.append(answer.content.decode())
+        address = answer.headers.get("Refresh", "").partition("url=")[2]
+    return pages
+
+
+def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deep_search, "STEP_S", -1.0)
+    monkeypatch.setattr(deep_search, "ENTRIES_PER_READ", 2)
+    word = f"needle{uuid.uuid4().hex[:8]}"
+    messages = [parked_message(event_data={"note": word if n % 3 == 0 else "hay"}) for n in range(9)]
+    pages = follow(operator, f"{SEARCH}?text={word}")
+    assert len(pages) > 4 and "all of them" in pages[-1] and "<progress" in pages[0]
+    assert [one.key in pages[-1] for one in messages] == [n % 3 == 0 for n in range(9)]
+    assert "No parked event has this text" in follow(operator, f"{SEARCH}?text=absent{word}")[-1]
+
+
+def test_a_deep_search_stops_at_a_pageful_and_goes_on_when_asked(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deep_search, "MATCHES_SHOWN", 2)
+    word = f"needle{uuid.uuid4().hex[:8]}"
+    messages = [parked_message(event_data={"note": word}) for _ in range(3)]
+    answer = operator.get(f"{SEARCH}?text={word}")
+    first = answer.content.decode()
+    assert "Refresh" not in answer.headers and "Look further" in first
+    assert [one.key in first for one in messages] == [True, True, False]
+    further = html.unescape(re.findall(r'href="([^"]*at=[^"]*)"', first)[0])
+    assert messages[2].key in operator.get(further).content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "text=", "text=x&at=²&looked=" + "9" * 5000, "text=x&found=1-1,zz,%00&at=9-9"])
+def test_a_deep_search_takes_odd_addresses(operator: Client, query: str) -> None:
+    assert operator.get(f"{SEARCH}?{query}").status_code == 200
+
+
+def test_a_deep_search_is_for_those_who_may_look(outsider: Client) -> None:
+    assert outsider.get(SEARCH).status_code == 403
+
+
+def test_the_list_begins_at_a_time(operator: Client) -> None:
+    kind = f"kind{uuid.uuid4().hex[:8]}.since"
+    early = parked_message(event_type=kind)
+    time.sleep(0.01)
+    late = parked_message(event_type=kind)
+    dlq.stream.for_drain().fail(late, "Poison", "never", dead=True)
+    page = operator.get(PARKED, {"since": late.parked_at.isoformat(), "type": kind}).content.decode()
+    assert late.key in page and early.key not in page
+    page = operator.get(PARKED, {"since": "1h", "type": kind, "state": "dead"}).content.decode()
+    assert late.key in page and early.key not in page
+    assert "is neither a span" in operator.get(PARKED, {"since": "yesterday"}).content.decode()
+    exported = b"".join(operator.get(f"{PARKED}export/", {"since": "1h", "type": kind}).streaming_content)
+    assert len(exported.splitlines()) == 2
+
+
+def test_what_is_quarantined_is_one_state_among_others(operator: Client) -> None:
+    message = parked_message()
+    actions.put_aside([message], "somebody")
+    page = operator.get(PARKED, {"state": "quarantined", "q": message.key}, follow=True).content.decode()
+    assert message.key in page and "uarantine" in page
+
+
+def test_the_makeup_of_the_queue_is_drawn(operator: Client, parked: Message) -> None:
+    page = operator.get(PARKED).content.decode()
+    assert 'aria-label="Age' in page and 'aria-label="Why' in page
+
+
+def looks_alone(events: Sequence[Accepted]) -> list[Recorded]:
+    """Records who looked, and refuses every act."""
+    if events[0].event_type.startswith("audit.parked."):
+        raise NothingKept
+    return record(events)

@@ -1,0 +1,185 @@
+"""Keys: shown once, kept as digests, stopped within seconds, checked without PostgreSQL."""
+
+import json
+import secrets
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+import dlq.client
+from audit.access import api_keys, published_keys
+from audit.ingest import rejections
+from audit.models import OWN_WRITER, Record, WriterKey
+from audit.postgres.gateway import gateway
+from audit.queue import drain
+from tests.audit.conftest import EVENTS, Sender, an_event
+
+
+@pytest.fixture
+def writer() -> Sender:
+    """One whose keys a test may take away."""
+    return Sender("write")
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command("writer", *arguments, stdout=out, stderr=StringIO())
+    return out.getvalue().strip()
+
+
+def test_only_the_digest_of_a_key_is_kept_anywhere(writer: Sender) -> None:
+    kept = [str(value) for value in WriterKey.objects.get(writer=writer.writer).__dict__.values()]
+    published = dlq.client.connect(500).hgetall(published_keys.hash_name())
+    everything = "".join([*kept, *map(repr, published.items())])
+    assert writer.key not in everything
+    assert writer.key.rpartition("_")[2] not in everything
+    assert api_keys.digest(writer.key) in everything
+
+
+def test_a_revoked_key_stops_within_the_promised_time(writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.WRITER_KEY_TTL_S <= 5
+    assert writer.post(an_event()).status_code == 201
+    api_keys.revoke(writer.writer)
+    assert writer.post(an_event()).status_code == 401
+
+
+def test_another_process_trusts_a_revoked_key_no_longer_than_the_ttl(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process learns nothing of the revocation but what stands in Redis."""
+    assert api_keys.check(writer.key)
+    trusted = dict(api_keys._checked)
+    api_keys.revoke(writer.writer)
+    api_keys._checked.update(trusted)
+    assert api_keys.check(writer.key)
+    monkeypatch.setattr("audit.access.api_keys.time.monotonic", lambda: trusted[api_keys.digest(writer.key)][0] + 0.001)
+    assert api_keys.check(writer.key) is None
+
+
+def test_rotation_gives_a_new_key_and_stops_the_old_one(writer: Sender) -> None:
+    old, writer.key = writer.key, api_keys.rotate(writer.writer)
+    assert writer.post(an_event()).status_code == 201
+    assert api_keys.check(old) is None
+
+
+def test_an_expired_key_is_refused(writer: Sender) -> None:
+    key = api_keys.issue(writer.writer, expires_at=timezone.now() - timedelta(seconds=1))
+    assert api_keys.check(key) is None
+    later = api_keys.issue(writer.writer, expires_at=timezone.now() + timedelta(hours=1))
+    assert api_keys.check(later) is not None
+
+
+def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
+    dlq.client.connect(500).delete(published_keys.hash_name())
+    api_keys.forget()
+    assert writer.post(an_event()).status_code == 201
+    api_keys.publish()
+
+
+def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Sender, settings: Any) -> None:
+    ours, copies = published_keys.hash_name(), dlq.client.connect(500)
+    before = copies.hgetall(ours)
+    settings.DLQ_PREFIX = f"other-{secrets.token_hex(6)}"
+    rejections.count(writer.name, [rejections.Refusal("a-reason", 1)])
+    copies.hset(published_keys.hash_name(), mapping={"digest": "a key of the other installation"})
+    assert copies.hgetall(ours) == before
+    others = {key.decode() for key in copies.scan_iter(f"*{settings.DLQ_PREFIX}*")}
+    assert published_keys.hash_name() in others
+    assert len(others) == 3  # the copy of the keys, the day's rejections, and the list of days
+    copies.delete(*others)
+
+
+def test_a_flood_of_wrong_keys_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.access.api_keys._look_up", lambda found: None)
+    for number in range(10_100):
+        api_keys.check(f"wrong-{number}")
+    assert len(api_keys._checked) <= 10_001
+
+
+@pytest.mark.slow
+def test_without_both_servers_a_key_cannot_be_checked_and_that_is_503(
+    writer: Sender, postgres: Any, redis_server: Any
+) -> None:
+    with postgres.stopped(), redis_server.stopped():
+        api_keys.forget()
+        response = writer.post(an_event())
+    assert response.status_code == 503
+    assert "cannot be checked" in response.json()["detail"]
+
+
+@pytest.mark.slow
+def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender, postgres: Any) -> None:
+    forged = f"aw_forged_{secrets.token_hex(16)}"
+    copies = dlq.client.connect(500)
+    with postgres.stopped():
+        api_keys.forget()
+        writer_of_key = json.dumps([OWN_WRITER, ["write"], None, [], []])
+        copies.hset(published_keys.hash_name(), api_keys.digest(forged), writer_of_key)
+        headers = {"Authorization": f"Bearer {forged}"}
+        review = json.dumps(an_event(event_type="audit.review.signed")).encode()
+        answer = writer.client.post(EVENTS, review, headers=headers, content_type="application/json")
+        copies.hdel(published_keys.hash_name(), api_keys.digest(forged))
+    api_keys.forget()
+    assert answer.status_code == 401
+
+
+def test_the_command_makes_lists_rotates_and_revokes() -> None:
+    first = command("create", "by-command", "--scopes", "write", "read")
+    assert api_keys.check(first) == api_keys.Principal("by-command", frozenset({"write", "read"}))
+    assert "by-command  write,read" in command("list")
+    second = command("rotate", "by-command")
+    assert (api_keys.check(first), bool(api_keys.check(second))) == (None, True)
+    assert "1 keys of by-command revoked" in command("revoke", "by-command")
+    assert api_keys.check(second) is None
+    acts = Record.objects.filter(correlation_id="writer-by-command").values_list("event_type", flat=True)
+    assert set(acts) == {f"audit.writer.{act}" for act in ("created", "rotated", "revoked")}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("create", "Bad Name"), ("create", "auditsite"), ("rotate", "nobody"), ("revoke", "nobody")]
+)
+def test_the_command_says_what_is_wrong(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        command(*arguments)
+
+
+@pytest.mark.slow
+def test_a_key_that_was_revoked_while_redis_was_away_stays_revoked(writer: Sender, redis_server: Any) -> None:
+    assert writer.post(an_event()).status_code == 201
+    with redis_server.stopped():
+        api_keys.revoke(writer.writer)
+    api_keys.forget()
+    assert writer.post(an_event()).status_code == 401
+
+
+@pytest.mark.parametrize("scopes", [(), ("write",)])
+def test_head_tells_no_more_than_get(scopes: tuple[str, ...]) -> None:
+    sender = Sender(*scopes)
+    stored = Sender("write").post(an_event()).json()["event_id"]
+    headers = {"Authorization": f"Bearer {sender.key}"}
+    for path in (f"{EVENTS}/{stored}", EVENTS, "/api/v1/audit/checkpoint"):
+        assert sender.client.head(path, headers=headers).status_code == 403, path
+        assert sender.client.get(path, headers=headers).status_code == 403, path
+
+
+@pytest.mark.slow
+def test_while_neither_server_answers_known_keys_stay_good_and_others_are_503(
+    writer: Sender, postgres: Any, redis_server: Any, settings: Any, tmp_path: Any
+) -> None:
+    settings.DLQ_SPOOL_DIR = tmp_path
+    assert writer.post(an_event()).status_code == 201
+    settings.WRITER_KEY_TTL_S = 0
+    with postgres.stopped(), redis_server.stopped():
+        assert [writer.post(an_event()).status_code for _ in range(3)] == [202] * 3
+        stranger = Sender.__new__(Sender)
+        stranger.__dict__ |= writer.__dict__ | {"key": "aw_unknown"}
+        assert stranger.post(an_event()).status_code == 503
+    api_keys.revoke(writer.writer)
+    assert writer.post(an_event()).status_code == 401
+    assert gateway().breaker.wait_closed(20)
+    drain.drain(seconds=20)

@@ -1,0 +1,70 @@
+"""How long writers are usually silent, and who is silent for longer."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from audit.completeness import silence as usual_silence
+from audit.completeness.silence import Silence
+from audit.models import Heartbeat, Rhythm
+from tests.audit.conftest import sealed_event
+
+BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def writer() -> str:
+    return f"writer-{secrets.token_hex(4)}"
+
+
+def heard(writer: str, *, every_s: float, count: int = 30) -> datetime:
+    """A writer that is heard so often; return when it was heard last."""
+    times = [BEGAN + timedelta(seconds=every_s * n) for n in range(count)]
+    usual_silence.apply(sealed_event(writer, at) for at in reversed(times))
+    return times[-1]
+
+
+def silence(writer: str, now: datetime) -> Silence | None:
+    return next((one for one in usual_silence.silent(now) if one.writer == writer), None)
+
+
+def test_three_times_the_longest_silence_of_the_week_is_too_long(writer: str) -> None:
+    last = heard(writer, every_s=600)
+    assert silence(writer, last + timedelta(seconds=1_800)) is None
+    found = silence(writer, last + timedelta(seconds=1_801))
+    assert found == Silence(writer, last, 600.0)
+
+
+def test_ten_minutes_are_never_too_long(writer: str) -> None:
+    last = heard(writer, every_s=1)
+    assert silence(writer, last + timedelta(seconds=600)) is None
+    assert silence(writer, last + timedelta(seconds=601)) is not None
+
+
+def test_few_events_are_no_rhythm(writer: str) -> None:
+    last = heard(writer, every_s=1, count=usual_silence.LEAST_EVENTS - 1)
+    assert silence(writer, last + timedelta(days=30)) is None
+
+
+def test_a_heartbeat_is_a_sign_of_life(writer: str) -> None:
+    last = heard(writer, every_s=1)
+    Heartbeat.objects.create(writer=writer, at=last + timedelta(hours=1))
+    assert silence(writer, last + timedelta(hours=1, seconds=600)) is None
+    assert silence(writer, last + timedelta(hours=1, seconds=601)) is not None
+
+
+def test_a_long_silence_is_forgotten_after_a_week(writer: str) -> None:
+    last = heard(writer, every_s=1)
+    usual_silence.apply([sealed_event(writer, last + timedelta(days=2))])
+    assert max(Rhythm.objects.get(writer=writer).longest.values()) == 2 * 86_400
+    later = last + timedelta(days=2)
+    usual_silence.apply(sealed_event(writer, later + timedelta(hours=12 * n)) for n in range(1, 25))
+    assert max(Rhythm.objects.get(writer=writer).longest.values()) == 43_200
+
+
+def test_what_is_stored_late_changes_no_silence(writer: str) -> None:
+    last = heard(writer, every_s=600)
+    usual_silence.apply([sealed_event(writer, BEGAN + timedelta(seconds=5))])
+    found = Rhythm.objects.get(writer=writer)
+    assert (found.last_at, found.first_at, found.events) == (last, BEGAN, 31)

@@ -1,0 +1,113 @@
+"""`GET export`: a few records at once, each verified, all of it signed."""
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.evidence import redaction
+from audit.models import Record, RedactionRule
+from audit.search import query
+from tests.audit.conftest import Sender
+from tests.audit.evidence.conftest import PINNED, sealed
+from tests.auditor import verify
+
+EXPORT = "/api/v1/audit/export"
+
+
+@pytest.fixture
+def checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[[bytes], tuple[int, str]]:
+    def checked(body: bytes) -> tuple[int, str]:
+        file = tmp_path / "export.json"
+        file.write_bytes(body)
+        status = verify.main(["export", str(file), *PINNED[2:]])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return checked
+
+
+def test_a_few_records_are_answered_verified_and_signed(checked: Any) -> None:
+    word = sealed(3, event_data={"n": 1.5, "text": "Zürich", "deep": [[{"": None}]]})
+    exporter = Sender("export")
+    answer = exporter.get(EXPORT, q=f"correlation:{word}", event_outcome="success")
+    assert answer.status_code == 200, answer.content
+    found = answer.json()
+    about, said = found["export_metadata"], found["verification"]
+    assert (about["total_events"], about["exported_by"]) == (3, exporter.name)
+    assert about["query_filters"] == {"q": f"correlation:{word}", "event_outcome": "success"}
+    assert (said["valid_events"], said["total_events_verified"], said["integrity_percentage"]) == (3, 3, 100.0)
+    assert [event["verified"] for event in found["events"]] == [True] * 3
+    status, printed = checked(answer.content)
+    assert status == 0, printed
+    assert "3 events of the query" in printed
+    (act,) = Record.objects.filter(correlation_id=f"export-{about['export_id']}")
+    assert act.event_type == "audit.export.answered"
+    assert act.event_data["digest"] in found["signature"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda found: found["events"].pop(), "is not the one that was signed"),
+        (lambda found: found["verification"].update(valid_events=7), "is not the one that was signed"),
+        (lambda found: found["events"][0].update(actor_id="eve"), "its content was changed"),
+        (lambda found: found["export_metadata"].update(query=""), "is not the one that was signed"),
+    ],
+)
+def test_an_answer_that_was_changed_is_refused(checked: Any, change: Any, words: str) -> None:
+    found = Sender("export").get(EXPORT, q=f"correlation:{sealed(2)}").json()
+    change(found)
+    status, printed = checked(json.dumps(found).encode())
+    assert status == 1
+    assert words in printed
+
+
+def test_more_than_are_exported_at_once_are_pointed_to_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.evidence.extract.MAX_RECORDS", 2)
+    answer = Sender("export").get(EXPORT, q=f"correlation:{sealed(3)}")
+    assert answer.status_code == 413
+    assert answer.json()["type"] == "/problems/too-many"
+    assert "POST exports" in answer.json()["detail"]
+
+
+def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
+    kind = f"redaction.t{secrets.token_hex(4)}"
+    known = RedactionRule(name=f"r-{secrets.token_hex(4)}", path="actor_ip", event_type=kind, method="mask", reason="x")
+    redaction.save_rule(known, by="tests")
+    try:
+        word = sealed(2, event_type=kind, actor_ip="192.0.2.7")
+        answer = Sender("export").get(EXPORT, q=f"correlation:{word}")
+        assert "192.0.2.7" not in answer.content.decode()
+        assert answer.json()["export_metadata"]["redaction"]["records"] == 2
+        assert answer.json()["verification"]["valid_events"] == 2
+        status, printed = checked(answer.content)
+        assert status == 0, printed
+        assert "2 of them are redacted" in printed
+        refused = Sender("export").get(EXPORT, q=f"correlation:{word}", unredacted="true")
+        assert refused.status_code == 400
+        whole = Sender("export", "unredacted").get(EXPORT, q=f"correlation:{word}", unredacted="true")
+        assert whole.json()["events"][0]["actor_ip"] == "192.0.2.7"
+    finally:
+        known.active = False
+        redaction.save_rule(known, by="tests")
+
+
+@pytest.mark.parametrize("asked", [{"limit": "5"}, {"unredacted": "yes"}, {"q": "nope:1"}, {"q": "a\x00"}, {"x": "1"}])
+def test_what_cannot_be_asked_is_refused_by_name(asked: dict[str, str]) -> None:
+    answer = Sender("export").get(EXPORT, **asked)
+    assert answer.status_code == 400
+    assert set(answer.json()["field_errors"]) == set(asked)
+
+
+def test_it_takes_the_scope_export_and_keeps_to_what_the_key_may_see() -> None:
+    word = sealed(1)
+    assert Sender("read").get(EXPORT, q=f"correlation:{word}").status_code == 403
+    narrow = Sender("export")
+    narrow.writer.reads_writers = ["nobody-at-all"]
+    narrow.writer.save()
+    assert narrow.get(EXPORT, q=f"correlation:{word}").json()["events"] == []
+    assert query.MAX_LIMIT == 1000

@@ -1,0 +1,271 @@
+"""Sealing: every record once, in one dense log, whatever happens to the sealer."""
+
+import os
+import random
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections
+from django.test import override_settings
+
+from audit.errors import LogDamaged
+from audit.formats import event, merkle, note
+from audit.ingest.record import store
+from audit.ledger import keys, reader, seal, verify
+from audit.models import Checkpoint, Leaf, Record
+from audit.postgres.gateway import gateway
+from tests.attacks.scene import Scene
+from tests.audit.conftest import Sender, an_event, one, send
+
+
+@pytest.fixture
+def empty_queue() -> None:
+    while seal.Sealer().once().more:
+        pass
+
+
+def test_a_stored_record_is_sealed_by_the_next_pass(writer: Sender) -> None:
+    document = an_event()
+    assert writer.post(document).status_code == 201
+    record = Record.objects.get(correlation_id=document["correlation_id"])
+    assert record.state == "stored"
+    assert seal.Sealer().once().signed
+    assert Record.objects.get(id=record.id).state == "sealed"
+    evidence = reader.evidence(record.id)
+    text, signed = note.verify(evidence.proof.note, keys.load().all_verifiers)
+    assert [found.verifier.kind for found in signed] == [note.ED25519, note.COSIGNATURE]
+    head = note.TreeHead.parse(text)
+    leaf = bytes(evidence.leaf.leaf_hash)
+    merkle.verify_inclusion(leaf, evidence.leaf.index, head.size, evidence.proof.hashes, head.root)
+
+
+def test_leaves_follow_each_other_in_the_order_of_storage(
+    superuser: psycopg.Connection[Any], empty_queue: None
+) -> None:
+    superuser.execute("VACUUM FULL audit_unsealed")  # in a hole that was left before, a later row stands earlier
+    start = one("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf")
+    events = [*send(3), *send(2)]
+    seal.Sealer().once()
+    leaves = Leaf.objects.filter(index__gte=start).order_by("index").values_list("index", "record_id")
+    assert list(leaves) == [(start + place, found.id) for place, found in enumerate(events)]
+
+
+def test_a_backlog_is_sealed_in_batches(empty_queue: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "BATCH", 100)
+    send(250)
+    sealer = seal.Sealer()
+    passes = [sealer.once() for _ in range(3)]
+    assert [(found.added, found.more) for found in passes] == [(100, True), (100, True), (50, False)]
+    assert verify.verify().verdict == "VERIFIED"
+
+
+def test_the_whole_queue_is_looked_at_now_and_then_and_on_demand(
+    superuser: psycopg.Connection[Any], empty_queue: None
+) -> None:
+    """Vacuum makes room before the place where the sealer left off, and new rows land there."""
+    sealer = seal.Sealer()
+    send(300)
+    sealer.once()
+    sealer._full_scan_at = float("inf")
+    superuser.execute("VACUUM audit_unsealed")
+    send(2)
+    sealer._block = 10_000
+    assert sealer.once().added == 0
+    assert sealer.once(from_start=True).added == 2
+
+
+def test_a_replay_is_not_sealed_twice(empty_queue: None) -> None:
+    events = send(3)
+    store(events, timeout_s=5)
+    assert seal.Sealer().once().added == 3
+    store(events, timeout_s=5)
+    assert seal.Sealer().once().added == 0
+
+
+def test_nothing_new_is_not_signed_until_an_hour_was_silent(empty_queue: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealer = seal.Sealer()
+    sealer.once(sign_anyway=True)
+    before = Checkpoint.objects.count()
+    assert not sealer.once().signed
+    assert Checkpoint.objects.count() == before
+    with override_settings(SEAL_IDLE_S=0):
+        assert sealer.once().signed
+    newest, previous = Checkpoint.objects.all()[:2]
+    assert (newest.number, newest.size) == (previous.number + 1, previous.size)
+    assert newest.created_at > previous.created_at
+
+
+def test_silence_is_signed_with_its_time(empty_queue: None) -> None:
+    head = seal.Sealer().once(sign_anyway=True).checkpoint
+    assert head is not None
+    moments = [found.moment for found in note.verify(head.note, keys.load().all_verifiers)[1]]
+    assert abs((moments[1] or 0) - datetime.now(UTC).timestamp()) < 60
+
+
+def test_the_logs_time_does_not_turn_around_with_the_clock(empty_queue: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = seal.Sealer().once(sign_anyway=True).checkpoint
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=1)
+
+    monkeypatch.setattr(seal, "datetime", Yesterday)
+    after = seal.Sealer().once(sign_anyway=True).checkpoint
+    assert before is not None
+    assert after is not None
+    assert after.created_at >= before.created_at
+
+
+def test_one_sealer_at_a_time(superuser: psycopg.Connection[Any]) -> None:
+    send(1)
+    with superuser.transaction():
+        superuser.execute("SELECT pg_advisory_xact_lock(hashtext('audit_seal'))")
+        assert seal.Sealer().once() == seal.Sealed(None)
+    assert seal.Sealer().once().added >= 1
+
+
+def test_two_sealers_turn_about_make_one_log(empty_queue: None) -> None:
+    sealers = [seal.Sealer(), seal.Sealer()]
+    for turn in range(6):
+        send(2)
+        assert sealers[turn % 2].once(from_start=True).added == 2  # vacuum may have made room before its place
+    assert verify.verify().verdict == "VERIFIED"
+
+
+def test_a_record_that_commits_late_is_sealed_late_and_nothing_is_skipped(
+    superuser: psycopg.Connection[Any], empty_queue: None
+) -> None:
+    """The queue rows of a transaction that began earlier show up before those that were sealed already."""
+    slow, fast = (event.accept(an_event(), writer="tests") for _ in range(2))
+    sealer = seal.Sealer()
+    with gateway().connection(10) as connection, connection.transaction():
+        from audit.ingest.record import _insert
+
+        _insert(connection, [slow], None)
+        threading.Thread(target=store, args=([fast],), kwargs={"timeout_s": 10}).start()
+        while not Record.objects.filter(id=fast.id).exists():
+            pass
+        assert sealer.once().added == 1
+    sealer._full_scan_at = 0  # a quarter of a second later
+    assert sealer.once().added == 1
+    indexes = [Leaf.objects.get(record_id=found.id).index for found in (fast, slow)]
+    assert indexes == sorted(indexes)
+
+
+def test_records_put_into_the_queue_again_are_dropped_and_recorded(
+    superuser: psycopg.Connection[Any], empty_queue: None
+) -> None:
+    (accepted,) = send(1)
+    seal.Sealer().once()
+    sealer = seal.Sealer()
+    sealer.once()
+    superuser.execute(
+        "INSERT INTO audit_unsealed SELECT record_id, leaf_hash, now() FROM audit_leaf WHERE record_id = %s",
+        [accepted.id],
+    )
+    fresh = send(2)
+    assert sealer.once().added >= 2
+    sealer.once()
+    assert all(Leaf.objects.filter(record_id=found.id).count() == 1 for found in fresh)
+    noted = Record.objects.filter(event_type="audit.seal.repeated").latest("event_timestamp")
+    assert noted.event_data == {"dropped": 1}
+
+
+@pytest.mark.parametrize(
+    ("breaks", "complaint"),
+    [
+        ("DELETE FROM audit_leaf WHERE index = 599", "599 leaves, but 600 were signed"),
+        ("UPDATE audit_leaf SET leaf_hash = sha256('x') WHERE index = 599", "do not lead to the root"),
+        ("UPDATE audit_checkpoint SET size = 599 WHERE number = 5", "600 leaves, but 599"),
+        ("UPDATE audit_checkpoint SET root = sha256('x') WHERE number = 5", "says other than what was signed"),
+        ("UPDATE audit_checkpoint SET note = replace(note, 'tests', 'toast') WHERE number = 5", "cannot be believed"),
+        ("DELETE FROM audit_node", "node 0 of level 1 is missing"),
+    ],
+)
+@pytest.mark.slow
+def test_nothing_is_signed_on_top_of_a_tree_that_was_not(elsewhere: Scene, breaks: str, complaint: str) -> None:
+    send(1)
+    with connections["owner"].cursor() as cursor:
+        for table in ("audit_leaf", "audit_node", "audit_checkpoint"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        cursor.execute(breaks)
+    with pytest.raises(LogDamaged, match=complaint):
+        seal.Sealer().once()
+    assert one("SELECT count(*) FROM audit_unsealed") == 1
+    assert one("SELECT max(number) FROM audit_checkpoint") == 5
+
+
+@pytest.mark.slow
+def test_a_sealer_that_runs_notices_a_restore_also_without_an_anchor(elsewhere: Scene) -> None:
+    sealer = seal.Sealer()
+    send(1)
+    sealer.once()
+    elsewhere.restore_early()
+    for _ in range(2):
+        with pytest.raises(LogDamaged, match="Checkpoint 6 was signed and is gone"):
+            sealer.once()
+
+
+@pytest.mark.slow
+def test_a_database_that_was_restored_from_an_older_copy_is_not_sealed_on(elsewhere: Scene) -> None:
+    elsewhere.restore_early()
+    send(1)
+    with elsewhere.outside(anchor=elsewhere.anchor), pytest.raises(LogDamaged, match="restored from an older copy"):
+        seal.Sealer().once()
+
+
+def killed_at(step: int) -> int:
+    """In a child, seal and be killed -9 right before (even) or after (odd) a statement; return the child's status."""
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1]
+    done = 0
+
+    def count(execute: Any, *arguments: Any) -> Any:
+        nonlocal done
+        for _ in range(2):
+            if done == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done += 1
+            if done % 2:
+                result = execute(*arguments)
+        return result
+
+    try:
+        for alias in connections:
+            # The parent's connections are not ours to close.
+            connections[alias].connection = None
+        with connections["default"].execute_wrapper(count):
+            seal.Sealer().once(sign_anyway=True)
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork() beside threads: the child only seals
+def test_a_sealer_killed_200_times_leaves_no_gap_no_double_and_no_fork(elsewhere: Scene) -> None:
+    steps = 0
+    while killed_at(steps):
+        steps += 1
+    assert steps > 8  # before and after each statement between the lock and the commit
+    killed = 0
+    for turn in range(200):
+        send(random.randrange(1, 200) if turn % 10 == 0 else 2)
+        connections.close_all()
+        killed += killed_at(turn % steps) != 0
+        if turn % 25 == 24:
+            seal.Sealer().once()
+            assert verify.verify().verdict == "VERIFIED"
+    assert killed == 200
+    seal.Sealer().once()
+    run = verify.verify()
+    assert (run.verdict, run.findings.count()) == ("VERIFIED", 0)
+    assert one("SELECT count(*) FROM audit_unsealed") == 0
+    assert one("SELECT count(*) = max(index) + 1 AND count(DISTINCT record_id) = count(*) FROM audit_leaf")
+    assert one("SELECT count(*) = max(number) + 1 FROM audit_checkpoint")
+    assert one("SELECT count(*) FROM audit_record") == one("SELECT count(*) FROM audit_leaf")

@@ -1,0 +1,206 @@
+"""The daily review: the exceptions of a day stay what they were, a signature holds them, a day without one is found."""
+
+import secrets
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connections
+from django.test import override_settings
+
+from audit import tasks
+from audit.completeness import explain
+from audit.errors import Immutable
+from audit.models import Followed, Gap, MissedReview, Numbering, Record, Rejection, Review
+from audit.review import exception_report, signoff
+from audit.review.signoff import NotSigned
+from tests.audit.review.conftest import a_day, failed, happened, noon, sign
+
+
+def rows(day: date, part: str) -> dict[str, int]:
+    found: dict[str, int] = exception_report.exception_report(day).document["parts"][part]
+    return found
+
+
+def acts(day: date) -> list[str]:
+    found = Record.objects.filter(resource_type="review", resource_id=day.isoformat()).order_by("event_timestamp", "id")
+    return [one.event_action for one in found]
+
+
+def test_a_day_names_what_failed_and_what_was_grave_with_the_search_that_finds_it() -> None:
+    day = a_day()
+    failed(day, 2)
+    happened(day, severity="critical", event_type="gateway.signal.received")
+    happened(day)
+    happened(day + timedelta(days=1), event_outcome="failure")
+    assert rows(day, "failed") == {"payments.card.refused, tests": 2}
+    assert rows(day, "grave") == {"critical, gateway.signal.received": 1}
+    (row,) = next(group.rows for group in exception_report.exception_report(day).groups if group.name == "failed")
+    assert row.query == f"outcome:failure type:payments.card.refused writer:tests on:{day}"
+
+
+def test_what_the_store_says_of_itself_is_sorted() -> None:
+    day = a_day()
+    own = {"event_category": "security", "writer": "auditsite"}
+    happened(day, event_type="audit.person.login_refused", event_outcome="failure", **own)
+    happened(day, event_type="audit.event.conflict", event_outcome="failure", **own)
+    happened(day, event_type="audit.writer.key_issued", **own)
+    happened(day, event_type="audit.parked.retried", **own)
+    happened(day, event_type="audit.person.logged_in", **own)
+    look = {"event_category": "access", "writer": "auditsite", "event_type": "audit.records.searched"}
+    happened(day, actor_id='the "auditor"', event_action="searched", **look)
+    assert rows(day, "logins") == {"audit.person.login_refused, failure": 1}
+    assert rows(day, "alarms") == {"audit.event.conflict, failure": 1}
+    assert rows(day, "changes") == {"audit.writer.key_issued, success": 1}
+    assert rows(day, "acts") == {"audit.parked.retried, success": 1}
+    assert rows(day, "looked") == {'searched, the "auditor"': 1}
+    groups = exception_report.exception_report(day).groups
+    assert {group.name for group in groups if not group.counts} >= {"acts", "looked"}
+
+
+def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_since() -> None:
+    day, at = a_day(), datetime.now(UTC)
+    numbering = Numbering.objects.create(writer=f"writer-{secrets.token_hex(4)}")
+    gap = Gap.objects.create(
+        numbering=numbering, first=3, last=4, missing=2, before_at=at, found_at=noon(day), closed_at=noon(day, 48)
+    )
+    what = "gaps in the numbers of writers"
+    before = [rows(day + timedelta(days=n), "open").get(what, 0) for n in (-1, 0, 1, 2)]
+    assert [before[1] - before[0], before[2] - before[3]] == [1, 1]
+    assert rows(day, "found")[what] >= 1
+    Gap.objects.filter(pk=gap.pk).update(closed_at=noon(day, 30))
+    assert rows(day, "open")[what] == before[1]
+
+
+def test_many_kinds_are_the_most_frequent_and_the_rest_together() -> None:
+    day = a_day()
+    Rejection.objects.bulk_create(
+        Rejection(day=day, writer="tests", reason=f"reason {n:02}", events=100 - n)
+        for n in range(exception_report.MAX_ROWS + 3)
+    )
+    found = rows(day, "rejected")
+    assert len(found) == exception_report.MAX_ROWS + 1
+    assert found[exception_report.REST] == 80 + 79 + 78
+
+
+def test_signing_is_a_record_with_all_that_was_shown() -> None:
+    day = a_day()
+    failed(day)
+    signed = sign(day)
+    record = Record.objects.get(event_type="audit.review.signed", resource_id=day.isoformat())
+    assert record.actor_id == "officer"
+    assert record.event_data["digest"] == signed.digest == signoff.report_to_sign(day).digest
+    assert record.event_data["note"] == "looked at"
+    assert record.event_data["shown"] == signed.shown
+    assert [one.state for one in signoff.states([day])] == ["signed"]
+
+
+def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
+    day = a_day()
+    failed(day)
+    with pytest.raises(NotSigned, match="say in the note"):
+        sign(day, "  \x00")
+    assert acts(day) == []
+    quiet = a_day() - timedelta(days=300 * 366)  # before all that any test has found
+    assert signoff.report_to_sign(quiet).exceptions == 0
+    assert sign(quiet, "").note == ""
+
+
+def test_a_day_that_is_not_over_is_not_signed() -> None:
+    today = datetime.now(UTC).date()
+    with pytest.raises(NotSigned, match="is not over"):
+        signoff.sign(today, "early", by="officer", seen=(signoff.report_to_sign(today).digest, 0))
+
+
+def test_two_people_never_sign_the_same_day_unknown_to_each_other() -> None:
+    day = a_day()
+    failed(day)
+    seen = (signoff.report_to_sign(day).digest, 0)
+    signoff.sign(day, "the first", by="officer", seen=seen)
+    with pytest.raises(NotSigned, match="somebody signed"):
+        signoff.sign(day, "the second", by="other", seen=seen)
+    assert sign(day, "I agree", by="other").number == 2
+    assert acts(day) == ["signed", "countersigned"]
+
+
+def test_what_came_since_the_page_was_shown_is_not_signed_unseen() -> None:
+    day = a_day()
+    failed(day)
+    seen = (signoff.report_to_sign(day).digest, 0)
+    failed(day)
+    with pytest.raises(NotSigned, match="read it again"):
+        signoff.sign(day, "looked at", by="officer", seen=seen)
+
+
+def test_what_comes_late_is_counted_beside_the_signature() -> None:
+    day = a_day()
+    failed(day)
+    signed = sign(day)
+    assert signoff.report_to_sign(day).added_since(signed.shown) == 0
+    failed(day, 2)
+    happened(day, severity="high")
+    assert signoff.report_to_sign(day).added_since(signed.shown) == 3
+
+
+def test_a_signature_is_never_changed_nor_taken_away() -> None:
+    signed = sign(a_day(), "once")
+    with pytest.raises(Immutable):
+        signed.save()
+    for statement in ("UPDATE audit_review SET note = 'other'", "DELETE FROM audit_review", "TRUNCATE audit_review"):
+        for alias in ("default", "owner"):
+            with pytest.raises(DatabaseError), connections[alias].cursor() as cursor:
+                cursor.execute(statement)
+    assert Review.objects.get(pk=signed.pk).note == "once"
+
+
+def test_reviews_are_asked_for_from_the_day_on_which_they_began(followed: Any) -> None:
+    day = a_day()
+    followed(None)
+    assert signoff.find_missed(noon(day)) == []
+    states = [one.state for one in signoff.states([day - timedelta(days=1), day], noon(day, 24))]
+    assert states == ["not asked for", "due"]
+    begun = Record.objects.filter(event_type="audit.review.begun", event_data__first_day=day.isoformat())
+    assert begun.count() == 1
+
+
+def test_a_day_that_nobody_signs_in_time_is_a_finding_once(followed: Any) -> None:
+    day = a_day()
+    followed(day)
+    assert signoff.find_missed(noon(day, 24 + 11)) == []
+    assert signoff.find_missed(noon(day, 24 + 13)) == [day]
+    assert signoff.find_missed(noon(day, 24 + 14)) == []
+    found = MissedReview.objects.get(day=day)
+    assert (found.state, found.told_at is not None) == ("open", True)
+    assert acts(day) == ["missed"]
+    assert [one.state for one in signoff.states([day])] == ["missed"]
+    assert signoff.waiting().missed >= 1
+    sign(day, "late, I was ill")
+    found.refresh_from_db()
+    assert found.state == "closed"
+    assert [one.state for one in signoff.states([day])] == ["signed late"]
+
+
+def test_a_day_that_is_signed_in_time_is_none(followed: Any) -> None:
+    day = a_day()
+    followed(day)
+    sign(day)
+    assert signoff.find_missed(noon(day, 48 + 13)) == [day + timedelta(days=1)]
+    explain.explain(MissedReview.objects.get(day=day + timedelta(days=1)), "a holiday", by="officer")
+    assert [one.state for one in signoff.states([day + timedelta(days=1)])] == ["explained"]
+    assert acts(day) == ["signed"]
+
+
+def test_without_review_hours_nothing_is_asked_for(followed: Any) -> None:
+    day = a_day()
+    followed(day)
+    with override_settings(REVIEW_HOURS=0):
+        assert signoff.find_missed(noon(day, 240)) == []
+        assert signoff.waiting().due == 0
+    assert not Followed.objects.filter(name=signoff.REVIEWS).exists()
+
+
+def test_the_schedule_judges(followed: Any) -> None:
+    followed(None)
+    assert tasks.judge_reviews() == "0 reviews missed"
+    assert Followed.objects.get(name=signoff.REVIEWS).followed_at.date() <= datetime.now(UTC).date()
+    assert signoff.waiting().due <= 1

@@ -1,0 +1,67 @@
+"""Every target that `make help` lists does what it says, in a clone, in its shortest form."""
+
+import re
+
+import pytest
+
+from tests.commands import named
+from tests.commands.conftest import Clone
+
+# Variables that make it short, and what the last line with a word in it says.
+SHORT = {
+    "help": ([], r"clean +Remove the virtual environment"),
+    "drill": (["SHARE=0.01"], r"^nothing lost, duplicated or altered"),
+    "chaos": (["SECONDS=3"], r"^seed 1: nothing lost, duplicated or altered; every account exact"),
+    "outage": (["SIZE=300"], r"^passed$"),
+    "ghosts": (["KILLS=2"], r" 0 ghosts$"),
+    "missing": (["EVENTS=500"], r"reconciling, all runs together"),
+    "growth": (["SMALL=200", "LARGE=400", "TICKS=1"], r"^\W*400 "),
+    "attacks": (["EVERY=40"], r"^2 attacks, 1 honest runs, 0 not as they must be$"),
+    "bench": (["SHARE=0.02"], r"drain of 500 parked, 1 drainer"),
+    "bench-log": (["SHARE=0.001"], r"inclusion proof of [\d,]+, whole"),
+    "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),
+    "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),
+    "bench-export": (["RECORDS=400"], r"category:security"),
+    "fix": ([], r"files? left unchanged$"),
+}
+ELSEWHERE = {
+    "run": "tests/commands/test_site.py",
+    "seed": "tests/commands/test_site.py",
+    "clean": "the test below",
+}
+NOT_RUN = {
+    "test": "it is what runs this test",
+    "test-fast": "the same",
+    "check": "it is run before the tests, and takes as long as many of them",
+    "lock": "it needs the network",
+}
+
+
+def test_every_target_is_run_or_said_why_not() -> None:
+    assert sorted(named.targets()) == sorted([*SHORT, *ELSEWHERE, *NOT_RUN])
+
+
+def test_the_pages_name_only_targets_that_there_are() -> None:
+    assert named.made() <= set(named.targets())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("target", SHORT)
+def test_the_target_ends_well_and_says_so(clone: Clone, target: str) -> None:
+    variables, last = SHORT[target]
+    done = clone.make(target, *variables)
+    words = [line for line in done.stdout.splitlines() if re.search(r"\w", line)]
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(last, words[-1]), done.stdout[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_clean_leaves_neither_environment_nor_data(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("clean")
+    (folder / "Makefile").write_bytes((named.ROOT / "Makefile").read_bytes())
+    for name in (".venv", ".local"):
+        (folder / name).mkdir()
+    assert Clone(folder).run("make", "clean").returncode == 0
+    assert [path.name for path in folder.iterdir()] == ["Makefile"]
