@@ -63,11 +63,11 @@ def test_the_same_days_and_checkpoint_give_the_same_digest_whatever_came_since()
 
 def test_a_report_names_the_record_that_has_its_digest() -> None:
     sealed()
-    found = made()
-    acts = Record.objects.filter(correlation_id=f"report-{found.pk}").order_by("event_timestamp")
-    assert [one.event_type for one in acts] == ["audit.report.asked", "audit.report.made"]
-    assert acts[1].event_data["digest"] == found.digest
-    assert found.digest == build.digest(json.loads(json.dumps(found.content)))
+    report_made = made()
+    acts = Record.objects.filter(correlation_id=f"report-{report_made.pk}").order_by("event_timestamp")
+    assert [act.event_type for act in acts] == ["audit.report.asked", "audit.report.made"]
+    assert acts[1].event_data["digest"] == report_made.digest
+    assert report_made.digest == build.digest(json.loads(json.dumps(report_made.content)))
 
 
 def test_volumes_are_those_of_the_checkpoint_however_far_the_log_was_followed() -> None:
@@ -78,7 +78,7 @@ def test_volumes_are_those_of_the_checkpoint_however_far_the_log_was_followed() 
 
     def counted() -> int:
         lines = volumes.day_counts(basis, basis.begins, basis.ends)
-        return sum(one.events for one in lines if one.writer == writer)
+        return sum(line.events for line in lines if line.writer == writer)
 
     before = counted()
     reconcile.reconcile()
@@ -89,8 +89,8 @@ def test_volumes_are_those_of_the_checkpoint_however_far_the_log_was_followed() 
 
 def test_a_record_outside_the_period_does_not_count() -> None:
     sealed()
-    found = made(first=today())
-    earlier = figures(found)["volumes.events"]
+    report_made = made(first=today())
+    earlier = figures(report_made)["volumes.events"]
     store([accept(an_event(event_timestamp="2026-01-04T10:00:00Z"), writer="tests")], timeout_s=20)
     seal.Sealer().once()
     assert figures(made())["volumes.events"] - earlier < 10_000
@@ -108,7 +108,7 @@ def test_an_outage_shows_cause_duration_remediation_and_what_was_lost() -> None:
     trail.add("audit.episode.annotated", actor="olga", correlation=word, note="the disk was full")
     sealed()
     report = made(first=today() - timedelta(days=1))
-    section = next(one for one in report.content["sections"] if one["key"] == "queue")  # type: ignore[index]
+    section = next(section for section in report.content["sections"] if section["key"] == "queue")  # type: ignore[index]
     rows = [row["cells"] for row in section["tables"][0]["rows"] if "the disk was full (olga" in row["cells"][-1]]
     assert len([row for row in rows if row[1:6] == ["90 s", "database-down", 9, 9, 0]]) == 1
 
@@ -117,26 +117,26 @@ def test_every_section_has_exactly_the_figures_that_controls_may_name() -> None:
     sealed()
     report = made()
     for section in report.content["sections"]:  # type: ignore[index]
-        assert tuple(one["key"] for one in section["figures"]) == SECTIONS[section["key"]][1], section["key"]
+        assert tuple(figure["key"] for figure in section["figures"]) == SECTIONS[section["key"]][1], section["key"]
 
 
 @pytest.mark.parametrize("pack", CONTROLS["packs"])
 def test_every_control_of_the_reference_is_answered_or_says_why_not(pack: str) -> None:
-    controls = {one.id: one for one in packs.load()[pack].controls}
+    controls = {control.id: control for control in packs.load()[pack].controls}
     assert set(controls) == set(CONTROLS["packs"][pack])
     sealed()
     judged = made(names=(pack,)).content["controls"]  # type: ignore[index]
     assert len(judged) == len(controls)
-    for one in judged:
-        assert one["evidence"] or one["why"], one["id"]
-        assert one["verdict"] == "shown" or one["why"], one["id"]
+    for control in judged:
+        assert control["evidence"] or control["why"], control["id"]
+        assert control["verdict"] == "shown" or control["why"], control["id"]
 
 
 def test_a_day_without_a_signed_review_is_not_shown_as_reviewed() -> None:
     sealed()
     old = date(2026, 2, 3)
     report = build.resume(build.request(ME, old, old, ["pci-dss"]))
-    judged = {one["id"]: one for one in report.content["controls"]}  # type: ignore[index]
+    judged = {control["id"]: control for control in report.content["controls"]}  # type: ignore[index]
     assert judged["10.4.1"]["verdict"] == "partly"
     assert "No daily review was signed" in judged["10.4.1"]["why"]
 
@@ -147,8 +147,8 @@ def test_who_has_a_scope_sees_his_writers_alone_and_reads_so() -> None:
     reconcile.reconcile()
     sight = (Span((writer,)),)
     report = made(Requester("scoped", sight=sight))
-    found = figures(report)
-    assert (found["volumes.events"], found["volumes.writers"], found["access.looks"]) == (4, 1, "—")
+    values = figures(report)
+    assert (values["volumes.events"], values["volumes.writers"], values["access.looks"]) == (4, 1, "—")
     assert "Outside what the one who asked may see" in json.dumps(report.content)
     assert report in build.visible(sight)
     assert report not in build.visible((Span(("another",)),))
@@ -165,11 +165,11 @@ def test_the_sample_is_the_same_for_everybody() -> None:
 
 def test_a_report_that_is_made_can_neither_be_changed_nor_removed() -> None:
     sealed()
-    found = made()
+    report_made = made()
     with pytest.raises((IntegrityError, InternalError)):
-        Report.objects.filter(pk=found.pk).update(digest="0" * 64)
+        Report.objects.filter(pk=report_made.pk).update(digest="0" * 64)
     with connections["owner"].cursor() as cursor, pytest.raises((IntegrityError, InternalError)):
-        cursor.execute("DELETE FROM audit_report WHERE id = %s", [found.pk])
+        cursor.execute("DELETE FROM audit_report WHERE id = %s", [report_made.pk])
 
 
 def test_a_report_is_cancelled_and_not_gone_on_with() -> None:
@@ -232,7 +232,7 @@ def test_a_folder_adds_sets_of_controls(settings: LazySettings, tmp_path: Path) 
     settings.CONTROL_PACKS = tmp_path
     sealed()
     report = made(names=("house",))
-    assert [one["verdict"] for one in report.content["controls"]] == ["shown"]  # type: ignore[index]
+    assert [control["verdict"] for control in report.content["controls"]] == ["shown"]  # type: ignore[index]
     settings.CONTROL_PACKS = None
     with pytest.raises(Invalid, match="there is no set of controls house"):
         build.repeat(report, ME)
@@ -255,8 +255,8 @@ def test_a_set_of_controls_with_an_error_is_refused(
     with pytest.raises(UnreadablePack, match=r"house\.json.*") as caught:
         packs.load()
     assert says in str(caught.value)
-    (told,) = checks.control_packs(None)
-    assert told.id == "audit.E011" and says in told.msg
+    (problem,) = checks.control_packs(None)
+    assert problem.id == "audit.E011" and says in problem.msg
 
 
 def test_periods_are_whole_months_quarters_and_years() -> None:

@@ -39,8 +39,8 @@ def a_basis(first: date | None = None, last: date | None = None) -> Snapshot:
     return Snapshot(first or today(), last or today(), reader.signed_head("default"))
 
 
-def values(found: tuple[Figure, ...]) -> dict[str, Any]:
-    return {one.key: one.value for one in found}
+def values(shown: tuple[Figure, ...]) -> dict[str, Any]:
+    return {figure.key: figure.value for figure in shown}
 
 
 def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[date | None], None]) -> None:
@@ -53,10 +53,10 @@ def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[d
     assert day + timedelta(days=1) in signoff.find_missed(now=noon(day, 24 * 4))
     sign(day + timedelta(days=1), "late", by="olga")
     section = reviews.section(a_basis(day, day + timedelta(days=3)))
-    found = values(section.figures)
-    assert found["signed"] == "2 of 4"
-    assert (found["missed"], found["late"], found["countersigned"]) == (2, 1, 1)
-    assert found["unasked"] == 1
+    shown = values(section.figures)
+    assert shown["signed"] == "2 of 4"
+    assert (shown["missed"], shown["late"], shown["countersigned"]) == (2, 1, 1)
+    assert shown["unasked"] == 1
     rows = {row.cells[0]: row for row in section.tables[0].rows}
     assert rows[day.isoformat()].cells[1] == "signed"
     assert "olga" in rows[day.isoformat()].cells[2] and "otto" in rows[day.isoformat()].cells[2]
@@ -73,19 +73,20 @@ def test_holds_are_those_of_the_records_and_of_the_checkpoint() -> None:
     before = a_basis()
     legal_holds.release(released, reason="settled", by="otto")
     after = a_basis()
-    was, now = ({one.placed.resource: one for one in legal_holds_section.holds(basis)} for basis in (before, after))
+    was, now = ({hold.placed.resource: hold for hold in legal_holds_section.holds(basis)} for basis in (before, after))
     assert was[released].released is None
     assert now[placed].released is None
     end = now[released].released
     assert end is not None and end.actor == "otto"
     was_figures, is_figures = (
-        values(legal_holds_section.figures(one, legal_holds_section.holds(one))) for one in (before, after)
+        values(legal_holds_section.figures(basis_of, legal_holds_section.holds(basis_of)))
+        for basis_of in (before, after)
     )
     assert was_figures["holds"] - is_figures["holds"] == 1
     assert is_figures["holds_released"] - was_figures["holds_released"] == 1
     yesterday = today() - timedelta(days=1)
     old = Snapshot(yesterday, yesterday, after.checkpoint)
-    assert placed not in {one.placed.resource for one in legal_holds_section.holds(old)}
+    assert placed not in {hold.placed.resource for hold in legal_holds_section.holds(old)}
     rows = {row.cells[0]: row.cells for row in legal_holds_section.table(after, legal_holds_section.holds(after)).rows}
     if placed in rows:  # a table names the newest
         assert rows[placed][2:] == ("case 7", "in force")
@@ -100,9 +101,9 @@ def test_rules_of_redaction_count_as_they_stood_at_the_end(rules: Callable[..., 
     for unredacted in (False, True):
         export.cancel(export.request(officer, query=f"correlation:{word}", unredacted=unredacted), officer)
     basis = a_basis()
-    found = values(redaction.section(basis).figures)
-    assert [found[key] - before[key] for key in ("rules", "changed", "redacted", "unredacted")] == [1, 1, 1, 1]
-    (kept,) = [one for one in redaction.rules_in_force(basis) if one.act.data["name"] == name]
+    shown = values(redaction.section(basis).figures)
+    assert [shown[key] - before[key] for key in ("rules", "changed", "redacted", "unredacted")] == [1, 1, 1, 1]
+    (kept,) = [rule for rule in redaction.rules_in_force(basis) if rule.act.data["name"] == name]
     assert kept.rule["reason"] == "GDPR Art. 5(1)(c)"
 
 
@@ -116,16 +117,16 @@ def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> N
     waiting.acknowledge([home], "drained")
     closed = outages.look()
     assert closed is not None
-    found = values(outages_section.section(a_basis()).figures)
-    assert [found[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
+    shown = values(outages_section.section(a_basis()).figures)
+    assert [shown[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
 
 
 def test_nothing_is_called_unchanged_that_nobody_looked_at() -> None:
     verify.verify()
-    done = {one.key: one for one in retention.verified(a_basis())}
+    done = {figure.key: figure for figure in retention.verified(a_basis())}
     assert done["verified"].state == "shown"
     old = a_day()
-    bare = {one.key: one for one in retention.verified(a_basis(old, old))}
+    bare = {figure.key: figure for figure in retention.verified(a_basis(old, old))}
     assert bare["verified"].state in ("none", "shown")
     assert retention._uncovered([(0, 4), (2, 6), (8, 9)], 12) == 5
     assert retention._uncovered([], 12) == 12
@@ -174,9 +175,9 @@ def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     sealed(4, writer=writer)
     scoped = Requester(f"scoped-{writer}", sight=(Span((writer,)),))
     report = made(scoped)
-    found = evidence_build.resume(build.request_evidence(report, scoped))
-    assert (found.kind, found.done, found.checkpoint) == ("query", 4, report.checkpoint)
-    assert len(leaves(found)) == 4
+    bundle = evidence_build.resume(build.request_evidence(report, scoped))
+    assert (bundle.kind, bundle.done, bundle.checkpoint) == ("query", 4, report.checkpoint)
+    assert len(leaves(bundle)) == 4
 
 
 def test_of_a_period_in_which_nothing_was_sealed_there_is_no_evidence() -> None:
@@ -189,6 +190,6 @@ def test_of_a_period_in_which_nothing_was_sealed_there_is_no_evidence() -> None:
 
 def test_every_pack_says_that_there_is_no_purge_and_none_that_there_are_no_holds() -> None:
     sealed()
-    said = json.dumps(made(names=("gdpr", "iso27001", "nist-au", "sec-17a-4", "soc2")).content)
-    assert "has no purge" in said
-    assert "holds do not exist" not in said and "no legal holds" not in said
+    text = json.dumps(made(names=("gdpr", "iso27001", "nist-au", "sec-17a-4", "soc2")).content)
+    assert "has no purge" in text
+    assert "holds do not exist" not in text and "no legal holds" not in text

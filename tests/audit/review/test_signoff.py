@@ -18,13 +18,13 @@ from tests.audit.review.conftest import a_day, failed, happened, noon, sign
 
 
 def rows(day: date, part: str) -> dict[str, int]:
-    found: dict[str, int] = exception_report.exception_report(day).document["parts"][part]
-    return found
+    counts: dict[str, int] = exception_report.exception_report(day).document["parts"][part]
+    return counts
 
 
 def acts(day: date) -> list[str]:
-    found = Record.objects.filter(resource_type="review", resource_id=day.isoformat()).order_by("event_timestamp", "id")
-    return [one.event_action for one in found]
+    acts = Record.objects.filter(resource_type="review", resource_id=day.isoformat()).order_by("event_timestamp", "id")
+    return [act.event_action for act in acts]
 
 
 def test_a_day_names_what_failed_and_what_was_grave_with_the_search_that_finds_it() -> None:
@@ -78,9 +78,9 @@ def test_many_kinds_are_the_most_frequent_and_the_rest_together() -> None:
         Rejection(day=day, writer="tests", reason=f"reason {n:02}", events=100 - n)
         for n in range(exception_report.MAX_ROWS + 3)
     )
-    found = rows(day, "rejected")
-    assert len(found) == exception_report.MAX_ROWS + 1
-    assert found[exception_report.REST] == 80 + 79 + 78
+    counts = rows(day, "rejected")
+    assert len(counts) == exception_report.MAX_ROWS + 1
+    assert counts[exception_report.REST] == 80 + 79 + 78
 
 
 def test_signing_is_a_record_with_all_that_was_shown() -> None:
@@ -92,7 +92,7 @@ def test_signing_is_a_record_with_all_that_was_shown() -> None:
     assert record.event_data["digest"] == signed.digest == signoff.report_to_sign(day).digest
     assert record.event_data["note"] == "looked at"
     assert record.event_data["shown"] == signed.shown
-    assert [one.state for one in signoff.states([day])] == ["signed"]
+    assert [state.state for state in signoff.states([day])] == ["signed"]
 
 
 def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
@@ -157,7 +157,7 @@ def test_reviews_are_asked_for_from_the_day_on_which_they_began(followed: Any) -
     day = a_day()
     followed(None)
     assert signoff.find_missed(noon(day)) == []
-    states = [one.state for one in signoff.states([day - timedelta(days=1), day], noon(day, 24))]
+    states = [state.state for state in signoff.states([day - timedelta(days=1), day], noon(day, 24))]
     assert states == ["not asked for", "due"]
     begun = Record.objects.filter(event_type="audit.review.begun", event_data__first_day=day.isoformat())
     assert begun.count() == 1
@@ -169,15 +169,15 @@ def test_a_day_that_nobody_signs_in_time_is_a_finding_once(followed: Any) -> Non
     assert signoff.find_missed(noon(day, 24 + 11)) == []
     assert signoff.find_missed(noon(day, 24 + 13)) == [day]
     assert signoff.find_missed(noon(day, 24 + 14)) == []
-    found = MissedReview.objects.get(day=day)
-    assert (found.state, found.told_at is not None) == ("open", True)
+    missed = MissedReview.objects.get(day=day)
+    assert (missed.state, missed.told_at is not None) == ("open", True)
     assert acts(day) == ["missed"]
-    assert [one.state for one in signoff.states([day])] == ["missed"]
+    assert [state.state for state in signoff.states([day])] == ["missed"]
     assert signoff.waiting().missed >= 1
     sign(day, "late, I was ill")
-    found.refresh_from_db()
-    assert found.state == "closed"
-    assert [one.state for one in signoff.states([day])] == ["signed late"]
+    missed.refresh_from_db()
+    assert missed.state == "closed"
+    assert [state.state for state in signoff.states([day])] == ["signed late"]
 
 
 def test_a_day_that_is_signed_in_time_is_none(followed: Any) -> None:
@@ -186,7 +186,7 @@ def test_a_day_that_is_signed_in_time_is_none(followed: Any) -> None:
     sign(day)
     assert signoff.find_missed(noon(day, 48 + 13)) == [day + timedelta(days=1)]
     explain.explain(MissedReview.objects.get(day=day + timedelta(days=1)), "a holiday", by="officer")
-    assert [one.state for one in signoff.states([day + timedelta(days=1)])] == ["explained"]
+    assert [state.state for state in signoff.states([day + timedelta(days=1)])] == ["explained"]
     assert acts(day) == ["signed"]
 
 
