@@ -75,7 +75,10 @@ class LegalHoldAdmin(ReadOnly):
         def release() -> None:
             correlation, by = self.row_or_404(request, pk).correlation_id, request.user.get_username()
             where = Where(address=client.address(request))
-            legal_holds.release(correlation, reason=request.POST.get("reason", ""), by=by, where=where)
+            try:
+                legal_holds.release(correlation, reason=request.POST.get("reason", ""), by=by, where=where)
+            except Invalid as error:  # the form has one field: its name says nothing
+                raise AuditError("; ".join(error.errors.values())) from None
 
         success, back = "It is released, and that is recorded.", reverse("admin:audit_legalhold_change", args=[pk])
         return post_act(request, PLACE, release, success, back=back, refusal="Nothing is released")

@@ -58,7 +58,7 @@ def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypat
 def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sender) -> None:
     correlation = held(writer)
     legal_holds.place(correlation, reason="case 7", by="olga")
-    with pytest.raises(legal_holds.Held):
+    with pytest.raises(legal_holds.AlreadyHeld):
         legal_holds.place(correlation, reason="case 8", by="otto")
     assert [hold.reason for hold in legal_holds.of_correlation(correlation)] == ["case 7"]
     assert not Record.objects.filter(event_type="audit.hold.placed", resource_id=correlation, actor_id="otto").exists()
