@@ -11,8 +11,7 @@ from rest_framework.response import Response
 
 from audit.access import client
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
-from audit.api.negotiation import IgnoreAccept
+from audit.api.base import ApiView, IgnoreAccept
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import download, export, extract

@@ -10,8 +10,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audit.api.base import IgnoreAccept
 from audit.api.exports import ExportsApi, shown
-from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import reports
 from audit.errors import Invalid, Unavailable
 from audit.evidence.request import record_act
