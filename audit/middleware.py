@@ -69,7 +69,7 @@ class AccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with visibility.begin(access_log.look_of(request)) as look:
+        with visibility.viewing(access_log.look_of(request)) as look:
             response = self.get_response(request)
         if not access_log.is_due(look, request, response):
             return response
@@ -83,11 +83,11 @@ class AccessMiddleware:
         return response
 
 
-def _within(look: visibility.Look, content: Iterable[bytes]) -> Iterator[bytes]:
+def _within(look: visibility.Viewer, content: Iterable[bytes]) -> Iterator[bytes]:
     """Each part of a download is read with the sight of who asked for it."""
     parts = iter(content)
     while True:
-        with visibility.begin(look):
+        with visibility.viewing(look):
             part = next(parts, None)
         if part is None:
             return

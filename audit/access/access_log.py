@@ -10,7 +10,7 @@ from audit import visibility
 from audit.access import client
 from audit.ingest import trail
 from audit.models import ACCESS, OWN_WRITER, AuditorScope, Record
-from audit.visibility import Look, Sight
+from audit.visibility import Scopes, Viewer
 
 QUERY_CHARACTERS, ID_CHARACTERS = 2_000, 255
 ONE = "record"
@@ -19,19 +19,19 @@ PARKED = "audit_parked_"
 """The names of the pages of the queue begin so; what they show comes from Redis."""
 
 
-def look_of(request: HttpRequest) -> Look:
+def look_of(request: HttpRequest) -> Viewer:
     """What a request is going to see; whose it is turns out on the way."""
-    return Look(find_sight=lambda: sight_of(request.user))
+    return Viewer(find_scopes=lambda: sight_of(request.user))
 
 
-def sight_of(user: Any) -> Sight:
+def sight_of(user: Any) -> Scopes:
     """What a person may see: what any scope of his or of his groups covers; everything where there is none."""
     if not user.is_authenticated:
         return visibility.EVERYTHING
-    return tuple(found.span for found in AuditorScope.objects.filter(Q(user=user) | Q(group__user=user)).distinct())
+    return tuple(row.scope for row in AuditorScope.objects.filter(Q(user=user) | Q(group__user=user)).distinct())
 
 
-def is_due(look: Look, request: HttpRequest, response: Any) -> bool:
+def is_due(look: Viewer, request: HttpRequest, response: Any) -> bool:
     """Whether the answer may show something of records; one that leads elsewhere shows nothing."""
     match = request.resolver_match
     of_queue = match is not None and (match.url_name or "").startswith(PARKED)
@@ -40,7 +40,7 @@ def is_due(look: Look, request: HttpRequest, response: Any) -> bool:
     return bool(look.actor) or request.user.is_authenticated
 
 
-def write(look: Look, request: HttpRequest, response: HttpResponse) -> None:
+def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
     """Record the look. Raises `NothingKept`: what cannot be recorded is not shown."""
     person = not look.actor
     actor = request.user.get_username() if person else look.actor
@@ -75,7 +75,7 @@ def at(record: Record) -> QuerySet[Record]:
     return looks().filter(resource_type=ONE, resource_id=str(record.pk))
 
 
-def _the_one(look: Look, request: HttpRequest) -> str:
+def _the_one(look: Viewer, request: HttpRequest) -> str:
     """The id of the record that the page is about: the one that its address names, or the only one on it."""
     match = request.resolver_match
     named = {str(value) for value in (match.kwargs if match else {}).values()}

@@ -27,7 +27,7 @@ from audit.errors import Unavailable
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
 from audit.postgres.gateway import gateway
-from audit.visibility import EVERYTHING, Sight, Span
+from audit.visibility import EVERYTHING, Scope, Scopes
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Principal:
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
-    sight: Sight = EVERYTHING
+    sight: Scopes = EVERYTHING
     """Which records it may read."""
 
     is_authenticated: ClassVar = True
@@ -187,5 +187,5 @@ def _principal(
 ) -> Principal | None:
     if name == OWN_WRITER:
         return None  # whatever a row or a copy in Redis says: as the store itself nobody speaks
-    sight = (Span(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
+    sight = (Scope(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
     return Principal(name, frozenset(scopes), expires_at, sight)

@@ -197,7 +197,7 @@ def look(first: date, last: date, *, writer: str = "", now: datetime | None = No
     entries = [
         Entry(*line, line_of(found), doubt.of(line, found))
         for line, found in sorted(counted.items())
-        if visibility.tells(line[1])
+        if visibility.may_see_totals(line[1])
     ]
     return Accounts(entries, copied, known.followed_at if known else None, doubt.is_stale(last))
 

@@ -9,7 +9,7 @@ from audit.accounting import balance
 from audit.accounting.balance import Entry
 from audit.errors import AuditError
 from audit.ingest import trail
-from audit.models import Found, Loss
+from audit.models import Discrepancy, Loss
 
 CHARACTERS = 5_000
 
@@ -18,14 +18,14 @@ class NotExplained(AuditError):
     """An explanation needs words: say why these events never came, and how that is known."""
 
 
-def own(found: Found, *, by: str) -> None:
+def own(found: Discrepancy, *, by: str) -> None:
     """Somebody takes care of it. Raises `NothingKept`."""
     _record("owned", found, by)
     found.owner = by
     found.save(update_fields=["owner"])
 
 
-def explain(found: Found, text: str, *, by: str) -> None:
+def explain(found: Discrepancy, text: str, *, by: str) -> None:
     """Say why it never came; it is not open any more then, and never gone. Raises `AuditError`."""
     words = text.replace("\x00", "").strip()[:CHARACTERS]
     if not words:
@@ -35,7 +35,7 @@ def explain(found: Found, text: str, *, by: str) -> None:
     found.save(update_fields=["explanation", "explained_at", "owner"])
 
 
-def _record(act: str, found: Found, by: str, **words: str) -> None:
+def _record(act: str, found: Discrepancy, by: str, **words: str) -> None:
     trail.add(f"audit.{found.NOUN}.{act}", actor=by, correlation="completeness", **found.facts(), **words)
 
 

@@ -26,7 +26,7 @@ from audit.expectations import evaluate, unmet
 from audit.formats.expectation import Seen
 from audit.ingest import trail
 from audit.ledger import reader
-from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
+from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ WHERE l.index >= %s AND l.index < %s
 """
 _UNREAD = "SELECT min(stored_at) FROM audit_unsealed"
 
-FoundT = TypeVar("FoundT", bound=Found)
+FoundT = TypeVar("FoundT", bound=Discrepancy)
 Progress = Callable[[int, int], None]
 """Told how many records are read, of how many."""
 
@@ -177,7 +177,7 @@ def _rows(first: int, last: int) -> list[Read]:
         return [Read(*row) for row in cursor.fetchall()]
 
 
-def _tell(kind: type[Found], now: datetime, text: str) -> None:
+def _tell(kind: type[Discrepancy], now: datetime, text: str) -> None:
     """A record that names them, then the alarm; what cannot be recorded is told at the next run."""
     waiting = overdue(kind, now)
     if not (found := list(waiting.select_related(*kind.RELATED).defer(*kind.LARGE)[:NAMED])):

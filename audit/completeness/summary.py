@@ -146,7 +146,7 @@ def look() -> Completeness:
             **gaps.get(writer, {"missing": 0, "explained": 0, "open_gaps": 0}),
         )
         for writer, one in ((name, heard.get(name)) for name in sorted({*heard, *numbers, *gaps, *stated}))
-        if visibility.tells(writer)
+        if visibility.may_see_totals(writer)
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     since = min((one.first_at for one in standings if one.first_at), default=None)
@@ -154,7 +154,7 @@ def look() -> Completeness:
 
 
 def _expected() -> Expected:
-    found = visibility.figures(Unmet.objects.filter(closed_at=None)).order_by()
+    found = visibility.visible_totals(Unmet.objects.filter(closed_at=None)).order_by()
     counts = found.aggregate(
         unmet=Count("pk", filter=Q(explained_at=None)), explained=Count("pk", filter=Q(explained_at__isnull=False))
     )

@@ -58,7 +58,7 @@ def decide(asked: Discard, *, approve: bool, by: str) -> None:
 
 def recorded(row: Discard) -> Record | None:
     """The record of the act that discarded the message, where there is one."""
-    with visibility.own_account():
+    with visibility.as_system():
         return Record.objects.filter(
             writer=OWN_WRITER,
             event_type="audit.parked.discarded",

@@ -11,7 +11,7 @@ def visible(messages: Iterable[Message]) -> Iterator[Message]:
     """Those that may be seen by who looks now; they are noted as seen."""
     for message in messages:
         if may_see(message):
-            visibility.note([message.key])
+            visibility.note_read([message.key])
             yield message
 
 
@@ -22,7 +22,7 @@ def may_see(message: Message) -> bool:
 
 def may_see_entry(source: str, body: bytes) -> bool:
     """The same of what is not read as a message yet."""
-    return not visibility.sight() or visibility.covers(source, _category(body))
+    return not visibility.scopes() or visibility.covers(source, _category(body))
 
 
 def _category(body: bytes) -> str:

@@ -89,7 +89,7 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
         if cost.is_in_order(search.query)
         else _by_two_ways(search.query, found, wanted)
     )
-    visibility.show(one.pk for one in rows[: search.limit])
+    visibility.note_shown(one.pk for one in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
 
 
@@ -101,10 +101,10 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
 
 def sees_all(correlation_id: str) -> bool:
     """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
-    if not visibility.sight():
+    if not visibility.scopes():
         return True
     visible = Record.objects.filter(correlation_id=correlation_id).count()
-    with visibility.own_account():
+    with visibility.as_system():
         return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 
@@ -238,7 +238,7 @@ def about_how_many() -> str:
             "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
         )
         (estimate,) = cursor.fetchone()
-    if estimate > query.COUNT_CAP and not visibility.sight():
+    if estimate > query.COUNT_CAP and not visibility.scopes():
         return f"≈ {intcomma(estimate)}"
     counted, capped = query.capped_count(Record.objects.all())
     return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)

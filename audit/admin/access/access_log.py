@@ -33,7 +33,7 @@ class AccessAdmin(ReadOnly):
         asked = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
         where, wrong = _where(asked)
         found = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
-        visibility.show(one.pk for one in found[:PAGE])
+        visibility.note_shown(one.pk for one in found[:PAGE])
         onward = {**asked, "after": query.cursor(found[PAGE - 1])} if len(found) > PAGE else {}
         context = {
             **self.admin_site.each_context(request),
@@ -83,7 +83,7 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
     """The newest looks at this record, for those who may know; the one at hand is recorded when the page is made."""
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
-    with visibility.own_account():
+    with visibility.as_system():
         found = list(access_log.at(record)[: SHOWN + 1])
     return {"looks": [look_row(one) for one in found[:SHOWN]], "more_looks": len(found) > SHOWN}
 
