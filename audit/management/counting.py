@@ -1,4 +1,4 @@
-"""How far a command is that looks at many: a bar in a terminal, a line every two seconds elsewhere."""
+"""The progress of a command that looks at many: a bar in a terminal, a line every two seconds elsewhere."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-LINE_S = 2.0
+SECONDS_PER_LINE = 2.0
 
 
 class Counting:
@@ -18,7 +18,7 @@ class Counting:
         columns = (TextColumn("looked at"), BarColumn(), MofNCompleteColumn(), found, TimeElapsedColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
         self._task = self._bar.add_task("looked at", total=size, found=0)
-        self._size, self._told = size, time.monotonic()
+        self._size, self._printed = size, time.monotonic()
 
     def __enter__(self) -> "Counting":
         self._bar.start()
@@ -30,8 +30,7 @@ class Counting:
         self._bar.stop()
 
     def show(self, looked: int, found: int) -> None:
-        """Say where it stands."""
         self._bar.update(self._task, completed=looked, found=found)
-        if self._bar.disable and time.monotonic() - self._told > LINE_S:
-            self._told = time.monotonic()
+        if self._bar.disable and time.monotonic() - self._printed > SECONDS_PER_LINE:
+            self._printed = time.monotonic()
             print(f"{looked:,} of {self._size:,} looked at, {found:,} match", file=sys.stderr, flush=True)

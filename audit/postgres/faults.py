@@ -1,7 +1,7 @@
-"""What a failed write means. Pure: the table of dlq.md section 5 as code.
+"""Classify a failed write. Pure.
 
-The default is the DLQ: an event is refused to its sender only for what is on the short list of the
-sender's own faults. Everything else is kept and tried again.
+The default is the DLQ: an event is refused only for what is on the short list of the sender's own faults. Everything
+else is parked and tried again.
 """
 
 from enum import Enum
@@ -13,14 +13,14 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 class Fault(Enum):
     """Whose fault it is that a write failed."""
 
+    # PostgreSQL is unreachable, hung, read-only or full: park, open the breaker, count no attempt.
     DOWN = "database-down"
-    """PostgreSQL is unreachable, hung, read-only or full: park, open the breaker, count no attempt."""
+    # PostgreSQL is up and gave this write up (timeout, deadlock): park.
     BUSY = "database-busy"
-    """PostgreSQL is up and gave this write up (timeout, deadlock): park."""
+    # PostgreSQL is up and refused for a fault of ours (missing table or right): park, alert, count.
     REFUSED = "database-refused"
-    """PostgreSQL is up and refused for a fault of ours (missing table, right): park, alert, count."""
+    # The event itself can never be stored: 4xx, or dead at once in the DLQ.
     SENDER = "event-unstorable"
-    """The event itself can never be stored: 4xx, or dead at once in the DLQ."""
 
 
 # Read-only, shutting down, disk full, too many connections, and the connection exceptions.
@@ -41,7 +41,7 @@ def fault(error: BaseException) -> Fault:
 
 
 def headline(error: BaseException) -> str:
-    """What to log of an error: PostgreSQL's details below the first line may quote the event itself."""
+    """The first line of an error, for logs: PostgreSQL's details below it may quote the event."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 

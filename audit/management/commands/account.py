@@ -12,7 +12,7 @@ import dlq.errors
 from audit.accounting import balance, queue_counts
 from audit.accounting.balance import Entry
 from audit.completeness.reconcile import reconcile
-from audit.ingest import rejections
+from audit.ingest import rejection_counters
 
 NOT_BALANCED, NOT_YET = 3, 4
 
@@ -48,7 +48,7 @@ def _bring_up_to_date(stderr: Any) -> None:
             stderr.write(
                 "The queue's counters do not agree with its stream: `manage.py dlq check --rebuild` mends them."
             )
-        rejections.gather()
+        rejection_counters.gather()
     except dlq.errors.Refused as error:
         stderr.write(f"Redis was not asked, figures of the queue are those of the last copy: {error}")
 

@@ -114,7 +114,7 @@ def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> N
     waiting.redis.xdel(waiting.keys.stream, gone.id)
     waiting.redis.zrem(waiting.keys.due, gone.id)
     waiting.acknowledge([home], "drained")
-    closed = outages.look()
+    closed = outages.follow()
     assert closed is not None
     found = values(outages_section.section(a_basis()).figures)
     assert [found[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
