@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.core.checks import Tags, register
 from django.db import connections
@@ -18,7 +17,7 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         from audit import checks, visibility
-        from audit.access import logins, sessions
+        from audit.access import signals
 
         register(checks.database, Tags.database)
         register(checks.seal_key, Tags.security)
@@ -26,13 +25,8 @@ class AuditConfig(AppConfig):
         register(checks.control_packs, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         register(checks.export_folder, Tags.security, deploy=True)
-        logins.watch()
         visibility.watch()
-        sessions.watch()
-        if settings.LOGIN_EXTRA:
-            from audit.access import sso
-
-            sso.watch()
+        signals.connect()
         post_migrate.connect(_after_migrate, sender=self)
 
 

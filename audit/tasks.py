@@ -26,7 +26,7 @@ from audit.evidence import build as evidence_build
 from audit.evidence import export
 from audit.ingest import rejection_counters
 from audit.ledger import verify
-from audit.ledger.publish import Courier
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Export, Report, Verification
 from audit.postgres import partitions
@@ -82,7 +82,7 @@ def seal() -> str:
     if sealed.checkpoint is None:
         return "another sealer is at work"
     if sealed.signed:
-        Courier().deliver(sealed.checkpoint)
+        Publisher().publish(sealed.checkpoint)
     return f"{sealed.added} records sealed"
 
 
@@ -155,7 +155,7 @@ def _so_far(run: Verification) -> str:
 def account() -> str:
     """Reconcile what was sealed since the last time, check receipts again, and copy what Redis counted."""
     done = reconcile(seconds=TASK_S)
-    verify_receipts.look_again()
+    verify_receipts.recheck_broken()
     copied = queue_counts.copy()
     rejection_counters.gather()
     parts = [f"{done.read} records read{'' if done.at_end else ', more wait'}", f"{copied.lines} lines copied"]

@@ -1,11 +1,13 @@
 """access: who may come in, and what they may see.
 
-api_keys    `issue`, `rotate`, `revoke`, `check` the keys of writers
-client      address, session and texts of a request
-logins      records logins, logouts and refused logins
-lockout     locks a name or address after too many wrong passwords
-sessions    ends sessions by age; `end` ends all of a person
+api_keys        `issue`, `rotate`, `revoke` and `check` the keys of writers
+published_keys  the copy of these keys in Redis, for the time without PostgreSQL
+client          address, session and texts of a request
+logins          records logins, logouts and refused logins
+lockout         locks a name at an address after too many wrong passwords
+sessions        ends sessions by age; `end_all` ends all of a person
 sso, mfa, passkeys, forms  single sign-on, second factors, passkeys, the login form
-roles       the groups of every installation, with their rights
-access_log  records who viewed which records
+roles           the groups of every installation, with their permissions
+access_log      records who viewed which records
+signals         connects everything here that follows signals, in one place
 """

@@ -1,4 +1,4 @@
-"""client: whose session a request belongs to, and from which address it comes."""
+"""The client of a request: its session, its address, its texts."""
 
 import hashlib
 import ipaddress
@@ -11,26 +11,26 @@ PATH_CHARACTERS = 1_000
 
 
 def address(request: HttpRequest | None) -> str | None:
-    """The client's address, as the last proxy of ours saw it; None where it has none (a local socket)."""
+    """Return the client's address as our last proxy saw it; None for a local socket."""
     if request is None:
         return None
-    found = str(request.META.get("REMOTE_ADDR", ""))
+    seen = str(request.META.get("REMOTE_ADDR", ""))
     if hops := settings.PROXY_HOPS:
-        # Each proxy of ours adds the address that it saw at the end; what is before is the client's own claim.
+        # Each of our proxies appends the address that it saw; what stands before is the client's own claim.
         passed = [part.strip() for part in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")]
-        found = passed[-hops] if len(passed) >= hops else found
+        seen = passed[-hops] if len(passed) >= hops else seen
     try:
-        return str(ipaddress.ip_address(found.partition("%")[0]))
+        return str(ipaddress.ip_address(seen.partition("%")[0]))
     except ValueError:
         return None
 
 
 def session(request: HttpRequest) -> str:
-    """A name for the session that opens nothing: the start of the digest of its key."""
+    """Return a name for the session that opens nothing: the start of the digest of its key."""
     key = getattr(getattr(request, "session", None), "session_key", None) or ""
     return hashlib.sha256(key.encode()).hexdigest()[:SESSION_CHARACTERS] if key else ""
 
 
 def text(value: str, characters: int = PATH_CHARACTERS) -> str:
-    """Text of a client's as a record can hold it."""
+    """Return a client's text in a form that a record can hold."""
     return value[:characters].replace("\x00", "\ufffd").encode(errors="replace").decode()

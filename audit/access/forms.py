@@ -1,4 +1,4 @@
-"""The form to log in: it tells who has to wait that he has to."""
+"""The login form, which tells people who are locked out that they have to wait."""
 
 from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
@@ -8,7 +8,7 @@ from audit.access import lockout
 
 
 class LoginForm(AdminAuthenticationForm):
-    """Says the same for names that there are and names that there are not."""
+    """Answers alike for names that exist and names that do not."""
 
     def get_invalid_login_error(self) -> ValidationError:
         if getattr(self.request, lockout.LOCKED, False):

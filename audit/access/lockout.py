@@ -1,7 +1,7 @@
-"""lockout: too many wrong passwords, and an address has to wait.
+"""Lock logins after too many wrong passwords.
 
-The failures are counted where they are kept anyway, in the records, so there is nothing beside them to be cleared. What
-is locked is a name from an address, or an address, never a name as such: else anybody could keep an administrator out.
+Failures are counted in the records, so there is no other counter that could be cleared. What is locked is a name at an
+address, or an address, never a name alone: otherwise anybody could lock an administrator out.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,14 +16,13 @@ from audit.access import client
 from audit.models import OWN_WRITER, Record
 
 LOGGED_IN, REFUSED = "audit.person.logged_in", "audit.person.login_refused"
-LOCKED = "locked_out"
-"""The mark on a request that was refused for this."""
+LOCKED = "locked_out"  # the mark on a request that was refused for this
+# So many times the failures of one name an address may have with all: people share addresses.
 NAMES_AN_ADDRESS = 10
-"""So many times the failures of one name an address may have with all: people share addresses."""
 
 
 class LockoutBackend:
-    """Stands before the others, and lets nobody try who has to wait. Nobody is ever logged in by it."""
+    """Stands before the other backends and refuses whoever has to wait. It never logs anybody in."""
 
     def authenticate(self, request: HttpRequest | None, username: str | None = None, **credentials: Any) -> None:
         if request is not None and username and is_locked(username, client.address(request)):
@@ -32,7 +31,7 @@ class LockoutBackend:
 
 
 def is_locked(name: str, address: str | None) -> bool:
-    """Whether this name from this address, or the address, has had its tries."""
+    """Return whether this name at this address, or the address, has used up its tries."""
     name, address = client.text(name, 150), address or ""
     since = datetime.now(UTC) - timedelta(minutes=settings.LOGIN_LOCK_MINUTES)
     with visibility.as_system():
@@ -42,6 +41,6 @@ def is_locked(name: str, address: str | None) -> bool:
         refused = of_name.filter(event_type=REFUSED, actor_ip=address or None)
         if refused[: settings.LOGIN_TRIES].count() >= settings.LOGIN_TRIES:
             return True
-        most = settings.LOGIN_TRIES * NAMES_AN_ADDRESS
+        address_tries = settings.LOGIN_TRIES * NAMES_AN_ADDRESS
         from_there = Record.objects.filter(writer=OWN_WRITER, resource_id=address, event_timestamp__gt=since)
-        return bool(address) and from_there.filter(event_type=REFUSED)[:most].count() >= most
+        return bool(address) and from_there.filter(event_type=REFUSED)[:address_tries].count() >= address_tries

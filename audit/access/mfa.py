@@ -1,4 +1,4 @@
-"""second_factor: whoever administers or decides logs in with two, where LOGIN_MFA is "required"."""
+"""Require a second factor of people who administer or decide, where LOGIN_MFA is "required"."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 PAGES = "/admin/"
+# Who has one of these administers or decides.
 RIGHTS = ("auth.change_user", "audit.change_writer", "audit.approve_discard")
-"""Who has one of these administers or decides."""
 
 
 class SecondFactorMiddleware:
-    """Leads to the page where a second factor is set up; before that no other opens."""
+    """Redirects to the page where a second factor is set up; before that no other page opens."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
         self.get_response = get_response
@@ -28,7 +28,7 @@ class SecondFactorMiddleware:
 
 
 def is_missing(user: Any) -> bool:
-    """Whether a second factor is required of this person, and there is none."""
+    """Return whether this person needs a second factor and has none."""
     if settings.LOGIN_MFA != "required" or not user.is_authenticated:
         return False
     return any(map(user.has_perm, RIGHTS)) and not is_mfa_enabled(user)

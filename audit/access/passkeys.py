@@ -1,4 +1,4 @@
-"""passkeys: security keys and passkeys through django-allauth: how they are called, and who was refused with one."""
+"""Security keys and passkeys through django-allauth: their names, and records of refusals."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from audit.access import client, logins
 
 NAME_CHARACTERS = 64
 KIND = "webauthn"
+# What the library lets through of an answer that no browser would send.
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
-"""What the library lets through of an answer that no browser would send."""
 
 
 class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """The names by which a browser and an authenticator show the site and its keys."""
+    """The names under which browsers and authenticators show the site and its keys."""
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         entity: dict[str, str] = super().get_public_key_credential_rp_entity()
@@ -28,7 +28,7 @@ class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
 
 class AddForm(theirs.AddWebAuthnForm):  # type: ignore[misc]
-    """A new key. Whether it is one or not is its browser's claim, so anything may come in."""
+    """Adds a key. What the browser sends as a key may be anything."""
 
     name = forms.CharField(required=False, max_length=NAME_CHARACTERS)
 
@@ -40,7 +40,7 @@ class AddForm(theirs.AddWebAuthnForm):  # type: ignore[misc]
 
 
 class EditForm(theirs.EditWebAuthnForm):  # type: ignore[misc]
-    """Another name for a key: a record, for later records call the key by it."""
+    """Renames a key, and records that: later records use the new name."""
 
     name = forms.CharField(max_length=NAME_CHARACTERS)
 
@@ -52,7 +52,7 @@ class EditForm(theirs.EditWebAuthnForm):  # type: ignore[misc]
 
 
 class _Answer:
-    """A key's answer to a challenge; a wrong one is a record, as a wrong code is."""
+    """A key's answer to a challenge. A wrong one is recorded, as a wrong code is."""
 
     user: Any
     cleaned_data: dict[str, Any]
@@ -76,9 +76,9 @@ class AuthenticateForm(_Answer, theirs.AuthenticateWebAuthnForm):  # type: ignor
     """The second factor after the password."""
 
 
-class LoginForm(_Answer, theirs.LoginWebAuthnForm):  # type: ignore[misc]
-    """A passkey alone: it asked for a finger or a PIN itself."""
+class PasskeyLoginForm(_Answer, theirs.LoginWebAuthnForm):  # type: ignore[misc]
+    """A login with a passkey alone, which verified its owner itself."""
 
 
 class ReauthenticateForm(_Answer, theirs.ReauthenticateWebAuthnForm):  # type: ignore[misc]
-    """Once more, before factors are changed."""
+    """Asked once more before factors are changed."""

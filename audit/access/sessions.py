@@ -1,4 +1,4 @@
-"""sessions: how long one lasts, and how all of a person's end at once."""
+"""Limit how long sessions last, and end all of a person's at once."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.models import Session
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -19,12 +18,12 @@ from audit.ingest import trail
 
 PAGES = ("/admin/", "/accounts/")
 BEGAN, SEEN = "began", "seen"
+# A session notes at most so often that it was used: else each page would cost a write.
 NOTED_S = 60
-"""A session notes at most so often that it was used: else each page would cost a write."""
 
 
 class SessionLimitsMiddleware:
-    """Ends sessions that are too old, or were not used for too long, wherever the browser kept the cookie."""
+    """Ends sessions that are too old, or were unused for too long, wherever the browser kept the cookie."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
         self.get_response = get_response
@@ -39,22 +38,18 @@ class SessionLimitsMiddleware:
         return self.get_response(request)
 
 
-def watch() -> None:
-    """Start the clock of each session where a person comes in."""
-    user_logged_in.connect(_begin, dispatch_uid="audit.session_begins")
-
-
 def end_all(person: Any, *, by: str) -> int:
     """End every session of a person, recorded first; return how many. Raises `NothingKept`."""
     name = person.get_username()
     trail.add("audit.person.sessions_ended", actor=by, correlation=f"person-{name}", name=name)
     live = Session.objects.filter(expire_date__gt=timezone.now()).iterator()
-    own = [one.pk for one in live if one.get_decoded().get(SESSION_KEY) == str(person.pk)]
+    own = [session.pk for session in live if session.get_decoded().get(SESSION_KEY) == str(person.pk)]
     count: int = Session.objects.filter(pk__in=own).delete()[0]
     return count
 
 
-def _begin(request: HttpRequest | None = None, **details: Any) -> None:
+def start_clock(request: HttpRequest | None = None, **details: Any) -> None:
+    """Start the limits of a new session."""
     if request is not None:
         request.session[BEGAN] = request.session[SEEN] = time.time()
 

@@ -1,4 +1,4 @@
-"""sign_on: logins through django-allauth: what it may do here, and that each act of it is a record."""
+"""Logins through django-allauth: what it may do here, each act recorded."""
 
 from typing import Any
 
@@ -12,27 +12,27 @@ from audit.ingest import trail
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Nobody makes an account for himself."""
+    """Nobody creates their own account."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Nothing: allauth would lock a name for everybody; `audit.access.lockout` does it by name and address."""
+        """Do nothing: allauth would lock a name for everybody; `lockout` does it by name and address."""
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """As everywhere else; behind a proxy allauth would count all people's tries together."""
+        """Use the same address as everywhere else; allauth would see one address behind a proxy."""
         return client.address(request) or "local"
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
-    """Whom the provider knows comes in, and may do nothing until an administrator gives him a group."""
+    """People that the provider knows come in, and may do nothing until an administrator gives them a group."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         return True
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
-        """Recorded first. The account is staff, or an administrator's group would not open the admin to it."""
+        """Create the account, recorded first. It is staff, so that a group is enough to open the admin to it."""
         user = sociallogin.user
         user.is_staff, user.is_superuser = True, False
         AccountAdapter(request).populate_username(request, user)
@@ -40,12 +40,6 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         facts = {"name": name, "provider": provider, "subject": sociallogin.account.uid, "groups": []}
         trail.add("audit.person.created", actor=name, correlation=f"person-{name}", **facts)
         return super().save_user(request, sociallogin, form)
-
-
-def watch() -> None:
-    """Listen to what allauth does with second factors."""
-    for act, signal in ACTS.items():
-        signal.connect(_factor(act), dispatch_uid=f"audit.{act}", weak=False)
 
 
 ACTS = {
@@ -57,7 +51,8 @@ ACTS = {
 }
 
 
-def _factor(act: str) -> Any:
+def receiver(act: str) -> Any:
+    """Return a receiver that records what allauth does with second factors as `act`."""
     outcome = "failure" if act.endswith("refused") else "success"
 
     def note(request: HttpRequest, user: Any, authenticator: Any = None, **details: Any) -> None:

@@ -8,10 +8,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.access import client
 from audit.api.auth import writer_name
+from audit.api.base import ApiView
 from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import evidence
 from audit.errors import Invalid
@@ -19,7 +19,6 @@ from audit.evidence import download, export, extract
 from audit.evidence.request import Asker, Wanted
 from audit.formats.times import timestamp_text
 from audit.models import Export
-from audit.postgres import gateway
 from audit.search import query
 from audit.tasks import enqueue
 
@@ -28,7 +27,7 @@ MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
 WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
-class ExportsApi(APIView):
+class ExportsApi(ApiView):
     """Bundles of the writer whose key it is."""
 
     scopes: ClassVar = {"GET": "export", "POST": "export"}
@@ -39,7 +38,6 @@ class ExportsApi(APIView):
         return Asker(writer_name(self.request), True, principal.sight, client.address(self.request), may_unredacted)
 
     def found(self, export_id: UUID) -> Export:
-        gateway.require()
         found: Export | None = export.whose(self.asker()).filter(pk=export_id).first()
         if found is None:
             raise NotFound("No evidence bundle of this writer has this id.")
@@ -61,7 +59,6 @@ class ExtractView(ExportsApi):
         if errors:
             raise Invalid(errors)
         search = query.parse(filters)
-        gateway.require()
         query.admit(search, filters)
         return Response(extract.make(self.asker(), search, filters, unredacted=unredacted == "true"))
 
@@ -71,7 +68,6 @@ class ExportsView(ExportsApi):
 
     @extend_schema(**evidence.POST_EXPORT)
     def post(self, request: Request) -> Response:
-        gateway.require()
         begun = export.ask(self.asker(), **_wanted(_asked(request.data)))
         enqueue(begun)
         return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})

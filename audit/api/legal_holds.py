@@ -6,22 +6,21 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit.access import client
 from audit.api.auth import writer_name
+from audit.api.base import ApiView
 from audit.api.openapi import legal_holds as schema
 from audit.errors import Invalid
 from audit.evidence import legal_holds
 from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
 from audit.models import LegalHold, Record
-from audit.postgres import gateway
 
 LISTED = 1_000
 
 
-class HoldsApi(APIView):
+class HoldsApi(ApiView):
     """What a writer's key may do with holds."""
 
     scopes: ClassVar = {"GET": "hold", "POST": "hold", "DELETE": "hold"}
@@ -36,7 +35,6 @@ class HoldsView(HoldsApi):
 
     @extend_schema(**schema.POST_HOLD)
     def post(self, request: Request) -> Response:
-        gateway.require()
         asked = _asked(request.data, ("correlation_id", "reason"))
         by = writer_name(request)
         try:
@@ -47,7 +45,6 @@ class HoldsView(HoldsApi):
 
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
-        gateway.require()
         found = legal_holds.visible().filter(released_at=None)
         return Response({"holds": [shown(one) for one in found[:LISTED]], "total": found.count()})
 
@@ -57,7 +54,6 @@ class HoldView(HoldsApi):
 
     @extend_schema(**schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
-        gateway.require()
         reason = _asked(request.data, ("release_reason",))["release_reason"]
         try:
             released = legal_holds.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())

@@ -1,4 +1,4 @@
-"""hold: no record of a correlation may be purged, whenever it came, until somebody releases it. Both are records.
+"""No record of a correlation may be purged, whenever it came, until somebody releases it. Both are records.
 
 A hold stands on a correlation and not on rows, so what comes after it is held as well, and nothing in the records has
 to change for it. Each is placed once and released once; its reason is never written over.
@@ -63,7 +63,7 @@ def release(correlation: str, *, reason: str, by: str, where: Where = trail.NOTH
         found = visible().select_for_update(of=("self",)).filter(correlation_id=correlation, released_at=None).first()
         if found is None:
             raise NotHeld
-        if not query.sees_all(correlation):
+        if not query.sees_whole_correlation(correlation):
             raise SeenInPart  # one event of one's own in a correlation must not open it for the records of others
         _record("released", found, by, where, reason=reason, placed_by=found.placed_by)
         found.released_by, found.released_at, found.release_reason = by, datetime.now(UTC), reason

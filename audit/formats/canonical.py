@@ -1,4 +1,4 @@
-"""The canonical form of an event, and its digest. Pure: for auditors to read, no Django.
+"""The canonical form of an event, and its digest.
 
 The canonical form is RFC 8785 (JCS). The digest is the RFC 6962 leaf hash of the canonical bytes,
 SHA-256(0x00 || bytes): what the sealed log keeps of a record.
@@ -37,22 +37,21 @@ def loads(text: bytes) -> Any:
 
 
 def canonical(document: dict[str, Any]) -> bytes:
-    """The RFC 8785 bytes of a parsed document.
+    """Return the RFC 8785 bytes of a parsed document.
 
-    Raises `NotCanonical` for what PostgreSQL or UTF-8 cannot hold, and for more than MAX_DEPTH levels
-    below the document itself.
+    Raises `NotCanonical` for what PostgreSQL or UTF-8 cannot hold, and for more than MAX_DEPTH levels.
     """
-    found = plain(document) if _is_plain(document, 0) else _rfc8785(document)
-    # Looks also like a backslash before the letters u0000, hence the exact second look.
-    if b"\\u0000" in found and _has_nul(document):
+    body = plain(document) if _is_plain(document, 0) else _rfc8785(document)
+    # An escaped backslash before u0000 looks the same, hence the exact second test.
+    if b"\\u0000" in body and _has_nul(document):
         raise NotCanonical("contains the character U+0000, which cannot be stored")
-    return found
+    return body
 
 
 def plain(document: dict[str, Any]) -> bytes:
-    """The RFC 8785 bytes of a document whose names are ASCII and which has only such floats as `_is_plain` lets pass.
+    """Return the RFC 8785 bytes of a document for which `_is_plain` holds.
 
-    The one place where speed counted: msgspec writes the same bytes as an RFC 8785 library does, thirty times as fast.
+    msgspec writes the same bytes as an RFC 8785 library does, thirty times as fast.
     """
     try:
         return msgspec.json.encode(document, order="sorted")
@@ -63,12 +62,12 @@ def plain(document: dict[str, Any]) -> bytes:
 
 
 def digest(canonical_bytes: bytes) -> bytes:
-    """SHA-256(0x00 || canonical bytes), 32 bytes: the RFC 6962 leaf hash."""
+    """Return SHA-256(0x00 || canonical bytes), 32 bytes: the RFC 6962 leaf hash."""
     return hashlib.sha256(LEAF_PREFIX + canonical_bytes).digest()
 
 
 def _is_plain(container: Any, depth: int) -> bool:
-    """Whether `plain` writes the same bytes as RFC 8785 asks for.
+    """Return whether `plain` writes the same bytes as RFC 8785 asks for.
 
     It does where names are ASCII (their order is then the same in UTF-16) and floats are in the range that
     msgspec and ECMAScript write alike; tests/audit/formats/test_canonical.py holds the two together.
@@ -109,8 +108,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         # Linear, for the object may have half a million members.
-        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise NotCanonical(f"the name {twice[:80]!r} occurs twice in one object")
+        ((repeated, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise NotCanonical(f"the name {repeated[:80]!r} occurs twice in one object")
     return members
 
 

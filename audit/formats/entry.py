@@ -1,7 +1,7 @@
-"""The entry of the log for one record: all that a leaf covers. Pure: for auditors to read, no Django.
+"""The log entry of a record: everything that its leaf hash covers.
 
-The entry is the RFC 8785 form of five members: the digest of the event, its id, and the three times at which the
-store received, parked and stored it. So the log holds no personal data, and no column of a record can change unseen.
+The entry is the RFC 8785 form of five members: the digest of the event, its id, and the times at which the store
+received, parked and stored it. So the log holds no personal data, and no column of a record can change unnoticed.
 SQL computes the same in audit_leaf_hash() (audit/sql/0003_log.sql); a test holds the two together.
 """
 
@@ -9,7 +9,7 @@ from audit.formats.merkle import leaf_hash
 
 
 def entry(digest: bytes, event_id: str, received_at: str, parked_at: str | None, stored_at: str) -> bytes:
-    """The leaf data, about 250 bytes of canonical JSON. Times as `2026-08-18T10:00:00.000000Z`, the id as UUID text."""
+    """Return the leaf data, about 250 bytes. Times are like `2026-08-18T10:00:00.000000Z`, the id is UUID text."""
     parked = f'"{parked_at}"' if parked_at is not None else "null"
     return (
         f'{{"digest":"{digest.hex()}","event_id":"{event_id}","parked_at":{parked},'
@@ -18,5 +18,4 @@ def entry(digest: bytes, event_id: str, received_at: str, parked_at: str | None,
 
 
 def leaf(digest: bytes, event_id: str, received_at: str, parked_at: str | None, stored_at: str) -> bytes:
-    """The leaf hash, 32 bytes."""
     return leaf_hash(entry(digest, event_id, received_at, parked_at, stored_at))

@@ -1,4 +1,4 @@
-"""What a client may send: the event, declared once. Pure: no Django.
+"""What a client may send: the event, declared once.
 
 `Event` is the validation, the OpenAPI schema and, through `limit`, the width of every column.
 """
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -34,8 +34,28 @@ Text253 = Annotated[str, Meta(max_length=253)]
 Text255 = Annotated[str, Meta(max_length=255)]
 
 
+class SealedEvent(NamedTuple):
+    """An event of the sealed log, as those that follow the log are given it."""
+
+    leaf_index: int
+    id: UUID
+    writer: str
+    event_type: str
+    category: str
+    correlation: str
+    # When its writer says that it happened.
+    at: datetime
+    stored_at: datetime
+    received_at: datetime
+    epoch: str = ""
+    seq: int | None = None
+    outcome: str = "success"
+    # None for an event that was stored without waiting in the queue or a spool.
+    parked_at: datetime | None = None
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One event, as a client sends it (contract.md, "Event")."""
+    """One event, as a client sends it (docs/api.md)."""
 
     version: Annotated[str, Meta(min_length=1, max_length=20)]
     event_type: Annotated[str, Meta(min_length=1, max_length=100, pattern=DOTTED)]
@@ -65,15 +85,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that passed validation, with all that the store needs of it."""
+    """A valid event, with everything that the store needs to know of it."""
 
     id: UUID
     writer: str
     event_type: str
     event_timestamp: datetime
     correlation_id: str
-    body: bytes
-    """The canonical document, RFC 8785."""
+    body: bytes  # the canonical document, RFC 8785
     digest: bytes
     received_at: datetime
 
@@ -100,7 +119,7 @@ def accept(document: Any, *, writer: str, now: datetime | None = None) -> Accept
 
 
 def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
-    """The complete event as the digest covers it: defaults filled in, absent members left out."""
+    """Return the complete event as the digest covers it: with defaults, without absent members."""
     document = {name: value for name in FIELDS if (value := getattr(event, name)) is not None}
     document["event_id"] = str(event_id)
     document["event_timestamp"] = times.timestamp_text(event.event_timestamp)
@@ -117,12 +136,12 @@ def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
 
 
 def limit(field: str) -> int | None:
-    """The greatest length of a text field in characters, as declared on `Event`."""
+    """Return the greatest length of a text field in characters."""
     return _LIMITS[field]
 
 
 def text_faults(field: str, text: str | None) -> Iterator[tuple[str, str]]:
-    """(field, message) where the store cannot hold this text."""
+    """Yield (field, message) where the store cannot hold this text."""
     yield from _refusals(field, canonical.canonical, {"": text})
 
 
@@ -146,13 +165,13 @@ _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", 
 
 
 def _by_field(text: str, document: dict[str, Any]) -> dict[str, str]:
-    """msgspec stops at its first finding; a client wants every missing and unknown name at once."""
+    """Name every missing and unknown member at once; msgspec stops at its first fault."""
     match = _PATH.match(text)
     assert match is not None
     field, message = match["field"], match["message"]
     missing = {name: "this field is required" for name in REQUIRED if name not in document}
-    strange = (name for name in document if name not in FIELDS)
-    unknown = {name[:100]: "this field is unknown" for name in islice(strange, MAX_UNKNOWN_NAMED)}
+    unknown_names = (name for name in document if name not in FIELDS)
+    unknown = {name[:100]: "this field is unknown" for name in islice(unknown_names, MAX_UNKNOWN_NAMED)}
     return missing | unknown | ({field: message} if field else {}) or {"": message}
 
 
@@ -178,7 +197,7 @@ def _check_size(data: bytes) -> None:
 
 
 def _faults(event: Event, now: datetime) -> Iterator[tuple[str, str]]:
-    """Yield (field, message) for what the type declarations cannot say."""
+    """Yield (field, message) for faults that the type declarations cannot express."""
     yield from _refusals("event_timestamp", _check_time, event.event_timestamp, now)
     if event.actor_ip is not None:
         yield from _refusals("actor_ip", _check_ip, event.actor_ip)

@@ -1,7 +1,7 @@
-"""expectation: rules about events that must come, and what answers them. Pure: no Django.
+"""Rules about events that must come, and the events that satisfy them.
 
-`Rule` is the validation of the admin's form and of packs alike. What came is judged by the times that events carry, in
-whatever order they came; whether it was waited for long enough, by when they arrived.
+`ExpectationRule` validates the admin's form and packs alike. Whether an event came in time is judged by the times that
+events carry, in whatever order they arrive; whether the store waited long enough, by when they arrived.
 """
 
 from bisect import bisect_left
@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from audit.errors import Invalid
 from audit.formats import canonical
-from audit.formats.event import MAX_AHEAD
+from audit.formats.event import MAX_AHEAD, SealedEvent
 
 MAX_WITHIN_S = 90 * 86_400
 MAX_TYPES = 50
@@ -32,7 +32,7 @@ Patterns = Annotated[list[Pattern], Meta(max_length=MAX_TYPES)]
 Words = Annotated[str, Meta(max_length=1_000)]
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class ExpectationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One expectation, as a person or a pack states it."""
 
     name: Slug
@@ -48,55 +48,38 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inactive_because: Words = ""
 
 
-class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RulePack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules that belong together, as a file holds them."""
 
     pack: Slug
-    expectations: list[Rule]
-
-
-class Seen(NamedTuple):
-    """One record, as far as rules ask."""
-
-    place: int
-    """Its place in the log."""
-    id: UUID
-    writer: str
-    event_type: str
-    category: str
-    correlation: str
-    at: datetime
-    """When its writer says it happened."""
-    stored_at: datetime
+    expectations: list[ExpectationRule]
 
 
 class Wait(NamedTuple):
-    """What one event makes us wait for."""
+    """What one event obliges the store to wait for."""
 
     subject: str
-    key: str
-    """What tells it from others of the same rule and subject."""
+    key: str  # what tells it from others of the same rule and subject
     writer: str
     began_by: UUID
     since: datetime
     due_at: datetime
-    ripe_at: datetime
-    """From then on it may be missed: it is due, and what began it is here."""
+    ripe_at: datetime  # from then on it may be missed: it is due, and what began it is here
 
 
-class Answer(NamedTuple):
-    """An event that was waited for."""
+class AnswerEvent(NamedTuple):
+    """An event that a rule waited for."""
 
     at: datetime
     id: UUID
 
 
-def read(document: Any) -> Rule:
+def read(document: Any) -> ExpectationRule:
     """A rule out of JSON. Raises `Invalid` naming the field at fault."""
     if not isinstance(document, dict):
         raise Invalid({"": "expected a JSON object, one expectation"})
     try:
-        rule = msgspec.convert(document, Rule)
+        rule = msgspec.convert(document, ExpectationRule)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         raise Invalid({path.rstrip("`").partition("[")[0]: message}) from None
@@ -105,7 +88,7 @@ def read(document: Any) -> Rule:
     return rule
 
 
-def read_pack(data: bytes) -> Pack:
+def read_pack(data: bytes) -> RulePack:
     """A pack out of the bytes of a file. Raises `Invalid` naming rule and field: it is taken whole, or not at all."""
     try:
         document = canonical.loads(data)
@@ -113,94 +96,99 @@ def read_pack(data: bytes) -> Pack:
         raise Invalid({"": f"is no JSON: {error}"}) from None
     if not isinstance(document, dict) or not isinstance(document.get("expectations"), list):
         raise Invalid({"": 'expected {"pack": NAME, "expectations": [ ... ]}'})
-    rules: list[Rule] = []
+    rules: list[ExpectationRule] = []
     errors: dict[str, str] = {}
-    for place, one in enumerate(document["expectations"]):
+    for place, entry in enumerate(document["expectations"]):
         try:
-            rules.append(read(one))
+            rules.append(read(entry))
         except Invalid as error:
-            name = one.get("name", "") if isinstance(one, dict) else ""
+            name = entry.get("name", "") if isinstance(entry, dict) else ""
             errors |= {f"expectations[{place}] {name}: {field}": text for field, text in error.errors.items()}
     names = [rule.name for rule in rules]
     errors |= {f"{name}: name": "another rule has it" for name in names if names.count(name) > 1}
     if errors:
         raise Invalid(errors)
     try:
-        msgspec.convert(document, Pack)
+        msgspec.convert(document, RulePack)
     except msgspec.ValidationError as error:
         raise Invalid({"": str(error)}) from None
-    return Pack(pack=document["pack"], expectations=rules)
+    return RulePack(pack=document["pack"], expectations=rules)
 
 
 def fits(patterns: Iterable[str], event_type: str) -> bool:
-    """Whether one of the patterns names the type."""
-    return any(event_type == one or (one.endswith("*") and event_type.startswith(one[:-1])) for one in patterns)
+    """Return whether one of the patterns matches the type."""
+    return any(
+        event_type == pattern or (pattern.endswith("*") and event_type.startswith(pattern[:-1])) for pattern in patterns
+    )
 
 
 def split(patterns: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The patterns as whole types, and as beginnings of types."""
-    found = list(patterns)
-    return [one for one in found if not one.endswith("*")], [one[:-1] for one in found if one.endswith("*")]
+    """Return the whole types among the patterns, and the prefixes of types."""
+    listed = list(patterns)
+    whole = [pattern for pattern in listed if not pattern.endswith("*")]
+    return whole, [pattern[:-1] for pattern in listed if pattern.endswith("*")]
 
 
-def begins(rule: Rule, seen: Seen, *, own: str) -> bool:
-    """Whether an event makes the rule wait for another. Those of the writer `own` only where it is named."""
+def begins(rule: ExpectationRule, event: SealedEvent, *, own: str) -> bool:
+    """Return whether an event makes the rule wait for another. Events of the writer `own` do only where it is named."""
     return (
         rule.kind != "rate"
-        and fits(rule.when_types or [ANYTHING], seen.event_type)
-        and (seen.writer == rule.writer if rule.writer else seen.writer != own)
-        and rule.category in ("", seen.category)
+        and fits(rule.when_types or [ANYTHING], event.event_type)
+        and (event.writer == rule.writer if rule.writer else event.writer != own)
+        and rule.category in ("", event.category)
     )
 
 
-def counts(rule: Rule, seen: Seen) -> bool:
-    """Whether an event counts for a rule about how many come in a day."""
+def counts(rule: ExpectationRule, event: SealedEvent) -> bool:
+    """Return whether an event counts for a rule about how many come in a day."""
     return (
         rule.kind == "rate"
-        and seen.writer == rule.writer
-        and fits(rule.expect_types, seen.event_type)
-        and rule.category in ("", seen.category)
+        and event.writer == rule.writer
+        and fits(rule.expect_types, event.event_type)
+        and rule.category in ("", event.category)
     )
 
 
-def wait(rule: Rule, version: int, seen: Seen) -> Wait:
-    """What is waited for because of an event: once for each with `followed`, once for a correlation with `has`."""
-    due_at = seen.at + timedelta(seconds=rule.within_s or 0)
-    key = seen.id.hex if rule.kind == "followed" else f"v{version}"
-    return Wait(seen.correlation, key, seen.writer, seen.id, seen.at, due_at, max(due_at, seen.stored_at))
+def wait(rule: ExpectationRule, version: int, event: SealedEvent) -> Wait:
+    """Return what an event makes the rule wait for: a wait an event with `followed`, one a correlation with `has`."""
+    due_at = event.at + timedelta(seconds=rule.within_s or 0)
+    key = event.id.hex if rule.kind == "followed" else f"v{version}"
+    return Wait(event.correlation, key, event.writer, event.id, event.at, due_at, max(due_at, event.stored_at))
 
 
-def first_answer(kind: str, since: datetime, began_by: UUID | None, answers: Sequence[Answer]) -> Answer | None:
-    """The first of the answers (in order) that holds: for `followed` not before the event, and not itself."""
+def first_answer(
+    kind: str, since: datetime, began_by: UUID | None, answers: Sequence[AnswerEvent]
+) -> AnswerEvent | None:
+    """Return the first answer (in order) that satisfies the rule; for `followed` one after the event that began it."""
     if kind == "has":
         return answers[0] if answers else None
-    start = bisect_left(answers, since, key=lambda one: one.at)
-    return next((one for one in islice(answers, start, None) if one.id != began_by), None)
+    start = bisect_left(answers, since, key=lambda answer: answer.at)
+    return next((answer for answer in islice(answers, start, None) if answer.id != began_by), None)
 
 
-def in_time(kind: str, due_at: datetime, answer: Answer) -> bool:
-    """Whether the answer was made before it was due. What a correlation must have may be made at any time."""
+def in_time(kind: str, due_at: datetime, answer: AnswerEvent) -> bool:
+    """Return whether the answer happened before it was due. For `has` it may happen at any time."""
     return kind == "has" or answer.at <= due_at
 
 
 def day_of(at: datetime) -> date:
-    """The day, in UTC, that an event counts for."""
+    """Return the UTC day that an event counts for."""
     return at.astimezone(UTC).date()
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:
-    """The first moment of a day, and of the next."""
+    """Return the first moment of a day, and of the next."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return start, start + DAY
 
 
 def first_whole_day(now: datetime) -> date:
-    """The first day of which all events come from now on: a clock may be ahead by `MAX_AHEAD`."""
+    """Return the first day of which every event is still to come: a clock may be ahead by `MAX_AHEAD`."""
     return day_of(now + MAX_AHEAD) + DAY
 
 
-def words(rule: Rule) -> str:
-    """What is expected, in a sentence."""
+def words(rule: ExpectationRule) -> str:
+    """Describe a rule in a sentence."""
     wanted, of = " or ".join(rule.expect_types), f" of the writer {rule.writer}" if rule.writer else ""
     narrow = of + (f" in the category {rule.category}" if rule.category else "")
     if rule.kind == "rate":
@@ -213,7 +201,7 @@ def words(rule: Rule) -> str:
 
 
 def span_words(seconds: float) -> str:
-    """`90 s`, `15 min`, `2 h`, `3 days`: in the largest unit that is exact."""
+    """Return `90 s`, `15 min`, `2 h` or `3 days`, in the largest unit that is exact."""
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length and seconds % length == 0 and not (unit == "days" and seconds == length):
             return f"{seconds // length:.0f} {unit}"
@@ -227,12 +215,12 @@ _NEEDS = {
 }
 
 
-def _faults(rule: Rule) -> Iterator[tuple[str, str]]:
-    needed, strange = _NEEDS[rule.kind]
+def _faults(rule: ExpectationRule) -> Iterator[tuple[str, str]]:
+    needed, meaningless = _NEEDS[rule.kind]
     for field in needed:
         if not getattr(rule, field):
             yield field, f"a rule of the kind {rule.kind!r} needs it"
-    for field in strange:
+    for field in meaningless:
         if getattr(rule, field):
             yield field, f"means nothing to a rule of the kind {rule.kind!r}: leave it out"
     if not rule.active and not rule.inactive_because.strip():

@@ -1,8 +1,8 @@
-"""grammar: one text for every search, read into a `Query` and written back. Pure: no Django.
+"""The query language: one text for every search, parsed into a `Query` and printed again.
 
     actor:alice type:gateway.* outcome:failure -severity:info after:7d data.namespace:prod
 
-Terms narrow each other; the same field twice means either. docs/search.md tells it to people.
+Terms narrow each other; the same field twice means either. docs/search.md explains it to people.
 """
 
 import difflib
@@ -23,7 +23,7 @@ MAX_SHOWN = 60
 
 
 class Value(msgspec.Struct, frozen=True):
-    """What a term asks for: this text, all that begins with it, or, in the data, this text and no number."""
+    """A value of a term: this exact text, everything that begins with it, or, in the data, this text and no number."""
 
     text: str
     prefix: bool = False
@@ -40,12 +40,12 @@ class Term(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], bool]:
-        """Terms with the same key are one."""
+        """Terms with the same key are merged."""
         return self.field, self.path, self.negated
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A search: all of these hold. Without terms it is everything."""
+    """A search: all of these conditions hold. Without terms it matches everything."""
 
     terms: tuple[Term, ...] = ()
 
@@ -53,30 +53,29 @@ class Query(msgspec.Struct, frozen=True):
         return text(self)
 
     def has(self, field: str) -> bool:
-        """Whether a term that is not negated names this field."""
+        """Return whether a term that is not negated names this field."""
         return any(term.field == field and not term.negated for term in self.terms)
 
     def without(self, *fields: str) -> "Query":
-        """The same without what it asks of these fields."""
+        """Return the query without its terms about these fields."""
         return Query(tuple(term for term in self.terms if term.field not in fields))
 
     def with_term(self, field: str, value: str) -> "Query":
-        """The same with one condition more, after the others."""
         return Query((*self.terms, Term(field, (Value(value),))))
 
     def each(self) -> "list[tuple[str, Query]]":
-        """Each value as text, and the query without it."""
-        found = []
+        """Return each value as text, with the query that is left without it."""
+        rests = []
         for term in self.terms:
             for value, part in zip(term.values, parts(term), strict=True):
-                left = tuple(one for one in term.values if one != value)
-                rest = [msgspec.structs.replace(one, values=left) if one is term else one for one in self.terms]
-                found.append((part, Query(tuple(one for one in rest if one.values))))
-        return found
+                left = tuple(other for other in term.values if other != value)
+                rest = [msgspec.structs.replace(term, values=left) if other is term else other for other in self.terms]
+                rests.append((part, Query(tuple(other for other in rest if other.values))))
+        return rests
 
 
-class Refused(ValueError):
-    """The text is no query. `offers` are terms that can be read in place of `word`."""
+class QueryRefused(ValueError):
+    """The text is not a query. `offers` are terms that could stand in place of `word`."""
 
     def __init__(self, message: str, *, position: int, word: str, offers: Iterable[str] = ()):
         self.message, self.position, self.word, self.offers = message, position, shown(word), list(offers)
@@ -84,52 +83,52 @@ class Refused(ValueError):
         super().__init__(f"at character {position}, {self.word!r}: {message}")
 
     def mended(self, source: str) -> list[str]:
-        """The text that was refused, with each of the offers in place of the word."""
+        """Return the refused text with each offer in place of the word."""
         return [f"{source[: self.position - 1]}{offer}{source[self._end :]}" for offer in self.offers]
 
 
 def parse(source: str) -> Query:
-    """Read a query. Raises `Refused`, which says where it stopped, at what, and what to write instead."""
+    """Parse a query. Raises `QueryRefused`, which says where it stopped, at what, and what to write instead."""
     _check_text(source)
-    found: dict[Any, Term] = {}
+    terms: dict[Any, Term] = {}
     count = place = 0
     while (place := _skip_space(source, place)) < len(source):
         term, end = _term(source, place)
-        known = found.get(term.key)
-        if known is not None and FIELDS.get(term.field, FIELDS["actor"]).kind == "time":
+        earlier = terms.get(term.key)
+        if earlier is not None and FIELDS.get(term.field, FIELDS["actor"]).kind == "time":
             _refuse(f"`{term.field}` stands twice: keep one of them", source, place, end)
         count += 1
         if count > MAX_VALUES:
             _refuse(f"at most {MAX_VALUES} terms are read: leave some out", source, place, end)
-        merged = dict.fromkeys((*known.values, *term.values)) if known else term.values
-        found[term.key] = Term(term.field, tuple(merged), term.negated, term.path)
+        merged = dict.fromkeys((*earlier.values, *term.values)) if earlier else term.values
+        terms[term.key] = Term(term.field, tuple(merged), term.negated, term.path)
         place = end
-    return Query(tuple(found.values()))
+    return Query(tuple(terms.values()))
 
 
 def text(query: Query) -> str:
-    """A query as text, which reads back as the same query."""
+    """Print a query as text that parses to the same query."""
     return " ".join(part for term in query.terms for part in parts(term))
 
 
 def parts(term: Term) -> Iterator[str]:
-    """The texts of a term, one for each value."""
+    """Yield the text of each value of a term."""
     name = ".".join([term.field, *(_key_text(key) for key in term.path)])
     for value in term.values:
         yield f"{'-' if term.negated else ''}{name}:{_value_text(value)}"
 
 
-def scalars(value: str) -> list[Any]:
-    """The number, truth value or null that a text in the data may also mean."""
+def scalars(text: str) -> list[Any]:
+    """Return the number, truth value or null that a text may also mean in the data."""
     try:
-        found = canonical.loads(value.encode()) if value == value.strip() else value
+        meaning = canonical.loads(text.encode()) if text == text.strip() else text
     except ValueError:
         return []
-    return [found] if found is None or isinstance(found, bool | int | float) else []
+    return [meaning] if meaning is None or isinstance(meaning, bool | int | float) else []
 
 
 def shown(word: str) -> str:
-    """A word fit for a message: short, and without what turns text around."""
+    """Return a word fit for a message: short, and without characters that reorder text."""
     plain = "".join(letter if letter.isprintable() else "�" for letter in word[: MAX_SHOWN + 1])
     return plain if len(plain) <= MAX_SHOWN else f"{plain[:MAX_SHOWN]}…"
 
@@ -147,11 +146,11 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 def _check_text(source: str) -> None:
     if len(source) > MAX_TEXT:
         message = f"the query has {len(source)} characters, at most {MAX_TEXT} are read: leave out some terms"
-        raise Refused(message, position=MAX_TEXT + 1, word=source[MAX_TEXT:])
+        raise QueryRefused(message, position=MAX_TEXT + 1, word=source[MAX_TEXT:])
     for position, letter in enumerate(source, start=1):
         if letter == "\x00" or "\ud800" <= letter <= "\udfff":
             message = f"contains U+{ord(letter):04X}, which no record can hold: leave it out"
-            raise Refused(message, position=position, word=letter)
+            raise QueryRefused(message, position=position, word=letter)
 
 
 def _skip_space(source: str, place: int) -> int:
@@ -161,11 +160,11 @@ def _skip_space(source: str, place: int) -> int:
 
 
 def _refuse(message: str, source: str, place: int, end: int, offers: Iterable[str] = ()) -> NoReturn:
-    raise Refused(message, position=place + 1, word=source[place:end], offers=offers)
+    raise QueryRefused(message, position=place + 1, word=source[place:end], offers=offers)
 
 
 def _term(source: str, place: int) -> tuple[Term, int]:
-    """The term that begins here, and where it ends."""
+    """Parse the term at `place`; return it and where it ends."""
     head = _HEAD.match(source, place)
     if head is None:
         _bare_word(source, place)
@@ -181,7 +180,7 @@ def _term(source: str, place: int) -> tuple[Term, int]:
 
 
 def _value(source: str, place: int, start: int) -> tuple[Value, bool, int]:
-    """The value that begins here, whether it was quoted, and where it ends."""
+    """Parse the value at `place`; return it, whether it was quoted, and where it ends."""
     if source[place : place + 1] == '"':
         match = _QUOTED.match(source, place)
         if match is None:
@@ -278,7 +277,7 @@ def _bare_word(source: str, place: int) -> NoReturn:
 
 
 def _likely(word: str) -> list[str]:
-    """The fields that a word alone may have been meant for."""
+    """Return the fields that a bare word was probably meant for."""
     if _reads(UUID, word):
         return ["id", "correlation", "parent"]
     if _reads(ip_address, word):

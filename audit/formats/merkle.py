@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962 and RFC 9162 (SHA-256). Pure: for auditors to read, no Django.
+"""The Merkle tree of RFC 6962 and RFC 9162 (SHA-256).
 
 Hashes are 32 bytes, indexes and sizes count leaves from 0. MTH(a, b) stands for the hash of the leaves a .. b-1:
 
@@ -6,7 +6,7 @@ Hashes are 32 bytes, indexes and sizes count leaves from 0. MTH(a, b) stands for
     MTH of one leaf     SHA-256(0x00 || leaf data), the leaf hash
     MTH of n > 1        SHA-256(0x01 || MTH(first k) || MTH(the rest)), k the largest power of two below n
 
-A proof names no sides and no positions: who verifies derives them from index and size.
+A proof names no sides and no positions: the verifier derives them from index and size.
 """
 
 import hashlib
@@ -15,8 +15,7 @@ from collections.abc import Iterable, Sequence
 HASH_SIZE = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
-Span = tuple[int, int]
-"""The leaves first .. last-1 whose MTH is meant."""
+Span = tuple[int, int]  # the leaves first .. last-1 whose MTH is meant
 
 
 class ProofError(ValueError):
@@ -24,24 +23,21 @@ class ProofError(ValueError):
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """SHA-256(0x00 || data)."""
     return hashlib.sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """SHA-256(0x01 || left || right)."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """MTH over leaf hashes."""
     tree = CompactRange()
     tree.extend(leaves)
     return tree.root()
 
 
 class CompactRange:
-    """The leaves 0 .. size-1 as the roots of the fewest perfect subtrees: one for each 1-bit of size, largest first."""
+    """The leaves 0 .. size-1 as the roots of the fewest perfect subtrees, largest first: one for each 1-bit of size."""
 
     def __init__(self, size: int = 0, roots: Sequence[bytes] = ()):
         if len(roots) != size.bit_count():
@@ -50,11 +46,9 @@ class CompactRange:
         self.roots = list(roots)
 
     def append(self, leaf: bytes) -> None:
-        """Add the leaf hash at index `size`."""
         self.append_subtree(leaf, 1)
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Add leaf hashes in order."""
         for leaf in leaves:
             self.append(leaf)
 
@@ -62,83 +56,80 @@ class CompactRange:
         """Add the root of a perfect subtree of `width` leaves, a power of two that divides `size`."""
         if self.size % width:
             raise ValueError(f"a subtree of {width} leaves cannot stand at index {self.size}")
-        found = subtree
-        # Each 1-bit of the index from `width` on is a perfect subtree that waits for this one as its right half.
+        # Each 1-bit of the index from `width` on is a perfect subtree of which this one is the right half.
         place = self.size // width
         while place & 1:
-            found = node_hash(self.roots.pop(), found)
+            subtree = node_hash(self.roots.pop(), subtree)
             place >>= 1
-        self.roots.append(found)
+        self.roots.append(subtree)
         self.size += width
 
     def root(self) -> bytes:
-        """MTH over all leaves so far."""
         return fold(self.roots)
 
 
 def split(size: int) -> int:
-    """The largest power of two below `size` (which is at least 2)."""
+    """Return the largest power of two below `size`, which is at least 2."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
 def perfect_spans(first: int, last: int) -> list[Span]:
-    """The fewest perfect subtrees that make up the leaves first .. last-1, left to right."""
-    found = []
+    """Return the fewest perfect subtrees that make up the leaves first .. last-1, left to right."""
+    spans = []
     while first < last:
         width = 1 << ((last - first).bit_length() - 1)
         if first:
             width = min(width, first & -first)
-        found.append((first, first + width))
+        spans.append((first, first + width))
         first += width
-    return found
+    return spans
 
 
 def inclusion_spans(index: int, size: int) -> list[Span]:
-    """The subtrees whose hashes are the inclusion proof of a leaf, its sibling first (RFC 6962, 2.1.1).
+    """Return the subtrees whose hashes are the inclusion proof of a leaf, its sibling first (RFC 6962, 2.1.1).
 
     Raises `ProofError` where the tree has no such leaf.
     """
     if not 0 <= index < size:
         raise ProofError(f"a tree of {size} leaves has no leaf {index}")
-    found: list[Span] = []
+    spans: list[Span] = []
     first, last = 0, size
     while last - first > 1:
         middle = first + split(last - first)
         if index < middle:
-            found.append((middle, last))
+            spans.append((middle, last))
             last = middle
         else:
-            found.append((first, middle))
+            spans.append((first, middle))
             first = middle
-    return found[::-1]
+    return spans[::-1]
 
 
 def consistency_spans(old: int, new: int) -> list[Span]:
-    """The subtrees whose hashes prove that the tree of `old` leaves is a prefix of the one of `new` (RFC 6962, 2.1.2).
+    """Return the subtrees whose hashes prove the tree of `old` leaves to be a prefix of `new` (RFC 6962, 2.1.2).
 
-    None are needed for an empty tree, which has nothing to show, or for equal ones.
-    Raises `ProofError` where old is greater than new.
+    An empty tree and equal trees need none. Raises `ProofError` where old is greater than new.
     """
     if not 0 <= old <= new:
         raise ProofError(f"a tree of {old} leaves is no prefix of one of {new}")
     if old in (0, new):
         return []
-    found: list[Span] = []
+    spans: list[Span] = []
     first, last, whole = 0, new, True
     while last != old:
         middle = first + split(last - first)
         if old <= middle:
-            found.append((middle, last))
+            spans.append((middle, last))
             last = middle
         else:
-            found.append((first, middle))
+            spans.append((first, middle))
             first, whole = middle, False
-    # The verifier knows the old tree; its last subtree is told only where it is not the whole of it.
-    return [*([] if whole else [(first, last)]), *found[::-1]]
+    # The verifier knows the old root: the last subtree is included only where it is not the whole old tree.
+    return [*([] if whole else [(first, last)]), *spans[::-1]]
 
 
 def perfect_root(hashes: Sequence[bytes]) -> bytes:
-    """The root over a power of two of hashes of one level; the fast way for whole tiles."""
+    """Return the root over 2^n hashes of one level: faster than `CompactRange` for whole tiles."""
     sha256 = hashlib.sha256
     row = list(hashes)
     while len(row) > 1:
@@ -147,13 +138,13 @@ def perfect_root(hashes: Sequence[bytes]) -> bytes:
 
 
 def fold(roots: Sequence[bytes]) -> bytes:
-    """The root of a tree whose perfect subtrees, largest first, have these roots."""
+    """Return the root of a tree whose perfect subtrees, largest first, have these roots."""
     if not roots:
         return EMPTY_ROOT
-    found = roots[-1]
+    root = roots[-1]
     for left in reversed(roots[:-1]):
-        found = node_hash(left, found)
-    return found
+        root = node_hash(left, root)
+    return root
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> None:
@@ -162,20 +153,20 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     if not 0 <= index < size:
         raise ProofError(f"a tree of {size} leaves has no leaf {index}")
     place, last = index, size - 1
-    found = leaf
+    computed = leaf
     for sibling in proof:
         if last == 0:
             raise ProofError("the proof is too long")
         if place & 1 or place == last:
-            found = node_hash(sibling, found)
+            computed = node_hash(sibling, computed)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            found = node_hash(found, sibling)
+            computed = node_hash(computed, sibling)
         place, last = place >> 1, last >> 1
     if last:
         raise ProofError("the proof is too short")
-    if found != expected:
+    if computed != expected:
         raise ProofError("the proof leads to another root: the leaf is not in this tree at this index")
 
 
@@ -193,20 +184,20 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
     place, last = old - 1, new - 1
     while place & 1:
         place, last = place >> 1, last >> 1
-    old_found = new_found = path[0]
+    old_computed = new_computed = path[0]
     for sibling in path[1:]:
         if last == 0:
             raise ProofError("the proof is too long")
         if place & 1 or place == last:
-            old_found, new_found = node_hash(sibling, old_found), node_hash(sibling, new_found)
+            old_computed, new_computed = node_hash(sibling, old_computed), node_hash(sibling, new_computed)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            new_found = node_hash(new_found, sibling)
+            new_computed = node_hash(new_computed, sibling)
         place, last = place >> 1, last >> 1
     if last:
         raise ProofError("the proof is too short")
-    if (old_found, new_found) != (old_root, new_root):
+    if (old_computed, new_computed) != (old_root, new_root):
         raise ProofError("the proof leads to other roots: the new tree does not continue the old one")
 
 
@@ -218,5 +209,5 @@ def _check_same(proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> Non
 
 
 def _check_sizes(*hashes: bytes) -> None:
-    if any(len(found) != HASH_SIZE for found in hashes):
+    if any(len(value) != HASH_SIZE for value in hashes):
         raise ProofError(f"a hash is not {HASH_SIZE} bytes long")

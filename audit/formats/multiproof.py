@@ -1,12 +1,11 @@
-"""The proof of many leaves at once: the hashes of what lies between them. Pure: for auditors to read, no Django.
+"""The proof of many leaves at once: the hashes of what lies between them (decision 13).
 
-The leaves that are shown cut the tree into gaps: before the first, between neighbours, after the last. Each gap is made
-up of the fewest perfect subtrees (`merkle.perfect_spans`), and their roots, left to right, are the proof. Who verifies
-puts leaves and roots together in order, and must come out at the signed root.
+The leaves that are shown cut the tree into gaps: before the first, between neighbours, after the last. Each gap is the
+fewest perfect subtrees (`merkle.perfect_spans`), and their roots, left to right, are the proof. The verifier combines
+leaves and roots in order, and must arrive at the signed root.
 
-Where the shown leaves are neighbours there is no gap between them, so the proof of a range has hashes at its two ends
-alone, and shows that nothing in it was left out: two neighbours with a leaf missing between them would lead to another
-root. Decision 13.
+Adjacent leaves have no gap between them, so the proof of a range has hashes at its two ends only, and shows that
+nothing in the range was left out: with a leaf missing, two neighbours would lead to another root.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,9 +14,9 @@ from audit.formats.merkle import CompactRange, ProofError, Span, perfect_spans
 
 
 def between(indexes: Iterable[int], size: int) -> Iterator[Span]:
-    """The subtrees whose hashes prove the leaves at these indexes, in order, to be in the tree of `size`.
+    """Yield the subtrees whose hashes prove the leaves at these ascending indexes to be in the tree of `size`.
 
-    Raises `ProofError` where they are not in order, or not in the tree.
+    Raises `ProofError` where they are not ascending, or not in the tree.
     """
     place = 0
     for index in indexes:
@@ -43,9 +42,9 @@ def verify(leaves: Iterable[tuple[int, bytes]], size: int, proof: Iterable[bytes
 
 def _fill(tree: CompactRange, end: int, hashes: Iterator[bytes]) -> None:
     for first, last in perfect_spans(tree.size, end):
-        if (found := next(hashes, None)) is None:
+        if (subtree_root := next(hashes, None)) is None:
             raise ProofError("the proof is too short")
-        tree.append_subtree(found, last - first)
+        tree.append_subtree(subtree_root, last - first)
 
 
 def _check_place(place: int, index: int, size: int) -> None:

@@ -1,6 +1,6 @@
-"""Signed notes, checkpoints and proofs as text (C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof).
+"""Signed notes, tree heads and proofs as text (C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof).
 
-Pure: for auditors to read, no Django. The formats are specified at https://c2sp.org.
+The formats are specified at https://c2sp.org.
 """
 
 import base64
@@ -26,33 +26,32 @@ _SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
 
 
 class NoteError(ValueError):
-    """The text is not a note, or no signature that is known holds."""
+    """The text is not a note, or no known key's signature on it holds."""
 
 
 def decode64(text: str) -> bytes:
-    """Base64 in its one canonical spelling. Raises `NoteError`."""
+    """Decode base64 in its canonical spelling. Raises `NoteError`."""
     try:
-        found = base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise NoteError(f"{text[:80]!r} is not base64") from None
-    if encode64(found) != text:
+    if encode64(data) != text:
         raise NoteError(f"{text[:80]!r} is not the canonical base64 of its bytes")
-    return found
+    return data
 
 
 def encode64(data: bytes) -> str:
-    """Standard base64 with padding."""
     return base64.b64encode(data).decode("ascii")
 
 
 def key_id(name: str, kind: int, public: bytes) -> bytes:
-    """The four bytes that tell keys of one name apart."""
+    """Return the four bytes that tell keys of one name apart."""
     return hashlib.sha256(f"{name}\n".encode() + bytes([kind]) + public).digest()[:4]
 
 
 @dataclass(frozen=True)
 class Verifier:
-    """A public key with its name; `kind` is ED25519 for logs, COSIGNATURE for witnesses."""
+    """A public key with its name. `kind` is ED25519 for logs, COSIGNATURE for witnesses."""
 
     name: str
     kind: int
@@ -65,10 +64,10 @@ class Verifier:
         data = decode64(encoded)
         if len(data) != 33 or data[0] not in (ED25519, COSIGNATURE):
             raise NoteError(f"the verifier key of {name} is neither Ed25519 nor an Ed25519 cosignature key")
-        found = cls(name, data[0], data[1:])
-        if found.id.hex() != identifier:
-            raise NoteError(f"the verifier key of {name} is damaged: its id should be {found.id.hex()}")
-        return found
+        verifier = cls(name, data[0], data[1:])
+        if verifier.id.hex() != identifier:
+            raise NoteError(f"the verifier key of {name} is damaged: its id should be {verifier.id.hex()}")
+        return verifier
 
     @property
     def id(self) -> bytes:
@@ -78,7 +77,7 @@ class Verifier:
         return f"{self.name}+{self.id.hex()}+{encode64(bytes([self.kind]) + self.public)}"
 
     def as_cosigner(self) -> "Verifier":
-        """The same public key as one that signs with a time."""
+        """Return the same public key as one whose signatures attest a time."""
         return Verifier(self.name, COSIGNATURE, self.public)
 
     def check(self, text: str, signature: bytes) -> int | None:
@@ -103,7 +102,7 @@ class Signer:
 
     @classmethod
     def parse(cls, text: str) -> "Signer":
-        """Read `PRIVATE+KEY+name+id+base64(0x01 || seed)`. Raises `NoteError`, which does not quote the key."""
+        """Read `PRIVATE+KEY+name+id+base64(0x01 || seed)`. Raises `NoteError`, which never quotes the key."""
         if not text.startswith("PRIVATE+KEY+"):
             raise NoteError("a private key starts with PRIVATE+KEY+")
         try:
@@ -113,16 +112,16 @@ class Signer:
             raise NoteError("the private key is damaged: it is PRIVATE+KEY+name+id+base64") from None
         if len(data) != 33 or data[0] != ED25519:
             raise NoteError(f"the private key of {name} is not Ed25519")
-        found = cls(name, data[1:])
-        if found.verifier.id.hex() != identifier:
+        signer = cls(name, data[1:])
+        if signer.verifier.id.hex() != identifier:
             raise NoteError(f"the private key of {name} is damaged: it does not fit its id")
-        return found
+        return signer
 
     def encode(self) -> str:
-        """The private key as text: a secret."""
+        """Return the private key as text: a secret."""
         return f"PRIVATE+KEY+{self.name}+{self.verifier.id.hex()}+{encode64(bytes([ED25519]) + self.seed)}"
 
-    # Made once: a signature over a receipt is on the way of every event.
+    # Cached: every event waits for the signature on its receipt.
     @cached_property
     def verifier(self) -> Verifier:
         return Verifier(self.name, ED25519, self._private.public_key().public_bytes_raw())
@@ -135,11 +134,11 @@ class Signer:
         return str(self.verifier)
 
     def sign(self, text: str) -> str:
-        """A signature line over a note's text."""
+        """Return a signature line over a note's text."""
         return self._line(self.verifier.id, self._signature(text.encode()))
 
     def cosign(self, text: str, moment: int) -> str:
-        """A signature line that also attests `moment`, in Unix seconds."""
+        """Return a signature line that also attests `moment`, in Unix seconds."""
         signature = self._signature(cosigned_message(text, moment))
         return self._line(self.verifier.as_cosigner().id, moment.to_bytes(8, "big") + signature)
 
@@ -159,67 +158,66 @@ class Signature(NamedTuple):
 
 
 class Attestation(NamedTuple):
-    """A signature that holds: whose, and when where the signature says so (Unix seconds)."""
+    """A signature that holds: its key, and the time that it attests, if any (Unix seconds)."""
 
     verifier: Verifier
     moment: int | None
 
 
 def cosigned_message(text: str, moment: int) -> bytes:
-    """What a cosignature signs."""
     return f"cosignature/v1\ntime {moment}\n{text}".encode()
 
 
 def split(note: str, *, most: int = MAX_NOTE) -> tuple[str, list[Signature]]:
-    """A note's text and its signatures. Raises `NoteError` for what is no note, or has more than `most` characters."""
+    """Return a note's text and its signatures. Raises `NoteError` for no note, or one above `most` characters."""
     if len(note) > most or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
         raise NoteError("this is no note: too long, or it contains control characters")
     text, blank, lines = note.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
         raise NoteError("this is no note: a blank line and signatures must follow the text")
-    found = [_signature_line(line) for line in lines[:-1].split("\n")]
-    if len(found) > MAX_SIGNATURES:
+    signatures = [_signature_line(line) for line in lines[:-1].split("\n")]
+    if len(signatures) > MAX_SIGNATURES:
         raise NoteError(f"this note has more than {MAX_SIGNATURES} signatures")
-    return text + "\n", found
+    return text + "\n", signatures
 
 
 def verify(note: str, verifiers: Iterable[Verifier], *, most: int = MAX_NOTE) -> tuple[str, list[Attestation]]:
-    """A note's text and who signed it, of those that are known.
+    """Return a note's text and who signed it, of the by_id keys.
 
-    Unknown keys are passed over. Raises `NoteError` where a known key's signature does not hold, or none is known.
+    Skips unknown keys. Raises `NoteError` where a by_id key's signature does not hold, or no key is by_id.
     """
     text, signatures = split(note, most=most)
-    known = {(verifier.name, verifier.id): verifier for verifier in verifiers}
-    found = [
+    by_id = {(verifier.name, verifier.id): verifier for verifier in verifiers}
+    attested = [
         Attestation(verifier, verifier.check(text, signature.blob))
         for signature in signatures
-        if (verifier := known.get((signature.name, signature.id))) is not None
+        if (verifier := by_id.get((signature.name, signature.id))) is not None
     ]
-    if not found:
+    if not attested:
         raise NoteError(f"no key that is known signed this: it was signed by {', '.join(s.name for s in signatures)}")
-    return text, found
+    return text, attested
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A tree head: whose log, how many leaves, which root."""
+class TreeHead:
+    """The head of a log's tree, which a checkpoint signs: whose log, how many leaves, which root."""
 
     origin: str
     size: int
     root: bytes
 
     @classmethod
-    def parse(cls, text: str) -> "Checkpoint":
+    def parse(cls, text: str) -> "TreeHead":
         """Read a note's text. Raises `NoteError`."""
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
             raise NoteError("a checkpoint has three lines at least: origin, size, root")
         if not _SIZE.match(lines[1]):
             raise NoteError(f"the size {lines[1][:40]!r} is not a decimal number")
-        found = decode64(lines[2])
-        if len(found) != 32:
+        root = decode64(lines[2])
+        if len(root) != 32:
             raise NoteError("the root is not 32 bytes long")
-        return cls(lines[0], int(lines[1]), found)
+        return cls(lines[0], int(lines[1]), root)
 
     @property
     def text(self) -> str:
@@ -227,7 +225,6 @@ class Checkpoint:
 
 
 def join(text: str, signature_lines: Iterable[str]) -> str:
-    """A note of a text and signature lines."""
     return f"{text}\n{''.join(signature_lines)}"
 
 
@@ -258,15 +255,15 @@ def parse_proof(text: str) -> Proof:
 
 
 def hashes(lines: Sequence[str]) -> list[bytes]:
-    """Base64 lines of a proof, at most 63. Raises `NoteError`."""
-    found = [decode64(line) for line in lines]
-    if len(found) > 63 or any(len(one) != 32 for one in found):
+    """Decode the base64 lines of a proof, at most 63. Raises `NoteError`."""
+    decoded = [decode64(line) for line in lines]
+    if len(decoded) > 63 or any(len(value) != 32 for value in decoded):
         raise NoteError("a proof has at most 63 hashes of 32 bytes")
-    return found
+    return decoded
 
 
 def _three(text: str, complaint: str) -> tuple[str, str, str]:
-    # The key itself may contain '+': only the first two part.
+    # The key itself may contain '+': only the first two separate.
     name, _, rest = text.strip().partition("+")
     identifier, _, encoded = rest.partition("+")
     if not _NAME.match(name) or not identifier or not encoded:

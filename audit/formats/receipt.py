@@ -1,4 +1,4 @@
-"""The receipt as a writer holds it: a signed note that names what was taken, and until when it will be sealed.
+"""The receipt as a writer holds it: a signed note that names its events, and the time by which they will be sealed.
 
     auditsite/receipt/v1
     origin audit.example.com/log
@@ -10,7 +10,7 @@
 
     — audit.example.com/log/receipts base64
 
-One line for each event: its id and its digest. Pure: for auditors to read, no Django.
+One line for each event: its id and its digest.
 """
 
 import json
@@ -25,10 +25,8 @@ from audit.formats.note import NoteError, Signer, Verifier
 
 State = Literal["stored", "parked"]
 HEADER = "auditsite/receipt/v1"
-SUFFIX = "/receipts"
-"""The key that signs receipts has the name of the log with this after it."""
-MAX_NOTE = 256 * 1024
-"""A receipt of 1,000 events has 103 kB."""
+SUFFIX = "/receipts"  # the key that signs receipts has the name of the log with this after it
+MAX_NOTE = 256 * 1024  # A receipt of 1,000 events has 103 kB
 _VALUE = re.compile(r"[^\s\x00-\x1f\x7f]+\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z\Z", re.ASCII)
 _EVENT = re.compile(r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}) ([0-9a-f]{64})\Z", re.ASCII)
@@ -43,14 +41,13 @@ class Promise:
     writer: str
     state: State
     promised_at: datetime
+    # Until then every event is under a signed checkpoint: the maximum merge delay, applied.
     sealed_by: datetime
-    """Until then every event is under a signed checkpoint: the maximum merge delay, applied."""
-    events: Mapping[str, str]
-    """The digest of each event, in hexadecimal digits, by its id."""
+    events: Mapping[str, str]  # the digest of each event, in hexadecimal digits, by its id
 
     @property
     def text(self) -> str:
-        """What is signed. Raises `NoteError` where a value cannot stand in it."""
+        """The signed text. Raises `NoteError` for a name that it cannot hold."""
         if not (_VALUE.match(self.origin) and _VALUE.match(self.writer)):
             raise NoteError("the name of a log or a writer with spaces or control characters cannot be signed")
         times = f"promised {_written(self.promised_at)}\nsealed-by {_written(self.sealed_by)}\n"
@@ -59,7 +56,7 @@ class Promise:
 
     @classmethod
     def parse(cls, text: str) -> "Promise":
-        """Read what was signed. Raises `NoteError`."""
+        """Read a signed text. Raises `NoteError`."""
         header, *lines = text.removesuffix("\n").split("\n")
         if header != HEADER:
             raise NoteError(f"a receipt starts with {HEADER}")
@@ -74,24 +71,23 @@ class Promise:
 
 
 def sign(promise: Promise, signer: Signer) -> str:
-    """The receipt. Raises `NoteError`."""
     text = promise.text
     return note.join(text, [signer.sign(text)])
 
 
 def read(receipt: str, verifiers: Iterable[Verifier]) -> Promise:
-    """What a receipt says, once one of the keys is found to have signed it. Raises `NoteError`."""
+    """Return what a receipt says, if attestation of the keys signed it. Raises `NoteError`."""
     text, attested = note.verify(receipt, verifiers, most=MAX_NOTE)
     promise = Promise.parse(text)
-    if any(one.verifier.name != promise.origin + SUFFIX for one in attested):
+    if any(attestation.verifier.name != promise.origin + SUFFIX for attestation in attested):
         raise NoteError(f"the receipt is of the log {promise.origin}, and another log's key signed it")
     return promise
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:
-    """The receipts in a file: notes one after the other, or a JSON line for each answer of the API."""
+    """Yield the receipts in a file: notes raw after the other, or a JSON line for each answer of the API."""
     kept: list[str] = []
-    for line in (one.rstrip("\r\n") for one in lines):
+    for line in (raw.rstrip("\r\n") for raw in lines):
         if line.startswith("{") or line == HEADER:
             yield from _whole(kept)
             kept = []
@@ -109,19 +105,19 @@ def _whole(lines: list[str]) -> Iterator[str]:
 
 
 def _of_answer(line: str) -> str:
-    """The receipt of an answer; what is no answer is returned as it stands, and will be no receipt."""
+    """Return the receipt in an answer of the API; anything else as it is, to be refused as no receipt."""
     try:
-        found = json.loads(line)["receipt"]
+        receipt = json.loads(line)["receipt"]
     except (ValueError, KeyError, RecursionError):
         return line
-    return found if isinstance(found, str) else line
+    return receipt if isinstance(receipt, str) else line
 
 
 def _members(lines: list[str]) -> list[str]:
-    found = [line.partition(" ")[::2] for line in lines[: len(_MEMBERS)]]
-    if tuple(name for name, _ in found) != _MEMBERS or not all(_VALUE.match(value) for _, value in found):
+    pairs = [line.partition(" ")[::2] for line in lines[: len(_MEMBERS)]]
+    if tuple(name for name, _ in pairs) != _MEMBERS or not all(_VALUE.match(value) for _, value in pairs):
         raise NoteError(f"a receipt has the lines {', '.join(_MEMBERS)}, in this order")
-    return [value for _, value in found]
+    return [value for _, value in pairs]
 
 
 def _event(line: str) -> tuple[str, str]:

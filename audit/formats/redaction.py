@@ -1,4 +1,4 @@
-"""redact: what a rule names is taken out of a record that leaves the store, and the record says so. Pure: no Django.
+"""Redaction rules, and how they change a record that leaves the store. The record says what was redacted.
 
 A path is members with dots between: `actor_ip`, `event_data.user.email`. `*` is any one member or element, `**` any
 number of levels; a name with a dot, a space or a star in it is quoted.
@@ -17,19 +17,19 @@ from audit.errors import Invalid
 from audit.formats import event
 
 Method = Literal["remove", "digest", "mask"]
+# The strongest first: where two rules name the same place, that one holds.
 METHODS = ("remove", "digest", "mask")
-"""The strongest first: where two rules name the same place, that one holds."""
+# What tells which event it is, of what kind and when: who redacts that leaves nothing that could be checked.
 NEVER = (
     *("event_id", "event_timestamp", "version"),
     *("event_type", "event_category", "event_action", "event_outcome"),
 )
-"""What tells which event it is, of what kind and when: who redacts that leaves nothing that could be checked."""
 MAY = tuple(name for name in event.FIELDS if name not in NEVER)
 DATA = "event_data"
 ANY, DEEP = "*", "**"
 DIGEST = "hmac-sha256:"
+# The member of a record that names each place and its rule; null where nothing was redacted.
 NAMED = "redacted"
-"""The member of a record that names each place and its rule; null where nothing was redacted."""
 
 _BARE = re.compile(r'[^\s."*\\]+\Z')
 _PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')
@@ -40,7 +40,7 @@ Place = tuple[str | int, ...]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """What is redacted, how, and why that is right."""
+    """A redaction rule: which path, by which method, and why."""
 
     name: str
     path: str
@@ -49,14 +49,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
     def concerns(self, event_type: str) -> bool:
-        """Whether the rule is for events of this type; without one it is for all."""
+        """Return whether the rule applies to events of this type; a rule without a type applies to all."""
         if self.event_type.endswith(".*"):
             return event_type.startswith(self.event_type[:-1])
         return self.event_type in ("", event_type)
 
 
 def check(rule: Rule) -> None:
-    """Refuse a rule that cannot be followed. Raises `Invalid`."""
+    """Raise `Invalid` for a rule that cannot be applied."""
     errors = {}
     try:
         read_path(rule.path)
@@ -71,7 +71,7 @@ def check(rule: Rule) -> None:
 
 
 def read_path(text: str) -> tuple[str, ...]:
-    """The parts of a path. Raises `ValueError`."""
+    """Return the parts of a path. Raises `ValueError`."""
     parts, place = [], 0
     while place < len(text):
         match = _PART.match(text, place)
@@ -93,18 +93,17 @@ def read_path(text: str) -> tuple[str, ...]:
 
 
 def covers(path: str, place: tuple[str, ...]) -> bool:
-    """Whether a rule with this path redacts what stands at such a place, by itself or with what it is in."""
+    """Return whether a rule with this path redacts the member at `place`, by itself or with a member around it."""
     parts = read_path(path)
     return any(_fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
 
 
 def path_text(place: Place) -> str:
-    """A place as a path."""
     return ".".join(map(_part, place))
 
 
 class Redactor:
-    """Follows rules. The same value has the same digest as long as the key is the same."""
+    """Applies rules. Equal values have equal digests under the same key."""
 
     def __init__(self, rules: Sequence[Rule], key: bytes):
         self._rules = sorted(rules, key=lambda rule: (METHODS.index(rule.method), rule.name))
@@ -116,11 +115,11 @@ class Redactor:
         """How many records had such a member."""
 
     def lines(self, lines: bytes) -> bytes:
-        """Records as lines of JSON, each with the member that says what was redacted."""
+        """Redact records that are lines of JSON; each gets a member that says what was redacted."""
         return b"".join(self._line(line) for line in lines.splitlines())
 
     def redact(self, record: dict[str, Any]) -> dict[str, str]:
-        """Redact a record where it stands; return which rule was followed at which path."""
+        """Redact a record in place; return the rule that was applied at each path."""
         places = self._places(record)
         for place, rule in places.items():
             self._change(record, place, rule.method)
@@ -129,10 +128,10 @@ class Redactor:
         return {path_text(place): rule.name for place, rule in places.items()}
 
     def facts(self) -> dict[str, Any]:
-        """How many records and members were redacted since the last time that this was asked."""
-        found = {"records": self.records, "members": dict(self.members)}
+        """Return how many records and members were redacted since the last call."""
+        facts = {"records": self.records, "members": dict(self.members)}
         self.records, self.members = 0, Counter()
-        return found
+        return facts
 
     def _line(self, line: bytes) -> bytes:
         record = json.loads(line)
@@ -142,18 +141,18 @@ class Redactor:
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
     def _places(self, record: dict[str, Any]) -> dict[Place, Rule]:
-        """Each place that is redacted and by which rule; nothing is named within what is redacted as a whole."""
-        found: dict[Place, Rule] = {}
+        """Return each redacted place with its rule; a place inside another redacted one is left out."""
+        places: dict[Place, Rule] = {}
         for rule in self._rules:
             rule_parts = self._parts[rule.name]
             if rule.concerns(record["event_type"]):
                 for place in _find(record, rule_parts):
                     if len(place) > 1 or record[rule_parts[0]] is not None:
-                        found.setdefault(place, rule)
+                        places.setdefault(place, rule)
         return {
             place: rule
-            for place, rule in found.items()
-            if not any(place[:end] in found for end in range(1, len(place)))
+            for place, rule in places.items()
+            if not any(place[:end] in places for end in range(1, len(place)))
         }
 
     def _change(self, record: dict[str, Any], place: Place, method: Method) -> None:
@@ -175,7 +174,7 @@ class Redactor:
 
 
 def mask(value: Any) -> str:
-    """A text of which next to nothing is left: `a***@e***`, `192.***`, `K***`."""
+    """Return a text that keeps almost nothing: `a***@e***`, `192.***`, `K***`."""
     if not isinstance(value, str):
         return "***"
     if match := _IPV4.match(value):
@@ -187,7 +186,7 @@ def mask(value: Any) -> str:
 
 
 def _find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
-    """The places in a value that a path names."""
+    """Yield the places in a value that a path names."""
     if not parts:
         yield at
         return
@@ -216,13 +215,13 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 
 def _part(key: str | int) -> str:
-    """A name as it stands in a path."""
+    """Return a name as it is written in a path."""
     text = str(key)
     return text if _BARE.match(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _bare(part: str) -> str:
-    """A part of a path as `_part` writes the same name: only so does it meet one in a record."""
+    """Return a part of a path as `_part` writes the same name, so that it can be compared with one in a record."""
     if part in (ANY, DEEP) or not part.startswith('"'):
         return part
     return _part(re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL))

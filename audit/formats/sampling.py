@@ -1,7 +1,7 @@
-"""sampling: some leaves of many, drawn so that whoever knows the seed draws the same ones. Pure: no Django.
+"""A sample of leaves that anybody who knows the seed can draw again.
 
-Each leaf has a rank, SHA-256("auditsite/sample/v1", seed, leaf; a line each); the leaves with the least ranks are the
-sample. It depends on the seed and the places of the leaves alone, on neither their content nor their order.
+Each leaf has a rank, SHA-256("auditsite/sample/v1", seed, leaf; a line each); the leaves with the lowest ranks are the
+sample. It depends on the seed and the positions of the leaves alone, not on their content or order.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ MAX_SEED = 100
 
 
 def check(size: int, seed: str) -> None:
-    """Raises `ValueError` for what cannot be drawn."""
+    """Raise `ValueError` for a size or seed that cannot be used."""
     if not 1 <= size <= MOST:
         raise ValueError(f"a sample is of 1 to {MOST} records")
     if not seed or len(seed) > MAX_SEED or not seed.isprintable():
@@ -22,10 +22,9 @@ def check(size: int, seed: str) -> None:
 
 
 def rank(seed: str, index: int) -> bytes:
-    """The place of a leaf in the order of the draw."""
     return hashlib.sha256(f"{HEADER}\n{seed}\n{index}\n".encode()).digest()
 
 
 def draw(indexes: Iterable[int], size: int, seed: str) -> list[int]:
-    """The sample, in the order of the log; all of them where there are no more than that."""
+    """Return the sample in log order; all of the leaves where there are no more than `size`."""
     return sorted(heapq.nsmallest(size, indexes, key=lambda index: rank(seed, index)))

@@ -1,4 +1,4 @@
-"""terms: a query as plain data, so that a program without our grammar can ask it of a record. Pure: no Django."""
+"""A query as plain data, so that a program without our grammar can apply it to a record."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from audit.formats.times import timestamp_text
 
 
 def plain(query: Query, now: datetime) -> list[dict[str, Any]]:
-    """All of these hold of a record that matches. Spans are counted back from `now`, as in the search itself."""
+    """Return conditions that all hold for a matching record. Spans count back from `now`, as in the search itself."""
     return [_time(term, now) if term.field != DATA and _is_time(term) else _term(term) for term in query.terms]
 
 
@@ -28,12 +28,12 @@ def _time(term: Term, now: datetime) -> dict[str, Any]:
 
 
 def _term(term: Term) -> dict[str, Any]:
-    found: dict[str, Any] = {"field": "event_data", "path": list(term.path)} if term.field == DATA else {}
-    if not found:
+    condition: dict[str, Any] = {"field": "event_data", "path": list(term.path)} if term.field == DATA else {}
+    if not condition:
         column = FIELDS[term.field].column
-        found = {"field": "event_id" if column == "id" else column}
+        condition = {"field": "event_id" if column == "id" else column}
     equals: list[Any] = [value.text for value in term.values if not value.prefix]
     if term.field == DATA:
         equals += [meaning for value in term.values if not value.only_text for meaning in scalars(value.text)]
     begins = [value.text for value in term.values if value.prefix]
-    return found | {"equals": equals, "begins": begins, "negated": term.negated}
+    return condition | {"equals": equals, "begins": begins, "negated": term.negated}

@@ -1,8 +1,8 @@
-"""How the log's hashes are kept: leaves, and every eighth level above them. Pure, no Django.
+"""How the store keeps the hashes of the log: the leaves, and every eighth level above them.
 
-Level 0 is the leaf hashes; hash i of level L is the root of the 256^L leaves from i * 256^L on, kept once they are
-all there. 256 neighbours of a level are a tile (C2SP tlog-tiles). Any proof is computed from at most one tile a level
-beside those of the right edge; the levels in between cost more to keep than to compute.
+Level 0 is the leaf hashes; hash i of level L is the root of the 256^L leaves from i * 256^L on, kept once all of them
+exist. 256 neighbours of a level are a tile (C2SP tlog-tiles). Any proof is computed from at most one tile a level
+beside those of the right edge; keeping the levels in between would cost more than computing them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,12 +33,11 @@ class Run(NamedTuple):
     last: int
 
 
-Lookup = Callable[[int, int], bytes]
-"""The kept hash at (level, index)."""
+Lookup = Callable[[int, int], bytes]  # the kept hash at (level, index)
 
 
 class Edge:
-    """The right edge of a growing tree: of each level, the hashes that do not fill a tile yet."""
+    """The right edge of a growing tree: the hashes of each level that do not fill a tile yet."""
 
     def __init__(self, size: int = 0, lookup: Lookup | None = None):
         self.size = 0
@@ -51,12 +50,11 @@ class Edge:
 
     def extend(self, leaves: Sequence[bytes]) -> list[Node]:
         """Add leaf hashes; return the nodes that are complete now."""
-        found = self._fill(0, self.size, list(leaves))
+        nodes = self._fill(0, self.size, list(leaves))
         self.size += len(leaves)
-        return found
+        return nodes
 
     def root(self) -> bytes:
-        """The root of the whole tree."""
         roots: list[bytes] = []
         for hashes in reversed(self._levels):
             part = CompactRange()
@@ -75,39 +73,38 @@ class Edge:
             return []
         roots = [merkle.perfect_root(row[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
         above = count // WIDTH
-        nodes = [Node(level + 1, above + place, found) for place, found in enumerate(roots)]
+        nodes = [Node(level + 1, above + place, root) for place, root in enumerate(roots)]
         return nodes + self._fill(level + 1, above, roots)
 
 
 def edge_runs(size: int) -> list[Run]:
-    """What the right edge of a tree of `size` leaves is made of, level by level from 0."""
-    found = []
+    """Return the runs that make up the right edge of a tree of `size` leaves, level by level from 0."""
+    edge = []
     level, count = 0, size
     while count:
-        found.append(Run(level, count - count % WIDTH, count))
+        edge.append(Run(level, count - count % WIDTH, count))
         level, count = level + 1, count // WIDTH
-    return found
+    return edge
 
 
 def runs(spans: Iterable[Span]) -> list[Run]:
-    """The kept hashes from which the hashes of `spans` can be computed."""
+    """Return the kept hashes from which the hashes of `spans` can be computed."""
     return [_run(part) for span in spans for part in merkle.perfect_spans(*span)]
 
 
 def merged(runs: Iterable[Run]) -> list[Run]:
-    """The same hashes in as few runs as can be, in order."""
-    found: list[Run] = []
+    """Return the same hashes in as few runs as possible, in order."""
+    merged: list[Run] = []
     for run in sorted(runs):
-        before = found[-1] if found else None
+        before = merged[-1] if merged else None
         if before is not None and before.level == run.level and run.first <= before.last:
-            found[-1] = Run(run.level, before.first, max(before.last, run.last))
+            merged[-1] = Run(run.level, before.first, max(before.last, run.last))
         elif run.first < run.last:
-            found.append(run)
-    return found
+            merged.append(run)
+    return merged
 
 
 def span_hash(span: Span, lookup: Lookup) -> bytes:
-    """MTH of a span."""
     return merkle.fold([_perfect(part, lookup) for part in merkle.perfect_spans(*span)])
 
 
@@ -123,21 +120,21 @@ def _run(span: Span) -> Run:
 
 
 def read_path(text: str) -> int:
-    """The index in a tile's address (`x001/x234/067` is 1234067). Raises `ValueError`."""
+    """Return the index in a tile's address (`x001/x234/067` is 1234067). Raises `ValueError`."""
     parts = text.split("/")
     if not all(len(part) == 4 and part[0] == "x" for part in parts[:-1]) or len(parts) > 5:
         raise ValueError(text)
     digits = [part.removeprefix("x") if place < len(parts) - 1 else part for place, part in enumerate(parts)]
     if not all(part.isascii() and part.isdigit() and len(part) == 3 for part in digits):
         raise ValueError(text)
-    found = int("".join(digits))
-    if path(found) != text:
+    index = int("".join(digits))
+    if path(index) != text:
         raise ValueError(text)
-    return found
+    return index
 
 
 def path(index: int) -> str:
-    """The address of a tile by its index: groups of three digits, all but the last with an x before."""
+    """Return the address of a tile: groups of three digits, all but the last prefixed with x."""
     text = str(index)
     text = text.zfill(-(-len(text) // 3) * 3)
     groups = [text[at : at + 3] for at in range(0, len(text), 3)]

@@ -1,4 +1,4 @@
-"""moments: times as people write them. Pure: no Django."""
+"""Times as people write them."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -8,7 +8,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def read_time(text: str, now: datetime | None = None) -> datetime:
-    """`24h`, `7d`, or RFC 3339 (a date or a time without zone counts as UTC). Raises `ValueError`."""
+    """Read `24h`, `7d`, or RFC 3339 (a date, or a time without zone, is UTC). Raises `ValueError`."""
     try:
         if match := _RELATIVE.match(text):
             return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
@@ -19,7 +19,7 @@ def read_time(text: str, now: datetime | None = None) -> datetime:
 
 
 def read_day(text: str) -> tuple[datetime, datetime]:
-    """A day in UTC: its first moment, and that of the next day. Raises `ValueError`."""
+    """Return the first moment of a UTC day, and of the next. Raises `ValueError`."""
     try:
         day = date.fromisoformat(text)
         first = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -29,5 +29,5 @@ def read_day(text: str) -> tuple[datetime, datetime]:
 
 
 def timestamp_text(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds: `2026-08-18T10:00:00.000000Z`."""
+    """Return RFC 3339 in UTC with microseconds: `2026-08-18T10:00:00.000000Z`."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

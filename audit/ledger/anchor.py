@@ -1,4 +1,4 @@
-"""anchor: keep checkpoints outside of the database, in a file or a folder, where the store only adds."""
+"""Keep checkpoints outside of the database, in a file or a directory that the store only appends to."""
 
 import json
 import os
@@ -18,14 +18,14 @@ LAST_LINE_BYTES = 64 * 1024
 
 
 class Anchored(NamedTuple):
-    """A checkpoint as the anchor has it."""
+    """A checkpoint as the anchor holds it."""
 
     where: str
     note: str
 
 
 def anchor(checkpoint: Checkpoint, text: str) -> None:
-    """Append a checkpoint to the anchor and wait until it is on the disk. Raises `OSError`."""
+    """Append a checkpoint to the anchor, and flush it to disk. Raises `OSError`."""
     if settings.SEAL_ANCHOR_FILE is not None:
         line = {"anchored_at": datetime.now(UTC).isoformat(), "note": text}
         _write(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False) + "\n", os.O_APPEND)
@@ -36,7 +36,7 @@ def anchor(checkpoint: Checkpoint, text: str) -> None:
 
 
 def anchored() -> Iterator[Anchored]:
-    """Every anchored checkpoint, in the order in which they were written."""
+    """Yield every anchored checkpoint, in the order in which they were written."""
     if (path := settings.SEAL_ANCHOR_FILE) is not None and path.exists():
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -46,27 +46,26 @@ def anchored() -> Iterator[Anchored]:
 
 
 def newest_anchored() -> list[Anchored]:
-    """The last checkpoint of the file, and that of the folder."""
-    found = [Anchored("the last line of the anchor file", _note_of(line)) for line in _last_line()]
-    return found + [Anchored(file.name, file.read_text(encoding="utf-8")) for file in _anchor_files()[-1:]]
+    """Return the last checkpoint of the file, and that of the directory."""
+    newest = [Anchored("the last line of the anchor file", _note_of(line)) for line in _last_line()]
+    return newest + [Anchored(file.name, file.read_text(encoding="utf-8")) for file in _anchor_files()[-1:]]
 
 
-def last_anchored() -> note.Checkpoint | None:
-    """The newest checkpoint of the anchor, its signature not checked; None without one that can be read."""
+def last_anchored() -> note.TreeHead | None:
+    """Return the newest head of the anchor, its signature not checked; None where no checkpoint can be read."""
     heads = []
-    for found in newest_anchored():
+    for anchored_note in newest_anchored():
         with suppress(note.NoteError):
-            heads.append(note.Checkpoint.parse(note.split(found.note)[0]))
+            heads.append(note.TreeHead.parse(note.split(anchored_note.note)[0]))
     return max(heads, key=lambda head: head.size, default=None)
 
 
 def has_anchor() -> bool:
-    """Whether checkpoints are anchored."""
     return settings.SEAL_ANCHOR_FILE is not None or settings.SEAL_ANCHOR_DIR is not None
 
 
 def empty_anchors() -> list[str]:
-    """The anchors that are configured and hold no checkpoint."""
+    """Name the anchors that are configured and hold no checkpoint."""
     file, folder = settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_DIR
     empty = [] if file is None or _last_line() else [f"file {file.name}"]
     return empty + ([] if folder is None or _anchor_files() else [f"folder {folder.name}"])
@@ -85,7 +84,7 @@ def _note_of(line: str) -> str:
 
 
 def _last_line() -> list[str]:
-    """The last line of the anchor file, read from its end."""
+    """Read the last line of the anchor file from its end."""
     path = settings.SEAL_ANCHOR_FILE
     if path is None or not path.exists():
         return []

@@ -1,8 +1,8 @@
-"""The keys of the log: a private one in a file or the environment, never in the database, and the public ones.
+"""The signing keys: private keys in files or the environment, never in the database, and the public keys.
 
 SEAL_KEY (or SEAL_KEY_FILE) holds the private key that signs now. SEAL_PUBLIC_KEYS (or SEAL_PUBLIC_KEYS_FILE) holds
-every public key that ever signed, the newest first, one a line: with them old checkpoints still verify after a
-rotation. Whoever only verifies needs the second alone. Other keys are held in the same way (`receipts`).
+every public key that ever signed, the newest first, one a line: so old checkpoints still verify after a rotation.
+A process that only verifies needs the public keys alone. Receipt keys (RECEIPT_KEY ...) are held in the same way.
 """
 
 import hashlib
@@ -22,11 +22,10 @@ DEVELOPMENT = Signer("development.invalid/log", hashlib.sha256(b"auditsite: ever
 
 @dataclass(frozen=True)
 class Keys:
-    """What this process may sign and verify with."""
+    """The keys that this process can sign and verify with."""
 
     signer: Signer | None
-    verifiers: tuple[Verifier, ...]
-    """The log's public keys, the newest first."""
+    verifiers: tuple[Verifier, ...]  # the log's public keys, the newest first
 
     @property
     def origin(self) -> str:
@@ -34,24 +33,24 @@ class Keys:
 
     @property
     def all_verifiers(self) -> list[Verifier]:
-        """The same keys in both of their kinds: plain signatures, and those that attest a time."""
+        """Each public key as both of its kinds: for plain signatures, and for those that attest a time."""
         return [*self.verifiers, *(verifier.as_cosigner() for verifier in self.verifiers)]
 
 
 def load() -> Keys:
-    """The keys as they are configured now: a running sealer sees a rotation at its next pass. Raises `KeyMissing`."""
+    """Read the log's keys anew, so that a running sealer notices a rotation. Raises `KeyMissing`."""
     return read("SEAL", "the log", otherwise=DEVELOPMENT if settings.DEBUG else None)
 
 
 def receipts() -> Keys:
-    """The keys of receipts, as settings and files are now. Raises `KeyMissing`."""
+    """Return the keys of receipts, read again when their settings or files change. Raises `KeyMissing`."""
     global _receipts
-    now = stamp("RECEIPT")
-    if _receipts is None or _receipts[0] != now:
+    current = stamp("RECEIPT")
+    if _receipts is None or _receipts[0] != current:
         keys = read("RECEIPT", "receipts")
         if not keys.origin.endswith(receipt.SUFFIX):
             raise KeyMissing(f"The key of receipts is named {keys.origin}: it must be the log's name and /receipts.")
-        _receipts = now, keys
+        _receipts = current, keys
     return _receipts[1]
 
 
@@ -59,9 +58,9 @@ _receipts: tuple[object, Keys] | None = None
 
 
 def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:
-    """The keys that the settings `prefix`_KEY and `prefix`_PUBLIC_KEYS hold; `otherwise` where they hold none.
+    """Read the keys in the settings `prefix`_KEY and `prefix`_PUBLIC_KEYS; `otherwise` is used where there are none.
 
-    Raises `KeyMissing` where there is none, or one cannot be read; never with the key in its text.
+    Raises `KeyMissing` where there is no key, or one cannot be read; never with the key in its text.
     """
     private, public = _text(f"{prefix}_KEY"), _text(f"{prefix}_PUBLIC_KEYS")
     try:
@@ -85,34 +84,33 @@ def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:
 
 
 def stamp(prefix: str) -> tuple[object, ...]:
-    """Something that is another thing once the settings of `prefix` or their files have changed."""
+    """Return a value that changes with the settings of `prefix` and their files."""
     return tuple(_stamp(f"{prefix}_{name}") for name in ("KEY", "PUBLIC_KEYS"))
 
 
 def create(path: Path, origin: str) -> Signer:
-    """Make the first key of a log at `path`, its public half at `path`.pub. Never overwrites."""
+    """Create the first key of a log at `path`, its public half at `path`.pub. Never overwrites."""
     signer = Signer(origin, secrets.token_bytes(32))
-    Signer.parse(signer.encode())  # the name must be one that can be read again
+    Signer.parse(signer.encode())  # refuses a name that could not be read again
     _write_new(path, signer.encode() + "\n", 0o600)
     _write_new(public_path(path), f"{signer.verifier}\n", 0o644)
     return signer
 
 
 def rotated(old: Signer) -> Signer:
-    """A new key of the same log, not written anywhere yet."""
+    """Return a new key of the same log, not written anywhere yet."""
     return Signer(old.name, secrets.token_bytes(32))
 
 
 def replace(path: Path, signer: Signer) -> None:
-    """Put a rotated key in the place of the old one: public half first, so that nobody meets an unknown signature."""
+    """Replace the old key by a rotated one: public half first, so that no process meets an unknown signature."""
     public = public_path(path)
-    known = public.read_text(encoding="utf-8") if public.exists() else ""
-    _swap(public, f"{signer.verifier}\n{known}", 0o644)
+    earlier = public.read_text(encoding="utf-8") if public.exists() else ""
+    _swap(public, f"{signer.verifier}\n{earlier}", 0o644)
     _swap(path, signer.encode() + "\n", 0o600)
 
 
 def public_path(path: Path) -> Path:
-    """Where the public halves of a key file stand."""
     return path.with_name(path.name + ".pub")
 
 
@@ -121,14 +119,14 @@ def _stamp(name: str) -> object:
     if path is None:
         return getattr(settings, name)
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return path
-    return path, found.st_ino, found.st_size, found.st_mtime_ns
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _text(name: str) -> str:
-    """The value of the setting, or what the file holds that NAME_FILE names: read anew each time."""
+    """Return the setting's value, or the content of the file that NAME_FILE names, read anew each time."""
     path: Path | None = getattr(settings, f"{name}_FILE")
     if path is None:
         return str(getattr(settings, name))

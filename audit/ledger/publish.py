@@ -1,4 +1,4 @@
-"""The sealer as a service: seals in rhythm, while a courier takes each tree head to witnesses and anchor."""
+"""The sealer process: seals at a fixed rhythm, while a thread publishes each head to witnesses and the anchor."""
 
 import threading
 import time
@@ -23,14 +23,14 @@ TROUBLE_PAUSE_S = 5.0
 REFUSAL_ALARM_S = 3600.0
 
 
-class Courier:
-    """Takes tree heads to each witness and to the anchor. What fails is tried again with the next head."""
+class Publisher:
+    """Publishes heads to each witness and to the anchor. What fails is tried again with the next head."""
 
     def __init__(self) -> None:
         self._anchored_at = float("-inf")
         self._asked = -1
 
-    def deliver(self, head: Checkpoint) -> list[str]:
+    def publish(self, head: Checkpoint) -> list[str]:
         """Have a head cosigned and anchored; return what went wrong, in words."""
         complaints = self._ask_witnesses(head) if head.number != self._asked else []
         if anchor.has_anchor() and time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S:
@@ -70,7 +70,7 @@ def follow(stop: threading.Event) -> None:
 def _seal(stop: threading.Event, heads: "_Newest") -> None:
     sealer, alarmed = Sealer(), _Alarm()
     while not stop.is_set():
-        # In rhythm: a pass that takes long on a busy machine is not followed by a whole pause.
+        # A fixed rhythm: a pass that took long on a busy machine is not followed by a whole pause.
         following = time.monotonic() + settings.SEAL_INTERVAL_MS / 1000
         try:
             sealed = sealer.once()
@@ -88,13 +88,13 @@ def _seal(stop: threading.Event, heads: "_Newest") -> None:
 
 
 class _Newest:
-    """The newest head: the courier takes this one and skips those in between."""
+    """The newest head: the publisher takes this one and skips those in between."""
 
     checkpoint: Checkpoint | None = None
 
 
 class _Alarm:
-    """A refusal to seal is told at once, and again each hour."""
+    """Alarms about a refusal to seal at once, and again each hour."""
 
     def __init__(self) -> None:
         self._told: datetime | None = None
@@ -108,14 +108,14 @@ class _Alarm:
 
 
 def _carry(heads: _Newest, stop: threading.Event) -> None:
-    """The courier's thread: asking may take long, and no seal waits for it."""
-    courier = Courier()
+    """Publish heads in a thread of its own: witnesses may take long, and no seal waits for them."""
+    courier = Publisher()
     while not stop.wait(COURIER_PAUSE_S):
         if heads.checkpoint is not None:
             try:
-                for complaint in courier.deliver(heads.checkpoint):
+                for complaint in courier.publish(heads.checkpoint):
                     log.warning("courier", complaint=complaint)
-            except Exception as error:  # whatever others answer: the next head is anchored all the same
+            except Exception as error:  # whatever a witness answers, the next head is published all the same
                 log.warning("courier_interrupted", error=type(error).__name__)
                 connections.close_all()
     connections.close_all()

@@ -1,14 +1,15 @@
-"""seal: give unsealed records their leaves and sign the new tree head. The only code that writes the log.
+"""Assign leaves to unsealed records and sign the new head. The only code that writes the log.
 
-1. One transaction, one sealer: an advisory lock; another sealer goes home.
-2. The newest checkpoint must be signed by a key we know, and the kept hashes must fold to its root: nothing is ever
-   signed on top of a tree that is not the one that was signed before, so the log cannot fork by our hand.
+1. One transaction, one sealer: an advisory lock; another sealer gives up.
+2. The newest checkpoint must be signed by a known key, and the kept hashes must fold to its root: nothing is ever
+   signed on top of a tree other than the one that was signed before, so this code cannot fork the log.
 3. Take records from the queue, in the order of their storage; write leaf, node and checkpoint rows; sign; commit.
 
-A kill at any point leaves the transaction undone, and the next pass does it again.
+A kill at any point rolls the transaction back, and the next pass repeats it.
 """
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,51 +33,59 @@ HASH = merkle.HASH_SIZE
 TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
 FULL_SCAN_EVERY_S = 0.25
 RESTORED = "the database was restored from an older copy. See docs/operations.md, A restored database."
-SCAN_SHARE = 10
-"""A look at the whole queue costs at most a tenth of the time."""
+SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
 
 class Sealed(NamedTuple):
-    """What one pass did."""
+    """The result of one pass."""
 
+    # The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet.
     checkpoint: Checkpoint | None
-    """The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet."""
     added: int = 0
     signed: bool = False
 
     @property
     def more(self) -> bool:
-        """Whether records may wait that did not fit."""
+        """Whether records may be waiting that did not fit into the pass."""
         return self.added == BATCH
 
 
+@dataclass
+class _Memory:
+    """What a sealer remembers of the log between two passes."""
+
+    edge: Edge | None = None
+    head: Checkpoint | None = None
+    # The block of the queue's table at which the next scan starts: the first half of a ctid.
+    block: int = 0
+    # In seconds of the monotonic clock.
+    full_scan_at: float = 0.0
+
+
 class Sealer:
-    """Seals again and again, and remembers the tree's edge and its place in the queue in between."""
+    """Seals pass after pass. Between passes it remembers the tree's edge and its place in the queue."""
 
     def __init__(self) -> None:
-        self._edge: Edge | None = None
-        self._head: Checkpoint | None = None
-        self._highest = -1
-        self._block = 0
-        self._full_scan_at = 0.0
+        self._memory = _Memory()
+        self._highest = -1  # the newest number that it signed itself; no failure makes it forget that
 
     def once(self, *, sign_anyway: bool = False, from_start: bool = False) -> Sealed:
-        """One pass. Signs where records were added, where an hour was silent, or `sign_anyway`. Looks at the whole
-        queue now and then, and always `from_start`: only then does a pass that is not full mean that nothing waits.
+        """Run one pass. It signs where records were added, where SEAL_IDLE_S passed in silence, or `sign_anyway`.
 
-        Raises `KeyMissing`, `LogDamaged` and what the database raises; nothing is changed then.
+        Now and then it scans the whole queue, and always `from_start`: only then does a pass that is not full mean that
+        nothing waits. Raises `KeyMissing`, `LogDamaged` and database errors; nothing is changed then.
         """
         if from_start:
-            self._full_scan_at = 0.0
+            self._memory.full_scan_at = 0.0
         try:
             return self._pass(sign_anyway)
         except IntegrityError:
-            # Somebody put records into the queue that are sealed: they would stop every pass to come.
-            self._forget()
+            # Somebody queued records that are sealed already: they would stop every further pass.
+            self._memory = _Memory()
             _drop_repeated()
             return self._pass(sign_anyway)
         except BaseException:
-            self._forget()
+            self._memory = _Memory()
             raise
 
     def _pass(self, sign_anyway: bool) -> Sealed:
@@ -89,55 +98,50 @@ class Sealer:
                 return Sealed(None)
             edge = self._edge_of(reader.head("default"), keys)
             leaves = self._take(cursor, edge.size)
-            if not (leaves or sign_anyway or self._is_silent()):
-                return Sealed(self._head)
+            before = self._memory.head
+            if not (leaves or sign_anyway or _is_silent(before)):
+                return Sealed(before)
             _write_nodes(cursor, edge.extend(leaves))
-            head = _sign(cursor, self._head, edge, keys.signer)
-        self._head, self._highest = head, head.number
+            head = _sign(cursor, before, edge, keys.signer)
+        self._memory.head, self._highest = head, head.number
         return Sealed(head, len(leaves), signed=True)
 
     def _edge_of(self, head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
-        """The edge of the signed tree: remembered, or read and checked against the signature."""
+        """Return the edge of the signed tree: remembered, or read and checked against the signature."""
         if (-1 if head is None else head.number) < self._highest:
             raise LogDamaged(f"Checkpoint {self._highest} was signed and is gone: {RESTORED}")
-        known = self._head
-        if self._edge is not None and known is not None and head is not None and _are_same(known, head):
-            return self._edge
-        self._edge, self._head = checked_edge(head, keys), head
-        return self._edge
+        memory = self._memory
+        if memory.edge is None or memory.head is None or head is None or not _are_same(memory.head, head):
+            memory.edge, memory.head = checked_edge(head, keys), head
+        return memory.edge
 
     def _take(self, cursor: Any, size: int) -> list[bytes]:
         """Move records from the queue to the leaves; return their hashes, in order of index."""
-        started = time.monotonic()
-        full = started >= self._full_scan_at
-        cursor.execute(TAKE, {"place": f"({0 if full else self._block},0)", "size": size, "limit": BATCH})
+        memory, started = self._memory, time.monotonic()
+        full = started >= memory.full_scan_at
+        cursor.execute(TAKE, {"place": f"({0 if full else memory.block},0)", "size": size, "limit": BATCH})
         count, hashes, first, last, place = cursor.fetchone()
         if full:
             took = time.monotonic() - started
-            self._full_scan_at = started + max(FULL_SCAN_EVERY_S, SCAN_SHARE * took)
+            memory.full_scan_at = started + max(FULL_SCAN_EVERY_S, SCAN_SHARE * took)
         if not count:
             return []
         if (first, last) != (size, size + count - 1):
             raise LogDamaged(f"The leaves {first} to {last} were written where {size} was to come.")
-        self._block = int(place[1:].split(",")[0])
+        memory.block = int(place[1:].split(",")[0])
         return [bytes(hashes[at : at + HASH]) for at in range(0, len(hashes), HASH)]
 
-    def _is_silent(self) -> bool:
-        if self._head is None:
-            return True
-        return (datetime.now(UTC) - self._head.created_at).total_seconds() >= settings.SEAL_IDLE_S
 
-    def _forget(self) -> None:
-        self._edge = self._head = None
-        self._block, self._full_scan_at = 0, 0.0
+def _is_silent(head: Checkpoint | None) -> bool:
+    return head is None or (datetime.now(UTC) - head.created_at).total_seconds() >= settings.SEAL_IDLE_S
 
 
-def _are_same(one: Checkpoint, other: Checkpoint) -> bool:
-    return (one.number, bytes(one.root)) == (other.number, bytes(other.root))
+def _are_same(head: Checkpoint, other: Checkpoint) -> bool:
+    return (head.number, bytes(head.root)) == (other.number, bytes(other.root))
 
 
 def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
-    """The edge under the newest checkpoint. Raises `LogDamaged` unless it is what was signed, here and outside."""
+    """Return the edge under the newest checkpoint. Raises `LogDamaged` unless it is what was signed."""
     _check_outside(head)
     size = 0 if head is None else head.size
     with connections["default"].cursor() as cursor:
@@ -149,10 +153,10 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
         return Edge()
     try:
         text, _ = note.verify(head.note, keys.all_verifiers)
-        signed = note.Checkpoint.parse(text)
+        signed = note.TreeHead.parse(text)
     except note.NoteError as error:
         raise LogDamaged(f"Checkpoint {head.number} cannot be believed: {error}.") from None
-    if signed != note.Checkpoint(keys.origin, head.size, bytes(head.root)):
+    if signed != note.TreeHead(keys.origin, head.size, bytes(head.root)):
         raise LogDamaged(f"Checkpoint {head.number} says other than what was signed: run `manage.py verify`.")
     edge = reader.edge(size, "default")
     if edge.root() != signed.root:
@@ -163,7 +167,7 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
 
 
 def _check_outside(head: Checkpoint | None) -> None:
-    """A database that is older than what was anchored was restored: to go on would fork the log."""
+    """Refuse a database that is older than its anchor: it was restored, and to go on would fork the log."""
     anchored = anchor.last_anchored()
     if anchored is not None and anchored.size > (0 if head is None else head.size):
         raise LogDamaged(
@@ -182,7 +186,7 @@ def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
 
 def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer) -> Checkpoint:
     """Sign twice with the one key: plainly, and with the time, so that silence is signed too."""
-    text = note.Checkpoint(signer.name, edge.size, edge.root()).text
+    text = note.TreeHead(signer.name, edge.size, edge.root()).text
     now = datetime.now(UTC)
     if before is not None:
         now = max(now, before.created_at)  # a clock that was set back must not turn the log's time around
@@ -201,7 +205,7 @@ def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signe
 
 
 def _drop_repeated() -> None:
-    """Take out of the queue what is sealed or stands there twice, and leave a record of it."""
+    """Remove from the queue what is sealed or queued twice, and record that."""
     with transaction.atomic(), connections["default"].cursor() as cursor:
         cursor.execute("DELETE FROM audit_unsealed q USING audit_leaf l WHERE l.record_id = q.record_id")
         dropped = cursor.rowcount

@@ -1,7 +1,7 @@
-"""A witness (C2SP tlog-witness): remembers of each log the newest tree it has seen, and cosigns only what continues it.
+"""A stand-alone witness (C2SP tlog-witness): remembers the newest tree of each log, and cosigns only what continues it.
 
-It stands apart from the store: its state is a folder with a key and a small SQLite file, it needs no server, and it
-is worth something only where somebody else than the store's operator runs it.
+It is independent of the store: its state is a directory with a key and a small SQLite file, and it needs no server.
+It adds trust only where somebody other than the store's operator runs it.
 """
 
 import contextlib
@@ -26,20 +26,18 @@ CREATE TABLE IF NOT EXISTS log (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, 
 """
 
 
-class Answer(NamedTuple):
-    """An HTTP answer."""
-
+class HttpAnswer(NamedTuple):
     status: int
     text: str
     content_type: str = PLAIN
 
 
-class Refusal(Exception):
+class RequestRefused(Exception):
     """The request is answered with an error."""
 
     def __init__(self, status: int, text: str, content_type: str = PLAIN):
         super().__init__(text)
-        self.answer = Answer(status, f"{text}\n", content_type)
+        self.answer = HttpAnswer(status, f"{text}\n", content_type)
 
 
 class Request(NamedTuple):
@@ -48,11 +46,11 @@ class Request(NamedTuple):
     old: int
     proof: list[bytes]
     note: str
-    head: note.Checkpoint
+    head: note.TreeHead
 
 
 class Witness:
-    """One witness with its key and what it has seen; `logs` are the public keys of the logs that it knows."""
+    """One witness: its key, and what it has seen of the `logs` whose public keys it knows."""
 
     def __init__(self, folder: Path, logs: Sequence[Verifier]):
         self._folder = folder
@@ -63,7 +61,7 @@ class Witness:
 
     @classmethod
     def create(cls, folder: Path, name: str, logs: Sequence[Verifier]) -> "Witness":
-        """Open the witness in `folder`; where there is none, make one of this name, with a key of its own."""
+        """Open the witness in `folder`; create one with this name and a new key where there is none."""
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "key").exists():
             signer = Signer(name, secrets.token_bytes(32))
@@ -75,35 +73,35 @@ class Witness:
 
     @property
     def verifier(self) -> Verifier:
-        """The key with which others check its cosignatures."""
+        """The key that its cosignatures verify with."""
         return self._signer.verifier.as_cosigner()
 
-    def add_checkpoint(self, body: bytes, now: int | None = None) -> Answer:
-        """Cosign a tree head that continues the newest one seen; `now` in Unix seconds."""
+    def add_checkpoint(self, body: bytes, now: int | None = None) -> HttpAnswer:
+        """Cosign a head that continues the newest one seen; `now` in Unix seconds."""
         try:
             request = _parse(body)
             self._check_signature(request)
-            return Answer(200, self._persist(request, int(time.time()) if now is None else now))
-        except Refusal as refusal:
+            return HttpAnswer(200, self._persist(request, int(time.time()) if now is None else now))
+        except RequestRefused as refusal:
             return refusal.answer
 
     def checkpoint(self, origin_hash: str) -> str | None:
-        """The newest cosigned note of the log whose origin has this SHA-256, in hex."""
+        """Return the newest cosigned note of the log whose origin has this SHA-256, in hex."""
         with self._state() as state:
             rows = state.execute("SELECT origin, note FROM log").fetchall()
         return next((text for origin, text in rows if sha256(origin.encode()).hexdigest() == origin_hash), None)
 
     def _check_signature(self, request: Request) -> None:
-        known = [verifier for verifier in self._logs if verifier.name == request.head.origin]
-        if not known:
-            raise Refusal(404, f"The log {request.head.origin} is not known here.")
+        verifiers = [verifier for verifier in self._logs if verifier.name == request.head.origin]
+        if not verifiers:
+            raise RequestRefused(404, f"The log {request.head.origin} is not verifiers here.")
         try:
-            note.verify(request.note, known)
+            note.verify(request.note, verifiers)
         except NoteError as error:
-            raise Refusal(403, f"Not signed by the log: {error}.") from None
+            raise RequestRefused(403, f"Not signed by the log: {error}.") from None
 
     def _persist(self, request: Request, now: int) -> str:
-        """Check against what was seen and remember the new head in one transaction, and only then sign."""
+        """Check against the state and store the new head in one transaction, and only then sign."""
         head = request.head
         text, _ = note.split(request.note)
         with self._state() as state:
@@ -128,7 +126,7 @@ class Witness:
 
 
 def serve(witness: Witness, host: str, port: int) -> http.server.ThreadingHTTPServer:
-    """The witness over HTTP, bound and not running yet."""
+    """Return the witness as an HTTP server, bound and not running yet."""
 
     class Handler(_Handler):
         of = witness
@@ -144,20 +142,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         if self.path.rstrip("/") != "/add-checkpoint":
-            self._answer(Answer(404, "Nothing is served here.\n"))
+            self._answer(HttpAnswer(404, "Nothing is served here.\n"))
         elif not (length.isascii() and length.isdigit()):
-            self._answer(Answer(411, "Content-Length is needed.\n"))
+            self._answer(HttpAnswer(411, "Content-Length is needed.\n"))
         elif int(length) > MAX_BODY:
-            self._answer(Answer(413, f"At most {MAX_BODY} bytes.\n"))
+            self._answer(HttpAnswer(413, f"At most {MAX_BODY} bytes.\n"))
         else:
             self._answer(self.of.add_checkpoint(self.rfile.read(int(length))))
 
     def do_GET(self) -> None:
         origin_hash, _, rest = self.path.strip("/").partition("/")
-        found = self.of.checkpoint(origin_hash) if rest == "checkpoint" else None
-        self._answer(Answer(200, found) if found is not None else Answer(404, "No such log is known here.\n"))
+        cosigned = self.of.checkpoint(origin_hash) if rest == "checkpoint" else None
+        self._answer(
+            HttpAnswer(200, cosigned) if cosigned is not None else HttpAnswer(404, "No such log is known here.\n")
+        )
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: HttpAnswer) -> None:
         body = answer.text.encode()
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
@@ -173,25 +173,25 @@ def _parse(body: bytes) -> Request:
         word, _, size = first.partition(" ")
         if not blank or word != "old" or not (size.isascii() and size.isdigit()) or len(size) > 19:
             raise NoteError("the first line is `old` and a size, and a blank line ends the proof")
-        checkpoint = note.Checkpoint.parse(note.split(text)[0])
+        checkpoint = note.TreeHead.parse(note.split(text)[0])
         request = Request(int(size), note.hashes(lines), text, checkpoint)
     except (UnicodeDecodeError, NoteError) as error:
-        raise Refusal(400, f"This is no add-checkpoint request: {error}.") from None
+        raise RequestRefused(400, f"This is no add-checkpoint request: {error}.") from None
     return request
 
 
 def _check_growth(request: Request, size: int, root: bytes) -> None:
-    """The spec's checks, in its order."""
+    """Apply the checks of the specification, in its order."""
     head = request.head
     if request.old > head.size:
-        raise Refusal(400, f"The old size {request.old} is larger than the new one, {head.size}.")
+        raise RequestRefused(400, f"The old size {request.old} is larger than the new one, {head.size}.")
     if request.old != size:
-        raise Refusal(409, str(size), SIZE)
+        raise RequestRefused(409, str(size), SIZE)
     if size in (0, head.size):
         if request.proof or (size == head.size and head.root != root):
-            raise Refusal(422, "The proof must be empty, and the root of the same size the same.")
+            raise RequestRefused(422, "The proof must be empty, and the root of the same size the same.")
         return
     try:
         merkle.verify_consistency(size, head.size, request.proof, root, head.root)
     except merkle.ProofError as error:
-        raise Refusal(422, f"The log does not continue the one that was seen: {error}.") from None
+        raise RequestRefused(422, f"The log does not continue the one that was seen: {error}.") from None

@@ -1,7 +1,7 @@
-"""Trust from outside: witnesses that cosign checkpoints, and an anchor that keeps them where the database is not.
+"""Ask witnesses to cosign checkpoints.
 
-A database administrator cannot rewrite what was signed; an operator, who has the key, can. Against both only a copy
-helps that neither of them holds: a witness (C2SP tlog-witness) or storage that cannot be overwritten.
+The signature protects the log from a database administrator, but not from an operator, who has the key. A copy that
+neither of them controls protects from both: a witness (C2SP tlog-witness), or storage that cannot be overwritten.
 """
 
 import http.client
@@ -30,51 +30,51 @@ class WitnessRefused(AuditError):
     """The witness did not cosign."""
 
 
-class Witness(NamedTuple):
-    """A witness that is asked: its address and its key."""
+class RemoteWitness(NamedTuple):
+    """A configured witness: its address and its key."""
 
     url: str
     verifier: Verifier
 
 
-def witnesses() -> list[Witness]:
-    """Those of SEAL_WITNESSES (`URL=KEY` each). Raises `NoteError` or `ValueError` for what cannot be read."""
-    found = []
+def witnesses() -> list[RemoteWitness]:
+    """Parse SEAL_WITNESSES (`URL=KEY` each). Raises `NoteError` or `ValueError`."""
+    configured = []
     for text in settings.SEAL_WITNESSES:
         url, separator, key = text.partition("=")
         verifier = Verifier.parse(key)
         if not separator or not url.startswith(("http://", "https://")) or verifier.kind != note.COSIGNATURE:
             raise ValueError("SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with")
-        found.append(Witness(url.rstrip("/"), verifier))
-    return found
+        configured.append(RemoteWitness(url.rstrip("/"), verifier))
+    return configured
 
 
-def cosign(witness: Witness, checkpoint: Checkpoint) -> None:
-    """Have a witness cosign a checkpoint, and keep its line. Raises `WitnessRefused` and `OSError`."""
+def cosign(witness: RemoteWitness, checkpoint: Checkpoint) -> None:
+    """Have a witness cosign a checkpoint, and store its line. Raises `WitnessRefused` and `OSError`."""
     old = _last_size(witness)
     status, answer = _ask(witness, checkpoint, old)
     if status == 409:
-        # It has seen more than we remember: after a crash of ours, or before a restore of our database.
+        # It has seen a larger log than we remember: we crashed, or our database was restored.
         size = answer.strip()
-        known = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else -1
-        if not 0 <= known <= checkpoint.size:
-            raise WitnessRefused(f"The witness {witness.verifier.name} has seen {known} records, more than there are.")
-        status, answer = _ask(witness, checkpoint, known)
+        seen = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else -1
+        if not 0 <= seen <= checkpoint.size:
+            raise WitnessRefused(f"The witness {witness.verifier.name} has seen {seen} records, more than there are.")
+        status, answer = _ask(witness, checkpoint, seen)
     if status != 200:
         raise WitnessRefused(f"The witness {witness.verifier.name} answered {status}: {answer.strip()[:200]}")
     _keep(witness, checkpoint, answer)
 
 
-def latest_of(witness: Witness, origin: str) -> str:
-    """The newest checkpoint of ours that a witness has seen, as a note. Raises `OSError`."""
+def latest_of(witness: RemoteWitness, origin: str) -> str:
+    """Fetch the newest checkpoint of our log that a witness has seen, as a note. Raises `OSError`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
     with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
 
 
-def _ask(witness: Witness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
+def _ask(witness: RemoteWitness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
     proof = reader.consistency(old, checkpoint.size, "default")
-    body = "".join([f"old {old}\n", *(f"{note.encode64(one)}\n" for one in proof), "\n", checkpoint.note])
+    body = "".join([f"old {old}\n", *(f"{note.encode64(value)}\n" for value in proof), "\n", checkpoint.note])
     request = urllib.request.Request(f"{witness.url}/add-checkpoint", body.encode(), method="POST")
     try:
         with _answering(), urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
@@ -86,15 +86,15 @@ def _ask(witness: Witness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Who answers with something that is not HTTP has not answered."""
+    """Raise `OSError` for an answer that is not HTTP."""
     try:
         yield
     except (http.client.HTTPException, ValueError) as error:
         raise OSError(f"no HTTP answer ({type(error).__name__})") from error
 
 
-def _keep(witness: Witness, checkpoint: Checkpoint, answer: str) -> None:
-    """Store the witness's line, once its signature is seen to hold."""
+def _keep(witness: RemoteWitness, checkpoint: Checkpoint, answer: str) -> None:
+    """Store the witness's line, once its signature is checked."""
     text, _ = note.split(checkpoint.note)
     try:
         _, (attested, *_) = note.verify(note.join(text, [answer]), [witness.verifier])
@@ -110,8 +110,8 @@ def _keep(witness: Witness, checkpoint: Checkpoint, answer: str) -> None:
         )
 
 
-def _last_size(witness: Witness) -> int:
-    """How many records the witness had seen when it last cosigned for us."""
+def _last_size(witness: RemoteWitness) -> int:
+    """Return the size of the newest checkpoint that the witness has cosigned for us."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(max(size), 0) FROM audit_checkpoint "

@@ -9,7 +9,7 @@ from django.db import models
 
 from audit.errors import Invalid
 from audit.formats import event, expectation
-from audit.formats.expectation import Rule
+from audit.formats.expectation import ExpectationRule
 from audit.models.base import Discrepancy
 
 # What a rule asks of events: a change of one of these makes it another version.
@@ -29,7 +29,7 @@ class Expectation(models.Model):
         ("has", "each correlation has an event"),
         ("rate", "a writer sends so many events a day"),
     )
-    FIELDS = Rule.__struct_fields__
+    FIELDS = ExpectationRule.__struct_fields__
 
     name = models.CharField(
         max_length=50,
@@ -63,9 +63,9 @@ class Expectation(models.Model):
         return self.name
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> ExpectationRule:
         """As the pure module knows it."""
-        return Rule(**{field: getattr(self, field) for field in self.FIELDS})
+        return ExpectationRule(**{field: getattr(self, field) for field in self.FIELDS})
 
     @property
     def words(self) -> str:

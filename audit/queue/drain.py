@@ -27,6 +27,7 @@ from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
 from audit.queue.actions import CORRELATION, EVENTS_NAMED
 from audit.safe_text import storable
+from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
@@ -86,7 +87,7 @@ def _bring_home(messages: list[Message]) -> None:
         pairs = list(zip(messages, store_parked(messages), strict=True))
         left = [message for message, outcome in pairs if outcome.verdict not in AT_HOME]
         home = [message for message, outcome in pairs if outcome.verdict in AT_HOME]
-        stored_counts.past_the_queue((message.source, message.received_at) for message in home)
+        stored_counts.add_spooled((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 
@@ -124,6 +125,8 @@ Readable = tuple[Message, Accepted]
 
 def _read(message: Message) -> Accepted | Outcome:
     """The event as it was accepted, or why the message is dead."""
+    if not is_authentic(message):
+        return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
     try:

@@ -1,8 +1,8 @@
 """search: find records.
 
-query        `read` parameters, `page` records, count them
-filters      the terms of a query as conditions of the database
-cost         estimates what a query would read, and refuses the dear ones
-timeline     the events of a correlation, an actor or a resource, in steps
-saved_views  `save`, `share` and `remove` saved queries
+query        parse parameters; `page`, `count`
+filters      query terms as conditions
+cost         estimate what a query costs; refuse too expensive ones
+timeline     the events of a correlation, actor or resource
+saved_views  `save`, `remove` and list saved views
 """

@@ -1,6 +1,6 @@
-"""reach: how many records a query would have to read, and a refusal, with a narrower one, where that is too many.
+"""Estimate how many records a query would read, and refuse one that reads too many with cheaper alternatives.
 
-Decision 10. PostgreSQL is asked for its estimate, which costs less than a millisecond, never for the rows themselves.
+Decision 10. PostgreSQL's estimate is asked for, which costs less than a millisecond; rows are not read.
 """
 
 import json
@@ -17,20 +17,20 @@ from audit.formats.grammar import Query, Term
 from audit.models import Record
 from audit.search import filters
 
+# A query is refused that would read more records than this for one page, in the order they lie in.
 MOST_READ = 200_000
-"""A query is refused that would read more records than this for one page, in the order they lie in."""
+# A record found by an index other than that of time lies anywhere, and costs as much as so many in a row.
 SCATTERED = 10
-"""A record found by an index other than that of time lies anywhere, and costs as much as so many in a row."""
 PAGE = 50
 WINDOWS = ("30d", "7d", "24h", "6h", "1h")
 QUERY_CANCELED = "57014"
 IN_ORDER = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
+# What the planner goes by when it reads in the order of an index, and when it collects first and sorts then.
 GATHERING = ("enable_seqscan", "enable_bitmapscan")
-"""What the planner goes by when it reads in the order of an index, and when it collects first and sorts then."""
 
 
-class TooWide(ValueError):
-    """The query would read too much of the store. `offers` are narrower ones that would not."""
+class TooExpensive(ValueError):
+    """The query would read too much of the store. `offers` are cheaper versions of it."""
 
     def __init__(self, message: str, offers: list[Query]):
         super().__init__(message)
@@ -38,22 +38,22 @@ class TooWide(ValueError):
 
 
 class TookTooLong(OperationalError):
-    """PostgreSQL stopped a statement at its limit of time."""
+    """PostgreSQL stopped a statement at its time limit."""
 
 
 def check(query: Query, now: datetime | None = None) -> None:
-    """Let a query pass that an index serves, or that reads little. Raises `TooWide`."""
+    """Raise `TooExpensive` unless an index serves the query, or it reads little."""
     now = now or datetime.now(UTC)
     if is_in_order(query) or looks_into_data(query):
         return
     if (reads := estimate(query, now)) <= MOST_READ:
         return
     offers = narrower(query, now)
-    raise TooWide(_reason(query, reads, offers), offers)
+    raise TooExpensive(_reason(query, reads, offers), offers)
 
 
 def estimate(query: Query, now: datetime) -> int:
-    """How many records in a row the page costs: the cheapest of walking back in time, and of each index that finds."""
+    """Return how many consecutive records the page costs: by walking back in time, or by the cheapest index."""
     window = filters.window(query, now)
     share = PAGE / max(_rows(filters.where(query, now)), 1)
     ways = [_rows(window) * min(share, 1)]
@@ -65,16 +65,16 @@ def estimate(query: Query, now: datetime) -> int:
 
 
 def narrower(query: Query, now: datetime) -> list[Query]:
-    """The same query in the widest windows that are not too wide."""
+    """Return the query in the two widest windows that are not too expensive."""
     if any(query.has(field) for field in ("before", "until", "on")):
         return []
     tries = [query.without("after").with_term("after", span) for span in WINDOWS]
-    return [found for found in tries if found != query and estimate(found, now) <= MOST_READ][:2]
+    return [candidate for candidate in tries if candidate != query and estimate(candidate, now) <= MOST_READ][:2]
 
 
 @contextmanager
 def reading(*, milliseconds: int | None = None, never: tuple[str, ...] = ()) -> Iterator[None]:
-    """Read records for so long at most, by none of these ways of the planner's. Raises `TookTooLong`."""
+    """Read records within a time limit and without these plan types. Raises `TookTooLong`."""
     chosen = dict.fromkeys(never, "off") | ({"statement_timeout": f"{milliseconds}ms"} if milliseconds else {})
     try:
         with transaction.atomic(using="reader"), connections["reader"].cursor() as cursor:
@@ -88,18 +88,18 @@ def reading(*, milliseconds: int | None = None, never: tuple[str, ...] = ()) -> 
 
 
 def was_stopped(error: Exception) -> bool:
-    """Whether PostgreSQL ended the statement because its time was up."""
+    """Return whether PostgreSQL ended the statement because its time was up."""
     return getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED
 
 
 def is_in_order(query: Query) -> bool:
-    """Whether one index gives the rows in the order of the list, so that nothing else is read."""
+    """Return whether one index yields the rows in the order of the list, so that nothing else is read."""
     rest = [term for term in query.terms if not filters.is_time(term)]
     return not rest or (len(rest) == 1 and _finds(rest[0]) and _in_order(rest[0]))
 
 
 def looks_into_data(query: Query) -> bool:
-    """Whether the index over the data finds the rows."""
+    """Return whether the index over the data finds the rows."""
     return any(term.field == DATA and not term.negated for term in query.terms)
 
 

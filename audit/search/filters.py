@@ -1,4 +1,4 @@
-"""filtering: what the terms of a query mean for the records."""
+"""Query terms as conditions on records."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,47 +13,45 @@ from audit.formats.grammar import Query, Term, Value, scalars
 
 
 def where(query: Query, now: datetime | None = None) -> Q:
-    """The condition of a query. Spans such as `7d` count back from `now`. Raises `ValueError` beyond the calendar."""
+    """Return the condition of a query; spans such as `7d` count back from `now`. Raises `ValueError`."""
     now = now or datetime.now(UTC)
-    found = Q()
+    condition_of_all = Q()
     for term in query.terms:
-        found &= condition(term, now)
-    return found
+        condition_of_all &= condition(term, now)
+    return condition_of_all
 
 
 def window(query: Query, now: datetime) -> Q:
-    """The condition of the times alone."""
+    """Return the condition of the query's times alone."""
     return where(Query(tuple(term for term in query.terms if is_time(term))), now)
 
 
 def is_time(term: Term) -> bool:
-    """Whether the term bounds the time."""
     return term.field != DATA and FIELDS[term.field].kind == "time"
 
 
 def condition(term: Term, now: datetime) -> Q:
-    """What one term means."""
     if term.field == DATA:
-        found = _any(_member(term.path, value) for value in term.values)
+        matches = _any(_member(term.path, value) for value in term.values)
     elif is_time(term):
-        found = _any(_TIMES[term.field](value.text, now) for value in term.values)
+        matches = _any(_TIMES[term.field](value.text, now) for value in term.values)
     else:
-        found = _field(term)
-    return ~found if term.negated else found
+        matches = _field(term)
+    return ~matches if term.negated else matches
 
 
 def _field(term: Term) -> Q:
     column = FIELDS[term.field].column
     read = UUID if FIELDS[term.field].kind == "uuid" else str
     whole = [read(value.text) for value in term.values if not value.prefix]
-    found = _any(Q((f"{column}__startswith", value.text)) for value in term.values if value.prefix)
+    matches = _any(Q((f"{column}__startswith", value.text)) for value in term.values if value.prefix)
     if not whole:
-        return found
-    return found | (Q((column, whole[0])) if len(whole) == 1 else Q((f"{column}__in", whole)))
+        return matches
+    return matches | (Q((column, whole[0])) if len(whole) == 1 else Q((f"{column}__in", whole)))
 
 
 def _member(path: tuple[str, ...], value: Value) -> Q:
-    """A member of the data, compared as text whatever its JSON type; each form is one look-up in the index."""
+    """Match a member of the data as text, whatever its JSON type; each form is one index look-up."""
     meanings: list[Any] = [value.text, *([] if value.only_text else scalars(value.text))]
     return _any(Q(event_data__contains=_nested(path, meaning)) for meaning in meanings)
 
@@ -65,10 +63,10 @@ def _nested(path: tuple[str, ...], value: Any) -> Any:
 
 
 def _any(conditions: Any) -> Q:
-    found = Q()
-    for one in conditions:
-        found |= one
-    return found
+    any_of = Q()
+    for condition in conditions:
+        any_of |= condition
+    return any_of
 
 
 def _on(text: str, now: datetime) -> Q:

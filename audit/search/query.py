@@ -1,4 +1,4 @@
-"""query: find records, newest first, page by page at the same cost at any depth."""
+"""Find records, newest first, each page at the same cost at any depth."""
 
 import base64
 import binascii
@@ -19,25 +19,19 @@ from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Record, RecordQuerySet
-from audit.search import cost, filters, query
+from audit.search import cost, filters
 
 EXACT = (
-    "event_type",
-    "event_category",
-    "event_outcome",
-    "severity",
-    "correlation_id",
-    "actor_id",
-    "resource_type",
-    "resource_id",
+    *("event_type", "event_category", "event_outcome", "severity", "correlation_id", "actor_id"),
+    *("resource_type", "resource_id"),
 )
 PARAMETERS = ("q", *EXACT, "since", "until", "detail_key", "detail_value", "limit", "offset", "after")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
 MAX_OFFSET = 100_000
 COUNT_CAP = 10_000
 COUNT_MS = 50
+# After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all.
 FIRST_WAY_MS = 50
-"""After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all."""
 
 _DETAIL_KEY = re.compile(r"[A-Za-z0-9_]{1,200}\Z")
 
@@ -53,54 +47,54 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(parameters: Mapping[str, str]) -> Search:
-    """Read query parameters (contract.md, `GET events`). Raises `Invalid` naming each one at fault."""
+    """Read query parameters (docs/api.md, `GET events`). Raises `Invalid` naming each one at fault."""
     errors = {name: "this parameter is unknown" for name in parameters if name not in PARAMETERS}
     errors |= {name: "contains U+0000" for name, value in parameters.items() if "\x00" in value}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, read in (_READERS | _CHECKS).items():
         try:
-            found[name] = read(parameters)
+            values[name] = read(parameters)
         except ValueError as error:
             errors.setdefault(name, str(error))
-    query = _joined(found["q"], _terms(parameters), errors) if not errors else Query()
+    query = _joined(values["q"], _terms(parameters), errors) if not errors else Query()
     if errors:
         raise Invalid(errors)
-    places = {name: found[name] for name in ("limit", "offset", "after")}
+    places = {name: values[name] for name in ("limit", "offset", "after")}
     return Search(query=query, now=datetime.now(UTC), **places)
 
 
 def admit(search: Search, parameters: Mapping[str, str]) -> None:
-    """Refuse a search that would read too much of the store. Raises `Invalid`, with the way to narrow it."""
+    """Refuse a search that would read too much of the store. Raises `Invalid`, with ways to narrow it."""
     try:
         cost.check(search.query, search.now)
-    except cost.TooWide as error:
+    except cost.TooExpensive as error:
         named = "q" if parameters.get("q") else next(name for name in PARAMETERS if parameters.get(name))
         raise Invalid({named: str(error)}) from None
 
 
 def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Record], bool]:
-    """The records of one page, and whether there are more after it."""
-    found = matching(search, records)
+    """Return the records of one page, and whether there are more."""
+    matches = matching(search, records)
     if search.after is not None:
-        found = found.filter(before(*search.after))
+        matches = matches.filter(older_than(*search.after))
     wanted = slice(search.offset, search.offset + search.limit + 1)
     rows = (
-        list(found.with_state()[wanted])
+        list(matches.with_state()[wanted])
         if cost.is_in_order(search.query)
-        else _by_two_ways(search.query, found, wanted)
+        else _page_by_cheaper_plan(search.query, matches, wanted)
     )
-    visibility.note_shown(one.pk for one in rows[: search.limit])
+    visibility.note_shown(record.pk for record in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
 
 
 def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
-    """All records that match, in the one order of all lists."""
-    found = Record.objects.all() if records is None else records
-    return found.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
+    """Return all records that match, in the order of all lists."""
+    base = Record.objects.all() if records is None else records
+    return base.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
 
 
-def sees_all(correlation_id: str) -> bool:
-    """Whether who looks now may see every record of a correlation that there is: a verdict on all tells of each."""
+def sees_whole_correlation(correlation_id: str) -> bool:
+    """Return whether the viewer can see every record of the correlation: required before a verdict about all."""
     if not visibility.scopes():
         return True
     visible = Record.objects.filter(correlation_id=correlation_id).count()
@@ -109,7 +103,7 @@ def sees_all(correlation_id: str) -> bool:
 
 
 def count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool] | None:
-    """How many there are up to `cap`, and whether there are more; None where that takes too long to say."""
+    """Count the records up to `cap`, and say whether there are more; None where counting takes too long."""
     try:
         with cost.reading(milliseconds=COUNT_MS):
             return capped_count(records, cap)
@@ -118,25 +112,25 @@ def count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool] | N
 
 
 def capped_count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool]:
-    """How many there are, counted up to `cap`; and whether there are more."""
-    found = records.order_by()[: cap + 1].count()
-    return min(found, cap), found > cap
+    """Count the records up to `cap`, and say whether there are more."""
+    counted = records.order_by()[: cap + 1].count()
+    return min(counted, cap), counted > cap
 
 
-def before(moment: datetime, record_id: UUID) -> Q:
-    """What comes after this record in the order newest first."""
-    # The redundant first bound is what lets PostgreSQL start in the middle of the index.
+def older_than(moment: datetime, record_id: UUID) -> Q:
+    """Match what follows this record in the order newest first."""
+    # The redundant first bound lets PostgreSQL start in the middle of the index.
     return Q(event_timestamp__lte=moment) & (Q(event_timestamp__lt=moment) | Q(id__lt=record_id))
 
 
 def cursor(record: Record) -> str:
-    """An opaque cursor for the page after `record`."""
+    """Return an opaque cursor for the page after `record`."""
     text = f"{record.event_timestamp.astimezone(UTC).isoformat()} {record.id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> tuple[datetime, UUID]:
-    """The place that a cursor names. Raises `ValueError`."""
+    """Return the position that a cursor names. Raises `ValueError`."""
     try:
         moment, record_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(" ")
         return datetime.fromisoformat(moment).astimezone(UTC), UUID(record_id)
@@ -144,41 +138,41 @@ def read_cursor(text: str) -> tuple[datetime, UUID]:
         raise ValueError("is not a cursor of this service: take it from pagination.next") from None
 
 
-def _by_two_ways(query: Query, found: RecordQuerySet, wanted: slice) -> list[Record]:
-    """The rows, by whichever of two ways is quick: PostgreSQL cannot know how common a value in the data is.
+def _page_by_cheaper_plan(query: Query, matches: RecordQuerySet, wanted: slice) -> list[Record]:
+    """Try the index over the data, after 50 ms the other plan: the planner cannot know how common a JSON value is.
 
-    Rare ones are gathered by the index over the data in no time; common ones are met at once on the way back in time.
-    The same holds where terms go together more often than by chance.
+    The index gathers rare values at once; walking back in time meets common ones at once. The same holds for terms that
+    occur together more often than by chance.
     """
     try:
         with cost.reading(milliseconds=FIRST_WAY_MS, never=cost.IN_ORDER if cost.looks_into_data(query) else ()):
-            ids = list(found.values_list("id", flat=True)[wanted])
+            ids = list(matches.values_list("id", flat=True)[wanted])
     except cost.TookTooLong:
         with cost.reading(never=cost.GATHERING):
-            ids = list(found.values_list("id", flat=True)[wanted])
+            ids = list(matches.values_list("id", flat=True)[wanted])
     return list(Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state())
 
 
 def _joined(query: Query, terms: list[tuple[str, Term]], errors: dict[str, str]) -> Query:
-    """The query and the parameters together: both hold."""
-    asked = {term.key for term in query.terms}
+    """Combine the query and the parameters: both apply."""
+    in_query = {term.key for term in query.terms}
     for name, term in terms:
-        if term.key in asked:
+        if term.key in in_query:
             errors[name] = f"q asks for `{term.field}` already: say it in one of them"
     return Query((*query.terms, *(term for _, term in terms)))
 
 
 def _terms(parameters: Mapping[str, str]) -> list[tuple[str, Term]]:
-    """What the parameters beside `q` ask for, in the words of the grammar."""
-    found = [
+    """Express the parameters beside `q` as terms."""
+    terms = [
         (name, Term(ALIASES.get(name, name), (Value(parameters[name]),)))
         for name in (*EXACT, "since", "until")
         if parameters.get(name)
     ]
     if parameters.get("detail_key"):
         value = Value(parameters["detail_value"])
-        found.append(("detail_key", Term(DATA, (value,), path=(parameters["detail_key"],))))
-    return found
+        terms.append(("detail_key", Term(DATA, (value,), path=(parameters["detail_key"],))))
+    return terms
 
 
 def _q(parameters: Mapping[str, str]) -> Query:
@@ -231,14 +225,14 @@ _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
 
 
 def about_how_many() -> str:
-    """The planner's idea of how many records there are; it costs nothing, and is called an estimate."""
+    """Return the planner's estimate of the number of records; it costs nothing, and is shown as an estimate."""
     with connections["reader"].cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
             "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
         )
         (estimate,) = cursor.fetchone()
-    if estimate > query.COUNT_CAP and not visibility.scopes():
+    if estimate > COUNT_CAP and not visibility.scopes():
         return f"≈ {intcomma(estimate)}"
-    counted, capped = query.capped_count(Record.objects.all())
+    counted, capped = capped_count(Record.objects.all())
     return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)

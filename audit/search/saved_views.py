@@ -1,4 +1,4 @@
-"""saved: views that people keep and share. A view is a query, and every right still counts when it is opened."""
+"""Saved views that people keep and share. A view is a query, and every permission still counts when it is opened."""
 
 import json
 from datetime import UTC, datetime
@@ -15,43 +15,41 @@ from audit.models import SavedView
 
 VIEWS = Path(__file__).parent / "packs" / "views.json"
 
-
-NAME, WHY, MOST = 100, 300, 200
-"""Characters of a name and of a reason, and views of one person."""
+NAME, WHY, MOST = 100, 300, 200  # characters of a name and of a reason, and views of one person
 
 
 class NotSaved(AuditError):
-    """The view was not saved."""
+    pass
 
 
 def visible_to(user: Any) -> QuerySet[SavedView]:
-    """Those of a person, of its groups, and of the packs."""
+    """Return the views of a person, of their groups, and of the packs."""
     mine = Q(owner=user.get_username()) | Q(group__in=user.groups.all()) | ~Q(pack="")
     return SavedView.objects.filter(mine).select_related("group").distinct()
 
 
 def save(name: str, text: str, *, by: Any, group: int | None = None) -> SavedView:
-    """Keep a query under a name, or change the one of that name. Raises `NotSaved`, `NothingKept`."""
+    """Save a query under a name, or change the view of that name. Raises `NotSaved`, `NothingKept`."""
     words = " ".join(name.replace("\x00", "").split())[:NAME]
     if not words:
         raise NotSaved("A view needs a name: say what it is looked at for.")
     try:
         query = str(grammar.parse(text))
-    except grammar.Refused as refused:
+    except grammar.QueryRefused as refused:
         raise NotSaved(f"The query cannot be read, and was not saved: {refused}.") from None
     owner = by.get_username()
     shared = _group(group, by)
     if SavedView.objects.filter(owner=owner).exclude(name=words).count() >= MOST:
         raise NotSaved(f"{MOST} views are kept for each person: remove one first.")
     _record("saved", owner, words, query, shared)
-    kept, _ = SavedView.objects.update_or_create(
+    view, _ = SavedView.objects.update_or_create(
         owner=owner, pack="", name=words, defaults={"query": query, "group": shared, "saved_at": datetime.now(UTC)}
     )
-    return kept
+    return view
 
 
 def remove(view: SavedView, *, by: Any) -> None:
-    """Take a view away; only its owner may. Raises `NotSaved`, `NothingKept`."""
+    """Remove a view; only its owner may. Raises `NotSaved`, `NothingKept`."""
     if view.owner != by.get_username():
         raise NotSaved("Only who saved a view may remove it.")
     _record("removed", view.owner, view.name, view.query, view.group)
@@ -61,10 +59,10 @@ def remove(view: SavedView, *, by: Any) -> None:
 def _group(pk: int | None, by: Any) -> Group | None:
     if pk is None:
         return None
-    found: Group | None = by.groups.filter(pk=pk).first()
-    if found is None:
+    group: Group | None = by.groups.filter(pk=pk).first()
+    if group is None:
         raise NotSaved("A view is shared with a group that you are in yourself.")
-    return found
+    return group
 
 
 def _record(act: str, by: str, name: str, query: str, group: Group | None) -> None:
@@ -73,7 +71,7 @@ def _record(act: str, by: str, name: str, query: str, group: Group | None) -> No
 
 
 def seed(using: str) -> None:
-    """Make the views of the pack of controls that are missing."""
+    """Create the missing views of the pack of controls."""
     pack = json.loads(VIEWS.read_bytes())
     for view in pack["views"]:
         SavedView.objects.using(using).get_or_create(

@@ -1,6 +1,6 @@
-"""timeline: what happened in one correlation, by one actor or to one resource, step by step, read by index.
+"""Read what happened in one correlation, by one actor or to one resource, by index.
 
-A page is the newest events before a place, or the ones after it, always in the order in which they happened.
+A page is the newest events before a position, or the ones after it, always in the order in which they happened.
 """
 
 from datetime import datetime
@@ -12,15 +12,15 @@ from django.db.models import Q
 from audit.models import Record, RecordQuerySet
 from audit.search import query
 
+# What a timeline may be of, and the indexed field that finds it.
 SUBJECTS = {"correlation": "correlation_id", "actor": "actor_id", "resource": "resource_id"}
-"""What a timeline may be of, and the indexed field that finds it."""
 EVENTS = 200
 
 Place = tuple[datetime, UUID]
 
 
 class Page(NamedTuple):
-    """Some events, the oldest first, and the places where those before and after them begin."""
+    """Some events, oldest first, and cursors for the events before and after them."""
 
     records: list[Record]
     older: str | None
@@ -36,34 +36,34 @@ def page(
     after: Place | None = None,
     limit: int = EVENTS,
 ) -> Page:
-    """The newest events of a subject; or those before a place, or those after it; none of them before `since`."""
-    found = Record.objects.filter(Q(**{SUBJECTS[subject]: value})).with_state()
+    """Return the newest events of a subject, those before a position, or those after it; none before `since`."""
+    events = Record.objects.filter(Q(**{SUBJECTS[subject]: value})).with_state()
     if since is not None:
-        found = found.filter(event_timestamp__gte=since)
+        events = events.filter(event_timestamp__gte=since)
     if after is not None:
-        rows = list(_oldest_first(found.filter(_after(*after)))[: limit + 1])
+        rows = list(_oldest_first(events.filter(_after(*after)))[: limit + 1])
         more = len(rows) > limit
-        kept = rows[:limit]
-        return Page(kept, _place(kept, 0, True), _place(kept, -1, more))
-    newest = found.filter(query.before(*before)) if before is not None else found
+        shown = rows[:limit]
+        return Page(shown, _place(shown, 0, True), _place(shown, -1, more))
+    newest = events.filter(query.older_than(*before)) if before is not None else events
     rows = list(newest.order_by("-event_timestamp", "-id")[: limit + 1])
-    kept = rows[:limit][::-1]
-    return Page(kept, _place(kept, 0, len(rows) > limit), _place(kept, -1, before is not None))
+    shown = rows[:limit][::-1]
+    return Page(shown, _place(shown, 0, len(rows) > limit), _place(shown, -1, before is not None))
 
 
 def beside(record: Record) -> tuple[Record | None, Record | None]:
-    """The events before and after this one in its correlation."""
+    """Return the events before and after this one in its correlation."""
     same, place = Record.objects.filter(correlation_id=record.correlation_id), (record.event_timestamp, record.id)
-    earlier = same.filter(query.before(*place)).order_by("-event_timestamp", "-id").first()
+    earlier = same.filter(query.older_than(*place)).order_by("-event_timestamp", "-id").first()
     return earlier, _oldest_first(same.filter(_after(*place))).first()
 
 
-def _oldest_first(found: RecordQuerySet) -> RecordQuerySet:
-    return found.order_by("event_timestamp", "id")
+def _oldest_first(events: RecordQuerySet) -> RecordQuerySet:
+    return events.order_by("event_timestamp", "id")
 
 
 def _after(moment: datetime, record_id: UUID) -> Q:
-    # The redundant first bound is what lets PostgreSQL start in the middle of the index.
+    # The redundant first bound lets PostgreSQL start in the middle of the index.
     return Q(event_timestamp__gte=moment) & (Q(event_timestamp__gt=moment) | Q(id__gt=record_id))
 
 

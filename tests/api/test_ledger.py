@@ -27,11 +27,11 @@ def sealed_record(service: Sender, **changes: Any) -> Record:
     return Record.objects.get(id=answer.json()["event_id"])
 
 
-def checked(text: str) -> note.Checkpoint:
+def checked(text: str) -> note.TreeHead:
     """A checkpoint whose signatures hold."""
     signed_text, signed = note.verify(text, keys.load().all_verifiers)
     assert {found.verifier.kind for found in signed} == {note.ED25519, note.COSIGNATURE}
-    return note.Checkpoint.parse(signed_text)
+    return note.TreeHead.parse(signed_text)
 
 
 def leaf_from(shown: dict[str, Any]) -> bytes:
@@ -143,7 +143,7 @@ def test_tiles_lead_to_the_signed_root(service: Sender) -> None:
     assert above == merkle.root(hashes[:256])
 
 
-def checked_head(service: Sender) -> note.Checkpoint:
+def checked_head(service: Sender) -> note.TreeHead:
     seal.Sealer().once(sign_anyway=True)
     return checked(service.get(f"{API}/checkpoint").content.decode())
 

@@ -169,7 +169,7 @@ def rebuild(db: Superuser, signer: Signer | None = None) -> None:
         done = size
         db.execute("UPDATE audit_checkpoint SET root = %s WHERE number = %s", [edge.root(), number])
         if signer is not None:
-            text = note.Checkpoint(signer.name, size, edge.root()).text
+            text = note.TreeHead(signer.name, size, edge.root()).text
             signed = note.join(text, [signer.sign(text), signer.cosign(text, int(at.timestamp()))])
             db.execute("UPDATE audit_checkpoint SET note = %s WHERE number = %s", [signed, number])
 

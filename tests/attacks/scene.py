@@ -22,7 +22,7 @@ from audit.errors import LogDamaged
 from audit.formats import event
 from audit.ingest.record import store
 from audit.ledger import keys, verify
-from audit.ledger.publish import Courier
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealed, Sealer
 from audit.ledger.witness_server import Witness, serve
 from audit.postgres.gateway import gateway
@@ -54,7 +54,7 @@ class Scene:
         create_database(self._admin_url, self.name)
         self._use(self.name)
         call_command("migrate", verbosity=0)
-        sealer, courier = Sealer(), Courier()
+        sealer, courier = Sealer(), Publisher()
         with self.outside(anchor=self._folder / "anchor.jsonl", witness=True):
             for number in range(batches):
                 if number == EARLY:
@@ -64,7 +64,7 @@ class Scene:
                 # Autovacuum may make room before the place where the sealer left off.
                 sealed = sealer.once(from_start=True)
                 assert sealed.checkpoint is not None and sealed.checkpoint.size == (number + 1) * BATCH
-                assert courier.deliver(sealed.checkpoint) == []
+                assert courier.publish(sealed.checkpoint) == []
         shutil.copytree(self._folder / "witness", self._folder / "witness-kept")
 
     @contextmanager

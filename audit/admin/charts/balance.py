@@ -1,4 +1,4 @@
-"""The account as SVG: a bar for each day, its parts told by shade, sign and words."""
+"""SVG bars of the daily balance: a bar for each day, its parts told apart by shade, sign and words."""
 
 from datetime import date
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from audit.accounting.balance import Line
+from audit.accounting.balance import BalanceLine
 
 LEFT, LENGTH, ROW, SHOWN = 100, 260, 18, 31
 PARTS = {
@@ -18,37 +18,31 @@ PARTS = {
 }
 
 
-class Part(NamedTuple):
-    """A piece of a bar."""
-
+class BarPart(NamedTuple):
     kind: str
     x: float
     length: float
 
 
-class Day(NamedTuple):
-    """One bar with its words."""
-
+class DayBar(NamedTuple):
     label: str
     number: str
     words: str
     y: int
     top: int
     end: float
-    parts: list[Part]
+    parts: list[BarPart]
 
 
-class Sign(NamedTuple):
-    """One entry of the legend."""
-
+class LegendEntry(NamedTuple):
     kind: str
     words: str
     x: int
     text_x: int
 
 
-def account(days: list[tuple[date, Line]]) -> SafeString:
-    """The newest days, each with what became of what was received."""
+def account(days: list[tuple[date, BalanceLine]]) -> SafeString:
+    """Draw the newest days, each with what became of the received events."""
     shown = days[:SHOWN]
     if not shown:
         return SafeString("")
@@ -58,7 +52,7 @@ def account(days: list[tuple[date, Line]]) -> SafeString:
     return SafeString(render_to_string("admin/audit/account/bars.svg", context))
 
 
-def _pieces(line: Line) -> dict[str, int]:
+def _pieces(line: BalanceLine) -> dict[str, int]:
     return {
         "stored": line.stored,
         "waiting": line.parked + line.dead,
@@ -68,22 +62,22 @@ def _pieces(line: Line) -> dict[str, int]:
     }
 
 
-def _bar(place: int, day: date, line: Line, most: int) -> Day:
+def _bar(place: int, day: date, line: BalanceLine, most: int) -> DayBar:
     parts, x = [], float(LEFT)
     pieces = _pieces(line)
     for name, count in pieces.items():
         length = round(LENGTH * count / most, 1)
         if count:
-            parts.append(Part(PARTS[name][1], round(x, 1), max(length, 1)))
+            parts.append(BarPart(PARTS[name][1], round(x, 1), max(length, 1)))
             x += max(length, 1)
     words = ", ".join(f"{count:,} {PARTS[name][0]}" for name, count in pieces.items() if count and name != "stored")
     y = 32 + place * ROW
-    return Day(day.isoformat(), f"{line.received:,}", words, y, y - 10, round(x + 6, 1), parts)
+    return DayBar(day.isoformat(), f"{line.received:,}", words, y, y - 10, round(x + 6, 1), parts)
 
 
-def _legend() -> list[Sign]:
-    found, x = [], 190
+def _legend() -> list[LegendEntry]:
+    entries, x = [], 190
     for words, kind in PARTS.values():
-        found.append(Sign(kind, words, x, x + 16))
+        entries.append(LegendEntry(kind, words, x, x + 16))
         x += 34 + 7 * len(words)
-    return found
+    return entries

@@ -1,4 +1,4 @@
-"""Figures as SVG, computed here and written by templates; classes only, for the pages allow no inline style."""
+"""SVG figures of the log. They use classes only, for the pages allow no inline style."""
 
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ STEP, WIDTH = 46, 720
 BOX_WIDTH, BOX_GAP, SHOWN = 104, 26, 6
 
 
-class Step(NamedTuple):
-    """One line of a proof: what is combined with what comes from below."""
+class ProofStep(NamedTuple):
+    """One line of a proof: what is combined with the hash from below."""
 
     y: int
     sibling_x: int
@@ -25,9 +25,7 @@ class Step(NamedTuple):
     result: str
 
 
-class Box(NamedTuple):
-    """One checkpoint of the chain."""
-
+class CheckpointBox(NamedTuple):
     x: int
     number: int
     size: str
@@ -37,14 +35,14 @@ class Box(NamedTuple):
 
 
 def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeString:
-    """The way from a leaf up to the signed root, with what is added on each side."""
-    steps: list[Step] = []
-    found = bytes(leaf.leaf_hash)
+    """Draw the path from a leaf up to the signed root, with the hash that is combined on each side."""
+    steps: list[ProofStep] = []
+    current = bytes(leaf.leaf_hash)
     spans = merkle.inclusion_spans(leaf.index, checkpoint.size)
     for place, (span, sibling) in enumerate(zip(spans, evidence.hashes, strict=True)):
         from_left = span[0] < leaf.index
-        found = merkle.node_hash(sibling, found) if from_left else merkle.node_hash(found, sibling)
-        steps.append(_step(place, span, sibling, from_left, found))
+        current = merkle.node_hash(sibling, current) if from_left else merkle.node_hash(current, sibling)
+        steps.append(_step(place, span, sibling, from_left, current))
     steps.reverse()
     count = len(steps)
     lines = [step._replace(y=20 + STEP * place) for place, step in enumerate(steps)]
@@ -62,15 +60,15 @@ def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeStrin
     return SafeString(render_to_string("admin/audit/checkpoint/proof.svg", context))
 
 
-def _step(place: int, span: merkle.Span, sibling: bytes, from_left: bool, result: bytes) -> Step:
+def _step(place: int, span: merkle.Span, sibling: bytes, from_left: bool, result: bytes) -> ProofStep:
     first, last = span
     covered = f"leaf {first:,}" if last == first + 1 else f"leaves {first:,} to {last - 1:,}"
     x = 10 if from_left else WIDTH - 240
-    return Step(0, x, WIDTH // 2, from_left, sibling.hex()[:16], covered, result.hex()[:16])
+    return ProofStep(0, x, WIDTH // 2, from_left, sibling.hex()[:16], covered, result.hex()[:16])
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeString:
-    """The newest checkpoints as a chain, the oldest on the left."""
+    """Draw the newest checkpoints as a chain, the oldest on the left."""
     rows = newest_first[: SHOWN + 1][::-1]
     before = rows[0].size if len(rows) > SHOWN else 0
     shown = rows[1:] if len(rows) > SHOWN else rows
@@ -79,7 +77,7 @@ def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeS
         added = f"+{row.size - before:,}" if row.size != before else "no new"
         ago = age((now - row.created_at).total_seconds())
         x = place * (BOX_WIDTH + BOX_GAP) + 4
-        boxes.append(Box(x, row.number, f"{row.size:,}", added, ago, row.number in cosigned))
+        boxes.append(CheckpointBox(x, row.number, f"{row.size:,}", added, ago, row.number in cosigned))
         before = row.size
     width = max(len(boxes), 1) * (BOX_WIDTH + BOX_GAP)
     return SafeString(render_to_string("admin/audit/checkpoint/chain.svg", {"boxes": boxes, "width": width}))

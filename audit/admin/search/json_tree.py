@@ -1,7 +1,6 @@
-"""JSON for reading: every member with its path, folded where it is long, bounded however wide it is.
+"""JSON as lines with paths, folded where it is long, bounded however large it is.
 
-Lines, not a tree: a template writes them one after the other, and a document of a thousand members costs no more than
-its lines.
+It is a list of lines, not a tree: the template writes one after the other, whatever the nesting.
 """
 
 import json
@@ -13,74 +12,71 @@ from typing import Any, NamedTuple
 from audit import safe_text
 
 LINES = 1_500
-LONG = 200
-"""Characters of a text that are shown before it is folded."""
+LONG = 200  # characters of a text that are shown before it is folded
 NAME, PATH = 120, 300
 OPEN_DEPTH, OPEN_MEMBERS = 3, 40
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-class Line(NamedTuple):
-    """One line: a value, a long one that is folded, or the beginning or end of what is nested."""
+class TreeLine(NamedTuple):
+    """One line: a value, a long folded one, or the beginning or end of a container."""
 
-    kind: str
-    """value, long, begin, empty or end."""
+    kind: str  # value, long, begin, empty or end
     name: str = ""
-    path: str = ""
-    """As jq takes it; "" where it is too long to be of use."""
+    path: str = ""  # as jq takes it; "" where it is too long to be of use
     text: str = ""
     note: str = ""
     is_open: bool = False
 
 
-class Tree(NamedTuple):
-    """The lines, and whether there are more than are shown."""
-
-    lines: list[Line]
+class JsonTree(NamedTuple):
+    lines: list[TreeLine]
     is_cut: bool
 
 
-def tree(value: Any, path: str) -> Tree:
-    """The lines of a JSON value that is found at `path`."""
+def tree(value: Any, path: str) -> JsonTree:
+    """Return the lines of a JSON value that is found at `path`."""
     lines = list(islice(_lines("", path, value, 0), LINES + 1))
     is_cut = len(lines) > LINES
     lines = lines[:LINES]
     still_open = sum((line.kind == "begin") - (line.kind == "end") for line in lines)
-    return Tree(lines + [Line("end")] * still_open, is_cut)
+    return JsonTree(lines + [TreeLine("end")] * still_open, is_cut)
 
 
 def member(path: str, name: str | int) -> str:
-    """The path of a member, as jq takes it."""
+    """Return the path of a member, as jq takes it."""
     if isinstance(name, int):
         return f"{path}[{name}]"
     return f"{path}.{name}" if _PLAIN.match(name) else f"{path}[{as_text(name)}]"
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON in which everything can be seen."""
+    """Return a value as JSON in which every character can be seen."""
     return safe_text.exact(json.dumps(value, ensure_ascii=False))
 
 
 def shortened(text: str, most: int) -> str:
-    """The beginning of a text, with its length where that is not all."""
+    """Return the beginning of a text, with its length where it was cut."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
-def _lines(name: str, path: str, value: Any, depth: int) -> Iterator[Line]:
+def _lines(name: str, path: str, value: Any, depth: int) -> Iterator[TreeLine]:
     shown, path = shortened(name, NAME), path if len(path) <= PATH else ""
     if isinstance(value, dict | list) and value:
-        yield Line("begin", shown, path, note=_size(value), is_open=depth < OPEN_DEPTH and len(value) <= OPEN_MEMBERS)
+        yield TreeLine(
+            "begin", shown, path, note=_size(value), is_open=depth < OPEN_DEPTH and len(value) <= OPEN_MEMBERS
+        )
         members = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, found in members:
+        for key, child in members:
             text = as_text(key) if isinstance(key, str) else str(key)
-            yield from _lines(text, member(path, key) if path else "", found, depth + 1)
-        yield Line("end")
+            yield from _lines(text, member(path, key) if path else "", child, depth + 1)
+        yield TreeLine("end")
         return
     text = as_text(value)
     if len(text) > LONG:
-        yield Line("long", shown, path, text, f"{text[:LONG]}… {len(value):,} characters")
+        yield TreeLine("long", shown, path, text, f"{text[:LONG]}… {len(value):,} characters")
     else:
-        yield Line("value", shown, path, text)
+        yield TreeLine("value", shown, path, text)
 
 
 def _size(value: dict[str, Any] | list[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Timelines: all of one correlation, actor or resource, drawn and as a table, with the pauses between the steps."""
+"""The timeline page of a correlation, actor or resource: drawn and as a table, with the pauses between events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,19 +22,18 @@ from audit.models import Record
 from audit.search import query, timeline
 
 
-class Step(NamedTuple):
-    """A line of the table."""
+class TimelineStep(NamedTuple):
+    """A row of the table."""
 
     record: Record
     at: Any
-    since: str
-    """How long after the step before; "" for the first of a page."""
+    since: str  # how long after the step before; "" for the first of a page
     took: str
     outcome: Any
     state: Any
 
 
-class Asked(NamedTuple):
+class TimelineRequest(NamedTuple):
     """What an address asks for."""
 
     subject: str
@@ -42,45 +41,43 @@ class Asked(NamedTuple):
     since: datetime | None
     before: timeline.Place | None
     after: timeline.Place | None
-    kept: dict[str, str]
-    """What leads to the same timeline again."""
+    kept: dict[str, str]  # what leads to the same timeline again
 
 
 class TimelinePage(admin.ModelAdmin):
-    """`timeline/?correlation=...`, or `actor`, or `resource`."""
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.timeline_view)
         return [path("timeline/", view, name="audit_record_timeline"), *super().get_urls()]
 
     def timeline_view(self, request: HttpRequest) -> HttpResponse:
-        """What happened, step by step."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            asked = _asked(request)
+            wanted = _asked(request)
         except ValueError as error:
             messages.warning(request, str(error))
             return redirect("admin:audit_record_changelist")
-        found = timeline.page(asked.subject, asked.value, since=asked.since, before=asked.before, after=asked.after)
+        events = timeline.page(
+            wanted.subject, wanted.value, since=wanted.since, before=wanted.before, after=wanted.after
+        )
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"Timeline of {asked.subject} {asked.value}",
-            "asked": asked,
-            "steps": _steps(found.records),
-            "picture": lanes.draw(found.records),
-            "lasted": _lasted(found.records),
-            "failures": sum(record.event_outcome == "failure" for record in found.records),
-            "older": found.older and "?" + urlencode(asked.kept | {"before": found.older}),
-            "newer": found.newer and "?" + urlencode(asked.kept | {"after": found.newer}),
-            "newest": "?" + urlencode(asked.kept) if asked.before or asked.after else "",
-            "bundles": [(f"this {asked.subject}", _query(asked))],
+            "title": f"Timeline of {wanted.subject} {wanted.value}",
+            "asked": wanted,
+            "steps": _steps(events.records),
+            "picture": lanes.draw(events.records),
+            "lasted": _lasted(events.records),
+            "failures": sum(record.event_outcome == "failure" for record in events.records),
+            "older": events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
+            "newer": events.newer and "?" + urlencode(wanted.kept | {"after": events.newer}),
+            "newest": "?" + urlencode(wanted.kept) if wanted.before or wanted.after else "",
+            "bundles": [(f"this {wanted.subject}", _query(wanted))],
         }
         return TemplateResponse(request, "admin/audit/record/timeline.html", context)
 
 
-def _asked(request: HttpRequest) -> Asked:
+def _asked(request: HttpRequest) -> TimelineRequest:
     """Read the address. Raises `ValueError` with what is wrong with it and what to do."""
     parameters = {name: str(value).replace("\x00", "") for name, value in request.GET.items()}
     named = [name for name in timeline.SUBJECTS if parameters.get(name)]
@@ -89,13 +86,15 @@ def _asked(request: HttpRequest) -> Asked:
     since = _read("since", times.read_time, parameters)
     before, after = (_read(name, query.read_cursor, parameters) for name in ("before", "after"))
     kept = {name: parameters[name] for name in (*named, "since") if parameters.get(name)}
-    return Asked(named[0], parameters[named[0]], since, before, after, kept)
+    return TimelineRequest(named[0], parameters[named[0]], since, before, after, kept)
 
 
-def _query(asked: Asked) -> Query:
-    """All of the timeline, not the page alone."""
-    found = Query().with_term(asked.subject, asked.value)
-    return found if asked.since is None else found.with_term("after", timestamp_text(asked.since))
+def _query(wanted: TimelineRequest) -> Query:
+    """Return the query of the whole timeline, not of one page."""
+    query_of_subject = Query().with_term(wanted.subject, wanted.value)
+    return (
+        query_of_subject if wanted.since is None else query_of_subject.with_term("after", timestamp_text(wanted.since))
+    )
 
 
 def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:
@@ -105,14 +104,14 @@ def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:
         raise ValueError(f"The timeline's address is damaged: {name} {error}.") from None
 
 
-def _steps(records: Sequence[Record]) -> list[Step]:
+def _steps(records: Sequence[Record]) -> list[TimelineStep]:
     pauses = [later.event_timestamp - earlier.event_timestamp for earlier, later in pairwise(records)]
     texts = ["", *(f"+{precise(pause.total_seconds())}" for pause in pauses)][: len(records)]
     return [_step(record, since) for record, since in zip(records, texts, strict=True)]
 
 
-def _step(record: Record, since: str) -> Step:
-    return Step(
+def _step(record: Record, since: str) -> TimelineStep:
+    return TimelineStep(
         record,
         time_tag(record.event_timestamp),
         since,

@@ -1,4 +1,4 @@
-"""Every signed tree head: its signature, its number, its time; and what anchor and witnesses have of the log."""
+"""Verify every signed head: its signature, number and time; and what anchor and witnesses have of the log."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ledger import anchor, reader, witnesses
 from audit.ledger.keys import Keys
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Checkpoint
 
 CHUNK = 500
@@ -15,18 +15,17 @@ CLOCK_SLACK_S = 2.0
 
 
 class Head(NamedTuple):
-    """A root that somebody signed for the first `size` leaves."""
+    """A root that was signed for the first `size` leaves."""
 
     size: int
     root: bytes
-    kind: Verdict
-    """What it means when the leaves do not lead there."""
+    kind: Verdict  # what it means when the leaves do not lead there
     subject: str
     name: str
 
 
-def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
-    """The checkpoints of sizes first .. last in order, each checked by itself as it passes."""
+def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
+    """Yield the checkpoints of sizes first .. last in order, each checked by itself on the way."""
     before: Checkpoint | None = None
     after = _number_before(first, using)
     while rows := list(
@@ -41,36 +40,36 @@ def checkpoints(report: Report, keys: Keys, first: int, last: int, using: str) -
             before, after = row, row.number
 
 
-def anchored(report: Report, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
-    """The checkpoints of sizes first .. last that the anchor has, as far as they are signed by the log."""
+def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
+    """Yield the anchored checkpoints of sizes first .. last that are signed by the log."""
     if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
     for name in anchor.empty_anchors():
         detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
-    for found in anchor.newest_anchored() if newest_only else anchor.anchored():
+    for entry in anchor.newest_anchored() if newest_only else anchor.anchored():
         try:
-            head = note.Checkpoint.parse(note.split(found.note)[0])
+            head = note.TreeHead.parse(note.split(entry.note)[0])
             if not first <= head.size <= last:
                 continue
-            note.verify(found.note, keys.all_verifiers)
+            note.verify(entry.note, keys.all_verifiers)
         except NoteError as error:
-            report.find(Verdict.ALTERED, "anchor", f"{found.where}: {error}")
+            report.find(Verdict.ALTERED, "anchor", f"{entry.where}: {error}")
             continue
         report.count("anchored checkpoints")
-        yield Head(head.size, head.root, Verdict.FORKED, "anchor", found.where)
+        yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
 
 
-def witnessed(report: Report, keys: Keys) -> Iterator[Head]:
-    """The newest checkpoint that each configured witness has seen."""
-    if not (known := witnesses.witnesses()):
+def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
+    """Yield the newest checkpoint that each configured witness has seen."""
+    if not (configured := witnesses.witnesses()):
         report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
-    for witness in known:
+    for witness in configured:
         name = witness.verifier.name
         try:
             text = witnesses.latest_of(witness, keys.origin)
-            head = note.Checkpoint.parse(note.verify(text, keys.all_verifiers)[0])
+            head = note.TreeHead.parse(note.verify(text, keys.all_verifiers)[0])
         except (OSError, NoteError) as error:
             report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
             continue
@@ -79,12 +78,12 @@ def witnessed(report: Report, keys: Keys) -> Iterator[Head]:
 
 
 def _number_before(first: int, using: str) -> int:
-    """The checkpoint to begin after: the newest one that ends where the range begins stays in."""
+    """Return the checkpoint to begin after: the newest one that ends where the range begins is included."""
     row = Checkpoint.objects.using(using).filter(size__lte=first).order_by("-size", "-number").first()
     return -1 if row is None or first == 0 else row.number - 1
 
 
-def _check_order(report: Report, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
+def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
     if row.number != after + 1:
         detail = f"The checkpoints {after + 1} to {row.number - 1} are gone."
         report.find(Verdict.MISSING, "checkpoint", detail, index=after + 1)
@@ -97,16 +96,16 @@ def _check_order(report: Report, before: Checkpoint | None, row: Checkpoint, aft
     report.counts["longest_silence_s"] = max(report.counts["longest_silence_s"], round(silence))
 
 
-def _check_signature(report: Report, keys: Keys, row: Checkpoint) -> bool:
-    """Whether the log signed this, and the columns say the same as the note."""
+def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> bool:
+    """Return whether the log signed this checkpoint, and its columns say the same as its note."""
     try:
         text, signed = note.verify(row.note, keys.all_verifiers)
-        head = note.Checkpoint.parse(text)
+        head = note.TreeHead.parse(text)
     except NoteError as error:
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
         return False
-    moments = [found.moment for found in signed if found.moment is not None]
-    if head != note.Checkpoint(keys.origin, row.size, bytes(row.root)):
+    moments = [attestation.moment for attestation in signed if attestation.moment is not None]
+    if head != note.TreeHead(keys.origin, row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
         detail = f"Checkpoint {row.number}: its time in the table is not the signed one."
@@ -116,15 +115,15 @@ def _check_signature(report: Report, keys: Keys, row: Checkpoint) -> bool:
     return False
 
 
-def _check_cosignatures(report: Report, rows: list[Checkpoint], using: str) -> None:
-    known = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
+def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> None:
+    verifiers = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
     notes = {row.number: row.note for row in rows}
     for name, line, number in reader.cosignatures(list(notes), using):
-        if name not in known:
+        if name not in verifiers:
             report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
             continue
         try:
-            note.verify(note.join(note.split(notes[number])[0], [line]), [known[name]])
+            note.verify(note.join(note.split(notes[number])[0], [line]), [verifiers[name]])
             report.count("cosignatures")
         except NoteError as error:
             detail = f"Checkpoint {number}, cosignature of {name}: {error}."

@@ -1,4 +1,4 @@
-"""The records of one correlation: each recomputed, and each proved to be under the newest checkpoint."""
+"""Verify the records of one correlation: recompute each, and prove each to be under the newest checkpoint."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -9,8 +9,8 @@ from audit.formats import merkle
 from audit.ledger import reader
 from audit.ledger.keys import Keys
 from audit.ledger.verify import checkpoints
-from audit.ledger.verify.records import COLUMNS, MEMBERS, Row, fault, fetch
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.records import COLUMNS, MEMBERS, LeafRow, fault, fetch
+from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Finding
 
 CHUNK = 1000
@@ -27,8 +27,8 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 """
 
 
-def check(report: Report, keys: Keys, correlation_id: str, using: str) -> None:
-    """Check what the store has of a correlation, and say what that cannot show."""
+def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
+    """Check what the store has of a correlation, and report what that cannot show."""
     try:
         head = reader.signed_head(using)
     except NotSealed as error:
@@ -49,8 +49,8 @@ def check(report: Report, keys: Keys, correlation_id: str, using: str) -> None:
         )
 
 
-def _records(correlation_id: str, using: str) -> Iterator[Row]:
-    """All of them in the order of lists, oldest first, a page at a time."""
+def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
+    """Yield all of them, oldest first, read a page at a time."""
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     within, parameters = visibility.sql_condition("r")
     while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
@@ -61,7 +61,7 @@ def _records(correlation_id: str, using: str) -> Iterator[Row]:
         place = (last.record[TIME], last.record_id)
 
 
-def _check(report: Report, row: Row, size: int, root: bytes, using: str) -> None:
+def _check(report: RunReport, row: LeafRow, size: int, root: bytes, using: str) -> None:
     if row.leaf_index < 0:
         report.count("unsealed")
         report.leave_out("Some records of this correlation are not sealed yet.")

@@ -1,4 +1,4 @@
-"""Every leaf with its record, and the tree over the leaves with its nodes and signed roots: in order, streaming."""
+"""Verify every leaf with its record, and the tree over the leaves with its nodes and signed roots, in one stream."""
 
 import heapq
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from audit.formats.tiles import Edge, Node, Run
 from audit.ledger import reader
 from audit.ledger.verify import unsealed
 from audit.ledger.verify.checkpoints import Head
-from audit.ledger.verify.records import COLUMNS, Row, fault, fetch
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.records import COLUMNS, LeafRow, fault, fetch
+from audit.ledger.verify.result import RunReport, Verdict
 
 CHUNK = 2000
 SAVE_EVERY = 10
@@ -22,10 +22,10 @@ WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 
 
-class Tree:
-    """Grows the tree leaf by leaf, and holds it against nodes and signed roots."""
+class TreeCheck:
+    """Grows the tree leaf by leaf, and compares it with nodes and signed roots."""
 
-    def __init__(self, report: Report, heads: Iterator[Head], first: int, using: str):
+    def __init__(self, report: RunReport, heads: Iterator[Head], first: int, using: str):
         self._report = report
         self._using = using
         self._heads = heads
@@ -40,8 +40,8 @@ class Tree:
             return
         self._compare()
 
-    def extend(self, rows: list[Row]) -> None:
-        """Add the leaves of the rows, stopping at each signed size in between."""
+    def extend(self, rows: list[LeafRow]) -> None:
+        """Add the leaves of the rows, stopping at each signed size on the way."""
         hashes = [row.leaf_hash for row in rows]
         while hashes and self._edge is not None:
             step = len(hashes) if self._head is None else min(len(hashes), self._head.size - self._edge.size)
@@ -50,7 +50,7 @@ class Tree:
             self._compare()
 
     def finish(self, last: int) -> None:
-        """Every head that is left is of a size that the log does not reach, or has reached since this run began."""
+        """Report the heads that are left: their sizes are beyond the log, or were reached only after this run began."""
         while self._head is not None and self._edge is not None:
             if self._head.size > self._edge.size and self._head.size <= _signed_size(self._using):
                 self._compare_with_now(self._head)
@@ -64,7 +64,7 @@ class Tree:
             self._report.leave_out(f"The leaves {self._good} to {last - 1} were not compared with a signed root.")
 
     def gap(self, first: int, last: int) -> None:
-        """Leaves are missing: the tree cannot be computed past them."""
+        """Report missing leaves: the tree cannot be computed past them."""
         self._break(Verdict.MISSING, "leaf", f"The leaves {first} to {last - 1} are gone.", first)
 
     def _compare(self) -> None:
@@ -72,8 +72,8 @@ class Tree:
             head = self._head
             # An anchor may have lines that are not in order.
             in_order = head.size == self._edge.size
-            found = self._edge.root() if in_order else reader.root(head.size, self._using)
-            if found != head.root:
+            computed = self._edge.root() if in_order else reader.root(head.size, self._using)
+            if computed != head.root:
                 self._refute(head)
                 return
             self._good = max(self._good, head.size)
@@ -81,11 +81,11 @@ class Tree:
             self._head = next(self._heads, None)
 
     def _compare_with_now(self, head: Head) -> None:
-        """The log has grown meanwhile, and is longer than what this run covers."""
+        """Compare a head with the log as it is now: it has grown past what this run covers."""
         try:
             same = reader.root(head.size, self._using) == head.root
         except LogDamaged:
-            return  # the run that covers it will say what is wrong
+            return  # the run that covers it will report the fault
         if not same:
             detail = f"{head.name} has another root for the first {head.size} records: the log is another one."
             self._report.find(Verdict.FORKED, head.subject, detail, index=head.size)
@@ -120,11 +120,11 @@ class Tree:
                 self._report.find(Verdict.ALTERED, "node", detail, index=node.index)
 
 
-def check(report: Report, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
+def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
     """Check the leaves first .. last-1 with their records, the records between them for their leaves, and the tree
     with the signed roots `heads`. Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
     """
-    tree = Tree(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
+    tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
         end = min(start + CHUNK, last)
         rows = fetch(LEAVES, [start, end], using)
@@ -143,21 +143,21 @@ def _signed_size(using: str) -> int:
     return 0 if head is None else head.size
 
 
-def _pause(report: Report, end: int, using: str) -> None:
-    """Note how far all is checked: a run that is cut off goes on from here."""
+def _pause(report: RunReport, end: int, using: str) -> None:
+    """Save the position from which a killed run resumes. Raises `OutOfTime`."""
     unsealed.check(report, using, report.run.position, end)
     report.reached(end)
     report.stop_if_late()
 
 
-def _check_dense(tree: Tree, rows: list[Row], start: int, end: int) -> None:
+def _check_dense(tree: TreeCheck, rows: list[LeafRow], start: int, end: int) -> None:
     indexes = [start - 1, *(row.leaf_index for row in rows), end]
     for before, after in pairwise(indexes):
         if after != before + 1:
             tree.gap(before + 1, after)
 
 
-def _check_records(report: Report, rows: list[Row]) -> None:
+def _check_records(report: RunReport, rows: list[LeafRow]) -> None:
     report.count("leaves", len(rows))
     for row in rows:
         if row.record is None:

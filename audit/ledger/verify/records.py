@@ -1,4 +1,4 @@
-"""One record beside its leaf: recomputed from the row, as fast as it goes."""
+"""Verify one record against its leaf: recompute both from the row, as fast as possible."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,13 +16,12 @@ TIMES = ("received_at", "parked_at", "stored_at")
 # As text, for PostgreSQL writes ids and times faster than Python reads them and writes them again.
 _AS_TEXT = ("event_timestamp", "parent_event_id", *TIMES)
 _TEXTS = {"event_id": "r.id::text"} | {name: f"r.{name}::text" for name in _AS_TEXT}
-DIGEST = len(MEMBERS)
-"""Where the digest stands in the columns; the three times follow it."""
+DIGEST = len(MEMBERS)  # where the digest stands in the columns; the three times follow it
 COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES))
 
 
-class Row(NamedTuple):
-    """A leaf, and the record that it stands for where there is one."""
+class LeafRow(NamedTuple):
+    """A leaf with its record, None where that is gone."""
 
     leaf_index: int
     record_id: UUID
@@ -30,19 +29,19 @@ class Row(NamedTuple):
     record: tuple[Any, ...] | None
 
 
-def fetch(sql: str, parameters: list[Any], using: str = "reader") -> list[Row]:
+def fetch(sql: str, parameters: list[Any], using: str = "reader") -> list[LeafRow]:
     """Run a statement that selects leaf index, record id, leaf hash and COLUMNS."""
     with connections[using].cursor() as cursor:
         cursor.execute(sql, parameters)
         return [
-            Row(row[0], row[1], row[2], row[3:] if row[3] is not None else None) for row in cursor.cursor.fetchall()
+            LeafRow(row[0], row[1], row[2], row[3:] if row[3] is not None else None) for row in cursor.cursor.fetchall()
         ]
 
 
-def fault(row: Row) -> str | None:
-    """Why the record is not what was sealed; None where it is. The record must be there."""
-    if (found := altered(row)) is not None:
-        return found
+def fault(row: LeafRow) -> str | None:
+    """Return why the record is not what was sealed; None where it is. The record must exist."""
+    if (reason := altered(row)) is not None:
+        return reason
     assert row.record is not None
     event_id, (digest, *times) = row.record[0], row.record[DIGEST:]
     received_at, parked_at, stored_at = (text and rfc3339(text) for text in times)
@@ -51,8 +50,8 @@ def fault(row: Row) -> str | None:
     return None
 
 
-def altered(row: Row) -> str | None:
-    """Why the record is not what was accepted, sealed or not; None where it is. The record must be there."""
+def altered(row: LeafRow) -> str | None:
+    """Return why the record is not what was accepted, sealed or not; None where it is. The record must exist."""
     assert row.record is not None
     try:
         computed = canonical.digest(_canonical(list(row.record[:DIGEST])))
@@ -64,7 +63,7 @@ def altered(row: Row) -> str | None:
 
 
 def recomputed(record: Record) -> bytes:
-    """The leaf hash that a record has now."""
+    """Compute the leaf hash of a record as it is now."""
     try:
         digest = canonical.digest(canonical.canonical(record.document()))
     except NotCanonical:
@@ -73,35 +72,35 @@ def recomputed(record: Record) -> bytes:
 
 
 def entry_members(record: Record) -> tuple[str, str, str | None, str]:
-    """What the log's entry has of a record beside its digest: id, received, parked, stored."""
+    """Return what the log entry has of a record besides its digest: id, received, parked, stored."""
     parked_at = None if record.parked_at is None else timestamp_text(record.parked_at)
     return str(record.id), timestamp_text(record.received_at), parked_at, timestamp_text(record.stored_at)
 
 
 def rfc3339(text: str) -> str:
-    """PostgreSQL's `2026-08-18 10:00:00.5+00` (in UTC) as the API writes it: `2026-08-18T10:00:00.500000Z`."""
+    """Rewrite PostgreSQL's `2026-08-18 10:00:00.5+00` (in UTC) as the API does: `2026-08-18T10:00:00.500000Z`."""
     moment = text.removesuffix("+00").replace(" ", "T", 1)
     whole, _, fraction = moment.partition(".")
     return f"{whole}.{fraction:0<6}Z"
 
 
 def _canonical(members: list[Any]) -> bytes:
-    """The canonical form of the event, from the columns of the row."""
-    found = {name: value for name, value in zip(MEMBERS, members, strict=True) if value is not None}
-    found["event_timestamp"] = rfc3339(found["event_timestamp"])
-    data: str = found["event_data"]
+    """Return the canonical form of the event, from the columns of the row."""
+    members_by_name = {name: value for name, value in zip(MEMBERS, members, strict=True) if value is not None}
+    members_by_name["event_timestamp"] = rfc3339(members_by_name["event_timestamp"])
+    data: str = members_by_name["event_data"]
     if data.isascii():
         try:
-            found["event_data"] = _WITHOUT_FLOATS.decode(data)
-            return canonical.plain(found)
+            members_by_name["event_data"] = _WITHOUT_FLOATS.decode(data)
+            return canonical.plain(members_by_name)
         except _HasFloat:
             pass
-    found["event_data"] = msgspec.json.decode(data)
-    return canonical.canonical(found)
+    members_by_name["event_data"] = msgspec.json.decode(data)
+    return canonical.canonical(members_by_name)
 
 
 class _HasFloat(Exception):
-    """A float may be written in ways that only the slow path knows."""
+    """A float needs the slow path, which writes it as RFC 8785 does."""
 
 
 def _refuse_float(text: str) -> float:

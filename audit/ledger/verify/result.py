@@ -1,4 +1,4 @@
-"""What a verification has found so far: counts, findings, what was not covered, and the verdict of it all."""
+"""The result of a verification while it is collected: counts, findings, what was not covered, and the verdict."""
 
 import time
 from collections import Counter
@@ -14,8 +14,7 @@ from audit.models import Finding, Verification
 
 log = structlog.get_logger(__name__)
 
-MAX_FINDINGS = 1000
-"""How many of one kind and subject are kept a run; all are counted."""
+MAX_FINDINGS = 1000  # how many of one kind and subject are kept a run; all are counted
 
 
 class Verdict(StrEnum):
@@ -31,16 +30,15 @@ class Verdict(StrEnum):
 
 FAILURES = (Verdict.FORKED, Verdict.ALTERED, Verdict.MISSING, Verdict.UNKNOWN)
 
-Progress = Callable[[int, int], None]
-"""Told how many leaves are checked, of how many."""
+Progress = Callable[[int, int], None]  # told how many leaves are checked, of how many
 
 
 class OutOfTime(Exception):
-    """The time of this part of the run is over; it goes on from its position."""
+    """The time of this part of the run is over; the run resumes from its position."""
 
 
-class Report:
-    """Collects for one run. Findings are stored at once, so that a run that is killed loses none."""
+class RunReport:
+    """Collects the result of one run. Findings are stored at once, so that a killed run loses none."""
 
     def __init__(self, run: Verification, progress: Progress | None = None, seconds: float | None = None):
         self.run = run
@@ -50,26 +48,19 @@ class Report:
         self._progress = progress
 
     def count(self, what: str, number: int = 1) -> None:
-        """Add to what was checked."""
         self.counts[what] += number
 
     def find(
-        self,
-        kind: Verdict,
-        subject: str,
-        detail: str,
-        *,
-        record_id: UUID | None = None,
-        index: int | None = None,
+        self, kind: Verdict, subject: str, detail: str, *, record_id: UUID | None = None, index: int | None = None
     ) -> None:
-        """Keep a finding; one that is known already is seen again."""
+        """Store a finding; one that is known already is marked as seen again."""
         self.counts[kind.value] += 1
         self.counts[f"{kind.value} {subject}"] += 1
         if self.counts[f"{kind.value} {subject}"] > MAX_FINDINGS:
             return
         now = datetime.now(UTC)
         place = "" if record_id is None and index is None else f"{record_id or ''}:{'' if index is None else index}"
-        found, is_new = Finding.objects.get_or_create(
+        finding, is_new = Finding.objects.get_or_create(
             key=f"{kind.value}:{subject}:{place or detail}"[:300],
             defaults={
                 "kind": kind.value,
@@ -85,21 +76,21 @@ class Report:
         if is_new:
             log.error("verification_finding", kind=kind.value, subject=subject, record_id=str(record_id), index=index)
         else:
-            Finding.objects.filter(pk=found.pk).update(last_seen=now, run=self.run, detail=detail)
+            Finding.objects.filter(pk=finding.pk).update(last_seen=now, run=self.run, detail=detail)
 
     def new(self) -> QuerySet[Finding]:
-        """Findings that no run before this one had, those of a part that was cut off too."""
+        """Return the findings that no earlier run had, including those of a part that was cut off."""
         return Finding.objects.filter(run=self.run, first_seen__gte=self.run.started_at).order_by("pk")
 
     def leave_out(self, text: str, subject: str = "") -> None:
-        """Say that something was not checked; with a `subject`, this run clears no finding about it."""
+        """Note that something was not checked; with a `subject`, this run clears no finding about it."""
         if text not in self.not_covered:
             self.not_covered.append(text)
         if subject and subject not in self.run.skipped:
             self.run.skipped = [*self.run.skipped, subject]
 
     def reached(self, position: int) -> None:
-        """Note how far the leaves are checked: where a run that was killed goes on."""
+        """Save how far the leaves are checked, for a killed run to resume."""
         self.run.position = position
         self.save()
         if self._progress is not None:
@@ -111,13 +102,12 @@ class Report:
             raise OutOfTime
 
     def save(self) -> None:
-        """Store the state of the run."""
         self.run.counts, self.run.not_covered = dict(self.counts), self.not_covered
         self.run.updated_at = datetime.now(UTC)
         self.run.save()
 
     def verdict(self) -> Verdict:
-        """The worst of what was found; VERIFIED only for what was checked."""
+        """Return the worst finding; VERIFIED only where something was checked."""
         for kind in FAILURES:
             if self.counts[kind.value]:
                 return kind

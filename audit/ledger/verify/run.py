@@ -1,4 +1,4 @@
-"""The runs: what each scope covers, and what happens when something was found."""
+"""Verification runs: what each scope covers, and what happens when something was found."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,14 +11,12 @@ from audit.ingest import trail
 from audit.ledger import keys as ledger_keys
 from audit.ledger import reader
 from audit.ledger.verify import checkpoints, correlation, leaves, unsealed
-from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, Report, Verdict
+from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, RunReport, Verdict
 from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
 
-RUNS_A_DAY = 144
-"""How often the schedule takes a slice."""
+RUNS_A_DAY = 144  # how often the schedule takes a slice
 LEAST_SLICE = 1_000
-NAMED = 100
-"""How many findings the record of a run names; the rest is counted."""
+NAMED = 100  # how many findings the record of a run names; the rest is counted
 
 
 def verify(
@@ -49,7 +47,7 @@ def begin(
     requested_by: str = OWN_WRITER,
     using: str = "reader",
 ) -> Verification:
-    """A run as `verify` makes it, not started."""
+    """Create a run as `verify` does, without starting it."""
     now = datetime.now(UTC)
     size = _size(using)
     return Verification.objects.create(
@@ -67,8 +65,8 @@ def begin(
 def resume(
     run: Verification, *, progress: Progress | None = None, seconds: float | None = None, using: str = "reader"
 ) -> Verification:
-    """Start a run, or go on with one that was cut off; for at most `seconds`, then it is left unended."""
-    report = Report(run, progress, seconds)
+    """Start a run, or resume one that was cut off; after `seconds` it is left unended."""
+    report = RunReport(run, progress, seconds)
     keys = ledger_keys.load()
     try:
         if run.scope == "correlation":
@@ -84,9 +82,9 @@ def resume(
 
 
 def newest(*, seconds: float | None = None, using: str = "reader") -> Verification:
-    """Verify what was sealed since the last run of this kind, and at least the newest that was sealed at all.
+    """Verify what was sealed since the last run of this kind, and at least the newest part of the log.
 
-    A run that was cut off, by `seconds` too, is gone on with first.
+    A run that was cut off, by `seconds` too, is resumed first.
     """
 
     def first() -> int:
@@ -99,7 +97,7 @@ def newest(*, seconds: float | None = None, using: str = "reader") -> Verificati
 
 
 def next_slice(*, seconds: float | None = None, using: str = "reader") -> Verification:
-    """Verify the next slice, large enough that every record has its turn in VERIFY_DAYS; or go on with the last one."""
+    """Verify the next slice, sized so that every record has its turn within VERIFY_DAYS; resume the last one first."""
     if (run := _cut_off("rolling")) is not None:
         return resume(run, seconds=seconds, using=using)
     done, size = _last_ended("rolling"), _size(using)
@@ -116,11 +114,11 @@ def _last_ended(scope: str) -> Verification | None:
     return Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
 
 
-def _check_log(report: Report, keys: ledger_keys.Keys, using: str) -> None:
-    """Leaves, records and tree; at the end of the log its tail too."""
+def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
+    """Check leaves, records and tree; at the end of the log its tail too."""
     run = report.run
     at_end = run.last >= _size(using) or run.scope in ("all", "newest")
-    # What anchor and witnesses have of a size past the end of the range is not this run's business.
+    # What anchor and witnesses have past the end of the range is checked by other runs.
     most = 2**63 if at_end else run.last
     signed = [
         checkpoints.checkpoints(report, keys, run.position, run.last, using),
@@ -140,15 +138,15 @@ def _size(using: str) -> int:
 
 
 def _covered(last: int | None, size: int, using: str) -> int:
-    """The end of a range, moved on to where a root was signed: only there can the tree be compared."""
+    """Move the end of a range to the next signed size: only there can the tree be compared."""
     if last is None or last >= size:
         return size
-    found = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
-    return size if found is None else found.size
+    checkpoint = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
+    return size if checkpoint is None else checkpoint.size
 
 
-def _tell(report: Report) -> None:
-    """Leave a record of what was found or asked for, and raise the alarm. Never the reason for another error."""
+def _tell(report: RunReport) -> None:
+    """Record what was found or asked for, and raise the alarm. Never raises `AuditError`."""
     run, named = report.run, list(report.new()[:NAMED])
     new = report.new().count()
     failed = Verdict(run.verdict) in FAILURES
@@ -169,14 +167,14 @@ def _tell(report: Report) -> None:
             last=run.last,
             verified_correlation=run.correlation_id or None,
             new_findings=new,
-            findings=[_named(one) for one in named] or None,
+            findings=[_named(finding) for finding in named] or None,
         )
     except AuditError:
         report.leave_out("This run could not be recorded: neither PostgreSQL nor Redis took the event.")
         report.save()
 
 
-def _named(found: Finding) -> dict[str, Any]:
-    """A finding as its record names it: should the row be removed, this stays, sealed."""
-    record_id = None if found.record_id is None else str(found.record_id)
-    return {"kind": found.kind, "subject": found.subject, "record_id": record_id, "index": found.index}
+def _named(finding: Finding) -> dict[str, Any]:
+    """Describe a finding as the record of its run names it: sealed, it outlives the row."""
+    record_id = None if finding.record_id is None else str(finding.record_id)
+    return {"kind": finding.kind, "subject": finding.subject, "record_id": record_id, "index": finding.index}

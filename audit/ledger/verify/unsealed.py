@@ -1,4 +1,4 @@
-"""Records that came in past the sealer, leaves that nobody signed, and the tail that waits for the sealer."""
+"""Verify that no record passed the sealer by, no leaf is unsigned, and the queue is short."""
 
 from typing import Any
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connections
 
-from audit.ledger.verify.result import Report, Verdict
+from audit.ledger.verify.result import RunReport, Verdict
 
 CHUNK = 20_000
 # A record and its place in the queue are committed together, and so are its leaf and its leaving the queue: in one
@@ -30,15 +30,15 @@ SELECT coalesce((SELECT max(index) + 1 FROM audit_leaf), 0),
 LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
 
 
-def check(report: Report, using: str, first: int, last: int) -> None:
-    """Every record has a leaf or waits for one: of those whose ids lie between the ones of the leaves first and last.
+def check(report: RunReport, using: str, first: int, last: int) -> None:
+    """Check that every record with an id between those of the leaves first and last has a leaf or waits for one.
 
     Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
     """
     start = _bound(first, using)
     end = MOST if last >= _size(using) else _bound(last, using)
     while start < end:
-        part = min(_one(NEXT, [start, CHUNK], using) or end, end)
+        part = min(_value(NEXT, [start, CHUNK], using) or end, end)
         # The first bound is an id that a record could have; every other one belongs to the range before.
         for (record_id,) in _rows(STRAYS, [start, LEAST if start == LEAST else None, part], using):
             detail = "This record has no leaf and does not wait for one: it came into the table past the store."
@@ -46,8 +46,8 @@ def check(report: Report, using: str, first: int, last: int) -> None:
         start = part
 
 
-def check_tail(report: Report, using: str) -> None:
-    """What waits for the sealer, and for how long; and that no leaf is past the signed end."""
+def check_tail(report: RunReport, using: str) -> None:
+    """Check what waits for the sealer, and for how long; and that no leaf is past the signed end."""
     ((count, oldest, newest),) = _rows(TAIL, [], using)
     if count:
         report.count("unsealed", count)
@@ -64,15 +64,15 @@ def check_tail(report: Report, using: str) -> None:
 
 
 def _bound(index: int, using: str) -> UUID:
-    """The id of the record before leaf `index`."""
-    return _one("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
+    """Return the id of the record before leaf `index`."""
+    return _value("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
 
 
 def _size(using: str) -> int:
-    return int(_one("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", [], using))
+    return int(_value("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", [], using))
 
 
-def _one(sql: str, parameters: list[Any], using: str) -> Any:
+def _value(sql: str, parameters: list[Any], using: str) -> Any:
     rows = _rows(sql, parameters, using)
     return rows[0][0] if rows else None
 

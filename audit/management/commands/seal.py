@@ -1,4 +1,4 @@
-"""`manage.py seal`: give unsealed records their leaves and sign the tree head."""
+"""`manage.py seal`: assign leaves to unsealed records and sign the head."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.errors import KeyMissing, LogDamaged
 from audit.ledger import witnesses
-from audit.ledger.publish import Courier, follow
+from audit.ledger.publish import Publisher, follow
 from audit.ledger.seal import Sealer
 
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             return
         total += sealed.added
         self.stdout.write(f"{total} records sealed; {sealed.checkpoint}.")
-        for complaint in Courier().deliver(sealed.checkpoint):
+        for complaint in Publisher().publish(sealed.checkpoint):
             self.stderr.write(complaint)
         names = [witness.verifier.name for witness in witnesses.witnesses()]
         if names:

@@ -90,7 +90,7 @@ def test_the_help_lists_every_field_and_the_values_of_closed_sets(auditor: Clien
 
 
 def test_a_known_value_in_the_help_narrows_the_query_at_hand() -> None:
-    known = {link.label: asked(link.address) for line in query_bar.Bar("actor:alice").help for link in line.known}
+    known = {link.label: asked(link.address) for line in query_bar.QueryBar("actor:alice").help for link in line.known}
     assert known["outcome:failure"] == "actor:alice outcome:failure"
     assert known["category:gateway"] == "actor:alice category:gateway"
     for text in known.values():
@@ -129,7 +129,7 @@ def test_a_query_that_cannot_be_read_offers_what_can(auditor: Client, text: str,
 
 def test_a_query_that_would_scan_offers_narrower_ones(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_wide(query: Any, now: Any) -> None:
-        raise cost.TooWide("this would cost too much", [grammar.parse("namespace:prod after:24h")])
+        raise cost.TooExpensive("this would cost too much", [grammar.parse("namespace:prod after:24h")])
 
     monkeypatch.setattr("audit.search.cost.check", too_wide)
     page = shown(auditor, "namespace:prod")

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 import dlq.client
-from audit.access import api_keys
+from audit.access import api_keys, published_keys
 from audit.ingest import rejection_counters, rejections
 from audit.models import OWN_WRITER, Record, WriterKey
 from audit.postgres.gateway import gateway
@@ -34,7 +34,7 @@ def command(*arguments: str) -> str:
 
 def test_only_the_digest_of_a_key_is_kept_anywhere(writer: Sender) -> None:
     kept = [str(value) for value in WriterKey.objects.get(writer=writer.writer).__dict__.values()]
-    published = dlq.client.connect(500).hgetall(api_keys.published_key())
+    published = dlq.client.connect(500).hgetall(published_keys.hash_name())
     everything = "".join([*kept, *map(repr, published.items())])
     assert writer.key not in everything
     assert writer.key.rpartition("_")[2] not in everything
@@ -75,21 +75,21 @@ def test_an_expired_key_is_refused(writer: Sender) -> None:
 
 
 def test_a_key_that_redis_lost_is_found_in_postgresql(writer: Sender) -> None:
-    dlq.client.connect(500).delete(api_keys.published_key())
+    dlq.client.connect(500).delete(published_keys.hash_name())
     api_keys.forget()
     assert writer.post(an_event()).status_code == 201
     api_keys.publish()
 
 
 def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Sender, settings: Any) -> None:
-    ours, copies = api_keys.published_key(), dlq.client.connect(500)
+    ours, copies = published_keys.hash_name(), dlq.client.connect(500)
     before = copies.hgetall(ours)
     settings.DLQ_PREFIX = f"other-{secrets.token_hex(6)}"
     rejection_counters.count(writer.name, [rejections.Refusal("a-reason", 1)])
-    copies.hset(api_keys.published_key(), mapping={"digest": "a key of the other installation"})
+    copies.hset(published_keys.hash_name(), mapping={"digest": "a key of the other installation"})
     assert copies.hgetall(ours) == before
     others = {key.decode() for key in copies.scan_iter(f"*{settings.DLQ_PREFIX}*")}
-    assert api_keys.published_key() in others
+    assert published_keys.hash_name() in others
     assert len(others) == 3  # the copy of the keys, the day's rejections, and the list of days
     copies.delete(*others)
 
@@ -118,13 +118,12 @@ def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender
     copies = dlq.client.connect(500)
     with postgres.stopped():
         api_keys.forget()
-        copies.hset(
-            api_keys.published_key(), api_keys.digest(forged), json.dumps([OWN_WRITER, ["write"], None, [], []])
-        )
+        writer_of_key = json.dumps([OWN_WRITER, ["write"], None, [], []])
+        copies.hset(published_keys.hash_name(), api_keys.digest(forged), writer_of_key)
         headers = {"Authorization": f"Bearer {forged}"}
         review = json.dumps(an_event(event_type="audit.review.signed")).encode()
         answer = writer.client.post(EVENTS, review, headers=headers, content_type="application/json")
-        copies.hdel(api_keys.published_key(), api_keys.digest(forged))
+        copies.hdel(published_keys.hash_name(), api_keys.digest(forged))
     api_keys.forget()
     assert answer.status_code == 401
 

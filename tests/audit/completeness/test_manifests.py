@@ -173,7 +173,7 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
     sender.post(numbered(1)[0])
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.look_again", lambda writers: 1 / 0)
+        killed.setattr("audit.completeness.manifests.compare_open", lambda writers: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
@@ -187,7 +187,7 @@ def test_manifests_are_listed_and_told_without_the_ids_that_they_name(
     ids = sorted(str(uuid_utils.compat.uuid7()) for _ in range(3))
     sender.post(a_manifest(count=3, event_ids=ids), MANIFESTS)
     with CaptureQueriesContext(connections["default"]) as asked:
-        reconcile._tell(Manifest, datetime.now(UTC) + timedelta(hours=2), "{count} of {writers}: {first}")
+        reconcile._notify_overdue(Manifest, datetime.now(UTC) + timedelta(hours=2), "{count} of {writers}: {first}")
     assert [text for text in told if sender.name in text]
     assert [one["sql"] for one in asked if "event_ids" in one["sql"]] == []
     assert Manifest.objects.get(writer=sender.name).told_at is not None

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from audit.errors import Invalid
 from audit.expectations import packs
 from audit.formats import expectation
-from audit.formats.expectation import Answer, Seen
+from audit.formats.event import SealedEvent
+from audit.formats.expectation import AnswerEvent
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -31,9 +32,10 @@ def rate(**changes: Any) -> dict[str, Any]:
     return {"name": "rate", "kind": "rate", "why": "Why."} | asked | changes
 
 
-def seen(**changes: Any) -> Seen:
+def seen(**changes: Any) -> SealedEvent:
     usual = {"event_type": "a.began", "category": "c", "correlation": "rr-1", "at": BEGAN, "stored_at": BEGAN}
-    return Seen(**{"place": 0, "id": uuid.uuid4(), "writer": "w", **usual, **changes})
+    usual |= {"leaf_index": 0, "id": uuid.uuid4(), "writer": "w", "received_at": BEGAN}
+    return SealedEvent(**usual | changes)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,9 @@ def test_the_first_answer_is_the_earliest_that_is_not_before(since: int, answers
         return BEGAN + timedelta(minutes=minute)
 
     me = uuid.uuid4()
-    came = [Answer(at(minute), uuid.uuid4()) for minute in answers] + ([Answer(at(since), me)] if itself else [])
+    came = [AnswerEvent(at(minute), uuid.uuid4()) for minute in answers] + (
+        [AnswerEvent(at(since), me)] if itself else []
+    )
     came.sort(key=lambda one: (one.at, one.id))
     found = expectation.first_answer("followed", at(since), me, came)
     after = [at(minute) for minute in answers if minute >= since]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audit.formats.event import FIELDS as EVENT_FIELDS
 from audit.formats.fields import ALIASES, DATA, FIELDS
-from audit.formats.grammar import MAX_TEXT, MAX_VALUES, Query, Refused, Term, Value, parse, scalars
+from audit.formats.grammar import MAX_TEXT, MAX_VALUES, Query, QueryRefused, Term, Value, parse, scalars
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -52,7 +52,7 @@ def test_a_query_written_as_text_reads_back_as_the_same_query(query: Query) -> N
 def test_any_text_is_refused_or_stable(text: str) -> None:
     try:
         query = parse(text)
-    except Refused as refused:
+    except QueryRefused as refused:
         assert refused.message
         assert 1 <= refused.position <= len(text) + 1
         for offer in refused.offers:
@@ -65,7 +65,7 @@ def test_any_text_is_refused_or_stable(text: str) -> None:
 def stable_or_refused(text: str) -> None:
     try:
         assert parse(str(parse(text))) == parse(text)
-    except Refused as refused:
+    except QueryRefused as refused:
         assert refused.message
 
 
@@ -139,7 +139,7 @@ def test_a_text_is_written_in_one_way(text: str, written: str) -> None:
 def test_what_cannot_be_read_is_refused_with_its_place_and_a_way_on(
     text: str, position: int, word: str, says: str, offers: list[str]
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(QueryRefused) as refused:
         parse(text)
     assert says in refused.value.message
     assert (refused.value.position, refused.value.word, refused.value.offers) == (position, word, offers)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.formats import merkle, note
-from audit.formats.note import Checkpoint, NoteError, Signer, Verifier
+from audit.formats.note import NoteError, Signer, TreeHead, Verifier
 from tests.audit.formats.conftest import LOG_KEY, PROOF, WITNESS
 
 FOO = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
@@ -47,7 +47,7 @@ def test_keys_made_from_seeds_are_the_vectors() -> None:
 def test_the_proof_vector_verifies_to_the_leaf() -> None:
     proof = note.parse_proof(PROOF)
     text, signed = note.verify(proof.note, [Verifier.parse(LOG_KEY), Verifier.parse(WITNESS)])
-    checkpoint = Checkpoint.parse(text)
+    checkpoint = TreeHead.parse(text)
     assert [(found.verifier.name, found.moment) for found in signed] == [
         ("audit.example/log1", None),
         ("witness.example/w1", 1679315147),
@@ -162,11 +162,11 @@ ROOT = "XcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg="
 )
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(NoteError):
-        Checkpoint.parse(text)
+        TreeHead.parse(text)
 
 
 def test_extension_lines_are_allowed() -> None:
-    assert Checkpoint.parse(f"origin\n8\n{ROOT}\nmore\n").size == 8
+    assert TreeHead.parse(f"origin\n8\n{ROOT}\nmore\n").size == 8
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,6 @@ def test_no_bit_of_a_proof_may_change(place: int, bit: int) -> None:
         text, signed = note.verify(proof.note, verifiers)
         if len(signed) < 2:  # a line whose name or id was damaged is one of an unknown key
             raise NoteError
-        found = Checkpoint.parse(text)
+        found = TreeHead.parse(text)
         leaf = merkle.leaf_hash(bytes.fromhex("40414243"))
         merkle.verify_inclusion(leaf, proof.index, found.size, proof.hashes, found.root)

@@ -35,12 +35,12 @@ def witness(tmp_path: Path) -> Iterator[str]:
 
 def test_a_checkpoint_carries_the_cosignatures_of_its_witnesses(witness: str, tmp_path: Path) -> None:
     with override_settings(SEAL_WITNESSES=[witness], SEAL_ANCHOR_FILE=tmp_path / "a.jsonl", SEAL_ANCHOR_S=0):
-        courier = publish.Courier()
+        courier = publish.Publisher()
         for _ in range(3):
             (accepted,) = send(1)
             head = seal.Sealer().once().checkpoint
             assert head is not None
-            assert courier.deliver(head) == []
+            assert courier.publish(head) == []
         (asked,) = witnesses.witnesses()
         text = reader.full_note(head, "default")
         assert len(note.verify(text, [asked.verifier])[1]) == 1
@@ -53,13 +53,13 @@ def test_a_checkpoint_carries_the_cosignatures_of_its_witnesses(witness: str, tm
 
 def test_a_witness_that_has_seen_more_is_not_believed_silently(witness: str, elsewhere: Scene) -> None:
     with elsewhere.outside(witness=True):
-        complaints = publish.Courier().deliver(Checkpoint.objects.get(number=5))
+        complaints = publish.Publisher().publish(Checkpoint.objects.get(number=5))
         assert complaints == []
         elsewhere.restore_early()
         send(3)
         head = seal.Sealer().once().checkpoint
         assert head is not None
-        (complaint,) = publish.Courier().deliver(head)
+        (complaint,) = publish.Publisher().publish(head)
         assert "has seen 600 records, more than there are" in complaint
 
 
@@ -69,7 +69,7 @@ def test_a_witness_that_is_away_delays_nothing(tmp_path: Path) -> None:
     with override_settings(SEAL_WITNESSES=[dead]):
         head = seal.Sealer().once(sign_anyway=True).checkpoint
         assert head is not None
-        (complaint,) = publish.Courier().deliver(head)
+        (complaint,) = publish.Publisher().publish(head)
         assert "did not answer" in complaint
 
 
@@ -78,11 +78,11 @@ def test_an_anchor_in_a_folder_is_a_file_a_checkpoint_and_never_overwritten(tmp_
         head = seal.Sealer().once(sign_anyway=True).checkpoint
         assert head is not None
         for _ in range(2):
-            assert publish.Courier().deliver(head) == []
+            assert publish.Publisher().publish(head) == []
         (file,) = tmp_path.iterdir()
         assert file.name == f"{head.size:020d}-{head.number:012d}.checkpoint"
         assert file.read_text() == head.note
-        assert anchor.last_anchored() == note.Checkpoint.parse(note.split(head.note)[0])
+        assert anchor.last_anchored() == note.TreeHead.parse(note.split(head.note)[0])
 
 
 def test_the_service_seals_until_it_is_stopped() -> None:

@@ -38,7 +38,7 @@ def test_a_stored_record_is_sealed_by_the_next_pass(writer: Sender) -> None:
     evidence = reader.evidence(record.id)
     text, signed = note.verify(evidence.proof.note, keys.load().all_verifiers)
     assert [found.verifier.kind for found in signed] == [note.ED25519, note.COSIGNATURE]
-    head = note.Checkpoint.parse(text)
+    head = note.TreeHead.parse(text)
     leaf = bytes(evidence.leaf.leaf_hash)
     merkle.verify_inclusion(leaf, evidence.leaf.index, head.size, evidence.proof.hashes, head.root)
 

@@ -15,7 +15,7 @@ from audit import checks, tasks
 from audit.formats.note import Signer
 from audit.ledger import seal, verify
 from audit.ledger.keys import DEVELOPMENT
-from audit.ledger.publish import Courier
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.ledger.verify import leaves, run
 from audit.ledger.verify.result import Verdict
@@ -417,7 +417,7 @@ def test_a_log_that_grows_during_a_run_is_no_finding(store: psycopg.Connection[A
         send(20)
         head = Sealer().once().checkpoint
         assert head is not None
-        assert Courier().deliver(head) == []
+        assert Publisher().publish(head) == []
         assert verify.resume(run).verdict == "VERIFIED"
 
 
@@ -443,7 +443,7 @@ def test_a_witness_that_speaks_no_http_was_not_asked(
     assert run.verdict == "VERIFIED" and any("was not asked" in text for text in run.not_covered)
     head = Checkpoint.objects.first()
     assert head is not None
-    assert "did not answer" in Courier().deliver(head)[0]
+    assert "did not answer" in Publisher().publish(head)[0]
 
 
 def test_a_run_that_a_killed_worker_left_is_gone_on_with(

@@ -15,7 +15,7 @@ import pytest
 
 from audit.formats import merkle, note
 from audit.formats.note import Signer
-from audit.ledger.witness_server import Answer, Witness, serve
+from audit.ledger.witness_server import HttpAnswer, Witness, serve
 from tests.audit.formats.conftest import hashes, leaves_of
 
 LOG = Signer("witnessed.example/log", bytes(range(32)))
@@ -25,7 +25,7 @@ OTHER = [merkle.leaf_hash(b"another history"), *LEAVES[1:]]
 
 
 def head(size: int, leaves: list[bytes] = LEAVES, signer: Signer = LOG) -> str:
-    text = note.Checkpoint(signer.name, size, merkle.root(leaves[:size])).text
+    text = note.TreeHead(signer.name, size, merkle.root(leaves[:size])).text
     return note.join(text, [signer.sign(text)])
 
 
@@ -51,13 +51,13 @@ def address(witness: Witness) -> Iterator[str]:
     server.server_close()
 
 
-def ask(address: str, data: bytes) -> Answer:
+def ask(address: str, data: bytes) -> HttpAnswer:
     try:
         with urllib.request.urlopen(f"{address}/add-checkpoint", data, timeout=10) as answer:
-            return Answer(answer.status, answer.read().decode(), answer.headers["Content-Type"])
+            return HttpAnswer(answer.status, answer.read().decode(), answer.headers["Content-Type"])
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.read().decode(), error.headers["Content-Type"])
+            return HttpAnswer(error.code, error.read().decode(), error.headers["Content-Type"])
 
 
 def test_it_cosigns_a_log_as_it_grows(witness: Witness, address: str) -> None:
@@ -74,7 +74,7 @@ def test_it_shows_the_newest_head_it_has_seen(witness: Witness, address: str) ->
     url = f"{address}/{sha256(LOG.name.encode()).hexdigest()}/checkpoint"
     with urllib.request.urlopen(url, timeout=10) as answer:
         text, signed = note.verify(answer.read().decode(), [LOG.verifier, witness.verifier])
-    assert note.Checkpoint.parse(text).size == 7
+    assert note.TreeHead.parse(text).size == 7
     assert len(signed) == 2
 
 
@@ -149,7 +149,7 @@ def test_of_many_at_once_one_wins_each_step(witness: Witness, address: str) -> N
 def seen(witness: Witness) -> int:
     text = witness.checkpoint(sha256(LOG.name.encode()).hexdigest())
     assert text is not None
-    return note.Checkpoint.parse(note.split(text)[0]).size
+    return note.TreeHead.parse(note.split(text)[0]).size
 
 
 @pytest.mark.slow

@@ -223,7 +223,7 @@ def test_what_would_scan_is_refused_with_its_reason_and_narrower_queries(
     stored: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.search.cost.MOST_READ", -1)
-    with pytest.raises(cost.TooWide) as refused:
+    with pytest.raises(cost.TooExpensive) as refused:
         cost.check(grammar.parse(f"{WIDE} -actor:alice after:7d"))
     message = str(refused.value)
     assert "this would cost as much as reading about" in message
@@ -238,10 +238,10 @@ def test_the_offers_are_the_widest_windows_that_are_narrow_enough(monkeypatch: p
         "audit.search.cost.estimate", lambda wanted, now: reads.get(str(wanted).rpartition("after:")[2], 10_000)
     )
     monkeypatch.setattr("audit.search.cost.MOST_READ", 100)
-    with pytest.raises(cost.TooWide, match=r"at most 7d \(after:7d\), or name an actor") as refused:
+    with pytest.raises(cost.TooExpensive, match=r"at most 7d \(after:7d\), or name an actor") as refused:
         cost.check(grammar.parse(WIDE))
     assert [str(offer) for offer in refused.value.offers] == [f"{WIDE} after:7d", f"{WIDE} after:24h"]
-    with pytest.raises(cost.TooWide) as refused:
+    with pytest.raises(cost.TooExpensive) as refused:
         cost.check(grammar.parse(f"{WIDE} before:2026-01-01"))
     assert refused.value.offers == []  # a span from now may lie outside
 

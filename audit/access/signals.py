@@ -1,0 +1,19 @@
+"""Connect every signal receiver of this package: the only place that says what follows what, and in which order."""
+
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+
+from audit.access import logins, sessions
+
+
+def connect() -> None:
+    """Connect the receivers; called once when the app is ready."""
+    user_logged_in.connect(logins.logged_in, dispatch_uid="audit.logged_in")
+    user_logged_in.connect(sessions.start_clock, dispatch_uid="audit.session_begins")
+    user_logged_out.connect(logins.logged_out, dispatch_uid="audit.logged_out")
+    user_login_failed.connect(logins.refused, dispatch_uid="audit.login_failed")
+    if settings.LOGIN_EXTRA:
+        from audit.access import sso
+
+        for act, signal in sso.ACTS.items():
+            signal.connect(sso.receiver(act), dispatch_uid=f"audit.{act}", weak=False)
