@@ -20,6 +20,7 @@ from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
+from audit.postgres import durability
 from audit.reports import packs
 
 APPEND_ONLY = (
@@ -104,6 +105,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
             *leaf_function(),
             *roles(),
             *partitions(),
+            *durability.ask().findings,
         ]
     except DatabaseError as error:
         return [

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether an event can be kept, and what to measure."""
+"""/livez, /readyz and /metrics."""
 
 import os
 from pathlib import Path
@@ -14,11 +14,11 @@ import dlq.gauges
 import dlq.spool
 import dlq.stream
 from audit import gauges
-from audit.postgres import gateway
+from audit.postgres import durability, gateway
 
 
 def livez(request: HttpRequest) -> JsonResponse:
-    """The process answers."""
+    """The process answers; nothing else is asked."""
     return JsonResponse({"status": "alive"})
 
 
@@ -44,7 +44,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus metrics of all processes, and of queue and log as they are now."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        _forget_dead_processes(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         text = generate_latest(registry)
     else:
@@ -55,7 +55,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
 
 
-def _forget_the_dead(folder: Path) -> None:
+def _forget_dead_processes(folder: Path) -> None:
     """A process that was killed leaves its last gauges behind: a breaker would seem open for ever."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
@@ -76,7 +76,8 @@ def _postgresql() -> dict[str, Any]:
             connection.execute("SELECT 1")
     except Exception as error:
         return {"ok": False, "fault": type(error).__name__}
-    return {"ok": True}
+    # Still ready: an event that is kept less well than it should be is better kept than refused.
+    return {"ok": True, **durability.facts()}
 
 
 def _spool() -> dict[str, Any]:
@@ -88,6 +89,6 @@ def _redis() -> dict[str, Any]:
         dlq.stream.default().ping()
     except dlq.errors.Refused as error:
         return {"ok": False, "fault": type(error.__cause__ or error).__name__}
-    found = dlq.durability.durability()
+    of_redis = dlq.durability.durability()
     # Still ready: an event that is parked here is better kept than refused, and the operator is told.
-    return {"ok": True, "durable": found.ok, **({"findings": found.findings} if found.findings else {})}
+    return {"ok": True, "durable": of_redis.ok, **({"findings": of_redis.findings} if of_redis.findings else {})}

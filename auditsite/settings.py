@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
-from environs import Env
+from environs import Env, validate
 
 from auditsite.entrykey import entry_keys
 
@@ -46,6 +46,8 @@ SITE_NAME = env.str("SITE_NAME", "Audit store")
 # --- Servers --------------------------------------------------------------------------------
 
 CONNECT_TIMEOUT = 2  # seconds; libpq's least
+# Forced on every connection, whatever roles are set to; `remote_apply` waits until standbys show it, too.
+SYNCHRONOUS_COMMIT = env.str("SYNCHRONOUS_COMMIT", "on", validate=validate.OneOf(["on", "remote_apply"]))
 WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
 READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
 
@@ -56,7 +58,7 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     config: dict[str, Any] = env.dj_db_url(name, conn_max_age=60, conn_health_checks=True)
     config["OPTIONS"] = config.get("OPTIONS", {}) | {
         "connect_timeout": CONNECT_TIMEOUT,
-        "options": f"-c statement_timeout={statement_timeout_ms}",
+        "options": f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}",
         "application_name": "auditsite",
     }
     if statement_timeout_ms:

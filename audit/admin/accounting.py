@@ -149,7 +149,7 @@ def _asked(request: HttpRequest) -> tuple[date, date, str, str]:
 
 
 def _rejections(first: date, last: date, writer: str) -> list[Any]:
-    found = visibility.figures(Rejection.objects.filter(day__gte=first, day__lte=last))
+    found = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
         found = found.filter(writer=writer)
     rows = found.order_by().values("writer", "reason").annotate(count=Sum("events"))

@@ -43,7 +43,7 @@ class ReportAdmin(ReadOnly):
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        return build.visible(visibility.sight()).defer("content", "beside")
+        return build.visible(visibility.scopes()).defer("content", "beside")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context: dict[str, Any] = {"presets": _presets(), **(extra_context or {})}
@@ -133,7 +133,7 @@ class ReportAdmin(ReadOnly):
 
     def _get(self, request: HttpRequest, key: UUID | str) -> Report:
         try:
-            report = build.visible(visibility.sight()).filter(pk=UUID(str(key))).first()
+            report = build.visible(visibility.scopes()).filter(pk=UUID(str(key))).first()
         except ValueError:
             report = None
         if report is None:

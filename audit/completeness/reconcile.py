@@ -23,7 +23,7 @@ from audit.expectations import evaluate, unmet
 from audit.formats.event import SealedEvent
 from audit.ingest import trail
 from audit.ledger import reader
-from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
+from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ WHERE l.index >= %s AND l.index < %s
 """
 _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"
 
-FindingT = TypeVar("FindingT", bound=Found)
+FindingT = TypeVar("FindingT", bound=Discrepancy)
 # Called with how many records are read, and of how many.
 Progress = Callable[[int, int], None]
 
@@ -147,7 +147,7 @@ def _read(first: int, last: int) -> list[SealedEvent]:
         return [SealedEvent(*row) for row in cursor.fetchall()]
 
 
-def _notify_overdue(kind: type[Found], now: datetime, text: str) -> None:
+def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str) -> None:
     waiting = overdue(kind, now)
     if not (findings := list(waiting.select_related(*kind.RELATED).defer(*kind.LARGE)[:FINDINGS_NAMED])):
         return

@@ -20,7 +20,7 @@ from audit.errors import LogDamaged
 from audit.formats import event
 from audit.formats.grammar import Query
 from audit.models import Export, Record
-from audit.models.base import within
+from audit.models.base import visible_to
 from audit.search import filters
 
 TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")
@@ -159,7 +159,7 @@ def _longer_timeout(using: str) -> Iterator[None]:
 def _condition(export: Export, query: Query, using: str) -> tuple[str, Any]:
     rows = Record.objects.using(using).filter(filters.where(query, export.requested_at)).order_by()
     if scopes := export.scopes():
-        rows = rows.filter(within(scopes, "writer", "event_category"))
+        rows = rows.filter(visible_to(scopes, "writer", "event_category"))
     try:
         statement, parameters = rows.query.get_compiler(using).compile(rows.query.where)
         return statement, parameters

@@ -32,7 +32,7 @@ class Requester(NamedTuple):
 
     name: str
     by_service: bool = False
-    sight: visibility.Sight = visibility.EVERYTHING
+    sight: visibility.Scopes = visibility.EVERYTHING
     address: str | None = None
     may_unredacted: bool = False
 

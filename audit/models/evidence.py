@@ -140,7 +140,7 @@ class LegalHold(models.Model):
 
 
 class Statement(Record):
-    """The records of signed statements, as a page of their own."""
+    """Records of signed statements, as a page of their own."""
 
     class Meta:
         proxy = True

@@ -68,9 +68,9 @@ class Job(models.Model):
         """The columns that say until when a job that ends now is kept; none where it is kept for good."""
         return {}
 
-    def scopes(self) -> tuple[visibility.Span, ...]:
+    def scopes(self) -> tuple[visibility.Scope, ...]:
         """What the one who asked may see."""
-        return tuple(visibility.Span(tuple(writers), tuple(categories)) for writers, categories in self.sight)
+        return tuple(visibility.Scope(tuple(writers), tuple(categories)) for writers, categories in self.sight)
 
 
 def rule_name(used_in: str) -> "models.CharField[Any, str]":

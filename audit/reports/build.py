@@ -98,7 +98,7 @@ def request_evidence(report: Report, requester: Requester) -> Export:
     return export.request(requester, **wanted)
 
 
-def visible(sight: visibility.Sight) -> QuerySet[Report]:
+def visible(sight: visibility.Scopes) -> QuerySet[Report]:
     """All reports for a viewer without scopes, else those that were made with the same scopes."""
     return Report.objects.filter(sight=_as_json(sight)) if sight else Report.objects.all()
 
@@ -178,8 +178,8 @@ def _build(report: Report) -> None:
     report.refresh_from_db()
     sealed_at = Checkpoint.objects.get(number=report.checkpoint).created_at
     time.sleep(max(SETTLE_S - (datetime.now(UTC) - sealed_at).total_seconds(), 0))
-    look = visibility.Look(find_sight=report.scopes)
-    with visibility.begin(look):
+    look = visibility.Viewer(find_scopes=report.scopes)
+    with visibility.viewing(look):
         document = content(report, progress=lambda done: report.save_progress(done=done))
         aside = _live_figures()
     report_digest = digest(document)
@@ -228,5 +228,5 @@ def _chosen_packs(report: Report) -> list[Pack]:
     return [there[name] for name in report.packs]
 
 
-def _as_json(sight: visibility.Sight) -> list[list[list[str]]]:
+def _as_json(sight: visibility.Scopes) -> list[list[list[str]]]:
     return [[list(span.writers), list(span.categories)] for span in sight]

@@ -129,7 +129,7 @@ class Snapshot:
     @property
     def sees_store_acts(self) -> bool:
         """Whether the viewer may see figures of the store's own records."""
-        return visibility.tells(OWN_WRITER)
+        return visibility.may_see_totals(OWN_WRITER)
 
     @cached_property
     def _counts(self) -> dict[tuple[str, str], int]:

@@ -20,9 +20,9 @@ from audit.models import (
     OWN_WRITER,
     BrokenPromise,
     Discard,
+    Discrepancy,
     Episode,
     Finding,
-    Found,
     Gap,
     Manifest,
     MissedReview,
@@ -50,7 +50,7 @@ STORE_GROUPS = {
     "changes": "Changes of people, groups, scopes, writers and keys",
     "acts": "What else people and the store did",
 }
-FINDINGS: dict[str, type[Found]] = {
+FINDINGS: dict[str, type[Discrepancy]] = {
     "gaps in the numbers of writers": Gap,
     "manifests that do not agree": Manifest,
     "expectations that are not met": Unmet,
@@ -115,7 +115,7 @@ class ExceptionReport(NamedTuple):
 def exception_report(day: date) -> ExceptionReport:
     """Raises `TookTooLong` where the day has more than can be counted in TIMEOUT_S."""
     first, end = times.read_day(day.isoformat())
-    with visibility.own_account(), cost.reading(milliseconds=int(TIMEOUT_S * 1000)):
+    with visibility.as_system(), cost.reading(milliseconds=int(TIMEOUT_S * 1000)):
         groups = [
             *_writers_groups(day, first, end),
             *_store_groups(day, first, end),
@@ -129,7 +129,7 @@ def exception_report(day: date) -> ExceptionReport:
             ),
             ExceptionGroup("account", "The account of the day, as it is recorded", _account(day), counts=False),
         ]
-    visibility.note(())  # reading the day's records is access to them, though none is named
+    visibility.note_read(())  # reading the day's records is access to them, though none is named
     return ExceptionReport(day, groups)
 
 

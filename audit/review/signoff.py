@@ -64,7 +64,7 @@ class ReviewsWaiting(NamedTuple):
 
 def report_to_sign(day: date) -> ExceptionReport:
     """Raises `NotSigned` for a viewer with scopes, and `TookTooLong`."""
-    if visibility.sight():
+    if visibility.scopes():
         raise NotSigned("A review is of the whole store, and you may see a part of it: ask for it without a scope.")
     return exception_report(day)
 

@@ -74,9 +74,9 @@ def _writers(asked: Asked) -> dict[str, Any]:
     end = _midnight(asked.last) + DAY
     since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS * DAY, DAY)
     found = list(
-        visibility.figures(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after)).order_by("writer")[
-            : WRITERS + 1
-        ]
+        visibility.visible_totals(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after)).order_by(
+            "writer"
+        )[: WRITERS + 1]
     )
     heard = {one.writer: coverage.hour_of(one.first_at) for one in found[:WRITERS]}
     columns = _hours(since) if asked.is_hours else _days(since)
@@ -102,7 +102,7 @@ def _writers(asked: Asked) -> dict[str, Any]:
 
 def _week(asked: Asked) -> dict[str, Any]:
     """A row a day of one writer, the newest first."""
-    if not visibility.tells(asked.writer):
+    if not visibility.may_see_totals(asked.writer):
         raise Http404("There is no such writer.")
     end = _midnight(asked.last) + DAY
     since = end - WEEK * DAY

@@ -16,7 +16,7 @@ from audit.admin.base import ReadOnly
 from audit.admin.display import badge, number, time_tag
 from audit.completeness import explain
 from audit.errors import AuditError
-from audit.models import Found
+from audit.models import Discrepancy
 
 STATES = {"open": "error", "explained": "warning", "closed": "ok"}
 
@@ -28,7 +28,7 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state, state) for state in Found.STATES]
+        return [(state, state) for state in Discrepancy.STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
@@ -113,7 +113,7 @@ class FoundAdmin(ReadOnly):
 
     def _told(self, found: QuerySet[Any]) -> QuerySet[Any]:
         """Those that may be told now; what is missing of no writer is everybody's."""
-        return visibility.figures(found, self.model.WRITER) if self.model.WRITER else found
+        return visibility.visible_totals(found, self.model.WRITER) if self.model.WRITER else found
 
     @admin.display(description="state")
     def state_badge(self, found: Any) -> SafeString:

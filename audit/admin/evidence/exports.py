@@ -154,7 +154,7 @@ def begun(bundle: Export) -> HttpResponse:
 
 def requester_of(request: HttpRequest) -> Requester:
     may_unredacted = request.user.has_perm("audit.export_unredacted")
-    return Requester(request.user.get_username(), False, visibility.sight(), client.address(request), may_unredacted)
+    return Requester(request.user.get_username(), False, visibility.scopes(), client.address(request), may_unredacted)
 
 
 def _wanted(request: HttpRequest) -> dict[str, Any]:

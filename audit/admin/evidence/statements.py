@@ -33,7 +33,7 @@ class StatementAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         newest = list(statements.newest_first()[:ROWS_PER_PAGE])
-        visibility.show(statement.pk for statement in newest)
+        visibility.note_shown(statement.pk for statement in newest)
         return self.page(
             request,
             "list",

@@ -5,18 +5,18 @@ from typing import TypeVar
 from django.db.models import Q, QuerySet
 
 from audit import visibility
-from audit.models import BrokenPromise, Found, Gap, Manifest, Unmet
+from audit.models import BrokenPromise, Discrepancy, Gap, Manifest, Unmet
 from audit.reports.figures import Figure, Section, Table, TableRow, counted, minute, needed, out_of_scope, wrong
 from audit.reports.snapshot import Snapshot
 
-FoundT = TypeVar("FoundT", bound=Found)
+FoundT = TypeVar("FoundT", bound=Discrepancy)
 KEYS = (
     *("gaps", "gaps_open", "manifests", "manifests_open", "promises", "promises_open", "unmet", "unmet_open"),
     *("explained", "accounts", "unbalanced"),
 )
 MAX_ROWS = 40
 # Key, model, label, page.
-KINDS: tuple[tuple[str, type[Found], str, str], ...] = (
+KINDS: tuple[tuple[str, type[Discrepancy], str, str], ...] = (
     ("gaps", Gap, "Gaps in the numbers of events", "audit/gap/"),
     ("manifests", Manifest, "Manifests stated", "audit/manifest/"),
     ("promises", BrokenPromise, "Promises of receipts that were broken", "audit/brokenpromise/"),
@@ -36,8 +36,8 @@ def section(snapshot: Snapshot) -> Section:
     )
 
 
-def _pair(snapshot: Snapshot, key: str, model: type[Found], label: str, page: str) -> list[Figure]:
-    rows = visibility.figures(_found_in(snapshot, model._default_manager.order_by()), model.WRITER)
+def _pair(snapshot: Snapshot, key: str, model: type[Discrepancy], label: str, page: str) -> list[Figure]:
+    rows = visibility.visible_totals(_found_in(snapshot, model._default_manager.order_by()), model.WRITER)
     still_open = rows.filter(Q(closed_at=None) | Q(closed_at__gt=snapshot.at)).count()
     return [
         counted(key, f"{label}, found in the period", rows.count(), page=page),
@@ -65,7 +65,7 @@ def _recorded(snapshot: Snapshot) -> tuple[Figure, ...]:
 
 
 def _gaps(snapshot: Snapshot) -> Table:
-    gaps = visibility.figures(_found_in(snapshot, Gap.objects.all()), Gap.WRITER)
+    gaps = visibility.visible_totals(_found_in(snapshot, Gap.objects.all()), Gap.WRITER)
     rows = [
         TableRow(
             (

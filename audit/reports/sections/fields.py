@@ -85,7 +85,7 @@ def sample(snapshot: Snapshot) -> list[int]:
 
 
 def _records(leaves: Sequence[int]) -> list[SampledRecord]:
-    within, parameters = visibility.condition("r")
+    within, parameters = visibility.sql_condition("r")
     with connections["default"].cursor() as cursor:
         cursor.execute(_ROWS.format(within=within), [list(leaves), *parameters])
         return [SampledRecord(*row) for row in cursor.fetchall()]

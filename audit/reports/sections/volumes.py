@@ -65,7 +65,7 @@ def day_counts(snapshot: Snapshot, begins: datetime, ends: datetime) -> list[Day
     with connections["default"].cursor() as cursor:
         cursor.execute(_DAYS, parameters)
         counts = [DayCount(*row) for row in cursor.fetchall()]
-    return sorted(count for count in counts if visibility.tells(count.writer))
+    return sorted(count for count in counts if visibility.may_see_totals(count.writer))
 
 
 def _figures(snapshot: Snapshot, counts: list[DayCount], per_day: Counter[date]) -> tuple[Figure, ...]:

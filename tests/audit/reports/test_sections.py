@@ -24,7 +24,7 @@ from audit.reports.sections import outages as outages_section
 from audit.reports.sections import redaction, retention, reviews
 from audit.reports.snapshot import Snapshot
 from audit.review import signoff
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.admin.conftest import parked_message
 from tests.audit.evidence.conftest import leaves, rules
 from tests.audit.reports.conftest import figures, made, sealed, today
@@ -115,7 +115,7 @@ def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> N
     waiting.redis.xdel(waiting.keys.stream, gone.id)
     waiting.redis.zrem(waiting.keys.due, gone.id)
     waiting.acknowledge([home], "drained")
-    closed = outages.look()
+    closed = outages.follow()
     assert closed is not None
     shown = values(outages_section.section(a_basis()).figures)
     assert [shown[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
@@ -173,7 +173,7 @@ def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
 def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
-    scoped = Requester(f"scoped-{writer}", sight=(Span((writer,)),))
+    scoped = Requester(f"scoped-{writer}", sight=(Scope((writer,)),))
     report = made(scoped)
     bundle = evidence_build.resume(build.request_evidence(report, scoped))
     assert (bundle.kind, bundle.done, bundle.checkpoint) == ("query", 4, report.checkpoint)
