@@ -9,23 +9,20 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-import structlog
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-import dlq.alarm
 import dlq.errors
 import dlq.stream
 from audit.accounting import stored_counts
 from audit.completeness import coverage, manifests, sequences, silence
 from audit.expectations import evaluate, unmet
 from audit.formats.event import SealedEvent
-from audit.ingest import trail
+from audit.ingest import own_event
+from audit.ingest.notify import notify
 from audit.ledger import reader
-from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
-
-log = structlog.get_logger(__name__)
+from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
 
 BATCH = 20_000
 # Findings that one record names, and writers or rules that one alarm names.
@@ -40,7 +37,7 @@ WHERE l.index >= %s AND l.index < %s
 """
 _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"
 
-FindingT = TypeVar("FindingT", bound=Found)
+FindingT = TypeVar("FindingT", bound=Discrepancy)
 # Called with how many records are read, and of how many.
 Progress = Callable[[int, int], None]
 
@@ -147,31 +144,35 @@ def _read(first: int, last: int) -> list[SealedEvent]:
         return [SealedEvent(*row) for row in cursor.fetchall()]
 
 
-def _notify_overdue(kind: type[Found], now: datetime, text: str) -> None:
+def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str) -> None:
     waiting = overdue(kind, now)
     if not (findings := list(waiting.select_related(*kind.RELATED).defer(*kind.LARGE)[:FINDINGS_NAMED])):
         return
     count = waiting.count()
-    writers = list(waiting.order_by(kind.WRITER).values_list(kind.WRITER, flat=True).distinct()[:FINDINGS_NAMED])
-    log.error(f"{kind.NOUN}s_found", count=count, writers=writers)
-    words = text.format(count=count, writers=", ".join(writers[:NAMES_TOLD]), first=findings[0])
-    _record(f"audit.{kind.NOUN}.found", count, found=[finding.facts() for finding in findings])
-    if dlq.alarm.tell(f"audit.{kind.NOUN}", f"{words} See the admin, Completeness.", count=count):
-        waiting.order_by().update(told_at=now)
+    writers = waiting.order_by(kind.WRITER).values_list(kind.WRITER, flat=True).distinct()[:NAMES_TOLD]
+    notify(
+        f"audit.{kind.NOUN}",
+        text.format(count=count, writers=", ".join(writers), first=findings[0]) + " See the admin, Completeness.",
+        event=_event(f"audit.{kind.NOUN}.found", count, found=[finding.facts() for finding in findings]),
+        told=lambda: waiting.order_by().update(told_at=now),
+        count=count,
+    )
 
 
 def _notify_silence(now: datetime) -> None:
     since = {each.writer: each.since for each in silence.silent(now)}
     Rhythm.objects.filter(told_at__isnull=False).exclude(writer__in=since).update(told_at=None)
-    names = list(Rhythm.objects.filter(writer__in=since, told_at=None).order_by("writer").values_list("pk", flat=True))
-    if not names:
+    waiting = Rhythm.objects.filter(writer__in=since, told_at=None).order_by("writer")
+    if not (names := list(waiting.values_list("writer", flat=True))):
         return
-    log.error("writers_silent", writers=names[:FINDINGS_NAMED])
     writers = [{"writer": name, "since": since[name].isoformat()} for name in names[:FINDINGS_NAMED]]
-    _record("audit.writer.silent", len(names), writers=writers)
-    text = f"{len(names)} writers are silent for longer than they use to be: {', '.join(names[:NAMES_TOLD])}."
-    if dlq.alarm.tell("audit.silence", text, writers=len(names)):
-        Rhythm.objects.filter(writer__in=names).update(told_at=now)
+    notify(
+        "audit.silence",
+        f"{len(names)} writers are silent for longer than they use to be: {', '.join(names[:NAMES_TOLD])}.",
+        event=_event("audit.writer.silent", len(names), writers=writers),
+        told=lambda: waiting.update(told_at=now),
+        writers=len(names),
+    )
 
 
 def _notify_unmet(now: datetime) -> None:
@@ -181,17 +182,18 @@ def _notify_unmet(now: datetime) -> None:
         return
     waiting = waiting.filter(pk__lte=newest)
     findings, count = list(waiting[:FINDINGS_NAMED]), waiting.count()
-    rules = sorted({finding.expectation.name for finding in findings})
-    log.error("expectations_unmet", count=count, rules=rules)
-    _record("audit.expectation.unmet", count, unmet=[finding.facts() for finding in findings])
-    text = (
-        f"{count} expectations were not met ({', '.join(rules[:NAMES_TOLD])}); the first: {findings[0]}, which expects "
-        f"that {findings[0].wanted}. See the admin, Unmet expectations."
+    first, rules = findings[0], sorted({finding.expectation.name for finding in findings})[:NAMES_TOLD]
+    notify(
+        "audit.expectation",
+        f"{count} expectations were not met ({', '.join(rules)}); the first: {first}, which expects that "
+        f"{first.wanted}. See the admin, Unmet expectations.",
+        event=_event("audit.expectation.unmet", count, unmet=[finding.facts() for finding in findings]),
+        told=lambda: waiting.update(told_at=now),
+        unmet=count,
     )
-    if dlq.alarm.tell("audit.expectation", text, unmet=count):
-        waiting.update(told_at=now)
 
 
-def _record(event_type: str, count: int, **named: Sequence[Any]) -> None:
-    """Record findings before anybody hears of them: what cannot be recorded is told at the next run."""
-    trail.add(event_type, actor=OWN_WRITER, outcome="failure", correlation="completeness", count=count, **named)
+def _event(event_type: str, count: int, **named: Sequence[Any]) -> dict[str, Any]:
+    return own_event.document(
+        event_type, actor=OWN_WRITER, outcome="failure", correlation="completeness", count=count, **named
+    )

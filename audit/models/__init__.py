@@ -2,7 +2,7 @@
 
 from audit.models.access import ACCESS, Access, AuditorScope
 from audit.models.accounting import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
-from audit.models.base import AppendOnly, AppendOnlyQuerySet, Found
+from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
 from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount, Manifest, Numbering, Rhythm
 from audit.models.evidence import STATEMENT, Export, LegalHold, RedactionRule, Statement
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
@@ -30,13 +30,13 @@ __all__ = [
     "Checkpoint",
     "DayRecord",
     "Discard",
+    "Discrepancy",
     "Episode",
     "Expectation",
     "Export",
     "Finding",
     "FindingQuerySet",
     "Followed",
-    "Found",
     "Gap",
     "Heartbeat",
     "Hole",

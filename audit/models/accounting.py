@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import models
 
-from audit.models.base import Found, Watching, raw
+from audit.models.base import Discrepancy, Watching, raw
 
 
 class Account(models.Model):
@@ -87,7 +87,7 @@ class Rejection(models.Model):
         return f"{self.events} of {self.writer} on {self.day}: {self.reason}"
 
 
-class Loss(Found):
+class Loss(Discrepancy):
     """What somebody says of a loss that the account shows. The loss stays: it was promised."""
 
     NOUN = "account"

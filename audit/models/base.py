@@ -95,7 +95,7 @@ class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
     is_watched = True
 
 
-class Found(models.Model):
+class Discrepancy(models.Model):
     """Something that should be here and is not. Kept for good, with what became of it."""
 
     STATES = ("open", "explained", "closed")

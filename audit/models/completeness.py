@@ -5,7 +5,7 @@ from typing import Any
 from django.db import models
 
 from audit.formats import event
-from audit.models.base import Found
+from audit.models.base import Discrepancy
 
 
 class Followed(models.Model):
@@ -45,7 +45,7 @@ class Numbering(models.Model):
         return f"{self.writer} {self.epoch}".strip()
 
 
-class Gap(Found):
+class Gap(Discrepancy):
     """Numbers that were left out when later ones came."""
 
     WRITER = "numbering__writer"
@@ -130,7 +130,7 @@ class Heartbeat(models.Model):
         return f"{self.writer} at {self.at:%Y-%m-%d %H:%M:%S}Z"
 
 
-class Manifest(Found):
+class Manifest(Discrepancy):
     """What a writer stated that it made in a window. Closed while what came agrees with it."""
 
     NOUN = "manifest"

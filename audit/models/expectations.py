@@ -10,7 +10,7 @@ from django.db import models
 from audit.errors import Invalid
 from audit.formats import event, expectation
 from audit.formats.expectation import ExpectationRule
-from audit.models.base import Found
+from audit.models.base import Discrepancy
 
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")
 """What decides of events: who changes one of these makes another rule of it."""
@@ -161,7 +161,7 @@ TOLD = 1_000
 """So many characters of what was wanted are told with a finding: a record names a hundred of them."""
 
 
-class Unmet(Found):
+class Unmet(Discrepancy):
     """An event that a rule expects, and that did not come in time."""
 
     NOUN = "expectation"

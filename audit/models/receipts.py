@@ -4,10 +4,10 @@ from typing import Any
 
 from django.db import models
 
-from audit.models.base import Found
+from audit.models.base import Discrepancy
 
 
-class BrokenPromise(Found):
+class BrokenPromise(Discrepancy):
     """An event that was taken with a signed receipt, and is not where the receipt says it would be."""
 
     KINDS = ("missing", "altered", "late")

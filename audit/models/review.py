@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
-from audit.models.base import AppendOnly, AppendOnlyQuerySet, Found
+from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
 from audit.models.records import OWN_WRITER
 
 
@@ -34,7 +34,7 @@ class Review(AppendOnly):
         return f"review of {self.day}"
 
 
-class MissedReview(Found):
+class MissedReview(Discrepancy):
     """A day that nobody had signed when its time was up. A late signature closes it."""
 
     NOUN = "review"

@@ -20,9 +20,9 @@ from audit.models import (
     OWN_WRITER,
     BrokenPromise,
     Discard,
+    Discrepancy,
     Episode,
     Finding,
-    Found,
     Gap,
     Manifest,
     MissedReview,
@@ -49,7 +49,7 @@ OF_THE_STORE = {
     "acts": "What else people and the store did",
 }
 """The store's own records of a day, in four parts; the last is told, and no exception."""
-FINDINGS: dict[str, type[Found]] = {
+FINDINGS: dict[str, type[Discrepancy]] = {
     "gaps in the numbers of writers": Gap,
     "manifests that do not agree": Manifest,
     "expectations that are not met": Unmet,

@@ -3,7 +3,7 @@
 from django.db.models import Q, QuerySet
 
 from audit import visibility
-from audit.models import BrokenPromise, Found, Gap, Manifest, Unmet
+from audit.models import BrokenPromise, Discrepancy, Gap, Manifest, Unmet
 from audit.reports.figures import Figure, Row, Section, Table, counted, needed, wrong
 from audit.reports.snapshot import OUTSIDE, Basis
 
@@ -12,7 +12,7 @@ KEYS = (
     *("explained", "accounts", "unbalanced"),
 )
 NAMED = 40
-KINDS: tuple[tuple[str, type[Found], str, str], ...] = (
+KINDS: tuple[tuple[str, type[Discrepancy], str, str], ...] = (
     ("gaps", Gap, "Gaps in the numbers of events", "audit/gap/"),
     ("manifests", Manifest, "Manifests stated", "audit/manifest/"),
     ("promises", BrokenPromise, "Promises of receipts that were broken", "audit/brokenpromise/"),
@@ -33,7 +33,7 @@ def section(basis: Basis) -> Section:
     )
 
 
-def _kind(basis: Basis, key: str, kind: type[Found], label: str, page: str) -> list[Figure]:
+def _kind(basis: Basis, key: str, kind: type[Discrepancy], label: str, page: str) -> list[Figure]:
     found = visibility.figures(_found(basis, kind), kind.WRITER)
     still = found.filter(_open(basis)).count()
     return [
@@ -42,7 +42,7 @@ def _kind(basis: Basis, key: str, kind: type[Found], label: str, page: str) -> l
     ]
 
 
-def _found(basis: Basis, kind: type[Found]) -> QuerySet[Found]:
+def _found(basis: Basis, kind: type[Discrepancy]) -> QuerySet[Discrepancy]:
     return kind._default_manager.filter(found_at__gte=basis.begins, found_at__lte=basis.until).order_by()
 
 

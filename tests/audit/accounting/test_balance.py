@@ -357,6 +357,17 @@ def test_a_day_that_does_not_balance_is_recorded_as_a_failure_and_told(
     assert any(str(day) in text and "2 lost" in text for text in texts)
 
 
+def test_the_alarm_of_a_day_is_told_until_it_was_heard(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, texts = [False, True], list[str]()
+    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or heard[len(texts) - 1])
+    day = park_on(sender, a_day(), 2)
+    queue_counts.copy()
+    wipe(dlq.stream.for_drain())
+    assert (write(day), write(day), write(day)) == (0, 1, 0)
+    assert [str(day) in text and "2 lost" in text for text in texts] == [True, True]
+    assert len(day_record(day)) == 1
+
+
 # --- Command and API --------------------------------------------------------------------------
 
 
