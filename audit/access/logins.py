@@ -18,12 +18,7 @@ def note(act: str, name: str, request: HttpRequest | None, *, outcome: str = "su
     name = client.text(name, NAME_CHARACTERS) or "nobody"
     try:
         trail.add(
-            f"audit.person.{act}",
-            _where(request),
-            actor=name,
-            outcome=outcome,
-            correlation=f"person-{name}",
-            **facts,
+            f"audit.person.{act}", _where(request), actor=name, outcome=outcome, correlation=f"person-{name}", **facts
         )
     except AuditError as error:
         log.error("login_not_recorded", act=act, error=type(error).__name__)

@@ -2,44 +2,24 @@
 
 from django.contrib.auth.models import Group, Permission
 
+
+def _audit(act: str, *models: str) -> list[str]:
+    return [f"audit.{act}_{model}" for model in models]
+
+
 # What everybody sees who answers for the store, operators too.
 OVERSIGHT = [
-    "audit.view_parked",
-    "audit.view_quarantined",
-    "audit.view_discard",
-    "audit.view_episode",
-    "audit.view_writer",
-    "audit.view_checkpoint",
-    "audit.view_verification",
-    "audit.view_finding",
-    "audit.view_gap",
-    "audit.view_hourcount",
-    "audit.view_manifest",
-    "audit.explain_gap",
-    "audit.view_brokenpromise",
-    "audit.verify_receipt",
-    "audit.view_expectation",
-    "audit.view_unmet",
-    "audit.view_waiver",
-    "audit.view_account",
-    "audit.view_rejectedsample",
+    *_audit("view", "parked", "quarantined", "discard", "episode", "writer", "checkpoint", "verification", "finding"),
+    *_audit("view", "gap", "hourcount", "manifest", "brokenpromise", "expectation", "unmet", "waiver", "account"),
+    *_audit("view", "rejectedsample"),
+    *("audit.explain_gap", "audit.verify_receipt"),
 ]
 # What comes with reading records.
 READING = [
-    "audit.view_record",
-    "audit.view_access",
-    "audit.start_verification",
-    "audit.view_export",
-    "audit.view_legalhold",
-    "audit.make_export",
-    "audit.view_report",
-    "audit.make_report",
-    "audit.add_waiver",
-    "audit.view_review",
-    "audit.view_missedreview",
-    "audit.view_redactionrule",
-    "audit.view_statement",
-    "audit.make_statement",
+    *_audit("view", "record", "access", "export", "legalhold", "report", "review", "missedreview", "redactionrule"),
+    *_audit("view", "statement"),
+    *_audit("make", "export", "report", "statement"),
+    *("audit.start_verification", "audit.add_waiver"),
 ]
 # Auditors read records, explain and waive; operators act on the queue and explain; compliance officers read, decide,
 # explain and waive; administrators manage people, keys, scopes and rules, and read no records. Whoever makes a rule
@@ -47,35 +27,20 @@ READING = [
 GROUPS = {
     "auditor": [*OVERSIGHT, *READING],
     "operator": [
-        *OVERSIGHT,
-        "audit.retry_parked",
-        "audit.note_episode",
-        "django_q.view_schedule",
-        "django_q.view_failure",
+        *(*OVERSIGHT, "audit.retry_parked", "audit.note_episode"),
+        *("django_q.view_schedule", "django_q.view_failure"),
     ],
     "compliance officer": [
-        *OVERSIGHT,
-        *READING,
-        "audit.approve_discard",
-        "audit.place_legalhold",
-        "audit.sign_review",
-        "audit.export_unredacted",
-        "audit.add_redactionrule",
-        "audit.change_redactionrule",
+        *(*OVERSIGHT, *READING),
+        *("audit.approve_discard", "audit.place_legalhold", "audit.sign_review", "audit.export_unredacted"),
+        *("audit.add_redactionrule", "audit.change_redactionrule"),
     ],
     "administrator": [
-        *[f"auth.{act}_user" for act in ("view", "add", "change")],
-        "auth.view_group",
-        *[f"audit.{act}_writer" for act in ("view", "add", "change")],
-        "audit.view_writerkey",
-        *[f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")],
-        *[f"audit.{act}_expectation" for act in ("view", "add", "change")],
-        "audit.view_waiver",
-        "audit.view_parked",
-        "audit.view_discard",
-        "audit.approve_discard",
-        "audit.view_episode",
-        "django_q.view_schedule",
+        *("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group", "django_q.view_schedule"),
+        *_audit("view", "writer", "writerkey", "auditorscope", "expectation", "waiver", "parked", "discard", "episode"),
+        *_audit("add", "writer", "auditorscope", "expectation"),
+        *_audit("change", "writer", "auditorscope", "expectation"),
+        *("audit.delete_auditorscope", "audit.approve_discard"),
     ],
 }
 

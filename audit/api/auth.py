@@ -1,4 +1,4 @@
-"""Who calls: writer keys, checked without PostgreSQL, and the scopes that they carry."""
+"""Authenticate writer keys, without PostgreSQL where it is down, and check their scopes."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class HasScope(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not isinstance(request.user, api_keys.Principal):
             return False
-        # HEAD is a GET whose body is not sent: its status and length tell as much. What is not named is refused.
+        # HEAD discloses as much as GET by its status and length. A method without a scope is refused.
         method = "GET" if request.method == "HEAD" else request.method
         if method == "OPTIONS" or method not in view.allowed_methods:
             return True  # describes the view, or is answered 405
@@ -45,7 +45,7 @@ class HasScope(BasePermission):
 
 
 def writer_name(request: Request) -> str:
-    """Whose key came with the request; the view's permission has seen to it that there is one."""
+    """Return the writer whose key came with the request."""
     principal: Any = request.user
     return str(principal.name)
 

@@ -25,6 +25,7 @@ from audit.postgres import gateway
 from audit.queue import visible
 from audit.receipts import issue
 from audit.search import query
+from dlq.authenticity import is_authentic
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -172,6 +173,8 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
 
 
 def _content(message: Message) -> dict[str, Any]:
+    if not is_authentic(message):
+        return {"damaged": "this store did not park it as it is: the content is not shown"}
     if not message.digest_ok:
         return {"damaged": "the content does not match the digest, and is not shown"}
     try:

@@ -34,27 +34,25 @@ MAX_CORRELATION = 255
 
 
 class LogView(ApiView):
-    """Reads the log with the scope `read`."""
+    """A read-only view of the log for keys with the scope `read`."""
 
     scopes: ClassVar = {"GET": "read", "POST": "read"}
     content_negotiation_class = IgnoreAccept
 
 
 class ProofView(LogView):
-    """The evidence for one record (C2SP tlog-proof)."""
+    """The proof of one record (C2SP tlog-proof)."""
 
     @extend_schema(**openapi.GET_PROOF)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         _record(event_id)
-        found = reader.evidence(event_id)
-        response = HttpResponse(found.proof.text, content_type=negotiation.PLAIN)
+        evidence = reader.evidence(event_id)
+        response = HttpResponse(evidence.proof.text, content_type=negotiation.PLAIN)
         response["Content-Disposition"] = f'attachment; filename="{event_id}.tlog-proof"'
         return response
 
 
 class RecordBundleView(LogView):
-    """One record with its proof, for `verify.py`."""
-
     @extend_schema(**openapi.GET_BUNDLE)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         body = b"".join(proof_bundle.lines([_record(event_id)]))
@@ -62,7 +60,7 @@ class RecordBundleView(LogView):
 
 
 class CheckpointView(LogView):
-    """The newest signed tree head, with its cosignatures."""
+    """The newest checkpoint, with its cosignatures."""
 
     @extend_schema(**openapi.GET_CHECKPOINT)
     def get(self, request: Request) -> HttpResponse:
@@ -72,7 +70,7 @@ class CheckpointView(LogView):
 
 
 class KeysView(LogView):
-    """The log's public keys, as the site claims them: compare them with those that you have another way."""
+    """The log's public keys, as the site claims them: compare them with keys from another channel."""
 
     @extend_schema(**openapi.GET_KEYS)
     def get(self, request: Request) -> HttpResponse:
@@ -80,13 +78,13 @@ class KeysView(LogView):
 
 
 class CheckpointsView(LogView):
-    """The history of tree heads, newest first."""
+    """All checkpoints, newest first."""
 
     @extend_schema(**openapi.GET_CHECKPOINTS)
     def get(self, request: Request) -> Response:
         before = _integer(request, "before", default=None)
-        found = Checkpoint.objects.all() if before is None else Checkpoint.objects.filter(number__lt=before)
-        rows = list(found[: PAGE + 1])
+        checkpoints = Checkpoint.objects.all() if before is None else Checkpoint.objects.filter(number__lt=before)
+        rows = list(checkpoints[: PAGE + 1])
         lines: dict[int, list[str]] = {}
         for _name, line, number in reader.cosignatures([row.number for row in rows]):
             lines.setdefault(number, []).append(line)
@@ -113,7 +111,7 @@ class ConsistencyView(LogView):
         if not 0 < first <= second <= size:
             raise Invalid({"first": f"must be above 0 and not above second, and second not above {size}"})
         proof = reader.consistency(first, second)
-        return Response({"first": first, "second": second, "proof": [note.encode64(found) for found in proof]})
+        return Response({"first": first, "second": second, "proof": [note.encode64(value) for value in proof]})
 
 
 class TileView(LogView):
@@ -129,7 +127,7 @@ class TileView(LogView):
 
 
 class EntriesView(LogView):
-    """The entries of 256 leaves, or as many as there are, each with its length before it."""
+    """The entries of 256 leaves, or as many as there are, each preceded by its length."""
 
     @extend_schema(**openapi.GET_ENTRIES)
     def get(self, request: Request, address: str) -> HttpResponse:
@@ -146,12 +144,10 @@ class EntriesView(LogView):
         ]
         if len(entries) != width:
             raise NotFound("Records of this tile are not here any more; their leaves are: see the tile of level 0.")
-        return _octets(b"".join(len(found).to_bytes(2, "big") + found for found in entries))
+        return _octets(b"".join(len(data).to_bytes(2, "big") + data for data in entries))
 
 
 class VerifyChainView(LogView):
-    """Verify all records of one correlation, now."""
-
     @extend_schema(**openapi.VERIFY_CHAIN)
     def post(self, request: Request) -> Response:
         document = request.data if isinstance(request.data, dict) else {}
@@ -166,7 +162,7 @@ class VerifyChainView(LogView):
 
 def _chain(run: Verification) -> dict[str, Any]:
     checked, unsealed = run.counts.get("records", 0), run.counts.get("unsealed", 0)
-    tampered = [_tampered(found.record_id, found.detail) for found in run.findings.all() if found.record_id]
+    tampered = [_tampered(finding.record_id, finding.detail) for finding in run.findings.all() if finding.record_id]
     return {
         "correlation_id": run.correlation_id,
         "is_valid": run.verdict == Verdict.VERIFIED.value and not unsealed,
@@ -203,14 +199,14 @@ def _tampered(record_id: UUID, detail: str) -> dict[str, Any]:
 
 
 def _record(event_id: UUID) -> Record:
-    found = Record.objects.filter(id=event_id).first()
-    if found is None:
+    record = Record.objects.filter(id=event_id).first()
+    if record is None:
         raise NotFound(f"No record has the id {event_id}.")
-    return found
+    return record
 
 
 def _tile(address: str, level: int) -> tuple[int, int]:
-    """Index and width of the tile at an address; a partial one must be there as far as it says."""
+    """Return index and width of the tile at an address; a partial tile must exist as far as the address says."""
     path, partial, width_text = address.partition(".p/")
     try:
         index = tiles.read_path(path)

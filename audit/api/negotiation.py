@@ -1,4 +1,4 @@
-"""The form of an answer, where the caller has no say in it."""
+"""Content negotiation for answers that have only one form."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ PLAIN = "text/plain; charset=utf-8"
 
 
 class IgnoreAccept(BaseContentNegotiation):
-    """These answers have one form each, whatever the client would rather have; errors are problems."""
+    """The view decides on the form of its answer, whatever the client asks for; errors are problem documents."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return parsers[0]

@@ -1,4 +1,4 @@
-"""How much one writer may send, where WRITER_RATE says so."""
+"""The rate limit of a writer (WRITER_RATE)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 
 class WriterThrottle(SimpleRateThrottle):
-    """Counts in the cache; while that is down nobody is throttled: no event may be refused for it."""
+    """Counts in the cache. While the cache is down nothing is throttled: no event may be refused for that."""
 
     scope = "writer"
 

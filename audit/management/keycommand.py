@@ -1,4 +1,4 @@
-"""What the commands that hold keys have in common: create, rotate, list. Private keys are in files alone."""
+"""The base of sealkey and receiptkey: create, rotate and list keys. Private keys are only in files."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from audit.management import operator_name
 
 
 class KeyCommand(BaseCommand):
-    """`noun` is the command, `setting` names the private key's file."""
+    """`noun` is the command, `setting` names the file of the private key."""
 
     noun: ClassVar[str]
     setting: ClassVar[str]
@@ -24,15 +24,15 @@ class KeyCommand(BaseCommand):
     requires_system_checks = []  # noqa: RUF012
 
     def keys(self) -> Keys:
-        """The keys as they are now. Raises `KeyMissing`."""
+        """Return the current keys. Raises `KeyMissing`."""
         raise NotImplementedError
 
     def key_name(self, origin: str | None) -> str:
-        """What the first key is called, of the log with this name."""
+        """Return the name of the first key of the log with this origin."""
         raise NotImplementedError
 
     def put(self, path: Path, new: Signer) -> str:
-        """Let a rotated key, recorded already, sign from now on; say what it has signed."""
+        """Let a rotated key, recorded already, sign from now on; return what it signed."""
         raise NotImplementedError
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -25,6 +25,7 @@ from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
+from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
@@ -122,6 +123,8 @@ Sound = tuple[Message, Accepted]
 
 def _read(message: Message) -> Accepted | Outcome:
     """The event as it was accepted; where it is not one any more, why the message is dead."""
+    if not is_authentic(message):
+        return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
     try:

@@ -1,4 +1,4 @@
-"""beside: how things stand while a report is made. No checkpoint fixes this, so the digest does not cover it."""
+"""live: how things stand while a report is made. No checkpoint fixes this, so the digest does not cover it."""
 
 from datetime import UTC, datetime
 from typing import Any

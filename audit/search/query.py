@@ -22,14 +22,8 @@ from audit.models import Record, RecordQuerySet
 from audit.search import cost, filters
 
 EXACT = (
-    "event_type",
-    "event_category",
-    "event_outcome",
-    "severity",
-    "correlation_id",
-    "actor_id",
-    "resource_type",
-    "resource_id",
+    *("event_type", "event_category", "event_outcome", "severity", "correlation_id", "actor_id"),
+    *("resource_type", "resource_id"),
 )
 PARAMETERS = ("q", *EXACT, "since", "until", "detail_key", "detail_value", "limit", "offset", "after")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 1000

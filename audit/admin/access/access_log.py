@@ -1,4 +1,4 @@
-"""Who looked: every search, view and download, newest first, of a person and a time."""
+"""The page that shows who viewed records: every search, view and download, newest first."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -25,25 +25,25 @@ FILTERS = ("who", "since", "until")
 
 @admin.register(Access)
 class AccessAdmin(ReadOnly):
-    """The page is itself a look, and stands on top of itself when it is opened again."""
+    """Opening the page is recorded as well, and shown when it is opened again."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        asked = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
-        where, wrong = _where(asked)
-        found = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
-        visibility.show(one.pk for one in found[:PAGE])
-        onward = {**asked, "after": query.cursor(found[PAGE - 1])} if len(found) > PAGE else {}
+        filters = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
+        where, wrong = _where(filters)
+        accesses = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
+        visibility.show(access.pk for access in accesses[:PAGE])
+        onward = {**filters, "after": query.cursor(accesses[PAGE - 1])} if len(accesses) > PAGE else {}
         context = {
             **self.admin_site.each_context(request),
             "title": "Who looked",
             "opts": self.opts,
-            "asked": asked,
+            "asked": filters,
             "wrong": wrong,
-            "rows": [look_row(one) for one in found[:PAGE]],
+            "rows": [look_row(access) for access in accesses[:PAGE]],
             "next_url": f"?{urlencode(onward)}" if onward else "",
-            "first_url": f"?{urlencode(asked)}" if request.GET.get("after") else "",
+            "first_url": f"?{urlencode(filters)}" if request.GET.get("after") else "",
         }
         return TemplateResponse(request, "admin/audit/access/list.html", context)
 
@@ -58,21 +58,21 @@ class AccessAdmin(ReadOnly):
         raise Http404("A record has no history: it never changes.")
 
 
-def _where(asked: dict[str, str]) -> tuple[Q, str]:
-    """What is asked for, and what is wrong with it."""
+def _where(filters: dict[str, str]) -> tuple[Q, str]:
+    """Return the condition of the filters, and what is wrong with them."""
     where, wrong = Q(), []
-    if asked["who"]:
-        where &= Q(actor_id=asked["who"])
+    if filters["who"]:
+        where &= Q(actor_id=filters["who"])
     for name, field in (("since", "event_timestamp__gte"), ("until", "event_timestamp__lte")):
         try:
-            where &= Q(**{field: times.read_time(asked[name])}) if asked[name] else Q()
+            where &= Q(**{field: times.read_time(filters[name])}) if filters[name] else Q()
         except ValueError as error:
             wrong.append(f"{name}: {error}")
     return where, "; ".join(wrong)
 
 
 def _after(request: HttpRequest) -> Q:
-    """The place to go on from; one that cannot be read is the beginning."""
+    """Return the condition of the page's cursor; a damaged one means the first page."""
     try:
         return query.older_than(*query.read_cursor(request.GET["after"])) if request.GET.get("after") else Q()
     except ValueError:
@@ -80,27 +80,27 @@ def _after(request: HttpRequest) -> Q:
 
 
 def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
-    """The newest looks at this record, for those who may know; the one at hand is recorded when the page is made."""
+    """Return who viewed this record lately, for people who may know; the current view is recorded later."""
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
     with visibility.own_account():
-        found = list(access_log.at(record)[: SHOWN + 1])
-    return {"looks": [look_row(one) for one in found[:SHOWN]], "more_looks": len(found) > SHOWN}
+        accesses = list(access_log.at(record)[: SHOWN + 1])
+    return {"looks": [look_row(access) for access in accesses[:SHOWN]], "more_looks": len(accesses) > SHOWN}
 
 
-def look_row(one: Record) -> dict[str, Any]:
-    """One look, as tables show it."""
-    facts = one.event_data
+def look_row(access: Record) -> dict[str, Any]:
+    """Return access access as tables show it."""
+    facts = access.event_data
     return {
-        "at": time_tag(one.event_timestamp),
-        "who": one.actor_id,
-        "kind": one.actor_type,
-        "act": one.event_action,
-        "address": one.actor_ip or "\u2014",
+        "at": time_tag(access.event_timestamp),
+        "who": access.actor_id,
+        "kind": access.actor_type,
+        "act": access.event_action,
+        "address": access.actor_ip or "\u2014",
         "path": facts.get("path", ""),
         "query": facts.get("query", ""),
         "rows": "all that match" if facts.get("rows_follow") else facts.get("rows", 0),
         "status": facts.get("status", ""),
-        "refused": one.event_outcome != "success",
-        "id": one.pk,
+        "refused": access.event_outcome != "success",
+        "id": access.pk,
     }

@@ -1,4 +1,4 @@
-"""People, and what django-q2 ran: with what would give more rights than one has taken away, and every act recorded."""
+"""Pages of people, groups and task runs. Nobody can give themselves more rights here, and every act is recorded."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.urls import path
 from django_q.models import Failure, Schedule, Success
 
 from audit.access import sessions
+from audit.admin.base import ReadOnly
 from audit.ingest import trail
 
 admin.site.unregister([User, Group, Success, Failure, Schedule])
@@ -20,7 +21,7 @@ admin.site.unregister([User, Group, Success, Failure, Schedule])
 
 @admin.register(User)
 class PeopleAdmin(UserAdmin):
-    """Only a superuser makes superusers or gives single permissions: an administrator gives groups, not to himself."""
+    """Only a superuser makes superusers or gives single permissions. An administrator gives groups to others."""
 
     actions = ("end_sessions",)
 
@@ -36,7 +37,7 @@ class PeopleAdmin(UserAdmin):
         return [own, *super().get_urls()]
 
     def own_sessions_view(self, request: HttpRequest) -> HttpResponse:
-        """Log out everywhere: whoever it is, without any right."""
+        """Log out everywhere; anybody may do that for themselves."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         sessions.end_all(request.user, by=request.user.get_username())
@@ -66,7 +67,7 @@ class PeopleAdmin(UserAdmin):
             facts["groups"] = sorted(group.name for group in given["groups"])
             facts["groups_before"] = sorted(obj.groups.values_list("name", flat=True)) if change else []
         if "user_permissions" in given:
-            facts["permissions"] = sorted(found.codename for found in given["user_permissions"])
+            facts["permissions"] = sorted(permission.codename for permission in given["user_permissions"])
         _record(request, "changed" if change else "created", obj, changed=sorted(form.changed_data), **facts)
         super().save_model(request, obj, form, change)
 
@@ -84,26 +85,15 @@ class RightsAdmin(GroupAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        permissions = sorted(found.codename for found in form.cleaned_data.get("permissions", ()))
+        permissions = sorted(permission.codename for permission in form.cleaned_data.get("permissions", ()))
         actor = request.user.get_username()
         trail.add("audit.group.changed", actor=actor, correlation="rights", group=obj.name, permissions=permissions)
         super().save_model(request, obj, form, change)
 
 
 @admin.register(Success, Failure, Schedule)
-class RunAdmin(admin.ModelAdmin):
-    """What the schedule ran and will run, for looking."""
-
+class RunAdmin(ReadOnly):
     list_display = ("name", "func")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _record(request: HttpRequest, act: str, person: Any, **facts: Any) -> None:

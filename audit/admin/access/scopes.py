@@ -1,4 +1,4 @@
-"""Scopes: which records an auditor may see. Each change is a record before it is made."""
+"""The page of auditor scopes: which records a person or group may see. Each change is recorded first."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from audit.models import AuditorScope
 
 @admin.register(AuditorScope)
 class ScopeAdmin(admin.ModelAdmin):
-    """Of a person or of a group. Taking one away opens everything to them, and is recorded too."""
+    """Removing a scope opens everything to its person or group, and is recorded too."""
 
     list_display = ("whose", "of_writers", "of_categories")
     list_select_related = ("user", "group")
@@ -48,7 +48,7 @@ class ScopeAdmin(admin.ModelAdmin):
         return ", ".join(scope.categories) or "all"
 
     def _is_of_another(self, request: HttpRequest, scope: AuditorScope | None) -> bool:
-        """Nobody but a superuser widens what he sees himself."""
+        """Return whether the scope is somebody else's: only a superuser widens what they see themselves."""
         if scope is None or request.user.is_superuser:
             return True
         return scope.user != request.user and scope.group not in request.user.groups.all()

@@ -1,4 +1,4 @@
-"""Writers and their keys. A key is shown once, when it is made."""
+"""The page of writers and their keys. A key is shown once, when it is created."""
 
 from typing import Any
 
@@ -13,8 +13,6 @@ from audit.models import Writer, WriterKey
 
 
 class KeyInline(admin.TabularInline):
-    """What is known of each key; the key itself is not."""
-
     model = WriterKey
     fields = readonly_fields = ("prefix", "created_at", "expires_at", "revoked_at")
     extra = 0
@@ -29,7 +27,7 @@ class KeyInline(admin.TabularInline):
 
 @admin.register(Writer)
 class WriterAdmin(admin.ModelAdmin):
-    """Nobody deletes a writer: its name stands in records."""
+    """Nobody deletes a writer: its name is in records."""
 
     list_display = ("name", "scope_names", "created_at", "valid_keys")
     inlines = (KeyInline,)

@@ -1,4 +1,4 @@
-"""The account as SVG: a bar for each day, its parts told by shade, sign and words."""
+"""SVG bars of the daily balance: a bar for each day, its parts told apart by shade, sign and words."""
 
 from datetime import date
 from typing import NamedTuple
@@ -19,16 +19,12 @@ PARTS = {
 
 
 class BarPart(NamedTuple):
-    """A piece of a bar."""
-
     kind: str
     x: float
     length: float
 
 
 class DayBar(NamedTuple):
-    """One bar with its words."""
-
     label: str
     number: str
     words: str
@@ -39,8 +35,6 @@ class DayBar(NamedTuple):
 
 
 class LegendEntry(NamedTuple):
-    """One entry of the legend."""
-
     kind: str
     words: str
     x: int
@@ -48,7 +42,7 @@ class LegendEntry(NamedTuple):
 
 
 def account(days: list[tuple[date, BalanceLine]]) -> SafeString:
-    """The newest days, each with what became of what was received."""
+    """Draw the newest days, each with what became of the received events."""
     shown = days[:SHOWN]
     if not shown:
         return SafeString("")
@@ -82,8 +76,8 @@ def _bar(place: int, day: date, line: BalanceLine, most: int) -> DayBar:
 
 
 def _legend() -> list[LegendEntry]:
-    found, x = [], 190
+    entries, x = [], 190
     for words, kind in PARTS.values():
-        found.append(LegendEntry(kind, words, x, x + 16))
+        entries.append(LegendEntry(kind, words, x, x + 16))
         x += 34 + 7 * len(words)
-    return found
+    return entries

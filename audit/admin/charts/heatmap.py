@@ -1,4 +1,4 @@
-"""Counts as shades: a table whose cells are the picture, so that it is read, heard and followed alike."""
+"""Counts as shaded cells of a table, so that the picture can be read, heard and followed by link."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -40,14 +40,12 @@ class HeatmapRow(NamedTuple):
 
 
 class Shade(NamedTuple):
-    """A line of the legend."""
-
     level: int
     text: str
 
 
 class Picture:
-    """All counts of a page, in shades that fit the greatest of them."""
+    """All counts of a page, in shades that fit the largest of them."""
 
     def __init__(self, counts: Mapping[Key, Count], known: Causes, now: datetime):
         self._counts, self._known, self._now = counts, known, now
@@ -66,27 +64,27 @@ class Picture:
         return shades
 
     def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> HeatmapRow:
-        """One line: a writer's counts, from when it began until now."""
+        """Return column line: a writer's counts, from when it was first heard until now."""
         cells = SafeString("".join(self._cells(writer, columns, began)))
-        total = sum(self._counts.get((writer, one.first), NONE).events for one in columns)
+        total = sum(self._counts.get((writer, column.first), NONE).events for column in columns)
         return HeatmapRow(label, url, cells, total)
 
     def _cells(self, writer: str, columns: Sequence[Column], began: datetime) -> Iterator[str]:
-        """Thousands on a page: what all cells of a line have in common is escaped once, and all else is ours."""
+        """Yield the cells of a line. There are thousands on a page, so what they have in common is escaped once."""
         records = escape(f"{reverse('admin:audit_record_changelist')}?{urlencode({'q': f'writer:{writer}'})}")
         name = escape(writer)
-        for one in columns:
-            count = self._counts.get((writer, one.first), NONE)
-            if not count.events and (one.last <= began or one.first > self._now):
+        for column in columns:
+            count = self._counts.get((writer, column.first), NONE)
+            if not count.events and (column.last <= began or column.first > self._now):
                 yield OUTSIDE
                 continue
-            why = self._known.why(writer, one.first, one.last)
+            why = self._known.why(writer, column.first, column.last)
             css, sign = self._look(count, why)
-            words = f"{name} {one.name}: {escape(_words(count, why)) if why else _words(count, why)}"
-            yield f'<td class="heat heat-{css}"><a href="{records}{one.within}">{sign}<span>{words}</span></a></td>'
+            words = f"{name} {column.name}: {escape(_words(count, why)) if why else _words(count, why)}"
+            yield f'<td class="heat heat-{css}"><a href="{records}{column.within}">{sign}<span>{words}</span></a></td>'
 
     def _look(self, count: Count, why: Sequence[Cause]) -> tuple[str, str]:
-        """The class of a cell, and its sign."""
+        """Return the class of a cell, and its sign."""
         kind = why[0].kind if why else ""
         if not count.events:
             return f"why-{kind or 'unknown'}", SIGNS[kind]
@@ -95,15 +93,15 @@ class Picture:
 
 
 def column(first: datetime, last: datetime, label: str, name: str, url: str = "") -> Column:
-    """A span with the address of its records."""
+    """Return a span with the address of its records."""
     since, until = (f"{moment:%Y-%m-%dT%H:%M}Z" for moment in (first, last))
     within = f"+after:{since}+before:{until}"
     return Column(first, last, label, name, url, within)
 
 
 def months(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """The months that the columns are in, and how many are in each."""
-    return [(name, len(list(days))) for name, days in groupby(columns, key=lambda one: f"{one.first:%Y-%m}")]
+    """Return the months that the columns are in, with the number of columns in each."""
+    return [(name, len(list(days))) for name, days in groupby(columns, key=lambda column: f"{column.first:%Y-%m}")]
 
 
 def _words(count: Count, why: Sequence[Cause]) -> str:
@@ -111,4 +109,4 @@ def _words(count: Count, why: Sequence[Cause]) -> str:
     parts += [f"{count.failures:,} failed"] if count.failures else []
     parts += [f"{count.parked:,} through the queue"] if count.parked else []
     nothing = [] if count.events or why else ["no outage, gap or silence is known of"]
-    return "; ".join([", ".join(parts), *(one.text for one in why), *nothing])
+    return "; ".join([", ".join(parts), *(reason.text for reason in why), *nothing])

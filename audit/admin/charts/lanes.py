@@ -1,4 +1,4 @@
-"""A timeline drawn: a lane a writer, time from left to right, long pauses cut out and labelled with their length."""
+"""SVG timeline: a lane for each writer, time from left to right, long pauses cut out and labelled with their length."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ WIDE = 120.0  # A pause that is so wide is labelled as well
 
 
 class Mark(NamedTuple):
-    """One event: where it is, since when it had been going on, and what it was."""
+    """One event: its position, when it began, and its description."""
 
     x: float
     begins: float
@@ -34,7 +34,7 @@ class Mark(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """A stretch in which nothing happened; one that is cut out has a width of its own."""
+    """A stretch without events; one that is cut out has a fixed width."""
 
     x: float
     middle: float
@@ -43,14 +43,12 @@ class Pause(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """One writer."""
-
     name: str
     y: int
 
 
 class Scale:
-    """Where a moment is drawn: to scale, but for the pauses that are cut out."""
+    """Maps times to pixels, linearly except for the pauses that are cut out."""
 
     def __init__(self, moments: Sequence[datetime], width: float):
         gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
@@ -67,7 +65,7 @@ class Scale:
                 self.pauses.append(Pause(round(x, 1), round(x + wide / 2, 1), shaded, precise(gap)))
 
     def at(self, moment: datetime) -> float:
-        """Pixels from the beginning; what was before it is at the beginning."""
+        """Return pixels from the left edge; earlier times are at the edge."""
         place = bisect_right(self._moments, moment) - 1
         if place < 0:
             return 0.0
@@ -79,7 +77,7 @@ class Scale:
 
 
 def draw(records: Sequence[Record]) -> SafeString:
-    """The picture of some events, the oldest first."""
+    """Draw events, given oldest first."""
     if not records:
         return SafeString("")
     names = sorted({record.writer for record in records})
@@ -114,7 +112,7 @@ def _mark(record: Record, scale: Scale, y: int) -> Mark:
 
 
 def _outstanding(gaps: Sequence[float]) -> set[int]:
-    """The few longest pauses, where they would leave no room for all else."""
+    """Return the few longest pauses, where they would leave no room for the rest."""
     usual = median([gap for gap in gaps if gap > 0] or [0.0])
     longest = sorted(range(len(gaps)), key=lambda place: -gaps[place])[:BREAKS]
     return {place for place in longest if gaps[place] > OUTSTANDING * usual}

@@ -1,4 +1,4 @@
-"""Figures as SVG, computed here and written by templates; classes only, for the pages allow no inline style."""
+"""SVG figures of the log. They use classes only, for the pages allow no inline style."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ BOX_WIDTH, BOX_GAP, SHOWN = 104, 26, 6
 
 
 class ProofStep(NamedTuple):
-    """One line of a proof: what is combined with what comes from below."""
+    """One line of a proof: what is combined with the hash from below."""
 
     y: int
     sibling_x: int
@@ -26,8 +26,6 @@ class ProofStep(NamedTuple):
 
 
 class CheckpointBox(NamedTuple):
-    """One checkpoint of the chain."""
-
     x: int
     number: int
     size: str
@@ -37,14 +35,14 @@ class CheckpointBox(NamedTuple):
 
 
 def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeString:
-    """The way from a leaf up to the signed root, with what is added on each side."""
+    """Draw the path from a leaf up to the signed root, with the hash that is combined on each side."""
     steps: list[ProofStep] = []
-    found = bytes(leaf.leaf_hash)
+    current = bytes(leaf.leaf_hash)
     spans = merkle.inclusion_spans(leaf.index, checkpoint.size)
     for place, (span, sibling) in enumerate(zip(spans, evidence.hashes, strict=True)):
         from_left = span[0] < leaf.index
-        found = merkle.node_hash(sibling, found) if from_left else merkle.node_hash(found, sibling)
-        steps.append(_step(place, span, sibling, from_left, found))
+        current = merkle.node_hash(sibling, current) if from_left else merkle.node_hash(current, sibling)
+        steps.append(_step(place, span, sibling, from_left, current))
     steps.reverse()
     count = len(steps)
     lines = [step._replace(y=20 + STEP * place) for place, step in enumerate(steps)]
@@ -70,7 +68,7 @@ def _step(place: int, span: merkle.Span, sibling: bytes, from_left: bool, result
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: Any) -> SafeString:
-    """The newest checkpoints as a chain, the oldest on the left."""
+    """Draw the newest checkpoints as a chain, the oldest on the left."""
     rows = newest_first[: SHOWN + 1][::-1]
     before = rows[0].size if len(rows) > SHOWN else 0
     shown = rows[1:] if len(rows) > SHOWN else rows

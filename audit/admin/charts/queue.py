@@ -1,4 +1,4 @@
-"""Figures of the queue: its depth, its makeup, an outage."""
+"""SVG figures of the queue: its depth, its contents, an outage."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -17,8 +17,6 @@ BAR_LEFT, BAR_LENGTH = 260, 230
 
 
 class CountBar(NamedTuple):
-    """One bar of a chart."""
-
     label: str
     number: str
     y: int
@@ -28,17 +26,17 @@ class CountBar(NamedTuple):
 
 
 def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
-    """Depth as an area, arrivals and departures a minute as lines, over the last minutes."""
+    """Draw the depth as an area, and arrivals and departures a minute as lines."""
     if len(samples) < 2:
         return SafeString("")
     end = samples[-1].minute
-    deepest = max(one.depth for one in samples) or 1
+    deepest = max(sample.depth for sample in samples) or 1
     flows = [
         (after.minute, (after.enqueued - before.enqueued) / step, (after.gone - before.gone) / step)
         for before, after in pairwise(samples)
         if (step := after.minute - before.minute)
     ]
-    busiest = max((max(came, went) for _, came, went in flows), default=0) or 1
+    busiest = max((max(arrived, left) for _, arrived, left in flows), default=0) or 1
 
     def x(minute: int) -> float:
         return round(CHART_WIDTH * (1 - (end - minute) / minutes), 1)
@@ -46,11 +44,11 @@ def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
     def points(pairs: Iterable[tuple[int, float]], most: float) -> str:
         return " ".join(f"{x(minute)},{round(CHART_HEIGHT * (1 - value / most), 1)}" for minute, value in pairs)
 
-    area = points(((one.minute, one.depth) for one in samples), deepest)
+    area = points(((sample.minute, sample.depth) for sample in samples), deepest)
     context = {
         "area": f"{x(samples[0].minute)},{CHART_HEIGHT} {area} {x(end)},{CHART_HEIGHT}",
-        "came": points(((minute, came) for minute, came, _ in flows), busiest),
-        "went": points(((minute, went) for minute, _, went in flows), busiest),
+        "came": points(((minute, arrived) for minute, arrived, _ in flows), busiest),
+        "went": points(((minute, left) for minute, _, left in flows), busiest),
         "deepest": f"{deepest:,}",
         "busiest": f"{busiest:,.0f}",
         "width": CHART_WIDTH,
@@ -61,7 +59,7 @@ def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
 
 
 def outage(episode: Episode) -> SafeString:
-    """How long events were parked, and how long it took to bring them home."""
+    """Draw how long events were parked, and how long it took to store them."""
     if episode.emptied_at is None:
         return SafeString("")
     up = episode.up_at or episode.emptied_at
@@ -80,7 +78,7 @@ def outage(episode: Episode) -> SafeString:
 
 
 def bars(title: str, counts: dict[str, int]) -> SafeString:
-    """Horizontal bars, one for each name, in the order given."""
+    """Draw horizontal bars, one for each name, in the order given."""
     most = max(counts.values(), default=0) or 1
     rows = []
     for place, (label, count) in enumerate(counts.items()):

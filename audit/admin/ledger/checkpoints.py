@@ -1,4 +1,4 @@
-"""The sealed log: how large it is, who vouches for it, and each checkpoint as it was signed."""
+"""Pages of the sealed log: how large it is, who vouches for it, and each checkpoint as it was signed."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
 from audit.admin.display import age, badge, time_tag
 from audit.errors import KeyMissing
@@ -23,18 +24,7 @@ FRESH_S = 24 * 3600
 
 
 @admin.register(Checkpoint)
-class CheckpointAdmin(admin.ModelAdmin):
-    """Pages of the log; nobody changes anything here."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Checkpoint | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Checkpoint | None = None) -> bool:
-        return False
-
+class CheckpointAdmin(ReadOnly):
     def get_urls(self) -> list[URLPattern]:
         text = path("<int:number>/note/", self.admin_site.admin_view(self.note_view), name="audit_checkpoint_note")
         return [text, *super().get_urls()]
@@ -43,10 +33,10 @@ class CheckpointAdmin(admin.ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         before = request.GET.get("before", "")
-        found = Checkpoint.objects.all()
+        checkpoints = Checkpoint.objects.all()
         if before.isascii() and before.isdigit() and len(before) < 19:
-            found = found.filter(number__lt=int(before))
-        rows = list(found[: PAGE + 1])
+            checkpoints = checkpoints.filter(number__lt=int(before))
+        rows = list(checkpoints[: PAGE + 1])
         now = datetime.now(UTC)
         names = _cosigners([row.number for row in rows])
         newest = list(Checkpoint.objects.all()[: ledger.SHOWN + 1])
@@ -77,7 +67,7 @@ class CheckpointAdmin(admin.ModelAdmin):
         return self._page(request, "detail.html", context)
 
     def note_view(self, request: HttpRequest, number: int) -> HttpResponse:
-        """The note itself, to be kept."""
+        """Download the note."""
         row = self._row(request, str(number))
         response = HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{row.number}.checkpoint"'
@@ -98,7 +88,7 @@ class CheckpointAdmin(admin.ModelAdmin):
 
 
 def waiting() -> tuple[int, float]:
-    """How many records wait for the sealer, and for how many seconds the oldest has."""
+    """Return how many records wait for the sealer, and for how many seconds the oldest has."""
     with connections["reader"].cursor() as cursor:
         cursor.execute(
             "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 "
@@ -109,11 +99,11 @@ def waiting() -> tuple[int, float]:
 
 
 def trust(head: Checkpoint | None) -> list[tuple[Any, str, str]]:
-    """Who could have changed what without being seen: badge, against whom, in words."""
+    """Return who could have changed what unnoticed: a badge, by whom, and a sentence."""
     if head is None:
         return [(badge("warning", "nothing yet"), "anybody", "Nothing is sealed yet.")]
     first = Checkpoint.objects.order_by("number")[0]
-    found = [
+    rows = [
         (
             badge("ok", "covered"),
             "whoever administers the database",
@@ -121,7 +111,7 @@ def trust(head: Checkpoint | None) -> list[tuple[Any, str, str]]:
             f"{first.created_at:%Y-%m-%d %H:%M}Z: the key that signs is not in the database.",
         )
     ]
-    return [*found, _operator(head)]
+    return [*rows, _operator(head)]
 
 
 def _operator(head: Checkpoint) -> tuple[Any, str, str]:
@@ -182,30 +172,30 @@ def _keys() -> list[str]:
 
 
 def _cosigners(numbers: list[int]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for name, _line, number in reader.cosignatures(numbers):
-        found.setdefault(number, []).append(name)
-    return found
+        names.setdefault(number, []).append(name)
+    return names
 
 
 def _signatures(row: Checkpoint) -> list[tuple[str, Any, str]]:
-    """Each signature of a checkpoint: whose, whether it holds, and what it attests."""
+    """Return each signature of a checkpoint: whose it is, whether it holds, and what it attests."""
     try:
-        known = keys.load().all_verifiers
+        verifiers = keys.load().all_verifiers
     except KeyMissing:
-        known = []
-    known += [witness.verifier for witness in witnesses.witnesses()]
-    by_id = {(verifier.name, verifier.id): verifier for verifier in known}
+        verifiers = []
+    verifiers += [witness.verifier for witness in witnesses.witnesses()]
+    by_id = {(verifier.name, verifier.id): verifier for verifier in verifiers}
     text, signatures = note.split(reader.full_note(row))
-    return [_signature(by_id.get((found.name, found.id)), text, found) for found in signatures]
+    return [_signature(by_id.get((signature.name, signature.id)), text, signature) for signature in signatures]
 
 
-def _signature(verifier: note.Verifier | None, text: str, found: note.Signature) -> tuple[str, Any, str]:
+def _signature(verifier: note.Verifier | None, text: str, signature: note.Signature) -> tuple[str, Any, str]:
     if verifier is None:
-        return found.name, badge("warning", "not checked"), "its key is not known here"
+        return signature.name, badge("warning", "not checked"), "its key is not known here"
     try:
-        moment = verifier.check(text, found.blob)
+        moment = verifier.check(text, signature.blob)
     except note.NoteError:
-        return found.name, badge("error", "does not hold"), ""
+        return signature.name, badge("error", "does not hold"), ""
     when = "" if moment is None else f", at {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}Z"
-    return found.name, badge("ok", "holds"), f"the tree head{when}"
+    return signature.name, badge("ok", "holds"), f"the tree head{when}"

@@ -1,4 +1,4 @@
-"""Verifications and what they found: started here, done by the worker, kept for good."""
+"""Pages of verifications and their findings. Runs are started here and done by the worker."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ class VerificationAdmin(ReadOnly):
         run = Verification.objects.filter(pk=number(object_id)).first()
         if run is None:
             raise Http404(f"There is no verification {object_id}.")
-        found = list(run.findings.all()[: SHOWN + 1])
+        findings = list(run.findings.all()[: SHOWN + 1])
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -88,8 +88,8 @@ class VerificationAdmin(ReadOnly):
             "done": run.position - run.first,
             "total": max(run.last - run.first, 1),
             "checked": [(text, run.counts[name]) for name, text in CHECKED if run.counts.get(name)],
-            "findings": found[:SHOWN],
-            "has_more": len(found) > SHOWN,
+            "findings": findings[:SHOWN],
+            "has_more": len(findings) > SHOWN,
         }
         return TemplateResponse(request, "admin/audit/verification/detail.html", context)
 

@@ -1,4 +1,4 @@
-"""Two records beside each other, and what differs between them."""
+"""The page that compares two records side by side."""
 
 from typing import Any
 from uuid import UUID
@@ -16,21 +16,20 @@ from audit.models import Record
 
 
 class ComparePage(admin.ModelAdmin):
-    """`compare/?id=...&id=...`: the list leads here with what was ticked."""
+    """`compare/?id=...&id=...`: the list leads here with the two records that were ticked."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.compare_view)
         return [path("compare/", view, name="audit_record_compare"), *super().get_urls()]
 
     def compare_view(self, request: HttpRequest) -> HttpResponse:
-        """Both records, the older one first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = self._chosen(request)
-        if len(found) != 2:
+        chosen = self._chosen(request)
+        if len(chosen) != 2:
             messages.warning(request, "Tick two different records to compare them: these are not two that you may see.")
             return redirect("admin:audit_record_changelist")
-        first, second = sorted(found, key=lambda one: (one.event_timestamp, one.id))
+        first, second = sorted(chosen, key=lambda record: (record.event_timestamp, record.id))
         pair = {"before": first.as_json(), "after": second.as_json()}
         context = {
             **self.admin_site.each_context(request),

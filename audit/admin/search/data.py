@@ -1,4 +1,4 @@
-"""The list of records as data: `list.json` and `list.csv` answer the same query as the page, a thousand at a time."""
+"""The record list as data: `list.json` and `list.csv` answer the same query, a thousand records at a time."""
 
 import csv
 import io
@@ -24,15 +24,13 @@ COLUMNS = (*event.FIELDS, "writer", "state", "digest", "received_at", "parked_at
 
 
 class TwinPages(admin.ModelAdmin):
-    """The list in two other forms, with the same address but for its end."""
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.twin_view)
         twins = [path(f"list.{form}", view, {"form": form}, name=f"audit_record_{form}") for form in ("json", "csv")]
         return [*twins, *super().get_urls()]
 
     def twin_view(self, request: HttpRequest, form: str) -> HttpResponse:
-        """The records of a query; `next` (or the header `Link`) leads to those after them."""
+        """Return the records of a query; `next` (or the header `Link`) is the address of those after them."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         bar = query_bar.read(request.GET)
@@ -41,8 +39,8 @@ class TwinPages(admin.ModelAdmin):
         try:
             after = query.read_cursor(request.GET["after"]) if request.GET.get("after") else None
             search = msgspec.structs.replace(bar.search(LIMIT), after=after)
-            found: Any = self.get_queryset(request)
-            records, more = query.page(search, found)
+            visible: Any = self.get_queryset(request)
+            records, more = query.page(search, visible)
         except ValueError as error:
             return JsonResponse({"error": f"after {error}"}, status=400)
         except OperationalError as error:
@@ -57,8 +55,8 @@ def _answer(form: str, bar: Any, records: list[Record], request: HttpRequest, cu
     following = request.build_absolute_uri(f"?{query_bar.parameters(bar.text, more)}") if cursor else None
     response: HttpResponse
     if form == "json":
-        found = {"query": str(bar.query), "data": [record.as_json() for record in records], "next": following}
-        response = HttpResponse(json.dumps(found, ensure_ascii=False), content_type="application/json")
+        body = {"query": str(bar.query), "data": [record.as_json() for record in records], "next": following}
+        response = HttpResponse(json.dumps(body, ensure_ascii=False), content_type="application/json")
     else:
         response = HttpResponse(rows(records), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="records.csv"'
@@ -68,11 +66,11 @@ def _answer(form: str, bar: Any, records: list[Record], request: HttpRequest, cu
 
 
 def rows(records: Iterable[Record]) -> str:
-    """Records as CSV with a line of names; no cell comes alive in a spreadsheet."""
+    """Return records as CSV with a header; no cell can be executed by a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for record in records:
-        found = record.as_json()
-        writer.writerow([cell(found.get(name)) for name in COLUMNS])
+        values = record.as_json()
+        writer.writerow([cell(values.get(name)) for name in COLUMNS])
     return text.getvalue()

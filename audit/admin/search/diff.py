@@ -1,4 +1,4 @@
-"""What an event changed: the members of its `before` and `after`, side by side, those that differ."""
+"""What an event changed: the members that differ between its `before` and `after`."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -23,7 +23,7 @@ class Change(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """All that differs, as far as it is shown."""
+    """Everything that differs, up to CHANGES members."""
 
     changes: list[Change]
     unchanged: int
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def difference(data: Any, path: str) -> Difference | None:
-    """What differs between any `before` and `after` in here; None where there is no such pair."""
+    """Return what differs between every `before` and `after` in the data; None where there is no such pair."""
     pairs = list(_pairs(data, path))
     if not pairs:
         return None
@@ -51,26 +51,26 @@ def difference(data: Any, path: str) -> Difference | None:
 
 
 def _pairs(value: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Each pair, however deep; not what is inside one."""
+    """Yield each pair, at any depth; not what is inside one."""
     if isinstance(value, list):
-        for place, found in enumerate(value):
-            yield from _pairs(found, member(path, place))
+        for place, child in enumerate(value):
+            yield from _pairs(child, member(path, place))
     elif isinstance(value, dict):
         used = {name for pair in PAIRS if all(name in value for name in pair) for name in pair}
         for before, after in PAIRS:
             if before in used and after in used:
                 yield path, value[before], value[after]
-        for name, found in value.items():
+        for name, child in value.items():
             if name not in used:
-                yield from _pairs(found, member(path, name))
+                yield from _pairs(child, member(path, name))
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Path and text of each value; of one that holds others, that it does."""
+    """Yield path and text of each value; for a container only that it is one."""
     if isinstance(value, dict | list) and value:
         yield path, NESTED
-        for name, found in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _leaves(found, member(path, name))
+        for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(child, member(path, name))
     else:
         yield path, as_text(value)
 

@@ -1,7 +1,6 @@
-"""JSON for reading: every member with its path, folded where it is long, bounded however wide it is.
+"""JSON as lines with paths, folded where it is long, bounded however large it is.
 
-Lines, not a tree: a template writes them one after the other, and a document of a thousand members costs no more than
-its lines.
+It is a list of lines, not a tree: the template writes one after the other, whatever the nesting.
 """
 
 import json
@@ -20,7 +19,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class TreeLine(NamedTuple):
-    """One line: a value, a long one that is folded, or the beginning or end of what is nested."""
+    """One line: a value, a long folded one, or the beginning or end of a container."""
 
     kind: str  # value, long, begin, empty or end
     name: str = ""
@@ -31,14 +30,12 @@ class TreeLine(NamedTuple):
 
 
 class JsonTree(NamedTuple):
-    """The lines, and whether there are more than are shown."""
-
     lines: list[TreeLine]
     is_cut: bool
 
 
 def tree(value: Any, path: str) -> JsonTree:
-    """The lines of a JSON value that is found at `path`."""
+    """Return the lines of a JSON value that is found at `path`."""
     lines = list(islice(_lines("", path, value, 0), LINES + 1))
     is_cut = len(lines) > LINES
     lines = lines[:LINES]
@@ -47,19 +44,19 @@ def tree(value: Any, path: str) -> JsonTree:
 
 
 def member(path: str, name: str | int) -> str:
-    """The path of a member, as jq takes it."""
+    """Return the path of a member, as jq takes it."""
     if isinstance(name, int):
         return f"{path}[{name}]"
     return f"{path}.{name}" if _PLAIN.match(name) else f"{path}[{as_text(name)}]"
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON in which everything can be seen."""
+    """Return a value as JSON in which every character can be seen."""
     return safe_text.exact(json.dumps(value, ensure_ascii=False))
 
 
 def shortened(text: str, most: int) -> str:
-    """The beginning of a text, with its length where that is not all."""
+    """Return the beginning of a text, with its length where it was cut."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
@@ -70,9 +67,9 @@ def _lines(name: str, path: str, value: Any, depth: int) -> Iterator[TreeLine]:
             "begin", shown, path, note=_size(value), is_open=depth < OPEN_DEPTH and len(value) <= OPEN_MEMBERS
         )
         members = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, found in members:
+        for key, child in members:
             text = as_text(key) if isinstance(key, str) else str(key)
-            yield from _lines(text, member(path, key) if path else "", found, depth + 1)
+            yield from _lines(text, member(path, key) if path else "", child, depth + 1)
         yield TreeLine("end")
         return
     text = as_text(value)

@@ -1,4 +1,4 @@
-"""The query bar of the records: one text, its terms as chips, spans of time, and help. The address is the query."""
+"""The query bar of the record list: one text, its terms as chips, time windows, and help. The address is the query."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,37 +33,17 @@ COLUMNS = {
 SHOWN = ("actor_id", "resource", "outcome", "severity", "writer", "state_badge")
 DEFAULT = "after:7d"  # what an address without a query asks for; a query of nothing is everything
 TIMES = ("after", "before", "until", "on")
-PRESETS = {
-    "15 min": "15m",
-    "1 h": "1h",
-    "24 h": "24h",
-    "7 d": "7d",
-    "30 d": "30d",
-    "quarter": "90d",
-    "all": "",
-}
-CATEGORIES = [
-    "gateway",
-    "notification",
-    "analysis",
-    "aiagent",
-    "signalprocessing",
-    "workflow",
-    "workflowexecution",
-    "orchestration",
-    "approval",
-    "effectiveness",
-    "actiontype",
-    "apifrontend",
-    "security",
-    "agentsession",
-]
+PRESETS = {"15 min": "15m", "1 h": "1h", "24 h": "24h", "7 d": "7d", "30 d": "30d", "quarter": "90d", "all": ""}
+CATEGORIES = (
+    *("gateway", "notification", "analysis", "aiagent", "signalprocessing", "workflow", "workflowexecution"),
+    *("orchestration", "approval", "effectiveness", "actiontype", "apifrontend", "security", "agentsession"),
+)
 # Values to choose from. The catalogue of categories is ours: a look at the table for them would read all of it.
-KNOWN = {"outcome": list(OUTCOMES), "severity": ["info", "warning", "error", "critical"], "category": CATEGORIES}
+KNOWN = {"outcome": list(OUTCOMES), "severity": ["info", "warning", "error", "critical"], "category": list(CATEGORIES)}
 
 
 class Link(NamedTuple):
-    """What a link says, and the address of the list that it leads to."""
+    """The label of a link, and the address of the list that it leads to."""
 
     label: str
     address: str
@@ -71,7 +51,7 @@ class Link(NamedTuple):
 
 
 class Help(NamedTuple):
-    """A line of the help: an example, or the known values to choose from."""
+    """A line of the help: an example, or known values to choose from."""
 
     name: str
     meaning: str
@@ -81,7 +61,7 @@ class Help(NamedTuple):
 
 
 class QueryBar:
-    """All that the page shows of a query."""
+    """Everything that the page shows of a query."""
 
     def __init__(self, text: str, columns: Sequence[str] = ()):
         self.text = text
@@ -102,7 +82,6 @@ class QueryBar:
             self.offers = [to(str(offer), label=str(offer)) for offer in refused.offers]
 
     def search(self, limit: int) -> Search:
-        """What to look for."""
         return Search(query=self.query, now=self.now, limit=limit)
 
     @property
@@ -112,12 +91,12 @@ class QueryBar:
 
     @property
     def choices(self) -> list[tuple[str, str, bool]]:
-        """Every column that may be shown: its name, its label, and whether it is."""
+        """Every column that can be shown: its name, its label, and whether it is shown."""
         return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
 
     @property
     def chips(self) -> list[Link]:
-        """Each term, and the list without it."""
+        """Each term, with the list without it."""
         return [to(str(rest), label=part) for part, rest in self.query.each()]
 
     @property
@@ -130,47 +109,47 @@ class QueryBar:
 
     @property
     def wider(self) -> list[Link]:
-        """Windows to try when nothing was found."""
+        """Windows to try when nothing was queries."""
         if not any(self.query.has(field) for field in TIMES):
             return []
         tries = {"Widen to 30 days": "30d", "Look at all times": ""}
-        found = {label: windowed(self.query, span) for label, span in tries.items()}
-        return [Link(label, address(query)) for label, query in found.items() if query != self.query]
+        queries = {label: windowed(self.query, span) for label, span in tries.items()}
+        return [Link(label, address(query)) for label, query in queries.items() if query != self.query]
 
     @property
     def narrower(self) -> list[Link]:
-        """Windows to try when it took too long."""
+        """Windows to try when the search took too long."""
         tries = [windowed(self.query, span) for span in ("24h", "1h")]
         return [to(str(query), label=str(query)) for query in tries if query != self.query]
 
     @property
     def help(self) -> list[Help]:
-        """Every field, with what may be asked of it."""
-        found = [
-            Help(name, field.meaning, field.indexed, field.example, self._known(name)) for name, field in FIELDS.items()
+        """Every field, with what can be asked of it."""
+        fields = [
+            Help(name, field.meaning, field.indexed, field.example, self._known_values(name))
+            for name, field in FIELDS.items()
         ]
-        return [*found, Help(f"{DATA}.…", "a member of the event's data", True, f"{DATA}.namespace:prod", [])]
+        return [*fields, Help(f"{DATA}.…", "a member of the event's data", True, f"{DATA}.namespace:prod", [])]
 
-    def _known(self, name: str) -> list[Link]:
-        """The known values of a field; each narrows the query at hand."""
+    def _known_values(self, name: str) -> list[Link]:
+        """Return the known values of a field as links; each narrows the current query."""
         rest = self.query.without(name)
         return [Link(f"{name}:{value}", address(rest.with_term(name, value))) for value in KNOWN.get(name, ())]
 
 
 def read(parameters: Mapping[str, str]) -> QueryBar:
-    """The bar of an address."""
     return QueryBar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters))
 
 
 def chosen_columns(parameters: Mapping[str, str]) -> list[str]:
-    """The columns that an address names, in the order of `COLUMNS`; none for the usual ones."""
+    """Return the columns that an address names, in the order of `COLUMNS`; none means the default ones."""
     get = getattr(parameters, "getlist", lambda name: [parameters.get(name, "")])
     named = {name for text in get(CHOSEN) for name in str(text).split(",")}
     return [name for name in COLUMNS if name in named]
 
 
 def chosen_window(parameters: Mapping[str, str]) -> str | None:
-    """The address of the query with the window that was filled in; None where none was, or the query cannot be read."""
+    """Return the address of the query with the window from the form; None without one, or for no valid query."""
     times = {"after": parameters.get(FROM, "").strip(), "until": parameters.get(UNTIL, "").strip()}
     if FROM not in parameters and UNTIL not in parameters:
         return None
@@ -184,21 +163,20 @@ def chosen_window(parameters: Mapping[str, str]) -> str | None:
 
 
 def windowed(query: Query, span: str) -> Query:
-    """The same query from this span ago on, or, without one, at all times."""
-    found = query.without(*TIMES)
-    return found.with_term("after", span) if span else found
+    """Return the query limited to the last `span`, or to no time at all."""
+    timeless = query.without(*TIMES)
+    return timeless.with_term("after", span) if span else timeless
 
 
 def parameters(text: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
-    """What stands behind the `?` of a query's address."""
     return urlencode({QUERY: text, **more})
 
 
 def address(query: Query) -> str:
-    """The address of a query, below that of the list."""
+    """Return the address of a query, relative to the list."""
     return f"?{parameters(str(query))}"
 
 
 def to(text: str, *, label: str) -> Link:
-    """A link to the list of a query in text."""
+    """Return a link to the list of a query given as text."""
     return Link(label, f"?{parameters(text)}")

@@ -1,4 +1,4 @@
-"""The list of records: what the query bar asks for, page by page, each at the cost of the first."""
+"""The record list: what the query bar asks for, each page at the cost of the first."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ COUNTED = 1_000
 
 
 class KeysetChangeList(ChangeList):
-    """A list without COUNT(*) over all and without OFFSET."""
+    """A list without COUNT(*) over everything and without OFFSET."""
 
     bar: query_bar.QueryBar
     next_cursor: str | None = None
@@ -30,7 +30,7 @@ class KeysetChangeList(ChangeList):
     newest: Record | None = None
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        """The query says it all: no other part of the address filters."""
+        """Return nothing: the query alone filters."""
         return {}
 
     def get_results(self, request: HttpRequest) -> None:
@@ -50,18 +50,17 @@ class KeysetChangeList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        """A place in one list means nothing in another: links to filters begin at the newest."""
-        found: str = super().get_query_string(new_params, [*(remove or []), CURSOR])
-        return found
+        """Drop the cursor: a position in one list means nothing in another."""
+        return str(super().get_query_string(new_params, [*(remove or []), CURSOR]))
 
     @property
     def newest_age(self) -> str:
-        """How long ago the store took its newest record: proof that it is alive."""
+        """How long ago the store received its newest record, shown where a list is empty."""
         return age((datetime.now(UTC) - self.newest.event_timestamp).total_seconds()) if self.newest else ""
 
     @property
     def twin(self) -> str:
-        """The address of the same records as data, without that of the list."""
+        """The address of the same records as data, without the path."""
         return f"?{query_bar.parameters(self.bar.text)}"
 
     @property
@@ -81,11 +80,11 @@ class KeysetChangeList(ChangeList):
         return query.page(search, self.queryset)
 
     def _count(self) -> str:
-        """How many match, as far as that is quickly known: the rows are worth more than their number."""
-        found = query.count(query.matching(self.bar.search(1), self.queryset), COUNTED)
-        if found is None:
+        """Return how many records match, as far as that is known quickly: the rows matter more."""
+        counted = query.count(query.matching(self.bar.search(1), self.queryset), COUNTED)
+        if counted is None:
             return "many"
-        return f"{intcomma(found[0])}{'+' * found[1]}"
+        return f"{intcomma(counted[0])}{'+' * counted[1]}"
 
     def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:
         text = request.GET.get(CURSOR)

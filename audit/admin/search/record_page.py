@@ -1,4 +1,4 @@
-"""The page of one record: the five Ws, its data, how it came, what is beside it, and the proof."""
+"""The page of one record: who did what, its data, how it arrived, its neighbours, and the proof."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -37,8 +37,6 @@ SLACK = timedelta(seconds=5)  # redis and this host may not agree on the time
 
 
 class RecordPage(admin.ModelAdmin):
-    """What the record's page shows, and what can be taken away from it."""
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
@@ -70,22 +68,21 @@ class RecordPage(admin.ModelAdmin):
             **_what(record),
             **_way(record),
             **_beside(record),
-            "holds": [(one, time_tag(one.placed_at)) for one in legal_holds.on(record.correlation_id)],
+            "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.on(record.correlation_id)],
             **_proof(record),
             **access_log.looks_context(request, record),
         }
         return TemplateResponse(request, "admin/audit/record/detail.html", context)
 
     def proof_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
-        """The proof to take away."""
         return self._evidence(request, record_id, "tlog-proof", lambda record: reader.evidence(record.id).proof.text)
 
     def bundle_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
-        """Record and proof in one file, to take away."""
+        """Download record and proof in one file."""
         return self._evidence(request, record_id, "bundle.jsonl", lambda record: b"".join(proof_bundle.lines([record])))
 
     def canonical_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
-        """Exactly the bytes that the digest covers."""
+        """Download exactly the bytes that the digest covers."""
         return self._evidence(request, record_id, "json", lambda record: canonical.canonical(record.document()))
 
     def _evidence(
@@ -116,7 +113,7 @@ def _what(record: Record) -> dict[str, Any]:
 
 
 def _way(record: Record) -> dict[str, Any]:
-    """How it came: at once, or by way of the queue, and during which outage."""
+    """Return how the record arrived: directly, or through the queue, and during which outage."""
     waited = (record.stored_at - record.parked_at) if record.parked_at else None
     return {
         "times": [(name, time_tag(getattr(record, name))) for name in TIMES],
@@ -134,12 +131,12 @@ def _outage(parked_at: datetime) -> Episode | None:
 
 
 def _beside(record: Record) -> dict[str, Any]:
-    """Its neighbours in the correlation, and the timelines that it is part of."""
+    """Return its neighbours in the correlation, and the timelines that it is part of."""
     earlier, later = timeline.beside(record)
     gaps = [
-        (name, one, precise(abs((one.event_timestamp - record.event_timestamp).total_seconds())))
-        for name, one in (("before", earlier), ("after", later))
-        if one is not None
+        (name, neighbour, precise(abs((neighbour.event_timestamp - record.event_timestamp).total_seconds())))
+        for name, neighbour in (("before", earlier), ("after", later))
+        if neighbour is not None
     ]
     address = reverse("admin:audit_record_timeline")
     bundles = [("this record", Query().with_term("id", str(record.pk)))]
@@ -153,24 +150,24 @@ def _beside(record: Record) -> dict[str, Any]:
 
 
 def _proof(record: Record) -> dict[str, Any]:
-    """What the page says of the record's place in the log; checked on the spot."""
+    """Return the record's place in the log, checked now."""
     try:
-        found = reader.evidence(record.id)
+        evidence = reader.evidence(record.id)
         keys = ledger_keys.load()
     except AuditError as error:
         return {"evidence": None, "not_sealed": str(error)}
-    leaf, head = found.leaf, found.checkpoint
+    leaf, head = evidence.leaf, evidence.checkpoint
     try:
-        merkle.verify_inclusion(recomputed(record), leaf.index, head.size, found.proof.hashes, bytes(head.root))
-        note.verify(found.proof.note, keys.all_verifiers)
+        merkle.verify_inclusion(recomputed(record), leaf.index, head.size, evidence.proof.hashes, bytes(head.root))
+        note.verify(evidence.proof.note, keys.all_verifiers)
         holds = badge("ok", "the proof holds")
     except (merkle.ProofError, note.NoteError):
         holds = badge("error", "the proof does not hold: what is here is not what was sealed")
     return {
-        "evidence": found,
+        "evidence": evidence,
         "proof_holds": holds,
         "key": str(keys.verifiers[0]),
-        "drawing": ledger.proof(leaf, head, found.proof),
+        "drawing": ledger.proof(leaf, head, evidence.proof),
     }
 
 

@@ -1,9 +1,8 @@
-"""Records: found fast, read only, by anyone."""
+"""The admin of records: found fast, read only for everyone."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
@@ -12,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from audit.admin.base import ReadOnly
 from audit.admin.display import OUTCOMES, STATES, badge, time_tag
 from audit.admin.search import query_bar
 from audit.admin.search.compare import ComparePage
@@ -25,17 +25,13 @@ from audit.search import cost
 
 
 @admin.register(Record)
-class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews):
-    """Nobody adds, changes or deletes a record here, a superuser neither."""
+class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, ReadOnly):
+    """Nobody adds, changes or deletes a record here, not even a superuser."""
 
     list_display = ("pick", "time", "event_type", *query_bar.SHOWN)
     list_display_links = ("time", "event_type")
-    list_per_page = 50
     list_max_show_all = 0
-    show_full_result_count = False
-    show_facets = ShowFacets.NEVER
     sortable_by = ()
-    actions = None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
@@ -54,15 +50,6 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews):
                 raise
             offers = query_bar.read(request.GET).narrower
             return render(request, "pages/timeout.html", {"back": request.path, "offers": offers}, status=503)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Record | None = None) -> bool:
-        return False
 
     def get_queryset(self, request: HttpRequest) -> RecordQuerySet:
         return Record.objects.with_state().order_by("-event_timestamp", "-id")

@@ -1,4 +1,4 @@
-"""Saved views in the list of records: kept, shared with a group, taken away."""
+"""Saved views in the record list: saved, shared with a group, removed."""
 
 from typing import Any
 
@@ -17,42 +17,40 @@ from audit.search import saved_views
 
 
 class SavedViews(admin.ModelAdmin):
-    """`views/save/` and `views/N/remove/`; the list shows who may see which."""
-
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
+        wrap = self.admin_site.admin_view
         return [
-            path("views/save/", view(require_POST(self.save_view)), name="audit_record_save_view"),
-            path("views/<int:pk>/remove/", view(require_POST(self.remove_view)), name="audit_record_remove_view"),
+            path("views/save/", wrap(require_POST(self.save_view)), name="audit_record_save_view"),
+            path("views/<int:pk>/remove/", wrap(require_POST(self.remove_view)), name="audit_record_remove_view"),
             *super().get_urls(),
         ]
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
-        """Keep the query of the list under a name."""
+        """Save the query of the list under a name."""
         self._may(request)
         text, group = request.POST.get("q", ""), request.POST.get("group", "")
         try:
-            kept = saved_views.save(
+            view = saved_views.save(
                 request.POST.get("name", ""), text, by=request.user, group=number(group) if group else None
             )
         except AuditError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"Saved as “{kept.name}”.")
+            messages.success(request, f"Saved as “{view.name}”.")
         return redirect(f"{reverse('admin:audit_record_changelist')}?{query_bar.parameters(text)}")
 
     def remove_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take a view of one's own away."""
+        """Remove one of one's own views."""
         self._may(request)
-        found = saved_views.visible_to(request.user).filter(pk=pk).first()
-        if found is None:
+        saved_view = saved_views.visible_to(request.user).filter(pk=pk).first()
+        if saved_view is None:
             raise Http404("There is no such view.")
         try:
-            saved_views.remove(found, by=request.user)
+            saved_views.remove(saved_view, by=request.user)
         except AuditError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"“{found.name}” is removed.")
+            messages.success(request, f"“{saved_view.name}” is removed.")
         return redirect("admin:audit_record_changelist")
 
     def _may(self, request: HttpRequest) -> None:
@@ -61,7 +59,7 @@ class SavedViews(admin.ModelAdmin):
 
 
 def views_of(user: Any) -> list[tuple[SavedView, str, bool]]:
-    """What a person may open: the view, its address, and whether it is its own."""
+    """Return the views that a person may open: the view, its address, and whether it is theirs."""
     return [
         (view, f"?{query_bar.parameters(view.query)}", view.owner == user.get_username())
         for view in saved_views.visible_to(user)

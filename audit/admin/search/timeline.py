@@ -1,4 +1,4 @@
-"""Timelines: all of one correlation, actor or resource, drawn and as a table, with the pauses between the steps."""
+"""The timeline page of a correlation, actor or resource: drawn and as a table, with the pauses between events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ from audit.search import query, timeline
 
 
 class TimelineStep(NamedTuple):
-    """A line of the table."""
+    """A row of the table."""
 
     record: Record
     at: Any
@@ -45,35 +45,34 @@ class TimelineRequest(NamedTuple):
 
 
 class TimelinePage(admin.ModelAdmin):
-    """`timeline/?correlation=...`, or `actor`, or `resource`."""
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.timeline_view)
         return [path("timeline/", view, name="audit_record_timeline"), *super().get_urls()]
 
     def timeline_view(self, request: HttpRequest) -> HttpResponse:
-        """What happened, step by step."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            asked = _asked(request)
+            wanted = _asked(request)
         except ValueError as error:
             messages.warning(request, str(error))
             return redirect("admin:audit_record_changelist")
-        found = timeline.page(asked.subject, asked.value, since=asked.since, before=asked.before, after=asked.after)
+        events = timeline.page(
+            wanted.subject, wanted.value, since=wanted.since, before=wanted.before, after=wanted.after
+        )
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"Timeline of {asked.subject} {asked.value}",
-            "asked": asked,
-            "steps": _steps(found.records),
-            "picture": lanes.draw(found.records),
-            "lasted": _lasted(found.records),
-            "failures": sum(record.event_outcome == "failure" for record in found.records),
-            "older": found.older and "?" + urlencode(asked.kept | {"before": found.older}),
-            "newer": found.newer and "?" + urlencode(asked.kept | {"after": found.newer}),
-            "newest": "?" + urlencode(asked.kept) if asked.before or asked.after else "",
-            "bundles": [(f"this {asked.subject}", _query(asked))],
+            "title": f"Timeline of {wanted.subject} {wanted.value}",
+            "asked": wanted,
+            "steps": _steps(events.records),
+            "picture": lanes.draw(events.records),
+            "lasted": _lasted(events.records),
+            "failures": sum(record.event_outcome == "failure" for record in events.records),
+            "older": events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
+            "newer": events.newer and "?" + urlencode(wanted.kept | {"after": events.newer}),
+            "newest": "?" + urlencode(wanted.kept) if wanted.before or wanted.after else "",
+            "bundles": [(f"this {wanted.subject}", _query(wanted))],
         }
         return TemplateResponse(request, "admin/audit/record/timeline.html", context)
 
@@ -90,10 +89,12 @@ def _asked(request: HttpRequest) -> TimelineRequest:
     return TimelineRequest(named[0], parameters[named[0]], since, before, after, kept)
 
 
-def _query(asked: TimelineRequest) -> Query:
-    """All of the timeline, not the page alone."""
-    found = Query().with_term(asked.subject, asked.value)
-    return found if asked.since is None else found.with_term("after", timestamp_text(asked.since))
+def _query(wanted: TimelineRequest) -> Query:
+    """Return the query of the whole timeline, not of one page."""
+    query_of_subject = Query().with_term(wanted.subject, wanted.value)
+    return (
+        query_of_subject if wanted.since is None else query_of_subject.with_term("after", timestamp_text(wanted.since))
+    )
 
 
 def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:

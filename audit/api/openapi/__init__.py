@@ -1,1 +1,1 @@
-"""The OpenAPI description of the API, by resource; `blocks` has what the others share."""
+"""The OpenAPI description of the API, by resource. `blocks` holds what the others share."""

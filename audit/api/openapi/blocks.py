@@ -1,4 +1,4 @@
-"""The OpenAPI description, made from the one declaration of the event."""
+"""Building blocks of the OpenAPI description, made from the declaration of the event."""
 
 from typing import Any
 
@@ -28,15 +28,11 @@ class WriterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
 
 
 def object_schema(properties: dict[str, Any], *, required: list[str] | None = None) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties) if required is None else required,
-    }
+    return {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
 
 
 def declared(struct: type) -> dict[str, Any]:
-    """The schema of a struct, in the dialect of OpenAPI."""
+    """Return the schema of a struct, in the dialect of OpenAPI."""
     schema: dict[str, Any] = msgspec.json.schema(struct)["$defs"][struct.__name__]
     for declared in schema["properties"].values():
         # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
@@ -66,12 +62,22 @@ OF_BODIES = {413: "The body is over 5 MiB", 415: "The body is not application/js
 
 
 def responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int, str]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {
+    documented: dict[Any, Any] = {
         (status, "application/json"): OpenApiResponse(schema, text) for status, (schema, text) in answers.items()
     }
     for status, text in (_PROBLEMS | problems).items():
-        found[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
-    return found
+        documented[status, CONTENT_TYPE] = OpenApiResponse(PROBLEM, text)
+    return documented
+
+
+def operation(
+    name: str, answers: dict[Any, Any], *, body: Any = None, parameters: list[Any] | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `extend_schema` for one operation; `body` is the schema of its JSON."""
+    described: dict[str, Any] = {"operation_id": name, "responses": answers}
+    if body is not None:
+        described["request"] = {"application/json": body}
+    return described if parameters is None else described | {"parameters": parameters}
 
 
 def parameter(name: str) -> OpenApiParameter:

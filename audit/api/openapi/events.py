@@ -1,8 +1,6 @@
 """What the OpenAPI description says of events."""
 
-from typing import Any
-
-from audit.api.openapi.blocks import NULLABLE, OF_BODIES, TEXT, declared, object_schema, parameter, responses
+from audit.api.openapi.blocks import NULLABLE, OF_BODIES, TEXT, declared, object_schema, operation, parameter, responses
 from audit.formats import event
 from audit.search import query
 
@@ -16,16 +14,10 @@ RECORD = object_schema(
 )
 
 _SIGNED = {"state": STATE, "receipt": NULLABLE}
-
 RECEIPT = object_schema(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | _SIGNED)
 QUEUED = object_schema(dict.fromkeys(("event_id", "message", "status"), TEXT) | _SIGNED)
 BATCH = object_schema(
-    {
-        "event_ids": {"type": "array", "items": TEXT},
-        "count": {"type": "integer"},
-        "message": TEXT,
-    }
-    | _SIGNED
+    {"event_ids": {"type": "array", "items": TEXT}, "count": {"type": "integer"}, "message": TEXT} | _SIGNED
 )
 
 PAGE = object_schema(
@@ -40,11 +32,9 @@ PAGE = object_schema(
 )
 
 _OF_WRITING = {409: "The event id is used already, with other content", **OF_BODIES}
-
-POST_EVENT: dict[str, Any] = {
-    "operation_id": "record_event",
-    "request": {"application/json": EVENT},
-    "responses": responses(
+POST_EVENT = operation(
+    "record_event",
+    responses(
         {
             201: (RECEIPT, "Stored: durable in PostgreSQL"),
             200: (RECEIPT, "The same receipt for the same id and content"),
@@ -52,12 +42,11 @@ POST_EVENT: dict[str, Any] = {
         },
         _OF_WRITING,
     ),
-}
-
-POST_BATCH: dict[str, Any] = {
-    "operation_id": "record_batch",
-    "request": {"application/json": {"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH}},
-    "responses": responses(
+    body=EVENT,
+)
+POST_BATCH = operation(
+    "record_batch",
+    responses(
         {
             201: (BATCH, "All stored, in one transaction"),
             200: (BATCH, "All were stored before"),
@@ -65,15 +54,13 @@ POST_BATCH: dict[str, Any] = {
         },
         _OF_WRITING,
     ),
-}
-
-GET_EVENTS: dict[str, Any] = {
-    "operation_id": "find_events",
-    "parameters": [parameter(name) for name in query.PARAMETERS],
-    "responses": responses({200: (PAGE, "A page, newest first")}, {}),
-}
-
-GET_EVENT: dict[str, Any] = {
-    "operation_id": "get_event",
-    "responses": responses({200: (RECORD, "The record with its state")}, {404: "No event has this id"}),
-}
+    body={"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH},
+)
+GET_EVENTS = operation(
+    "find_events",
+    responses({200: (PAGE, "A page, newest first")}, {}),
+    parameters=[parameter(name) for name in query.PARAMETERS],
+)
+GET_EVENT = operation(
+    "get_event", responses({200: (RECORD, "The record with its state")}, {404: "No event has this id"})
+)

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, parameter, responses
+from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, operation, parameter, responses
 from audit.formats import sampling
 from audit.models import Export
 from audit.search import query
@@ -36,65 +36,47 @@ _STATEMENT = object_schema(
     | {"records": {"type": "array", "items": object_schema({"leaf": INTEGER, "event_id": TEXT})}}
 )
 _OF_EXPORTS = {404: "No such bundle of this writer", 409: "Nothing is sealed yet"}
-POST_EXPORT: dict[str, Any] = {
-    "operation_id": "post_export",
-    "request": {"application/json": REQUEST},
-    "responses": responses({202: (_EXPORT, "The bundle is begun")}, _OF_EXPORTS | OF_BODIES),
-}
-GET_EXPORT: dict[str, Any] = {
-    "operation_id": "get_export",
-    "responses": responses({200: (_EXPORT, "How far the bundle is")}, _OF_EXPORTS),
-}
-CANCEL_EXPORT: dict[str, Any] = {
-    "operation_id": "cancel_export",
-    "request": None,
-    "responses": responses({200: (_EXPORT, "As it stands now")}, _OF_EXPORTS | OF_BODIES),
-}
+POST_EXPORT = operation(
+    "post_export", responses({202: (_EXPORT, "The bundle is begun")}, _OF_EXPORTS | OF_BODIES), body=REQUEST
+)
+GET_EXPORT = operation("get_export", responses({200: (_EXPORT, "How far the bundle is")}, _OF_EXPORTS))
+CANCEL_EXPORT: dict[str, Any] = operation(
+    "cancel_export", responses({200: (_EXPORT, "As it stands now")}, _OF_EXPORTS | OF_BODIES)
+) | {"request": None}
 RESUME_EXPORT = CANCEL_EXPORT | {"operation_id": "resume_export"}
 _PARTS: dict[Any, Any] = {
     (status, "application/octet-stream"): OpenApiResponse(TEXT, text)
     for status, text in {200: "The file", 206: "The range of it that was asked for"}.items()
 }
-GET_EXPORT_FILE: dict[str, Any] = {
-    "operation_id": "get_export_file",
-    "parameters": [
+GET_EXPORT_FILE = operation(
+    "get_export_file",
+    responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
+    parameters=[
         OpenApiParameter("name", TEXT, OpenApiParameter.PATH, description="the zip (`file`), or a file that is in it"),
         OpenApiParameter("Range", TEXT, OpenApiParameter.HEADER, description="one range, such as bytes=1000-"),
     ],
-    "responses": responses({}, _OF_EXPORTS) | _PARTS | {416: OpenApiResponse(description="The range lies outside")},
-}
+)
 _OF_STATEMENTS = {404: "No such statement of this writer", 409: "Nothing is sealed yet"}
-POST_STATEMENT: dict[str, Any] = {
-    "operation_id": "post_statement",
-    "request": {"application/json": object_schema({"q": MEMBERS["q"]}) | {"additionalProperties": False}},
-    "responses": responses({201: (_STATEMENT, "The statement, signed and recorded")}, _OF_STATEMENTS | OF_BODIES),
-}
-GET_STATEMENT: dict[str, Any] = {
-    "operation_id": "get_statement",
-    "responses": responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS),
-}
-POST_STATEMENT_BUNDLE = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}
+POST_STATEMENT = operation(
+    "post_statement",
+    responses({201: (_STATEMENT, "The statement, signed and recorded")}, _OF_STATEMENTS | OF_BODIES),
+    body=object_schema({"q": MEMBERS["q"]}) | {"additionalProperties": False},
+)
+GET_STATEMENT = operation("get_statement", responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS))
+POST_STATEMENT_BUNDLE: dict[str, Any] = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}
 _FILTERS = [name for name in query.PARAMETERS if name not in ("limit", "offset", "after")]
-GET_EXTRACT: dict[str, Any] = {
-    "operation_id": "get_extract",
-    "parameters": [
+_EXTRACT = object_schema(
+    {"export_metadata": {"type": "object"}, "events": {"type": "array", "items": {"type": "object"}}}
+    | {"verification": {"type": "object"}, "signature": TEXT}
+)
+GET_EXTRACT = operation(
+    "get_extract",
+    responses(
+        {200: (_EXTRACT, "All that match, with their verification, signed")},
+        {409: "Nothing is sealed yet", 413: f"More than {query.MAX_LIMIT} match: POST exports"},
+    ),
+    parameters=[
         *(parameter(name) for name in _FILTERS),
         OpenApiParameter("unredacted", {"type": "boolean"}, description="needs the scope unredacted, too"),
     ],
-    "responses": responses(
-        {
-            200: (
-                object_schema(
-                    {
-                        "export_metadata": {"type": "object"},
-                        "events": {"type": "array", "items": {"type": "object"}},
-                        "verification": {"type": "object"},
-                        "signature": TEXT,
-                    }
-                ),
-                "All that match, with their verification, signed",
-            )
-        },
-        {409: "Nothing is sealed yet", 413: f"More than {query.MAX_LIMIT} match: POST exports"},
-    ),
-}
+)

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit.api.openapi.blocks import INTEGER, OF_BODIES, TEXT, object_schema, responses
+from audit.api.openapi.blocks import INTEGER, OF_BODIES, TEXT, object_schema, operation, responses
 from audit.api.openapi.evidence import POST_EXPORT
 from audit.models import Report
 from audit.reports import render
@@ -24,24 +24,19 @@ _REPORT = object_schema(
 )
 _FILES: dict[str, dict[str, Any]] = {"json": {"type": "object"}, "html": TEXT, "pdf": TEXT}
 _OF_REPORTS = {404: "No such report of this writer", 409: "Nothing is sealed yet"}
-POST_REPORT: dict[str, Any] = {
-    "operation_id": "post_report",
-    "request": {"application/json": object_schema(MEMBERS) | {"additionalProperties": False}},
-    "responses": responses({202: (_REPORT, "The report is begun")}, _OF_REPORTS | OF_BODIES),
-}
-GET_REPORT: dict[str, Any] = {
-    "operation_id": "get_report",
-    "responses": responses({200: (_REPORT, "How far the report is")}, _OF_REPORTS),
-}
-GET_REPORT_FILE: dict[str, Any] = {
-    "operation_id": "get_report_file",
-    "parameters": [
+POST_REPORT = operation(
+    "post_report",
+    responses({202: (_REPORT, "The report is begun")}, _OF_REPORTS | OF_BODIES),
+    body=object_schema(MEMBERS) | {"additionalProperties": False},
+)
+GET_REPORT = operation("get_report", responses({200: (_REPORT, "How far the report is")}, _OF_REPORTS))
+_KINDS = {name: kind.partition(";")[0] for name, kind in render.KINDS.items()}
+GET_REPORT_FILE = operation(
+    "get_report_file",
+    responses({}, _OF_REPORTS)
+    | {(200, kind): OpenApiResponse(_FILES[name], "The report") for name, kind in _KINDS.items()},
+    parameters=[
         OpenApiParameter("name", TEXT, OpenApiParameter.PATH, description="report.json, report.html or report.pdf")
     ],
-    "responses": responses({}, _OF_REPORTS)
-    | {
-        (200, kind.partition(";")[0]): OpenApiResponse(_FILES[name], "The report")
-        for name, kind in render.KINDS.items()
-    },
-}
-POST_REPORT_BUNDLE = POST_EXPORT | {"operation_id": "post_report_bundle", "request": None}
+)
+POST_REPORT_BUNDLE: dict[str, Any] = POST_EXPORT | {"operation_id": "post_report_bundle", "request": None}

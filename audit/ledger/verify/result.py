@@ -51,13 +51,7 @@ class RunReport:
         self.counts[what] += number
 
     def find(
-        self,
-        kind: Verdict,
-        subject: str,
-        detail: str,
-        *,
-        record_id: UUID | None = None,
-        index: int | None = None,
+        self, kind: Verdict, subject: str, detail: str, *, record_id: UUID | None = None, index: int | None = None
     ) -> None:
         """Store a finding; one that is known already is marked as seen again."""
         self.counts[kind.value] += 1

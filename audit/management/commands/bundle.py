@@ -1,4 +1,4 @@
-"""`manage.py bundle`: records with their proofs in one file, for verify.py."""
+"""`manage.py bundle`: write records with their proofs to one file, for verify.py."""
 
 import sys
 from typing import Any
@@ -21,11 +21,11 @@ class Command(HarmlessCommand):
         which.add_argument("--correlation", metavar="ID", help="all records of one correlation")
 
     def handle(self, *args: Any, record: list[UUID] | None, correlation: str | None, **options: Any) -> None:
-        found = Record.objects.filter(id__in=record) if record else Record.objects.filter(correlation_id=correlation)
-        if not found.exists():
+        records = Record.objects.filter(id__in=record) if record else Record.objects.filter(correlation_id=correlation)
+        if not records.exists():
             raise CommandError("There is no such record.")
         try:
-            for line in proof_bundle.lines(found.order_by("event_timestamp", "id").iterator(chunk_size=500)):
+            for line in proof_bundle.lines(records.order_by("event_timestamp", "id").iterator(chunk_size=500)):
                 sys.stdout.buffer.write(line)
         except AuditError as error:
             raise CommandError(str(error)) from None

@@ -1,4 +1,4 @@
-"""`manage.py loadsample`: something to look at, and somebody to log in as, in an empty store."""
+"""`manage.py loadsample`: sample data and logins for an empty store."""
 
 import json
 import secrets
@@ -60,12 +60,12 @@ class Command(BaseCommand):
 
 
 def writers() -> list[str]:
-    """The services that the sample comes from."""
+    """Return the services that the sample comes from."""
     return sorted({_writer(line) for line in _lines()})
 
 
 def _people() -> list[str]:
-    """A user in each group; the passwords are new and are shown only here."""
+    """Create a user in each group; the passwords are new and shown only here."""
     lines = []
     for name in roles.GROUPS:
         password = secrets.token_urlsafe(9)
@@ -76,7 +76,7 @@ def _people() -> list[str]:
 
 
 def _writers() -> list[str]:
-    """A writer for each service of the sample, and a key that may do both for trying things out."""
+    """Create a writer for each service of the sample, and one whose key can write and read."""
     for name in writers():
         Writer.objects.create(name=name)
     demo = Writer.objects.create(name="demo", scopes=["write", "read"])
@@ -84,7 +84,7 @@ def _writers() -> list[str]:
 
 
 def _events() -> None:
-    """Replay the sample every eight hours of the past week, the last one ending now, numbered by its writers."""
+    """Replay the sample every eight hours of the past week, the last run ending now, numbered by its writers."""
     lines = _lines()
     times = [datetime.fromisoformat(line["event_timestamp"]) for line in lines]
     now, numbers = datetime.now(UTC), {writer: _numbers(writer) for writer in writers()}
@@ -99,7 +99,7 @@ def _events() -> None:
 
 
 def _review() -> None:
-    """Yesterday is reviewed, so that the sample shows what that looks like."""
+    """Sign the review of yesterday."""
     day = datetime.now(UTC).date() - timedelta(days=1)
     shown = signoff.look(day)
     note = "Sample: the failures were looked through, and each has a ticket."
@@ -107,27 +107,27 @@ def _review() -> None:
 
 
 def _hold() -> None:
-    """The newest run of the sample is held, as for a matter that is not over."""
+    """Place a legal hold on the newest run of the sample."""
     newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
     reason = "Sample: the insurer asks what was done to the cluster."
     legal_holds.place(newest.correlation_id, reason=reason, by=OFFICER)
 
 
 def _redaction() -> None:
-    """Addresses of people are masked in what leaves the store."""
+    """Mask addresses in what leaves the store."""
     reason = "Sample: GDPR Art. 5(1)(c), an address is not needed to see who did what."
     redaction.keep(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
 
 
 def _report() -> None:
-    """A report of the week is asked for; the worker makes it once it runs."""
+    """Request a report of the week; the worker builds it."""
     Sealer().once()
     last = datetime.now(UTC).date()
     build.ask(Asker("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
 
 
 def _numbers(writer: str) -> Iterator[int | None]:
-    """What a writer numbers its events with."""
+    """Yield the numbers that a writer gives to its events."""
     if writer == UNNUMBERED:
         return repeat(None)
     return (seq for seq in count(1) if (writer, seq) not in LEFT_OUT)

@@ -1,4 +1,4 @@
-"""`migrate` as the owner: no other role may change the schema."""
+"""`manage.py migrate` as the owner role: no other role may change the schema."""
 
 from django.core.management.base import CommandParser
 from django.core.management.commands import migrate
@@ -7,5 +7,5 @@ from django.core.management.commands import migrate
 class Command(migrate.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        # The live checks compare with what this command is about to make.
+        # The live checks expect what this command is about to create.
         parser.set_defaults(database="owner", skip_checks=True)

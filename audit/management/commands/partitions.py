@@ -1,4 +1,4 @@
-"""`manage.py partitions`: make the partitions of the months to come."""
+"""`manage.py partitions`: create the partitions of the coming months."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py seal`: give unsealed records their leaves and sign the tree head."""
+"""`manage.py seal`: assign leaves to unsealed records and sign the head."""
 
 import signal
 import threading

@@ -23,7 +23,7 @@ class Command(KeyCommand):
         return origin or ""
 
     def put(self, path: Path, new: Signer) -> str:
-        """Seal the record of the new key under the old one's signature, then let the new one sign."""
+        """Seal the record of the new key under the old one, then let the new one sign."""
         if _sign() is None:
             raise LogDamaged("Another sealer holds the lock for long: nothing was rotated. Try again.")
         ledger_keys.replace(path, new)
@@ -31,7 +31,7 @@ class Command(KeyCommand):
 
 
 def _sign() -> Checkpoint | None:
-    """One pass with the key of the moment, waiting for a sealer that is at work; None where that takes too long."""
+    """Sign a head with the current key, waiting for another sealer; None where that takes too long."""
     sealer = Sealer()
     for _ in range(100):
         if (head := sealer.once(sign_anyway=True).checkpoint) is not None:

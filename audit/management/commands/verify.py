@@ -1,4 +1,4 @@
-"""`manage.py verify`: does the log hold, and the records with it?"""
+"""`manage.py verify`: verify the log, and the records under it."""
 
 import sys
 from typing import Any
@@ -44,10 +44,10 @@ class Command(HarmlessCommand):
         sys.exit(0 if verdict is Verdict.VERIFIED else FAILED if verdict in FAILURES else NOT_COVERED)
 
     def _print(self, run: Verification) -> None:
-        found = Finding.objects.filter(run=run).order_by("kind", "index")
-        for finding in found[:SHOWN]:
+        findings = Finding.objects.filter(run=run).order_by("kind", "index")
+        for finding in findings[:SHOWN]:
             self.stdout.write(f"{finding.kind} {finding.subject}: {finding.detail}{_where(finding)}")
-        if (more := found.count() - SHOWN) > 0:
+        if (more := findings.count() - SHOWN) > 0:
             self.stdout.write(f"... and {more} more: see the admin, verification {run.pk}.")
         for text in run.not_covered:
             self.stdout.write(f"not covered: {text}")
@@ -80,11 +80,11 @@ def _run(options: dict[str, Any], progress: Any) -> Verification:
 
 
 def _size_of(number: int) -> int:
-    found = Checkpoint.objects.filter(number=number).first()
-    if found is None:
+    checkpoint = Checkpoint.objects.filter(number=number).first()
+    if checkpoint is None:
         head = reader.head()
         raise CommandError(f"There is no checkpoint {number}; the newest is {head.number if head else 'none'}.")
-    return found.size
+    return checkpoint.size
 
 
 def _where(finding: Finding) -> str:

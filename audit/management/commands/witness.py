@@ -1,4 +1,4 @@
-"""`manage.py witness`: a witness for somebody else's log, with a key and a state of its own."""
+"""`manage.py witness`: run a witness for somebody else's log, with a key and state of its own."""
 
 import signal
 import threading
@@ -41,7 +41,7 @@ class Command(HarmlessCommand):
         self.stdout.write(f"SEAL_WITNESSES=http://{host}:{server.server_port}={witness.verifier}")
         self.stdout.flush()
         for number in (signal.SIGTERM, signal.SIGINT):
-            # From another thread, for shutdown() waits for the loop that this one runs.
+            # From another thread: shutdown() waits for the loop that this thread runs.
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever()
         server.server_close()

@@ -1,8 +1,8 @@
-"""`manage.py worker`: django-q2's cluster, and somebody who notices when it hangs.
+"""`manage.py worker`: django-q2's cluster, under a watchdog that notices when it hangs.
 
-kill -9 of one idle worker makes the cluster hang for good while its heartbeat says that it works. So what counts is
-whether tasks end: where none has for WORKER_STALE_S, though PostgreSQL is up, the whole group is killed
-and started again. Nothing is lost by it, for django-q2 only triggers.
+kill -9 of one idle worker makes the cluster hang for good while its heartbeat says that it works. So the watchdog looks
+at ended tasks: where none has ended for WORKER_STALE_S, though PostgreSQL is up, it kills the whole group and starts
+it again. Nothing is lost by that, for django-q2 only triggers.
 """
 
 import signal
@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
 
 class Cluster:
-    """One cluster on a leash: whatever ends us ends it, with every process that it started."""
+    """One cluster on a leash: whatever ends this process ends it, with all of its processes."""
 
     def __init__(self) -> None:
         self.started_at = time.time()
@@ -49,13 +49,13 @@ class Cluster:
         return self._process.poll() is not None
 
     def end(self) -> None:
-        """Ask it to end; what has not ended after 15 s is killed: orphans would keep working beside the next one."""
+        """Stop it; after 15 s it is killed, for orphans would keep working beside the next cluster."""
         self._process.terminate()
         self._process.wait()
 
     @property
     def hangs(self) -> bool:
-        """Whether nothing has ticked for long, though it could have."""
+        """Whether no task ended for long, though one could have."""
         silent_for = time.time() - max(self.started_at, last_task())
         return silent_for > settings.WORKER_STALE_S and is_up()
 
@@ -79,7 +79,7 @@ def watch(stop: threading.Event) -> None:
 
 
 def last_task() -> float:
-    """When a task was last ended, in Unix seconds; now where Redis cannot tell, for then it is not the cluster."""
+    """Return when a task ended last, in Unix seconds; now where Redis cannot say: the cluster is not at fault then."""
     try:
         ended = dlq.stream.for_drain().activity.beats().get("last_task_at")
     except dlq.errors.Refused:

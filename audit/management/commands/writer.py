@@ -1,4 +1,4 @@
-"""`manage.py writer`: who may send events, and with which keys."""
+"""`manage.py writer`: the writers and their keys."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
 
     def _record(self, act: str, name: str, **facts: Any) -> None:
-        """Before the act itself: what cannot be recorded is not done."""
+        """Record the act before it is done: what cannot be recorded is not done."""
         trail.add(f"audit.writer.{act}", actor=operator_name(), correlation=f"writer-{name}", name=name, **facts)
 
 
