@@ -126,7 +126,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
     park(sender, 3)
     first = messages(sender)[0]
     queue = dlq.stream.for_drain()
-    queue.redis.xdel(queue.stream, first.id)
+    queue.redis.xdel(queue.keys.stream, first.id)
     assert not queue_counts.copy().whole
     call_command("dlq", "stats")
     with pytest.raises(SystemExit):
@@ -137,7 +137,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
 def test_counters_that_agree_with_nothing_are_not_copied_and_nothing_is_said(sender: Sender) -> None:
     park(sender, 1)
     queue = dlq.stream.for_drain()
-    queue.redis.delete(queue.passages)
+    queue.redis.delete(queue.keys.counters)
     assert not queue_counts.copy().whole
     sender.post(with_id())
     follow()
@@ -200,7 +200,7 @@ def test_a_reconcile_that_is_killed_counts_nothing_twice(sender: Sender, monkeyp
     follow()
     sender.post([with_id() for _ in range(3)], BATCH)
     with monkeypatch.context() as broken:
-        broken.setattr(reconcile.stored_counts, "take", lambda kept: 1 / 0)
+        broken.setattr(reconcile.stored_counts, "apply", lambda kept: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     assert told(line(sender)) == {"received": 3, "stored_at_once": 3}
@@ -222,7 +222,7 @@ def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> 
     later = datetime.now(UTC) + timedelta(minutes=10)
     found = balance.compute(day, day, writer=sender.name, now=later)
     assert found.state == "not yet"
-    assert "last copied at" in found.entries[0].not_yet
+    assert "last copied at" in found.rows[0].not_yet
 
 
 def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: Sender) -> None:

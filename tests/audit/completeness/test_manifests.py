@@ -187,7 +187,7 @@ def test_manifests_are_listed_and_told_without_the_ids_that_they_name(
     ids = sorted(str(uuid_utils.compat.uuid7()) for _ in range(3))
     sender.post(a_manifest(count=3, event_ids=ids), MANIFESTS)
     with CaptureQueriesContext(connections["default"]) as asked:
-        reconcile._tell(Manifest, datetime.now(UTC) + timedelta(hours=2), "{count} of {writers}: {first}")
+        reconcile._notify_overdue(Manifest, datetime.now(UTC) + timedelta(hours=2), "{count} of {writers}: {first}")
     assert [text for text in told if sender.name in text]
     assert [one["sql"] for one in asked if "event_ids" in one["sql"]] == []
     assert Manifest.objects.get(writer=sender.name).told_at is not None
