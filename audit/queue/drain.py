@@ -15,7 +15,7 @@ import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit.accounting import stored_counts
+from audit.accounting import restored, stored_counts
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
@@ -45,6 +45,8 @@ def drain(
 ) -> Summary:
     """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
     unspool()
+    if is_up():
+        restored.settle(dlq.stream.for_drain())
     return drain_queue(keep, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
 
 
