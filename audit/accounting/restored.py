@@ -8,7 +8,7 @@ Safe to be killed anywhere, and to run in several processes at once: until step 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ from dlq.stream import Stream
 
 log = structlog.get_logger(__name__)
 
-EVENT_TYPE = "audit.parked.restored"
+EVENT_TYPE = "audit.queue.restored"
 CHUNK = 1_000
 COUNTED = ("came", "again", "drained", "duplicate", "quarantined", "discarded")
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('audit_passage')), clock_timestamp()"
@@ -69,6 +69,18 @@ def note_progress(queue: Stream) -> None:
     """Note it at once, for what a person took out of the queue must not come back with an older one."""
     if (reached := progress(queue)) is not None:
         note(reached)
+
+
+def not_kept(keys: Sequence[str]) -> list[str]:
+    """Those of these event ids that are neither a record, nor quarantined, nor discarded. Raises database errors."""
+    kept: set[str] = set()
+    for start in range(0, len(keys), CHUNK):
+        chunk = list(keys[start : start + CHUNK])
+        kept |= _stored_digests(chunk).keys() | set(
+            Quarantined.objects.filter(key__in=chunk).values_list("key", flat=True)
+        )
+        kept |= set(Discard.objects.filter(key__in=chunk, decision="discarded").values_list("key", flat=True))
+    return [key for key in keys if key not in kept]
 
 
 def base_of() -> tuple[str, dict[str, dict[str, int]]]:

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 
 import dlq.errors
 import dlq.recovery
@@ -71,9 +72,17 @@ def look_at_redis() -> None:
         correlation="dead-letter-queue",
         reason="Redis was started again and the account did not balance",
         here=rebuilt.messages,
-        missing=len(rebuilt.missing),
-        event_ids=rebuilt.missing[:MISSING_NAMED] or None,
+        **_missing(rebuilt.missing),
     )
+
+
+def _missing(keys: list[str]) -> dict[str, Any]:
+    """What is missing from the queue and nowhere else; while PostgreSQL cannot be asked, what may be stored."""
+    try:
+        missing = restored.not_kept(keys)
+    except DatabaseError:
+        return {"missing_or_stored": len(keys), "event_ids": keys[:MISSING_NAMED] or None}
+    return {"missing": len(missing), "event_ids": missing[:MISSING_NAMED] or None}
 
 
 def keep_old() -> int:

@@ -1,6 +1,7 @@
 """A queue that was restored from an older file: what had left it does not come back, and the account balances."""
 
 import pytest
+from django.core.management import call_command
 
 import dlq.stream
 from audit.accounting import queue_counts, restored
@@ -129,3 +130,21 @@ def test_a_queue_that_moves_on_is_left_alone(sender: Sender, heard: list[str]) -
         queue_counts.copy()
         drain.drain(limit=1)
     assert (heard, told(line(sender))) == ([], {"received": 2, "stored_after_waiting": 2})
+
+
+def test_a_rebuild_names_nothing_missing_that_is_stored_or_put_aside(
+    sender: Sender, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = dlq.stream.for_drain()
+    park(sender, 4)
+    stored, discarded, quarantined, gone = messages(sender)
+    drain.drain(limit=1)
+    discards.decide(discards.ask(discarded, reason="a test", by="ann"), approve=True, by="bob")
+    quarantine.quarantine([quarantined], cause="a test", by="ann")
+    queue.redis.hset(queue.keys.ids, mapping={each.key: each.id for each in (stored, discarded, quarantined)})
+    queue.redis.xdel(queue.keys.stream, gone.id)
+    with pytest.raises(SystemExit):
+        call_command("dlq", "check", "--rebuild")
+    assert f"MISSING from the stream: {gone.key}\n" in capsys.readouterr().out
+    act = Record.objects.filter(event_type="audit.parked.found_missing").latest("stored_at")
+    assert act.event_data["event_ids"] == [gone.key]
