@@ -25,6 +25,7 @@ from audit.ledger import reader
 from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
 
 BATCH = 20_000
+EPOCHS_PER_STEP = 500
 # Findings that one record names, and writers or rules that one alarm names.
 FINDINGS_NAMED, NAMES_TOLD = 100, 5
 # How long an event that may still be in the queue keeps a gap from being told, and an expectation from being judged.
@@ -33,7 +34,7 @@ _ROWS = """
 SELECT l.index, r.id, r.writer, r.event_type, r.event_category, r.correlation_id, r.event_timestamp, r.stored_at,
        r.received_at, coalesce(r.source_epoch, ''), r.source_seq, r.event_outcome, r.parked_at
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
-WHERE l.index >= %s AND l.index < %s
+WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"
 
@@ -53,9 +54,11 @@ class Reconciled(NamedTuple):
 def reconcile(*, seconds: float | None = None, progress: Progress | None = None) -> Reconciled:
     """Read what was sealed since the last run, for at most `seconds`; at the end, judge and tell what is overdue.
 
-    Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
+    What was found is told before anything that may take long. Safe to run in several processes at once, and to be
+    killed anywhere. Raises what the database raises.
     """
     ends = None if seconds is None else time.monotonic() + seconds
+    is_late = lambda: ends is not None and time.monotonic() > ends  # noqa: E731
     read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
     came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)
     read, size, first = 0, _size(), _position()
@@ -68,21 +71,23 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
             progress(position - first, size - first)
         if position >= size:
             break
-        if ends is not None and time.monotonic() > ends:
-            manifests.compare_open(heard)
+        if is_late():
             return Reconciled(read, at_end=False)
-    manifests.compare_open(heard)
     now = datetime.now(UTC)
-    sequences.apply_heartbeats(made_before=read_until - _grace())
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
-    while evaluate.settle(came_before) and (ends is None or time.monotonic() < ends):
-        pass
-    # A run that was killed may have read what these name, and not compared.
-    manifests.compare_all(overdue(Manifest, now)[:FINDINGS_NAMED])
     _notify_overdue(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
-    _notify_overdue(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _notify_silence(now)
     _notify_unmet(now)
+    while sequences.apply_heartbeats(made_before=read_until - _grace()) and not is_late():
+        pass
+    while evaluate.settle(came_before) and not is_late():
+        pass
+    _notify_unmet(now)
+    # A run that was killed may have read what these name, and not compared.
+    manifests.compare_all(overdue(Manifest, now)[:FINDINGS_NAMED], is_late)
+    text = "{count} manifests of {writers} name events that never came; the first: {first}."
+    _notify_overdue(Manifest, now, text, looked_at__gte=now)
+    manifests.compare_open(heard, is_late)
     return Reconciled(read, at_end=True)
 
 
@@ -130,12 +135,26 @@ def _step(size: int) -> tuple[int, list[SealedEvent]]:
     """Read the next records and apply them to all counts; return the new position and what was read."""
     cursor = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
     last = min(cursor.position + BATCH, size)
-    events = _read(cursor.position, last) if last > cursor.position else []
+    events = _few_epochs(_read(cursor.position, last)) if last > cursor.position else []
+    last = events[-1].leaf_index + 1 if events else last
     for follower in (sequences, silence, stored_counts, evaluate, coverage):
         follower.apply(events)
     cursor.position = max(last, cursor.position)
     cursor.save(update_fields=["position"])
     return cursor.position, events
+
+
+def _few_epochs(events: list[SealedEvent]) -> list[SealedEvent]:
+    """As many of the events as have few epochs between them: each costs round trips, and a step must come to its end.
+
+    A writer that puts each event into an epoch of its own then slows its own numbers down, and stops nobody's.
+    """
+    epochs: set[tuple[str, str]] = set()
+    for count, event in enumerate(events):
+        epochs.add((event.writer, event.epoch))
+        if len(epochs) > EPOCHS_PER_STEP:
+            return events[:count]
+    return events
 
 
 def _read(first: int, last: int) -> list[SealedEvent]:
@@ -144,8 +163,8 @@ def _read(first: int, last: int) -> list[SealedEvent]:
         return [SealedEvent(*row) for row in cursor.fetchall()]
 
 
-def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str) -> None:
-    waiting = overdue(kind, now)
+def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str, **where: Any) -> None:
+    waiting = overdue(kind, now).filter(**where)
     if not (findings := list(waiting.select_related(*kind.RELATED).defer(*kind.LARGE)[:FINDINGS_NAMED])):
         return
     count = waiting.count()
