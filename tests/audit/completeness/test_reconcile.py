@@ -84,7 +84,7 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypa
     follow()
     sender.post(numbered(1, 2), BATCH)
     with monkeypatch.context() as broken:
-        broken.setattr(silence, "apply", lambda heard: 1 / 0)
+        broken.setattr(silence, "apply", lambda events: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
