@@ -48,7 +48,11 @@ def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_onl
         detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
+    torn: list[str] = []
     for entry in anchor.newest_anchored() if newest_only else anchor.anchored():
+        if entry.note is None:
+            torn.append(entry.where)
+            continue
         try:
             head = note.TreeHead.parse(note.split(entry.note)[0])
             if not first <= head.size <= last:
@@ -59,6 +63,8 @@ def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_onl
             continue
         report.count("anchored checkpoints")
         yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
+    if torn:
+        report.leave_out(f"{len(torn)} checkpoints of the anchor are torn and were not compared: first {torn[0]}.")
 
 
 def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
