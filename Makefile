@@ -53,10 +53,10 @@ bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, an
 	$(BIN)/python -m bench.ledger.log --share $(or $(SHARE),1)
 
 bench-queue: $(READY) ## Measure the pages of the queue at SIZE (1,000,000) parked events (a quarter of an hour)
-	$(BIN)/python -m bench.pages.queue --size $(or $(SIZE),1000000)
+	$(BIN)/python -m bench.pages.queue --size $(or $(SIZE),1000000) --rounds $(or $(ROUNDS),15)
 
 bench-pages: $(READY) ## Measure the auditor's pages at LARGE (10,000,000) records beside SMALL (10,000) and a stock admin (an hour or more)
-	$(BIN)/python -m bench.pages.records --small $(or $(SMALL),10000) --large $(or $(LARGE),10000000)
+	$(BIN)/python -m bench.pages.records --small $(or $(SMALL),10000) --large $(or $(LARGE),10000000) --rounds $(or $(ROUNDS),15)
 
 bench-export: $(READY) ## Measure evidence bundles of RECORDS (200,000) beside plain COPY, and the memory that they take (minutes)
 	$(BIN)/python -m bench.evidence.export --records $(or $(RECORDS),200000)

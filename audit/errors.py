@@ -1,6 +1,7 @@
 """What the store refuses to do.
 
 AuditError
+├── Invalid              an event, a query or a form is not acceptable
 ├── Immutable            a record was to be changed or removed
 ├── Unavailable          PostgreSQL is not available now
 ├── Conflict             an event id was used again with other content
@@ -37,8 +38,8 @@ class Conflict(AuditError):
 
     def __init__(self, positions: list[int]):
         super().__init__()
+        # Positions of the events at fault in the request, from 0.
         self.positions = positions
-        """Where in the request the events at fault stand, from 0."""
 
 
 class NothingKept(AuditError):
@@ -75,11 +76,11 @@ class TooManyMatch(AuditError):
     """More records match than are exported at once: narrow the query, or ask for an evidence bundle."""
 
 
-class Invalid(ValueError):
+class Invalid(AuditError, ValueError):
     """The event is not acceptable; `errors` maps each field at fault to what is wrong with it."""
 
     def __init__(self, errors: dict[str, str]):
-        # Names and words of the sender's go back to it and into the account: no lone surrogate may keep them from it.
+        # Names and values of the sender are answered and counted: a lone surrogate in them must not prevent that.
         errors = {_in_utf8(field): _in_utf8(message) for field, message in errors.items()}
         super().__init__("; ".join(f"{field}: {message}" for field, message in errors.items()))
         self.errors = errors

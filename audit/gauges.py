@@ -104,7 +104,7 @@ def _unmet() -> GaugeMetricFamily:
 
 def _account() -> Iterator[Metric]:
     today = datetime.now(UTC).date()
-    lost = balance.look(today - timedelta(days=DAYS), today).total.lost
+    lost = balance.compute(today - timedelta(days=DAYS), today).total.lost
     yield GaugeMetricFamily("audit_account_lost_events", "Promised in the last week, and nowhere", value=lost)
     at = queue_counts.copied_at()
     moment = 0.0 if at is None else at.timestamp()

@@ -1,7 +1,8 @@
-"""visible: characters that nobody can see, or that reorder or colour what stands around them, written as escapes. Pure.
+"""Make text from outside safe to show and to store. Pure.
 
-What is shown was sent by others: a right-to-left override in a name must not turn around the words beside it, and an
-escape sequence must not speak to a terminal. `\\u202E` in their place is what JSON calls them.
+Shown: characters that are invisible, or that reorder or colour their surroundings, become JSON escapes such as
+`\\u202E`. A right-to-left override must not turn around the words beside it; an escape sequence must not reach a
+terminal. Stored: PostgreSQL holds neither U+0000 nor lone surrogates.
 """
 
 import re
@@ -11,16 +12,22 @@ _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 _UNSEEN = "\xad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200d\u2028\u2029\u2060-\u2065\ufeff\U000e0000-\U000e007f"
 _HARMFUL = re.compile(f"[{_CONTROLS}{_REORDERING}]")
 _HIDDEN = re.compile(f"[{_CONTROLS}{_REORDERING}{_UNSEEN}]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
-    """Without controls and what reorders; line ends and tabs stay, and so does what only joins letters."""
+    """Escape control and reordering characters. Line ends, tabs and joiners of letters stay."""
     return _HARMFUL.sub(_escape, text)
 
 
 def exact(text: str) -> str:
-    """Also what is invisible is shown: of two texts that look alike one sees that they differ."""
+    """Escape invisible characters as well, so that two texts that look alike can be told apart."""
     return _HIDDEN.sub(_escape, text)
+
+
+def storable(text: str, limit: int | None = None) -> str:
+    """Text as PostgreSQL can hold it, of at most `limit` characters; U+FFFD stands for each one that it cannot."""
+    return _UNSTORABLE.sub("\ufffd", text[:limit])
 
 
 def _escape(match: "re.Match[str]") -> str:

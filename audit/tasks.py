@@ -155,7 +155,7 @@ def _so_far(run: Verification) -> str:
 def account() -> str:
     """Read what was sealed since the last time, tell what never came and what was promised; copy what Redis counted."""
     done = reconcile(seconds=TICK_SECONDS)
-    verify_receipts.look_again()
+    verify_receipts.recheck_broken()
     copied = queue_counts.copy()
     rejections.gather()
     parts = [f"{done.read} records read{'' if done.at_end else ', more wait'}", f"{copied.lines} lines copied"]

@@ -1,4 +1,4 @@
-"""looking: who looks now, what of the store they may see, and what they saw.
+"""visibility: who looks now, what of the store they may see, and what they saw.
 
 Opened around each request by `audit.middleware.AccessMiddleware`; tasks and commands are nobody's look. Every SELECT of
 records goes by here, so a page cannot forget to be recorded, nor to keep to what its reader may see.

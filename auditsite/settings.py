@@ -4,6 +4,7 @@ A secret may also come from a file: `NAME_FILE` names it. `docs/settings.md` lis
 """
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 from csp.constants import NONE, SELF
 from environs import Env
+
+from auditsite.entrykey import entry_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -24,6 +27,12 @@ def secret(name: str, default: str | None = None) -> str:
     if path := os.environ.get(f"{name}_FILE"):
         os.environ[name] = Path(path).read_text(encoding="utf-8").rstrip("\n")
     return env.str(name) if default is None else env.str(name, default)
+
+
+def moment(text: str) -> datetime | None:
+    """Read a date, or a date with a time: of UTC unless it names another zone; None where there is none."""
+    at = datetime.fromisoformat(text) if text else None
+    return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
 
 
 # --- Who we are -----------------------------------------------------------------------------
@@ -114,6 +123,10 @@ DLQ_SPOOL_DIR = env.path("DLQ_SPOOL_DIR", None)
 DLQ_SPOOL_MAX_MB = env.int("DLQ_SPOOL_MAX_MB", 256)
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
 DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
+# What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY without a file.
+DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None))
+# Until then entries without a signature are taken, for an upgrade with a queue that is not empty; unset: never.
+DLQ_UNSIGNED_UNTIL = moment(env.str("DLQ_UNSIGNED_UNTIL", ""))
 
 # --- The sealed log -------------------------------------------------------------------------
 

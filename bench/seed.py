@@ -189,9 +189,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditsite.settings")
     import django
 
-    django.setup()  # which also reads where `make run` has its servers
+    django.setup()
+    # The settings also read where `make run` has its servers; they keep that to themselves.
+    from auditsite.settings import env
+
     started = time.perf_counter()
-    load(os.environ["DATABASE_OWNER_URL"], options.records)
+    load(env.str("DATABASE_OWNER_URL"), options.records)
     subprocess.run([sys.executable, "manage.py", "seal"], cwd=ROOT, check=True)
     console.print(f"{options.records:,} records in {time.perf_counter() - started:.0f} s")
 

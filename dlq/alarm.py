@@ -34,6 +34,7 @@ def notify() -> None:
         if tell("dlq.depth", text, depth=stats.depth):
             queue.alarms.remember("depth_told", state["depth_since"])
     _notify_of_age(queue, state)
+    _notify_of_forgeries(queue, state)
     if stats.dead > int(state.get("dead_told", 0)):
         text = f"{stats.dead} parked events are dead: they need a person. See the admin, dead letter queue."
         log.error("dlq_dead_alarm", dead=stats.dead)
@@ -54,6 +55,21 @@ def _notify_of_age(queue: streams.Stream, state: dict[str, str]) -> None:
             queue.alarms.remember("age_told", str(reached))
     elif reached < told:
         queue.alarms.remember("age_told", str(reached))
+
+
+def _notify_of_forgeries(queue: streams.Stream, state: dict[str, str]) -> None:
+    """Tell each time that more messages were found that this store did not park."""
+    forged, told = queue.totals.read().get("forged", 0), int(state.get("forged_told", 0))
+    if forged > told:
+        text = (
+            f"{forged - told} parked events carry no signature of this store, or a wrong one. None of them is stored. "
+            "Somebody can write to Redis or to the spool, or DLQ_ENTRY_KEY_FILE differs between hosts."
+        )
+        log.error("dlq_forged_alarm", forged=forged - told)
+        if tell("dlq.forged", text, forged=forged - told):
+            queue.alarms.remember("forged_told", str(forged))
+    elif forged < told:
+        queue.alarms.remember("forged_told", str(forged))
 
 
 def tell(name: str, text: str, **figures: int) -> bool:

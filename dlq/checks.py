@@ -21,7 +21,7 @@ def durability(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[C
     """Compare the live Redis with what the queue needs of it."""
     if not databases:
         return []
-    return [*_of_cache(), *_of_spool(), *_of_redis()]
+    return [*_of_cache(), *_of_spool(), *_of_signatures(), *_of_redis()]
 
 
 def _of_cache() -> Iterator[CheckMessage]:
@@ -39,6 +39,15 @@ def _of_spool() -> Iterator[CheckMessage]:
             f"DLQ_SPOOL_DIR {settings.DLQ_SPOOL_DIR} is no folder that this process may write to.",
             hint="Make it on a disk of its own, and give it to the user of the site.",
             id="dlq.E006",
+        )
+
+
+def _of_signatures() -> Iterator[CheckMessage]:
+    if settings.DLQ_UNSIGNED_UNTIL is not None:
+        yield Warning(
+            f"Entries of the queue without a signature are taken until {settings.DLQ_UNSIGNED_UNTIL.isoformat()}.",
+            hint="Remove DLQ_UNSIGNED_UNTIL once the queue is empty: until then, a writer of Redis can forge events.",
+            id="dlq.W004",
         )
 
 

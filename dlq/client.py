@@ -103,6 +103,11 @@ class QueueKeys:
         """Hash of the last id that was copied to the spool."""
         return self._key("s:kept")
 
+    @property
+    def rebuild(self) -> str:
+        """Lock of the process that makes the indexes again."""
+        return self._key("rebuild")
+
     def history(self, message_id: str) -> str:
         """Hash of the attempts and errors of one message."""
         return self._key(f"m:{message_id}")

@@ -3,6 +3,7 @@
 DlqError
 ├── Paused    a person keeps drains from the queue
 └── Refused   Redis is down, hung, full or otherwise did not do what it was asked
+    └── RebuildRunning   another process makes the indexes again
 
 The docstring of each class is its default message.
 """
@@ -21,3 +22,7 @@ class Paused(DlqError):
 
 class Refused(DlqError):
     """Redis did not answer, or refused."""
+
+
+class RebuildRunning(Refused):
+    """Another process makes the indexes of the queue again. Wait until it has ended, then look at the account."""

@@ -26,6 +26,8 @@ class Document:
     source: str
     kind: str
     received_at: datetime
+    # A signature that it was found with, kept although it does not verify; None: it is signed when it is parked.
+    mac: bytes | None = None
 
 
 class Attempt(TypedDict):
@@ -49,6 +51,8 @@ class Message:
     kind: str
     received_at: datetime
     reason: str
+    # Its signature (`dlq.authenticity`); empty where it has none.
+    mac: bytes = b""
     state: State = "due"
     attempts: int = 0
     next_try: datetime | None = None
@@ -167,6 +171,7 @@ def read(
         kind=fields.get(b"kind", b"").decode(errors="replace"),
         received_at=from_microseconds(fields.get(b"received_at", b"")),
         reason=fields.get(b"reason", b"").decode(errors="replace"),
+        mac=fields.get(b"mac", b""),
         state=state,
         attempts=int(attempts or 0),
         next_try=moment(score) if score is not None and state != "dead" else None,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import inf
 
+from dlq.authenticity import is_authentic
 from dlq.message import Message, State, decoded, read, state_of
 from dlq.scripts import Connection, refusing
 
@@ -46,11 +47,14 @@ class Pages:
         return {message.key: message for part in parts for message in self.get_all(part)}
 
     def digests(self, keys: Sequence[str]) -> dict[str, bytes] | None:
-        """Return the digests of those documents that are in the queue, by key; None where the queue is empty."""
+        """Return the digests of those documents that are in the queue, by key; None where the queue is empty.
+
+        What is forged is left out: it has no claim to its key.
+        """
         with refusing():
             if not self._redis.xlen(self._keys.stream):
                 return None
-        return {key: message.digest for key, message in self.find_all(keys).items()}
+        return {key: message.digest for key, message in self.find_all(keys).items() if is_authentic(message)}
 
     def page(
         self,

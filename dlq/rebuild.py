@@ -1,10 +1,13 @@
 """Make every index of the queue again from its stream."""
 
-from typing import NamedTuple
+import secrets
+from contextlib import suppress
+from typing import NamedTuple, Self
 
 import structlog
 
 from dlq import counters
+from dlq.errors import RebuildRunning, Refused
 from dlq.message import label_of
 from dlq.pages import Entry
 from dlq.scripts import refusing
@@ -13,6 +16,7 @@ from dlq.stream import Stream
 log = structlog.get_logger(__name__)
 
 CHUNK_IDS = 1000
+LOCK_MS = 60_000
 
 
 class Rebuilt(NamedTuple):
@@ -26,21 +30,46 @@ class Rebuilt(NamedTuple):
 def rebuild(queue: Stream) -> Rebuilt:
     """Bring all indexes to what the stream holds.
 
-    Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is
-    nowhere is counted as lost, for good. Safe beside writers and drainers. Raises `Refused`.
+    Places are kept where they are known; what is in none is due at once. Histories are kept. What came and is nowhere
+    is counted as lost, for good. Safe beside writers and drainers: each step looks and acts in one script. Raises
+    `RebuildRunning` while another process is at it, and `Refused`.
     """
-    count, before, tally = 0, counters.read(queue), _StreamTally(queue)
-    for entries in queue.pages.entries():
-        _place(queue, entries)
-        tally.add(entries)
-        count += len(entries)
-    for index in (queue.keys.due, queue.keys.leased, queue.keys.dead):
-        _drop_ghosts(queue, index)
-    missing = _forget_missing(queue)
-    _settle(queue)
-    if moved := counters.settle(queue, before, tally.labels):
-        log.warning("dlq_passages_moved", labels=moved)
-    return Rebuilt(count, missing)
+    with _Lock(queue) as lock:
+        count, before, tally = 0, counters.read(queue), _StreamTally(queue)
+        for entries in queue.pages.entries():
+            lock.hold()
+            _place(queue, entries)
+            tally.add(entries)
+            count += len(entries)
+        for index in (queue.keys.due, queue.keys.leased, queue.keys.dead):
+            lock.hold()
+            _drop_ghosts(queue, index)
+        missing = _forget_missing(queue, lock)
+        queue.run("balance", [queue.keys.stream, queue.keys.stats], [])
+        if moved := counters.settle(queue, before, tally.labels):
+            log.warning("dlq_passages_moved", labels=moved)
+        return Rebuilt(count, missing)
+
+
+class _Lock:
+    """Keeps a second process from rebuilding at the same time. It ends by itself where its holder died."""
+
+    def __init__(self, queue: Stream):
+        self._queue = queue
+        self._token = secrets.token_hex(16)
+
+    def __enter__(self) -> Self:
+        self.hold()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(Refused):  # a Redis that went away gives it back by itself
+            self._queue.run("unlock", [self._queue.keys.rebuild], [self._token])
+
+    def hold(self) -> None:
+        """Take the lock, or hold it for longer. Raises `RebuildRunning` where it is another's."""
+        if not self._queue.run("lock", [self._queue.keys.rebuild], [self._token, LOCK_MS]):
+            raise RebuildRunning
 
 
 class _StreamTally:
@@ -60,18 +89,11 @@ class _StreamTally:
 
 def _place(queue: Stream, entries: list[Entry]) -> None:
     """Make due what is in no index, and look-ups of keys for all."""
-    indexes = (queue.keys.due, queue.keys.leased, queue.keys.dead)
-    with refusing(), queue.redis.pipeline(transaction=True) as pipe:
-        for message_id, _ in entries:
-            for index in indexes:
-                pipe.zscore(index, message_id)
-        scores = pipe.execute()
-        for n, (message_id, fields) in enumerate(entries):
-            if all(score is None for score in scores[n * 3 : n * 3 + 3]):
-                pipe.zadd(queue.keys.due, {message_id: 0}, nx=True)
-            if b"key" in fields:
-                pipe.hset(queue.keys.ids, fields[b"key"], message_id)
-        pipe.execute()
+    keys = queue.keys
+    arguments: list[str | bytes] = []
+    for message_id, fields in entries:
+        arguments += [message_id, fields.get(b"key", b"")]
+    queue.run("place", [keys.stream, keys.due, keys.leased, keys.dead, keys.ids], arguments)
 
 
 def _drop_ghosts(queue: Stream, index: str) -> None:
@@ -84,29 +106,20 @@ def _drop_ghosts(queue: Stream, index: str) -> None:
                 queue.redis.zrem(index, *ghosts)
 
 
-def _forget_missing(queue: Stream) -> list[str]:
+def _forget_missing(queue: Stream, lock: _Lock) -> list[str]:
     """Drop look-ups that lead nowhere; return their keys, for they are all that is left of those documents."""
     with refusing():
-        rows = queue.redis.hscan_iter(queue.keys.ids)
-        ids = {key.decode(errors="replace"): message_id.decode() for key, message_id in rows}
+        ids = {key: message_id.decode() for key, message_id in queue.redis.hscan_iter(queue.keys.ids)}
     keys = list(ids)
     gone: list[str] = []
     for first in range(0, len(keys), CHUNK_IDS):
+        lock.hold()
         key_of = {ids[key]: key for key in keys[first : first + CHUNK_IDS]}
-        gone += [key_of[message_id] for message_id in queue.pages.missing(list(key_of))]
-    for key in gone:
-        log.error("dlq_message_missing", key=key, message_id=ids[key])
-        with refusing():
-            queue.redis.hdel(queue.keys.ids, key)
+        arguments: list[str | bytes] = []
+        for message_id in queue.pages.missing(list(key_of)):
+            arguments += [key_of[message_id], message_id]
+        dropped = queue.run("missing", [queue.keys.stream, queue.keys.ids], arguments) if arguments else []
+        for key in dropped:
+            gone.append(key.decode(errors="replace"))
+            log.error("dlq_message_missing", key=gone[-1], message_id=ids[key])
     return gone
-
-
-def _settle(queue: Stream) -> None:
-    """Count as lost, for good, what came and is nowhere. Counters that are too small were lost themselves."""
-    stats = queue.totals.stats()
-    missing = stats.enqueued - stats.gone - stats.depth
-    with refusing():
-        if missing > 0:
-            queue.redis.hincrby(queue.keys.stats, "lost", missing)
-        elif missing < 0:
-            queue.redis.hincrby(queue.keys.stats, "enqueued", -missing)

@@ -8,7 +8,7 @@ cut off with it (valkey-io/valkey#4342, the same code in Redis). Writing the fil
 import structlog
 
 from dlq import counters
-from dlq.errors import Refused
+from dlq.errors import RebuildRunning, Refused
 from dlq.rebuild import Rebuilt, rebuild
 from dlq.scripts import refusing
 from dlq.stream import Stream
@@ -31,7 +31,10 @@ def mend(queue: Stream) -> Rebuilt | None:
     _rewrite_file(queue)
     rebuilt = None
     if not (before := queue.totals.stats()).balanced or not counters.read(queue).whole:
-        rebuilt = rebuild(queue)
+        try:
+            rebuilt = rebuild(queue)
+        except RebuildRunning:
+            return None  # by another process; if it does not come to its end, the next call does it
         log.error("dlq_mended_after_restart", before=before._asdict(), messages=rebuilt.messages)
     queue.alarms.remember(SEEN_RUN, started)
     return rebuilt

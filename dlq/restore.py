@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dlq import spool
+from dlq.authenticity import is_authentic
 from dlq.message import Document, Message
 from dlq.stream import Stream
 
@@ -46,4 +47,13 @@ def _park_alone(queue: Stream, document: Document, reason: str) -> None:
 
 
 def _document(message: Message) -> Document:
-    return Document(message.key, message.digest, message.body, message.source, message.kind, message.received_at)
+    """Make the document to park again. What is forged stays so: it is not signed by us on the way."""
+    return Document(
+        key=message.key,
+        digest=message.digest,
+        body=message.body,
+        source=message.source,
+        kind=message.kind,
+        received_at=message.received_at,
+        mac=None if is_authentic(message) else message.mac,
+    )

@@ -3,7 +3,7 @@
 Each process that writes has a file, only appended to, and flushed to the disk before anything is acknowledged. Each
 line names the SHA-256 of the line before it, so that a change or a hole shows. A drain closes a file by renaming it,
 brings its documents to the store or the queue, and only then removes it: a crash in between brings them twice, which is
-harmless.
+harmless. Each line is signed as an entry of the queue is (`dlq.authenticity`).
 
     NAME.spool    open: its process may add to it
     NAME.closed   being drained
@@ -30,6 +30,7 @@ import structlog
 from django.conf import settings
 
 from dlq import metrics, policy
+from dlq.authenticity import sign
 from dlq.errors import Refused
 from dlq.message import Attempt, Document, Message, from_microseconds, microseconds
 from dlq.scripts import refusing
@@ -280,6 +281,7 @@ def _row(document: Document | Message, facts: dict[str, Any]) -> dict[str, Any]:
         "source": document.source,
         "kind": document.kind,
         "received_at": microseconds(document.received_at),
+        "mac": (sign(document) if document.mac is None else document.mac).hex(),
         "body": base64.b64encode(document.body).decode(),
     }
 
@@ -295,6 +297,7 @@ def _message(row: dict[str, Any], number: int) -> Message:
         kind=row["kind"],
         received_at=from_microseconds(str(row["received_at"]).encode()),
         reason=row["reason"],
+        mac=bytes.fromhex(row.get("mac", "")),
         attempts=int(row.get("attempts", 0)),
         errors=errors,
     )

@@ -15,6 +15,7 @@ from django.conf import settings
 from dlq import client, metrics, policy
 from dlq.activity import Activity
 from dlq.alarm_state import AlarmState
+from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
 from dlq.message import Document, Message, State, fields_of, microseconds, moment, read
 from dlq.pages import Entry, Pages
@@ -29,6 +30,8 @@ CLEAR_SHARE = 0.8
 ERRORS_KEPT = 10
 CLAIM_BYTES = 4 * 2**20
 LONGEST_LEASE_S = 3600
+# The totals that deaths of a kind are counted in; all others in "died".
+DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
 
@@ -58,8 +61,8 @@ class Stream(Connection):
         confirm = int(settings.DLQ_MIN_REPLICAS > 0)
         arguments: list[Any] = [delay_ms, reason, settings.DLQ_ALERT_DEPTH, int(again), confirm]
         for document in documents:
-            received_at = microseconds(document.received_at)
-            arguments += [document.key, document.digest, document.body, document.source, document.kind, received_at]
+            arguments += [document.key, document.digest, document.body, document.source, document.kind]
+            arguments += [microseconds(document.received_at), sign(document) if document.mac is None else document.mac]
         keys = self.keys
         answer = self._confirmed(
             "park", [keys.stream, keys.due, keys.ids, keys.stats, keys.alarm, keys.counters], arguments
@@ -100,7 +103,7 @@ class Stream(Connection):
         delay = None if dead else policy.next_delay(message.attempts + 1)
         at = moment(self.now_ms()).isoformat()
         attempt = json.dumps({"at": at, "kind": kind, "error": error[:ERROR_CHARACTERS]})
-        target, total = (self.keys.dead, "died") if delay is None else (self.keys.due, "")
+        target, total = (self.keys.due, "") if delay is not None else (self.keys.dead, DEATHS.get(kind, "died"))
         self._move([(message.id, delay or 0.0)], target, attempts="count", error=attempt, total=total)
         metrics.failed.labels(kind=kind, state="dead" if delay is None else "waiting").inc()
         if delay is None:

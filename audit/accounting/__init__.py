@@ -1,7 +1,7 @@
 """accounting: received = stored + parked + dead + quarantined + discarded + rejected.
 
-balance        the balance of each day and writer
-stored_counts  stored records by writer and day
-queue_counts   copies the queue's counters from Redis to PostgreSQL
-daily          records the balance of each day that is over
+balance        `compute` the balance of each writer and day
+stored_counts  `apply` sealed events to the counts of stored records
+queue_counts   `copy` the queue's counters from Redis to PostgreSQL
+daily          `write` the balance of each finished day into the log
 """

@@ -1,8 +1,9 @@
-"""account: received = stored + parked + dead + quarantined + discarded + rejected, per writer and UTC day.
+"""balance: received = stored + parked + dead + quarantined + discarded + rejected, per writer and UTC day.
 
-Each figure is counted where it happens: records as the log is read (`tally`), the queue's by its own scripts
-(`passages`), what was promised by the processes (`promises`), refusals as they are answered (`rejected`). What came to
-the queue and is nowhere is lost. A line that cannot be known now says why, and claims nothing.
+Each figure is counted where it arises: records as the log is read (`stored_counts`), the queue's events by the queue's
+own scripts (`queue_counts`), 202 answers by the processes that give them (`ingest.parked_counts`), refusals as they are
+answered (`ingest.rejections`). An event that entered the queue and is nowhere is lost. A day that cannot be known yet
+says why, and claims nothing.
 """
 
 from collections import defaultdict
@@ -17,8 +18,12 @@ from audit import visibility
 from audit.accounting import queue_counts
 from audit.models import Account, Followed, Passage, Promise, Rejection
 
-STALE = timedelta(minutes=3)
-UNREAD_MOST = 20_000
+COPY_IS_STALE_AFTER = timedelta(minutes=3)
+UNREAD_LIMIT = 20_000
+NOTHING = "nothing received"
+# The worst first.
+STATES = ("lost", "unexplained", "not yet", NOTHING, "balanced")
+TERMS = ("stored", "parked", "dead", "quarantined", "discarded", "rejected")
 _UNREAD = """
 SELECT (r.received_at AT TIME ZONE 'UTC')::date, r.writer, count(*) FROM (
     SELECT record_id FROM audit_unsealed UNION ALL
@@ -26,37 +31,35 @@ SELECT (r.received_at AT TIME ZONE 'UTC')::date, r.writer, count(*) FROM (
     LIMIT %s
 ) unread JOIN audit_record r ON r.id = unread.record_id GROUP BY 1, 2
 """
-NOTHING = "nothing received"
-STATES = ("lost", "unexplained", "not yet", NOTHING, "balanced")
-"""The worst first."""
-TERMS = ("stored", "parked", "dead", "quarantined", "discarded", "rejected")
+
+Key = tuple[date, str]
 
 
-class Line(NamedTuple):
-    """One writer's day, or a sum of such."""
+class BalanceLine(NamedTuple):
+    """The balance of one writer's day, or a sum of several."""
 
     received: int = 0
+    # Stored at once, and stored after waiting in the queue or a spool.
     direct: int = 0
     queued: int = 0
-    """Stored after they had waited."""
     parked: int = 0
     dead: int = 0
     quarantined: int = 0
     discarded: int = 0
     rejected: int = 0
+    # Acknowledged and nowhere: Redis lost them. Sent again, they are received again.
     lost: int = 0
-    """Promised, and nowhere: what Redis lost. Sent again, they are received again."""
 
     @property
     def stored(self) -> int:
-        """Records, however they came."""
+        """Records, whichever way they came."""
         return self.direct + self.queued
 
     @property
     def unexplained(self) -> int:
-        """What is left when all terms and the lost ones are taken from what was received: 0, or the counts disagree."""
-        told = self.stored + self.parked + self.dead + self.quarantined + self.discarded + self.rejected
-        return self.received - self.lost - told
+        """What the equation leaves over: 0, or the counts disagree."""
+        terms: int = sum(getattr(self, name) for name in TERMS)
+        return self.received - self.lost - terms
 
     @property
     def balanced(self) -> bool:
@@ -72,20 +75,18 @@ class Line(NamedTuple):
         return f"{self.received:,} received = {terms}{rest}"
 
     def figures(self) -> dict[str, int]:
-        """All figures by name."""
+        """All figures by the names that the API publishes."""
         return {
             "received": self.received,
             "stored": self.stored,
             "stored_at_once": self.direct,
             "stored_after_waiting": self.queued,
-            **{name: getattr(self, name) for name in TERMS[1:]},
-            "lost": self.lost,
-            "unexplained": self.unexplained,
+            **{name: getattr(self, name) for name in (*TERMS[1:], "lost", "unexplained")},
         }
 
 
-class Counted(NamedTuple):
-    """What was counted of one writer's day, all sources beside each other."""
+class DayCounts(NamedTuple):
+    """The counts of one writer's day, from all sources."""
 
     direct: int = 0
     queued: int = 0
@@ -102,18 +103,21 @@ class Counted(NamedTuple):
     rejected: int = 0
 
 
-class Entry(NamedTuple):
+_OF_THE_QUEUE = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
+
+
+class WriterDay(NamedTuple):
     """One writer's day."""
 
     day: date
     writer: str
-    line: Line
+    line: BalanceLine
+    # Why the line cannot be known now; "" where it is known.
     not_yet: str = ""
-    """Why the line cannot be known now; "" where it is."""
 
     @property
     def state(self) -> str:
-        """In words."""
+        """One of `STATES`."""
         if self.not_yet:
             return "not yet"
         if self.line.balanced:
@@ -121,147 +125,140 @@ class Entry(NamedTuple):
         return "lost" if self.line.lost else "unexplained"
 
 
-class Accounts(NamedTuple):
-    """The days that were asked for."""
+class Balance(NamedTuple):
+    """The balance of some days, a row for each writer and day."""
 
-    entries: list[Entry]
+    rows: list[WriterDay]
     copied_at: datetime | None
     read_at: datetime | None
+    # Whether the queue may hold events of these days that no row tells of.
     is_stale: bool = False
-    """Whether something may be in the queue of a day that was asked for, and no line tells of it."""
 
     @property
-    def total(self) -> Line:
-        """All lines together."""
-        return total(one.line for one in self.entries)
+    def total(self) -> BalanceLine:
+        """The sum of all rows."""
+        return total(row.line for row in self.rows)
 
     @property
-    def not_yet(self) -> list[Entry]:
-        """Those that cannot be known now."""
-        return [one for one in self.entries if one.not_yet]
+    def pending(self) -> list[WriterDay]:
+        """Rows that cannot be known now."""
+        return [row for row in self.rows if row.not_yet]
 
     @property
     def state(self) -> str:
-        """The worst of all lines, and `NOTHING` where there is none: what is wrong goes before what is not known."""
-        states = {one.state for one in self.entries} or {NOTHING}
+        """The worst state of all rows, `NOTHING` without any: a loss goes before what is not known."""
+        states = {row.state for row in self.rows} or {NOTHING}
         if self.copied_at is None or self.is_stale:
             states.add("not yet")
         return next((state for state in STATES if state in states), "balanced")
 
-    def of_day(self, day: date) -> list[Entry]:
-        """The lines of one day."""
-        return [one for one in self.entries if one.day == day]
 
-
-def total(lines: Iterable[Line]) -> Line:
+def total(lines: Iterable[BalanceLine]) -> BalanceLine:
     """The sum of lines."""
-    return Line(*(sum(column) for column in zip(Line(), *lines, strict=True)))
+    return BalanceLine(*(sum(column) for column in zip(BalanceLine(), *lines, strict=True)))
 
 
-def line_of(counted: Counted) -> Line:
-    """The account of what was counted.
+def line_of(counts: DayCounts) -> BalanceLine:
+    """The balance of a day's counts.
 
     A record that came from the queue while the queue has not counted it as gone is in a drainer's hands, or Redis lost
-    it after it was stored: it is stored, and neither parked nor lost. What left the queue and made no record of its own
+    it after it was stored: it is stored, and neither parked nor lost. What left the queue without a record of its own
     had been stored before, and is received once.
     """
-    came = max(counted.came, counted.promised) + counted.spooled
-    settled = counted.drained + counted.duplicate + counted.spooled
-    ahead, repeated = max(counted.queued - settled, 0), max(settled - counted.queued, 0)
-    missing = max(came - settled - counted.quarantined - counted.discarded - counted.here, 0)
-    found = min(ahead, missing)
-    return Line(
-        received=counted.direct + came - repeated - counted.again + counted.rejected,
-        direct=counted.direct,
-        queued=counted.queued,
-        parked=max(counted.here - counted.dead - (ahead - found), 0),
-        dead=counted.dead,
-        quarantined=max(counted.quarantined - counted.again, 0),
-        discarded=counted.discarded,
-        rejected=counted.rejected,
-        lost=missing - found,
+    came = max(counts.came, counts.promised) + counts.spooled
+    settled = counts.drained + counts.duplicate + counts.spooled
+    ahead, repeated = max(counts.queued - settled, 0), max(settled - counts.queued, 0)
+    missing = max(came - settled - counts.quarantined - counts.discarded - counts.here, 0)
+    stored_before_loss = min(ahead, missing)
+    return BalanceLine(
+        received=counts.direct + came - repeated - counts.again + counts.rejected,
+        direct=counts.direct,
+        queued=counts.queued,
+        parked=max(counts.here - counts.dead - (ahead - stored_before_loss), 0),
+        dead=counts.dead,
+        quarantined=max(counts.quarantined - counts.again, 0),
+        discarded=counts.discarded,
+        rejected=counts.rejected,
+        lost=missing - stored_before_loss,
     )
 
 
-def look(first: date, last: date, *, writer: str = "", now: datetime | None = None) -> Accounts:
-    """The account of the days from `first` to `last`, as far as it is known."""
+def compute(first: date, last: date, *, writer: str = "", now: datetime | None = None) -> Balance:
+    """The balance of the days `first` to `last`, as far as it is known, of the writers that the viewer may see."""
     now = now or datetime.now(UTC)
-    known = Followed.objects.filter(name=Followed.COMPLETENESS).first()
-    unread, copied = _unread(known.position if known else 0), queue_counts.copied_at()
-    where = {"day__gte": first, "day__lte": last} | ({"writer": writer} if writer else {})
-    counted, moved = _counted(where)
-    for line in unread:
-        if first <= line[0] <= last and line[1] in ("", writer or line[1]):
-            counted.setdefault(line, Counted())
-    doubt = _Doubt(now, copied, unread, moved)
-    entries = [
-        Entry(*line, line_of(found), doubt.of(line, found))
-        for line, found in sorted(counted.items())
-        if visibility.tells(line[1])
+    cursor = Followed.objects.filter(name=Followed.COMPLETENESS).first()
+    unread, copied_at = _unread(cursor.position if cursor else 0), queue_counts.copied_at()
+    counts, moved = _counted({"day__gte": first, "day__lte": last} | ({"writer": writer} if writer else {}))
+    for day, name in unread:
+        if first <= day <= last and name in ("", writer or name):
+            counts.setdefault((day, name), DayCounts())
+    doubt = _Doubt(now, copied_at, unread, moved)
+    rows = [
+        WriterDay(*key, line_of(of_day), doubt.of(key, of_day))
+        for key, of_day in sorted(counts.items())
+        if visibility.tells(key[1])
     ]
-    return Accounts(entries, copied, known.followed_at if known else None, doubt.is_stale(last))
-
-
-Key = tuple[date, str]
+    return Balance(rows, copied_at, cursor.followed_at if cursor else None, doubt.is_stale(last))
 
 
 class _Doubt(NamedTuple):
-    """What keeps lines from being known."""
+    """What keeps a row from being known."""
 
     now: datetime
-    copied: datetime | None
+    copied_at: datetime | None
     unread: dict[Key, int]
     moved: dict[Key, datetime]
 
-    def of(self, line: Key, found: Counted) -> str:
-        """Why this line is not known now; "" where it is."""
-        if sum(self.unread.values()) >= UNREAD_MOST:
-            return f"{UNREAD_MOST:,} or more records are stored and not read yet"
-        if count := self.unread.get(line):
+    def of(self, key: Key, counts: DayCounts) -> str:
+        """Why this row is not known now; "" where it is."""
+        if sum(self.unread.values()) >= UNREAD_LIMIT:
+            return f"{UNREAD_LIMIT:,} or more records are stored and not read yet"
+        if count := self.unread.get(key):
             return f"{count:,} record{' is' if count == 1 else 's are'} stored and not read yet"
-        if self.copied is None:
+        if self.copied_at is None:
             return "the queue's counters were never copied: is the worker running?"
-        if self.is_stale(line[0]) or (found.here and self.now - self.copied > STALE):
-            return f"the queue's counters were last copied at {self.copied:%Y-%m-%d %H:%M:%S}Z"
-        if (moved := self.moved.get(line)) and moved > self.copied:
+        if self.is_stale(key[0]) or (counts.here and self._is_old(self.copied_at)):
+            return f"the queue's counters were last copied at {self.copied_at:%Y-%m-%d %H:%M:%S}Z"
+        if (moved_at := self.moved.get(key)) and moved_at > self.copied_at:
             return "the queue's counters are copied in a moment"
         return ""
 
     def is_stale(self, day: date) -> bool:
         """Whether the queue may have taken events of this day that no copy knows."""
         over = datetime.combine(day, datetime.max.time(), UTC)
-        return self.copied is None or (self.now - self.copied > STALE and self.copied < over)
+        return self.copied_at is None or (self._is_old(self.copied_at) and self.copied_at < over)
+
+    def _is_old(self, copied_at: datetime) -> bool:
+        return self.now - copied_at > COPY_IS_STALE_AFTER
 
 
 def _unread(position: int) -> dict[Key, int]:
+    """How many records of each writer's day are stored and not read by the followers."""
     with connections["default"].cursor() as cursor:
-        cursor.execute(_UNREAD, [position, UNREAD_MOST])
+        cursor.execute(_UNREAD, [position, UNREAD_LIMIT])
         return {(day, writer): count for day, writer, count in cursor.fetchall()}
 
 
-def _counted(where: dict[str, Any]) -> tuple[dict[Key, Counted], dict[Key, datetime]]:
-    """What is counted of each line, and when something of it moved that a copy of the queue's counters must follow."""
-    sums: dict[Key, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, datetime]]:
+    """The counts of each row, and when one changed that the next copy of the queue's counters must follow."""
+    sums: dict[Key, dict[str, int]] = defaultdict(dict)
     moved: dict[Key, datetime] = {}
-    for one in Account.objects.filter(**where):
-        sums[one.day, one.writer] |= {"direct": one.direct, "queued": one.queued, "spooled": one.spooled}
-        if one.queued:
-            moved[one.day, one.writer] = one.changed_at
-    for row in _grouped(Promise.objects.filter(**where), promised=Sum("parked"), at=Max("handed_at")):
-        line = row["day"], row["writer"]
-        sums[line]["promised"] = row["promised"]
-        moved[line] = max(row["at"], moved.get(line, row["at"]))
-    names = [name for name in Counted._fields if name in _COPIED]
-    for row in _grouped(Passage.objects.filter(**where), **{f"{name}_": Sum(name) for name in names}):
-        sums[row["day"], row["writer"]] |= {name: row[f"{name}_"] for name in names}
-    for row in _grouped(Rejection.objects.filter(**where), rejected=Sum("events")):
-        sums[row["day"], row["writer"]]["rejected"] = row["rejected"]
-    return {line: Counted(**found) for line, found in sums.items()}, moved
+    for account in Account.objects.filter(**where):
+        key = account.day, account.writer
+        sums[key] |= {"direct": account.direct, "queued": account.queued, "spooled": account.spooled}
+        if account.queued:
+            moved[key] = account.changed_at
+    for key, row in _grouped(Promise.objects.filter(**where), promised=Sum("parked"), at=Max("handed_at")):
+        sums[key]["promised"] = row["promised"]
+        moved[key] = max(row["at"], moved.get(key, row["at"]))
+    columns = {f"{name}_sum": Sum(name) for name in _OF_THE_QUEUE}
+    for key, row in _grouped(Passage.objects.filter(**where), **columns):
+        sums[key] |= {name: row[f"{name}_sum"] for name in _OF_THE_QUEUE}
+    for key, row in _grouped(Rejection.objects.filter(**where), rejected=Sum("events")):
+        sums[key]["rejected"] = row["rejected"]
+    return {key: DayCounts(**counts) for key, counts in sums.items()}, moved
 
 
-def _grouped(rows: Any, **sums: Any) -> Iterable[dict[str, Any]]:
-    found: Iterable[dict[str, Any]] = rows.order_by().values("day", "writer").annotate(**sums)
-    return found
-
-
-_COPIED = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
+def _grouped(rows: Any, **sums: Any) -> Iterable[tuple[Key, dict[str, Any]]]:
+    for row in rows.order_by().values("day", "writer").annotate(**sums):
+        yield (row["day"], row["writer"]), row

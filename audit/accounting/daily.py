@@ -1,11 +1,12 @@
-"""daybook: record the account of each day that is over, once, under the seal; and what changed in it afterwards.
+"""daily: record the balance of each finished day in the log, once, and whatever changed in it afterwards.
 
 1. Keep the document with its id: a crash from here on repeats the same record, and the store knows it.
 2. Record it.
-3. Note that it is recorded.
+3. Raise the alarm where the day does not balance.
+4. Note that it was written: a day whose alarm nobody took is tried again from step 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -17,7 +18,7 @@ from django.db.models import Max
 
 import dlq.alarm
 from audit.accounting import balance
-from audit.accounting.balance import Entry
+from audit.accounting.balance import WriterDay
 from audit.formats import event
 from audit.ingest import trail
 from audit.ingest.record import record
@@ -25,82 +26,81 @@ from audit.models import OWN_WRITER, DayRecord
 
 log = structlog.get_logger(__name__)
 
+# How long a finished day is left to settle.
 GRACE = timedelta(hours=1)
-"""So long after a day's end its account is left to settle."""
-AGAIN_AFTER = timedelta(hours=1)
-"""A day is corrected so often at most: a long drain changes it with every batch."""
-DAYS = 40
-"""So far back days are looked at again."""
-WRITERS = 500
-"""So many lines one record holds."""
+# How often a day is corrected at most: a long drain changes it with every batch.
+CORRECTED_EVERY = timedelta(hours=1)
+DAYS_BACK = 40
+WRITERS_PER_RECORD = 500
+WRITERS_NAMED = 5
 EVENT_TYPE = "audit.account.day"
 
 
 def write(now: datetime | None = None, *, first: date | None = None, last: date | None = None) -> int:
-    """Record what is known of the days that are over; return how many. Raises `NothingKept`, database errors."""
+    """Record what is known of the finished days; return how many were recorded and, where needed, alarmed.
+
+    Raises `NothingKept`, database errors.
+    """
     now = now or datetime.now(UTC)
     last = last or (now - GRACE).date() - timedelta(days=1)
-    first = first or last - timedelta(days=DAYS)
-    found = balance.look(first, last, now=now)
-    days = {day: list(entries) for day, entries in groupby(found.entries, key=lambda one: one.day)}
-    for day, entries in days.items():
-        if not any(one.not_yet for one in entries) and _prepare(day, entries, now):
-            _tell(day, entries)
-    left = DayRecord.objects.filter(written_at=None, day__gte=first, day__lte=last)
-    written = [_record(one) for one in left]
-    return len({(one.day, one.version) for one in written})
+    first = first or last - timedelta(days=DAYS_BACK)
+    for day, rows in groupby(balance.compute(first, last, now=now).rows, key=lambda row: row.day):
+        writers = list(rows)
+        if not any(row.not_yet for row in writers):
+            _prepare(day, writers, now)
+    pending = DayRecord.objects.filter(written_at=None, day__gte=first, day__lte=last)
+    return sum(_write(list(parts)) for _, parts in groupby(pending, key=lambda part: (part.day, part.version)))
 
 
 def figures(day: date) -> dict[str, dict[str, int]]:
     """What was recorded last of a day, by writer; empty where nothing was."""
-    return _writers(_last(day))
+    return _by_writer(_last(day))
 
 
 @transaction.atomic
-def _prepare(day: date, entries: Sequence[Entry], now: datetime) -> bool:
-    """Keep what is to be recorded, if it is new or changed since; whether it was."""
+def _prepare(day: date, rows: Sequence[WriterDay], now: datetime) -> None:
+    """Keep what is to be recorded, if it is new or has changed."""
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit_dayrecord'))")
     before = _last(day)
-    lines = {one.writer: one.line.figures() for one in entries}
-    if before and (_writers(before) == lines or now - before[0].made_at < AGAIN_AFTER):
-        return False
+    lines = {row.writer: row.line.figures() for row in rows}
+    if before and (_by_writer(before) == lines or now - before[0].made_at < CORRECTED_EVERY):
+        return
     version = before[0].version + 1 if before else 1
-    parts = [entries[at : at + WRITERS] for at in range(0, len(entries), WRITERS)]
-    for number, part in enumerate(parts, start=1):
-        document = _document(day, entries, part, f"{number} of {len(parts)}", before)
+    portions = [rows[start : start + WRITERS_PER_RECORD] for start in range(0, len(rows), WRITERS_PER_RECORD)]
+    for number, portion in enumerate(portions, start=1):
+        document = _document(day, rows, portion, f"{number} of {len(portions)}", before)
         DayRecord.objects.create(
             day=day, version=version, part=number, event_id=document["event_id"], document=document, made_at=now
         )
-    return True
 
 
 def _document(
-    day: date, entries: Sequence[Entry], part: Sequence[Entry], number: str, before: Sequence[DayRecord]
+    day: date, rows: Sequence[WriterDay], portion: Sequence[WriterDay], part: str, before: Sequence[DayRecord]
 ) -> dict[str, Any]:
-    total = balance.total(one.line for one in entries)
-    said = trail.document(
+    document = trail.document(
         EVENT_TYPE,
         actor=OWN_WRITER,
-        outcome="success" if all(one.line.balanced for one in entries) else "failure",
+        outcome="success" if all(row.line.balanced for row in rows) else "failure",
         correlation=f"account-{day}",
         day=day.isoformat(),
-        part=number,
-        total=total.figures(),
-        writers={one.writer: one.line.figures() for one in part},
-        corrects=[str(one.event_id) for one in before] or None,
+        part=part,
+        total=balance.total(row.line for row in rows).figures(),
+        writers={row.writer: row.line.figures() for row in portion},
+        corrects=[str(row.event_id) for row in before] or None,
     )
-    said["event_id"] = str(uuid_utils.compat.uuid7())
-    if before:
-        said["parent_event_id"] = str(before[0].event_id)
-    return said
+    parent = {"parent_event_id": str(before[0].event_id)} if before else {}
+    return document | {"event_id": str(uuid_utils.compat.uuid7())} | parent
 
 
-def _record(prepared: DayRecord) -> DayRecord:
-    record([event.accept(prepared.document, writer=OWN_WRITER)])
-    prepared.written_at = datetime.now(UTC)
-    prepared.save(update_fields=["written_at"])
-    return prepared
+def _write(parts: Sequence[DayRecord]) -> bool:
+    """Record all parts of a version and raise its alarm; whether both succeeded."""
+    for part in parts:
+        record([event.accept(part.document, writer=OWN_WRITER)])
+    if not _notify(parts[0].day, _by_writer(parts)):
+        return False
+    DayRecord.objects.filter(pk__in=[part.pk for part in parts]).update(written_at=datetime.now(UTC))
+    return True
 
 
 def _last(day: date) -> list[DayRecord]:
@@ -109,19 +109,17 @@ def _last(day: date) -> list[DayRecord]:
     return list(DayRecord.objects.filter(day=day, version=newest)) if newest else []
 
 
-def _writers(parts: Sequence[DayRecord]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for one in parts:
-        found |= one.document["event_data"]["writers"]
-    return found
+def _by_writer(parts: Iterable[DayRecord]) -> dict[str, dict[str, int]]:
+    return {writer: line for part in parts for writer, line in part.document["event_data"]["writers"].items()}
 
 
-def _tell(day: date, entries: Sequence[Entry]) -> None:
-    wrong = [one for one in entries if not one.line.balanced]
+def _notify(day: date, lines: dict[str, dict[str, int]]) -> bool:
+    """Raise the alarm where the day does not balance; whether nobody has to be told any more."""
+    wrong = {writer: line for writer, line in lines.items() if line["lost"] or line["unexplained"]}
     if not wrong:
-        return
-    total = balance.total(one.line for one in wrong)
-    names = ", ".join(sorted({one.writer for one in wrong})[:5])
-    log.error("account_not_balanced", day=day.isoformat(), lost=total.lost, unexplained=total.unexplained)
-    text = f"The account of {day} does not balance: {total.lost} lost, {total.unexplained} unexplained; {names}."
-    dlq.alarm.tell("audit.account", text, lost=total.lost, unexplained=total.unexplained)
+        return True
+    lost, unexplained = (sum(line[name] for line in wrong.values()) for name in ("lost", "unexplained"))
+    log.error("account_not_balanced", day=day.isoformat(), lost=lost, unexplained=unexplained)
+    names = ", ".join(sorted(wrong)[:WRITERS_NAMED])
+    text = f"The account of {day} does not balance: {lost} lost, {unexplained} unexplained; {names}."
+    return dlq.alarm.tell("audit.account", text, lost=lost, unexplained=unexplained)

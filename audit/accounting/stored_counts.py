@@ -1,11 +1,12 @@
-"""tally: count what is stored per writer and UTC day of reception, as the log is read."""
+"""stored_counts: count stored records by writer and UTC day of reception, as the log is read."""
 
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import NamedTuple
 
 from django.db import connections
+
+from audit.formats.event import SealedEvent
 
 _ADD = """
 INSERT INTO audit_account (day, writer, direct, queued, spooled, changed_at)
@@ -16,23 +17,16 @@ ON CONFLICT (day, writer) DO UPDATE SET direct = audit_account.direct + excluded
 """
 
 
-class Kept(NamedTuple):
-    """One event that is in the store."""
-
-    writer: str
-    received_at: datetime
-    waited: bool
-    """Whether it was parked or spooled first."""
+def apply(events: Iterable[SealedEvent]) -> None:
+    """Count records, each once: within the transaction that moves the position in the log."""
+    _add(
+        Counter((_day(event.received_at), event.writer, "queued" if event.parked_at else "direct") for event in events)
+    )
 
 
-def take(kept: Iterable[Kept]) -> None:
-    """Count records, each once: within the transaction that moves the place in the log."""
-    _add(Counter((_day(one.received_at), one.writer, "queued" if one.waited else "direct") for one in kept))
-
-
-def past_the_queue(sources: Iterable[tuple[str, datetime]]) -> None:
-    """Count what was brought from local files to the store; to count one twice does no harm, it was sent twice then."""
-    _add(Counter((_day(received_at), source, "spooled") for source, received_at in sources))
+def add_spooled(sources: Iterable[tuple[str, datetime]]) -> None:
+    """Count what was stored straight from a spool. Counting an event twice is harmless: it was sent twice then."""
+    _add(Counter((_day(received_at), writer, "spooled") for writer, received_at in sources))
 
 
 def _add(counts: Counter[tuple[date, str, str]]) -> None:

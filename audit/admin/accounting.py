@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.accounting import balance
-from audit.accounting.balance import Entry
+from audit.accounting.balance import WriterDay
 from audit.admin.base import ReadOnly
 from audit.admin.charts import balance as balance_chart
 from audit.admin.display import badge, time_tag
@@ -66,11 +66,11 @@ class AccountAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         first, last, writer, wrong = _asked(request)
-        found = balance.look(first, last, writer=writer)
-        days = sorted({one.day for one in found.entries}, reverse=True)
-        sums = [(day, balance.total(one.line for one in found.of_day(day))) for day in days]
-        said = explain.explained_losses(found.entries)
-        rows = sorted(found.entries, key=lambda one: (-one.day.toordinal(), one.writer))
+        found = balance.compute(first, last, writer=writer)
+        days = sorted({one.day for one in found.rows}, reverse=True)
+        sums = [(day, balance.total(one.line for one in found.rows if one.day == day)) for day in days]
+        said = explain.explained_losses(found.rows)
+        rows = sorted(found.rows, key=lambda one: (-one.day.toordinal(), one.writer))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -156,5 +156,5 @@ def _rejections(first: date, last: date, writer: str) -> list[Any]:
     return list(rows.order_by("-count", "writer", "reason")[:SHOWN])
 
 
-def _state(one: Entry) -> SafeString:
+def _state(one: WriterDay) -> SafeString:
     return badge(LEVELS[one.state], one.state)

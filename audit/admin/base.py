@@ -1,21 +1,44 @@
-"""What the pages of the admin share."""
+"""What the pages of the admin share: a read-only admin, its views, and acts that a person posts."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
-from audit.errors import AuditError
+from audit.admin.display import number
+from audit.errors import AuditError, Invalid
+from audit.postgres.faults import headline
+from dlq.errors import Refused
+
+ResultT = TypeVar("ResultT")
 
 
 class ReadOnly(admin.ModelAdmin):
-    """For looking."""
+    """A list and a page for each row; what else a person may do is a view of its own, named in `views`."""
 
     actions = None
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     show_full_result_count = False
+    # Route to name: the method `NAME_view` is served there, and the address is called `audit_MODEL_NAME`.
+    views: ClassVar[dict[str, str]] = {}
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                route,
+                self.admin_site.admin_view(getattr(self, f"{name}_view")),
+                name=f"audit_{self.opts.model_name}_{name}",
+            )
+            for route, name in self.views.items()
+        ]
+        return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = str(self.opts.verbose_name_plural).capitalize()
@@ -30,13 +53,63 @@ class ReadOnly(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def page(self, request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> TemplateResponse:
+        """A page of the admin from `admin/audit/MODEL/TEMPLATE.html`."""
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        name = f"admin/audit/{self.opts.model_name}/{template}.html"
+        return TemplateResponse(request, name, context, status=status)
+
+    def row_or_404(self, request: HttpRequest, key: str | int) -> Any:
+        """The row with this key, of those that the list may show. Raises `PermissionDenied`, `Http404`."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_queryset(request).filter(pk=number(str(key))).first()
+        if row is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {key}.")
+        return row
+
 
 class RecordedFirst(admin.ModelAdmin):
-    """What cannot be recorded is not done, and said so."""
+    """A form whose save is recorded first: what cannot be recorded is not done, and the person is told."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().changeform_view(request, *args, **kwargs)
         except AuditError as error:
-            messages.error(request, f"Nothing was done: {error}")
+            messages.error(request, f"Nothing was done: {_reason(error)}")
             return redirect(request.get_full_path())
+
+
+def post_act(
+    request: HttpRequest,
+    permission: str,
+    act: Callable[[], ResultT],
+    success: str | Callable[[ResultT], str] = "",
+    *,
+    back: str,
+    refusal: str = "Nothing was done",
+) -> HttpResponse:
+    """Do what a person posted, tell them what came of it, and redirect to `back`.
+
+    `success` is the message, or makes it of the result ("" for none). An act may return the response itself, such as
+    a redirect to what it made. Refusals of the store, of Redis and of PostgreSQL are shown after `refusal`.
+    Raises `PermissionDenied`; another method than POST is answered 405.
+    """
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+    try:
+        result = act()
+    except (AuditError, Refused, DatabaseError) as error:
+        messages.error(request, f"{refusal}: {_reason(error)}")
+        return redirect(back)
+    if text := success if isinstance(success, str) else success(result):
+        messages.success(request, text)
+    return result if isinstance(result, HttpResponse) else redirect(back)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Invalid):
+        return "; ".join(f"{field}: {text}" if field else text for field, text in error.errors.items())
+    return headline(error) if isinstance(error, DatabaseError) else str(error)

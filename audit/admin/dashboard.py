@@ -113,11 +113,11 @@ def _who_looked() -> Question:
 
 
 def _completeness() -> list[Part]:
-    found = summary.look()
+    found = summary.summarize()
     url = reverse("admin:audit_gap_changelist")
     if found.until is None:
         return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
-    covered = [one for one in found.standings if one.is_covered]
+    covered = [writer for writer in found.writers if writer.is_covered]
     if not covered and not found.expected.unmet:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
@@ -128,7 +128,7 @@ def _completeness() -> list[Part]:
 
 def _account() -> list[Part]:
     today = datetime.now(UTC).date()
-    found = balance.look(today - timedelta(days=ACCOUNT_DAYS - 1), today)
+    found = balance.compute(today - timedelta(days=ACCOUNT_DAYS - 1), today)
     level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(found.state, "error")
     url = reverse("admin:audit_account_changelist")
     return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]

@@ -18,7 +18,7 @@ from audit.formats import receipt
 from audit.ingest import trail
 from audit.models import BrokenPromise
 from audit.receipts import verify
-from audit.receipts.verify import Answer
+from audit.receipts.verify import ReceiptResult
 
 MOST_BYTES = 10 * 2**20
 MOST_RECEIPTS = 20_000
@@ -113,9 +113,9 @@ def _answers(text: str, user: Any) -> dict[str, Any]:
         receipts=len(receipts),
         sha256=hashlib.sha256(text.encode(errors="replace")).hexdigest(),
     )
-    found = verify.redeem(receipts)
+    found = verify.verify_receipts(receipts)
     may_read = user.has_perm("audit.view_record")
-    worst_first = sorted(found.answers, key=lambda one: verify.STATES.index(one.state))
+    worst_first = sorted(found.results, key=lambda one: verify.STATES.index(one.state))
     return {
         "found": found,
         "verdict": badge(BADGES.get(found.verdict, "warning"), found.verdict),
@@ -125,11 +125,11 @@ def _answers(text: str, user: Any) -> dict[str, Any]:
     }
 
 
-def _row(one: Answer, may_read: bool) -> tuple[Answer, int, SafeString, str]:
+def _row(one: ReceiptResult, may_read: bool) -> tuple[ReceiptResult, int, SafeString, str]:
     return one, one.receipt + 1, badge(BADGES.get(one.state, "pending"), one.state), _place(one, may_read)
 
 
-def _place(one: Answer, may_read: bool) -> str:
+def _place(one: ReceiptResult, may_read: bool) -> str:
     """The page of the event, where there is one for this person."""
     if one.state == "parked":
         return reverse("admin:audit_parked_changelist") + f"?q={one.event_id}"

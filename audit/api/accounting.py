@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.accounting import balance
-from audit.accounting.balance import Entry
+from audit.accounting.balance import WriterDay
 from audit.api.base import ApiView
 from audit.api.openapi import accounting as openapi
 from audit.errors import Invalid
@@ -24,30 +24,30 @@ class AccountView(ApiView):
 
     @extend_schema(**openapi.GET_ACCOUNT)
     def get(self, request: Request) -> Response:
-        first, last, writer = _asked(request.query_params.dict())
-        found = balance.look(first, last, writer=writer)
+        first, last, writer = _parameters(request.query_params.dict())
+        result = balance.compute(first, last, writer=writer)
         return Response(
             {
                 "first_day": first.isoformat(),
                 "last_day": last.isoformat(),
-                "state": found.state,
-                "read_at": found.read_at and timestamp_text(found.read_at),
-                "copied_at": found.copied_at and timestamp_text(found.copied_at),
-                "total": found.total.figures(),
-                "data": [_entry(one) for one in found.entries],
+                "state": result.state,
+                "read_at": result.read_at and timestamp_text(result.read_at),
+                "copied_at": result.copied_at and timestamp_text(result.copied_at),
+                "total": result.total.figures(),
+                "data": [_row(row) for row in result.rows],
             }
         )
 
 
-def _entry(one: Entry) -> dict[str, Any]:
-    facts = {"day": one.day.isoformat(), "writer": one.writer, "state": one.state, "not_yet": one.not_yet or None}
-    return facts | one.line.figures()
+def _row(row: WriterDay) -> dict[str, Any]:
+    facts = {"day": row.day.isoformat(), "writer": row.writer, "state": row.state, "not_yet": row.not_yet or None}
+    return facts | row.line.figures()
 
 
-def _asked(parameters: dict[str, str]) -> tuple[date, date, str]:
-    """The days and the writer that are asked for. Raises `Invalid`."""
-    if strange := parameters.keys() - {"day", "until", "writer", "format"}:
-        raise Invalid(dict.fromkeys(strange, "this parameter is unknown"))
+def _parameters(parameters: dict[str, str]) -> tuple[date, date, str]:
+    """The first and last day and the writer. Raises `Invalid`."""
+    if unknown := parameters.keys() - {"day", "until", "writer", "format"}:
+        raise Invalid(dict.fromkeys(unknown, "this parameter is unknown"))
     first = _day(parameters, "day", datetime.now(UTC).date())
     last = _day(parameters, "until", first)
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):

@@ -22,12 +22,12 @@ class HeartbeatsView(ApiView):
 
     @extend_schema(**openapi.POST_HEARTBEAT)
     def post(self, request: Request) -> Response:
-        known = heartbeats.beat(request.data, writer=writer_name(request))
+        answer = heartbeats.beat(request.data, writer=writer_name(request))
         return Response(
             {
-                "highest": known.highest,
-                "missing": [{"first": first, "last": last} for first, last in known.missing],
-                "read_until": known.read_until and timestamp_text(known.read_until),
+                "highest": answer.highest,
+                "missing": _ranges(answer.missing),
+                "read_until": answer.read_until and timestamp_text(answer.read_until),
             }
         )
 
@@ -39,34 +39,38 @@ class ManifestsView(ApiView):
 
     @extend_schema(**openapi.POST_MANIFEST)
     def post(self, request: Request) -> Response:
-        return Response(_manifest(manifests.state(request.data, writer=writer_name(request))))
+        return Response(_manifest(manifests.submit(request.data, writer=writer_name(request))))
 
 
 class ManifestView(ApiView):
-    """One manifest of the writer whose key it is, as it stands."""
+    """One manifest of the writer whose key it is, compared with the store as it is now."""
 
     scopes: ClassVar = {"GET": "write"}
 
     @extend_schema(**openapi.GET_MANIFEST)
     def get(self, request: Request, key: str) -> Response:
-        found = Manifest.objects.filter(key=key.replace("\x00", ""), writer=writer_name(request)).first()
-        if found is None:
+        manifest = Manifest.objects.filter(key=key.replace("\x00", ""), writer=writer_name(request)).first()
+        if manifest is None:
             raise NotFound("No manifest of this writer has this id.")
-        if not found.agrees:
-            manifests.look(found)
-        return Response(_manifest(found))
+        if not manifest.agrees:
+            manifests.compare(manifest)
+        return Response(_manifest(manifest))
 
 
-def _manifest(found: Manifest) -> dict[str, Any]:
-    lost = manifests.missing(found)
+def _manifest(manifest: Manifest) -> dict[str, Any]:
+    missing = manifests.missing(manifest)
     return {
-        "manifest_id": found.key,
-        "state": found.outcome,
-        "count": found.count,
-        "came": found.came,
-        "missing": found.short,
-        "surplus": found.surplus,
-        "missing_numbers": [{"first": first, "last": last} for first, last in lost.numbers],
-        "missing_ids": lost.ids,
-        "looked_at": found.looked_at and timestamp_text(found.looked_at),
+        "manifest_id": manifest.key,
+        "state": manifest.outcome,
+        "count": manifest.count,
+        "came": manifest.came,
+        "missing": manifest.short,
+        "surplus": manifest.surplus,
+        "missing_numbers": _ranges(missing.numbers),
+        "missing_ids": missing.ids,
+        "looked_at": manifest.looked_at and timestamp_text(manifest.looked_at),
     }
+
+
+def _ranges(numbers: list[tuple[int, int]]) -> list[dict[str, int]]:
+    return [{"first": first, "last": last} for first, last in numbers]

@@ -16,16 +16,16 @@ from audit import visibility
 from audit.api.auth import writer_name
 from audit.api.base import ApiView
 from audit.api.openapi import events as openapi
-from audit.errors import Conflict, Invalid, Unavailable
+from audit.errors import Invalid, Unavailable
 from audit.formats import canonical, event, times
 from audit.formats.event import Accepted
-from audit.ingest import trail
-from audit.ingest.record import Receipt, record
+from audit.ingest.record import Recorded, record
 from audit.models import Record
 from audit.postgres import gateway
 from audit.queue import visible
 from audit.receipts import issue
 from audit.search import query
+from dlq.authenticity import is_authentic
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -49,9 +49,9 @@ class EventsView(ApiView):
     def post(self, request: Request) -> Response:
         accepted = event.accept(request.data, writer=writer_name(request))
         structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
-        (receipt,) = _record([accepted])
-        log.debug("event_recorded", state=receipt.state)
-        return _receipt(receipt)
+        (recorded,) = record([accepted])
+        log.debug("event_recorded", state=recorded.state)
+        return _receipt(recorded)
 
     @extend_schema(**openapi.GET_EVENTS)
     def get(self, request: Request) -> Response:
@@ -81,10 +81,10 @@ class BatchView(ApiView):
 
     @extend_schema(**openapi.POST_BATCH)
     def post(self, request: Request) -> Response:
-        receipts = _record(_accept_all(request.data, writer_name(request)))
-        ids = [str(receipt.event.id) for receipt in receipts]
-        states = {receipt.state for receipt in receipts}
-        body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(receipts)}
+        recorded = record(_accept_all(request.data, writer_name(request)))
+        ids = [str(item.event.id) for item in recorded]
+        states = {item.state for item in recorded}
+        body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
         if "parked" in states:
             return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202)
         message = f"{len(ids)} audit events stored"
@@ -112,25 +112,17 @@ class EventView(ApiView):
             raise NotFound(f"No event has the id {event_id}.") from None
 
 
-def _record(accepted: list[Accepted]) -> list[Receipt]:
-    try:
-        return record(accepted)
-    except Conflict as conflict:
-        trail.refused_conflicts([accepted[position] for position in conflict.positions])
-        raise
-
-
-def _receipt(receipt: Receipt) -> Response:
-    body: dict[str, Any] = {"event_id": str(receipt.event.id), "message": MESSAGES[receipt.state]}
-    body["receipt"] = issue.sign([receipt])
-    if receipt.state == "parked":
+def _receipt(recorded: Recorded) -> Response:
+    body: dict[str, Any] = {"event_id": str(recorded.event.id), "message": MESSAGES[recorded.state]}
+    body["receipt"] = issue.sign([recorded])
+    if recorded.state == "parked":
         return Response(body | {"status": "accepted", "state": "parked"}, status=202)
     body |= {
-        "event_timestamp": times.timestamp_text(receipt.event.event_timestamp),
+        "event_timestamp": times.timestamp_text(recorded.event.event_timestamp),
         "state": "stored",
-        "digest": receipt.event.digest.hex(),
+        "digest": recorded.event.digest.hex(),
     }
-    return Response(body, status=201 if receipt.state == "stored" else 200)
+    return Response(body, status=201 if recorded.state == "stored" else 200)
 
 
 def _accept_all(documents: Any, writer: str) -> list[Accepted]:
@@ -181,6 +173,8 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
 
 
 def _content(message: Message) -> dict[str, Any]:
+    if not is_authentic(message):
+        return {"damaged": "this store did not park it as it is: the content is not shown"}
     if not message.digest_ok:
         return {"damaged": "the content does not match the digest, and is not shown"}
     try:

@@ -17,13 +17,13 @@ from audit.formats import merkle, note
 from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
 from audit.receipts import verify
-from audit.receipts.verify import Answer
+from audit.receipts.verify import ReceiptResult
 
 log = structlog.get_logger(__name__)
 
-MOST_RECEIPTS = 20_000
-PROOFS = 100
-"""So many proofs stand in one answer, so that it stays bounded; all others have their path."""
+MAX_RECEIPTS = 20_000
+# Proofs in one answer, so that it stays bounded; all others have their path.
+MAX_PROOFS = 100
 
 
 class ReceiptsVerifyView(ApiView):
@@ -34,14 +34,14 @@ class ReceiptsVerifyView(ApiView):
 
     @extend_schema(**openapi.VERIFY_RECEIPTS)
     def post(self, request: Request) -> Response:
-        found = verify.redeem(_receipts(request.data))
-        proofs = _proofs([one for one in found.answers if one.leaf is not None][:PROOFS])
+        verified = verify.verify_receipts(_receipts(request.data))
+        proofs = _proofs([result for result in verified.results if result.leaf is not None][:MAX_PROOFS])
         return Response(
             {
-                "verdict": found.verdict,
-                "message": found.sentence,
-                "counts": found.counts,
-                "events": [_event(one, proofs.get(one.event_id)) for one in found.answers],
+                "verdict": verified.verdict,
+                "message": verified.sentence,
+                "counts": verified.counts,
+                "events": [_event(result, proofs.get(result.event_id)) for result in verified.results],
             }
         )
 
@@ -59,41 +59,40 @@ class ReceiptKeysView(ApiView):
 
 
 def _receipts(document: Any) -> list[str]:
-    found = document.get("receipts") if isinstance(document, dict) else None
-    if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
+    receipts = document.get("receipts") if isinstance(document, dict) else None
+    if not isinstance(receipts, list) or not receipts or not all(isinstance(text, str) for text in receipts):
         raise Invalid({"receipts": "is required: an array of receipts, each the text of one, and one at least"})
-    if len(found) > MOST_RECEIPTS:
-        raise Invalid(
-            {"receipts": f"are {len(found):,}: at most {MOST_RECEIPTS:,} are verified at once, send them in parts"}
-        )
-    return found
+    if len(receipts) > MAX_RECEIPTS:
+        text = f"are {len(receipts):,}: at most {MAX_RECEIPTS:,} are verified at once, send them in parts"
+        raise Invalid({"receipts": text})
+    return receipts
 
 
-def _event(one: Answer, proof: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {"receipt": one.receipt, "state": one.state, "why": one.why}
-    if one.promise is None:
+def _event(result: ReceiptResult, proof: str | None) -> dict[str, Any]:
+    body: dict[str, Any] = {"receipt": result.receipt, "state": result.state, "why": result.why}
+    if result.promise is None:
         return body
     body |= {
-        "event_id": one.event_id,
-        "digest": one.digest,
-        "writer": one.promise.writer,
-        "promised": one.promise.state,
-        "promised_at": timestamp_text(one.promise.promised_at),
-        "sealed_by": timestamp_text(one.promise.sealed_by),
+        "event_id": result.event_id,
+        "digest": result.digest,
+        "writer": result.promise.writer,
+        "promised": result.promise.state,
+        "promised_at": timestamp_text(result.promise.promised_at),
+        "sealed_by": timestamp_text(result.promise.sealed_by),
     }
-    if one.leaf is not None:
-        body |= {"leaf_index": one.leaf, "proof_path": f"/api/v1/audit/events/{one.event_id}/proof"}
+    if result.leaf is not None:
+        body |= {"leaf_index": result.leaf, "proof_path": f"/api/v1/audit/events/{result.event_id}/proof"}
     return body if proof is None else body | {"proof": proof}
 
 
-def _proofs(sealed: list[Answer]) -> dict[str, str]:
+def _proofs(sealed: list[ReceiptResult]) -> dict[str, str]:
     """The proofs against the newest checkpoint, by event. What cannot be proved now stands at its path."""
     if not sealed:
         return {}
     try:
         head = reader.signed_head()
         text = reader.full_note(head)
-        leaves = {one.event_id: one.leaf for one in sealed if one.leaf is not None and one.leaf < head.size}
+        leaves = {each.event_id: each.leaf for each in sealed if each.leaf is not None and each.leaf < head.size}
         hashes = reader.inclusions(list(leaves.values()), head.size)
     except (AuditError, DatabaseError, merkle.ProofError) as error:
         log.error("receipts_without_proofs", error=type(error).__name__)

@@ -1,12 +1,12 @@
 """completeness: what should have come and did not.
 
-reconcile   follows the log, brings all that is counted of it up to date, alerts
-sequences   gaps in the numbers of writers
-heartbeats  accepts the heartbeats of writers
-manifests   compares what a writer says it sent with the store
-silence     the usual silence of each writer, and who is silent for longer
-coverage    events by writer and hour
-causes      why a writer's hour is empty
-summary     all of it by writer, and in one sentence
-explain     people explain what is missing
+reconcile   `reconcile` follows the log, brings all counts up to date, judges and alerts
+sequences   `apply` events and heartbeats: gaps in writers' sequence numbers
+heartbeats  `beat` accepts a writer's heartbeat and answers which numbers are missing
+manifests   `submit` and `compare` what a writer says it sent with the store
+silence     `apply` events; `silent` writers: silent for longer than usual
+coverage    `apply` events, `rebuild` and `sums`: events by writer and hour
+causes      `find` why a writer's hour is empty
+summary     `summarize` all of it by writer, and in one sentence
+explain     `assign` and `explain` findings and losses
 """

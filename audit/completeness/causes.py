@@ -1,7 +1,7 @@
-"""absence: why there is nothing of a writer in an hour, as far as that is known.
+"""causes: why there is nothing of a writer in an hour, as far as that is known.
 
-An outage, numbers that never came, a silence that lasts: each with its times and figures, so that a hole in the picture
-explains itself. Where nothing of this is known, that is what is said.
+An outage, sequence numbers that never came, a silence that lasts: each with its times and figures. Where no cause is
+known, the page says so.
 """
 
 from collections import defaultdict
@@ -12,11 +12,11 @@ from typing import NamedTuple
 import dlq.errors
 import dlq.outage
 import dlq.stream
-from audit.completeness import silence as usual_silence
+from audit.completeness import silence
 from audit.models import Episode, Hole
 
-OUTAGES, HOLES = 200, 2_000
-"""So many are looked at, the newest; a page that had more would show none of them."""
+# The newest that are read; a page with more would show none of them.
+MOST_OUTAGES, MOST_HOLES = 200, 2_000
 REASONS = {
     "database-down": "PostgreSQL away",
     "database-busy": "PostgreSQL busy",
@@ -24,11 +24,10 @@ REASONS = {
 }
 
 
-class Reason(NamedTuple):
-    """One thing that is known of a span of time."""
+class Cause(NamedTuple):
+    """Something that is known of a span of time; `kind` is outage, gap or silence."""
 
     kind: str
-    """outage, gap or silence."""
     first: datetime
     last: datetime
     text: str
@@ -38,65 +37,63 @@ class Reason(NamedTuple):
         return self.first < until and self.last >= since
 
 
-class Known(NamedTuple):
+class Causes(NamedTuple):
     """What is known of some writers in a span of time."""
 
-    outages: list[Reason]
-    of_writer: dict[str, list[Reason]]
+    outages: list[Cause]
+    of_writer: dict[str, list[Cause]]
 
-    def why(self, writer: str, since: datetime, until: datetime) -> list[Reason]:
+    def why(self, writer: str, since: datetime, until: datetime) -> list[Cause]:
         """What may have kept events of this writer away, the gravest first."""
-        found = [one for one in self.of_writer.get(writer, ()) if one.touches(since, until)]
-        return found + [one for one in self.outages if one.touches(since, until)]
+        return [cause for cause in (*self.of_writer.get(writer, ()), *self.outages) if cause.touches(since, until)]
 
 
-def look(writers: Sequence[str], since: datetime, until: datetime) -> Known:
+def find(writers: Sequence[str], since: datetime, until: datetime) -> Causes:
     """What is known of these writers between two times."""
-    known: dict[str, list[Reason]] = defaultdict(list)
+    of_writer: dict[str, list[Cause]] = defaultdict(list)
     holes = Hole.objects.filter(numbering__writer__in=writers, before_at__gte=since, gap__closed_at=None)
-    for hole in holes.exclude(after_at__gte=until).select_related("numbering").order_by("-before_at")[:HOLES]:
-        known[hole.numbering.writer].append(_gap(hole))
-    for silence in usual_silence.silent():
-        if silence.writer in writers:
-            known[silence.writer].append(_silence(silence))
-    return Known([*_open_outage(), *_outages(since, until)], dict(known))
+    holes = holes.exclude(after_at__gte=until).select_related("numbering").order_by("-before_at")
+    for hole in holes[:MOST_HOLES]:
+        of_writer[hole.numbering.writer].append(_of_hole(hole))
+    for each in silence.silent():
+        if each.writer in writers:
+            text = f"silent since {each.since:%Y-%m-%d %H:%M} UTC, longer than usual"
+            of_writer[each.writer].append(Cause("silence", each.since, datetime.now(UTC), text))
+    return Causes([*_open_outage(), *_outages(since, until)], dict(of_writer))
 
 
-def _gap(hole: Hole) -> Reason:
+def _of_hole(hole: Hole) -> Cause:
     numbers = f"number {hole.first:,}" if hole.first == hole.last else f"numbers {hole.first:,} to {hole.last:,}"
-    # What was made after nothing was made before its neighbour, and nobody knows how long before.
+    # Without a number before it, nobody knows how long before its neighbour it was made.
     first = hole.after_at or hole.before_at
-    return Reason("gap", first, hole.before_at, f"{numbers} never came, made {_times(first, hole.before_at)}")
+    return Cause("gap", first, hole.before_at, f"{numbers} never came, made {_times(first, hole.before_at)}")
 
 
-def _silence(silence: usual_silence.Silence) -> Reason:
-    text = f"silent since {silence.since:%Y-%m-%d %H:%M} UTC, longer than usual"
-    return Reason("silence", silence.since, datetime.now(UTC), text)
+def _outages(since: datetime, until: datetime) -> list[Cause]:
+    outages = Episode.objects.filter(began_at__lt=until, emptied_at__gte=since).order_by("-began_at")
+    return [_of_outage(outage, outage.lost) for outage in outages[:MOST_OUTAGES]]
 
 
-def _outages(since: datetime, until: datetime) -> list[Reason]:
-    found = Episode.objects.filter(began_at__lt=until, emptied_at__gte=since)
-    return [_outage(one, one.lost) for one in found.order_by("-began_at")[:OUTAGES]]
-
-
-def _open_outage() -> list[Reason]:
+def _open_outage() -> list[Cause]:
     try:
-        found = dlq.outage.current(dlq.stream.for_drain())
+        outage = dlq.outage.current(dlq.stream.for_drain())
     except dlq.errors.Refused:
         return []
-    return [] if found is None else [_outage(found, found.lost)]
+    return [] if outage is None else [_of_outage(outage, outage.lost)]
 
 
-def _outage(one: Episode | dlq.outage.QueueOutage, lost: int) -> Reason:
-    cause = next((REASONS[why] for why in REASONS if why in one.reasons), "events were parked")
-    if one.emptied_at is None:
-        text = f"{cause} since {one.began_at:%Y-%m-%d %H:%M} UTC: {one.parked:,} parked, {one.stored:,} stored so far"
-        return Reason("outage", one.began_at, datetime.now(UTC), text)
-    up = one.up_at or one.emptied_at
-    fate = f"all stored by {one.emptied_at:%H:%M}" if one.stored == one.parked else f"{one.stored:,} stored"
+def _of_outage(outage: Episode | dlq.outage.QueueOutage, lost: int) -> Cause:
+    reason = next((REASONS[why] for why in REASONS if why in outage.reasons), "events were parked")
+    if outage.emptied_at is None:
+        began = f"{reason} since {outage.began_at:%Y-%m-%d %H:%M} UTC"
+        text = f"{began}: {outage.parked:,} parked, {outage.stored:,} stored so far"
+        return Cause("outage", outage.began_at, datetime.now(UTC), text)
+    up = outage.up_at or outage.emptied_at
+    all_stored = outage.stored == outage.parked
+    fate = f"all stored by {outage.emptied_at:%H:%M}" if all_stored else f"{outage.stored:,} stored"
     fate += f", {lost:,} lost" if lost else ""
-    text = f"{cause} {_times(one.began_at, up)}: {one.parked:,} parked, {fate}"
-    return Reason("outage", one.began_at, one.emptied_at, text)
+    text = f"{reason} {_times(outage.began_at, up)}: {outage.parked:,} parked, {fate}"
+    return Cause("outage", outage.began_at, outage.emptied_at, text)
 
 
 def _times(first: datetime, last: datetime) -> str:

@@ -1,7 +1,7 @@
 """coverage: how many events of each writer happened in each hour.
 
-Followed in the order of the log, in the transaction that moves the place in it: an event counts once, whatever was
-killed. It is a computation and no source: `rebuild` makes it again from the records, and says what differed.
+Counted in the order of the log, in the transaction that moves the position in it: an event counts once, whatever was
+killed. The counts are derived: `rebuild` makes them again from the records, and says what differed.
 """
 
 from collections import defaultdict
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 
+from audit.formats.event import SealedEvent
 from audit.models import Followed, HourCount
 
 DAY = timedelta(days=1)
@@ -31,6 +32,7 @@ _NEXT = """
 SELECT least((SELECT min(event_timestamp) FROM audit_record WHERE event_timestamp >= %(since)s),
              (SELECT min(hour) FROM audit_hourcount WHERE hour >= %(since)s))
 """
+# The slot is a number, not a time: reading thousands of times would take longer than adding all of them up.
 _SUMS = """
 SELECT writer, (extract(epoch FROM slot - %(since)s) / extract(epoch FROM %(step)s))::int, events, failures, parked
 FROM (
@@ -39,19 +41,10 @@ FROM (
     FROM audit_hourcount WHERE writer = ANY(%(writers)s) AND hour >= %(since)s AND hour < %(until)s GROUP BY 1, 2
 ) AS sums
 """
-# Places in a list are numbers: thousands of times to read would take longer than to add them all up.
 
+# Called with the part of the days that is done, and how many hours differed so far.
 Progress = Callable[[float, int], None]
-"""Told which part of the days is done, and how many hours differed so far."""
-
-
-class Seen(NamedTuple):
-    """What counts of one event."""
-
-    writer: str
-    at: datetime
-    failed: bool
-    parked: bool
+Key = tuple[str, datetime]
 
 
 class Count(NamedTuple):
@@ -62,8 +55,8 @@ class Count(NamedTuple):
     parked: int
 
 
-class Difference(NamedTuple):
-    """An hour that was not what the records say."""
+class HourDifference(NamedTuple):
+    """An hour whose count was not what the records say."""
 
     writer: str
     hour: datetime
@@ -72,34 +65,33 @@ class Difference(NamedTuple):
 
 
 NONE = Count(0, 0, 0)
-Key = tuple[str, datetime]
 
 
-def take(events: Iterable[Seen]) -> None:
-    """Count events that are in the log, each once, in any order."""
-    found: dict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for one in events:
-        count = found[one.writer, hour_of(one.at)]
+def apply(events: Iterable[SealedEvent]) -> None:
+    """Count events of the log, each once, in any order."""
+    counts: dict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for event in events:
+        count = counts[event.writer, hour_of(event.at)]
         count[0] += 1
-        count[1] += one.failed
-        count[2] += one.parked
-    if not found:
+        count[1] += event.outcome == "failure"
+        count[2] += event.parked_at is not None
+    if not counts:
         return
-    rows = [(*key, *found[key]) for key in sorted(found)]  # in one order, so that two at work do not lock each other
+    rows = [(*key, *counts[key]) for key in sorted(counts)]  # in one order, so that two at work do not lock each other
     with connections["default"].cursor() as cursor:
         cursor.execute(_ADD, [list(column) for column in zip(*rows, strict=True)])
 
 
-def rebuild(*, since: datetime | None = None, progress: Progress | None = None) -> Iterator[Difference]:
-    """Count anew from the records, day by day; yield each hour that was different, and is mended.
+def rebuild(*, since: datetime | None = None, progress: Progress | None = None) -> Iterator[HourDifference]:
+    """Count anew from the records, day by day; yield each hour that differed, and is mended.
 
-    Each day is a transaction that holds the place in the log: what is sealed meanwhile is counted after it, once.
+    Each day is a transaction that holds the position in the log: what is sealed meanwhile is counted after it, once.
     Safe to be killed anywhere, and to run again.
     """
     Followed.objects.get_or_create(name=Followed.COMPLETENESS)
     day, first, differed, now = since or BEGINNING, None, 0, datetime.now(UTC)
-    while (found := _next(day)) is not None:
-        day = hour_of(found).replace(hour=0)
+    while (moment := _next(day)) is not None:
+        day = hour_of(moment).replace(hour=0)
         first = first or day
         for difference in _rebuild(day, day + DAY):
             differed += 1
@@ -110,12 +102,12 @@ def rebuild(*, since: datetime | None = None, progress: Progress | None = None) 
 
 
 def sums(writers: Sequence[str], since: datetime, until: datetime, step: timedelta) -> dict[Key, Count]:
-    """What is counted of these writers, in steps from `since` on; what is not there is none."""
+    """The counts of these writers, in steps from `since` on; a step without events is left out."""
     slots = [since + step * n for n in range(-(-(until - since) // step))]
     parameters: dict[str, Any] = {"writers": list(writers), "since": since, "until": until, "step": step}
     with connections["default"].cursor() as cursor:
         cursor.execute(_SUMS, parameters)
-        return {(writer, slots[place]): Count(*count) for writer, place, *count in cursor.fetchall()}
+        return {(writer, slots[slot]): Count(*count) for writer, slot, *count in cursor.fetchall()}
 
 
 def hour_of(moment: datetime) -> datetime:
@@ -126,31 +118,30 @@ def hour_of(moment: datetime) -> datetime:
 def _next(since: datetime) -> datetime | None:
     with connections["default"].cursor() as cursor:
         cursor.execute(_NEXT, {"since": since})
-        found: datetime | None = cursor.fetchone()[0]
-        return found
+        moment: datetime | None = cursor.fetchone()[0]
+        return moment
 
 
 @transaction.atomic
-def _rebuild(since: datetime, until: datetime) -> list[Difference]:
-    place = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
+def _rebuild(since: datetime, until: datetime) -> list[HourDifference]:
+    position = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS).position
     with connections["default"].cursor() as cursor:
-        cursor.execute(_COUNT, [since, until, place.position])
-        counted = {(row[0], row[1]): Count(*row[2:]) for row in cursor.fetchall()}
-    kept = {(one.writer, one.hour): one for one in HourCount.objects.filter(hour__gte=since, hour__lt=until)}
+        cursor.execute(_COUNT, [since, until, position])
+        counted = {(writer, hour): Count(*count) for writer, hour, *count in cursor.fetchall()}
+    stored = {
+        (row.writer, row.hour): Count(row.events, row.failures, row.parked)
+        for row in HourCount.objects.filter(hour__gte=since, hour__lt=until)
+    }
     differences = []
-    for key in sorted({*counted, *kept}):
-        was, is_now = _kept(kept.get(key)), counted.get(key, NONE)
+    for key in sorted({*counted, *stored}):
+        was, is_now = stored.get(key, NONE), counted.get(key, NONE)
         if was != is_now:
-            _keep(key, is_now)
-            differences.append(Difference(*key, was, is_now))
+            _store(key, is_now)
+            differences.append(HourDifference(*key, was, is_now))
     return differences
 
 
-def _kept(one: HourCount | None) -> Count:
-    return NONE if one is None else Count(one.events, one.failures, one.parked)
-
-
-def _keep(key: Key, count: Count) -> None:
+def _store(key: Key, count: Count) -> None:
     writer, hour = key
     if count == NONE:
         HourCount.objects.filter(writer=writer, hour=hour).delete()

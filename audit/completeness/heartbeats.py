@@ -1,4 +1,4 @@
-"""heartbeat: a writer says that it lives and which number it gave out last, and learns which events never came."""
+"""heartbeats: a writer says that it lives and which number it gave out last, and learns which numbers never came."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
@@ -16,11 +16,11 @@ from audit.models import Followed, Numbering
 
 log = structlog.get_logger(__name__)
 
-RUNS = 100
-"""How many runs of missing numbers one answer names."""
+# Runs of missing numbers that one answer names.
+MAX_RUNS = 100
 # A younger beat takes nothing from the one before: a writer that beats often would never be judged. A new epoch is a
 # row for ever and costs its writer nothing, so there is an end to them; the one without a name is always kept.
-_KEEP = """
+_STORE = """
 INSERT INTO audit_heartbeat AS known (writer, epoch, seq, at, waiting_seq, waiting_at)
 SELECT %(writer)s, %(epoch)s, %(seq)s::bigint, %(at)s, %(seq)s::bigint,
     CASE WHEN %(seq)s::bigint IS NOT NULL THEN %(at)s::timestamptz END
@@ -42,51 +42,50 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source_epoch: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
-class Known(NamedTuple):
+class HeartbeatAnswer(NamedTuple):
     """What the store knows of the writer's numbers, as far as the log has been read."""
 
     highest: int
+    # The first runs of missing numbers.
     missing: list[tuple[int, int]]
-    """The first runs of numbers that came no more than the numbers after them did."""
     read_until: datetime | None
 
 
-def beat(document: Any, *, writer: str) -> Known:
-    """Keep a sign of life and answer what is missing. Raises `Invalid`, database errors."""
-    said = _read(document)
-    epoch = said.source_epoch or ""
-    _keep(writer, epoch, said.source_seq)
-    known = Numbering.objects.filter(writer=writer, epoch=epoch).first()
-    return Known(
-        highest=known.highest if known else 0,
-        missing=[(hole.first, hole.last) for hole in sequences.missing(writer, epoch, limit=RUNS)],
+def beat(document: Any, *, writer: str) -> HeartbeatAnswer:
+    """Store a sign of life and answer what is missing. Raises `Invalid`, database errors."""
+    sent = _parse(document)
+    epoch = sent.source_epoch or ""
+    _store(writer, epoch, sent.source_seq)
+    numbering = Numbering.objects.filter(writer=writer, epoch=epoch).first()
+    return HeartbeatAnswer(
+        highest=numbering.highest if numbering else 0,
+        missing=[(hole.first, hole.last) for hole in sequences.missing(writer, epoch, limit=MAX_RUNS)],
         read_until=Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first(),
     )
 
 
-def _keep(writer: str, epoch: str, seq: int | None) -> None:
-    said = {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC), "most": settings.HEARTBEAT_EPOCHS}
+def _store(writer: str, epoch: str, seq: int | None) -> None:
+    most = settings.HEARTBEAT_EPOCHS
     with connections["default"].cursor() as cursor:
-        cursor.execute(_KEEP, said)
+        cursor.execute(_STORE, {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC), "most": most})
         if cursor.rowcount:
             return
-    log.warning("heartbeat_epoch_refused", writer=writer, epoch=epoch, most=settings.HEARTBEAT_EPOCHS)
-    most = f"{settings.HEARTBEAT_EPOCHS:,}"
+    log.warning("heartbeat_epoch_refused", writer=writer, epoch=epoch, most=most)
     raise Invalid(
         {
-            "source_epoch": f"is new, and {most} epochs of this writer have sent heartbeats within a day, which is the "
-            "limit: go on in an epoch that is known, or try again later. Events are taken in any epoch"
+            "source_epoch": f"is new, and {most:,} epochs of this writer have sent heartbeats within a day, which is "
+            "the limit: go on in an epoch that is known, or try again later. Events are taken in any epoch"
         }
     )
 
 
-def _read(document: Any) -> Beat:
+def _parse(document: Any) -> Beat:
     try:
-        said = msgspec.convert(document, Beat)
+        sent = msgspec.convert(document, Beat)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Invalid({"": f"no heartbeat: {error}"}) from None
-    if said.source_epoch is not None and said.source_seq is None:
+    if sent.source_epoch is not None and sent.source_seq is None:
         raise Invalid({"source_epoch": "says which numbers these are: send source_seq with it"})
-    if errors := dict(event.text_faults("source_epoch", said.source_epoch)):
+    if errors := dict(event.text_faults("source_epoch", sent.source_epoch)):
         raise Invalid(errors)
-    return said
+    return sent

@@ -1,7 +1,7 @@
-"""manifest: a writer states which events it made in a window, and learns which of them never came.
+"""manifests: a writer states which events it made in a window, and learns which of them never came.
 
-The statement is a record of its own before it is answered, so that nobody can say later that it was another. While
-events are missing it is looked at again whenever the writer is heard; what comes late closes it.
+The statement is a record before it is answered, so that nobody can say later that it was another. While events are
+missing, the manifest is compared again whenever the writer is heard; what comes late closes it.
 """
 
 from collections.abc import Iterable
@@ -22,20 +22,19 @@ from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Manifest
 
-MOST, MOST_NAMED = 100_000, 10_000
-"""Events of one manifest, and how many of them it may name by their ids."""
-RUNS = 100
-"""How many runs of missing numbers, or missing ids, are named."""
+MAX_EVENTS, MAX_IDS = 100_000, 10_000
+# Runs of missing numbers, or missing ids, that are named.
+MAX_RUNS = 100
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Number = Annotated[int, Meta(ge=1, le=canonical.MAX_SAFE_INTEGER)]
 
-# An epoch is compared or is NULL: only so does PostgreSQL go by its index.
+# An epoch is compared or is NULL: only so does PostgreSQL use its index.
 _NUMBERED = "writer = %(writer)s AND source_epoch = %(epoch)s AND source_seq BETWEEN %(first)s AND %(last)s"
 _NUMBERED_BARE = "writer = %(writer)s AND source_epoch IS NULL AND source_seq BETWEEN %(first)s AND %(last)s"
 _NAMED = "id = ANY(%(ids)s::uuid[]) AND writer = %(writer)s"
 _IN_WINDOW = "writer = %(writer)s AND event_timestamp >= %(since)s AND event_timestamp < %(until)s"
-_LOOK = """
+_COMPARE = """
 SELECT count(*), count(DISTINCT source_seq),
     encode(sha256(coalesce(string_agg(id::text || E'\\n', '' ORDER BY id), '')::bytea), 'hex'),
     encode(sha256(coalesce(string_agg(digest, ''::bytea ORDER BY id), ''::bytea)), 'hex')
@@ -55,75 +54,72 @@ WHERE NOT EXISTS (SELECT FROM audit_record WHERE id = wanted AND writer = %(writ
 """
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StatedManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a writer sends: `count` events, named by their numbers, by their ids, or by the window alone."""
 
     since: Annotated[datetime, Meta(tz=True)]
     until: Annotated[datetime, Meta(tz=True)]
-    count: Annotated[int, Meta(ge=0, le=MOST)]
+    count: Annotated[int, Meta(ge=0, le=MAX_EVENTS)]
     source_epoch: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     first_seq: Number | None = None
     last_seq: Number | None = None
-    event_ids: Annotated[list[UUID], Meta(max_length=MOST_NAMED)] | None = None
+    event_ids: Annotated[list[UUID], Meta(max_length=MAX_IDS)] | None = None
+    # SHA-256 over the ids in ascending order, as lower-case text, a newline after each.
     ids_digest: Sha256 | None = None
-    """SHA-256 over the ids in ascending order, as lower-case text, a newline after each."""
+    # SHA-256 over the digests of the receipts, 32 bytes each, in the order of the ids.
     contents_digest: Sha256 | None = None
-    """SHA-256 over the digests of the receipts, 32 bytes each, in the order of the ids."""
 
 
 class Missing(NamedTuple):
-    """What of a manifest never came, as far as it can be named."""
+    """The events of a manifest that never came, as far as they can be named."""
 
     numbers: list[tuple[int, int]]
     ids: list[str]
 
 
-def state(document: Any, *, writer: str) -> Manifest:
-    """Keep a statement, once, and compare it with what is stored. Raises `Invalid`, `NothingKept`, database errors."""
-    said = _read(document)
-    body = msgspec.json.encode(said, order="sorted")
-    key = sha256(writer.encode() + b"\n" + body).hexdigest()
-    if (known := Manifest.objects.filter(key=key).first()) is None:
-        known = _keep(said, key, writer)
-    look(known)
-    return known
+def submit(document: Any, *, writer: str) -> Manifest:
+    """Store a statement, once, and compare it with the store. Raises `Invalid`, `NothingKept`, database errors."""
+    stated = _parse(document)
+    key = sha256(writer.encode() + b"\n" + msgspec.json.encode(stated, order="sorted")).hexdigest()
+    if (manifest := Manifest.objects.filter(key=key).first()) is None:
+        manifest = _store(stated, key, writer)
+    compare(manifest)
+    return manifest
 
 
-def look(manifest: Manifest) -> None:
-    """Compare a manifest with what is stored now, and keep what was found."""
-    came, numbers, ids, contents = _ask(_LOOK, manifest)[0]
+def compare(manifest: Manifest) -> None:
+    """Compare a manifest with what is stored now, and save the result."""
+    came, numbers, ids, contents = _query(_COMPARE, manifest)[0]
     manifest.came = numbers if manifest.first_seq is not None else came
     manifest.surplus = max(came - manifest.count, 0)
     digests = [(manifest.ids_digest, ids), (manifest.contents_digest, contents)]
-    manifest.agrees = manifest.came == manifest.count and came == manifest.count
-    manifest.agrees = manifest.agrees and all(said in ("", found) for said, found in digests)
-    now = datetime.now(UTC)
-    manifest.looked_at = now
+    manifest.agrees = manifest.came == manifest.count == came and all(said in ("", is_now) for said, is_now in digests)
+    manifest.looked_at = now = datetime.now(UTC)
     manifest.closed_at = (manifest.closed_at or now) if manifest.agrees else None
     manifest.save(update_fields=["came", "surplus", "agrees", "looked_at", "closed_at"])
 
 
-def look_again(writers: Iterable[str]) -> None:
+def compare_open(writers: Iterable[str]) -> None:
     """Compare the open manifests of writers that were heard anew."""
-    look_at(Manifest.objects.filter(closed_at=None, writer__in=set(writers)).order_by("pk"))
+    compare_all(Manifest.objects.filter(closed_at=None, writer__in=set(writers)).order_by("pk"))
 
 
-def look_at(manifests: QuerySet[Manifest]) -> None:
+def compare_all(manifests: QuerySet[Manifest]) -> None:
     """Compare these, one after the other, for each may name thousands of events."""
     for pk in list(manifests.values_list("pk", flat=True)):
-        look(Manifest.objects.get(pk=pk))
+        compare(Manifest.objects.get(pk=pk))
 
 
 def missing(manifest: Manifest) -> Missing:
-    """Name what never came: the first runs of numbers, or the first ids. A window alone names nothing."""
+    """The first runs of numbers, or the first ids, that never came. A window alone names nothing."""
     if manifest.closed_at is not None:
         return Missing([], [])
     if manifest.first_seq is not None:
-        return Missing([(first, last) for first, last in _ask(_MISSING_NUMBERS, manifest)], [])
-    return Missing([], [found for (found,) in _ask(_MISSING_IDS, manifest)] if manifest.event_ids else [])
+        return Missing([(first, last) for first, last in _query(_MISSING_NUMBERS, manifest)], [])
+    return Missing([], [event_id for (event_id,) in _query(_MISSING_IDS, manifest)] if manifest.event_ids else [])
 
 
-def _ask(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
+def _query(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
     parameters = {
         "writer": manifest.writer,
         "epoch": manifest.epoch,
@@ -132,8 +128,8 @@ def _ask(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
         "ids": manifest.event_ids,
         "since": manifest.since,
         "until": manifest.until,
-        "most": 2 * MOST,
-        "runs": RUNS,
+        "most": 2 * MAX_EVENTS,
+        "runs": MAX_RUNS,
     }
     with visibility.own_account(), connections["reader"].cursor() as cursor:
         cursor.execute(statement.format(where=_where(manifest)), parameters)
@@ -146,64 +142,59 @@ def _where(manifest: Manifest) -> str:
     return _NAMED if manifest.event_ids else _IN_WINDOW
 
 
-def _keep(said: Statement, key: str, writer: str) -> Manifest:
-    """Record the statement, then keep it as a row that is looked at."""
+def _store(stated: StatedManifest, key: str, writer: str) -> Manifest:
+    """Record the statement, then store it as a row that is compared."""
     facts: dict[str, Any] = {
-        "since": timestamp_text(said.since),
-        "until": timestamp_text(said.until),
-        "count": said.count,
-        "epoch": said.source_epoch,
-        "first_seq": said.first_seq,
-        "last_seq": said.last_seq,
-        "ids_digest": said.ids_digest,
-        "contents_digest": said.contents_digest,
+        "since": timestamp_text(stated.since),
+        "until": timestamp_text(stated.until),
+        "count": stated.count,
+        "epoch": stated.source_epoch,
+        "first_seq": stated.first_seq,
+        "last_seq": stated.last_seq,
+        "ids_digest": stated.ids_digest,
+        "contents_digest": stated.contents_digest,
     }
     trail.add("audit.manifest.stated", actor=OWN_WRITER, correlation=f"manifest-{key}", writer=writer, **facts)
-    known, _ = Manifest.objects.get_or_create(
-        key=key,
-        defaults={
-            "writer": writer,
-            "epoch": said.source_epoch or "",
-            "since": said.since,
-            "until": said.until,
-            "count": said.count,
-            "first_seq": said.first_seq,
-            "last_seq": said.last_seq,
-            "event_ids": [str(one) for one in said.event_ids or []],
-            "ids_digest": said.ids_digest or "",
-            "contents_digest": said.contents_digest or "",
-            "found_at": datetime.now(UTC),
-        },
-    )
-    return known
+    columns = {
+        **facts,
+        "writer": writer,
+        "epoch": stated.source_epoch or "",
+        "since": stated.since,
+        "until": stated.until,
+        "event_ids": [str(event_id) for event_id in stated.event_ids or []],
+        "ids_digest": stated.ids_digest or "",
+        "contents_digest": stated.contents_digest or "",
+        "found_at": datetime.now(UTC),
+    }
+    return Manifest.objects.get_or_create(key=key, defaults=columns)[0]
 
 
-def _read(document: Any) -> Statement:
+def _parse(document: Any) -> StatedManifest:
     try:
-        said = msgspec.convert(document, Statement)
+        stated = msgspec.convert(document, StatedManifest)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Invalid({"": f"no manifest: {error}"}) from None
-    if errors := dict(_faults(said)):
+    if errors := dict(_faults(stated)):
         raise Invalid(errors)
     try:
         # PostgreSQL knows no time zone that is 16 hours or more from UTC.
-        return msgspec.structs.replace(said, since=said.since.astimezone(UTC), until=said.until.astimezone(UTC))
+        return msgspec.structs.replace(stated, since=stated.since.astimezone(UTC), until=stated.until.astimezone(UTC))
     except OverflowError:
         raise Invalid({"since": "is outside the years 1 to 9999 in UTC, or until is"}) from None
 
 
-def _faults(said: Statement) -> Iterable[tuple[str, str]]:
-    yield from event.text_faults("source_epoch", said.source_epoch)
-    if said.until <= said.since:
+def _faults(stated: StatedManifest) -> Iterable[tuple[str, str]]:
+    yield from event.text_faults("source_epoch", stated.source_epoch)
+    if stated.until <= stated.since:
         yield "until", "must be after since"
-    if (said.first_seq is None) != (said.last_seq is None):
+    if (stated.first_seq is None) != (stated.last_seq is None):
         yield "last_seq", "first_seq and last_seq go together"
-    elif said.first_seq is not None and said.last_seq is not None:
-        if said.last_seq - said.first_seq + 1 != said.count:
+    elif stated.first_seq is not None and stated.last_seq is not None:
+        if stated.last_seq - stated.first_seq + 1 != stated.count:
             yield "count", "must be last_seq - first_seq + 1: numbers have no holes"
-        if said.event_ids is not None:
+        if stated.event_ids is not None:
             yield "event_ids", "name the events by their numbers or by their ids, not both"
-    elif said.source_epoch is not None:
+    elif stated.source_epoch is not None:
         yield "source_epoch", "says which numbers these are: send first_seq and last_seq with it"
-    if said.event_ids is not None and len(set(said.event_ids)) != said.count:
+    if stated.event_ids is not None and len(set(stated.event_ids)) != stated.count:
         yield "count", "must be the number of different event_ids"

@@ -1,4 +1,4 @@
-"""rhythm: how long each writer is usually silent, and which are silent for longer than that.
+"""silence: how long each writer is usually silent, and which are silent for longer than that.
 
 Writers that send no numbers can lose events unseen, but not fall silent unseen. A writer's usual silence is the longest
 of the last week; three times that, and never less than ten minutes, is too long. Heartbeats count as signs of life.
@@ -12,17 +12,18 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Max
 
+from audit.formats.event import SealedEvent
 from audit.models import OWN_WRITER, Heartbeat, Rhythm
 
-DAYS = 7
+DAYS_REMEMBERED = 7
+# Fewer tell nothing of what is usual.
 LEAST_EVENTS = 20
-"""Fewer are no rhythm."""
 LEAST_S = 600.0
 FACTOR = 3.0
 
 
 class Silence(NamedTuple):
-    """A writer that is not heard, since when, and how long it usually is silent at most."""
+    """A writer that is not heard, since when, and for how long it is usually silent at most."""
 
     writer: str
     since: datetime
@@ -30,28 +31,28 @@ class Silence(NamedTuple):
 
 
 @transaction.atomic
-def take(heard: Iterable[tuple[str, datetime]]) -> None:
-    """Take note of when events of writers were received, each once, in any order."""
-    times: dict[str, list[datetime]] = defaultdict(list)
-    for writer, at in heard:
-        times[writer].append(at)
-    for writer, found in sorted(times.items()):
-        found.sort()
+def apply(events: Iterable[SealedEvent]) -> None:
+    """Follow when events of writers were received, each event once, in any order."""
+    received: dict[str, list[datetime]] = defaultdict(list)
+    for event in events:
+        received[event.writer].append(event.received_at)
+    for writer, times in sorted(received.items()):
+        times.sort()
         rhythm = Rhythm.objects.select_for_update().filter(writer=writer).first()
-        _follow(rhythm or Rhythm(writer=writer, first_at=found[0], last_at=found[0]), found)
+        _follow(rhythm or Rhythm(writer=writer, first_at=times[0], last_at=times[0]), times)
 
 
 def silent(now: datetime | None = None) -> list[Silence]:
-    """Writers that are silent for longer than they use to be."""
+    """Writers that are silent for longer than usual."""
     now = now or datetime.now(UTC)
     beats = dict(Heartbeat.objects.values_list("writer").annotate(newest=Max("at")))
-    found = []
+    silences = []
     for rhythm in Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER):
         since = max(rhythm.last_at, beats.get(rhythm.writer, rhythm.last_at))
-        usual = max(rhythm.longest.values(), default=0.0)
-        if (now - since).total_seconds() > max(LEAST_S, FACTOR * usual):
-            found.append(Silence(rhythm.writer, since, usual))
-    return found
+        usual_s = max(rhythm.longest.values(), default=0.0)
+        if (now - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
+            silences.append(Silence(rhythm.writer, since, usual_s))
+    return silences
 
 
 def _follow(rhythm: Rhythm, times: list[datetime]) -> None:
@@ -61,7 +62,7 @@ def _follow(rhythm: Rhythm, times: list[datetime]) -> None:
         day, seconds = at.date().isoformat(), (at - rhythm.last_at).total_seconds()
         rhythm.longest[day] = max(rhythm.longest.get(day, 0.0), seconds)
         rhythm.last_at = at
-    oldest = (rhythm.last_at - timedelta(days=DAYS)).date().isoformat()
+    oldest = (rhythm.last_at - timedelta(days=DAYS_REMEMBERED)).date().isoformat()
     rhythm.longest = {day: seconds for day, seconds in rhythm.longest.items() if day >= oldest}
     rhythm.events += len(times)
     rhythm.first_at = min(rhythm.first_at, times[0])

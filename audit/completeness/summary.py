@@ -1,38 +1,40 @@
-"""completeness: of each writer, what can be said about what never came, and what cannot."""
+"""summary: of each writer, what can be said about what never came, and what cannot."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import Count, Q, Sum
+from django.db.models.functions import Coalesce
 
 from audit import visibility
 from audit.completeness import silence
 from audit.models import OWN_WRITER, Expectation, Followed, Gap, Manifest, Numbering, Rhythm, Unmet
 
+OPEN, EXPLAINED = Q(explained_at=None), Q(explained_at__isnull=False)
 
-class Standing(NamedTuple):
+
+class WriterSummary(NamedTuple):
     """What is known of one writer."""
 
     writer: str
-    events: int
-    numbered: int
-    """How many of them carry a number."""
-    missing: int
-    """Numbers that never came, and that nobody has explained."""
-    explained: int
-    """Numbers that never came, and why."""
-    reused: int
-    """Events whose number another event had before."""
-    open_gaps: int
-    first_at: datetime | None
-    last_at: datetime | None
-    """None where nothing of it ever came."""
-    silent_since: datetime | None
-    manifests: int
-    """Statements of what it made."""
-    short_manifests: int
-    """How many of them name events that never came, unexplained."""
+    events: int = 0
+    # How many of them carry a sequence number.
+    numbered: int = 0
+    # Numbers that never came, without and with an explanation.
+    missing: int = 0
+    explained: int = 0
+    # Events whose number another event had before.
+    reused: int = 0
+    open_gaps: int = 0
+    # None where nothing of the writer ever came.
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    silent_since: datetime | None = None
+    manifests: int = 0
+    # Manifests that name events that never came, unexplained.
+    short_manifests: int = 0
 
     @property
     def is_covered(self) -> bool:
@@ -44,10 +46,8 @@ class Standing(NamedTuple):
         """In one word."""
         if self.missing or self.reused or self.short_manifests:
             return "incomplete"
-        if not self.numbered and self.manifests:
-            return "covered by manifests"
         if not self.numbered:
-            return "not covered"
+            return "covered by manifests" if self.manifests else "not covered"
         return "silent" if self.silent_since else "partly covered" if self.numbered < self.events else "complete"
 
     @property
@@ -66,45 +66,44 @@ class Expected(NamedTuple):
     """What the rules about events that must come have found."""
 
     in_force: int = 0
+    # Not met, without and with an explanation.
     unmet: int = 0
-    """Not met, and nobody has explained it."""
     explained: int = 0
-    """Not met, and why."""
 
 
 class Completeness(NamedTuple):
-    """What is known of all."""
+    """What is known of all writers."""
 
-    standings: list[Standing]
+    writers: list[WriterSummary]
     since: datetime | None
+    # All that was stored before then is read.
     until: datetime | None
-    """All that was stored before then is read."""
     expected: Expected = Expected()
 
     @property
     def whole(self) -> bool:
         """Whether nothing is missing, of what can be seen."""
-        lacking = any(one.verdict == "incomplete" or one.silent_since for one in self.standings)
+        lacking = any(writer.verdict == "incomplete" or writer.silent_since for writer in self.writers)
         return not lacking and not self.expected.unmet
 
     @property
     def sentence(self) -> str:
-        """What an auditor wants to read first."""
-        if self.since is None or self.until is None or not self.standings:
+        """The summary that an auditor reads first."""
+        if self.since is None or self.until is None or not self.writers:
             return "Nothing can be said yet: no events are sealed, or the schedule has not looked yet."
-        covered = [one for one in self.standings if one.is_covered]
-        whole = [one for one in covered if one.verdict != "incomplete"]
+        covered = [writer for writer in self.writers if writer.is_covered]
+        whole = [writer for writer in covered if writer.verdict != "incomplete"]
         times = f"from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
         parts = [f"Complete {times} for {len(whole)} of {_many(len(covered), 'writer')} with numbers or manifests"]
         if covered and len(whole) < len(covered):
-            lost = f"{_many(sum(one.missing for one in covered), 'numbered event')} never came"
-            short = sum(one.short_manifests for one in covered)
+            lost = f"{_many(sum(writer.missing for writer in covered), 'numbered event')} never came"
+            short = sum(writer.short_manifests for writer in covered)
             parts.append(lost + (f" and {_many(short, 'manifest')} did not agree" if short else ""))
             parts[-1] += f", of {_many(len(covered) - len(whole), 'writer')}"
         parts += self._reservations
-        if bare := len(self.standings) - len(covered):
+        if bare := len(self.writers) - len(covered):
             parts.append(f"{_many(bare, 'writer')} without either: what they never sent cannot be seen")
-        if silent := sum(one.silent_since is not None for one in self.standings):
+        if silent := sum(writer.silent_since is not None for writer in self.writers):
             parts.append(f"{_many(silent, 'writer')} silent for longer than usual")
         if self.expected.unmet:
             rules = _many(self.expected.in_force, "rule")
@@ -114,81 +113,53 @@ class Completeness(NamedTuple):
     @property
     def _reservations(self) -> list[str]:
         """What "complete" leaves out of the writers that it is said of."""
-        again, told = (sum(getattr(one, name) for one in self.standings) for name in ("reused", "explained"))
-        partly = sum(0 < one.numbered < one.events for one in self.standings)
-        parts = [f"{_many(again, 'event')} with a number that another had"] if again else []
-        parts += [f"{_many(told, 'numbered event')} never came, with an explanation"] if told else []
+        reused, explained = (sum(getattr(writer, name) for writer in self.writers) for name in ("reused", "explained"))
+        partly = sum(0 < writer.numbered < writer.events for writer in self.writers)
+        parts = [f"{_many(reused, 'event')} with a number that another had"] if reused else []
+        parts += [f"{_many(explained, 'numbered event')} never came, with an explanation"] if explained else []
         return parts + ([f"{_many(partly, 'writer')} with events without a number"] if partly else [])
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def look() -> Completeness:
-    """What is known now."""
-    numbers = _numbers()
-    gaps = _gaps()
-    stated = _manifests()
-    silences = {one.writer: one.since for one in silence.silent()}
-    heard = {one.writer: one for one in Rhythm.objects.exclude(writer=OWN_WRITER)}
-    standings = [
-        Standing(
-            writer=writer,
-            events=one.events if one else 0,
-            numbered=numbers[writer]["events"],
-            reused=numbers[writer]["reused"],
-            first_at=one.first_at if one else None,
-            last_at=one.last_at if one else None,
-            silent_since=silences.get(writer),
-            manifests=stated[writer]["all"],
-            short_manifests=stated[writer]["open"],
-            **gaps.get(writer, {"missing": 0, "explained": 0, "open_gaps": 0}),
-        )
-        for writer, one in ((name, heard.get(name)) for name in sorted({*heard, *numbers, *gaps, *stated}))
+def summarize() -> Completeness:
+    """What is known now of the writers that the viewer may see."""
+    facts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for names, rows in _tables():
+        for writer, *values in rows:
+            facts[writer] |= zip(names, values, strict=True)
+    silences = {each.writer: each.since for each in silence.silent()}
+    writers = [
+        WriterSummary(writer, silent_since=silences.get(writer), **columns)
+        for writer, columns in sorted(facts.items())
         if visibility.tells(writer)
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
-    since = min((one.first_at for one in standings if one.first_at), default=None)
-    return Completeness(standings, since, until, _expected())
+    since = min((writer.first_at for writer in writers if writer.first_at), default=None)
+    return Completeness(writers, since, until, _expected())
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _expected() -> Expected:
-    found = visibility.figures(Unmet.objects.filter(closed_at=None)).order_by()
-    counts = found.aggregate(
-        unmet=Count("pk", filter=Q(explained_at=None)), explained=Count("pk", filter=Q(explained_at__isnull=False))
-    )
+    findings = visibility.figures(Unmet.objects.filter(closed_at=None)).order_by()
+    counts = findings.aggregate(unmet=Count("pk", filter=OPEN), explained=Count("pk", filter=EXPLAINED))
     return Expected(in_force=Expectation.objects.filter(active=True).count(), **counts)
 
 
-def _numbers() -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = defaultdict(lambda: {"events": 0, "reused": 0})
-    for row in Numbering.objects.values("writer").annotate(count=Sum("events"), again=Sum("reused")):
-        found[row["writer"]] = {"events": row["count"], "reused": row["again"]}
-    return found
+def _tables() -> Iterator[tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]]:
+    """The names of facts, and rows of writers with their values: from one table after the other."""
+    heard = Rhythm.objects.exclude(writer=OWN_WRITER)
+    yield ("events", "first_at", "last_at"), heard.values_list("writer", "events", "first_at", "last_at")
+    numberings = Numbering.objects.order_by().values_list("writer")
+    yield ("numbered", "reused"), numberings.annotate(numbered_sum=Sum("events"), reused_sum=Sum("reused"))
+    gaps = Gap.objects.filter(closed_at=None).order_by().values_list("numbering__writer")
+    counts = {"lost": _missing(OPEN), "known": _missing(EXPLAINED), "open": Count("pk", filter=OPEN)}
+    yield ("missing", "explained", "open_gaps"), gaps.annotate(**counts)
+    stated = Manifest.objects.order_by().values_list("writer")
+    short = Count("pk", filter=OPEN & Q(closed_at=None))
+    yield ("manifests", "short_manifests"), stated.annotate(all=Count("pk"), short_ones=short)
 
 
-def _gaps() -> dict[str, dict[str, Any]]:
-    bare, told = Q(explained_at=None), Q(explained_at__isnull=False)
-    rows = (
-        Gap.objects.filter(closed_at=None)
-        .order_by()
-        .values("numbering__writer")
-        .annotate(lost=Sum("missing", filter=bare), known=Sum("missing", filter=told), count=Count("pk", filter=bare))
-    )
-    return {
-        row["numbering__writer"]: {
-            "missing": row["lost"] or 0,
-            "explained": row["known"] or 0,
-            "open_gaps": row["count"],
-        }
-        for row in rows
-    }
-
-
-def _manifests() -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = defaultdict(lambda: {"all": 0, "open": 0})
-    bare = Q(closed_at=None, explained_at=None)
-    for row in Manifest.objects.order_by().values("writer").annotate(count=Count("pk"), bad=Count("pk", filter=bare)):
-        found[row["writer"]] = {"all": row["count"], "open": row["bad"]}
-    return found
+def _missing(which: Q) -> Coalesce:
+    return Coalesce(Sum("missing", filter=which), 0)

@@ -1,4 +1,4 @@
-"""hold: no record of a correlation may be purged, whenever it came, until somebody releases it. Both are records.
+"""No record of a correlation may be purged, whenever it came, until somebody releases it. Both are records.
 
 A hold stands on a correlation and not on rows, so what comes after it is held as well, and nothing in the records has
 to change for it. Each is placed once and released once; its reason is never written over.

@@ -1,4 +1,4 @@
-"""evidence: all that is in an evidence bundle beside the records, the signed manifest first, and the zip of it all."""
+"""manifest: all that is in an evidence bundle beside the records, the signed manifest first, and the zip of it all."""
 
 import base64
 import hashlib

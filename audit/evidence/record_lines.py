@@ -1,4 +1,4 @@
-"""rows: sealed records as lines of JSON, in the order of the log, made by PostgreSQL itself.
+"""record_lines: sealed records as lines of JSON, in the order of the log, made by PostgreSQL itself.
 
 What is exported is not everything that is there now but what a checkpoint covers: leaves never move and records never
 change, so reading the same leaves a second time gives the same bytes, and no snapshot has to be held open for it.

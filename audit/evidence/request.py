@@ -1,4 +1,4 @@
-"""asking: what may be asked of an evidence bundle, and refused with the reason before anything is read."""
+"""request: what may be asked of an evidence bundle, and refused with the reason before anything is read."""
 
 import secrets
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""zipped: a zip that grows on the disk, a few files at a time, and is gone on with after a kill.
+"""resumable_zip: a zip that grows on the disk, a few files at a time, and is gone on with after a kill.
 
 Nothing in it is compressed, so that a part of it can be fetched, and the same files in the same order are the same
 bytes. What makes a zip of them is the list at its end: a copy of that is kept whenever something is whole, and is put

@@ -1,4 +1,4 @@
-"""statement: say, signed, how many records of the log match a query: none, most of all. Each is itself a record.
+"""statements: say, signed, how many records of the log match a query: none, most of all. Each is itself a record.
 
 It is about every leaf below its checkpoint, whenever the event happened: an event of the window of time that was sealed
 late is counted, one that is sealed after the checkpoint is not.

@@ -1,9 +1,9 @@
 """expectations: rules about events that must come.
 
-evaluate      follows the log with the rules: awaited, met, unmet
-daily_counts  rules that ask for so many events a day
-unmet         stores what is unmet, with its waivers
-rules         makes, changes, loads and waives rules
-backtest      what a rule would have found in the past
-packs         the rules of every installation
+evaluate      `apply` sealed events to the rules, `settle` what is overdue: awaited, met, unmet
+daily_counts  the same for rules that ask for so many events a day
+unmet         `store` what is unmet, with its waivers
+rules         `save`, `load`, `dump` and `waive` rules
+backtest      `run` a rule over the past
+packs         `seed` the rules that every installation starts with
 """

@@ -1,4 +1,4 @@
-"""The rules about events that must come, that every installation starts with."""
+"""packs: the rules about events that must come, that every installation starts with."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def seed(using: str) -> None:
     head = Checkpoint.objects.using(using).first()
     pack = expectation.read_pack(PACK.read_bytes())
     for rule in pack.expectations:
-        asks = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
+        fields = {field: getattr(rule, field) for field in Expectation.FIELDS if field != "name"}
         Expectation.objects.using(using).get_or_create(
-            name=rule.name, defaults={**asks, "pack": pack.pack, "first_leaf": head.size if head else 0}
+            name=rule.name, defaults={**fields, "pack": pack.pack, "first_leaf": head.size if head else 0}
         )

@@ -1,4 +1,4 @@
-"""rulebook: people make rules, change them, switch them off and waive them. Each act is recorded before it is done."""
+"""rules: people make rules, change them, switch them off and waive them. Each act is recorded before it is done."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from audit.models import ASKS, Checkpoint, Expectation, Followed, Unmet, Waiver
 Act = Literal["created", "changed", "unchanged"]
 
 
-class Loaded(NamedTuple):
+class LoadedRule(NamedTuple):
     """What became of one rule of a pack."""
 
     name: str
@@ -23,53 +23,53 @@ class Loaded(NamedTuple):
 
 
 @transaction.atomic
-def keep(known: Expectation, *, by: str) -> Act:
-    """Keep a rule as it is now. Raises `NothingKept`.
+def save(row: Expectation, *, by: str) -> Act:
+    """Save a rule as it is now. Raises `NothingKept`.
 
-    It begins anew where it asks for something else, or is switched on: only what is sealed from now on is judged by it,
-    and what was awaited is not awaited any more.
+    A rule that asks for something else, or is switched on, begins anew: it judges only what is sealed from now on, and
+    awaits no more what it awaited.
     """
-    Followed.objects.select_for_update().get_or_create(name=Followed.COMPLETENESS)  # not while records are read
-    before = Expectation.objects.filter(pk=known.pk).first()
-    facts, act = _facts(known), "created" if before is None else "changed"
+    _lock_followers()
+    before = Expectation.objects.filter(pk=row.pk).first()
+    facts, act = _facts(row), "created" if before is None else "changed"
     if before is not None and _facts(before) == facts:
         return "unchanged"
     trail.add(
         f"audit.expectation.{act}",
         actor=by,
-        correlation=f"expectation-{known.name}",
-        name=known.name,
+        correlation=f"expectation-{row.name}",
+        name=row.name,
         before=before and _facts(before),
         after=facts,
     )
-    if before is None or any(getattr(before, field) != getattr(known, field) for field in (*ASKS, "active")):
-        _begin_anew(known, before)
-    known.save()
+    if before is None or any(getattr(before, field) != getattr(row, field) for field in (*ASKS, "active")):
+        _begin_anew(row, before)
+    row.save()
     return "created" if before is None else "changed"
 
 
 @transaction.atomic
-def load(pack: RulePack, *, by: str) -> list[Loaded]:
-    """Keep the rules of a pack: new ones are made, those that are here become what the pack says."""
-    done = []
+def load(pack: RulePack, *, by: str) -> list[LoadedRule]:
+    """Save the rules of a pack: new ones are made, those that exist become what the pack says."""
+    loaded = []
     for rule in pack.expectations:
-        known = Expectation.objects.filter(name=rule.name).first() or Expectation(name=rule.name)
-        known.pack = pack.pack
+        row = Expectation.objects.filter(name=rule.name).first() or Expectation(name=rule.name)
+        row.pack = pack.pack
         for field in Expectation.FIELDS:
-            setattr(known, field, getattr(rule, field))
-        done.append(Loaded(rule.name, keep(known, by=by)))
-    return done
+            setattr(row, field, getattr(rule, field))
+        loaded.append(LoadedRule(rule.name, save(row, by=by)))
+    return loaded
 
 
-def dump(rules: Iterable[Expectation]) -> list[dict[str, Any]]:
-    """Rules as a pack holds them."""
-    return [msgspec.to_builtins(known.rule) for known in rules]
+def dump(rows: Iterable[Expectation]) -> list[dict[str, Any]]:
+    """Rules in the form of a pack."""
+    return [_facts(row) for row in rows]
 
 
 @transaction.atomic
 def waive(waiver: Waiver, *, by: str) -> int:
-    """Excuse what a rule expects, for a time; return how many open findings it explains. Raises `NothingKept`."""
-    Followed.objects.select_for_update().get_or_create(name=Followed.COMPLETENESS)
+    """Excuse what a rule expects, for a time; return how many open findings that explains. Raises `NothingKept`."""
+    _lock_followers()
     waiver.by, waiver.made_at = by, datetime.now(UTC)
     trail.add(
         "audit.expectation.waived",
@@ -86,8 +86,13 @@ def waive(waiver: Waiver, *, by: str) -> int:
     return _explain(waiver)
 
 
+def _lock_followers() -> None:
+    """Let nobody read records of the log while rules change."""
+    Followed.objects.select_for_update().get_or_create(name=Followed.COMPLETENESS)
+
+
 def _explain(waiver: Waiver) -> int:
-    waiting = Unmet.objects.filter(
+    findings = Unmet.objects.filter(
         expectation=waiver.expectation,
         closed_at=None,
         explained_at=None,
@@ -95,24 +100,24 @@ def _explain(waiver: Waiver) -> int:
         due_at__gte=waiver.begins_at,
     )
     if waiver.correlation.endswith("*"):
-        waiting = waiting.filter(subject__startswith=waiver.correlation[:-1])
+        findings = findings.filter(subject__startswith=waiver.correlation[:-1])
     elif waiver.correlation:
-        waiting = waiting.filter(subject=waiver.correlation)
+        findings = findings.filter(subject=waiver.correlation)
     if waiver.writer:
-        waiting = waiting.filter(writer=waiver.writer)
-    return waiting.update(waiver=waiver, explanation=waiver.reason, explained_at=waiver.made_at, owner=waiver.by)
+        findings = findings.filter(writer=waiver.writer)
+    return findings.update(waiver=waiver, explanation=waiver.reason, explained_at=waiver.made_at, owner=waiver.by)
 
 
-def _begin_anew(known: Expectation, before: Expectation | None) -> None:
+def _begin_anew(row: Expectation, before: Expectation | None) -> None:
     head = Checkpoint.objects.using("default").first()
-    known.first_leaf = 0 if head is None else head.size
-    begins = known.kind == "rate" and known.active
-    known.next_day = expectation.first_whole_day(datetime.now(UTC)) if begins else None
+    row.first_leaf = 0 if head is None else head.size
+    counts_days = row.kind == "rate" and row.active
+    row.next_day = expectation.first_whole_day(datetime.now(UTC)) if counts_days else None
     if before is not None:
-        known.version = before.version + 1
+        row.version = before.version + 1
         before.awaited.all().delete()
 
 
-def _facts(known: Expectation) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(known.rule)
+def _facts(row: Expectation) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(row.rule)
     return facts

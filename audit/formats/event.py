@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -32,6 +32,26 @@ Text50 = Annotated[str, Meta(max_length=50)]
 Text100 = Annotated[str, Meta(max_length=100)]
 Text253 = Annotated[str, Meta(max_length=253)]
 Text255 = Annotated[str, Meta(max_length=255)]
+
+
+class SealedEvent(NamedTuple):
+    """An event of the sealed log, as those that follow the log are given it."""
+
+    leaf_index: int
+    id: UUID
+    writer: str
+    event_type: str
+    category: str
+    correlation: str
+    # When its writer says that it happened.
+    at: datetime
+    stored_at: datetime
+    received_at: datetime
+    epoch: str = ""
+    seq: int | None = None
+    outcome: str = "success"
+    # None for an event that was stored without waiting in the queue or a spool.
+    parked_at: datetime | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

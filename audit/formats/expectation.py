@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from audit.errors import Invalid
 from audit.formats import canonical
-from audit.formats.event import MAX_AHEAD
+from audit.formats.event import MAX_AHEAD, SealedEvent
 
 MAX_WITHIN_S = 90 * 86_400
 MAX_TYPES = 50
@@ -53,19 +53,6 @@ class RulePack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     pack: Slug
     expectations: list[ExpectationRule]
-
-
-class ObservedEvent(NamedTuple):
-    """One record, reduced to what rules ask about."""
-
-    place: int  # the index of its leaf
-    id: UUID
-    writer: str
-    event_type: str
-    category: str
-    correlation: str
-    at: datetime  # when its writer says it happened
-    stored_at: datetime
 
 
 class Wait(NamedTuple):
@@ -142,31 +129,31 @@ def split(patterns: Iterable[str]) -> tuple[list[str], list[str]]:
     return whole, [pattern[:-1] for pattern in listed if pattern.endswith("*")]
 
 
-def begins(rule: ExpectationRule, seen: ObservedEvent, *, own: str) -> bool:
+def begins(rule: ExpectationRule, event: SealedEvent, *, own: str) -> bool:
     """Return whether an event makes the rule wait for another. Events of the writer `own` do only where it is named."""
     return (
         rule.kind != "rate"
-        and fits(rule.when_types or [ANYTHING], seen.event_type)
-        and (seen.writer == rule.writer if rule.writer else seen.writer != own)
-        and rule.category in ("", seen.category)
+        and fits(rule.when_types or [ANYTHING], event.event_type)
+        and (event.writer == rule.writer if rule.writer else event.writer != own)
+        and rule.category in ("", event.category)
     )
 
 
-def counts(rule: ExpectationRule, seen: ObservedEvent) -> bool:
+def counts(rule: ExpectationRule, event: SealedEvent) -> bool:
     """Return whether an event counts for a rule about how many come in a day."""
     return (
         rule.kind == "rate"
-        and seen.writer == rule.writer
-        and fits(rule.expect_types, seen.event_type)
-        and rule.category in ("", seen.category)
+        and event.writer == rule.writer
+        and fits(rule.expect_types, event.event_type)
+        and rule.category in ("", event.category)
     )
 
 
-def wait(rule: ExpectationRule, version: int, seen: ObservedEvent) -> Wait:
+def wait(rule: ExpectationRule, version: int, event: SealedEvent) -> Wait:
     """Return what an event makes the rule wait for: a wait an event with `followed`, one a correlation with `has`."""
-    due_at = seen.at + timedelta(seconds=rule.within_s or 0)
-    key = seen.id.hex if rule.kind == "followed" else f"v{version}"
-    return Wait(seen.correlation, key, seen.writer, seen.id, seen.at, due_at, max(due_at, seen.stored_at))
+    due_at = event.at + timedelta(seconds=rule.within_s or 0)
+    key = event.id.hex if rule.kind == "followed" else f"v{version}"
+    return Wait(event.correlation, key, event.writer, event.id, event.at, due_at, max(due_at, event.stored_at))
 
 
 def first_answer(

@@ -1,7 +1,9 @@
 """ingest: an event comes in and is kept.
 
 record         `record` stores events, else parks them, else spools them; `store` stores or fails
-trail          `add` records the store's own acts and those of people
+own_event      `document` writes an act of the store or of a person as an event
+trail          `add` records such an act
+notify         `notify` sends an alarm about what was found, until it was delivered
 parked_counts  counts the answers 202 until PostgreSQL can be told
 rejections     counts and samples refused events, by reason
 """

@@ -1,4 +1,4 @@
-"""promises: what this process answered 202, counted in its memory until PostgreSQL can be told.
+"""parked_counts: what this process answered 202, counted in its memory until PostgreSQL can be told.
 
 The queue counts what came as well, but in Redis: what Redis loses before PostgreSQL is back would be lost unseen. A
 process that ends before that takes its count with it; then less is known to be lost, never more.

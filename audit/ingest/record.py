@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -15,9 +15,11 @@ import dlq.errors
 import dlq.spool
 import dlq.stream
 from audit import metrics
-from audit.errors import Conflict, Invalid, NothingKept, Unavailable
+from audit.errors import AuditError, Conflict, Invalid, NothingKept, Unavailable
+from audit.formats import event as event_format
 from audit.formats.event import Accepted
-from audit.ingest import parked_counts
+from audit.ingest import own_event, parked_counts
+from audit.models import OWN_WRITER
 from audit.postgres.faults import RETRY_AT_ONCE, Fault, fault, headline
 from audit.postgres.gateway import BoundedConnection, gateway
 from dlq.message import Document
@@ -27,21 +29,40 @@ log = structlog.get_logger(__name__)
 State = Literal["stored", "duplicate", "parked"]
 INSERT = Path(__file__).with_name("record.sql").read_bytes()
 DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
-SECONDS_AN_EVENT = 0.0005
-"""What each event adds to the deadline: a large batch on a busy server is no sign of an outage."""
-TRUSTED_EMPTY_S = 0.5
-SECONDS_A_MEBIBYTE = 0.3
-"""What its bytes add: PostgreSQL indexes every member of `event_data`."""
+# What each event and each MiB adds to the deadline: a large batch on a busy server is no sign of an outage, and
+# PostgreSQL indexes every member of `event_data`.
+SECONDS_PER_EVENT = 0.0005
+SECONDS_PER_MIB = 0.3
+QUEUE_TRUSTED_EMPTY_S = 0.5
 
 
-class Receipt(NamedTuple):
+class Recorded(NamedTuple):
     """What the sender is promised for one event."""
 
     event: Accepted
     state: State
 
 
-def record(events: Sequence[Accepted]) -> list[Receipt]:
+class _QueueSeenEmpty:
+    """When this process last saw the queue empty, so that not every request has to ask Redis."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def note(self) -> None:
+        self._until = time.monotonic() + QUEUE_TRUSTED_EMPTY_S
+
+    def forget(self) -> None:
+        self._until = 0.0
+
+    def holds(self) -> bool:
+        return time.monotonic() < self._until
+
+
+_queue_seen_empty = _QueueSeenEmpty()
+
+
+def record(events: Sequence[Accepted]) -> list[Recorded]:
     """Keep all of the events, or none, and say what is promised for each.
 
     1. Ask PostgreSQL, for at most RECORD_TIMEOUT_MS and a little for what it has to write; not at all while
@@ -49,17 +70,21 @@ def record(events: Sequence[Accepted]) -> list[Receipt]:
     2. What it did not confirm, for any reason that is not the sender's fault, goes to the DLQ. What such
        a write did is unknown, and the drain may repeat it: the same id is never stored twice.
 
-    Raises `Conflict` for an id used before with other content, `Invalid` where the database finds an event
-    unstorable, `NothingKept` when Redis, and the spool if there is one, refuse as well. Nothing is kept then.
+    Raises `Conflict` for an id used before with other content, once the attempt is recorded; `Invalid` where the
+    database finds an event unstorable; `NothingKept` when Redis, and the spool if there is one, refuse as well.
+    Nothing is kept then.
     """
     started = time.perf_counter()
     try:
-        receipts = _store_or_park(events)
+        recorded = _store_or_park(events)
+    except Conflict as conflict:
+        record_conflicts([events[position] for position in conflict.positions])
+        raise
     finally:
         metrics.record_seconds.observe(time.perf_counter() - started)
-    for receipt in receipts:
-        metrics.recorded.labels(state=receipt.state).inc()
-    return receipts
+    for item in recorded:
+        metrics.recorded.labels(state=item.state).inc()
+    return recorded
 
 
 def store(
@@ -82,6 +107,16 @@ def rehearse(event: Accepted, *, timeout_s: float) -> State:
         return _insert(connection, [event], None)[0]
 
 
+def record_conflicts(refused: Sequence[Accepted]) -> None:
+    """Record that ids were offered again with other content, all at once. Never raises: the refusal stands anyway."""
+    metrics.conflicts.inc(len(refused))
+    try:
+        record([event_format.accept(_conflict(event), writer=OWN_WRITER) for event in refused])
+    except AuditError as error:
+        ids = [str(event.id) for event in refused]
+        log.error("conflict_not_recorded", event_ids=ids, error=type(error).__name__)
+
+
 def document(event: Accepted) -> Document:
     """An event as the queue takes it."""
     return Document(
@@ -94,46 +129,54 @@ def document(event: Accepted) -> Document:
     )
 
 
-def _store_or_park(events: Sequence[Accepted]) -> list[Receipt]:
+def _conflict(event: Accepted) -> dict[str, Any]:
+    return own_event.document(
+        "audit.event.conflict",
+        actor=OWN_WRITER,
+        outcome="failure",
+        correlation=event.correlation_id,
+        event_id=str(event.id),
+        offered_by=event.writer,
+        offered_digest=event.digest.hex(),
+    )
+
+
+def _store_or_park(events: Sequence[Accepted]) -> list[Recorded]:
     try:
-        _refuse_to_overtake(events)
+        _refuse_ids_in_queue(events)
         states = _store_once_more(events)
     except Conflict:
         raise
     except Unavailable:
         return _park(events, Fault.DOWN)
     except Exception as error:
-        return _after(error, events)
+        return _park_or_refuse(error, events)
     parked_counts.of_process().hand_over()
-    return [Receipt(event, state) for event, state in zip(events, states, strict=True)]
+    return [Recorded(event, state) for event, state in zip(events, states, strict=True)]
 
 
-def _refuse_to_overtake(events: Sequence[Accepted]) -> None:
+def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
     """An event that waits in the queue was promised first: its id is taken. Raises `Conflict`.
 
-    Asked while PostgreSQL answers, for the queue itself compares what is parked. A process that saw the queue empty
-    trusts that for a moment, and one that cannot see it goes on: a Redis outage must not disturb what PostgreSQL keeps.
+    Asked while PostgreSQL answers; the queue itself compares what is parked. A process that cannot see the queue
+    goes on: a Redis outage must not disturb what PostgreSQL keeps.
     """
-    global _empty_until
-    if gateway().breaker.is_open or time.monotonic() < _empty_until:
+    if gateway().breaker.is_open or _queue_seen_empty.holds():
         return
     try:
         waiting = dlq.stream.default().pages.digests([str(event.id) for event in events])
     except dlq.errors.Refused:
         waiting = None
     if waiting is None:
-        _empty_until = time.monotonic() + TRUSTED_EMPTY_S
+        _queue_seen_empty.note()
         return
-    if at := [place for place, event in enumerate(events) if waiting.get(str(event.id), event.digest) != event.digest]:
-        raise Conflict(at)
-
-
-_empty_until = 0.0
+    _refuse([waiting.get(str(event.id), event.digest) == event.digest for event in events])
 
 
 def _store_once_more(events: Sequence[Accepted]) -> list[State]:
-    size = sum(len(event.body) for event in events)
-    timeout_s = settings.RECORD_TIMEOUT_MS / 1000 + len(events) * SECONDS_AN_EVENT + size / 2**20 * SECONDS_A_MEBIBYTE
+    size_bytes = sum(len(event.body) for event in events)
+    timeout_s = settings.RECORD_TIMEOUT_MS / 1000
+    timeout_s += len(events) * SECONDS_PER_EVENT + size_bytes / 2**20 * SECONDS_PER_MIB
     try:
         return store(events, timeout_s=timeout_s)
     except psycopg.OperationalError as error:
@@ -142,7 +185,8 @@ def _store_once_more(events: Sequence[Accepted]) -> list[State]:
         return store(events, timeout_s=timeout_s)
 
 
-def _after(error: Exception, events: Sequence[Accepted]) -> list[Receipt]:
+def _park_or_refuse(error: Exception, events: Sequence[Accepted]) -> list[Recorded]:
+    """Decide by what went wrong: only what is the sender's own fault is refused. Raises `Invalid`, `NothingKept`."""
     verdict = fault(error)
     if verdict is Fault.DOWN:
         gateway().breaker.open(type(error).__name__)
@@ -155,31 +199,29 @@ def _after(error: Exception, events: Sequence[Accepted]) -> list[Receipt]:
     return _park(events, verdict)
 
 
-def _park(events: Sequence[Accepted], verdict: Fault) -> list[Receipt]:
-    global _empty_until
-    _empty_until = 0.0
+def _park(events: Sequence[Accepted], verdict: Fault) -> list[Recorded]:
+    _queue_seen_empty.forget()
     metrics.parked.labels(fault=verdict.value).inc(len(events))
     documents = [document(event) for event in events]
     try:
         parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
     except dlq.errors.Refused:
         return _spool(events, documents, verdict)
-    if at := [place for place, outcome in enumerate(parked.outcomes) if outcome == "conflict"]:
-        raise Conflict(at)
+    _refuse([outcome != "conflict" for outcome in parked.outcomes])
     pairs = zip(events, parked.outcomes, strict=True)
     parked_counts.of_process().note(event for event, outcome in pairs if outcome == "parked")
-    return [Receipt(event, "parked") for event in events]
+    return [Recorded(event, "parked") for event in events]
 
 
-def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: Fault) -> list[Receipt]:
-    """The third tier, where there is one: local files."""
+def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: Fault) -> list[Recorded]:
+    """Keep the events in local files, the third tier, where there is one."""
     try:
         dlq.spool.append(documents, reason=verdict.value)
     except dlq.errors.Refused as error:
         metrics.nothing_kept.inc(len(events))
         log.error("nothing_kept", fault=verdict.value, events=len(events), spool=str(error))
         raise NothingKept([str(event.id) for event in events]) from error
-    return [Receipt(event, "parked") for event in events]
+    return [Recorded(event, "parked") for event in events]
 
 
 def _insert(
@@ -203,10 +245,15 @@ def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted
     """Tell replays from conflicts, in a second statement: the first could not see a commit beside it."""
     rows = connection.execute(DIGESTS, ([event.id for event in events],), prepare=True, binary=True).fetchall()
     digests = {row[0]: row[1] for row in rows}
-    if at := [place for place, event in enumerate(events) if digests.get(event.id) != event.digest]:
-        raise Conflict(at)
+    _refuse([digests.get(event.id) == event.digest for event in events])
     states: list[State] = []
     for event in events:
         states.append("stored" if event.id in inserted else "duplicate")
         inserted.discard(event.id)
     return states
+
+
+def _refuse(agrees: Sequence[bool]) -> None:
+    """Raise `Conflict` naming the positions of events that do not agree with what has their id."""
+    if positions := [position for position, same in enumerate(agrees) if not same]:
+        raise Conflict(positions)

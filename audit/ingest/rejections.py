@@ -1,4 +1,4 @@
-"""rejected: count the events that were refused, per writer and reason, and keep a few of them to look at.
+"""rejections: count the events that were refused, per writer and reason, and keep a few of them to look at.
 
 Counted in Redis, in one round trip, at a refusal only; without Redis in PostgreSQL; without both in the log and the
 metric of this process, and nowhere else. A task brings counts and samples to PostgreSQL.

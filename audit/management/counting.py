@@ -1,24 +1,38 @@
-"""How far a command is that looks at many: a bar in a terminal, a line every two seconds elsewhere."""
+"""Progress of a command on standard error: a bar in a terminal; where many are counted, a line every two seconds."""
 
 import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+
+from audit.completeness.reconcile import reconcile
 
 LINE_S = 2.0
 
 
+def bar(*columns: ProgressColumn, disable: bool = False, transient: bool = False) -> Progress:
+    """A bar on standard error, so that the output can be read by programs."""
+    return Progress(*columns, console=Console(stderr=True), disable=disable, transient=transient)
+
+
+def reconcile_with_bar() -> None:
+    """Reconcile to the end of the log. Raises what the database raises."""
+    with bar(TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        task = progress.add_task("reconcile", total=None)
+        reconcile(progress=lambda done, total: progress.update(task, completed=done, total=total))
+
+
 class Counting:
-    """Shows on standard error how many of `size` were looked at, and how many of them match."""
+    """Shows how many of `size` were examined, and how many of them match."""
 
     def __init__(self, size: int):
-        found = TextColumn("{task.fields[found]:,} match")
-        columns = (TextColumn("looked at"), BarColumn(), MofNCompleteColumn(), found, TimeElapsedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        match = TextColumn("{task.fields[found]:,} match")
+        columns = (TextColumn("looked at"), BarColumn(), MofNCompleteColumn(), match, TimeElapsedColumn())
+        self._bar = bar(*columns, disable=not sys.stderr.isatty())
         self._task = self._bar.add_task("looked at", total=size, found=0)
-        self._size, self._told = size, time.monotonic()
+        self._size, self._printed_at = size, time.monotonic()
 
     def __enter__(self) -> "Counting":
         self._bar.start()
@@ -29,9 +43,9 @@ class Counting:
     ) -> None:
         self._bar.stop()
 
-    def show(self, looked: int, found: int) -> None:
-        """Say where it stands."""
-        self._bar.update(self._task, completed=looked, found=found)
-        if self._bar.disable and time.monotonic() - self._told > LINE_S:
-            self._told = time.monotonic()
-            print(f"{looked:,} of {self._size:,} looked at, {found:,} match", file=sys.stderr, flush=True)
+    def show(self, examined: int, matching: int) -> None:
+        """Show the counts so far."""
+        self._bar.update(self._task, completed=examined, found=matching)
+        if self._bar.disable and time.monotonic() - self._printed_at > LINE_S:
+            self._printed_at = time.monotonic()
+            print(f"{examined:,} of {self._size:,} looked at, {matching:,} match", file=sys.stderr, flush=True)

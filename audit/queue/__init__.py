@@ -1,7 +1,7 @@
 """queue: the audit side of the dead letter queue; the queue itself is the package `dlq`.
 
 drain        `drain` moves parked events into PostgreSQL
-actions      retry, snooze, quarantine: what people do to parked events
+actions      `retry`, `snooze`, `put_aside`, `pause`, `resume`, `rebuild`: acts of people, recorded first
 quarantine   moves parked events to a table that only grows, and back
 discards     gives a parked event up: one person asks, another one approves
 corrections  sends a corrected copy of a dead event as a new one

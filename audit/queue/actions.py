@@ -1,43 +1,81 @@
-"""What a person may do with parked events from the list: each act is a record before it is done."""
+"""What a person may do with the queue, from a page, from a list or by a command: recorded first, with the same facts.
+
+An act that cannot be recorded is not done: each function raises `NothingKept` then, and `Refused` where Redis refuses.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
+import dlq.rebuild
 import dlq.stream
 from audit.ingest import trail
 from audit.queue.quarantine import quarantine
+from audit.safe_text import storable
 from dlq.message import Message
+from dlq.rebuild import Rebuilt
 
-NAMED = 100
-CAP = 5_000
-"""How many one act takes; the rest is left for the next, so that a slip stays small."""
+# A record names this many events of an act one by one; it counts all.
+EVENTS_NAMED = 100
+# An act on all that match takes this many; the rest is left for the next, so that a slip stays small.
+MESSAGES_PER_ACT = 5_000
+SNOOZE = timedelta(days=1)
+CORRELATION = "dead-letter-queue"
 
 
 def retry(messages: Sequence[Message], by: str) -> int:
-    """Make messages due, with all retries before them: few at once, many over a minute."""
-    _record("retried", messages, by)
+    """Make messages due, with all retries before them; few become due at once, many within a minute."""
+    _record("retried", by, messages)
     return dlq.stream.for_drain().retry_now([message.id for message in messages])
 
 
-def snooze(messages: Sequence[Message], by: str) -> int:
-    """Leave messages alone for a day."""
-    _record("snoozed", messages, by)
-    return dlq.stream.for_drain().snooze([one.id for one in messages], for_s=timedelta(days=1).total_seconds())
+def snooze(messages: Sequence[Message], by: str, *, span: timedelta = SNOOZE) -> int:
+    """Leave messages alone for that long."""
+    seconds = span.total_seconds()
+    _record("snoozed", by, messages, seconds=round(seconds))
+    return dlq.stream.for_drain().snooze([message.id for message in messages], for_s=seconds)
 
 
 def put_aside(messages: Sequence[Message], by: str) -> int:
-    """Keep messages in the quarantine instead of Redis."""
+    """Move messages to the quarantine, which records it. Raises database errors too."""
     return quarantine(messages, cause="put aside by a person", by=by)
 
 
-ACTS: dict[str, tuple[str, Callable[[Sequence[Message], str], int]]] = {
+def pause(by: str) -> None:
+    """Stop draining; parking goes on."""
+    _record("paused", by)
+    dlq.stream.for_drain().activity.pause(by)
+
+
+def resume(by: str) -> None:
+    """Let drains work again."""
+    _record("resumed", by)
+    dlq.stream.for_drain().activity.resume()
+
+
+def rebuild(by: str) -> Rebuilt:
+    """Make every index of the queue again from its stream; events that are missing there are recorded by id."""
+    queue = dlq.stream.for_drain()
+    before = queue.totals.stats()
+    _record("indexes_rebuilt", by, came=before.enqueued, gone=before.gone, here=before.depth)
+    rebuilt = dlq.rebuild.rebuild(queue)
+    if rebuilt.missing:
+        ids = [storable(key) for key in rebuilt.missing[:EVENTS_NAMED]]
+        _record("found_missing", by, count=len(rebuilt.missing), event_ids=ids)
+    return rebuilt
+
+
+# Name in the form: label of the button, act.
+BULK_ACTS: dict[str, tuple[str, Callable[[Sequence[Message], str], int]]] = {
     "retry": ("Retry now", retry),
     "snooze": ("Snooze for a day", snooze),
     "quarantine": ("Quarantine", put_aside),
 }
-"""Name in the form, name on the button, act."""
 
 
-def _record(act: str, messages: Sequence[Message], by: str) -> None:
-    ids = [message.key.replace("\x00", "\ufffd") for message in messages[:NAMED]]
-    trail.add(f"audit.parked.{act}", actor=by, correlation="dead-letter-queue", count=len(messages), event_ids=ids)
+def _record(act: str, by: str, messages: Sequence[Message] = (), **facts: Any) -> None:
+    if messages:
+        ids = [storable(message.key) for message in messages[:EVENTS_NAMED]]
+        states = sorted({message.state for message in messages})
+        facts |= {"count": len(messages), "event_ids": ids, "states_before": states}
+    trail.add(f"audit.parked.{act}", actor=by, correlation=CORRELATION, **facts)

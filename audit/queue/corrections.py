@@ -1,4 +1,4 @@
-"""correct: send a parked event that can never be stored again, mended, as a new event. The old one stays as it is."""
+"""Send a parked event that can never be stored again, corrected, as a new event. The old one stays as it is."""
 
 from typing import Any
 from uuid import UUID
@@ -8,14 +8,16 @@ import structlog
 from audit import visibility
 from audit.errors import AuditError, Invalid
 from audit.formats import canonical, event
-from audit.ingest import trail
-from audit.ingest.record import Receipt, record
+from audit.ingest import own_event
+from audit.ingest.record import Recorded, record
 from audit.models import OWN_WRITER, Record
+from audit.queue.actions import CORRELATION
+from audit.safe_text import storable
 from dlq.message import Message
 
 OWN_TYPES = "audit."
-NOT_KEPT = ("event_id", "writer", "source_seq", "source_epoch")
-"""The id is new, for the content is; the number was the writer's own."""
+# The id is new, since the content is; the number belongs to the writer.
+FIELDS_DROPPED = ("event_id", "writer", "source_seq", "source_epoch")
 log = structlog.get_logger(__name__)
 
 
@@ -23,28 +25,30 @@ class NotToCorrect(AuditError):
     """Only a dead event of a writer is corrected, and once."""
 
 
-def correct(message: Message, text: bytes, *, by: str) -> Receipt:
-    """Record the mended event, which names the old one as its parent, and that it was mended, by whom.
+def correct(message: Message, text: bytes, *, by: str) -> Recorded:
+    """Record the corrected event, which names the old one as its parent, and who corrected it: both, or neither.
 
-    It is the store's own record, for what a person typed is not what the writer sent.
+    It is the store's own record: what a person typed is not what the writer sent.
     Raises `NotToCorrect`, `Invalid` naming what is still wrong, `Conflict`, `NothingKept`.
     """
     _refuse_unless_due(message)
-    accepted = event.accept(_document(message, text), writer=OWN_WRITER)
-    trail.add(
+    corrected = event.accept(_document(message, text), writer=OWN_WRITER)
+    act = own_event.document(
         "audit.parked.corrected",
         actor=by,
-        correlation="dead-letter-queue",
-        event_id=_text(message.key),
+        outcome="success",
+        correlation=CORRELATION,
+        event_id=storable(message.key),
         message_id=message.id,
-        writer=_text(message.source),
+        writer=storable(message.source),
         digest=message.digest.hex(),
-        corrected_event_id=str(accepted.id),
-        corrected_digest=accepted.digest.hex(),
+        corrected_event_id=str(corrected.id),
+        corrected_digest=corrected.digest.hex(),
     )
-    (receipt,) = record([accepted])
-    log.warning("parked_event_corrected", event_id=message.key, corrected=str(accepted.id), by=by)
-    return receipt
+    # Together: were the act recorded first, a failure after it would forbid every further attempt.
+    recorded, _ = record([corrected, event.accept(act, writer=OWN_WRITER)])
+    log.warning("parked_event_corrected", event_id=message.key, corrected=str(corrected.id), by=by)
+    return recorded
 
 
 def _refuse_unless_due(message: Message) -> None:
@@ -70,14 +74,10 @@ def _document(message: Message, text: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Invalid({"": "an event is a JSON object"})
     if str(document.get("event_type", "")).startswith(OWN_TYPES):
-        raise Invalid({"event_type": "what the store says of its own acts nobody else writes"})
-    document = {name: value for name, value in document.items() if name not in NOT_KEPT}
+        raise Invalid({"event_type": "types that begin with 'audit.' are the store's own"})
+    document = {name: value for name, value in document.items() if name not in FIELDS_DROPPED}
     try:
         document["parent_event_id"] = str(UUID(message.key))
     except ValueError:
         document.pop("parent_event_id", None)
     return document
-
-
-def _text(value: str) -> str:
-    return value.replace("\x00", "\ufffd")

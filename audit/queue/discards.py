@@ -1,4 +1,4 @@
-"""discard: give a parked event up for good. One person asks and says why, another one approves; both are recorded."""
+"""discards: give a parked event up for good. One person asks and says why, another one approves; both are recorded."""
 
 from datetime import UTC, datetime
 

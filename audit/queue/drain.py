@@ -20,11 +20,12 @@ from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
 from audit.ingest import trail
+from audit.ingest.record import record_conflicts, store
 from audit.ingest.record import rehearse as rehearse_event
-from audit.ingest.record import store
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
+from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.message import Message
@@ -84,7 +85,7 @@ def _bring(messages: list[Message]) -> None:
         pairs = list(zip(messages, keep(messages), strict=True))
         left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
         home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
-        stored_counts.past_the_queue((message.source, message.received_at) for message in home)
+        stored_counts.add_spooled((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 
@@ -122,6 +123,8 @@ Sound = tuple[Message, Accepted]
 
 def _read(message: Message) -> Accepted | Outcome:
     """The event as it was accepted; where it is not one any more, why the message is dead."""
+    if not is_authentic(message):
+        return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
     try:
@@ -192,6 +195,6 @@ def _give_up_if_down(error: Exception) -> None:
 
 def _outcome(error: Exception, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
-        trail.refused_conflicts([event])
+        record_conflicts([event])
         return Outcome("dead", "Conflict", "the store has this event id with other content")
     return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))

@@ -1,4 +1,4 @@
-"""episodes: keep each outage for good, with its exact account, once nothing of it is left to be tried.
+"""outages: keep each outage for good, with its exact account, once nothing of it is left to be tried.
 
 1. Record it: the figures are an event of the store's own, and so under the seal.
 2. Keep it as a row that people can list, and write their remediation to (PCI DSS 10.7.3).

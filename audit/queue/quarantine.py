@@ -18,7 +18,8 @@ import dlq.stream
 from audit.ingest import trail
 from audit.models import Quarantined
 from dlq import policy
-from dlq.message import EPOCH, Document, Message
+from dlq.authenticity import FORGED, is_authentic
+from dlq.message import EPOCH, Attempt, Document, Message
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,8 @@ def release(found: Quarantined, *, by: str) -> str:
         source=found.source,
         kind=found.kind,
         received_at=found.received_at or EPOCH,
+        # What was forged when it came here stays so: it is dead again at the next drain.
+        mac=b"" if any(attempt["kind"] == FORGED for attempt in json.loads(found.errors or "[]")) else None,
     )
     return dlq.stream.for_drain().park([document], reason=RELEASED, again=True).outcomes[0]
 
@@ -99,12 +102,19 @@ def _row(message: Message, cause: str, by: str) -> list[Any]:
         _text(message.kind),
         _text(message.reason),
         message.attempts,
-        json.dumps(message.errors),
+        json.dumps([*message.errors, *_doubts(message)]),
         None if message.received_at == EPOCH else message.received_at,
         message.parked_at,
         cause,
         by,
     ]
+
+
+def _doubts(message: Message) -> list[Attempt]:
+    """Note that a message was forged, should it be put aside before a drain found that out."""
+    if is_authentic(message):
+        return []
+    return [{"at": message.seen_at.isoformat(), "kind": FORGED, "error": "its signature is missing or wrong"}]
 
 
 def _text(value: str) -> str:

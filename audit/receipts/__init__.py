@@ -1,7 +1,7 @@
 """receipts: a signed promise to the writer, and whether it was kept.
 
 issue   `sign` receipts of recorded events
-verify  is what a receipt promises kept?
-locate  where an event is: log, store, queue, quarantine, discarded
-broken  stores and announces receipts whose promise was not kept
+verify  `verify_receipts`: is what they promise kept?
+locate  `find` where events are: log, store, queue, quarantine, discarded
+broken  `store`, `notify` and `close` promises that were not kept
 """

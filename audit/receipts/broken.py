@@ -13,67 +13,68 @@ from audit.models import OWN_WRITER, BrokenPromise
 
 log = structlog.get_logger(__name__)
 
-PORTION = 300
-"""So many are named in one record: it has room for them."""
+# A record has room to name so many.
+PROMISES_PER_RECORD = 300
+IDS_LOGGED, WRITERS_TOLD = 100, 5
 
 
-def keep(found: Iterable[BrokenPromise]) -> None:
-    """Keep those that were not known, all found at one time. Raises `NothingKept`, database errors.
+def store(findings: Iterable[BrokenPromise]) -> None:
+    """Store findings that are new, all found at one time. Raises `NothingKept`, database errors.
 
     In an order that all share, so that two that find the same wait for each other and never for ever; and in a
     transaction that is undone where the record of it cannot be written.
     """
-    rows = sorted({(one.event_id, one.kind): one for one in found}.items())
-    for first in range(0, len(rows), PORTION):
-        _keep([one for _, one in rows[first : first + PORTION]])
+    rows = sorted({(finding.event_id, finding.kind): finding for finding in findings}.items())
+    for start in range(0, len(rows), PROMISES_PER_RECORD):
+        _store(dict(rows[start : start + PROMISES_PER_RECORD]))
 
 
-def tell() -> None:
-    """Pass on what nobody was told of yet. Raises database errors."""
-    untold = list(BrokenPromise.objects.filter(told_at=None).order_by("found_at")[:PORTION])
-    if not untold:
+def notify() -> None:
+    """Raise the alarm of findings that nobody heard of yet. Raises database errors."""
+    waiting = list(BrokenPromise.objects.filter(told_at=None).order_by("found_at")[:PROMISES_PER_RECORD])
+    if not waiting:
         return
-    writers = sorted({one.writer for one in untold})
+    writers = sorted({finding.writer for finding in waiting})
     text = (
-        f"The store broke its promise for {len(untold)} events of {', '.join(writers[:5])}; the first: {untold[0]}. "
-        "See the admin, Broken promises."
+        f"The store broke its promise for {len(waiting)} events of {', '.join(writers[:WRITERS_TOLD])}; the first: "
+        f"{waiting[0]}. See the admin, Broken promises."
     )
-    if dlq.alarm.tell("audit.receipt", text, events=len(untold)):
-        BrokenPromise.objects.filter(pk__in=[one.pk for one in untold]).update(told_at=datetime.now(UTC))
+    if dlq.alarm.tell("audit.receipt", text, events=len(waiting)):
+        BrokenPromise.objects.filter(pk__in=[finding.pk for finding in waiting]).update(told_at=datetime.now(UTC))
 
 
 def close(sealed: Mapping[str, str]) -> None:
-    """These are in the log after all, each with its digest: it does not keep what was promised of another content."""
-    found = BrokenPromise.objects.filter(closed_at=None, event_id__in=list(sealed))
-    kept = [one.pk for one in found if sealed[str(one.event_id)] == one.digest]
+    """Close the findings of events that are in the log after all, with the digest that was promised."""
+    open_ones = BrokenPromise.objects.filter(closed_at=None, event_id__in=list(sealed))
+    kept = [finding.pk for finding in open_ones if sealed[str(finding.event_id)] == finding.digest]
     BrokenPromise.objects.filter(pk__in=kept, closed_at=None).update(closed_at=datetime.now(UTC))
 
 
 @transaction.atomic
-def _keep(rows: list[BrokenPromise]) -> None:
-    _open_again({(one.event_id, one.kind): one for one in rows})
+def _store(findings: dict[tuple[UUID, str], BrokenPromise]) -> None:
+    _open_again(findings)
+    rows = list(findings.values())
     BrokenPromise.objects.bulk_create(rows, ignore_conflicts=True)
-    # What was known before, or was kept by another verification meanwhile, has another time.
-    ids, now = [one.event_id for one in rows], rows[0].found_at
-    new = list(BrokenPromise.objects.filter(event_id__in=ids, found_at=now))
+    # What was known before, or was stored by another verification meanwhile, has another time.
+    new = list(BrokenPromise.objects.filter(event_id__in=[row.event_id for row in rows], found_at=rows[0].found_at))
     if not new:
         return
-    log.error("promises_broken", count=len(new), event_ids=[str(one.event_id) for one in new[:100]])
+    log.error("promises_broken", count=len(new), event_ids=[str(finding.event_id) for finding in new[:IDS_LOGGED]])
     trail.add(
         "audit.receipt.broken",
         actor=OWN_WRITER,
         outcome="failure",
         correlation="completeness",
         count=len(new),
-        events=[one.facts() for one in new],
+        events=[finding.facts() for finding in new],
     )
 
 
-def _open_again(found: dict[tuple[UUID, str], BrokenPromise]) -> None:
-    """What was kept after all, and is broken now: that is news, whatever explained it before."""
-    ids = [event_id for event_id, _ in found]
-    for known in BrokenPromise.objects.select_for_update().filter(event_id__in=ids, closed_at__isnull=False):
-        if (one := found.get((known.event_id, known.kind))) is not None:
-            known.closed_at = known.told_at = known.explained_at = None
-            known.found_at, known.why, known.digest = one.found_at, one.why, one.digest
-            known.save(update_fields=["closed_at", "told_at", "explained_at", "found_at", "why", "digest"])
+def _open_again(findings: dict[tuple[UUID, str], BrokenPromise]) -> None:
+    """A promise that was kept after all and is broken now is news, whatever explained it before."""
+    ids = [event_id for event_id, _ in findings]
+    for row in BrokenPromise.objects.select_for_update().filter(event_id__in=ids, closed_at__isnull=False):
+        if (finding := findings.get((row.event_id, row.kind))) is not None:
+            row.closed_at = row.told_at = row.explained_at = None
+            row.found_at, row.why, row.digest = finding.found_at, finding.why, finding.digest
+            row.save(update_fields=["closed_at", "told_at", "explained_at", "found_at", "why", "digest"])

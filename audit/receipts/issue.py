@@ -1,7 +1,7 @@
-"""promise: sign what was taken, so that the writer can hold the store to it. One signature a request.
+"""issue: sign what was taken, so that the writer can hold the store to it. One signature a request.
 
-The web process signs with a key of its own (RECEIPT_KEY, RECEIPT_PUBLIC_KEYS), for the log's is the sealer's alone. It
-is named as the log is, with `/receipts` after it.
+The web process signs with a key of its own (RECEIPT_KEY, RECEIPT_PUBLIC_KEYS), for the log's is the sealer's alone. Its
+name is the log's with `/receipts` after it.
 """
 
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from django.conf import settings
 from audit import metrics
 from audit.errors import KeyMissing
 from audit.formats import receipt
-from audit.ingest.record import Receipt
+from audit.ingest.record import Recorded
 from audit.ledger import keys as ledger_keys
 from dlq import policy
 
 log = structlog.get_logger(__name__)
 
 
-def sign(receipts: Sequence[Receipt]) -> str | None:
+def sign(recorded: Sequence[Recorded]) -> str | None:
     """The signed receipt for events that were recorded together, all of one writer.
 
-    None where there is no key, or it cannot be used: what is kept is answered all the same.
+    None where there is no key, or it cannot be used: what is stored is answered all the same.
     """
     try:
         signer = ledger_keys.receipts().signer
         if signer is None:
             raise KeyMissing("This process has only public keys of receipts: set RECEIPT_KEY_FILE.")
-        return receipt.sign(_promise(receipts, signer.name.removesuffix(receipt.SUFFIX)), signer)
+        return receipt.sign(_promise(recorded, signer.name.removesuffix(receipt.SUFFIX)), signer)
     except KeyMissing as error:
         metrics.unsigned.labels(reason="no key").inc()
         log.debug("receipt_without_key", error=str(error))
@@ -39,16 +39,16 @@ def sign(receipts: Sequence[Receipt]) -> str | None:
     return None
 
 
-def _promise(receipts: Sequence[Receipt], origin: str) -> receipt.Promise:
-    """Stored: sealed within the maximum merge delay. Parked: drained before, which may take the seven days that an
-    event stays in the queue at most."""
-    parked = any(one.state == "parked" for one in receipts)
-    now, wait = datetime.now(UTC), policy.LONGEST_WAIT_S if parked else 0.0
+def _promise(recorded: Sequence[Recorded], origin: str) -> receipt.Promise:
+    """Stored: sealed within the maximum merge delay. Parked: drained first, within the seven days that an event stays
+    in the queue at most."""
+    parked = any(each.state == "parked" for each in recorded)
+    now, wait_s = datetime.now(UTC), policy.LONGEST_WAIT_S if parked else 0.0
     return receipt.Promise(
         origin=origin,
-        writer=receipts[0].event.writer,
+        writer=recorded[0].event.writer,
         state="parked" if parked else "stored",
         promised_at=now,
-        sealed_by=now + timedelta(seconds=wait + settings.SEAL_MERGE_DELAY_S),
-        events={str(one.event.id): one.event.digest.hex() for one in receipts},
+        sealed_by=now + timedelta(seconds=wait_s + settings.SEAL_MERGE_DELAY_S),
+        events={str(each.event.id): each.event.digest.hex() for each in recorded},
     )

@@ -1,4 +1,4 @@
-"""Where events are now: in the log, stored, in the queue, put aside by an audited act, or nowhere that can be seen."""
+"""locate: where events are: in the log, stored, in the queue, put aside by an audited act, or nowhere to be seen."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from dlq.message import Message
 
 log = structlog.get_logger(__name__)
 
-PORTION = 1_000
+MAX_EVENTS = 1_000
 _ROWS = f"""
 SELECT l.index, r.id, l.leaf_hash, {records.COLUMNS} FROM audit_record r
 LEFT JOIN (SELECT index, record_id, leaf_hash FROM audit_leaf WHERE record_id = ANY(%s)) l ON l.record_id = r.id
@@ -28,16 +28,15 @@ WHERE r.id = ANY(%s)
 """
 
 
-class Stored(NamedTuple):
-    """A record as it was found."""
+class LocatedRecord(NamedTuple):
+    """A record; `fault` says why it is not what it was, recomputed from its row and against its leaf."""
 
     digest: str
     leaf: int | None
     fault: str | None
-    """Why it is not what it says it is: recomputed from its row, and against its leaf."""
 
 
-class Aside(NamedTuple):
+class PutAside(NamedTuple):
     """Kept out of the log by an audited act."""
 
     state: str
@@ -47,66 +46,64 @@ class Aside(NamedTuple):
 
 
 @dataclass
-class Whereabouts:
-    """What was found of a portion of events, by their ids."""
+class Locations:
+    """Where events were found, by their ids."""
 
-    database: bool = True
-    """Whether PostgreSQL answered."""
-    queue: bool = True
-    """Whether Redis answered."""
-    stored: dict[str, Stored] = field(default_factory=dict)
+    database_up: bool = True
+    queue_up: bool = True
+    stored: dict[str, LocatedRecord] = field(default_factory=dict)
     parked: dict[str, Message] = field(default_factory=dict)
-    aside: dict[str, Aside] = field(default_factory=dict)
+    aside: dict[str, PutAside] = field(default_factory=dict)
+    # Leaves whose record is gone.
     orphans: dict[str, int] = field(default_factory=dict)
-    """Leaves whose record is gone."""
 
 
-def find(ids: Sequence[str]) -> Whereabouts:
-    """Look for at most PORTION events, in as many queries as for one.
+def find(ids: Sequence[str]) -> Locations:
+    """Look for at most `MAX_EVENTS` events, in as many queries as for one.
 
     The queue first: what leaves it meanwhile is in the database then, and never seen in neither.
     """
-    found = Whereabouts()
+    locations = Locations()
     try:
-        found.parked = dlq.stream.for_drain().pages.find_all(ids)
+        locations.parked = dlq.stream.for_drain().pages.find_all(ids)
     except dlq.errors.Refused:
-        found.queue = False
+        locations.queue_up = False
     try:
         gateway.require()
-        _look_into_database(found, ids)
+        _search_database(locations, ids)
     except (DatabaseError, Unavailable) as error:
         log.warning("whereabouts_unknown", error=type(error).__name__)
-        found.database = False
-    return found
+        locations.database_up = False
+    return locations
 
 
-def _look_into_database(found: Whereabouts, ids: Sequence[str]) -> None:
-    wanted = [UUID(one) for one in ids]
-    found.stored = {str(row.record_id): _stored(row) for row in records.fetch(_ROWS, [wanted, wanted])}
-    absent = [one for one in ids if one not in found.stored]
+def _search_database(locations: Locations, ids: Sequence[str]) -> None:
+    wanted = [UUID(event_id) for event_id in ids]
+    locations.stored = {str(row.record_id): _located(row) for row in records.fetch(_ROWS, [wanted, wanted])}
+    absent = [event_id for event_id in ids if event_id not in locations.stored]
     if absent:
         leaves = Leaf.objects.filter(record_id__in=absent).values_list("record_id", "index")
-        found.orphans = {str(record_id): index for record_id, index in leaves}
-        found.aside = dict((*_quarantined(absent), *_discarded(absent)))
+        locations.orphans = {str(record_id): index for record_id, index in leaves}
+        locations.aside = dict((*_quarantined(absent), *_discarded(absent)))
 
 
-def _stored(row: records.LeafRow) -> Stored:
+def _located(row: records.LeafRow) -> LocatedRecord:
     assert row.record is not None
     sealed = row.leaf_index is not None
     fault = records.fault(row) if sealed else records.altered(row)
-    return Stored(bytes(row.record[records.DIGEST]).hex(), row.leaf_index, fault)
+    return LocatedRecord(bytes(row.record[records.DIGEST]).hex(), row.leaf_index, fault)
 
 
-def _quarantined(ids: Sequence[str]) -> Iterator[tuple[str, Aside]]:
+def _quarantined(ids: Sequence[str]) -> Iterator[tuple[str, PutAside]]:
     columns = ("key", "digest", "quarantined_by", "quarantined_at")
     for key, digest, by, at in Quarantined.objects.filter(key__in=ids).order_by("n").values_list(*columns):
-        yield key, Aside("quarantined", bytes(digest).hex(), by, at)
+        yield key, PutAside("quarantined", bytes(digest).hex(), by, at)
 
 
-def _discarded(ids: Sequence[str]) -> Iterator[tuple[str, Aside]]:
+def _discarded(ids: Sequence[str]) -> Iterator[tuple[str, PutAside]]:
     """Also what was discarded by an act that a crash kept from being noted: the trail has it."""
     for row in Discard.objects.filter(key__in=ids).exclude(decision="discard_declined").order_by("id"):
         if row.decided_at is not None:
-            yield row.key, Aside("discarded", row.digest, row.decided_by, row.decided_at)
-        elif (recorded := discards.recorded(row)) is not None:
-            yield row.key, Aside("discarded", row.digest, recorded.actor_id, recorded.event_timestamp)
+            yield row.key, PutAside("discarded", row.digest, row.decided_by, row.decided_at)
+        elif (act := discards.recorded(row)) is not None:
+            yield row.key, PutAside("discarded", row.digest, act.actor_id, act.event_timestamp)

@@ -1,7 +1,7 @@
-"""redeem: take receipts back, and say of every event that they promise whether the promise is kept.
+"""verify: take receipts back, and say of every event that they promise whether the promise is kept.
 
-Nothing is believed of a receipt that none of our keys signed. Nothing is called kept that was not looked at: what
-cannot be asked now is unknown, and a broken promise dominates.
+Nothing is believed of a receipt that none of our keys signed. Nothing is called kept that was not found: what cannot be
+asked now is unknown, and a broken promise dominates.
 """
 
 from collections import Counter
@@ -17,41 +17,41 @@ from audit.formats.receipt import Promise
 from audit.ledger import keys
 from audit.models import BrokenPromise
 from audit.receipts import broken, locate
-from audit.receipts.locate import Whereabouts
+from audit.receipts.locate import LocatedRecord, Locations
 
 T = TypeVar("T")
 BROKEN, NOT_OURS, UNKNOWN, KEPT = "broken promise", "not ours", "unknown", "kept"
+# The worst first.
 STATES = (BROKEN, NOT_OURS, UNKNOWN, "pending", "parked", "quarantined", "discarded", "stored", "sealed")
-"""The worst first."""
 NOT_SEEN = {NOT_OURS, UNKNOWN, "pending"}
-LOOKED_AT = 5_000
+MAX_RECHECKED = 5_000
 
 
-class Answer(NamedTuple):
+class ReceiptResult(NamedTuple):
     """What became of one event; of a whole receipt that is not ours."""
 
+    # Which of the receipts, from 0.
     receipt: int
-    """Which of the receipts, from 0."""
     state: str
     why: str
     event_id: str = ""
     digest: str = ""
     promise: Promise | None = None
     leaf: int | None = None
+    # How a promise was broken: one of BrokenPromise.KINDS.
     kind: str = ""
-    """How a promise was broken: one of BrokenPromise.KINDS."""
 
 
-class Redeemed(NamedTuple):
-    """All answers, in the order of the receipts, and what they come to."""
+class VerifiedReceipts(NamedTuple):
+    """All results, in the order of the receipts, and how many there are of each state."""
 
-    answers: list[Answer]
+    results: list[ReceiptResult]
     receipts: int
     counts: dict[str, int]
 
     @property
     def verdict(self) -> str:
-        """A broken promise dominates; nothing at all was not kept, nor what was not found."""
+        """Broken where any is; kept where there is something and all of it was found."""
         if BROKEN in self.counts:
             return BROKEN
         return KEPT if self.counts and not self.counts.keys() & NOT_SEEN else UNKNOWN
@@ -59,7 +59,7 @@ class Redeemed(NamedTuple):
     @property
     def sentence(self) -> str:
         """The verdict for a person."""
-        of = f"{self.receipts:,} receipt{'' if self.receipts == 1 else 's'}"
+        receipts = f"{self.receipts:,} receipt{'' if self.receipts == 1 else 's'}"
         if not self.receipts:
             return "There is no receipt here: nothing was verified."
         counted = ", ".join(f"{count:,} {state}" for state, count in self.counts.items())
@@ -68,120 +68,122 @@ class Redeemed(NamedTuple):
             UNKNOWN: "Not everything can be said",
             KEPT: "No promise is broken",
         }[self.verdict]
-        return f"{opening}: {counted}, of {of}."
+        return f"{opening}: {counted}, of {receipts}."
 
 
-def redeem(receipts: Sequence[str]) -> Redeemed:
-    """Answer for every event of these receipts; keep, record and tell the promises that were broken.
+def verify_receipts(receipts: Sequence[str]) -> VerifiedReceipts:
+    """Say what became of every event of these receipts; store, record and tell promises that were broken.
 
     Raises `KeyMissing` where there are no keys of receipts, `NothingKept` and database errors where a broken promise
-    cannot be kept.
+    cannot be stored.
     """
     verifiers = keys.receipts().verifiers
-    read = [_read(place, text, verifiers) for place, text in enumerate(receipts)]
-    answers: list[Answer] = []
-    for portion in _portions(one for found in read for one in found):
-        answers += _answered(portion)
-    counts = Counter(one.state for one in answers)
-    return Redeemed(answers, len(receipts), {state: counts[state] for state in STATES if counts[state]})
+    unjudged = (event for number, text in enumerate(receipts) for event in _read(number, text, verifiers))
+    results = [result for portion in _portions(unjudged) for result in _judge_all(portion)]
+    counts = Counter(result.state for result in results)
+    return VerifiedReceipts(results, len(receipts), {state: counts[state] for state in STATES if counts[state]})
 
 
-def look_again() -> int:
-    """Close the broken promises that were kept after all, the newest first, and tell those that nobody was told of;
-    return how many are open. For the schedule. Raises database errors."""
-    waiting = {str(one.event_id) for one in BrokenPromise.objects.filter(closed_at=None)[:LOOKED_AT]}
+def recheck_broken() -> int:
+    """Close broken promises that were kept after all, the newest first, and tell those that nobody heard of; return
+    how many are open. For the schedule. Raises database errors."""
+    waiting = {str(finding.event_id) for finding in BrokenPromise.objects.filter(closed_at=None)[:MAX_RECHECKED]}
     for ids in _portions(iter(waiting)):
-        found = locate.find(ids).stored
-        broken.close({one: row.digest for one, row in found.items() if row.leaf is not None and not row.fault})
-    broken.tell()
+        stored = locate.find(ids).stored
+        broken.close(
+            {event_id: row.digest for event_id, row in stored.items() if row.leaf is not None and not row.fault}
+        )
+    broken.notify()
     return BrokenPromise.objects.filter(closed_at=None).count()
 
 
-def _read(place: int, text: str, verifiers: Iterable[Verifier]) -> list[Answer]:
-    """An empty answer for each event of a receipt of ours."""
+def _read(number: int, text: str, verifiers: Iterable[Verifier]) -> list[ReceiptResult]:
+    """A result without a state for each event of a receipt of ours."""
     try:
-        found = receipt.read(text, verifiers)
+        promise = receipt.read(text, verifiers)
     except NoteError as error:
-        return [Answer(place, NOT_OURS, f"Nothing of it is believed: {error}.")]
-    return [Answer(place, "", "", event_id, digest, found) for event_id, digest in found.events.items()]
+        return [ReceiptResult(number, NOT_OURS, f"Nothing of it is believed: {error}.")]
+    return [ReceiptResult(number, "", "", event_id, digest, promise) for event_id, digest in promise.events.items()]
 
 
-def _answered(portion: list[Answer]) -> list[Answer]:
-    ours = {one.event_id: None for one in portion if one.promise is not None}
-    if not ours:
+def _judge_all(portion: list[ReceiptResult]) -> list[ReceiptResult]:
+    ids = list({event.event_id: None for event in portion if event.promise is not None})
+    if not ids:
         return portion
-    found, now = locate.find(list(ours)), datetime.now(UTC)
-    answers = [judged(one, one.promise, found, now) if one.promise else one for one in portion]
-    if found.database:
-        broken.keep(_kept(one, one.promise, now) for one in answers if one.promise and one.state == BROKEN)
-        broken.close({one.event_id: one.digest for one in answers if one.state == "sealed"})
-        broken.tell()
-    return answers
+    locations, now = locate.find(ids), datetime.now(UTC)
+    results = [judge(event, event.promise, locations, now) if event.promise else event for event in portion]
+    if locations.database_up:
+        broken.store(_finding(each, each.promise, now) for each in results if each.promise and each.state == BROKEN)
+        broken.close({result.event_id: result.digest for result in results if result.state == "sealed"})
+        broken.notify()
+    return results
 
 
-def judged(one: Answer, said: Promise, found: Whereabouts, now: datetime) -> Answer:
+def judge(event: ReceiptResult, promise: Promise, locations: Locations, now: datetime) -> ReceiptResult:
     """What became of one event, from where it is now."""
-    if one.event_id in found.stored:
-        return _of_record(one, said, found.stored[one.event_id], now)
-    if one.event_id in found.orphans:
-        at = found.orphans[one.event_id]
-        return _broken(one, "missing", f"Its leaf is in the log, at index {at}, and its record is gone.")
-    if one.event_id in found.parked:
-        return _of_message(one, said, found, now)
-    aside = found.aside.get(one.event_id)
-    if aside is not None and aside.digest == one.digest:
-        return one._replace(state=aside.state, why=f"By {aside.by}, {_when(aside.at)}: kept, and not in the log.")
-    if not (found.database and found.queue):
-        silent = " and ".join(name for name, up in (("PostgreSQL", found.database), ("Redis", found.queue)) if not up)
-        return one._replace(state=UNKNOWN, why=f"{silent} cannot be asked now: ask again when it is back.")
-    if now <= said.sealed_by:
-        return one._replace(state="pending", why=f"Not found yet; it has time until {_when(said.sealed_by)}.")
+    if (record := locations.stored.get(event.event_id)) is not None:
+        return _judge_record(event, promise, record, now)
+    if (leaf := locations.orphans.get(event.event_id)) is not None:
+        return _broken(event, "missing", f"Its leaf is in the log, at index {leaf}, and its record is gone.")
+    if event.event_id in locations.parked:
+        return _judge_message(event, promise, locations, now)
+    aside = locations.aside.get(event.event_id)
+    if aside is not None and aside.digest == event.digest:
+        return event._replace(state=aside.state, why=f"By {aside.by}, {_when(aside.at)}: kept, and not in the log.")
+    down = [name for name, up in (("PostgreSQL", locations.database_up), ("Redis", locations.queue_up)) if not up]
+    if down:
+        return event._replace(
+            state=UNKNOWN, why=f"{' and '.join(down)} cannot be asked now: ask again when it is back."
+        )
+    if now <= promise.sealed_by:
+        return event._replace(state="pending", why=f"Not found yet; it has time until {_when(promise.sealed_by)}.")
     where = "neither a record, nor parked, quarantined or discarded; spools of other hosts cannot be seen from here"
-    return _broken(one, "missing", f"It was to be sealed by {_when(said.sealed_by)}, and is {where}.")
+    return _broken(event, "missing", f"It was to be sealed by {_when(promise.sealed_by)}, and is {where}.")
 
 
-def _of_record(one: Answer, said: Promise, row: locate.Stored, now: datetime) -> Answer:
-    if row.fault is not None or row.digest != one.digest:
-        return _broken(one, "altered", f"The record is not what was promised: {row.fault or 'its digest is another'}.")
-    if row.leaf is not None:
-        return one._replace(state="sealed", why=f"In the signed log, at index {row.leaf}.", leaf=row.leaf)
-    if now <= said.sealed_by:
-        return one._replace(state="stored", why=f"To be sealed by {_when(said.sealed_by)}.")
-    return _broken(one, "late", f"Stored, and not sealed by {_when(said.sealed_by)}: is the sealer running?")
+def _judge_record(event: ReceiptResult, promise: Promise, record: LocatedRecord, now: datetime) -> ReceiptResult:
+    if record.fault is not None or record.digest != event.digest:
+        why = f"The record is not what was promised: {record.fault or 'its digest is another'}."
+        return _broken(event, "altered", why)
+    if record.leaf is not None:
+        return event._replace(state="sealed", why=f"In the signed log, at index {record.leaf}.", leaf=record.leaf)
+    if now <= promise.sealed_by:
+        return event._replace(state="stored", why=f"To be sealed by {_when(promise.sealed_by)}.")
+    return _broken(event, "late", f"Stored, and not sealed by {_when(promise.sealed_by)}: is the sealer running?")
 
 
-def _of_message(one: Answer, said: Promise, found: Whereabouts, now: datetime) -> Answer:
-    message = found.parked[one.event_id]
-    if message.digest.hex() != one.digest or not message.digest_ok:
-        return _broken(one, "altered", "What waits in the queue under its id is not what was promised.")
+def _judge_message(event: ReceiptResult, promise: Promise, locations: Locations, now: datetime) -> ReceiptResult:
+    message, by = locations.parked[event.event_id], _when(promise.sealed_by)
+    if message.digest.hex() != event.digest or not message.digest_ok:
+        return _broken(event, "altered", "What waits in the queue under its id is not what was promised.")
     state = f"dead: {message.last_error_class}, it needs a person" if message.state == "dead" else message.state
-    if now <= said.sealed_by:
-        return one._replace(state="parked", why=f"In the queue ({state}); to be sealed by {_when(said.sealed_by)}.")
-    if not found.database:
-        return one._replace(state=UNKNOWN, why=f"In the queue ({state}); PostgreSQL cannot be asked now.")
-    return _broken(one, "late", f"In the queue still ({state}), and not sealed by {_when(said.sealed_by)}.")
+    if now <= promise.sealed_by:
+        return event._replace(state="parked", why=f"In the queue ({state}); to be sealed by {by}.")
+    if not locations.database_up:
+        return event._replace(state=UNKNOWN, why=f"In the queue ({state}); PostgreSQL cannot be asked now.")
+    return _broken(event, "late", f"In the queue still ({state}), and not sealed by {by}.")
 
 
-def _broken(one: Answer, kind: str, why: str) -> Answer:
-    return one._replace(state=BROKEN, why=why, kind=kind)
+def _broken(event: ReceiptResult, kind: str, why: str) -> ReceiptResult:
+    return event._replace(state=BROKEN, why=why, kind=kind)
 
 
-def _kept(one: Answer, said: Promise, now: datetime) -> BrokenPromise:
+def _finding(result: ReceiptResult, promise: Promise, now: datetime) -> BrokenPromise:
     return BrokenPromise(
-        event_id=UUID(one.event_id),
-        kind=one.kind,
-        writer=said.writer,
-        digest=one.digest,
-        promised=said.state,
-        promised_at=said.promised_at,
-        sealed_by=said.sealed_by,
-        why=one.why,
+        event_id=UUID(result.event_id),
+        kind=result.kind,
+        writer=promise.writer,
+        digest=result.digest,
+        promised=promise.state,
+        promised_at=promise.promised_at,
+        sealed_by=promise.sealed_by,
+        why=result.why,
         found_at=now,
     )
 
 
-def _portions(found: Iterator[T]) -> Iterator[list[T]]:
-    while portion := list(islice(found, locate.PORTION)):
+def _portions(rows: Iterator[T]) -> Iterator[list[T]]:
+    while portion := list(islice(rows, locate.MAX_EVENTS)):
         yield portion
 
 

@@ -1,4 +1,4 @@
-"""making: a compliance report from its request to its digest in the log.
+"""build: a compliance report from its request to its digest in the log.
 
 1. Who asked for what is recorded, then there is a row.
 2. A worker computes the sections, as of the checkpoint that the request found.

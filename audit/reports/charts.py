@@ -1,4 +1,4 @@
-"""drawing: numbers as columns, in SVG. With attributes too, for printers that read no style sheet inside a figure."""
+"""charts: numbers as columns, in SVG. With attributes too, for printers that read no style sheet inside a figure."""
 
 from typing import Any
 

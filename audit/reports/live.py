@@ -1,4 +1,4 @@
-"""beside: how things stand while a report is made. No checkpoint fixes this, so the digest does not cover it."""
+"""live: how things stand while a report is made. No checkpoint fixes this, so the digest does not cover it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ def look() -> dict[str, Any]:
             ["Records in the log", head.size if head else 0],
             ["Findings that are still so", Finding.objects.still_so().count()],
             ["Events waiting in the dead letter queue", _waiting()],
-            ["Completeness", summary.look().sentence],
+            ["Completeness", summary.summarize().sentence],
         ],
     }
 

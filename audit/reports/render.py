@@ -1,4 +1,4 @@
-"""pages: a report for people to read: on a page of the admin, as a file, and as a PDF."""
+"""render: a report for people to read: on a page of the admin, as a file, and as a PDF."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""basis: what a report is computed from: some days, one checkpoint, and what the reader may see.
+"""snapshot: what a report is computed from: some days, one checkpoint, and what the reader may see.
 
 Everything in the hashed part is read through here or bounded by it: leaves before `size`, rows that were there at `at`.
 So the same days and the same checkpoint give the same report again, whatever came since.

@@ -1,4 +1,4 @@
-"""exceptions: what of a UTC day a person has to look at.
+"""exception_report: what of a UTC day a person has to look at.
 
 By the times at which things happened, so that a day that is over stays what it was; only what comes late adds to it.
 Most of it is read from records, the store's own ones of what it found and of what people did among them.

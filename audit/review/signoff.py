@@ -1,4 +1,4 @@
-"""review: a named person looks through each UTC day and signs what he saw; a day that nobody signs is a finding.
+"""signoff: a named person looks through each UTC day and signs what he saw; a day that nobody signs is a finding.
 
 A signature is the record `audit.review.signed` with all that was shown, before it is a row. Reviews are asked for from
 the day on which the schedule first runs with them; what was before is never asked for.

@@ -1,4 +1,4 @@
-"""in_browser: the page that checks a bundle in the browser, for everybody: no login, no PostgreSQL, no cookie.
+"""page: the page that checks a bundle in the browser, for everybody: no login, no PostgreSQL, no cookie.
 
 Its files are served here and not among the static ones, because a worker is bound by the policy that comes with its own
 file, not by that of the page: only so is it kept from sending anything, whoever serves the static files.

@@ -105,8 +105,8 @@ class Filled:
         """Bytes that Redis has for one message, and how long its body is, on average."""
         return (self._memory() - self.empty_memory) / self.depth, self._bytes / self.depth
 
-    def pages(self) -> dict[str, list[float]]:
-        """What each page took, in ms, as often as `ROUNDS` says."""
+    def pages(self, rounds: int) -> dict[str, list[float]]:
+        """What each page took, in ms, opened so often."""
         middle = self._queue.redis.xrange(self._queue.keys.stream, count=self.depth // 2)[-1][0].decode()
         found = self._queue.pages.get(middle)
         assert found is not None
@@ -124,8 +124,11 @@ class Filled:
             "look-up by event id": f"?q={found.key}",
             "a message": f"{found.id}/change/",
         }
-        found_times = {name: timed(lambda path=path: self._visitor.get(LIST + path)) for name, path in paths.items()}  # type: ignore[misc]
-        found_times["look-up by event id, in Redis alone"] = timed(lambda: self._queue.pages.find(found.key))
+        found_times = {
+            name: timed(lambda path=path: self._visitor.get(LIST + path), rounds)  # type: ignore[misc]
+            for name, path in paths.items()
+        }
+        found_times["look-up by event id, in Redis alone"] = timed(lambda: self._queue.pages.find(found.key), rounds)
         return found_times
 
     def dry_run(self) -> tuple[float, int, str]:
@@ -158,7 +161,9 @@ def main() -> int:
     """Fill, measure, fill, measure."""
     parser = argparse.ArgumentParser(prog="python -m bench.pages.queue")
     parser.add_argument("--size", type=int, default=LARGE)
-    size = parser.parse_args().size
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each page is opened")
+    options = parser.parse_args()
+    size = options.size
     fleet = Fleet(drainers=0, workers=1)
     try:
         fleet.start_servers()
@@ -169,9 +174,9 @@ def main() -> int:
         logging.disable(logging.ERROR)
         filled = Filled(fleet, Visitor(fleet))
         filled.fill(min(SMALL, size // 2))
-        small = filled.pages()
+        small = filled.pages(options.rounds)
         filled.fill(size)
-        large = filled.pages()
+        large = filled.pages(options.rounds)
         passed = _print(small, large, (min(SMALL, size // 2), size))
         whole, body = filled.memory()
         console.print(f"Redis memory: {whole:,.0f} bytes a message, {body:,.0f} of them its body")

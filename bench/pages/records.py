@@ -20,7 +20,7 @@ from bench import seed
 from bench.fleet import Fleet
 from bench.ledger import growth
 from bench.ledger.log import connect
-from bench.pages.queue import Visitor, timed
+from bench.pages.queue import ROUNDS, Visitor, timed
 
 SMALL, LARGE = 10_000, 10_000_000
 LIMIT_MS, RATIO = 150.0, 1.5
@@ -59,7 +59,7 @@ TICK = f"a run of reconcile for {growth.NEW:,} new events"
 STOCK = {"list: first page": "/stock/audit/stockrecord/", "search: an actor": "/stock/audit/stockrecord/?q=person-7"}
 
 
-def measure(count: int, *, stock: bool) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+def measure(count: int, rounds: int, *, stock: bool) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Fill a store; return what each page took, of ours and of the stock admin."""
     fleet = Fleet(drainers=0, workers=1, application="bench.wsgi:application", READER_STATEMENT_TIMEOUT_MS="120000")
     try:
@@ -74,14 +74,14 @@ def measure(count: int, *, stock: bool) -> tuple[dict[str, list[float]], dict[st
         visitor = Visitor(fleet)
         cursor, record = _middle(fleet.env["DATABASE_OWNER_URL"])
         ours = {
-            name: timed(lambda path=path: visitor.get(path))  # type: ignore[misc]
+            name: timed(lambda path=path: visitor.get(path), rounds)  # type: ignore[misc]
             for name, path in paths(count, cursor, record).items()
         }
         theirs = {
-            name: timed(lambda path=path: visitor.get(path), STOCK_ROUNDS)  # type: ignore[misc]
+            name: timed(lambda path=path: visitor.get(path), min(STOCK_ROUNDS, rounds))  # type: ignore[misc]
             for name, path in (STOCK.items() if stock else ())
         }
-        ours[TICK] = [growth.tick(fleet, growth.NEW) * 1000 for _ in range(growth.TICKS)]
+        ours[TICK] = [growth.tick(fleet, growth.NEW) * 1000 for _ in range(min(growth.TICKS, rounds))]
         return ours, theirs
     finally:
         fleet.stop()
@@ -110,9 +110,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", type=int, default=SMALL)
     parser.add_argument("--large", type=int, default=LARGE)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each page is opened")
     options = parser.parse_args()
-    small, _ = measure(options.small, stock=False)
-    large, theirs = measure(options.large, stock=True)
+    small, _ = measure(options.small, options.rounds, stock=False)
+    large, theirs = measure(options.large, options.rounds, stock=True)
     sizes = [f"{size:,}" for size in (options.small, options.large)]
     table = Table("median (slowest), ms", *sizes, "ratio", f"stock admin at {sizes[1]}")
     passed = True

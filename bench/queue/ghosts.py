@@ -26,6 +26,7 @@ from rich.progress import track
 
 from auditsite.embedded import Redis
 from auditsite.offline import NOWHERE
+from bench.load import wait_until
 
 BATCH = 200
 DEPTH = 3_000
@@ -53,6 +54,8 @@ class Storm:
         threads = [threading.Thread(target=self._until_killed, args=[act], daemon=True) for act in acts]
         for thread in threads:
             thread.start()
+        promised, removed = len(self.promised), len(self.removed)
+        wait_until(lambda: len(self.promised) > promised and len(self.removed) > removed, seconds=30, what="all acts")
         time.sleep(self.rng.uniform(0.02, 0.2))
         self.server.kill()
         for thread in threads:

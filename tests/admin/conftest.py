@@ -15,6 +15,13 @@ from audit.postgres.gateway import gateway
 from dlq.message import Document, Message
 from tests.audit.conftest import an_event
 
+try:
+    import axe_core_python.sync_playwright  # noqa: F401
+    import playwright.sync_api  # noqa: F401
+except ImportError:
+    # The tests of the browser are made of them; tests/admin/test_browser_tools.py says so in a line.
+    collect_ignore = ["browser"]
+
 OVERRIDE, ESCAPE = "\u202e", "\x1b"
 
 TERMINAL = f"{ESCAPE}]0;owned\x07{ESCAPE}[2J{ESCAPE}[31m\x9b31m"

@@ -15,10 +15,10 @@ from django.urls import reverse
 import dlq.stream
 from audit import safe_text
 from audit.completeness import coverage, sequences, silence
-from audit.completeness.coverage import Seen
 from audit.models import HourCount, Record
 from tests.admin.conftest import ESCAPE, OVERRIDE, SCRIPT, TERMINAL, TURNED, own, parked_message, stored_record
 from tests.audit.completeness.conftest import numbers_of
+from tests.audit.conftest import sealed_event
 
 
 def pages(client: Client, record: Record) -> dict[str, str]:
@@ -106,8 +106,8 @@ def test_names_as_long_as_the_payload_are_shortened(auditor: Client) -> None:
 
 def test_a_writer_of_a_hostile_name_is_harmless_in_the_picture(auditor: Client) -> None:
     writer, now = f"!{SCRIPT}{TURNED}{secrets.token_hex(3)}", datetime.now(UTC)
-    silence.take([(writer, now)])
-    coverage.take([Seen(writer, now, False, False)])
+    silence.apply([sealed_event(writer, now)])
+    coverage.apply([sealed_event(writer, now)])
     for parameters in ({"after": writer[:-1]}, {"writer": writer}):
         page = auditor.get(reverse("admin:audit_hourcount_changelist"), parameters).content.decode()
         assert "&lt;script&gt;alert(1)" in page
@@ -134,7 +134,7 @@ def output(*command: str) -> str:
 
 def test_reconciling_prints_no_escape_of_an_epoch() -> None:
     writer = f"writer-{secrets.token_hex(4)}"
-    sequences.take(one._replace(epoch=TERMINAL + OVERRIDE) for one in numbers_of(writer, 1, 5))
+    sequences.apply(one._replace(epoch=TERMINAL + OVERRIDE) for one in numbers_of(writer, 1, 5))
     found = output("reconcile")
     assert writer in found or "more gaps" in found
     assert quiet(found)

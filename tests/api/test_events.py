@@ -15,7 +15,9 @@ from django.test import Client
 
 from audit.api.events import EventsView
 from audit.api.throttles import WriterThrottle
+from audit.errors import Conflict
 from audit.formats import canonical
+from audit.formats.event import accept
 from audit.ingest import record
 from audit.models import Record
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
@@ -95,6 +97,15 @@ def test_a_bad_event_is_named_by_its_place_and_nothing_of_the_batch_is_kept(writ
     assert response.status_code == 400
     assert set(response.json()["field_errors"]) == {"1.version", "1.event_outcome", "2.surprise"}
     assert stored(good["correlation_id"]) == []
+
+
+def test_a_refused_conflict_is_recorded_whoever_calls_the_verb() -> None:
+    document = an_event() | {"event_id": str(uuid_utils.compat.uuid7())}
+    record.record([accept(document, writer="tests")])
+    with pytest.raises(Conflict):
+        record.record([accept(document | {"severity": "other"}, writer="tests")])
+    (attempt,) = Record.objects.filter(event_type="audit.event.conflict", event_data__event_id=document["event_id"])
+    assert attempt.event_data["offered_by"] == "tests"
 
 
 def test_a_batch_with_a_conflict_keeps_nothing(writer: Sender) -> None:

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from django.test import Client
 
 from audit.access import api_keys
 from audit.formats import event
+from audit.formats.event import SealedEvent
 from audit.ingest.record import store
 from audit.models import Writer
 from audit.postgres.gateway import gateway
 
 NewWriter = Callable[..., "Sender"]
+BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 EVENTS = "/api/v1/audit/events"
 BATCH = f"{EVENTS}/batch"
 
@@ -64,6 +67,13 @@ def an_event(**changes: Any) -> dict[str, Any]:
         "event_data": {"fingerprint": "abc", "count": 3},
     }
     return document | changes
+
+
+def sealed_event(writer: str = "w", at: datetime = BEGAN, **changes: Any) -> SealedEvent:
+    """An event as those that follow the log are given it; received and stored when it happened."""
+    usual = {"leaf_index": 0, "id": uuid_utils.compat.uuid7(), "event_type": "gateway.signal.received"}
+    usual |= {"category": "gateway", "correlation": "rr-1", "stored_at": at, "received_at": at}
+    return SealedEvent(**{"writer": writer, "at": at, **usual, **changes})
 
 
 @pytest.fixture(scope="session")

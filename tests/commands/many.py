@@ -7,19 +7,20 @@ import json
 import runpy
 import sys
 from contextlib import redirect_stdout
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 
 
 def run(arguments: list[str]) -> tuple[int, str]:
     """Do what `manage.py` with these arguments does; return its exit status and the last line that it printed."""
-    printed, status = StringIO(), 0
+    raw, status = BytesIO(), 0  # some commands write bytes below the text
+    printed = TextIOWrapper(raw, encoding="utf-8", write_through=True)
     sys.argv = ["manage.py", *arguments]
     with redirect_stdout(printed):
         try:
             runpy.run_path("manage.py", run_name="__main__")
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return status, (printed.getvalue().rstrip().splitlines() or [""])[-1].strip()
+    return status, (raw.getvalue().decode().rstrip().splitlines() or [""])[-1].strip()
 
 
 if __name__ == "__main__":

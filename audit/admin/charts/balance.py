@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from audit.accounting.balance import Line
+from audit.accounting.balance import BalanceLine
 
 LEFT, LENGTH, ROW, SHOWN = 100, 260, 18, 31
 PARTS = {
@@ -41,7 +41,7 @@ class LegendEntry(NamedTuple):
     text_x: int
 
 
-def account(days: list[tuple[date, Line]]) -> SafeString:
+def account(days: list[tuple[date, BalanceLine]]) -> SafeString:
     """Draw the newest days, each with what became of the received events."""
     shown = days[:SHOWN]
     if not shown:
@@ -52,7 +52,7 @@ def account(days: list[tuple[date, Line]]) -> SafeString:
     return SafeString(render_to_string("admin/audit/account/bars.svg", context))
 
 
-def _pieces(line: Line) -> dict[str, int]:
+def _pieces(line: BalanceLine) -> dict[str, int]:
     return {
         "stored": line.stored,
         "waiting": line.parked + line.dead,
@@ -62,7 +62,7 @@ def _pieces(line: Line) -> dict[str, int]:
     }
 
 
-def _bar(place: int, day: date, line: Line, most: int) -> DayBar:
+def _bar(place: int, day: date, line: BalanceLine, most: int) -> DayBar:
     parts, x = [], float(LEFT)
     pieces = _pieces(line)
     for name, count in pieces.items():

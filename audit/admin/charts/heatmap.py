@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 
-from audit.completeness.causes import Known, Reason
+from audit.completeness.causes import Cause, Causes
 from audit.completeness.coverage import NONE, Count, Key
 
 SHADES = 5
@@ -47,7 +47,7 @@ class Shade(NamedTuple):
 class Picture:
     """All counts of a page, in shades that fit the largest of them."""
 
-    def __init__(self, counts: Mapping[Key, Count], known: Known, now: datetime):
+    def __init__(self, counts: Mapping[Key, Count], known: Causes, now: datetime):
         self._counts, self._known, self._now = counts, known, now
         most = max((count.events for count in counts.values()), default=1)
         # Equal ratios, for a busy writer sends a thousand times what a quiet one does.
@@ -83,7 +83,7 @@ class Picture:
             words = f"{name} {column.name}: {escape(_words(count, why)) if why else _words(count, why)}"
             yield f'<td class="heat heat-{css}"><a href="{records}{column.within}">{sign}<span>{words}</span></a></td>'
 
-    def _look(self, count: Count, why: Sequence[Reason]) -> tuple[str, str]:
+    def _look(self, count: Count, why: Sequence[Cause]) -> tuple[str, str]:
         """Return the class of a cell, and its sign."""
         kind = why[0].kind if why else ""
         if not count.events:
@@ -104,7 +104,7 @@ def months(columns: Sequence[Column]) -> list[tuple[str, int]]:
     return [(name, len(list(days))) for name, days in groupby(columns, key=lambda column: f"{column.first:%Y-%m}")]
 
 
-def _words(count: Count, why: Sequence[Reason]) -> str:
+def _words(count: Count, why: Sequence[Cause]) -> str:
     parts = [f"{count.events:,} events"]
     parts += [f"{count.failures:,} failed"] if count.failures else []
     parts += [f"{count.parked:,} through the queue"] if count.parked else []

@@ -81,7 +81,7 @@ def _writers(asked: Asked) -> dict[str, Any]:
     heard = {one.writer: coverage.hour_of(one.first_at) for one in found[:WRITERS]}
     columns = _hours(since) if asked.is_hours else _days(since)
     picture = heatmap.Picture(
-        coverage.sums(list(heard), since, end, step), causes.look(list(heard), since, end), datetime.now(UTC)
+        coverage.sums(list(heard), since, end, step), causes.find(list(heard), since, end), datetime.now(UTC)
     )
     rows = [
         picture.row(writer, _address(writer=writer, day=asked.last), writer, columns, began)
@@ -106,7 +106,7 @@ def _week(asked: Asked) -> dict[str, Any]:
         raise Http404("There is no such writer.")
     end = _midnight(asked.last) + DAY
     since = end - WEEK * DAY
-    known = causes.look([asked.writer], since, end)
+    known = causes.find([asked.writer], since, end)
     picture = heatmap.Picture(coverage.sums([asked.writer], since, end, HOUR), known, datetime.now(UTC))
     heard = Rhythm.objects.filter(writer=asked.writer).first()
     began = coverage.hour_of(heard.first_at) if heard else end

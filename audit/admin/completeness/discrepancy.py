@@ -72,7 +72,7 @@ class FoundAdmin(ReadOnly):
         found, by = self.found_or_404(pk), request.user.get_username()
         try:
             if request.POST.get("act") == "own":
-                explain.own(found, by=by)
+                explain.assign(found, by=by)
             else:
                 explain.explain(found, request.POST.get("explanation", ""), by=by)
         except AuditError as error:

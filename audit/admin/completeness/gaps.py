@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from audit.admin.completeness.discrepancy import FoundAdmin
 from audit.admin.display import badge, time_tag
 from audit.completeness import manifests, summary
-from audit.completeness.summary import Standing
+from audit.completeness.summary import WriterSummary
 from audit.models import Gap, Manifest, Record
 
 SHOWN = 200
@@ -29,11 +29,11 @@ class GapAdmin(FoundAdmin):
     change_list_template = "admin/audit/gap/list.html"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        found = summary.look()
+        found = summary.summarize()
         more = {
             "title": "Completeness",
             "found": found,
-            "standings": [(one, _verdict(one)) for one in found.standings],
+            "standings": [(one, _verdict(one)) for one in found.writers],
             "until": time_tag(found.until),
         }
         return super().changelist_view(request, more | (extra_context or {}))
@@ -114,7 +114,7 @@ class ManifestAdmin(FoundAdmin):
         return f"{found.came:,} of {found.count:,}"
 
 
-def _verdict(one: Standing) -> SafeString:
+def _verdict(one: WriterSummary) -> SafeString:
     return badge(VERDICTS.get(one.verdict, "error"), one.verdict)
 
 

@@ -92,7 +92,7 @@ class ExpectationAdmin(RecordedFirst):
 
     def save_model(self, request: HttpRequest, obj: Expectation, form: Any, change: bool) -> None:
         version = obj.version
-        if rules.keep(obj, by=request.user.get_username()) == "changed" and obj.version != version:
+        if rules.save(obj, by=request.user.get_username()) == "changed" and obj.version != version:
             messages.warning(
                 request, "It asks for something else now: only what is sealed from now on is judged by it."
             )

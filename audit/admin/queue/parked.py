@@ -1,270 +1,218 @@
 """The dead letter queue, read from Redis: what waits, why, and a way to try again."""
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 
-import dlq.errors
 import dlq.stream
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.queue import count, deep_search, parked_rows
-from audit.errors import AuditError, Invalid
-from audit.ingest import trail
-from audit.models import Parked
+from audit.errors import Invalid
+from audit.ingest.record import Recorded
+from audit.models import Discard, Parked
 from audit.queue import actions, corrections, discards, drain
 from audit.queue.visible import visible
+from audit.safe_text import storable
+from dlq.errors import Refused
 from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message, is_stream_id
 
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
 FILTERS = ("state", "writer", "type", "error", "since")
+PERMISSION = "audit.retry_parked"
+LIST = "admin:audit_parked_changelist"
+REASON_CHARACTERS = 1_000
 
 
 @admin.register(Parked)
-class ParkedAdmin(admin.ModelAdmin):
+class ParkedAdmin(ReadOnly):
     """Pages of the queue. Nothing here needs PostgreSQL but the login."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Parked | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Parked | None = None) -> bool:
-        return False
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            path("search/", view(self.search_view), name="audit_parked_search"),
-            path("act/", view(self.act_view), name="audit_parked_act"),
-            path("count/", view(self.count_view), name="audit_parked_count"),
-            path("pause/", view(self.pause_view), name="audit_parked_pause"),
-            path("export/", view(self.export_view), name="audit_parked_export"),
-            path("<path:message_id>/rehearse/", view(self.rehearse_view), name="audit_parked_rehearse"),
-            path("<path:message_id>/correct/", view(self.correct_view), name="audit_parked_correct"),
-            path("<path:message_id>/discard/", view(self.discard_view), name="audit_parked_discard"),
-            path("<path:message_id>/retry/", view(self.retry_view), name="audit_parked_retry"),
-            *super().get_urls(),
-        ]
+    views: ClassVar = {
+        "search/": "search",
+        "act/": "act",
+        "count/": "count",
+        "pause/": "pause",
+        "export/": "export",
+        "<path:message_id>/rehearse/": "rehearse",
+        "<path:message_id>/correct/": "correct",
+        "<path:message_id>/discard/": "discard",
+        "<path:message_id>/retry/": "retry",
+    }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self._require_view(request)
         try:
             return self._list(request)
-        except dlq.errors.Refused:
+        except Refused:
             return self._unreadable(request)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self._require_view(request)
         try:
             message = parked_rows.get(object_id)
-        except dlq.errors.Refused:
+        except Refused:
             return self._unreadable(request)
         if message is None:
             messages.info(request, "That event is not in the queue any more: it is stored, or never was here.")
-            return redirect("admin:audit_parked_changelist")
-        return TemplateResponse(
-            request, "admin/audit/parked/detail.html", self._context(request, **parked_rows.detail(message))
-        )
+            return redirect(LIST)
+        return self.page(request, "detail", **parked_rows.detail(message))
 
     def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        """Make one message due. The act is recorded first: what cannot be recorded is not done."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.retry_parked"):
-            raise PermissionDenied
-        try:
-            message = parked_rows.get(message_id)
-            if message is None:
-                raise Http404(f"No message {message_id} is in the queue.")
-            trail.add(
-                "audit.parked.retried",
-                actor=request.user.get_username(),
-                correlation=f"parked-{message.key}",
-                event_id=message.key,
-                attempts=message.attempts,
-                state_before=message.state,
-            )
-            dlq.stream.for_drain().retry_now([message_id])
-        except (AuditError, dlq.errors.Refused) as error:
-            messages.error(request, f"Nothing was done: {error}")
-        else:
-            messages.success(request, "The event is due now; the next drain tries it.")
-        return redirect("admin:audit_parked_change", message_id)
+        """Make one message due."""
+
+        def act() -> int:
+            return actions.retry([_message_or_404(message_id)], request.user.get_username())
+
+        return post_act(
+            request, PERMISSION, act, "The event is due now; the next drain tries it.", back=_page_of(message_id)
+        )
 
     def rehearse_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         """Say what a drain would do with one message; nothing of it is kept."""
-        message = self._one_to_act_on(request, message_id)
-        outcome = drain.rehearse(message)
-        if (text := REHEARSED.get(outcome.verdict)) is not None:
-            messages.success(request, f"Tried and rolled back: {text}.")
-        else:
-            messages.warning(request, f"Tried and rolled back: {outcome.kind}: {outcome.error}")
-        return redirect("admin:audit_parked_change", message_id)
+
+        def act() -> None:
+            outcome = drain.rehearse(_message_or_404(message_id))
+            if text := REHEARSED.get(outcome.verdict):
+                messages.success(request, f"Tried and rolled back: {text}.")
+            else:
+                messages.warning(request, f"Tried and rolled back: {outcome.kind}: {outcome.error}")
+
+        return post_act(request, PERMISSION, act, back=_page_of(message_id))
 
     def discard_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         """Ask for a message to be given up; a second person decides."""
-        message = self._one_to_act_on(request, message_id)
-        reason = request.POST.get("reason", "").strip().replace("\x00", "")[:1000]
-        if not reason:
-            messages.error(request, "Nothing was done: a discard needs a reason.")
-            return redirect("admin:audit_parked_change", message_id)
-        try:
-            asked = discards.ask(message, reason=reason, by=request.user.get_username())
-        except AuditError as error:
-            messages.error(request, f"Nothing was done: {error}")
-            return redirect("admin:audit_parked_change", message_id)
-        return redirect("admin:audit_discard_change", asked.pk)
+
+        def act() -> HttpResponse:
+            reason = storable(request.POST.get("reason", "").strip(), REASON_CHARACTERS)
+            if not reason:
+                raise Invalid({"": "a discard needs a reason."})
+            asked: Discard = discards.ask(_message_or_404(message_id), reason=reason, by=request.user.get_username())
+            return redirect("admin:audit_discard_change", asked.pk)
+
+        return post_act(request, PERMISSION, act, back=_page_of(message_id))
 
     def correct_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        """Record a mended copy as a new event; the parked one stays for a discard or the quarantine."""
-        message = self._one_to_act_on(request, message_id)
-        try:
-            text = request.POST.get("event", "").encode("utf-8", "surrogatepass")
-            receipt = corrections.correct(message, text, by=request.user.get_username())
-        except Invalid as error:
-            wrong = "; ".join(f"{field or 'event'}: {text}" for field, text in error.errors.items())
-            messages.error(request, f"Nothing was done: {wrong}")
-            return redirect("admin:audit_parked_change", message_id)
-        except AuditError as error:
-            messages.error(request, f"Nothing was done: {error}")
-            return redirect("admin:audit_parked_change", message_id)
-        messages.success(request, f"Recorded as the new event {receipt.event.id} ({receipt.state}). The old one stays.")
-        return redirect("admin:audit_parked_change", message_id)
+        """Record a corrected copy as a new event; the parked one stays for a discard or the quarantine."""
 
-    def _one_to_act_on(self, request: HttpRequest, message_id: str) -> Message:
-        if request.method != "POST" or not request.user.has_perm("audit.retry_parked"):
-            raise PermissionDenied
-        try:
-            message = parked_rows.get(message_id)
-        except dlq.errors.Refused:
-            message = None
-        if message is None:
-            raise Http404(f"No message {message_id} is in the queue.")
-        return message
+        def act() -> Recorded:
+            text = request.POST.get("event", "").encode("utf-8", "surrogatepass")
+            return corrections.correct(_message_or_404(message_id), text, by=request.user.get_username())
+
+        def success(recorded: Recorded) -> str:
+            return f"Recorded as the new event {recorded.event.id} ({recorded.state}). The old one stays."
+
+        return post_act(request, PERMISSION, act, success, back=_page_of(message_id))
 
     def search_view(self, request: HttpRequest) -> HttpResponse:
-        """Look into every payload, a second a request; the browser goes on by itself."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        """Search every payload, a second per request; the browser goes on by itself."""
+        self._require_view(request)
         try:
-            found, progress, next_step = deep_search.step(request)
-        except dlq.errors.Refused:
+            matches, progress, next_step = deep_search.step(request)
+        except Refused:
             return self._unreadable(request)
-        here = reverse("admin:audit_parked_search")
-        context = self._context(
+        next_url = next_step and f"{reverse('admin:audit_parked_search')}?{next_step}"
+        response = self.page(
             request,
+            "search",
             title="Deep search",
-            rows=[parked_rows.row(message) for message in visible(found)],
+            rows=[parked_rows.row(message) for message in visible(matches)],
             progress=progress,
-            next_url=next_step and f"{here}?{next_step}",
-            stop_url=reverse("admin:audit_parked_changelist"),
+            next_url=next_url,
+            stop_url=reverse(LIST),
         )
-        response = TemplateResponse(request, "admin/audit/parked/search.html", context)
-        if next_step and not progress["full"]:
-            response["Refresh"] = f"0; url={here}?{next_step}"
+        if next_url and not progress["full"]:
+            response["Refresh"] = f"0; url={next_url}"
         return response
 
     def act_view(self, request: HttpRequest) -> HttpResponse:
-        """An act on the messages that were ticked, or on all that match: those are counted first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.retry_parked"):
-            raise PermissionDenied
-        name, act = actions.ACTS.get(request.POST.get("act", ""), ("", None))
-        if act is None:
-            raise Http404("There is no such act.")
-        try:
+        """Act on the messages that were ticked, or on all that match: those are counted first."""
+        name, bulk_act = _bulk_act(request.POST.get("act", "")) if request.method == "POST" else ("", None)
+
+        def act() -> HttpResponse | int:
+            assert bulk_act is not None
             if request.POST.get("scope") == "all" and "sure" not in request.POST:
-                asked = {key: request.POST.get(key, "") for key in ("act", *FILTERS)}
-                return redirect(f"{reverse('admin:audit_parked_count')}?{urlencode(asked)}")
+                parameters = {key: request.POST.get(key, "") for key in ("act", *FILTERS)}
+                return redirect(f"{reverse('admin:audit_parked_count')}?{urlencode(parameters)}")
             chosen = parked_rows.chosen(request.POST)
-            done = act(chosen, request.user.get_username()) if chosen else 0
-        except (AuditError, DatabaseError, dlq.errors.Refused) as error:
-            messages.error(request, f"Nothing was done: {error}")
-        else:
-            messages.success(request, f"{name}: {done} events.")
-        return redirect("admin:audit_parked_changelist")
+            return bulk_act(chosen, request.user.get_username()) if chosen else 0
+
+        def success(result: HttpResponse | int) -> str:
+            return f"{name}: {result} events." if isinstance(result, int) else ""
+
+        return post_act(request, PERMISSION, act, success, back=reverse(LIST))
 
     def count_view(self, request: HttpRequest) -> HttpResponse:
-        """How many an act on all that match would meet, a second of counting a request; then the button to do it."""
-        if not request.user.has_perm("audit.retry_parked"):
+        """Count what an act on all that match would meet, a second per request; then show the button to do it."""
+        if not request.user.has_perm(PERMISSION):
             raise PermissionDenied
-        name, _ = actions.ACTS.get(request.GET.get("act", ""), ("", None))
-        if not name:
-            raise Http404("There is no such act.")
+        name, _ = _bulk_act(request.GET.get("act", ""))
         try:
             counted = count.step(request, parked_rows.selection(request.GET))
-        except dlq.errors.Refused:
+        except Refused:
             return self._unreadable(request)
-        asked = {key: request.GET.get(key, "") for key in ("act", *FILTERS)}
-        context = self._context(request, title=f"{name}?", name=name, counted=counted, asked=asked.items())
-        response = TemplateResponse(request, "admin/audit/parked/sure.html", context)
+        parameters = {key: request.GET.get(key, "") for key in ("act", *FILTERS)}
+        response = self.page(
+            request, "sure", title=f"{name}?", name=name, counted=counted, parameters=parameters.items()
+        )
         if not counted.done:
             here = reverse("admin:audit_parked_count")
-            response["Refresh"] = f"0; url={here}?{urlencode(asked | counted.onward)}"
+            response["Refresh"] = f"0; url={here}?{urlencode(parameters | counted.onward)}"
         return response
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        """Pause draining, or let it go on."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.retry_parked"):
-            raise PermissionDenied
-        queue, by = dlq.stream.for_drain(), request.user.get_username()
-        try:
-            pausing = queue.activity.paused() is None
-            trail.add(f"audit.parked.{'paused' if pausing else 'resumed'}", actor=by, correlation="dead-letter-queue")
-            if pausing:
-                queue.activity.pause(by)
-            else:
-                queue.activity.resume()
-        except (AuditError, dlq.errors.Refused) as error:
-            messages.error(request, f"Nothing was done: {error}")
-        return redirect("admin:audit_parked_changelist")
+        """Pause draining, or resume it."""
 
-    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        def act() -> None:
+            is_paused = dlq.stream.for_drain().activity.paused() is not None
+            (actions.resume if is_paused else actions.pause)(request.user.get_username())
+
+        return post_act(request, PERMISSION, act, back=reverse(LIST))
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """All that match, as NDJSON with digests."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = visible(parked_rows.selection(request.GET).all(dlq.stream.for_drain()))
-        lines = (json.dumps(message.as_json(), ensure_ascii=False) + "\n" for message in found)
-        response = StreamingHttpResponse(lines, content_type="application/x-ndjson")
+        self._require_view(request)
+        matches = visible(parked_rows.selection(request.GET).all(dlq.stream.for_drain()))
+        try:
+            first = next(matches, None)
+        except Refused:
+            return self._unreadable(request)
+        response = StreamingHttpResponse(_lines(first, matches), content_type="application/x-ndjson")
         response["Content-Disposition"] = 'attachment; filename="parked.ndjson"'
         return response
 
     def _list(self, request: HttpRequest) -> HttpResponse:
         queue = dlq.stream.for_drain()
         if request.GET.get("state") == "quarantined":
-            kept = reverse("admin:audit_quarantined_changelist")
-            return redirect(f"{kept}?{urlencode({'q': request.GET.get('q', '').strip()})}")
+            quarantine = reverse("admin:audit_quarantined_changelist")
+            return redirect(f"{quarantine}?{urlencode({'q': request.GET.get('q', '').strip()})}")
         if key := request.GET.get("q", "").strip():
-            found = queue.pages.find(key)
-            return self._page(request, [*visible([found] if found else [])], None)
+            message = queue.pages.find(key)
+            return self._list_page(request, [*visible([message] if message else [])], None)
         after = request.GET.get("after", "")
-        rows, next_place = parked_rows.selection(request.GET).some(
-            queue, limit=parked_rows.PAGE, after=after if is_stream_id(after) else None, looks=parked_rows.LOOKS
+        rows, next_id = parked_rows.selection(request.GET).some(
+            queue,
+            limit=parked_rows.PAGE,
+            after=after if is_stream_id(after) else None,
+            looks=parked_rows.LOOKS_PER_PAGE,
         )
-        return self._page(request, [*visible(rows)], next_place)
+        return self._list_page(request, [*visible(rows)], next_id)
 
-    def _page(self, request: HttpRequest, rows: list[Message], next_place: str | None) -> HttpResponse:
+    def _list_page(self, request: HttpRequest, rows: list[Message], next_id: str | None) -> HttpResponse:
         parameters = request.GET.copy()
-        parameters["after"] = next_place or ""
-        asked = request.GET
-        context = self._context(
+        parameters["after"] = next_id or ""
+        return self.page(
             request,
+            "list",
             title="Dead letter queue",
             rows=[parked_rows.row(message) for message in rows],
             stats=dlq.stream.for_drain().totals.stats(),
@@ -272,21 +220,44 @@ class ParkedAdmin(admin.ModelAdmin):
             chart=parked_rows.chart(request),
             figures=parked_rows.figures(),
             since_wrong=parked_rows.since(request.GET)[1],
-            spans=parked_rows.SPANS,
+            spans=parked_rows.SPAN_MINUTES,
             span=parked_rows.span(request),
             states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, "quarantined"))],
-            filters={name: asked.get(name, "") for name in ("q", *FILTERS)},
-            acts=[(act, label) for act, (label, _) in actions.ACTS.items()],
-            may_act=request.user.has_perm("audit.retry_parked"),
-            next_url=f"?{parameters.urlencode()}" if next_place else "",
-            looked_at=parked_rows.LOOKS if next_place and len(rows) < parked_rows.PAGE else 0,
+            filters={name: request.GET.get(name, "") for name in ("q", *FILTERS)},
+            acts=[(act, label) for act, (label, _) in actions.BULK_ACTS.items()],
+            may_act=request.user.has_perm(PERMISSION),
+            next_url=f"?{parameters.urlencode()}" if next_id else "",
+            looked_at=parked_rows.LOOKS_PER_PAGE if next_id and len(rows) < parked_rows.PAGE else 0,
             query=request.GET.urlencode(),
         )
-        return TemplateResponse(request, "admin/audit/parked/list.html", context)
+
+    def _require_view(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
     def _unreadable(self, request: HttpRequest) -> HttpResponse:
-        context = self._context(request, title="Dead letter queue")
-        return TemplateResponse(request, "admin/audit/parked/unreadable.html", context, status=503)
+        return self.page(request, "unreadable", title="Dead letter queue", status=503)
 
-    def _context(self, request: HttpRequest, **values: Any) -> dict[str, Any]:
-        return {**self.admin_site.each_context(request), "opts": self.opts, **values}
+
+def _bulk_act(name: str) -> tuple[str, Any]:
+    if name not in actions.BULK_ACTS:
+        raise Http404("There is no such act.")
+    return actions.BULK_ACTS[name]
+
+
+def _message_or_404(message_id: str) -> Message:
+    message = parked_rows.get(message_id)
+    if message is None:
+        raise Http404(f"No message {message_id} is in the queue.")
+    return message
+
+
+def _page_of(message_id: str) -> str:
+    return reverse("admin:audit_parked_change", args=[message_id])
+
+
+def _lines(first: Message | None, rest: Iterator[Message]) -> Iterator[str]:
+    if first is not None:
+        yield json.dumps(first.as_json(), ensure_ascii=False) + "\n"
+    for message in rest:
+        yield json.dumps(message.as_json(), ensure_ascii=False) + "\n"

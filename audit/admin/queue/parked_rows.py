@@ -1,4 +1,4 @@
-"""What the pages of the queue show: which messages were asked for, and each as a row."""
+"""Which parked messages a page of the queue shows, and each of them as a row."""
 
 import json
 from datetime import datetime
@@ -23,20 +23,19 @@ from dlq.message import Message, is_stream_id
 from dlq.selection import Selection
 
 PAGE = 50
-LOOKS = 2_500
-"""How many messages one page looks at for those that pass the filters."""
-SPANS = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
+# One page looks at this many messages for those that pass the filters.
+LOOKS_PER_PAGE = 2_500
+SPAN_MINUTES = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 
 
 def selection(parameters: QueryDict) -> Selection:
-    asked = parameters.get("state", "")
-    state = next((one for one in MESSAGE_STATES if one == asked), None)
+    state = next((state for state in MESSAGE_STATES if state == parameters.get("state")), None)
     source, kind, error = (parameters.get(name, "").strip() for name in ("writer", "type", "error"))
     return Selection(state=state, source=source, kind=kind, error=error, since=since(parameters)[0])
 
 
 def since(parameters: QueryDict) -> tuple[datetime | None, str]:
-    """From when on, and what is wrong with what was asked for."""
+    """The time of the filter, and what is wrong with its text ("" for nothing)."""
     text = parameters.get("since", "").strip()
     try:
         return (times.read_time(text), "") if text else (None, "")
@@ -45,14 +44,14 @@ def since(parameters: QueryDict) -> tuple[datetime | None, str]:
 
 
 def figures() -> list[SafeString]:
-    """What the queue is made of, drawn."""
-    found = dlq.sample.makeup(dlq.stream.for_drain())
-    if not found.drawn:
+    """Bars of what the queue is made of, by age and by reason."""
+    makeup = dlq.sample.makeup(dlq.stream.for_drain())
+    if not makeup.drawn:
         return []
-    of = f" (of {found.drawn} drawn at random)" if found.drawn >= dlq.sample.DRAWN else ""
+    of = f" (of {makeup.drawn} drawn at random)" if makeup.drawn >= dlq.sample.DRAWN else ""
     return [
-        queue_charts.bars(f"Age{of}", found.ages),
-        queue_charts.bars(f"Why{of}", dict(list(found.reasons.items())[:8])),
+        queue_charts.bars(f"Age{of}", makeup.ages),
+        queue_charts.bars(f"Why{of}", dict(list(makeup.reasons.items())[:8])),
     ]
 
 
@@ -60,24 +59,24 @@ def chosen(parameters: QueryDict) -> list[Message]:
     """The messages that were ticked, or all that match, up to the cap."""
     queue = dlq.stream.for_drain()
     if parameters.get("scope") == "all":
-        return list(islice(visible(selection(parameters).all(queue)), actions.CAP))
-    found = (get(message_id) for message_id in parameters.getlist("id")[:PAGE])
-    return [message for message in found if message is not None]
+        return list(islice(visible(selection(parameters).all(queue)), actions.MESSAGES_PER_ACT))
+    ticked = (get(message_id) for message_id in parameters.getlist("id")[:PAGE])
+    return [message for message in ticked if message is not None]
 
 
 def span(request: HttpRequest) -> str:
-    asked = request.GET.get("span", "")
-    return asked if asked in SPANS else "24h"
+    name = request.GET.get("span", "")
+    return name if name in SPAN_MINUTES else "24h"
 
 
 def chart(request: HttpRequest) -> str:
-    minutes = SPANS[span(request)]
+    minutes = SPAN_MINUTES[span(request)]
     return queue_charts.queue_chart(dlq.history.samples(dlq.stream.for_drain(), minutes), minutes)
 
 
 def get(message_id: str) -> Message | None:
-    found = dlq.stream.for_drain().pages.get(message_id) if is_stream_id(message_id) else None
-    return next(visible([found] if found else []), None)
+    message = dlq.stream.for_drain().pages.get(message_id) if is_stream_id(message_id) else None
+    return next(visible([message] if message else []), None)
 
 
 def row(message: Message) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def _next_try(message: Message) -> str:
 def detail(message: Message) -> dict[str, Any]:
     return row(message) | {
         "title": f"Parked event {message.key}",
-        "payload": _payload(message.body),
+        "payload": pretty_body(message.body),
         "raw": message.body.decode("utf-8", errors="backslashreplace"),
         "digest": message.digest.hex(),
         "parked_at": time_tag(message.parked_at),
@@ -114,7 +113,7 @@ def detail(message: Message) -> dict[str, Any]:
     }
 
 
-def _payload(body: bytes) -> str:
+def pretty_body(body: bytes) -> str:
     try:
         return pretty(json.loads(body)).encode(errors="backslashreplace").decode()
     except (ValueError, RecursionError):

@@ -1,20 +1,16 @@
-"""The quarantine: what waited too long in Redis, or was put aside, as it was."""
+"""The quarantine: events that waited too long in Redis, or were put aside, as they were."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 
-import dlq.errors
-from audit.admin.base import ReadOnly
-from audit.admin.display import number, pretty, time_tag
-from audit.errors import AuditError
+from audit.admin.base import ReadOnly, post_act
+from audit.admin.display import time_tag
+from audit.admin.queue.parked_rows import pretty_body
 from audit.models import Quarantined, Record
 from audit.queue.quarantine import release
 from dlq.message import digest_of
@@ -35,73 +31,51 @@ class QuarantineAdmin(ReadOnly):
     search_fields = ("key__exact",)
     search_help_text = "Exactly: an event id."
     ordering = ("-n",)
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.release_view)
-        return [path("<int:n>/release/", view, name="audit_quarantined_release"), *super().get_urls()]
+    views: ClassVar = {"<int:n>/release/": "release"}
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = Quarantined.objects.filter(n=number(object_id)).first()
-        if found is None:
-            raise Http404(f"Nothing is in the quarantine under {object_id}.")
-        body = bytes(found.body)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Quarantined event {found.key}",
-            "found": found,
-            "times": [
-                (name, time_tag(getattr(found, name))) for name in ("received_at", "parked_at", "quarantined_at")
-            ],
-            "errors": json.loads(found.errors),
-            "digest": bytes(found.digest).hex(),
-            "record": _record_of(found.key),
-            "digest_holds": digest_of(body) == bytes(found.digest),
-            "payload": _payload(body),
-            "raw": body.decode("utf-8", errors="backslashreplace"),
-        }
-        return TemplateResponse(request, "admin/audit/quarantined/detail.html", context)
+        row = self.row_or_404(request, object_id)
+        body = bytes(row.body)
+        return self.page(
+            request,
+            "detail",
+            title=f"Quarantined event {row.key}",
+            row=row,
+            times=[(name, time_tag(getattr(row, name))) for name in TIMES],
+            errors=json.loads(row.errors),
+            digest=bytes(row.digest).hex(),
+            record=_record_of(row.key),
+            digest_holds=digest_of(body) == bytes(row.digest),
+            payload=pretty_body(body),
+            raw=body.decode("utf-8", errors="backslashreplace"),
+        )
 
     def release_view(self, request: HttpRequest, n: int) -> HttpResponse:
-        """Park it again: the drain tries it as any other. The act is recorded first, and the row stays."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.retry_parked"):
-            raise PermissionDenied
-        found = Quarantined.objects.filter(n=n).first()
-        if found is None:
-            raise Http404(f"Nothing is in the quarantine under {n}.")
-        try:
-            outcome = release(found, by=request.user.get_username())
-        except (AuditError, dlq.errors.Refused) as error:
-            messages.error(request, f"Nothing was done: {error}")
-        else:
-            messages.success(request, RELEASED[outcome])
-        return redirect("admin:audit_quarantined_change", n)
+        """Park it again: the drain tries it as any other. The row stays."""
+
+        def act() -> str:
+            row = Quarantined.objects.filter(n=n).first()
+            if row is None:
+                raise Http404(f"Nothing is in the quarantine under {n}.")
+            return release(row, by=request.user.get_username())
+
+        back = reverse("admin:audit_quarantined_change", args=[n])
+        return post_act(request, "audit.retry_parked", act, RELEASED.__getitem__, back=back)
 
     @admin.display(description="parked (UTC)", ordering="parked_at")
-    def parked(self, found: Quarantined) -> Any:
-        return time_tag(found.parked_at)
+    def parked(self, row: Quarantined) -> Any:
+        return time_tag(row.parked_at)
 
     @admin.display(description="quarantined (UTC)", ordering="quarantined_at")
-    def since(self, found: Quarantined) -> Any:
-        return time_tag(found.quarantined_at)
+    def since(self, row: Quarantined) -> Any:
+        return time_tag(row.quarantined_at)
 
 
 def _record_of(key: str) -> Record | None:
-    """The record that the event became, if it did: before, or after it was parked again."""
+    """The record that the event became, before or after it was parked again; None where it did not."""
     try:
         return Record.objects.filter(id=UUID(key)).first()
     except ValueError:
         return None
-
-
-def _payload(body: bytes) -> str:
-    try:
-        return pretty(json.loads(body)).encode(errors="backslashreplace").decode()
-    except (ValueError, RecursionError):
-        return "not readable as JSON: see the raw bytes"

@@ -5,7 +5,7 @@ from drf_spectacular.utils import OpenApiParameter
 from audit.accounting import balance
 from audit.api.openapi.blocks import INTEGER, NULLABLE, TEXT, object_schema, operation, responses
 
-_FIGURES = dict.fromkeys(balance.Line().figures(), INTEGER)
+_FIGURES = dict.fromkeys(balance.BalanceLine().figures(), INTEGER)
 _ACCOUNT_STATE = {"type": "string", "enum": list(balance.STATES)}
 _DAY = {"type": "string", "format": "date"}
 _LINE = object_schema({"day": TEXT, "writer": TEXT, "state": _ACCOUNT_STATE, "not_yet": NULLABLE} | _FIGURES)

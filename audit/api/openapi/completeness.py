@@ -18,7 +18,7 @@ POST_HEARTBEAT = operation(
 POST_MANIFEST = operation(
     "post_manifest",
     responses({200: (_MANIFEST, "What of the stated events came, and which did not")}, OF_BODIES),
-    body=declared(manifests.Statement),
+    body=declared(manifests.StatedManifest),
 )
 GET_MANIFEST = operation(
     "get_manifest",

@@ -5,14 +5,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 import dlq.errors
 from audit.accounting import balance, queue_counts
-from audit.accounting.balance import Entry
-from audit.completeness.reconcile import reconcile
+from audit.accounting.balance import WriterDay
 from audit.ingest import rejections
+from audit.management.counting import reconcile_with_bar
 
 NOT_BALANCED, NOT_YET = 3, 4
 
@@ -30,31 +28,27 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         day = _day(options["day"])
-        _bring_up_to_date(self.stderr)
-        found = balance.look(day, day, writer=options["writer"])
-        for one in found.entries:
-            self.stdout.write(_line(one))
-        self.stdout.write(f"{day}: {found.state}. {found.total.sentence}")
-        sys.exit({"balanced": 0, balance.NOTHING: 0, "not yet": NOT_YET}.get(found.state, NOT_BALANCED))
+        reconcile_with_bar()
+        self._copy_from_redis()
+        result = balance.compute(day, day, writer=options["writer"])
+        for row in result.rows:
+            self.stdout.write(_line(row))
+        self.stdout.write(f"{day}: {result.state}. {result.total.sentence}")
+        sys.exit({"balanced": 0, balance.NOTHING: 0, "not yet": NOT_YET}.get(result.state, NOT_BALANCED))
+
+    def _copy_from_redis(self) -> None:
+        try:
+            if not queue_counts.copy().whole:
+                self.stderr.write(
+                    "The queue's counters do not agree with its stream: `manage.py dlq check --rebuild` mends them."
+                )
+            rejections.gather()
+        except dlq.errors.Refused as error:
+            self.stderr.write(f"Redis was not asked, figures of the queue are those of the last copy: {error}")
 
 
-def _bring_up_to_date(stderr: Any) -> None:
-    columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reconcile", total=None)
-        reconcile(progress=lambda done, total: bar.update(task, completed=done, total=total))
-    try:
-        if not queue_counts.copy().whole:
-            stderr.write(
-                "The queue's counters do not agree with its stream: `manage.py dlq check --rebuild` mends them."
-            )
-        rejections.gather()
-    except dlq.errors.Refused as error:
-        stderr.write(f"Redis was not asked, figures of the queue are those of the last copy: {error}")
-
-
-def _line(one: Entry) -> str:
-    return f"{one.writer}: {one.state}{f' ({one.not_yet})' if one.not_yet else ''}. {one.line.sentence}"
+def _line(row: WriterDay) -> str:
+    return f"{row.writer}: {row.state}{f' ({row.not_yet})' if row.not_yet else ''}. {row.line.sentence}"
 
 
 def _day(text: str | None) -> date:

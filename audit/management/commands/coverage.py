@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from audit.completeness import coverage
-from audit.completeness.coverage import Difference
+from audit.completeness.coverage import HourDifference
 from audit.formats import times
 from audit.management import HarmlessCommand
+from audit.management.counting import bar
 
-SHOWN = 20
+HOURS_SHOWN = 20
 DIFFERED = 3
 
 
@@ -30,22 +30,21 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, since: str | None, **options: Any) -> None:
         differed = self._rebuild(_time(since) if since else None)
-        if differed > SHOWN:
-            self.stdout.write(f"... and {differed - SHOWN} more hours.")
+        if differed > HOURS_SHOWN:
+            self.stdout.write(f"... and {differed - HOURS_SHOWN} more hours.")
         self.stdout.write(f"{differed} hours differed, and are mended." if differed else "No hour differed.")
         if differed:
             sys.exit(DIFFERED)
 
     def _rebuild(self, since: datetime | None) -> int:
-        columns = (TextColumn("days"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[found]} differed"))
-        more = (TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (TextColumn("days"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]} differed"))
         differed = 0
-        with Progress(*columns, *more, console=Console(stderr=True)) as bar:
-            task = bar.add_task("days", total=1.0, found=0)
-            progress = lambda part, found: bar.update(task, completed=part, found=found)  # noqa: E731
-            for differed, one in enumerate(coverage.rebuild(since=since, progress=progress), 1):
-                if differed <= SHOWN:
-                    self.stdout.write(_line(one))
+        with bar(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+            task = progress.add_task("days", total=1.0, count=0)
+            show = lambda part, count: progress.update(task, completed=part, count=count)  # noqa: E731
+            for differed, difference in enumerate(coverage.rebuild(since=since, progress=show), 1):
+                if differed <= HOURS_SHOWN:
+                    self.stdout.write(_line(difference))
         return differed
 
 
@@ -56,9 +55,9 @@ def _time(text: str) -> datetime:
         raise CommandError(f"--since {error}.") from None
 
 
-def _line(one: Difference) -> str:
-    was, is_now = one.was, one.is_now
+def _line(difference: HourDifference) -> str:
+    writer, hour, was, is_now = difference
     return (
-        f"{one.writer} {one.hour:%Y-%m-%d %H}h: {was.events} events were counted, {is_now.events} there are; "
+        f"{writer} {hour:%Y-%m-%d %H}h: {was.events} events were counted, {is_now.events} there are; "
         f"failures {was.failures}, {is_now.failures}; through the queue {was.parked}, {is_now.parked}"
     )

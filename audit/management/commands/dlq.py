@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,19 @@ from rich.table import Table
 
 import dlq.counters
 import dlq.errors
-import dlq.rebuild
 import dlq.restore
 import dlq.stream
 from audit import safe_text
 from audit.errors import AuditError
 from audit.formats import times
-from audit.ingest import trail
 from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import Counting
 from audit.models import Quarantined
-from audit.queue import quarantine
+from audit.queue import actions, quarantine
 from dlq import policy
 from dlq.message import STATES, Message
 from dlq.selection import Selection
-from dlq.stats import Stats
 
-NAMED = 100
 NOT_BALANCED = 3
 
 
@@ -41,34 +38,34 @@ class Command(HarmlessCommand):
     requires_system_checks = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True)
-        listing = actions.add_parser("ls", help="what is parked, oldest first")
+        parsers = parser.add_subparsers(dest="action", required=True)
+        listing = parsers.add_parser("ls", help="what is parked, oldest first")
         _add_filters(listing)
         listing.add_argument("--limit", type=int, default=50)
-        actions.add_parser("show", help="one message with its history").add_argument("key", help="event id")
-        actions.add_parser("stats", help="the account of the queue, as JSON")
-        check = actions.add_parser("check", help=f"does the account balance? Exit status {NOT_BALANCED} when not")
+        parsers.add_parser("show", help="one message with its history").add_argument("key", help="event id")
+        parsers.add_parser("stats", help="the account of the queue, as JSON")
+        check = parsers.add_parser("check", help=f"does the account balance? Exit status {NOT_BALANCED} when not")
         check.add_argument("--rebuild", action="store_true", help="make every index again from the stream")
-        export = actions.add_parser("export", help="NDJSON with digests, to standard output")
+        export = parsers.add_parser("export", help="NDJSON with digests, to standard output")
         _add_filters(export)
         for name, text in (
             ("retry", "due now"),
             ("snooze", "leave alone for a time"),
             ("quarantine", "keep elsewhere"),
         ):
-            action = actions.add_parser(name, help=text)
+            action = parsers.add_parser(name, help=text)
             action.add_argument("key", nargs="*", help="event ids; or filters, with --all")
             action.add_argument("--all", action="store_true", help="all that match the filters")
             action.add_argument("--dry-run", action="store_true", help="count, and do nothing")
             _add_filters(action)
             if name == "snooze":
                 action.add_argument("--for", dest="span", default="1h", help="such as 30m, 4h, 2d")
-        restore = actions.add_parser("restore", help="park again what a file of the spool holds")
+        restore = parsers.add_parser("restore", help="park again what a file of the spool holds")
         restore.add_argument("file", type=Path)
-        release = actions.add_parser("release", help="park again what is in the quarantine; needs PostgreSQL")
+        release = parsers.add_parser("release", help="park again what is in the quarantine; needs PostgreSQL")
         release.add_argument("key", nargs="+", help="event ids")
-        actions.add_parser("pause", help="drains leave the queue alone; parking goes on")
-        actions.add_parser("resume", help="drains work again")
+        parsers.add_parser("pause", help="drains leave the queue alone; parking goes on")
+        parsers.add_parser("resume", help="drains work again")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -90,7 +87,10 @@ class Command(HarmlessCommand):
     def _stats(self, options: dict[str, Any]) -> None:
         queue = dlq.stream.for_drain()
         paused = queue.activity.paused()
-        figures = _figures(queue.totals.stats()) | {
+        stats = queue.totals.stats()
+        figures = {
+            **stats._asdict(),
+            "balanced": stats.balanced,
             "oldest_age_s": round(queue.pages.oldest_age(), 1),
             "paused_by": paused and paused[0],
             **{name: at.isoformat() for name, at in queue.activity.beats().items()},
@@ -101,12 +101,10 @@ class Command(HarmlessCommand):
         queue = dlq.stream.for_drain()
         before = queue.totals.stats()
         if options["rebuild"]:
-            _record("indexes_rebuilt", [], came=before.enqueued, gone=before.gone, here=before.depth)
-            found = dlq.rebuild.rebuild(queue)
-            self.stdout.write(f"{found.messages} messages in the stream; every index was made again from it.")
-            if found.missing:
-                _record("found_missing", [], count=len(found.missing), event_ids=found.missing[:NAMED])
-                self.stdout.write("MISSING from the stream: " + " ".join(found.missing))
+            rebuilt = actions.rebuild(operator_name())
+            self.stdout.write(f"{rebuilt.messages} messages in the stream; every index was made again from it.")
+            if rebuilt.missing:
+                self.stdout.write("MISSING from the stream: " + " ".join(rebuilt.missing))
         stats = queue.totals.stats()
         self.stdout.write(
             f"{stats.enqueued} came = {stats.drained} stored + {stats.duplicate} stored before + "
@@ -136,61 +134,52 @@ class Command(HarmlessCommand):
         self.stdout.write(f"{count} events are in the queue{'; what could not be read is named above' * bool(damage)}")
 
     def _retry(self, options: dict[str, Any]) -> None:
-        self._act(options, "retried", lambda found: dlq.stream.for_drain().retry_now([one.id for one in found]))
+        self._act(options, actions.retry)
 
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
-            until = now + (now - times.read_time(options["span"], now))
+            span = now - times.read_time(options["span"], now)
         except ValueError as error:
             raise CommandError(f"--for {options['span']!r}: {error}.") from None
-        if not now < until <= now + timedelta(days=7):
+        if not timedelta(0) < span <= timedelta(days=7):
             raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
-        for_s = (until - now).total_seconds()
-        self._act(
-            options, "snoozed", lambda found: dlq.stream.for_drain().snooze([one.id for one in found], for_s=for_s)
-        )
+        self._act(options, partial(actions.snooze, span=span))
 
     def _quarantine(self, options: dict[str, Any]) -> None:
-        by = operator_name()
-        # It leaves a record of the act by itself.
-        self._act(options, None, lambda found: quarantine.quarantine(found, cause="put aside by a person", by=by))
+        self._act(options, actions.put_aside)
 
     def _release(self, options: dict[str, Any]) -> None:
         for key in options["key"]:
-            found = Quarantined.objects.filter(key=key).first()
-            if found is None:
+            row = Quarantined.objects.filter(key=key).first()
+            if row is None:
                 raise CommandError(f"No event {key} is in the quarantine.")
-            self.stdout.write(f"{key}: {quarantine.release(found, by=operator_name())}")
+            self.stdout.write(f"{key}: {quarantine.release(row, by=operator_name())}")
 
     def _pause(self, options: dict[str, Any]) -> None:
-        _record("paused", [])
-        dlq.stream.for_drain().activity.pause(operator_name())
+        actions.pause(operator_name())
         self.stdout.write("Draining is paused; parking goes on. `manage.py dlq resume` ends it.")
 
     def _resume(self, options: dict[str, Any]) -> None:
-        _record("resumed", [])
-        dlq.stream.for_drain().activity.resume()
+        actions.resume(operator_name())
         self.stdout.write("Draining goes on.")
 
-    def _act(self, options: dict[str, Any], act: str | None, do: Any) -> None:
-        """Record the act, then do it, in portions; or only count."""
+    def _act(self, options: dict[str, Any], act: Callable[[list[Message], str], int]) -> None:
+        """Act in portions, or only count."""
         if bool(options["key"]) == options["all"]:
             raise CommandError("Name event ids, or give --all with filters; not both.")
         portions, size = self._portions(options)
-        count = looked = 0
+        matched = looked = 0
         with Counting(size) as counting:
-            for seen, found in portions:
-                if found and not options["dry_run"]:
-                    if act:
-                        _record(act, found)
-                    do(found)
-                looked, count = looked + seen, count + len(found)
-                counting.show(looked, count)
-        self.stdout.write(f"{count} messages{' match; nothing was done (--dry-run)' if options['dry_run'] else ''}")
+            for looked_at, messages in portions:
+                if messages and not options["dry_run"]:
+                    act(messages, operator_name())
+                looked, matched = looked + looked_at, matched + len(messages)
+                counting.show(looked, matched)
+        self.stdout.write(f"{matched} messages{' match; nothing was done (--dry-run)' if options['dry_run'] else ''}")
 
     def _portions(self, options: dict[str, Any]) -> tuple[Iterable[tuple[int, list[Message]]], int]:
-        """What is meant, in portions with how many were looked at for each; and how many that will be."""
+        """Matching messages in portions, each with how many were looked at for it; and how many that will be."""
         if keys := options["key"]:
             named = [_find(key) for key in keys]
             return [(len(named), named)], len(named)
@@ -222,36 +211,21 @@ def _selection(options: dict[str, Any]) -> Selection:
 
 
 def _find(key: str) -> Message:
-    found = dlq.stream.for_drain().pages.find(key)
-    if found is None:
+    message = dlq.stream.for_drain().pages.find(key)
+    if message is None:
         raise CommandError(f"No parked event has the id {key}: it is stored, or was never here.")
-    return found
-
-
-def _record(act: str, messages: Iterable[Message], **facts: Any) -> None:
-    """Before the act itself: what cannot be recorded is not done."""
-    ids = [message.key for message in messages]
-    named: dict[str, Any] = {"count": len(ids), "event_ids": ids[:NAMED]} if ids else {}
-    trail.add(f"audit.parked.{act}", actor=operator_name(), correlation="dead-letter-queue", **named, **facts)
+    return message
 
 
 def _cells(message: Message) -> list[str]:
-    next_try = message.next_try.strftime("%Y-%m-%d %H:%M:%S") if message.next_try else ""
-    attempts = f"{message.attempts}/{policy.MAX_RETRIES}"
-    error = message.last_error_class or message.reason
-    age = str(timedelta(seconds=round(message.age)))
     return [
         message.key,
-        age,
+        str(timedelta(seconds=round(message.age))),
         message.source,
         message.kind,
         message.state,
-        attempts,
-        next_try,
-        error,
+        f"{message.attempts}/{policy.MAX_RETRIES}",
+        message.next_try.strftime("%Y-%m-%d %H:%M:%S") if message.next_try else "",
+        message.last_error_class or message.reason,
         str(len(message.body)),
     ]
-
-
-def _figures(stats: Stats) -> dict[str, Any]:
-    return {**stats._asdict(), "balanced": stats.balanced}

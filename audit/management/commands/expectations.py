@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from audit.errors import AuditError, Invalid
 from audit.expectations import backtest, rules
@@ -16,9 +15,10 @@ from audit.formats import expectation
 from audit.formats.expectation import ExpectationRule, RulePack
 from audit.ledger import reader
 from audit.management import operator_name
+from audit.management.counting import bar
 from audit.models import Expectation
 
-NEWEST = 100_000
+NEWEST_RECORDS = 100_000
 WOULD_FIND = 3
 
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         )
         check.add_argument("--file", type=Path, help="the rules of this file, not those that are here")
         check.add_argument("--rule", default="", help="only this one")
-        check.add_argument("--newest", type=int, default=NEWEST, help="so many records at the end of the log")
+        check.add_argument("--newest", type=int, default=NEWEST_RECORDS, help="so many records at the end of the log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
@@ -51,11 +51,12 @@ class Command(BaseCommand):
                 self._check(options)
 
     def _list(self) -> None:
-        for one in Expectation.objects.all():
-            still = one.unmet.filter(closed_at=None, explained_at=None).count()
-            state = "active" if one.active else f"inactive: {one.inactive_because}"
-            self.stdout.write(f"{one.name}: {one.words}")
-            self.stdout.write(f"  {state}; awaited {one.awaited.count()}, open {still}, met {_met(one)}")
+        for row in Expectation.objects.all():
+            unmet = row.unmet.filter(closed_at=None, explained_at=None).count()
+            state = "active" if row.active else f"inactive: {row.inactive_because}"
+            met = "not counted" if row.kind == "has" else row.met
+            self.stdout.write(f"{row.name}: {row.words}")
+            self.stdout.write(f"  {state}; awaited {row.awaited.count()}, open {unmet}, met {met}")
 
     def _load(self, file: Path) -> None:
         try:
@@ -66,39 +67,38 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: {act}")
 
     def _dump(self, pack: str) -> None:
-        found = Expectation.objects.filter(pack=pack) if pack else Expectation.objects.all()
-        if pack and not found.exists():
+        rows = Expectation.objects.filter(pack=pack) if pack else Expectation.objects.all()
+        if pack and not rows.exists():
             raise CommandError(f"There is no pack {pack!r}: `manage.py expectations list` shows all rules.")
-        document = {"pack": pack or "all", "expectations": rules.dump(found)}
+        document = {"pack": pack or "all", "expectations": rules.dump(rows)}
         self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
 
     def _check(self, options: dict[str, Any]) -> None:
-        rules = _read(options["file"]).expectations if options["file"] else _known()
-        if options["rule"]:
-            rules = [rule for rule in rules if rule.name == options["rule"]]
-        if not rules:
+        file, name = options["file"], options["rule"]
+        candidates = _read(file).expectations if file else [row.rule for row in Expectation.objects.all()]
+        candidates = [rule for rule in candidates if name in ("", rule.name)]
+        if not candidates:
             raise CommandError("There is no such rule: `manage.py expectations list` shows all.")
         head = reader.head("default")
         last = 0 if head is None else head.size
         first = max(last - max(options["newest"], 0), 0)
-        found = [self._try(rule, first, last) for rule in rules]
+        would_find = [self._backtest(rule, first, last) for rule in candidates]
         self.stdout.write(f"{last - first:,} records read, of {last:,} in the log. Nothing was kept.")
-        sys.exit(WOULD_FIND if any(found) else 0)
+        sys.exit(WOULD_FIND if any(would_find) else 0)
 
-    def _try(self, rule: ExpectationRule, first: int, last: int) -> bool:
+    def _backtest(self, rule: ExpectationRule, first: int, last: int) -> bool:
         columns = (TextColumn(rule.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(rule.name, total=last - first)
-            found = backtest.look(
-                rule, first, last, now=datetime.now(UTC), progress=lambda done, _: bar.update(task, completed=done)
-            )
-        late = f", {found.late:,} late" if found.late else ""
-        self.stdout.write(f"{rule.name}: {found.unmet:,} of {found.asked:,} not met{late}")
-        for text in found.named:
+        with bar(*columns, transient=True) as progress:
+            task = progress.add_task(rule.name, total=last - first)
+            show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
+            result = backtest.run(rule, first, last, now=datetime.now(UTC), progress=show)
+        late = f", {result.late:,} late" if result.late else ""
+        self.stdout.write(f"{rule.name}: {result.unmet:,} of {result.asked:,} not met{late}")
+        for text in result.named:
             self.stdout.write(f"  {text}")
-        if found.unmet > len(found.named):
-            self.stdout.write(f"  ... and {found.unmet - len(found.named):,} more")
-        return bool(found.unmet or found.late)
+        if result.unmet > len(result.named):
+            self.stdout.write(f"  ... and {result.unmet - len(result.named):,} more")
+        return bool(result.unmet or result.late)
 
 
 def _read(file: Path) -> RulePack:
@@ -109,11 +109,3 @@ def _read(file: Path) -> RulePack:
     except Invalid as error:
         faults = "\n".join(f"  {where or 'the file'}: {text}" for where, text in error.errors.items())
         raise CommandError(f"{file} is no pack of expectations, so nothing was loaded:\n{faults}") from None
-
-
-def _known() -> list[ExpectationRule]:
-    return [one.rule for one in Expectation.objects.all()]
-
-
-def _met(one: Expectation) -> str:
-    return "not counted" if one.kind == "has" else str(one.met)

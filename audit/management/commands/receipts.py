@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from audit.errors import AuditError
 from audit.formats import receipt
 from audit.ingest import trail
 from audit.management import operator_name
+from audit.management.counting import bar
 from audit.receipts import verify
-from audit.receipts.verify import BROKEN, NOT_OURS, STATES, UNKNOWN, Answer, Redeemed
+from audit.receipts.verify import BROKEN, NOT_OURS, STATES, UNKNOWN, ReceiptResult, VerifiedReceipts
 
-PORTION = 200
-SHOWN = 20
+RECEIPTS_AT_ONCE = 200
+EVENTS_NAMED = 20
 BROKE, NOT_KNOWN = 3, 4
-TOLD = (BROKEN, NOT_OURS, UNKNOWN)
 
 
 class Command(BaseCommand):
@@ -32,42 +31,37 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        verify = actions.add_parser("verify", help="verify the receipts in files")
-        verify.add_argument(
-            "files",
-            nargs="+",
-            metavar="FILE",
-            help="receipts, or an answer of the API a line; - is standard input",
-        )
+        files = actions.add_parser("verify", help="verify the receipts in files")
+        text = "receipts, or an answer of the API a line; - is standard input"
+        files.add_argument("files", nargs="+", metavar="FILE", help=text)
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = options["files"]
-        columns = (TextColumn("{task.completed} receipts, {task.fields[events]} events"), TimeElapsedColumn())
         counts: Counter[str] = Counter()
-        read, shown = 0, 0
+        read, named = 0, 0
+        columns = (TextColumn("{task.completed} receipts, {task.fields[events]} events"), TimeElapsedColumn())
         try:
             trail.add("audit.receipts.verified", actor=operator_name(), correlation="completeness", files=len(names))
-            with Progress(*columns, console=Console(stderr=True)) as bar:
-                task = bar.add_task("receipts", total=None, events=0)
+            with bar(*columns) as progress:
+                task = progress.add_task("receipts", total=None, events=0)
                 for portion in _portions(receipt.pieces(_lines(names))):
-                    found = verify.redeem(portion)
-                    shown += self._name(found.answers, read, SHOWN - shown)
-                    read, counts = read + found.receipts, counts + Counter(found.counts)
-                    bar.update(task, completed=read, events=counts.total())
+                    verified = verify.verify_receipts(portion)
+                    named += self._name(verified.results, read, EVENTS_NAMED - named)
+                    read, counts = read + verified.receipts, counts + Counter(verified.counts)
+                    progress.update(task, completed=read, events=counts.total())
         except (AuditError, OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error)) from None
-        self._end(Redeemed([], read, {state: counts[state] for state in STATES if counts[state]}))
+        verified = VerifiedReceipts([], read, {state: counts[state] for state in STATES if counts[state]})
+        self.stdout.write(verified.sentence)
+        sys.exit({BROKEN: BROKE, UNKNOWN: NOT_KNOWN}.get(verified.verdict, 0))
 
-    def _name(self, answers: Iterable[Answer], before: int, room: int) -> int:
-        """Name what is not kept, as far as there is room; return how many."""
-        named = [one for one in answers if one.state in TOLD][: max(room, 0)]
-        for one in named:
-            self.stdout.write(f"{one.state}: receipt {before + one.receipt + 1} {one.event_id}: {one.why}")
-        return len(named)
-
-    def _end(self, found: Redeemed) -> None:
-        self.stdout.write(found.sentence)
-        sys.exit({BROKEN: BROKE, UNKNOWN: NOT_KNOWN}.get(found.verdict, 0))
+    def _name(self, results: Iterable[ReceiptResult], before: int, room: int) -> int:
+        """Name events whose promise is not kept, as far as there is room; return how many."""
+        bad = [result for result in results if result.state in (BROKEN, NOT_OURS, UNKNOWN)][: max(room, 0)]
+        for result in bad:
+            number = before + result.receipt + 1
+            self.stdout.write(f"{result.state}: receipt {number} {result.event_id}: {result.why}")
+        return len(bad)
 
 
 def _lines(names: Iterable[str]) -> Iterator[str]:
@@ -80,5 +74,5 @@ def _lines(names: Iterable[str]) -> Iterator[str]:
 
 
 def _portions(pieces: Iterator[str]) -> Iterator[list[str]]:
-    while portion := list(islice(pieces, PORTION)):
+    while portion := list(islice(pieces, RECEIPTS_AT_ONCE)):
         yield portion

@@ -3,16 +3,13 @@
 import sys
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from audit.completeness import summary
-from audit.completeness.reconcile import reconcile
-from audit.completeness.summary import Standing
+from audit.completeness.summary import WriterSummary
 from audit.management import HarmlessCommand
+from audit.management.counting import reconcile_with_bar
 from audit.models import Gap, Manifest, Unmet
 
-SHOWN = 20
+FINDINGS_SHOWN = 20
 INCOMPLETE, NOT_COVERED = 3, 4
 
 
@@ -24,40 +21,36 @@ class Command(HarmlessCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("reconcile", total=None)
-            reconcile(progress=lambda done, total: bar.update(task, completed=done, total=total))
-        found = summary.look()
-        for one in found.standings:
-            self.stdout.write(_line(one))
+        reconcile_with_bar()
+        result = summary.summarize()
+        for writer in result.writers:
+            self.stdout.write(_line(writer))
         gaps = Gap.objects.filter(closed_at=None, explained_at=None).select_related("numbering")
-        for gap in gaps[:SHOWN]:
+        for gap in gaps[:FINDINGS_SHOWN]:
             self.stdout.write(f"missing: {gap}, {_window(gap)}")
-        for manifest in Manifest.objects.filter(closed_at=None, explained_at=None)[:SHOWN]:
+        for manifest in Manifest.objects.filter(closed_at=None, explained_at=None)[:FINDINGS_SHOWN]:
             self.stdout.write(f"manifest {manifest.outcome}: {manifest}, {manifest.came} of {manifest.count} came")
-        if (more := gaps.count() - SHOWN) > 0:
-            self.stdout.write(f"... and {more} more gaps: see the admin, Completeness.")
-        self._unmet(found.expected.unmet)
-        self.stdout.write(found.sentence)
-        covered = any(one.is_covered for one in found.standings)
-        sys.exit(INCOMPLETE if not found.whole else 0 if covered else NOT_COVERED)
-
-    def _unmet(self, count: int) -> None:
+        self._more(gaps.count(), "gaps: see the admin, Completeness.")
         unmet = Unmet.objects.filter(closed_at=None, explained_at=None).select_related("expectation")
-        for one in unmet[:SHOWN]:
-            self.stdout.write(f"not met: {one}, due {one.due_at:%Y-%m-%d %H:%M:%S}Z: {one.wanted}")
-        if (more := count - SHOWN) > 0:
-            self.stdout.write(f"... and {more} more that were not met: see the admin, Unmet expectations.")
+        for finding in unmet[:FINDINGS_SHOWN]:
+            self.stdout.write(f"not met: {finding}, due {finding.due_at:%Y-%m-%d %H:%M:%S}Z: {finding.wanted}")
+        self._more(result.expected.unmet, "that were not met: see the admin, Unmet expectations.")
+        self.stdout.write(result.sentence)
+        covered = any(writer.is_covered for writer in result.writers)
+        sys.exit(INCOMPLETE if not result.whole else 0 if covered else NOT_COVERED)
+
+    def _more(self, count: int, words: str) -> None:
+        if count > FINDINGS_SHOWN:
+            self.stdout.write(f"... and {count - FINDINGS_SHOWN} more {words}")
 
 
-def _line(one: Standing) -> str:
-    parts = [f"{one.writer}: {one.verdict}, {one.events} events"]
-    parts += [f"{one.missing} missing in {one.open_gaps} gaps"] if one.missing else []
-    parts += [f"{one.explained} missing and explained"] if one.explained else []
-    parts += [f"{one.reused} with a number that another had"] if one.reused else []
-    parts += [f"silent since {one.silent_since:%Y-%m-%d %H:%M}Z"] if one.silent_since else []
-    return ", ".join(parts) + (f". {one.not_covered}" if one.not_covered else "")
+def _line(writer: WriterSummary) -> str:
+    parts = [f"{writer.writer}: {writer.verdict}, {writer.events} events"]
+    parts += [f"{writer.missing} missing in {writer.open_gaps} gaps"] if writer.missing else []
+    parts += [f"{writer.explained} missing and explained"] if writer.explained else []
+    parts += [f"{writer.reused} with a number that another had"] if writer.reused else []
+    parts += [f"silent since {writer.silent_since:%Y-%m-%d %H:%M}Z"] if writer.silent_since else []
+    return ", ".join(parts) + (f". {writer.not_covered}" if writer.not_covered else "")
 
 
 def _window(gap: Gap) -> str:

@@ -1,4 +1,4 @@
-"""holds: which correlations were held, on whose word and until when, from the sealed records of both acts."""
+"""legal_holds: which correlations were held, on whose word and until when, from the sealed records of both acts."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""queue: each time PostgreSQL was away, read from the records that the store made of it when it was over."""
+"""outages: each time PostgreSQL was away, read from the records that the store made of it when it was over."""
 
 from datetime import datetime
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""keeping: how far back the records go, that they are all there, what is held, and how fast the store grows."""
+"""retention: how far back the records go, that they are all there, what is held, and how fast the store grows."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, time

@@ -21,7 +21,7 @@ from audit.queue.quarantine import quarantine
 from dlq.message import Document, Message
 from tests.admin.conftest import logged_in, person
 from tests.audit.completeness.conftest import numbers_of
-from tests.audit.conftest import EVENTS, Sender, an_event
+from tests.audit.conftest import EVENTS, Sender, an_event, sealed_event
 
 RECORDS = "/admin/audit/record/"
 SCOPES = "/admin/audit/auditorscope/"
@@ -133,7 +133,7 @@ def test_parked_events_outside_are_not_there() -> None:
 
 def test_a_deep_search_does_not_tell_that_it_found_something_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.admin.queue.deep_search.STEP_S", -1.0)  # each step ends after its first portion
-    monkeypatch.setattr("audit.admin.queue.deep_search.CHUNK", 2)
+    monkeypatch.setattr("audit.admin.queue.deep_search.ENTRIES_PER_READ", 2)
     secret = secrets.token_hex(6)
     other, mine = (parked(f"w-{secrets.token_hex(4)}", correlation_id=secret) for _ in range(2))
     at, number = map(int, other.id.split("-"))
@@ -269,12 +269,12 @@ def test_nobody_but_administrators_sees_scopes(request: pytest.FixtureRequest, w
 def test_figures_of_writers_outside_are_not_told(two: tuple[Record, Record]) -> None:
     mine, other = two
     for one in two:
-        sequences.take(numbers_of(one.writer, 1, 4))
-        manifests.state(
+        sequences.apply(numbers_of(one.writer, 1, 4))
+        manifests.submit(
             {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z", "count": 4}, writer=one.writer
         )
         Account.objects.create(day=datetime.now(UTC).date(), writer=one.writer, changed_at=datetime.now(UTC), direct=1)
-        silence.take([(one.writer, datetime.now(UTC))])
+        silence.apply([sealed_event(one.writer, datetime.now(UTC))])
     pages = ("gap/", "manifest/", "account/", "hourcount/")
     everybody, client = logged_in(person("auditor")), logged_in(scoped(writers=(mine.writer,)))
     narrow = logged_in(scoped(writers=(mine.writer,), categories=("gateway",)))

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.completeness import coverage, silence
-from audit.completeness.coverage import Seen
 from tests.admin.browser.conftest import PASSWORD, Visitor
 from tests.admin.conftest import SCRIPT, TERMINAL, TURNED, own, person, stored_record
+from tests.audit.conftest import sealed_event
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,8 +38,9 @@ def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:
 
 def test_a_cell_under_the_keyboard_is_read_in_full(auditor_page: Visitor) -> None:
     now, page = datetime.now(UTC), auditor_page.page
-    silence.take([("heard-now", now)])
-    coverage.take([Seen("heard-now", now, True, False)])
+    heard = [sealed_event("heard-now", now, outcome="failure")]
+    silence.apply(heard)
+    coverage.apply(heard)
     auditor_page.open("/admin/audit/hourcount/?writer=heard-now", "cell")
     cell = page.locator("td.heat a", has_text="1 failed").first
     text = cell.locator("span")

@@ -11,11 +11,9 @@ from django.urls import reverse
 
 from audit.admin.completeness.coverage import WRITERS
 from audit.completeness import coverage, sequences, silence
-from audit.completeness.coverage import Seen
-from audit.completeness.sequences import Numbered
 from audit.models import Rhythm
 from tests.audit.completeness.conftest import follow, outage
-from tests.audit.conftest import BATCH, Sender, an_event
+from tests.audit.conftest import BATCH, Sender, an_event, sealed_event
 
 PAGE = "/admin/audit/hourcount/"
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -24,8 +22,8 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 def a_writer(*heard: datetime) -> str:
     """One that was heard at these times, first of all writers in every list."""
     name = f"!{secrets.token_hex(4)}"
-    silence.take((name, at) for at in heard)
-    coverage.take(Seen(name, at, False, False) for at in heard)
+    silence.apply(sealed_event(name, at) for at in heard)
+    coverage.apply(sealed_event(name, at) for at in heard)
     return name
 
 
@@ -91,9 +89,7 @@ def test_an_empty_hour_says_which_outage_there_was(auditor: Client) -> None:
 def test_numbers_that_never_came_mark_their_hours_also_beside_others(auditor: Client) -> None:
     start = midnight(1)
     writer = a_writer(start, start + 3 * HOUR)
-    ids = [secrets.token_hex(8) for _ in range(2)]
-    pair = [(1, start, ids[0]), (9, start + 3 * HOUR, ids[1])]
-    sequences.take(Numbered(writer, "", seq, at, record_id) for seq, at, record_id in pair)  # type: ignore[arg-type]
+    sequences.apply([sealed_event(writer, start, seq=1), sealed_event(writer, start + 3 * HOUR, seq=9)])
     page = look(auditor, writer=writer)
     empty = [text for text in texts(page, writer) if "0 events" in text and "numbers 2 to 8 never came" in text]
     full = [text for text in texts(page, writer) if "1 events" in text and "numbers 2 to 8 never came" in text]

@@ -38,7 +38,7 @@ def test_the_page_begins_with_the_sentence_and_names_each_writer(auditor: Client
 
 def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:
     gap, closed = a_gap(), a_gap(1, 3)
-    sequences.take(numbers_of(closed.numbering.writer, 2))
+    sequences.apply(numbers_of(closed.numbering.writer, 2))
     for found, state in ((gap, "open"), (closed, "closed")):
         for asked in ("open", "explained", "closed"):
             page = auditor.get(PAGE, {"q": found.numbering.writer, "state": asked}).content.decode()
@@ -47,7 +47,7 @@ def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:
 
 def test_a_gap_shows_its_numbers_and_between_which_times_they_were_made(auditor: Client) -> None:
     gap = a_gap(1, 9)
-    sequences.take(numbers_of(gap.numbering.writer, 4))
+    sequences.apply(numbers_of(gap.numbering.writer, 4))
     page = auditor.get(detail(gap)).content.decode()
     for text in ("6 of 7 numbers", *(f"{at(seq):%Y-%m-%d %H:%M:%S}" for seq in (1, 4, 9))):
         assert text in page
@@ -94,7 +94,7 @@ def test_who_may_not_explain_does_not_see_the_form_and_is_refused(administrator:
 
 def test_a_closed_gap_says_when_the_last_late_one_came(auditor: Client) -> None:
     gap = a_gap(1, 3)
-    sequences.take(numbers_of(gap.numbering.writer, 2))
+    sequences.apply(numbers_of(gap.numbering.writer, 2))
     page = auditor.get(detail(gap)).content.decode()
     assert "all came after all" in page
     assert f"{datetime.now(UTC):%Y-%m-%d}" in page

@@ -4,9 +4,9 @@ import secrets
 from datetime import UTC, datetime
 
 from audit.expectations import evaluate
-from audit.formats.expectation import ObservedEvent
 from audit.models import Expectation, Followed, Unmet
 from tests.admin.conftest import stored_record
+from tests.audit.conftest import sealed_event
 
 
 def an_unmet(rule: Expectation, *, others: int = 1) -> Unmet:
@@ -15,9 +15,9 @@ def an_unmet(rule: Expectation, *, others: int = 1) -> Unmet:
     began = stored_record(event_type=f"{rule.name}.x", correlation_id=of)
     for _ in range(others):
         stored_record(event_type=f"{rule.name}.other", correlation_id=of)
-    seen = (began.pk, began.writer, began.event_type, began.event_category, of, began.event_timestamp, began.stored_at)
     Followed.objects.get_or_create(name=Followed.COMPLETENESS)
-    evaluate.take([ObservedEvent(2**40, *seen)])
+    event = sealed_event(began.writer, began.event_timestamp, id=began.pk, event_type=began.event_type, correlation=of)
+    evaluate.apply([event._replace(leaf_index=2**40, category=began.event_category, stored_at=began.stored_at)])
     while evaluate.settle(datetime.now(UTC)):
         pass
     return Unmet.objects.get(expectation=rule, subject=of)

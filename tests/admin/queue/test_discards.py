@@ -110,7 +110,7 @@ def test_a_try_that_fails_shows_what_postgresql_says(operator: Client, monkeypat
     page = operator.post(f"{PARKED}{other.id}/rehearse/", follow=True).content.decode()
     assert "Damaged" in page
     assert operator.post(f"{PARKED}1-1/rehearse/").status_code == 404
-    assert operator.get(f"{PARKED}{message.id}/rehearse/").status_code == 403
+    assert operator.get(f"{PARKED}{message.id}/rehearse/").status_code == 405
 
 
 def test_one_decision_stands(parked: Message) -> None:

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 import dlq.stream
 from audit.admin.queue import count, deep_search
 from audit.errors import NothingKept
 from audit.formats.event import Accepted
-from audit.ingest.record import Receipt, record
+from audit.ingest.record import Recorded, record
 from audit.models import Quarantined, Record
 from audit.queue import actions
 from dlq.message import Document, Message
@@ -126,7 +128,7 @@ def test_the_list_is_filtered_and_says_how_far_it_looked(operator: Client, monke
     assert message.key in operator.get(PARKED, {"type": kind}).content.decode()
     assert message.key in operator.get(PARKED, {"type": kind, "writer": "tests"}).content.decode()
     assert message.key not in operator.get(PARKED, {"type": kind, "error": "Nothing"}).content.decode()
-    monkeypatch.setattr("audit.admin.queue.parked_rows.LOOKS", 1)
+    monkeypatch.setattr("audit.admin.queue.parked_rows.LOOKS_PER_PAGE", 1)
     assert "events match" in operator.get(PARKED, {"type": "absent"}).content.decode()
 
 
@@ -172,7 +174,7 @@ def test_counting_goes_on_from_its_place_and_shows_how_far_it_is(
     kind = f"kind{uuid.uuid4().hex[:8]}.counted"
     messages = [parked_message(event_type=kind) for _ in range(3)]
     monkeypatch.setattr(count, "STEP_S", 0)
-    monkeypatch.setattr(count, "LOOKS", 2)
+    monkeypatch.setattr(count, "MESSAGES_PER_READ", 2)
     answers = [operator.post(ACT, {"act": "retry", "scope": "all", "type": kind}, follow=True)]
     while "Refresh" in answers[-1]:
         assert "<progress" in answers[-1].content.decode()
@@ -263,7 +265,7 @@ def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, p
     queue = dlq.stream.for_drain()
     assert "is not dead" in corrected(operator, parked)
     queue.fail(parked, "DataError", "never", dead=True)
-    assert "nobody else writes" in corrected(operator, parked, event_type="audit.parked.discarded")
+    assert "begin with &#x27;audit.&#x27;" in corrected(operator, parked, event_type="audit.parked.discarded")
     assert "Recorded as the new event" in corrected(operator, parked, source_seq=7, source_epoch="b")
     assert Record.objects.get(parent_event_id=parked.key).source_seq is None
     assert "was corrected before" in corrected(operator, parked)
@@ -275,6 +277,45 @@ def test_only_a_dead_event_of_a_writer_is_corrected_and_once(operator: Client, p
     assert "nobody corrects those" in corrected(operator, message)
     queue.redis.xdel(queue.keys.stream, message.id)
     queue.redis.zrem(queue.keys.dead, message.id)
+
+
+REFUSE_POISON = """
+CREATE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE 'poison' USING ERRCODE = '22P05'; END $$;
+CREATE TRIGGER poison BEFORE INSERT ON audit_record FOR EACH ROW
+WHEN (NEW.severity = 'poison') EXECUTE FUNCTION refuse_poison()
+"""
+
+
+def test_a_correction_that_could_not_be_recorded_does_not_forbid_the_next(
+    operator: Client, parked: Message, superuser: psycopg.Connection[Any]
+) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    superuser.execute(REFUSE_POISON.encode())
+    try:
+        assert "Nothing was done" in corrected(operator, parked, severity="poison")
+    finally:
+        superuser.execute(b"DROP FUNCTION refuse_poison CASCADE")
+    assert not Record.objects.filter(event_type="audit.parked.corrected", event_data__event_id=parked.key).exists()
+    assert "Recorded as the new event" in corrected(operator, parked, severity="mended")
+
+
+def test_the_same_act_leaves_the_same_facts_whichever_way_it_was_done(operator: Client, capsys: Any) -> None:
+    page, ticked, command = (parked_message() for _ in range(3))
+    operator.post(f"{PARKED}{page.id}/retry/")
+    operator.post(ACT, {"act": "retry", "scope": "ticked", "id": [ticked.id]})
+    call_command("dlq", "retry", command.key)
+    records = Record.objects.filter(event_type="audit.parked.retried")
+    acts = [records.get(event_data__event_ids=[message.key]) for message in (page, ticked, command)]
+    assert [act.correlation_id for act in acts] == ["dead-letter-queue"] * 3
+    assert len({tuple(sorted(act.event_data)) for act in acts}) == 1
+
+
+def test_an_export_without_redis_says_so_and_is_no_broken_download(operator: Client, redis_server: Any) -> None:
+    with redis_server.stopped():
+        answer = operator.get(f"{PARKED}export/")
+    assert answer.status_code == 503
+    assert "Dead letter queue" in answer.content.decode()
 
 
 SEARCH = f"{PARKED}search/"
@@ -294,7 +335,7 @@ def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deep_search, "STEP_S", -1.0)
-    monkeypatch.setattr(deep_search, "CHUNK", 2)
+    monkeypatch.setattr(deep_search, "ENTRIES_PER_READ", 2)
     word = f"needle{uuid.uuid4().hex[:8]}"
     messages = [parked_message(event_data={"note": word if n % 3 == 0 else "hay"}) for n in range(9)]
     pages = follow(operator, f"{SEARCH}?text={word}")
@@ -306,7 +347,7 @@ def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
 def test_a_deep_search_stops_at_a_pageful_and_goes_on_when_asked(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deep_search, "MOST", 2)
+    monkeypatch.setattr(deep_search, "MATCHES_SHOWN", 2)
     word = f"needle{uuid.uuid4().hex[:8]}"
     messages = [parked_message(event_data={"note": word}) for _ in range(3)]
     answer = operator.get(f"{SEARCH}?text={word}")
@@ -353,7 +394,7 @@ def test_the_makeup_of_the_queue_is_drawn(operator: Client, parked: Message) -> 
     assert 'aria-label="Age' in page and 'aria-label="Why' in page
 
 
-def looks_alone(events: Sequence[Accepted]) -> list[Receipt]:
+def looks_alone(events: Sequence[Accepted]) -> list[Recorded]:
     """Records who looked, and refuses every act."""
     if events[0].event_type.startswith("audit.parked."):
         raise NothingKept

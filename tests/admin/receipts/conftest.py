@@ -9,7 +9,7 @@ from tests.audit.receipts.conftest import an_accepted, late, parked, receipt_for
 
 def a_broken_promise() -> BrokenPromise:
     event = an_accepted()
-    verify.redeem([late(event)])
+    verify.verify_receipts([late(event)])
     return BrokenPromise.objects.get(event_id=event.id)
 
 

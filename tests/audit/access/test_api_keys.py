@@ -118,9 +118,8 @@ def test_whoever_writes_to_redis_makes_no_key_of_the_store_itself(writer: Sender
     copies = dlq.client.connect(500)
     with postgres.stopped():
         api_keys.forget()
-        copies.hset(
-            published_keys.hash_name(), api_keys.digest(forged), json.dumps([OWN_WRITER, ["write"], None, [], []])
-        )
+        writer_of_key = json.dumps([OWN_WRITER, ["write"], None, [], []])
+        copies.hset(published_keys.hash_name(), api_keys.digest(forged), writer_of_key)
         headers = {"Authorization": f"Bearer {forged}"}
         review = json.dumps(an_event(event_type="audit.review.signed")).encode()
         answer = writer.client.post(EVENTS, review, headers=headers, content_type="application/json")

@@ -15,7 +15,7 @@ import dlq.spool
 import dlq.stream
 from audit import tasks
 from audit.accounting import balance, daily, queue_counts
-from audit.accounting.balance import Counted, Entry, Line, line_of
+from audit.accounting.balance import BalanceLine, DayCounts, WriterDay, line_of
 from audit.completeness import reconcile
 from audit.formats import event
 from audit.ingest import parked_counts, record, rejections
@@ -40,13 +40,13 @@ def with_id(**changes: Any) -> dict[str, Any]:
     return an_event(event_id=str(uuid_utils.compat.uuid7()), **changes)
 
 
-def entries(sender: Sender) -> list[Entry]:
+def entries(sender: Sender) -> list[WriterDay]:
     """Of today and, should midnight pass during a test, of yesterday."""
     today = datetime.now(UTC).date()
-    return balance.look(today - timedelta(days=1), today, writer=sender.name).entries
+    return balance.compute(today - timedelta(days=1), today, writer=sender.name).rows
 
 
-def line(sender: Sender) -> Line:
+def line(sender: Sender) -> BalanceLine:
     """The account after all was read and copied."""
     follow()
     assert queue_counts.copy().whole
@@ -56,7 +56,7 @@ def line(sender: Sender) -> Line:
     return balance.total(one.line for one in found)
 
 
-def told(found: Line) -> dict[str, int]:
+def told(found: BalanceLine) -> dict[str, int]:
     """The figures that are not 0."""
     assert found.unexplained == 0
     return {name: count for name, count in found.figures().items() if count and name != "stored"}
@@ -220,7 +220,7 @@ def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> 
     day = entries(sender)[0].day
     assert sender.get(ACCOUNT, day="9999-12-31", writer=sender.name).json()["state"] == "nothing received"
     later = datetime.now(UTC) + timedelta(minutes=10)
-    found = balance.look(day, day, writer=sender.name, now=later)
+    found = balance.compute(day, day, writer=sender.name, now=later)
     assert found.state == "not yet"
     assert "last copied at" in found.entries[0].not_yet
 
@@ -236,7 +236,7 @@ def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: S
     park_on(sender, datetime(2001, 2, 3, 13, tzinfo=UTC), 1)
     follow()
     queue_counts.copy()
-    (found,) = balance.look(day, day, writer=sender.name).entries
+    (found,) = balance.compute(day, day, writer=sender.name).rows
     assert told(found.line) == {"received": 3, "stored_after_waiting": 2, "parked": 1}
 
 
@@ -311,7 +311,7 @@ def test_a_day_that_changed_is_corrected_by_a_record_that_names_the_one_before(s
     write(day)
     drain.drain()
     assert write(day) == 0
-    assert write(day, datetime.now(UTC) + daily.AGAIN_AFTER) == 1
+    assert write(day, datetime.now(UTC) + daily.CORRECTED_EVERY) == 1
     first, second = day_record(day)
     assert first.event_data["writers"][sender.name]["parked"] == 1
     assert second.event_data["writers"][sender.name]["stored_after_waiting"] == 1
@@ -387,9 +387,9 @@ def test_the_command_says_the_equation_and_its_status(sender: Sender, capsys: py
 def test_where_nothing_was_received_nothing_is_balanced(sender: Sender) -> None:
     today = datetime.now(UTC).date()
     queue_counts.copy()
-    assert balance.look(today, today, writer=sender.name).state == "nothing received"
+    assert balance.compute(today, today, writer=sender.name).state == "nothing received"
     later = datetime.now(UTC) + timedelta(minutes=10)
-    assert balance.look(today, today, writer=sender.name, now=later).state == "not yet"
+    assert balance.compute(today, today, writer=sender.name, now=later).state == "not yet"
 
 
 def test_the_command_knows_nothing_where_nothing_was_copied(sender: Sender) -> None:
@@ -436,6 +436,6 @@ def test_the_schedule_copies_and_records(sender: Sender) -> None:
 
 
 def test_a_sum_that_cannot_be_explained_is_said_to_be_so() -> None:
-    assert line_of(Counted(direct=1)).balanced
-    assert line_of(Counted(queued=1)).unexplained == -1
-    assert not line_of(Counted(queued=1)).balanced
+    assert line_of(DayCounts(direct=1)).balanced
+    assert line_of(DayCounts(queued=1)).unexplained == -1
+    assert not line_of(DayCounts(queued=1)).balanced

@@ -146,7 +146,7 @@ class Lives(RuleBasedStateMachine):
         queue_counts.copy()
         rejections.gather()
         today = datetime.now(UTC).date()
-        found = balance.look(self.now.date(), today, writer=self.writer)
+        found = balance.compute(self.now.date(), today, writer=self.writer)
         assert found.not_yet == []
         total, places = found.total, Counter(self.place.values())
         assert total.unexplained == 0

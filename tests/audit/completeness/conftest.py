@@ -9,11 +9,11 @@ import uuid_utils.compat
 from django.test import override_settings
 
 from audit.completeness import reconcile
-from audit.completeness.sequences import Numbered
-from audit.completeness.summary import Standing
+from audit.completeness.summary import WriterSummary
+from audit.formats.event import SealedEvent
 from audit.ledger import seal
 from audit.models import Episode, Found
-from tests.audit.conftest import an_event
+from tests.audit.conftest import an_event, sealed_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -47,19 +47,17 @@ def follow() -> reconcile.Reconciled:
     return reconcile.reconcile()
 
 
-def a_standing(**changes: Any) -> Standing:
-    at = datetime(2026, 8, 18, 10, tzinfo=UTC)
-    known: dict[str, Any] = {"writer": "w", "events": 9, "numbered": 9, "first_at": at, "last_at": at}
-    zero = dict.fromkeys(("missing", "explained", "reused", "open_gaps", "manifests", "short_manifests"), 0)
-    return Standing(**{**zero, **known, "silent_since": None, **changes})
+def a_standing(**changes: Any) -> WriterSummary:
+    usual: dict[str, Any] = {"writer": "w", "events": 9, "numbered": 9, "first_at": BEGAN, "last_at": BEGAN}
+    return WriterSummary(**usual | changes)
 
 
 def at(seq: int) -> datetime:
     return BEGAN + timedelta(seconds=seq)
 
 
-def numbers_of(writer: str, *seqs: int, epoch: str = "") -> list[Numbered]:
-    return [Numbered(writer, epoch, seq, at(seq), uuid_utils.compat.uuid7()) for seq in seqs]
+def numbers_of(writer: str, *seqs: int, epoch: str = "") -> list[SealedEvent]:
+    return [sealed_event(writer, at(seq), seq=seq, epoch=epoch) for seq in seqs]
 
 
 def outage(began: datetime, **changes: Any) -> Episode:

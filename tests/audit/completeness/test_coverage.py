@@ -8,10 +8,10 @@ import pytest
 from django.core.management import call_command
 
 from audit.completeness import causes, coverage, reconcile, sequences
-from audit.completeness.coverage import Count, Seen
+from audit.completeness.coverage import Count
 from audit.models import Followed, Hole, HourCount
 from tests.audit.completeness.conftest import follow, numbers_of, outage
-from tests.audit.conftest import BATCH, Sender, an_event
+from tests.audit.conftest import BATCH, Sender, an_event, sealed_event
 
 DAY = timedelta(days=1)
 
@@ -47,8 +47,9 @@ def test_events_count_in_the_hour_in_which_they_happened_by_utc() -> None:
 
 def test_what_came_through_the_queue_is_counted_beside_it() -> None:
     writer, day = f"writer-{secrets.token_hex(4)}", a_day(2019)
-    coverage.take([Seen(writer, day, False, True), Seen(writer, day, True, False)])
-    coverage.take([Seen(writer, day + timedelta(minutes=59), True, True)])
+    parked, failed = {"parked_at": day}, {"outcome": "failure"}
+    coverage.apply([sealed_event(writer, day, **parked), sealed_event(writer, day, **failed)])
+    coverage.apply([sealed_event(writer, day + timedelta(minutes=59), **parked, **failed)])
     assert counts(writer) == {day: Count(3, 2, 2)}
 
 
@@ -114,18 +115,18 @@ def test_the_command_says_what_differed_and_ends_with_3() -> None:
 
 def test_sums_are_of_whole_steps_from_their_beginning() -> None:
     writer, day = f"writer-{secrets.token_hex(4)}", a_day(2018)
-    coverage.take([Seen(writer, day + timedelta(hours=n), False, False) for n in (0, 23, 24)])
+    coverage.apply([sealed_event(writer, day + timedelta(hours=n)) for n in (0, 23, 24)])
     found = coverage.sums([writer], day, day + 2 * DAY, DAY)
     assert found == {(writer, day): Count(2, 0, 0), (writer, day + DAY): Count(1, 0, 0)}
 
 
 def texts(writer: str, since: datetime, until: datetime) -> list[tuple[str, str]]:
-    return [(one.kind, one.text) for one in causes.look([writer], since, until).why(writer, since, until)]
+    return [(one.kind, one.text) for one in causes.find([writer], since, until).why(writer, since, until)]
 
 
 def test_numbers_that_never_came_explain_what_is_empty() -> None:
     writer = f"writer-{secrets.token_hex(4)}"
-    sequences.take(numbers_of(writer, 1, 5))
+    sequences.apply(numbers_of(writer, 1, 5))
     hole = Hole.objects.get(numbering__writer=writer)
     assert hole.after_at is not None
     ((kind, text),) = texts(writer, hole.after_at, hole.before_at + timedelta(seconds=1))
@@ -151,5 +152,5 @@ def test_an_outage_that_lost_something_says_so() -> None:
 
 def test_many_events_of_many_writers_count_at_once() -> None:
     names, day = [f"w-{secrets.token_hex(4)}" for _ in range(30)], a_day(2017)
-    coverage.take(Seen(name, day + timedelta(minutes=n), False, False) for n in range(90) for name in names)
+    coverage.apply(sealed_event(name, day + timedelta(minutes=n)) for n in range(90) for name in names)
     assert {name: sum(c.events for c in counts(name).values()) for name in names} == dict.fromkeys(names, 90)

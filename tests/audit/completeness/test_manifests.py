@@ -173,7 +173,7 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
     sender.post(numbered(1)[0])
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.look_again", lambda writers: 1 / 0)
+        killed.setattr("audit.completeness.manifests.compare_open", lambda writers: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()

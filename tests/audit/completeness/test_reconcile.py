@@ -12,7 +12,7 @@ from django.test import override_settings
 import dlq.stream
 from audit import tasks
 from audit.completeness import explain, reconcile, silence, summary
-from audit.completeness.summary import Completeness, Expected, Standing
+from audit.completeness.summary import Completeness, Expected, WriterSummary
 from audit.errors import AuditError
 from audit.ledger import seal
 from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
@@ -35,8 +35,8 @@ def missing(sender: Sender) -> set[int]:
     return {seq for hole in holes for seq in range(hole.first, hole.last + 1)}
 
 
-def standing(sender: Sender) -> Standing:
-    return next(one for one in summary.look().standings if one.writer == sender.name)
+def standing(sender: Sender) -> WriterSummary:
+    return next(one for one in summary.summarize().writers if one.writer == sender.name)
 
 
 def test_a_number_that_never_came_is_named_until_it_comes(sender: Sender) -> None:
@@ -85,12 +85,12 @@ def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
     with override_settings(GAP_GRACE_S=0):
         reconcile.reconcile()
     stored_at = Record.objects.filter(writer=sender.name).earliest("stored_at").stored_at
-    until = summary.look().until
+    until = summary.summarize().until
     assert until is not None
     assert until <= stored_at
     assert missing(sender) == set()  # by the heartbeat all would be missing: they are here, and not read
     follow()
-    until = summary.look().until
+    until = summary.summarize().until
     assert until is not None
     assert until > stored_at
 
@@ -198,7 +198,7 @@ def test_an_explained_gap_is_not_open_and_not_told(sender: Sender, told: list[st
     gap = Gap.objects.get(numbering__writer=sender.name)
     with pytest.raises(AuditError, match="needs words"):
         explain.explain(gap, " ", by="ann")
-    explain.own(gap, by="bob")
+    explain.assign(gap, by="bob")
     explain.explain(gap, "A test number: rolled back before it was sent.", by="ann")
     reconcile.reconcile()
     gap.refresh_from_db()

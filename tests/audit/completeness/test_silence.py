@@ -8,6 +8,7 @@ import pytest
 from audit.completeness import silence as usual_silence
 from audit.completeness.silence import Silence
 from audit.models import Heartbeat, Rhythm
+from tests.audit.conftest import sealed_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -20,7 +21,7 @@ def writer() -> str:
 def heard(writer: str, *, every_s: float, count: int = 30) -> datetime:
     """A writer that is heard so often; return when it was heard last."""
     times = [BEGAN + timedelta(seconds=every_s * n) for n in range(count)]
-    usual_silence.take((writer, at) for at in reversed(times))
+    usual_silence.apply(sealed_event(writer, at) for at in reversed(times))
     return times[-1]
 
 
@@ -55,15 +56,15 @@ def test_a_heartbeat_is_a_sign_of_life(writer: str) -> None:
 
 def test_a_long_silence_is_forgotten_after_a_week(writer: str) -> None:
     last = heard(writer, every_s=1)
-    usual_silence.take([(writer, last + timedelta(days=2))])
+    usual_silence.apply([sealed_event(writer, last + timedelta(days=2))])
     assert max(Rhythm.objects.get(writer=writer).longest.values()) == 2 * 86_400
     later = last + timedelta(days=2)
-    usual_silence.take((writer, later + timedelta(hours=12 * n)) for n in range(1, 25))
+    usual_silence.apply(sealed_event(writer, later + timedelta(hours=12 * n)) for n in range(1, 25))
     assert max(Rhythm.objects.get(writer=writer).longest.values()) == 43_200
 
 
 def test_what_is_stored_late_changes_no_silence(writer: str) -> None:
     last = heard(writer, every_s=600)
-    usual_silence.take([(writer, BEGAN + timedelta(seconds=5))])
+    usual_silence.apply([sealed_event(writer, BEGAN + timedelta(seconds=5))])
     found = Rhythm.objects.get(writer=writer)
     assert (found.last_at, found.first_at, found.events) == (last, BEGAN, 31)

@@ -23,7 +23,7 @@ def rule_maker() -> Iterator[MakeRule]:
             asks = {"expect_types": [f"{word}.y"], "least": 2}
         rule = Expectation(**{"name": word, "kind": kind, "why": "A test asks.", **asks, **changes})
         rule.full_clean()
-        rules.keep(rule, by="ann")
+        rules.save(rule, by="ann")
         made.append(rule)
         return rule
 

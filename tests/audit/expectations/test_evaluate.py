@@ -18,14 +18,14 @@ from audit.completeness import reconcile, summary
 from audit.expectations import daily_counts, evaluate, rules
 from audit.formats import event, expectation
 from audit.formats import times as formats_times
-from audit.formats.expectation import ObservedEvent
+from audit.formats.event import SealedEvent
 from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.management.commands.loadsample import SAMPLE
 from audit.models import Awaited, Expectation, Followed, Record, Tally, Unmet, Waiver
 from dlq.message import Document, digest_of
-from tests.audit.conftest import BATCH, Sender, an_event
+from tests.audit.conftest import BATCH, Sender, an_event, sealed_event
 from tests.audit.expectations.conftest import MakeRule, found, rule_maker
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
@@ -262,7 +262,7 @@ def test_only_what_is_sealed_after_a_rule_was_made_or_changed_counts(sender: Sen
     while seal.Sealer().once().more:
         pass
     ends.within_s = 120
-    assert rules.keep(ends, by="ann") == "changed"
+    assert rules.save(ends, by="ann") == "changed"
     follow()
     assert found(ends) == []
     sender.post(an(ends, "x", of=correlation()))
@@ -270,9 +270,9 @@ def test_only_what_is_sealed_after_a_rule_was_made_or_changed_counts(sender: Sen
     assert len(found(ends)) == 1
     ends.why = "Other words ask for nothing else."
     first = ends.first_leaf
-    rules.keep(ends, by="ann")
+    rules.save(ends, by="ann")
     assert (ends.first_leaf, ends.version) == (first, 2)
-    assert rules.keep(ends, by="ann") == "unchanged"
+    assert rules.save(ends, by="ann") == "unchanged"
     acts = Record.objects.filter(correlation_id=f"expectation-{ends.name}").order_by("event_timestamp")
     assert [one.event_type.rpartition(".")[2] for one in acts] == ["created", "changed", "changed"]
     assert (acts[1].event_data["before"]["within_s"], acts[1].event_data["after"]["within_s"]) == (60, 120)
@@ -283,7 +283,7 @@ def test_what_was_found_is_judged_by_what_was_asked_then(sender: Sender, rule: M
     sender.post(an(ends, "x", of=of))
     follow()
     ends.expect_types, ends.active, ends.inactive_because = [f"{ends.name}.z"], False, "A test."
-    rules.keep(ends, by="ann")
+    rules.save(ends, by="ann")
     sender.post(an(ends, "y", 5, of=of))
     follow()
     (unmet,) = found(ends)
@@ -310,7 +310,7 @@ def test_reconciling_by_hand_names_it_and_its_exit_status_says_so(
     ends = rule()
     sender.post(an(ends, "x", of=correlation()))
     follow()
-    before = summary.look().expected
+    before = summary.summarize().expected
     with pytest.raises(SystemExit) as ended:
         call_command("reconcile")
     assert ended.value.code == 3
@@ -318,7 +318,7 @@ def test_reconciling_by_hand_names_it_and_its_exit_status_says_so(
     assert before.unmet >= 1
     assert before.in_force >= 9
     rules.waive(waiver_of(ends), by="ann")
-    after = summary.look().expected
+    after = summary.summarize().expected
     assert (after.unmet, after.explained) == (before.unmet - 1, before.explained + 1)
 
 
@@ -407,7 +407,7 @@ def test_in_any_order_and_portions_the_result_is_that_of_looking_at_all(
         size = data.draw(st.integers(1, len(rows)))
         portion, rows = rows[:size], rows[size:]
         store([accepted for _, accepted in portion], timeout_s=20)
-        evaluate.take(seen for seen, _ in portion)
+        evaluate.apply(seen for seen, _ in portion)
         if data.draw(st.booleans()):
             _settle()
     _settle()
@@ -422,18 +422,15 @@ def test_in_any_order_and_portions_the_result_is_that_of_looking_at_all(
     assert ends.met <= sum(one.letter == "x" for one in sent)
 
 
-def _stored(word: str, one: Sent) -> tuple[ObservedEvent, event.Accepted]:
+def _stored(word: str, one: Sent) -> tuple[SealedEvent, event.Accepted]:
     made = {
         "event_type": f"{word}.{one.letter}",
         "event_timestamp": at(60 * one.minute),
         "correlation_id": f"{word}/{one.correlation}",
     }
     accepted = event.accept(an_event(**made), writer="tests")
-    moment = accepted.event_timestamp
-    seen = ObservedEvent(
-        2**40, accepted.id, "tests", accepted.event_type, "gateway", accepted.correlation_id, moment, moment
-    )
-    return seen, accepted
+    sealed = sealed_event("tests", accepted.event_timestamp, id=accepted.id, event_type=accepted.event_type)
+    return sealed._replace(leaf_index=2**40, correlation=accepted.correlation_id), accepted
 
 
 def _settle() -> None:

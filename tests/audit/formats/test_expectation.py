@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from audit.errors import Invalid
 from audit.expectations import packs
 from audit.formats import expectation
-from audit.formats.expectation import AnswerEvent, ObservedEvent
+from audit.formats.event import SealedEvent
+from audit.formats.expectation import AnswerEvent
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
 
@@ -31,9 +32,10 @@ def rate(**changes: Any) -> dict[str, Any]:
     return {"name": "rate", "kind": "rate", "why": "Why."} | asked | changes
 
 
-def seen(**changes: Any) -> ObservedEvent:
+def seen(**changes: Any) -> SealedEvent:
     usual = {"event_type": "a.began", "category": "c", "correlation": "rr-1", "at": BEGAN, "stored_at": BEGAN}
-    return ObservedEvent(**{"place": 0, "id": uuid.uuid4(), "writer": "w", **usual, **changes})
+    usual |= {"leaf_index": 0, "id": uuid.uuid4(), "writer": "w", "received_at": BEGAN}
+    return SealedEvent(**usual | changes)
 
 
 @pytest.mark.parametrize(

@@ -453,7 +453,7 @@ def test_a_large_batch_has_more_time_than_a_single_event(monkeypatch: pytest.Mon
     small = accept(with_id(event_data={}), writer="tests")
     record.record([small])
     record.record([small] * 1000)
-    extra = 999 * (record.SECONDS_AN_EVENT + len(small.body) / 2**20 * record.SECONDS_A_MEBIBYTE)
+    extra = 999 * (record.SECONDS_PER_EVENT + len(small.body) / 2**20 * record.SECONDS_PER_MIB)
     assert given[1] - given[0] == pytest.approx(extra)
 
 

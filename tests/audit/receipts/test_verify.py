@@ -49,7 +49,7 @@ def seal_all() -> None:
 
 
 def states(*receipts: str) -> list[str]:
-    return [one.state for one in verify.redeem(receipts).answers]
+    return [one.state for one in verify.verify_receipts(receipts).results]
 
 
 def broken_of(event: Accepted) -> list[Record]:
@@ -124,7 +124,7 @@ def test_while_redis_is_stopped_what_is_not_stored_is_unknown(redis_server: Any)
 
 def test_what_is_not_found_yet_is_pending_until_its_time_has_come() -> None:
     event = an_accepted()
-    found = verify.redeem([receipt_for(event)])
+    found = verify.verify_receipts([receipt_for(event)])
     assert (found.verdict, found.counts) == ("unknown", {"pending": 1})
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
 
@@ -132,8 +132,8 @@ def test_what_is_not_found_yet_is_pending_until_its_time_has_come() -> None:
 def test_a_promise_that_was_never_kept_is_told_and_recorded_once(told: list[str]) -> None:
     event = an_accepted()
     for _ in range(3):
-        found = verify.redeem([late(event)])
-        assert (found.verdict, [one.kind for one in found.answers]) == ("broken promise", ["missing"])
+        found = verify.verify_receipts([late(event)])
+        assert (found.verdict, [one.kind for one in found.results]) == ("broken promise", ["missing"])
     assert len(broken_of(event)) == 1
     assert len(told) == 1
     assert str(event.id) in told[0]
@@ -145,19 +145,19 @@ def test_an_alarm_that_did_not_get_through_is_told_by_the_schedule(told: list[st
     event = an_accepted()
     with monkeypatch.context() as silent:
         silent.setattr("dlq.alarm.tell", lambda name, text, **figures: False)
-        verify.redeem([late(event)])
+        verify.verify_receipts([late(event)])
     assert told == []
-    verify.look_again()
+    verify.recheck_broken()
     assert any(str(event.id) in text for text in told)
 
 
 def test_a_record_that_waits_too_long_for_its_leaf_breaks_the_promise_and_keeps_it_when_sealed(told: list[str]) -> None:
     event = an_accepted()
     store([event], timeout_s=20)
-    (answer,) = verify.redeem([late(event)]).answers
+    (answer,) = verify.verify_receipts([late(event)]).results
     assert (answer.state, answer.kind) == ("broken promise", "late")
     seal_all()
-    verify.look_again()
+    verify.recheck_broken()
     assert BrokenPromise.objects.get(event_id=event.id).state == "closed"
     assert states(late(event)) == ["sealed"]
 
@@ -166,26 +166,26 @@ def test_another_digest_under_the_id_breaks_the_promise_at_once(told: list[str])
     event = an_accepted()
     store([event], timeout_s=20)
     other = receipt_for(event, events={str(event.id): "0" * 64})
-    (answer,) = verify.redeem([other]).answers
+    (answer,) = verify.verify_receipts([other]).results
     assert (answer.state, answer.kind) == ("broken promise", "altered")
 
 
 def test_what_was_promised_of_another_content_is_not_kept_by_a_later_receipt(told: list[str]) -> None:
     event = an_accepted()
     store([event], timeout_s=20)
-    verify.redeem([receipt_for(event, events={str(event.id): "0" * 64})])
+    verify.verify_receipts([receipt_for(event, events={str(event.id): "0" * 64})])
     seal_all()
     assert states(receipt_for(event)) == ["sealed"]
-    verify.look_again()
+    verify.recheck_broken()
     assert BrokenPromise.objects.get(event_id=event.id, kind="altered").state == "open"
 
 
 def test_a_promise_that_was_kept_and_is_broken_again_is_open_and_told_again(told: list[str]) -> None:
     event = an_accepted()
-    verify.redeem([late(event)])
+    verify.verify_receipts([late(event)])
     BrokenPromise.objects.filter(event_id=event.id).update(closed_at=datetime.now(UTC))
     for _ in range(2):
-        verify.redeem([late(event)])
+        verify.verify_receipts([late(event)])
     assert BrokenPromise.objects.get(event_id=event.id).state == "open"
     assert (len(broken_of(event)), sum(str(event.id) in text for text in told)) == (2, 2)
 
@@ -194,16 +194,16 @@ def test_a_parked_event_is_parked_until_its_time_has_come(told: list[str]) -> No
     event = an_accepted()
     parked(event)
     assert states(receipt_for(event, state="parked")) == ["parked"]
-    (answer,) = verify.redeem([late(event, state="parked")]).answers
+    (answer,) = verify.verify_receipts([late(event, state="parked")]).results
     assert (answer.state, answer.kind) == ("broken promise", "late")
-    (answer,) = verify.redeem([receipt_for(event, events={str(event.id): "0" * 64})]).answers
+    (answer,) = verify.verify_receipts([receipt_for(event, events={str(event.id): "0" * 64})]).results
     assert (answer.state, answer.kind) == ("broken promise", "altered")
 
 
 def test_a_dead_event_is_parked_and_needs_a_person() -> None:
     event = an_accepted()
     dlq.stream.for_drain().fail(parked(event), "Unstorable", "tests", dead=True)
-    (answer,) = verify.redeem([receipt_for(event, state="parked")]).answers
+    (answer,) = verify.verify_receipts([receipt_for(event, state="parked")]).results
     assert answer.state == "parked"
     assert "needs a person" in answer.why
 
@@ -213,7 +213,7 @@ def test_what_was_put_aside_by_an_act_says_by_whom() -> None:
     quarantine.quarantine([parked(kept)], cause="tests", by="Quinn")
     discards.decide(discards.ask(parked(given_up), reason="tests", by="Ada"), approve=True, by="Bob")
     discards.ask(parked(undecided), reason="tests", by="Ada")
-    answers = verify.redeem([late(kept), late(given_up), receipt_for(undecided)]).answers
+    answers = verify.verify_receipts([late(kept), late(given_up), receipt_for(undecided)]).results
     assert [one.state for one in answers] == ["quarantined", "discarded", "parked"]
     assert ("By Quinn" in answers[0].why, "By Bob" in answers[1].why) == (True, True)
 
@@ -231,7 +231,7 @@ def test_a_discard_that_a_crash_kept_from_being_noted_is_known_from_the_trail() 
     asked = discards.ask(parked(event), reason="tests", by="Ada")
     discards.decide(asked, approve=True, by="Bob")
     type(asked).objects.filter(pk=asked.pk).update(decision="", decided_by="", decided_at=None)
-    (answer,) = verify.redeem([late(event)]).answers
+    (answer,) = verify.verify_receipts([late(event)]).results
     assert (answer.state, "By Bob" in answer.why) == ("discarded", True)
 
 
@@ -240,9 +240,9 @@ def test_what_we_did_not_sign_is_not_ours_and_accuses_nobody(wrong: str) -> None
     event = an_accepted()
     other = Signer(RECEIPT_KEY.name, bytes(32))
     texts = {"another key": late(event, key=other), "altered": late(event).replace("stored", "parked")}
-    found = verify.redeem([texts.get(wrong, wrong)])
+    found = verify.verify_receipts([texts.get(wrong, wrong)])
     assert (found.verdict, found.counts) == ("unknown", {"not ours": 1})
-    assert found.answers[0].event_id == ""
+    assert found.results[0].event_id == ""
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
 
 
@@ -260,9 +260,9 @@ def test_records_that_a_superuser_takes_away_or_alters_break_their_promise(
         superuser.execute(DELETE.format(id=events[0].id))
         superuser.execute(EDIT.format(id=events[1].id))
         superuser.execute(EDIT_STORED.format(id=events[2].id))
-    found = verify.redeem(texts)
-    assert [one.kind for one in found.answers] == ["missing", "altered", "altered", ""]
-    assert "at index" in found.answers[0].why
+    found = verify.verify_receipts(texts)
+    assert [one.kind for one in found.results] == ["missing", "altered", "altered", ""]
+    assert "at index" in found.results[0].why
     assert len(broken_of(events[0])) == 1
     assert len(told) == 1
 
@@ -330,7 +330,7 @@ def test_thousands_of_events_are_answered_in_a_few_queries_with_the_worst_in_sig
     gone = [an_accepted() for _ in range(700)]
     texts = [answer["receipt"] for answer in answers] + [late(*gone)]
     with django_assert_max_num_queries(40, using="reader"), django_assert_max_num_queries(40):
-        found = verify.redeem(texts)
+        found = verify.verify_receipts(texts)
     assert found.counts == {"broken promise": 700, "sealed": 3000}
     recorded = {record.id: record for event in gone[::100] for record in broken_of(event)}
     named = [one["event_id"] for record in recorded.values() for one in record.event_data["events"]]
@@ -398,15 +398,15 @@ def test_a_broken_promise_whose_record_cannot_be_kept_is_found_again(monkeypatch
     with monkeypatch.context() as refusing:
         refusing.setattr("audit.ingest.trail.add", refuse)
         with pytest.raises(broken.trail.AuditError):
-            verify.redeem([late(event)])
+            verify.verify_receipts([late(event)])
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
-    verify.redeem([late(event)])
+    verify.verify_receipts([late(event)])
     assert len(broken_of(event)) == 1
 
 
 def test_the_schedule_looks_at_what_is_open_and_tells_nothing_twice(told: list[str]) -> None:
     event = accept(an_event(event_id=str(uuid_utils.compat.uuid7())), writer="tests")
-    verify.redeem([late(event)])
+    verify.verify_receipts([late(event)])
     tasks.account()
     tasks.account()
     assert len([text for text in told if str(event.id) in text]) == 1

@@ -1,0 +1,61 @@
+"""Sign what is parked, so that who can write to Redis, or to a file of the spool, cannot speak as a writer.
+
+An entry carries an HMAC-SHA256 under a key that Redis does not have (DLQ_ENTRY_KEY). It covers what the store takes
+from an entry: source, key, kind, digest of the body, and time of receipt. What does not verify is never stored: it
+stays in the queue, dead, with an alarm.
+"""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+
+import structlog
+from django.conf import settings
+
+from dlq import metrics
+from dlq.message import Document, Message, microseconds
+
+log = structlog.get_logger(__name__)
+
+# The kind of error of a message that does not verify.
+FORGED = "Forged"
+_DOMAIN = b"dlq entry 1"
+
+
+def sign(document: Document | Message) -> bytes:
+    """Return the 32 bytes that an entry of this document carries."""
+    return _mac(settings.DLQ_ENTRY_KEY, document)
+
+
+def is_authentic(message: Message) -> bool:
+    """Whether this store parked the message, as it is now. The body is not looked at: its digest is (`digest_ok`).
+
+    A message without a signature is from before they were made, or forged: it passes only until DLQ_UNSIGNED_UNTIL, and
+    that is logged and counted.
+    """
+    if not message.mac:
+        return _passes_unsigned(message)
+    keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
+    return any(hmac.compare_digest(_mac(key, message), message.mac) for key in keys)
+
+
+def _passes_unsigned(message: Message) -> bool:
+    until = settings.DLQ_UNSIGNED_UNTIL
+    if until is None or datetime.now(UTC) >= until:
+        return False
+    metrics.unsigned.inc()
+    log.warning("dlq_unsigned_accepted", key=message.key, source=message.source, until=until.isoformat())
+    return True
+
+
+def _mac(key: bytes, document: Document | Message) -> bytes:
+    fields = (
+        _DOMAIN,
+        document.source.encode(errors="replace"),
+        document.key.encode(errors="replace"),
+        document.kind.encode(errors="replace"),
+        document.digest,
+        str(microseconds(document.received_at)).encode(),
+    )
+    # Each with its length, so that no two documents give the same bytes.
+    return hmac.digest(key, b"".join(len(field).to_bytes(8, "big") + field for field in fields), hashlib.sha256)
