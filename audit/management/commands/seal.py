@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit.errors import KeyMissing, LogDamaged
+from audit.errors import ClocksDisagree, KeyMissing, LogDamaged
 from audit.health import serve_metrics
 from audit.ledger import witnesses
 from audit.ledger.publish import Publisher, follow
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             return
         try:
             self._one_pass(sign)
-        except (KeyMissing, LogDamaged) as error:
+        except (KeyMissing, LogDamaged, ClocksDisagree) as error:
             raise CommandError(str(error)) from None
 
     def _one_pass(self, sign: bool) -> None:
