@@ -1,4 +1,4 @@
-"""Whether the process lives, whether an event can be kept, and what to measure."""
+"""/livez, /readyz and /metrics."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 def livez(request: HttpRequest) -> JsonResponse:
-    """The process answers."""
+    """The process answers; nothing else is asked."""
     return JsonResponse({"status": "alive"})
 
 
@@ -88,13 +88,13 @@ def _counters() -> bytes:
     """The counters of this process; of all that share PROMETHEUS_MULTIPROC_DIR, where it is set."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return bytes(generate_latest(REGISTRY))
-    _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    _forget_dead_processes(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return bytes(generate_latest(registry))
 
 
-def _forget_the_dead(folder: Path) -> None:
+def _forget_dead_processes(folder: Path) -> None:
     """A process that was killed leaves its last gauges behind: a breaker would seem open for ever."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
@@ -127,6 +127,6 @@ def _redis() -> dict[str, Any]:
         dlq.stream.default().ping()
     except dlq.errors.Refused as error:
         return {"ok": False, "fault": type(error.__cause__ or error).__name__}
-    found = dlq.durability.durability()
+    durability = dlq.durability.durability()
     # Still ready: an event that is parked here is better kept than refused, and the operator is told.
-    return {"ok": True, "durable": found.ok, **({"findings": found.findings} if found.findings else {})}
+    return {"ok": True, "durable": durability.ok, **({"findings": durability.findings} if durability.findings else {})}

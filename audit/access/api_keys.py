@@ -26,7 +26,7 @@ from audit.errors import Unavailable
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
 from audit.postgres.gateway import gateway
-from audit.visibility import EVERYTHING, Sight, Span
+from audit.visibility import EVERYTHING, Scope, Scopes
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Principal:
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
-    sight: Sight = EVERYTHING  # which records it may read
+    sight: Scopes = EVERYTHING  # which records it may read
 
     is_authenticated: ClassVar = True
 
@@ -135,7 +135,7 @@ def _published(key: WriterKey) -> list[Any]:
 
 
 def _look_up_or_trust(key_digest: str, cached: tuple[float, Principal | None] | None) -> Principal | None:
-    """Look a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
+    """Viewer a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
     """
@@ -174,5 +174,5 @@ def _principal(
 ) -> Principal | None:
     if name == OWN_WRITER:
         return None  # no key speaks as the store itself, whatever a row or a copy in Redis says
-    sight = (Span(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
+    sight = (Scope(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
     return Principal(name, frozenset(scopes), expires_at, sight)

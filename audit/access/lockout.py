@@ -34,7 +34,7 @@ def is_locked(name: str, address: str | None) -> bool:
     """Return whether this name at this address, or the address, has used up its tries."""
     name, address = client.text(name, 150), address or ""
     since = datetime.now(UTC) - timedelta(minutes=settings.LOGIN_LOCK_MINUTES)
-    with visibility.own_account():
+    with visibility.as_system():
         of_name = Record.objects.filter(writer=OWN_WRITER, actor_id=name, event_timestamp__gt=since)
         if (last := of_name.filter(event_type=LOGGED_IN, actor_ip=address).first()) is not None:
             of_name = of_name.filter(event_timestamp__gt=last.event_timestamp)

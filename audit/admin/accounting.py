@@ -142,7 +142,7 @@ def _parameters(request: HttpRequest) -> tuple[date, date, str, str]:
 
 
 def _rejections(first: date, last: date, writer: str) -> list[Any]:
-    rejections = visibility.figures(Rejection.objects.filter(day__gte=first, day__lte=last))
+    rejections = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
         rejections = rejections.filter(writer=writer)
     sums = rejections.order_by().values("writer", "reason").annotate(count=Sum("events"))

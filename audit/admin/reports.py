@@ -38,7 +38,7 @@ class ReportAdmin(ReadOnly):
     change_list_template = "admin/audit/report/list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        return build.visible(visibility.sight()).defer("content", "beside")
+        return build.visible(visibility.scopes()).defer("content", "beside")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -151,7 +151,7 @@ class ReportAdmin(ReadOnly):
 
     def _found(self, request: HttpRequest, key: UUID | str) -> Report:
         try:
-            found = build.visible(visibility.sight()).filter(pk=UUID(str(key))).first()
+            found = build.visible(visibility.scopes()).filter(pk=UUID(str(key))).first()
         except ValueError:
             found = None
         if found is None:

@@ -132,12 +132,12 @@ class EntriesView(LogView):
     @extend_schema(**openapi.GET_ENTRIES)
     def get(self, request: Request, address: str) -> HttpResponse:
         index, width = _tile(address, 0)
-        if visibility.sight():
+        if visibility.scopes():
             raise PermissionDenied("A tile has entries of every writer; this key may read those of some: use events.")
         with connections["reader"].cursor() as cursor:
             cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
             rows = cursor.fetchall()
-        visibility.note(event_id for _, event_id, *_ in rows)
+        visibility.note_read(event_id for _, event_id, *_ in rows)
         entries = [
             entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
             for digest, event_id, *times in rows

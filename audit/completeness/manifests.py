@@ -141,7 +141,7 @@ def _query(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
         "most": 2 * MAX_EVENTS,
         "runs": MAX_RUNS,
     }
-    with visibility.own_account(), connections["reader"].cursor() as cursor:
+    with visibility.as_system(), connections["reader"].cursor() as cursor:
         cursor.execute(statement.format(where=_where(manifest)), parameters)
         return list(cursor.fetchall())
 

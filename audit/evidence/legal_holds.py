@@ -73,7 +73,7 @@ def release(correlation: str, *, reason: str, by: str, where: Where = trail.NOTH
 
 def visible() -> QuerySet[LegalHold]:
     """The holds on what may be seen now."""
-    if not visibility.sight():
+    if not visibility.scopes():
         return LegalHold.objects.all()
     seen = Record.objects.filter(correlation_id=OuterRef("correlation_id"))
     return LegalHold.objects.filter(Exists(seen))

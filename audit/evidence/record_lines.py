@@ -21,7 +21,7 @@ from audit.errors import LogDamaged
 from audit.formats import event
 from audit.formats.grammar import Query
 from audit.models import Export, Record, Report
-from audit.models.base import within
+from audit.models.base import visible_to
 from audit.search import filters
 
 TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")
@@ -154,15 +154,15 @@ def _patience(using: str) -> Iterator[None]:
         connection.patience = before
 
 
-def sight_of(asked: Export | Report) -> visibility.Sight:
+def sight_of(asked: Export | Report) -> visibility.Scopes:
     """What the one who asked may see."""
-    return tuple(visibility.Span(tuple(writers), tuple(categories)) for writers, categories in asked.sight)
+    return tuple(visibility.Scope(tuple(writers), tuple(categories)) for writers, categories in asked.sight)
 
 
 def _condition(export: Export, query: Query, using: str) -> tuple[str, Any]:
     found = Record.objects.using(using).filter(filters.where(query, export.requested_at)).order_by()
     if sight := sight_of(export):
-        found = found.filter(within(sight, "writer", "event_category"))
+        found = found.filter(visible_to(sight, "writer", "event_category"))
     try:
         statement, parameters = found.query.get_compiler(using).compile(found.query.where)
         return statement, parameters

@@ -134,7 +134,7 @@ class Asker(NamedTuple):
 
     name: str
     by_service: bool = False
-    sight: visibility.Sight = visibility.EVERYTHING
+    sight: visibility.Scopes = visibility.EVERYTHING
     address: str | None = None
     may_unredacted: bool = False
 

@@ -1,4 +1,4 @@
-"""Evidence bundles: who asked for what, how far it is, what was made, and what is redacted in them."""
+"""Evidence bundles and their progress, redaction rules, legal holds, signed statements."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ STATEMENT = "audit.statement.made"
 
 
 class Export(models.Model):
-    """One evidence bundle. What is said here of a bundle that was made is also a record, with its digest."""
+    """One evidence bundle. A bundle that was made is also recorded, with its digest."""
 
     KINDS = ("query", "range")
     STATES = ("pending", "running", "ready", "cancelled", "failed", "expired")
@@ -85,22 +85,22 @@ class Export(models.Model):
         return f"evidence-{self.id}.zip"
 
     def range_facts(self) -> dict[str, Any]:
-        """What records say of the range; nothing where it is a query."""
+        """The facts of a range in records; {} for a query."""
         facts = {"first": self.first, "last": self.last, "received": self.received}
         return facts if self.kind == "range" else {}
 
     def while_under_way(self) -> models.QuerySet["Export"]:
-        """Itself, as long as it has not ended: what changes it so changes nothing that somebody has cancelled."""
+        """This row unless it has ended: an update through it changes nothing that somebody has cancelled."""
         return Export.objects.filter(pk=self.pk, state__in=self.UNDER_WAY)
 
     @staticmethod
     def expiry(now: datetime) -> datetime:
-        """Until when what ends now is kept."""
+        """Until when a bundle that ends now is kept."""
         return now + timedelta(days=settings.EXPORT_DAYS)
 
 
 class RedactionRule(models.Model):
-    """What is redacted in bundles. Never deleted: its name stands in bundles, so it is switched off."""
+    """A redaction of bundles. Never deleted, since bundles name it: it is switched off."""
 
     name = models.CharField(
         max_length=50,
@@ -171,7 +171,7 @@ class LegalHold(models.Model):
 
 
 class Statement(Record):
-    """The records of signed statements, as a page of their own."""
+    """Records of signed statements, as a page of their own."""
 
     class Meta:
         proxy = True

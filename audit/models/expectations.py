@@ -1,4 +1,4 @@
-"""Rules about events that must come, what is waited for because of them, and what did not come."""
+"""Rules about events that must come, what is awaited under them, and what did not come."""
 
 from datetime import date, datetime
 from typing import Any
@@ -12,8 +12,8 @@ from audit.formats import event, expectation
 from audit.formats.expectation import ExpectationRule
 from audit.models.base import Discrepancy
 
+# What a rule asks of events: a change of one of these makes it another version.
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")
-"""What decides of events: who changes one of these makes another rule of it."""
 CORRELATION = event.limit("correlation_id")
 
 
@@ -76,12 +76,12 @@ class Expectation(models.Model):
         try:
             expectation.read({field: getattr(self, field) for field in self.FIELDS})
         except Invalid as error:
-            known = {field if field in self.FIELDS else "__all__": text for field, text in error.errors.items()}
-            raise ValidationError(known) from None
+            errors = {field if field in self.FIELDS else "__all__": text for field, text in error.errors.items()}
+            raise ValidationError(errors) from None
 
 
 class Awaited(models.Model):
-    """Something that has to come, and did not yet."""
+    """An event that a rule expects and that has not come yet."""
 
     expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="awaited")
     subject = models.CharField(max_length=CORRELATION)
@@ -102,7 +102,7 @@ class Awaited(models.Model):
 
 
 class Tally(models.Model):
-    """How many events of a day came, for a rule that asks for it."""
+    """The count of events of a day, for a rule that asks for a rate."""
 
     expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="tallies")
     day = models.DateField()
@@ -157,8 +157,8 @@ class Waiver(models.Model):
         )
 
 
-TOLD = 1_000
-"""So many characters of what was wanted are told with a finding: a record names a hundred of them."""
+# A record names a hundred unmet expectations: each with this much of what was wanted.
+WANTED_CHARACTERS = 1_000
 
 
 class Unmet(Discrepancy):
@@ -197,17 +197,13 @@ class Unmet(Discrepancy):
         return f"{self.expectation.name} of {self.subject}" + (f" on {self.key}" if self.kind == "rate" else "")
 
     @property
-    def writer_name(self) -> str:
-        return self.writer
-
-    @property
     def day(self) -> date | None:
         """The day that was counted."""
         return expectation.day_of(self.since) if self.kind == "rate" else None
 
     @property
     def late(self) -> bool:
-        """Whether what came was also made too late."""
+        """Whether what came after all was also made too late."""
         return self.kind == "followed" and self.met_at is not None and self.met_at > self.due_at
 
     @property
@@ -228,7 +224,7 @@ class Unmet(Discrepancy):
             "writer": self.writer,
             "since": self.since.isoformat(),
             "due": self.due_at.isoformat(),
-            "wanted": self.wanted if len(self.wanted) <= TOLD else f"{self.wanted[:TOLD]}…",
+            "wanted": self.wanted if len(self.wanted) <= WANTED_CHARACTERS else f"{self.wanted[:WANTED_CHARACTERS]}…",
             "began_by": self.began_by and str(self.began_by),
             "came": self.came if self.kind == "rate" else None,
         }

@@ -4,19 +4,19 @@ from typing import ClassVar
 
 from django.db import models
 
-from audit.models.base import AppendOnly, WatchedQuerySet, raw
+from audit.models.base import AppendOnly, NotedAppendOnlyQuerySet, visible_raw
 
 
 class QuarantinedManager(models.Manager["Quarantined"]):
-    """Raw bytes, of which some may be seen."""
+    """Raw bytes, of which the viewer sees those of their writers."""
 
-    def get_queryset(self) -> WatchedQuerySet["Quarantined"]:
-        found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db)
-        return found.filter(raw("source"))
+    def get_queryset(self) -> NotedAppendOnlyQuerySet["Quarantined"]:
+        rows: NotedAppendOnlyQuerySet[Quarantined] = NotedAppendOnlyQuerySet(self.model, using=self._db)
+        return rows.filter(visible_raw("source"))
 
 
 class Quarantined(AppendOnly):
-    """A parked event that was kept out of Redis: audit/sql/0004_quarantine.sql."""
+    """A parked event moved out of Redis, as it was: audit/sql/0004_quarantine.sql."""
 
     n = models.BigIntegerField(primary_key=True)
     message_id = models.TextField()
@@ -49,7 +49,7 @@ class Quarantined(AppendOnly):
 
 
 class Discard(models.Model):
-    """A parked event that somebody asked to give up: who, why, and what another person decided."""
+    """A request to give a parked event up: who asked, why, and what a second person decided."""
 
     key = models.TextField()
     message_id = models.TextField()
@@ -74,7 +74,7 @@ class Discard(models.Model):
 
 
 class Episode(models.Model):
-    """A time during which events had to be parked: what came, what became of it, and what people say of it."""
+    """An outage: a time during which events had to be parked, what became of them, and what people did about it."""
 
     began_at = models.DateTimeField(unique=True)
     up_at = models.DateTimeField(null=True)

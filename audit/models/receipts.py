@@ -31,10 +31,6 @@ class BrokenPromise(Discrepancy):
     def __str__(self) -> str:
         return f"{self.event_id}: {self.kind}"
 
-    @property
-    def writer_name(self) -> str:
-        return self.writer
-
     def facts(self) -> dict[str, Any]:
         return {
             "event_id": str(self.event_id),

@@ -1,4 +1,4 @@
-"""Compliance reports: who asked for which days and controls, and what was said then. Kept for good."""
+"""Compliance reports: requested days and controls, and the content as it was made. Kept for good."""
 
 import uuid
 
@@ -44,5 +44,5 @@ class Report(models.Model):
 
     @property
     def is_same(self) -> bool | None:
-        """Whether making it again gave the same; None where it is the first, or not made yet."""
+        """Whether it repeats an earlier report with the same result; None for a first one, or while it is made."""
         return None if self.again_of is None or not self.digest else self.digest == self.again_of.digest

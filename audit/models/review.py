@@ -1,4 +1,4 @@
-"""The daily review: who signed which day with what before his eyes, and the days that nobody signed in time."""
+"""Who signed each day, and what they were shown; days that nobody signed in time."""
 
 from typing import Any, ClassVar
 

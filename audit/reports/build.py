@@ -91,7 +91,7 @@ def evidence(report: Report, asker: Asker) -> Export:
     return export.ask(asker, **wanted)
 
 
-def visible(sight: visibility.Sight) -> QuerySet[Report]:
+def visible(sight: visibility.Scopes) -> QuerySet[Report]:
     """The reports for whoever sees so much: all where he sees everything, else those that were made with his sight."""
     return Report.objects.filter(sight=_spans(sight)) if sight else Report.objects.all()
 
@@ -183,8 +183,8 @@ def _make(report: Report) -> None:
     report.refresh_from_db()
     made_of = Checkpoint.objects.get(number=report.checkpoint).created_at
     time.sleep(max(SETTLE_S - (datetime.now(UTC) - made_of).total_seconds(), 0))
-    look = visibility.Look(find_sight=lambda: record_lines.sight_of(report))
-    with visibility.begin(look):
+    look = visibility.Viewer(find_scopes=lambda: record_lines.sight_of(report))
+    with visibility.viewing(look):
         said = content(report, progress=lambda done: _save(report, done=done))
         aside = live.look()
     found = digest(said)
@@ -215,7 +215,7 @@ def _chosen(report: Report) -> list[Pack]:
     return [known[name] for name in report.packs]
 
 
-def _spans(sight: visibility.Sight) -> list[list[list[str]]]:
+def _spans(sight: visibility.Scopes) -> list[list[list[str]]]:
     return [[list(span.writers), list(span.categories)] for span in sight]
 
 

@@ -112,7 +112,7 @@ class Basis:
     @property
     def sees_own(self) -> bool:
         """Whether what the store recorded of itself may be told."""
-        return visibility.tells(OWN_WRITER)
+        return visibility.may_see_totals(OWN_WRITER)
 
     @cached_property
     def acts(self) -> dict[tuple[str, str], int]:

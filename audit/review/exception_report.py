@@ -116,7 +116,7 @@ class Day(NamedTuple):
 def look(day: date) -> Day:
     """What is known of a day now. Raises `TookTooLong` where it has more than can be counted in `SECONDS`."""
     first, end = times.read_day(day.isoformat())
-    with visibility.own_account(), cost.reading(milliseconds=int(SECONDS * 1000)):
+    with visibility.as_system(), cost.reading(milliseconds=int(SECONDS * 1000)):
         own = _own(first, end)
         parts = [
             *_of_writers(day, first, end),
@@ -129,7 +129,7 @@ def look(day: date) -> Day:
             Part("looked", "Who looked at records, or took them away", _looked(day, first, end), weighs=False),
             Part("account", "The account of the day, as it is recorded", _account(day), weighs=False),
         ]
-    visibility.note(())  # that the records of a day were gone through is a look at them
+    visibility.note_read(())  # that the records of a day were gone through is a look at them
     return Day(day, parts)
 
 

@@ -67,7 +67,7 @@ class Waiting(NamedTuple):
 
 def look(day: date) -> Day:
     """What is to be reviewed of a day. Raises `NotSigned` for who may see a part of the records only."""
-    if visibility.sight():
+    if visibility.scopes():
         raise NotSigned("A review is of the whole store, and you may see a part of it: ask for it without a scope.")
     return exception_report.look(day)
 

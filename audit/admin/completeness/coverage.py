@@ -62,7 +62,7 @@ def _writers(asked: CoverageQuery) -> dict[str, Any]:
     """A row a writer: the days up to one, or the hours of one."""
     end = _midnight(asked.last) + DAY
     since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS_SHOWN * DAY, DAY)
-    heard = visibility.figures(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after))
+    heard = visibility.visible_totals(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after))
     rhythms = list(heard.order_by("writer")[: WRITERS_SHOWN + 1])
     began = {rhythm.writer: coverage.hour_of(rhythm.first_at) for rhythm in rhythms[:WRITERS_SHOWN]}
     columns = _hours(since) if asked.is_hours else _days(since)
@@ -87,7 +87,7 @@ def _writers(asked: CoverageQuery) -> dict[str, Any]:
 
 def _week(asked: CoverageQuery) -> dict[str, Any]:
     """A row a day of one writer, the newest first."""
-    if not visibility.tells(asked.writer):
+    if not visibility.may_see_totals(asked.writer):
         raise Http404("There is no such writer.")
     end = _midnight(asked.last) + DAY
     since = end - WEEK_DAYS * DAY

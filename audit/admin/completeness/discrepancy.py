@@ -95,7 +95,7 @@ class DiscrepancyAdmin(ReadOnly):
 
     def _visible(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Findings that the viewer may see; those of no writer are everybody's."""
-        return visibility.figures(rows, self.model.WRITER) if self.model.WRITER else rows
+        return visibility.visible_totals(rows, self.model.WRITER) if self.model.WRITER else rows
 
     @admin.display(description="state")
     def state_badge(self, finding: Any) -> SafeString:

@@ -159,7 +159,7 @@ class ExportAdmin(ReadOnly):
 def asker_of(request: HttpRequest) -> Asker:
     """Who asks, with what he may see."""
     may_unredacted = request.user.has_perm("audit.export_unredacted")
-    return Asker(request.user.get_username(), False, visibility.sight(), client.address(request), may_unredacted)
+    return Asker(request.user.get_username(), False, visibility.scopes(), client.address(request), may_unredacted)
 
 
 def _require(request: HttpRequest) -> None:

@@ -40,7 +40,7 @@ class StatementAdmin(ReadOnly):
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = list(statements.made()[:PAGE])
-        visibility.show(one.pk for one in found)
+        visibility.note_shown(one.pk for one in found)
         context = {
             **self.admin_site.each_context(request),
             "title": "Signed statements",

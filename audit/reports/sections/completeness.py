@@ -34,7 +34,7 @@ def section(basis: Basis) -> Section:
 
 
 def _kind(basis: Basis, key: str, kind: type[Discrepancy], label: str, page: str) -> list[Figure]:
-    found = visibility.figures(_found(basis, kind), kind.WRITER)
+    found = visibility.visible_totals(_found(basis, kind), kind.WRITER)
     still = found.filter(_open(basis)).count()
     return [
         counted(key, f"{label}, found in the period", found.count(), page=page),
@@ -70,7 +70,9 @@ def _recorded(basis: Basis) -> list[Figure]:
 
 
 def _gaps(basis: Basis) -> Table:
-    found = visibility.figures(Gap.objects.filter(found_at__gte=basis.begins, found_at__lte=basis.until), Gap.WRITER)
+    found = visibility.visible_totals(
+        Gap.objects.filter(found_at__gte=basis.begins, found_at__lte=basis.until), Gap.WRITER
+    )
     rows = [
         Row(
             (

@@ -87,7 +87,7 @@ def places(basis: Basis) -> list[int]:
 
 
 def _rows(places: Sequence[int]) -> list[Sampled]:
-    within, parameters = visibility.condition("r")
+    within, parameters = visibility.sql_condition("r")
     with connections["default"].cursor() as cursor:
         cursor.execute(_ROWS.format(within=within), [list(places), *parameters])
         return [Sampled(*row) for row in cursor.fetchall()]

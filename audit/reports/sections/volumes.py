@@ -66,7 +66,7 @@ def lines_of(basis: Basis, begins: datetime, ends: datetime) -> list[Line]:
     with connections["default"].cursor() as cursor:
         cursor.execute(_DAYS, asked)
         found = [Line(*row) for row in cursor.fetchall()]
-    return sorted(one for one in found if visibility.tells(one.writer))
+    return sorted(one for one in found if visibility.may_see_totals(one.writer))
 
 
 def _figures(basis: Basis, lines: list[Line], per_day: Counter[date]) -> tuple[Figure, ...]:

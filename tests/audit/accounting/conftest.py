@@ -12,7 +12,7 @@ import dlq.stream
 from audit.accounting import balance, queue_counts
 from audit.accounting.balance import BalanceLine, WriterDay
 from audit.formats import event
-from audit.ingest import record, rejections
+from audit.ingest import record, rejection_counters
 from dlq.message import Message
 from dlq.stream import Stream
 from tests.audit.completeness.conftest import follow
@@ -36,7 +36,7 @@ def line(sender: Sender) -> BalanceLine:
     """The account after all was read and copied."""
     follow()
     assert queue_counts.copy().whole
-    rejections.gather()
+    rejection_counters.gather()
     found = entries(sender)
     assert [one.not_yet for one in found if one.not_yet] == []
     return balance.total(one.line for one in found)

@@ -116,7 +116,7 @@ def test_dead_discarded_and_quarantined_events_have_their_place_each(sender: Sen
     queue.retry_now([second.id])
     assert told(line(sender)) == {"received": 5, "parked": 4, "dead": 1}
     quarantine.quarantine([first], cause="tests", by="ann")
-    discards.decide(discards.ask(third, reason="tests", by="ann"), approve=True, by="bob")
+    discards.decide(discards.request(third, reason="tests", by="ann"), approve=True, by="bob")
     assert told(line(sender)) == {"received": 5, "parked": 3, "quarantined": 1, "discarded": 1}
     assert quarantine.release(Quarantined.objects.get(message_id=first.id), by="ann") == "parked"
     assert told(line(sender)) == {"received": 5, "parked": 4, "discarded": 1}
@@ -136,7 +136,7 @@ def test_an_event_that_is_stored_and_parked_is_received_once(sender: Sender, pos
 def test_a_drainer_that_died_between_storing_and_taking_out_counts_nothing_twice(sender: Sender) -> None:
     park(sender, 2)
     with override_settings(DLQ_LEASE_S=0):
-        drain.keep(dlq.stream.for_drain().claim(10))
+        drain.store_parked(dlq.stream.for_drain().claim(10))
         assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
         drain.drain(limit=10)
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
@@ -144,7 +144,7 @@ def test_a_drainer_that_died_between_storing_and_taking_out_counts_nothing_twice
 
 def test_what_was_stored_before_redis_lost_it_is_not_lost(sender: Sender) -> None:
     park(sender, 2)
-    drain.keep(dlq.stream.for_drain().claim(1))
+    drain.store_parked(dlq.stream.for_drain().claim(1))
     line(sender)
     wipe(dlq.stream.for_drain())
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 1, "lost": 1}
@@ -154,7 +154,7 @@ def test_what_comes_from_local_files_is_received_once(sender: Sender, tmp_path: 
     accepted = [event.accept(with_id(), writer=sender.name) for _ in range(3)]
     with override_settings(DLQ_SPOOL_DIR=str(tmp_path)):
         dlq.spool.append([record.document(one) for one in accepted], reason="database-down")
-        assert drain.unspool() == 3
+        assert drain.empty_spool() == 3
     assert told(line(sender)) == {"received": 3, "stored_after_waiting": 3}
 
 
@@ -210,7 +210,7 @@ def park_on(sender: Sender, moment: datetime, count: int) -> date:
 
 
 def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
-    found, accepted = parked_counts.Promises(), event.accept(with_id(), writer=sender.name)
+    found, accepted = parked_counts.ParkedCounts(), event.accept(with_id(), writer=sender.name)
     found.note([accepted, accepted])
     assert found.hand_over() and found.hand_over()
     found.note([accepted])
@@ -219,7 +219,7 @@ def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
 
 
 def test_a_thread_that_comes_when_another_has_told_it_all_has_nothing_to_tell(sender: Sender) -> None:
-    found = parked_counts.Promises()
+    found = parked_counts.ParkedCounts()
     found.note([event.accept(with_id(), writer=sender.name)])
 
     class Late:

@@ -32,7 +32,7 @@ from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.models import Export, Leaf, Record
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 from tests.audit.evidence.conftest import (
@@ -436,7 +436,7 @@ def test_a_bundle_holds_nothing_that_the_one_who_asked_may_not_see() -> None:
     both = [accept(an_event(correlation_id=correlation), writer=writer) for writer in ("tests", "others")]
     store(both, timeout_s=20)
     seal.Sealer().once()
-    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Span(("others",), ()),))
+    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Scope(("others",), ()),))
     found = made(narrow, query=f"correlation:{correlation}")
     assert found.done == 1
     assert found.manifest["sees"] == [{"writers": ["others"], "categories": []}]
@@ -726,4 +726,4 @@ def test_one_thing_is_asked_for_at_a_time() -> None:
     with pytest.raises(Invalid, match="goes by itself"):
         export.ask(ME, received=("1h", "0s"), first=0)
     with pytest.raises(Invalid, match="you may see those of some"):
-        export.ask(ME._replace(sight=(Span(("others",), ()),)), received=("1h", "0s"))
+        export.ask(ME._replace(sight=(Scope(("others",), ()),)), received=("1h", "0s"))

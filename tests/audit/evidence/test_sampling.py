@@ -19,7 +19,7 @@ from audit.formats import grammar, sampling, terms
 from audit.ledger import reader
 from audit.models import Leaf, Record
 from audit.search import filters
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.api.conftest import EXPORTS
 from tests.audit.conftest import Sender
 from tests.audit.evidence.conftest import ME, PINNED, leaves, lines_of, made, path, put, sealed, signed_anew, unpacked
@@ -124,7 +124,7 @@ def test_a_sample_that_was_chosen_and_not_drawn_is_found_with_the_range(checked:
 
 
 def test_a_sample_of_what_somebody_may_see_is_not_called_drawn_of_the_log(checked: Checked) -> None:
-    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Span(("tests",), ()),))
+    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Scope(("tests",), ()),))
     found = made(narrow, query=f"correlation:{sealed(3)}", sample=2)
     status, printed = checked("sample", path(found), path(made(query="")))
     assert status == 3

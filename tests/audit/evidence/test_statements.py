@@ -19,7 +19,7 @@ from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.ledger import reader, seal
 from audit.models import Record
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.audit.conftest import Sender, an_event
 from tests.audit.evidence.conftest import PINNED, made, path, sealed
 from tests.auditor import verify
@@ -174,7 +174,7 @@ def test_what_cannot_be_stated_is_refused(text: str, words: str) -> None:
 
 def test_who_sees_a_part_of_the_records_gets_no_statement_about_all() -> None:
     with pytest.raises(Invalid, match="you may see those of some"):
-        statements.make(asker()._replace(sight=(Span(("others",), ()),)), nobody())
+        statements.make(asker()._replace(sight=(Scope(("others",), ()),)), nobody())
 
 
 def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:

@@ -26,7 +26,7 @@ from audit.reports import build, packs, period, render
 from audit.reports.packs import Unreadable
 from audit.reports.sections import SECTIONS, fields, volumes
 from audit.reports.snapshot import Basis
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.audit.conftest import an_event
 from tests.audit.reports.conftest import ME, figures, made, sealed, today
 
@@ -95,7 +95,7 @@ def test_a_record_outside_the_period_does_not_count() -> None:
     seal.Sealer().once()
     assert figures(made())["volumes.events"] - earlier < 10_000
     old = Basis(date(2026, 1, 4), date(2026, 1, 4), reader.signed_head("default"))
-    with visibility.own_account():
+    with visibility.as_system():
         assert SECTIONS["volumes"][0](old).figures[0].value != 0
 
 
@@ -145,13 +145,13 @@ def test_who_has_a_scope_sees_his_writers_alone_and_reads_so() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
     reconcile.reconcile()
-    sight = (Span((writer,)),)
+    sight = (Scope((writer,)),)
     report = made(Asker("scoped", sight=sight))
     found = figures(report)
     assert (found["volumes.events"], found["volumes.writers"], found["access.looks"]) == (4, 1, "—")
     assert "Outside what the one who asked may see" in json.dumps(report.content)
     assert report in build.visible(sight)
-    assert report not in build.visible((Span(("another",)),))
+    assert report not in build.visible((Scope(("another",)),))
     assert report in build.visible(visibility.EVERYTHING)
 
 

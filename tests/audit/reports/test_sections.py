@@ -24,7 +24,7 @@ from audit.reports.sections import outages as outages_section
 from audit.reports.sections import redaction, reviews, verified
 from audit.reports.snapshot import Basis
 from audit.review import signoff
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.admin.conftest import parked_message
 from tests.audit.evidence.conftest import leaves, rules
 from tests.audit.reports.conftest import figures, made, sealed, today
@@ -114,7 +114,7 @@ def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> N
     waiting.redis.xdel(waiting.keys.stream, gone.id)
     waiting.redis.zrem(waiting.keys.due, gone.id)
     waiting.acknowledge([home], "drained")
-    closed = outages.look()
+    closed = outages.follow()
     assert closed is not None
     found = values(outages_section.section(a_basis()).figures)
     assert [found[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
@@ -172,7 +172,7 @@ def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
 def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
-    scoped = Asker(f"scoped-{writer}", sight=(Span((writer,)),))
+    scoped = Asker(f"scoped-{writer}", sight=(Scope((writer,)),))
     report = made(scoped)
     found = evidence_build.go_on(build.evidence(report, scoped))
     assert (found.kind, found.done, found.checkpoint) == ("query", 4, report.checkpoint)
