@@ -360,6 +360,8 @@ def read_proof(text: str) -> Proof:
 
 def leaf_of(record: dict[str, Any]) -> bytes:
     """The leaf hash of a record, recomputed from all that it says. Raises `Altered` and `Unusable`."""
+    # The store computes the same in formats/entry.py, formats/canonical.py and sql/0003_log.sql, the page that checks
+    # in a browser in verifier/records.js. This copy is the auditor's own, so it shares no code with them.
     missing = [name for name in (*STORE_MEMBERS, "event_id", "writer") if name not in record]
     if missing:
         raise Unusable(f"the record lacks {', '.join(missing)}")

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from audit.access import client
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, number, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError
@@ -130,22 +130,22 @@ class ReviewAdmin(ReadOnly):
 
 
 @admin.register(MissedReview)
-class MissedReviewAdmin(FoundAdmin):
+class MissedReviewAdmin(DiscrepancyAdmin):
     """The days that nobody signed in time."""
 
     list_display = ("day", "state_badge", "due", "owner")
 
-    def detail(self, request: HttpRequest, found: MissedReview) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, finding: MissedReview) -> dict[str, Any]:
         return {
-            "title": f"Missed: {found}",
-            "due_at": time_tag(found.due_at),
+            "title": f"Missed: {finding}",
+            "due_at": time_tag(finding.due_at),
             "asked": "Why nobody reviewed this day in time",
             "unsaid": "Nobody has said yet why this day was not reviewed in time.",
         }
 
     @admin.display(description="time was up (UTC)", ordering="due_at")
-    def due(self, found: MissedReview) -> Any:
-        return time_tag(found.due_at)
+    def due(self, finding: MissedReview) -> Any:
+        return time_tag(finding.due_at)
 
 
 def _day(text: str) -> date:
