@@ -192,8 +192,8 @@ def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def control_packs(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every pack of controls can be read."""
     try:
-        packs.packs()
-    except packs.Unreadable as error:
+        packs.load()
+    except packs.UnreadablePack as error:
         return [Error(f"A pack of controls cannot be read: {error}.", hint="docs/reports.md", id="audit.E011")]
     return []
 

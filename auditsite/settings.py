@@ -35,6 +35,16 @@ def moment(text: str) -> datetime | None:
     return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
 
 
+def key_file(name: str, file: str) -> Path | None:
+    """Return the path in `name`_FILE, or that of `file` in the directory `name`_DIR; None without either.
+
+    A container that mounts a directory sees a file in it that was replaced; one that mounts the file never does.
+    """
+    path: Path | None = env.path(f"{name}_FILE", None)
+    folder: Path | None = env.path(f"{name}_DIR", None)
+    return folder / file if path is None and folder is not None else path
+
+
 # --- Who we are -----------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
@@ -135,14 +145,14 @@ DLQ_UNSIGNED_UNTIL = moment(env.str("DLQ_UNSIGNED_UNTIL", ""))
 # The private key that signs, and every public key that ever did (audit/ledger/keys.py). Files are read anew at each
 # use, so that a rotation needs no restart.
 SEAL_KEY = env.str("SEAL_KEY", "")
-SEAL_KEY_FILE = env.path("SEAL_KEY_FILE", None)
+SEAL_KEY_FILE = key_file("SEAL_KEY", "seal_key")
 SEAL_PUBLIC_KEYS = env.str("SEAL_PUBLIC_KEYS", "")
-SEAL_PUBLIC_KEYS_FILE = env.path("SEAL_PUBLIC_KEYS_FILE", None)
+SEAL_PUBLIC_KEYS_FILE = key_file("SEAL_PUBLIC_KEYS", "seal_key.pub")
 # The key that signs receipts, held in the same way; its files are read anew when they change.
 RECEIPT_KEY = env.str("RECEIPT_KEY", "")
-RECEIPT_KEY_FILE = env.path("RECEIPT_KEY_FILE", None)
+RECEIPT_KEY_FILE = key_file("RECEIPT_KEY", "receipt_key")
 RECEIPT_PUBLIC_KEYS = env.str("RECEIPT_PUBLIC_KEYS", "")
-RECEIPT_PUBLIC_KEYS_FILE = env.path("RECEIPT_PUBLIC_KEYS_FILE", None)
+RECEIPT_PUBLIC_KEYS_FILE = key_file("RECEIPT_PUBLIC_KEYS", "receipt_key.pub")
 SEAL_INTERVAL_MS = env.int("SEAL_INTERVAL_MS", 400)
 SEAL_IDLE_S = env.int("SEAL_IDLE_S", 3600)
 SEAL_MERGE_DELAY_S = env.int("SEAL_MERGE_DELAY_S", 60)
@@ -152,6 +162,9 @@ SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
 GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
+
+# Where services that answer no requests (drain, seal, worker) serve their counters; 0: nowhere.
+METRICS_PORT = env.int("METRICS_PORT", 0)
 HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a day
 # A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
 EXPORT_DIR = env.path("EXPORT_DIR", None)

@@ -102,6 +102,27 @@ class Episode(models.Model):
         return f"outage of {self.began_at:%Y-%m-%d %H:%M:%S}Z"
 
 
+class QueueGeneration(models.Model):
+    """The generation of the queue that is known, and how far it had come when it was copied last (`dlq.generation`)."""
+
+    queue = models.CharField(max_length=100, primary_key=True)
+    generation = models.CharField(max_length=32)
+    last_id = models.CharField(max_length=50, help_text="The highest id that its stream had given.")
+    enqueued = models.BigIntegerField()
+    gone = models.BigIntegerField()
+    base = models.JSONField(
+        default=dict, help_text="What a restored queue had counted before: counted already, by counter."
+    )
+    restored = models.JSONField(default=dict, help_text="What was found when it was restored.")
+    told_at = models.DateTimeField(null=True, help_text="When the alarm about that went out.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.generation}"
+
+
 class Parked(models.Model):
     """A stand-in for the dead letter queue, so that the admin can list it. It has no table."""
 

@@ -6,6 +6,7 @@ from django.db import transaction
 
 import dlq.stream
 from audit import visibility
+from audit.accounting import restored
 from audit.errors import AuditError
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Discard, Record
@@ -77,6 +78,7 @@ def _decide(row: Discard, approve: bool, by: str) -> tuple[str, str]:
     trail.add(f"audit.parked.{act}", actor=by, correlation=CORRELATION, asked_by=row.asked_by, **facts)
     if message is not None:
         dlq.stream.for_drain().acknowledge([message], "discarded")
+        restored.note_progress(dlq.stream.for_drain())
     return act, by
 
 

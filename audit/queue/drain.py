@@ -9,13 +9,14 @@ from uuid import UUID
 import psycopg
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 
 import dlq.errors
 import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit.accounting import stored_counts
+from audit.accounting import restored, stored_counts
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
@@ -47,6 +48,8 @@ def drain(
 ) -> Summary:
     """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
     empty_spool()
+    if is_up():
+        restored.settle(dlq.stream.for_drain())
     return drain_queue(store_parked, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
 
 
@@ -71,9 +74,17 @@ def mend_queue() -> None:
         correlation=CORRELATION,
         reason="Redis was started again and the account did not balance",
         here=rebuilt.messages,
-        missing=len(rebuilt.missing),
-        event_ids=[storable(key) for key in rebuilt.missing[:EVENTS_NAMED]] or None,
+        **_missing(rebuilt.missing),
     )
+
+
+def _missing(keys: list[str]) -> dict[str, Any]:
+    """What is missing from the queue and nowhere else; while PostgreSQL cannot be asked, what may be stored."""
+    try:
+        missing = restored.not_kept(keys)
+    except DatabaseError:
+        return {"missing_or_stored": len(keys), "event_ids": [storable(key) for key in keys[:EVENTS_NAMED]] or None}
+    return {"missing": len(missing), "event_ids": [storable(key) for key in missing[:EVENTS_NAMED]] or None}
 
 
 def copy_old_to_spool() -> int:

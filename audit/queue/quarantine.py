@@ -15,6 +15,7 @@ import structlog
 from django.db import connections, transaction
 
 import dlq.stream
+from audit.accounting import restored
 from audit.ingest import trail
 from audit.models import Quarantined
 from audit.safe_text import storable
@@ -77,6 +78,7 @@ def _quarantine(messages: Sequence[Message], cause: str, by: str) -> int:
     with transaction.atomic(), connections["default"].cursor() as cursor:
         cursor.executemany(INSERT, [_row(message, cause, by) for message in messages])
     moved = dlq.stream.for_drain().acknowledge(messages, "quarantined")
+    restored.note_progress(dlq.stream.for_drain())
     log.warning("dlq_quarantined", messages=moved, cause=cause)
     return moved
 

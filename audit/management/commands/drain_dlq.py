@@ -17,6 +17,7 @@ import dlq.errors
 import dlq.history
 import dlq.stream
 from audit.errors import AuditError
+from audit.health import serve_metrics
 from audit.management import HarmlessCommand
 from audit.queue import outages
 from audit.queue.drain import copy_old_to_spool, drain, mend_queue
@@ -44,6 +45,7 @@ class Command(HarmlessCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         if watch:
+            serve_metrics()
             _watch(stop)
             return
         try:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit.errors import KeyMissing, LogDamaged
+from audit.errors import ClocksDisagree, KeyMissing, LogDamaged
+from audit.health import serve_metrics
 from audit.ledger import witnesses
 from audit.ledger.publish import Publisher, follow
 from audit.ledger.seal import Sealer
@@ -25,7 +26,7 @@ class Command(BaseCommand):
             return
         try:
             self._one_pass(sign)
-        except (KeyMissing, LogDamaged) as error:
+        except (KeyMissing, LogDamaged, ClocksDisagree) as error:
             raise CommandError(str(error)) from None
 
     def _one_pass(self, sign: bool) -> None:
@@ -48,4 +49,5 @@ def _follow() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    serve_metrics()
     follow(stop)

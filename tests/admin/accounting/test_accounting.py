@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit.admin.accounting import harmless
+from audit.admin.accounting import printable
 from audit.ingest import rejection_counters
 from audit.models import Loss, Passage, Record
 from tests.admin.accounting.conftest import a_line, a_sample
@@ -94,7 +94,7 @@ def test_the_account_is_linked_from_the_start_page_and_from_completeness(auditor
 
 
 def test_bytes_are_written_out_where_they_are_not_for_reading() -> None:
-    assert harmless("ä\n".encode() + b"\x07") == "ä\n\\x07"
+    assert printable("ä\n".encode() + b"\x07") == "ä\n\\x07"
     assert rejection_counters.SAMPLE_BYTES == 2048
 
 

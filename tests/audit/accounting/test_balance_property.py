@@ -147,7 +147,7 @@ class Lives(RuleBasedStateMachine):
         rejection_counters.gather()
         today = datetime.now(UTC).date()
         found = balance.compute(self.now.date(), today, writer=self.writer)
-        assert found.not_yet == []
+        assert found.pending == []
         total, places = found.total, Counter(self.place.values())
         assert total.unexplained == 0
         assert total.received == len(self.place) + self.refused

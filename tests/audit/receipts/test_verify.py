@@ -16,6 +16,7 @@ from django.test import override_settings
 
 import dlq.stream
 from audit import checks, tasks
+from audit.errors import AuditError
 from audit.formats import merkle, note, receipt
 from audit.formats.event import Accepted, accept
 from audit.formats.note import Signer
@@ -24,7 +25,7 @@ from audit.ledger import keys, seal
 from audit.models import BrokenPromise, Record
 from audit.postgres.gateway import gateway
 from audit.queue import discards, drain, quarantine
-from audit.receipts import broken, verify
+from audit.receipts import verify
 from tests.attacks.scene import Scene
 from tests.attacks.statements import DELETE, DISABLE, EDIT, EDIT_STORED
 from tests.audit.conftest import BATCH, Sender, an_event
@@ -393,11 +394,11 @@ def test_a_broken_promise_whose_record_cannot_be_kept_is_found_again(monkeypatch
     event = an_accepted()
 
     def refuse(*arguments: Any, **facts: Any) -> None:
-        raise broken.trail.AuditError("tests")
+        raise AuditError("tests")
 
     with monkeypatch.context() as refusing:
         refusing.setattr("audit.ingest.trail.add", refuse)
-        with pytest.raises(broken.trail.AuditError):
+        with pytest.raises(AuditError):
             verify.verify_receipts([late(event)])
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
     verify.verify_receipts([late(event)])
