@@ -87,7 +87,7 @@ DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 REDIS_URL = secret("REDIS_URL")
-# The cache only carries throttles. Never the queue's database: a cache may be cleared.
+# The cache only carries the limits of writers. Never the queue's database: a cache may be cleared.
 CACHE_URL = secret("CACHE_URL", "")
 REDIS_CACHE = {
     "BACKEND": "django_redis.cache.RedisCache",
@@ -108,8 +108,9 @@ RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
 # How often the breaker asks whether PostgreSQL is back.
 PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
 PARTITIONS_AHEAD = env.int("PARTITIONS_AHEAD", 6)  # months
-# A writer's rate ("1000/s", "60000/min"); empty means no limit.
+# What one writer may send, in events and in bytes ("1000/s", "60000/min"); empty means no limit.
 WRITER_RATE = env.str("WRITER_RATE", "")
+WRITER_BYTES_RATE = env.str("WRITER_BYTES_RATE", "")
 # How long a process may trust a key it has checked: the bound for rotation and revocation.
 WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
@@ -345,7 +346,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["audit.api.auth.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["audit.api.parsers.RawJSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"] if WRITER_RATE else [],
+    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "audit.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,

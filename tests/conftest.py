@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
+from audit.access import api_keys, lockout
 from audit.postgres.gateway import gateway
 from auditsite.embedded import Server
 from tests import servers
@@ -56,6 +57,13 @@ class Breakable:
         # What the server's absence broke is not the next test's business.
         connections.close_all()
         gateway().close()
+
+
+@pytest.fixture(autouse=True)
+def whole_budgets() -> None:
+    """What a test before sent as wrong keys and passwords counts against no other."""
+    api_keys.unknown_keys.reset()
+    lockout.attempts.reset()
 
 
 @pytest.fixture(autouse=True, scope="session")
