@@ -1,4 +1,4 @@
-"""The admin site: opens on the state of the store."""
+"""The admin site, whose start page is the state of the store."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
-from environs import Env
+from environs import Env, validate
 
 from auditsite.entrykey import entry_keys
 
@@ -56,6 +56,8 @@ SITE_NAME = env.str("SITE_NAME", "Audit store")
 # --- Servers --------------------------------------------------------------------------------
 
 CONNECT_TIMEOUT = 2  # seconds; libpq's least
+# Forced on every connection, whatever roles are set to; `remote_apply` waits until standbys show it, too.
+SYNCHRONOUS_COMMIT = env.str("SYNCHRONOUS_COMMIT", "on", validate=validate.OneOf(["on", "remote_apply"]))
 WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
 READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
 
@@ -66,7 +68,7 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     config: dict[str, Any] = env.dj_db_url(name, conn_max_age=60, conn_health_checks=True)
     config["OPTIONS"] = config.get("OPTIONS", {}) | {
         "connect_timeout": CONNECT_TIMEOUT,
-        "options": f"-c statement_timeout={statement_timeout_ms}",
+        "options": f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}",
         "application_name": "auditsite",
     }
     if statement_timeout_ms:
@@ -161,6 +163,9 @@ SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
 GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
+
+# Where services that answer no requests (drain, seal, worker) serve their counters; 0: nowhere.
+METRICS_PORT = env.int("METRICS_PORT", 0)
 HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a day
 # A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
 EXPORT_DIR = env.path("EXPORT_DIR", None)

@@ -29,7 +29,7 @@ from audit.errors import Unavailable
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
 from audit.postgres.gateway import gateway
-from audit.visibility import EVERYTHING, Sight, Span
+from audit.visibility import EVERYTHING, Scope, Scopes
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Principal:
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
-    sight: Sight = EVERYTHING  # which records it may read
+    sight: Scopes = EVERYTHING  # which records it may read
     quotas: Quotas = NO_QUOTAS
 
     is_authenticated: ClassVar = True
@@ -250,5 +250,5 @@ def _principal(
 ) -> Principal | None:
     if name == OWN_WRITER:
         return None  # no key speaks as the store itself, whatever a row or a copy in Redis says
-    sight = (Span(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
+    sight = (Scope(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
     return Principal(name, frozenset(scopes), expires_at, sight, Quotas(*quotas))

@@ -44,7 +44,7 @@ def is_locked(name: str, network: str) -> bool:
     """Return whether this name at this network, or the network, has used up its tries."""
     name = client.text(name, 150)
     since = datetime.now(UTC) - timedelta(minutes=settings.LOGIN_LOCK_MINUTES)
-    with visibility.own_account():
+    with visibility.as_system():
         recent = Record.objects.filter(writer=OWN_WRITER, event_timestamp__gt=since)
         of_name = recent.filter(actor_id=name, resource_id=network) if network else recent.filter(actor_id=name)
         if (last := of_name.filter(event_type=LOGGED_IN).first()) is not None:

@@ -1,28 +1,25 @@
-"""The account: what was received each day of each writer, and what became of it; and what was refused, and why."""
+"""The account: what was received each day of each writer, and what became of it; and what was rejected, and why."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.accounting import balance
-from audit.accounting.balance import WriterDay
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.charts import balance as balance_chart
 from audit.admin.display import badge, time_tag
 from audit.completeness import explain
-from audit.errors import AuditError
 from audit.models import Account, RejectedSample, Rejection
 
-DAYS, MOST_DAYS, SHOWN, LOSSES = 7, 92, 500, 20
+USUAL_DAYS, MAX_DAYS, ROWS_SHOWN, LOSSES_SHOWN = 7, 92, 500, 20
 LEVELS = {"balanced": "ok", "lost": "error", "unexplained": "error", "not yet": "pending", balance.NOTHING: "pending"}
 VERDICTS = {
     "balanced": "Every event that was received is accounted for.",
@@ -37,65 +34,61 @@ VERDICTS = {
 class AccountAdmin(ReadOnly):
     """One equation, a bar for each day, then each writer's day; a loss is explained beside it."""
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.explain_view)
-        return [path("explain/", view, name="audit_account_explain"), *super().get_urls()]
+    views: ClassVar = {"explain/": "explain"}
 
     def explain_view(self, request: HttpRequest) -> HttpResponse:
         """Say how the events of a writer's day came to be lost; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not (self.has_view_permission(request) and request.user.has_perm("audit.explain_gap")):
-            raise PermissionDenied
-        try:
-            day = date.fromisoformat(request.POST.get("day", ""))
-        except ValueError:
-            raise Http404("A day is written 2026-08-18.") from None
-        writer, text = request.POST.get("writer", "").replace("\x00", ""), request.POST.get("explanation", "")
-        try:
-            explain.explain_loss(day, writer, text, by=request.user.get_username())
-        except AuditError as error:
-            messages.error(request, f"Nothing was explained: {error}")
-        else:
-            messages.success(request, "Kept, and recorded. The loss stays.")
-        shown = QueryDict(mutable=True)
-        shown.update({"first": day.isoformat(), "last": day.isoformat(), "writer": writer})
-        return redirect(f"{reverse('admin:audit_account_changelist')}?{shown.urlencode()}")
+        day, writer = (request.POST.get(name, "").replace("\x00", "") for name in ("day", "writer"))
+
+        def act() -> None:
+            text, by = request.POST.get("explanation", ""), request.user.get_username()
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            try:
+                explain.explain_loss(date.fromisoformat(day), writer, text, by=by)
+            except ValueError:
+                raise Http404("A day is written 2026-08-18.") from None
+
+        back = f"{reverse('admin:audit_account_changelist')}?{urlencode({'first': day, 'last': day, 'writer': writer})}"
+        success, refusal = "Explanation saved. The loss stays on record.", "Nothing was explained"
+        return post_act(request, "audit.explain_gap", act, success, back=back, refusal=refusal)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        first, last, writer, wrong = _asked(request)
-        found = balance.compute(first, last, writer=writer)
-        days = sorted({one.day for one in found.rows}, reverse=True)
-        sums = [(day, balance.total(one.line for one in found.rows if one.day == day)) for day in days]
-        said = explain.explained_losses(found.rows)
-        rows = sorted(found.rows, key=lambda one: (-one.day.toordinal(), one.writer))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Account",
-            "found": found,
-            "state": badge(LEVELS[found.state], found.state),
-            "verdict": VERDICTS[found.state],
-            "first": first,
-            "last": last,
-            "writer": writer,
-            "wrong": wrong,
-            "chart": balance_chart.account(sums),
-            "rows": [(one, _state(one), said.get((one.day, one.writer))) for one in rows[:SHOWN]],
-            "losses": [(one, said.get((one.day, one.writer))) for one in rows if one.line.lost][:LOSSES],
-            "more": max(len(rows) - SHOWN, 0),
-            "rejections": _rejections(first, last, writer),
-            "copied_at": time_tag(found.copied_at),
-            "read_at": time_tag(found.read_at),
-        }
-        return TemplateResponse(request, "admin/audit/account/list.html", context)
+        first, last, writer, wrong = _parameters(request)
+        result = balance.compute(first, last, writer=writer)
+        explained = explain.explained_losses(result.rows)
+        rows = sorted(result.rows, key=lambda row: (-row.day.toordinal(), row.writer))
+        days = sorted({row.day for row in rows}, reverse=True)
+        sums = [(day, balance.total(row.line for row in rows if row.day == day)) for day in days]
+        return self.page(
+            request,
+            "list",
+            title="Account",
+            balance=result,
+            state=badge(LEVELS[result.state], result.state),
+            verdict=VERDICTS[result.state],
+            first=first,
+            last=last,
+            writer=writer,
+            wrong=wrong,
+            chart=balance_chart.account(sums),
+            rows=[
+                (row, badge(LEVELS[row.state], row.state), explained.get((row.day, row.writer)))
+                for row in rows[:ROWS_SHOWN]
+            ],
+            losses=[(row, explained.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES_SHOWN],
+            more=max(len(rows) - ROWS_SHOWN, 0),
+            rejections=_rejections(first, last, writer),
+            copied_at=time_tag(result.copied_at),
+            read_at=time_tag(result.read_at),
+        )
 
 
 @admin.register(RejectedSample)
 class RejectedSampleAdmin(ReadOnly):
-    """A few of the events that were refused, the newest of each writer and reason."""
+    """A few of the events that were rejected, the newest of each writer and reason."""
 
     list_display = ("time", "writer", "reason", "detail")
     list_filter = ("reason",)
@@ -110,51 +103,47 @@ class RejectedSampleAdmin(ReadOnly):
         sample = RejectedSample.objects.filter(pk=object_id.replace("\x00", "")[:32]).first()
         if sample is None:
             raise Http404("There is no such rejected event: only the newest are kept.")
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Rejected event",
-            "sample": sample,
-            "at": time_tag(sample.at),
-            "detail": harmless(sample.detail.encode(errors="backslashreplace")),
-            "body": harmless(bytes(sample.body)),
-            "size": len(bytes(sample.body)),
-        }
-        return TemplateResponse(request, "admin/audit/rejectedsample/detail.html", context)
+        body = bytes(sample.body)
+        return self.page(
+            request,
+            "detail",
+            title="Rejected event",
+            sample=sample,
+            at=time_tag(sample.at),
+            detail=printable(sample.detail.encode(errors="backslashreplace")),
+            body=printable(body),
+            size=len(body),
+        )
 
-    @admin.display(description="refused (UTC)", ordering="at")
+    @admin.display(description="rejected (UTC)", ordering="at")
     def time(self, sample: RejectedSample) -> SafeString | str:
         return time_tag(sample.at)
 
 
-def harmless(body: bytes) -> str:
-    """Bytes as text in which whatever is not for reading is written out: NUL, escapes, marks that turn text around."""
+def printable(body: bytes) -> str:
+    """Bytes as text in which whatever cannot be printed is escaped: NUL, escapes, marks that turn text around."""
     text = body.decode("utf-8", errors="backslashreplace")
     return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
 
 
-def _asked(request: HttpRequest) -> tuple[date, date, str, str]:
-    """The days and the writer, and what is wrong with them where it is something."""
+def _parameters(request: HttpRequest) -> tuple[date, date, str, str]:
+    """The first and last day and the writer, and what is wrong with them; "" where nothing is."""
     today = datetime.now(UTC).date()
-    usual = today - timedelta(days=DAYS - 1), today
+    usual = today - timedelta(days=USUAL_DAYS - 1), today
     writer = request.GET.get("writer", "").replace("\x00", "").strip()
     try:
         last = date.fromisoformat(request.GET.get("last") or today.isoformat())
-        first = date.fromisoformat(request.GET.get("first") or (last - timedelta(days=DAYS - 1)).isoformat())
+        first = date.fromisoformat(request.GET.get("first") or (last - timedelta(days=USUAL_DAYS - 1)).isoformat())
     except (ValueError, OverflowError):
         return *usual, writer, "A day is written 2026-08-18; the last week is shown."
-    if not timedelta(0) <= last - first < timedelta(days=MOST_DAYS):
-        return *usual, writer, f"From the first to the last day, {MOST_DAYS} at most; the last week is shown."
+    if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
+        return *usual, writer, f"From the first to the last day, {MAX_DAYS} at most; the last week is shown."
     return first, last, writer, ""
 
 
 def _rejections(first: date, last: date, writer: str) -> list[Any]:
-    found = visibility.figures(Rejection.objects.filter(day__gte=first, day__lte=last))
+    rejections = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
-        found = found.filter(writer=writer)
-    rows = found.order_by().values("writer", "reason").annotate(count=Sum("events"))
-    return list(rows.order_by("-count", "writer", "reason")[:SHOWN])
-
-
-def _state(one: WriterDay) -> SafeString:
-    return badge(LEVELS[one.state], one.state)
+        rejections = rejections.filter(writer=writer)
+    sums = rejections.order_by().values("writer", "reason").annotate(count=Sum("events"))
+    return list(sums.order_by("-count", "writer", "reason")[:ROWS_SHOWN])

@@ -1,4 +1,4 @@
-"""What the start page says: a few questions answered at a glance, then each part of the store, and what to do."""
+"""The start page: questions about the store, each answered by its parts, and what to do."""
 
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -21,14 +21,15 @@ from audit.admin.ledger.checkpoints import waiting
 from audit.completeness import summary
 from audit.ledger import reader
 from audit.models import Finding, Record, Verification
+from audit.postgres import durability
 from audit.postgres.gateway import gateway
 from audit.review import signoff
 from audit.search import query
 
 STALE_S = 180
-MOST_LOOKS = 1_000
-UNREAD_S = 900
-"""Completeness is judged each minute; what is older than that says nothing of now."""
+VIEWS_COUNTED = 1_000
+# Completeness is judged each minute; what is older than this says nothing about now.
+RECONCILED_STALE_S = 900
 LEVELS = ("ok", "warning", "error")
 ACCOUNT_DAYS = 7
 
@@ -44,38 +45,35 @@ class Part(NamedTuple):
 
     @property
     def short(self) -> str:
-        """What it is and how it stands."""
         return f"{self.name.lower()}: {self.value}"
 
 
 class Question(NamedTuple):
-    """What somebody comes to ask, and the parts that answer it."""
+    """A question that people come with, and the parts that answer it."""
 
     name: str
+    # The answer where all is well.
     well: str
-    """The answer where all is well."""
     parts: list[Part]
 
     @property
     def level(self) -> str:
-        """That of its worst part."""
         return max((part.level for part in self.parts), key=LEVELS.index)
 
     @property
     def answer(self) -> str:
-        """In a few words."""
         return self.well if self.level == "ok" else "; ".join(part.short for part in self.parts if part.level != "ok")
 
     @property
     def url(self) -> str:
-        """Where to look first: at the worst part that has a page, or at the first that has one."""
+        """The page of the worst part that has one."""
         ranked = sorted(self.parts, key=lambda part: -LEVELS.index(part.level))
         return next((part.url for part in ranked if part.url), "")
 
 
 def questions(user: Any) -> list[Question]:
-    """The state of the store, for whoever may look at it: no look at records."""
-    with visibility.own_account():
+    """The state of the store, for this person; reading it is no access to records."""
+    with visibility.as_system():
         return _questions(user)
 
 
@@ -102,11 +100,11 @@ def _questions(user: Any) -> list[Question]:
 
 
 def _who_looked() -> Question:
-    """How often records were looked at in a day, and who did last."""
+    """How often records were viewed within a day, and who did last."""
     now = datetime.now(UTC)
     found = access_log.looks().filter(event_timestamp__gte=now - timedelta(days=1))
-    count, newest = found.order_by()[: MOST_LOOKS + 1].count(), found.first()
-    many = f"{intcomma(MOST_LOOKS)}+" if count > MOST_LOOKS else intcomma(count)
+    count, newest = found.order_by()[: VIEWS_COUNTED + 1].count(), found.first()
+    many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
     text = "Nobody in 24 h" if newest is None else f"{many} looks in 24 h"
     remark = "" if newest is None else f"{newest.actor_id}, {age((now - newest.event_timestamp).total_seconds())} ago"
     return Question("Who looked?", text, [Part("Looks", "ok", text, remark, reverse("admin:audit_access_changelist"))])
@@ -121,7 +119,7 @@ def _completeness() -> list[Part]:
     if not covered and not found.expected.unmet:
         return [Part("Completeness", "warning", "not covered", found.sentence, url)]
     level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
-    if found.whole and datetime.now(UTC) - found.until > timedelta(seconds=UNREAD_S):
+    if found.whole and datetime.now(UTC) - found.until > timedelta(seconds=RECONCILED_STALE_S):
         level, value = "warning", "not read since"
     return [Part("Completeness", level, value, found.sentence, url)]
 
@@ -180,7 +178,7 @@ def _verification() -> list[Part]:
 
 
 def _protection() -> list[Part]:
-    """What the system checks say of the live database, now."""
+    """The findings of the system checks of the live database."""
     found = checks.database(None, databases=["default"])
     if not found:
         return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]
@@ -196,7 +194,11 @@ def _postgresql() -> list[Part]:
         (version,) = cursor.fetchone()
     if breaker.is_open:
         return [Part("PostgreSQL", "error", version, f"The breaker is open ({breaker.reason}): events are parked.")]
-    return [Part("PostgreSQL", "ok", version, "The breaker is closed: events are stored at once.")]
+    now = durability.durability()
+    if now.findings:
+        worst = max(now.findings, key=attrgetter("level"))
+        return [Part("PostgreSQL", "error" if worst.level >= ERROR else "warning", worst.msg, str(worst.hint))]
+    return [Part("PostgreSQL", "ok", version, f"An event that is stored is {now.stored_means}, and is so at once.")]
 
 
 def _queue() -> list[Part]:

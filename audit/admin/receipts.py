@@ -1,17 +1,16 @@
-"""Receipts: promises that were broken, and a page that answers for one receipt or a file of thousands."""
+"""Receipts: broken promises, and a page that verifies one receipt or a file of thousands."""
 
 import hashlib
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit.admin.charts import queue
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, time_tag
 from audit.errors import AuditError
 from audit.formats import receipt
@@ -20,13 +19,9 @@ from audit.models import BrokenPromise
 from audit.receipts import verify
 from audit.receipts.verify import ReceiptResult
 
-MOST_BYTES = 10 * 2**20
-MOST_RECEIPTS = 20_000
-SHOWN = 500
-TOO_LARGE = (
-    f"A file of at most {MOST_BYTES // 2**20} MiB and {MOST_RECEIPTS:,} receipts is verified here: send it in parts, "
-    "or use `manage.py receipts verify`."
-)
+MAX_BYTES = 10 * 2**20
+MAX_RECEIPTS = 20_000
+EVENTS_SHOWN = 500
 BADGES = {
     verify.BROKEN: "error",
     verify.NOT_OURS: "error",
@@ -36,76 +31,72 @@ BADGES = {
 }
 
 
-class TooLarge(AuditError):
-    """What was sent is more than this page answers for."""
+class TooManyReceipts(AuditError):
+    __doc__ = (
+        f"A file of at most {MAX_BYTES // 2**20} MiB and {MAX_RECEIPTS:,} receipts is verified here: send it in parts, "
+        "or use `manage.py receipts verify`."
+    )
 
 
 @admin.register(BrokenPromise)
-class BrokenPromiseAdmin(FoundAdmin):
-    """What should be here by a signed receipt, and is not."""
+class BrokenPromiseAdmin(DiscrepancyAdmin):
+    """Events that should be here by a signed receipt, and are not."""
 
-    list_display = ("event", "writer", "kind_badge", "state_badge", "promised", "sealed_by_utc", "found")
-    list_filter = (*FoundAdmin.list_filter, "kind")
+    list_display = ("event", "writer", "kind_badge", "state_badge", "promised", "sealed_by_utc", "detected")
+    list_filter = (*DiscrepancyAdmin.list_filter, "kind")
     search_fields = ("writer", "=event_id")
     search_help_text = "Writer or event id"
     change_list_template = "admin/audit/brokenpromise/list.html"
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.verify_view)
-        return [path("verify/", view, name="audit_brokenpromise_verify"), *super().get_urls()]
+    views: ClassVar = {"verify/": "verify", **DiscrepancyAdmin.views}
 
     def verify_view(self, request: HttpRequest) -> HttpResponse:
-        """Answer for receipts that were pasted or uploaded; that somebody asked is recorded first."""
+        """Verify receipts that were pasted or uploaded; that somebody asked is recorded first."""
         if not request.user.has_perm("audit.verify_receipt"):
             raise PermissionDenied
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Verify receipts"}
+        context: dict[str, Any] = {}
         if request.method == "POST":
             try:
-                context |= _answers(_sent(request), request.user)
+                context = _verified(_sent(request), request.user)
             except (AuditError, UnicodeDecodeError) as error:
                 text = "The file is not UTF-8 text." if isinstance(error, UnicodeDecodeError) else str(error)
-                context["refused"] = text
-        return TemplateResponse(request, "admin/audit/brokenpromise/verify.html", context)
+                context = {"refused": text}
+        return self.page(request, "verify", title="Verify receipts", **context)
 
-    def detail(self, request: HttpRequest, found: BrokenPromise) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, finding: BrokenPromise) -> dict[str, Any]:
         return {
-            "title": f"Broken promise {found}",
-            "promised_at": time_tag(found.promised_at),
-            "sealed_by": time_tag(found.sealed_by),
+            "title": f"Broken promise {finding}",
+            "promised_at": time_tag(finding.promised_at),
+            "sealed_by": time_tag(finding.sealed_by),
         }
 
     @admin.display(description="event", ordering="event_id")
-    def event(self, found: BrokenPromise) -> str:
-        return str(found.event_id)
+    def event(self, finding: BrokenPromise) -> str:
+        return str(finding.event_id)
 
     @admin.display(description="kind", ordering="kind")
-    def kind_badge(self, found: BrokenPromise) -> SafeString:
-        return badge("error", found.kind)
+    def kind_badge(self, finding: BrokenPromise) -> SafeString:
+        return badge("error", finding.kind)
 
     @admin.display(description="sealed by (UTC)", ordering="sealed_by")
-    def sealed_by_utc(self, found: BrokenPromise) -> Any:
-        return time_tag(found.sealed_by)
-
-    @admin.display(description="found (UTC)", ordering="found_at")
-    def found(self, found: BrokenPromise) -> Any:
-        return time_tag(found.found_at)
+    def sealed_by_utc(self, finding: BrokenPromise) -> Any:
+        return time_tag(finding.sealed_by)
 
 
 def _sent(request: HttpRequest) -> str:
-    """The file, or else the text. Raises `TooLarge`, `UnicodeDecodeError`."""
+    """The file, or else the text. Raises `TooManyReceipts`, `UnicodeDecodeError`."""
     file = request.FILES.get("file")
     if file is None:
         return str(request.POST.get("text", ""))
-    if (file.size or 0) > MOST_BYTES:
-        raise TooLarge(TOO_LARGE)
+    if (file.size or 0) > MAX_BYTES:
+        raise TooManyReceipts
     return bytes(file.read()).decode("utf-8")
 
 
-def _answers(text: str, user: Any) -> dict[str, Any]:
-    """What the page shows of them. Raises `AuditError`."""
+def _verified(text: str, user: Any) -> dict[str, Any]:
+    """What the page shows of these receipts. Raises `AuditError`."""
     receipts = list(receipt.pieces(text.split("\n")))
-    if len(receipts) > MOST_RECEIPTS:
-        raise TooLarge(TOO_LARGE)
+    if len(receipts) > MAX_RECEIPTS:
+        raise TooManyReceipts
     trail.add(
         "audit.receipts.verified",
         actor=user.get_username(),
@@ -113,25 +104,24 @@ def _answers(text: str, user: Any) -> dict[str, Any]:
         receipts=len(receipts),
         sha256=hashlib.sha256(text.encode(errors="replace")).hexdigest(),
     )
-    found = verify.verify_receipts(receipts)
+    verified = verify.verify_receipts(receipts)
     may_read = user.has_perm("audit.view_record")
-    worst_first = sorted(found.results, key=lambda one: verify.STATES.index(one.state))
+    worst_first = sorted(verified.results, key=lambda result: verify.STATES.index(result.state))
     return {
-        "found": found,
-        "verdict": badge(BADGES.get(found.verdict, "warning"), found.verdict),
-        "bars": queue.bars("events by state", found.counts) if found.counts else "",
-        "rows": [_row(one, may_read) for one in worst_first[:SHOWN]],
-        "more": len(worst_first) - SHOWN,
+        "verified": verified,
+        "verdict": badge(BADGES.get(verified.verdict, "warning"), verified.verdict),
+        "bars": queue.bars("events by state", verified.counts) if verified.counts else "",
+        "rows": [
+            (each, each.receipt + 1, badge(BADGES.get(each.state, "pending"), each.state), _address(each, may_read))
+            for each in worst_first[:EVENTS_SHOWN]
+        ],
+        "more": len(worst_first) - EVENTS_SHOWN,
     }
 
 
-def _row(one: ReceiptResult, may_read: bool) -> tuple[ReceiptResult, int, SafeString, str]:
-    return one, one.receipt + 1, badge(BADGES.get(one.state, "pending"), one.state), _place(one, may_read)
-
-
-def _place(one: ReceiptResult, may_read: bool) -> str:
+def _address(result: ReceiptResult, may_read: bool) -> str:
     """The page of the event, where there is one for this person."""
-    if one.state == "parked":
-        return reverse("admin:audit_parked_changelist") + f"?q={one.event_id}"
-    there = one.state in ("stored", "sealed") or one.kind == "altered"
-    return reverse("admin:audit_record_change", args=[one.event_id]) if there and may_read else ""
+    if result.state == "parked":
+        return reverse("admin:audit_parked_changelist") + f"?q={result.event_id}"
+    is_record = result.state in ("stored", "sealed") or result.kind == "altered"
+    return reverse("admin:audit_record_change", args=[result.event_id]) if is_record and may_read else ""

@@ -11,10 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import visibility
-from audit.api import negotiation
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
-from audit.api.negotiation import IgnoreAccept
+from audit.api.base import PLAIN, ApiView, IgnoreAccept
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
@@ -47,7 +45,7 @@ class ProofView(LogView):
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         _record(event_id)
         evidence = reader.evidence(event_id)
-        response = HttpResponse(evidence.proof.text, content_type=negotiation.PLAIN)
+        response = HttpResponse(evidence.proof.text, content_type=PLAIN)
         response["Content-Disposition"] = f'attachment; filename="{event_id}.tlog-proof"'
         return response
 
@@ -64,7 +62,7 @@ class CheckpointView(LogView):
 
     @extend_schema(**openapi.GET_CHECKPOINT)
     def get(self, request: Request) -> HttpResponse:
-        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=negotiation.PLAIN)
+        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=PLAIN)
         response["Cache-Control"] = "no-cache"
         return response
 
@@ -74,7 +72,7 @@ class KeysView(LogView):
 
     @extend_schema(**openapi.GET_KEYS)
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=negotiation.PLAIN)
+        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=PLAIN)
 
 
 class CheckpointsView(LogView):
@@ -132,12 +130,12 @@ class EntriesView(LogView):
     @extend_schema(**openapi.GET_ENTRIES)
     def get(self, request: Request, address: str) -> HttpResponse:
         index, width = _tile(address, 0)
-        if visibility.sight():
+        if visibility.scopes():
             raise PermissionDenied("A tile has entries of every writer; this key may read those of some: use events.")
         with connections["reader"].cursor() as cursor:
             cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
             rows = cursor.fetchall()
-        visibility.note(event_id for _, event_id, *_ in rows)
+        visibility.note_read(event_id for _, event_id, *_ in rows)
         entries = [
             entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
             for digest, event_id, *times in rows

@@ -1,7 +1,8 @@
 """The canonical form of an event, and its digest.
 
 The canonical form is RFC 8785 (JCS). The digest is the RFC 6962 leaf hash of the canonical bytes,
-SHA-256(0x00 || bytes): what the sealed log keeps of a record.
+SHA-256(0x00 || bytes): what the sealed log keeps of a record. Computed too in audit/formats/entry.py (around it),
+audit/sql/0003_log.sql, verify.py and audit/verifier/records.js.
 """
 
 import hashlib

@@ -48,7 +48,7 @@ _announced: tuple[int, str, float] | None = None
 
 def ignorant_of(verifier: Verifier) -> list[str]:
     """Return the running processes that do not know a key. Raises `redis.RedisError`."""
-    connection = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
+    connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
     since = _now_ms(connection) - FORGOTTEN_AFTER_MS
     running: Any = connection.zrangebyscore(_name("seen"), since, "+inf")
     ended: Any = connection.zrangebyscore(_name("seen"), "-inf", f"({since}")

@@ -1,4 +1,4 @@
-"""Commands for operators."""
+"""What commands for operators share."""
 
 import io
 import os
@@ -13,8 +13,8 @@ from audit import safe_text
 from audit.access import names
 
 
-class Harmless(io.TextIOBase):
-    """A stream that what others sent cannot speak through: no escape sequence of theirs reaches the terminal."""
+class HarmlessStream(io.TextIOBase):
+    """A stream that escapes control sequences in what others sent before they reach the terminal."""
 
     def __init__(self, out: TextIO):
         self._out = out
@@ -35,8 +35,8 @@ class HarmlessCommand(BaseCommand):
     """A command that may print what others sent."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        self.stdout = OutputWrapper(cast(TextIO, Harmless(options.pop("stdout", None) or sys.stdout)))
-        self.stderr = OutputWrapper(cast(TextIO, Harmless(options.pop("stderr", None) or sys.stderr)))
+        self.stdout = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stdout", None) or sys.stdout)))
+        self.stderr = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stderr", None) or sys.stderr)))
         return super().execute(*args, **options)
 
 

@@ -1,4 +1,4 @@
-"""Who may see what: the part of the store that is open to a person or a group."""
+"""Which part of the store a person or a group may see."""
 
 from django.conf import settings
 from django.contrib.auth.models import Group
@@ -7,10 +7,10 @@ from django.db import models
 
 from audit.models.records import Record
 from audit.models.writers import names
-from audit.visibility import Span
+from audit.visibility import Scope
 
+# The category of access records: an index of its own answers them in the order of time.
 ACCESS = "access"
-"""The category of the records of who looked: an index of its own answers them in the order of time."""
 
 
 class AuditorScope(models.Model):
@@ -42,9 +42,9 @@ class AuditorScope(models.Model):
             raise ValidationError("Name a writer or a category: without either, everything would be open.")
 
     @property
-    def span(self) -> Span:
-        """What it covers."""
-        return Span(tuple(self.writers), tuple(self.categories))
+    def scope(self) -> Scope:
+        """The writers and categories that it covers."""
+        return Scope(tuple(self.writers), tuple(self.categories))
 
 
 class RightsRequest(models.Model):
@@ -82,7 +82,7 @@ class RightsRequest(models.Model):
 
 
 class Access(Record):
-    """The records of who looked, as a page of their own."""
+    """Access records, who viewed what, as a page of their own."""
 
     class Meta:
         proxy = True

@@ -1,4 +1,4 @@
-"""partitions: make the partitions of the months to come, so that no record waits for one."""
+"""Make the partitions of the months to come."""
 
 from django.conf import settings
 from django.db import connections

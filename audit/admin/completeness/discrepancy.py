@@ -1,22 +1,19 @@
-"""What was found to be missing, of any kind: filtered by its state, taken care of, explained."""
+"""What should be here and is not, of any kind: filtered by its state, assigned, explained."""
 
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit import visibility
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, number, time_tag
 from audit.completeness import explain
-from audit.errors import AuditError
-from audit.models import Found
+from audit.models import Discrepancy
 
 STATES = {"open": "error", "explained": "warning", "closed": "ok"}
 
@@ -28,7 +25,7 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state, state) for state in Found.STATES]
+        return [(state, state) for state in Discrepancy.STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
@@ -41,80 +38,69 @@ class StateFilter(admin.SimpleListFilter):
         return queryset
 
 
-class FoundAdmin(ReadOnly):
-    """A list and a page for each; the page posts to `act` what `explanation.html` holds."""
+class DiscrepancyAdmin(ReadOnly):
+    """A list, and a page for each; the page posts to `act` what `discrepancy/explanation.html` holds."""
 
     list_filter: ClassVar[tuple[Any, ...]] = (StateFilter,)
-
-    def get_urls(self) -> list[URLPattern]:
-        name = f"audit_{self.opts.model_name}_act"
-        return [path("<int:pk>/act/", self.admin_site.admin_view(self.act_view), name=name), *super().get_urls()]
+    views: ClassVar = {"<int:pk>/act/": "act"}
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = self.found_or_404(object_id)
-        context = self.page_context(request, found) | self.detail(request, found)
-        return TemplateResponse(request, f"admin/audit/{self.opts.model_name}/detail.html", context)
+        finding = self.finding_or_404(object_id)
+        return self.page(request, "detail", **(self.page_context(finding) | self.detail(request, finding)))
 
-    def detail(self, request: HttpRequest, found: Any) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, finding: Any) -> dict[str, Any]:
         """What the page of one shows beside what all have; its title at least."""
-        return {"title": str(found)}
+        return {"title": str(finding)}
 
     def act_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take care of it, or explain it; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.explain_gap"):
-            raise PermissionDenied
-        found, by = self.found_or_404(pk), request.user.get_username()
-        try:
+        """Assign it to oneself, or explain it; the act is recorded first."""
+
+        def act() -> None:
+            finding, by = self.finding_or_404(pk), request.user.get_username()
             if request.POST.get("act") == "own":
-                explain.assign(found, by=by)
+                explain.assign(finding, by=by)
             else:
-                explain.explain(found, request.POST.get("explanation", ""), by=by)
-        except AuditError as error:
-            messages.error(request, f"Nothing was done: {error}")
-        else:
-            messages.success(request, "Kept, and recorded.")
-        return redirect(f"admin:audit_{self.opts.model_name}_change", pk)
+                explain.explain(finding, request.POST.get("explanation", ""), by=by)
 
-    def found_or_404(self, pk: int | str) -> Any:
-        """The one with this key."""
-        one = self.get_queryset_for_page().filter(pk=number(str(pk))).first()
-        if one is None:
-            raise Http404(f"There is no such {self.opts.verbose_name}.")
-        return one
+        back = reverse(f"admin:audit_{self.opts.model_name}_change", args=[pk])
+        return post_act(request, "audit.explain_gap", act, "Kept, and recorded.", back=back)
 
-    def get_queryset_for_page(self) -> QuerySet[Any]:
-        """All of them, with what a page needs."""
+    def finding_or_404(self, pk: int | str) -> Any:
+        """The finding with this key, with what its page needs. Raises `Http404`."""
         related = self.list_select_related
-        found: QuerySet[Any] = self.model.objects.select_related(*(related if isinstance(related, tuple) else ()))
-        return self._told(found)
+        rows = self.model.objects.select_related(*(related if isinstance(related, tuple) else ()))
+        finding = self._visible(rows).filter(pk=number(str(pk))).first()
+        if finding is None:
+            raise Http404(f"There is no such {self.opts.verbose_name}.")
+        return finding
 
-    def page_context(self, request: HttpRequest, found: Any) -> dict[str, Any]:
+    def page_context(self, finding: Any) -> dict[str, Any]:
         """What every page of a finding shows."""
         return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "found": found,
-            "state": self.state_badge(found),
-            "found_at": time_tag(found.found_at),
-            "closed_at": time_tag(found.closed_at),
-            "explained_at": time_tag(found.explained_at),
+            "finding": finding,
+            "state": self.state_badge(finding),
+            "found_at": time_tag(finding.found_at),
+            "closed_at": time_tag(finding.closed_at),
+            "explained_at": time_tag(finding.explained_at),
             "act_url": f"admin:audit_{self.opts.model_name}_act",
         }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        found: QuerySet[Any] = super().get_queryset(request)
-        return self._told(found).defer(*self.model.LARGE)
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return self._visible(rows).defer(*self.model.LARGE)
 
-    def _told(self, found: QuerySet[Any]) -> QuerySet[Any]:
-        """Those that may be told now; what is missing of no writer is everybody's."""
-        return visibility.figures(found, self.model.WRITER) if self.model.WRITER else found
+    def _visible(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Findings that the viewer may see; those of no writer are everybody's."""
+        return visibility.visible_totals(rows, self.model.WRITER) if self.model.WRITER else rows
 
     @admin.display(description="state")
-    def state_badge(self, found: Any) -> SafeString:
-        return badge(STATES[found.state], found.state)
+    def state_badge(self, finding: Any) -> SafeString:
+        return badge(STATES[finding.state], finding.state)
+
+    @admin.display(description="detected (UTC)", ordering="found_at")
+    def detected(self, finding: Any) -> Any:
+        return time_tag(finding.found_at)

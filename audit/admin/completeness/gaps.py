@@ -7,44 +7,43 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, time_tag
 from audit.completeness import manifests, summary
-from audit.completeness.summary import WriterSummary
 from audit.models import Gap, Manifest, Record
 
-SHOWN = 200
+HOLES_SHOWN = 200
 OUTCOMES = {"complete": "ok", "incomplete": "error", "differs": "error"}
 VERDICTS = {"complete": "ok", "partly covered": "warning", "not covered": "warning", "silent": "warning"}
 
 
 @admin.register(Gap)
-class GapAdmin(FoundAdmin):
+class GapAdmin(DiscrepancyAdmin):
     """One sentence, then each writer, then each gap."""
 
-    list_display = ("numbers", "writer", "epoch", "state_badge", "missing_of", "made_after", "made_before", "found")
+    list_display = ("numbers", "writer", "epoch", "state_badge", "missing_of", "made_after", "made_before", "detected")
     search_fields = ("numbering__writer",)
     search_help_text = "Writer"
     list_select_related = ("numbering",)
     change_list_template = "admin/audit/gap/list.html"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        found = summary.summarize()
-        more = {
+        result = summary.summarize()
+        context = {
             "title": "Completeness",
-            "found": found,
-            "standings": [(one, _verdict(one)) for one in found.writers],
-            "until": time_tag(found.until),
+            "summary": result,
+            "writers": [(each, badge(VERDICTS.get(each.verdict, "error"), each.verdict)) for each in result.writers],
+            "until": time_tag(result.until),
         }
-        return super().changelist_view(request, more | (extra_context or {}))
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def detail(self, request: HttpRequest, gap: Gap) -> dict[str, Any]:
-        holes = list(gap.holes.all()[: SHOWN + 1])
+        holes = list(gap.holes.all()[: HOLES_SHOWN + 1])
         return {
             "title": f"Gap {gap}",
             "size": gap.last - gap.first + 1,
-            "holes": [(hole, time_tag(hole.after_at), time_tag(hole.before_at)) for hole in holes[:SHOWN]],
-            "more_holes": len(holes) > SHOWN,
+            "holes": [(hole, time_tag(hole.after_at), time_tag(hole.before_at)) for hole in holes[:HOLES_SHOWN]],
+            "more_holes": len(holes) > HOLES_SHOWN,
             "late_at": time_tag(gap.last_late_at),
             "neighbours": _neighbours(gap) if request.user.has_perm("audit.view_record") else [],
         }
@@ -73,54 +72,49 @@ class GapAdmin(FoundAdmin):
     def made_before(self, gap: Gap) -> Any:
         return time_tag(gap.before_at)
 
-    @admin.display(description="found (UTC)", ordering="found_at")
-    def found(self, gap: Gap) -> SafeString:
+    @admin.display(description="detected (UTC)", ordering="found_at")
+    def detected(self, gap: Gap) -> SafeString:
         note = '{} <span class="quiet">(heartbeat)</span>' if gap.tail else "{}"
         return format_html(note, time_tag(gap.found_at))
 
 
 @admin.register(Manifest)
-class ManifestAdmin(FoundAdmin):
+class ManifestAdmin(DiscrepancyAdmin):
     """What writers stated that they made, and what of it came."""
 
     list_display = ("stated", "writer", "window", "outcome_badge", "came_of", "state_badge")
     search_fields = ("writer__exact",)
     search_help_text = "Writer"
 
-    def detail(self, request: HttpRequest, found: Manifest) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, manifest: Manifest) -> dict[str, Any]:
         return {
-            "title": f"Manifest of {found}",
-            "outcome": self.outcome_badge(found),
-            "since": time_tag(found.since),
-            "until": time_tag(found.until),
-            "looked_at": time_tag(found.looked_at),
-            "lost": manifests.missing(found),
+            "title": f"Manifest of {manifest}",
+            "outcome": self.outcome_badge(manifest),
+            "since": time_tag(manifest.since),
+            "until": time_tag(manifest.until),
+            "looked_at": time_tag(manifest.looked_at),
+            "missing": manifests.missing(manifest),
         }
 
     @admin.display(description="stated (UTC)", ordering="found_at")
-    def stated(self, found: Manifest) -> Any:
-        return time_tag(found.found_at)
+    def stated(self, manifest: Manifest) -> Any:
+        return time_tag(manifest.found_at)
 
     @admin.display(description="window (UTC)", ordering="since")
-    def window(self, found: Manifest) -> SafeString:
-        return format_html("{} to {}", time_tag(found.since), time_tag(found.until))
+    def window(self, manifest: Manifest) -> SafeString:
+        return format_html("{} to {}", time_tag(manifest.since), time_tag(manifest.until))
 
     @admin.display(description="what came")
-    def outcome_badge(self, found: Manifest) -> SafeString:
-        return badge(OUTCOMES[found.outcome], found.outcome)
+    def outcome_badge(self, manifest: Manifest) -> SafeString:
+        return badge(OUTCOMES[manifest.outcome], manifest.outcome)
 
     @admin.display(description="events", ordering="came")
-    def came_of(self, found: Manifest) -> str:
-        return f"{found.came:,} of {found.count:,}"
-
-
-def _verdict(one: WriterSummary) -> SafeString:
-    return badge(VERDICTS.get(one.verdict, "error"), one.verdict)
+    def came_of(self, manifest: Manifest) -> str:
+        return f"{manifest.came:,} of {manifest.count:,}"
 
 
 def _neighbours(gap: Gap) -> list[tuple[str, Record]]:
     """The records with the numbers before and after."""
-    numbering = gap.numbering
-    found = Record.objects.filter(writer=numbering.writer, source_epoch=numbering.epoch or None)
+    records = Record.objects.filter(writer=gap.numbering.writer, source_epoch=gap.numbering.epoch or None)
     sides = (("before", gap.first - 1), ("after", gap.last + 1))
-    return [(side, record) for side, seq in sides for record in found.filter(source_seq=seq)[:1]]
+    return [(side, record) for side, seq in sides for record in records.filter(source_seq=seq)[:1]]

@@ -1,4 +1,4 @@
-"""What rules expected and what did not come: each with the events that did, and what is missing among them."""
+"""Unmet expectations: each with the events that came, and what is missing among them."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -7,12 +7,12 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, time_tag
 from audit.models import Record, Unmet
 
+# Events of a correlation that are shown before and after the one that began it.
 BEFORE, AFTER = 20, 200
-"""So many events of a correlation are shown before and after what began it."""
 
 
 class Moment(NamedTuple):
@@ -25,10 +25,10 @@ class Moment(NamedTuple):
 
 
 @admin.register(Unmet)
-class UnmetAdmin(FoundAdmin):
+class UnmetAdmin(DiscrepancyAdmin):
     """Each thing that should have come."""
 
-    list_display = ("subject", "rule", "state_badge", "due", "found", "how", "owner")
+    list_display = ("subject", "rule", "state_badge", "due", "detected", "how", "owner")
     search_fields = ("subject__exact", "expectation__name__exact", "writer__exact")
     search_help_text = "Correlation, rule or writer, as it is written"
     list_select_related = ("expectation",)
@@ -51,10 +51,6 @@ class UnmetAdmin(FoundAdmin):
     def due(self, unmet: Unmet) -> Any:
         return time_tag(unmet.due_at)
 
-    @admin.display(description="found (UTC)", ordering="found_at")
-    def found(self, unmet: Unmet) -> Any:
-        return time_tag(unmet.found_at)
-
     @admin.display(description="how it closed")
     def how(self, unmet: Unmet) -> str:
         return unmet.closed_how or "—"
@@ -62,17 +58,17 @@ class UnmetAdmin(FoundAdmin):
 
 def _moments(unmet: Unmet) -> list[Moment]:
     """The events of the correlation in the order of their times, with what is missing where it was due."""
-    of = Record.objects.filter(correlation_id=unmet.subject)
-    earlier = of.filter(event_timestamp__lt=unmet.since).order_by("-event_timestamp", "-id")[:BEFORE]
-    later = of.filter(event_timestamp__gte=unmet.since).order_by("event_timestamp", "id")[:AFTER]
+    records = Record.objects.filter(correlation_id=unmet.subject)
+    earlier = records.filter(event_timestamp__lt=unmet.since).order_by("-event_timestamp", "-id")[:BEFORE]
+    later = records.filter(event_timestamp__gte=unmet.since).order_by("event_timestamp", "id")[:AFTER]
     moments = [
-        Moment(one.event_timestamp, time_tag(one.event_timestamp), one, _remark(unmet, one))
-        for one in [*reversed(earlier), *later]
+        Moment(record.event_timestamp, time_tag(record.event_timestamp), record, _remark(unmet, record))
+        for record in [*reversed(earlier), *later]
     ]
     if unmet.met_at is None or unmet.late:
         text = f"missing: {' or '.join(unmet.expect_types)}"
         moments.append(Moment(unmet.due_at, time_tag(unmet.due_at), None, badge("error", text)))
-    return sorted(moments, key=lambda one: one.at)
+    return sorted(moments, key=lambda moment: moment.at)
 
 
 def _remark(unmet: Unmet, record: Record) -> SafeString | str:

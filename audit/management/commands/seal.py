@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.errors import ClocksDisagree, KeyMissing, LogDamaged
+from audit.health import serve_metrics
 from audit.ledger import witnesses
 from audit.ledger.publish import Publisher, follow
 from audit.ledger.seal import Sealer
@@ -48,4 +49,5 @@ def _follow() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    serve_metrics()
     follow(stop)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.evidence import statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from tests.admin.browser.conftest import Verifier, using, zipped
 from tests.audit.evidence import test_extract as of_extracts
 from tests.audit.evidence import test_redaction as of_redaction
@@ -21,7 +21,7 @@ from tests.auditor import W1
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 __all__ = ["redacted_bundle", "rules"]
 
-OFFICER = Asker("tests", may_unredacted=True)
+OFFICER = Requester("tests", may_unredacted=True)
 
 
 @pytest.fixture

@@ -128,5 +128,5 @@ def test_what_was_found_complete_long_ago_says_nothing_of_now(
     age: timedelta, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Completeness([a_standing()], BEGAN, datetime.now(UTC) - age)
-    monkeypatch.setattr(summary, "look", lambda: whole)
+    monkeypatch.setattr(summary, "summarize", lambda: whole)
     assert [part.level for part in dashboard._completeness()] == [level]

@@ -165,7 +165,7 @@ def test_the_whole_log_is_verified_from_the_list(auditor: Client, monkeypatch: p
 
 def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, sealed: Record) -> None:
     run = verify.begin()
-    report = verify.Report(run)
+    report = verify.RunReport(run)
     report.find(verify.Verdict.ALTERED, "record", "made for this test", record_id=sealed.id, index=7)
     page = auditor.get("/admin/audit/finding/").content.decode()
     assert "made for this test" in page

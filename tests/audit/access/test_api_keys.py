@@ -16,7 +16,7 @@ from django.utils import timezone
 
 import dlq.client
 from audit.access import api_keys, published_keys
-from audit.ingest import rejections
+from audit.ingest import rejection_counters, rejections
 from audit.models import OWN_WRITER, Record, WriterKey
 from audit.postgres.gateway import gateway
 from audit.queue import drain
@@ -89,7 +89,7 @@ def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Se
     ours, copies = published_keys.hash_name(), dlq.client.connect(500)
     before = copies.hgetall(ours)
     settings.DLQ_PREFIX = f"other-{secrets.token_hex(6)}"
-    rejections.count(writer.name, [rejections.Refusal("a-reason", 1)])
+    rejection_counters.count(writer.name, [rejections.Refusal("a-reason", 1)])
     copies.hset(published_keys.hash_name(), mapping={"digest": "a key of the other installation"})
     assert copies.hgetall(ours) == before
     others = {key.decode() for key in copies.scan_iter(f"*{settings.DLQ_PREFIX}*")}

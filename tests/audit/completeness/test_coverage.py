@@ -30,7 +30,7 @@ def a_day(year: int) -> datetime:
     return datetime(year, 1, 1, tzinfo=UTC) + DAY * secrets.randbelow(300)
 
 
-def rebuilt(day: datetime, writer: str) -> list[coverage.Difference]:
+def rebuilt(day: datetime, writer: str) -> list[coverage.HourDifference]:
     return [one for one in coverage.rebuild(since=day) if one.writer == writer]
 
 

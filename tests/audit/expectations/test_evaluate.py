@@ -226,14 +226,14 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(
     follow()
     ends, enough, of = rule(), rule("rate", writer=sender.name), correlation()
     sender.post([an(ends, "x", of=of), an(ends, "y", 5, of=of), an(enough, "y", of=of)], BATCH)
-    real = daily_counts.take
+    real = daily_counts.apply
 
     def broken(*args: Any) -> None:
         real(*args)
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(daily_counts, "take", broken)
+        patched.setattr(daily_counts, "apply", broken)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from audit.event import Accepted, accept
-from audit.record import document
 
 import dlq.alarm
 import dlq.stream
-from audit import quarantine, tasks
+from audit.formats.event import Accepted, accept
+from audit.ingest.record import document
 from audit.models import OWN_WRITER, Quarantined, Record
+from audit.queue import drain, quarantine
 from dlq import spool
 from dlq.authenticity import FORGED
 from dlq.message import Message, microseconds
@@ -25,9 +25,9 @@ from tests.audit.conftest import EVENTS, Sender, an_event
 @pytest.fixture
 def queue() -> Iterator[Stream]:
     """The queue, with nothing that waits before or after a test."""
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     yield dlq.stream.for_drain()
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
 
 
 def as_the_store() -> Accepted:
@@ -67,7 +67,7 @@ def test_an_entry_that_redis_alone_has_is_dead_and_told(
     put(queue, event, **fields)
     shown = service.get(f"{EVENTS}/{event.id}")
     assert shown.status_code == 404 or "damaged" in shown.json()
-    assert tasks.drain(seconds=20).dead == 1
+    assert drain.drain(seconds=20).dead == 1
     assert not Record.objects.filter(id=event.id).exists()
     message = dead(queue, event.id)
     assert message.last_error_class == FORGED and "signature" in message.last_error
@@ -77,7 +77,7 @@ def test_an_entry_that_redis_alone_has_is_dead_and_told(
     dlq.alarm.notify()
     assert told.count("dlq.forged") == 1
     queue.retry_now([message.id])
-    assert tasks.drain(seconds=20).dead == 1
+    assert drain.drain(seconds=20).dead == 1
     assert not Record.objects.filter(id=event.id).exists()
     queue.acknowledge([message], "discarded")
 
@@ -86,7 +86,7 @@ def test_the_signature_of_one_entry_does_not_serve_another(queue: Stream) -> Non
     genuine = parked_message()
     event = as_the_store()
     put(queue, event, mac=genuine.mac)
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     assert Record.objects.filter(id=genuine.key).exists() and not Record.objects.filter(id=event.id).exists()
     queue.acknowledge([dead(queue, event.id)], "discarded")
 
@@ -99,7 +99,7 @@ def test_a_forged_line_of_the_spool_makes_no_record(queue: Stream, settings: Any
     row = json.loads(path.read_bytes())
     row["mac"] = bytes(32).hex()
     path.write_bytes(json.dumps(row).encode() + b"\n")
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     assert not list(tmp_path.iterdir()) and not Record.objects.filter(id=event.id).exists()
     message = dead(queue, event.id)
     assert message.last_error_class == FORGED
@@ -113,7 +113,7 @@ def test_the_quarantine_gives_no_signature_to_what_had_none(queue: Stream) -> No
     assert message is not None
     quarantine.quarantine([message], cause="put aside before a drain saw it", by="somebody")
     assert quarantine.release(Quarantined.objects.get(key=str(event.id)), by="somebody") == "parked"
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     assert not Record.objects.filter(id=event.id).exists()
     message = dead(queue, event.id)
     assert message.last_error_class == FORGED
@@ -125,7 +125,7 @@ def test_a_forged_entry_takes_no_id_from_an_event(queue: Stream, service: Sender
     forged = accept(an_event(event_id=genuine["event_id"]), writer=OWN_WRITER)
     put(queue, forged)
     assert service.post(genuine).status_code == 201
-    tasks.drain(seconds=20)
+    drain.drain(seconds=20)
     record = Record.objects.get(id=genuine["event_id"])
     assert record.writer == service.name
     queue.acknowledge([dead(queue, genuine["event_id"])], "discarded")
