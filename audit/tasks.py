@@ -197,7 +197,7 @@ SCHEDULES = {
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
-    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
+    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.HOURLY, None),
 }
 
 
@@ -207,6 +207,9 @@ def schedules(using: str) -> None:
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
         )
+    # It was daily: a nightly backup of the same hour kept it from its lock each time.
+    daily = Schedule.objects.using(using).filter(func="audit.tasks.make_partitions", schedule_type=Schedule.DAILY)
+    daily.update(schedule_type=Schedule.HOURLY)
 
 
 def enqueue(begun: Export | Report) -> None:
