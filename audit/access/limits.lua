@@ -1,6 +1,7 @@
 -- The limits of one writer: token buckets of events and bytes, and quotas of a UTC day, all or none of them charged.
 -- KEYS: bucket (hash), day (hash), epochs of the day (set). ARGV: events, bytes; then rate a second and capacity of
--- events, the same of bytes; then the quotas of events, bytes and epochs; -1 where there is none; then the epochs.
+-- events, the same of bytes; then the quotas of events, bytes and epochs; -1 where there is none; then whether the day
+-- counts it (1 or 0), and the epochs.
 -- Returns what refuses ("" for nothing), the milliseconds until it may be tried again, and what is left.
 local now = redis.call('TIME')
 local seconds = tonumber(now[1])
@@ -23,7 +24,7 @@ for _, name in ipairs({'events', 'bytes'}) do
 end
 if quota.epochs >= 0 then
     local known, new = redis.call('SCARD', KEYS[3]), 0
-    for i = 10, #ARGV do
+    for i = 11, #ARGV do
         new = new + 1 - redis.call('SISMEMBER', KEYS[3], ARGV[i])
     end
     if known + new > quota.epochs and new > 0 then
@@ -48,10 +49,12 @@ for name, left in pairs(tokens) do
     redis.call('HSET', KEYS[1], name, string.format('%.3f', left), 'at', string.format('%.6f', at))
     redis.call('EXPIRE', KEYS[1], 172800)
 end
-redis.call('HINCRBY', KEYS[2], 'events', amount.events)
-redis.call('HINCRBY', KEYS[2], 'bytes', amount.bytes)
+if ARGV[10] == '1' then
+    redis.call('HINCRBY', KEYS[2], 'events', amount.events)
+    redis.call('HINCRBY', KEYS[2], 'bytes', amount.bytes)
+end
 redis.call('EXPIRE', KEYS[2], 172800)
-for i = 10, #ARGV do
+for i = 11, #ARGV do
     redis.call('SADD', KEYS[3], ARGV[i])
     redis.call('EXPIRE', KEYS[3], 172800)
 end

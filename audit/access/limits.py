@@ -42,19 +42,22 @@ class Usage(NamedTuple):
     epochs: int = 0
 
 
+def apply_to(writer: Principal, *, sends: bool) -> bool:
+    """Return whether anything limits this writer; a request that does not send events is bound by rates alone."""
+    quotas = writer.quotas if sends else NO_QUOTAS
+    limited = settings.WRITER_RATE or settings.WRITER_BYTES_RATE or any(quota is not None for quota in quotas)
+    return bool(limited) and time.monotonic() >= _paused_until
+
+
 def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *, sends: bool) -> Refusal | None:
     """Charge a request of `size` bytes to a writer; None where it may pass. Quotas count what it `sends` alone."""
     global _paused_until
     quotas = writer.quotas if sends else NO_QUOTAS
-    if not (settings.WRITER_RATE or settings.WRITER_BYTES_RATE or any(quota is not None for quota in quotas)):
-        return None
-    if time.monotonic() < _paused_until:
-        return None
     rates = (*_rate(settings.WRITER_RATE), *_rate(settings.WRITER_BYTES_RATE))
     of_day = [NONE if quota is None else quota for quota in (quotas.events, quotas.bytes, quotas.epochs)]
     counted = epochs if quotas.epochs is not None else ()
     try:
-        arguments: list[Any] = [events if sends else 1, size, *rates, *of_day, *counted]
+        arguments: list[Any] = [events if sends else 1, size, *rates, *of_day, int(sends), *counted]
         limit, wait_ms, left = _connection().register_script(SCRIPT)(keys=_names(writer.name), args=arguments)
     except redis.RedisError as error:
         _paused_until = time.monotonic() + PAUSE_S

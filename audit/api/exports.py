@@ -65,6 +65,8 @@ class ExtractView(ExportsApi):
 
 
 class ExportsView(ExportsApi):
+    """Ask for a bundle."""
+
     @extend_schema(**evidence.POST_EXPORT)
     def post(self, request: Request) -> Response:
         quotas.check_exports(request)
@@ -74,12 +76,16 @@ class ExportsView(ExportsApi):
 
 
 class ExportView(ExportsApi):
+    """How far a bundle is."""
+
     @extend_schema(**evidence.GET_EXPORT)
     def get(self, request: Request, export_id: UUID) -> Response:
         return Response(shown(self.bundle(export_id)))
 
 
 class CancelView(ExportsApi):
+    """Stop the making of a bundle."""
+
     @extend_schema(**evidence.CANCEL_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         export.cancel(self.bundle(export_id), self.requester())
@@ -87,6 +93,8 @@ class CancelView(ExportsApi):
 
 
 class ResumeView(ExportsApi):
+    """Go on with a bundle that was cancelled or failed."""
+
     @extend_schema(**evidence.RESUME_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         if export.reopen(self.bundle(export_id), self.requester()):

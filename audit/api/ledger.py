@@ -51,6 +51,8 @@ class ProofView(LogView):
 
 
 class RecordBundleView(LogView):
+    """One record with its proof, for `verify.py`."""
+
     @extend_schema(**openapi.GET_BUNDLE)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         body = b"".join(proof_bundle.lines([_record(event_id)]))
@@ -146,6 +148,8 @@ class EntriesView(LogView):
 
 
 class VerifyChainView(LogView):
+    """Verify all records of one correlation, now."""
+
     @extend_schema(**openapi.VERIFY_CHAIN)
     def post(self, request: Request) -> Response:
         document = request.data if isinstance(request.data, dict) else {}

@@ -28,6 +28,8 @@ class HoldsApi(ApiView):
 
 
 class HoldsView(HoldsApi):
+    """Place a hold, or list those in force."""
+
     @extend_schema(**schema.POST_HOLD)
     def post(self, request: Request) -> Response:
         members = _members(request.data, ("correlation_id", "reason"))
@@ -45,6 +47,8 @@ class HoldsView(HoldsApi):
 
 
 class HoldView(HoldsApi):
+    """Release the hold on a correlation."""
+
     @extend_schema(**schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
         reason = _members(request.data, ("release_reason",))["release_reason"]

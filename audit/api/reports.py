@@ -35,6 +35,8 @@ class ReportsApi(ExportsApi):
 
 
 class ReportsView(ReportsApi):
+    """Ask for a report."""
+
     @extend_schema(**reports.POST_REPORT)
     def post(self, request: Request) -> Response:
         first, last, names = _members(request.data)
@@ -47,12 +49,16 @@ class ReportsView(ReportsApi):
 
 
 class ReportView(ReportsApi):
+    """How far a report is."""
+
     @extend_schema(**reports.GET_REPORT)
     def get(self, request: Request, report_id: UUID) -> Response:
         return Response(_shown(self.report(report_id)))
 
 
 class ReportFileView(ReportsApi):
+    """The report as a file."""
+
     content_negotiation_class = IgnoreAccept
 
     @extend_schema(**reports.GET_REPORT_FILE)

@@ -32,6 +32,8 @@ class StatementsApi(ExportsApi):
 
 
 class StatementsView(StatementsApi):
+    """Have a statement made."""
+
     @extend_schema(**evidence.POST_STATEMENT)
     def post(self, request: Request) -> Response:
         members = request.data
@@ -41,6 +43,8 @@ class StatementsView(StatementsApi):
 
 
 class StatementView(StatementsApi):
+    """A statement that was made."""
+
     @extend_schema(**evidence.GET_STATEMENT)
     def get(self, request: Request, statement_id: UUID) -> Response:
         return Response(_shown(self.statement(statement_id)))

@@ -20,6 +20,8 @@ class WriterThrottle(BaseThrottle):
         if not isinstance(request.user, Principal):
             return True
         sends = request.method == "POST" and getattr(view, "takes_events", False)
+        if not limits.apply_to(request.user, sends=sends):
+            return True
         events, epochs = _content(request) if sends else (1, set())
         refusal = limits.charge(request.user, events, _size(request), epochs, sends=sends)
         if refusal is not None:

@@ -84,6 +84,15 @@ def test_a_quota_of_events_is_of_the_day_and_says_what_is_left(sender: Sender) -
     assert used is not None and used.events == 7 and used.bytes > 1_000
 
 
+def test_what_is_read_counts_for_the_rate_and_not_for_the_day(sender: Sender, settings: Any) -> None:
+    settings.WRITER_RATE = "3/min"
+    assert [sender.get(EVENTS).status_code for _ in range(2)] == [200, 200]
+    assert sender.post(an_event()).status_code == 201
+    assert sender.get(EVENTS).status_code == 429
+    used = limits.usage(sender.name)
+    assert used is not None and used.events == 1
+
+
 def test_a_quota_of_bytes(sender: Sender) -> None:
     allow(sender, bytes=20_000)
     large = an_event(event_data={"text": "x" * 15_000})
