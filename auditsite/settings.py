@@ -131,9 +131,7 @@ SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
 GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
-
-# Where services that answer no requests (drain, seal, worker) serve their counters; 0: nowhere.
-METRICS_PORT = env.int("METRICS_PORT", 0)
+METRICS_PORT = env.int("METRICS_PORT", 0)  # where services that answer no requests serve their counters; 0: nowhere
 HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a day
 # A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
 EXPORT_DIR = env.path("EXPORT_DIR", None)
