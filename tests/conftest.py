@@ -89,6 +89,14 @@ def _database(django_db_setup: None) -> None:
     """Every test may use the database."""
 
 
+@pytest.fixture(autouse=True)
+def _sound_connections() -> None:
+    """Let go of connections that a test before has lost, as Django does before each request."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and connection.connection.closed:
+            connection.close()
+
+
 @pytest.fixture
 def postgres() -> Breakable:
     if servers.postgres is None:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.access import client
-from audit.api import quotas
+from audit.api import throttles
 from audit.api.auth import writer_name
 from audit.api.base import ApiView, IgnoreAccept
 from audit.api.openapi import evidence
@@ -69,7 +69,7 @@ class ExportsView(ExportsApi):
 
     @extend_schema(**evidence.POST_EXPORT)
     def post(self, request: Request) -> Response:
-        quotas.check_exports(request)
+        throttles.check_exports(request)
         begun = export.request(self.requester(), **_wanted(_members(request.data)))
         enqueue(begun)
         return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})

@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api import quotas
+from audit.api import throttles
 from audit.api.base import IgnoreAccept
 from audit.api.exports import ExportsApi, shown
 from audit.api.openapi import reports
@@ -80,7 +80,7 @@ class ReportBundleView(ReportsApi):
 
     @extend_schema(**reports.POST_REPORT_BUNDLE)
     def post(self, request: Request, report_id: UUID) -> Response:
-        quotas.check_exports(request)
+        throttles.check_exports(request)
         report = self.report(report_id)
         if report.state != "ready":
             raise Invalid({"report_id": f"this report is {report.state}: there is evidence of one that is ready"})

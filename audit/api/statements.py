@@ -8,7 +8,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api import quotas
+from audit.api import throttles
 from audit.api.exports import ExportsApi, shown
 from audit.api.openapi import evidence
 from audit.errors import Invalid
@@ -55,7 +55,7 @@ class StatementBundleView(StatementsApi):
 
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
-        quotas.check_exports(request)
+        throttles.check_exports(request)
         begun = statements.request_bundle(self.statement(statement_id), self.requester())
         enqueue(begun)
         return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})

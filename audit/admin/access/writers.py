@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from audit.access import api_keys, limits, rights
-from audit.api import quotas
+from audit.api import throttles
 from audit.ingest import trail
 from audit.models import Writer, WriterKey
 
@@ -96,7 +96,7 @@ class WriterAdmin(admin.ModelAdmin):
             if used is None
             else f"{used.events:,} events, {used.bytes:,} bytes, {used.epochs:,} epochs"
         )
-        opened, exports = quotas.open_manifests(writer.name), quotas.exports_today(writer.name)
+        opened, exports = throttles.open_manifests(writer.name), throttles.exports_today(writer.name)
         return f"{sent}; {opened:,} open manifests; {exports:,} exports"
 
     def _show(self, request: HttpRequest, keys: list[tuple[Writer, str]]) -> HttpResponse:

@@ -10,17 +10,8 @@ from django.test import Client
 from audit.errors import NothingKept
 from audit.ingest import trail
 from audit.models import Record
+from tests.admin.access.conftest import change
 from tests.admin.conftest import logged_in, person
-
-
-def form(user: User, *groups: str, **changes: str) -> dict[str, Any]:
-    ids = [Group.objects.get(name=name).pk for name in groups]
-    return {"username": user.username, "is_active": "on", "is_staff": "on", "groups": ids, "email": "", **changes}
-
-
-def change(client: Client, user: User, *groups: str, **changes: str) -> None:
-    client.post(f"/admin/auth/user/{user.pk}/change/", form(user, *groups, **changes))
-    user.refresh_from_db()
 
 
 def acts(name: str) -> list[str]:

@@ -14,7 +14,7 @@ from django.test import Client
 from audit.access import api_keys, rights
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Record, RightsRequest, Writer
-from tests.admin.access.test_people import change
+from tests.admin.access.conftest import change
 from tests.admin.conftest import logged_in, person
 
 WRITERS, REQUESTS = "/admin/audit/writer/", "/admin/audit/rightsrequest/"

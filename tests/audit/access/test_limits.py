@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit.access import api_keys, limits
-from audit.api import quotas
+from audit.api import throttles
 from audit.models import Manifest
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
 
@@ -116,7 +116,7 @@ def test_a_quota_of_open_manifests(sender: Sender) -> None:
     allow(sender, manifests=1)
     window = {"since": "2026-08-18T10:00:00Z", "until": "2026-08-18T11:00:00Z"}
     assert sender.post({**window, "count": 3}, MANIFESTS).status_code == 200
-    assert quotas.open_manifests(sender.name) == 1
+    assert throttles.open_manifests(sender.name) == 1
     refused = sender.post({**window, "count": 4}, MANIFESTS)
     assert (refused.status_code, "quota of open manifests: 0" in refused.json()["detail"]) == (429, True)
     Manifest.objects.filter(writer=sender.name).update(closed_at="2026-08-18T12:00:00Z")

@@ -532,7 +532,7 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
     bundle, other = of_correlation(), of_correlation()
     past = datetime.now(UTC) - timedelta(seconds=1)
     Export.objects.filter(pk=bundle.pk).update(expires_at=past)
-    assert export.expire() >= 1
+    assert export.remove_expired() >= 1
     bundle.refresh_from_db()
     assert bundle.state == "expired"
     assert not path(bundle).exists()
