@@ -17,7 +17,7 @@ import dlq.gauges
 import dlq.spool
 import dlq.stream
 from audit import gauges
-from audit.postgres import gateway
+from audit.postgres import durability, gateway
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,8 @@ def _postgresql() -> dict[str, Any]:
             connection.execute("SELECT 1")
     except Exception as error:
         return {"ok": False, "fault": type(error).__name__}
-    return {"ok": True}
+    # Still ready: an event that is kept less well than it should be is better kept than refused.
+    return {"ok": True, **durability.facts()}
 
 
 def _spool() -> dict[str, Any]:
@@ -127,6 +128,6 @@ def _redis() -> dict[str, Any]:
         dlq.stream.default().ping()
     except dlq.errors.Refused as error:
         return {"ok": False, "fault": type(error.__cause__ or error).__name__}
-    durability = dlq.durability.durability()
+    of_redis = dlq.durability.durability()
     # Still ready: an event that is parked here is better kept than refused, and the operator is told.
-    return {"ok": True, "durable": durability.ok, **({"findings": durability.findings} if durability.findings else {})}
+    return {"ok": True, "durable": of_redis.ok, **({"findings": of_redis.findings} if of_redis.findings else {})}

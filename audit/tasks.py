@@ -115,8 +115,8 @@ def continue_verification(run_id: int) -> str:
 
 @task
 def continue_export(export_id: str) -> str:
-    """Build a part of an evidence bundle; the rest is queued again."""
-    made = evidence_build.go_on(Export.objects.get(pk=export_id), seconds=EXPORT_TASK_S)
+    """A part of an evidence bundle; what is left is queued again."""
+    made = evidence_build.resume(Export.objects.get(pk=export_id), seconds=EXPORT_TASK_S)
     if made.state == "running":
         async_task("audit.tasks.continue_export", export_id)
     return f"{made.state}: {made.done} of {made.total}"
@@ -127,24 +127,24 @@ def go_on_with_exports() -> str:
     """Remove expired bundles, and resume one whose task was lost with a killed worker."""
     if settings.EXPORT_DIR is None:
         return "no bundles are made here"
-    expired = export.drop_expired()
-    if (left := export.left()) is not None:
-        evidence_build.go_on(left, seconds=EXPORT_TASK_S)
+    expired = export.expire()
+    if (left := Export.next_pending()) is not None:
+        evidence_build.resume(left, seconds=EXPORT_TASK_S)
     return f"{expired} bundles expired"
 
 
 @task
 def continue_report(report_id: str) -> str:
-    """Make a compliance report that somebody asked for."""
-    return build.go_on(Report.objects.get(pk=report_id)).state
+    """A compliance report that somebody waits for."""
+    return build.resume(Report.objects.get(pk=report_id)).state
 
 
 @task
 def go_on_with_reports() -> str:
-    """Make the report of the last month where it is due, and one that no worker is making."""
-    build.monthly()
-    left = build.left()
-    return "none waits" if left is None else build.go_on(left).state
+    """Make the report of the last month where one is wanted, and one that no worker is making."""
+    build.request_monthly()
+    left = Report.next_pending()
+    return "none waits" if left is None else build.resume(left).state
 
 
 def _so_far(run: Verification) -> str:
@@ -171,7 +171,7 @@ def write_days() -> str:
 @task
 def judge_reviews() -> str:
     """Find the days that nobody reviewed in time."""
-    return f"{len(signoff.judge())} reviews missed"
+    return f"{len(signoff.find_missed())} reviews missed"
 
 
 @task
@@ -197,7 +197,7 @@ SCHEDULES = {
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
-    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
+    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.HOURLY, None),
 }
 
 
@@ -207,6 +207,9 @@ def schedules(using: str) -> None:
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
         )
+    # It was daily: a nightly backup of the same hour kept it from its lock each time.
+    daily = Schedule.objects.using(using).filter(func="audit.tasks.make_partitions", schedule_type=Schedule.DAILY)
+    daily.update(schedule_type=Schedule.HOURLY)
 
 
 def enqueue(begun: Export | Report) -> None:

@@ -1,7 +1,7 @@
 """The admin: what auditors, operators and administrators see."""
 
 from audit.admin import accounting, receipts, reports, review
-from audit.admin.access import access_log, people, scopes, writers
+from audit.admin.access import access_log, people, rights, scopes, writers
 from audit.admin.completeness import coverage, gaps
 from audit.admin.evidence import exports, legal_holds, redaction, statements
 from audit.admin.expectations import rules, unmet
@@ -27,6 +27,7 @@ __all__ = [
     "redaction",
     "reports",
     "review",
+    "rights",
     "rules",
     "scopes",
     "statements",

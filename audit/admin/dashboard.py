@@ -21,6 +21,7 @@ from audit.admin.ledger.checkpoints import waiting
 from audit.completeness import summary
 from audit.ledger import reader
 from audit.models import Finding, Record, Verification
+from audit.postgres import durability
 from audit.postgres.gateway import gateway
 from audit.review import signoff
 from audit.search import query
@@ -193,7 +194,11 @@ def _postgresql() -> list[Part]:
         (version,) = cursor.fetchone()
     if breaker.is_open:
         return [Part("PostgreSQL", "error", version, f"The breaker is open ({breaker.reason}): events are parked.")]
-    return [Part("PostgreSQL", "ok", version, "The breaker is closed: events are stored at once.")]
+    now = durability.durability()
+    if now.findings:
+        worst = max(now.findings, key=attrgetter("level"))
+        return [Part("PostgreSQL", "error" if worst.level >= ERROR else "warning", worst.msg, str(worst.hint))]
+    return [Part("PostgreSQL", "ok", version, f"An event that is stored is {now.stored_means}, and is so at once.")]
 
 
 def _queue() -> list[Part]:

@@ -1,150 +1,131 @@
-"""The daily review: a calendar of days, each day's exceptions on one page, and the signature under it."""
+"""The daily review: a calendar of days, and a page for each day with its exceptions and signatures."""
 
 from calendar import Calendar
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.access import client
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, number, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError
 from audit.formats.times import timestamp_text
 from audit.models import MissedReview, Review
-from audit.review import exception_report, signoff
-from audit.review.exception_report import Day, Part, Row
-from audit.review.signoff import Standing
+from audit.review import signoff
+from audit.review.exception_report import FINDINGS, ExceptionGroup, ExceptionReport, ExceptionRow
+from audit.review.signoff import ReviewState
 from audit.search.cost import TookTooLong
 
 TOO_LONG = "This day has more than can be counted here: look at its records, an hour at a time."
 FIRST_YEAR = 1970
 
 
-class Cell(NamedTuple):
-    """A day of the calendar."""
-
+class CalendarDay(NamedTuple):
     day: date
     state: SafeString
     who: str
-    is_open: bool
-    """Whether there is something to see yet."""
+    has_begun: bool
 
 
 @admin.register(Review)
 class ReviewAdmin(ReadOnly):
-    """A month at a time; each day leads to its page."""
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("day/<str:day>/", wrap(self.day_view), name="audit_review_day"),
-            path("day/<str:day>/review.json", wrap(self.twin_view), name="audit_review_json"),
-            path("day/<str:day>/sign/", wrap(self.sign_view), name="audit_review_sign"),
-            *super().get_urls(),
-        ]
+    views: ClassVar[dict[str, str]] = {
+        "day/<str:day>/": "day",
+        "day/<str:day>/review.json": "json",
+        "day/<str:day>/sign/": "sign",
+    }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._require(request, "view")
+        self._require_view(request)
         today = datetime.now(UTC).date()
         month = _month(request.GET.get("month", ""), today)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Daily review",
-            "month": month,
-            "weeks": [[_cell(month, one) for one in week] for week in _weeks(month)],
-            "before": (month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
-            "after": (month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
-            "waiting": signoff.waiting(),
-            "yesterday": today - timedelta(days=1),
-        }
-        return TemplateResponse(request, "admin/audit/review/list.html", context)
+        return self.page(
+            request,
+            "list",
+            title="Daily review",
+            month=month,
+            weeks=[[_calendar_day(month, state) for state in week] for week in _weeks(month)],
+            before=(month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
+            after=(month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
+            waiting=signoff.waiting(),
+            yesterday=today - timedelta(days=1),
+        )
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        self._require(request, "view")
-        found = Review.objects.filter(pk=object_id).first() if object_id.isascii() and object_id.isdigit() else None
-        if found is None:
-            raise Http404("There is no such review.")
-        return redirect("admin:audit_review_day", found.day.isoformat())
+        return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
         """The exceptions of a day, and who signed them."""
-        self._require(request, "view")
+        self._require_view(request)
         asked = _day(day)
         try:
-            shown = signoff.look(asked)
+            report = signoff.report_to_sign(asked)
         except (AuditError, TookTooLong) as error:
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
-        (standing,) = signoff.standings([asked])
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Review of {asked}",
-            "shown": shown,
-            "state": _state(standing),
-            "standing": standing,
-            "signatures": [(one, time_tag(one.signed_at)) for one in standing.reviews],
-            "came_after": shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0,
-            "heavy": [_rows(asked, part) for part in shown.parts if part.weighs and part.rows],
-            "light": [_rows(asked, part) for part in shown.parts if not part.weighs and part.rows],
-            "none": [part.title for part in shown.parts if part.weighs and not part.rows],
-            "may_sign": request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
-            "due_at": time_tag(signoff.due_at(asked)),
-            "before": asked - timedelta(days=1),
-            "after": asked + timedelta(days=1) if asked < datetime.now(UTC).date() else None,
-        }
-        return TemplateResponse(request, "admin/audit/review/day.html", context)
+        (review,) = signoff.states([asked])
+        groups = [(group, _linked_rows(asked, group)) for group in report.groups if group.rows]
+        return self.page(
+            request,
+            "day",
+            title=f"Review of {asked}",
+            report=report,
+            state=_badge(review),
+            review=review,
+            signatures=[(signature, time_tag(signature.signed_at)) for signature in review.reviews],
+            added_since=_added_since(report, review),
+            exceptions=[(group, rows) for group, rows in groups if group.counts],
+            informational=[(group, rows) for group, rows in groups if not group.counts],
+            empty=[group.title for group in report.groups if group.counts and not group.rows],
+            may_sign=request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
+            due_at=time_tag(signoff.due_at(asked)),
+            before=asked - timedelta(days=1),
+            after=asked + timedelta(days=1) if asked < datetime.now(UTC).date() else None,
+        )
 
-    def twin_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """The same as JSON."""
+    def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        self._require(request, "view")
+        self._require_view(request)
         asked = _day(day)
         try:
-            shown = signoff.look(asked)
+            report = signoff.report_to_sign(asked)
         except TookTooLong:
             return JsonResponse({"error": TOO_LONG}, status=503)
         except AuditError as error:
             return JsonResponse({"error": str(error)}, status=403)
-        return JsonResponse(_as_json(shown, *signoff.standings([asked])))
+        return JsonResponse(_as_json(report, *signoff.states([asked])))
 
     def sign_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """Sign what was shown; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        self._require(request, "sign")
-        asked, number = _day(day), request.POST.get("signatures", "")
-        seen = request.POST.get("digest", ""), int(number) if number.isascii() and number.isdigit() else -1
-        try:
-            signoff.sign(
-                asked,
-                request.POST.get("note", ""),
-                by=request.user.get_username(),
-                seen=seen,
-                address=client.address(request),
-            )
-        except (AuditError, TookTooLong) as error:
-            messages.error(request, f"Not signed: {TOO_LONG if isinstance(error, TookTooLong) else error}")
-        else:
-            messages.success(request, f"The review of {asked} is signed, and recorded.")
-        return redirect("admin:audit_review_day", asked.isoformat())
+        signed = _day(day)
 
-    def _require(self, request: HttpRequest, act: str) -> None:
-        if not request.user.has_perm(f"audit.{act}_review"):
+        def sign() -> None:
+            seen = request.POST.get("digest", ""), number(request.POST.get("signatures", ""))
+            by, address = request.user.get_username(), client.address(request)
+            try:
+                signoff.sign(signed, request.POST.get("note", ""), by=by, seen=seen, address=address)
+            except TookTooLong:
+                raise signoff.NotSigned(TOO_LONG) from None
+
+        success, back = (
+            f"The review of {signed} is signed, and recorded.",
+            reverse("admin:audit_review_day", args=[day]),
+        )
+        return post_act(request, "audit.sign_review", sign, success, back=back, refusal="Not signed")
+
+    def _require_view(self, request: HttpRequest) -> None:
+        if not request.user.has_perm("audit.view_review"):
             raise PermissionDenied
 
 
@@ -169,69 +150,72 @@ class MissedReviewAdmin(DiscrepancyAdmin):
 
 def _day(text: str) -> date:
     try:
-        found = date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise Http404("A day is written 2026-08-18.") from None
-    if found.isoformat() != text or found.year < FIRST_YEAR or found > datetime.now(UTC).date():
-        raise Http404(f"There is nothing to review of {found}: a day is looked through when it has begun.")
-    return found
+    if day.isoformat() != text or day.year < FIRST_YEAR or day > datetime.now(UTC).date():
+        raise Http404(f"There is nothing to review of {day}: a day is looked through when it has begun.")
+    return day
 
 
 def _month(text: str, today: date) -> date:
     """The first of the month that is asked for; of this one where that is none."""
     try:
-        found = date.fromisoformat(f"{text}-01")
+        month = date.fromisoformat(f"{text}-01")
     except ValueError:
-        found = today
-    return (found if found.year >= FIRST_YEAR and found <= today else today).replace(day=1)
+        month = today
+    return (month if month.year >= FIRST_YEAR and month <= today else today).replace(day=1)
 
 
-def _weeks(month: date) -> list[list[Standing]]:
+def _weeks(month: date) -> list[list[ReviewState]]:
     weeks = Calendar().monthdatescalendar(month.year, month.month)
-    found = {one.day: one for one in signoff.standings(day for week in weeks for day in week)}
-    return [[found[day] for day in week] for week in weeks]
+    states = {state.day: state for state in signoff.states(day for week in weeks for day in week)}
+    return [[states[day] for day in week] for week in weeks]
 
 
-def _cell(month: date, one: Standing) -> Cell | None:
-    if one.day.month != month.month:
+def _calendar_day(month: date, review: ReviewState) -> CalendarDay | None:
+    if review.day.month != month.month:
         return None
-    who = ", ".join(dict.fromkeys(signed.signed_by for signed in one.reviews))
-    is_open = one.day <= datetime.now(UTC).date()
-    return Cell(one.day, _state(one), who, is_open)
+    who = ", ".join(dict.fromkeys(signature.signed_by for signature in review.reviews))
+    return CalendarDay(review.day, _badge(review), who, review.day <= datetime.now(UTC).date())
 
 
-def _state(one: Standing) -> SafeString:
-    level = signoff.STATES[one.state]
-    return format_html('<span class="quiet">{}</span>', one.state) if level == "pending" else badge(level, one.state)
+def _badge(review: ReviewState) -> SafeString:
+    level, text = signoff.STATES[review.state], review.state
+    return format_html('<span class="quiet">{}</span>', text) if level == "pending" else badge(level, text)
 
 
-def _rows(day: date, part: Part) -> tuple[Part, list[tuple[Row, str]]]:
-    return part, [(row, _address(day, part, row)) for row in part.rows]
+def _added_since(report: ExceptionReport, review: ReviewState) -> int:
+    """Exceptions that the last signature did not show."""
+    return report.added_since(review.reviews[-1].shown) if review.reviews else 0
 
 
-def _address(day: date, part: Part, row: Row) -> str:
-    """Where more is told of what a row counts; "" where nothing is."""
+def _linked_rows(day: date, group: ExceptionGroup) -> list[tuple[ExceptionRow, str]]:
+    return [(row, _address(day, group, row)) for row in group.rows]
+
+
+def _address(day: date, group: ExceptionGroup, row: ExceptionRow) -> str:
+    """The page with what the row counts; "" where there is none."""
     if row.query:
         return f"{reverse('admin:audit_record_changelist')}?{query_bar.parameters(row.query)}"
-    if (kind := exception_report.FINDINGS.get(row.what)) is not None:
-        return reverse(f"admin:audit_{kind._meta.model_name}_changelist")
-    if part.name in ("rejected", "account"):
+    if (model := FINDINGS.get(row.label)) is not None:
+        return reverse(f"admin:audit_{model._meta.model_name}_changelist")
+    if group.name in ("rejected", "account"):
         return f"{reverse('admin:audit_account_changelist')}?first={day}&last={day}"
-    return reverse("admin:audit_verification_changelist") if part.name == "verified" else ""
+    return reverse("admin:audit_verification_changelist") if group.name == "verified" else ""
 
 
-def _as_json(shown: Day, standing: Standing) -> dict[str, Any]:
-    signed = [
+def _as_json(report: ExceptionReport, review: ReviewState) -> dict[str, Any]:
+    signatures = [
         {
-            "number": one.number,
-            "signed_by": one.signed_by,
-            "signed_at": timestamp_text(one.signed_at),
-            "note": one.note or None,
-            "exceptions": one.exceptions,
-            "digest": one.digest,
+            "number": signature.number,
+            "signed_by": signature.signed_by,
+            "signed_at": timestamp_text(signature.signed_at),
+            "note": signature.note or None,
+            "exceptions": signature.exceptions,
+            "digest": signature.digest,
         }
-        for one in standing.reviews
+        for signature in review.reviews
     ]
-    came_after = shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0
-    facts = {"state": standing.state, "digest": shown.digest, "came_after": came_after, "signatures": signed}
-    return shown.document | facts
+    facts = {"state": review.state, "digest": report.digest, "came_after": _added_since(report, review)}
+    return report.document | facts | {"signatures": signatures}

@@ -1,11 +1,14 @@
-"""The base of every view of the API."""
+"""The base of every view of the API, and of answers that have only one form."""
 
 from typing import Any, ClassVar
 
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from audit.postgres import gateway
+
+PLAIN = "text/plain; charset=utf-8"
 
 
 class ApiView(APIView):
@@ -20,3 +23,13 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         if request.method not in ("OPTIONS", *self.works_without_postgres):
             gateway.require()
+
+
+class IgnoreAccept(BaseContentNegotiation):
+    """The view decides on the form of its answer, whatever the client asks for; errors are problem documents."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -11,10 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import visibility
-from audit.api import negotiation
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
-from audit.api.negotiation import IgnoreAccept
+from audit.api.base import PLAIN, ApiView, IgnoreAccept
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
@@ -47,12 +45,14 @@ class ProofView(LogView):
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         _record(event_id)
         evidence = reader.evidence(event_id)
-        response = HttpResponse(evidence.proof.text, content_type=negotiation.PLAIN)
+        response = HttpResponse(evidence.proof.text, content_type=PLAIN)
         response["Content-Disposition"] = f'attachment; filename="{event_id}.tlog-proof"'
         return response
 
 
 class RecordBundleView(LogView):
+    """One record with its proof, for `verify.py`."""
+
     @extend_schema(**openapi.GET_BUNDLE)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         body = b"".join(proof_bundle.lines([_record(event_id)]))
@@ -64,7 +64,7 @@ class CheckpointView(LogView):
 
     @extend_schema(**openapi.GET_CHECKPOINT)
     def get(self, request: Request) -> HttpResponse:
-        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=negotiation.PLAIN)
+        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=PLAIN)
         response["Cache-Control"] = "no-cache"
         return response
 
@@ -74,7 +74,7 @@ class KeysView(LogView):
 
     @extend_schema(**openapi.GET_KEYS)
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=negotiation.PLAIN)
+        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=PLAIN)
 
 
 class CheckpointsView(LogView):
@@ -148,6 +148,8 @@ class EntriesView(LogView):
 
 
 class VerifyChainView(LogView):
+    """Verify all records of one correlation, now."""
+
     @extend_schema(**openapi.VERIFY_CHAIN)
     def post(self, request: Request) -> Response:
         document = request.data if isinstance(request.data, dict) else {}

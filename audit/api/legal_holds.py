@@ -17,16 +17,13 @@ from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
 from audit.models import LegalHold, Record
 
-LISTED = 1_000
+MAX_LISTED = 1_000
 
 
 class HoldsApi(ApiView):
-    """What a writer's key may do with holds."""
-
     scopes: ClassVar = {"GET": "hold", "POST": "hold", "DELETE": "hold"}
 
     def where(self) -> Where:
-        """Who acts is a service, at this address."""
         return Where("service", address=client.address(self.request))
 
 
@@ -35,18 +32,18 @@ class HoldsView(HoldsApi):
 
     @extend_schema(**schema.POST_HOLD)
     def post(self, request: Request) -> Response:
-        asked = _asked(request.data, ("correlation_id", "reason"))
+        members = _members(request.data, ("correlation_id", "reason"))
         by = writer_name(request)
         try:
-            placed = legal_holds.place(asked["correlation_id"], reason=asked["reason"], by=by, where=self.where())
+            placed = legal_holds.place(members["correlation_id"], reason=members["reason"], by=by, where=self.where())
         except legal_holds.NothingToHold as error:
             raise NotFound(str(error)) from None
         return Response(shown(placed) | {"events_affected": _affected(placed)})
 
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
-        found = legal_holds.visible().filter(released_at=None)
-        return Response({"holds": [shown(one) for one in found[:LISTED]], "total": found.count()})
+        in_force = legal_holds.visible().filter(released_at=None)
+        return Response({"holds": [shown(hold) for hold in in_force[:MAX_LISTED]], "total": in_force.count()})
 
 
 class HoldView(HoldsApi):
@@ -54,7 +51,7 @@ class HoldView(HoldsApi):
 
     @extend_schema(**schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
-        reason = _asked(request.data, ("release_reason",))["release_reason"]
+        reason = _members(request.data, ("release_reason",))["release_reason"]
         try:
             released = legal_holds.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())
         except legal_holds.NotHeld as error:
@@ -64,25 +61,25 @@ class HoldView(HoldsApi):
         return Response(shown(released) | {"events_released": _affected(released)})
 
 
-def shown(found: LegalHold) -> dict[str, Any]:
-    """A hold as the API tells it."""
+def shown(hold: LegalHold) -> dict[str, Any]:
+    """A hold as the API answers it."""
     return {
-        "correlation_id": found.correlation_id,
-        "reason": found.reason,
-        "placed_by": found.placed_by,
-        "placed_at": timestamp_text(found.placed_at),
-        "released_by": found.released_by or None,
-        "released_at": found.released_at and timestamp_text(found.released_at),
-        "release_reason": found.release_reason or None,
+        "correlation_id": hold.correlation_id,
+        "reason": hold.reason,
+        "placed_by": hold.placed_by,
+        "placed_at": timestamp_text(hold.placed_at),
+        "released_by": hold.released_by or None,
+        "released_at": hold.released_at and timestamp_text(hold.released_at),
+        "release_reason": hold.release_reason or None,
     }
 
 
-def _affected(found: LegalHold) -> int:
-    return Record.objects.filter(correlation_id=found.correlation_id).count()
+def _affected(hold: LegalHold) -> int:
+    return Record.objects.filter(correlation_id=hold.correlation_id).count()
 
 
-def _asked(document: Any, members: tuple[str, ...]) -> dict[str, str]:
-    """The texts that are asked for, and no more. Raises `Invalid`."""
+def _members(document: Any, members: tuple[str, ...]) -> dict[str, str]:
+    """The document, which has these members and no others, all text. Raises `Invalid`."""
     if not isinstance(document, dict):
         raise Invalid({"": "must be a JSON object"})
     errors = {name: "this member is unknown" for name in document if name not in members}

@@ -3,12 +3,14 @@
 import io
 import os
 import pwd
+import socket
 import sys
 from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, OutputWrapper
 
 from audit import safe_text
+from audit.access import names
 
 
 class HarmlessStream(io.TextIOBase):
@@ -39,8 +41,10 @@ class HarmlessCommand(BaseCommand):
 
 
 def operator_name() -> str:
-    """Who runs the command: the account of the system, not what the environment says of it."""
+    """Return who runs the command: the account of the system, not what the environment says of it."""
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+    # In a container the account may have the name of the store, as which no person acts.
+    return f"{name}@{socket.gethostname()}" if names.is_reserved(name) else name

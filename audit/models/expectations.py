@@ -4,13 +4,13 @@ from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 
 from audit.errors import Invalid
 from audit.formats import event, expectation
 from audit.formats.expectation import ExpectationRule
 from audit.models.base import Discrepancy
+from audit.models.lifecycle import NamedRule, rule_name
 
 # What a rule asks of events: a change of one of these makes it another version.
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")
@@ -21,7 +21,7 @@ def no_types() -> list[str]:
     return []
 
 
-class Expectation(models.Model):
+class Expectation(NamedRule):
     """One rule. Never deleted: it is switched off, with a reason."""
 
     KINDS = (
@@ -31,12 +31,7 @@ class Expectation(models.Model):
     )
     FIELDS = ExpectationRule.__struct_fields__
 
-    name = models.CharField(
-        max_length=50,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use lower-case letters, digits and '-'.")],
-        help_text="Stands in records and alarms, and cannot be changed.",
-    )
+    name = rule_name("records and alarms")
     kind = models.CharField(max_length=10, choices=KINDS)
     why = models.TextField(max_length=1_000, help_text="Why it matters that these events come.")
     when_types = models.JSONField(default=no_types, blank=True)
@@ -46,21 +41,11 @@ class Expectation(models.Model):
     within_s = models.PositiveIntegerField(null=True, blank=True)
     least = models.PositiveIntegerField(null=True, blank=True)
     pack = models.CharField(max_length=50, blank=True, editable=False)
-    active = models.BooleanField(default=True)
     inactive_because = models.TextField(max_length=1_000, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
     first_leaf = models.BigIntegerField(default=0, editable=False, help_text="The first place in the log that counts.")
     next_day = models.DateField(null=True, editable=False, help_text="The first day that is not judged yet.")
     met = models.BigIntegerField(default=0, editable=False, help_text="How often it was met.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    changed_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        default_permissions = ("view", "add", "change")
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
 
     @property
     def rule(self) -> ExpectationRule:

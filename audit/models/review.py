@@ -1,4 +1,4 @@
-"""Who signed each day, and what they were shown; days that nobody signed in time."""
+"""The daily review: who signed each day, what they were shown, and the days that nobody signed in time."""
 
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from audit.models.records import OWN_WRITER
 
 
 class Review(AppendOnly):
-    """One signature under a day. The first signs it, later ones are put beside it: audit/sql/0018_review.sql."""
+    """One signature under a day: the first signs it, later ones countersign. See audit/sql/0018_review.sql."""
 
     day = models.DateField()
     number = models.IntegerField(help_text="From 1; later ones countersign.")

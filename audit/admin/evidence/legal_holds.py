@@ -1,19 +1,18 @@
-"""Legal holds: what is held, by whom and why; placed and released by those who may."""
+"""Legal holds: what is held, by whom and why; placed and released."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit.access import client
-from audit.admin.base import ReadOnly
-from audit.admin.display import badge, number, time_tag
+from audit.admin.base import ReadOnly, post_act
+from audit.admin.display import badge, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError, Invalid
 from audit.evidence import legal_holds
@@ -32,14 +31,7 @@ class LegalHoldAdmin(ReadOnly):
     search_fields = ("correlation_id",)
     search_help_text = "A correlation, or a part of it"
     change_list_template = "admin/audit/legalhold/list.html"
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            path("place/", view(self.place_view), name="audit_legalhold_place"),
-            path("<int:pk>/release/", view(self.release_view), name="audit_legalhold_release"),
-            *super().get_urls(),
-        ]
+    views: ClassVar[dict[str, str]] = {"place/": "place", "<int:pk>/release/": "release"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LegalHold]:
         return legal_holds.visible()
@@ -47,91 +39,68 @@ class LegalHoldAdmin(ReadOnly):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = self._found(number(object_id))
-        context = {
-            **self._page(request, found.correlation_id),
-            "title": f"Hold on {found.correlation_id}",
-            "found": found,
-            "placed_at": time_tag(found.placed_at),
-            "released_at": time_tag(found.released_at),
-            "state": self.state(found),
-            "may_release": found.released_at is None and request.user.has_perm(PLACE),
-        }
-        return TemplateResponse(request, "admin/audit/legalhold/detail.html", context)
+        hold = self.row_or_404(request, object_id)
+        return self.page(
+            request,
+            "detail",
+            **_correlation(hold.correlation_id),
+            title=f"Hold on {hold.correlation_id}",
+            hold=hold,
+            placed_at=time_tag(hold.placed_at),
+            released_at=time_tag(hold.released_at),
+            state=self.state(hold),
+            may_release=hold.released_at is None and request.user.has_perm(PLACE),
+        )
 
     def place_view(self, request: HttpRequest) -> HttpResponse:
-        """Say why, and hold; the act is recorded first."""
+        """The form, and the act. A form that is refused keeps what was written."""
         if not request.user.has_perm(PLACE):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
         correlation, reason = given.get("correlation", "").replace("\x00", "\ufffd").strip(), given.get("reason", "")
         if request.method == "POST":
+            by, where = request.user.get_username(), Where(address=client.address(request))
             try:
-                placed = legal_holds.place(
-                    correlation, reason=reason, by=request.user.get_username(), where=_where(request)
-                )
-            except (AuditError, Invalid) as error:
-                messages.error(request, f"Nothing is held: {_words(error)}")
+                hold = legal_holds.place(correlation, reason=reason, by=by, where=where)
+            except AuditError as error:
+                words = "; ".join(error.errors.values()) if isinstance(error, Invalid) else str(error)
+                messages.error(request, f"Nothing is held: {words}")
             else:
                 messages.success(request, "It is held, and that is recorded.")
-                return redirect("admin:audit_legalhold_change", placed.pk)
-        context = {
-            **self._page(request, correlation),
-            "title": "Place a legal hold",
-            "reason": reason,
-            "reason_max": legal_holds.REASON_MAX,
-        }
-        return TemplateResponse(request, "admin/audit/legalhold/place.html", context)
+                return redirect("admin:audit_legalhold_change", hold.pk)
+        context = {**_correlation(correlation), "reason": reason, "reason_max": legal_holds.REASON_MAX}
+        return self.page(request, "place", title="Place a legal hold", **context)
 
     def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what ended, and release; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(PLACE):
-            raise PermissionDenied
-        reason, by = request.POST.get("reason", ""), request.user.get_username()
-        try:
-            legal_holds.release(self._found(pk).correlation_id, reason=reason, by=by, where=_where(request))
-        except (AuditError, Invalid) as error:
-            messages.error(request, f"Nothing is released: {_words(error)}")
-        else:
-            messages.success(request, "It is released, and that is recorded.")
-        return redirect("admin:audit_legalhold_change", pk)
+        def release() -> None:
+            correlation, by = self.row_or_404(request, pk).correlation_id, request.user.get_username()
+            where = Where(address=client.address(request))
+            try:
+                legal_holds.release(correlation, reason=request.POST.get("reason", ""), by=by, where=where)
+            except Invalid as error:  # the form has one field: its name says nothing
+                raise AuditError("; ".join(error.errors.values())) from None
 
-    def _found(self, pk: int) -> LegalHold:
-        found = legal_holds.visible().filter(pk=pk).first()
-        if found is None:
-            raise Http404("There is no such hold.")
-        return found
-
-    def _page(self, request: HttpRequest, correlation: str) -> dict[str, Any]:
-        of_it = Record.objects.filter(correlation_id=correlation)
-        return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "correlation": correlation,
-            "records": of_it.count() if correlation else None,
-            "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
-        }
+        success, back = "It is released, and that is recorded.", reverse("admin:audit_legalhold_change", args=[pk])
+        return post_act(request, PLACE, release, success, back=back, refusal="Nothing is released")
 
     @admin.display(description="placed (UTC)", ordering="placed_at")
-    def placed(self, found: LegalHold) -> Any:
-        return time_tag(found.placed_at)
+    def placed(self, hold: LegalHold) -> Any:
+        return time_tag(hold.placed_at)
 
     @admin.display(description="released (UTC)", ordering="released_at")
-    def released(self, found: LegalHold) -> Any:
-        return time_tag(found.released_at) if found.released_at else "—"
+    def released(self, hold: LegalHold) -> Any:
+        return time_tag(hold.released_at)
 
     @admin.display(description="state")
-    def state(self, found: LegalHold) -> SafeString:
-        return badge("ok", "released") if found.released_at else badge("warning", "held")
+    def state(self, hold: LegalHold) -> SafeString:
+        return badge("ok", "released") if hold.released_at else badge("warning", "held")
 
 
-def _where(request: HttpRequest) -> Where:
-    return Where(address=client.address(request))
-
-
-def _words(error: AuditError | Invalid) -> str:
-    return "; ".join(error.errors.values()) if isinstance(error, Invalid) else str(error)
+def _correlation(correlation: str) -> dict[str, Any]:
+    """What the pages show of a correlation."""
+    records = Record.objects.filter(correlation_id=correlation)
+    return {
+        "correlation": correlation,
+        "records": records.count() if correlation else None,
+        "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
+    }

@@ -1,4 +1,4 @@
-"""`manage.py export`: an evidence bundle, of a query or of a range of the log."""
+"""`manage.py export`: an evidence bundle of a query or of a range of the log."""
 
 from typing import Any
 from uuid import UUID
@@ -8,9 +8,9 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit.errors import AuditError, Invalid
+from audit.errors import AuditError
 from audit.evidence import build, export
-from audit.evidence.request import Asker, Wanted
+from audit.evidence.request import ExportRequest, Requester
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Export
 
@@ -39,11 +39,11 @@ class Command(HarmlessCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         try:
-            found = _found(options)
+            begun = _begin(options)
             with Progress(*columns, console=Console(stderr=True)) as bar:
                 task = bar.add_task("export", total=None)
-                made = build.go_on(found, progress=lambda done, total: bar.update(task, completed=done, total=total))
-        except (AuditError, Invalid) as error:
+                made = build.resume(begun, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        except AuditError as error:
             raise CommandError(str(error)) from None
         if made.state != "ready":
             raise CommandError(f"The bundle is {made.state}. {made.error}".strip())
@@ -51,20 +51,20 @@ class Command(HarmlessCommand):
         self.stdout.write(f"{settings.EXPORT_DIR}/{made.name}")
 
 
-def _found(options: dict[str, Any]) -> Export:
-    asker = Asker(operator_name(), may_unredacted=True)
+def _begin(options: dict[str, Any]) -> Export:
+    requester = Requester(operator_name(), may_unredacted=True)
     if options["resume"] is None:
-        return export.ask(asker, **_wanted(options))
-    found = Export.objects.filter(pk=options["resume"]).first()
-    if found is None:
+        return export.request(requester, **_wanted(options))
+    bundle = Export.objects.filter(pk=options["resume"]).first()
+    if bundle is None:
         raise CommandError(f"There is no bundle {options['resume']}.")
-    if found.state not in Export.UNDER_WAY and not export.resume(found, asker):
-        raise CommandError(f"The bundle is {found.state}: there is nothing to go on with.")
-    return found
+    if not bundle.is_under_way and not export.reopen(bundle, requester):
+        raise CommandError(f"The bundle is {bundle.state}: there is nothing to go on with.")
+    return bundle
 
 
-def _wanted(options: dict[str, Any]) -> Wanted:
-    wanted = Wanted(with_csv=options["csv"], unredacted=options["unredacted"])
+def _wanted(options: dict[str, Any]) -> ExportRequest:
+    wanted = ExportRequest(with_csv=options["csv"], unredacted=options["unredacted"])
     wanted["sample"], wanted["seed"] = options["sample"], options["seed"]
     if options["range"]:
         wanted["first"], wanted["last"] = options["range"]

@@ -16,7 +16,7 @@ from rich.progress import track
 import audit
 from audit.access import api_keys, roles
 from audit.evidence import legal_holds, redaction
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import event
 from audit.formats import times as formats_times
 from audit.ingest.record import record
@@ -101,7 +101,7 @@ def _events() -> None:
 def _review() -> None:
     """Sign the review of yesterday."""
     day = datetime.now(UTC).date() - timedelta(days=1)
-    shown = signoff.look(day)
+    shown = signoff.report_to_sign(day)
     note = "Sample: the failures were looked through, and each has a ticket."
     signoff.sign(day, note, by=OFFICER, seen=(shown.digest, 0))
 
@@ -116,14 +116,14 @@ def _hold() -> None:
 def _redaction() -> None:
     """Mask addresses in what leaves the store."""
     reason = "Sample: GDPR Art. 5(1)(c), an address is not needed to see who did what."
-    redaction.keep(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
+    redaction.save_rule(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
 
 
 def _report() -> None:
     """Request a report of the week; the worker builds it."""
     Sealer().once()
     last = datetime.now(UTC).date()
-    build.ask(Asker("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
+    build.request(Requester("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
 
 
 def _numbers(writer: str) -> Iterator[int | None]:

@@ -1,18 +1,15 @@
 """`manage.py report`: a compliance report, as JSON, HTML or PDF."""
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError, Invalid
-from audit.evidence.request import Asker
+from audit.errors import AuditError
+from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
-from audit.models import Report
 from audit.reports import build, render
-from audit.reports.packs import Unreadable
 
 
 class Command(HarmlessCommand):
@@ -30,20 +27,14 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            begun = build.ask(Asker(operator_name()), options["first"], options["last"], options["pack"])
-            made = build.go_on(begun)
+            begun = build.request(Requester(operator_name()), options["first"], options["last"], options["pack"])
+            made = build.resume(begun)
             if made.state != "ready":
                 raise CommandError(f"The report is {made.state}. {made.error}".strip())
-            text = _written(made, options["format"], options["site"].rstrip("/"))
-        except (AuditError, Invalid, Unreadable) as error:
+            body = render.file(made, options["format"], site=options["site"].rstrip("/"))
+        except AuditError as error:
             raise CommandError(str(error)) from None
         path = options["output"] or Path(f"report-{made.first}-{made.last}.{options['format']}")
-        path.write_bytes(text)
+        path.write_bytes(body)
         self.stdout.write(f"sha256 {made.digest}, checkpoint {made.checkpoint}")
         self.stdout.write(str(path))
-
-
-def _written(made: Report, kind: str, site: str) -> bytes:
-    if kind == "json":
-        return json.dumps(render.twin(made), ensure_ascii=False, indent=1).encode()
-    return render.pdf(made, site=site) if kind == "pdf" else render.html(made, site=site).encode()

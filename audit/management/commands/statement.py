@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError, Invalid
+from audit.errors import AuditError
 from audit.evidence import statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
 
 
@@ -18,12 +18,12 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            made = statements.make(Asker(operator_name(), may_unredacted=True), options["query"])
-        except (AuditError, Invalid) as error:
+            made = statements.make(Requester(operator_name(), may_unredacted=True), options["query"])
+        except AuditError as error:
             raise CommandError(str(error)) from None
-        said = made.event_data
-        self.stdout.write(said["note"], ending="")
+        facts = made.event_data
+        self.stdout.write(facts["note"], ending="")
         self.stderr.write(
-            f"{said['found']} records of the leaves {said['first']} to {said['last'] - 1} match. To check it: "
-            f"manage.py export --range {said['first']} {said['last']}"
+            f"{facts['found']} records of the leaves {facts['first']} to {facts['last'] - 1} match. To check it: "
+            f"manage.py export --range {facts['first']} {facts['last']}"
         )

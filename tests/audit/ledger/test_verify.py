@@ -450,7 +450,7 @@ def test_a_run_that_a_killed_worker_left_is_gone_on_with(
     store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = verify.begin(requested_by="an-auditor")
-    monkeypatch.setattr(tasks, "ABANDONED", timedelta(seconds=-1))
+    monkeypatch.setattr(tasks, "ABANDONED_AFTER", timedelta(seconds=-1))
     tasks.verify_slice()
     run.refresh_from_db()
     assert run.verdict == "VERIFIED"
