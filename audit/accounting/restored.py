@@ -45,9 +45,7 @@ def settle(queue: Stream) -> generation.Generation:
     `NothingKept`, database errors.
     """
     reached = progress(queue) or _settle(queue)
-    row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, told_at=None).exclude(restored={}).first()
-    if row is not None:
-        _notify(row)
+    _notify_unheard()
     return reached
 
 
@@ -120,7 +118,7 @@ def _settle(queue: Stream) -> generation.Generation:
     for way, messages in _had_left(queue):
         taken_out[way] += queue.acknowledge(messages, way)
     counters = dlq.counters.read(queue)
-    base = {_label(line): {name: getattr(line, name) for name in COUNTED} for line in counters.all if _is_known(line)}
+    base = {_label(line): base for line in counters.all if (base := _base(line))}
     facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth}
     renewed = generation.renew(queue)
     columns = _columns(renewed) | {"base": base, "restored": facts, "told_at": None}
@@ -160,10 +158,20 @@ def _is_uuid(key: str) -> bool:
         return False
 
 
-def _is_known(line: dlq.counters.SourceDay) -> bool:
-    """Whether a copy of this counter was made, in this or an earlier generation."""
-    rows = Passage.objects.filter(queue=settings.DLQ_PREFIX, day=line.day, writer=line.source.replace("\x00", "\ufffd"))
-    return any(first.partition("@")[0] == line.first for first in rows.values_list("first", flat=True))
+def _base(line: dlq.counters.SourceDay) -> dict[str, int]:
+    """What is copied of this counter already, in earlier generations; empty where it was never copied.
+
+    What left the queue and was not copied before the restart is counted now, for it was taken out once more. What came
+    counts once: as much of it as the older file knows is copied already.
+    """
+    of_day = Passage.objects.filter(
+        queue=settings.DLQ_PREFIX, day=line.day, writer=line.source.replace("\x00", "\ufffd")
+    )
+    rows = [row for row in of_day if row.first.partition("@")[0] == line.first]
+    if not rows:
+        return {}
+    copied = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
+    return copied | {name: min(copied[name], getattr(line, name)) for name in ("came", "again")}
 
 
 def _label(line: dlq.counters.SourceDay) -> str:
@@ -177,6 +185,17 @@ def _columns(reached: generation.Generation) -> dict[str, Any]:
         "enqueued": reached.enqueued,
         "gone": reached.gone,
     }
+
+
+def _notify_unheard() -> None:
+    """Tell of a restored queue that nobody heard of yet: one process at a time, the others leave it to that one."""
+    untold = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, told_at=None).exclude(restored={})
+    if not untold.exists():
+        return
+    with transaction.atomic(), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_queuegeneration_told'))")
+        if cursor.fetchone()[0] and (row := untold.first()) is not None:
+            _notify(row)
 
 
 def _notify(row: QueueGeneration) -> None:

@@ -5,10 +5,12 @@ from django.core.management import call_command
 
 import dlq.stream
 from audit.accounting import queue_counts, restored
+from audit.formats import event
+from audit.ingest import record
 from audit.models import Record
 from audit.queue import discards, drain, quarantine
 from tests.audit.accounting.conftest import line, messages, park, put_back, state_of, told, wipe
-from tests.audit.conftest import Sender
+from tests.audit.conftest import Sender, with_id
 
 pytestmark = pytest.mark.usefixtures("own_queue")
 
@@ -160,3 +162,19 @@ def test_an_older_file_is_known_also_before_the_next_copy(sender: Sender, heard:
     assert drain.drain().duplicate == 0
     assert told(line(sender)) == {"received": 3, "stored_after_waiting": 3}
     assert len(heard) == 1
+
+
+def test_what_was_drained_uncopied_is_not_lost_beside_events_that_were_stored_twice(
+    sender: Sender, heard: list[str]
+) -> None:
+    queue = dlq.stream.for_drain()
+    park(sender, 4)
+    older = state_of(queue)
+    queue_counts.copy()
+    drain.drain()
+    accepted = [event.accept(with_id(), writer=sender.name) for _ in range(5)]
+    record.record(accepted)
+    put_back(queue, older)
+    queue.park([record.document(each) for each in accepted], reason="database-down")
+    drain.drain()
+    assert told(line(sender)) == {"received": 9, "stored_at_once": 5, "stored_after_waiting": 4}
