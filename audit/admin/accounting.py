@@ -17,7 +17,7 @@ from audit.accounting import balance
 from audit.accounting.balance import WriterDay
 from audit.admin.base import ReadOnly
 from audit.admin.charts import balance as balance_chart
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, time_column, time_tag
 from audit.completeness import explain
 from audit.errors import AuditError
 from audit.models import Account, RejectedSample, Rejection
@@ -122,9 +122,7 @@ class RejectedSampleAdmin(ReadOnly):
         }
         return TemplateResponse(request, "admin/audit/rejectedsample/detail.html", context)
 
-    @admin.display(description="refused (UTC)", ordering="at")
-    def time(self, sample: RejectedSample) -> SafeString | str:
-        return time_tag(sample.at)
+    time = time_column("refused (UTC)", "at")
 
 
 def harmless(body: bytes) -> str:

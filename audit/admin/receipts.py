@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from audit.admin.charts import queue
 from audit.admin.completeness.discrepancy import FoundAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.errors import AuditError
 from audit.formats import receipt
 from audit.ingest import trail
@@ -74,21 +74,10 @@ class BrokenPromiseAdmin(FoundAdmin):
             "sealed_by": time_tag(found.sealed_by),
         }
 
-    @admin.display(description="event", ordering="event_id")
-    def event(self, found: BrokenPromise) -> str:
-        return str(found.event_id)
-
-    @admin.display(description="kind", ordering="kind")
-    def kind_badge(self, found: BrokenPromise) -> SafeString:
-        return badge("error", found.kind)
-
-    @admin.display(description="sealed by (UTC)", ordering="sealed_by")
-    def sealed_by_utc(self, found: BrokenPromise) -> Any:
-        return time_tag(found.sealed_by)
-
-    @admin.display(description="found (UTC)", ordering="found_at")
-    def found(self, found: BrokenPromise) -> Any:
-        return time_tag(found.found_at)
+    event = column("event", lambda found: str(found.event_id), "event_id")
+    kind_badge = column("kind", lambda found: badge("error", found.kind), "kind")
+    sealed_by_utc = time_column("sealed by (UTC)", "sealed_by")
+    found = time_column("found (UTC)", "found_at")
 
 
 def _sent(request: HttpRequest) -> str:

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from audit.access import client
 from audit.admin.base import ReadOnly
 from audit.admin.completeness.discrepancy import FoundAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError
 from audit.formats.times import timestamp_text
@@ -162,9 +162,7 @@ class MissedReviewAdmin(FoundAdmin):
             "unsaid": "Nobody has said yet why this day was not reviewed in time.",
         }
 
-    @admin.display(description="time was up (UTC)", ordering="due_at")
-    def due(self, found: MissedReview) -> Any:
-        return time_tag(found.due_at)
+    due = time_column("time was up (UTC)", "due_at")
 
 
 def _day(text: str) -> date:

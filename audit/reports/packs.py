@@ -11,13 +11,14 @@ import msgspec
 from django.conf import settings
 from msgspec import Meta
 
+from audit.errors import AuditError
 from audit.reports.sections import REFERENCES
 
 OWN = Path(__file__).with_name("packs")
 NAME = r"^[a-z0-9][a-z0-9-]*\Z"
 
 
-class Unreadable(ValueError):
+class Unreadable(AuditError, ValueError):
     """A file of CONTROL_PACKS is no pack: the text says which, where and why."""
 
 

@@ -9,11 +9,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.admin.base import ReadOnly
-from audit.admin.display import badge, number, time_tag
+from audit.admin.display import badge, column, number, time_tag
 from audit.completeness import explain
 from audit.errors import AuditError
 from audit.models import Found
@@ -115,6 +114,4 @@ class FoundAdmin(ReadOnly):
         """Those that may be told now; what is missing of no writer is everybody's."""
         return visibility.figures(found, self.model.WRITER) if self.model.WRITER else found
 
-    @admin.display(description="state")
-    def state_badge(self, found: Any) -> SafeString:
-        return badge(STATES[found.state], found.state)
+    state_badge = column("state", lambda found: badge(STATES[found.state], found.state))

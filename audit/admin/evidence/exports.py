@@ -1,25 +1,24 @@
-"""Evidence bundles: asked for from the list of records, watched while they are made, fetched. Each sees his own."""
+"""Evidence bundles: asked for from the list of records, watched while they are made, fetched. Each sees their own."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from django.utils.safestring import SafeString
+from django.urls import reverse
 
 from audit import visibility
 from audit.access import client
-from audit.admin.base import ReadOnly
-from audit.admin.display import badge, pretty, time_tag
+from audit.admin.base import ReadOnly, post_act
+from audit.admin.display import badge, column, pretty, time_column, time_tag
 from audit.errors import AuditError, Invalid
 from audit.evidence import download, export
 from audit.evidence.request import Asker
-from audit.models import Export
+from audit.models import Export, Report
 from audit.tasks import enqueue
 
 STATES = {
@@ -30,6 +29,7 @@ STATES = {
     "failed": "error",
     "expired": "warning",
 }
+MAKE = "audit.make_export"
 ACTS = {"cancel": export.cancel, "resume": export.resume}
 
 
@@ -43,128 +43,114 @@ class ExportAdmin(ReadOnly):
     search_help_text = "A part of the query"
     change_list_template = "admin/audit/export/list.html"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
-        found: QuerySet[Export] = export.whose(asker_of(request))
-        return found
+    views: ClassVar = {
+        "make/": "make",
+        "<uuid:export_id>/act/": "act",
+        "<uuid:export_id>/files/<path:name>": "file",
+    }
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("make/", wrap(self.make_view), name="audit_export_make"),
-            path("<uuid:export_id>/act/", wrap(self.act_view), name="audit_export_act"),
-            path("<uuid:export_id>/files/<path:name>", wrap(self.file_view), name="audit_export_file"),
-            *super().get_urls(),
-        ]
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
+        bundles: QuerySet[Export] = export.whose(asker_of(request))
+        return bundles
 
     def make_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for a bundle of a query, or of a range of the log."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        _require(request)
-        try:
-            begun = export.ask(asker_of(request), **_asked(request))
-        except (Invalid, AuditError) as error:
-            messages.error(request, f"Nothing is exported: {error}")
-            return redirect("admin:audit_export_changelist")
-        enqueue(begun)
-        return redirect("admin:audit_export_change", begun.pk)
+        """Request a bundle of a query, or of a range of the log."""
+        ask = lambda: export.ask(asker_of(request), **_asked(request))  # noqa: E731
+        return begin(request, MAKE, ask, back=reverse("admin:audit_export_changelist"), refusal="Nothing is exported")
 
     def act_view(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
         """Cancel a bundle, or go on with it."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        _require(request)
-        found, act = self._own(request, export_id), request.POST.get("act", "")
-        if act not in ACTS:
-            raise Http404("A bundle is cancelled or resumed, nothing else.")
-        if not ACTS[act](found, asker_of(request)):
-            messages.warning(request, f"The bundle is {found.state}: there was nothing to {act}.")
-        elif act == "resume":
-            enqueue(found)
-        return redirect("admin:audit_export_change", found.pk)
+
+        def act() -> None:
+            bundle, name = own_or_404(self.get_queryset(request), export_id), request.POST.get("act", "")
+            if name not in ACTS:
+                raise Http404("A bundle is cancelled or resumed, nothing else.")
+            if not ACTS[name](bundle, asker_of(request)):
+                messages.warning(request, f"The bundle is {bundle.state}: there was nothing to {name}.")
+            elif name == "resume":
+                enqueue(bundle)
+
+        return post_act(request, MAKE, act, back=reverse("admin:audit_export_change", args=[export_id]))
 
     def file_view(self, request: HttpRequest, export_id: UUID, name: str) -> HttpResponseBase:
-        """The zip of a bundle, or a file in it."""
-        _require(request)
-        found = self._own(request, export_id)
+        """Serve the zip of a bundle, or a file in it."""
+        if not request.user.has_perm(MAKE):
+            raise PermissionDenied
+        bundle = own_or_404(self.get_queryset(request), export_id)
         try:
-            return download.response(request, export.fetch(found, asker_of(request), name))
+            return download.response(request, export.fetch(bundle, asker_of(request), name))
         except KeyError:
             raise Http404(f"There is no file {name} in this bundle.") from None
-        except (Invalid, AuditError) as error:
+        except AuditError as error:
             messages.error(request, f"Nothing is fetched: {error}")
-            return redirect("admin:audit_export_change", found.pk)
+            return redirect("admin:audit_export_change", export_id)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = self._own(request, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Evidence bundle",
-            "export": found,
-            "state": self.state_badge(found),
-            "under_way": found.state in Export.UNDER_WAY,
-            "asked": self.asked(found),
-            "requested": time_tag(found.requested_at),
-            "expires": time_tag(found.expires_at),
-            "files": sorted(((found.manifest or {}).get("files") or {}).items()),
-            "proved": ((found.manifest or {}).get("completeness") or {}).get("proved", []),
-            "asserted": ((found.manifest or {}).get("completeness") or {}).get("asserted", []),
-            "redaction": ((found.manifest or {}).get("redaction") or {}).get("rules") or found.redaction,
-            "manifest": found.manifest and pretty(found.manifest),
-        }
-        return TemplateResponse(request, "admin/audit/export/detail.html", context)
-
-    def _own(self, request: HttpRequest, key: UUID | str) -> Export:
-        try:
-            found = self.get_queryset(request).filter(pk=UUID(str(key))).first()
-        except ValueError:
-            found = None
-        if found is None:
-            raise Http404(f"There is no evidence bundle {key} of yours.")
-        return found
-
-    @admin.display(description="state", ordering="state")
-    def state_badge(self, found: Export) -> SafeString:
-        return badge(STATES[found.state], found.state)
+        bundle = own_or_404(self.get_queryset(request), object_id)
+        manifest = bundle.manifest or {}
+        completeness = manifest.get("completeness") or {}
+        return self.page(
+            request,
+            "detail",
+            title="Evidence bundle",
+            export=bundle,
+            state=self.state_badge(bundle),
+            under_way=bundle.state in Export.UNDER_WAY,
+            asked=self.asked(bundle),
+            requested=time_tag(bundle.requested_at),
+            expires=time_tag(bundle.expires_at),
+            files=sorted((manifest.get("files") or {}).items()),
+            proved=completeness.get("proved", []),
+            asserted=completeness.get("asserted", []),
+            redaction=(manifest.get("redaction") or {}).get("rules") or bundle.redaction,
+            manifest=bundle.manifest and pretty(bundle.manifest),
+        )
 
     @admin.display(description="asked for")
-    def asked(self, found: Export) -> str:
-        drawn = f"a sample of {found.sample:,}, seed {found.seed}, of " if found.sample else ""
-        return drawn + self._what(found)
+    def asked(self, bundle: Export) -> str:
+        drawn = f"a sample of {bundle.sample:,}, seed {bundle.seed}, of " if bundle.sample else ""
+        if bundle.kind != "range":
+            return drawn + (bundle.query or "everything that may be seen")
+        window = "; received from {since} to before {until}".format(**bundle.received) if bundle.received else ""
+        return f"{drawn}leaves {bundle.first:,} to {bundle.last - 1:,} of the log{window}"
 
-    def _what(self, found: Export) -> str:
-        if found.kind == "range":
-            window = "; received from {since} to before {until}".format(**found.received) if found.received else ""
-            return f"leaves {found.first:,} to {found.last - 1:,} of the log{window}"
-        return found.query or "everything that may be seen"
+    state_badge = column("state", lambda found: badge(STATES[found.state], found.state), "state")
 
-    @admin.display(description="asked (UTC)", ordering="requested_at")
-    def requested(self, found: Export) -> SafeString | str:
-        return time_tag(found.requested_at)
-
-    @admin.display(description="records")
-    def records(self, found: Export) -> str:
-        return f"{found.done:,}"
-
-    @admin.display(description="kept until (UTC)")
-    def expires(self, found: Export) -> SafeString | str:
-        return time_tag(found.expires_at)
+    requested = time_column("asked (UTC)", "requested_at")
+    records = column("records", lambda found: f"{found.done:,}")
+    expires = time_column("kept until (UTC)", "expires_at", sortable=False)
 
 
 def asker_of(request: HttpRequest) -> Asker:
-    """Who asks, with what he may see."""
+    """Return who asks, with what they may see."""
     may_unredacted = request.user.has_perm("audit.export_unredacted")
     return Asker(request.user.get_username(), False, visibility.sight(), client.address(request), may_unredacted)
 
 
-def _require(request: HttpRequest) -> None:
-    if not request.user.has_perm("audit.make_export"):
-        raise PermissionDenied
+def own_or_404(rows: QuerySet[Any], key: UUID | str) -> Any:
+    """Return the row with this key. Raises `Http404`, for what is no UUID as well."""
+    try:
+        row = rows.filter(pk=UUID(str(key))).first()
+    except ValueError:
+        row = None
+    if row is None:
+        raise Http404(f"There is no {rows.model._meta.verbose_name} {key} for you.")
+    return row
+
+
+def begin(
+    request: HttpRequest, permission: str, ask: Callable[[], Export | Report], *, back: str, refusal: str
+) -> HttpResponse:
+    """Do what asks for a bundle or report, have a worker make it, and redirect to its page."""
+
+    def act() -> HttpResponse:
+        begun = ask()
+        enqueue(begun)
+        return redirect(f"admin:audit_{begun._meta.model_name}_change", begun.pk)
+
+    return post_act(request, permission, act, back=back, refusal=refusal)
 
 
 def _asked(request: HttpRequest) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.safestring import SafeString
 
 from audit.access import client
 from audit.admin.base import ReadOnly
-from audit.admin.display import badge, number, time_tag
+from audit.admin.display import badge, column, number, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError, Invalid
 from audit.evidence import legal_holds
@@ -116,17 +115,11 @@ class LegalHoldAdmin(ReadOnly):
             "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
         }
 
-    @admin.display(description="placed (UTC)", ordering="placed_at")
-    def placed(self, found: LegalHold) -> Any:
-        return time_tag(found.placed_at)
-
-    @admin.display(description="released (UTC)", ordering="released_at")
-    def released(self, found: LegalHold) -> Any:
-        return time_tag(found.released_at) if found.released_at else "—"
-
-    @admin.display(description="state")
-    def state(self, found: LegalHold) -> SafeString:
-        return badge("ok", "released") if found.released_at else badge("warning", "held")
+    placed = time_column("placed (UTC)", "placed_at")
+    released = column(
+        "released (UTC)", lambda found: time_tag(found.released_at) if found.released_at else "—", "released_at"
+    )
+    state = column("state", lambda found: badge("ok", "released") if found.released_at else badge("warning", "held"))
 
 
 def _where(request: HttpRequest) -> Where:

@@ -1,23 +1,21 @@
 """Signed statements: made from a query, listed, shown, and with the bundle that lets anybody check them."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import reverse
 
 from audit import visibility
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, time_tag
-from audit.admin.evidence.exports import asker_of
-from audit.errors import AuditError, Invalid
+from audit.admin.evidence.exports import MAKE as MAKE_EXPORT
+from audit.admin.evidence.exports import asker_of, begin
 from audit.evidence import statements
 from audit.models import Record, Statement
-from audit.tasks import enqueue
 
 PAGE = 50
 
@@ -26,86 +24,68 @@ PAGE = 50
 class StatementAdmin(ReadOnly):
     """The newest ones; each is a record as any other."""
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("make/", wrap(self.make_view), name="audit_statement_make"),
-            path("<uuid:statement_id>/", wrap(self.detail_view), name="audit_statement_detail"),
-            path("<uuid:statement_id>/note/", wrap(self.note_view), name="audit_statement_note"),
-            path("<uuid:statement_id>/bundle/", wrap(self.bundle_view), name="audit_statement_bundle"),
-            *super().get_urls(),
-        ]
+    views: ClassVar = {
+        "make/": "make",
+        "<uuid:statement_id>/": "detail",
+        "<uuid:statement_id>/note/": "note",
+        "<uuid:statement_id>/bundle/": "bundle",
+    }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = list(statements.made()[:PAGE])
-        visibility.show(one.pk for one in found)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Signed statements",
-            "opts": self.opts,
-            "asked": request.GET.get("q", "").replace("\x00", ""),
-            "rows": [(one, time_tag(one.event_timestamp), _badge(one)) for one in found],
-            "most": PAGE if len(found) == PAGE else None,
-        }
-        return TemplateResponse(request, "admin/audit/statement/list.html", context)
+        records = list(statements.made()[:PAGE])
+        visibility.show(record.pk for record in records)
+        return self.page(
+            request,
+            "list",
+            title="Signed statements",
+            asked=request.GET.get("q", "").replace("\x00", ""),
+            rows=[(record, time_tag(record.event_timestamp), _badge(record)) for record in records],
+            most=PAGE if len(records) == PAGE else None,
+        )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:audit_record_change", object_id)  # it is a record as any other
 
     def make_view(self, request: HttpRequest) -> HttpResponse:
         """Count, sign and record."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.make_statement"):
-            raise PermissionDenied
-        try:
+
+        def act() -> HttpResponse:
             made = statements.make(asker_of(request), request.POST.get("q", "").strip())
-        except (Invalid, AuditError) as error:
-            messages.error(request, f"Nothing is stated: {error}")
-            return redirect("admin:audit_statement_changelist")
-        return redirect("admin:audit_statement_detail", made.resource_id)
+            return redirect("admin:audit_statement_detail", made.resource_id)
+
+        back = reverse("admin:audit_statement_changelist")
+        return post_act(request, "audit.make_statement", act, back=back, refusal="Nothing is stated")
 
     def detail_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """What is said, and the signed note to take away."""
-        found = self._found(request, statement_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Signed statement",
-            "opts": self.opts,
-            "found": found,
-            "said": found.event_data,
-            "last": found.event_data["last"] - 1,
-            "made": time_tag(found.event_timestamp),
-            "badge": _badge(found),
-        }
-        return TemplateResponse(request, "admin/audit/statement/detail.html", context)
+        """Show what is stated, and the signed note to take away."""
+        record = self._statement(request, statement_id)
+        return self.page(
+            request,
+            "detail",
+            title="Signed statement",
+            found=record,
+            said=record.event_data,
+            last=record.event_data["last"] - 1,
+            made=time_tag(record.event_timestamp),
+            badge=_badge(record),
+        )
 
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """The signed note, for verify.py."""
-        found = self._found(request, statement_id)
-        response = HttpResponse(found.event_data["note"], content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="statement-{found.resource_id}.txt"'
+        """Download the signed note, for verify.py."""
+        record = self._statement(request, statement_id)
+        response = HttpResponse(record.event_data["note"], content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="statement-{record.resource_id}.txt"'
         return response
 
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         """Begin the bundle of all leaves that it is about."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.make_export"):
-            raise PermissionDenied
-        try:
-            begun = statements.bundle(self._found(request, statement_id), asker_of(request))
-        except (Invalid, AuditError) as error:
-            messages.error(request, f"Nothing is exported: {error}")
-            return redirect("admin:audit_statement_detail", statement_id)
-        enqueue(begun)
-        return redirect("admin:audit_export_change", begun.pk)
+        back = reverse("admin:audit_statement_detail", args=[statement_id])
+        ask = lambda: statements.bundle(self._statement(request, statement_id), asker_of(request))  # noqa: E731
+        return begin(request, MAKE_EXPORT, ask, back=back, refusal="Nothing is exported")
 
-    def _found(self, request: HttpRequest, statement_id: UUID) -> Record:
+    def _statement(self, request: HttpRequest, statement_id: UUID) -> Record:
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -114,6 +94,6 @@ class StatementAdmin(ReadOnly):
             raise Http404(f"There is no statement {statement_id}.") from None
 
 
-def _badge(found: Record) -> Any:
-    count = found.event_data["found"]
+def _badge(record: Record) -> Any:
+    count = record.event_data["found"]
     return badge("warning", f"{count:,} found") if count else badge("ok", "none found")

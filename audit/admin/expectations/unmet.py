@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from audit.admin.completeness.discrepancy import FoundAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import Record, Unmet
 
 BEFORE, AFTER = 20, 200
@@ -43,21 +43,10 @@ class UnmetAdmin(FoundAdmin):
             "left_out": may_see and _count(unmet) > AFTER,
         }
 
-    @admin.display(description="rule", ordering="expectation__name")
-    def rule(self, unmet: Unmet) -> str:
-        return unmet.expectation.name
-
-    @admin.display(description="due (UTC)", ordering="due_at")
-    def due(self, unmet: Unmet) -> Any:
-        return time_tag(unmet.due_at)
-
-    @admin.display(description="found (UTC)", ordering="found_at")
-    def found(self, unmet: Unmet) -> Any:
-        return time_tag(unmet.found_at)
-
-    @admin.display(description="how it closed")
-    def how(self, unmet: Unmet) -> str:
-        return unmet.closed_how or "—"
+    rule = column("rule", lambda unmet: unmet.expectation.name, "expectation__name")
+    due = time_column("due (UTC)", "due_at")
+    found = time_column("found (UTC)", "found_at")
+    how = column("how it closed", lambda unmet: unmet.closed_how or "—")
 
 
 def _moments(unmet: Unmet) -> list[Moment]:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django_q.tasks import async_task
 
 from audit.admin.base import ReadOnly
-from audit.admin.display import badge, number, time_tag
+from audit.admin.display import badge, column, number, time_column, time_tag
 from audit.ledger.verify import Verdict, begin
 from audit.ledger.verify.result import FAILURES
 from audit.models import Finding, Verification
@@ -93,13 +93,8 @@ class VerificationAdmin(ReadOnly):
         }
         return TemplateResponse(request, "admin/audit/verification/detail.html", context)
 
-    @admin.display(description="started (UTC)", ordering="started_at")
-    def started(self, run: Verification) -> SafeString | str:
-        return time_tag(run.started_at)
-
-    @admin.display(description="verdict")
-    def verdict_badge(self, run: Verification) -> SafeString:
-        return verdict_badge(run)
+    started = time_column("started (UTC)", "started_at")
+    verdict_badge = column("verdict", lambda run: verdict_badge(run))
 
     @admin.display(description="covers")
     def covers(self, run: Verification) -> str:
@@ -107,13 +102,8 @@ class VerificationAdmin(ReadOnly):
             return f"correlation {run.correlation_id}"
         return f"leaves {run.first:,} to {run.last - 1:,}" if run.last > run.first else "no leaf"
 
-    @admin.display(description="records")
-    def records(self, run: Verification) -> str:
-        return f"{run.counts.get('records', 0):,}"
-
-    @admin.display(description="findings")
-    def findings_now(self, run: Verification) -> int:
-        return sum(run.counts.get(kind.value, 0) for kind in FAILURES)
+    records = column("records", lambda run: f"{run.counts.get('records', 0):,}")
+    findings_now = column("findings", lambda run: sum(run.counts.get(kind.value, 0) for kind in FAILURES))
 
 
 @admin.register(Finding)
@@ -124,9 +114,7 @@ class FindingAdmin(ReadOnly):
     list_display_links = None
     list_filter = ("kind", "subject")
 
-    @admin.display(description="kind", ordering="kind")
-    def kind_badge(self, finding: Finding) -> SafeString:
-        return badge("error", finding.kind)
+    kind_badge = column("kind", lambda finding: badge("error", finding.kind), "kind")
 
     @admin.display(description="record")
     def record_link(self, finding: Finding) -> SafeString | str:

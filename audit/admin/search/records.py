@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.base import ReadOnly
-from audit.admin.display import OUTCOMES, STATES, badge, time_tag
+from audit.admin.display import OUTCOMES, STATES, badge, column, time_column
 from audit.admin.search import query_bar
 from audit.admin.search.compare import ComparePage
 from audit.admin.search.data import TwinPages
@@ -64,22 +64,8 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
         box = '<input type="checkbox" name="id" value="{}" form="compare" aria-label="Compare {} of {}">'
         return format_html(box, record.pk, record.event_type, record.event_timestamp)
 
-    @admin.display(description="time (UTC)")
-    def time(self, record: Record) -> SafeString | str:
-        return time_tag(record.event_timestamp)
-
-    @admin.display(description="received (UTC)")
-    def received(self, record: Record) -> SafeString | str:
-        return time_tag(record.received_at)
-
-    @admin.display(description="resource")
-    def resource(self, record: Record) -> str:
-        return f"{record.resource_type} {record.resource_id}"
-
-    @admin.display(description="outcome")
-    def outcome(self, record: Record) -> SafeString:
-        return badge(OUTCOMES[record.event_outcome], record.event_outcome)
-
-    @admin.display(description="state")
-    def state_badge(self, record: Record) -> SafeString:
-        return badge(STATES[record.state], record.state)
+    time = time_column("time (UTC)", "event_timestamp", sortable=False)
+    received = time_column("received (UTC)", "received_at", sortable=False)
+    resource = column("resource", lambda record: f"{record.resource_type} {record.resource_id}")
+    outcome = column("outcome", lambda record: badge(OUTCOMES[record.event_outcome], record.event_outcome))
+    state_badge = column("state", lambda record: badge(STATES[record.state], record.state))
