@@ -1,13 +1,12 @@
 """Receipts: promises that were broken, and a page that answers for one receipt or a file of thousands."""
 
 import hashlib
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit.admin.charts import queue
@@ -50,38 +49,36 @@ class BrokenPromiseAdmin(FoundAdmin):
     search_help_text = "Writer or event id"
     change_list_template = "admin/audit/brokenpromise/list.html"
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.verify_view)
-        return [path("verify/", view, name="audit_brokenpromise_verify"), *super().get_urls()]
+    views: ClassVar = {**FoundAdmin.views, "verify/": "verify"}
 
     def verify_view(self, request: HttpRequest) -> HttpResponse:
         """Answer for receipts that were pasted or uploaded; that somebody asked is recorded first."""
         if not request.user.has_perm("audit.verify_receipt"):
             raise PermissionDenied
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Verify receipts"}
+        context: dict[str, Any] = {"title": "Verify receipts"}
         if request.method == "POST":
             try:
                 context |= _answers(_sent(request), request.user)
             except (AuditError, UnicodeDecodeError) as error:
-                text = "The file is not UTF-8 text." if isinstance(error, UnicodeDecodeError) else str(error)
-                context["refused"] = text
-        return TemplateResponse(request, "admin/audit/brokenpromise/verify.html", context)
+                is_text = not isinstance(error, UnicodeDecodeError)
+                context["refused"] = str(error) if is_text else "The file is not UTF-8 text."
+        return self.page(request, "verify", **context)
 
-    def detail(self, request: HttpRequest, found: BrokenPromise) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, promise: BrokenPromise) -> dict[str, Any]:
         return {
-            "title": f"Broken promise {found}",
-            "promised_at": time_tag(found.promised_at),
-            "sealed_by": time_tag(found.sealed_by),
+            "title": f"Broken promise {promise}",
+            "promised_at": time_tag(promise.promised_at),
+            "sealed_by": time_tag(promise.sealed_by),
         }
 
-    event = column("event", lambda found: str(found.event_id), "event_id")
-    kind_badge = column("kind", lambda found: badge("error", found.kind), "kind")
+    event = column("event", lambda promise: str(promise.event_id), "event_id")
+    kind_badge = column("kind", lambda promise: badge("error", promise.kind), "kind")
     sealed_by_utc = time_column("sealed by (UTC)", "sealed_by")
     found = time_column("found (UTC)", "found_at")
 
 
 def _sent(request: HttpRequest) -> str:
-    """The file, or else the text. Raises `TooLarge`, `UnicodeDecodeError`."""
+    """Return the file, or else the text. Raises `TooLarge`, `UnicodeDecodeError`."""
     file = request.FILES.get("file")
     if file is None:
         return str(request.POST.get("text", ""))
@@ -91,7 +88,7 @@ def _sent(request: HttpRequest) -> str:
 
 
 def _answers(text: str, user: Any) -> dict[str, Any]:
-    """What the page shows of them. Raises `AuditError`."""
+    """Return what the page shows of the receipts in a text. Raises `AuditError`."""
     receipts = list(receipt.pieces(text.split("\n")))
     if len(receipts) > MOST_RECEIPTS:
         raise TooLarge(TOO_LARGE)
@@ -102,25 +99,25 @@ def _answers(text: str, user: Any) -> dict[str, Any]:
         receipts=len(receipts),
         sha256=hashlib.sha256(text.encode(errors="replace")).hexdigest(),
     )
-    found = verify.verify_receipts(receipts)
+    verified = verify.verify_receipts(receipts)
     may_read = user.has_perm("audit.view_record")
-    worst_first = sorted(found.results, key=lambda one: verify.STATES.index(one.state))
+    ranked = sorted(verified.results, key=lambda result: verify.STATES.index(result.state))
     return {
-        "found": found,
-        "verdict": badge(BADGES.get(found.verdict, "warning"), found.verdict),
-        "bars": queue.bars("events by state", found.counts) if found.counts else "",
-        "rows": [_row(one, may_read) for one in worst_first[:SHOWN]],
-        "more": len(worst_first) - SHOWN,
+        "found": verified,
+        "verdict": badge(BADGES.get(verified.verdict, "warning"), verified.verdict),
+        "bars": queue.bars("events by state", verified.counts) if verified.counts else "",
+        "rows": [(result, result.receipt + 1, _state(result), _url(result, may_read)) for result in ranked[:SHOWN]],
+        "more": len(ranked) - SHOWN,
     }
 
 
-def _row(one: ReceiptResult, may_read: bool) -> tuple[ReceiptResult, int, SafeString, str]:
-    return one, one.receipt + 1, badge(BADGES.get(one.state, "pending"), one.state), _place(one, may_read)
+def _state(result: ReceiptResult) -> SafeString:
+    return badge(BADGES.get(result.state, "pending"), result.state)
 
 
-def _place(one: ReceiptResult, may_read: bool) -> str:
-    """The page of the event, where there is one for this person."""
-    if one.state == "parked":
-        return reverse("admin:audit_parked_changelist") + f"?q={one.event_id}"
-    there = one.state in ("stored", "sealed") or one.kind == "altered"
-    return reverse("admin:audit_record_change", args=[one.event_id]) if there and may_read else ""
+def _url(result: ReceiptResult, may_read: bool) -> str:
+    """Return the address of the event's page; "" where there is none for this person."""
+    if result.state == "parked":
+        return reverse("admin:audit_parked_changelist") + f"?q={result.event_id}"
+    is_stored = result.state in ("stored", "sealed") or result.kind == "altered"
+    return reverse("admin:audit_record_change", args=[result.event_id]) if is_stored and may_read else ""

@@ -80,9 +80,8 @@ class ReportAdmin(ReadOnly):
         except AuditError:
             return render(request, "pages/unrecorded.html", status=503)
         body = report_render.file(report, kind, site=request.build_absolute_uri("/").rstrip("/"))
-        response = HttpResponse(body, content_type=report_render.KINDS[kind])
-        response["Content-Disposition"] = f'attachment; filename="report-{report.first}-{report.last}.{kind}"'
-        return response
+        headers = {"Content-Disposition": f'attachment; filename="report-{report.first}-{report.last}.{kind}"'}
+        return HttpResponse(body, content_type=report_render.KINDS[kind], headers=headers)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         report = self._viewed(request, object_id)
@@ -117,15 +116,15 @@ class ReportAdmin(ReadOnly):
         if not build.cancel(report, asker_of(request)):
             messages.warning(request, f"The report is {report.state}: there was nothing to cancel.")
 
-    state_badge = column("state", lambda found: badge(STATES[found.state], found.state), "state")
+    state_badge = column("state", lambda report: badge(STATES[report.state], report.state), "state")
     covers = column(
         "period (UTC)",
-        lambda found: f"{found.first} to {found.last}" + (" (again)" if found.again_of_id else ""),
+        lambda report: f"{report.first} to {report.last}" + (" (again)" if report.again_of_id else ""),
         "first",
     )
-    about = column("controls", lambda found: ", ".join(found.packs))
+    about = column("controls", lambda report: ", ".join(report.packs))
     requested = time_column("asked (UTC)", "requested_at")
-    short_digest = column("SHA-256", lambda found: f"{found.digest[:16]}…" if found.digest else "—")
+    short_digest = column("SHA-256", lambda report: f"{report.digest[:16]}…" if report.digest else "—")
 
 
 def _report(key: UUID | str) -> Report:

@@ -2,21 +2,20 @@
 
 from calendar import Calendar
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.access import client
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.completeness.discrepancy import FoundAdmin
-from audit.admin.display import badge, time_column, time_tag
+from audit.admin.display import badge, number, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError
 from audit.formats.times import timestamp_text
@@ -30,122 +29,89 @@ TOO_LONG = "This day has more than can be counted here: look at its records, an 
 FIRST_YEAR = 1970
 
 
-class Cell(NamedTuple):
-    """A day of the calendar."""
-
-    day: date
-    state: SafeString
-    who: str
-    is_open: bool
-    """Whether there is something to see yet."""
-
-
 @admin.register(Review)
 class ReviewAdmin(ReadOnly):
     """A month at a time; each day leads to its page."""
 
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("day/<str:day>/", wrap(self.day_view), name="audit_review_day"),
-            path("day/<str:day>/review.json", wrap(self.twin_view), name="audit_review_json"),
-            path("day/<str:day>/sign/", wrap(self.sign_view), name="audit_review_sign"),
-            *super().get_urls(),
-        ]
+    views: ClassVar = {"day/<str:day>/": "day", "day/<str:day>/review.json": "json", "day/<str:day>/sign/": "sign"}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._require(request, "view")
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         today = datetime.now(UTC).date()
         month = _month(request.GET.get("month", ""), today)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Daily review",
-            "month": month,
-            "weeks": [[_cell(month, one) for one in week] for week in _weeks(month)],
-            "before": (month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
-            "after": (month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
-            "waiting": signoff.waiting(),
-            "yesterday": today - timedelta(days=1),
-        }
-        return TemplateResponse(request, "admin/audit/review/list.html", context)
+        return self.page(
+            request,
+            "list",
+            title="Daily review",
+            month=month,
+            weeks=_weeks(month),
+            before=(month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
+            after=(month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
+            waiting=signoff.waiting(),
+            yesterday=today - timedelta(days=1),
+        )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        self._require(request, "view")
-        found = Review.objects.filter(pk=object_id).first() if object_id.isascii() and object_id.isdigit() else None
-        if found is None:
-            raise Http404("There is no such review.")
-        return redirect("admin:audit_review_day", found.day.isoformat())
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """The exceptions of a day, and who signed them."""
-        self._require(request, "view")
-        asked = _day(day)
+        """Show the exceptions of a day, and who signed them."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        reviewed, today = _day(day), datetime.now(UTC).date()
         try:
-            shown = signoff.look(asked)
+            shown = signoff.look(reviewed)
         except (AuditError, TookTooLong) as error:
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
-        (standing,) = signoff.standings([asked])
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Review of {asked}",
-            "shown": shown,
-            "state": _state(standing),
-            "standing": standing,
-            "signatures": [(one, time_tag(one.signed_at)) for one in standing.reviews],
-            "came_after": shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0,
-            "heavy": [_rows(asked, part) for part in shown.parts if part.weighs and part.rows],
-            "light": [_rows(asked, part) for part in shown.parts if not part.weighs and part.rows],
-            "none": [part.title for part in shown.parts if part.weighs and not part.rows],
-            "may_sign": request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
-            "due_at": time_tag(signoff.due_at(asked)),
-            "before": asked - timedelta(days=1),
-            "after": asked + timedelta(days=1) if asked < datetime.now(UTC).date() else None,
-        }
-        return TemplateResponse(request, "admin/audit/review/day.html", context)
+        (standing,) = signoff.standings([reviewed])
+        return self.page(
+            request,
+            "day",
+            title=f"Review of {reviewed}",
+            shown=shown,
+            state=_state(standing),
+            standing=standing,
+            signatures=[(review, time_tag(review.signed_at)) for review in standing.reviews],
+            came_after=shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0,
+            heavy=[_rows(reviewed, part) for part in shown.parts if part.weighs and part.rows],
+            light=[_rows(reviewed, part) for part in shown.parts if not part.weighs and part.rows],
+            none=[part.title for part in shown.parts if part.weighs and not part.rows],
+            may_sign=request.user.has_perm("audit.sign_review") and reviewed < today,
+            due_at=time_tag(signoff.due_at(reviewed)),
+            before=reviewed - timedelta(days=1),
+            after=reviewed + timedelta(days=1) if reviewed < today else None,
+        )
 
-    def twin_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """The same as JSON."""
+    def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
+        """Answer the same as JSON."""
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        self._require(request, "view")
-        asked = _day(day)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        reviewed = _day(day)
         try:
-            shown = signoff.look(asked)
+            shown = signoff.look(reviewed)
         except TookTooLong:
             return JsonResponse({"error": TOO_LONG}, status=503)
         except AuditError as error:
             return JsonResponse({"error": str(error)}, status=403)
-        return JsonResponse(_as_json(shown, *signoff.standings([asked])))
+        return JsonResponse(_as_json(shown, *signoff.standings([reviewed])))
 
     def sign_view(self, request: HttpRequest, day: str) -> HttpResponse:
         """Sign what was shown; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        self._require(request, "sign")
-        asked, number = _day(day), request.POST.get("signatures", "")
-        seen = request.POST.get("digest", ""), int(number) if number.isascii() and number.isdigit() else -1
-        try:
-            signoff.sign(
-                asked,
-                request.POST.get("note", ""),
-                by=request.user.get_username(),
-                seen=seen,
-                address=client.address(request),
-            )
-        except (AuditError, TookTooLong) as error:
-            messages.error(request, f"Not signed: {TOO_LONG if isinstance(error, TookTooLong) else error}")
-        else:
-            messages.success(request, f"The review of {asked} is signed, and recorded.")
-        return redirect("admin:audit_review_day", asked.isoformat())
 
-    def _require(self, request: HttpRequest, act: str) -> None:
-        if not request.user.has_perm(f"audit.{act}_review"):
-            raise PermissionDenied
+        def act() -> None:
+            seen = request.POST.get("digest", ""), number(request.POST.get("signatures", ""))
+            by, address = request.user.get_username(), client.address(request)
+            try:
+                signoff.sign(_day(day), request.POST.get("note", ""), by=by, seen=seen, address=address)
+            except TookTooLong:
+                raise AuditError(TOO_LONG) from None
+
+        back, success = reverse("admin:audit_review_day", args=[day]), f"The review of {day} is signed, and recorded."
+        return post_act(request, "audit.sign_review", act, success, back=back, refusal="Not signed")
 
 
 @admin.register(MissedReview)
@@ -154,10 +120,10 @@ class MissedReviewAdmin(FoundAdmin):
 
     list_display = ("day", "state_badge", "due", "owner")
 
-    def detail(self, request: HttpRequest, found: MissedReview) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, missed: MissedReview) -> dict[str, Any]:
         return {
-            "title": f"Missed: {found}",
-            "due_at": time_tag(found.due_at),
+            "title": f"Missed: {missed}",
+            "due_at": time_tag(missed.due_at),
             "asked": "Why nobody reviewed this day in time",
             "unsaid": "Nobody has said yet why this day was not reviewed in time.",
         }
@@ -167,40 +133,38 @@ class MissedReviewAdmin(FoundAdmin):
 
 def _day(text: str) -> date:
     try:
-        found = date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise Http404("A day is written 2026-08-18.") from None
-    if found.isoformat() != text or found.year < FIRST_YEAR or found > datetime.now(UTC).date():
-        raise Http404(f"There is nothing to review of {found}: a day is looked through when it has begun.")
-    return found
+    if day.isoformat() != text or day.year < FIRST_YEAR or day > datetime.now(UTC).date():
+        raise Http404(f"There is nothing to review of {day}: a day is looked through when it has begun.")
+    return day
 
 
 def _month(text: str, today: date) -> date:
-    """The first of the month that is asked for; of this one where that is none."""
+    """Return the first of the month that an address names; of the current one where it names none."""
     try:
-        found = date.fromisoformat(f"{text}-01")
+        day = date.fromisoformat(f"{text}-01")
     except ValueError:
-        found = today
-    return (found if found.year >= FIRST_YEAR and found <= today else today).replace(day=1)
+        day = today
+    return (day if day.year >= FIRST_YEAR and day <= today else today).replace(day=1)
 
 
-def _weeks(month: date) -> list[list[Standing]]:
+def _weeks(month: date) -> list[list[dict[str, Any] | None]]:
     weeks = Calendar().monthdatescalendar(month.year, month.month)
-    found = {one.day: one for one in signoff.standings(day for week in weeks for day in week)}
-    return [[found[day] for day in week] for week in weeks]
+    standings = {standing.day: standing for standing in signoff.standings(day for week in weeks for day in week)}
+    return [[_cell(standings[day]) if day.month == month.month else None for day in week] for week in weeks]
 
 
-def _cell(month: date, one: Standing) -> Cell | None:
-    if one.day.month != month.month:
-        return None
-    who = ", ".join(dict.fromkeys(signed.signed_by for signed in one.reviews))
-    is_open = one.day <= datetime.now(UTC).date()
-    return Cell(one.day, _state(one), who, is_open)
+def _cell(standing: Standing) -> dict[str, Any]:
+    who = ", ".join(dict.fromkeys(review.signed_by for review in standing.reviews))
+    is_open = standing.day <= datetime.now(UTC).date()
+    return {"day": standing.day, "state": _state(standing), "who": who, "is_open": is_open}
 
 
-def _state(one: Standing) -> SafeString:
-    level = signoff.STATES[one.state]
-    return format_html('<span class="quiet">{}</span>', one.state) if level == "pending" else badge(level, one.state)
+def _state(standing: Standing) -> SafeString:
+    state, level = standing.state, signoff.STATES[standing.state]
+    return format_html('<span class="quiet">{}</span>', state) if level == "pending" else badge(level, state)
 
 
 def _rows(day: date, part: Part) -> tuple[Part, list[tuple[Row, str]]]:
@@ -208,7 +172,7 @@ def _rows(day: date, part: Part) -> tuple[Part, list[tuple[Row, str]]]:
 
 
 def _address(day: date, part: Part, row: Row) -> str:
-    """Where more is told of what a row counts; "" where nothing is."""
+    """Return where more is said of what a row counts; "" where nothing is."""
     if row.query:
         return f"{reverse('admin:audit_record_changelist')}?{query_bar.parameters(row.query)}"
     if (kind := exception_report.FINDINGS.get(row.what)) is not None:
@@ -221,14 +185,14 @@ def _address(day: date, part: Part, row: Row) -> str:
 def _as_json(shown: Day, standing: Standing) -> dict[str, Any]:
     signed = [
         {
-            "number": one.number,
-            "signed_by": one.signed_by,
-            "signed_at": timestamp_text(one.signed_at),
-            "note": one.note or None,
-            "exceptions": one.exceptions,
-            "digest": one.digest,
+            "number": review.number,
+            "signed_by": review.signed_by,
+            "signed_at": timestamp_text(review.signed_at),
+            "note": review.note or None,
+            "exceptions": review.exceptions,
+            "digest": review.digest,
         }
-        for one in standing.reviews
+        for review in standing.reviews
     ]
     came_after = shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0
     facts = {"state": standing.state, "digest": shown.digest, "came_after": came_after, "signatures": signed}

@@ -47,14 +47,10 @@ class AccessAdmin(ReadOnly):
         }
         return TemplateResponse(request, "admin/audit/access/list.html", context)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:audit_record_change", object_id)  # it is a record as any other
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         raise Http404("A record has no history: it never changes.")
 
 
@@ -89,7 +85,7 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
 
 
 def look_row(access: Record) -> dict[str, Any]:
-    """Return access access as tables show it."""
+    """Return an access as tables show it."""
     facts = access.event_data
     return {
         "at": time_tag(access.event_timestamp),

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from audit import visibility
 from audit.admin.base import ReadOnly
@@ -22,17 +21,13 @@ WRITERS = 50
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-class Asked(NamedTuple):
-    """What an address asks for."""
+class Span(NamedTuple):
+    """What an address names."""
 
-    last: date
-    """The newest day that is shown."""
-    is_hours: bool
-    """Hours of that day, instead of days."""
-    writer: str
-    """Hours of a week of this one, where it is named."""
-    after: str
-    """The writers that come after this one."""
+    last: date  # the newest day that is shown
+    is_hours: bool  # hours of that day, instead of days
+    writer: str  # hours of a week of this one, where it is named
+    after: str  # the writers that come after this one
 
 
 @admin.register(HourCount)
@@ -42,22 +37,14 @@ class CoverageAdmin(ReadOnly):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        asked = _asked(request)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "asked": asked,
-            "followed_at": time_tag(_followed_at()),
-            **(_week(asked) if asked.writer else _writers(asked)),
-        }
-        return TemplateResponse(request, "admin/audit/hourcount/list.html", context)
+        span = _span(request)
+        followed = Followed.objects.filter(name=Followed.COMPLETENESS).first()
+        followed_at = time_tag(followed.followed_at if followed else None)
+        context = _week(span) if span.writer else _writers(span)
+        return self.page(request, "list", asked=span, followed_at=followed_at, **context)
 
 
-def _followed_at() -> datetime | None:
-    return Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
-
-
-def _asked(request: HttpRequest) -> Asked:
+def _span(request: HttpRequest) -> Span:
     text = request.GET.get("day") or request.GET.get("until") or ""
     last = datetime.now(UTC).date()
     if text:
@@ -66,71 +53,67 @@ def _asked(request: HttpRequest) -> Asked:
         except ValueError:
             messages.warning(request, "That is no day such as 2026-08-18: these are the newest.")
     clean = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in ("writer", "after")}
-    return Asked(last, bool(request.GET.get("day")), clean["writer"], clean["after"])
+    return Span(last, bool(request.GET.get("day")), clean["writer"], clean["after"])
 
 
-def _writers(asked: Asked) -> dict[str, Any]:
-    """A row a writer: the days up to one, or the hours of one."""
-    end = _midnight(asked.last) + DAY
-    since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS * DAY, DAY)
-    found = list(
-        visibility.figures(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after)).order_by("writer")[
-            : WRITERS + 1
-        ]
-    )
-    heard = {one.writer: coverage.hour_of(one.first_at) for one in found[:WRITERS]}
-    columns = _hours(since) if asked.is_hours else _days(since)
-    picture = heatmap.Picture(
-        coverage.sums(list(heard), since, end, step), causes.find(list(heard), since, end), datetime.now(UTC)
-    )
+def _writers(span: Span) -> dict[str, Any]:
+    """Return a row a writer: the days up to one, or the hours of one."""
+    end = _midnight(span.last) + DAY
+    since, step = (end - DAY, HOUR) if span.is_hours else (end - DAYS * DAY, DAY)
+    rhythms = visibility.figures(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=span.after))
+    page = list(rhythms.order_by("writer")[: WRITERS + 1])
+    heard = {rhythm.writer: coverage.hour_of(rhythm.first_at) for rhythm in page[:WRITERS]}
+    columns = _hours(since) if span.is_hours else _days(since)
+    writers = list(heard)
+    known = causes.find(writers, since, end)
+    picture = heatmap.Picture(coverage.sums(writers, since, end, step), known, datetime.now(UTC))
     rows = [
-        picture.row(writer, _address(writer=writer, day=asked.last), writer, columns, began)
+        picture.row(writer, _address(writer=writer, day=span.last), writer, columns, began)
         for writer, began in heard.items()
     ]
-    span = _day_text(asked.last) if asked.is_hours else f"{since:%Y-%m-%d} to {asked.last}"
+    shown = _day_text(span.last) if span.is_hours else f"{since:%Y-%m-%d} to {span.last}"
     return {
-        "title": f"Coverage: {span}, each hour" if asked.is_hours else f"Coverage: {span}",
+        "title": f"Coverage: {shown}, each hour" if span.is_hours else f"Coverage: {shown}",
         "what": "writer",
         "columns": columns,
-        "months": None if asked.is_hours else heatmap.months(columns),
+        "months": None if span.is_hours else heatmap.months(columns),
         "rows": rows,
         "legend": picture.legend,
-        "next": found[WRITERS - 1].writer if len(found) > WRITERS else None,
-        **_steps(asked, DAY if asked.is_hours else DAYS * DAY),
+        "next": page[WRITERS - 1].writer if len(page) > WRITERS else None,
+        **_steps(span, DAY if span.is_hours else DAYS * DAY),
     }
 
 
-def _week(asked: Asked) -> dict[str, Any]:
-    """A row a day of one writer, the newest first."""
-    if not visibility.tells(asked.writer):
+def _week(span: Span) -> dict[str, Any]:
+    """Return a row a day of one writer, the newest first."""
+    if not visibility.tells(span.writer):
         raise Http404("There is no such writer.")
-    end = _midnight(asked.last) + DAY
+    end = _midnight(span.last) + DAY
     since = end - WEEK * DAY
-    known = causes.find([asked.writer], since, end)
-    picture = heatmap.Picture(coverage.sums([asked.writer], since, end, HOUR), known, datetime.now(UTC))
-    heard = Rhythm.objects.filter(writer=asked.writer).first()
+    known = causes.find([span.writer], since, end)
+    picture = heatmap.Picture(coverage.sums([span.writer], since, end, HOUR), known, datetime.now(UTC))
+    heard = Rhythm.objects.filter(writer=span.writer).first()
     began = coverage.hour_of(heard.first_at) if heard else end
     days = [end - DAY * n for n in range(1, WEEK + 1)]
-    rows = [picture.row(_day_text(day), _address(day=day.date()), asked.writer, _hours(day), began) for day in days]
+    rows = [picture.row(_day_text(day), _address(day=day.date()), span.writer, _hours(day), began) for day in days]
     return {
-        "title": f"Coverage of {asked.writer}: the week to {asked.last}, each hour",
+        "title": f"Coverage of {span.writer}: the week to {span.last}, each hour",
         "what": "day",
         "columns": _hours(since),
         "rows": rows,
         "legend": picture.legend,
-        **_steps(asked, WEEK * DAY),
+        **_steps(span, WEEK * DAY),
     }
 
 
-def _steps(asked: Asked, step: timedelta) -> dict[str, str]:
-    """The same picture of the time before, and of the time after."""
-    more = {"writer": asked.writer, "after": asked.after}
-    name = "day" if asked.is_hours else "until"
-    older, newer = asked.last - step, asked.last + step
+def _steps(span: Span, step: timedelta) -> dict[str, str]:
+    more = {"writer": span.writer, "after": span.after}
+    name = "day" if span.is_hours else "until"
+    older, newer = span.last - step, span.last + step
     today = datetime.now(UTC).date()
     return {
-        "older": _address(**more, **{name: older}) if asked.last > date(2, 1, 1) else "",
-        "newer": _address(**more, **{name: min(newer, today)}) if asked.last < today else "",
+        "older": _address(**more, **{name: older}) if span.last > date(2, 1, 1) else "",
+        "newer": _address(**more, **{name: min(newer, today)}) if span.last < today else "",
     }
 
 

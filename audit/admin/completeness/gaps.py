@@ -1,5 +1,6 @@
 """Completeness: what never came, of each writer, down to single numbers; and what cannot be seen."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -10,7 +11,6 @@ from django.utils.safestring import SafeString
 from audit.admin.completeness.discrepancy import FoundAdmin
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.completeness import manifests, summary
-from audit.completeness.summary import WriterSummary
 from audit.models import Gap, Manifest, Record
 
 SHOWN = 200
@@ -29,12 +29,14 @@ class GapAdmin(FoundAdmin):
     change_list_template = "admin/audit/gap/list.html"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        found = summary.summarize()
+        result = summary.summarize()
         more = {
             "title": "Completeness",
-            "found": found,
-            "standings": [(one, _verdict(one)) for one in found.writers],
-            "until": time_tag(found.until),
+            "found": result,
+            "standings": [
+                (writer, badge(VERDICTS.get(writer.verdict, "error"), writer.verdict)) for writer in result.writers
+            ],
+            "until": time_tag(result.until),
         }
         return super().changelist_view(request, more | (extra_context or {}))
 
@@ -46,7 +48,7 @@ class GapAdmin(FoundAdmin):
             "holes": [(hole, time_tag(hole.after_at), time_tag(hole.before_at)) for hole in holes[:SHOWN]],
             "more_holes": len(holes) > SHOWN,
             "late_at": time_tag(gap.last_late_at),
-            "neighbours": _neighbours(gap) if request.user.has_perm("audit.view_record") else [],
+            "neighbours": list(_neighbours(gap)) if request.user.has_perm("audit.view_record") else [],
         }
 
     numbers = column(
@@ -74,31 +76,26 @@ class ManifestAdmin(FoundAdmin):
     search_fields = ("writer__exact",)
     search_help_text = "Writer"
 
-    def detail(self, request: HttpRequest, found: Manifest) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, manifest: Manifest) -> dict[str, Any]:
         return {
-            "title": f"Manifest of {found}",
-            "outcome": self.outcome_badge(found),
-            "since": time_tag(found.since),
-            "until": time_tag(found.until),
-            "looked_at": time_tag(found.looked_at),
-            "lost": manifests.missing(found),
+            "title": f"Manifest of {manifest}",
+            "outcome": self.outcome_badge(manifest),
+            "since": time_tag(manifest.since),
+            "until": time_tag(manifest.until),
+            "looked_at": time_tag(manifest.looked_at),
+            "lost": manifests.missing(manifest),
         }
 
     stated = time_column("stated (UTC)", "found_at")
     window = column(
-        "window (UTC)", lambda found: format_html("{} to {}", time_tag(found.since), time_tag(found.until)), "since"
+        "window (UTC)", lambda made: format_html("{} to {}", time_tag(made.since), time_tag(made.until)), "since"
     )
-    outcome_badge = column("what came", lambda found: badge(OUTCOMES[found.outcome], found.outcome))
-    came_of = column("events", lambda found: f"{found.came:,} of {found.count:,}", "came")
+    outcome_badge = column("what came", lambda manifest: badge(OUTCOMES[manifest.outcome], manifest.outcome))
+    came_of = column("events", lambda manifest: f"{manifest.came:,} of {manifest.count:,}", "came")
 
 
-def _verdict(one: WriterSummary) -> SafeString:
-    return badge(VERDICTS.get(one.verdict, "error"), one.verdict)
-
-
-def _neighbours(gap: Gap) -> list[tuple[str, Record]]:
-    """The records with the numbers before and after."""
+def _neighbours(gap: Gap) -> Iterator[tuple[str, Record]]:
     numbering = gap.numbering
-    found = Record.objects.filter(writer=numbering.writer, source_epoch=numbering.epoch or None)
-    sides = (("before", gap.first - 1), ("after", gap.last + 1))
-    return [(side, record) for side, seq in sides for record in found.filter(source_seq=seq)[:1]]
+    records = Record.objects.filter(writer=numbering.writer, source_epoch=numbering.epoch or None)
+    for side, seq in (("before", gap.first - 1), ("after", gap.last + 1)):
+        yield from ((side, record) for record in records.filter(source_seq=seq)[:1])

@@ -116,10 +116,10 @@ class ExportAdmin(ReadOnly):
         window = "; received from {since} to before {until}".format(**bundle.received) if bundle.received else ""
         return f"{drawn}leaves {bundle.first:,} to {bundle.last - 1:,} of the log{window}"
 
-    state_badge = column("state", lambda found: badge(STATES[found.state], found.state), "state")
+    state_badge = column("state", lambda bundle: badge(STATES[bundle.state], bundle.state), "state")
 
     requested = time_column("asked (UTC)", "requested_at")
-    records = column("records", lambda found: f"{found.done:,}")
+    records = column("records", lambda bundle: f"{bundle.done:,}")
     expires = time_column("kept until (UTC)", "expires_at", sortable=False)
 
 

@@ -1,18 +1,16 @@
 """Legal holds: what is held, by whom and why; placed and released by those who may."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
 
 from audit.access import client
 from audit.admin.base import ReadOnly
-from audit.admin.display import badge, column, number, time_column, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError, Invalid
 from audit.evidence import legal_holds
@@ -32,33 +30,24 @@ class LegalHoldAdmin(ReadOnly):
     search_help_text = "A correlation, or a part of it"
     change_list_template = "admin/audit/legalhold/list.html"
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            path("place/", view(self.place_view), name="audit_legalhold_place"),
-            path("<int:pk>/release/", view(self.release_view), name="audit_legalhold_release"),
-            *super().get_urls(),
-        ]
+    views: ClassVar = {"place/": "place", "<int:pk>/release/": "release"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LegalHold]:
         return legal_holds.visible()
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        found = self._found(number(object_id))
-        context = {
-            **self._page(request, found.correlation_id),
-            "title": f"Hold on {found.correlation_id}",
-            "found": found,
-            "placed_at": time_tag(found.placed_at),
-            "released_at": time_tag(found.released_at),
-            "state": self.state(found),
-            "may_release": found.released_at is None and request.user.has_perm(PLACE),
-        }
-        return TemplateResponse(request, "admin/audit/legalhold/detail.html", context)
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        hold = self.row_or_404(request, object_id)
+        return self.page(
+            request,
+            "detail",
+            **_correlation_context(hold.correlation_id),
+            title=f"Hold on {hold.correlation_id}",
+            found=hold,
+            placed_at=time_tag(hold.placed_at),
+            released_at=time_tag(hold.released_at),
+            state=self.state(hold),
+            may_release=hold.released_at is None and request.user.has_perm(PLACE),
+        )
 
     def place_view(self, request: HttpRequest) -> HttpResponse:
         """Say why, and hold; the act is recorded first."""
@@ -67,22 +56,16 @@ class LegalHoldAdmin(ReadOnly):
         given = request.POST if request.method == "POST" else request.GET
         correlation, reason = given.get("correlation", "").replace("\x00", "\ufffd").strip(), given.get("reason", "")
         if request.method == "POST":
+            by, where = request.user.get_username(), Where(address=client.address(request))
             try:
-                placed = legal_holds.place(
-                    correlation, reason=reason, by=request.user.get_username(), where=_where(request)
-                )
-            except (AuditError, Invalid) as error:
+                placed = legal_holds.place(correlation, reason=reason, by=by, where=where)
+            except AuditError as error:
                 messages.error(request, f"Nothing is held: {_words(error)}")
             else:
                 messages.success(request, "It is held, and that is recorded.")
                 return redirect("admin:audit_legalhold_change", placed.pk)
-        context = {
-            **self._page(request, correlation),
-            "title": "Place a legal hold",
-            "reason": reason,
-            "reason_max": legal_holds.REASON_MAX,
-        }
-        return TemplateResponse(request, "admin/audit/legalhold/place.html", context)
+        context = _correlation_context(correlation) | {"reason": reason, "reason_max": legal_holds.REASON_MAX}
+        return self.page(request, "place", title="Place a legal hold", **context)
 
     def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what ended, and release; the act is recorded first."""
@@ -90,41 +73,28 @@ class LegalHoldAdmin(ReadOnly):
             return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm(PLACE):
             raise PermissionDenied
+        hold = get_object_or_404(self.get_queryset(request), pk=pk)
         reason, by = request.POST.get("reason", ""), request.user.get_username()
         try:
-            legal_holds.release(self._found(pk).correlation_id, reason=reason, by=by, where=_where(request))
-        except (AuditError, Invalid) as error:
+            legal_holds.release(hold.correlation_id, reason=reason, by=by, where=Where(address=client.address(request)))
+        except AuditError as error:
             messages.error(request, f"Nothing is released: {_words(error)}")
         else:
             messages.success(request, "It is released, and that is recorded.")
         return redirect("admin:audit_legalhold_change", pk)
 
-    def _found(self, pk: int) -> LegalHold:
-        found = legal_holds.visible().filter(pk=pk).first()
-        if found is None:
-            raise Http404("There is no such hold.")
-        return found
-
-    def _page(self, request: HttpRequest, correlation: str) -> dict[str, Any]:
-        of_it = Record.objects.filter(correlation_id=correlation)
-        return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "correlation": correlation,
-            "records": of_it.count() if correlation else None,
-            "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
-        }
-
     placed = time_column("placed (UTC)", "placed_at")
-    released = column(
-        "released (UTC)", lambda found: time_tag(found.released_at) if found.released_at else "—", "released_at"
-    )
-    state = column("state", lambda found: badge("ok", "released") if found.released_at else badge("warning", "held"))
+    released = time_column("released (UTC)", "released_at")
+    state = column("state", lambda hold: badge("ok", "released") if hold.released_at else badge("warning", "held"))
 
 
-def _where(request: HttpRequest) -> Where:
-    return Where(address=client.address(request))
+def _correlation_context(correlation: str) -> dict[str, Any]:
+    return {
+        "correlation": correlation,
+        "records": Record.objects.filter(correlation_id=correlation).count() if correlation else None,
+        "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
+    }
 
 
-def _words(error: AuditError | Invalid) -> str:
+def _words(error: AuditError) -> str:
     return "; ".join(error.errors.values()) if isinstance(error, Invalid) else str(error)

@@ -75,9 +75,8 @@ class StatementAdmin(ReadOnly):
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         """Download the signed note, for verify.py."""
         record = self._statement(request, statement_id)
-        response = HttpResponse(record.event_data["note"], content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="statement-{record.resource_id}.txt"'
-        return response
+        headers = {"Content-Disposition": f'attachment; filename="statement-{record.resource_id}.txt"'}
+        return HttpResponse(record.event_data["note"], content_type="text/plain; charset=utf-8", headers=headers)
 
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         """Begin the bundle of all leaves that it is about."""

@@ -171,6 +171,5 @@ class WaiverAdmin(RecordedFirst, ReadOnly):
 
 
 def _count(rows: QuerySet[Any]) -> Coalesce:
-    """How many of the rows belong to the rule at hand."""
     mine = rows.filter(expectation=OuterRef("pk")).order_by().values("expectation").annotate(count=Count("pk"))
     return Coalesce(Subquery(mine.values("count"), output_field=IntegerField()), 0)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -11,12 +12,12 @@ from audit.admin.completeness.discrepancy import FoundAdmin
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import Record, Unmet
 
+# Events of a correlation that are shown before and after what began it.
 BEFORE, AFTER = 20, 200
-"""So many events of a correlation are shown before and after what began it."""
 
 
 class Moment(NamedTuple):
-    """One line of the timeline; without a record it is what is missing."""
+    """A line of the timeline; without a record it is what is missing."""
 
     at: datetime
     time: Any
@@ -40,7 +41,7 @@ class UnmetAdmin(FoundAdmin):
             "since": time_tag(unmet.since),
             "due_at": time_tag(unmet.due_at),
             "moments": _moments(unmet) if may_see else [],
-            "left_out": may_see and _count(unmet) > AFTER,
+            "left_out": may_see and _later(unmet)[AFTER : AFTER + 1].exists(),
         }
 
     rule = column("rule", lambda unmet: unmet.expectation.name, "expectation__name")
@@ -50,18 +51,16 @@ class UnmetAdmin(FoundAdmin):
 
 
 def _moments(unmet: Unmet) -> list[Moment]:
-    """The events of the correlation in the order of their times, with what is missing where it was due."""
-    of = Record.objects.filter(correlation_id=unmet.subject)
-    earlier = of.filter(event_timestamp__lt=unmet.since).order_by("-event_timestamp", "-id")[:BEFORE]
-    later = of.filter(event_timestamp__gte=unmet.since).order_by("event_timestamp", "id")[:AFTER]
+    before = Record.objects.filter(correlation_id=unmet.subject, event_timestamp__lt=unmet.since)
+    earlier = before.order_by("-event_timestamp", "-id")[:BEFORE]
     moments = [
-        Moment(one.event_timestamp, time_tag(one.event_timestamp), one, _remark(unmet, one))
-        for one in [*reversed(earlier), *later]
+        Moment(record.event_timestamp, time_tag(record.event_timestamp), record, _remark(unmet, record))
+        for record in [*reversed(earlier), *_later(unmet)[:AFTER]]
     ]
     if unmet.met_at is None or unmet.late:
         text = f"missing: {' or '.join(unmet.expect_types)}"
         moments.append(Moment(unmet.due_at, time_tag(unmet.due_at), None, badge("error", text)))
-    return sorted(moments, key=lambda one: one.at)
+    return sorted(moments, key=lambda moment: moment.at)
 
 
 def _remark(unmet: Unmet, record: Record) -> SafeString | str:
@@ -72,6 +71,6 @@ def _remark(unmet: Unmet, record: Record) -> SafeString | str:
     return ""
 
 
-def _count(unmet: Unmet) -> int:
+def _later(unmet: Unmet) -> QuerySet[Record]:
     later = Record.objects.filter(correlation_id=unmet.subject, event_timestamp__gte=unmet.since)
-    return later.order_by()[: AFTER + 1].count()
+    return later.order_by("event_timestamp", "id")

@@ -64,9 +64,8 @@ class CheckpointAdmin(ReadOnly):
 
     def note_view(self, request: HttpRequest, number: int) -> HttpResponse:
         row = self.row_or_404(request, number)
-        response = HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="{row.number}.checkpoint"'
-        return response
+        headers = {"Content-Disposition": f'attachment; filename="{row.number}.checkpoint"'}
+        return HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def waiting() -> tuple[int, float]:

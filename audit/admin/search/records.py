@@ -1,6 +1,6 @@
 """The admin of records: found fast, read only for everyone."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -28,6 +28,13 @@ from audit.search import cost
 class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, ReadOnly):
     """Nobody adds, changes or deletes a record here, not even a superuser."""
 
+    views: ClassVar = {
+        "<uuid:record_id>/proof/": "proof",
+        "<uuid:record_id>/bundle/": "bundle",
+        "<uuid:record_id>/canonical/": "canonical",
+        "timeline/": "timeline",
+        "compare/": "compare",
+    }
     list_display = ("pick", "time", "event_type", *query_bar.SHOWN)
     list_display_links = ("time", "event_type")
     list_max_show_all = 0
@@ -54,9 +61,7 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
     def get_queryset(self, request: HttpRequest) -> RecordQuerySet:
         return Record.objects.with_state().order_by("-event_timestamp", "-id")
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         raise PermissionDenied  # a record has no history: it never changes
 
     @admin.display(description="compare")
