@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit.access import client
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
+from audit.api.base import ApiView, begun, members
 from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import evidence
 from audit.errors import Invalid
@@ -24,6 +24,7 @@ from audit.tasks import enqueue
 
 MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
 MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
+EXPORTS_PATH = "/api/v1/audit/exports"
 WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
@@ -37,11 +38,11 @@ class ExportsApi(ApiView):
         may_unredacted = "unredacted" in principal.scopes
         return Asker(writer_name(self.request), True, principal.sight, client.address(self.request), may_unredacted)
 
-    def found(self, export_id: UUID) -> Export:
-        found: Export | None = export.whose(self.asker()).filter(pk=export_id).first()
-        if found is None:
+    def bundle(self, export_id: UUID) -> Export:
+        bundle: Export | None = export.whose(self.asker()).filter(pk=export_id).first()
+        if bundle is None:
             raise NotFound("No evidence bundle of this writer has this id.")
-        return found
+        return bundle
 
 
 class ExtractView(ExportsApi):
@@ -68,9 +69,8 @@ class ExportsView(ExportsApi):
 
     @extend_schema(**evidence.POST_EXPORT)
     def post(self, request: Request) -> Response:
-        begun = export.ask(self.asker(), **_wanted(_asked(request.data)))
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+        bundle = export.ask(self.asker(), **_wanted(_members(request.data)))
+        return begun(bundle, shown(bundle), request.path)
 
 
 class ExportView(ExportsApi):
@@ -78,7 +78,7 @@ class ExportView(ExportsApi):
 
     @extend_schema(**evidence.GET_EXPORT)
     def get(self, request: Request, export_id: UUID) -> Response:
-        return Response(shown(self.found(export_id)))
+        return Response(shown(self.bundle(export_id)))
 
 
 class CancelView(ExportsApi):
@@ -86,8 +86,8 @@ class CancelView(ExportsApi):
 
     @extend_schema(**evidence.CANCEL_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
-        export.cancel(self.found(export_id), self.asker())
-        return Response(shown(self.found(export_id)))
+        export.cancel(self.bundle(export_id), self.asker())
+        return Response(shown(self.bundle(export_id)))
 
 
 class ResumeView(ExportsApi):
@@ -95,9 +95,9 @@ class ResumeView(ExportsApi):
 
     @extend_schema(**evidence.RESUME_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
-        if export.resume(self.found(export_id), self.asker()):
-            enqueue(self.found(export_id))
-        return Response(shown(self.found(export_id)))
+        if export.resume(self.bundle(export_id), self.asker()):
+            enqueue(self.bundle(export_id))
+        return Response(shown(self.bundle(export_id)))
 
 
 class FileView(ExportsApi):
@@ -108,61 +108,59 @@ class FileView(ExportsApi):
     @extend_schema(**evidence.GET_EXPORT_FILE)
     def get(self, request: Request, export_id: UUID, name: str) -> HttpResponseBase:
         try:
-            piece = export.fetch(self.found(export_id), self.asker(), name)
+            piece = export.fetch(self.bundle(export_id), self.asker(), name)
         except KeyError:
             raise NotFound(f"There is no file {name!r} in this bundle: its manifest names them.") from None
         return download.response(request._request, piece)
 
 
-def _asked(document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict):
-        raise Invalid({"": "must be a JSON object"})
-    errors = {name: "this member is unknown" for name in document if name not in MEMBERS}
+def _members(document: Any) -> dict[str, Any]:
+    given, errors = members(document, MEMBERS)
     for name, kind in MEMBERS.items():
-        if name in document and type(document[name]) is not kind:
+        if name in given and type(given[name]) is not kind:
             errors[name] = f"must be {evidence.MEMBERS[name]['type']}"
     if errors:
         raise Invalid(errors)
-    return document
+    return given
 
 
-def _wanted(asked: dict[str, Any]) -> Wanted:
-    if sum(bool(asked.keys() & way) for way in WAYS) != 1:
+def _wanted(given: dict[str, Any]) -> Wanted:
+    if sum(bool(given.keys() & way) for way in WAYS) != 1:
         raise Invalid(
             {"q": "is required, or else first or last, or received_since: one of them; an empty q asks for everything"}
         )
-    wanted = Wanted(query=asked.get("q", ""), with_csv=asked.get("csv", False))
-    wanted["unredacted"] = asked.get("unredacted", False)
-    wanted["sample"], wanted["seed"] = asked.get("sample"), asked.get("seed", "")
-    if asked.keys() & WAYS[2]:
-        wanted["received"] = asked.get("received_since", ""), asked.get("received_until", "0s")
-    elif "q" not in asked:
-        wanted["first"], wanted["last"] = asked.get("first"), asked.get("last")
+    wanted = Wanted(query=given.get("q", ""), with_csv=given.get("csv", False))
+    wanted["unredacted"] = given.get("unredacted", False)
+    wanted["sample"], wanted["seed"] = given.get("sample"), given.get("seed", "")
+    if given.keys() & WAYS[2]:
+        wanted["received"] = given.get("received_since", ""), given.get("received_until", "0s")
+    elif "q" not in given:
+        wanted["first"], wanted["last"] = given.get("first"), given.get("last")
     return wanted
 
 
-def shown(found: Export) -> dict[str, Any]:
+def shown(bundle: Export) -> dict[str, Any]:
     """A bundle as the API answers it."""
     return {
-        "export_id": str(found.pk),
-        "state": found.state,
-        "kind": found.kind,
-        "q": found.query,
-        "first": found.first if found.kind == "range" else None,
-        "last": found.last if found.kind == "range" else None,
-        "received": found.received,
-        "sample": found.sample,
-        "seed": found.seed,
-        "population": found.population,
-        "redacted_by": [rule["name"] for rule in found.redaction],
-        "log_size": found.size,
-        "done": found.done,
-        "of": found.total,
-        "requested_at": timestamp_text(found.requested_at),
-        "expires_at": found.expires_at and timestamp_text(found.expires_at),
-        "error": found.error,
-        "digest": found.digest,
-        "bytes": found.bytes,
-        "file": found.name if found.state == "ready" else None,
-        "manifest": found.manifest,
+        "export_id": str(bundle.pk),
+        "state": bundle.state,
+        "kind": bundle.kind,
+        "q": bundle.query,
+        "first": bundle.first if bundle.kind == "range" else None,
+        "last": bundle.last if bundle.kind == "range" else None,
+        "received": bundle.received,
+        "sample": bundle.sample,
+        "seed": bundle.seed,
+        "population": bundle.population,
+        "redacted_by": [rule["name"] for rule in bundle.redaction],
+        "log_size": bundle.size,
+        "done": bundle.done,
+        "of": bundle.total,
+        "requested_at": timestamp_text(bundle.requested_at),
+        "expires_at": bundle.expires_at and timestamp_text(bundle.expires_at),
+        "error": bundle.error,
+        "digest": bundle.digest,
+        "bytes": bundle.bytes,
+        "file": bundle.name if bundle.state == "ready" else None,
+        "manifest": bundle.manifest,
     }

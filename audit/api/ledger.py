@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import visibility
-from audit.api import negotiation
 from audit.api.auth import writer_name
 from audit.api.base import ApiView
-from audit.api.negotiation import IgnoreAccept
+from audit.api.negotiation import PLAIN, IgnoreAccept
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
@@ -47,9 +46,8 @@ class ProofView(LogView):
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         _record(event_id)
         evidence = reader.evidence(event_id)
-        response = HttpResponse(evidence.proof.text, content_type=negotiation.PLAIN)
-        response["Content-Disposition"] = f'attachment; filename="{event_id}.tlog-proof"'
-        return response
+        headers = {"Content-Disposition": f'attachment; filename="{event_id}.tlog-proof"'}
+        return HttpResponse(evidence.proof.text, content_type=PLAIN, headers=headers)
 
 
 class RecordBundleView(LogView):
@@ -64,9 +62,8 @@ class CheckpointView(LogView):
 
     @extend_schema(**openapi.GET_CHECKPOINT)
     def get(self, request: Request) -> HttpResponse:
-        response = HttpResponse(reader.full_note(reader.signed_head()), content_type=negotiation.PLAIN)
-        response["Cache-Control"] = "no-cache"
-        return response
+        text = reader.full_note(reader.signed_head())
+        return HttpResponse(text, content_type=PLAIN, headers={"Cache-Control": "no-cache"})
 
 
 class KeysView(LogView):
@@ -74,7 +71,7 @@ class KeysView(LogView):
 
     @extend_schema(**openapi.GET_KEYS)
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=negotiation.PLAIN)
+        return HttpResponse("".join(f"{key}\n" for key in keys.load().verifiers), content_type=PLAIN)
 
 
 class CheckpointsView(LogView):
@@ -120,10 +117,9 @@ class TileView(LogView):
     @extend_schema(**openapi.GET_TILE)
     def get(self, request: Request, level: int, address: str) -> HttpResponse:
         index, width = _tile(address, level)
-        first = index * tiles.WIDTH
-        run = tiles.Run(level, first, first + width)
-        look_up = reader.hashes([run])
-        return _octets(b"".join(look_up(level, place) for place in range(run.first, run.last)))
+        first, last = index * tiles.WIDTH, index * tiles.WIDTH + width
+        look_up = reader.hashes([tiles.Run(level, first, last)])
+        return _octets(b"".join(look_up(level, place) for place in range(first, last)))
 
 
 class EntriesView(LogView):
@@ -156,8 +152,7 @@ class VerifyChainView(LogView):
             raise Invalid({"correlation_id": f"is required: text of 1 to {MAX_CORRELATION} characters"})
         if errors := dict(event.text_faults("correlation_id", correlation_id)):
             raise Invalid(errors)
-        run = verify("correlation", correlation_id=correlation_id, requested_by=writer_name(request))
-        return Response(_chain(run))
+        return Response(_chain(verify("correlation", correlation_id=correlation_id, requested_by=writer_name(request))))
 
 
 def _chain(run: Verification) -> dict[str, Any]:
@@ -222,9 +217,8 @@ def _tile(address: str, level: int) -> tuple[int, int]:
 
 
 def _octets(body: bytes) -> HttpResponse:
-    response = HttpResponse(body, content_type="application/octet-stream")
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    return response
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return HttpResponse(body, content_type="application/octet-stream", headers=headers)
 
 
 def _integer(request: Request, name: str, **default: Any) -> Any:

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from audit.access import client
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
+from audit.api.base import ApiView, members
 from audit.api.openapi import legal_holds as schema
 from audit.errors import Invalid
 from audit.evidence import legal_holds
@@ -35,18 +35,17 @@ class HoldsView(HoldsApi):
 
     @extend_schema(**schema.POST_HOLD)
     def post(self, request: Request) -> Response:
-        asked = _asked(request.data, ("correlation_id", "reason"))
-        by = writer_name(request)
+        given, by = _texts(request.data, ("correlation_id", "reason")), writer_name(request)
         try:
-            placed = legal_holds.place(asked["correlation_id"], reason=asked["reason"], by=by, where=self.where())
+            placed = legal_holds.place(given["correlation_id"], reason=given["reason"], by=by, where=self.where())
         except legal_holds.NothingToHold as error:
             raise NotFound(str(error)) from None
-        return Response(shown(placed) | {"events_affected": _affected(placed)})
+        return Response(_shown(placed) | {"events_affected": _affected(placed)})
 
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
-        found = legal_holds.visible().filter(released_at=None)
-        return Response({"holds": [shown(one) for one in found[:LISTED]], "total": found.count()})
+        holds = legal_holds.visible().filter(released_at=None)
+        return Response({"holds": [_shown(hold) for hold in holds[:LISTED]], "total": holds.count()})
 
 
 class HoldView(HoldsApi):
@@ -54,41 +53,38 @@ class HoldView(HoldsApi):
 
     @extend_schema(**schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
-        reason = _asked(request.data, ("release_reason",))["release_reason"]
+        reason = _texts(request.data, ("release_reason",))["release_reason"]
         try:
             released = legal_holds.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())
         except legal_holds.NotHeld as error:
             raise NotFound(str(error)) from None
         except legal_holds.SeenInPart as error:
             raise PermissionDenied(str(error)) from None
-        return Response(shown(released) | {"events_released": _affected(released)})
+        return Response(_shown(released) | {"events_released": _affected(released)})
 
 
-def shown(found: LegalHold) -> dict[str, Any]:
-    """A hold as the API tells it."""
+def _shown(hold: LegalHold) -> dict[str, Any]:
     return {
-        "correlation_id": found.correlation_id,
-        "reason": found.reason,
-        "placed_by": found.placed_by,
-        "placed_at": timestamp_text(found.placed_at),
-        "released_by": found.released_by or None,
-        "released_at": found.released_at and timestamp_text(found.released_at),
-        "release_reason": found.release_reason or None,
+        "correlation_id": hold.correlation_id,
+        "reason": hold.reason,
+        "placed_by": hold.placed_by,
+        "placed_at": timestamp_text(hold.placed_at),
+        "released_by": hold.released_by or None,
+        "released_at": hold.released_at and timestamp_text(hold.released_at),
+        "release_reason": hold.release_reason or None,
     }
 
 
-def _affected(found: LegalHold) -> int:
-    return Record.objects.filter(correlation_id=found.correlation_id).count()
+def _affected(hold: LegalHold) -> int:
+    return Record.objects.filter(correlation_id=hold.correlation_id).count()
 
 
-def _asked(document: Any, members: tuple[str, ...]) -> dict[str, str]:
-    """The texts that are asked for, and no more. Raises `Invalid`."""
-    if not isinstance(document, dict):
-        raise Invalid({"": "must be a JSON object"})
-    errors = {name: "this member is unknown" for name in document if name not in members}
-    for name in members:
-        if not isinstance(value := document.get(name), str) or not value or "\x00" in value:
+def _texts(document: Any, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the members with these names, all of which are texts. Raises `Invalid`."""
+    given, errors = members(document, names)
+    for name in names:
+        if not isinstance(value := given.get(name), str) or not value or "\x00" in value:
             errors[name] = "is required: text without U+0000"
     if errors:
         raise Invalid(errors)
-    return document
+    return given

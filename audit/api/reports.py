@@ -10,7 +10,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.exports import ExportsApi, shown
+from audit.api.base import begun, members
+from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import reports
 from audit.errors import Invalid, Unavailable
@@ -18,7 +19,6 @@ from audit.formats.times import timestamp_text
 from audit.models import Report
 from audit.reports import build, render
 from audit.reports.packs import Unreadable
-from audit.tasks import enqueue
 
 
 class ReportsApi(ExportsApi):
@@ -26,10 +26,10 @@ class ReportsApi(ExportsApi):
 
     def report(self, report_id: UUID) -> Report:
         asker = self.asker()
-        found = build.visible(asker.sight).filter(pk=report_id, requested_by=asker.name).first()
-        if found is None:
+        report = build.visible(asker.sight).filter(pk=report_id, requested_by=asker.name).first()
+        if report is None:
             raise NotFound("No compliance report of this writer has this id.")
-        return found
+        return report
 
 
 class ReportsView(ReportsApi):
@@ -37,13 +37,12 @@ class ReportsView(ReportsApi):
 
     @extend_schema(**reports.POST_REPORT)
     def post(self, request: Request) -> Response:
-        first, last, names = _asked(request.data)
+        first, last, names = _members(request.data)
         try:
-            begun = build.ask(self.asker(), first, last, names)
+            report = build.ask(self.asker(), first, last, names)
         except Unreadable as error:
             raise Unavailable(f"A set of controls cannot be read, so no report can be made: {error}") from None
-        enqueue(begun)
-        return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+        return begun(report, _shown(report), request.path)
 
 
 class ReportView(ReportsApi):
@@ -61,15 +60,15 @@ class ReportFileView(ReportsApi):
 
     @extend_schema(**reports.GET_REPORT_FILE)
     def get(self, request: Request, report_id: UUID, name: str) -> HttpResponseBase:
-        found, kind = self.report(report_id), name.removeprefix("report.")
+        report, kind = self.report(report_id), name.removeprefix("report.")
         if kind not in render.KINDS or not name.startswith("report."):
             raise NotFound(f"There is no file {name!r} of a report, but report.json, report.html and report.pdf.")
-        if found.state != "ready":
-            raise Invalid({"report_id": f"this report is {found.state}: only one that is ready can be fetched"})
+        if report.state != "ready":
+            raise Invalid({"report_id": f"this report is {report.state}: only one that is ready can be fetched"})
         if kind == "pdf" and not render.has_pdf():
             raise Unavailable(str(render.PdfMissing()))
-        build.record("downloaded", found, self.asker(), digest=found.digest, file=name)
-        body = render.file(found, kind, site=request.build_absolute_uri("/").rstrip("/"))
+        build.record("downloaded", report, self.asker(), digest=report.digest, file=name)
+        body = render.file(report, kind, site=request.build_absolute_uri("/").rstrip("/"))
         return HttpResponse(body, content_type=render.KINDS[kind])
 
 
@@ -78,45 +77,42 @@ class ReportBundleView(ReportsApi):
 
     @extend_schema(**reports.POST_REPORT_BUNDLE)
     def post(self, request: Request, report_id: UUID) -> Response:
-        found = self.report(report_id)
-        if found.state != "ready":
-            raise Invalid({"report_id": f"this report is {found.state}: there is evidence of one that is ready"})
-        begun = build.evidence(found, self.asker())
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
+        report = self.report(report_id)
+        if report.state != "ready":
+            raise Invalid({"report_id": f"this report is {report.state}: there is evidence of one that is ready"})
+        bundle = build.evidence(report, self.asker())
+        return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 
-def _asked(document: Any) -> tuple[date, date, list[str]]:
-    if not isinstance(document, dict):
-        raise Invalid({"": "must be a JSON object"})
-    errors = {name: "this member is unknown" for name in document if name not in reports.MEMBERS}
+def _members(document: Any) -> tuple[date, date, list[str]]:
+    given, errors = members(document, reports.MEMBERS)
     days = {}
     for name in ("first", "last"):
         try:
-            days[name] = date.fromisoformat(document.get(name, ""))
+            days[name] = date.fromisoformat(given.get(name, ""))
         except (TypeError, ValueError):
             errors[name] = "is required: a day such as 2026-03-04, UTC"
-    names = document.get("packs")
-    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+    names = given.get("packs")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         errors["packs"] = "is required: a list of names of sets of controls"
     if errors:
         raise Invalid(errors)
     return days["first"], days["last"], list(names or [])
 
 
-def _shown(found: Report) -> dict[str, Any]:
-    is_ready = found.state == "ready"
+def _shown(report: Report) -> dict[str, Any]:
+    is_ready = report.state == "ready"
     return {
-        "report_id": str(found.pk),
-        "state": found.state,
-        "first": found.first.isoformat(),
-        "last": found.last.isoformat(),
-        "packs": found.packs,
-        "checkpoint": found.checkpoint,
-        "done": found.done,
-        "of": found.total,
-        "requested_at": timestamp_text(found.requested_at),
-        "error": found.error,
-        "digest": found.digest,
+        "report_id": str(report.pk),
+        "state": report.state,
+        "first": report.first.isoformat(),
+        "last": report.last.isoformat(),
+        "packs": report.packs,
+        "checkpoint": report.checkpoint,
+        "done": report.done,
+        "of": report.total,
+        "requested_at": timestamp_text(report.requested_at),
+        "error": report.error,
+        "digest": report.digest,
         "files": [f"report.{kind}" for kind in render.KINDS if kind != "pdf" or render.has_pdf()] if is_ready else [],
     }

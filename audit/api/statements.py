@@ -8,13 +8,13 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.exports import ExportsApi, shown
+from audit.api.base import begun
+from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import statements
 from audit.formats.times import timestamp_text
 from audit.models import Record
-from audit.tasks import enqueue
 
 
 class StatementsApi(ExportsApi):
@@ -22,12 +22,12 @@ class StatementsApi(ExportsApi):
 
     def statement(self, statement_id: UUID) -> Record:
         try:
-            found = statements.get(statement_id)
+            record = statements.get(statement_id)
         except Record.DoesNotExist:
-            found = None
-        if found is None or (found.actor_type, found.actor_id) != ("service", self.asker().name):
+            record = None
+        if record is None or (record.actor_type, record.actor_id) != ("service", self.asker().name):
             raise NotFound("No statement of this writer has this id.")
-        return found
+        return record
 
 
 class StatementsView(StatementsApi):
@@ -35,10 +35,10 @@ class StatementsView(StatementsApi):
 
     @extend_schema(**evidence.POST_STATEMENT)
     def post(self, request: Request) -> Response:
-        asked = request.data
-        if not isinstance(asked, dict) or set(asked) != {"q"} or not isinstance(asked["q"], str):
+        given = request.data
+        if not isinstance(given, dict) or set(given) != {"q"} or not isinstance(given["q"], str):
             raise Invalid({"q": "is required, a text, and nothing else: the query that is counted"})
-        return Response(_shown(statements.make(self.asker(), asked["q"])), status=201)
+        return Response(_shown(statements.make(self.asker(), given["q"])), status=201)
 
 
 class StatementView(StatementsApi):
@@ -54,16 +54,15 @@ class BundleView(StatementsApi):
 
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
-        begun = statements.bundle(self.statement(statement_id), self.asker())
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
+        bundle = statements.bundle(self.statement(statement_id), self.asker())
+        return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 
-def _shown(found: Record) -> dict[str, Any]:
-    said = found.event_data
+def _shown(record: Record) -> dict[str, Any]:
+    said = record.event_data
     return {
-        "statement_id": found.resource_id,
+        "statement_id": record.resource_id,
         "q": said["query"],
-        "made_at": timestamp_text(found.event_timestamp),
+        "made_at": timestamp_text(record.event_timestamp),
         **{name: said[name] for name in ("found", "first", "last", "records", "note")},
     }
