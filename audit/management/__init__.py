@@ -6,9 +6,10 @@ import pwd
 import sys
 from typing import Any, TextIO, cast
 
-from django.core.management.base import BaseCommand, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from audit import safe_text
+from audit.errors import AuditError
 
 
 class Harmless(io.TextIOBase):
@@ -30,16 +31,19 @@ class Harmless(io.TextIOBase):
 
 
 class HarmlessCommand(BaseCommand):
-    """A command that may print what others sent."""
+    """A command that may print what others sent; what the store refuses is told without a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.stdout = OutputWrapper(cast(TextIO, Harmless(options.pop("stdout", None) or sys.stdout)))
         self.stderr = OutputWrapper(cast(TextIO, Harmless(options.pop("stderr", None) or sys.stderr)))
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except AuditError as error:
+            raise CommandError(str(error)) from None
 
 
 def operator_name() -> str:
-    """Who runs the command: the account of the system, not what the environment says of it."""
+    """Return who runs the command: the account of the system, not what the environment says of it."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

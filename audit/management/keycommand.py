@@ -76,7 +76,6 @@ class KeyCommand(BaseCommand):
         self.stderr.write(f"Private key: {path}. Give the line above to auditors and witnesses, by another way.")
 
     def _rotate(self) -> None:
-        """Record the new key, then let it sign."""
         path, old = self._file(), self.keys().signer
         if old is None:
             raise KeyMissing

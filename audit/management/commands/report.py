@@ -7,12 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError, Invalid
 from audit.evidence.request import Asker
 from audit.management import HarmlessCommand, operator_name
 from audit.models import Report
 from audit.reports import build, render
-from audit.reports.packs import Unreadable
 
 
 class Command(HarmlessCommand):
@@ -29,16 +27,12 @@ class Command(HarmlessCommand):
         parser.add_argument("--site", default="", metavar="URL", help="stands before the links of HTML and PDF")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            begun = build.ask(Asker(operator_name()), options["first"], options["last"], options["pack"])
-            made = build.go_on(begun)
-            if made.state != "ready":
-                raise CommandError(f"The report is {made.state}. {made.error}".strip())
-            text = _written(made, options["format"], options["site"].rstrip("/"))
-        except (AuditError, Invalid, Unreadable) as error:
-            raise CommandError(str(error)) from None
+        made = build.go_on(build.ask(Asker(operator_name()), options["first"], options["last"], options["pack"]))
+        if made.state != "ready":
+            raise CommandError(f"The report is {made.state}. {made.error}".strip())
+        data = _written(made, options["format"], options["site"].rstrip("/"))
         path = options["output"] or Path(f"report-{made.first}-{made.last}.{options['format']}")
-        path.write_bytes(text)
+        path.write_bytes(data)
         self.stdout.write(f"sha256 {made.digest}, checkpoint {made.checkpoint}")
         self.stdout.write(str(path))
 
