@@ -84,7 +84,6 @@ def _note_of(line: str) -> str:
 
 
 def _last_line() -> list[str]:
-    """Read the last line of the anchor file from its end."""
     path = settings.SEAL_ANCHOR_FILE
     if path is None or not path.exists():
         return []

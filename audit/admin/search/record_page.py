@@ -44,6 +44,7 @@ class RecordPage(ReadOnly):
             raise PermissionDenied
         if record is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        document = record.document()
         context = {
             "title": record.event_type,
             "record": record,
@@ -53,7 +54,9 @@ class RecordPage(ReadOnly):
             "checked_at": time_tag(datetime.now(UTC)),
             "state": badge(STATES[record.state], record.state),
             "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
-            **_what(record),
+            "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name != "event_data"],
+            "tree": tree(record.event_data, DATA),
+            "difference": difference(record.event_data, DATA),
             **_way(record),
             **_beside(record),
             "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.on(record.correlation_id)],
@@ -88,15 +91,6 @@ class RecordPage(ReadOnly):
             return redirect("admin:audit_record_change", record_id)
         headers = {"Content-Disposition": f'attachment; filename="{record_id}.{suffix}"'}
         return HttpResponse(body, content_type="text/plain; charset=utf-8", headers=headers)
-
-
-def _what(record: Record) -> dict[str, Any]:
-    document = record.document()
-    return {
-        "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name != "event_data"],
-        "tree": tree(record.event_data, DATA),
-        "difference": difference(record.event_data, DATA),
-    }
 
 
 def _way(record: Record) -> dict[str, Any]:

@@ -18,7 +18,7 @@ MEANS = {
         "audit.view_finding",
     },
     "start a verification": {"audit.start_verification"},
-    "make and fetch evidence bundles, each his own": {"audit.make_export", "audit.view_export"},
+    "make evidence bundles, and fetch one's own": {"audit.make_export", "audit.view_export"},
     "see legal holds": {"audit.view_legalhold"},
     "place and release legal holds": {"audit.place_legalhold"},
     "have statements signed, and see them": {"audit.view_statement", "audit.make_statement"},
