@@ -23,7 +23,7 @@ test: $(READY) ## Run all tests, a process a core: about 6 minutes on 2 cores; b
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: $(READY) ## Run the fast tests, a process a core: at most 30 s on 2 cores
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser"
+	$(BIN)/python -m pytest -n auto --dist worksteal --fast
 
 drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.drills.drill --share $(or $(SHARE),1)

@@ -74,6 +74,10 @@ class Altered(Exception):
     """Something does not fit what was signed."""
 
 
+class Forked(Altered):
+    """The log signed two trees of which one is not the beginning of the other."""
+
+
 class Uncovered(Exception):
     """Something was not shown."""
 
@@ -90,7 +94,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether Python's own writer gives the canonical form: names in ASCII, whose order is the same, and no floats."""
+    """Whether `json` writes the canonical form: names in ASCII, whose order is the same, and no floats."""
     if isinstance(value, dict):
         return all(map(str.isascii, value)) and all(map(_is_plain, value.values()))
     if isinstance(value, list):
@@ -147,10 +151,10 @@ def parse(text: bytes) -> Any:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a name occurs twice in one object")
-    return found
+    return members
 
 
 def _no_constant(text: str) -> NoReturn:
@@ -167,20 +171,20 @@ def node(left: bytes, right: bytes) -> bytes:
 
 def check_inclusion(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes) -> None:
     """Raise `Altered` unless the proof leads from the leaf to the root. Sides follow from index and size alone."""
-    if not 0 <= index < size or any(len(found) != 32 for found in (leaf, root, *proof)):
+    if not 0 <= index < size or any(len(value) != 32 for value in (leaf, root, *proof)):
         raise Altered("the proof names a leaf that the tree does not have, or a hash is not 32 bytes long")
-    place, last, found = index, size - 1, leaf
+    place, last, subtree = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
             raise Altered("the proof is too long")
         if place & 1 or place == last:
-            found = node(sibling, found)
+            subtree = node(sibling, subtree)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            found = node(found, sibling)
+            subtree = node(subtree, sibling)
         place, last = place >> 1, last >> 1
-    if last or found != root:
+    if last or subtree != root:
         raise Altered("the proof does not lead from this record to the signed root: the record is not what was sealed")
 
 
@@ -232,16 +236,16 @@ def read_key(text: str, kinds: tuple[int, ...]) -> Key:
 def unbase64(text: str) -> bytes:
     """Base64 in its one spelling. Raises `Unusable`."""
     try:
-        found = base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Unusable(f"{text[:60]!r} is not base64") from None
-    if base64.b64encode(found).decode() != text:
+    if base64.b64encode(data).decode() != text:
         raise Unusable(f"{text[:60]!r} is not the one base64 of its bytes")
-    return found
+    return data
 
 
 class Checkpoint(NamedTuple):
-    """A signed tree head, checked."""
+    """A signed tree head whose signatures hold."""
 
     size: int
     root: bytes
@@ -249,24 +253,38 @@ class Checkpoint(NamedTuple):
     witnessed: dict[str, int]
 
 
-def read_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    """A note's text and its signature lines: name, key id, signature."""
+# The name of a key, its id, and what it signed with.
+Signature = tuple[str, bytes, bytes]
+
+
+def read_note(note: str) -> tuple[str, list[Signature]]:
+    """A note's text and its signatures. Raises `Unusable`."""
     text, blank, lines = note.rpartition("\n\n")
     if not blank or not lines.endswith("\n") or re.search(r"[\x00-\x09\x0b-\x1f\x7f]", note):
         raise Unusable("a checkpoint is text, a blank line, and signature lines")
-    found = []
+    signatures: list[Signature] = []
     for line in lines[:-1].split("\n"):
         dash, name, encoded = (*line.split(" "), "", "")[:3]
         blob = unbase64(encoded)
         if dash != "—" or not name or line.count(" ") != 2 or len(blob) < 5:
             raise Unusable(f"{line[:60]!r} is not a signature line")
-        found.append((name, blob[:4], blob[4:]))
-    return text + "\n", found
+        signatures.append((name, blob[:4], blob[4:]))
+    return text + "\n", signatures
+
+
+def check_receipt_keys(text: str, signatures: list[Signature], origin: str, keys: list[Key], otherwise: str) -> None:
+    """Raise `Altered`, with the words `otherwise` where none of these keys of receipts of the log has signed."""
+    trusted = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
+    ours = [(trusted[name, key_id], blob) for name, key_id, blob in signatures if (name, key_id) in trusted]
+    if not ours:
+        raise Altered(otherwise)
+    for key, blob in ours:
+        key.check(text, blob)
 
 
 @dataclass
 class Trust:
-    """Whose signatures count."""
+    """The keys whose signatures count, and the checkpoints that they signed so far."""
 
     keys: list[Key]
     witnesses: list[Key] = field(default_factory=list)
@@ -297,28 +315,22 @@ class Trust:
             raise Forked(f"the log has signed two different trees of {size} records")
         return Checkpoint(size, root, max(moments, default=None), witnessed)
 
-    def _signatures(
-        self, text: str, signatures: list[tuple[str, bytes, bytes]]
-    ) -> tuple[bool, list[int], dict[str, int]]:
+    def _signatures(self, text: str, signatures: list[Signature]) -> tuple[bool, list[int], dict[str, int]]:
         signed, moments, witnessed = False, [], {}
         plain = {(key.name, key.id): key for key in self.keys}
-        timed = {(key.name, key.id): key for key in (Key(one.name, COSIGNATURE, one.public) for one in self.keys)}
+        timed = {(key.name, key.id): key for key in (Key(key.name, COSIGNATURE, key.public) for key in self.keys)}
         others = {(key.name, key.id): key for key in self.witnesses}
-        for name, identifier, blob in signatures:
-            if key := plain.get((name, identifier)):
+        for name, key_id, blob in signatures:
+            if key := plain.get((name, key_id)):
                 key.check(text, blob)
                 signed = True
-            elif key := timed.get((name, identifier)):
+            elif key := timed.get((name, key_id)):
                 moments.append(key.check(text, blob) or 0)
-            elif key := others.get((name, identifier)):
+            elif key := others.get((name, key_id)):
                 witnessed[name] = key.check(text, blob) or 0
             else:
                 self.strangers.add(name)
         return signed, moments, witnessed
-
-
-class Forked(Altered):
-    """The log told two stories."""
 
 
 # --- Records and their proofs -----------------------------------------------------------------
@@ -348,6 +360,8 @@ def read_proof(text: str) -> Proof:
 
 def leaf_of(record: dict[str, Any]) -> bytes:
     """The leaf hash of a record, recomputed from all that it says. Raises `Altered` and `Unusable`."""
+    # The store computes the same in formats/entry.py, formats/canonical.py and sql/0003_log.sql, the page that checks
+    # in a browser in verifier/records.js. This copy is the auditor's own, so it shares no code with them.
     missing = [name for name in (*STORE_MEMBERS, "event_id", "writer") if name not in record]
     if missing:
         raise Unusable(f"the record lacks {', '.join(missing)}")
@@ -376,10 +390,10 @@ def check_record(record: dict[str, Any], proof: Proof, trust: Trust) -> Checkpoi
     return checkpoint
 
 
-# --- What is read -----------------------------------------------------------------------------
+# --- Reading files ----------------------------------------------------------------------------
 
+# A record, and the text of its proof where there is one.
 Item = tuple[dict[str, Any], str | None]
-"""A record, and the text of its proof where there is one."""
 
 
 def bundle_header(path: Path) -> tuple[str, list[Key]]:
@@ -452,14 +466,13 @@ def _object(value: Any) -> dict[str, Any]:
 
 @dataclass
 class Result:
-    """What came out so far."""
+    """How many records were checked so far, and the worst verdict."""
 
     records: int = 0
     verdict: str = NOT_COVERED
     newest: Checkpoint | None = None
 
     def worsen(self, verdict: str) -> None:
-        """A failure dominates."""
         order = [FORKED, ALTERED, NOT_COVERED, VERIFIED]
         self.verdict = min(self.verdict, verdict, key=order.index)
 
@@ -473,20 +486,44 @@ def check_all(items: Iterator[Item], trust: Trust) -> Result:
         try:
             if text is None:
                 raise Uncovered("there is no proof of it")
-            found = check_record(record, read_proof(text), trust)
-            if result.newest is None or found.size > result.newest.size:
-                result.newest = found
-        except Altered as error:
-            result.worsen(FORKED if isinstance(error, Forked) else ALTERED)
-            print(f"{FORKED if isinstance(error, Forked) else ALTERED}  {name}: {error}")
-        except Uncovered as error:
-            result.worsen(NOT_COVERED)
-            print(f"{NOT_COVERED}  {name}: {error}")
-        if sys.stderr.isatty() and result.records % 100 == 0:
-            print(f"\r{result.records} records", end="", file=sys.stderr)
+            checkpoint = check_record(record, read_proof(text), trust)
+            if result.newest is None or checkpoint.size > result.newest.size:
+                result.newest = checkpoint
+        except (Altered, Uncovered) as error:
+            result.worsen(refuse(name, error))
+        show_progress(result.records, 100)
     if not result.records:
         result.verdict = NOT_COVERED
     return result
+
+
+def refuse(what: str, error: Altered | Uncovered) -> str:
+    """Print why something does not hold; return the verdict on it."""
+    verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
+    print(f"{verdict}  {what}: {error}" if what else f"{verdict}  {error}")
+    return verdict
+
+
+def lacks_witnesses(checkpoint: Checkpoint, trust: Trust) -> bool:
+    """Whether fewer witnesses than are asked for have cosigned; it is printed then."""
+    if len(checkpoint.witnessed) >= trust.quorum:
+        return False
+    print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+    return True
+
+
+def verdict_of(result: Result, trust: Trust) -> str:
+    """The verdict; a key that came with the bundle is not enough."""
+    if result.verdict == VERIFIED and not trust.pinned:
+        print("All fits together, but the key came with the bundle. Compare it with the one that was published")
+        print("elsewhere, then run this again with --key.")
+        return NOT_COVERED
+    return result.verdict
+
+
+def show_progress(records: int, every: int) -> None:
+    if sys.stderr.isatty() and records % every == 0:
+        print(f"\r{records} records", end="", file=sys.stderr)
 
 
 def report(result: Result, trust: Trust) -> None:
@@ -535,28 +572,12 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
     return Trust(keys, witnesses, quorum)
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Whose signatures count."""
-    parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
-    parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
-    parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
-    parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
-
-
-def read_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", nargs="?", type=Path, help="records with their proofs, as the store hands them out")
-    parser.add_argument("--record", type=Path, help="one record, JSON")
-    parser.add_argument("--proof", type=Path, help="its proof")
-    parser.add_argument("--records", type=Path, help="records, a JSON line each")
-    parser.add_argument("--proofs", type=Path, help="the directory of EVENT_ID.tlog-proof files")
-    add_trust(parser)
-    found = parser.parse_args(arguments)
-    ways = [bool(found.bundle), bool(found.record and found.proof), bool(found.records and found.proofs)]
-    if sum(ways) != 1:
-        parser.error("give a bundle, or --record with --proof, or --records with --proofs")
-    return found
+def verify_records(options: argparse.Namespace) -> str:
+    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    trust = trust_of(options)
+    result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
+    report(result, trust)
+    return verdict_of(result, trust)
 
 
 # --- Receipts ---------------------------------------------------------------------------------
@@ -567,7 +588,7 @@ RECEIPT_EVENT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) ([0-9
 
 
 class Receipt(NamedTuple):
-    """What a receipt says, and the digest of each of its events."""
+    """The members of a receipt's header, and the digest of each of its events by id."""
 
     members: dict[str, str]
     events: dict[str, str]
@@ -581,12 +602,8 @@ def read_receipt(note: str, keys: list[Key]) -> Receipt:
     matches = [RECEIPT_EVENT.match(line) for line in lines[len(RECEIPT_MEMBERS) :]]
     if header != RECEIPT or tuple(members) != RECEIPT_MEMBERS or not matches or not all(matches):
         raise Unusable(f"this is no receipt: {RECEIPT}, then {', '.join(RECEIPT_MEMBERS)}, then its events")
-    known = {(key.name, key.id): key for key in keys if key.name == f"{members['origin']}/receipts"}
-    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
-    if not ours:
-        raise Altered(f"no key of receipts of the log {members['origin']} that you trust has signed this")
-    for key, blob in ours:
-        key.check(text, blob)
+    otherwise = f"no key of receipts of the log {members['origin']} that you trust has signed this"
+    check_receipt_keys(text, signatures, members["origin"], keys, otherwise)
     events = dict(match.groups() for match in matches if match)
     if len(events) != len(matches):
         raise Unusable("the receipt names an event twice")
@@ -599,12 +616,12 @@ def check_receipt(receipt: Receipt, bundle: Path, trust: Trust) -> Result:
         raise Unusable(f"the receipt is of the log {receipt.members['origin']!r}, the key of {trust.keys[0].name!r}")
     items = [item for item in bundle_items(bundle) if item[0].get("event_id") in receipt.events]
     result = check_all(iter(items), trust)
-    found = {record["event_id"]: record["digest"] for record, _ in items}
+    digests = {record["event_id"]: record["digest"] for record, _ in items}
     for event_id, digest in receipt.events.items():
-        if event_id not in found:
+        if event_id not in digests:
             result.worsen(NOT_COVERED)
             print(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
-        elif found[event_id] != digest:
+        elif digests[event_id] != digest:
             result.worsen(ALTERED)
             print(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
     return result
@@ -619,24 +636,13 @@ def report_receipt(receipt: Receipt, keys: list[Key]) -> None:
         print(f"key (pinned): {key}")
 
 
-def read_receipt_arguments(arguments: list[str]) -> argparse.Namespace:
-    """The command line of `receipt`."""
-    parser = argparse.ArgumentParser(prog="verify.py receipt", description="Verify a signed receipt.")
-    parser.add_argument("receipt", type=Path, help="the receipt, as the store answered it")
-    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
-    parser.add_argument("--bundle", type=Path, help="records with their proofs: are the receipt's events in the log?")
-    add_trust(parser)
-    return parser.parse_args(arguments)
-
-
 def verify_receipt(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
     keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
     try:
         receipt = read_receipt(options.receipt.read_bytes().decode("utf-8"), keys)
     except Altered as error:
-        print(f"{ALTERED}  the receipt: {error}")
-        return ALTERED
+        return refuse("the receipt", error)
     if options.bundle is None:
         report_receipt(receipt, keys)
         print("not shown: that the events are in the log; give a bundle of them with --bundle")
@@ -654,11 +660,12 @@ EVIDENCE = "auditsite/evidence/v1"
 BETWEEN = "auditsite/between/v1"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SIGNED_FILES = {"manifest.json", "manifest.txt"}
-MOST_BYTES = 64 * 1024 * 1024
-ROOM = 1024 * 1024
-"""So many bytes more than the manifest names are still read, to say what is wrong with them; a bomb has more."""
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+# So many bytes more than the manifest names are still read, to say what is wrong with them; a bomb has more.
+SLACK_BYTES = 1024 * 1024
+MAX_FAULTS_SHOWN = 20
+# What a zip raises that is damaged, encrypted, or packed in a way that Python does not know.
 BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
-"""What comes of a zip that is damaged, encrypted, or packed in a way that Python does not know."""
 
 
 class Bundle:
@@ -671,11 +678,11 @@ class Bundle:
         except ValueError as error:
             raise zipfile.BadZipFile(str(error)) from None
         if self._zip is not None:
-            found = [one.filename for one in self._zip.infolist() if not one.is_dir()]
+            names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
-            found = [one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()]
-        self.names = set(found)
-        if len(self.names) != len(found):
+            names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        self.names = set(names)
+        if len(self.names) != len(names):
             raise Unusable("two files of the bundle have one name")
 
     def open(self, name: str) -> IO[bytes]:
@@ -688,8 +695,8 @@ class Bundle:
 
     def text(self, name: str) -> str:
         with self.open(name) as file:
-            found = file.read(MOST_BYTES)
-        return found.decode("utf-8")
+            body = file.read(MAX_TEXT_BYTES)
+        return body.decode("utf-8")
 
     def sha256(self, name: str) -> str:
         digest = hashlib.sha256()
@@ -705,12 +712,8 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
     header, origin, _, digest = (*text.split("\n"), "", "", "")[:4]
     if header != EVIDENCE or text.count("\n") != 4:
         raise Unusable(f"manifest.txt is not the signature of a manifest: {EVIDENCE}, origin, id, SHA-256")
-    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
-    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
-    if not ours:
-        raise Altered(f"the manifest is signed with a foreign key: by none of the log {origin} that you trust")
-    for key, blob in ours:
-        key.check(text, blob)
+    otherwise = f"the manifest is signed with a foreign key: by none of the log {origin} that you trust"
+    check_receipt_keys(text, signatures, origin, keys, otherwise)
     if bundle.sha256("manifest.json") != digest:
         raise Altered("manifest.json is not the manifest that was signed: it was changed or swapped")
     manifest = parse(bundle.text("manifest.json").encode())
@@ -727,7 +730,7 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
 
 
 def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the files: each must be the one that the manifest names, and there must be no others."""
+    """The faults of the files: each must be the one that the manifest names, and there must be no others."""
     named = manifest["files"]
     for name in sorted(bundle.names - named.keys() - SIGNED_FILES):
         yield f"{name} is in the bundle, and the manifest does not name it"
@@ -735,7 +738,7 @@ def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
         if name not in bundle.names:
             yield f"{name} is missing: the manifest names it"
             continue
-        if bundle.size(name) > facts["bytes"] + ROOM:
+        if bundle.size(name) > facts["bytes"] + SLACK_BYTES:
             raise Altered(f"{name} has {bundle.size(name)} bytes, the manifest names {facts['bytes']}: it is not read")
         try:
             same = bundle.sha256(name) == facts["sha256"]
@@ -746,7 +749,7 @@ def check_files(bundle: Bundle, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 class Tree:
-    """A tree of which some leaves are shown, and all that lies between them is given as hashes of subtrees."""
+    """A tree of which some leaves are added, and the hashes of the subtrees between them are given."""
 
     def __init__(self, size: int, hashes: Iterator[bytes]):
         self.size = size
@@ -766,25 +769,25 @@ class Tree:
         self._fill(self.size)
         if next(self._hashes, None) is not None:
             raise Altered("the proof is too long")
-        found = self._roots[-1]
+        root = self._roots[-1]
         for left in reversed(self._roots[:-1]):
-            found = node(left, found)
-        return found
+            root = node(left, root)
+        return root
 
     def _fill(self, end: int) -> None:
         while self.place < end:
             width = 1 << ((end - self.place).bit_length() - 1)
             if self.place:
                 width = min(width, self.place & -self.place)
-            if (found := next(self._hashes, None)) is None:
+            if (subtree := next(self._hashes, None)) is None:
                 raise Altered("the proof is cut off: hashes are missing at its end")
-            self._append(found, width)
+            self._append(subtree, width)
 
     def _append(self, subtree: bytes, width: int) -> None:
-        found, waiting = subtree, self.place // width
+        waiting = self.place // width
         while waiting & 1:
-            found, waiting = node(self._roots.pop(), found), waiting >> 1
-        self._roots.append(found)
+            subtree, waiting = node(self._roots.pop(), subtree), waiting >> 1
+        self._roots.append(subtree)
         self.place += width
 
 
@@ -794,14 +797,14 @@ def proof_hashes(bundle: Bundle, name: str) -> Iterator[bytes]:
         if file.readline() != f"{BETWEEN}\n".encode():
             raise Altered(f"{name} does not start with {BETWEEN}")
         for line in file:
-            found = line.decode("ascii", "replace").removesuffix("\n")
-            if len(found) != 44 or not line.endswith(b"\n"):
+            text = line.decode("ascii", "replace").removesuffix("\n")
+            if len(text) != 44 or not line.endswith(b"\n"):
                 raise Altered(f"{name} is cut off, or a hash in it is not 32 bytes long")
-            yield unbase64(found)
+            yield unbase64(text)
 
 
 def evidence_rows(bundle: Bundle, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The place and the record of each line of a volume; members without a value say nothing."""
+    """The leaf and the record of each line of a volume, the record without members that have no value."""
     with bundle.open(name) as file:
         for line in file:
             record = _object(parse(line))
@@ -826,20 +829,20 @@ class Span:
         self.leaves = [self.leaves[0] if self.leaves else index, index]
         self.times = [min([*self.times[:1], time]), max([*self.times[1:], time])]
 
-    def take(self, other: "Span") -> None:
+    def extend(self, other: "Span") -> None:
         for index, time in zip(other.leaves, other.times, strict=True):
             self.add(index, time)
 
-    def faults(self, name: str, said: dict[str, Any], members: tuple[str, ...]) -> Iterator[str]:
-        """What the manifest says otherwise."""
-        for member, found in zip(members, [*self.leaves, *self.times], strict=False):
-            if said[member] != found:
-                yield f"{member} of {name} is {found}, the manifest names {str(said[member])[:60]}"
+    def faults(self, name: str, named: dict[str, Any], members: tuple[str, ...]) -> Iterator[str]:
+        """Where the manifest names other values."""
+        for member, value in zip(members, [*self.leaves, *self.times], strict=False):
+            if named[member] != value:
+                yield f"{member} of {name} is {value}, the manifest names {str(named[member])[:60]}"
 
 
 @dataclass
 class Volumes:
-    """Checks the volumes one after the other: their places go on where those before ended."""
+    """Checks the volumes in their order: the leaves of each come after those of the one before."""
 
     bundle: Bundle
     manifest: dict[str, Any]
@@ -853,7 +856,7 @@ class Volumes:
     redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
-        """What is wrong with one volume."""
+        """The faults of one volume."""
         name, count, self.span = volume["records"], self.records, Span()
         tree = Tree(self.checkpoint.size, proof_hashes(self.bundle, volume["proof"]))
         why = ""
@@ -871,11 +874,11 @@ class Volumes:
             except Altered as error:
                 why = f"{name}, record {str(record.get('event_id'))[:80]} of leaf {index}: {error}"
                 yield why
-            _tell(self.records)
+            show_progress(self.records, 1000)
         if self.records - count != volume["count"]:
             yield f"{name} has {self.records - count} records, the manifest names {volume['count']}"
         yield from self.span.faults(name, volume, ("first", "last", "since", "until"))
-        self.whole.take(self.span)
+        self.whole.extend(self.span)
         yield from () if why else self._root(name, tree)
 
     def _content(self, record: dict[str, Any], named: dict[str, Any] | None) -> None:
@@ -914,7 +917,7 @@ class Volumes:
             yield f"{name}: leaf {index} comes where leaf {wanted} should: a record is out of its place, or twice"
 
     def end(self) -> Iterator[str]:
-        """What is wrong with the whole."""
+        """The faults of all volumes together."""
         yield from self.whole.faults("the bundle", self.manifest, EDGES)
         if self.records != self.manifest["records"]:
             yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
@@ -931,14 +934,14 @@ class Volumes:
 
     def _sample(self) -> Iterator[str]:
         """A sample has as many records as it says; of a range it is drawn again."""
-        said, leaves = self.manifest["sample"], self.manifest["range"]
-        if (wanted := min(said["size"], said["population"])) != self.records:
-            yield f"the sample has {self.records} records, {wanted} are drawn of {said['population']}"
+        sample, leaves = self.manifest["sample"], self.manifest["range"]
+        if (wanted := min(sample["size"], sample["population"])) != self.records:
+            yield f"the sample has {self.records} records, {wanted} are drawn of {sample['population']}"
         if leaves is None:
             return
-        if said["population"] != leaves["last"] - leaves["first"]:
-            yield f"the range has {leaves['last'] - leaves['first']} leaves, the manifest names {said['population']}"
-        yield from other_sample(self.places, draw(range(leaves["first"], leaves["last"]), said), said)
+        if sample["population"] != leaves["last"] - leaves["first"]:
+            yield f"the range has {leaves['last'] - leaves['first']} leaves, the manifest names {sample['population']}"
+        yield from other_sample(self.places, draw(range(leaves["first"], leaves["last"]), sample), sample)
 
 
 def received_within(record: dict[str, Any], window: dict[str, Any] | None) -> bool:
@@ -952,21 +955,21 @@ SAMPLE = "auditsite/sample/v1"
 NOTHING = object()
 
 
-def draw(leaves: Iterable[int], said: dict[str, Any]) -> list[int]:
+def draw(leaves: Iterable[int], sample: dict[str, Any]) -> list[int]:
     """The leaves with the least ranks: SHA-256 of the header, the seed and the leaf, a line each."""
 
     def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{SAMPLE}\n{said['seed']}\n{index}\n".encode()).digest()
+        return hashlib.sha256(f"{SAMPLE}\n{sample['seed']}\n{index}\n".encode()).digest()
 
-    return sorted(heapq.nsmallest(said["size"], leaves, key=rank))
+    return sorted(heapq.nsmallest(sample["size"], leaves, key=rank))
 
 
-def other_sample(found: list[int], drawn: list[int], said: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with a sample: it must be the one that the seed draws."""
-    for index in sorted(set(drawn) - set(found))[:MOST_TOLD]:
-        yield f"the seed {said['seed']!r} draws leaf {index}, which is not in the sample"
-    for index in sorted(set(found) - set(drawn))[:MOST_TOLD]:
-        yield f"leaf {index} is in the sample, and the seed {said['seed']!r} does not draw it"
+def other_sample(leaves: list[int], drawn: list[int], sample: dict[str, Any]) -> Iterator[str]:
+    """The faults of a sample: its leaves must be those that the seed draws."""
+    for index in sorted(set(drawn) - set(leaves))[:MAX_FAULTS_SHOWN]:
+        yield f"the seed {sample['seed']!r} draws leaf {index}, which is not in the sample"
+    for index in sorted(set(leaves) - set(drawn))[:MAX_FAULTS_SHOWN]:
+        yield f"leaf {index} is in the sample, and the seed {sample['seed']!r} does not draw it"
 
 
 def matches(record: dict[str, Any], terms: list[dict[str, Any]]) -> bool:
@@ -991,8 +994,7 @@ def same(value: Any, wanted: Any) -> bool:
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
 
 
-def in_words(terms: list[dict[str, Any]]) -> str:
-    """The terms as they are asked of each record."""
+def terms_text(terms: list[dict[str, Any]]) -> str:
     return json.dumps(terms, ensure_ascii=True, sort_keys=True)
 
 
@@ -1003,14 +1005,14 @@ def leaves_that_match(
 
     Raises `Uncovered` for redacted ones.
     """
-    found = {}
+    ids = {}
     for volume in manifest["volumes"]:
         for index, record in evidence_rows(bundle, volume["records"]):
             if "redacted" in record:
                 raise Uncovered(f"the record of leaf {index} is redacted: give a bundle without redaction")
             if index < size and matches(record, terms):
-                found[index] = str(record.get("event_id"))
-    return found
+                ids[index] = str(record.get("event_id"))
+    return ids
 
 
 def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -> None:
@@ -1038,12 +1040,12 @@ def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -
 PATH_PART = re.compile(r'(\*\*?|[^\s."*\\]+|"(?:[^"\\]|\\.)*")(?:\.|\Z)')
 NEVER_REDACTED = ("event_id", "event_timestamp", "version", "event_type", "event_category", "event_action")
 NEVER_REDACTED += ("event_outcome", "writer", "leaf_index", *STORE_MEMBERS)
+# What each method leaves of a value.
 LEFT = {
     "remove": re.compile(r"\Z"),
     "digest": re.compile(r"hmac-sha256:[0-9a-f]{64}\Z"),
     "mask": re.compile(r"(?:[0-9]{1,3}\.|.?)\*\*\*(?:@.?\*\*\*)?\Z", re.DOTALL),
 }
-"""What each method leaves of a value."""
 
 
 @dataclass
@@ -1069,13 +1071,13 @@ class Redactions:
         return entry_leaf(record)
 
     def end(self, manifest: dict[str, Any]) -> Iterator[str]:
-        """What the manifest counts otherwise."""
-        said = manifest.get("redaction") or {"records": 0, "rules": []}
-        if self.records != said["records"]:
-            yield f"{self.records} records are redacted, the manifest names {said['records']}"
-        for rule in said["rules"]:
-            if (found := self.members.get(rule["name"], 0)) != rule["members"]:
-                yield f"{found} members are redacted by {rule['name']}, the manifest names {rule['members']}"
+        """Where the manifest names other counts."""
+        named = manifest.get("redaction") or {"records": 0, "rules": []}
+        if self.records != named["records"]:
+            yield f"{self.records} records are redacted, the manifest names {named['records']}"
+        for rule in named["rules"]:
+            if (count := self.members.get(rule["name"], 0)) != rule["members"]:
+                yield f"{count} members are redacted by {rule['name']}, the manifest names {rule['members']}"
 
     def _check(self, record: dict[str, Any], path: str, rule: dict[str, Any] | None, name: Any) -> None:
         if rule is None:
@@ -1154,7 +1156,7 @@ def without(value: Any, parts: list[str]) -> Any:
 
 def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
     """Records as they were, by id: of files of JSON lines, as a bundle has them that is not redacted."""
-    found = {}
+    originals = {}
     for path in paths:
         with path.open("rb") as file:
             for line in file:
@@ -1162,8 +1164,8 @@ def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
                 record = _object(record.get("record", record))
                 kept = {name: value for name, value in record.items() if value is not None}
                 event = {name: value for name, value in kept.items() if name not in (*STORE_MEMBERS, "leaf_index")}
-                found[str(record.get("event_id"))] = {name: event[name] for name in event if name != "redacted"}
-    return found
+                originals[str(record.get("event_id"))] = {name: event[name] for name in event if name != "redacted"}
+    return originals
 
 
 # --- The rest of a bundle ---------------------------------------------------------------------
@@ -1171,7 +1173,7 @@ def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
 
 def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
     """A CSV must say what the JSON lines beside it say, which are proved."""
-    csv.field_size_limit(MOST_BYTES)
+    csv.field_size_limit(MAX_TEXT_BYTES)
     with bundle.open(name) as table, bundle.open(records) as file:
         rows = csv.reader(io.TextIOWrapper(table, "utf-8", newline=""))
         heads = next(rows, [])
@@ -1208,8 +1210,8 @@ def evidence_checkpoint(bundle: Bundle, manifest: dict[str, Any], trust: Trust) 
     return checkpoint
 
 
+# Between the second in which a checkpoint was signed and the time that the store notes of it.
 CLOCK_SLACK_S = 2
-"""The second in which a checkpoint was signed, and the time that the store notes of it."""
 
 
 def seconds(text: str) -> float:
@@ -1219,24 +1221,36 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def faults(bundle: Bundle, trust: Trust, receipt_keys: list[Key], seen: dict[str, Any]) -> Iterator[str]:
-    """All that is wrong with a bundle, in words; what was read goes into `seen`."""
-    try:
-        manifest = seen["manifest"] = read_manifest(bundle, receipt_keys)
-        yield from check_files(bundle, manifest)
-        checkpoint = seen["checkpoint"] = evidence_checkpoint(bundle, manifest, trust)
-        rules = {rule["name"]: rule for rule in (manifest.get("redaction") or {"rules": []})["rules"]}
-        redactions = Redactions(rules, seen.get("originals", {}))
-        volumes = seen["volumes"] = Volumes(bundle, manifest, checkpoint, redactions=redactions)
-        for volume in manifest["volumes"]:
-            yield from volumes.check(volume)
-            if "csv" in volume:
-                yield from check_csv(bundle, volume["csv"], volume["records"])
-        yield from volumes.end()
-    except (Altered, Unusable) as error:
-        yield str(error)
-    except (*BROKEN_ZIP, csv.Error, UnicodeDecodeError) as error:
-        yield f"a file of the bundle was changed: {error}"
+@dataclass
+class Evidence:
+    """An evidence bundle with the keys that count, and what was read of it so far."""
+
+    bundle: Bundle
+    trust: Trust
+    receipt_keys: list[Key]
+    originals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(init=False)
+    checkpoint: Checkpoint = field(init=False)
+    volumes: Volumes = field(init=False)
+
+    def faults(self) -> Iterator[str]:
+        """All that is wrong with the bundle. Where nothing is, it was read whole."""
+        try:
+            self.manifest = read_manifest(self.bundle, self.receipt_keys)
+            yield from check_files(self.bundle, self.manifest)
+            self.checkpoint = evidence_checkpoint(self.bundle, self.manifest, self.trust)
+            rules = {rule["name"]: rule for rule in (self.manifest.get("redaction") or {"rules": []})["rules"]}
+            redactions = Redactions(rules, self.originals)
+            self.volumes = Volumes(self.bundle, self.manifest, self.checkpoint, redactions=redactions)
+            for volume in self.manifest["volumes"]:
+                yield from self.volumes.check(volume)
+                if "csv" in volume:
+                    yield from check_csv(self.bundle, volume["csv"], volume["records"])
+            yield from self.volumes.end()
+        except (Altered, Unusable) as error:
+            yield str(error)
+        except (*BROKEN_ZIP, csv.Error, UnicodeDecodeError) as error:
+            yield f"a file of the bundle was changed: {error}"
 
 
 def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, list[Key]]:
@@ -1253,17 +1267,17 @@ def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, l
     return trust, receipts or [key for key in claimed if key.name.endswith("/receipts")]
 
 
-def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key]) -> None:
+def report_evidence(evidence: Evidence) -> None:
     """Print what the bundle is of, what its proof shows, and what is only said."""
-    manifest, checkpoint, volumes = seen["manifest"], seen["checkpoint"], seen["volumes"]
+    manifest, checkpoint, trust = evidence.manifest, evidence.checkpoint, evidence.trust
     what = "a range of the log" if manifest.get("range") else manifest["query"] or "everything"
     print(f"evidence {manifest['id']} of {manifest['system']}: {what}")
     print(f"asked for by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}")
-    print(f"{volumes.records} records checked against the log {trust.keys[0].name}")
+    print(f"{evidence.volumes.records} records checked against the log {trust.keys[0].name}")
     print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
     for name, moment in checkpoint.witnessed.items():
         print(f"cosigned by {name}{_when(moment)}")
-    for key in (*trust.keys, *receipt_keys):
+    for key in (*trust.keys, *evidence.receipt_keys):
         print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
     if manifest["kind"] == "sample":
         report_sample(manifest)
@@ -1278,15 +1292,15 @@ def report_evidence(seen: dict[str, Any], trust: Trust, receipt_keys: list[Key])
     else:
         print("shown: each record is in the log, and as it was sealed")
         print("said by the operator, not shown: that no other record matches the query")
-    report_redactions(manifest, volumes.redactions)
+    report_redactions(manifest, evidence.volumes.redactions)
     print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
 
 
 def report_sample(manifest: dict[str, Any]) -> None:
     """Print of what the sample was drawn, and whether that is shown."""
-    said, leaves = manifest["sample"], manifest["range"]
+    sample, leaves = manifest["sample"], manifest["range"]
     print("shown: each record is in the log, and as it was sealed")
-    print(f"a sample of {said['size']} of {said['population']}, drawn with the seed {said['seed']!r}")
+    print(f"a sample of {sample['size']} of {sample['population']}, drawn with the seed {sample['seed']!r}")
     if leaves is not None:
         print(f"shown: these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
     else:
@@ -1309,36 +1323,39 @@ def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
 def verify_evidence(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
     bundle = Bundle(options.evidence)
-    trust, receipt_keys = evidence_keys(bundle, options)
-    seen: dict[str, Any] = {"originals": read_originals(options.originals)}
-    found = 0
+    evidence = Evidence(bundle, *evidence_keys(bundle, options), read_originals(options.originals))
+    count = 0
     try:
-        for fault in faults(bundle, trust, receipt_keys, seen):
-            found += 1
-            if found <= MOST_TOLD:
+        for count, fault in enumerate(evidence.faults(), start=1):
+            if count <= MAX_FAULTS_SHOWN:
                 print(f"{ALTERED}  {fault}")
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"a file of the bundle lacks something that it should have: {error}") from None
-    if found:
-        print(f"{found} faults" if found > 1 else "one fault")
+    if count:
+        print(f"{count} faults" if count > 1 else "one fault")
         return ALTERED
-    report_evidence(seen, trust, receipt_keys)
-    return evidence_verdict(seen, trust)
+    return end_evidence(evidence)
 
 
-def evidence_verdict(seen: dict[str, Any], trust: Trust) -> str:
-    """The verdict on a bundle in which nothing is wrong."""
-    if len(seen["checkpoint"].witnessed) < trust.quorum:
-        print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+def end_evidence(evidence: Evidence) -> str:
+    """Print what is shown by a bundle in which nothing is wrong, and return the verdict."""
+    report_evidence(evidence)
+    if lacks_witnesses(evidence.checkpoint, evidence.trust):
         return NOT_COVERED
-    if not seen["volumes"].records:
+    if not evidence.volumes.records:
         print("the bundle holds no record: that none matches is said, not shown")
         return NOT_COVERED
-    verdict, redactions = verdict_of(Result(verdict=VERIFIED), trust), seen["volumes"].redactions
+    verdict, redactions = verdict_of(Result(verdict=VERIFIED), evidence.trust), evidence.volumes.redactions
     return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
 
 
+# --- Signed statements ------------------------------------------------------------------------
+
 STATEMENT = "auditsite/statement/v1"
+# A statement names so many of the records that match, where there are so many.
+MAX_NAMED = 100
+# The store takes no event whose time is more than this ahead of its receipt.
+MAX_AHEAD_S = 3600
 
 
 def signed_line(note: str, header: str, keys: list[Key], otherwise: str) -> str:
@@ -1347,15 +1364,11 @@ def signed_line(note: str, header: str, keys: list[Key], otherwise: str) -> str:
     Raises `Unusable` with the words `otherwise` where it is not such a note, and `Altered`.
     """
     text, signatures = read_note(note)
-    found, origin, line, end = (*text.split("\n"), "", "", "")[:4]
-    if found != header or end or text.count("\n") != 3:
+    first, origin, line, end = (*text.split("\n"), "", "", "")[:4]
+    if first != header or end or text.count("\n") != 3:
         raise Unusable(otherwise)
-    known = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
-    ours = [(known[name, identifier], blob) for name, identifier, blob in signatures if (name, identifier) in known]
-    if not ours:
-        raise Altered(f"no key of receipts of the log {origin} that you trust has signed this")
-    for key, blob in ours:
-        key.check(text, blob)
+    foreign = f"no key of receipts of the log {origin} that you trust has signed this"
+    check_receipt_keys(text, signatures, origin, keys, foreign)
     return line
 
 
@@ -1365,52 +1378,49 @@ def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
     return _object(parse(signed_line(note, STATEMENT, keys, otherwise).encode()))
 
 
-def statement_heads(said: dict[str, Any], trust: Trust) -> Checkpoint:
+def statement_checkpoint(statement: dict[str, Any], trust: Trust) -> Checkpoint:
     """The checkpoint of a statement; the one before its first leaf must be older than the window. Raises `Altered`."""
-    checkpoint = trust.checkpoint(said["checkpoint"])
-    first, last = said["leaves"]["first"], said["leaves"]["last"]
+    checkpoint = trust.checkpoint(statement["checkpoint"])
+    first, last = statement["leaves"]["first"], statement["leaves"]["last"]
     if last != checkpoint.size:
         raise Altered(f"it is about leaves up to {last - 1}, and its checkpoint covers {checkpoint.size}")
-    if not first and said["before"] is None:
+    if not first and statement["before"] is None:
         return checkpoint
-    before = trust.checkpoint(said["before"])
-    begins = max((term["from"] for term in said["terms"] if "from" in term), default="")
+    before = trust.checkpoint(statement["before"])
+    begins = max((term["from"] for term in statement["terms"] if "from" in term), default="")
     if before.size != first or not begins:
         raise Altered(f"nothing shows why it begins at leaf {first}")
-    if before.signed_at is None or before.signed_at + AHEAD_S > datetime.fromisoformat(begins).timestamp():
+    if before.signed_at is None or before.signed_at + MAX_AHEAD_S > datetime.fromisoformat(begins).timestamp():
         raise Altered(f"leaves before {first} were sealed less than an hour before the time that is asked for")
     return checkpoint
 
 
-NAMED = 100
-"""So many of the records that match a statement names, where there are so many."""
-AHEAD_S = 3600
-"""No event is taken whose time is more than this ahead of its receipt."""
-
-
-def check_statement(said: dict[str, Any], log: Bundle, seen: dict[str, Any], checkpoint: Checkpoint) -> None:
+def check_statement(statement: dict[str, Any], log: Evidence, checkpoint: Checkpoint) -> None:
     """Ask the query again of each record of a range. Raises `Altered`, `Uncovered`."""
-    manifest, first, last = seen["manifest"], said["leaves"]["first"], said["leaves"]["last"]
+    manifest, first, last = log.manifest, statement["leaves"]["first"], statement["leaves"]["last"]
     if manifest["kind"] != "range" or manifest["range"]["first"] > first or manifest["range"]["last"] < last:
         raise Uncovered(f"the bundle has not all leaves from {first} to {last - 1}")
-    same_log(log, manifest, checkpoint)
-    ids = leaves_that_match(log, manifest, said["terms"], last)
-    found = [index for index in ids if index >= first]
-    if len(found) != said["found"]:
-        one = f", leaf {found[0]} for one" if found else ""
-        raise Altered(f"{len(found)} of the {last - first} records match{one}, the statement says {said['found']}")
-    named = [(one["leaf"], one["event_id"]) for one in said["records"]]
-    if named != [(index, ids[index]) for index in found[: min(said["found"], NAMED)]]:
+    same_log(log.bundle, manifest, checkpoint)
+    ids = leaves_that_match(log.bundle, manifest, statement["terms"], last)
+    leaves = [index for index in ids if index >= first]
+    if len(leaves) != statement["found"]:
+        example = f", leaf {leaves[0]} for one" if leaves else ""
+        raise Altered(
+            f"{len(leaves)} of the {last - first} records match{example}, the statement says {statement['found']}"
+        )
+    named = [(record["leaf"], record["event_id"]) for record in statement["records"]]
+    if named != [(index, ids[index]) for index in leaves[: min(statement["found"], MAX_NAMED)]]:
         raise Altered("other records match than the statement names")
 
 
-def report_statement(said: dict[str, Any], checkpoint: Checkpoint, trust: Trust, receipt_keys: list[Key]) -> None:
-    """Print what is said, of which leaves."""
-    first, last = said["leaves"]["first"], said["leaves"]["last"]
-    print(f"statement {said['id']} of {said['system']}, made at {said['made_at']} for {said['asked_by']}")
-    print(f"query: {said['query']}")
-    print(f"asked of each record: {in_words(said['terms'])}")
-    print(f"{said['found']} records match of the leaves {first} to {last - 1}")
+def report_statement(statement: dict[str, Any], checkpoint: Checkpoint, trust: Trust, receipt_keys: list[Key]) -> None:
+    """Print what the statement says, of which leaves."""
+    first, last = statement["leaves"]["first"], statement["leaves"]["last"]
+    print(f"statement {statement['id']} of {statement['system']}, ", end="")
+    print(f"made at {statement['made_at']} for {statement['asked_by']}")
+    print(f"query: {statement['query']}")
+    print(f"asked of each record: {terms_text(statement['terms'])}")
+    print(f"{statement['found']} records match of the leaves {first} to {last - 1}")
     print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
     if first:
         print(f"leaves before {first} were sealed an hour or more before the time that is asked for")
@@ -1423,54 +1433,43 @@ def verify_statement(options: argparse.Namespace) -> str:
     options.bundle = None
     trust, keys = trust_of(options), [read_key(text, (ED25519,)) for text in options.receipt_key]
     try:
-        said = read_statement(options.statement.read_bytes().decode("utf-8"), keys)
-        checkpoint = statement_heads(said, trust)
+        statement = read_statement(options.statement.read_bytes().decode("utf-8"), keys)
+        checkpoint = statement_checkpoint(statement, trust)
         if options.range is not None:
-            log, seen = Bundle(options.range), {}
-            if faulty := list(faults(log, trust, keys, seen)):
-                raise Altered(f"the bundle of the range does not hold: {faulty[0]}")
-            check_statement(said, log, seen, checkpoint)
+            log = Evidence(Bundle(options.range), trust, keys)
+            if faults := list(log.faults()):
+                raise Altered(f"the bundle of the range does not hold: {faults[0]}")
+            check_statement(statement, log, checkpoint)
     except (Altered, Uncovered) as error:
-        verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
-        print(f"{verdict}  the statement: {error}")
-        return verdict
+        return refuse("the statement", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the statement lacks something that it should have: {error}") from None
-    report_statement(said, checkpoint, trust, keys)
-    if len(checkpoint.witnessed) < trust.quorum:
-        print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+    report_statement(statement, checkpoint, trust, keys)
+    if lacks_witnesses(checkpoint, trust):
         return NOT_COVERED
     if options.range is None:
         print("not shown: that it is so; give a bundle of these leaves with --range")
         return SIGNED
-    records = said["leaves"]["last"] - said["leaves"]["first"]
-    print(f"shown: {said['found'] or 'none'} of the {records} records matches")
+    records = statement["leaves"]["last"] - statement["leaves"]["first"]
+    print(f"shown: {statement['found'] or 'none'} of the {records} records matches")
     return VERIFIED
 
 
-def read_statement_arguments(arguments: list[str]) -> argparse.Namespace:
-    """The command line of `statement`."""
-    parser = argparse.ArgumentParser(prog="verify.py statement", description="Verify a signed statement.")
-    parser.add_argument("statement", type=Path, help="the statement, a signed note")
-    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
-    parser.add_argument("--range", type=Path, help="an evidence bundle of the range of leaves that it is about")
-    add_trust(parser)
-    return parser.parse_args(arguments)
-
+# --- Signed extracts --------------------------------------------------------------------------
 
 EXTRACT = "auditsite/export/v1"
-SHOWN_MEMBERS = ("leaf_index", "verified", "redacted")
-"""What the answer of `GET export` has of an event beyond the record."""
+# What the answer of `GET export` has of an event beyond the record.
+EXTRACT_MEMBERS = ("leaf_index", "verified", "redacted")
 
 
 def check_extract(document: dict[str, Any], keys: list[Key]) -> Iterator[str]:
-    """What is wrong with the answer of `GET export`: its signature, and the digest of each event."""
+    """The faults of the answer of `GET export`: of its signature, and of the digest of each event."""
     otherwise = f"the signature is not that of an export: {EXTRACT}, origin, SHA-256"
     digest = signed_line(str(document.pop("signature", "")), EXTRACT, keys, otherwise)
     if hashlib.sha256(canonical(document)).hexdigest() != digest:
         yield "the file is not the one that was signed"
     for event in document["events"]:
-        record = {name: value for name, value in event.items() if name not in SHOWN_MEMBERS}
+        record = {name: value for name, value in event.items() if name not in EXTRACT_MEMBERS}
         try:
             entry_leaf(record) if event["redacted"] else leaf_of(record)
         except Altered as error:
@@ -1482,18 +1481,19 @@ def verify_extract(options: argparse.Namespace) -> str:
     keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
     document = _object(parse(options.export.read_bytes()))
     try:
-        found = list(check_extract(document, keys))
-        said, events = document["verification"], document["events"]
+        faults = list(check_extract(document, keys))
+        verification, events = document["verification"], document["events"]
         query, redacted = document["export_metadata"]["query"], sum(bool(event["redacted"]) for event in events)
-        summary = f"{said['valid_events']} of {said['total_events_verified']} were found to be as sealed"
+        valid, checked = verification["valid_events"], verification["total_events_verified"]
     except Altered as error:
-        found = [str(error)]
+        faults = [str(error)]
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the export lacks something that it should have: {error}") from None
-    for fault in found[:MOST_TOLD]:
+    for fault in faults[:MAX_FAULTS_SHOWN]:
         print(f"{ALTERED}  the export: {fault}")
-    if found:
+    if faults:
         return ALTERED
+    summary = f"{valid} of {checked} were found to be as sealed"
     print(f"{len(events)} events of the query {query!r}, signed by a key that you gave")
     print(f"said by the operator, not shown: {summary}, and no other record matches; for proofs: POST exports")
     if redacted:
@@ -1501,119 +1501,135 @@ def verify_extract(options: argparse.Namespace) -> str:
     return SIGNED
 
 
-def read_extract_arguments(arguments: list[str]) -> argparse.Namespace:
-    """The command line of `export`."""
-    parser = argparse.ArgumentParser(prog="verify.py export", description="Verify the signed answer of GET export.")
-    parser.add_argument("export", type=Path, help="the answer, JSON")
-    parser.add_argument("--receipt-key", action="append", required=True, help="a public key of receipts (repeatable)")
-    return parser.parse_args(arguments)
+# --- Samples drawn again ----------------------------------------------------------------------
 
 
 def verify_sample(options: argparse.Namespace) -> str:
     """Draw the sample of a query again, of a range of the log. Raises `Altered` and `Unusable`."""
-    samples, log = Bundle(options.evidence), Bundle(options.log)
-    trust, receipt_keys = evidence_keys(samples, options)
-    found: list[dict[str, Any]] = [{}, {}]
-    for bundle, seen in zip((samples, log), found, strict=True):
-        if faulty := list(faults(bundle, trust, receipt_keys, seen)):
-            print(f"{ALTERED}  {faulty[0]}")
+    bundle, log = Bundle(options.evidence), Bundle(options.log)
+    trust, receipt_keys = evidence_keys(bundle, options)
+    sample, population = (Evidence(each, trust, receipt_keys) for each in (bundle, log))
+    for evidence in (sample, population):
+        if faults := list(evidence.faults()):
+            print(f"{ALTERED}  {faults[0]}")
             return ALTERED
-    manifest, range_of = found[0]["manifest"], found[1]["manifest"]
-    if manifest["kind"] != "sample" or range_of["kind"] != "range":
+    if sample.manifest["kind"] != "sample" or population.manifest["kind"] != "range":
         raise Unusable("give a bundle of a sample, and then one of a range of the log")
     try:
-        drawn_again(log, range_of, found[0])
+        draw_again(sample, population)
     except (Altered, Uncovered) as error:
-        verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
-        print(f"{verdict}  {error}")
-        return verdict
-    report_evidence(found[0], trust, receipt_keys)
-    return evidence_verdict(found[0], trust)
+        return refuse("", error)
+    return end_evidence(sample)
 
 
-def drawn_again(log: Bundle, range_of: dict[str, Any], seen: dict[str, Any]) -> None:
-    """Look for the population in a range of the log, and draw of it. Raises `Altered`, `Uncovered`."""
-    manifest, said, checkpoint = seen["manifest"], seen["manifest"]["sample"], seen["checkpoint"]
+def draw_again(sample: Evidence, log: Evidence) -> None:
+    """Look for the population in a range of the log, and draw from it. Raises `Altered`, `Uncovered`."""
+    manifest, drawn, checkpoint = sample.manifest, sample.manifest["sample"], sample.checkpoint
     terms, leaves = manifest["terms"], manifest["range"] or {"first": 0, "last": checkpoint.size}
+    first, last = leaves["first"], leaves["last"]
     if manifest["sees"]:
         raise Uncovered("the one who asked may see a part of the records: of which it was drawn is not in the log")
-    if range_of["range"]["first"] > leaves["first"] or range_of["range"]["last"] < leaves["last"]:
-        raise Uncovered(f"the range has not all leaves from {leaves['first']} to {leaves['last'] - 1}")
-    same_log(log, range_of, checkpoint)
-    found = [index for index in leaves_that_match(log, range_of, terms, leaves["last"]) if index >= leaves["first"]]
-    print(f"asked again of each record: {in_words(terms)}")
-    if len(found) != said["population"]:
-        raise Altered(f"{len(found)} records match, and the sample is said to be of {said['population']}")
-    if wrong := list(other_sample(seen["volumes"].places, draw(found, said), said)):
-        raise Altered(wrong[0])
-    print(
-        f"shown: {len(found)} of the leaves {leaves['first']} to {leaves['last'] - 1} match, and this is their sample"
-    )
+    if log.manifest["range"]["first"] > first or log.manifest["range"]["last"] < last:
+        raise Uncovered(f"the range has not all leaves from {first} to {last - 1}")
+    same_log(log.bundle, log.manifest, checkpoint)
+    population = [index for index in leaves_that_match(log.bundle, log.manifest, terms, last) if index >= first]
+    print(f"asked again of each record: {terms_text(terms)}")
+    if len(population) != drawn["population"]:
+        raise Altered(f"{len(population)} records match, and the sample is said to be of {drawn['population']}")
+    if faults := list(other_sample(sample.volumes.places, draw(population, drawn), drawn)):
+        raise Altered(faults[0])
+    print(f"shown: {len(population)} of the leaves {first} to {last - 1} match, and this is their sample")
 
 
-def read_sample_arguments(arguments: list[str]) -> argparse.Namespace:
-    """The command line of `sample`."""
-    parser = argparse.ArgumentParser(prog="verify.py sample", description="Draw a sample again.")
-    parser.add_argument("evidence", type=Path, help="the bundle of the sample")
-    parser.add_argument("log", type=Path, help="a bundle of a range that has all leaves that it was drawn of")
-    parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
-    add_trust(parser)
-    return parser.parse_args(arguments)
+# --- The command line -------------------------------------------------------------------------
+
+# The first argument: what it verifies, and how.
+COMMANDS = {
+    "receipt": ("Verify a signed receipt.", verify_receipt),
+    "evidence": ("Verify an evidence bundle.", verify_evidence),
+    "sample": ("Draw a sample again.", verify_sample),
+    "statement": ("Verify a signed statement.", verify_statement),
+    "export": ("Verify the signed answer of GET export.", verify_extract),
+}
 
 
-def read_evidence_arguments(arguments: list[str]) -> argparse.Namespace:
-    """The command line of `evidence`."""
-    parser = argparse.ArgumentParser(prog="verify.py evidence", description="Verify an evidence bundle.")
-    parser.add_argument("evidence", type=Path, help="the bundle: its zip, or the folder it was unpacked to")
-    parser.add_argument("--receipt-key", action="append", default=[], help="a public key of receipts (repeatable)")
-    parser.add_argument(
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, whose errors show the usage of the command."""
+    subparsers = argparse.ArgumentParser(prog="verify.py").add_subparsers()
+    commands = {}
+    for name, (description, verify) in COMMANDS.items():
+        commands[name] = subparsers.add_parser(name, description=description)
+        commands[name].set_defaults(verify=verify)
+    command = commands["receipt"]
+    command.add_argument("receipt", type=Path, help="the receipt, as the store answered it")
+    add_receipt_keys(command, required=True)
+    command.add_argument("--bundle", type=Path, help="records with their proofs: are the receipt's events in the log?")
+    add_trust(command)
+    command = commands["evidence"]
+    command.add_argument("evidence", type=Path, help="the bundle: its zip, or the folder it was unpacked to")
+    add_receipt_keys(command)
+    command.add_argument(
         "--originals", action="append", default=[], type=Path, help="redacted records as they were, a JSON line each"
     )
+    add_trust(command)
+    command = commands["sample"]
+    command.add_argument("evidence", type=Path, help="the bundle of the sample")
+    command.add_argument("log", type=Path, help="a bundle of a range that has all leaves that it was drawn of")
+    add_receipt_keys(command)
+    add_trust(command)
+    command = commands["statement"]
+    command.add_argument("statement", type=Path, help="the statement, a signed note")
+    add_receipt_keys(command, required=True)
+    command.add_argument("--range", type=Path, help="an evidence bundle of the range of leaves that it is about")
+    add_trust(command)
+    command = commands["export"]
+    command.add_argument("export", type=Path, help="the answer, JSON")
+    add_receipt_keys(command, required=True)
+    return commands
+
+
+def add_receipt_keys(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--receipt-key",
+        action="append",
+        default=[],
+        required=required,
+        help="a public key of receipts (repeatable)",
+    )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Arguments for the keys of the log and its witnesses."""
+    parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
+    parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
+    parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
+    parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
+
+
+def read_arguments(given: list[str]) -> argparse.Namespace:
+    """A command with its arguments; without a command, records and their proofs."""
+    if given and given[0] in COMMANDS:
+        return command_parsers()[given[0]].parse_args(given[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(verify=verify_records)
+    parser.add_argument("bundle", nargs="?", type=Path, help="records with their proofs, as the store hands them out")
+    parser.add_argument("--record", type=Path, help="one record, JSON")
+    parser.add_argument("--proof", type=Path, help="its proof")
+    parser.add_argument("--records", type=Path, help="records, a JSON line each")
+    parser.add_argument("--proofs", type=Path, help="the directory of EVENT_ID.tlog-proof files")
     add_trust(parser)
-    return parser.parse_args(arguments)
-
-
-MOST_TOLD = 20
-
-
-def _tell(records: int) -> None:
-    if sys.stderr.isatty() and records % 1000 == 0:
-        print(f"\r{records} records", end="", file=sys.stderr)
-
-
-def verify_records(options: argparse.Namespace) -> str:
-    """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
-    trust = trust_of(options)
-    result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
-    report(result, trust)
-    return verdict_of(result, trust)
-
-
-def verdict_of(result: Result, trust: Trust) -> str:
-    """The verdict; a key that came with the bundle is not enough."""
-    if result.verdict == VERIFIED and not trust.pinned:
-        print("All fits together, but the key came with the bundle. Compare it with the one that was published")
-        print("elsewhere, then run this again with --key.")
-        return NOT_COVERED
-    return result.verdict
-
-
-WAYS = {
-    "receipt": (read_receipt_arguments, verify_receipt),
-    "evidence": (read_evidence_arguments, verify_evidence),
-    "sample": (read_sample_arguments, verify_sample),
-    "statement": (read_statement_arguments, verify_statement),
-    "export": (read_extract_arguments, verify_extract),
-}
+    options = parser.parse_args(given)
+    ways = [bool(options.bundle), bool(options.record and options.proof), bool(options.records and options.proofs)]
+    if sum(ways) != 1:
+        parser.error("give a bundle, or --record with --proof, or --records with --proofs")
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Verify, print, and return the exit status."""
-    given = sys.argv[1:] if arguments is None else arguments
-    read, verify = WAYS.get(given[0] if given else "", (None, verify_records))
-    options = read(given[1:]) if read else read_arguments(given)
+    options = read_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
-        verdict = verify(options)
+        verdict = options.verify(options)
     except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
         return 2

@@ -20,6 +20,7 @@ from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
+from audit.postgres import durability
 from audit.reports import packs
 
 APPEND_ONLY = (
@@ -104,6 +105,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
             *leaf_function(),
             *roles(),
             *partitions(),
+            *durability.ask().findings,
         ]
     except DatabaseError as error:
         return [
@@ -190,8 +192,8 @@ def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def control_packs(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Every pack of controls can be read."""
     try:
-        packs.packs()
-    except packs.Unreadable as error:
+        packs.load()
+    except packs.UnreadablePack as error:
         return [Error(f"A pack of controls cannot be read: {error}.", hint="docs/reports.md", id="audit.E011")]
     return []
 

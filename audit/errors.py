@@ -9,6 +9,8 @@ AuditError
 ├── NotSealed            the record is not in a checkpoint yet
 ├── LogDamaged           the log in the database is not the one that was signed
 ├── KeyMissing           there is no key to sign or verify with
+│   └── KeyUnknown       a key of the log is not known here
+├── ClocksDisagree       this host's time is not PostgreSQL's
 ├── ExportsOff           no evidence bundles are made here
 └── TooManyMatch         more records match than are exported at once
 
@@ -66,6 +68,14 @@ class LogDamaged(AuditError):
 
 class KeyMissing(AuditError):
     """There is no key of the log: make one with `manage.py sealkey create`, and set SEAL_KEY_FILE."""
+
+
+class KeyUnknown(KeyMissing):
+    """A key of this log signed the newest checkpoint that this process does not know: add its public half."""
+
+
+class ClocksDisagree(AuditError):
+    """The clocks of this host and of PostgreSQL differ: no time is signed until they agree."""
 
 
 class ExportsOff(AuditError):

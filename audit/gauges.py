@@ -1,4 +1,4 @@
-"""What the log is like now, read from the database whenever Prometheus asks."""
+"""Gauges of log, completeness, accounting, reviews and exports, read whenever Prometheus asks."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ _WAITING = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
 """
 _COSIGNED = "SELECT name, extract(epoch FROM max(attested_at))::float8 FROM audit_cosignature GROUP BY name"
-DAYS = 7
+ACCOUNT_DAYS = 7
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
 
@@ -27,15 +27,11 @@ class Gauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = (
-                []
-                if gateway().breaker.is_open
-                else [*_log(), *_verification(), *_completeness(), *_account(), *_reviews(), *_exports()]
-            )
+            families = [] if gateway().breaker.is_open else [family for part in _PARTS for family in part()]
         except DatabaseError:
-            found = []
-        yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(found))
-        yield from found
+            families = []
+        yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(families))
+        yield from families
 
 
 def _log() -> Iterator[Metric]:
@@ -104,7 +100,7 @@ def _unmet() -> GaugeMetricFamily:
 
 def _account() -> Iterator[Metric]:
     today = datetime.now(UTC).date()
-    lost = balance.compute(today - timedelta(days=DAYS), today).total.lost
+    lost = balance.compute(today - timedelta(days=ACCOUNT_DAYS), today).total.lost
     yield GaugeMetricFamily("audit_account_lost_events", "Promised in the last week, and nowhere", value=lost)
     at = queue_counts.copied_at()
     moment = 0.0 if at is None else at.timestamp()
@@ -131,3 +127,6 @@ def _exports() -> Iterator[Metric]:
     still = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
     text = "How long the bundle under way that moved longest ago has not moved"
     yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))
+
+
+_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports)

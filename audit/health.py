@@ -1,9 +1,12 @@
-"""Whether the process lives, whether an event can be kept, and what to measure."""
+"""/livez, /readyz and /metrics."""
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -14,11 +17,13 @@ import dlq.gauges
 import dlq.spool
 import dlq.stream
 from audit import gauges
-from audit.postgres import gateway
+from audit.postgres import durability, gateway
+
+log = structlog.get_logger(__name__)
 
 
 def livez(request: HttpRequest) -> JsonResponse:
-    """The process answers."""
+    """The process answers; nothing else is asked."""
     return JsonResponse({"status": "alive"})
 
 
@@ -42,20 +47,54 @@ def servers() -> dict[str, dict[str, Any]]:
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus metrics of all processes, and of queue and log as they are now."""
-    registry = CollectorRegistry()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        text = generate_latest(registry)
-    else:
-        text = generate_latest(REGISTRY)
     queue = CollectorRegistry()
     queue.register(dlq.gauges.QueueGauges())
     queue.register(gauges.Gauges())
-    return HttpResponse(text + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(_counters() + generate_latest(queue), content_type=CONTENT_TYPE_LATEST)
 
 
-def _forget_the_dead(folder: Path) -> None:
+def serve_metrics() -> None:
+    """Serve what this process and those beside it counted on METRICS_PORT: for a service that answers no requests.
+
+    A port that is taken is logged, and ends nothing: where several services share a host, the first serves for all.
+    """
+    if not settings.METRICS_PORT:
+        return
+    try:
+        server = ThreadingHTTPServer(("0.0.0.0", settings.METRICS_PORT), _MetricsHandler)
+    except OSError as error:
+        log.error("metrics_not_served", port=settings.METRICS_PORT, error=str(error))
+        return
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+class _MetricsHandler(BaseHTTPRequestHandler):
+    timeout = 5
+
+    def do_GET(self) -> None:
+        """Answer every path with the counters."""
+        body = _counters()
+        self.send_response(200)
+        self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a scrape is no event."""
+
+
+def _counters() -> bytes:
+    """The counters of this process; of all that share PROMETHEUS_MULTIPROC_DIR, where it is set."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return bytes(generate_latest(REGISTRY))
+    _forget_dead_processes(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return bytes(generate_latest(registry))
+
+
+def _forget_dead_processes(folder: Path) -> None:
     """A process that was killed leaves its last gauges behind: a breaker would seem open for ever."""
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
@@ -76,7 +115,8 @@ def _postgresql() -> dict[str, Any]:
             connection.execute("SELECT 1")
     except Exception as error:
         return {"ok": False, "fault": type(error).__name__}
-    return {"ok": True}
+    # Still ready: an event that is kept less well than it should be is better kept than refused.
+    return {"ok": True, **durability.facts()}
 
 
 def _spool() -> dict[str, Any]:
@@ -88,6 +128,6 @@ def _redis() -> dict[str, Any]:
         dlq.stream.default().ping()
     except dlq.errors.Refused as error:
         return {"ok": False, "fault": type(error.__cause__ or error).__name__}
-    found = dlq.durability.durability()
+    of_redis = dlq.durability.durability()
     # Still ready: an event that is parked here is better kept than refused, and the operator is told.
-    return {"ok": True, "durable": found.ok, **({"findings": found.findings} if found.findings else {})}
+    return {"ok": True, "durable": of_redis.ok, **({"findings": of_redis.findings} if of_redis.findings else {})}

@@ -1,4 +1,4 @@
-"""What happens around every request: an id for the logs, a page for outages, a record of who looked, harmless pages."""
+"""Around every request: an id for the logs, a page for outages, the access record, harmless pages."""
 
 import re
 import uuid
@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from audit import safe_text, visibility
 from audit.access import access_log
 from audit.api import problems
-from audit.errors import AuditError, Invalid
+from audit.errors import AuditError
 from audit.postgres.gateway import gateway
 from audit.search import cost
 
@@ -40,7 +40,7 @@ class RequestIdMiddleware:
 
 
 class OutagePageMiddleware:
-    """People's pages need PostgreSQL: without it they get a page that says so, and what still works."""
+    """The admin needs PostgreSQL: without it people get a page that says so, and what still works."""
 
     def __init__(self, get_response: Handler):
         self.get_response = get_response
@@ -63,31 +63,31 @@ class OutagePageMiddleware:
 
 
 class AccessMiddleware:
-    """What shows records is a record before it leaves; where that cannot be kept, nothing is shown."""
+    """A response that shows records is recorded before it leaves; where that fails, nothing is shown."""
 
     def __init__(self, get_response: Handler):
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with visibility.begin(access_log.look_of(request)) as look:
+        with visibility.viewing(access_log.look_of(request)) as viewer:
             response = self.get_response(request)
-        if not access_log.is_due(look, request, response):
+        if not access_log.is_due(viewer, request, response):
             return response
         try:
-            access_log.write(look, request, response)
-        except (AuditError, Invalid) as error:
+            access_log.write(viewer, request, response)
+        except AuditError as error:
             log.error("look_refused", path=request.path, error=type(error).__name__)
             return _unrecorded(request)
         if isinstance(response, StreamingHttpResponse):
-            response.streaming_content = _within(look, response.streaming_content)
+            response.streaming_content = _as_viewer(viewer, response.streaming_content)
         return response
 
 
-def _within(look: visibility.Look, content: Iterable[bytes]) -> Iterator[bytes]:
-    """Each part of a download is read with the sight of who asked for it."""
+def _as_viewer(viewer: visibility.Viewer, content: Iterable[bytes]) -> Iterator[bytes]:
+    """Read each part of a download as the viewer who asked for it."""
     parts = iter(content)
     while True:
-        with visibility.begin(look):
+        with visibility.viewing(viewer):
             part = next(parts, None)
         if part is None:
             return
@@ -101,7 +101,7 @@ def _unrecorded(request: HttpRequest) -> HttpResponse:
 
 
 class HeadersMiddleware:
-    """What browsers shall not do with our pages, beside the Content-Security-Policy. JSON is no page."""
+    """Headers for browsers beside the Content-Security-Policy, on all but JSON."""
 
     def __init__(self, get_response: Handler):
         self.get_response = get_response
@@ -118,7 +118,7 @@ NOT_PERMITTED = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class HarmlessPagesMiddleware:
-    """On no page can what others sent turn around the words beside it: what would do so is shown as its escape."""
+    """Escape characters that would reorder or hide text on a page: much of what pages show was sent by others."""
 
     def __init__(self, get_response: Handler):
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What runs by itself: the drain of the DLQ, the sealer's safety net, verification, keys for Redis, partitions.
+"""The scheduled tasks, and the schedule: a task a line, each calls one verb.
 
 django-q2 is only a trigger: each task is idempotent, and `drain_dlq --watch` does the drain without it.
 """
@@ -24,7 +24,7 @@ from audit.accounting import daily, queue_counts
 from audit.completeness.reconcile import reconcile
 from audit.evidence import build as evidence_build
 from audit.evidence import export
-from audit.ingest import rejections
+from audit.ingest import rejection_counters
 from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
@@ -38,17 +38,17 @@ from audit.review import signoff
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 40.0
-EXPORT_SECONDS = 20.0
-"""Less than the others: the part at hand is brought to its end."""
-ABANDONED = timedelta(minutes=5)
+TASK_S = 40.0
+# Less than the others: the part that is being made is brought to its end.
+EXPORT_TASK_S = 20.0
+ABANDONED_AFTER = timedelta(minutes=5)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def task(function: Callable[P, R]) -> Callable[P, R]:
-    """What the schedule runs: its end, a failure too, is the sign of life that the worker's watchdog looks for."""
+    """Wrap a scheduled task so that it reports its end, also on failure, to the worker's watchdog."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -64,13 +64,13 @@ def task(function: Callable[P, R]) -> Callable[P, R]:
 @task
 def tick() -> str:
     """One bounded drain, as django-q2 runs it each minute."""
-    summary = drain.drain(seconds=TICK_SECONDS)
+    summary = drain.drain(seconds=TASK_S)
     dlq.stream.for_drain().activity.beat("last_tick_at")
     if summary.database_up:
         quarantine_old(by=OWN_WRITER)
-    drain.look_at_redis()
+    drain.mend_queue()
     dlq.history.sample(dlq.stream.for_drain())
-    outages.look()
+    outages.follow()
     dlq.alarm.notify()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 
@@ -89,25 +89,25 @@ def seal() -> str:
 @task
 def verify_newest() -> str:
     """Verify what was sealed since the last time."""
-    return _so_far(verify.newest(seconds=TICK_SECONDS))
+    return _so_far(verify.newest(seconds=TASK_S))
 
 
 @task
 def verify_slice() -> str:
     """Verify the next slice of the log, so that each record has its turn in VERIFY_DAYS.
 
-    A person's run that nobody goes on with, because its task was lost with a killed worker, comes first.
+    A run that a person asked for comes first, where its task was lost with a killed worker.
     """
-    stale = datetime.now(UTC) - ABANDONED
+    stale = datetime.now(UTC) - ABANDONED_AFTER
     if (left := Verification.objects.filter(ended_at=None, updated_at__lt=stale).order_by("id").first()) is not None:
-        return _so_far(verify.resume(left, seconds=TICK_SECONDS))
-    return _so_far(verify.next_slice(seconds=TICK_SECONDS))
+        return _so_far(verify.resume(left, seconds=TASK_S))
+    return _so_far(verify.next_slice(seconds=TASK_S))
 
 
 @task
 def continue_verification(run_id: int) -> str:
-    """A part of a run that a person asked for; what is left is queued again."""
-    run = verify.resume(Verification.objects.get(pk=run_id), seconds=TICK_SECONDS)
+    """Continue a run that a person asked for; the rest is queued again."""
+    run = verify.resume(Verification.objects.get(pk=run_id), seconds=TASK_S)
     if run.ended_at is None:
         async_task("audit.tasks.continue_verification", run_id)
     return _so_far(run)
@@ -116,7 +116,7 @@ def continue_verification(run_id: int) -> str:
 @task
 def continue_export(export_id: str) -> str:
     """A part of an evidence bundle; what is left is queued again."""
-    made = evidence_build.go_on(Export.objects.get(pk=export_id), seconds=EXPORT_SECONDS)
+    made = evidence_build.resume(Export.objects.get(pk=export_id), seconds=EXPORT_TASK_S)
     if made.state == "running":
         async_task("audit.tasks.continue_export", export_id)
     return f"{made.state}: {made.done} of {made.total}"
@@ -124,27 +124,27 @@ def continue_export(export_id: str) -> str:
 
 @task
 def go_on_with_exports() -> str:
-    """Remove the bundles that are expired, and go on with one whose task was lost with a killed worker."""
+    """Remove expired bundles, and resume one whose task was lost with a killed worker."""
     if settings.EXPORT_DIR is None:
         return "no bundles are made here"
-    expired = export.drop_expired()
-    if (left := export.left()) is not None:
-        evidence_build.go_on(left, seconds=EXPORT_SECONDS)
+    expired = export.expire()
+    if (left := Export.next_pending()) is not None:
+        evidence_build.resume(left, seconds=EXPORT_TASK_S)
     return f"{expired} bundles expired"
 
 
 @task
 def continue_report(report_id: str) -> str:
     """A compliance report that somebody waits for."""
-    return build.go_on(Report.objects.get(pk=report_id)).state
+    return build.resume(Report.objects.get(pk=report_id)).state
 
 
 @task
 def go_on_with_reports() -> str:
     """Make the report of the last month where one is wanted, and one that no worker is making."""
-    build.monthly()
-    left = build.left()
-    return "none waits" if left is None else build.go_on(left).state
+    build.request_monthly()
+    left = Report.next_pending()
+    return "none waits" if left is None else build.resume(left).state
 
 
 def _so_far(run: Verification) -> str:
@@ -153,11 +153,11 @@ def _so_far(run: Verification) -> str:
 
 @task
 def account() -> str:
-    """Read what was sealed since the last time, tell what never came and what was promised; copy what Redis counted."""
-    done = reconcile(seconds=TICK_SECONDS)
+    """Reconcile what was sealed since the last time, check receipts again, and copy what Redis counted."""
+    done = reconcile(seconds=TASK_S)
     verify_receipts.recheck_broken()
     copied = queue_counts.copy()
-    rejections.gather()
+    rejection_counters.gather()
     parts = [f"{done.read} records read{'' if done.at_end else ', more wait'}", f"{copied.lines} lines copied"]
     return ", ".join(parts + ([] if copied.whole else ["the queue's counters do not agree with its stream"]))
 
@@ -171,12 +171,12 @@ def write_days() -> str:
 @task
 def judge_reviews() -> str:
     """Find the days that nobody reviewed in time."""
-    return f"{len(signoff.judge())} reviews missed"
+    return f"{len(signoff.find_missed())} reviews missed"
 
 
 @task
 def publish_keys() -> None:
-    """Copy the writers' keys to Redis again, should it have lost them."""
+    """Copy the writers' keys to Redis again, in case it lost them."""
     api_keys.publish()
 
 
@@ -197,20 +197,23 @@ SCHEDULES = {
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
-    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.DAILY, None),
+    "make partitions ahead": ("audit.tasks.make_partitions", Schedule.HOURLY, None),
 }
 
 
 def schedules(using: str) -> None:
-    """Make the schedules that are missing; a person may have changed the others."""
+    """Create the schedules that are missing; a person may have changed the others."""
     for name, (function, kind, minutes) in SCHEDULES.items():
         Schedule.objects.using(using).get_or_create(
             name=name, defaults={"func": function, "schedule_type": kind, "minutes": minutes}
         )
+    # It was daily: a nightly backup of the same hour kept it from its lock each time.
+    daily = Schedule.objects.using(using).filter(func="audit.tasks.make_partitions", schedule_type=Schedule.DAILY)
+    daily.update(schedule_type=Schedule.HOURLY)
 
 
 def enqueue(begun: Export | Report) -> None:
-    """Tell a worker; where none can be told, the schedule finds it within a minute."""
+    """Queue the build of an export or report; where the queue is away, the schedule finds it within a minute."""
     kind = "export" if isinstance(begun, Export) else "report"
     try:
         async_task(f"audit.tasks.continue_{kind}", str(begun.pk))

@@ -1,7 +1,7 @@
-"""visibility: who looks now, what of the store they may see, and what they saw.
+"""Who is viewing now, which records they may see, and which they have read.
 
-Opened around each request by `audit.middleware.AccessMiddleware`; tasks and commands are nobody's look. Every SELECT of
-records goes by here, so a page cannot forget to be recorded, nor to keep to what its reader may see.
+`audit.middleware.AccessMiddleware` opens a `Viewer` around each request; tasks and commands have none and see
+everything. Every SELECT of records goes by here, so no page can forget to be recorded or to keep to the scopes.
 """
 
 import re
@@ -15,149 +15,147 @@ from django.db.backends.signals import connection_created
 from django.db.models import QuerySet
 
 RowsT = TypeVar("RowsT", bound=QuerySet[Any])
-NAMED = 100
-"""How many of the records that were seen are named one by one; all are counted."""
-_WATCHED = re.compile(r"\baudit_(?:record|quarantine|rejectedsample)\b")
+# This many of the records that were read are named one by one; all are counted.
+RECORDS_NAMED = 100
+_WATCHED_TABLES = re.compile(r"\baudit_(?:record|quarantine|rejectedsample)\b")
 
 
-class Span(NamedTuple):
+class Scope(NamedTuple):
     """Some writers and some categories; an empty list leaves none out."""
 
     writers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
     def covers(self, writer: str, category: str) -> bool:
-        """Whether what this writer sent in this category is within."""
         return (not self.writers or writer in self.writers) and (not self.categories or category in self.categories)
 
 
-Sight = tuple[Span, ...]
-"""What somebody may see: what any of the spans covers, or everything where there is none."""
-EVERYTHING: Sight = ()
+# What any of the scopes covers may be seen; everything where there are none.
+Scopes = tuple[Scope, ...]
+EVERYTHING: Scopes = ()
 
 
 @dataclass
-class Look:
-    """One request, and what it read of the store."""
+class Viewer:
+    """Who made one request, and what it read of the store."""
 
-    find_sight: Callable[[], Sight]
+    find_scopes: Callable[[], Scopes]
+    # The writer whose key it is; empty for a person, who is known by the session.
     actor: str = ""
-    """The writer whose key it is; empty for a person, who is known by the session."""
     touched: bool = False
     rows: int = 0
     ids: list[str] = field(default_factory=list)
-    _sight: Sight | None = None
+    _scopes: Scopes | None = None
 
     @property
-    def sight(self) -> Sight:
-        """What the one who looks may see; asked for once, and only where records are read."""
-        if self._sight is None:
-            with own_account():
-                self._sight = self.find_sight()
-        return self._sight
+    def scopes(self) -> Scopes:
+        """Asked for once, and only where records are read."""
+        if self._scopes is None:
+            with as_system():
+                self._scopes = self.find_scopes()
+        return self._scopes
 
-    def identify(self, actor: str, sight: Sight) -> None:
-        """It is a service that looks."""
-        self.actor, self._sight = actor, sight
+    def identify(self, actor: str, scopes: Scopes) -> None:
+        """The viewer is a service."""
+        self.actor, self._scopes = actor, scopes
 
-    def note(self, ids: Iterable[str]) -> None:
-        """These were read."""
+    def note_read(self, ids: Iterable[str]) -> None:
         self.touched = True
-        for one in ids:
+        for record_id in ids:
             self.rows += 1
-            if len(self.ids) < NAMED and one not in self.ids:
-                self.ids.append(one)
+            if len(self.ids) < RECORDS_NAMED and record_id not in self.ids:
+                self.ids.append(record_id)
 
-    def show(self, ids: Iterable[str]) -> None:
-        """Of all that was read these are shown: what was read beyond only told whether there is more."""
+    def note_shown(self, ids: Iterable[str]) -> None:
+        """Of all that was read only these are shown; the rest was read to know whether there is more."""
         self.rows, self.ids = 0, []
-        self.note(ids)
+        self.note_read(ids)
 
 
-_now: ContextVar[Look | None] = ContextVar("look", default=None)
+_viewer: ContextVar[Viewer | None] = ContextVar("viewer", default=None)
 
 
 @contextmanager
-def begin(look: Look) -> Iterator[Look]:
-    """What is read within is of this look."""
-    token = _now.set(look)
+def viewing(viewer: Viewer) -> Iterator[Viewer]:
+    """What is read within is read by this viewer."""
+    token = _viewer.set(viewer)
     try:
-        yield look
+        yield viewer
     finally:
-        _now.reset(token)
+        _viewer.reset(token)
 
 
 @contextmanager
-def own_account() -> Iterator[None]:
-    """What is read within the store reads for itself, whoever asked: states, counts, what was decided before."""
-    token = _now.set(None)
+def as_system() -> Iterator[None]:
+    """Read as the system: not restricted, not recorded."""
+    token = _viewer.set(None)
     try:
         yield
     finally:
-        _now.reset(token)
+        _viewer.reset(token)
 
 
-def now() -> Look | None:
-    """The look at hand."""
-    return _now.get()
+def viewer() -> Viewer | None:
+    """The current viewer; None for the system."""
+    return _viewer.get()
 
 
-def sight() -> Sight:
-    """What may be seen now."""
-    look = _now.get()
-    return EVERYTHING if look is None else look.sight
+def scopes() -> Scopes:
+    """What the current viewer may see."""
+    current = _viewer.get()
+    return EVERYTHING if current is None else current.scopes
 
 
 def covers(writer: str, category: str) -> bool:
-    """Whether what this writer sent in this category may be seen now."""
-    spans = sight()
-    return not spans or any(span.covers(writer, category) for span in spans)
+    """Whether the viewer may see what this writer sent in this category."""
+    own = scopes()
+    return not own or any(scope.covers(writer, category) for scope in own)
 
 
-def tells(writer: str) -> bool:
-    """Whether figures of this writer may be told now: counts know no categories, so a span that does tells none."""
-    spans = sight()
-    return not spans or any(writer in span.writers and not span.categories for span in spans)
+def may_see_totals(writer: str) -> bool:
+    """Whether the viewer may see counts of this writer. Counts know no categories: a scope with some gives none."""
+    own = scopes()
+    return not own or any(writer in scope.writers and not scope.categories for scope in own)
 
 
-def figures(rows: RowsT, column: str = "writer") -> RowsT:
-    """Those rows of figures that may be told now."""
-    if not (spans := sight()):
+def visible_totals(rows: RowsT, column: str = "writer") -> RowsT:
+    """Those rows of counts that the viewer may see."""
+    if not (own := scopes()):
         return rows
-    names = {name for span in spans if not span.categories for name in span.writers}
-    found: RowsT = rows.filter(**{f"{column}__in": names})
-    return found
+    names = {name for scope in own if not scope.categories for name in scope.writers}
+    visible: RowsT = rows.filter(**{f"{column}__in": names})
+    return visible
 
 
-def condition(table: str) -> tuple[str, list[Any]]:
-    """The same for a statement of one's own: what goes on its WHERE, and the parameters."""
-    if not (spans := sight()):
+def sql_condition(table: str) -> tuple[str, list[Any]]:
+    """What restricts a SQL statement on records to what the viewer may see: text after its WHERE, and parameters."""
+    if not (own := scopes()):
         return "", []
     part = f"(%s OR {table}.writer = ANY(%s)) AND (%s OR {table}.event_category = ANY(%s))"
-    parameters = [value for span in spans for names in span for value in (not names, list(names))]
-    return f"AND ({' OR '.join([part] * len(spans))})", parameters
+    parameters = [value for scope in own for names in scope for value in (not names, list(names))]
+    return f"AND ({' OR '.join([part] * len(own))})", parameters
 
 
-def note(ids: Iterable[Any]) -> None:
-    """These were read."""
-    if (look := _now.get()) is not None:
-        look.note(str(one) for one in ids)
+def note_read(ids: Iterable[Any]) -> None:
+    """The viewer read these records."""
+    if (current := _viewer.get()) is not None:
+        current.note_read(str(record_id) for record_id in ids)
 
 
-def show(ids: Iterable[Any]) -> None:
-    """These records are what the page shows."""
-    if (look := _now.get()) is not None:
-        look.show(str(one) for one in ids)
+def note_shown(ids: Iterable[Any]) -> None:
+    """Of the records that were read, the page shows these."""
+    if (current := _viewer.get()) is not None:
+        current.note_shown(str(record_id) for record_id in ids)
 
 
-def identify(actor: str, sight: Sight) -> None:
-    """A service proved who it is."""
-    if (look := _now.get()) is not None:
-        look.identify(actor, sight)
+def identify(actor: str, own: Scopes) -> None:
+    """The viewer proved to be this service."""
+    if (current := _viewer.get()) is not None:
+        current.identify(actor, own)
 
 
 def watch() -> None:
-    """Let no statement on records pass unseen, whoever wrote it."""
+    """Notice every statement on records, also raw ones: called once, when the app is ready."""
     connection_created.connect(_watch, dispatch_uid="audit.looking")
 
 
@@ -167,7 +165,7 @@ def _watch(connection: Any, **details: Any) -> None:
 
 
 def _statement(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    look = _now.get()
-    if look is not None and not look.touched and _WATCHED.search(str(sql)):
-        look.touched = True
+    current = _viewer.get()
+    if current is not None and not current.touched and _WATCHED_TABLES.search(str(sql)):
+        current.touched = True
     return execute(sql, params, many, context)

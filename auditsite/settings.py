@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
-from environs import Env
+from environs import Env, validate
 
 from auditsite.entrykey import entry_keys
 
@@ -35,6 +35,16 @@ def moment(text: str) -> datetime | None:
     return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
 
 
+def key_file(name: str, file: str) -> Path | None:
+    """Return the path in `name`_FILE, or that of `file` in the directory `name`_DIR; None without either.
+
+    A container that mounts a directory sees a file in it that was replaced; one that mounts the file never does.
+    """
+    path: Path | None = env.path(f"{name}_FILE", None)
+    folder: Path | None = env.path(f"{name}_DIR", None)
+    return folder / file if path is None and folder is not None else path
+
+
 # --- Who we are -----------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
@@ -46,6 +56,8 @@ SITE_NAME = env.str("SITE_NAME", "Audit store")
 # --- Servers --------------------------------------------------------------------------------
 
 CONNECT_TIMEOUT = 2  # seconds; libpq's least
+# Forced on every connection, whatever roles are set to; `remote_apply` waits until standbys show it, too.
+SYNCHRONOUS_COMMIT = env.str("SYNCHRONOUS_COMMIT", "on", validate=validate.OneOf(["on", "remote_apply"]))
 WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
 READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
 
@@ -56,7 +68,7 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     config: dict[str, Any] = env.dj_db_url(name, conn_max_age=60, conn_health_checks=True)
     config["OPTIONS"] = config.get("OPTIONS", {}) | {
         "connect_timeout": CONNECT_TIMEOUT,
-        "options": f"-c statement_timeout={statement_timeout_ms}",
+        "options": f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}",
         "application_name": "auditsite",
     }
     if statement_timeout_ms:
@@ -75,7 +87,7 @@ DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 REDIS_URL = secret("REDIS_URL")
-# The cache only carries throttles. Never the queue's database: a cache may be cleared.
+# The cache only carries the limits of writers. Never the queue's database: a cache may be cleared.
 CACHE_URL = secret("CACHE_URL", "")
 REDIS_CACHE = {
     "BACKEND": "django_redis.cache.RedisCache",
@@ -96,8 +108,9 @@ RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
 # How often the breaker asks whether PostgreSQL is back.
 PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
 PARTITIONS_AHEAD = env.int("PARTITIONS_AHEAD", 6)  # months
-# A writer's rate ("1000/s", "60000/min"); empty means no limit.
+# What one writer may send, in events and in bytes ("1000/s", "60000/min"); empty means no limit.
 WRITER_RATE = env.str("WRITER_RATE", "")
+WRITER_BYTES_RATE = env.str("WRITER_BYTES_RATE", "")
 # How long a process may trust a key it has checked: the bound for rotation and revocation.
 WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
@@ -133,14 +146,14 @@ DLQ_UNSIGNED_UNTIL = moment(env.str("DLQ_UNSIGNED_UNTIL", ""))
 # The private key that signs, and every public key that ever did (audit/ledger/keys.py). Files are read anew at each
 # use, so that a rotation needs no restart.
 SEAL_KEY = env.str("SEAL_KEY", "")
-SEAL_KEY_FILE = env.path("SEAL_KEY_FILE", None)
+SEAL_KEY_FILE = key_file("SEAL_KEY", "seal_key")
 SEAL_PUBLIC_KEYS = env.str("SEAL_PUBLIC_KEYS", "")
-SEAL_PUBLIC_KEYS_FILE = env.path("SEAL_PUBLIC_KEYS_FILE", None)
+SEAL_PUBLIC_KEYS_FILE = key_file("SEAL_PUBLIC_KEYS", "seal_key.pub")
 # The key that signs receipts, held in the same way; its files are read anew when they change.
 RECEIPT_KEY = env.str("RECEIPT_KEY", "")
-RECEIPT_KEY_FILE = env.path("RECEIPT_KEY_FILE", None)
+RECEIPT_KEY_FILE = key_file("RECEIPT_KEY", "receipt_key")
 RECEIPT_PUBLIC_KEYS = env.str("RECEIPT_PUBLIC_KEYS", "")
-RECEIPT_PUBLIC_KEYS_FILE = env.path("RECEIPT_PUBLIC_KEYS_FILE", None)
+RECEIPT_PUBLIC_KEYS_FILE = key_file("RECEIPT_PUBLIC_KEYS", "receipt_key.pub")
 SEAL_INTERVAL_MS = env.int("SEAL_INTERVAL_MS", 400)
 SEAL_IDLE_S = env.int("SEAL_IDLE_S", 3600)
 SEAL_MERGE_DELAY_S = env.int("SEAL_MERGE_DELAY_S", 60)
@@ -150,6 +163,9 @@ SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
 GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
+
+# Where services that answer no requests (drain, seal, worker) serve their counters; 0: nowhere.
+METRICS_PORT = env.int("METRICS_PORT", 0)
 HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a day
 # A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
 EXPORT_DIR = env.path("EXPORT_DIR", None)
@@ -330,7 +346,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["audit.api.auth.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["audit.api.parsers.RawJSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"] if WRITER_RATE else [],
+    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "audit.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,

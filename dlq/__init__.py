@@ -9,7 +9,9 @@ What its modules do, a verb each:
     activity    pause and resume drains; say when each process last ran
     spool       append to local files what neither the database nor Redis took; restore: park it again
     outage      follow the open outage until nothing is left to bring home
+    generation  tell a queue that was restored from an older file, or replaced
     rebuild     make every index again from the stream; recovery: mend after a restart of Redis
+    authenticity  sign what is parked, and verify it
     alarm       tell people by webhook and e-mail; alarm_state: remember what was told
     durability  ask Redis whether it would keep what is parked, and how much more fits
     history     sample the queue each minute; sample: estimate what it is made of

@@ -104,6 +104,11 @@ class QueueKeys:
         return self._key("s:kept")
 
     @property
+    def generation(self) -> str:
+        """Random id of this life of the queue."""
+        return self._key("generation")
+
+    @property
     def rebuild(self) -> str:
         """Lock of the process that makes the indexes again."""
         return self._key("rebuild")

@@ -121,6 +121,12 @@ def is_stream_id(text: str) -> bool:
     return match is not None and all(int(part) < 2**64 for part in match.groups())
 
 
+def stream_order(message_id: str) -> tuple[int, int]:
+    """Return what stream ids are ordered by: as texts, ids of different lengths would not be."""
+    milliseconds, _, serial = message_id.partition("-")
+    return int(milliseconds), int(serial)
+
+
 def moment(milliseconds: float) -> datetime:
     """Return the point in time of these milliseconds since 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -3,11 +3,8 @@
 Records are append-only: no test can roll back or truncate. Tests never clean up; they use names and ids of their own.
 """
 
-import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,35 +15,10 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
+from audit.access import api_keys, lockout
 from audit.postgres.gateway import gateway
 from auditsite.embedded import Server
 from tests import servers
-
-# A module's mark for all of its tests, at the start of a line.
-LEFT_OUT = re.compile(r"^pytestmark = (?:pytest\.mark\.|\[.*pytest\.mark\.)(slow|browser)\b", re.MULTILINE)
-FAST = "not slow and not browser"
-# So much processor time a fast test may take; most take a hundredth of it.
-FAST_SHARE_S = 0.5
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import a module of which the fast tests leave all out: imports are a third of their time."""
-    if config.option.markexpr != FAST or not collection_path.name.startswith("test_"):
-        return None
-    return bool(LEFT_OUT.search(collection_path.read_text(encoding="utf-8"))) or None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Hold each fast test to its share: in processor time, which other work on the machine does not change much."""
-    begun = time.process_time()
-    result = yield
-    took = time.process_time() - begun
-    if pyfuncitem.config.option.markexpr == FAST and took > FAST_SHARE_S:
-        pytest.fail(
-            f"takes {took:.2f} s of processor time, a fast test {FAST_SHARE_S} s: make it cheaper, or mark it slow"
-        )
-    return result
 
 
 class Breakable:
@@ -85,6 +57,13 @@ class Breakable:
         # What the server's absence broke is not the next test's business.
         connections.close_all()
         gateway().close()
+
+
+@pytest.fixture(autouse=True)
+def whole_budgets() -> None:
+    """What a test before sent as wrong keys and passwords counts against no other."""
+    api_keys.unknown_keys.reset()
+    lockout.attempts.reset()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -42,6 +42,21 @@ def test_every_link_between_pages_leads_somewhere() -> None:
             assert (source.parent / target).exists(), f"{source.name}: {target}"
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/design.md"])
+def test_every_file_that_a_guide_names_is_there(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    files = set(re.findall(r"`((?:audit|dlq|auditsite|docs|templates|tests|bench)/[\w./]+)`", text))
+    assert len(files) > 15
+    assert {file for file in files if not (ROOT / file).exists()} == set()
+
+
+def test_the_places_that_hash_a_leaf_name_each_other() -> None:
+    places = ("formats/entry.py", "formats/canonical.py", "sql/0003_log.sql", "verifier/records.js", "verify.py")
+    for place in places:
+        text = (ROOT / ("" if place == "verify.py" else "audit") / place).read_text(encoding="utf-8")
+        assert [other for other in places if other not in (place, *re.findall(re.escape(other), text))] == [], place
+
+
 def test_no_module_is_longer_than_400_lines() -> None:
     modules = [path for app in ("audit", "dlq", "auditsite", "bench") for path in (ROOT / app).rglob("*.py")]
     assert {str(path): n for path in modules if (n := len(path.read_text().splitlines())) > 400} == {}

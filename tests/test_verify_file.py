@@ -66,7 +66,7 @@ def note(size: int, *lines: Any, leaves: list[bytes] = LEAVES, signer: Notary = 
 
 
 def proof(index: int, checkpoint: str, size: int = 11, leaves: list[bytes] = LEAVES) -> str:
-    hashes = [base64.b64encode(found).decode() for found in path(index, leaves[:size])]
+    hashes = [base64.b64encode(value).decode() for value in path(index, leaves[:size])]
     return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", checkpoint])
 
 
@@ -211,16 +211,16 @@ def test_two_trees_of_one_size_are_a_fork(run: Any) -> None:
 
 
 def test_witnesses_count_when_asked_for(run: Any) -> None:
-    one = honest(2, lambda text: W1.cosign(text, 1_790_000_100))
+    witnessed = honest(2, lambda text: W1.cosign(text, 1_790_000_100))
     both = ("--witness", W1.vkey(4), "--witness", W2.vkey(4))
-    assert run(one, *PINNED, "--witness", W1.vkey(4))[0] == 0
-    assert run(one, *PINNED, *both)[0] == 3
-    assert run(one, *PINNED, *both, "--quorum", "1")[0] == 0
-    assert "cosigned by w1.example" in run(one, *PINNED, *both, "--quorum", "1")[1]
-    assert run(one, *PINNED, *both, "--quorum", "3")[0] == 2
+    assert run(witnessed, *PINNED, "--witness", W1.vkey(4))[0] == 0
+    assert run(witnessed, *PINNED, *both)[0] == 3
+    assert run(witnessed, *PINNED, *both, "--quorum", "1")[0] == 0
+    assert "cosigned by w1.example" in run(witnessed, *PINNED, *both, "--quorum", "1")[1]
+    assert run(witnessed, *PINNED, *both, "--quorum", "3")[0] == 2
     forged = honest(2, lambda text: W1.cosign(text + "x", 5))
     assert run(forged, *PINNED, "--witness", W1.vkey(4))[0] == 1
-    assert "not checked: the signature of w1.example" in run(one, *PINNED)[1]
+    assert "not checked: the signature of w1.example" in run(witnessed, *PINNED)[1]
 
 
 def test_an_empty_bundle_covers_nothing(run: Any) -> None:
@@ -320,9 +320,11 @@ def test_what_the_store_signs_the_file_reads() -> None:
     from tests.audit.formats.conftest import KEY_OF_RECEIPTS, a_promise
 
     promise = a_promise()
-    found = verify.read_receipt(receipt.sign(promise, KEY_OF_RECEIPTS), [verify.read_key(str(KEY_OF_RECEIPTS), (1,))])
-    assert found.events == promise.events
-    assert found.members["writer"] == promise.writer
+    receipt_read = verify.read_receipt(
+        receipt.sign(promise, KEY_OF_RECEIPTS), [verify.read_key(str(KEY_OF_RECEIPTS), (1,))]
+    )
+    assert receipt_read.events == promise.events
+    assert receipt_read.members["writer"] == promise.writer
 
 
 MALFORMED = {
@@ -396,9 +398,9 @@ def test_the_published_proof_verifies() -> None:
     from tests.audit.formats.conftest import LOG_KEY as KEY
     from tests.audit.formats.conftest import PROOF, WITNESS
 
-    found = verify.read_proof(PROOF)
+    proof_read = verify.read_proof(PROOF)
     trust = verify.Trust([verify.read_key(KEY, (1,))], [verify.read_key(WITNESS, (4,))], 1)
-    checkpoint = trust.checkpoint(found.note)
+    checkpoint = trust.checkpoint(proof_read.note)
     leaf_hash = hashlib.sha256(b"\x00" + bytes.fromhex("40414243")).digest()
-    verify.check_inclusion(leaf_hash, found.index, checkpoint.size, found.hashes, checkpoint.root)
+    verify.check_inclusion(leaf_hash, proof_read.index, checkpoint.size, proof_read.hashes, checkpoint.root)
     assert checkpoint.witnessed == {"witness.example/w1": 1679315147}

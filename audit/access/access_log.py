@@ -10,7 +10,7 @@ from audit import visibility
 from audit.access import client
 from audit.ingest import trail
 from audit.models import ACCESS, OWN_WRITER, AuditorScope, Record
-from audit.visibility import Look, Sight
+from audit.visibility import Scopes, Viewer
 
 QUERY_CHARACTERS, ID_CHARACTERS = 2_000, 255
 # The resource type of a look at one record: its id is the resource, and so the index of resources finds it.
@@ -19,19 +19,19 @@ RECORD = "record"
 PARKED = "audit_parked_"
 
 
-def look_of(request: HttpRequest) -> Look:
+def look_of(request: HttpRequest) -> Viewer:
     """Return the viewer of a request; who it is, is found out on the way."""
-    return Look(find_sight=lambda: sight_of(request.user))
+    return Viewer(find_scopes=lambda: sight_of(request.user))
 
 
-def sight_of(user: Any) -> Sight:
+def sight_of(user: Any) -> Scopes:
     """Return what a person may see: what any scope of theirs or of their groups covers; everything without a scope."""
     if not user.is_authenticated:
         return visibility.EVERYTHING
-    return tuple(scope.span for scope in AuditorScope.objects.filter(Q(user=user) | Q(group__user=user)).distinct())
+    return tuple(scope.scope for scope in AuditorScope.objects.filter(Q(user=user) | Q(group__user=user)).distinct())
 
 
-def is_due(look: Look, request: HttpRequest, response: Any) -> bool:
+def is_due(look: Viewer, request: HttpRequest, response: Any) -> bool:
     """Return whether the answer may show something of records; a redirect shows nothing."""
     match = request.resolver_match
     of_queue = match is not None and (match.url_name or "").startswith(PARKED)
@@ -40,7 +40,7 @@ def is_due(look: Look, request: HttpRequest, response: Any) -> bool:
     return bool(look.actor) or request.user.is_authenticated
 
 
-def write(look: Look, request: HttpRequest, response: HttpResponse) -> None:
+def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
     """Record the access. Raises `NothingKept`: what cannot be recorded is not shown."""
     person = not look.actor
     actor = request.user.get_username() if person else look.actor
@@ -75,7 +75,7 @@ def at(record: Record) -> QuerySet[Record]:
     return looks().filter(resource_type=RECORD, resource_id=str(record.pk))
 
 
-def _subject_id(look: Look, request: HttpRequest) -> str:
+def _subject_id(look: Viewer, request: HttpRequest) -> str:
     """Return the id of the record that the page is about: the one in its address, or the only one that it shows."""
     match = request.resolver_match
     named = {str(value) for value in (match.kwargs if match else {}).values()}

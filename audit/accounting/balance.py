@@ -196,7 +196,7 @@ def compute(first: date, last: date, *, writer: str = "", now: datetime | None =
     rows = [
         WriterDay(*key, line_of(of_day), doubt.of(key, of_day))
         for key, of_day in sorted(counts.items())
-        if visibility.tells(key[1])
+        if visibility.may_see_totals(key[1])
     ]
     return Balance(rows, copied_at, cursor.followed_at if cursor else None, doubt.is_stale(last))
 

@@ -6,25 +6,22 @@
 4. Note that it was written: a day whose alarm nobody took is tried again from step 2.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-import structlog
 import uuid_utils.compat
 from django.db import connections, transaction
 from django.db.models import Max
 
-import dlq.alarm
 from audit.accounting import balance
 from audit.accounting.balance import WriterDay
 from audit.formats import event
 from audit.ingest import trail
+from audit.ingest.notify import notify
 from audit.ingest.record import record
 from audit.models import OWN_WRITER, DayRecord
-
-log = structlog.get_logger(__name__)
 
 # How long a finished day is left to settle.
 GRACE = timedelta(hours=1)
@@ -97,10 +94,8 @@ def _write(parts: Sequence[DayRecord]) -> bool:
     """Record all parts of a version and raise its alarm; whether both succeeded."""
     for part in parts:
         record([event.accept(part.document, writer=OWN_WRITER)])
-    if not _notify(parts[0].day, _by_writer(parts)):
-        return False
-    DayRecord.objects.filter(pk__in=[part.pk for part in parts]).update(written_at=datetime.now(UTC))
-    return True
+    rows = DayRecord.objects.filter(pk__in=[part.pk for part in parts])
+    return _notify(parts[0].day, _by_writer(parts), told=lambda: rows.update(written_at=datetime.now(UTC)))
 
 
 def _last(day: date) -> list[DayRecord]:
@@ -113,13 +108,13 @@ def _by_writer(parts: Iterable[DayRecord]) -> dict[str, dict[str, int]]:
     return {writer: line for part in parts for writer, line in part.document["event_data"]["writers"].items()}
 
 
-def _notify(day: date, lines: dict[str, dict[str, int]]) -> bool:
-    """Raise the alarm where the day does not balance; whether nobody has to be told any more."""
+def _notify(day: date, lines: dict[str, dict[str, int]], *, told: Callable[[], object]) -> bool:
+    """Raise the alarm where the day does not balance; return whether nobody has to be told any more."""
     wrong = {writer: line for writer, line in lines.items() if line["lost"] or line["unexplained"]}
     if not wrong:
+        told()
         return True
     lost, unexplained = (sum(line[name] for line in wrong.values()) for name in ("lost", "unexplained"))
-    log.error("account_not_balanced", day=day.isoformat(), lost=lost, unexplained=unexplained)
     names = ", ".join(sorted(wrong)[:WRITERS_NAMED])
     text = f"The account of {day} does not balance: {lost} lost, {unexplained} unexplained; {names}."
-    return dlq.alarm.tell("audit.account", text, lost=lost, unexplained=unexplained)
+    return notify("audit.account", text, told=told, lost=lost, unexplained=unexplained)

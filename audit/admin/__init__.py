@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401
 from audit.admin import accounting, receipts, reports, review
-from audit.admin.access import access_log, people, scopes, writers
+from audit.admin.access import access_log, people, rights, scopes, writers
 from audit.admin.completeness import coverage, gaps
 from audit.admin.evidence import exports, legal_holds, redaction, statements
 from audit.admin.expectations import rules, unmet

@@ -1,4 +1,4 @@
-"""The account: what was received each day of each writer, and what became of it; and what was refused, and why."""
+"""The account: what was received each day of each writer, and what became of it; and what was rejected, and why."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from audit.admin.display import badge, time_column, time_tag
 from audit.completeness import explain
 from audit.models import Account, RejectedSample, Rejection
 
-DAYS, MOST_DAYS, SHOWN, LOSSES = 7, 92, 500, 20
+USUAL_DAYS, MAX_DAYS, ROWS_SHOWN, LOSSES_SHOWN = 7, 92, 500, 20
 LEVELS = {"balanced": "ok", "lost": "error", "unexplained": "error", "not yet": "pending", balance.NOTHING: "pending"}
 VERDICTS = {
     "balanced": "Every event that was received is accounted for.",
@@ -37,35 +37,35 @@ class AccountAdmin(ReadOnly):
 
     def explain_view(self, request: HttpRequest) -> HttpResponse:
         """Say how the events of a writer's day came to be lost; the act is recorded first."""
-        writer, day = request.POST.get("writer", "").replace("\x00", ""), request.POST.get("day", "")
+        day, writer = (request.POST.get(name, "").replace("\x00", "") for name in ("day", "writer"))
 
         def act() -> None:
+            text, by = request.POST.get("explanation", ""), request.user.get_username()
             if not self.has_view_permission(request):
                 raise PermissionDenied
             try:
-                lost_on = date.fromisoformat(day)
+                explain.explain_loss(date.fromisoformat(day), writer, text, by=by)
             except ValueError:
                 raise Http404("A day is written 2026-08-18.") from None
-            explain.explain_loss(lost_on, writer, request.POST.get("explanation", ""), by=request.user.get_username())
 
         back = f"{reverse('admin:audit_account_changelist')}?{urlencode({'first': day, 'last': day, 'writer': writer})}"
-        kept, refusal = "Kept, and recorded. The loss stays.", "Nothing was explained"
-        return post_act(request, "audit.explain_gap", act, kept, back=back, refusal=refusal)
+        success, refusal = "Explanation saved. The loss stays on record.", "Nothing was explained"
+        return post_act(request, "audit.explain_gap", act, success, back=back, refusal=refusal)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        first, last, writer, wrong = _window(request)
+        first, last, writer, wrong = _parameters(request)
         result = balance.compute(first, last, writer=writer)
-        days = sorted({row.day for row in result.rows}, reverse=True)
-        sums = [(day, balance.total(row.line for row in result.rows if row.day == day)) for day in days]
-        said = explain.explained_losses(result.rows)
+        explained = explain.explained_losses(result.rows)
         rows = sorted(result.rows, key=lambda row: (-row.day.toordinal(), row.writer))
+        days = sorted({row.day for row in rows}, reverse=True)
+        sums = [(day, balance.total(row.line for row in rows if row.day == day)) for day in days]
         return self.page(
             request,
             "list",
             title="Account",
-            found=result,
+            balance=result,
             state=badge(LEVELS[result.state], result.state),
             verdict=VERDICTS[result.state],
             first=first,
@@ -73,9 +73,12 @@ class AccountAdmin(ReadOnly):
             writer=writer,
             wrong=wrong,
             chart=balance_chart.account(sums),
-            rows=[(row, badge(LEVELS[row.state], row.state), said.get((row.day, row.writer))) for row in rows[:SHOWN]],
-            losses=[(row, said.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES],
-            more=max(len(rows) - SHOWN, 0),
+            rows=[
+                (row, badge(LEVELS[row.state], row.state), explained.get((row.day, row.writer)))
+                for row in rows[:ROWS_SHOWN]
+            ],
+            losses=[(row, explained.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES_SHOWN],
+            more=max(len(rows) - ROWS_SHOWN, 0),
             rejections=_rejections(first, last, writer),
             copied_at=time_tag(result.copied_at),
             read_at=time_tag(result.read_at),
@@ -84,7 +87,7 @@ class AccountAdmin(ReadOnly):
 
 @admin.register(RejectedSample)
 class RejectedSampleAdmin(ReadOnly):
-    """A few of the events that were refused, the newest of each writer and reason."""
+    """A few of the events that were rejected, the newest of each writer and reason."""
 
     list_display = ("time", "writer", "reason", "detail")
     list_filter = ("reason",)
@@ -97,45 +100,45 @@ class RejectedSampleAdmin(ReadOnly):
         sample = RejectedSample.objects.filter(pk=object_id.replace("\x00", "")[:32]).first()
         if sample is None:
             raise Http404("There is no such rejected event: only the newest are kept.")
+        body = bytes(sample.body)
         return self.page(
             request,
             "detail",
             title="Rejected event",
             sample=sample,
             at=time_tag(sample.at),
-            detail=harmless(sample.detail.encode(errors="backslashreplace")),
-            body=harmless(bytes(sample.body)),
-            size=len(bytes(sample.body)),
+            detail=printable(sample.detail.encode(errors="backslashreplace")),
+            body=printable(body),
+            size=len(body),
         )
 
-    time = time_column("refused (UTC)", "at")
+    time = time_column("rejected (UTC)", "at")
 
 
-def harmless(body: bytes) -> str:
-    """Bytes as text in which whatever is not for reading is written out: NUL, escapes, marks that turn text around."""
+def printable(body: bytes) -> str:
+    """Bytes as text in which whatever cannot be printed is escaped: NUL, escapes, marks that turn text around."""
     text = body.decode("utf-8", errors="backslashreplace")
     return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
 
 
-def _window(request: HttpRequest) -> tuple[date, date, str, str]:
-    """Return the first and last day, the writer, and what is wrong with them ("" for nothing)."""
+def _parameters(request: HttpRequest) -> tuple[date, date, str, str]:
+    """The first and last day and the writer, and what is wrong with them; "" where nothing is."""
     today = datetime.now(UTC).date()
-    week = timedelta(days=DAYS - 1)
+    usual = today - timedelta(days=USUAL_DAYS - 1), today
     writer = request.GET.get("writer", "").replace("\x00", "").strip()
     try:
         last = date.fromisoformat(request.GET.get("last") or today.isoformat())
-        first = date.fromisoformat(request.GET.get("first") or (last - week).isoformat())
+        first = date.fromisoformat(request.GET.get("first") or (last - timedelta(days=USUAL_DAYS - 1)).isoformat())
     except (ValueError, OverflowError):
-        return today - week, today, writer, "A day is written 2026-08-18; the last week is shown."
-    if not timedelta(0) <= last - first < timedelta(days=MOST_DAYS):
-        wrong = f"From the first to the last day, {MOST_DAYS} at most; the last week is shown."
-        return today - week, today, writer, wrong
+        return *usual, writer, "A day is written 2026-08-18; the last week is shown."
+    if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
+        return *usual, writer, f"From the first to the last day, {MAX_DAYS} at most; the last week is shown."
     return first, last, writer, ""
 
 
 def _rejections(first: date, last: date, writer: str) -> list[Any]:
-    rejections = visibility.figures(Rejection.objects.filter(day__gte=first, day__lte=last))
+    rejections = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
         rejections = rejections.filter(writer=writer)
-    rows = rejections.order_by().values("writer", "reason").annotate(count=Sum("events"))
-    return list(rows.order_by("-count", "writer", "reason")[:SHOWN])
+    sums = rejections.order_by().values("writer", "reason").annotate(count=Sum("events"))
+    return list(sums.order_by("-count", "writer", "reason")[:ROWS_SHOWN])

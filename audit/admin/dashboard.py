@@ -1,4 +1,4 @@
-"""What the start page says: a few questions answered at a glance, then each part of the store, and what to do."""
+"""The start page: questions about the store, each answered by its parts, and what to do."""
 
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -21,14 +21,15 @@ from audit.admin.ledger.checkpoints import waiting
 from audit.completeness import summary
 from audit.ledger import reader
 from audit.models import Finding, Record, Verification
+from audit.postgres import durability
 from audit.postgres.gateway import gateway
 from audit.review import signoff
 from audit.search import query
 
 STALE_S = 180
-MOST_LOOKS = 1_000
-# Completeness is judged each minute; what is older than this says nothing of now.
-UNREAD_S = 900
+VIEWS_COUNTED = 1_000
+# Completeness is judged each minute; what is older than this says nothing about now.
+RECONCILED_STALE_S = 900
 LEVELS = ("ok", "warning", "error")
 ACCOUNT_DAYS = 7
 
@@ -44,10 +45,11 @@ class Part(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What somebody comes to ask, and the parts that answer it."""
+    """A question that people come with, and the parts that answer it."""
 
     name: str
-    well: str  # the answer where all is well
+    # The answer where all is well.
+    well: str
     parts: list[Part]
 
     @property
@@ -62,14 +64,14 @@ class Question(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Return the page of its worst part that has one; "" without any."""
+        """The page of the worst part that has one."""
         ranked = sorted(self.parts, key=lambda part: -LEVELS.index(part.level))
         return next((part.url for part in ranked if part.url), "")
 
 
-@visibility.own_account()
+@visibility.as_system()
 def questions(user: Any) -> list[Question]:
-    """Return the state of the store, for whoever may see it; no record is shown."""
+    """The state of the store, for this person; reading it is no access to records."""
     sees_log = user.has_perm("audit.view_checkpoint")
     intact = [
         *(_verification() if user.has_perm("audit.view_verification") else []),
@@ -92,9 +94,10 @@ def questions(user: Any) -> list[Question]:
 
 
 def _who_looked() -> Question:
+    """How often records were viewed within a day, and who did last."""
     accesses = access_log.looks().filter(event_timestamp__gte=datetime.now(UTC) - timedelta(days=1))
-    count, newest = accesses.order_by()[: MOST_LOOKS + 1].count(), accesses.first()
-    many = f"{intcomma(MOST_LOOKS)}+" if count > MOST_LOOKS else intcomma(count)
+    count, newest = accesses.order_by()[: VIEWS_COUNTED + 1].count(), accesses.first()
+    many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
     text = "Nobody in 24 h" if newest is None else f"{many} looks in 24 h"
     remark = "" if newest is None else f"{newest.actor_id}, {_since(newest.event_timestamp)} ago"
     return Question("Who looked?", text, [Part("Looks", "ok", text, remark, reverse("admin:audit_access_changelist"))])
@@ -113,7 +116,7 @@ def _completeness() -> list[Part]:
     if not covered and not result.expected.unmet:
         return [Part("Completeness", "warning", "not covered", result.sentence, url)]
     level, value = ("ok", "nothing missing") if result.whole else ("error", "not complete")
-    if result.whole and datetime.now(UTC) - result.until > timedelta(seconds=UNREAD_S):
+    if result.whole and datetime.now(UTC) - result.until > timedelta(seconds=RECONCILED_STALE_S):
         level, value = "warning", "not read since"
     return [Part("Completeness", level, value, result.sentence, url)]
 
@@ -167,6 +170,7 @@ def _verification() -> list[Part]:
 
 
 def _protection() -> list[Part]:
+    """The findings of the system checks of the live database."""
     faults = checks.database(None, databases=["default"])
     if not faults:
         return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]
@@ -182,7 +186,11 @@ def _postgresql() -> list[Part]:
         (version,) = cursor.fetchone()
     if breaker.is_open:
         return [Part("PostgreSQL", "error", version, f"The breaker is open ({breaker.reason}): events are parked.")]
-    return [Part("PostgreSQL", "ok", version, "The breaker is closed: events are stored at once.")]
+    now = durability.durability()
+    if now.findings:
+        worst = max(now.findings, key=attrgetter("level"))
+        return [Part("PostgreSQL", "error" if worst.level >= ERROR else "warning", worst.msg, str(worst.hint))]
+    return [Part("PostgreSQL", "ok", version, f"An event that is stored is {now.stored_means}, and is so at once.")]
 
 
 def _queue() -> list[Part]:

@@ -1,4 +1,4 @@
-"""How times, sizes and JSON look to a person."""
+"""Times, sizes, JSON and badges as people read them."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def age(seconds: float) -> str:
 
 
 def precise(seconds: float) -> str:
-    """`340 ms`, `12.4 s`, `5 min 3 s`, `2 h 7 min`, `3 d 4 h`; `-` before what is less than nothing."""
+    """`340 ms`, `12.4 s`, `5 min 3 s`, `2 h 7 min`, `3 d 4 h`; with `-` before negative spans."""
     sign, seconds = "-" if seconds < 0 else "", abs(seconds)
     if seconds < 1:
         return f"{sign}{seconds * 1000:.0f} ms"
@@ -43,7 +43,7 @@ def time_tag(moment: datetime | None) -> SafeString | str:
 
 
 def number(text: str) -> int:
-    """The key in an address; -1, which nothing has, for what is none."""
+    """The key in an address; -1, which no row has, for what is not a number."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
 
@@ -58,7 +58,7 @@ def time_column(title: str, field: str, *, sortable: bool = True) -> "staticmeth
 
 
 def badge(kind: str, text: str) -> SafeString:
-    """A word with a sign, so that colour is never all that tells."""
+    """A word with a sign: colour is never the only difference."""
     return format_html(
         '<span class="badge badge-{}"><span aria-hidden="true">{}</span> {}</span>', kind, SIGNS[kind], text
     )

@@ -1,4 +1,4 @@
-"""Compliance reports: asked for, watched while they are made, read, taken away, and made again to compare."""
+"""Compliance reports: asked for, watched while they are made, read, downloaded, and repeated to compare."""
 
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar
@@ -15,24 +15,25 @@ from audit import visibility
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, column, time_column
 from audit.admin.evidence.exports import MAKE as MAKE_EXPORT
-from audit.admin.evidence.exports import STATES, asker_of, begin, own_or_404
+from audit.admin.evidence.exports import STATES, begun, own_or_404, requester_of
 from audit.errors import AuditError, Invalid
+from audit.evidence.request import record_act
 from audit.models import Report
-from audit.reports import build, period
+from audit.reports import build, packs, snapshot
 from audit.reports import render as report_render
-from audit.reports.packs import Unreadable, packs
+from audit.reports.packs import UnreadablePack
 
 MAKE = "audit.make_report"
 
 
 @admin.register(Report)
 class ReportAdmin(ReadOnly):
-    """Reports, newest first; whoever has a scope sees those that were made with it."""
+    """A viewer with scopes sees the reports that were made with the same ones."""
 
     list_display = ("state_badge", "covers", "about", "requested", "requested_by", "short_digest")
     list_display_links = ("covers",)
     change_list_template = "admin/audit/report/list.html"
-    views: ClassVar = {
+    views: ClassVar[dict[str, str]] = {
         "make/": "make",
         "<uuid:report_id>/act/": "act",
         "<uuid:report_id>/evidence/": "evidence",
@@ -40,43 +41,63 @@ class ReportAdmin(ReadOnly):
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        return build.visible(visibility.sight()).defer("content", "beside")
+        return build.visible(visibility.scopes()).defer("content", "beside")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context: dict[str, Any] = {"presets": _presets(), **(extra_context or {})}
         try:
-            context["packs"] = list(packs().values())
-        except Unreadable as error:
+            context["packs"] = list(packs.load().values())
+        except UnreadablePack as error:
             context["problem"] = f"A set of controls cannot be read, so no report can be made. {error}."
         return super().changelist_view(request, context)
 
     def make_view(self, request: HttpRequest) -> HttpResponse:
-        ask = lambda: build.ask(asker_of(request), *_asked(request), request.POST.getlist("pack"))  # noqa: E731
-        return begin(request, MAKE, ask, back=reverse("admin:audit_report_changelist"), refusal="No report is made")
+        def begin() -> HttpResponse:
+            first, last = _days(request)
+            return begun(build.request(requester_of(request), first, last, request.POST.getlist("pack")))
+
+        back = reverse("admin:audit_report_changelist")
+        return post_act(request, MAKE, begin, back=back, refusal="No report is made")
 
     def act_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
-        """Cancel a report, or make it again."""
-        back, name = reverse("admin:audit_report_change", args=[report_id]), request.POST.get("act", "")
-        if name == "cancel":
-            return post_act(request, MAKE, lambda: self._cancel(request, report_id), back=back)
-        ask = lambda: build.again(self._ready(report_id, name == "again"), asker_of(request))  # noqa: E731
-        return begin(request, MAKE, ask, back=back, refusal="Nothing is made")
+        """Cancel a report, or repeat it."""
+
+        def act() -> HttpResponse | None:
+            report, name = _report(report_id), request.POST.get("act", "")
+            if name == "cancel":
+                if not build.cancel(report, requester_of(request)):
+                    messages.warning(request, f"The report is {report.state}: there was nothing to cancel.")
+                return None
+            if name != "again" or report.state != "ready":
+                raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
+            return begun(build.repeat(report, requester_of(request)))
+
+        back = reverse("admin:audit_report_change", args=[report_id])
+        return post_act(request, MAKE, act, back=back, refusal="Nothing is made")
 
     def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
-        """Have the evidence of a report made: what was sealed in its period, under its checkpoint."""
+        """Begin the evidence bundle of a report."""
+
+        def begin() -> HttpResponse:
+            report = _report(report_id)
+            if report.state != "ready":
+                raise Http404("There is evidence of a report once it is ready.")
+            return begun(build.request_evidence(report, requester_of(request)))
+
         back = reverse("admin:audit_report_change", args=[report_id])
-        ask = lambda: build.evidence(self._ready(report_id), asker_of(request))  # noqa: E731
-        return begin(request, MAKE_EXPORT, ask, back=back, refusal="Nothing is made")
+        return post_act(request, MAKE_EXPORT, begin, back=back, refusal="Nothing is made")
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
-        report = self._viewed(request, report_id)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        report = _report(report_id)
         if kind not in report_render.KINDS or report.state != "ready":
             raise Http404(f"There is no file {kind} of this report.")
         if kind == "pdf" and not report_render.has_pdf():
             messages.error(request, str(report_render.PdfMissing()))
             return redirect("admin:audit_report_change", report.pk)
         try:
-            build.record("downloaded", report, asker_of(request), digest=report.digest, file=f"report.{kind}")
+            record_act("downloaded", report, requester_of(request), digest=report.digest, file=f"report.{kind}")
         except AuditError:
             return render(request, "pages/unrecorded.html", status=503)
         body = report_render.file(report, kind, site=request.build_absolute_uri("/").rstrip("/"))
@@ -84,37 +105,25 @@ class ReportAdmin(ReadOnly):
         return HttpResponse(body, content_type=report_render.KINDS[kind], headers=headers)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        report = self._viewed(request, object_id)
-        context = {
-            "title": f"Compliance report, {report.first} to {report.last}",
-            "report": report,
-            "state": self.state_badge(report),
-            "under_way": report.state in Report.UNDER_WAY,
-            "has_pdf": report_render.has_pdf(),
-        }
-        if report.state == "ready":
-            try:
-                build.record("viewed", report, asker_of(request), digest=report.digest)
-            except AuditError:
-                return render(request, "pages/unrecorded.html", status=503)
-            context |= report_render.context(report) | _compared(report)
-        return self.page(request, "detail", **context)
-
-    def _viewed(self, request: HttpRequest, key: UUID | str) -> Report:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return _report(key)
-
-    def _ready(self, report_id: UUID, is_known: bool = True) -> Report:
-        report = _report(report_id)
-        if not is_known or report.state != "ready":
-            raise Http404("A report is cancelled, or once it is ready made again or bundled; nothing else.")
-        return report
-
-    def _cancel(self, request: HttpRequest, report_id: UUID) -> None:
-        report = _report(report_id)
-        if not build.cancel(report, asker_of(request)):
-            messages.warning(request, f"The report is {report.state}: there was nothing to cancel.")
+        report = _report(object_id)
+        details: dict[str, Any] = {}
+        if report.state == "ready":
+            try:
+                record_act("viewed", report, requester_of(request), digest=report.digest)
+            except AuditError:
+                return render(request, "pages/unrecorded.html", status=503)
+            details = report_render.context(report) | _compared(report)
+        return self.page(
+            request,
+            "detail",
+            title=f"Compliance report, {report.first} to {report.last}",
+            state=self.state_badge(report),
+            under_way=report.is_under_way,
+            has_pdf=report_render.has_pdf(),
+            **{"report": report, **details},
+        )
 
     state_badge = column("state", lambda report: badge(STATES[report.state], report.state), "state")
     covers = column(
@@ -128,20 +137,20 @@ class ReportAdmin(ReadOnly):
 
 
 def _report(key: UUID | str) -> Report:
-    report: Report = own_or_404(build.visible(visibility.sight()), key)
+    report: Report = own_or_404(build.visible(visibility.scopes()), key)
     return report
 
 
 def _presets() -> list[tuple[str, str, str]]:
     today = datetime.now(UTC).date()
-    spans = ((name, label, period.days(name, today)) for name, label in period.PRESETS.items())
+    spans = ((name, label, snapshot.preset_days(name, today)) for name, label in snapshot.PRESETS.items())
     return [(name, label, f"{first} to {last}") for name, label, (first, last) in spans]
 
 
-def _asked(request: HttpRequest) -> tuple[date, date]:
+def _days(request: HttpRequest) -> tuple[date, date]:
     name = request.POST.get("period", "")
-    if name in period.PRESETS:
-        return period.days(name, datetime.now(UTC).date())
+    if name in snapshot.PRESETS:
+        return snapshot.preset_days(name, datetime.now(UTC).date())
     days = {}
     for field in ("first", "last"):
         try:

@@ -1,4 +1,4 @@
-"""The daily review: a calendar of days, each day's exceptions on one page, and the signature under it."""
+"""The daily review: a calendar of days, and a page for each day with its exceptions and signatures."""
 
 from calendar import Calendar
 from datetime import UTC, date, datetime, timedelta
@@ -14,15 +14,15 @@ from django.utils.safestring import SafeString
 
 from audit.access import client
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, number, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError
 from audit.formats.times import timestamp_text
 from audit.models import MissedReview, Review
-from audit.review import exception_report, signoff
-from audit.review.exception_report import Day, Part, Row
-from audit.review.signoff import Standing
+from audit.review import signoff
+from audit.review.exception_report import FINDINGS, ExceptionGroup, ExceptionReport, ExceptionRow
+from audit.review.signoff import ReviewState
 from audit.search.cost import TookTooLong
 
 TOO_LONG = "This day has more than can be counted here: look at its records, an hour at a time."
@@ -31,13 +31,14 @@ FIRST_YEAR = 1970
 
 @admin.register(Review)
 class ReviewAdmin(ReadOnly):
-    """A month at a time; each day leads to its page."""
-
-    views: ClassVar = {"day/<str:day>/": "day", "day/<str:day>/review.json": "json", "day/<str:day>/sign/": "sign"}
+    views: ClassVar[dict[str, str]] = {
+        "day/<str:day>/": "day",
+        "day/<str:day>/review.json": "json",
+        "day/<str:day>/sign/": "sign",
+    }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self._require_view(request)
         today = datetime.now(UTC).date()
         month = _month(request.GET.get("month", ""), today)
         return self.page(
@@ -56,74 +57,76 @@ class ReviewAdmin(ReadOnly):
         return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """Show the exceptions of a day, and who signed them."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        reviewed, today = _day(day), datetime.now(UTC).date()
+        """The exceptions of a day, and who signed them."""
+        self._require_view(request)
+        asked, today = _day(day), datetime.now(UTC).date()
         try:
-            shown = signoff.look(reviewed)
+            report = signoff.report_to_sign(asked)
         except (AuditError, TookTooLong) as error:
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
-        (standing,) = signoff.standings([reviewed])
+        (review,) = signoff.states([asked])
+        groups = [(group, _linked_rows(asked, group)) for group in report.groups if group.rows]
         return self.page(
             request,
             "day",
-            title=f"Review of {reviewed}",
-            shown=shown,
-            state=_state(standing),
-            standing=standing,
-            signatures=[(review, time_tag(review.signed_at)) for review in standing.reviews],
-            came_after=shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0,
-            heavy=[_rows(reviewed, part) for part in shown.parts if part.weighs and part.rows],
-            light=[_rows(reviewed, part) for part in shown.parts if not part.weighs and part.rows],
-            none=[part.title for part in shown.parts if part.weighs and not part.rows],
-            may_sign=request.user.has_perm("audit.sign_review") and reviewed < today,
-            due_at=time_tag(signoff.due_at(reviewed)),
-            before=reviewed - timedelta(days=1),
-            after=reviewed + timedelta(days=1) if reviewed < today else None,
+            title=f"Review of {asked}",
+            report=report,
+            state=_badge(review),
+            review=review,
+            signatures=[(signature, time_tag(signature.signed_at)) for signature in review.reviews],
+            added_since=_added_since(report, review),
+            exceptions=[(group, rows) for group, rows in groups if group.counts],
+            informational=[(group, rows) for group, rows in groups if not group.counts],
+            empty=[group.title for group in report.groups if group.counts and not group.rows],
+            may_sign=request.user.has_perm("audit.sign_review") and asked < today,
+            due_at=time_tag(signoff.due_at(asked)),
+            before=asked - timedelta(days=1),
+            after=asked + timedelta(days=1) if asked < today else None,
         )
 
     def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """Answer the same as JSON."""
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        reviewed = _day(day)
+        self._require_view(request)
+        asked = _day(day)
         try:
-            shown = signoff.look(reviewed)
+            report = signoff.report_to_sign(asked)
         except TookTooLong:
             return JsonResponse({"error": TOO_LONG}, status=503)
         except AuditError as error:
             return JsonResponse({"error": str(error)}, status=403)
-        return JsonResponse(_as_json(shown, *signoff.standings([reviewed])))
+        return JsonResponse(_as_json(report, *signoff.states([asked])))
 
     def sign_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """Sign what was shown; the act is recorded first."""
+        signed = _day(day)
 
-        def act() -> None:
+        def sign() -> None:
             seen = request.POST.get("digest", ""), number(request.POST.get("signatures", ""))
             by, address = request.user.get_username(), client.address(request)
             try:
-                signoff.sign(_day(day), request.POST.get("note", ""), by=by, seen=seen, address=address)
+                signoff.sign(signed, request.POST.get("note", ""), by=by, seen=seen, address=address)
             except TookTooLong:
-                raise AuditError(TOO_LONG) from None
+                raise signoff.NotSigned(TOO_LONG) from None
 
-        back, success = reverse("admin:audit_review_day", args=[day]), f"The review of {day} is signed, and recorded."
-        return post_act(request, "audit.sign_review", act, success, back=back, refusal="Not signed")
+        back, text = reverse("admin:audit_review_day", args=[day]), f"The review of {signed} is signed, and recorded."
+        return post_act(request, "audit.sign_review", sign, text, back=back, refusal="Not signed")
+
+    def _require_view(self, request: HttpRequest) -> None:
+        if not request.user.has_perm("audit.view_review"):
+            raise PermissionDenied
 
 
 @admin.register(MissedReview)
-class MissedReviewAdmin(FoundAdmin):
+class MissedReviewAdmin(DiscrepancyAdmin):
     """The days that nobody signed in time."""
 
     list_display = ("day", "state_badge", "due", "owner")
 
-    def detail(self, request: HttpRequest, missed: MissedReview) -> dict[str, Any]:
+    def detail(self, request: HttpRequest, finding: MissedReview) -> dict[str, Any]:
         return {
-            "title": f"Missed: {missed}",
-            "due_at": time_tag(missed.due_at),
+            "title": f"Missed: {finding}",
+            "due_at": time_tag(finding.due_at),
             "asked": "Why nobody reviewed this day in time",
             "unsaid": "Nobody has said yet why this day was not reviewed in time.",
         }
@@ -144,56 +147,60 @@ def _day(text: str) -> date:
 def _month(text: str, today: date) -> date:
     """Return the first of the month that an address names; of the current one where it names none."""
     try:
-        day = date.fromisoformat(f"{text}-01")
+        month = date.fromisoformat(f"{text}-01")
     except ValueError:
-        day = today
-    return (day if day.year >= FIRST_YEAR and day <= today else today).replace(day=1)
+        month = today
+    return (month if month.year >= FIRST_YEAR and month <= today else today).replace(day=1)
 
 
 def _weeks(month: date) -> list[list[dict[str, Any] | None]]:
     weeks = Calendar().monthdatescalendar(month.year, month.month)
-    standings = {standing.day: standing for standing in signoff.standings(day for week in weeks for day in week)}
-    return [[_cell(standings[day]) if day.month == month.month else None for day in week] for week in weeks]
+    states = {state.day: state for state in signoff.states(day for week in weeks for day in week)}
+    return [[_calendar_day(states[day]) if day.month == month.month else None for day in week] for week in weeks]
 
 
-def _cell(standing: Standing) -> dict[str, Any]:
-    who = ", ".join(dict.fromkeys(review.signed_by for review in standing.reviews))
-    is_open = standing.day <= datetime.now(UTC).date()
-    return {"day": standing.day, "state": _state(standing), "who": who, "is_open": is_open}
+def _calendar_day(review: ReviewState) -> dict[str, Any]:
+    who = ", ".join(dict.fromkeys(signature.signed_by for signature in review.reviews))
+    has_begun = review.day <= datetime.now(UTC).date()
+    return {"day": review.day, "state": _badge(review), "who": who, "has_begun": has_begun}
 
 
-def _state(standing: Standing) -> SafeString:
-    state, level = standing.state, signoff.STATES[standing.state]
-    return format_html('<span class="quiet">{}</span>', state) if level == "pending" else badge(level, state)
+def _badge(review: ReviewState) -> SafeString:
+    level, text = signoff.STATES[review.state], review.state
+    return format_html('<span class="quiet">{}</span>', text) if level == "pending" else badge(level, text)
 
 
-def _rows(day: date, part: Part) -> tuple[Part, list[tuple[Row, str]]]:
-    return part, [(row, _address(day, part, row)) for row in part.rows]
+def _added_since(report: ExceptionReport, review: ReviewState) -> int:
+    """Exceptions that the last signature did not show."""
+    return report.added_since(review.reviews[-1].shown) if review.reviews else 0
 
 
-def _address(day: date, part: Part, row: Row) -> str:
-    """Return where more is said of what a row counts; "" where nothing is."""
+def _linked_rows(day: date, group: ExceptionGroup) -> list[tuple[ExceptionRow, str]]:
+    return [(row, _address(day, group, row)) for row in group.rows]
+
+
+def _address(day: date, group: ExceptionGroup, row: ExceptionRow) -> str:
+    """The page with what the row counts; "" where there is none."""
     if row.query:
         return f"{reverse('admin:audit_record_changelist')}?{query_bar.parameters(row.query)}"
-    if (kind := exception_report.FINDINGS.get(row.what)) is not None:
-        return reverse(f"admin:audit_{kind._meta.model_name}_changelist")
-    if part.name in ("rejected", "account"):
+    if (model := FINDINGS.get(row.label)) is not None:
+        return reverse(f"admin:audit_{model._meta.model_name}_changelist")
+    if group.name in ("rejected", "account"):
         return f"{reverse('admin:audit_account_changelist')}?first={day}&last={day}"
-    return reverse("admin:audit_verification_changelist") if part.name == "verified" else ""
+    return reverse("admin:audit_verification_changelist") if group.name == "verified" else ""
 
 
-def _as_json(shown: Day, standing: Standing) -> dict[str, Any]:
-    signed = [
+def _as_json(report: ExceptionReport, review: ReviewState) -> dict[str, Any]:
+    signatures = [
         {
-            "number": review.number,
-            "signed_by": review.signed_by,
-            "signed_at": timestamp_text(review.signed_at),
-            "note": review.note or None,
-            "exceptions": review.exceptions,
-            "digest": review.digest,
+            "number": signature.number,
+            "signed_by": signature.signed_by,
+            "signed_at": timestamp_text(signature.signed_at),
+            "note": signature.note or None,
+            "exceptions": signature.exceptions,
+            "digest": signature.digest,
         }
-        for review in standing.reviews
+        for signature in review.reviews
     ]
-    came_after = shown.came_after(standing.reviews[-1].shown) if standing.reviews else 0
-    facts = {"state": standing.state, "digest": shown.digest, "came_after": came_after, "signatures": signed}
-    return shown.document | facts
+    facts = {"state": review.state, "digest": report.digest, "came_after": _added_since(report, review)}
+    return report.document | facts | {"signatures": signatures}

@@ -1,8 +1,9 @@
-"""What the views of the API share."""
+"""The base of every view of the API, and of answers that have only one form."""
 
 from collections.abc import Collection
 from typing import Any, ClassVar
 
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -11,6 +12,8 @@ from audit.errors import Invalid
 from audit.models import Export, Report
 from audit.postgres import gateway
 from audit.tasks import enqueue
+
+PLAIN = "text/plain; charset=utf-8"
 
 
 class ApiView(APIView):
@@ -35,6 +38,16 @@ def members(document: Any, known: Collection[str]) -> tuple[dict[str, Any], dict
 
 
 def begun(job: Export | Report, body: dict[str, Any], path: str) -> Response:
-    """Have a worker make what was asked for, and answer where it can be watched: 202."""
+    """Hand a new bundle or report to a worker, and answer where it can be watched: 202."""
     enqueue(job)
     return Response(body, status=202, headers={"Location": f"{path}/{job.pk}"})
+
+
+class IgnoreAccept(BaseContentNegotiation):
+    """The view decides on the form of its answer, whatever the client asks for; errors are problem documents."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -158,7 +158,7 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
         return None
     if message is None or not visible.may_see(message):
         return None
-    visibility.note([message.key])
+    visibility.note_read([message.key])
     facts = {
         "event_id": message.key,
         "state": "parked",

@@ -1,4 +1,4 @@
-"""Evidence bundles over HTTP: asked for, looked after, cancelled, gone on with, and fetched in parts."""
+"""Evidence bundles over HTTP: request, state, cancel, resume, and download in parts."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.access import client
+from audit.api import quotas
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, begun, members
-from audit.api.negotiation import IgnoreAccept
+from audit.api.base import ApiView, IgnoreAccept, begun, members
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import download, export, extract
-from audit.evidence.request import Asker, Wanted
+from audit.evidence.request import ExportRequest, Requester
 from audit.formats.times import timestamp_text
 from audit.models import Export
 from audit.search import query
@@ -25,6 +25,7 @@ from audit.tasks import enqueue
 MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
 MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
 EXPORTS_PATH = "/api/v1/audit/exports"
+# A request has members of exactly one of these.
 WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
 
@@ -33,20 +34,20 @@ class ExportsApi(ApiView):
 
     scopes: ClassVar = {"GET": "export", "POST": "export"}
 
-    def asker(self) -> Asker:
+    def requester(self) -> Requester:
         principal: Any = self.request.user
         may_unredacted = "unredacted" in principal.scopes
-        return Asker(writer_name(self.request), True, principal.sight, client.address(self.request), may_unredacted)
+        return Requester(writer_name(self.request), True, principal.sight, client.address(self.request), may_unredacted)
 
     def bundle(self, export_id: UUID) -> Export:
-        bundle: Export | None = export.whose(self.asker()).filter(pk=export_id).first()
+        bundle = export.requested_by(self.requester()).filter(pk=export_id).first()
         if bundle is None:
             raise NotFound("No evidence bundle of this writer has this id.")
         return bundle
 
 
 class ExtractView(ExportsApi):
-    """A few records at once, verified and signed."""
+    """A few records, verified and signed."""
 
     @extend_schema(**evidence.GET_EXTRACT)
     def get(self, request: Request) -> Response:
@@ -61,7 +62,7 @@ class ExtractView(ExportsApi):
             raise Invalid(errors)
         search = query.parse(filters)
         query.admit(search, filters)
-        return Response(extract.make(self.asker(), search, filters, unredacted=unredacted == "true"))
+        return Response(extract.make(self.requester(), search, filters, unredacted=unredacted == "true"))
 
 
 class ExportsView(ExportsApi):
@@ -69,7 +70,8 @@ class ExportsView(ExportsApi):
 
     @extend_schema(**evidence.POST_EXPORT)
     def post(self, request: Request) -> Response:
-        bundle = export.ask(self.asker(), **_wanted(_members(request.data)))
+        quotas.check_exports(request)
+        bundle = export.request(self.requester(), **_wanted(_members(request.data)))
         return begun(bundle, shown(bundle), request.path)
 
 
@@ -86,7 +88,7 @@ class CancelView(ExportsApi):
 
     @extend_schema(**evidence.CANCEL_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
-        export.cancel(self.bundle(export_id), self.asker())
+        export.cancel(self.bundle(export_id), self.requester())
         return Response(shown(self.bundle(export_id)))
 
 
@@ -95,7 +97,7 @@ class ResumeView(ExportsApi):
 
     @extend_schema(**evidence.RESUME_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
-        if export.resume(self.bundle(export_id), self.asker()):
+        if export.reopen(self.bundle(export_id), self.requester()):
             enqueue(self.bundle(export_id))
         return Response(shown(self.bundle(export_id)))
 
@@ -108,7 +110,7 @@ class FileView(ExportsApi):
     @extend_schema(**evidence.GET_EXPORT_FILE)
     def get(self, request: Request, export_id: UUID, name: str) -> HttpResponseBase:
         try:
-            piece = export.fetch(self.bundle(export_id), self.asker(), name)
+            piece = export.fetch(self.bundle(export_id), self.requester(), name)
         except KeyError:
             raise NotFound(f"There is no file {name!r} in this bundle: its manifest names them.") from None
         return download.response(request._request, piece)
@@ -124,12 +126,12 @@ def _members(document: Any) -> dict[str, Any]:
     return given
 
 
-def _wanted(given: dict[str, Any]) -> Wanted:
+def _wanted(given: dict[str, Any]) -> ExportRequest:
     if sum(bool(given.keys() & way) for way in WAYS) != 1:
         raise Invalid(
             {"q": "is required, or else first or last, or received_since: one of them; an empty q asks for everything"}
         )
-    wanted = Wanted(query=given.get("q", ""), with_csv=given.get("csv", False))
+    wanted = ExportRequest(query=given.get("q", ""), with_csv=given.get("csv", False))
     wanted["unredacted"] = given.get("unredacted", False)
     wanted["sample"], wanted["seed"] = given.get("sample"), given.get("seed", "")
     if given.keys() & WAYS[2]:
@@ -141,13 +143,14 @@ def _wanted(given: dict[str, Any]) -> Wanted:
 
 def shown(bundle: Export) -> dict[str, Any]:
     """A bundle as the API answers it."""
+    is_range = bundle.kind == "range"
     return {
         "export_id": str(bundle.pk),
         "state": bundle.state,
         "kind": bundle.kind,
         "q": bundle.query,
-        "first": bundle.first if bundle.kind == "range" else None,
-        "last": bundle.last if bundle.kind == "range" else None,
+        "first": bundle.first if is_range else None,
+        "last": bundle.last if is_range else None,
         "received": bundle.received,
         "sample": bundle.sample,
         "seed": bundle.seed,

@@ -12,8 +12,7 @@ from rest_framework.response import Response
 
 from audit import visibility
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
-from audit.api.negotiation import PLAIN, IgnoreAccept
+from audit.api.base import PLAIN, ApiView, IgnoreAccept
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
@@ -51,6 +50,8 @@ class ProofView(LogView):
 
 
 class RecordBundleView(LogView):
+    """One record with its proof, for `verify.py`."""
+
     @extend_schema(**openapi.GET_BUNDLE)
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         body = b"".join(proof_bundle.lines([_record(event_id)]))
@@ -128,12 +129,12 @@ class EntriesView(LogView):
     @extend_schema(**openapi.GET_ENTRIES)
     def get(self, request: Request, address: str) -> HttpResponse:
         index, width = _tile(address, 0)
-        if visibility.sight():
+        if visibility.scopes():
             raise PermissionDenied("A tile has entries of every writer; this key may read those of some: use events.")
         with connections["reader"].cursor() as cursor:
             cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
             rows = cursor.fetchall()
-        visibility.note(event_id for _, event_id, *_ in rows)
+        visibility.note_read(event_id for _, event_id, *_ in rows)
         entries = [
             entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))
             for digest, event_id, *times in rows
@@ -144,6 +145,8 @@ class EntriesView(LogView):
 
 
 class VerifyChainView(LogView):
+    """Verify all records of one correlation, now."""
+
     @extend_schema(**openapi.VERIFY_CHAIN)
     def post(self, request: Request) -> Response:
         document = request.data if isinstance(request.data, dict) else {}

@@ -17,16 +17,13 @@ from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
 from audit.models import LegalHold, Record
 
-LISTED = 1_000
+MAX_LISTED = 1_000
 
 
 class HoldsApi(ApiView):
-    """What a writer's key may do with holds."""
-
     scopes: ClassVar = {"GET": "hold", "POST": "hold", "DELETE": "hold"}
 
     def where(self) -> Where:
-        """Who acts is a service, at this address."""
         return Where("service", address=client.address(self.request))
 
 
@@ -44,8 +41,8 @@ class HoldsView(HoldsApi):
 
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
-        holds = legal_holds.visible().filter(released_at=None)
-        return Response({"holds": [_shown(hold) for hold in holds[:LISTED]], "total": holds.count()})
+        in_force = legal_holds.visible().filter(released_at=None)
+        return Response({"holds": [_shown(hold) for hold in in_force[:MAX_LISTED]], "total": in_force.count()})
 
 
 class HoldView(HoldsApi):
@@ -64,6 +61,7 @@ class HoldView(HoldsApi):
 
 
 def _shown(hold: LegalHold) -> dict[str, Any]:
+    """A hold as the API answers it."""
     return {
         "correlation_id": hold.correlation_id,
         "reason": hold.reason,
@@ -80,7 +78,7 @@ def _affected(hold: LegalHold) -> int:
 
 
 def _texts(document: Any, names: tuple[str, ...]) -> dict[str, str]:
-    """Return the members with these names, all of which are texts. Raises `Invalid`."""
+    """The document, which has these members and no others, all text. Raises `Invalid`."""
     given, errors = members(document, names)
     for name in names:
         if not isinstance(value := given.get(name), str) or not value or "\x00" in value:

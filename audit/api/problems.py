@@ -23,7 +23,7 @@ from audit.errors import (
     TooManyMatch,
     Unavailable,
 )
-from audit.evidence.legal_holds import Held
+from audit.evidence.legal_holds import AlreadyHeld
 from audit.postgres.faults import headline
 from audit.search.cost import was_stopped
 
@@ -144,7 +144,7 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
         case Unanswerable():
             detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
-        case Held():
+        case AlreadyHeld():
             return problem(409, "held", str(error), instance=instance), {}
         case NotSealed():
             return problem(409, "not-sealed", str(error), instance=instance), {"Retry-After": "1"}

@@ -9,8 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.base import ApiView
-from audit.api.negotiation import PLAIN, IgnoreAccept
+from audit.api.base import PLAIN, ApiView, IgnoreAccept
 from audit.api.openapi import receipts as openapi
 from audit.errors import AuditError, Invalid
 from audit.formats import merkle, note

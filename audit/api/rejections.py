@@ -11,7 +11,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 
 from audit.access import api_keys
 from audit.errors import Conflict, Invalid
-from audit.ingest import rejections
+from audit.ingest import rejection_counters, rejections
 from audit.ingest.rejections import Refusal
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ def note(error: Exception, context: dict[str, Any]) -> None:
         return
     try:
         if refusals := _refusals(error, request, many=view.many):
-            rejections.count(writer, refusals)
+            rejection_counters.count(writer, refusals)
     except Exception:
         log.exception("rejected_uncounted", writer=writer)  # the sender's answer stands, whatever this is
 
@@ -78,11 +78,13 @@ def _with_the_rest(faults: dict[int, dict[str, str]], documents: Sequence[Any], 
 
 
 def _text(document: Any) -> bytes:
-    return json.dumps(document, ensure_ascii=False)[: rejections.SAMPLE_BYTES * 2].encode(errors="backslashreplace")
+    return json.dumps(document, ensure_ascii=False)[: rejection_counters.SAMPLE_BYTES * 2].encode(
+        errors="backslashreplace"
+    )
 
 
 def _body(request: HttpRequest) -> bytes:
     try:
-        return request.body[: rejections.SAMPLE_BYTES * 2]
+        return request.body[: rejection_counters.SAMPLE_BYTES * 2]
     except (RequestDataTooBig, RawPostDataException, UnreadablePostError):
         return b""

@@ -1,4 +1,4 @@
-"""Compliance reports over HTTP: asked for, looked after, fetched as a file, and with their evidence."""
+"""Compliance reports over HTTP: request, state, download, and their evidence."""
 
 from datetime import date
 from typing import Any
@@ -10,23 +10,24 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.base import begun, members
+from audit.api import quotas
+from audit.api.base import IgnoreAccept, begun, members
 from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
-from audit.api.negotiation import IgnoreAccept
 from audit.api.openapi import reports
 from audit.errors import Invalid, Unavailable
+from audit.evidence.request import record_act
 from audit.formats.times import timestamp_text
 from audit.models import Report
 from audit.reports import build, render
-from audit.reports.packs import Unreadable
+from audit.reports.packs import UnreadablePack
 
 
 class ReportsApi(ExportsApi):
     """Reports that the writer whose key it is has asked for."""
 
     def report(self, report_id: UUID) -> Report:
-        asker = self.asker()
-        report = build.visible(asker.sight).filter(pk=report_id, requested_by=asker.name).first()
+        requester = self.requester()
+        report = build.visible(requester.sight).filter(pk=report_id, requested_by=requester.name).first()
         if report is None:
             raise NotFound("No compliance report of this writer has this id.")
         return report
@@ -39,8 +40,8 @@ class ReportsView(ReportsApi):
     def post(self, request: Request) -> Response:
         first, last, names = _members(request.data)
         try:
-            report = build.ask(self.asker(), first, last, names)
-        except Unreadable as error:
+            report = build.request(self.requester(), first, last, names)
+        except UnreadablePack as error:
             raise Unavailable(f"A set of controls cannot be read, so no report can be made: {error}") from None
         return begun(report, _shown(report), request.path)
 
@@ -67,7 +68,7 @@ class ReportFileView(ReportsApi):
             raise Invalid({"report_id": f"this report is {report.state}: only one that is ready can be fetched"})
         if kind == "pdf" and not render.has_pdf():
             raise Unavailable(str(render.PdfMissing()))
-        build.record("downloaded", report, self.asker(), digest=report.digest, file=name)
+        record_act("downloaded", report, self.requester(), digest=report.digest, file=name)
         body = render.file(report, kind, site=request.build_absolute_uri("/").rstrip("/"))
         return HttpResponse(body, content_type=render.KINDS[kind])
 
@@ -77,10 +78,11 @@ class ReportBundleView(ReportsApi):
 
     @extend_schema(**reports.POST_REPORT_BUNDLE)
     def post(self, request: Request, report_id: UUID) -> Response:
+        quotas.check_exports(request)
         report = self.report(report_id)
         if report.state != "ready":
             raise Invalid({"report_id": f"this report is {report.state}: there is evidence of one that is ready"})
-        bundle = build.evidence(report, self.asker())
+        bundle = build.request_evidence(report, self.requester())
         return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 

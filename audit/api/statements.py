@@ -1,4 +1,4 @@
-"""Signed statements over HTTP: how many records match a query, none most of all."""
+"""Signed statements over HTTP: how many records match a query."""
 
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audit.api import quotas
 from audit.api.base import begun
 from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import evidence
@@ -22,47 +23,48 @@ class StatementsApi(ExportsApi):
 
     def statement(self, statement_id: UUID) -> Record:
         try:
-            record = statements.get(statement_id)
+            statement = statements.get(statement_id)
         except Record.DoesNotExist:
-            record = None
-        if record is None or (record.actor_type, record.actor_id) != ("service", self.asker().name):
+            statement = None
+        if statement is None or (statement.actor_type, statement.actor_id) != ("service", self.requester().name):
             raise NotFound("No statement of this writer has this id.")
-        return record
+        return statement
 
 
 class StatementsView(StatementsApi):
-    """Have one made."""
+    """Have a statement made."""
 
     @extend_schema(**evidence.POST_STATEMENT)
     def post(self, request: Request) -> Response:
-        given = request.data
-        if not isinstance(given, dict) or set(given) != {"q"} or not isinstance(given["q"], str):
+        members = request.data
+        if not isinstance(members, dict) or set(members) != {"q"} or not isinstance(members["q"], str):
             raise Invalid({"q": "is required, a text, and nothing else: the query that is counted"})
-        return Response(_shown(statements.make(self.asker(), given["q"])), status=201)
+        return Response(_shown(statements.make(self.requester(), members["q"])), status=201)
 
 
 class StatementView(StatementsApi):
-    """One of them."""
+    """A statement that was made."""
 
     @extend_schema(**evidence.GET_STATEMENT)
     def get(self, request: Request, statement_id: UUID) -> Response:
         return Response(_shown(self.statement(statement_id)))
 
 
-class BundleView(StatementsApi):
+class StatementBundleView(StatementsApi):
     """Begin the bundle that lets anybody check it."""
 
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
-        bundle = statements.bundle(self.statement(statement_id), self.asker())
+        quotas.check_exports(request)
+        bundle = statements.request_bundle(self.statement(statement_id), self.requester())
         return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 
-def _shown(record: Record) -> dict[str, Any]:
-    said = record.event_data
+def _shown(statement: Record) -> dict[str, Any]:
+    facts = statement.event_data
     return {
-        "statement_id": record.resource_id,
-        "q": said["query"],
-        "made_at": timestamp_text(record.event_timestamp),
-        **{name: said[name] for name in ("found", "first", "last", "records", "note")},
+        "statement_id": statement.resource_id,
+        "q": facts["query"],
+        "made_at": timestamp_text(statement.event_timestamp),
+        **{name: facts[name] for name in ("found", "first", "last", "records", "note")},
     }

@@ -9,7 +9,7 @@ from audit.accounting import balance
 from audit.accounting.balance import WriterDay
 from audit.errors import AuditError
 from audit.ingest import trail
-from audit.models import Found, Loss
+from audit.models import Discrepancy, Loss
 
 MAX_CHARACTERS = 5_000
 
@@ -22,14 +22,14 @@ class NotLost(AuditError):
     """The account of this writer and day shows no loss that you could explain."""
 
 
-def assign(finding: Found, *, by: str) -> None:
+def assign(finding: Discrepancy, *, by: str) -> None:
     """Make somebody the owner of a finding. Raises `NothingKept`."""
     _record("owned", finding, by)
     finding.owner = by
     finding.save(update_fields=["owner"])
 
 
-def explain(finding: Found, text: str, *, by: str) -> None:
+def explain(finding: Discrepancy, text: str, *, by: str) -> None:
     """Say why it never came: the finding is open no more, and is kept for good. Raises `AuditError`."""
     words = text.replace("\x00", "").strip()[:MAX_CHARACTERS]
     if not words:
@@ -62,5 +62,5 @@ def explained_losses(rows: Iterable[WriterDay]) -> dict[tuple[date, str], Loss]:
     return {(loss.day, loss.writer): loss for loss in losses if (loss.day, loss.writer) in keys}
 
 
-def _record(act: str, finding: Found, by: str, **words: str) -> None:
+def _record(act: str, finding: Discrepancy, by: str, **words: str) -> None:
     trail.add(f"audit.{finding.NOUN}.{act}", actor=by, correlation="completeness", **finding.facts(), **words)

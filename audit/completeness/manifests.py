@@ -4,15 +4,15 @@ The statement is a record before it is answered, so that nobody can say later th
 missing, the manifest is compared again whenever the writer is heard; what comes late closes it.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from msgspec import Meta
 
 from audit import visibility
@@ -25,6 +25,9 @@ from audit.models import OWN_WRITER, Manifest
 MAX_EVENTS, MAX_IDS = 100_000, 10_000
 # Runs of missing numbers, or missing ids, that are named.
 MAX_RUNS = 100
+# Open manifests that one run compares, and how long each may go uncompared while its writer is silent.
+MAX_COMPARED = 1_000
+COMPARED_EVERY = timedelta(hours=1)
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Number = Annotated[int, Meta(ge=1, le=canonical.MAX_SAFE_INTEGER)]
@@ -99,14 +102,21 @@ def compare(manifest: Manifest) -> None:
     manifest.save(update_fields=["came", "surplus", "agrees", "looked_at", "closed_at"])
 
 
-def compare_open(writers: Iterable[str]) -> None:
-    """Compare the open manifests of writers that were heard anew."""
-    compare_all(Manifest.objects.filter(closed_at=None, writer__in=set(writers)).order_by("pk"))
+def compare_open(writers: Iterable[str], is_late: Callable[[], bool]) -> None:
+    """Compare the open manifests of writers that were heard anew, and those that were not compared for an hour.
+
+    Those first that were compared longest ago, so that each has its turn however many there are.
+    """
+    heard, stale = Q(writer__in=set(writers)), Q(looked_at__lt=datetime.now(UTC) - COMPARED_EVERY)
+    due = Manifest.objects.filter(heard | stale, closed_at=None)
+    compare_all(due.order_by(F("looked_at").asc(nulls_first=True), "pk")[:MAX_COMPARED], is_late)
 
 
-def compare_all(manifests: QuerySet[Manifest]) -> None:
-    """Compare these, one after the other, for each may name thousands of events."""
+def compare_all(manifests: QuerySet[Manifest], is_late: Callable[[], bool]) -> None:
+    """Compare these until it is late, one after the other, for each may name thousands of events."""
     for pk in list(manifests.values_list("pk", flat=True)):
+        if is_late():
+            return
         compare(Manifest.objects.get(pk=pk))
 
 
@@ -131,7 +141,7 @@ def _query(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
         "most": 2 * MAX_EVENTS,
         "runs": MAX_RUNS,
     }
-    with visibility.own_account(), connections["reader"].cursor() as cursor:
+    with visibility.as_system(), connections["reader"].cursor() as cursor:
         cursor.execute(statement.format(where=_where(manifest)), parameters)
         return list(cursor.fetchall())
 

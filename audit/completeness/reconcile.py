@@ -9,25 +9,23 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-import structlog
 from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-import dlq.alarm
 import dlq.errors
 import dlq.stream
 from audit.accounting import stored_counts
 from audit.completeness import coverage, manifests, sequences, silence
 from audit.expectations import evaluate, unmet
 from audit.formats.event import SealedEvent
-from audit.ingest import trail
+from audit.ingest import own_event
+from audit.ingest.notify import notify
 from audit.ledger import reader
-from audit.models import OWN_WRITER, Followed, Found, Gap, Manifest, Rhythm
-
-log = structlog.get_logger(__name__)
+from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
 
 BATCH = 20_000
+EPOCHS_PER_STEP = 500
 # Findings that one record names, and writers or rules that one alarm names.
 FINDINGS_NAMED, NAMES_TOLD = 100, 5
 # How long an event that may still be in the queue keeps a gap from being told, and an expectation from being judged.
@@ -36,11 +34,11 @@ _ROWS = """
 SELECT l.index, r.id, r.writer, r.event_type, r.event_category, r.correlation_id, r.event_timestamp, r.stored_at,
        r.received_at, coalesce(r.source_epoch, ''), r.source_seq, r.event_outcome, r.parked_at
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
-WHERE l.index >= %s AND l.index < %s
+WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"
 
-FindingT = TypeVar("FindingT", bound=Found)
+FindingT = TypeVar("FindingT", bound=Discrepancy)
 # Called with how many records are read, and of how many.
 Progress = Callable[[int, int], None]
 
@@ -56,9 +54,14 @@ class Reconciled(NamedTuple):
 def reconcile(*, seconds: float | None = None, progress: Progress | None = None) -> Reconciled:
     """Read what was sealed since the last run, for at most `seconds`; at the end, judge and tell what is overdue.
 
-    Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
+    What was found is told before anything that may take long. Safe to run in several processes at once, and to be
+    killed anywhere. Raises what the database raises.
     """
     ends = None if seconds is None else time.monotonic() + seconds
+
+    def is_late() -> bool:
+        return ends is not None and time.monotonic() > ends
+
     read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
     came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)
     read, size, first = 0, _size(), _position()
@@ -71,21 +74,23 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
             progress(position - first, size - first)
         if position >= size:
             break
-        if ends is not None and time.monotonic() > ends:
-            manifests.compare_open(heard)
+        if is_late():
             return Reconciled(read, at_end=False)
-    manifests.compare_open(heard)
     now = datetime.now(UTC)
-    sequences.apply_heartbeats(made_before=read_until - _grace())
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
-    while evaluate.settle(came_before) and (ends is None or time.monotonic() < ends):
-        pass
-    # A run that was killed may have read what these name, and not compared.
-    manifests.compare_all(overdue(Manifest, now)[:FINDINGS_NAMED])
     _notify_overdue(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
-    _notify_overdue(Manifest, now, "{count} manifests of {writers} name events that never came; the first: {first}.")
     _notify_silence(now)
     _notify_unmet(now)
+    while sequences.apply_heartbeats(made_before=read_until - _grace()) and not is_late():
+        pass
+    while evaluate.settle(came_before) and not is_late():
+        pass
+    _notify_unmet(now)
+    # A run that was killed may have read what these name, and not compared.
+    manifests.compare_all(overdue(Manifest, now)[:FINDINGS_NAMED], is_late)
+    text = "{count} manifests of {writers} name events that never came; the first: {first}."
+    _notify_overdue(Manifest, now, text, looked_at__gte=now)
+    manifests.compare_open(heard, is_late)
     return Reconciled(read, at_end=True)
 
 
@@ -133,12 +138,26 @@ def _step(size: int) -> tuple[int, list[SealedEvent]]:
     """Read the next records and apply them to all counts; return the new position and what was read."""
     cursor = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
     last = min(cursor.position + BATCH, size)
-    events = _read(cursor.position, last) if last > cursor.position else []
+    events = _few_epochs(_read(cursor.position, last)) if last > cursor.position else []
+    last = events[-1].leaf_index + 1 if events else last
     for follower in (sequences, silence, stored_counts, evaluate, coverage):
         follower.apply(events)
     cursor.position = max(last, cursor.position)
     cursor.save(update_fields=["position"])
     return cursor.position, events
+
+
+def _few_epochs(events: list[SealedEvent]) -> list[SealedEvent]:
+    """As many of the events as have few epochs between them: each costs round trips, and a step must come to its end.
+
+    A writer that puts each event into an epoch of its own then slows its own numbers down, and stops nobody's.
+    """
+    epochs: set[tuple[str, str]] = set()
+    for count, event in enumerate(events):
+        epochs.add((event.writer, event.epoch))
+        if len(epochs) > EPOCHS_PER_STEP:
+            return events[:count]
+    return events
 
 
 def _read(first: int, last: int) -> list[SealedEvent]:
@@ -147,31 +166,35 @@ def _read(first: int, last: int) -> list[SealedEvent]:
         return [SealedEvent(*row) for row in cursor.fetchall()]
 
 
-def _notify_overdue(kind: type[Found], now: datetime, text: str) -> None:
-    waiting = overdue(kind, now)
+def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str, **where: Any) -> None:
+    waiting = overdue(kind, now).filter(**where)
     if not (findings := list(waiting.select_related(*kind.RELATED).defer(*kind.LARGE)[:FINDINGS_NAMED])):
         return
     count = waiting.count()
-    writers = list(waiting.order_by(kind.WRITER).values_list(kind.WRITER, flat=True).distinct()[:FINDINGS_NAMED])
-    log.error(f"{kind.NOUN}s_found", count=count, writers=writers)
-    words = text.format(count=count, writers=", ".join(writers[:NAMES_TOLD]), first=findings[0])
-    _record(f"audit.{kind.NOUN}.found", count, found=[finding.facts() for finding in findings])
-    if dlq.alarm.tell(f"audit.{kind.NOUN}", f"{words} See the admin, Completeness.", count=count):
-        waiting.order_by().update(told_at=now)
+    writers = waiting.order_by(kind.WRITER).values_list(kind.WRITER, flat=True).distinct()[:NAMES_TOLD]
+    notify(
+        f"audit.{kind.NOUN}",
+        text.format(count=count, writers=", ".join(writers), first=findings[0]) + " See the admin, Completeness.",
+        event=_event(f"audit.{kind.NOUN}.found", count, found=[finding.facts() for finding in findings]),
+        told=lambda: waiting.order_by().update(told_at=now),
+        count=count,
+    )
 
 
 def _notify_silence(now: datetime) -> None:
     since = {each.writer: each.since for each in silence.silent(now)}
     Rhythm.objects.filter(told_at__isnull=False).exclude(writer__in=since).update(told_at=None)
-    names = list(Rhythm.objects.filter(writer__in=since, told_at=None).order_by("writer").values_list("pk", flat=True))
-    if not names:
+    waiting = Rhythm.objects.filter(writer__in=since, told_at=None).order_by("writer")
+    if not (names := list(waiting.values_list("writer", flat=True))):
         return
-    log.error("writers_silent", writers=names[:FINDINGS_NAMED])
     writers = [{"writer": name, "since": since[name].isoformat()} for name in names[:FINDINGS_NAMED]]
-    _record("audit.writer.silent", len(names), writers=writers)
-    text = f"{len(names)} writers are silent for longer than they use to be: {', '.join(names[:NAMES_TOLD])}."
-    if dlq.alarm.tell("audit.silence", text, writers=len(names)):
-        Rhythm.objects.filter(writer__in=names).update(told_at=now)
+    notify(
+        "audit.silence",
+        f"{len(names)} writers are silent for longer than they use to be: {', '.join(names[:NAMES_TOLD])}.",
+        event=_event("audit.writer.silent", len(names), writers=writers),
+        told=lambda: waiting.update(told_at=now),
+        writers=len(names),
+    )
 
 
 def _notify_unmet(now: datetime) -> None:
@@ -181,17 +204,18 @@ def _notify_unmet(now: datetime) -> None:
         return
     waiting = waiting.filter(pk__lte=newest)
     findings, count = list(waiting[:FINDINGS_NAMED]), waiting.count()
-    rules = sorted({finding.expectation.name for finding in findings})
-    log.error("expectations_unmet", count=count, rules=rules)
-    _record("audit.expectation.unmet", count, unmet=[finding.facts() for finding in findings])
-    text = (
-        f"{count} expectations were not met ({', '.join(rules[:NAMES_TOLD])}); the first: {findings[0]}, which expects "
-        f"that {findings[0].wanted}. See the admin, Unmet expectations."
+    first, rules = findings[0], sorted({finding.expectation.name for finding in findings})[:NAMES_TOLD]
+    notify(
+        "audit.expectation",
+        f"{count} expectations were not met ({', '.join(rules)}); the first: {first}, which expects that "
+        f"{first.wanted}. See the admin, Unmet expectations.",
+        event=_event("audit.expectation.unmet", count, unmet=[finding.facts() for finding in findings]),
+        told=lambda: waiting.update(told_at=now),
+        unmet=count,
     )
-    if dlq.alarm.tell("audit.expectation", text, unmet=count):
-        waiting.update(told_at=now)
 
 
-def _record(event_type: str, count: int, **named: Sequence[Any]) -> None:
-    """Record findings before anybody hears of them: what cannot be recorded is told at the next run."""
-    trail.add(event_type, actor=OWN_WRITER, outcome="failure", correlation="completeness", count=count, **named)
+def _event(event_type: str, count: int, **named: Sequence[Any]) -> dict[str, Any]:
+    return own_event.document(
+        event_type, actor=OWN_WRITER, outcome="failure", correlation="completeness", count=count, **named
+    )

@@ -19,6 +19,8 @@ from audit.formats.event import SealedEvent
 from audit.models import Gap, Heartbeat, Hole, Numbering
 
 REUSED_NAMED = 100
+# Heartbeats that one transaction takes.
+BEATS = 500
 _CAME = """
 UPDATE audit_gap SET missing = missing - came, last_late_at = %s, closed_at = CASE WHEN missing = came THEN %s END
 FROM unnest(%s::bigint[], %s::bigint[]) AS filled (gap, came) WHERE audit_gap.id = gap
@@ -66,11 +68,15 @@ def apply(events: Iterable[SealedEvent]) -> None:
 
 
 @transaction.atomic
-def apply_heartbeats(*, made_before: datetime) -> None:
-    """What a heartbeat named and no event brought is a gap at the end, once the heartbeat is old enough."""
+def apply_heartbeats(*, made_before: datetime) -> bool:
+    """What a heartbeat named and no event brought is a gap at the end, once the heartbeat is old enough.
+
+    Takes a portion of the heartbeats; returns whether more may be left.
+    """
     old = Q(waiting_at__lt=made_before) | Q(at__lt=made_before, seq__isnull=False)
     came = Numbering.objects.filter(writer=OuterRef("writer"), epoch=OuterRef("epoch"), highest__gte=OuterRef("seq"))
-    beats = Heartbeat.objects.select_for_update().filter(old).exclude(Exists(came), waiting_at=None)
+    rows = Heartbeat.objects.select_for_update().filter(old).exclude(Exists(came), waiting_at=None)
+    beats = list(rows.order_by("pk")[:BEATS])
     for beat in sorted(beats, key=lambda beat: (beat.writer, beat.epoch)):  # the order in which `apply` locks them
         if beat.seq is not None and beat.at < made_before:
             _open_tail(beat, beat.seq, beat.at)
@@ -79,6 +85,7 @@ def apply_heartbeats(*, made_before: datetime) -> None:
         younger = beat.at >= made_before and beat.seq != beat.waiting_seq
         beat.waiting_seq, beat.waiting_at = (beat.seq, beat.at) if younger else (None, None)
         beat.save(update_fields=["waiting_seq", "waiting_at"])
+    return len(beats) == BEATS
 
 
 def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:

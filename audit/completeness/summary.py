@@ -130,7 +130,7 @@ def summarize() -> Completeness:
     writers = [
         WriterSummary(writer, silent_since=silences.get(writer), **columns)
         for writer, columns in sorted(facts.items())
-        if visibility.tells(writer)
+        if visibility.may_see_totals(writer)
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     since = min((writer.first_at for writer in writers if writer.first_at), default=None)
@@ -142,7 +142,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _expected() -> Expected:
-    findings = visibility.figures(Unmet.objects.filter(closed_at=None)).order_by()
+    findings = visibility.visible_totals(Unmet.objects.filter(closed_at=None)).order_by()
     counts = findings.aggregate(unmet=Count("pk", filter=OPEN), explained=Count("pk", filter=EXPLAINED))
     return Expected(in_force=Expectation.objects.filter(active=True).count(), **counts)
 

@@ -1,4 +1,8 @@
-"""build: make the files of a bundle, a part at a time; cut off and gone on with as one pleases."""
+"""build: make the files of an evidence bundle in resumable steps.
+
+Whatever kills a step, the next one resumes after the last whole volume. The bundle gets its name only when all of it is
+on the disk and its digest is in a record.
+"""
 
 import fcntl
 import json
@@ -7,7 +11,6 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,66 +21,66 @@ from django.db import OperationalError
 
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
 from audit.evidence import manifest as bundle_manifest
-from audit.evidence import record_lines, redaction, request, resumable_zip, volumes
-from audit.evidence.request import Asker
+from audit.evidence import record_lines, redaction, resumable_zip, volumes
+from audit.evidence.request import THE_STORE, record_act
 from audit.formats import grammar, sampling
-from audit.models import OWN_WRITER, Export
+from audit.models import Export
+from audit.models.lifecycle import JobEnded
 from audit.search import cost
 
-FOUND = "leaves"
-"""The file in the folder of work that names the leaves of a query; it is no part of the bundle."""
 log = structlog.get_logger(__name__)
 
-SAVED_S = 0.5
-"""How often one who makes a bundle says so, and hears that it is cancelled; at each whole volume besides."""
+# In the work folder: the leaves of a query or a sample, eight bytes each. It is no part of the bundle.
+LEAF_INDEXES = "leaves"
+# How often a build notes its progress, and learns of a cancel, within a volume.
+SAVE_INTERVAL_S = 0.5
 
-
+# Called with the records that are written, and of how many.
 Progress = Callable[[int, int | None], None]
-"""Told how many records are written, of how many."""
 
 
-class Stopped(Exception):
-    """The export is cancelled, or the time is up."""
+def resume(export: Export, *, seconds: float | None = None, progress: Progress | None = None) -> Export:
+    """Build until the bundle is ready or the seconds are over. A bundle that another process builds is left alone.
 
-
-def go_on(export: Export, *, seconds: float | None = None, progress: Progress | None = None) -> Export:
-    """Make what can be made of the bundle in so many seconds. Another process that is at it is left alone.
-
-    Raises what the database raises, and `NothingKept`; it can be gone on with then.
+    Raises what the database raises, and `NothingKept`; the bundle can be resumed afterwards.
     """
-    ends = None if seconds is None else time.monotonic() + seconds
+    deadline = None if seconds is None else time.monotonic() + seconds
     work = work_folder(export)
-    with _alone(work) as mine:
+    with _locked(work) as is_ours:
         export.refresh_from_db()
-        if not mine or export.state not in Export.UNDER_WAY:
+        if not is_ours or not export.is_under_way:
             return export
         try:
-            _save(export, state="running")
-            _make(export, work, ends, progress or (lambda done, total: None))
-        except Stopped:
+            export.save_progress(state="running")
+            _build(export, work, deadline, progress or (lambda done, total: None))
+        except JobEnded:
             pass
-        except (OSError, LogDamaged, KeyMissing) as error:
-            _fail(
-                export, f"The folder cannot be written: {error.strerror}." if isinstance(error, OSError) else str(error)
-            )
+        except OSError as error:
+            _fail(export, f"The folder cannot be written: {error.strerror}.")
+        except (LogDamaged, KeyMissing) as error:
+            _fail(export, str(error))
         except OperationalError as error:
             if not cost.was_stopped(error):
                 raise
-            _fail(export, f"Finding the records takes longer than {record_lines.FIND_S} s: narrow the query by time.")
+            _fail(
+                export,
+                f"Finding the records takes longer than {record_lines.FIND_TIMEOUT_S} s: narrow the query by time.",
+            )
     export.refresh_from_db()
     return export
 
 
-def _make(export: Export, work: Path, ends: float | None, progress: Progress) -> None:
-    if not export.is_whole and not (work / FOUND).exists():
-        _find(export, work)
-    if not resumable_zip.back(work / export.name, len(export.volumes)):
-        _save(export, volumes=[], done=0, digest="", manifest=None)  # what was whole is lost: begun anew
+def _build(export: Export, work: Path, deadline: float | None, progress: Progress) -> None:
+    if not export.is_whole and not (work / LEAF_INDEXES).exists():
+        _find_leaves(export, work)
+    if not resumable_zip.restore(work / export.name, len(export.volumes)):
+        # The volumes that were whole are lost: start over.
+        export.save_progress(volumes=[], done=0, digest="", manifest=None)
         export.refresh_from_db()
-        resumable_zip.back(work / export.name, 0)
+        resumable_zip.restore(work / export.name, 0)
     export.total = _total(export, work)
     with record_lines.Readers() as readers:
-        writer = volumes.Writer(
+        writer = volumes.VolumeWriter(
             readers,
             work / export.name,
             size=export.size,
@@ -85,105 +88,103 @@ def _make(export: Export, work: Path, ends: float | None, progress: Progress) ->
             redactor=redaction.redactor(export),
         )
         while export.done < export.total:
-            _stop_if_late(ends)
+            _stop_if_late(deadline)
             _write_volume(export, work, writer, progress)
-    _stop_if_late(ends)
+    _stop_if_late(deadline)
     _finish(export, work)
 
 
-def _write_volume(export: Export, work: Path, writer: volumes.Writer, progress: Progress) -> None:
-    indexes, before, saved_at = _indexes(export, work), export.done, time.monotonic()
+def _write_volume(export: Export, work: Path, writer: volumes.VolumeWriter, progress: Progress) -> None:
+    indexes, before, saved_at = _next_leaves(export, work), export.done, time.monotonic()
 
-    def tell(written: int) -> None:
+    def on_progress(written: int) -> None:
         nonlocal saved_at
         progress(before + written, export.total)
-        if time.monotonic() - saved_at > SAVED_S:
-            _save(export)
+        if time.monotonic() - saved_at > SAVE_INTERVAL_S:
+            export.save_progress()
             saved_at = time.monotonic()
 
-    facts = writer.write(len(export.volumes) + 1, indexes, tell)
+    facts = writer.write(len(export.volumes) + 1, indexes, on_progress)
     export.volumes, export.done = [*export.volumes, facts], before + len(indexes)
-    _save(export, volumes=export.volumes, done=export.done, total=export.total)
+    export.save_progress(volumes=export.volumes, done=export.done, total=export.total)
 
 
-def _find(export: Export, work: Path) -> None:
-    """Write down which leaves match, or are drawn, eight bytes each: so many may match, memory stays flat."""
-    parts = _drawn(export) if export.sample else record_lines.find(export, grammar.parse(export.query))
-    found = (array("q", part).tobytes() for part in parts)
-    fresh = work / f"{FOUND}.new"
-    volumes.write_file(fresh, found)
-    fresh.rename(work / FOUND)
-    _save(export)
+def _find_leaves(export: Export, work: Path) -> None:
+    """Write the leaves that match, or are drawn, to a file: there may be more of them than fit in memory."""
+    batches: Iterable[list[int]] = record_lines.find(export, grammar.parse(export.query))
+    if export.sample:
+        indexes = range(export.first, export.last) if export.kind == "range" else chain.from_iterable(batches)
+        drawn, export.population = _draw(export, indexes)
+        batches = [drawn]
+    fresh = work / f"{LEAF_INDEXES}.new"
+    volumes.write_file(fresh, (array("q", batch).tobytes() for batch in batches))
+    export.save_progress(population=export.population)
+    fresh.rename(work / LEAF_INDEXES)
 
 
-def _drawn(export: Export) -> Iterator[list[int]]:
-    """The sample; of how many it is drawn is known after that."""
-    indexes: Iterable[int] = range(export.first, export.last)
-    if export.kind == "query":
-        indexes = chain.from_iterable(record_lines.find(export, grammar.parse(export.query)))
-    export.population = 0
+def _draw(export: Export, indexes: Iterable[int]) -> tuple[list[int], int]:
+    """The sample, and of how many leaves it was drawn."""
+    population = 0
 
     def counted() -> Iterator[int]:
-        for export.population, index in enumerate(indexes, start=1):
+        nonlocal population
+        for population, index in enumerate(indexes, start=1):  # noqa: B007
             yield index
 
-    yield sampling.draw(counted(), export.sample or 0, export.seed)
-    _save(export, population=export.population)
+    return sampling.draw(counted(), export.sample or 0, export.seed), population
 
 
 def _total(export: Export, work: Path) -> int:
-    return export.last - export.first if export.is_whole else (work / FOUND).stat().st_size // 8
+    return export.last - export.first if export.is_whole else (work / LEAF_INDEXES).stat().st_size // 8
 
 
-def _indexes(export: Export, work: Path) -> volumes.Indexes:
+def _next_leaves(export: Export, work: Path) -> volumes.Indexes:
     first = export.done
     last = min(first + settings.EXPORT_VOLUME, export.total or 0)
     if export.is_whole:
         return range(export.first + first, export.first + last)
-    found = array("q")
-    with (work / FOUND).open("rb") as file:
+    indexes = array("q")
+    with (work / LEAF_INDEXES).open("rb") as file:
         file.seek(first * 8)
-        found.fromfile(file, last - first)
-    return found.tolist()
+        indexes.fromfile(file, last - first)
+    return indexes.tolist()
 
 
 def _finish(export: Export, work: Path) -> None:
-    """Everything else, then the record with the digest, then the name, and then only the word that it is ready."""
+    """Write the other files, record the digest, give the bundle its name, and only then call it ready."""
     if not export.digest:
         export.manifest, export.digest = bundle_manifest.write(export, work)
-        _save(export, manifest=export.manifest, digest=export.digest)
+        export.save_progress(manifest=export.manifest, digest=export.digest)
     manifest: dict[str, Any] = json.loads((work / "manifest.json").read_bytes())
-    whole = work / export.name
-    bundle_manifest.pack(work, manifest, whole)
-    _save(export)
+    bundle = work / export.name
+    bundle_manifest.pack(work, manifest, bundle)
+    export.save_progress()
     facts = {"digest": export.digest, "size": export.size, "records": export.done, **export.range_facts()}
-    facts |= {"population": export.population}
-    request.record("made", export, Asker(OWN_WRITER, True), **facts)
-    size = whole.stat().st_size
-    whole.rename(folder() / export.name)
+    record_act("made", export, THE_STORE, **facts, population=export.population)
+    size = bundle.stat().st_size
+    bundle.rename(folder() / export.name)
     resumable_zip.sync(folder())
-    now = datetime.now(UTC)
-    _save(export, state="ready", bytes=size, ended_at=now, expires_at=Export.expiry(now))
+    if not export.end("ready", bytes=size):
+        raise JobEnded
     shutil.rmtree(work, ignore_errors=True)
 
 
 def _fail(export: Export, reason: str) -> None:
     log.error("export_failed", export=str(export.pk), reason=reason)
-    now = datetime.now(UTC)
-    export.while_under_way().update(
-        state="failed", error=reason, updated_at=now, ended_at=now, expires_at=Export.expiry(now)
-    )
+    export.end("failed", error=reason)
 
 
-def _save(export: Export, **facts: Any) -> None:
-    """Note how far it is. Raises `Stopped` where somebody has cancelled it meanwhile."""
-    if not export.while_under_way().update(updated_at=datetime.now(UTC), **facts):
-        raise Stopped
+def _stop_if_late(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise JobEnded
 
 
-def _stop_if_late(ends: float | None) -> None:
-    if ends is not None and time.monotonic() > ends:
-        raise Stopped
+def remove(export: Export) -> None:
+    """Remove the bundle, or what there is of one."""
+    work = work_folder(export)
+    (folder() / export.name).unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
+    _lock_file(work).unlink(missing_ok=True)
 
 
 def folder() -> Path:
@@ -196,14 +197,14 @@ def work_folder(export: Export) -> Path:
     return folder() / f"{export.pk}.partial"
 
 
-def lock_file(work: Path) -> Path:
+def _lock_file(work: Path) -> Path:
     return work.with_suffix(".lock")
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[bool]:
-    """Whether this process alone works here; the kernel forgets it with the process."""
-    with lock_file(work).open("w") as file:
+def _locked(work: Path) -> Iterator[bool]:
+    """Whether this process holds the lock of the work folder. The kernel releases it when the process ends."""
+    with _lock_file(work).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""A file over HTTP, or the part of it that is asked for: a download that was cut off goes on where it stopped."""
+"""download: a file over HTTP, or the byte range of it that is asked for, so that a download can be resumed."""
 
 import re
 from collections.abc import Iterator
@@ -7,57 +7,56 @@ from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-PART = 1 << 18
+BYTES_PER_READ = 1 << 18
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z", re.ASCII)
 
 
-class Piece(NamedTuple):
-    """Some bytes of a file, with the name under which they are sent and what tells them from any others."""
+class FileSlice(NamedTuple):
+    """Some bytes of a file, with the name that they are sent under."""
 
     path: Path
     name: str
     offset: int
     length: int
-    tag: str
+    etag: str
 
 
-def response(request: HttpRequest, piece: Piece) -> StreamingHttpResponse | HttpResponse:
-    """200 with all of it, 206 with the one range that is asked for, 416 where that lies outside."""
-    first, last = 0, piece.length - 1
-    asked = _asked(request, piece)
-    if asked is not None:
-        first, last = asked
+def response(request: HttpRequest, part: FileSlice) -> StreamingHttpResponse | HttpResponse:
+    """200 with the whole slice, 206 with the one range that is asked for, 416 where that lies outside."""
+    first, last, status = 0, part.length - 1, 200
+    if (asked := _asked_range(request, part)) is not None:
+        (first, last), status = asked, 206
         if not first <= last:
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{piece.length}"})
-    found = StreamingHttpResponse(
-        _read(piece, first, last), status=200 if asked is None else 206, content_type="application/octet-stream"
-    )
-    found["Content-Length"] = str(last - first + 1)
-    found["Content-Disposition"] = f'attachment; filename="{Path(piece.name).name}"'
-    found["Accept-Ranges"] = "bytes"
-    found["ETag"] = f'"{piece.tag}"'
-    if asked is not None:
-        found["Content-Range"] = f"bytes {first}-{last}/{piece.length}"
-    return found
+            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{part.length}"})
+    headers = {
+        "Content-Length": str(last - first + 1),
+        "Content-Disposition": f'attachment; filename="{Path(part.name).name}"',
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{part.etag}"',
+    }
+    if status == 206:
+        headers["Content-Range"] = f"bytes {first}-{last}/{part.length}"
+    body = _read(part, first, last)
+    return StreamingHttpResponse(body, status=status, content_type="application/octet-stream", headers=headers)
 
 
-def _asked(request: HttpRequest, piece: Piece) -> tuple[int, int] | None:
-    """The first and the last byte of the range; None for all, as it is for several ranges or of another version."""
-    if request.headers.get("If-Range", f'"{piece.tag}"') != f'"{piece.tag}"':
+def _asked_range(request: HttpRequest, part: FileSlice) -> tuple[int, int] | None:
+    """The first and the last byte; None for the whole slice, also where several ranges or another version are asked."""
+    if request.headers.get("If-Range", f'"{part.etag}"') != f'"{part.etag}"':
         return None
     match = _RANGE.match(request.headers.get("Range", ""))
     if match is None or not any(match.groups()):
         return None
     if not match[1]:
-        return max(piece.length - int(match[2]), 0), piece.length - 1 if int(match[2]) else -1
-    last = min(int(match[2]), piece.length - 1) if match[2] else piece.length - 1
+        return max(part.length - int(match[2]), 0), part.length - 1 if int(match[2]) else -1
+    last = min(int(match[2]), part.length - 1) if match[2] else part.length - 1
     return int(match[1]), last
 
 
-def _read(piece: Piece, first: int, last: int) -> Iterator[bytes]:
-    with piece.path.open("rb") as file:
-        file.seek(piece.offset + first)
+def _read(part: FileSlice, first: int, last: int) -> Iterator[bytes]:
+    with part.path.open("rb") as file:
+        file.seek(part.offset + first)
         left = last - first + 1
-        while left and (part := file.read(min(PART, left))):
-            left -= len(part)
-            yield part
+        while left and (chunk := file.read(min(BYTES_PER_READ, left))):
+            left -= len(chunk)
+            yield chunk

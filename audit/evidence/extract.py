@@ -1,25 +1,24 @@
-"""extract: a few records at once, with their verification, signed: for what is too small for an evidence bundle.
+"""extract: a few records with their verification in one signed answer, for what is too small for an evidence bundle.
 
-It has no proofs. What is signed is that the store verified each record against its log when it answered.
+It has no proofs. The signature is for the store's word that it verified each record against its log when it answered.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
 import msgspec
 import rfc8785
 
-from audit.errors import Invalid, KeyMissing, TooManyMatch
+from audit.errors import TooManyMatch
 from audit.evidence import redaction
-from audit.evidence.request import Asker
+from audit.evidence.manifest import sign_note
+from audit.evidence.request import Requester, refuse_unredacted
 from audit.formats import merkle, note
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
-from audit.ingest.trail import Where
 from audit.ledger import keys, reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Checkpoint, Export, Leaf, Record
@@ -27,108 +26,119 @@ from audit.search import query
 from audit.search.query import Search
 
 FORMAT = "auditsite/export/v1"
-MOST = query.MAX_LIMIT
+MAX_RECORDS = query.MAX_LIMIT
 
 
-def make(asker: Asker, search: Search, filters: Mapping[str, str], *, unredacted: bool = False) -> dict[str, Any]:
+class LeafVerdict(NamedTuple):
+    """The leaf of a record, and whether the record is what was sealed there; None for both before it is sealed."""
+
+    leaf: int | None = None
+    holds: bool | None = None
+
+
+def make(
+    requester: Requester, search: Search, filters: Mapping[str, str], *, unredacted: bool = False
+) -> dict[str, Any]:
     """All that match, newest first. Raises `Invalid`, `TooManyMatch`, `NotSealed`, `KeyMissing`, `NothingKept`."""
-    if unredacted and not asker.may_unredacted:
-        raise Invalid({"unredacted": "needs a right of its own: ask an officer for it, or leave this out"})
-    kept = Export(redaction=[] if unredacted else redaction.in_force())
-    redaction.refuse(search.query, kept.redaction)
-    records, more = query.page(msgspec.structs.replace(search, limit=MOST))
+    refuse_unredacted(requester, unredacted)
+    # Not saved: an extract is redacted and named as a bundle is.
+    export = Export(redaction=[] if unredacted else redaction.in_force())
+    redaction.refuse(search.query, export.redaction)
+    records, more = query.page(msgspec.structs.replace(search, limit=MAX_RECORDS))
     if more:
-        raise TooManyMatch(f"More than {MOST:,} records match: narrow the query, or ask for a bundle (POST exports).")
-    head = reader.signed_head()
-    found, events = _verified(records, head), [record.as_json() for record in records]
-    for event in events:
-        event |= {"leaf_index": found[event["event_id"]][0], "verified": found[event["event_id"]][1], "redacted": None}
-    _redact(kept, events)
+        raise TooManyMatch(
+            f"More than {MAX_RECORDS:,} records match: narrow the query, or ask for a bundle (POST exports)."
+        )
+    checkpoint = reader.signed_head()
+    verdicts = _verify(records, checkpoint)
+    events = [
+        record.as_json() | {"leaf_index": verdict.leaf, "verified": verdict.holds, "redacted": None}
+        for record, verdict in zip(records, verdicts, strict=True)
+    ]
+    summary = _summary(records, verdicts, checkpoint)
+    _redact(export, events)
     document = {
-        "export_metadata": _metadata(asker, search, filters, kept, len(events), head),
+        "export_metadata": _metadata(requester, search, filters, export, len(events), checkpoint),
         "events": events,
-        "verification": _summary(found, head),
+        "verification": summary,
     }
-    return document | {"signature": _sign(document, asker, kept)}
+    return document | {"signature": _sign(document, requester, export)}
 
 
-def _verified(records: Sequence[Record], head: Checkpoint) -> dict[str, tuple[int | None, bool | None]]:
-    """Of each record its leaf, and whether it is what was sealed there; None for what is not sealed yet."""
-    ids = [record.id for record in records]
-    leaves = {leaf.record_id: leaf for leaf in Leaf.objects.using("reader").filter(record_id__in=ids)}
-    indexes = sorted(leaf.index for leaf in leaves.values() if leaf.index < head.size)
-    proofs = dict(zip(indexes, reader.inclusions(indexes, head.size), strict=True))
-    return {str(record.id): _one(record, leaves, proofs, head) for record in records}
+def _verify(records: Sequence[Record], checkpoint: Checkpoint) -> list[LeafVerdict]:
+    rows = Leaf.objects.using("reader").filter(record_id__in=[record.id for record in records])
+    leaves = {leaf.record_id: leaf.index for leaf in rows if leaf.index < checkpoint.size}
+    indexes = sorted(leaves.values())
+    proofs = dict(zip(indexes, reader.inclusions(indexes, checkpoint.size), strict=True))
+    return [
+        _verify_one(record, leaves[record.id], proofs[leaves[record.id]], checkpoint)
+        if record.id in leaves
+        else LeafVerdict()
+        for record in records
+    ]
 
 
-def _one(
-    record: Record, leaves: Mapping[UUID, Leaf], proofs: Mapping[int, list[bytes]], head: Checkpoint
-) -> tuple[int | None, bool | None]:
-    leaf = leaves.get(record.id)
-    if leaf is None or leaf.index not in proofs:
-        return None, None
+def _verify_one(record: Record, index: int, proof: list[bytes], checkpoint: Checkpoint) -> LeafVerdict:
     try:
-        merkle.verify_inclusion(recomputed(record), leaf.index, head.size, proofs[leaf.index], bytes(head.root))
+        merkle.verify_inclusion(recomputed(record), index, checkpoint.size, proof, bytes(checkpoint.root))
     except merkle.ProofError:
-        return leaf.index, False
-    return leaf.index, record.digest_holds
+        return LeafVerdict(index, False)
+    return LeafVerdict(index, record.digest_holds)
 
 
-def _redact(kept: Export, events: list[dict[str, Any]]) -> None:
-    if (redactor := redaction.redactor(kept)) is None:
+def _redact(export: Export, events: list[dict[str, Any]]) -> None:
+    if (redactor := redaction.redactor(export)) is None:
         return
     for event in events:
         event["redacted"] = redactor.redact(event) or None
-    kept.volumes = [{"redacted": redactor.facts()}]
+    export.volumes = [{"redacted": redactor.facts()}]
 
 
 def _metadata(
-    asker: Asker, search: Search, filters: Mapping[str, str], kept: Export, total: int, head: Checkpoint
+    requester: Requester, search: Search, filters: Mapping[str, str], export: Export, total: int, checkpoint: Checkpoint
 ) -> dict[str, Any]:
     return {
         "export": FORMAT,
-        "export_id": str(kept.pk),
+        "export_id": str(export.pk),
         "export_timestamp": timestamp_text(search.now),
         "export_format": "json",
-        "exported_by": asker.name,
+        "exported_by": requester.name,
         "query_filters": dict(filters),
         "query": str(search.query),
-        "sees": [{"writers": list(writers), "categories": list(categories)} for writers, categories in asker.sight],
+        "sees": [{"writers": list(writers), "categories": list(names)} for writers, names in requester.sight],
         "total_events": total,
-        "redaction": redaction.said(kept),
-        "log": {"origin": keys.load().origin, "size": head.size, "root": note.encode64(bytes(head.root))},
+        "redaction": redaction.summary(export),
+        "log": {"origin": keys.load().origin, "size": checkpoint.size, "root": note.encode64(bytes(checkpoint.root))},
     }
 
 
-def _summary(found: Mapping[str, tuple[int | None, bool | None]], head: Checkpoint) -> dict[str, Any]:
-    counts = Counter(verdict for _, verdict in found.values())
+def _summary(records: Sequence[Record], verdicts: Sequence[LeafVerdict], checkpoint: Checkpoint) -> dict[str, Any]:
+    counts = Counter(verdict.holds for verdict in verdicts)
     checked = counts[True] + counts[False]
+    tampered = [str(record.id) for record, verdict in zip(records, verdicts, strict=True) if verdict.holds is False]
     return {
         "verification_timestamp": timestamp_text(datetime.now(UTC)),
         "total_events_verified": checked,
         "valid_events": counts[True],
-        "tampered_event_ids": [event_id for event_id, (_, verdict) in found.items() if verdict is False],
+        "tampered_event_ids": tampered,
         "not_sealed_events": counts[None],
         "integrity_percentage": round(100 * counts[True] / checked, 2) if checked else None,
-        "checkpoint": reader.full_note(head),
+        "checkpoint": reader.full_note(checkpoint),
     }
 
 
-def _sign(document: dict[str, Any], asker: Asker, kept: Export) -> str:
-    """A note over the RFC 8785 form of all the rest; that it is answered is recorded first, with the digest."""
-    signer = keys.receipts().signer
-    if signer is None:
-        raise KeyMissing("This process has only public keys of receipts, and exports are signed: set RECEIPT_KEY_FILE.")
+def _sign(document: dict[str, Any], requester: Requester, export: Export) -> str:
+    """A note over the RFC 8785 form of the document. Its digest is recorded before the answer leaves."""
     digest = hashlib.sha256(rfc8785.dumps(document)).hexdigest()
+    signature = sign_note("exports are", FORMAT, digest)
     trail.add(
         "audit.export.answered",
-        Where("service" if asker.by_service else "user", "security", ("export", str(kept.pk)), asker.address),
-        actor=asker.name,
-        correlation=f"export-{kept.pk}",
+        requester.where("export", export.pk),
+        actor=requester.name,
+        correlation=f"export-{export.pk}",
         query=document["export_metadata"]["query"],
         records=len(document["events"]),
-        rules=[rule["name"] for rule in kept.redaction] or None,
+        rules=[rule["name"] for rule in export.redaction] or None,
         digest=digest,
     )
-    text = f"{FORMAT}\n{keys.load().origin}\n{digest}\n"
-    return note.join(text, [signer.sign(text)])
+    return signature

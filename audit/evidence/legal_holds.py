@@ -1,7 +1,7 @@
-"""No record of a correlation may be purged, whenever it came, until somebody releases it. Both are records.
+"""legal_holds: no record of a held correlation may be purged until the hold is released. Both acts are records.
 
-A hold stands on a correlation and not on rows, so what comes after it is held as well, and nothing in the records has
-to change for it. Each is placed once and released once; its reason is never written over.
+A hold is on a correlation and not on rows, so events that come later are held as well, and no record changes for it.
+Each hold is placed once and released once; its reason is never overwritten.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ class NothingToHold(AuditError):
     """No record has this correlation: look how it is spelled."""
 
 
-class Held(AuditError):
+class AlreadyHeld(AuditError):
     """This correlation is held already: release that hold first, or go by it."""
 
 
@@ -37,69 +37,60 @@ class SeenInPart(AuditError):
 
 
 def place(correlation: str, *, reason: str, by: str, where: Where = trail.NOTHING_ELSE) -> LegalHold:
-    """Hold what this correlation has and will have.
-
-    Raises `Invalid` without a reason, `NothingToHold`, `Held`, `NothingKept`.
-    """
-    reason = _reason("reason", reason)
-    _check(correlation)
+    """Raises `Invalid` without a reason, `NothingToHold`, `AlreadyHeld`, `NothingKept`."""
+    reason = _check("reason", reason, correlation)
     if not Record.objects.filter(correlation_id=correlation).exists():
         raise NothingToHold
-    placed = LegalHold(correlation_id=correlation, reason=reason, placed_by=by, placed_at=datetime.now(UTC))
+    hold = LegalHold(correlation_id=correlation, reason=reason, placed_by=by, placed_at=datetime.now(UTC))
     try:
         with transaction.atomic():
-            placed.save(force_insert=True)
-            _record("placed", placed, by, where, reason=reason)
+            hold.save(force_insert=True)
+            _record_act("placed", hold, by, where, reason=reason)
     except IntegrityError:
-        raise Held from None
-    return placed
+        raise AlreadyHeld from None
+    return hold
 
 
 def release(correlation: str, *, reason: str, by: str, where: Where = trail.NOTHING_ELSE) -> LegalHold:
-    """End the hold on this correlation. Raises `Invalid` without a reason, `NotHeld`, `SeenInPart`, `NothingKept`."""
-    reason = _reason("release_reason", reason)
-    _check(correlation)
+    """Raises `Invalid` without a reason, `NotHeld`, `SeenInPart`, `NothingKept`."""
+    reason = _check("release_reason", reason, correlation)
     with transaction.atomic():
-        found = visible().select_for_update(of=("self",)).filter(correlation_id=correlation, released_at=None).first()
-        if found is None:
+        hold = visible().select_for_update(of=("self",)).filter(correlation_id=correlation, released_at=None).first()
+        if hold is None:
             raise NotHeld
         if not query.sees_whole_correlation(correlation):
-            raise SeenInPart  # one event of one's own in a correlation must not open it for the records of others
-        _record("released", found, by, where, reason=reason, placed_by=found.placed_by)
-        found.released_by, found.released_at, found.release_reason = by, datetime.now(UTC), reason
-        found.save(update_fields=["released_by", "released_at", "release_reason"])
-    return found
+            raise SeenInPart  # seeing one event of a correlation must not release the records of others
+        _record_act("released", hold, by, where, reason=reason, placed_by=hold.placed_by)
+        hold.released_by, hold.released_at, hold.release_reason = by, datetime.now(UTC), reason
+        hold.save(update_fields=["released_by", "released_at", "release_reason"])
+    return hold
 
 
 def visible() -> QuerySet[LegalHold]:
-    """The holds on what may be seen now."""
-    if not visibility.sight():
+    """The holds on correlations of which the viewer may see a record."""
+    if not visibility.scopes():
         return LegalHold.objects.all()
     seen = Record.objects.filter(correlation_id=OuterRef("correlation_id"))
     return LegalHold.objects.filter(Exists(seen))
 
 
-def on(correlation: str) -> list[LegalHold]:
-    """All holds that there are and were on a correlation, newest first."""
+def of_correlation(correlation: str) -> list[LegalHold]:
+    """All holds that there are and were, newest first."""
     return list(LegalHold.objects.filter(correlation_id=correlation))
 
 
-def _check(correlation: str) -> None:
-    """Refuse what no record can have. Raises `Invalid`."""
-    if errors := dict(event.text_faults("correlation_id", correlation)):
-        raise Invalid(errors)
+def _record_act(act: str, hold: LegalHold, by: str, where: Where, **facts: str) -> None:
+    resource = where._replace(resource=("correlation", hold.correlation_id))
+    trail.add(f"audit.hold.{act}", resource, actor=by, correlation="legal-holds", hold=hold.pk, **facts)
 
 
-def _record(act: str, held: LegalHold, by: str, where: Where, **facts: str) -> None:
-    what = where._replace(resource=("correlation", held.correlation_id))
-    trail.add(f"audit.hold.{act}", what, actor=by, correlation="legal-holds", hold=held.pk, **facts)
-
-
-def _reason(member: str, text: str) -> str:
-    if not text.strip():
+def _check(member: str, reason: str, correlation: str) -> str:
+    """The reason without blanks around it. Refuses a correlation that no record can have. Raises `Invalid`."""
+    if not reason.strip():
         raise Invalid({member: "is required: say which matter asks for it, or what ended"})
-    if len(text) > REASON_MAX:
+    if len(reason) > REASON_MAX:
         raise Invalid({member: f"must have at most {REASON_MAX:,} characters"})
-    if errors := dict(event.text_faults(member, text)):
-        raise Invalid(errors)
-    return text.strip()
+    for name, text in ((member, reason), ("correlation_id", correlation)):
+        if errors := dict(event.text_faults(name, text)):
+            raise Invalid(errors)
+    return reason.strip()

@@ -1,4 +1,4 @@
-"""manifest: all that is in an evidence bundle beside the records, the signed manifest first, and the zip of it all."""
+"""manifest: the signed manifest of an evidence bundle, the other files beside the records, and the zip of them all."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from audit.ledger import keys, reader
 from audit.models import Checkpoint, Export, Gap
 
 FORMAT = "auditsite/evidence/v1"
-NAMED_GAPS = 100
+MAX_NAMED_GAPS = 100
 VERIFIER = settings.BASE_DIR / "verify.py"
 VERSION = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 PROVED = {
@@ -49,8 +49,6 @@ ASSERTED = {
         "What statement.json says of the queue and of gaps.",
     ],
 }
-
-
 REDACTED = {
     "proved": "Of each record its place in the log, id, digest and times; of those that are redacted no more.",
     "asserted": "What is left of the content of records that are redacted. Whoever has one of them whole can check it: "
@@ -59,7 +57,7 @@ REDACTED = {
 
 
 def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
-    """Write every other file into the folder; return the manifest and its SHA-256. Raises `KeyMissing`."""
+    """Write the other files into the folder; return the manifest and its SHA-256. Raises `KeyMissing`."""
     checkpoint = Checkpoint.objects.using("reader").get(number=export.checkpoint)
     manifest = _manifest(export, checkpoint)
     texts = {
@@ -77,22 +75,23 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     body = _json(manifest).encode()
     digest = hashlib.sha256(body).hexdigest()
     volumes.write_file(work / "manifest.json", [body])
-    volumes.write_file(work / "manifest.txt", [_sign(export, digest).encode()])
+    signature = sign_note("evidence is", FORMAT, str(export.pk), digest)
+    volumes.write_file(work / "manifest.txt", [signature.encode()])
     return manifest, digest
 
 
 def pack(work: Path, manifest: dict[str, Any], path: Path) -> None:
-    """Put all that is not there yet into the zip, after the volumes."""
-    with zipfile.ZipFile(path, "a") as whole:
-        there = {*whole.namelist()}
+    """Add the other files to the zip, after the volumes; those that are there already are left."""
+    with zipfile.ZipFile(path, "a") as archive:
+        there = {*archive.namelist()}
         for name in dict.fromkeys(("README.html", "manifest.json", "manifest.txt", *sorted(manifest["files"]))):
             if name not in there:
-                resumable_zip.add(whole, name, work / name)
+                resumable_zip.add(archive, name, work / name)
     resumable_zip.sync(path)
 
 
 def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    manifest: dict[str, Any] = {
         "evidence": FORMAT,
         "id": str(export.pk),
         "system": settings.SITE_NAME,
@@ -103,7 +102,7 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "sample": _sample(export),
         "range": {"first": export.first, "last": export.last} if export.kind == "range" else None,
         "received": export.received,
-        "redaction": redaction.said(export),
+        "redaction": redaction.summary(export),
         "unredacted": export.unredacted,
         "sees": [{"writers": writers, "categories": categories} for writers, categories in export.sight],
         "requested_by": export.requested_by,
@@ -114,22 +113,26 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "records": export.done,
     }
     first, last = (export.volumes[place] if export.volumes else {} for place in (0, -1))
-    found |= {"first_leaf": first.get("first"), "last_leaf": last.get("last")}
-    found |= {"first_event": _since(export), "last_event": _until(export)}
-    found["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
+    manifest |= {"first_leaf": first.get("first"), "last_leaf": last.get("last")}
+    manifest |= {"first_event": _since(export), "last_event": _until(export)}
+    manifest["volumes"] = [{name: facts[name] for name in facts if name != "files"} for facts in export.volumes]
     root = base64.b64encode(bytes(checkpoint.root)).decode()
-    found["log"] = {"origin": keys.load().origin, "size": checkpoint.size, "root": root}
-    said = {"proved": PROVED[found["kind"]], "asserted": ASSERTED[found["kind"]]}
-    if found["redaction"]:
-        said = {name: [*texts, REDACTED[name]] for name, texts in said.items()}
-    return found | {"completeness": said}
+    manifest["log"] = {"origin": keys.load().origin, "size": checkpoint.size, "root": root}
+    claims = {"proved": PROVED[manifest["kind"]], "asserted": ASSERTED[manifest["kind"]]}
+    if manifest["redaction"]:
+        claims = {name: [*texts, REDACTED[name]] for name, texts in claims.items()}
+    return manifest | {"completeness": claims}
 
 
-def _sign(export: Export, digest: str) -> str:
+def sign_note(what: str, *lines: str) -> str:
+    """A note signed with the key of receipts: the format, the log's origin, the other lines. Raises `KeyMissing`.
+
+    `what` and its verb, such as "exports are", go into the error.
+    """
     signer = keys.receipts().signer
     if signer is None:
-        raise KeyMissing("This process has only public keys of receipts, and evidence is signed: set RECEIPT_KEY_FILE.")
-    text = f"{FORMAT}\n{keys.load().origin}\n{export.pk}\n{digest}\n"
+        raise KeyMissing(f"This process has only public keys of receipts, and {what} signed: set RECEIPT_KEY_FILE.")
+    text = "".join(f"{line}\n" for line in (lines[0], keys.load().origin, *lines[1:]))
     return note.join(text, [signer.sign(text)])
 
 
@@ -140,38 +143,31 @@ def _sample(export: Export) -> dict[str, Any] | None:
 
 
 def _query(export: Export) -> str:
-    drawn = f"a sample of {export.sample} of {export.population}, drawn with the seed {export.seed}\n"
-    return (drawn if export.sample else "") + _asked(export)
-
-
-def _asked(export: Export) -> str:
+    text = f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"
     if export.kind == "range":
-        return f"leaves {export.first} to {export.last - 1} of the log\n{_received(export)}"
-    return f"{export.query}\nspans such as 7d count back from {timestamp_text(export.requested_at)}\n"
-
-
-def _received(export: Export) -> str:
-    if export.received is None:
-        return ""
-    return "from the first to the last of the {records} that were received from {since} to before {until}\n".format(
-        **export.received
-    )
+        text = f"leaves {export.first} to {export.last - 1} of the log\n"
+        if window := export.received:
+            text += f"from the first to the last of the {window['records']} that were received "
+            text += f"from {window['since']} to before {window['until']}\n"
+    if export.sample:
+        return f"a sample of {export.sample} of {export.population}, drawn with the seed {export.seed}\n{text}"
+    return text
 
 
 def _statement(export: Export) -> dict[str, Any]:
-    """What waits in the queue, and what never came, at the time of making."""
+    """What waits in the queue, and which events never came, at the time of making."""
     gaps = Gap.objects.filter(closed_at=None).select_related("numbering").order_by("found_at", "id")
     if since := _since(export):
         gaps = gaps.filter(Q(after_at=None) | Q(after_at__lte=_until(export)), before_at__gte=since)
     if export.sight:
-        seen = {name for writers, categories in export.sight if not categories for name in writers}
-        gaps = gaps.filter(numbering__writer__in=seen)
+        writers_seen = {name for writers, categories in export.sight if not categories for name in writers}
+        gaps = gaps.filter(numbering__writer__in=writers_seen)
     return {
         "at": timestamp_text(datetime.now(UTC)),
         "window": {"since": since or None, "until": _until(export) or None},
         "queue": _queue(),
         "open_gaps": gaps.count(),
-        "gaps": [{"id": gap.pk, "state": gap.state, **gap.facts()} for gap in gaps[:NAMED_GAPS]],
+        "gaps": [{"id": gap.pk, "state": gap.state, **gap.facts()} for gap in gaps[:MAX_NAMED_GAPS]],
     }
 
 

@@ -1,7 +1,7 @@
-"""Evidence to take away: records with their proofs in one file, for `verify.py` on a laptop without this site.
+"""proof_bundle: records with their proofs in one file, for `verify.py` on a laptop without this site.
 
-JSON lines, each in RFC 8785 form: what the log claims its keys are, then a line a record, then a count and a digest of
-all before it. The digest is against accidents; against people it is the signature that counts.
+JSON lines, each in RFC 8785 form: the keys that the log claims, then a line a record, then a count and a digest of all
+lines before it. The digest is against accidents; only the signature of the log is against people.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ FORMAT = "auditsite/v1"
 
 
 def lines(records: Iterable[Record], using: str = "reader") -> Iterator[bytes]:
-    """The lines of a bundle, all proofs under the checkpoint that is newest now.
+    """The lines of a bundle, all proofs under the newest checkpoint.
 
     Raises `NotSealed` for a record that is not sealed yet, `KeyMissing` without the log's public keys.
     """
@@ -29,13 +29,13 @@ def lines(records: Iterable[Record], using: str = "reader") -> Iterator[bytes]:
     text = reader.full_note(checkpoint, using)
     header = {"bundle": FORMAT, "keys": [str(key) for key in keys.verifiers], "origin": keys.origin}
     digest, count = hashlib.sha256(), 0
-    for count, line in enumerate(_all(header, records, checkpoint, text, using)):  # noqa: B007
+    for count, line in enumerate(_header_and_records(header, records, checkpoint, text, using)):  # noqa: B007
         digest.update(line)
         yield line
     yield _line({"records": count, "sha256": digest.hexdigest()})
 
 
-def _all(
+def _header_and_records(
     header: dict[str, Any], records: Iterable[Record], checkpoint: Checkpoint, text: str, using: str
 ) -> Iterator[bytes]:
     yield _line(header)

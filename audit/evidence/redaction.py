@@ -1,4 +1,4 @@
-"""redaction: officers say what is redacted in bundles that leave the store. Each change is a record first."""
+"""redaction: the rules that officers make about what is redacted in bundles. Each change of one is recorded first."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -19,50 +19,49 @@ INSTEAD = "ask by something else, or, with the right to it, without redaction"
 
 
 @transaction.atomic
-def keep(known: RedactionRule, *, by: str) -> Literal["created", "changed", "unchanged"]:
-    """Keep a rule as it is now. Raises `Invalid`, `NothingKept`."""
-    redaction.check(known.rule)
-    before = RedactionRule.objects.select_for_update().filter(pk=known.pk).first()
-    facts = _facts(known)
-    if before is not None and _facts(before) == facts:
+def save_rule(rule: RedactionRule, *, by: str) -> Literal["created", "changed", "unchanged"]:
+    """Record and save a rule. Raises `Invalid`, `NothingKept`."""
+    redaction.check(rule.rule)
+    before = RedactionRule.objects.select_for_update().filter(pk=rule.pk).first()
+    if before is not None and _facts(before) == _facts(rule):
         return "unchanged"
     act: Literal["created", "changed"] = "created" if before is None else "changed"
     trail.add(
         f"audit.redaction.{act}",
         actor=by,
-        correlation=f"redaction-{known.name}",
-        name=known.name,
+        correlation=f"redaction-{rule.name}",
+        name=rule.name,
         before=before and _facts(before),
-        after=facts,
+        after=_facts(rule),
     )
-    known.save()
+    rule.save()
     return act
 
 
 def in_force() -> list[dict[str, Any]]:
-    """The rules that are active now, as a bundle remembers them."""
-    return [msgspec.to_builtins(known.rule) for known in RedactionRule.objects.filter(active=True)]
+    """The rules that are active now, as the column `Export.redaction` holds them."""
+    return [msgspec.to_builtins(rule.rule) for rule in RedactionRule.objects.filter(active=True)]
 
 
 def refuse(query: Query, rules: Sequence[dict[str, Any]]) -> None:
-    """Refuse to ask by what is redacted: the answer would say it, and so would the query in it. Raises `Invalid`."""
+    """Refuse a query by redacted members: the answer would tell the values. Raises `Invalid`."""
     for rule in (msgspec.convert(rule, Rule) for rule in rules):
         for term in query.terms:
-            if redaction.covers(rule.path, _place(term)) and _may_concern(rule, query):
+            if redaction.covers(rule.path, _path(term)) and _may_concern(rule, query):
                 raise Invalid({"q": f"asks by what the rule {rule.name} redacts, {rule.path}: {INSTEAD}"})
 
 
 def redactor(export: Export) -> Redactor | None:
-    """What follows the rules that held when the bundle was asked for; None where it is not redacted."""
+    """Applies the rules that held when the bundle was asked for; None where it is not redacted."""
     if not export.redaction:
         return None
-    # Not kept anywhere: digests of two bundles tell nothing of each other, and those of one need the site's secret.
+    # The key is stored nowhere: digests of two bundles cannot be compared, and those of one need the site's secret.
     key = salted_hmac("audit.redaction", str(export.pk), algorithm="sha256").digest()
     return Redactor(msgspec.convert(export.redaction, list[Rule]), key)
 
 
-def said(export: Export) -> dict[str, Any] | None:
-    """What the manifest says of it: each rule, and how many records and members it was followed in."""
+def summary(export: Export) -> dict[str, Any] | None:
+    """Each rule, with how many records and members it was applied to; None where nothing is redacted."""
     if not export.redaction:
         return None
     counts = [volume["redacted"] for volume in export.volumes]
@@ -72,18 +71,18 @@ def said(export: Export) -> dict[str, Any] | None:
     return {"records": sum(count["records"] for count in counts), "rules": rules}
 
 
-def _place(term: Term) -> tuple[str, ...]:
-    """Where in a record a term looks."""
+def _path(term: Term) -> tuple[str, ...]:
+    """The member of a record that a term is about."""
     return (redaction.DATA, *term.path) if term.field == DATA else (FIELDS[term.field].column,)
 
 
 def _may_concern(rule: Rule, query: Query) -> bool:
-    """Whether some event that the query finds may be of a type that the rule is for."""
+    """Whether the query can find an event of a type that the rule is for."""
     for term in query.terms:
         if term.field == "type" and not term.negated and not any(value.prefix for value in term.values):
             return any(rule.concerns(value.text) for value in term.values)
     return True
 
 
-def _facts(known: RedactionRule) -> dict[str, Any]:
-    return {**msgspec.to_builtins(known.rule), "active": known.active}
+def _facts(rule: RedactionRule) -> dict[str, Any]:
+    return {**msgspec.to_builtins(rule.rule), "active": rule.active}

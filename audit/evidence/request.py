@@ -1,4 +1,4 @@
-"""request: what may be asked of an evidence bundle, and refused with the reason before anything is read."""
+"""request: who asks for evidence and for what; what cannot be asked is refused before any record is read."""
 
 import secrets
 from datetime import datetime
@@ -14,24 +14,43 @@ from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ingest.trail import Where
-from audit.models import Export
+from audit.models import ACCESS, OWN_WRITER, Export
+from audit.models.lifecycle import Job
 from audit.search import cost
 
-MAX_QUERY = 2_000
+MAX_QUERY_CHARS = 2_000
+# Acts that are recorded as access to records.
+ACCESS_ACTS = ("viewed", "downloaded")
 _RECEIVED = """
 SELECT min(l.index), max(l.index), count(*) FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
 WHERE r.received_at >= %s AND r.received_at < %s AND l.index < %s
 """
-Window = tuple[str, str]
 
 
-class Wanted(TypedDict, total=False):
-    """What somebody asks for: a query, or else leaves of the log, named by place or by the time of their receipt."""
+class Requester(NamedTuple):
+    """Who asks, and what they may see."""
+
+    name: str
+    by_service: bool = False
+    sight: visibility.Scopes = visibility.EVERYTHING
+    address: str | None = None
+    may_unredacted: bool = False
+
+    def where(self, resource: str, key: Any, category: str = "security") -> Where:
+        """The particulars of an act of theirs, for the audit trail."""
+        return Where("service" if self.by_service else "user", category, (resource, str(key)), self.address)
+
+
+THE_STORE = Requester(OWN_WRITER, by_service=True)
+
+
+class ExportRequest(TypedDict, total=False):
+    """A query, or a range of leaves, or the window of time in which they were received."""
 
     query: str
     first: int | None
     last: int | None
-    received: Window | None
+    received: tuple[str, str] | None
     with_csv: bool
     unredacted: bool
     sample: int | None
@@ -40,40 +59,22 @@ class Wanted(TypedDict, total=False):
     of_report: dict[str, str]
 
 
-def fill(export: Export, wanted: Wanted) -> None:
-    """Write down what is asked for. Raises `Invalid`."""
-    export.with_csv, export.unredacted = wanted.get("with_csv", False), wanted.get("unredacted", False)
-    export.redaction = [] if export.unredacted else redaction.in_force()
-    first, last, received = wanted.get("first"), wanted.get("last"), wanted.get("received")
-    by_place = first is not None or last is not None
-    if sum((bool(wanted.get("query")), by_place, received is not None)) > 1:
-        raise Invalid({"q": "goes by itself: ask for a query, for first and last, or for what was received in a time"})
-    if received is not None:
-        _ask_received(export, received)
-    elif by_place:
-        _ask_range(export, first, last)
-    else:
-        _ask_query(export, wanted.get("query", ""))
-    _ask_sample(export, wanted.get("sample"), wanted.get("seed", ""))
+def record_act(act: str, job: Job, requester: Requester, **facts: Any) -> None:
+    """Record an act on a bundle or a report, before it is done. Raises `NothingKept`."""
+    noun = job._meta.model_name or ""
+    where = requester.where(noun, job.pk, ACCESS if act in ACCESS_ACTS else "security")
+    trail.add(f"audit.{noun}.{act}", where, actor=requester.name, correlation=f"{noun}-{job.pk}", **facts)
 
 
-def _ask_sample(export: Export, size: int | None, seed: str) -> None:
-    """A seed that is not given is drawn; it is in the record of the request before anything is read."""
-    if size is None and seed:
-        raise Invalid({"sample": "is required with a seed: how many records are drawn"})
-    if size is None:
-        return
-    export.sample, export.seed, export.total = size, seed or secrets.token_hex(8), None
-    try:
-        sampling.check(size, export.seed)
-    except ValueError as error:
-        raise Invalid({"sample": str(error)}) from None
+def refuse_unredacted(requester: Requester, unredacted: bool) -> None:
+    if unredacted and not requester.may_unredacted:
+        raise Invalid({"unredacted": "needs a right of its own: ask an officer for it, or leave this out"})
 
 
-def read(text: str, now: datetime) -> Query:
-    """A query that can be asked. Raises `Invalid`."""
-    if len(text) > MAX_QUERY or "\x00" in text:
-        raise Invalid({"q": f"is a query of at most {MAX_QUERY} characters, without U+0000"})
+def parse_query(text: str, now: datetime) -> Query:
+    """A query that can be afforded. Raises `Invalid`."""
+    if len(text) > MAX_QUERY_CHARS or "\x00" in text:
+        raise Invalid({"q": f"is a query of at most {MAX_QUERY_CHARS} characters, without U+0000"})
     try:
         query = grammar.parse(text)
         cost.check(query, now)
@@ -82,27 +83,45 @@ def read(text: str, now: datetime) -> Query:
     return query
 
 
-def _ask_query(export: Export, text: str) -> None:
-    query = read(text, export.requested_at)
+def fill(export: Export, wanted: ExportRequest) -> None:
+    """Set the columns of the bundle that say what is asked for. Raises `Invalid`."""
+    export.with_csv, export.unredacted = wanted.get("with_csv", False), wanted.get("unredacted", False)
+    export.redaction = [] if export.unredacted else redaction.in_force()
+    first, last, received = wanted.get("first"), wanted.get("last"), wanted.get("received")
+    by_place = first is not None or last is not None
+    if sum((bool(wanted.get("query")), by_place, received is not None)) > 1:
+        raise Invalid({"q": "goes by itself: ask for a query, for first and last, or for what was received in a time"})
+    if received is not None:
+        _fill_received(export, *received)
+    elif by_place:
+        _fill_range(export, first, last)
+    else:
+        _fill_query(export, wanted.get("query", ""))
+    _fill_sample(export, wanted.get("sample"), wanted.get("seed", ""))
+
+
+def _fill_query(export: Export, text: str) -> None:
+    query = parse_query(text, export.requested_at)
     redaction.refuse(query, export.redaction)
     if not query.terms and not export.sight:
-        _ask_range(export, 0, export.size)  # everything is a range, and a range is proved whole
+        _fill_range(export, 0, export.size)  # everything is a range, and a range is proved whole
         return
     export.kind, export.query = "query", str(query)
 
 
-def _ask_range(export: Export, first: int | None, last: int | None) -> None:
-    _refuse_a_part(export)
+def _fill_range(export: Export, first: int | None, last: int | None) -> None:
+    _refuse_scoped(export)
     export.kind, export.first, export.last = "range", first or 0, export.size if last is None else last
     if not 0 <= export.first < export.last <= export.size:
         raise Invalid({"last": f"a range is first and last, with 0 <= first < last <= {export.size}"})
     export.total = export.last - export.first
 
 
-def _ask_received(export: Export, window: Window) -> None:
+def _fill_received(export: Export, since_text: str, until_text: str) -> None:
     """The leaves from the first to the last that were received in a time; others may lie between them."""
-    _refuse_a_part(export)
-    since, until = _moment("received_since", window[0], export), _moment("received_until", window[1], export)
+    _refuse_scoped(export)
+    since = _read_time("received_since", since_text, export)
+    until = _read_time("received_until", until_text, export)
     if not since < until:
         raise Invalid({"received_until": "is not after received_since"})
     try:
@@ -113,33 +132,30 @@ def _ask_received(export: Export, window: Window) -> None:
         raise Invalid({"received_since": "finding the records takes too long: ask for a shorter time"}) from None
     if not count:
         raise Invalid({"received_since": "no record that is sealed was received in this time: ask for a longer one"})
-    _ask_range(export, first, last + 1)
+    _fill_range(export, first, last + 1)
     export.received = {"since": timestamp_text(since), "until": timestamp_text(until), "records": count}
 
 
-def _refuse_a_part(export: Export) -> None:
+def _fill_sample(export: Export, size: int | None, seed: str) -> None:
+    """Without a seed one is drawn; it is in the record of the request before any record is read."""
+    if size is None:
+        if seed:
+            raise Invalid({"sample": "is required with a seed: how many records are drawn"})
+        return
+    export.sample, export.seed, export.total = size, seed or secrets.token_hex(8), None
+    try:
+        sampling.check(size, export.seed)
+    except ValueError as error:
+        raise Invalid({"sample": str(error)}) from None
+
+
+def _refuse_scoped(export: Export) -> None:
     if export.sight:
         raise Invalid({"first": "a range has records of every writer, and you may see those of some: ask with q"})
 
 
-def _moment(name: str, text: str, export: Export) -> datetime:
+def _read_time(name: str, text: str, export: Export) -> datetime:
     try:
         return times.read_time(text, export.requested_at)
     except ValueError as error:
         raise Invalid({name: str(error)}) from None
-
-
-class Asker(NamedTuple):
-    """Who asks, and what he may see."""
-
-    name: str
-    by_service: bool = False
-    sight: visibility.Sight = visibility.EVERYTHING
-    address: str | None = None
-    may_unredacted: bool = False
-
-
-def record(act: str, export: Export, asker: Asker, **facts: Any) -> None:
-    kind = "service" if asker.by_service else "user"
-    where = Where(kind, "security", ("export", str(export.pk)), asker.address)
-    trail.add(f"audit.export.{act}", where, actor=asker.name, correlation=f"export-{export.pk}", **facts)

@@ -1,8 +1,8 @@
-"""resumable_zip: a zip that grows on the disk, a few files at a time, and is gone on with after a kill.
+"""resumable_zip: a zip that grows on the disk, a few files at a time, and can be resumed after a kill.
 
 Nothing in it is compressed, so that a part of it can be fetched, and the same files in the same order are the same
-bytes. What makes a zip of them is the list at its end: a copy of that is kept whenever something is whole, and is put
-back where it stood then, over what came later. So each byte is written once.
+bytes. A zip ends with its directory. `save` copies the directory whenever a volume is whole; `restore` writes the copy
+back where the directory stood, over whatever came later. So each byte is written once.
 """
 
 import os
@@ -13,70 +13,69 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-LOCAL_HEADER = 30
-"""The bytes of what stands before each file in a zip; the lengths of its name and of more come last."""
-PLACE = 8
-"""The bytes of a number before the copy of a list: where in the zip it stands."""
+# A file in a zip has a header of so many bytes before it; the lengths of its name and extra fields come last.
+LOCAL_HEADER_BYTES = 30
+# The copy of a directory starts with its offset in the zip, a number of so many bytes.
+OFFSET_BYTES = 8
 
 
 @contextmanager
-def member(whole: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
-    """A file at the end of the zip, to be written."""
-    facts = zipfile.ZipInfo(name)
-    facts.external_attr = 0o644 << 16
-    with whole.open(facts, "w", force_zip64=True) as file:
+def member(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
+    """A new file at the end of the zip, open for writing."""
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o644 << 16
+    with archive.open(info, "w", force_zip64=True) as file:
         yield file
 
 
-def add(whole: zipfile.ZipFile, name: str, path: Path) -> None:
-    """Put a file of the disk at the end of the zip."""
-    with path.open("rb") as file, member(whole, name) as copy:
+def add(archive: zipfile.ZipFile, name: str, path: Path) -> None:
+    with path.open("rb") as file, member(archive, name) as copy:
         shutil.copyfileobj(file, copy, 1 << 20)
 
 
-def keep(path: Path, number: int) -> None:
-    """What is in the zip now is on the disk, and `back` to this number finds it, or to the one before."""
+def save(path: Path, number: int) -> None:
+    """Sync the zip to the disk, so that `restore` to this number, or to the one before, finds it."""
     sync(path)
-    with zipfile.ZipFile(path) as whole, path.open("rb") as file, _list(path, number).open("wb") as copy:
-        file.seek(whole.start_dir)
-        copy.write(whole.start_dir.to_bytes(PLACE, "big") + file.read())
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file, _saved(path, number).open("wb") as copy:
+        file.seek(archive.start_dir)
+        copy.write(archive.start_dir.to_bytes(OFFSET_BYTES, "big") + file.read())
         copy.flush()
         os.fsync(copy.fileno())
-    _list(path, number - 2).unlink(missing_ok=True)
+    _saved(path, number - 2).unlink(missing_ok=True)
 
 
-def back(path: Path, number: int) -> bool:
-    """Make the zip again what it was when this number was kept, at 0 nothing; False where that is there no more."""
+def restore(path: Path, number: int) -> bool:
+    """Make the zip what it was at `save` of this number; at 0 there is none. False where that is lost."""
     if number == 0:
         path.unlink(missing_ok=True)
         return True
     try:
-        kept = _list(path, number).read_bytes()
+        saved = _saved(path, number).read_bytes()
         with path.open("r+b") as file:
-            place = int.from_bytes(kept[:PLACE], "big")
-            if file.seek(0, os.SEEK_END) < place:
+            offset = int.from_bytes(saved[:OFFSET_BYTES], "big")
+            if file.seek(0, os.SEEK_END) < offset:
                 return False
-            file.truncate(place)
-            file.seek(place)
-            file.write(kept[PLACE:])
+            file.truncate(offset)
+            file.seek(offset)
+            file.write(saved[OFFSET_BYTES:])
     except FileNotFoundError:
         return False
     return True
 
 
-def place(path: Path, name: str) -> tuple[int, int]:
-    """Where in the zip the bytes of one of its files are: its offset and length. Raises `KeyError`."""
-    with zipfile.ZipFile(path) as whole:
-        facts = whole.getinfo(name)
+def locate(path: Path, name: str) -> tuple[int, int]:
+    """The offset and the length of the bytes of a file in the zip. Raises `KeyError`."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
     with path.open("rb") as file:
-        file.seek(facts.header_offset)
-        header = file.read(LOCAL_HEADER)
+        file.seek(info.header_offset)
+        header = file.read(LOCAL_HEADER_BYTES)
     lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return facts.header_offset + LOCAL_HEADER + lengths, facts.file_size
+    return info.header_offset + LOCAL_HEADER_BYTES + lengths, info.file_size
 
 
 def sync(path: Path) -> None:
-    """A file, or the names in a folder, are on the disk when this returns."""
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -84,5 +83,5 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _list(path: Path, number: int) -> Path:
+def _saved(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}")

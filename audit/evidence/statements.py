@@ -1,7 +1,7 @@
-"""statements: say, signed, how many records of the log match a query: none, most of all. Each is itself a record.
+"""statements: say, signed, how many records of the log match a query: often none. Each statement is itself a record.
 
-It is about every leaf below its checkpoint, whenever the event happened: an event of the window of time that was sealed
-late is counted, one that is sealed after the checkpoint is not.
+A statement is about every leaf below its checkpoint, whenever the event happened. An event of the query's window that
+was sealed late is counted; one that is sealed after the checkpoint is not.
 """
 
 import json
@@ -13,133 +13,133 @@ from uuid import UUID
 import uuid_utils.compat
 from django.conf import settings
 from django.db import OperationalError
+from django.db.models import QuerySet
 
-from audit.errors import Invalid, KeyMissing, Unavailable
-from audit.evidence import export, record_lines, redaction, request
-from audit.evidence.request import Asker
-from audit.formats import event, note, terms
+from audit.errors import Invalid, Unavailable
+from audit.evidence import export, record_lines, redaction
+from audit.evidence.manifest import sign_note
+from audit.evidence.request import Requester, parse_query
+from audit.formats import event, terms
 from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
-from audit.ingest.trail import Where
-from audit.ledger import keys, reader
+from audit.ledger import reader
 from audit.models import OWN_WRITER, STATEMENT, Checkpoint, Export, Leaf, Record
 from audit.search import cost
 
 FORMAT = "auditsite/statement/v1"
-MOST = 10_000
-"""A query of which more than this match needs no statement: a bundle shows them."""
-NAMED = 100
-SLACK = timedelta(minutes=1)
-"""The store's clock and the signature of a checkpoint need not agree to the second."""
+# A query that more records match needs no statement: a bundle shows them.
+MAX_MATCHES = 10_000
+MAX_NAMED = 100
+# The store's clock and the time that a checkpoint's signature attests may differ by so much.
+CLOCK_SLACK = timedelta(minutes=1)
 
 
-def make(asker: Asker, text: str) -> Record:
+def make(requester: Requester, text: str) -> Record:
     """Count, sign and record. Raises `Invalid`, `NotSealed`, `KeyMissing`, `NothingKept`, `Unavailable`."""
-    if asker.sight:
+    if requester.sight:
         raise Invalid({"q": "a statement is about every record, and you may see those of some: ask for a bundle"})
-    head, now = reader.signed_head(), datetime.now(UTC)
-    counted = Export(requested_at=now, size=head.size, checkpoint=head.number)
-    query = request.read(text, now)
+    checkpoint, now = reader.signed_head(), datetime.now(UTC)
+    query = parse_query(text, now)
     if not query.terms:
         raise Invalid({"q": "is required: of everything there is a bundle, no statement"})
-    redaction.refuse(query, [] if asker.may_unredacted else redaction.in_force())
-    found = _found(counted, query)
+    redaction.refuse(query, [] if requester.may_unredacted else redaction.in_force())
+    matches = _matches(Export(requested_at=now, size=checkpoint.size, checkpoint=checkpoint.number), query)
     statement_id = str(uuid_utils.compat.uuid7())
-    said = {
+    statement = {
         "id": statement_id,
         "system": settings.SITE_NAME,
-        "asked_by": asker.name,
+        "asked_by": requester.name,
         "made_at": timestamp_text(now),
         "query": str(query),
-        **_covered(query, now, head, found),
-        "found": len(found),
-        "records": _named(found),
+        **_coverage(query, now, checkpoint, matches),
+        "found": len(matches),
+        "records": _named(matches),
     }
-    said_and_signed = {"note": _sign(said), "checkpoint": head.number, **said["leaves"]}
-    receipt = trail.add(
+    recorded = trail.add(
         STATEMENT,
-        Where("service" if asker.by_service else "user", "security", ("statement", statement_id), asker.address),
-        actor=asker.name,
+        requester.where("statement", statement_id),
+        actor=requester.name,
         correlation=f"statement-{statement_id}",
-        query=said["query"],
-        found=said["found"],
-        records=said["records"],
-        **said_and_signed,
+        query=statement["query"],
+        found=statement["found"],
+        records=statement["records"],
+        note=_sign(statement),
+        checkpoint=checkpoint.number,
+        **statement["leaves"],
     )
-    if receipt.state == "parked":
+    if recorded.state == "parked":
         raise Unavailable("The statement is recorded, in the queue: it can be seen once PostgreSQL is back.")
     return get(UUID(statement_id))
 
 
-def made() -> Any:
-    """All statements, the newest first: as the store says it, for a writer may call its own events the same."""
+def newest_first() -> QuerySet[Record]:
+    """All statements. A writer may use the event type too: only the store's own records are statements."""
     return Record.objects.filter(event_type=STATEMENT, writer=OWN_WRITER).order_by("-event_timestamp", "-id")
 
 
 def get(statement_id: UUID) -> Record:
-    """One of them. Raises `Record.DoesNotExist`."""
-    found: Record = made().get(correlation_id=f"statement-{statement_id}")
-    return found
+    """Raises `Record.DoesNotExist`."""
+    return newest_first().get(correlation_id=f"statement-{statement_id}")
 
 
-def bundle(statement: Record, asker: Asker) -> Export:
+def request_bundle(statement: Record, requester: Requester) -> Export:
     """Begin the bundle that lets anybody check it: all leaves that it covers, under its checkpoint, whole."""
-    said = statement.event_data
-    return export.ask(
-        asker,
-        first=said["first"],
-        last=said["last"],
-        as_of=said["checkpoint"],
-        unredacted=asker.may_unredacted,
+    facts = statement.event_data
+    return export.request(
+        requester,
+        first=facts["first"],
+        last=facts["last"],
+        as_of=facts["checkpoint"],
+        unredacted=requester.may_unredacted,
     )
 
 
-def _found(counted: Export, query: Query) -> list[int]:
-    found: list[int] = []
+def _matches(counted: Export, query: Query) -> list[int]:
+    """The leaves that match. `counted` only carries the checkpoint and the time; it is not saved."""
+    matches: list[int] = []
     try:
         for index in chain.from_iterable(record_lines.find(counted, query)):
-            if len(found) == MOST:
-                raise Invalid({"q": f"more than {MOST:,} records match: narrow it, or ask for a bundle of them"})
-            found.append(index)
+            if len(matches) == MAX_MATCHES:
+                raise Invalid({"q": f"more than {MAX_MATCHES:,} records match: narrow it, or ask for a bundle of them"})
+            matches.append(index)
     except OperationalError as error:
         if not cost.was_stopped(error):
             raise
-        raise Invalid({"q": f"looking takes longer than {record_lines.FIND_S} s: narrow it by time"}) from None
-    return found
+        message = f"looking takes longer than {record_lines.FIND_TIMEOUT_S} s: narrow it by time"
+        raise Invalid({"q": message}) from None
+    return matches
 
 
-def _covered(query: Query, now: datetime, head: Checkpoint, found: list[int]) -> dict[str, Any]:
-    """Which leaves it is about, and the signed heads of the log at both ends.
+def _coverage(query: Query, now: datetime, checkpoint: Checkpoint, matches: list[int]) -> dict[str, Any]:
+    """Which leaves the statement is about, and the signed checkpoints at both ends.
 
-    No event is taken that is more than an hour ahead of the clock: what was sealed an hour before the window of time
-    began cannot be of it.
+    No event is accepted with a time more than an hour ahead of the clock. So what was sealed an hour before the query's
+    window began cannot match, and those leaves are left out.
     """
     asked = terms.plain(query, now)
     before = None
     if begins := max((term["from"] for term in asked if "from" in term), default=""):
-        sealed_by = datetime.fromisoformat(begins) - event.MAX_AHEAD - SLACK
-        older = Checkpoint.objects.using("reader").filter(created_at__lt=sealed_by, size__lt=head.size, size__gt=0)
+        sealed_by = datetime.fromisoformat(begins) - event.MAX_AHEAD - CLOCK_SLACK
+        older = Checkpoint.objects.using("reader").filter(
+            created_at__lt=sealed_by, size__lt=checkpoint.size, size__gt=0
+        )
         before = older.first()
-    if before is not None and found and found[0] < before.size:
+    if before is not None and matches and matches[0] < before.size:
         before = None
     return {
         "terms": asked,
-        "leaves": {"first": before.size if before else 0, "last": head.size},
-        "checkpoint": reader.full_note(head),
+        "leaves": {"first": before.size if before else 0, "last": checkpoint.size},
+        "checkpoint": reader.full_note(checkpoint),
         "before": reader.full_note(before) if before else None,
     }
 
 
-def _named(found: list[int]) -> list[dict[str, Any]]:
-    ids = dict(Leaf.objects.using("reader").filter(index__in=found[:NAMED]).values_list("index", "record_id"))
-    return [{"leaf": index, "event_id": str(ids[index])} for index in found[:NAMED]]
+def _named(matches: list[int]) -> list[dict[str, Any]]:
+    ids = dict(Leaf.objects.using("reader").filter(index__in=matches[:MAX_NAMED]).values_list("index", "record_id"))
+    return [{"leaf": index, "event_id": str(ids[index])} for index in matches[:MAX_NAMED]]
 
 
-def _sign(said: dict[str, Any]) -> str:
-    signer = keys.receipts().signer
-    if signer is None:
-        raise KeyMissing("This process has only public keys of receipts, and statements are signed: RECEIPT_KEY_FILE.")
-    line = json.dumps(said, sort_keys=True).replace("\x7f", "\\u007f")  # no control character stands in a note
-    text = f"{FORMAT}\n{keys.load().origin}\n{line}\n"
-    return note.join(text, [signer.sign(text)])
+def _sign(statement: dict[str, Any]) -> str:
+    line = json.dumps(statement, sort_keys=True).replace("\x7f", "\\u007f")  # a note has no control characters
+    return sign_note("statements are", FORMAT, line)

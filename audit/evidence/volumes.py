@@ -1,6 +1,6 @@
-"""volumes: the records of an evidence bundle, some thousands to a file, each with the proof that it is of the log.
+"""volumes: the records of a bundle, some thousands to a file, each file with the proof that its records are in the log.
 
-A volume is whole or made again: it counts only once the export's row names it.
+A volume counts only once the export's row names it; until then it is made again.
 """
 
 import base64
@@ -24,17 +24,17 @@ from audit.formats.tiles import Run
 from audit.ledger import reader
 
 BETWEEN = "auditsite/between/v1"
-SPANS = 4_000
-NEAR = 512
-"""Kept hashes so near to each other are read together: some that nobody needs cost less than another look."""
+SPANS_PER_READ = 4_000
+# Stored hashes with at most so many others between them are read together: that costs less than another read.
+NEARBY_HASHES = 512
+# What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
 
 Indexes = Sequence[int]
 
 
-class Writer:
-    """Writes the volumes of one bundle into its zip; `tell` hears how many rows of a volume are written."""
+class VolumeWriter:
+    """Writes the volumes of one bundle into its zip."""
 
     def __init__(self, readers: Readers, path: Path, *, size: int, with_csv: bool, redactor: Redactor | None = None):
         self._readers = readers
@@ -43,58 +43,60 @@ class Writer:
         self._with_csv = with_csv
         self._redactor = redactor
 
-    def write(self, number: int, indexes: Indexes, tell: Callable[[int], None]) -> dict[str, Any]:
-        """Write the volume of this number; return what the manifest says of it.
+    def write(self, number: int, indexes: Indexes, on_progress: Callable[[int], None]) -> dict[str, Any]:
+        """Write the volume of this number; return its entry in the manifest.
 
-        Raises `LogDamaged`, and what `tell` raises.
+        `on_progress` is called with the records that are written; what it raises passes through. Raises `LogDamaged`.
         """
         name = f"records-{number:04}"
         facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt", "count": len(indexes)}
-        facts |= {"csv": f"{name}.csv"} if self._with_csv else {}
-        with zipfile.ZipFile(self._path, "a") as whole:
-            facts |= self._write_records(whole, facts, indexes, tell)
-            facts |= {"redacted": self._redactor.facts()} if self._redactor is not None else {}
-            with resumable_zip.member(whole, facts["proof"]) as file:
+        if self._with_csv:
+            facts["csv"] = f"{name}.csv"
+        with zipfile.ZipFile(self._path, "a") as archive:
+            facts |= self._write_records(archive, facts, indexes, on_progress)
+            if self._redactor is not None:
+                facts["redacted"] = self._redactor.facts()
+            with resumable_zip.member(archive, facts["proof"]) as file:
                 facts["files"][facts["proof"]] = _write(file, proof_lines(indexes, self._size))
-        resumable_zip.keep(self._path, number)
+        resumable_zip.save(self._path, number)
         return facts
 
     def _write_records(
-        self, whole: zipfile.ZipFile, facts: dict[str, Any], indexes: Indexes, tell: Callable[[int], None]
+        self, archive: zipfile.ZipFile, facts: dict[str, Any], indexes: Indexes, on_progress: Callable[[int], None]
     ) -> dict[str, Any]:
         since, until, written = "9", "", 0
-        beside = self._path.with_name("table")  # one file at a time is written into a zip
+        csv_path = self._path.with_name("table")  # a zip takes one file at a time, so the CSV waits outside
         with ExitStack() as files:
-            lines = Hashed(files.enter_context(resumable_zip.member(whole, facts["records"])))
-            cells = Hashed(files.enter_context(beside.open("wb"))) if self._with_csv else None
-            for part in self._readers.parts(indexes):
+            lines = HashingFile(files.enter_context(resumable_zip.member(archive, facts["records"])))
+            table = HashingFile(files.enter_context(csv_path.open("wb"))) if self._with_csv else None
+            for part in self._readers.read(indexes):
                 body = part.lines if self._redactor is None else self._redactor.lines(part.lines)
                 lines.write(body)
-                if cells is not None:
-                    cells.write(table(body, with_heads=not written))
+                if table is not None:
+                    table.write(csv_rows(body, with_header=not written))
                 since, until = min(since, part.since), max(until, part.until)
                 written += part.records
-                tell(written)
-        found = {facts["records"]: lines.facts}
-        if cells is not None:
-            resumable_zip.add(whole, facts["csv"], beside)
-            beside.unlink()
-            found[facts["csv"]] = cells.facts
-        return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until, "files": found}
+                on_progress(written)
+        digests = {facts["records"]: lines.facts}
+        if table is not None:
+            resumable_zip.add(archive, facts["csv"], csv_path)
+            csv_path.unlink()
+            digests[facts["csv"]] = table.facts
+        return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until, "files": digests}
 
 
 def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
     """The proof of these leaves together against the tree of `size`, streaming. Raises `LogDamaged`."""
     yield f"{BETWEEN}\n".encode()
     spans = multiproof.between(indexes, size)
-    while batch := list(islice(spans, SPANS)):
-        look_up = reader.hashes(_near(tiles.runs(batch)))
+    while batch := list(islice(spans, SPANS_PER_READ)):
+        look_up = reader.hashes(_merge_nearby(tiles.runs(batch)))
         for span in batch:
             yield base64.b64encode(tiles.span_hash(span, look_up)) + b"\n"
 
 
 def write_file(path: Path, parts: Iterable[bytes]) -> dict[str, Any]:
-    """Write a file, so that it is on the disk when this returns; return what the manifest says of it."""
+    """Write a file and sync it to the disk; return its entry in the manifest."""
     with path.open("wb") as file:
         facts = _write(file, parts)
         file.flush()
@@ -103,14 +105,14 @@ def write_file(path: Path, parts: Iterable[bytes]) -> dict[str, Any]:
 
 
 def _write(file: IO[bytes], parts: Iterable[bytes]) -> dict[str, Any]:
-    hashed = Hashed(file)
+    hashing = HashingFile(file)
     for part in parts:
-        hashed.write(part)
-    return hashed.facts
+        hashing.write(part)
+    return hashing.facts
 
 
-class Hashed:
-    """A file that knows the digest of what was written to it."""
+class HashingFile:
+    """Writes to a file, and computes the digest of what it wrote."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file
@@ -118,26 +120,25 @@ class Hashed:
         self._bytes = 0
 
     def write(self, part: bytes) -> None:
-        """Add to it."""
         self._file.write(part)
         self._digest.update(part)
         self._bytes += len(part)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """The file's entry in the manifest."""
         return {"sha256": self._digest.hexdigest(), "bytes": self._bytes}
 
 
-def table(lines: bytes, *, with_heads: bool) -> bytes:
-    """Lines of JSON as CSV; no cell comes alive in a spreadsheet."""
+def csv_rows(lines: bytes, *, with_header: bool) -> bytes:
+    """Lines of JSON as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
     for line in lines.splitlines():
         record = json.loads(line)
-        if with_heads:
+        if with_header:
             writer.writerow(record)
-            with_heads = False
+            with_header = False
         writer.writerow([cell(value) for value in record.values()])
     return text.getvalue().encode()
 
@@ -150,11 +151,11 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
 
 
-def _near(runs: Iterable[Run]) -> list[Run]:
-    found: list[Run] = []
+def _merge_nearby(runs: Iterable[Run]) -> list[Run]:
+    merged: list[Run] = []
     for run in sorted(runs):
-        if found and found[-1].level == run.level and run.first <= found[-1].last + NEAR:
-            found[-1] = Run(run.level, found[-1].first, max(found[-1].last, run.last))
+        if merged and merged[-1].level == run.level and run.first <= merged[-1].last + NEARBY_HASHES:
+            merged[-1] = Run(run.level, merged[-1].first, max(merged[-1].last, run.last))
         else:
-            found.append(run)
-    return found
+            merged.append(run)
+    return merged

@@ -1,7 +1,8 @@
 """The canonical form of an event, and its digest.
 
 The canonical form is RFC 8785 (JCS). The digest is the RFC 6962 leaf hash of the canonical bytes,
-SHA-256(0x00 || bytes): what the sealed log keeps of a record.
+SHA-256(0x00 || bytes): what the sealed log keeps of a record. Computed too in audit/formats/entry.py (around it),
+audit/sql/0003_log.sql, verify.py and audit/verifier/records.js.
 """
 
 import hashlib
@@ -45,11 +46,18 @@ def canonical(document: dict[str, Any]) -> bytes:
 def plain(document: dict[str, Any]) -> bytes:
     """Return the RFC 8785 bytes of a document for which `_is_plain` holds, thirty times as fast as a library."""
     try:
-        return msgspec.json.encode(document, order="sorted")
+        return msgspec.json.encode(document, order="sorted", enc_hook=_as_text)
     except UnicodeEncodeError:
         raise NotCanonical("contains a lone surrogate, which is not a character") from None
     except OverflowError:
         raise NotCanonical("contains an integer beyond 2^53-1") from None
+
+
+def _as_text(value: Any) -> str:
+    """A subclass of str is a text as well."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def digest(canonical_bytes: bytes) -> bytes:

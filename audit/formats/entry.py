@@ -2,7 +2,10 @@
 
 The entry is the RFC 8785 form of five members: the digest of the event, its id, and the times at which the store
 received, parked and stored it. So the log holds no personal data, and no column of a record can change unnoticed.
-SQL computes the same in audit_leaf_hash() (audit/sql/0003_log.sql); a test holds the two together.
+
+The same hash is computed on purpose in five places that must agree: here and in audit/formats/canonical.py (the digest
+within), in audit_leaf_hash() of audit/sql/0003_log.sql, and by auditors in verify.py and audit/verifier/records.js.
+Tests hold them together.
 """
 
 from audit.formats.merkle import leaf_hash

@@ -29,6 +29,10 @@ class NoteError(ValueError):
     """The text is not a note, or no known key's signature on it holds."""
 
 
+class UnknownKey(NoteError):
+    """None of the known keys signed this."""
+
+
 def decode64(text: str) -> bytes:
     """Decode base64 in its canonical spelling. Raises `NoteError`."""
     try:
@@ -191,8 +195,18 @@ def verify(note: str, verifiers: Iterable[Verifier], *, most: int = MAX_NOTE) ->
         if (verifier := by_id.get((signature.name, signature.id))) is not None
     ]
     if not attested:
-        raise NoteError(f"no key that is known signed this: it was signed by {', '.join(s.name for s in signatures)}")
+        raise UnknownKey(f"no key that is known signed this: it was signed by {', '.join(s.name for s in signatures)}")
     return text, attested
+
+
+def origin_of(note: str) -> str:
+    """Return the log that a checkpoint claims to be of, nothing checked; empty for no note."""
+    try:
+        text, signatures = split(note)
+    except NoteError:
+        return ""
+    origin = text.split("\n")[0]
+    return origin if any(signature.name == origin for signature in signatures) else ""
 
 
 @dataclass(frozen=True)

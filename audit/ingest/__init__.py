@@ -5,5 +5,6 @@ own_event      `document` writes an act of the store or of a person as an event
 trail          `add` records such an act
 notify         `notify` sends an alarm about what was found, until it was delivered
 parked_counts  counts the answers 202 until PostgreSQL can be told
-rejections     counts and samples refused events, by reason
+rejections     the closed set of reasons for which events are refused
+rejection_counters  `count` counts and samples refused events; `gather` brings them to PostgreSQL
 """

@@ -1,5 +1,11 @@
-"""Keep checkpoints outside of the database, in a file or a directory that the store only appends to."""
+"""Keep checkpoints outside of the database, in a file or a directory that the store only appends to.
 
+A write that fails half way is undone; where that is impossible, the next one begins on a line of its own. A checkpoint
+that is torn all the same counts as not covered: nobody can forge anything by adding garbage or by cutting text off.
+"""
+
+import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -13,50 +19,50 @@ from django.conf import settings
 from audit.formats import note
 from audit.models import Checkpoint
 
-# A line of the file is shorter: so much of its end is read for the last one.
-LAST_LINE_BYTES = 64 * 1024
+# A line of the file is shorter: this much of its end is read for the last lines.
+LAST_LINES_BYTES = 256 * 1024
+NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Anchored(NamedTuple):
-    """A checkpoint as the anchor holds it."""
+    """A checkpoint as the anchor holds it: its place, and its note; None where it was not written whole."""
 
     where: str
-    note: str
+    note: str | None
 
 
 def anchor(checkpoint: Checkpoint, text: str) -> None:
     """Append a checkpoint to the anchor, and flush it to disk. Raises `OSError`."""
     if settings.SEAL_ANCHOR_FILE is not None:
         line = {"anchored_at": datetime.now(UTC).isoformat(), "note": text}
-        _write(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False) + "\n", os.O_APPEND)
+        _append_line(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False).encode())
     if settings.SEAL_ANCHOR_DIR is not None:
         name = f"{checkpoint.size:020d}-{checkpoint.number:012d}.checkpoint"
-        if not (settings.SEAL_ANCHOR_DIR / name).exists():
-            _write(settings.SEAL_ANCHOR_DIR / name, text, os.O_EXCL)
+        _write_whole(settings.SEAL_ANCHOR_DIR / name, text.encode())
 
 
 def anchored() -> Iterator[Anchored]:
     """Yield every anchored checkpoint, in the order in which they were written."""
     if (path := settings.SEAL_ANCHOR_FILE) is not None and path.exists():
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 yield Anchored(f"{path.name} line {number}", _note_of(line))
     for path in _anchor_files():
-        yield Anchored(path.name, path.read_text(encoding="utf-8"))
+        yield _read_file(path)
 
 
 def newest_anchored() -> list[Anchored]:
-    """Return the last checkpoint of the file, and that of the directory."""
-    newest = [Anchored("the last line of the anchor file", _note_of(line)) for line in _last_line()]
-    return newest + [Anchored(file.name, file.read_text(encoding="utf-8")) for file in _anchor_files()[-1:]]
+    """Return the last whole checkpoint of the file and of the directory, and what is torn after it."""
+    lines = [Anchored("the end of the anchor file", _note_of(line)) for line in reversed(_last_lines())]
+    return [*_up_to_whole(iter(lines)), *_up_to_whole(_read_file(path) for path in reversed(_anchor_files()))]
 
 
 def last_anchored() -> note.TreeHead | None:
     """Return the newest head of the anchor, its signature not checked; None where no checkpoint can be read."""
     heads = []
-    for anchored_note in newest_anchored():
+    for checkpoint in newest_anchored():
         with suppress(note.NoteError):
-            heads.append(note.TreeHead.parse(note.split(anchored_note.note)[0]))
+            heads.append(note.TreeHead.parse(note.split(checkpoint.note or "")[0]))
     return max(heads, key=lambda head: head.size, default=None)
 
 
@@ -65,37 +71,108 @@ def has_anchor() -> bool:
 
 
 def empty_anchors() -> list[str]:
-    """Name the anchors that are configured and hold no checkpoint."""
+    """Name the anchors that are configured and hold nothing."""
     file, folder = settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_DIR
-    empty = [] if file is None or _last_line() else [f"file {file.name}"]
+    empty = [] if file is None or _last_lines() else [f"file {file.name}"]
     return empty + ([] if folder is None or _anchor_files() else [f"folder {folder.name}"])
+
+
+def _up_to_whole(newest_first: Iterator[Anchored]) -> Iterator[Anchored]:
+    for checkpoint in newest_first:
+        yield checkpoint
+        if checkpoint.note is not None:
+            return
 
 
 def _anchor_files() -> list[Path]:
     folder = settings.SEAL_ANCHOR_DIR
-    return [] if folder is None else sorted(folder.glob("*.checkpoint"))
+    return [] if folder is None else sorted(folder.glob("[0-9]*.checkpoint"))
 
 
-def _note_of(line: str) -> str:
+def _read_file(path: Path) -> Anchored:
+    return Anchored(path.name, _whole(path.read_text(encoding="utf-8", errors="replace")))
+
+
+def _note_of(line: bytes) -> str | None:
     try:
-        return str(json.loads(line)["note"])
-    except (ValueError, KeyError, TypeError):
-        return ""  # a line that was damaged: verification names it, for it is no note
+        return _whole(str(json.loads(line)["note"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
-def _last_line() -> list[str]:
+def _whole(text: str) -> str | None:
+    """Return a note that has its text and its signatures, whoever made them; None for a part of one."""
+    try:
+        note.split(text)
+    except note.NoteError:
+        return None
+    return text
+
+
+def _last_lines() -> list[bytes]:
+    """Read the last lines of the anchor file from its end."""
     path = settings.SEAL_ANCHOR_FILE
     if path is None or not path.exists():
         return []
     with path.open("rb") as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - LAST_LINE_BYTES, 0))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-    return lines[-1:]
+        start = max(file.seek(0, os.SEEK_END) - LAST_LINES_BYTES, 0)
+        file.seek(start)
+        lines = file.read().splitlines()
+    return lines[1:] if start and len(lines) > 1 else lines
 
 
-def _write(path: Path, text: str, flag: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o644)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def _append_line(path: Path, line: bytes) -> None:
+    """Append a line, or leave the file as it was. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process must not append between the length and its restoring
+        length = os.fstat(descriptor).st_size
+        begins_a_line = not length or os.pread(descriptor, 1, length - 1) == b"\n"
+        try:
+            _write_all(descriptor, (b"" if begins_a_line else b"\n") + line + b"\n")
+        except OSError:
+            with suppress(OSError):  # a file that can only be appended to keeps the part
+                os.ftruncate(descriptor, length)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_whole(path: Path, text: bytes) -> None:
+    """Make a file with this text, or none; one that exists stays as it is. Raises `OSError`."""
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            _write_all(descriptor, text)
+        finally:
+            os.close(descriptor)
+        _link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _link(part: Path, path: Path) -> None:
+    """Give a whole file its name; unlike a rename this never replaces another one."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        part.rename(path)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)

@@ -16,6 +16,7 @@ from django.conf import settings
 from audit.errors import KeyMissing
 from audit.formats import receipt
 from audit.formats.note import NoteError, Signer, Verifier
+from audit.ledger import known_keys
 
 DEVELOPMENT = Signer("development.invalid/log", hashlib.sha256(b"auditsite: everyone knows this key").digest())
 
@@ -39,7 +40,9 @@ class Keys:
 
 def load() -> Keys:
     """Read the log's keys anew, so that a running sealer notices a rotation. Raises `KeyMissing`."""
-    return read("SEAL", "the log", otherwise=DEVELOPMENT if settings.DEBUG else None)
+    keys = read("SEAL", "the log", otherwise=DEVELOPMENT if settings.DEBUG else None)
+    known_keys.announce(keys.verifiers)
+    return keys
 
 
 def receipts() -> Keys:
@@ -88,30 +91,47 @@ def stamp(prefix: str) -> tuple[object, ...]:
     return tuple(_stamp(f"{prefix}_{name}") for name in ("KEY", "PUBLIC_KEYS"))
 
 
-def create(path: Path, origin: str) -> Signer:
-    """Create the first key of a log at `path`, its public half at `path`.pub. Never overwrites."""
+def create(path: Path, public: Path, origin: str) -> Signer:
+    """Create the first key of a log at `path`, its public half at `public`. Never overwrites."""
     signer = Signer(origin, secrets.token_bytes(32))
     Signer.parse(signer.encode())  # refuses a name that could not be read again
+    public.parent.mkdir(parents=True, exist_ok=True)
     _write_new(path, signer.encode() + "\n", 0o600)
-    _write_new(public_path(path), f"{signer.verifier}\n", 0o644)
+    _write_new(public, f"{signer.verifier}\n", 0o644)
     return signer
 
 
-def rotated(old: Signer) -> Signer:
-    """Return a new key of the same log, not written anywhere yet."""
-    return Signer(old.name, secrets.token_bytes(32))
+def prepare(path: Path, public: Path, old: Signer) -> Signer:
+    """Create the key that follows `old` and publish its public half, last in the file; it signs nothing yet.
+
+    It is kept in `path`.next until `replace`: a rotation that was cut off goes on with the same key.
+    """
+    following = _next_path(path)
+    if not following.exists():
+        _write_new(following, Signer(old.name, secrets.token_bytes(32)).encode() + "\n", 0o600)
+    new = Signer.parse(following.read_text(encoding="utf-8").strip())
+    lines = [line for line in _lines(public) if line != str(new)] or [str(old)]
+    _swap(public, "\n".join([*lines, str(new), ""]), 0o644)
+    return new
 
 
-def replace(path: Path, signer: Signer) -> None:
-    """Replace the old key by a rotated one: public half first, so that no process meets an unknown signature."""
-    public = public_path(path)
-    earlier = public.read_text(encoding="utf-8") if public.exists() else ""
-    _swap(public, f"{signer.verifier}\n{earlier}", 0o644)
-    _swap(path, signer.encode() + "\n", 0o600)
+def replace(path: Path, public: Path, new: Signer) -> None:
+    """Let a prepared key sign in place of the old one; its public half goes to the top of the file."""
+    _swap(path, new.encode() + "\n", 0o600)
+    _swap(public, "\n".join([str(new), *(line for line in _lines(public) if line != str(new)), ""]), 0o644)
+    _next_path(path).unlink(missing_ok=True)
 
 
 def public_path(path: Path) -> Path:
     return path.with_name(path.name + ".pub")
+
+
+def _next_path(path: Path) -> Path:
+    return path.with_name(path.name + ".next")
+
+
+def _lines(public: Path) -> list[str]:
+    return public.read_text(encoding="utf-8").split() if public.exists() else []
 
 
 def _stamp(name: str) -> object:

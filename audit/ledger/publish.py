@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 import dlq.alarm
-from audit.errors import AuditError, KeyMissing, LogDamaged
+from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
 from audit.formats.note import NoteError
 from audit.ledger import anchor, reader, witnesses
 from audit.ledger.seal import Sealer
@@ -78,7 +78,7 @@ def _seal(stop: threading.Event, heads: "_Newest") -> None:
                 heads.checkpoint = sealed.checkpoint
             if sealed.more:
                 continue
-        except (KeyMissing, LogDamaged) as error:
+        except (KeyMissing, LogDamaged, ClocksDisagree) as error:
             alarmed.refused(error)
             following += TROUBLE_PAUSE_S
         except DatabaseError as error:

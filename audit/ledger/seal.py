@@ -18,7 +18,7 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 
-from audit.errors import KeyMissing, LogDamaged
+from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
 from audit.formats import merkle, note
 from audit.formats.tiles import Edge, Node
 from audit.ingest import trail
@@ -32,6 +32,8 @@ BATCH = 20_000
 HASH = merkle.HASH_SIZE
 TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
 FULL_SCAN_EVERY_S = 0.25
+# No time is signed that PostgreSQL contradicts by more than this.
+CLOCK_TOLERANCE_S = 60.0
 RESTORED = "the database was restored from an older copy. See docs/operations.md, A restored database."
 SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
@@ -131,7 +133,10 @@ class Sealer:
 
 
 def _is_silent(head: Checkpoint | None) -> bool:
-    return head is None or (datetime.now(UTC) - head.created_at).total_seconds() >= settings.SEAL_IDLE_S
+    if head is None:
+        return True
+    age_s = (_host_time() - head.created_at).total_seconds()
+    return age_s >= settings.SEAL_IDLE_S or age_s < -CLOCK_TOLERANCE_S
 
 
 def _are_same(head: Checkpoint, other: Checkpoint) -> bool:
@@ -152,6 +157,10 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
     try:
         text, _ = note.verify(head.note, keys.all_verifiers)
         signed = note.TreeHead.parse(text)
+    except note.UnknownKey as error:
+        if note.origin_of(head.note) == keys.origin:
+            raise KeyUnknown(f"Checkpoint {head.number}: {error}. Add its public half to SEAL_PUBLIC_KEYS.") from None
+        raise LogDamaged(f"Checkpoint {head.number} is of another log: {error}.") from None
     except note.NoteError as error:
         raise LogDamaged(f"Checkpoint {head.number} cannot be believed: {error}.") from None
     if signed != note.TreeHead(keys.origin, head.size, bytes(head.root)):
@@ -185,21 +194,40 @@ def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
 def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer) -> Checkpoint:
     """Sign twice with the one key: plainly, and with the time, so that silence is signed too."""
     text = note.TreeHead(signer.name, edge.size, edge.root()).text
-    now = datetime.now(UTC)
-    if before is not None:
-        now = max(now, before.created_at)  # a clock that was set back must not turn the log's time around
+    now = _host_time()
     head = Checkpoint(
         number=0 if before is None else before.number + 1,
         size=edge.size,
         root=edge.root(),
-        note=note.join(text, [signer.sign(text), signer.cosign(text, int(now.timestamp()))]),
-        created_at=now,
+        note="",
+        created_at=_time_after(before, now),
     )
+    head.note = note.join(text, [signer.sign(text), signer.cosign(text, int(head.created_at.timestamp()))])
     cursor.execute(
-        "INSERT INTO audit_checkpoint (number, size, root, note, created_at) VALUES (%s, %s, %s, %s, %s)",
-        [head.number, head.size, head.root, head.note, head.created_at],
+        "INSERT INTO audit_checkpoint (number, size, root, note, created_at) VALUES (%s, %s, %s, %s, %s) "
+        "RETURNING extract(epoch FROM clock_timestamp() - %s)::float8",
+        [head.number, head.size, head.root, head.note, head.created_at, now],
     )
+    (behind_s,) = cursor.fetchone()
+    if abs(behind_s) > CLOCK_TOLERANCE_S:
+        direction = "behind" if behind_s > 0 else "ahead of"
+        raise ClocksDisagree(
+            f"This host's clock is {abs(behind_s):,.0f} s {direction} PostgreSQL's: nothing is signed until they agree "
+            f"within {CLOCK_TOLERANCE_S:.0f} s. Correct the one that is wrong (NTP)."
+        )
     return head
+
+
+def _host_time() -> datetime:
+    return datetime.now(UTC)
+
+
+def _time_after(before: Checkpoint | None, now: datetime) -> datetime:
+    """Return the time to sign. A clock that was corrected a little does not turn the log's time around; a head that was
+    signed far ahead of time does not make all later ones repeat its time."""
+    if before is None or not 0 < (before.created_at - now).total_seconds() <= CLOCK_TOLERANCE_S:
+        return now
+    return before.created_at
 
 
 def _drop_repeated() -> None:

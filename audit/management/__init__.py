@@ -1,19 +1,21 @@
-"""Commands for operators."""
+"""What commands for operators share."""
 
 import io
 import os
 import pwd
+import socket
 import sys
 from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from audit import safe_text
+from audit.access import names
 from audit.errors import AuditError
 
 
-class Harmless(io.TextIOBase):
-    """A stream that what others sent cannot speak through: no escape sequence of theirs reaches the terminal."""
+class HarmlessStream(io.TextIOBase):
+    """A stream that escapes control sequences in what others sent before they reach the terminal."""
 
     def __init__(self, out: TextIO):
         self._out = out
@@ -34,8 +36,8 @@ class HarmlessCommand(BaseCommand):
     """A command that may print what others sent; what the store refuses is told without a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        self.stdout = OutputWrapper(cast(TextIO, Harmless(options.pop("stdout", None) or sys.stdout)))
-        self.stderr = OutputWrapper(cast(TextIO, Harmless(options.pop("stderr", None) or sys.stderr)))
+        self.stdout = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stdout", None) or sys.stdout)))
+        self.stderr = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stderr", None) or sys.stderr)))
         try:
             return super().execute(*args, **options)
         except AuditError as error:
@@ -45,6 +47,8 @@ class HarmlessCommand(BaseCommand):
 def operator_name() -> str:
     """Return who runs the command: the account of the system, not what the environment says of it."""
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+    # In a container the account may have the name of the store, as which no person acts.
+    return f"{name}@{socket.gethostname()}" if names.is_reserved(name) else name

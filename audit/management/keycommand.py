@@ -13,6 +13,9 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger.keys import Keys
 from audit.management import operator_name
 
+# The worker reads the keys once a minute.
+WAIT_S = 180.0
+
 
 class KeyCommand(BaseCommand):
     """`noun` is the command, `setting` names the file of the private key."""
@@ -31,7 +34,10 @@ class KeyCommand(BaseCommand):
         """Return the name of the first key of the log with this origin."""
         raise NotImplementedError
 
-    def put(self, path: Path, new: Signer) -> str:
+    def confirm(self, new: Signer, wait_s: float) -> None:
+        """Wait until every process knows the new key. Raises `AuditError` where one does not in time."""
+
+    def put(self, path: Path, public: Path, new: Signer) -> str:
         """Let a rotated key, recorded already, sign from now on; return what it signed."""
         raise NotImplementedError
 
@@ -42,7 +48,10 @@ class KeyCommand(BaseCommand):
             "--origin", required=self.origin_required, help="the log's name, such as audit.example.com/log"
         )
         create.add_argument("--if-missing", action="store_true", help="do nothing where there is a key")
-        actions.add_parser("rotate", help="a new key; what the old ones signed still verifies")
+        rotate = actions.add_parser("rotate", help="a new key; what the old ones signed still verifies")
+        rotate.add_argument(
+            "--wait", type=float, default=WAIT_S, metavar="SECONDS", help="for every process to know the new key"
+        )
         actions.add_parser("list", help="the public keys, the newest first")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,7 +61,7 @@ class KeyCommand(BaseCommand):
             elif options["action"] == "create":
                 self._create(options["origin"], if_missing=options["if_missing"], quiet=options["verbosity"] == 0)
             else:
-                self._rotate()
+                self._rotate(options["wait"])
         except (AuditError, NoteError, OSError) as error:
             raise CommandError(str(error)) from None
 
@@ -68,26 +77,33 @@ class KeyCommand(BaseCommand):
             if if_missing:
                 return
             raise CommandError(f"{path} exists: `manage.py {self.noun} rotate` makes a new key for the same log.")
-        signer = ledger_keys.create(path, self.key_name(origin))
+        signer = ledger_keys.create(path, self._public_file(path), self.key_name(origin))
         self._record("created", signer, origin=signer.name)
         if quiet:
             return
         self.stdout.write(str(signer))
         self.stderr.write(f"Private key: {path}. Give the line above to auditors and witnesses, by another way.")
 
-    def _rotate(self) -> None:
+    def _rotate(self, wait_s: float) -> None:
+        """Publish the new key's public half, wait until every process knows it, record it, and let it sign."""
         path, old = self._file(), self.keys().signer
         if old is None:
             raise KeyMissing
-        new = ledger_keys.rotated(old)
+        public = self._public_file(path)
+        new = ledger_keys.prepare(path, public, old)
+        self.confirm(new, wait_s)
         self._record("rotated", new, before=str(old))
-        signed = self.put(path, new)
+        signed = self.put(path, public, new)
         self.stdout.write(str(new))
         self.stderr.write(f"{signed} signed with the new key; the old one's signatures hold as before.")
 
     def _record(self, act: str, signer: Signer, **facts: Any) -> None:
         actor = operator_name()
         trail.add(f"audit.{self.noun}.{act}", actor=actor, correlation=self.noun, public_key=str(signer), **facts)
+
+    def _public_file(self, path: Path) -> Path:
+        public: Path | None = getattr(settings, self.setting.replace("_KEY_FILE", "_PUBLIC_KEYS_FILE"))
+        return ledger_keys.public_path(path) if public is None else public
 
     def _file(self) -> Path:
         path: Path | None = getattr(settings, self.setting)

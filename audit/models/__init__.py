@@ -1,13 +1,13 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.access import ACCESS, Access, AuditorScope
+from audit.models.access import ACCESS, Access, AuditorScope, RightsRequest
 from audit.models.accounting import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
-from audit.models.base import AppendOnly, AppendOnlyQuerySet, Found
+from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
 from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount, Manifest, Numbering, Rhythm
 from audit.models.evidence import STATEMENT, Export, LegalHold, RedactionRule, Statement
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification
-from audit.models.queue import Discard, Episode, Parked, Quarantined
+from audit.models.queue import Discard, Episode, Parked, Quarantined, QueueGeneration
 from audit.models.receipts import BrokenPromise
 from audit.models.records import OWN_WRITER, Record, RecordQuerySet
 from audit.models.reports import Report
@@ -30,13 +30,13 @@ __all__ = [
     "Checkpoint",
     "DayRecord",
     "Discard",
+    "Discrepancy",
     "Episode",
     "Expectation",
     "Export",
     "Finding",
     "FindingQuerySet",
     "Followed",
-    "Found",
     "Gap",
     "Heartbeat",
     "Hole",
@@ -51,6 +51,7 @@ __all__ = [
     "Passage",
     "Promise",
     "Quarantined",
+    "QueueGeneration",
     "Record",
     "RecordQuerySet",
     "RedactionRule",
@@ -59,6 +60,7 @@ __all__ = [
     "Report",
     "Review",
     "Rhythm",
+    "RightsRequest",
     "SavedView",
     "Statement",
     "Tally",

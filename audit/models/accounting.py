@@ -1,10 +1,10 @@
-"""What was counted where it happened: per UTC day on which events were received, and per writer."""
+"""Counts per UTC day of receipt and per writer, each made where it happened."""
 
 from typing import Any
 
 from django.db import models
 
-from audit.models.base import Found, Watching, raw
+from audit.models.base import Discrepancy, NotedQuerySet, visible_raw
 
 
 class Account(models.Model):
@@ -87,8 +87,8 @@ class Rejection(models.Model):
         return f"{self.events} of {self.writer} on {self.day}: {self.reason}"
 
 
-class Loss(Found):
-    """What somebody says of a loss that the account shows. The loss stays: it was promised."""
+class Loss(Discrepancy):
+    """How somebody explains a loss that the account shows. The loss stays: the events were promised."""
 
     NOUN = "account"
 
@@ -103,20 +103,16 @@ class Loss(Found):
     def __str__(self) -> str:
         return f"{self.lost} of {self.writer} on {self.day}"
 
-    @property
-    def writer_name(self) -> str:
-        return self.writer
-
     def facts(self) -> dict[str, Any]:
         return {"day": self.day.isoformat(), "writer": self.writer, "lost": self.lost}
 
 
 class RejectedManager(models.Manager["RejectedSample"]):
-    """Raw bytes, of which some may be seen."""
+    """Raw bytes, of which the viewer sees those of their writers."""
 
-    def get_queryset(self) -> Watching["RejectedSample"]:
-        found: Watching[RejectedSample] = Watching(self.model, using=self._db)
-        return found.filter(raw("writer"))
+    def get_queryset(self) -> NotedQuerySet["RejectedSample"]:
+        rows: NotedQuerySet[RejectedSample] = NotedQuerySet(self.model, using=self._db)
+        return rows.filter(visible_raw("writer"))
 
 
 class RejectedSample(models.Model):
@@ -142,7 +138,7 @@ class RejectedSample(models.Model):
 
 
 class DayRecord(models.Model):
-    """The account of a day as it was, or is about to be, recorded: the row first, then the record with this id."""
+    """The account of a day, kept first and then recorded under this event id."""
 
     day = models.DateField()
     version = models.IntegerField(help_text="From 1; a later one corrects the one before.")

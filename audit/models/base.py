@@ -1,4 +1,4 @@
-"""What models share: rows that only grow, readings that are noted, findings."""
+"""What models share: rows that only grow, reads that are noted, discrepancies."""
 
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
@@ -12,49 +12,49 @@ from audit.formats import event
 ModelT = TypeVar("ModelT", bound=models.Model)
 
 
-class Watching(models.QuerySet[ModelT]):
-    """What is read through it is of the look at hand."""
+class NotedQuerySet(models.QuerySet[ModelT]):
+    """A queryset that reports its rows to the current viewer."""
 
-    is_watched = True
+    notes_reads = True
 
     def _fetch_all(self) -> None:
         fresh = self._result_cache is None
         super()._fetch_all()
-        if fresh and self.is_watched:
-            visibility.note(map(_event_id, self._result_cache or ()))
+        if fresh and self.notes_reads:
+            visibility.note_read(map(_event_id, self._result_cache or ()))
 
     def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
         for row in super().iterator(chunk_size):
-            if self.is_watched:
-                visibility.note([_event_id(row)])
+            if self.notes_reads:
+                visibility.note_read([_event_id(row)])
             yield row
 
 
-def within(sight: visibility.Sight, writer: str, category: str) -> models.Q:
-    """What somebody with this sight may see."""
-    found = models.Q(pk__in=[])
-    for span in sight:
-        writers = models.Q(**{f"{writer}__in": span.writers}) if span.writers else models.Q()
-        found |= writers & (models.Q(**{f"{category}__in": span.categories}) if span.categories else models.Q())
-    return found
+def visible_to(scopes: visibility.Scopes, writer: str, category: str) -> models.Q:
+    """What somebody with these scopes may see, by the columns of writer and category."""
+    condition = models.Q(pk__in=[])
+    for scope in scopes:
+        writers = models.Q(**{f"{writer}__in": scope.writers}) if scope.writers else models.Q()
+        condition |= writers & (models.Q(**{f"{category}__in": scope.categories}) if scope.categories else models.Q())
+    return condition
 
 
-def raw(writer: str) -> models.Q:
-    """What may be seen now of events kept as they came: no category is known, so a span of some has none of them."""
-    if not (sight := visibility.sight()):
+def visible_raw(writer: str) -> models.Q:
+    """What the viewer may see of events kept as raw bytes: no category is known, so a scope with some has none."""
+    if not (scopes := visibility.scopes()):
         return models.Q()
-    return models.Q(**{f"{writer}__in": {name for span in sight if not span.categories for name in span.writers}})
+    return models.Q(**{f"{writer}__in": {name for scope in scopes if not scope.categories for name in scope.writers}})
 
 
 def _event_id(row: Any) -> Any:
-    """Of a record or of what is quarantined; values that were selected without it have none."""
+    """Of a record or of a quarantined event; `values()` without it have none."""
     return getattr(row, "key", None) or getattr(row, "pk", "")
 
 
-class AppendOnlyQuerySet(Watching[ModelT]):
+class AppendOnlyQuerySet(NotedQuerySet[ModelT]):
     """A QuerySet that reads. Only `audit.ingest.record` inserts, and nobody updates or deletes."""
 
-    is_watched = False  # the log itself is everybody's who may see it
+    notes_reads = False  # the log is shown to everybody who may see the log
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise Immutable
@@ -69,6 +69,12 @@ class AppendOnlyQuerySet(Watching[ModelT]):
     for method in (update, delete, bulk_create, bulk_update):
         method.alters_data = True  # type: ignore[attr-defined]
     del method
+
+
+class NotedAppendOnlyQuerySet(AppendOnlyQuerySet[ModelT]):
+    """Reads append-only rows, and reports them to the current viewer."""
+
+    notes_reads = True
 
 
 def text(field: str, **options: Any) -> "models.CharField[Any, Any]":
@@ -89,26 +95,17 @@ class AppendOnly(models.Model):
         raise Immutable
 
 
-class WatchedQuerySet(AppendOnlyQuerySet[ModelT]):
-    """Reads, and tells what."""
-
-    is_watched = True
-
-
-class Found(models.Model):
+class Discrepancy(models.Model):
     """Something that should be here and is not. Kept for good, with what became of it."""
 
     STATES = ("open", "explained", "closed")
+    # Records of acts on it are called `audit.NOUN.explained`.
     NOUN = "gap"
-    """How the records of acts on it call it: `audit.NOUN.explained`."""
+    # The column with the name of the writer whose events are missing; "" where they are of none.
     WRITER = "writer"
-    """The column of whose events are missing."""
+    # To name it in a record these have to be read with it, and those large ones need not be.
     RELATED: tuple[str, ...] = ()
-    """What naming it needs to be read with it."""
     LARGE: tuple[str, ...] = ()
-    """What naming it does not need."""
-    WRITER = "writer"
-    """Where the name of the writer is."""
 
     found_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
@@ -130,7 +127,7 @@ class Found(models.Model):
     @property
     def writer_name(self) -> str:
         """Whose events are missing."""
-        raise NotImplementedError
+        return str(getattr(self, "writer"))  # noqa: B009
 
     def facts(self) -> dict[str, Any]:
         """What names it in a record of the store's own."""

@@ -1,15 +1,15 @@
-"""What is known of what should be here: the numbers that writers gave their events, and the numbers that never came."""
+"""What should be here: the numbers that writers gave their events, heartbeats, manifests, and what never came."""
 
 from typing import Any
 
 from django.db import models
 
 from audit.formats import event
-from audit.models.base import Found
+from audit.models.base import Discrepancy
 
 
 class Followed(models.Model):
-    """How far into the log a follower has come: the leaf that is next."""
+    """The log cursor of a follower: the leaf that it reads next."""
 
     COMPLETENESS = "completeness"
 
@@ -25,7 +25,7 @@ class Followed(models.Model):
 
 
 class Numbering(models.Model):
-    """The numbers of one writer and epoch, as far as they came."""
+    """The sequence of one writer and epoch, as far as it came."""
 
     writer = models.CharField(max_length=100)
     epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
@@ -45,12 +45,11 @@ class Numbering(models.Model):
         return f"{self.writer} {self.epoch}".strip()
 
 
-class Gap(Found):
+class Gap(Discrepancy):
     """Numbers that were left out when later ones came."""
 
     WRITER = "numbering__writer"
     RELATED = ("numbering",)
-    WRITER = "numbering__writer"
 
     numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="gaps")
     first = models.BigIntegerField(help_text="The first number that was missing when it was found.")
@@ -94,7 +93,7 @@ class Gap(Found):
 
 
 class Hole(models.Model):
-    """A run of numbers that are missing now, and between which times each of them must have been made."""
+    """A missing range: numbers without an event, and between which times each must have been made."""
 
     gap = models.ForeignKey(Gap, on_delete=models.PROTECT, related_name="holes")
     numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="holes")
@@ -113,7 +112,7 @@ class Hole(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of a writer, with the number that it gave out last."""
+    """The last heartbeat of a writer, with the last number that it had given out."""
 
     writer = models.CharField(max_length=100)
     epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
@@ -130,7 +129,7 @@ class Heartbeat(models.Model):
         return f"{self.writer} at {self.at:%Y-%m-%d %H:%M:%S}Z"
 
 
-class Manifest(Found):
+class Manifest(Discrepancy):
     """What a writer stated that it made in a window. Closed while what came agrees with it."""
 
     NOUN = "manifest"
@@ -161,10 +160,6 @@ class Manifest(Found):
         return f"{self.writer}: {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}"
 
     @property
-    def writer_name(self) -> str:
-        return self.writer
-
-    @property
     def short(self) -> int:
         """How many events are missing."""
         return max(self.count - self.came, 0)
@@ -187,7 +182,7 @@ class Manifest(Found):
 
 
 class Rhythm(models.Model):
-    """When a writer was last heard, and how long its silences usually are."""
+    """Writer activity: when a writer was last heard, and how long its silences usually are."""
 
     writer = models.CharField(max_length=100, primary_key=True)
     events = models.BigIntegerField(default=0)

@@ -1,31 +1,28 @@
-"""Evidence bundles: who asked for what, how far it is, what was made, and what is redacted in them."""
+"""Evidence bundles, rules of redaction, legal holds and signed statements."""
 
-import uuid
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
 from audit.errors import Invalid
 from audit.formats import redaction
 from audit.formats.redaction import Rule
+from audit.models.lifecycle import Job, NamedRule, rule_name
 from audit.models.records import Record
 
 STATEMENT = "audit.statement.made"
 
 
-class Export(models.Model):
-    """One evidence bundle. What is said here of a bundle that was made is also a record, with its digest."""
+class Export(Job):
+    """One evidence bundle. Its request and, once it is made, its digest are records too."""
 
     KINDS = ("query", "range")
     STATES = ("pending", "running", "ready", "cancelled", "failed", "expired")
-    UNDER_WAY = ("pending", "running")
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=20, default="pending", choices=[(state, state) for state in STATES])
     kind = models.CharField(max_length=10, choices=[(kind, kind) for kind in KINDS])
     query = models.TextField(blank=True, help_text="In the grammar of the search; spans count back from the request.")
@@ -42,12 +39,7 @@ class Export(models.Model):
     )
     unredacted = models.BooleanField(default=False, help_text="Whether it was asked for without redaction.")
     with_csv = models.BooleanField(default=False)
-    requested_by = models.CharField(max_length=150)
     by_service = models.BooleanField(default=False, help_text="Whether a writer's key asked, and not a person.")
-    sight = models.JSONField(default=list, help_text="What the one who asked may see; empty: everything.")
-    requested_at = models.DateTimeField()
-    updated_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that all proofs lead to.")
     size = models.BigIntegerField(help_text="How many records that checkpoint covers.")
@@ -57,7 +49,6 @@ class Export(models.Model):
     manifest = models.JSONField(null=True)
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of manifest.json.")
     bytes = models.BigIntegerField(default=0, help_text="Of the zip.")
-    error = models.TextField(blank=True)
 
     class Meta:
         default_permissions = ("view",)
@@ -85,29 +76,18 @@ class Export(models.Model):
         return f"evidence-{self.id}.zip"
 
     def range_facts(self) -> dict[str, Any]:
-        """What records say of the range; nothing where it is a query."""
+        """What records of acts on the bundle say about its range; empty for a query."""
         facts = {"first": self.first, "last": self.last, "received": self.received}
         return facts if self.kind == "range" else {}
 
-    def while_under_way(self) -> models.QuerySet["Export"]:
-        """Itself, as long as it has not ended: what changes it so changes nothing that somebody has cancelled."""
-        return Export.objects.filter(pk=self.pk, state__in=self.UNDER_WAY)
-
-    @staticmethod
-    def expiry(now: datetime) -> datetime:
-        """Until when what ends now is kept."""
-        return now + timedelta(days=settings.EXPORT_DAYS)
+    def expiry(self, now: datetime) -> dict[str, datetime]:
+        return {"expires_at": now + timedelta(days=settings.EXPORT_DAYS)}
 
 
-class RedactionRule(models.Model):
+class RedactionRule(NamedRule):
     """What is redacted in bundles. Never deleted: its name stands in bundles, so it is switched off."""
 
-    name = models.CharField(
-        max_length=50,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use lower-case letters, digits and '-'.")],
-        help_text="Stands in bundles and records, and cannot be changed.",
-    )
+    name = rule_name("bundles and records")
     path = models.CharField(
         max_length=500,
         help_text="actor_ip, or event_data.user.email; * is any one member, ** any number of levels.",
@@ -121,20 +101,9 @@ class RedactionRule(models.Model):
         help_text="remove leaves nothing; digest the same for equal values of a bundle; mask a letter.",
     )
     reason = models.TextField(max_length=1_000, help_text="The duty or law that asks for it: it stands in the bundle.")
-    active = models.BooleanField(default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    changed_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        default_permissions = ("view", "add", "change")
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
 
     @property
     def rule(self) -> Rule:
-        """As the pure module knows it."""
         return Rule(**{field: getattr(self, field) for field in Rule.__struct_fields__})
 
     def clean(self) -> None:
@@ -145,7 +114,7 @@ class RedactionRule(models.Model):
 
 
 class LegalHold(models.Model):
-    """One hold on all records of a correlation, those that are still to come too. Placing and releasing are records."""
+    """A hold on all records of a correlation, also those still to come. Placing and releasing it are records."""
 
     correlation_id = models.CharField(max_length=255)
     reason = models.TextField()
@@ -171,7 +140,7 @@ class LegalHold(models.Model):
 
 
 class Statement(Record):
-    """The records of signed statements, as a page of their own."""
+    """Records of signed statements, as a page of their own."""
 
     class Meta:
         proxy = True

@@ -1,19 +1,19 @@
-"""Rules about events that must come, what is waited for because of them, and what did not come."""
+"""Rules about events that must come, what is awaited under them, and what did not come."""
 
 from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models
 
 from audit.errors import Invalid
 from audit.formats import event, expectation
 from audit.formats.expectation import ExpectationRule
-from audit.models.base import Found
+from audit.models.base import Discrepancy
+from audit.models.lifecycle import NamedRule, rule_name
 
+# What a rule asks of events: a change of one of these makes it another version.
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")
-"""What decides of events: who changes one of these makes another rule of it."""
 CORRELATION = event.limit("correlation_id")
 
 
@@ -21,7 +21,7 @@ def no_types() -> list[str]:
     return []
 
 
-class Expectation(models.Model):
+class Expectation(NamedRule):
     """One rule. Never deleted: it is switched off, with a reason."""
 
     KINDS = (
@@ -31,12 +31,7 @@ class Expectation(models.Model):
     )
     FIELDS = ExpectationRule.__struct_fields__
 
-    name = models.CharField(
-        max_length=50,
-        unique=True,
-        validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use lower-case letters, digits and '-'.")],
-        help_text="Stands in records and alarms, and cannot be changed.",
-    )
+    name = rule_name("records and alarms")
     kind = models.CharField(max_length=10, choices=KINDS)
     why = models.TextField(max_length=1_000, help_text="Why it matters that these events come.")
     when_types = models.JSONField(default=no_types, blank=True)
@@ -46,21 +41,11 @@ class Expectation(models.Model):
     within_s = models.PositiveIntegerField(null=True, blank=True)
     least = models.PositiveIntegerField(null=True, blank=True)
     pack = models.CharField(max_length=50, blank=True, editable=False)
-    active = models.BooleanField(default=True)
     inactive_because = models.TextField(max_length=1_000, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
     first_leaf = models.BigIntegerField(default=0, editable=False, help_text="The first place in the log that counts.")
     next_day = models.DateField(null=True, editable=False, help_text="The first day that is not judged yet.")
     met = models.BigIntegerField(default=0, editable=False, help_text="How often it was met.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    changed_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        default_permissions = ("view", "add", "change")
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
 
     @property
     def rule(self) -> ExpectationRule:
@@ -76,12 +61,12 @@ class Expectation(models.Model):
         try:
             expectation.read({field: getattr(self, field) for field in self.FIELDS})
         except Invalid as error:
-            known = {field if field in self.FIELDS else "__all__": text for field, text in error.errors.items()}
-            raise ValidationError(known) from None
+            errors = {field if field in self.FIELDS else "__all__": text for field, text in error.errors.items()}
+            raise ValidationError(errors) from None
 
 
 class Awaited(models.Model):
-    """Something that has to come, and did not yet."""
+    """An event that a rule expects and that has not come yet."""
 
     expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="awaited")
     subject = models.CharField(max_length=CORRELATION)
@@ -102,7 +87,7 @@ class Awaited(models.Model):
 
 
 class Tally(models.Model):
-    """How many events of a day came, for a rule that asks for it."""
+    """The count of events of a day, for a rule that asks for a rate."""
 
     expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="tallies")
     day = models.DateField()
@@ -157,11 +142,11 @@ class Waiver(models.Model):
         )
 
 
-TOLD = 1_000
-"""So many characters of what was wanted are told with a finding: a record names a hundred of them."""
+# A record names a hundred unmet expectations: each with this much of what was wanted.
+WANTED_CHARACTERS = 1_000
 
 
-class Unmet(Found):
+class Unmet(Discrepancy):
     """An event that a rule expects, and that did not come in time."""
 
     NOUN = "expectation"
@@ -197,17 +182,13 @@ class Unmet(Found):
         return f"{self.expectation.name} of {self.subject}" + (f" on {self.key}" if self.kind == "rate" else "")
 
     @property
-    def writer_name(self) -> str:
-        return self.writer
-
-    @property
     def day(self) -> date | None:
         """The day that was counted."""
         return expectation.day_of(self.since) if self.kind == "rate" else None
 
     @property
     def late(self) -> bool:
-        """Whether what came was also made too late."""
+        """Whether what came after all was also made too late."""
         return self.kind == "followed" and self.met_at is not None and self.met_at > self.due_at
 
     @property
@@ -228,7 +209,7 @@ class Unmet(Found):
             "writer": self.writer,
             "since": self.since.isoformat(),
             "due": self.due_at.isoformat(),
-            "wanted": self.wanted if len(self.wanted) <= TOLD else f"{self.wanted[:TOLD]}…",
+            "wanted": self.wanted if len(self.wanted) <= WANTED_CHARACTERS else f"{self.wanted[:WANTED_CHARACTERS]}…",
             "began_by": self.began_by and str(self.began_by),
             "came": self.came if self.kind == "rate" else None,
         }

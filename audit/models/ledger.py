@@ -80,7 +80,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
     """Reading findings."""
 
     def still_so(self) -> "FindingQuerySet":
-        """Those that no verification of the whole log has cleared since: one that did look at their subject."""
+        """Those that no later verification of the whole log has cleared by checking their subject."""
         whole = Verification.objects.filter(scope="all", ended_at__isnull=False).exclude(skipped__contains=["tree"])
         cleared = models.Q(pk__in=[])
         for subject in self.order_by().values_list("subject", flat=True).distinct():
@@ -90,7 +90,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
 
 
 class Finding(models.Model):
-    """Something that does not fit. Kept for good; `last_seen` moves while it is still so."""
+    """A fault that verification found. Kept for good; `last_seen` moves while it is still there."""
 
     key = models.CharField(max_length=300, unique=True, editable=False)
     kind = models.CharField(max_length=20)

@@ -4,19 +4,19 @@ from typing import ClassVar
 
 from django.db import models
 
-from audit.models.base import AppendOnly, WatchedQuerySet, raw
+from audit.models.base import AppendOnly, NotedAppendOnlyQuerySet, visible_raw
 
 
 class QuarantinedManager(models.Manager["Quarantined"]):
-    """Raw bytes, of which some may be seen."""
+    """Raw bytes, of which the viewer sees those of their writers."""
 
-    def get_queryset(self) -> WatchedQuerySet["Quarantined"]:
-        found: WatchedQuerySet[Quarantined] = WatchedQuerySet(self.model, using=self._db)
-        return found.filter(raw("source"))
+    def get_queryset(self) -> NotedAppendOnlyQuerySet["Quarantined"]:
+        rows: NotedAppendOnlyQuerySet[Quarantined] = NotedAppendOnlyQuerySet(self.model, using=self._db)
+        return rows.filter(visible_raw("source"))
 
 
 class Quarantined(AppendOnly):
-    """A parked event that was kept out of Redis: audit/sql/0004_quarantine.sql."""
+    """A parked event moved out of Redis, as it was: audit/sql/0004_quarantine.sql."""
 
     n = models.BigIntegerField(primary_key=True)
     message_id = models.TextField()
@@ -49,7 +49,7 @@ class Quarantined(AppendOnly):
 
 
 class Discard(models.Model):
-    """A parked event that somebody asked to give up: who, why, and what another person decided."""
+    """A request to give a parked event up: who asked, why, and what a second person decided."""
 
     key = models.TextField()
     message_id = models.TextField()
@@ -74,7 +74,7 @@ class Discard(models.Model):
 
 
 class Episode(models.Model):
-    """A time during which events had to be parked: what came, what became of it, and what people say of it."""
+    """An outage: a time during which events had to be parked, what became of them, and what people did about it."""
 
     began_at = models.DateTimeField(unique=True)
     up_at = models.DateTimeField(null=True)
@@ -100,6 +100,27 @@ class Episode(models.Model):
 
     def __str__(self) -> str:
         return f"outage of {self.began_at:%Y-%m-%d %H:%M:%S}Z"
+
+
+class QueueGeneration(models.Model):
+    """The generation of the queue that is known, and how far it had come when it was copied last (`dlq.generation`)."""
+
+    queue = models.CharField(max_length=100, primary_key=True)
+    generation = models.CharField(max_length=32)
+    last_id = models.CharField(max_length=50, help_text="The highest id that its stream had given.")
+    enqueued = models.BigIntegerField()
+    gone = models.BigIntegerField()
+    base = models.JSONField(
+        default=dict, help_text="What a restored queue had counted before: counted already, by counter."
+    )
+    restored = models.JSONField(default=dict, help_text="What was found when it was restored.")
+    told_at = models.DateTimeField(null=True, help_text="When the alarm about that went out.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.generation}"
 
 
 class Parked(models.Model):

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.db import models
 
-from audit.models.base import Found
+from audit.models.base import Discrepancy
 
 
-class BrokenPromise(Found):
+class BrokenPromise(Discrepancy):
     """An event that was taken with a signed receipt, and is not where the receipt says it would be."""
 
     KINDS = ("missing", "altered", "late")
@@ -30,10 +30,6 @@ class BrokenPromise(Found):
 
     def __str__(self) -> str:
         return f"{self.event_id}: {self.kind}"
-
-    @property
-    def writer_name(self) -> str:
-        return self.writer
 
     def facts(self) -> dict[str, Any]:
         return {

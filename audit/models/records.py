@@ -7,22 +7,29 @@ from django.db import models
 from audit import visibility
 from audit.formats import canonical, event, times
 from audit.models import base
-from audit.models.base import AppendOnly, WatchedQuerySet, within
+from audit.models.base import AppendOnly, NotedAppendOnlyQuerySet, visible_to
 from audit.models.ledger import Leaf
 
-OWN_WRITER = "auditsite"
+
+class StoreName(str):
+    """The name of the store as an actor. Only the store's own code holds one: a person's name is a plain text."""
+
+    __slots__ = ()
+
+
+OWN_WRITER = StoreName("auditsite")
 """The writer of the records that the store makes of its own acts."""
 
 
-class RecordQuerySet(WatchedQuerySet["Record"]):
+class RecordQuerySet(NotedAppendOnlyQuerySet["Record"]):
     """Reading records."""
 
-    def within(self, sight: visibility.Sight) -> "RecordQuerySet":
-        """Those that somebody with this sight may see."""
-        return self.filter(within(sight, "writer", "event_category")) if sight else self
+    def within(self, scopes: visibility.Scopes) -> "RecordQuerySet":
+        """Those that somebody with these scopes may see."""
+        return self.filter(visible_to(scopes, "writer", "event_category")) if scopes else self
 
     def with_state(self) -> "RecordQuerySet":
-        """Know of each row whether it is sealed, in the same query."""
+        """Each row with whether it is sealed, in the same query."""
         return self.annotate(sealed=models.Exists(Leaf.objects.filter(record_id=models.OuterRef("id"))))
 
 
@@ -30,10 +37,10 @@ RecordsManager = models.Manager.from_queryset(RecordQuerySet)
 
 
 class RecordManager(RecordsManager["Record"]):
-    """Records, of which nobody is given one that he may not see, whatever page or path asks."""
+    """Gives the viewer only records that they may see, whatever page or path asks."""
 
     def get_queryset(self) -> RecordQuerySet:
-        return RecordQuerySet(self.model, using=self._db).within(visibility.sight())
+        return RecordQuerySet(self.model, using=self._db).within(visibility.scopes())
 
 
 class Record(AppendOnly):

@@ -1,26 +1,19 @@
-"""Compliance reports: who asked for which days and controls, and what was said then. Kept for good."""
-
-import uuid
+"""Compliance reports, kept for good."""
 
 from django.db import models
 
+from audit.models.lifecycle import Job
 
-class Report(models.Model):
-    """One report. Once it is made nothing of it changes: see audit/sql/0017_report.sql."""
+
+class Report(Job):
+    """One report. Once it is made it never changes: audit/sql/0017_report.sql refuses it."""
 
     STATES = ("pending", "running", "ready", "cancelled", "failed")
-    UNDER_WAY = ("pending", "running")
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=20, default="pending", choices=[(state, state) for state in STATES])
     first = models.DateField(help_text="The first day, UTC.")
     last = models.DateField(help_text="The last day.")
     packs = models.JSONField(help_text="The names of the sets of controls.")
-    sight = models.JSONField(default=list, help_text="What the one who asked may see; empty: everything.")
-    requested_by = models.CharField(max_length=150)
-    requested_at = models.DateTimeField()
-    updated_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)
     checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that it is as of.")
     done = models.IntegerField(default=0, help_text="Sections that are computed.")
     total = models.IntegerField(default=0)
@@ -28,7 +21,6 @@ class Report(models.Model):
     beside = models.JSONField(null=True, help_text="What no checkpoint fixes: as it was when the report was made.")
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the content in RFC 8785.")
     again_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="repeated")
-    error = models.TextField(blank=True)
 
     class Meta:
         default_permissions = ("view",)
@@ -44,5 +36,5 @@ class Report(models.Model):
 
     @property
     def is_same(self) -> bool | None:
-        """Whether making it again gave the same; None where it is the first, or not made yet."""
+        """Whether a repeated report has the digest of the first; None for the first, or before it is made."""
         return None if self.again_of is None or not self.digest else self.digest == self.again_of.digest

@@ -1,15 +1,15 @@
-"""The daily review: who signed which day with what before his eyes, and the days that nobody signed in time."""
+"""The daily review: who signed each day, what they were shown, and the days that nobody signed in time."""
 
 from typing import Any, ClassVar
 
 from django.db import models
 
-from audit.models.base import AppendOnly, AppendOnlyQuerySet, Found
+from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
 from audit.models.records import OWN_WRITER
 
 
 class Review(AppendOnly):
-    """One signature under a day. The first signs it, later ones are put beside it: audit/sql/0018_review.sql."""
+    """One signature under a day: the first signs it, later ones countersign. See audit/sql/0018_review.sql."""
 
     day = models.DateField()
     number = models.IntegerField(help_text="From 1; later ones countersign.")
@@ -34,7 +34,7 @@ class Review(AppendOnly):
         return f"review of {self.day}"
 
 
-class MissedReview(Found):
+class MissedReview(Discrepancy):
     """A day that nobody had signed when its time was up. A late signature closes it."""
 
     NOUN = "review"

@@ -1,4 +1,4 @@
-"""Views that people keep: a name for a query."""
+"""Saved views: queries with a name."""
 
 from django.contrib.auth.models import Group
 from django.db import models

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class Breaker:
-    """Open = do not ask PostgreSQL. `probe` raises while the server is not able to store."""
+    """While it is open PostgreSQL is not asked. `probe` raises while the server is not able to store."""
 
     def __init__(self, probe: Callable[[], None], interval_s: float):
         self._probe = probe
@@ -30,7 +30,7 @@ class Breaker:
         return self._watcher is not None
 
     def open(self, reason: str) -> None:
-        """Stop asking, and start probing. Harmless when it is open already."""
+        """Stop asking, and start probing; nothing more where it is open already."""
         with self._lock:
             if self._watcher is not None:
                 return
@@ -42,7 +42,7 @@ class Breaker:
         log.error("breaker_opened", reason=reason)
 
     def wait_closed(self, timeout_s: float) -> bool:
-        """Wait for PostgreSQL to be back; whether it is."""
+        """Wait until PostgreSQL is back; return whether it is."""
         if (watcher := self._watcher) is not None:
             watcher.join(timeout_s)
         return not self.is_open

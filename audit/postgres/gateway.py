@@ -1,8 +1,8 @@
 """Connections to PostgreSQL for recording: bounded in time, never made while a request waits for them.
 
-psycopg waits for a hung server for ever: neither statement_timeout nor TCP settings help
-(dlq.md, "Detection time"). So every wait on these connections has a deadline of our own. What a write
-did that ran into it is unknown; it is parked, and the drain finds out.
+psycopg waits for a hung server for ever: neither statement_timeout nor TCP settings help. So every wait on these
+connections has a deadline of our own. What a write did that ran into it is unknown; it is parked, and the drain finds
+out.
 """
 
 import os
@@ -33,7 +33,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 class Gateway:
-    """One process's way to PostgreSQL for recording: a small pool behind a breaker."""
+    """One process's connections for recording: a small pool behind a breaker."""
 
     def __init__(self) -> None:
         self.breaker = Breaker(self._reconnect, settings.PROBE_INTERVAL_MS / 1000)
@@ -65,7 +65,7 @@ class Gateway:
                 pool.putconn(connection)
 
     def close(self) -> None:
-        """Give all connections back, as a process does that ends."""
+        """Close all connections."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -101,7 +101,7 @@ def probe() -> None:
 
 
 def is_up() -> bool:
-    """Whether PostgreSQL can store now: what a drain asks before it touches anything."""
+    """Whether PostgreSQL can store now."""
     try:
         probe()
     except (psycopg.Error, Unavailable):
@@ -110,7 +110,7 @@ def is_up() -> bool:
 
 
 def require() -> None:
-    """Raise `Unavailable` while this process knows that PostgreSQL does not answer: reading would only wait."""
+    """Raise `Unavailable` while the breaker is open: reading would only wait."""
     if gateway().breaker.is_open:
         raise Unavailable
 
@@ -118,10 +118,10 @@ def require() -> None:
 def gateway() -> Gateway:
     """This process's gateway. A forked child gets one of its own, for connections do not survive a fork."""
     pid = os.getpid()
-    if (found := _gateways.get(pid)) is None:
+    if (own := _gateways.get(pid)) is None:
         with _gateways_lock:
-            found = _gateways.setdefault(pid, Gateway())
-    return found
+            own = _gateways.setdefault(pid, Gateway())
+    return own
 
 
 _gateways: dict[int, Gateway] = {}

@@ -1,11 +1,44 @@
-"""partitions: make the partitions of the months to come, so that no record waits for one."""
+"""Make the partitions of the months to come, beside everything else that goes on."""
 
+import time
+from datetime import UTC, datetime
+
+import structlog
 from django.conf import settings
 from django.db import connections
 
+log = structlog.get_logger(__name__)
 
-def make() -> int:
-    """Make those of the next PARTITIONS_AHEAD months; return how many are new."""
+RETRY_S = 0.25
+
+
+def make(*, seconds: float = 20.0) -> int:
+    """Make those of this month and of the next PARTITIONS_AHEAD; return how many are new.
+
+    Each in a transaction of its own that waits for no lock longer than 100 ms. Where a backup or a long query holds
+    one it is tried again for as long as `seconds`, and by the next run.
+    """
+    ends, made, locked = time.monotonic() + seconds, 0, []
+    for start in _months(settings.PARTITIONS_AHEAD):
+        outcome = _make(start)
+        while outcome == "locked" and time.monotonic() < ends:
+            time.sleep(RETRY_S)
+            outcome = _make(start)
+        made += outcome == "made"
+        if outcome == "locked":
+            locked.append(f"{start:%Y-%m}")
+    if locked:
+        log.warning("partitions_locked", months=locked)
+    return made
+
+
+def _make(start: datetime) -> str:
     with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT audit_make_partitions(%s)", [settings.PARTITIONS_AHEAD])
-        return int(cursor.fetchone()[0])
+        cursor.execute("SELECT audit_make_partition(%s)", [start])
+        return str(cursor.fetchone()[0])
+
+
+def _months(ahead: int) -> list[datetime]:
+    first = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    months = (first.year * 12 + first.month - 1 + number for number in range(ahead + 1))
+    return [first.replace(year=month // 12, month=month % 12 + 1) for month in months]

@@ -1,4 +1,4 @@
-"""Which connection a query takes."""
+"""Send reads of records to the reader role."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """queue: the audit side of the dead letter queue; the queue itself is the package `dlq`.
 
-drain        `drain` moves parked events into PostgreSQL
+drain        `drain` moves parked events into PostgreSQL; `mend_queue` repairs after a restart of Redis
 actions      `retry`, `snooze`, `put_aside`, `pause`, `resume`, `rebuild`: acts of people, recorded first
 quarantine   moves parked events to a table that only grows, and back
 discards     gives a parked event up: one person asks, another one approves

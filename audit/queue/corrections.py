@@ -56,7 +56,7 @@ def _refuse_unless_due(message: Message) -> None:
         raise NotToCorrect("This event is not dead: the store may still take it as it is.")
     if message.source == OWN_WRITER:
         raise NotToCorrect("This is a record of the store's own acts: nobody corrects those.")
-    with visibility.own_account():
+    with visibility.as_system():
         before = Record.objects.filter(
             writer=OWN_WRITER,
             event_type="audit.parked.corrected",

@@ -1,4 +1,4 @@
-"""discards: give a parked event up for good. One person asks and says why, another one approves; both are recorded."""
+"""Give a parked event up for good: one person asks and says why, another one approves. Both acts are recorded."""
 
 from datetime import UTC, datetime
 
@@ -6,9 +6,12 @@ from django.db import transaction
 
 import dlq.stream
 from audit import visibility
+from audit.accounting import restored
 from audit.errors import AuditError
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Discard, Record
+from audit.queue.actions import CORRELATION
+from audit.safe_text import storable
 from dlq.message import Message
 
 
@@ -24,41 +27,41 @@ class Decided(AuditError):
     """Somebody has decided this meanwhile."""
 
 
-def ask(message: Message, *, reason: str, by: str) -> Discard:
+def request(message: Message, *, reason: str, by: str) -> Discard:
     """Ask for a message to be discarded. Raises `NothingKept`."""
-    facts = {"event_id": _text(message.key), "digest": message.digest.hex(), "reason": reason}
-    trail.add("audit.parked.discard_asked", actor=by, correlation="dead-letter-queue", **facts)
+    facts = {"event_id": storable(message.key), "digest": message.digest.hex(), "reason": reason}
+    trail.add("audit.parked.discard_asked", actor=by, correlation=CORRELATION, **facts)
     return Discard.objects.create(
-        key=_text(message.key),
+        key=storable(message.key),
         message_id=message.id,
         digest=message.digest.hex(),
-        source=_text(message.source),
-        kind=_text(message.kind),
+        source=storable(message.source),
+        kind=storable(message.kind),
         reason=reason,
         asked_by=by,
         asked_at=datetime.now(UTC),
     )
 
 
-def decide(asked: Discard, *, approve: bool, by: str) -> None:
+def decide(discard: Discard, *, approve: bool, by: str) -> None:
     """Approve or decline. An approved message leaves the queue, once that is recorded. One decision stands for good.
 
     Raises `NotYours`, `Gone`, `Decided`, `NothingKept`, and `Refused` where Redis does not do it.
     """
-    if by == asked.asked_by:
+    if by == discard.asked_by:
         raise NotYours
     with transaction.atomic():
-        row = Discard.objects.select_for_update().get(pk=asked.pk)
+        row = Discard.objects.select_for_update().get(pk=discard.pk)
         if row.decision:
             raise Decided
-        row.decision, row.decided_by = _done_before(row) or _act(row, approve, by)
+        row.decision, row.decided_by = _decided_before_crash(row) or _decide(row, approve, by)
         row.decided_at = datetime.now(UTC)
         row.save(update_fields=["decision", "decided_by", "decided_at"])
 
 
 def recorded(row: Discard) -> Record | None:
     """The record of the act that discarded the message, where there is one."""
-    with visibility.own_account():
+    with visibility.as_system():
         return Record.objects.filter(
             writer=OWN_WRITER,
             event_type="audit.parked.discarded",
@@ -66,25 +69,22 @@ def recorded(row: Discard) -> Record | None:
         ).first()
 
 
-def _act(row: Discard, approve: bool, by: str) -> tuple[str, str]:
+def _decide(row: Discard, approve: bool, by: str) -> tuple[str, str]:
     facts = {"event_id": row.key, "digest": row.digest, "message_id": row.message_id, "reason": row.reason}
     message = dlq.stream.for_drain().pages.get(row.message_id) if approve else None
     if approve and (message is None or message.digest.hex() != row.digest):
         raise Gone
     act = "discarded" if approve else "discard_declined"
-    trail.add(f"audit.parked.{act}", actor=by, correlation="dead-letter-queue", asked_by=row.asked_by, **facts)
+    trail.add(f"audit.parked.{act}", actor=by, correlation=CORRELATION, asked_by=row.asked_by, **facts)
     if message is not None:
         dlq.stream.for_drain().acknowledge([message], "discarded")
+        restored.note_progress(dlq.stream.for_drain())
     return act, by
 
 
-def _done_before(row: Discard) -> tuple[str, str] | None:
-    """A crash came after the message went, and before that was noted here: the trail knows who approved."""
+def _decided_before_crash(row: Discard) -> tuple[str, str] | None:
+    """The decision of a run that crashed after the message had left the queue: the trail knows who approved."""
     if dlq.stream.for_drain().pages.get(row.message_id) is not None:
         return None
     act = recorded(row)
     return None if act is None else ("discarded", act.actor_id)
-
-
-def _text(value: str) -> str:
-    return value.replace("\x00", "\ufffd")

@@ -3,19 +3,20 @@
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import structlog
 from django.conf import settings
+from django.db import DatabaseError
 
 import dlq.errors
 import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit.accounting import stored_counts
+from audit.accounting import restored, stored_counts
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
@@ -25,6 +26,8 @@ from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
+from audit.queue.actions import CORRELATION, EVENTS_NAMED
+from audit.safe_text import storable
 from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
@@ -33,7 +36,7 @@ from dlq.message import Message
 log = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 10.0
-MISSING_NAMED = 100
+AT_HOME = ("stored", "duplicate")
 
 
 def drain(
@@ -44,14 +47,16 @@ def drain(
     progress: Callable[[Summary], None] | None = None,
 ) -> Summary:
     """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
-    unspool()
-    return drain_queue(keep, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
+    empty_spool()
+    if is_up():
+        restored.settle(dlq.stream.for_drain())
+    return drain_queue(store_parked, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
 
 
-def unspool() -> int:
-    """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays."""
+def empty_spool() -> int:
+    """Bring what local files hold to PostgreSQL, else to the queue; return how many. What neither takes stays there."""
     try:
-        return 0 if _paused() else dlq.spool.empty(_bring, answers=_anyone_answers)
+        return 0 if _paused() else dlq.spool.empty(_bring_home, answers=_anyone_answers)
     except (DatabaseDown, dlq.errors.Refused) as error:
         log.warning("spool_waits", error=str(error))
     except Exception:
@@ -59,32 +64,40 @@ def unspool() -> int:
     return 0
 
 
-def look_at_redis() -> None:
-    """After each start of Redis: mend what a kill left half done. That indexes had to be made again is a record."""
+def mend_queue() -> None:
+    """After each start of Redis, mend what a kill left half done; record it where indexes had to be rebuilt."""
     if (rebuilt := dlq.recovery.mend(dlq.stream.for_drain())) is None:
         return
     trail.add(
         "audit.parked.indexes_rebuilt",
         actor=OWN_WRITER,
-        correlation="dead-letter-queue",
+        correlation=CORRELATION,
         reason="Redis was started again and the account did not balance",
         here=rebuilt.messages,
-        missing=len(rebuilt.missing),
-        event_ids=rebuilt.missing[:MISSING_NAMED] or None,
+        **_missing(rebuilt.missing),
     )
 
 
-def keep_old() -> int:
+def _missing(keys: list[str]) -> dict[str, Any]:
+    """What is missing from the queue and nowhere else; while PostgreSQL cannot be asked, what may be stored."""
+    try:
+        missing = restored.not_kept(keys)
+    except DatabaseError:
+        return {"missing_or_stored": len(keys), "event_ids": [storable(key) for key in keys[:EVENTS_NAMED]] or None}
+    return {"missing": len(missing), "event_ids": [storable(key) for key in missing[:EVENTS_NAMED]] or None}
+
+
+def copy_old_to_spool() -> int:
     """While PostgreSQL is away and the quarantine with it: copy what waits for seven days to the spool."""
     return 0 if settings.DLQ_SPOOL_DIR is None or is_up() else dlq.spool.keep_old(dlq.stream.for_drain())
 
 
-def _bring(messages: list[Message]) -> None:
+def _bring_home(messages: list[Message]) -> None:
     left = messages
     if is_up():
-        pairs = list(zip(messages, keep(messages), strict=True))
-        left = [message for message, outcome in pairs if outcome.verdict not in ("stored", "duplicate")]
-        home = [message for message, outcome in pairs if outcome.verdict in ("stored", "duplicate")]
+        pairs = list(zip(messages, store_parked(messages), strict=True))
+        left = [message for message, outcome in pairs if outcome.verdict not in AT_HOME]
+        home = [message for message, outcome in pairs if outcome.verdict in AT_HOME]
         stored_counts.add_spooled((message.source, message.received_at) for message in home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
@@ -107,22 +120,22 @@ def _paused() -> bool:
         return False
 
 
-def keep(messages: Sequence[Message]) -> list[Outcome]:
-    """Record a batch of parked messages: together if that works, else each by itself.
+def store_parked(messages: Sequence[Message]) -> list[Outcome]:
+    """Store a batch of parked messages: together if that works, else each by itself.
 
-    Raises dlq's `Unavailable` when PostgreSQL is the reason; no message is to blame then.
+    Raises `DatabaseDown` when PostgreSQL is the reason; no message is to blame then.
     """
     read = [_read(message) for message in messages]
-    sound = [(message, found) for message, found in zip(messages, read, strict=True) if isinstance(found, Accepted)]
-    verdicts = iter(_keep_together(sound))
-    return [found if isinstance(found, Outcome) else next(verdicts) for found in read]
+    readable = [(message, event) for message, event in zip(messages, read, strict=True) if isinstance(event, Accepted)]
+    outcomes = iter(_store_or_halve(readable))
+    return [event if isinstance(event, Outcome) else next(outcomes) for event in read]
 
 
-Sound = tuple[Message, Accepted]
+Readable = tuple[Message, Accepted]
 
 
 def _read(message: Message) -> Accepted | Outcome:
-    """The event as it was accepted; where it is not one any more, why the message is dead."""
+    """The event as it was accepted, or why the message is dead."""
     if not is_authentic(message):
         return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
@@ -159,35 +172,30 @@ def rehearse(message: Message) -> Outcome:
         return Outcome("failed", type(error).__name__, headline(error))
 
 
-def _keep_together(sound: Sequence[Sound], *, again: bool = True) -> list[Outcome]:
-    if not sound:
+def _store_or_halve(readable: Sequence[Readable], *, again: bool = True) -> list[Outcome]:
+    if not readable:
         return []
     try:
-        return _store(sound)
+        return _store(readable)
     except Exception as error:
         _give_up_if_down(error)
-        if len(sound) > 1:
-            # Somewhere in the batch is one that PostgreSQL refuses: halve, so that it costs few round trips.
-            middle = len(sound) // 2
-            return _keep_together(sound[:middle]) + _keep_together(sound[middle:])
+        if len(readable) > 1:
+            # The batch holds a message that PostgreSQL refuses: halving finds it in few round trips.
+            middle = len(readable) // 2
+            return _store_or_halve(readable[:middle]) + _store_or_halve(readable[middle:])
         if again and fault(error) is Fault.DOWN:
-            return _keep_together(sound, again=False)  # the connection was from before a restart
-        return [_outcome(error, sound[0][1])]
+            return _store_or_halve(readable, again=False)  # the connection was from before a restart
+        return [_outcome(error, readable[0][1])]
 
 
-def _store(sound: Sequence[Sound]) -> list[Outcome]:
-    messages = [message for message, _ in sound]
-    states = store(
-        [event for _, event in sound],
-        timeout_s=DRAIN_TIMEOUT_S,
-        parked_at=[message.parked_at for message in messages],
-    )
-    verdicts: dict[str, Literal["stored", "duplicate"]] = {"stored": "stored", "duplicate": "duplicate"}
-    return [Outcome(verdicts[state]) for state in states]
+def _store(readable: Sequence[Readable]) -> list[Outcome]:
+    events = [event for _, event in readable]
+    states = store(events, timeout_s=DRAIN_TIMEOUT_S, parked_at=[message.parked_at for message, _ in readable])
+    return [Outcome("duplicate" if state == "duplicate" else "stored") for state in states]
 
 
 def _give_up_if_down(error: Exception) -> None:
-    """What ran into its deadline while PostgreSQL answers others was too much for it: that is no outage."""
+    """Raise `DatabaseDown` unless PostgreSQL answers others: then the batch was only too much for its deadline."""
     if isinstance(error, Unavailable) or (fault(error) is Fault.DOWN and not is_up()):
         log.warning("drain_interrupted", error=type(error).__name__)
         raise DatabaseDown from error

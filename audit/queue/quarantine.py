@@ -1,4 +1,4 @@
-"""quarantine: keep parked events for good that must not stay in Redis, exactly as they were. Nothing is lost by it.
+"""Move parked events that must not stay in Redis to an append-only table, exactly as they were.
 
 1. Record the act: what cannot be recorded is not done.
 2. Write the raw bytes and the whole history to an append-only table, in one transaction.
@@ -15,15 +15,17 @@ import structlog
 from django.db import connections, transaction
 
 import dlq.stream
+from audit.accounting import restored
 from audit.ingest import trail
 from audit.models import Quarantined
+from audit.safe_text import storable
 from dlq import policy
 from dlq.authenticity import FORGED, is_authentic
 from dlq.message import EPOCH, Attempt, Document, Message
 
 log = structlog.get_logger(__name__)
 
-BATCH = 500
+MESSAGES_PER_BATCH = 500
 RELEASED = "released from the quarantine"
 SEVEN_DAYS = "seven days in the queue"
 INSERT = """
@@ -39,43 +41,44 @@ def quarantine(messages: Sequence[Message], *, cause: str, by: str) -> int:
 
     Raises `NothingKept`, `Refused`, and what the database raises.
     """
-    portions = [messages[first : first + BATCH] for first in range(0, len(messages), BATCH)]
-    return sum(_quarantine(portion, cause, by) for portion in portions)
+    starts = range(0, len(messages), MESSAGES_PER_BATCH)
+    return sum(_quarantine(messages[start : start + MESSAGES_PER_BATCH], cause, by) for start in starts)
 
 
-def release(found: Quarantined, *, by: str) -> str:
+def release(row: Quarantined, *, by: str) -> str:
     """Park a quarantined event again, for the drain to try; return "parked", "duplicate" or "conflict".
 
     The row stays. Where a record of it exists by now, the drain finds a duplicate. Raises `NothingKept`, `Refused`.
     """
-    facts = {"event_id": found.key, "digest": bytes(found.digest).hex(), "message_id": found.message_id}
+    facts = {"event_id": row.key, "digest": bytes(row.digest).hex(), "message_id": row.message_id}
     trail.add("audit.parked.released", actor=by, correlation="quarantine", **facts)
     document = Document(
-        key=found.key,
-        digest=bytes(found.digest),
-        body=bytes(found.body),
-        source=found.source,
-        kind=found.kind,
-        received_at=found.received_at or EPOCH,
+        key=row.key,
+        digest=bytes(row.digest),
+        body=bytes(row.body),
+        source=row.source,
+        kind=row.kind,
+        received_at=row.received_at or EPOCH,
         # What was forged when it came here stays so: it is dead again at the next drain.
-        mac=b"" if any(attempt["kind"] == FORGED for attempt in json.loads(found.errors or "[]")) else None,
+        mac=b"" if any(attempt["kind"] == FORGED for attempt in json.loads(row.errors or "[]")) else None,
     )
     return dlq.stream.for_drain().park([document], reason=RELEASED, again=True).outcomes[0]
 
 
 def _quarantine(messages: Sequence[Message], cause: str, by: str) -> int:
-    """One portion, with its record: that names each event and its digest, so that a missing row shows."""
+    """Move one batch. Its record names each event and its digest, so that a missing row can be noticed."""
     trail.add(
         "audit.parked.quarantined",
         actor=by,
         correlation="quarantine",
         cause=cause,
         count=len(messages),
-        events={message.id: [_text(message.key), message.digest.hex()] for message in messages},
+        events={message.id: [storable(message.key), message.digest.hex()] for message in messages},
     )
     with transaction.atomic(), connections["default"].cursor() as cursor:
         cursor.executemany(INSERT, [_row(message, cause, by) for message in messages])
     moved = dlq.stream.for_drain().acknowledge(messages, "quarantined")
+    restored.note_progress(dlq.stream.for_drain())
     log.warning("dlq_quarantined", messages=moved, cause=cause)
     return moved
 
@@ -83,11 +86,12 @@ def _quarantine(messages: Sequence[Message], cause: str, by: str) -> int:
 def quarantine_old(*, by: str) -> int:
     """Move what has waited for seven days; return how many.
 
-    What was never tried is left to the drain, also while a person has paused it: the store would take it.
+    A message that was never tried is left to the drain, also while it is paused: the store would take it.
     """
     queue, moved = dlq.stream.for_drain(), 0
-    for page in queue.pages.older_than(policy.LONGEST_WAIT_S, chunk=BATCH):
-        if old := [one for one in page if one.state == "dead" or (one.state == "waiting" and one.attempts)]:
+    for page in queue.pages.older_than(policy.LONGEST_WAIT_S, chunk=MESSAGES_PER_BATCH):
+        tried = (message for message in page if message.attempts or message.state == "dead")
+        if old := [message for message in tried if message.state in ("dead", "waiting")]:
             moved += quarantine(old, cause=SEVEN_DAYS, by=by)
     return moved
 
@@ -95,12 +99,12 @@ def quarantine_old(*, by: str) -> int:
 def _row(message: Message, cause: str, by: str) -> list[Any]:
     return [
         message.id,
-        _text(message.key),
+        storable(message.key),
         message.digest,
         message.body,
-        _text(message.source),
-        _text(message.kind),
-        _text(message.reason),
+        storable(message.source),
+        storable(message.kind),
+        storable(message.reason),
         message.attempts,
         json.dumps([*message.errors, *_doubts(message)]),
         None if message.received_at == EPOCH else message.received_at,
@@ -115,8 +119,3 @@ def _doubts(message: Message) -> list[Attempt]:
     if is_authentic(message):
         return []
     return [{"at": message.seen_at.isoformat(), "kind": FORGED, "error": "its signature is missing or wrong"}]
-
-
-def _text(value: str) -> str:
-    """Text as PostgreSQL can hold it; the bytes that count are kept beside it untouched."""
-    return value.replace("\x00", "\ufffd")

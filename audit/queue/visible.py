@@ -1,4 +1,4 @@
-"""visible: which parked events may be seen, and that they were: `audit.visibility` for what is not in PostgreSQL."""
+"""Which parked events the viewer may see: `audit.visibility` for what is not in PostgreSQL."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,21 +8,21 @@ from dlq.message import Message
 
 
 def visible(messages: Iterable[Message]) -> Iterator[Message]:
-    """Those that may be seen by who looks now; they are noted as seen."""
+    """Those that the viewer may see; they are noted as read."""
     for message in messages:
         if may_see(message):
-            visibility.note([message.key])
+            visibility.note_read([message.key])
             yield message
 
 
 def may_see(message: Message) -> bool:
-    """Whether who looks now may see it. What cannot be read has no category: some categories alone leave it out."""
+    """Whether the viewer may see a message. One that cannot be read has no category, and so is in no such scope."""
     return may_see_entry(message.source, message.body)
 
 
 def may_see_entry(source: str, body: bytes) -> bool:
-    """The same of what is not read as a message yet."""
-    return not visibility.sight() or visibility.covers(source, _category(body))
+    """The same of a stream entry that is not read as a message yet."""
+    return not visibility.scopes() or visibility.covers(source, _category(body))
 
 
 def _category(body: bytes) -> str:

@@ -3,5 +3,5 @@
 issue   `sign` receipts of recorded events
 verify  `verify_receipts`: is what they promise kept?
 locate  `find` where events are: log, store, queue, quarantine, discarded
-broken  `store`, `notify` and `close` promises that were not kept
+broken  `store`, `notify_unheard` and `close` promises that were not kept
 """

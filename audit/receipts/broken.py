@@ -7,8 +7,8 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-import dlq.alarm
 from audit.ingest import trail
+from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, BrokenPromise
 
 log = structlog.get_logger(__name__)
@@ -29,18 +29,20 @@ def store(findings: Iterable[BrokenPromise]) -> None:
         _store(dict(rows[start : start + PROMISES_PER_RECORD]))
 
 
-def notify() -> None:
+def notify_unheard() -> None:
     """Raise the alarm of findings that nobody heard of yet. Raises database errors."""
     waiting = list(BrokenPromise.objects.filter(told_at=None).order_by("found_at")[:PROMISES_PER_RECORD])
     if not waiting:
         return
-    writers = sorted({finding.writer for finding in waiting})
-    text = (
-        f"The store broke its promise for {len(waiting)} events of {', '.join(writers[:WRITERS_TOLD])}; the first: "
-        f"{waiting[0]}. See the admin, Broken promises."
+    rows = BrokenPromise.objects.filter(pk__in=[finding.pk for finding in waiting])
+    writers = ", ".join(sorted({finding.writer for finding in waiting})[:WRITERS_TOLD])
+    notify(
+        "audit.receipt",
+        f"The store broke its promise for {len(waiting)} events of {writers}; the first: {waiting[0]}. "
+        "See the admin, Broken promises.",
+        told=lambda: rows.update(told_at=datetime.now(UTC)),
+        events=len(waiting),
     )
-    if dlq.alarm.tell("audit.receipt", text, events=len(waiting)):
-        BrokenPromise.objects.filter(pk__in=[finding.pk for finding in waiting]).update(told_at=datetime.now(UTC))
 
 
 def close(sealed: Mapping[str, str]) -> None:

@@ -93,7 +93,7 @@ def recheck_broken() -> int:
         broken.close(
             {event_id: row.digest for event_id, row in stored.items() if row.leaf is not None and not row.fault}
         )
-    broken.notify()
+    broken.notify_unheard()
     return BrokenPromise.objects.filter(closed_at=None).count()
 
 
@@ -115,7 +115,7 @@ def _judge_all(portion: list[ReceiptResult]) -> list[ReceiptResult]:
     if locations.database_up:
         broken.store(_finding(each, each.promise, now) for each in results if each.promise and each.state == BROKEN)
         broken.close({result.event_id: result.digest for result in results if result.state == "sealed"})
-        broken.notify()
+        broken.notify_unheard()
     return results
 
 

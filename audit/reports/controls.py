@@ -11,38 +11,39 @@ from audit.reports.packs import Control, Pack
 Verdict = Literal["shown", "partly", "not shown"]
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
     """A control, and whether there is evidence for it."""
 
     pack: str
     id: str
     gist: str
     verdict: Verdict
+    # How many of its figures say that something was wrong.
     exceptions: int
-    """How many of its figures say that something was wrong."""
+    # What is not shown, and why.
     why: str
-    """What is not shown, and why."""
+    # The key of the section, and its figure.
     evidence: tuple[tuple[str, Figure], ...]
-    """The key of the section, and its figure."""
 
 
-def judge(packs: Iterable[Pack], sections: Sequence[Section]) -> list[Judged]:
-    """Every control of the packs."""
-    known = {f"{one.key}.{figure.key}": (one.key, figure) for one in sections for figure in one.figures}
+def judge(packs: Iterable[Pack], sections: Sequence[Section]) -> list[ControlResult]:
+    figures = {
+        f"{section.key}.{figure.key}": (section.key, figure) for section in sections for figure in section.figures
+    }
     return [
-        _judged(pack, control, [known[name] for name in control.evidence])
+        _judge(pack, control, [figures[name] for name in control.evidence])
         for pack in packs
         for control in pack.controls
     ]
 
 
-def _judged(pack: Pack, control: Control, evidence: Sequence[tuple[str, Figure]]) -> Judged:
-    bare = [figure for _, figure in evidence if figure.state == "none"]
-    reasons = dict.fromkeys([figure.note for figure in bare] + ([control.not_shown] if control.not_shown else []))
+def _judge(pack: Pack, control: Control, evidence: Sequence[tuple[str, Figure]]) -> ControlResult:
+    missing = [figure for _, figure in evidence if figure.state == "none"]
+    reasons = dict.fromkeys([figure.note for figure in missing] + ([control.not_shown] if control.not_shown else []))
     verdict: Verdict = "partly" if reasons else "shown"
-    if len(bare) == len(evidence):
+    if len(missing) == len(evidence):
         verdict = "not shown"
-    return Judged(
+    return ControlResult(
         pack=pack.pack,
         id=control.id,
         gist=control.gist,

@@ -3,41 +3,44 @@
 Values are whole numbers and texts, never floats: what is hashed must look the same whoever computes it.
 """
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 State = Literal["shown", "none", "exception"]
 Value = int | str
+OUT_OF_SCOPE = "Outside what the one who asked may see."
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is said, and where it is looked up. `none`: there is no evidence of it in this period."""
+    """A statement and where to look it up. State `none`: there is no evidence of it in this period."""
 
     key: str
     label: str
     value: Value
     state: State = "shown"
+    # The search of records that finds it.
     query: str = ""
-    """The search of records that gives it."""
+    # The page of the admin that shows it, without the site's address.
     page: str = ""
-    """The page of the admin that shows it, without its site."""
     note: str = ""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One line of a table; `query` finds what it is about."""
+class TableRow(msgspec.Struct, frozen=True):
+    """`query` is the search that finds what the row is about."""
 
     cells: tuple[Value, ...]
     query: str = ""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines below the figures, of which so many are left off."""
+    """Rows below the figures; `left_off` more are not listed."""
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     left_off: int = 0
 
 
@@ -50,12 +53,11 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a report."""
+    """`says` tells how the figures are computed, and what they do not say."""
 
     key: str
     title: str
     says: str
-    """How the figures come about, and what they do not say."""
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...] = ()
     drawings: tuple[Drawing, ...] = ()
@@ -64,6 +66,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 def share(part: int, whole: int) -> str:
     """`99.8 %`; rounded down, so that only all of it is 100."""
     return "—" if not whole else f"{1000 * part // whole / 10:.1f} %"
+
+
+def minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}Z"
 
 
 def counted(key: str, label: str, count: int, *, query: str = "", page: str = "", note: str = "") -> Figure:
@@ -78,7 +84,22 @@ def wrong(key: str, label: str, count: int, *, query: str = "", page: str = "", 
 
 
 def needed(key: str, label: str, count: int, lacking: str, *, query: str = "", page: str = "") -> Figure:
-    """A number that shows nothing where it is 0; `lacking` says so."""
+    """A number that shows nothing where it is 0; `lacking` is the note then."""
     state: State = "shown" if count else "none"
     note = "" if count else lacking
     return Figure(key=key, label=label, value=count, state=state, query=query, page=page, note=note)
+
+
+def out_of_scope(labels: Mapping[str, str]) -> tuple[Figure, ...]:
+    """Figures without a value, for a requester who may not see what they count."""
+    return tuple(
+        Figure(key=key, label=label, value="—", state="none", note=OUT_OF_SCOPE) for key, label in labels.items()
+    )
+
+
+def listing(
+    caption: str, columns: tuple[str, ...], rows: Sequence[TableRow], limit: int, *, last: bool = False
+) -> Table:
+    """A table of the first `limit` rows, or of the last ones."""
+    shown = rows[-limit:] if last else rows[:limit]
+    return Table(caption=caption, columns=columns, rows=tuple(shown), left_off=max(len(rows) - limit, 0))

@@ -1,4 +1,4 @@
-"""packs: sets of controls, as data: what each asks for, which figures answer it, and what nothing here shows.
+"""packs: sets of controls, as data: what each control asks for, which figures answer it, and what is not shown.
 
 Those in audit/reports/packs come with the store; CONTROL_PACKS names a folder of more.
 """
@@ -18,12 +18,12 @@ OWN = Path(__file__).with_name("packs")
 NAME = r"^[a-z0-9][a-z0-9-]*\Z"
 
 
-class Unreadable(AuditError, ValueError):
-    """A file of CONTROL_PACKS is no pack: the text says which, where and why."""
+class UnreadablePack(AuditError):
+    """A file of CONTROL_PACKS is no pack."""
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One control: its gist in words of one's own, the figures that answer it, and what is not shown."""
+    """Its gist in our words, the figures that answer it, and what is not shown."""
 
     id: Annotated[str, Meta(min_length=1, max_length=60)]
     gist: Annotated[str, Meta(min_length=1, max_length=400)]
@@ -32,37 +32,35 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A set of controls."""
-
     pack: Annotated[str, Meta(pattern=NAME, max_length=50)]
     title: Annotated[str, Meta(min_length=1, max_length=100)]
     version: Annotated[str, Meta(min_length=1, max_length=50)]
     controls: Annotated[tuple[Control, ...], Meta(min_length=1, max_length=300)]
 
 
-def packs() -> dict[str, Pack]:
-    """All packs by their names. Raises `Unreadable`."""
-    found: dict[str, Pack] = {}
+def load() -> dict[str, Pack]:
+    """All packs by their names. Raises `UnreadablePack`."""
+    packs: dict[str, Pack] = {}
     for path in _files():
         pack = read(path.read_bytes(), path.name)
-        if pack.pack in found:
-            raise Unreadable(
+        if pack.pack in packs:
+            raise UnreadablePack(
                 f"{path.name}: there is a pack {pack.pack!r} already; give this one another name in `pack`"
             )
-        found[pack.pack] = pack
-    return found
+        packs[pack.pack] = pack
+    return packs
 
 
 def read(text: bytes, name: str) -> Pack:
-    """One file. Raises `Unreadable`."""
+    """Parse a file. Raises `UnreadablePack`."""
     try:
         pack = msgspec.json.decode(text, type=Pack)
     except msgspec.DecodeError as error:
-        raise Unreadable(f"{name}: {error}; docs/reports.md shows what a pack looks like") from None
+        raise UnreadablePack(f"{name}: {error}; docs/reports.md shows what a pack looks like") from None
     seen: set[str] = set()
     for control in pack.controls:
         for fault in _faults(control, seen):
-            raise Unreadable(f"{name}, control {control.id}: {fault}")
+            raise UnreadablePack(f"{name}, control {control.id}: {fault}")
         seen.add(control.id)
     return pack
 
@@ -81,5 +79,7 @@ def _files() -> list[Path]:
     folders = [OWN, *([Path(settings.CONTROL_PACKS)] if settings.CONTROL_PACKS else [])]
     for folder in folders:
         if not folder.is_dir():
-            raise Unreadable(f"CONTROL_PACKS names {folder}, which is no folder: make it, or leave the setting empty")
+            raise UnreadablePack(
+                f"CONTROL_PACKS names {folder}, which is no folder: make it, or leave the setting empty"
+            )
     return [path for folder in folders for path in sorted(folder.glob("*.json"))]

@@ -1,4 +1,4 @@
-"""render: a report for people to read: on a page of the admin, as a file, and as a PDF."""
+"""render: a report for people to read: on a page of the admin, as HTML, JSON and PDF files."""
 
 import json
 import warnings
@@ -16,19 +16,21 @@ from django.utils.safestring import SafeString
 from audit import safe_text
 from audit.errors import AuditError
 from audit.models import Report
-from audit.reports import charts
 
 STYLE = Path(__file__).parent.parent / "static" / "audit" / "report.css"
 KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
-SIGNS = {"shown": ("ok", "✓"), "partly": ("warning", "!"), "not shown": ("error", "✗")}
+# Level and sign of the badge of a verdict.
+BADGES = {"shown": ("ok", "✓"), "partly": ("warning", "!"), "not shown": ("error", "✗")}
+# Of a chart, in pixels; as many names as fit below the columns.
+CHART_WIDTH, CHART_HEIGHT, CHART_TOP, MAX_CHART_NAMES = 720, 90, 18, 14
 
 
 class PdfMissing(AuditError):
     """PDF files need WeasyPrint: install `auditsite[pdf]` and the library Pango, then start the site again."""
 
 
-class Answer(NamedTuple):
-    """A control with what the table says of it."""
+class ControlRow(NamedTuple):
+    """A control as a row of its pack's table."""
 
     id: str
     gist: str
@@ -42,24 +44,18 @@ class Answer(NamedTuple):
 
 def context(report: Report, *, site: str = "") -> dict[str, Any]:
     """What the templates need; `site` stands before every address, for files that are read elsewhere."""
-    said = report.content or {}
-    answers = [_answer(one) for one in said.get("controls", [])]
-    groups = [
-        {
-            **pack,
-            "answers": [
-                answer for answer, one in zip(answers, said["controls"], strict=True) if one["pack"] == pack["pack"]
-            ],
-        }
-        for pack in said.get("packs", [])
-    ]
+    content = report.content or {}
+    rows: dict[str, list[ControlRow]] = {pack["pack"]: [] for pack in content.get("packs", [])}
+    for control in content.get("controls", []):
+        rows[control["pack"]].append(_control_row(control))
+    beside = report.beside or {}
     return {
         "report": report,
-        "said": said,
-        "summary": _summary(report, answers),
-        "groups": groups,
-        "sections": [_section(one, site) for one in said.get("sections", [])],
-        "beside": _aside(report.beside or {}),
+        "content": content,
+        "summary": _summary(content, [row for of_pack in rows.values() for row in of_pack]),
+        "packs": [{**pack, "controls": rows[pack["pack"]]} for pack in content.get("packs", [])],
+        "sections": [_section(section, site) for section in content.get("sections", [])],
+        "beside": {**beside, "lines": [(label, _number(value)) for label, value in beside.get("lines", [])]},
         "scope": [" and ".join(", ".join(names) for names in span if names) for span in report.sight],
     }
 
@@ -70,21 +66,16 @@ def html(report: Report, *, site: str = "") -> str:
     return safe_text.harmless(render_to_string("reports/whole.html", {**context(report, site=site), "style": style}))
 
 
-def pdf(report: Report, *, site: str = "") -> bytes:
-    """The same on pages. Raises `PdfMissing`."""
-    weasyprint = _weasyprint()
-    if weasyprint is None:
-        raise PdfMissing
-    document = weasyprint.HTML(string=html(report, site=site), url_fetcher=_refuse)
-    content: bytes = document.write_pdf()
-    return content
-
-
 def file(report: Report, kind: str, *, site: str = "") -> bytes:
     """The report as one of KINDS. Raises `PdfMissing`."""
     if kind == "json":
-        return json.dumps(twin(report), ensure_ascii=False, indent=1).encode()
-    return pdf(report, site=site) if kind == "pdf" else html(report, site=site).encode()
+        return json.dumps(as_json(report), ensure_ascii=False, indent=1).encode()
+    return _pdf(report, site) if kind == "pdf" else html(report, site=site).encode()
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """What the digest covers, and what it does not."""
+    return {"sha256": report.digest, "report": str(report.pk), "content": report.content, "beside": report.beside}
 
 
 def has_pdf() -> bool:
@@ -92,9 +83,16 @@ def has_pdf() -> bool:
     return _weasyprint() is not None
 
 
+def _pdf(report: Report, site: str) -> bytes:
+    if (weasyprint := _weasyprint()) is None:
+        raise PdfMissing
+    body: bytes = weasyprint.HTML(string=html(report, site=site), url_fetcher=_refuse_url).write_pdf()
+    return body
+
+
 @cache
 def _weasyprint() -> ModuleType | None:
-    """WeasyPrint, where it and the libraries that it loads can be used; None where not, whatever it fails with.
+    """WeasyPrint; None where it, or a library that it loads, cannot be used, whatever it fails with.
 
     What it warns of while it is imported (an old Pango, no HarfBuzz-Subset) is its own matter.
     """
@@ -107,64 +105,58 @@ def _weasyprint() -> ModuleType | None:
     return cast(ModuleType, weasyprint)
 
 
-def twin(report: Report) -> dict[str, Any]:
-    """For programs: what the digest covers, and what it does not."""
-    return {"sha256": report.digest, "report": str(report.pk), "content": report.content, "beside": report.beside}
-
-
-def _refuse(url: str, *args: Any, **options: Any) -> Any:
+def _refuse_url(url: str, *args: Any, **options: Any) -> Any:
     raise ValueError(f"a report is complete in itself: {url[:100]} is not fetched")
 
 
-def _answer(one: dict[str, Any]) -> Answer:
-    level, sign = SIGNS[one["verdict"]]
+def _control_row(control: dict[str, Any]) -> ControlRow:
+    level, sign = BADGES[control["verdict"]]
     evidence = [
         {**figure, "value": _number(figure["value"]), "anchor": f"{key}-{figure['key']}"}
-        for key, figure in one["evidence"]
+        for key, figure in control["evidence"]
     ]
-    return Answer(one["id"], one["gist"], one["verdict"], level, sign, one["exceptions"], one["why"], evidence)
+    names = ("id", "gist", "verdict", "exceptions", "why")
+    return ControlRow(**{name: control[name] for name in names}, level=level, sign=sign, evidence=evidence)
 
 
-def _summary(report: Report, answers: list[Answer]) -> list[str]:
-    counts = Counter(one.verdict for one in answers)
-    told = sum(one.exceptions > 0 for one in answers)
+def _summary(content: dict[str, Any], rows: list[ControlRow]) -> list[str]:
+    verdicts = Counter(row.verdict for row in rows)
+    with_exceptions = sum(row.exceptions > 0 for row in rows)
     figures = {
-        f"{section['key']}.{figure['key']}": figure["value"]
-        for section in (report.content or {}).get("sections", [])
+        f"{section['key']}.{figure['key']}": _number(figure["value"])
+        for section in content.get("sections", [])
         for figure in section["figures"]
     }
-    parts = [
-        f"Of {len(answers)} controls there is evidence for {counts['shown']}, for part of {counts['partly']}, and for "
-        f"{counts['not shown']} there is none, with the reason beside it.",
-        f"In {told} of them a figure tells of an exception." if told else "No figure tells of an exception.",
+    sentences = [
+        f"Of {len(rows)} controls there is evidence for {verdicts['shown']}, for part of {verdicts['partly']}, and for "
+        f"{verdicts['not shown']} there is none, with the reason beside it.",
+        f"In {with_exceptions} of them a figure tells of an exception."
+        if with_exceptions
+        else "No figure tells of an exception.",
     ]
     if figures:
-        parts.append(
-            f"{_number(figures['volumes.events'])} events of {_number(figures['volumes.writers'])} services happened; "
-            f"{_number(figures['integrity.runs'])} verifications ended, "
-            f"{_number(figures['integrity.failed'])} of them found something wrong; "
-            f"{_number(figures['queue.episodes'])} outages, {_number(figures['queue.lost'])} events lost."
+        sentences.append(
+            f"{figures['volumes.events']} events of {figures['volumes.writers']} services happened; "
+            f"{figures['integrity.runs']} verifications ended, "
+            f"{figures['integrity.failed']} of them found something wrong; "
+            f"{figures['queue.episodes']} outages, {figures['queue.lost']} events lost."
         )
-    return parts
-
-
-def _aside(beside: dict[str, Any]) -> dict[str, Any]:
-    return {**beside, "lines": [(label, _number(value)) for label, value in beside.get("lines", [])]}
+    return sentences
 
 
 def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _section(one: dict[str, Any], site: str) -> dict[str, Any]:
+def _section(section: dict[str, Any], site: str) -> dict[str, Any]:
     return {
-        **one,
+        **section,
         "figures": [
             {**figure, "value": _number(figure["value"]), "address": _address(figure, site)}
-            for figure in one["figures"]
+            for figure in section["figures"]
         ],
-        "tables": [_table(table, site) for table in one["tables"] if table["rows"]],
-        "drawings": [charts.columns(each) for each in one["drawings"] if any(each["numbers"])],
+        "tables": [_table(table, site) for table in section["tables"] if table["rows"]],
+        "drawings": [column_chart(drawing) for drawing in section["drawings"] if any(drawing["numbers"])],
     }
 
 
@@ -177,7 +169,32 @@ def _table(table: dict[str, Any], site: str) -> dict[str, Any]:
     return {**table, "rows": rows, "heads": list(zip(table["columns"], numeric, strict=True))}
 
 
-def _address(one: dict[str, Any], site: str) -> str:
-    if one.get("query"):
-        return f"{site}{reverse('admin:audit_record_changelist')}?q={quote(one['query'])}"
-    return f"{site}{reverse('admin:index')}{one['page']}" if one.get("page") else ""
+def _address(source: dict[str, Any], site: str) -> str:
+    """Where a figure or a row is looked up; "" where nowhere."""
+    if source.get("query"):
+        return f"{site}{reverse('admin:audit_record_changelist')}?q={quote(source['query'])}"
+    return f"{site}{reverse('admin:index')}{source['page']}" if source.get("page") else ""
+
+
+def column_chart(drawing: dict[str, Any]) -> SafeString:
+    """SVG with attributes for its style: printers read no style sheet inside a figure."""
+    names, numbers = drawing["names"], drawing["numbers"]
+    most, step = max(numbers), CHART_WIDTH / len(numbers)
+    named_every = -(-len(numbers) // MAX_CHART_NAMES)
+    bars = [
+        {
+            "x": round(column * step + step * 0.1, 1),
+            "name_x": round(min(column * step + step * 0.1, CHART_WIDTH - 40), 1),
+            "y": round(CHART_TOP + CHART_HEIGHT * (1 - number / most), 1),
+            "height": round(CHART_HEIGHT * number / most, 1),
+            "name": name[5:] if len(name) == 10 and name[4] == "-" else name,
+            "is_named": column % named_every == 0,
+            "title": f"{name}: {number:,}",
+        }
+        for column, (name, number) in enumerate(zip(names, numbers, strict=True))
+    ]
+    bottom = CHART_TOP + CHART_HEIGHT
+    context = {"bars": bars, "width": CHART_WIDTH, "bottom": bottom, "height": bottom + 18, "names_y": bottom + 13}
+    context |= {"title": drawing["title"], "most": f"{most:,}", "bar_width": round(min(step * 0.8, 48), 1)}
+    context["label"] = f"{drawing['title']}, from {names[0]} to {names[-1]}; the most: {most:,}"
+    return SafeString(render_to_string("reports/columns.svg", context))

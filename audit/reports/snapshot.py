@@ -1,4 +1,4 @@
-"""snapshot: what a report is computed from: some days, one checkpoint, and what the reader may see.
+"""snapshot: what a report is computed from: a period, one checkpoint, and the scopes of the viewer.
 
 Everything in the hashed part is read through here or bounded by it: leaves before `size`, rows that were there at `at`.
 So the same days and the same checkpoint give the same report again, whatever came since.
@@ -16,26 +16,46 @@ from audit import visibility
 from audit.formats import canonical
 from audit.models import OWN_WRITER, Checkpoint
 
-OUTSIDE = "Outside what the one who asked may see."
-_ACTS = """
+PRESETS = {
+    "month": "the last month",
+    "quarter": "the last quarter",
+    "year": "the last year",
+    "so_far": "this month so far",
+}
+_COUNTS = """
 SELECT r.event_type, r.event_outcome, count(*)
 FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
 WHERE r.writer = %s AND r.event_type LIKE 'audit.%%' AND r.event_timestamp >= %s AND r.event_timestamp < %s
   AND l.index < %s
 GROUP BY 1, 2
 """
-_LISTED = """
+_ACTS = """
 SELECT r.id, r.event_type, r.event_timestamp, r.event_outcome, r.actor_id, r.resource_id, r.correlation_id, r.event_data
 FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
-WHERE r.writer = %s AND {kinds} AND r.event_timestamp >= %s AND r.event_timestamp < %s
+WHERE r.writer = %s AND {types} AND r.event_timestamp >= %s AND r.event_timestamp < %s
   AND l.index < %s
 ORDER BY r.event_timestamp DESC, r.id DESC LIMIT %s
 """
-EARLY, FAR = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def preset_days(name: str, today: date) -> tuple[date, date]:
+    """First and last day of one of PRESETS."""
+    if name == "so_far":
+        return today.replace(day=1), today
+    months = {"month": 1, "quarter": 3, "year": 12}[name]
+    end = date(today.year, (today.month - 1) // months * months + 1, 1)
+    return months_before(end, months), end - timedelta(days=1)
+
+
+def months_before(day: date, months: int) -> date:
+    """The first of the month so many months before."""
+    count = day.year * 12 + day.month - 1 - months
+    return date(count // 12, count % 12 + 1, 1)
 
 
 class Act(NamedTuple):
-    """A record that the store made of an act."""
+    """One of the store's own records: an act of a person, or of the store."""
 
     id: UUID
     event_type: str
@@ -48,8 +68,8 @@ class Act(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Basis:
-    """The days `first` to `last`, UTC, both within, as of a checkpoint."""
+class Snapshot:
+    """The days from `first` to `last`, UTC, both included, as of a checkpoint."""
 
     first: date
     last: date
@@ -67,13 +87,12 @@ class Basis:
 
     @property
     def begins(self) -> datetime:
-        """The first moment."""
         return datetime.combine(self.first, time(), UTC)
 
     @property
     def ends(self) -> datetime:
-        """The moment after the last."""
-        return datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+        """The moment after the last day."""
+        return datetime.combine(self.day_after, time(), UTC)
 
     @property
     def until(self) -> datetime:
@@ -82,21 +101,19 @@ class Basis:
 
     @property
     def days(self) -> list[date]:
-        """Each day."""
         return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
-
-    def query(self, *terms: str) -> str:
-        """The search of records of these days for such terms."""
-        return " ".join([*terms, f"after:{self.first}", f"before:{self.day_after}"])
 
     @property
     def day_after(self) -> date:
-        """The day after the last."""
         return self.last + timedelta(days=1)
+
+    def query(self, *terms: str) -> str:
+        """The search for records of these days with such terms."""
+        return " ".join([*terms, f"after:{self.first}", f"before:{self.day_after}"])
 
     @cached_property
     def numbers(self) -> tuple[int, int]:
-        """The checkpoints of the period: the first, and the one after the last."""
+        """The numbers of the first checkpoint of the period, and of the one after the last."""
         return self._number_at(self.begins), self._number_at(self.ends)
 
     @cached_property
@@ -110,37 +127,39 @@ class Basis:
         return self._size_before(self._number_at(moment))
 
     @property
-    def sees_own(self) -> bool:
-        """Whether what the store recorded of itself may be told."""
-        return visibility.tells(OWN_WRITER)
+    def sees_store_acts(self) -> bool:
+        """Whether the viewer may see figures of the store's own records."""
+        return visibility.may_see_totals(OWN_WRITER)
 
     @cached_property
-    def acts(self) -> dict[tuple[str, str], int]:
-        """How many acts of each type and outcome the store recorded in the period."""
+    def _counts(self) -> dict[tuple[str, str], int]:
+        if not self.sees_store_acts:
+            return {}
         with connections["default"].cursor() as cursor:
-            cursor.execute(_ACTS, [OWN_WRITER, self.begins, self.ends, self.size])
-            return {(kind, outcome): count for kind, outcome, count in cursor.fetchall()} if self.sees_own else {}
+            cursor.execute(_COUNTS, [OWN_WRITER, self.begins, self.ends, self.size])
+            return {(event_type, outcome): count for event_type, outcome, count in cursor.fetchall()}
 
     def count(self, *patterns: str, outcome: str = "") -> int:
-        """How many of them have one of these types; a pattern may end in `*`."""
+        """The acts of the period with one of these event types; a pattern may end in `*`."""
         return sum(
             count
-            for (kind, how), count in self.acts.items()
-            if outcome in ("", how) and any(fits(kind, pattern) for pattern in patterns)
+            for (event_type, has_outcome), count in self._counts.items()
+            if outcome in ("", has_outcome) and any(fits(event_type, pattern) for pattern in patterns)
         )
 
-    def listed(self, *patterns: str, most: int, from_start: bool = False, open_end: bool = False) -> list[Act]:
-        """The newest of such acts; with `from_start` or `open_end` also those before or after the period."""
-        if not self.sees_own:
+    def acts(self, *patterns: str, limit: int, from_start: bool = False, open_end: bool = False) -> list[Act]:
+        """The newest such acts; with `from_start` or `open_end` also those before or after the period."""
+        if not self.sees_store_acts:
             return []
-        since, until = EARLY if from_start else self.begins, FAR if open_end else self.ends
-        likes = [pattern.replace("_", r"\_").replace("*", "%") for pattern in patterns]
+        since, until = EARLIEST if from_start else self.begins, LATEST if open_end else self.ends
         # PostgreSQL looks types up in an index only where they are given whole.
-        are_whole = not any("*" in pattern for pattern in patterns)
-        kinds = "r.event_type = ANY(%s)" if are_whole else "r.event_type LIKE ANY(%s)"
-        wanted = list(patterns) if are_whole else likes
+        if any("*" in pattern for pattern in patterns):
+            types = "r.event_type LIKE ANY(%s)"
+            wanted = [pattern.replace("_", r"\_").replace("*", "%") for pattern in patterns]
+        else:
+            types, wanted = "r.event_type = ANY(%s)", list(patterns)
         with connections["default"].cursor() as cursor:
-            cursor.execute(_LISTED.format(kinds=kinds), [OWN_WRITER, wanted, since, until, self.size, most])
+            cursor.execute(_ACTS.format(types=types), [OWN_WRITER, wanted, since, until, self.size, limit])
             return [Act(*row)._replace(data=_read(row[-1])) for row in cursor.fetchall()]
 
     def _number_at(self, moment: datetime) -> int:
@@ -161,11 +180,11 @@ class Basis:
         return Checkpoint.objects.get(number=number)
 
 
-def fits(kind: str, pattern: str) -> bool:
-    """Whether a type of event is meant by a pattern, which may end in `*`."""
-    return kind.startswith(pattern[:-1]) if pattern.endswith("*") else kind == pattern
+def fits(event_type: str, pattern: str) -> bool:
+    """Whether an event type matches a pattern, which may end in `*`."""
+    return event_type.startswith(pattern[:-1]) if pattern.endswith("*") else event_type == pattern
 
 
 def _read(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = canonical.loads(value.encode()) if isinstance(value, str) else value
-    return found
+    data: dict[str, Any] = canonical.loads(value.encode()) if isinstance(value, str) else value
+    return data

@@ -1,7 +1,7 @@
-"""exception_report: what of a UTC day a person has to look at.
+"""exception_report: what a person has to look at of a UTC day.
 
-By the times at which things happened, so that a day that is over stays what it was; only what comes late adds to it.
-Most of it is read from records, the store's own ones of what it found and of what people did among them.
+Rows are chosen by the time at which things happened, so a past day stays what it was; only late events add to it. Most
+is read from records, among them the store's own of what it found and of what people did.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from audit.models import (
     OWN_WRITER,
     BrokenPromise,
     Discard,
+    Discrepancy,
     Episode,
     Finding,
-    Found,
     Gap,
     Manifest,
     MissedReview,
@@ -34,22 +34,23 @@ from audit.models import (
 )
 from audit.search import cost
 
-GRAVE = ("emergency", "alert", "fatal", "critical", "high")
-SHOWN = 20
-"""So many rows a part has; what is left is one row more."""
+GRAVE_SEVERITIES = ("emergency", "alert", "fatal", "critical", "high")
+# Rows of a group; the rest are summed in a last row.
+MAX_ROWS = 20
 REST = "all others"
-SECONDS = 20.0
-LOGINS = ("audit.person.login_refused", "audit.person.login_locked")
-COMING_AND_GOING = ("audit.person.logged_in", "audit.person.logged_out")
+TIMEOUT_S = 20.0
+LOGIN_FAILURES = ("audit.person.login_refused", "audit.person.login_locked")
+# Not reported: they are on the pages about access.
+LOGINS_AND_LOGOUTS = ("audit.person.logged_in", "audit.person.logged_out")
 CHANGES = ("audit.person.", "audit.group.", "audit.scope.", "audit.writer.", "audit.sealkey.", "audit.receiptkey.")
-OF_THE_STORE = {
+# The groups of the store's own records; the last one is informational.
+STORE_GROUPS = {
     "alarms": "What the store found or refused",
     "logins": "Logins that failed or were locked out",
     "changes": "Changes of people, groups, scopes, writers and keys",
     "acts": "What else people and the store did",
 }
-"""The store's own records of a day, in four parts; the last is told, and no exception."""
-FINDINGS: dict[str, type[Found]] = {
+FINDINGS: dict[str, type[Discrepancy]] = {
     "gaps in the numbers of writers": Gap,
     "manifests that do not agree": Manifest,
     "expectations that are not met": Unmet,
@@ -58,208 +59,200 @@ FINDINGS: dict[str, type[Found]] = {
 }
 
 
-class Row(NamedTuple):
-    """How often something happened, and the search that finds it, where one does."""
+class ExceptionRow(NamedTuple):
+    """How often something happened, and the search that finds it; empty where no search does."""
 
-    what: str
+    label: str
     times: int
     query: str = ""
 
 
-class Part(NamedTuple):
-    """Rows of a kind. Where it `weighs`, each is an exception; else it is told, and no more."""
+class ExceptionGroup(NamedTuple):
+    """Rows of a kind. `counts`: whether they count as exceptions, or are informational."""
 
     name: str
     title: str
-    rows: list[Row]
-    weighs: bool = True
+    rows: list[ExceptionRow]
+    counts: bool = True
 
     @property
     def total(self) -> int:
-        """All rows together."""
         return sum(row.times for row in self.rows)
 
 
-class Day(NamedTuple):
-    """One day as it is seen now."""
+class ExceptionReport(NamedTuple):
+    """One day as it looks now."""
 
     day: date
-    parts: list[Part]
+    groups: list[ExceptionGroup]
 
     @property
     def exceptions(self) -> int:
-        """How many there are."""
-        return sum(part.total for part in self.parts if part.weighs)
+        return sum(group.total for group in self.groups if group.counts)
 
     @property
     def document(self) -> dict[str, Any]:
-        """What is shown, as it is signed."""
-        rows = {part.name: {row.what: row.times for row in part.rows} for part in self.parts}
-        return {"day": self.day.isoformat(), "exceptions": self.exceptions, "parts": rows}
+        """What is shown, in the form that is signed."""
+        groups = {group.name: {row.label: row.times for row in group.rows} for group in self.groups}
+        return {"day": self.day.isoformat(), "exceptions": self.exceptions, "parts": groups}
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the document's RFC 8785 form."""
+        """SHA-256 of the document in RFC 8785."""
         return hashlib.sha256(canonical.canonical(self.document)).hexdigest()
 
-    def came_after(self, signed: dict[str, Any]) -> int:
-        """How many exceptions there are now beyond those that somebody signed."""
+    def added_since(self, signed: dict[str, Any]) -> int:
+        """How many exceptions there are beyond those in a document that was signed."""
         before = signed["parts"]
         return sum(
-            max(row.times - before.get(part.name, {}).get(row.what, 0), 0)
-            for part in self.parts
-            if part.weighs
-            for row in part.rows
+            max(row.times - before.get(group.name, {}).get(row.label, 0), 0)
+            for group in self.groups
+            if group.counts
+            for row in group.rows
         )
 
 
-def look(day: date) -> Day:
-    """What is known of a day now. Raises `TookTooLong` where it has more than can be counted in `SECONDS`."""
+def exception_report(day: date) -> ExceptionReport:
+    """Raises `TookTooLong` where the day has more than can be counted in TIMEOUT_S."""
     first, end = times.read_day(day.isoformat())
-    with visibility.own_account(), cost.reading(milliseconds=int(SECONDS * 1000)):
-        own = _own(first, end)
-        parts = [
-            *_of_writers(day, first, end),
-            *_of_the_store(day, own),
-            _new(first, end),
-            _open(end),
+    with visibility.as_system(), cost.reading(milliseconds=int(TIMEOUT_S * 1000)):
+        groups = [
+            *_writers_groups(day, first, end),
+            *_store_groups(day, first, end),
+            _new_findings(first, end),
+            _open_findings(end),
             _queue(day, first, end),
-            Part("rejected", "Events that were refused", _rejected(day)),
-            Part("verified", "Verifications that ended", _verified(first, end), weighs=False),
-            Part("looked", "Who looked at records, or took them away", _looked(day, first, end), weighs=False),
-            Part("account", "The account of the day, as it is recorded", _account(day), weighs=False),
+            ExceptionGroup("rejected", "Events that were refused", _rejected(day)),
+            ExceptionGroup("verified", "Verifications that ended", _verified(first, end), counts=False),
+            ExceptionGroup(
+                "looked", "Who looked at records, or took them away", _access(day, first, end), counts=False
+            ),
+            ExceptionGroup("account", "The account of the day, as it is recorded", _account(day), counts=False),
         ]
-    visibility.note(())  # that the records of a day were gone through is a look at them
-    return Day(day, parts)
+    visibility.note_read(())  # reading the day's records is access to them, though none is named
+    return ExceptionReport(day, groups)
 
 
-def _of_writers(day: date, first: datetime, end: datetime) -> list[Part]:
-    theirs = Record.objects.filter(event_timestamp__gte=first, event_timestamp__lt=end).exclude(writer=OWN_WRITER)
+def _writers_groups(day: date, first: datetime, end: datetime) -> list[ExceptionGroup]:
+    events = Record.objects.filter(event_timestamp__gte=first, event_timestamp__lt=end).exclude(writer=OWN_WRITER)
     failed = _grouped(
-        theirs.filter(event_outcome="failure"),
+        events.filter(event_outcome="failure"),
         ("event_type", "writer"),
-        lambda kind, writer: _search(day, outcome="failure", type=kind, writer=writer),
+        lambda event_type, writer: _search(day, outcome="failure", type=event_type, writer=writer),
     )
     grave = _grouped(
-        theirs.filter(severity__in=GRAVE),
+        events.filter(severity__in=GRAVE_SEVERITIES),
         ("severity", "event_type"),
-        lambda severity, kind: _search(day, severity=severity, type=kind),
+        lambda severity, event_type: _search(day, severity=severity, type=event_type),
     )
-    return [Part("failed", "Actions that failed", failed), Part("grave", "Grave events", grave)]
+    return [ExceptionGroup("failed", "Actions that failed", failed), ExceptionGroup("grave", "Grave events", grave)]
 
 
-Own = list[tuple[str, str, int]]
-
-
-def _own(first: datetime, end: datetime) -> Own:
-    """The records of the store itself, by type and outcome, but for those of who looked."""
-    found = Record.objects.filter(
+def _store_groups(day: date, first: datetime, end: datetime) -> list[ExceptionGroup]:
+    """The store's own records by type and outcome, without access records, logins and logouts."""
+    own = Record.objects.filter(
         event_category="security", writer=OWN_WRITER, event_timestamp__gte=first, event_timestamp__lt=end
-    )
-    rows = found.order_by().values_list("event_type", "event_outcome").annotate(count=Count("pk"))
-    return [row for row in rows if row[0] not in COMING_AND_GOING]
+    ).exclude(event_type__in=LOGINS_AND_LOGOUTS)
+    rows: dict[str, list[ExceptionRow]] = {name: [] for name in STORE_GROUPS}
+    counts = own.order_by().values_list("event_type", "event_outcome").annotate(count=Count("pk"))
+    for event_type, outcome, count in counts:
+        query = _search(day, type=event_type, outcome=outcome, writer=OWN_WRITER)
+        rows[_store_group(event_type, outcome)].append(ExceptionRow(f"{event_type}, {outcome}", count, query))
+    return [ExceptionGroup(name, title, _ranked(rows[name]), name != "acts") for name, title in STORE_GROUPS.items()]
 
 
-def _of_the_store(day: date, own: Own) -> list[Part]:
-    rows: dict[str, list[Row]] = {name: [] for name in OF_THE_STORE}
-    for kind, outcome, count in own:
-        rows[_sort(kind, outcome)].append(
-            Row(f"{kind}, {outcome}", count, _search(day, type=kind, outcome=outcome, writer=OWN_WRITER))
-        )
-    return [Part(name, title, _told(rows[name]), name != "acts") for name, title in OF_THE_STORE.items()]
-
-
-def _sort(kind: str, outcome: str) -> str:
-    if kind in LOGINS:
+def _store_group(event_type: str, outcome: str) -> str:
+    if event_type in LOGIN_FAILURES:
         return "logins"
     if outcome == "failure":
         return "alarms"
-    return "changes" if kind.startswith(CHANGES) else "acts"
+    return "changes" if event_type.startswith(CHANGES) else "acts"
 
 
-def _new(first: datetime, end: datetime) -> Part:
+def _new_findings(first: datetime, end: datetime) -> ExceptionGroup:
     rows = [
-        Row(what, kind._default_manager.filter(found_at__gte=first, found_at__lt=end).count())
-        for what, kind in FINDINGS.items()
+        ExceptionRow(label, model._default_manager.filter(found_at__gte=first, found_at__lt=end).count())
+        for label, model in FINDINGS.items()
     ]
-    seen = Finding.objects.filter(first_seen__gte=first, first_seen__lt=end).order_by()
-    rows += [Row(f"verification: {kind}", n) for kind, n in seen.values_list("kind").annotate(count=Count("pk"))]
-    return Part("found", "Findings that are new", _told(rows))
+    findings = Finding.objects.filter(first_seen__gte=first, first_seen__lt=end).order_by()
+    kinds = findings.values_list("kind").annotate(count=Count("pk"))
+    rows += [ExceptionRow(f"verification: {kind}", count) for kind, count in kinds]
+    return ExceptionGroup("found", "Findings that are new", _ranked(rows))
 
 
-def _open(end: datetime) -> Part:
-    """As it was at the end of the day, whatever became of it since."""
-    still = Q(closed_at=None) | Q(closed_at__gte=end)
-    bare = Q(explained_at=None) | Q(explained_at__gte=end)
+def _open_findings(end: datetime) -> ExceptionGroup:
+    """As they were at the end of the day, whatever became of them since."""
+    not_closed = Q(closed_at=None) | Q(closed_at__gte=end)
+    not_explained = Q(explained_at=None) | Q(explained_at__gte=end)
     rows = [
-        Row(what, kind._default_manager.filter(still, bare, found_at__lt=end).count())
-        for what, kind in FINDINGS.items()
+        ExceptionRow(label, model._default_manager.filter(not_closed, not_explained, found_at__lt=end).count())
+        for label, model in FINDINGS.items()
     ]
-    return Part("open", "Findings that were open at the end of the day", _told(rows))
+    return ExceptionGroup("open", "Findings that were open at the end of the day", _ranked(rows))
 
 
-def _queue(day: date, first: datetime, end: datetime) -> Part:
+def _queue(day: date, first: datetime, end: datetime) -> ExceptionGroup:
     outages = Episode.objects.filter(Q(emptied_at=None) | Q(emptied_at__gte=first), began_at__lt=end)
-    asked = Discard.objects.filter(asked_at__gte=first, asked_at__lt=end)
-    aside = Quarantined.objects.filter(quarantined_at__gte=first, quarantined_at__lt=end)
-    counts = _figures(day)
+    discards = Discard.objects.filter(asked_at__gte=first, asked_at__lt=end)
+    quarantined = Quarantined.objects.filter(quarantined_at__gte=first, quarantined_at__lt=end)
+    sums = _account_sums(day)
     rows = [
-        Row("outages during which events were parked", outages.count()),
-        Row("events put into the quarantine", aside.count()),
-        Row("discards that were asked for", asked.count()),
-        *(
-            Row(f"events of the day: {name}", counts[name])
-            for name in ("dead", "lost", "unexplained")
-            if name in counts
-        ),
+        ExceptionRow("outages during which events were parked", outages.count()),
+        ExceptionRow("events put into the quarantine", quarantined.count()),
+        ExceptionRow("discards that were asked for", discards.count()),
     ]
-    return Part("queue", "The dead letter queue", _told(rows))
+    rows += [ExceptionRow(f"events of the day: {name}", sums.get(name, 0)) for name in ("dead", "lost", "unexplained")]
+    return ExceptionGroup("queue", "The dead letter queue", _ranked(rows))
 
 
-def _rejected(day: date) -> list[Row]:
-    found = Rejection.objects.filter(day=day).order_by().values_list("reason").annotate(count=Sum("events"))
-    return _told(Row(reason, count) for reason, count in found)
+def _rejected(day: date) -> list[ExceptionRow]:
+    counts = Rejection.objects.filter(day=day).order_by().values_list("reason").annotate(count=Sum("events"))
+    return _ranked(ExceptionRow(reason, count) for reason, count in counts)
 
 
-def _verified(first: datetime, end: datetime) -> list[Row]:
-    found = Verification.objects.filter(ended_at__gte=first, ended_at__lt=end).order_by()
-    return _told(Row(verdict, count) for verdict, count in found.values_list("verdict").annotate(count=Count("pk")))
+def _verified(first: datetime, end: datetime) -> list[ExceptionRow]:
+    runs = Verification.objects.filter(ended_at__gte=first, ended_at__lt=end).order_by()
+    counts = runs.values_list("verdict").annotate(count=Count("pk"))
+    return _ranked(ExceptionRow(verdict, count) for verdict, count in counts)
 
 
-def _looked(day: date, first: datetime, end: datetime) -> list[Row]:
+def _access(day: date, first: datetime, end: datetime) -> list[ExceptionRow]:
     looks = Record.objects.filter(
         event_category=ACCESS, writer=OWN_WRITER, event_timestamp__gte=first, event_timestamp__lt=end
     )
     return _grouped(looks, ("event_action", "actor_id"), lambda act, actor: _search(day, category=ACCESS, actor=actor))
 
 
-def _account(day: date) -> list[Row]:
-    return [Row(name, count) for name, count in _figures(day).items() if count]
+def _account(day: date) -> list[ExceptionRow]:
+    return [ExceptionRow(name, count) for name, count in _account_sums(day).items() if count]
 
 
-def _figures(day: date) -> dict[str, int]:
-    """The sums of what was recorded last of the day; empty while nothing is. Counts that disagree never cancel out."""
-    found: dict[str, int] = {}
+def _account_sums(day: date) -> dict[str, int]:
+    """Sums over the writers of the day's recorded account; empty before it is recorded.
+
+    Absolute values: a surplus of one writer must not cancel out what another one lacks.
+    """
+    sums: dict[str, int] = {}
     for line in daily.figures(day).values():
         for name, count in line.items():
-            found[name] = found.get(name, 0) + abs(count)
-    return found
+            sums[name] = sums.get(name, 0) + abs(count)
+    return sums
 
 
-def _grouped(rows: QuerySet[Any], columns: tuple[str, ...], query: Callable[..., str]) -> list[Row]:
-    found = rows.order_by().values_list(*columns).annotate(count=Count("pk"))
-    return _told(Row(", ".join(names), count, query(*names)) for *names, count in found)
+def _grouped(records: QuerySet[Any], columns: tuple[str, ...], query: Callable[..., str]) -> list[ExceptionRow]:
+    counts = records.order_by().values_list(*columns).annotate(count=Count("pk"))
+    return _ranked(ExceptionRow(", ".join(names), count, query(*names)) for *names, count in counts)
 
 
-def _search(day: date, **asked: str) -> str:
-    found = Query()
-    for field, value in (asked | {"on": day.isoformat()}).items():
-        found = found.with_term(field, value)
-    return str(found)
+def _search(day: date, **terms: str) -> str:
+    query = Query()
+    for field, value in (terms | {"on": day.isoformat()}).items():
+        query = query.with_term(field, value)
+    return str(query)
 
 
-def _told(rows: Iterable[Row]) -> list[Row]:
-    """What happened at all, the most frequent first; beyond so many rows the rest together."""
-    found = sorted((row for row in rows if row.times), key=lambda row: (-row.times, row.what))
-    rest = sum(row.times for row in found[SHOWN:])
-    return found[:SHOWN] + ([Row(REST, rest)] if rest else [])
+def _ranked(rows: Iterable[ExceptionRow]) -> list[ExceptionRow]:
+    """Without zeros, the most frequent first, at most MAX_ROWS and one of the rest."""
+    ranked = sorted((row for row in rows if row.times), key=lambda row: (-row.times, row.label))
+    rest = sum(row.times for row in ranked[MAX_ROWS:])
+    return ranked[:MAX_ROWS] + ([ExceptionRow(REST, rest)] if rest else [])

@@ -83,7 +83,7 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
         if cost.is_in_order(search.query)
         else _page_by_cheaper_plan(search.query, matches, wanted)
     )
-    visibility.show(record.pk for record in rows[: search.limit])
+    visibility.note_shown(record.pk for record in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
 
 
@@ -95,10 +95,10 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
 
 def sees_whole_correlation(correlation_id: str) -> bool:
     """Return whether the viewer can see every record of the correlation: required before a verdict about all."""
-    if not visibility.sight():
+    if not visibility.scopes():
         return True
     visible = Record.objects.filter(correlation_id=correlation_id).count()
-    with visibility.own_account():
+    with visibility.as_system():
         return visible > 0 and Record.objects.filter(correlation_id=correlation_id).count() == visible
 
 
@@ -221,7 +221,7 @@ def about_how_many() -> str:
             "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
         )
         (estimate,) = cursor.fetchone()
-    if estimate > COUNT_CAP and not visibility.sight():
+    if estimate > COUNT_CAP and not visibility.scopes():
         return f"≈ {intcomma(estimate)}"
     counted, capped = capped_count(Record.objects.all())
     return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)

@@ -43,6 +43,7 @@ CREATE TABLE audit_unsealed (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 -- The leaf hash of a record: SHA-256(0x00 || entry), the entry as in audit/formats/entry.py.
+-- Computed too in audit/formats/canonical.py (the digest), verify.py and audit/verifier/records.js.
 CREATE FUNCTION audit_leaf_hash(
     event_id uuid, digest bytea, received_at timestamptz, parked_at timestamptz, stored_at timestamptz
 ) RETURNS bytea

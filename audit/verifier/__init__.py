@@ -1,4 +1,4 @@
 """verifier: the page that checks what left the store, in the reader's own browser.
 
-page.py serves it under a policy of its own; index.html, style.css and the scripts are what it serves.
+page.py serves index.html, style.css and the scripts under a content security policy of their own.
 """

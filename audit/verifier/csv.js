@@ -55,7 +55,7 @@ function* rows(chunks) {
 
 const equal = (one, other) => one?.length === other.length && one.every((text, place) => text === other[place]);
 
-/** What is wrong with the table. */
+/** The faults of the table. */
 export function* checkCsv(zip, name, records) {
   const table = rows(zip.chunks(name));
   const heads = table.next().value ?? [];

@@ -12,7 +12,7 @@ import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
 const KINDS = ["query", "range", "sample"];
-/** The second in which a checkpoint was signed, and the time that the store notes of it. */
+/** Between the second in which a checkpoint was signed and the time that the store notes of it. */
 const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
 
@@ -42,7 +42,7 @@ async function readManifest(zip, keys) {
   return manifest;
 }
 
-/** What is wrong with the files: each must be the one that the manifest names, and there must be no others. */
+/** The faults of the files: each must be the one that the manifest names, and there must be no others. */
 function* checkFiles(zip, manifest) {
   const named = object(member(manifest, "files"));
   for (const name of [...zip.files.keys()].sort()) {
@@ -89,7 +89,7 @@ function seconds(text) {
   return Date.parse(`${text.slice(0, 19)}Z`) / 1000 + Number(text.slice(19, 26));
 }
 
-/** The bytes that are read a second and a third time, for how far it is. */
+/** The bytes that are read again, which the progress counts too. */
 function stillToRead(zip, manifest) {
   const bytes = (name) => zip.files.get(name)?.size ?? 0;
   return [...member(manifest, "volumes")].reduce((sum, volume) => {
@@ -98,7 +98,7 @@ function stillToRead(zip, manifest) {
   }, 0);
 }
 
-/** All that is wrong with a bundle, in words; what was read goes into `found`. */
+/** All that is wrong with a bundle; what was read goes into `found`. */
 export async function* faults(zip, trust, receiptKeys, found) {
   try {
     const manifest = (found.manifest = await readManifest(zip, receiptKeys));

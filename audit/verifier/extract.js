@@ -31,7 +31,7 @@ export async function* verifyExtract(bytes, asked) {
 
 const isRedacted = (event) => Boolean(member(event, "redacted")?.size);
 
-/** What is wrong with an answer. Raises `Altered`, `Unusable`. */
+/** The faults of an answer. Raises `Altered`, `Unusable`. */
 async function* faults(document, keys) {
   const note = readNote(said(document.get("signature") ?? ""));
   document.delete("signature");

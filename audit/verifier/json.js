@@ -1,4 +1,4 @@
-// JSON as verify.py reads it, and RFC 8785, the one way to write it. JSON.parse will not do: it rounds long integers,
+// JSON as verify.py reads it, and RFC 8785, the one way to write it. JSON.parse cannot be used: it rounds long integers,
 // keeps the last of two members of one name, and puts members whose name is a number first.
 
 import { Lacking, Unusable, bytesOf, cut, quoted, textOf } from "./words.js";
@@ -62,7 +62,7 @@ class Reader {
   }
 
   space() {
-    if (this.text.charCodeAt(this.at) <= 32) this.take(SPACE); // mostly there is none, and asking costs more
+    if (this.text.charCodeAt(this.at) <= 32) this.take(SPACE); // mostly there is none, and this test is cheap
   }
 
   value() {

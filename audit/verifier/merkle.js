@@ -33,7 +33,7 @@ export function checkInclusion(leaf, index, size, proof, root) {
   }
 }
 
-/** A tree of which some leaves are shown, and all that lies between them is given as hashes of subtrees. */
+/** A tree of which some leaves are added, and the hashes of the subtrees between them are given. */
 export class Tree {
   #roots = [];
 

@@ -53,7 +53,7 @@ class Key {
   }
 }
 
-/** A text up to a mark, and after it. */
+/** The text before a mark, and the text after it. */
 function parted(text, mark) {
   const at = text.indexOf(mark);
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + mark.length)];
@@ -106,7 +106,7 @@ export function receiptKeysOf(asked) {
   return keys;
 }
 
-/** Whose signatures count. */
+/** The keys whose signatures count, and the checkpoints that they signed so far. */
 class Trust {
   #seen = new Map();
   #roots = new Map();

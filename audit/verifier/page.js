@@ -25,7 +25,7 @@ const MEANS = {
 };
 const IS_FAULT = /^(?:ALTERED|FORKED|NOT COVERED) {2}|^cannot be used: |^(?:[0-9]+ faults|one fault)$/;
 
-// What others wrote must not turn around the words beside it: what would do so is shown as its escape.
+// Characters that would reorder the text beside them are shown as escapes.
 const HARMFUL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const harmless = (text) =>
   text.replace(HARMFUL, (one) => `\\u${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);

@@ -1,7 +1,7 @@
-"""page: the page that checks a bundle in the browser, for everybody: no login, no PostgreSQL, no cookie.
+"""page: the page that checks a bundle in the browser, without a login, PostgreSQL or a cookie.
 
-Its files are served here and not among the static ones, because a worker is bound by the policy that comes with its own
-file, not by that of the page: only so is it kept from sending anything, whoever serves the static files.
+Its files are served here and not as static files: a web worker is bound by the content security policy of its own
+file, not by that of the page. So the worker cannot send anything, whoever serves the static files.
 """
 
 import io
@@ -24,6 +24,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".zip": "application/zip",
 }
+# Stricter than the policy of the other pages: nothing may be requested or sent.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -31,12 +32,11 @@ POLICY = "; ".join(
         *(f"{name} 'none'" for name in ("connect-src", "form-action", "frame-ancestors", "base-uri")),
     )
 )
-"""Stricter than that of the other pages: nothing may be asked for or sent."""
 
 
 @require_safe
 def page(request: HttpRequest, name: str) -> HttpResponse:
-    """The page, a file of it, or all of it as a zip to take along."""
+    """The page, one of its files, or all of them as a zip."""
     name = name or "index.html"
     body = _files().get(name)
     if body is None:
@@ -49,13 +49,13 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
 
 @cache
 def _files() -> dict[str, bytes]:
-    found = {path.name: path.read_bytes() for path in (*sorted(FOLDER.iterdir()), ICON) if path.suffix in TYPES}
-    return found | {OFFLINE: _zip(found | {"verify.py": VERIFIER.read_bytes()})}
+    files = {path.name: path.read_bytes() for path in (*sorted(FOLDER.iterdir()), ICON) if path.suffix in TYPES}
+    return files | {OFFLINE: _zip(files | {"verify.py": VERIFIER.read_bytes()})}
 
 
 def _zip(files: dict[str, bytes]) -> bytes:
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w") as archive:
-        for name, body in files.items():
-            archive.writestr(zipfile.ZipInfo(f"verify/{name}"), body)  # of no time: the same files, the same bytes
-    return whole.getvalue()
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(f"verify/{name}"), content)  # without a time: the same bytes each time
+    return body.getvalue()

@@ -1,4 +1,4 @@
-// A query asked again: of each record of a range, in terms that need no grammar.
+// Evaluates the terms of a query for each record of a range.
 
 import { Float, member, memberOf, python, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
@@ -6,9 +6,9 @@ import { entryLeaf } from "./records.js";
 import { rowsOf } from "./rows.js";
 import { Forked, Lacking, Uncovered, unbase64 } from "./words.js";
 
-/** The terms as they are asked of each record, as Python writes JSON in ASCII with the names in order. */
+/** The terms as JSON, as Python writes it in ASCII with the names in order. */
 export const inWords = (terms) =>
-  python(ordered(terms)).replace(/[\u0080-\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  python(ordered(terms)).replace(/[\u0080-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 function ordered(value) {
   if (Array.isArray(value)) return value.map(ordered);
@@ -62,9 +62,9 @@ function isWithin(value, term) {
 
 /** Equal as JSON: 1 is 1.0, and neither is true. */
 function isSame(value, wanted) {
-  const [one, other] = [value, wanted].map((it) => (it instanceof Float ? it.value : it));
-  const areNumbers = [one, other].every((it) => ["number", "bigint"].includes(typeof it));
-  return areNumbers ? one == other : one === other; // a long integer is its float, which === denies
+  const [left, right] = [value, wanted].map((it) => (it instanceof Float ? it.value : it));
+  const areNumbers = [left, right].every((it) => ["number", "bigint"].includes(typeof it));
+  return areNumbers ? left == right : left === right; // a long integer is its float, which === denies
 }
 
 /** The range is of the tree of this checkpoint: by its own, or by all its leaves. Raises `Altered`, `Uncovered`. */

@@ -16,6 +16,7 @@ export function object(value) {
   return value;
 }
 
+// The same hash is computed in formats/entry.py, formats/canonical.py, sql/0003_log.sql and verify.py.
 /** The leaf hash of a record, recomputed from all that it says. Raises `Altered` and `Unusable`. */
 export function leafOf(record) {
   const missing = [...STORE_MEMBERS, "event_id", "writer"].filter((name) => !record.has(name));

@@ -52,7 +52,7 @@ export class Redactions {
     return entryLeaf(record);
   }
 
-  /** What the manifest counts otherwise. */
+  /** Where the manifest names other counts. */
   *end(manifest) {
     const records = member(saidOf(manifest), "records");
     if (this.#records !== records) yield `${this.#records} records are redacted, the manifest names ${said(records)}`;

@@ -4,7 +4,7 @@ import { parse } from "./json.js";
 import { STORE_MEMBERS, object } from "./records.js";
 import { Altered } from "./words.js";
 
-/** The place and the record of each line of a volume; members without a value say nothing. */
+/** The leaf and the record of each line of a volume, the record without members that have no value. */
 export function* rowsOf(zip, name) {
   for (const line of zip.lines(name)) {
     const record = object(parse(line));

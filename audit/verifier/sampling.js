@@ -1,4 +1,4 @@
-// Samples: the leaves that a seed draws, for whoever knows it the same ones.
+// Samples: the leaves that a seed draws, the same for everybody who knows the seed.
 
 import { member, said } from "./json.js";
 import { sha256 } from "./sha256.js";
@@ -23,7 +23,7 @@ export function draw(leaves, sample) {
   return least.map(({ index }) => index).sort((one, other) => one - other);
 }
 
-/** What is wrong with a sample: it must be the one that the seed draws. */
+/** The faults of a sample: its leaves must be those that the seed draws. */
 export function* otherSample(found, drawn, sample) {
   const seed = quoted(said(member(sample, "seed")));
   const without = (these, those) => {

@@ -19,7 +19,7 @@ export class Span {
     this.add(last, until);
   }
 
-  /** What the manifest says otherwise. */
+  /** Where the manifest names other values. */
   *faults(name, manifest, members) {
     for (const [place, found] of this.edges.entries()) {
       const named = member(manifest, members[place]);

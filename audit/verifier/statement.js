@@ -9,7 +9,7 @@ import { Altered, Lacking, Uncovered, Unusable, bytesOf, lacking } from "./words
 import { zipOf } from "./zip.js";
 
 export const STATEMENT = "auditsite/statement/v1";
-/** No event is taken whose time is more than this ahead of its receipt. */
+/** The store takes no event whose time is more than this ahead of its receipt. */
 const AHEAD_S = 3600;
 
 /** Check a statement, perhaps with a range; yield what verify.py prints, return the verdict. Raises `Unusable`. */
@@ -77,7 +77,7 @@ function secondOf(text) {
   return Date.parse(`${text.slice(0, 19)}Z`) / 1000;
 }
 
-/** So many of the records that match a statement names, where there are so many. */
+/** A statement names so many of the records that match, where there are so many. */
 const NAMED = 100;
 
 /** Ask the query again of each record of a range. Raises `Altered`, `Uncovered`. */
@@ -106,7 +106,7 @@ async function checkRange(statement, log, checkpoint, trust, receiptKeys) {
   }
 }
 
-/** What is said, of which leaves. */
+/** What the statement says, of which leaves. */
 function* report(statement, checkpoint, keys) {
   const [the, [first, last]] = [(name) => said(member(statement, name)), leavesOf(statement)];
   yield `statement ${the("id")} of ${the("system")}, made at ${the("made_at")} for ${the("asked_by")}`;

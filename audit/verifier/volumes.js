@@ -26,7 +26,7 @@ function* proofHashes(zip, name) {
   }
 }
 
-/** Checks the volumes one after the other: their places go on where those before ended. */
+/** Checks the volumes in their order: the leaves of each come after those of the one before. */
 export class Volumes {
   constructor(zip, manifest, checkpoint, redactions) {
     Object.assign(this, { zip, manifest, checkpoint, redactions, records: 0, last: -1, received: 0, places: [] });
@@ -35,7 +35,7 @@ export class Volumes {
     this.window = manifest.get("received") ?? null;
   }
 
-  /** What is wrong with one volume. */
+  /** The faults of one volume. */
   *check(volume) {
     const [name, before] = [member(volume, "records"), this.records];
     const tree = new Tree(this.checkpoint.size, proofHashes(this.zip, member(volume, "proof")));
@@ -106,7 +106,7 @@ export class Volumes {
     yield `${name}: leaf ${index} comes where leaf ${said(wanted)} should: ${why}`;
   }
 
-  /** What is wrong with the whole. */
+  /** The faults of all volumes together. */
   *end() {
     yield* this.whole.faults("the bundle", this.manifest, OF_BUNDLE);
     const named = member(this.manifest, "records");

@@ -1,13 +1,13 @@
-// What can be wrong, as verify.py names it, and what is shared by all: bytes, base64, lines.
+// The errors, by the names of verify.py, and what all modules share: bytes, base64, lines.
 
-/** How many faults are told, of all that are counted. */
+/** So many faults are shown; all are counted. */
 export const MOST_TOLD = 20;
 
 /** The input is not what it should be: nothing can be said about it. */
 export class Unusable extends Error {}
 /** Something does not fit what was signed. */
 export class Altered extends Error {}
-/** The log told two stories. */
+/** The log signed two trees of which one is not the beginning of the other. */
 export class Forked extends Altered {}
 /** Something was not shown. */
 export class Uncovered extends Error {}
@@ -16,7 +16,7 @@ export class Damaged extends Error {}
 /** A file lacks a member that it should have. */
 export class Lacking extends Error {}
 
-/** What is said of a file that lacks something; any other error as it is. */
+/** The error of a file that lacks a member; any other error unchanged. */
 export function lacking(what, error) {
   if (!(error instanceof Lacking || error instanceof TypeError)) return error;
   return new Unusable(`${what} lacks something that it should have: ${error.message}`);
@@ -27,7 +27,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const bytesOf = (text) => encoder.encode(text);
 
-/** Raises `Damaged`, where the browser would say what its own words for it are. */
+/** Raises `Damaged` instead of the browser's own error. */
 export function textOf(bytes) {
   try {
     return decoder.decode(bytes);

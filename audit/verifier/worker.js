@@ -1,4 +1,4 @@
-// Checks files beside the page, which stays awake. It is given the files and the keys, and tells what it finds.
+// Checks files in a worker, so that the page stays responsive: takes the files and the keys, posts what it finds.
 
 import { verifyEvidence } from "./evidence.js";
 import { verifyExtract } from "./extract.js";
@@ -35,7 +35,7 @@ function wholeOf(source) {
   return joined([...source.chunks()]);
 }
 
-/** What a file is shows in how it begins; what is checked with it is for that kind of file alone. */
+/** The kind of a file is known from its first bytes; each kind takes its own second file. */
 function check(source, others, asked) {
   const head = headOf(source);
   if (head.startsWith("auditsite/receipt/")) throw new Unusable("this is a receipt: use verify.py receipt");

@@ -15,7 +15,7 @@ const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
   return byte;
 });
 
-/** What is said of a zip that is not as it was written; any other error as it is. */
+/** The error of a damaged zip; any other error unchanged. */
 export const damaged = (error) =>
   error instanceof Damaged ? new Unusable(`the zip of the bundle is damaged or cut off: ${error.message}`) : error;
 

@@ -29,12 +29,12 @@ def one(first: int, last: int, query: str) -> None:
     """Make one bundle; print its records, its seconds, of the CPU too, its bytes, and the most memory in MiB."""
     connect({})
     from audit.evidence import export
-    from audit.evidence.request import Asker
+    from audit.evidence.request import Requester
 
-    asker = Asker("bench")
-    begun = export.ask(asker, query=query) if query else export.ask(asker, first=first, last=last)
+    requester = Requester("bench")
+    begun = export.request(requester, query=query) if query else export.request(requester, first=first, last=last)
     started, worked = time.perf_counter(), time.process_time()
-    made = build.go_on(begun)
+    made = build.resume(begun)
     seconds, worked = time.perf_counter() - started, time.process_time() - worked
     assert made.state == "ready", made.error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -1,7 +1,8 @@
 -- Lease due messages to one drainer, by the clock of this server. Needs no memory to begin with: ZREM goes first.
 -- KEYS: stream, due, leased, pause
 -- ARGV: limit, length of the lease (ms), longest lease that anybody gives (ms), bytes after which no more is taken
--- Returns: whether a person has paused drains (1/0): then no more. Now (ms), end of the lease (ms), then {id, fields} for each; fields is false where the stream lacks the entry
+-- Returns: whether a person has paused drains (1/0), now (ms), end of the lease (ms), then {id, fields} for each;
+--          fields is false where the stream lacks the entry
 local stream, due, leased = KEYS[1], KEYS[2], KEYS[3]
 local limit, length, longest, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if redis.call('EXISTS', KEYS[4]) == 1 then return {1, 0, 0} end

@@ -1,5 +1,5 @@
--- Drop look-ups whose entry is gone from the stream. Whoever removes an entry removes its look-up in the same script, so
--- that what is found here at one moment was removed by other hands.
+-- Drop look-ups whose entry is gone from the stream. Whoever removes an entry removes its look-up in the same script,
+-- so that what is found here at one moment was removed by other hands.
 -- KEYS: stream, ids
 -- ARGV: for each look-up: key, id
 -- Returns: the keys whose look-up was dropped

@@ -26,64 +26,64 @@ def made(exporter: Sender, **asked: Any) -> dict[str, Any]:
     begun = answer.json()
     assert answer["Location"] == f"{EXPORTS}/{begun['export_id']}"
     tasks.continue_export(begun["export_id"])
-    found: dict[str, Any] = exporter.get(answer["Location"]).json()
-    assert found["state"] == "ready"
-    return found
+    bundle: dict[str, Any] = exporter.get(answer["Location"]).json()
+    assert bundle["state"] == "ready"
+    return bundle
 
 
-def fetched(exporter: Sender, found: dict[str, Any], name: str = "", **headers: str) -> tuple[int, bytes, Any]:
-    path = f"{EXPORTS}/{found['export_id']}/files/{name or found['file']}"
+def fetched(exporter: Sender, bundle: dict[str, Any], name: str = "", **headers: str) -> tuple[int, bytes, Any]:
+    path = f"{EXPORTS}/{bundle['export_id']}/files/{name or bundle['file']}"
     answer = exporter.client.get(path, headers={"Authorization": f"Bearer {exporter.key}"} | headers)
     return answer.status_code, b"".join(answer) if answer.streaming else answer.content, answer
 
 
 def test_a_bundle_is_asked_for_made_and_fetched(exporter: Sender) -> None:
-    found = made(exporter, q=f"correlation:{sealed(3)}", csv=True)
-    assert (found["done"], found["of"], found["kind"]) == (3, 3, "query")
-    status, body, answer = fetched(exporter, found)
+    bundle = made(exporter, q=f"correlation:{sealed(3)}", csv=True)
+    assert (bundle["done"], bundle["of"], bundle["kind"]) == (3, 3, "query")
+    status, body, answer = fetched(exporter, bundle)
     assert status == 200
-    assert answer["Content-Length"] == str(len(body)) == str(found["bytes"])
+    assert answer["Content-Length"] == str(len(body)) == str(bundle["bytes"])
     with zipfile.ZipFile(io.BytesIO(body)) as whole:
         assert whole.testzip() is None
         manifest = whole.read("manifest.json")
         for name in whole.namelist():
-            assert fetched(exporter, found, name)[1] == whole.read(name)
-    assert hashlib.sha256(manifest).hexdigest() == found["digest"]
-    assert json.loads(manifest) == found["manifest"]
-    acts = Record.objects.filter(correlation_id=f"export-{found['export_id']}", event_type="audit.export.fetched")
-    assert {one.actor_id for one in acts} == {exporter.name}
+            assert fetched(exporter, bundle, name)[1] == whole.read(name)
+    assert hashlib.sha256(manifest).hexdigest() == bundle["digest"]
+    assert json.loads(manifest) == bundle["manifest"]
+    acts = Record.objects.filter(correlation_id=f"export-{bundle['export_id']}", event_type="audit.export.fetched")
+    assert {act.actor_id for act in acts} == {exporter.name}
 
 
 def test_a_download_goes_on_where_it_stopped(exporter: Sender) -> None:
-    found = made(exporter, q=f"correlation:{sealed(3)}")
-    _, whole, answer = fetched(exporter, found)
+    bundle = made(exporter, q=f"correlation:{sealed(3)}")
+    _, whole, answer = fetched(exporter, bundle)
     tag, size = answer["ETag"], len(whole)
-    status, body, answer = fetched(exporter, found, Range="bytes=1000-", **{"If-Range": tag})
+    status, body, answer = fetched(exporter, bundle, Range="bytes=1000-", **{"If-Range": tag})
     assert (status, body) == (206, whole[1000:])
     assert answer["Content-Range"] == f"bytes 1000-{size - 1}/{size}"
-    assert fetched(exporter, found, Range="bytes=0-0")[:2] == (206, whole[:1])
-    assert fetched(exporter, found, Range="bytes=10-99999999999")[:2] == (206, whole[10:])
-    assert fetched(exporter, found, Range="bytes=-7")[:2] == (206, whole[-7:])
-    assert fetched(exporter, found, Range="bytes=1000-", **{"If-Range": '"another"'})[:2] == (200, whole)
+    assert fetched(exporter, bundle, Range="bytes=0-0")[:2] == (206, whole[:1])
+    assert fetched(exporter, bundle, Range="bytes=10-99999999999")[:2] == (206, whole[10:])
+    assert fetched(exporter, bundle, Range="bytes=-7")[:2] == (206, whole[-7:])
+    assert fetched(exporter, bundle, Range="bytes=1000-", **{"If-Range": '"another"'})[:2] == (200, whole)
     for several in ("bytes=0-1,5-6", "bytes=-", "rows=1-2", "bytes=x-"):
-        assert fetched(exporter, found, Range=several)[0] == 200
+        assert fetched(exporter, bundle, Range=several)[0] == 200
     for outside in (f"bytes={size}-", "bytes=5-4", "bytes=-0"):
-        status, _, answer = fetched(exporter, found, Range=outside)
+        status, _, answer = fetched(exporter, bundle, Range=outside)
         assert status == 416
         assert answer["Content-Range"] == f"bytes */{size}"
 
 
 def test_a_range_of_the_log_is_asked_for_by_its_leaves(exporter: Sender) -> None:
     sealed(3)
-    found = made(exporter, first=0, last=3)
-    assert (found["kind"], found["first"], found["last"], found["done"]) == ("range", 0, 3, 3)
+    bundle = made(exporter, first=0, last=3)
+    assert (bundle["kind"], bundle["first"], bundle["last"], bundle["done"]) == ("range", 0, 3, 3)
 
 
 def test_what_was_received_in_a_time_is_asked_for_by_that_time(exporter: Sender) -> None:
     sealed(3)
-    found = made(exporter, received_since="5m")
-    assert found["kind"] == "range"
-    assert found["received"]["records"] >= 3
+    bundle = made(exporter, received_since="5m")
+    assert bundle["kind"] == "range"
+    assert bundle["received"]["records"] >= 3
 
 
 def test_a_bundle_is_cancelled_and_gone_on_with(exporter: Sender) -> None:
@@ -101,15 +101,15 @@ def test_a_bundle_is_cancelled_and_gone_on_with(exporter: Sender) -> None:
 
 
 def test_only_the_scope_export_and_only_the_one_who_asked(exporter: Sender, service: Sender) -> None:
-    found = made(exporter, q=f"correlation:{sealed(1)}")
-    path = f"{EXPORTS}/{found['export_id']}"
+    bundle = made(exporter, q=f"correlation:{sealed(1)}")
+    path = f"{EXPORTS}/{bundle['export_id']}"
     assert service.post({"q": ""}, path=EXPORTS).status_code == 403
     assert service.get(path).status_code == 403
     other = Sender("export")
-    for answer in (other.get(path), other.get(f"{path}/files/{found['file']}"), other.post({}, path=f"{path}/cancel")):
+    for answer in (other.get(path), other.get(f"{path}/files/{bundle['file']}"), other.post({}, path=f"{path}/cancel")):
         assert answer.status_code == 404
-    assert fetched(exporter, found, "../../etc/passwd")[0] == 404
-    assert fetched(exporter, found, "no-such-file")[0] == 404
+    assert fetched(exporter, bundle, "../../etc/passwd")[0] == 404
+    assert fetched(exporter, bundle, "no-such-file")[0] == 404
 
 
 def test_a_key_that_may_read_some_writers_gets_those_alone() -> None:
@@ -117,8 +117,8 @@ def test_a_key_that_may_read_some_writers_gets_those_alone() -> None:
     narrow.writer.reads_writers = ["nobody-at-all"]
     narrow.writer.save()
     correlation = sealed(2)
-    found = made(narrow, q=f"correlation:{correlation}")
-    assert found["done"] == 0
+    bundle = made(narrow, q=f"correlation:{correlation}")
+    assert bundle["done"] == 0
     answer = narrow.post({"first": 0, "last": 1}, path=EXPORTS)
     assert answer.status_code == 400
     assert "you may see those of some" in answer.json()["field_errors"]["first"]

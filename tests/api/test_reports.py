@@ -24,39 +24,39 @@ def begun(sender: Sender) -> dict[str, Any]:
     day = today().isoformat()
     answer = sender.post({"first": day, "last": day, "packs": ["soc2"]}, path=REPORTS)
     assert answer.status_code == 202, answer.content
-    found: dict[str, Any] = answer.json()
-    assert answer["Location"] == f"{REPORTS}/{found['report_id']}"
-    return found
+    report: dict[str, Any] = answer.json()
+    assert answer["Location"] == f"{REPORTS}/{report['report_id']}"
+    return report
 
 
 def made(sender: Sender) -> dict[str, Any]:
     asked = begun(sender)
     tasks.continue_report(asked["report_id"])
-    found: dict[str, Any] = sender.get(f"{REPORTS}/{asked['report_id']}").json()
-    assert found["state"] == "ready"
-    return found
+    report: dict[str, Any] = sender.get(f"{REPORTS}/{asked['report_id']}").json()
+    assert report["state"] == "ready"
+    return report
 
 
 def test_a_report_is_asked_for_made_and_fetched(exporter: Sender) -> None:
-    found = made(exporter)
-    path = f"{REPORTS}/{found['report_id']}/files"
-    said = json.loads(exporter.get(f"{path}/report.json").content)
-    assert build.digest(said["content"]) == said["sha256"] == found["digest"]
+    report = made(exporter)
+    path = f"{REPORTS}/{report['report_id']}/files"
+    document = json.loads(exporter.get(f"{path}/report.json").content)
+    assert build.digest(document["content"]) == document["sha256"] == report["digest"]
     page = exporter.get(f"{path}/report.html")
     assert page["Content-Type"] == "text/html; charset=utf-8"
-    assert found["digest"] in page.content.decode()
-    assert ("report.pdf" in found["files"]) == render.has_pdf()
-    acts = Record.objects.filter(correlation_id=f"report-{found['report_id']}", event_type="audit.report.downloaded")
-    assert sorted(one.event_data["file"] for one in acts) == ["report.html", "report.json"]
-    assert {(one.actor_id, one.actor_type) for one in acts} == {(exporter.name, "service")}
+    assert report["digest"] in page.content.decode()
+    assert ("report.pdf" in report["files"]) == render.has_pdf()
+    acts = Record.objects.filter(correlation_id=f"report-{report['report_id']}", event_type="audit.report.downloaded")
+    assert sorted(act.event_data["file"] for act in acts) == ["report.html", "report.json"]
+    assert {(act.actor_id, act.actor_type) for act in acts} == {(exporter.name, "service")}
 
 
 def test_the_evidence_of_a_report_is_begun(exporter: Sender) -> None:
-    found = made(exporter)
-    answer = exporter.post({}, path=f"{REPORTS}/{found['report_id']}/bundle")
+    report = made(exporter)
+    answer = exporter.post({}, path=f"{REPORTS}/{report['report_id']}/bundle")
     assert answer.status_code == 202
     bundle = Export.objects.get(pk=answer.json()["export_id"])
-    assert (bundle.checkpoint, bundle.requested_by) == (found["checkpoint"], exporter.name)
+    assert (bundle.checkpoint, bundle.requested_by) == (report["checkpoint"], exporter.name)
 
 
 def test_what_is_not_ready_is_not_handed_out(exporter: Sender) -> None:

@@ -308,7 +308,7 @@ ATTACKS = [
     Attack("edit record, digest and leaf", unguarded(edited_with_leaf), ALTERED),
     Attack("edit record, digest, leaf and nodes", unguarded(edited_with_nodes), ALTERED, refuses=True),
     Attack("edit all that, and the roots", rewritten(lambda: None), ALTERED, FORKED, FORKED, refuses=True),
-    Attack("rewrite all and sign it with another key", rewritten(another_key), FORKED, refuses=True),
+    Attack("rewrite all and sign it with another key", rewritten(another_key), UNKNOWN, FORKED, FORKED, refuses=True),
     Attack("rewrite all and sign it with the log's own key", rewritten(own_key), VERIFIED, FORKED, FORKED, why=THE_KEY),
     # What is gone.
     Attack("delete a record in the middle", statement(DELETE), MISSING),

@@ -12,8 +12,8 @@ from django.db.models import CharField
 from django.test import override_settings
 
 from audit import checks
+from audit.ingest import record
 from audit.models import Record
-from audit.operations import SQL
 
 
 def ids() -> set[str]:
@@ -105,7 +105,7 @@ def test_the_columns_are_as_wide_as_the_event_allows() -> None:
 
 
 def test_the_insert_names_every_column_once() -> None:
-    text = (SQL / "record.sql").read_text(encoding="utf-8")
+    text = record.INSERT.decode()
     columns = re.search(r"INSERT INTO audit_record \((.*?)\)", text, re.DOTALL)
     assert columns is not None
     named = [name.strip() for name in columns[1].split(",")]

@@ -32,7 +32,7 @@ class AccessAdmin(ReadOnly):
         filters = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
         where, wrong = _where(filters)
         accesses = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
-        visibility.show(access.pk for access in accesses[:PAGE])
+        visibility.note_shown(access.pk for access in accesses[:PAGE])
         onward = {**filters, "after": query.cursor(accesses[PAGE - 1])} if len(accesses) > PAGE else {}
         return self.page(
             request,
@@ -77,7 +77,7 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
     """Return who viewed this record lately, for people who may know; the current view is recorded later."""
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
-    with visibility.own_account():
+    with visibility.as_system():
         accesses = list(access_log.at(record)[: SHOWN + 1])
     return {"looks": [look_row(access) for access in accesses[:SHOWN]], "more_looks": len(accesses) > SHOWN}
 

@@ -16,18 +16,21 @@ from audit.admin.display import time_tag
 from audit.completeness import causes, coverage
 from audit.models import Followed, HourCount, Rhythm
 
-DAYS, WEEK = 90, 7
-WRITERS = 50
+DAYS_SHOWN, WEEK_DAYS = 90, 7
+WRITERS_SHOWN = 50
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-class Span(NamedTuple):
-    """What an address names."""
+class CoverageQuery(NamedTuple):
+    """What an address asks for."""
 
-    last: date  # the newest day that is shown
-    is_hours: bool  # hours of that day, instead of days
-    writer: str  # hours of a week of this one, where it is named
-    after: str  # the writers that come after this one
+    # The newest day that is shown; with `is_hours`, the hours of that day instead of days.
+    last: date
+    is_hours: bool
+    # The hours of a week of this writer, where it is named.
+    writer: str
+    # The writers that come after this one.
+    after: str
 
 
 @admin.register(HourCount)
@@ -37,14 +40,13 @@ class CoverageAdmin(ReadOnly):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        span = _span(request)
-        followed = Followed.objects.filter(name=Followed.COMPLETENESS).first()
-        followed_at = time_tag(followed.followed_at if followed else None)
-        context = _week(span) if span.writer else _writers(span)
-        return self.page(request, "list", asked=span, followed_at=followed_at, **context)
+        asked = _parse(request)
+        followed_at = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
+        context = _week(asked) if asked.writer else _writers(asked)
+        return self.page(request, "list", asked=asked, followed_at=time_tag(followed_at), **context)
 
 
-def _span(request: HttpRequest) -> Span:
+def _parse(request: HttpRequest) -> CoverageQuery:
     text = request.GET.get("day") or request.GET.get("until") or ""
     last = datetime.now(UTC).date()
     if text:
@@ -53,67 +55,66 @@ def _span(request: HttpRequest) -> Span:
         except ValueError:
             messages.warning(request, "That is no day such as 2026-08-18: these are the newest.")
     clean = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in ("writer", "after")}
-    return Span(last, bool(request.GET.get("day")), clean["writer"], clean["after"])
+    return CoverageQuery(last, bool(request.GET.get("day")), clean["writer"], clean["after"])
 
 
-def _writers(span: Span) -> dict[str, Any]:
-    """Return a row a writer: the days up to one, or the hours of one."""
-    end = _midnight(span.last) + DAY
-    since, step = (end - DAY, HOUR) if span.is_hours else (end - DAYS * DAY, DAY)
-    rhythms = visibility.figures(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=span.after))
-    page = list(rhythms.order_by("writer")[: WRITERS + 1])
-    heard = {rhythm.writer: coverage.hour_of(rhythm.first_at) for rhythm in page[:WRITERS]}
-    columns = _hours(since) if span.is_hours else _days(since)
-    writers = list(heard)
-    known = causes.find(writers, since, end)
-    picture = heatmap.Picture(coverage.sums(writers, since, end, step), known, datetime.now(UTC))
+def _writers(asked: CoverageQuery) -> dict[str, Any]:
+    """A row a writer: the days up to one, or the hours of one."""
+    end = _midnight(asked.last) + DAY
+    since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS_SHOWN * DAY, DAY)
+    heard = visibility.visible_totals(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after))
+    rhythms = list(heard.order_by("writer")[: WRITERS_SHOWN + 1])
+    began = {rhythm.writer: coverage.hour_of(rhythm.first_at) for rhythm in rhythms[:WRITERS_SHOWN]}
+    columns = _hours(since) if asked.is_hours else _days(since)
+    counts, known = coverage.sums(list(began), since, end, step), causes.find(list(began), since, end)
+    picture = heatmap.Picture(counts, known, datetime.now(UTC))
     rows = [
-        picture.row(writer, _address(writer=writer, day=span.last), writer, columns, began)
-        for writer, began in heard.items()
+        picture.row(writer, _address(writer=writer, day=asked.last), writer, columns, first)
+        for writer, first in began.items()
     ]
-    shown = _day_text(span.last) if span.is_hours else f"{since:%Y-%m-%d} to {span.last}"
+    title = f"{_day_text(asked.last)}, each hour" if asked.is_hours else f"{since:%Y-%m-%d} to {asked.last}"
     return {
-        "title": f"Coverage: {shown}, each hour" if span.is_hours else f"Coverage: {shown}",
+        "title": f"Coverage: {title}",
         "what": "writer",
         "columns": columns,
-        "months": None if span.is_hours else heatmap.months(columns),
+        "months": None if asked.is_hours else heatmap.months(columns),
         "rows": rows,
         "legend": picture.legend,
-        "next": page[WRITERS - 1].writer if len(page) > WRITERS else None,
-        **_steps(span, DAY if span.is_hours else DAYS * DAY),
+        "next": rhythms[WRITERS_SHOWN - 1].writer if len(rhythms) > WRITERS_SHOWN else None,
+        **_steps(asked, DAY if asked.is_hours else DAYS_SHOWN * DAY),
     }
 
 
-def _week(span: Span) -> dict[str, Any]:
-    """Return a row a day of one writer, the newest first."""
-    if not visibility.tells(span.writer):
+def _week(asked: CoverageQuery) -> dict[str, Any]:
+    """A row a day of one writer, the newest first."""
+    if not visibility.may_see_totals(asked.writer):
         raise Http404("There is no such writer.")
-    end = _midnight(span.last) + DAY
-    since = end - WEEK * DAY
-    known = causes.find([span.writer], since, end)
-    picture = heatmap.Picture(coverage.sums([span.writer], since, end, HOUR), known, datetime.now(UTC))
-    heard = Rhythm.objects.filter(writer=span.writer).first()
-    began = coverage.hour_of(heard.first_at) if heard else end
-    days = [end - DAY * n for n in range(1, WEEK + 1)]
-    rows = [picture.row(_day_text(day), _address(day=day.date()), span.writer, _hours(day), began) for day in days]
+    end = _midnight(asked.last) + DAY
+    since = end - WEEK_DAYS * DAY
+    counts, known = coverage.sums([asked.writer], since, end, HOUR), causes.find([asked.writer], since, end)
+    picture = heatmap.Picture(counts, known, datetime.now(UTC))
+    rhythm = Rhythm.objects.filter(writer=asked.writer).first()
+    began = coverage.hour_of(rhythm.first_at) if rhythm else end
+    days = [end - DAY * n for n in range(1, WEEK_DAYS + 1)]
     return {
-        "title": f"Coverage of {span.writer}: the week to {span.last}, each hour",
+        "title": f"Coverage of {asked.writer}: the week to {asked.last}, each hour",
         "what": "day",
         "columns": _hours(since),
-        "rows": rows,
+        "rows": [
+            picture.row(_day_text(day), _address(day=day.date()), asked.writer, _hours(day), began) for day in days
+        ],
         "legend": picture.legend,
-        **_steps(span, WEEK * DAY),
+        **_steps(asked, WEEK_DAYS * DAY),
     }
 
 
-def _steps(span: Span, step: timedelta) -> dict[str, str]:
-    more = {"writer": span.writer, "after": span.after}
-    name = "day" if span.is_hours else "until"
-    older, newer = span.last - step, span.last + step
-    today = datetime.now(UTC).date()
+def _steps(asked: CoverageQuery, step: timedelta) -> dict[str, str]:
+    """The addresses of the same picture one step earlier and one later."""
+    same = {"writer": asked.writer, "after": asked.after}
+    name, today = "day" if asked.is_hours else "until", datetime.now(UTC).date()
     return {
-        "older": _address(**more, **{name: older}) if span.last > date(2, 1, 1) else "",
-        "newer": _address(**more, **{name: min(newer, today)}) if span.last < today else "",
+        "older": _address(**same, **{name: asked.last - step}) if asked.last > date(2, 1, 1) else "",
+        "newer": _address(**same, **{name: min(asked.last + step, today)}) if asked.last < today else "",
     }
 
 
@@ -130,13 +131,12 @@ def _day_text(day: date) -> str:
 
 
 def _days(since: datetime) -> list[Column]:
-    days = [since + DAY * n for n in range(DAYS)]
     return [
         # Mondays have their number: for all of them there is no room.
         heatmap.column(
             day, day + DAY, "" if day.weekday() else f"{day:%d}", f"{day:%Y-%m-%d}", _address(day=day.date())
         )
-        for day in days
+        for day in (since + DAY * n for n in range(DAYS_SHOWN))
     ]
 
 

@@ -1,4 +1,4 @@
-"""What was found to be missing, of any kind: filtered by its state, taken care of, explained."""
+"""What should be here and is not, of any kind: filtered by its state, assigned, explained."""
 
 from typing import Any, ClassVar
 
@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from audit import visibility
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, column, number, time_tag
+from audit.admin.display import badge, column, number, time_column, time_tag
 from audit.completeness import explain
-from audit.models import Found
+from audit.models import Discrepancy
 
 STATES = {"open": "error", "explained": "warning", "closed": "ok"}
 
@@ -24,7 +24,7 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state, state) for state in Found.STATES]
+        return [(state, state) for state in Discrepancy.STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
@@ -37,8 +37,8 @@ class StateFilter(admin.SimpleListFilter):
         return queryset
 
 
-class FoundAdmin(ReadOnly):
-    """A list and a page for each; the page posts to `act` what `explanation.html` holds."""
+class DiscrepancyAdmin(ReadOnly):
+    """A list, and a page for each; the page posts to `act` what `discrepancy/explanation.html` holds."""
 
     list_filter: ClassVar[tuple[Any, ...]] = (StateFilter,)
     views: ClassVar = {"<int:pk>/act/": "act"}
@@ -48,7 +48,7 @@ class FoundAdmin(ReadOnly):
             raise PermissionDenied
         finding = self._finding(object_id)
         context = {
-            "found": finding,
+            "finding": finding,
             "state": self.state_badge(finding),
             "found_at": time_tag(finding.found_at),
             "closed_at": time_tag(finding.closed_at),
@@ -58,11 +58,11 @@ class FoundAdmin(ReadOnly):
         return self.page(request, "detail", **context | self.detail(request, finding))
 
     def detail(self, request: HttpRequest, finding: Any) -> dict[str, Any]:
-        """Return what the page of one finding shows beside what all have; its title at least."""
+        """What the page of one shows beside what all have; its title at least."""
         return {"title": str(finding)}
 
     def act_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take care of a finding, or explain it; the act is recorded first."""
+        """Assign it to oneself, or explain it; the act is recorded first."""
 
         def act() -> None:
             finding, by = self._finding(pk), request.user.get_username()
@@ -74,20 +74,22 @@ class FoundAdmin(ReadOnly):
         back = reverse(f"admin:audit_{self.opts.model_name}_change", args=[pk])
         return post_act(request, "audit.explain_gap", act, "Kept, and recorded.", back=back)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        findings: QuerySet[Any] = super().get_queryset(request)
-        return self._visible(findings).defer(*self.model.LARGE)
-
     def _finding(self, pk: int | str) -> Any:
-        related = self.list_select_related if isinstance(self.list_select_related, tuple) else ()
-        findings = self.model.objects.select_related(*related)
-        finding = self._visible(findings).filter(pk=number(str(pk))).first()
+        """The finding with this key, with what its page needs. Raises `Http404`."""
+        related = self.list_select_related
+        rows = self.model.objects.select_related(*(related if isinstance(related, tuple) else ()))
+        finding = self._visible(rows).filter(pk=number(str(pk))).first()
         if finding is None:
             raise Http404(f"There is no such {self.opts.verbose_name}.")
         return finding
 
-    def _visible(self, findings: QuerySet[Any]) -> QuerySet[Any]:
-        """Return those that may be shown now; what is missing of no writer is everybody's."""
-        return visibility.figures(findings, self.model.WRITER) if self.model.WRITER else findings
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return self._visible(rows).defer(*self.model.LARGE)
+
+    def _visible(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Findings that the viewer may see; those of no writer are everybody's."""
+        return visibility.visible_totals(rows, self.model.WRITER) if self.model.WRITER else rows
 
     state_badge = column("state", lambda finding: badge(STATES[finding.state], finding.state))
+    detected = time_column("detected (UTC)", "found_at")

@@ -1,6 +1,5 @@
 """Completeness: what never came, of each writer, down to single numbers; and what cannot be seen."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -8,21 +7,21 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.completeness import manifests, summary
 from audit.models import Gap, Manifest, Record
 
-SHOWN = 200
+HOLES_SHOWN = 200
 OUTCOMES = {"complete": "ok", "incomplete": "error", "differs": "error"}
 VERDICTS = {"complete": "ok", "partly covered": "warning", "not covered": "warning", "silent": "warning"}
 
 
 @admin.register(Gap)
-class GapAdmin(FoundAdmin):
+class GapAdmin(DiscrepancyAdmin):
     """One sentence, then each writer, then each gap."""
 
-    list_display = ("numbers", "writer", "epoch", "state_badge", "missing_of", "made_after", "made_before", "found")
+    list_display = ("numbers", "writer", "epoch", "state_badge", "missing_of", "made_after", "made_before", "detected")
     search_fields = ("numbering__writer",)
     search_help_text = "Writer"
     list_select_related = ("numbering",)
@@ -30,25 +29,23 @@ class GapAdmin(FoundAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         result = summary.summarize()
-        more = {
+        context = {
             "title": "Completeness",
-            "found": result,
-            "standings": [
-                (writer, badge(VERDICTS.get(writer.verdict, "error"), writer.verdict)) for writer in result.writers
-            ],
+            "summary": result,
+            "writers": [(each, badge(VERDICTS.get(each.verdict, "error"), each.verdict)) for each in result.writers],
             "until": time_tag(result.until),
         }
-        return super().changelist_view(request, more | (extra_context or {}))
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def detail(self, request: HttpRequest, gap: Gap) -> dict[str, Any]:
-        holes = list(gap.holes.all()[: SHOWN + 1])
+        holes = list(gap.holes.all()[: HOLES_SHOWN + 1])
         return {
             "title": f"Gap {gap}",
             "size": gap.last - gap.first + 1,
-            "holes": [(hole, time_tag(hole.after_at), time_tag(hole.before_at)) for hole in holes[:SHOWN]],
-            "more_holes": len(holes) > SHOWN,
+            "holes": [(hole, time_tag(hole.after_at), time_tag(hole.before_at)) for hole in holes[:HOLES_SHOWN]],
+            "more_holes": len(holes) > HOLES_SHOWN,
             "late_at": time_tag(gap.last_late_at),
-            "neighbours": list(_neighbours(gap)) if request.user.has_perm("audit.view_record") else [],
+            "neighbours": _neighbours(gap) if request.user.has_perm("audit.view_record") else [],
         }
 
     numbers = column(
@@ -62,14 +59,14 @@ class GapAdmin(FoundAdmin):
     )
     made_before = time_column("made before (UTC)", "before_at")
 
-    @admin.display(description="found (UTC)", ordering="found_at")
-    def found(self, gap: Gap) -> SafeString:
+    @admin.display(description="detected (UTC)", ordering="found_at")
+    def detected(self, gap: Gap) -> SafeString:
         note = '{} <span class="quiet">(heartbeat)</span>' if gap.tail else "{}"
         return format_html(note, time_tag(gap.found_at))
 
 
 @admin.register(Manifest)
-class ManifestAdmin(FoundAdmin):
+class ManifestAdmin(DiscrepancyAdmin):
     """What writers stated that they made, and what of it came."""
 
     list_display = ("stated", "writer", "window", "outcome_badge", "came_of", "state_badge")
@@ -83,19 +80,21 @@ class ManifestAdmin(FoundAdmin):
             "since": time_tag(manifest.since),
             "until": time_tag(manifest.until),
             "looked_at": time_tag(manifest.looked_at),
-            "lost": manifests.missing(manifest),
+            "missing": manifests.missing(manifest),
         }
 
     stated = time_column("stated (UTC)", "found_at")
     window = column(
-        "window (UTC)", lambda made: format_html("{} to {}", time_tag(made.since), time_tag(made.until)), "since"
+        "window (UTC)",
+        lambda manifest: format_html("{} to {}", time_tag(manifest.since), time_tag(manifest.until)),
+        "since",
     )
     outcome_badge = column("what came", lambda manifest: badge(OUTCOMES[manifest.outcome], manifest.outcome))
     came_of = column("events", lambda manifest: f"{manifest.came:,} of {manifest.count:,}", "came")
 
 
-def _neighbours(gap: Gap) -> Iterator[tuple[str, Record]]:
-    numbering = gap.numbering
-    records = Record.objects.filter(writer=numbering.writer, source_epoch=numbering.epoch or None)
-    for side, seq in (("before", gap.first - 1), ("after", gap.last + 1)):
-        yield from ((side, record) for record in records.filter(source_seq=seq)[:1])
+def _neighbours(gap: Gap) -> list[tuple[str, Record]]:
+    """The records with the numbers before and after."""
+    records = Record.objects.filter(writer=gap.numbering.writer, source_epoch=gap.numbering.epoch or None)
+    sides = (("before", gap.first - 1), ("after", gap.last + 1))
+    return [(side, record) for side, seq in sides for record in records.filter(source_seq=seq)[:1]]

@@ -1,6 +1,5 @@
-"""Evidence bundles: asked for from the list of records, watched while they are made, fetched. Each sees their own."""
+"""Evidence bundles: asked for, watched while they are made, fetched. Users see their own."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -17,10 +16,11 @@ from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, column, pretty, time_column, time_tag
 from audit.errors import AuditError, Invalid
 from audit.evidence import download, export
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.models import Export, Report
 from audit.tasks import enqueue
 
+# The badges of the states of jobs.
 STATES = {
     "pending": "pending",
     "running": "pending",
@@ -29,20 +29,17 @@ STATES = {
     "failed": "error",
     "expired": "warning",
 }
+ACTS = {"cancel": export.cancel, "resume": export.reopen}
 MAKE = "audit.make_export"
-ACTS = {"cancel": export.cancel, "resume": export.resume}
 
 
 @admin.register(Export)
 class ExportAdmin(ReadOnly):
-    """Bundles, newest first."""
-
     list_display = ("state_badge", "asked", "requested", "records", "expires")
     list_display_links = ("asked",)
     search_fields = ("query",)
     search_help_text = "A part of the query"
     change_list_template = "admin/audit/export/list.html"
-
     views: ClassVar = {
         "make/": "make",
         "<uuid:export_id>/act/": "act",
@@ -50,22 +47,25 @@ class ExportAdmin(ReadOnly):
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Export]:
-        bundles: QuerySet[Export] = export.whose(asker_of(request))
-        return bundles
+        return export.requested_by(requester_of(request))
 
     def make_view(self, request: HttpRequest) -> HttpResponse:
-        """Request a bundle of a query, or of a range of the log."""
-        ask = lambda: export.ask(asker_of(request), **_asked(request))  # noqa: E731
-        return begin(request, MAKE, ask, back=reverse("admin:audit_export_changelist"), refusal="Nothing is exported")
+        """Begin a bundle of a query, or of a range of the log."""
+
+        def begin() -> HttpResponse:
+            return begun(export.request(requester_of(request), **_wanted(request)))
+
+        back = reverse("admin:audit_export_changelist")
+        return post_act(request, MAKE, begin, back=back, refusal="Nothing is exported")
 
     def act_view(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
-        """Cancel a bundle, or go on with it."""
+        """Cancel a bundle, or resume it."""
 
         def act() -> None:
             bundle, name = own_or_404(self.get_queryset(request), export_id), request.POST.get("act", "")
             if name not in ACTS:
                 raise Http404("A bundle is cancelled or resumed, nothing else.")
-            if not ACTS[name](bundle, asker_of(request)):
+            if not ACTS[name](bundle, requester_of(request)):
                 messages.warning(request, f"The bundle is {bundle.state}: there was nothing to {name}.")
             elif name == "resume":
                 enqueue(bundle)
@@ -73,64 +73,58 @@ class ExportAdmin(ReadOnly):
         return post_act(request, MAKE, act, back=reverse("admin:audit_export_change", args=[export_id]))
 
     def file_view(self, request: HttpRequest, export_id: UUID, name: str) -> HttpResponseBase:
-        """Serve the zip of a bundle, or a file in it."""
+        """The zip of a bundle, or a file in it."""
         if not request.user.has_perm(MAKE):
             raise PermissionDenied
         bundle = own_or_404(self.get_queryset(request), export_id)
         try:
-            return download.response(request, export.fetch(bundle, asker_of(request), name))
+            return download.response(request, export.fetch(bundle, requester_of(request), name))
         except KeyError:
             raise Http404(f"There is no file {name} in this bundle.") from None
         except AuditError as error:
             messages.error(request, f"Nothing is fetched: {error}")
-            return redirect("admin:audit_export_change", export_id)
+            return redirect("admin:audit_export_change", bundle.pk)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         bundle = own_or_404(self.get_queryset(request), object_id)
         manifest = bundle.manifest or {}
-        completeness = manifest.get("completeness") or {}
+        claims = manifest.get("completeness") or {}
         return self.page(
             request,
             "detail",
             title="Evidence bundle",
             export=bundle,
             state=self.state_badge(bundle),
-            under_way=bundle.state in Export.UNDER_WAY,
+            under_way=bundle.is_under_way,
             asked=self.asked(bundle),
             requested=time_tag(bundle.requested_at),
             expires=time_tag(bundle.expires_at),
             files=sorted((manifest.get("files") or {}).items()),
-            proved=completeness.get("proved", []),
-            asserted=completeness.get("asserted", []),
+            proved=claims.get("proved", []),
+            asserted=claims.get("asserted", []),
             redaction=(manifest.get("redaction") or {}).get("rules") or bundle.redaction,
-            manifest=bundle.manifest and pretty(bundle.manifest),
+            manifest=manifest and pretty(manifest),
         )
 
     @admin.display(description="asked for")
     def asked(self, bundle: Export) -> str:
-        drawn = f"a sample of {bundle.sample:,}, seed {bundle.seed}, of " if bundle.sample else ""
-        if bundle.kind != "range":
-            return drawn + (bundle.query or "everything that may be seen")
-        window = "; received from {since} to before {until}".format(**bundle.received) if bundle.received else ""
-        return f"{drawn}leaves {bundle.first:,} to {bundle.last - 1:,} of the log{window}"
+        asked = bundle.query or "everything that may be seen"
+        if bundle.kind == "range":
+            asked = f"leaves {bundle.first:,} to {bundle.last - 1:,} of the log"
+            if bundle.received:
+                asked += "; received from {since} to before {until}".format(**bundle.received)
+        return f"a sample of {bundle.sample:,}, seed {bundle.seed}, of {asked}" if bundle.sample else asked
 
     state_badge = column("state", lambda bundle: badge(STATES[bundle.state], bundle.state), "state")
-
     requested = time_column("asked (UTC)", "requested_at")
     records = column("records", lambda bundle: f"{bundle.done:,}")
     expires = time_column("kept until (UTC)", "expires_at", sortable=False)
 
 
-def asker_of(request: HttpRequest) -> Asker:
-    """Return who asks, with what they may see."""
-    may_unredacted = request.user.has_perm("audit.export_unredacted")
-    return Asker(request.user.get_username(), False, visibility.sight(), client.address(request), may_unredacted)
-
-
 def own_or_404(rows: QuerySet[Any], key: UUID | str) -> Any:
-    """Return the row with this key. Raises `Http404`, for what is no UUID as well."""
+    """The row with this key. Raises `Http404`, for what is no UUID as well."""
     try:
         row = rows.filter(pk=UUID(str(key))).first()
     except ValueError:
@@ -140,35 +134,33 @@ def own_or_404(rows: QuerySet[Any], key: UUID | str) -> Any:
     return row
 
 
-def begin(
-    request: HttpRequest, permission: str, ask: Callable[[], Export | Report], *, back: str, refusal: str
-) -> HttpResponse:
-    """Do what asks for a bundle or report, have a worker make it, and redirect to its page."""
-
-    def act() -> HttpResponse:
-        begun = ask()
-        enqueue(begun)
-        return redirect(f"admin:audit_{begun._meta.model_name}_change", begun.pk)
-
-    return post_act(request, permission, act, back=back, refusal=refusal)
+def begun(job: Export | Report) -> HttpResponse:
+    """Hand a new bundle or report to a worker, and show its page."""
+    enqueue(job)
+    return redirect(f"admin:audit_{job._meta.model_name}_change", job.pk)
 
 
-def _asked(request: HttpRequest) -> dict[str, Any]:
-    asked: dict[str, Any] = {"with_csv": "csv" in request.POST, "unredacted": "unredacted" in request.POST}
+def requester_of(request: HttpRequest) -> Requester:
+    may_unredacted = request.user.has_perm("audit.export_unredacted")
+    return Requester(request.user.get_username(), False, visibility.scopes(), client.address(request), may_unredacted)
+
+
+def _wanted(request: HttpRequest) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"with_csv": "csv" in request.POST, "unredacted": "unredacted" in request.POST}
     if sample := request.POST.get("sample", "").strip():
-        asked["sample"] = _whole("sample", sample)
-    asked["seed"] = request.POST.get("seed", "").strip()
+        wanted["sample"] = _whole_number("sample", sample)
+    wanted["seed"] = request.POST.get("seed", "").strip()
     if "q" in request.POST:
-        return asked | {"query": request.POST["q"]}
+        return wanted | {"query": request.POST["q"]}
     if "received_since" in request.POST:
         until = request.POST.get("received_until", "").strip() or "0s"
-        return asked | {"received": (request.POST["received_since"].strip(), until)}
+        return wanted | {"received": (request.POST["received_since"].strip(), until)}
     for name in ("first", "last"):
-        asked[name] = _whole(name, request.POST.get(name, "").strip())
-    return asked
+        wanted[name] = _whole_number(name, request.POST.get(name, "").strip())
+    return wanted
 
 
-def _whole(name: str, text: str) -> int:
+def _whole_number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise Invalid({name: "is not a whole number"})
     return int(text)

@@ -1,15 +1,16 @@
-"""Legal holds: what is held, by whom and why; placed and released by those who may."""
+"""Legal holds: what is held, by whom and why; placed and released."""
 
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import get_object_or_404, redirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 
 from audit.access import client
-from audit.admin.base import ReadOnly
+from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError, Invalid
@@ -29,8 +30,7 @@ class LegalHoldAdmin(ReadOnly):
     search_fields = ("correlation_id",)
     search_help_text = "A correlation, or a part of it"
     change_list_template = "admin/audit/legalhold/list.html"
-
-    views: ClassVar = {"place/": "place", "<int:pk>/release/": "release"}
+    views: ClassVar[dict[str, str]] = {"place/": "place", "<int:pk>/release/": "release"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LegalHold]:
         return legal_holds.visible()
@@ -40,9 +40,9 @@ class LegalHoldAdmin(ReadOnly):
         return self.page(
             request,
             "detail",
-            **_correlation_context(hold.correlation_id),
+            **_correlation(hold.correlation_id),
             title=f"Hold on {hold.correlation_id}",
-            found=hold,
+            hold=hold,
             placed_at=time_tag(hold.placed_at),
             released_at=time_tag(hold.released_at),
             state=self.state(hold),
@@ -50,7 +50,7 @@ class LegalHoldAdmin(ReadOnly):
         )
 
     def place_view(self, request: HttpRequest) -> HttpResponse:
-        """Say why, and hold; the act is recorded first."""
+        """The form, and the act. A form that is refused keeps what was written."""
         if not request.user.has_perm(PLACE):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
@@ -58,43 +58,38 @@ class LegalHoldAdmin(ReadOnly):
         if request.method == "POST":
             by, where = request.user.get_username(), Where(address=client.address(request))
             try:
-                placed = legal_holds.place(correlation, reason=reason, by=by, where=where)
+                hold = legal_holds.place(correlation, reason=reason, by=by, where=where)
             except AuditError as error:
-                messages.error(request, f"Nothing is held: {_words(error)}")
+                words = "; ".join(error.errors.values()) if isinstance(error, Invalid) else str(error)
+                messages.error(request, f"Nothing is held: {words}")
             else:
                 messages.success(request, "It is held, and that is recorded.")
-                return redirect("admin:audit_legalhold_change", placed.pk)
-        context = _correlation_context(correlation) | {"reason": reason, "reason_max": legal_holds.REASON_MAX}
+                return redirect("admin:audit_legalhold_change", hold.pk)
+        context = {**_correlation(correlation), "reason": reason, "reason_max": legal_holds.REASON_MAX}
         return self.page(request, "place", title="Place a legal hold", **context)
 
     def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what ended, and release; the act is recorded first."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(PLACE):
-            raise PermissionDenied
-        hold = get_object_or_404(self.get_queryset(request), pk=pk)
-        reason, by = request.POST.get("reason", ""), request.user.get_username()
-        try:
-            legal_holds.release(hold.correlation_id, reason=reason, by=by, where=Where(address=client.address(request)))
-        except AuditError as error:
-            messages.error(request, f"Nothing is released: {_words(error)}")
-        else:
-            messages.success(request, "It is released, and that is recorded.")
-        return redirect("admin:audit_legalhold_change", pk)
+        def release() -> None:
+            correlation, by = self.row_or_404(request, pk).correlation_id, request.user.get_username()
+            where = Where(address=client.address(request))
+            try:
+                legal_holds.release(correlation, reason=request.POST.get("reason", ""), by=by, where=where)
+            except Invalid as error:  # the form has one field: its name says nothing
+                raise AuditError("; ".join(error.errors.values())) from None
+
+        success, back = "It is released, and that is recorded.", reverse("admin:audit_legalhold_change", args=[pk])
+        return post_act(request, PLACE, release, success, back=back, refusal="Nothing is released")
 
     placed = time_column("placed (UTC)", "placed_at")
     released = time_column("released (UTC)", "released_at")
     state = column("state", lambda hold: badge("ok", "released") if hold.released_at else badge("warning", "held"))
 
 
-def _correlation_context(correlation: str) -> dict[str, Any]:
+def _correlation(correlation: str) -> dict[str, Any]:
+    """What the pages show of a correlation."""
+    records = Record.objects.filter(correlation_id=correlation)
     return {
         "correlation": correlation,
-        "records": Record.objects.filter(correlation_id=correlation).count() if correlation else None,
+        "records": records.count() if correlation else None,
         "search": query_bar.address(Query().with_term("correlation", correlation)) if correlation else "",
     }
-
-
-def _words(error: AuditError) -> str:
-    return "; ".join(error.errors.values()) if isinstance(error, Invalid) else str(error)

@@ -1,4 +1,4 @@
-"""Rules of redaction: what is taken out of bundles. Made by officers, recorded first, never deleted."""
+"""Rules of redaction, made by officers and never deleted."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from audit.admin.display import badge, column
 from audit.evidence import redaction
 from audit.models import RedactionRule
 
+# Appended to the help of the methods.
 GUESSED = (
     "Whatever is left, the record's own digest covers the value: one of few possible ones, such as an address or a "
     "date of birth, can be guessed and tried by whoever knows the rest of the record."
@@ -19,7 +20,7 @@ GUESSED = (
 
 @admin.register(RedactionRule)
 class RedactionRuleAdmin(RecordedFirst):
-    """Nobody deletes a rule: its name stands in bundles. It holds for bundles that are asked for from now on."""
+    """A change holds for bundles that are asked for from then on."""
 
     fields = ("name", "path", "event_type", "method", "reason", "active")
     list_display = ("name", "path", "event_type", "method", "state")
@@ -44,7 +45,7 @@ class RedactionRuleAdmin(RecordedFirst):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: RedactionRule, form: Any, change: bool) -> None:
-        redaction.keep(obj, by=request.user.get_username())
+        redaction.save_rule(obj, by=request.user.get_username())
 
     state = column(
         "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"

@@ -16,8 +16,8 @@ from audit.admin.display import badge, column, time_column
 from audit.expectations import rules
 from audit.models import Awaited, Expectation, Unmet, Waiver
 
-LOCAL = "%Y-%m-%dT%H:%M"
-SHORT = 60
+LOCAL_TIME = "%Y-%m-%dT%H:%M"
+REASON_CHARACTERS = 60
 FIELDS = (
     *("name", "kind", "why", "when_types", "expect_types"),
     *("writer", "category", "within_s", "least", "active", "inactive_because"),
@@ -62,7 +62,7 @@ class ExpectationForm(forms.ModelForm):
 
 @admin.register(Expectation)
 class ExpectationAdmin(RecordedFirst):
-    """Nobody deletes a rule: its name stands in findings. Who changes what it asks begins it anew."""
+    """Nobody deletes a rule: findings name it. A rule that is changed to ask for something else starts over."""
 
     form = ExpectationForm
     list_display = ("name", "expects", "state", "awaited_now", "open_now", "met_so_far", "pack")
@@ -86,9 +86,9 @@ class ExpectationAdmin(RecordedFirst):
         return (*FIELDS, *(ABOUT if obj else ()))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Expectation]:
-        still = Unmet.objects.filter(closed_at=None, explained_at=None)
+        unmet = Unmet.objects.filter(closed_at=None, explained_at=None)
         rules: QuerySet[Expectation] = super().get_queryset(request)
-        return rules.annotate(awaiting=_count(Awaited.objects.all()), unmet_still=_count(still))
+        return rules.annotate(awaiting=_count(Awaited.objects.all()), open_unmet=_count(unmet))
 
     def save_model(self, request: HttpRequest, obj: Expectation, form: Any, change: bool) -> None:
         version = obj.version
@@ -103,12 +103,12 @@ class ExpectationAdmin(RecordedFirst):
     )
     awaited_now = column("awaited now", lambda rule: f"{rule.awaiting:,}", "awaiting")
 
-    @admin.display(description="open", ordering="unmet_still")
+    @admin.display(description="open", ordering="open_unmet")
     def open_now(self, rule: Any) -> SafeString | str:
-        if not rule.unmet_still:
+        if not rule.open_unmet:
             return "0"
         url = reverse("admin:audit_unmet_changelist")
-        return format_html('<a href="{}?q={}&amp;state=open">{}</a>', url, rule.name, f"{rule.unmet_still:,}")
+        return format_html('<a href="{}?q={}&amp;state=open">{}</a>', url, rule.name, f"{rule.open_unmet:,}")
 
     met_so_far = column("met so far", lambda rule: "not counted" if rule.kind == "has" else f"{rule.met:,}", "met")
     created = time_column("created", "created_at", sortable=False)
@@ -128,7 +128,7 @@ class WaiverForm(forms.ModelForm):
         fields = ("expectation", "correlation", "writer", "begins_at", "ends_at", "reason")
         field_classes = {"begins_at": forms.DateTimeField, "ends_at": forms.DateTimeField}
         widgets = {"reason": FEW_LINES} | {
-            name: forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL)
+            name: forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_TIME)
             for name in ("begins_at", "ends_at")
         }
 
@@ -166,7 +166,10 @@ class WaiverAdmin(RecordedFirst, ReadOnly):
     begins = time_column("from (UTC)", "begins_at")
     ends = time_column("until (UTC)", "ends_at")
     short_reason = column(
-        "reason", lambda waiver: waiver.reason if len(waiver.reason) <= SHORT else f"{waiver.reason[:SHORT]}…"
+        "reason",
+        lambda waiver: (
+            waiver.reason if len(waiver.reason) <= REASON_CHARACTERS else f"{waiver.reason[:REASON_CHARACTERS]}…"
+        ),
     )
 
 

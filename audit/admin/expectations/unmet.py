@@ -1,4 +1,4 @@
-"""What rules expected and what did not come: each with the events that did, and what is missing among them."""
+"""Unmet expectations: each with the events that came, and what is missing among them."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,11 +8,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from audit.admin.completeness.discrepancy import FoundAdmin
+from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import Record, Unmet
 
-# Events of a correlation that are shown before and after what began it.
+# Events of a correlation that are shown before and after the one that began it.
 BEFORE, AFTER = 20, 200
 
 
@@ -26,10 +26,10 @@ class Moment(NamedTuple):
 
 
 @admin.register(Unmet)
-class UnmetAdmin(FoundAdmin):
+class UnmetAdmin(DiscrepancyAdmin):
     """Each thing that should have come."""
 
-    list_display = ("subject", "rule", "state_badge", "due", "found", "how", "owner")
+    list_display = ("subject", "rule", "state_badge", "due", "detected", "how", "owner")
     search_fields = ("subject__exact", "expectation__name__exact", "writer__exact")
     search_help_text = "Correlation, rule or writer, as it is written"
     list_select_related = ("expectation",)
@@ -46,11 +46,11 @@ class UnmetAdmin(FoundAdmin):
 
     rule = column("rule", lambda unmet: unmet.expectation.name, "expectation__name")
     due = time_column("due (UTC)", "due_at")
-    found = time_column("found (UTC)", "found_at")
     how = column("how it closed", lambda unmet: unmet.closed_how or "—")
 
 
 def _moments(unmet: Unmet) -> list[Moment]:
+    """The events of the correlation in the order of their times, with what is missing where it was due."""
     before = Record.objects.filter(correlation_id=unmet.subject, event_timestamp__lt=unmet.since)
     earlier = before.order_by("-event_timestamp", "-id")[:BEFORE]
     moments = [

@@ -45,7 +45,7 @@ def step(request: HttpRequest, selection: Selection) -> MatchCount:
     """Count for a second, from the id in the address; at once where an index has the number. Raises `Refused`."""
     queue = dlq.stream.for_drain()
     depth = queue.totals.depth()
-    if not selection.is_narrow and selection.since is None and not visibility.sight():
+    if not selection.is_narrow and selection.since is None and not visibility.scopes():
         return MatchCount(selection.size(queue), depth, depth, "")
     matched, looked = (max(number(request.GET.get(name, "")), 0) for name in ("matched", "looked"))
     after = request.GET.get("at", "")

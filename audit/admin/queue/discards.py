@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, time_tag
 from audit.models import Discard
-from audit.models.base import raw
+from audit.models.base import visible_raw
 from audit.queue import discards
 
 DECISIONS = {
@@ -32,7 +32,7 @@ class DiscardAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Discard]:
         """Those of events that the viewer may see."""
         rows: QuerySet[Discard] = super().get_queryset(request)
-        return rows.filter(raw("source"))
+        return rows.filter(visible_raw("source"))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

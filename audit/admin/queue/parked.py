@@ -96,7 +96,9 @@ class ParkedAdmin(ReadOnly):
             reason = storable(request.POST.get("reason", "").strip(), REASON_CHARACTERS)
             if not reason:
                 raise Invalid({"": "a discard needs a reason."})
-            asked: Discard = discards.ask(_message_or_404(message_id), reason=reason, by=request.user.get_username())
+            asked: Discard = discards.request(
+                _message_or_404(message_id), reason=reason, by=request.user.get_username()
+            )
             return redirect("admin:audit_discard_change", asked.pk)
 
         return post_act(request, PERMISSION, act, back=_page_of(message_id))

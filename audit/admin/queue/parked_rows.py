@@ -97,7 +97,7 @@ def _next_try(message: Message) -> str:
     if message.state == "due":
         return "at the next drain"
     if message.state == "leased":
-        return "in hand now"
+        return "leased now"
     assert message.next_try is not None
     return f"in {age(message.next_try.timestamp() - message.parked_at.timestamp() - message.age)}"
 

@@ -53,7 +53,7 @@ class QuarantineAdmin(ReadOnly):
         )
 
     def release_view(self, request: HttpRequest, n: int) -> HttpResponse:
-        """Park it again: the drain tries it as any other. The row stays."""
+        """Return it to the queue: the drain tries it as any other. The row stays."""
 
         def act() -> str:
             row = Quarantined.objects.filter(n=n).first()

@@ -43,7 +43,7 @@ class KeysetChangeList(ChangeList):
         self.next_cursor = query.cursor(rows[-1]) if more else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.in_log = query.about_how_many()
-        with visibility.own_account():
+        with visibility.as_system():
             self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
         self.full_result_count = None
         self.show_full_result_count = self.show_admin_actions = False

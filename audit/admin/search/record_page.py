@@ -59,7 +59,7 @@ class RecordPage(ReadOnly):
             "difference": difference(record.event_data, DATA),
             **_way(record),
             **_beside(record),
-            "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.on(record.correlation_id)],
+            "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.of_correlation(record.correlation_id)],
             **_proof(record),
             **access_log.looks_context(request, record),
         }

@@ -35,8 +35,8 @@ def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str
         for row in rows:
             _check_order(report, before, row, after)
             report.count("checkpoints")
-            if _check_signature(report, keys, row):
-                yield Head(row.size, bytes(row.root), Verdict.ALTERED, "checkpoint", f"checkpoint {row.number}")
+            if (kind := _check_signature(report, keys, row)) is not None:
+                yield Head(row.size, bytes(row.root), kind, "checkpoint", f"checkpoint {row.number}")
             before, after = row, row.number
 
 
@@ -48,17 +48,26 @@ def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_onl
         detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
+    torn: list[str] = []
     for entry in anchor.newest_anchored() if newest_only else anchor.anchored():
+        if entry.note is None:
+            torn.append(entry.where)
+            continue
         try:
             head = note.TreeHead.parse(note.split(entry.note)[0])
             if not first <= head.size <= last:
                 continue
             note.verify(entry.note, keys.all_verifiers)
+        except note.UnknownKey as error:
+            report.find(_verdict_of_unknown(keys, entry.note), "anchor", f"{entry.where}: {error}")
+            continue
         except NoteError as error:
             report.find(Verdict.ALTERED, "anchor", f"{entry.where}: {error}")
             continue
         report.count("anchored checkpoints")
         yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
+    if torn:
+        report.leave_out(f"{len(torn)} checkpoints of the anchor are torn and were not compared: first {torn[0]}.")
 
 
 def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
@@ -96,23 +105,36 @@ def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, 
     report.counts["longest_silence_s"] = max(report.counts["longest_silence_s"], round(silence))
 
 
-def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> bool:
-    """Return whether the log signed this checkpoint, and its columns say the same as its note."""
+def _verdict_of_unknown(keys: Keys, text: str) -> Verdict:
+    """A key of this log that is not known here may be new; a key of another log cannot be."""
+    return Verdict.UNKNOWN if note.origin_of(text) == keys.origin else Verdict.FORKED
+
+
+def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> Verdict | None:
+    """Check that the log signed this checkpoint, and that its columns say the same as its note.
+
+    Returns what it means when the leaves do not lead to its root; None where its root means nothing.
+    """
     try:
         text, signed = note.verify(row.note, keys.all_verifiers)
         head = note.TreeHead.parse(text)
+    except note.UnknownKey as error:
+        verdict = _verdict_of_unknown(keys, row.note)
+        advice = " Add its public half to SEAL_PUBLIC_KEYS if it is one of yours." * (verdict is Verdict.UNKNOWN)
+        report.find(verdict, "checkpoint", f"Checkpoint {row.number}: {error}.{advice}", index=row.number)
+        return Verdict.FORKED if verdict is Verdict.UNKNOWN else None
     except NoteError as error:
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
-        return False
+        return None
     moments = [attestation.moment for attestation in signed if attestation.moment is not None]
     if head != note.TreeHead(keys.origin, row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
         detail = f"Checkpoint {row.number}: its time in the table is not the signed one."
     else:
-        return True
+        return Verdict.ALTERED
     report.find(Verdict.ALTERED, "checkpoint", detail, index=row.number)
-    return False
+    return None
 
 
 def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> None:

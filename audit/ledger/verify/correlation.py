@@ -43,7 +43,7 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
         )
     report.leave_out(OTHERS)
-    if visibility.sight():
+    if visibility.scopes():
         report.leave_out(
             "Only what who asked may see was looked at: records of other writers or categories may be there."
         )
@@ -51,9 +51,9 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
 
 def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
-    within, parameters = visibility.condition("r")
+    within, parameters = visibility.sql_condition("r")
     while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
-        visibility.note(row.record_id for row in rows)
+        visibility.note_read(row.record_id for row in rows)
         yield from rows
         last = rows[-1]
         assert last.record is not None

@@ -149,7 +149,7 @@ def _tell(report: RunReport) -> None:
     try:
         trail.add(
             "audit.verification.ended",
-            actor=run.requested_by,
+            actor=OWN_WRITER if run.requested_by == OWN_WRITER else run.requested_by,
             outcome="failure" if failed else "success",
             correlation=f"verification-{run.pk}",
             verdict=run.verdict,

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 import dlq.errors
 from audit.accounting import balance, queue_counts
-from audit.ingest import rejections
+from audit.ingest import rejection_counters
 from audit.management.counting import reconcile_with_bar
 
 NOT_BALANCED, NOT_YET = 3, 4
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 self.stderr.write(
                     "The queue's counters do not agree with its stream: `manage.py dlq check --rebuild` mends them."
                 )
-            rejections.gather()
+            rejection_counters.gather()
         except dlq.errors.Refused as error:
             self.stderr.write(f"Redis was not asked, figures of the queue are those of the last copy: {error}")
 

@@ -17,9 +17,10 @@ import dlq.errors
 import dlq.history
 import dlq.stream
 from audit.errors import AuditError
+from audit.health import serve_metrics
 from audit.management import HarmlessCommand
 from audit.queue import outages
-from audit.queue.drain import drain, keep_old, look_at_redis
+from audit.queue.drain import copy_old_to_spool, drain, mend_queue
 from dlq.drain import Summary
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Command(HarmlessCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         if watch:
+            serve_metrics()
             _watch(stop)
             return
         try:
@@ -60,11 +62,11 @@ def _watch(stop: threading.Event) -> None:
     _repeat(
         stop,
         lambda: drain(stop=stop),
-        look_at_redis,
+        mend_queue,
         lambda: queue().activity.beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
-        keep_old,
-        look_at_outage,
+        copy_old_to_spool,
+        follow_outage,
     )
 
 
@@ -81,11 +83,11 @@ def _repeat(stop: threading.Event, *steps: Callable[[], object]) -> None:
         stop.wait(PAUSE_S)
 
 
-def look_at_outage() -> None:
+def follow_outage() -> None:
     """Follow the outage that is open, if one is. What fails is tried again at the next turn."""
     close_old_connections()
     try:
-        outages.look()
+        outages.follow()
     except (AuditError, DatabaseError) as error:
         log.warning("episode_not_kept", error=type(error).__name__)
 

@@ -1,4 +1,4 @@
-"""`manage.py export`: an evidence bundle, of a query or of a range of the log."""
+"""`manage.py export`: an evidence bundle of a query or of a range of the log."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from audit.evidence import build, export
-from audit.evidence.request import Asker, Wanted
+from audit.evidence.request import ExportRequest, Requester
 from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
 from audit.models import Export
@@ -33,7 +33,7 @@ class Command(HarmlessCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         bundle = _bundle(options)
         with counted("records") as show:
-            made = build.go_on(bundle, progress=show)
+            made = build.resume(bundle, progress=show)
         if made.state != "ready":
             raise CommandError(f"The bundle is {made.state}. {made.error}".strip())
         self.stdout.write(f"{made.done} records, manifest {made.digest}")
@@ -41,19 +41,19 @@ class Command(HarmlessCommand):
 
 
 def _bundle(options: dict[str, Any]) -> Export:
-    asker = Asker(operator_name(), may_unredacted=True)
+    requester = Requester(operator_name(), may_unredacted=True)
     if options["resume"] is None:
-        return export.ask(asker, **_wanted(options))
+        return export.request(requester, **_wanted(options))
     bundle = Export.objects.filter(pk=options["resume"]).first()
     if bundle is None:
         raise CommandError(f"There is no bundle {options['resume']}.")
-    if bundle.state not in Export.UNDER_WAY and not export.resume(bundle, asker):
+    if not bundle.is_under_way and not export.reopen(bundle, requester):
         raise CommandError(f"The bundle is {bundle.state}: there is nothing to go on with.")
     return bundle
 
 
-def _wanted(options: dict[str, Any]) -> Wanted:
-    wanted = Wanted(with_csv=options["csv"], unredacted=options["unredacted"])
+def _wanted(options: dict[str, Any]) -> ExportRequest:
+    wanted = ExportRequest(with_csv=options["csv"], unredacted=options["unredacted"])
     wanted["sample"], wanted["seed"] = options["sample"], options["seed"]
     if options["range"]:
         wanted["first"], wanted["last"] = options["range"]

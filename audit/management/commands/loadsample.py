@@ -16,7 +16,7 @@ from rich.progress import track
 import audit
 from audit.access import api_keys, roles
 from audit.evidence import legal_holds, redaction
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import event
 from audit.formats import times as formats_times
 from audit.ingest.record import record
@@ -98,15 +98,16 @@ def _events() -> None:
 def _acts() -> None:
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     note = "Sample: the failures were looked through, and each has a ticket."
-    signoff.sign(yesterday, note, by=OFFICER, seen=(signoff.look(yesterday).digest, 0))
+    signoff.sign(yesterday, note, by=OFFICER, seen=(signoff.report_to_sign(yesterday).digest, 0))
     newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
     reason = "Sample: the insurer asks what was done to the cluster."
     legal_holds.place(newest.correlation_id, reason=reason, by=OFFICER)
     reason = "Sample: GDPR Art. 5(1)(c), an address is not needed to see who did what."
-    redaction.keep(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
+    redaction.save_rule(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
     Sealer().once()
     last = datetime.now(UTC).date()
-    build.ask(Asker("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])  # a worker makes it
+    # A worker makes the report.
+    build.request(Requester("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
 
 
 def _numbers(writer: str) -> Iterator[int | None]:

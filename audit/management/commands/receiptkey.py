@@ -19,6 +19,6 @@ class Command(KeyCommand):
     def key_name(self, origin: str | None) -> str:
         return (origin or ledger_keys.load().origin) + SUFFIX
 
-    def put(self, path: Path, new: Signer) -> str:
-        ledger_keys.replace(path, new)
+    def put(self, path: Path, public: Path, new: Signer) -> str:
+        ledger_keys.replace(path, public, new)
         return "Receipts from now on are"

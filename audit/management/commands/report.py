@@ -1,15 +1,13 @@
 """`manage.py report`: a compliance report, as JSON, HTML or PDF."""
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
-from audit.models import Report
 from audit.reports import build, render
 
 
@@ -27,17 +25,12 @@ class Command(HarmlessCommand):
         parser.add_argument("--site", default="", metavar="URL", help="stands before the links of HTML and PDF")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        made = build.go_on(build.ask(Asker(operator_name()), options["first"], options["last"], options["pack"]))
+        begun = build.request(Requester(operator_name()), options["first"], options["last"], options["pack"])
+        made = build.resume(begun)
         if made.state != "ready":
             raise CommandError(f"The report is {made.state}. {made.error}".strip())
-        data = _written(made, options["format"], options["site"].rstrip("/"))
+        body = render.file(made, options["format"], site=options["site"].rstrip("/"))
         path = options["output"] or Path(f"report-{made.first}-{made.last}.{options['format']}")
-        path.write_bytes(data)
+        path.write_bytes(body)
         self.stdout.write(f"sha256 {made.digest}, checkpoint {made.checkpoint}")
         self.stdout.write(str(path))
-
-
-def _written(made: Report, kind: str, site: str) -> bytes:
-    if kind == "json":
-        return json.dumps(render.twin(made), ensure_ascii=False, indent=1).encode()
-    return render.pdf(made, site=site) if kind == "pdf" else render.html(made, site=site).encode()

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from audit.health import serve_metrics
 from audit.ledger import witnesses
 from audit.ledger.publish import Publisher
 from audit.ledger.publish import follow as run
@@ -27,6 +28,7 @@ class Command(HarmlessCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        serve_metrics()
         run(stop)
 
     def _one_pass(self, sign: bool) -> None:

@@ -3,13 +3,19 @@
 import time
 from pathlib import Path
 
-from audit.errors import LogDamaged
+import redis
+from django.conf import settings
+
+from audit.errors import KeyUnknown, LogDamaged, Unavailable
 from audit.formats.note import Signer
 from audit.ledger import keys as ledger_keys
+from audit.ledger import known_keys
 from audit.ledger.keys import Keys
 from audit.ledger.seal import Sealer
 from audit.management.keycommand import KeyCommand
 from audit.models import Checkpoint
+
+CONFIRM_PAUSE_S = 0.5
 
 
 class Command(KeyCommand):
@@ -22,12 +28,35 @@ class Command(KeyCommand):
     def key_name(self, origin: str | None) -> str:
         return origin or ""
 
-    def put(self, path: Path, new: Signer) -> str:
+    def confirm(self, new: Signer, wait_s: float) -> None:
+        """Wait for the processes that have read keys lately. The new key is published, and signs nothing yet."""
+        ends_at = time.monotonic() + wait_s
+        ledger_keys.load()  # this process knows it from here on
+        try:
+            while ignorant := known_keys.ignorant_of(new.verifier):
+                if time.monotonic() > ends_at:
+                    raise KeyUnknown(_unconfirmed(ignorant))
+                time.sleep(CONFIRM_PAUSE_S)
+        except redis.RedisError as error:
+            raise Unavailable(
+                f"Nothing was rotated: Redis does not answer ({type(error).__name__}), and only it can say whether "
+                "every process knows the new key. Run this again: it goes on with the same key."
+            ) from None
+
+    def put(self, path: Path, public: Path, new: Signer) -> str:
         """Seal the record of the new key under the old one, then let the new one sign."""
         if _sign() is None:
             raise LogDamaged("Another sealer holds the lock for long: nothing was rotated. Try again.")
-        ledger_keys.replace(path, new)
+        ledger_keys.replace(path, public, new)
         return f"{_sign() or 'The next head'} is"  # by the sealer that is at work, with the new key
+
+
+def _unconfirmed(processes: list[str]) -> str:
+    return (
+        f"Nothing was rotated: these processes do not know the new public key yet: {', '.join(processes)}. "
+        f"Let each see {settings.SEAL_PUBLIC_KEYS_FILE or 'the new line'}: a container has to mount the directory of "
+        "keys, not the file. Then run this again: it goes on with the same key."
+    )
 
 
 def _sign() -> Checkpoint | None:

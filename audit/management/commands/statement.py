@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from audit.evidence import statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
 
 
@@ -16,9 +16,9 @@ class Command(HarmlessCommand):
         parser.add_argument("query", help='as the search takes it: "type:role.grant actor:x after:2026-01-01"')
 
     def handle(self, *args: Any, **options: Any) -> None:
-        said = statements.make(Asker(operator_name(), may_unredacted=True), options["query"]).event_data
-        self.stdout.write(said["note"], ending="")
+        facts = statements.make(Requester(operator_name(), may_unredacted=True), options["query"]).event_data
+        self.stdout.write(facts["note"], ending="")
         self.stderr.write(
-            f"{said['found']} records of the leaves {said['first']} to {said['last'] - 1} match. To check it: "
-            f"manage.py export --range {said['first']} {said['last']}"
+            f"{facts['found']} records of the leaves {facts['first']} to {facts['last'] - 1} match. To check it: "
+            f"manage.py export --range {facts['first']} {facts['last']}"
         )

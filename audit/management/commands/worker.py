@@ -19,6 +19,7 @@ from django.core.management.base import BaseCommand
 import dlq.alarm
 import dlq.errors
 import dlq.stream
+from audit.health import serve_metrics
 from audit.postgres.gateway import is_up
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        serve_metrics()
         watch(stop)
 
 

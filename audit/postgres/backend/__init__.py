@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, with an end to its patience: see base.py."""
+"""Django's PostgreSQL backend with a deadline on the client's side: see base.py."""

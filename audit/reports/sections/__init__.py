@@ -1,4 +1,4 @@
-"""sections: all parts of a report in their order, and the figures that each has."""
+"""sections: the sections of a report in their order, each with the keys of its figures."""
 
 from collections.abc import Callable
 
@@ -15,21 +15,21 @@ from audit.reports.sections import (
     reviews,
     volumes,
 )
-from audit.reports.snapshot import Basis
+from audit.reports.snapshot import Snapshot
 
-SECTIONS: dict[str, tuple[Callable[[Basis], Section], tuple[str, ...]]] = {
+SECTIONS: dict[str, tuple[Callable[[Snapshot], Section], tuple[str, ...]]] = {
     "volumes": (volumes.section, volumes.KEYS),
     "fields": (fields.section, fields.KEYS),
     "integrity": (integrity.section, integrity.KEYS),
     "completeness": (completeness.section, completeness.KEYS),
     "queue": (outages.section, outages.KEYS),
     "keeping": (retention.section, retention.KEYS),
-    "access": (access.section, access.KEYS),
+    "access": (access.section, tuple(access.LABELS)),
     "changes": (acts.changes, acts.keys(acts.CHANGES)),
     "alerts": (acts.alerts, acts.keys(acts.ALERTS)),
-    "reviews": (reviews.section, reviews.KEYS),
+    "reviews": (reviews.section, tuple(reviews.LABELS)),
     "handed": (acts.handed, acts.keys(acts.HANDED)),
-    "redaction": (redaction.section, redaction.KEYS),
+    "redaction": (redaction.section, tuple(redaction.LABELS)),
 }
+# What a control may name as its evidence.
 REFERENCES = {f"{name}.{key}" for name, (_, keys) in SECTIONS.items() for key in keys}
-"""What a control may name as its evidence."""

@@ -1,4 +1,4 @@
-"""access: who looked at the log, who was refused, who logged in."""
+"""access: who looked at records, who was refused, who logged in."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -6,13 +6,12 @@ from typing import NamedTuple
 from django.db import connections
 
 from audit.models import ACCESS, OWN_WRITER
-from audit.reports.figures import Figure, Row, Section, Table, counted, needed
-from audit.reports.snapshot import OUTSIDE, Basis
+from audit.reports.figures import Figure, Section, TableRow, counted, listing, minute, needed, out_of_scope
+from audit.reports.snapshot import Snapshot
 
-KEYS = ("looks", "people", "downloads", "refused", "taken", "logins", "login_refused")
 TAKEN = ("audit.export.fetched", "audit.export.answered", "audit.statement.made")
-NAMED = 50
-_WHO = """
+MAX_ROWS = 50
+_PEOPLE = """
 SELECT r.actor_type, r.actor_id, count(*), count(*) FILTER (WHERE r.event_type LIKE '%%.downloaded'),
        count(*) FILTER (WHERE r.event_outcome = 'failure'), max(r.event_timestamp)
 FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
@@ -30,8 +29,8 @@ LABELS = {
 }
 
 
-class Looker(NamedTuple):
-    """Somebody who looked, and how often."""
+class AccessCount(NamedTuple):
+    """How often somebody looked."""
 
     kind: str
     actor: str
@@ -41,57 +40,48 @@ class Looker(NamedTuple):
     last: datetime
 
 
-def section(basis: Basis) -> Section:
-    """Every look is a record before anything is shown."""
-    rows = _rows(basis) if basis.sees_own else []
+def section(snapshot: Snapshot) -> Section:
+    people = _people(snapshot) if snapshot.sees_store_acts else []
+    rows = [
+        TableRow(
+            (person.actor, person.looks, person.downloads, person.refused, minute(person.last)),
+            snapshot.query("category:access", f'actor:"{person.actor}"'),
+        )
+        for person in people
+    ]
     return Section(
         key="access",
         title="Access to the log",
         says="Every search, view and download is recorded before the answer leaves, with who, from where and what "
         "was asked. Who reads the database itself is seen by PostgreSQL's own log, not here.",
-        figures=_figures(basis, rows) if basis.sees_own else _outside(),
-        tables=(_table(basis, rows),),
+        figures=_figures(snapshot, people) if snapshot.sees_store_acts else out_of_scope(LABELS),
+        tables=(listing("Who looked", ("who", "looks", "downloads", "refused", "last"), rows, MAX_ROWS),),
     )
 
 
-def _rows(basis: Basis) -> list[Looker]:
+def _people(snapshot: Snapshot) -> list[AccessCount]:
     with connections["default"].cursor() as cursor:
-        cursor.execute(_WHO, [OWN_WRITER, ACCESS, basis.begins, basis.ends, basis.size])
-        return [Looker(*row) for row in cursor.fetchall()]
+        cursor.execute(_PEOPLE, [OWN_WRITER, ACCESS, snapshot.begins, snapshot.ends, snapshot.size])
+        return [AccessCount(*row) for row in cursor.fetchall()]
 
 
-def _outside() -> tuple[Figure, ...]:
-    return tuple(Figure(key=key, label=LABELS[key], value="—", state="none", note=OUTSIDE) for key in KEYS)
-
-
-def _figures(basis: Basis, rows: list[Looker]) -> tuple[Figure, ...]:
-    looks, downloads, refused = (sum(getattr(one, name) for one in rows) for name in ("looks", "downloads", "refused"))
-    query = basis.query("category:access")
-    of_logins, of_refused = basis.query("type:audit.person.logged_in"), basis.query("type:audit.person.login_refused")
-    of_taken, logins = basis.query(*(f"type:{kind}" for kind in TAKEN)), basis.count("audit.person.logged_in")
-    lacking = "Nobody looked at a record in this period."
+def _figures(snapshot: Snapshot, people: list[AccessCount]) -> tuple[Figure, ...]:
+    looks = sum(person.looks for person in people)
+    downloads = sum(person.downloads for person in people)
+    refused = sum(person.refused for person in people)
+    logins = snapshot.count("audit.person.logged_in")
+    login_refused = snapshot.count("audit.person.login_refused", "audit.person.login_locked")
+    query = snapshot.query
+    of_taken = query(*(f"type:{event_type}" for event_type in TAKEN))
+    nobody, no_login = "Nobody looked at a record in this period.", "Nobody logged in in this period."
     return (
-        needed("looks", LABELS["looks"], looks, lacking, query=query),
-        counted("people", LABELS["people"], len(rows), page="audit/access/"),
-        counted("downloads", LABELS["downloads"], downloads, query=basis.query("category:access", "action:downloaded")),
-        counted("refused", LABELS["refused"], refused, query=basis.query("category:access", "outcome:failure")),
-        counted("taken", LABELS["taken"], basis.count(*TAKEN), query=of_taken),
-        needed("logins", LABELS["logins"], logins, "Nobody logged in in this period.", query=of_logins),
-        counted("login_refused", LABELS["login_refused"], _failed(basis), query=of_refused),
+        needed("looks", LABELS["looks"], looks, nobody, query=query("category:access")),
+        counted("people", LABELS["people"], len(people), page="audit/access/"),
+        counted("downloads", LABELS["downloads"], downloads, query=query("category:access", "action:downloaded")),
+        counted("refused", LABELS["refused"], refused, query=query("category:access", "outcome:failure")),
+        counted("taken", LABELS["taken"], snapshot.count(*TAKEN), query=of_taken),
+        needed("logins", LABELS["logins"], logins, no_login, query=query("type:audit.person.logged_in")),
+        counted(
+            "login_refused", LABELS["login_refused"], login_refused, query=query("type:audit.person.login_refused")
+        ),
     )
-
-
-def _failed(basis: Basis) -> int:
-    return basis.count("audit.person.login_refused", "audit.person.login_locked")
-
-
-def _table(basis: Basis, rows: list[Looker]) -> Table:
-    lines = [
-        Row(
-            (one.actor, one.looks, one.downloads, one.refused, f"{one.last:%Y-%m-%d %H:%M}Z"),
-            basis.query("category:access", f'actor:"{one.actor}"'),
-        )
-        for one in rows[:NAMED]
-    ]
-    columns = ("who", "looks", "downloads", "refused", "last")
-    return Table(caption="Who looked", columns=columns, rows=tuple(lines), left_off=max(len(rows) - NAMED, 0))

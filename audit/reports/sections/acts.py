@@ -1,18 +1,21 @@
-"""acts: sections that count what the store recorded of acts: changes, alerts, what was handed over."""
+"""acts: sections that count the store's own records of acts: changes, alerts, what was handed over."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from audit.reports.figures import Figure, Row, Section, State, Table
-from audit.reports.snapshot import OUTSIDE, Act, Basis, fits
+from audit.reports.figures import OUT_OF_SCOPE, Figure, Section, State, TableRow, listing
+from audit.reports.snapshot import Act, Snapshot, fits
 
-NAMED = 60
-CELL = 160
+MAX_ROWS = 60
+CELL_CHARS = 160
 NO_RULES = tuple(f"audit.expectation.{act}" for act in ("unmet", "explained", "owned"))
 
 
-class Kind(NamedTuple):
-    """Acts that are counted together, without some. `bad`: there should be none. `lacking`: what it means if not."""
+class ActKind(NamedTuple):
+    """Acts that are counted together, except those of the types in `without`.
+
+    `bad`: any is an exception. `lacking`: the note where there is none.
+    """
 
     key: str
     label: str
@@ -22,125 +25,116 @@ class Kind(NamedTuple):
     lacking: str = ""
     outcome: str = ""
 
+    def includes(self, act: Act) -> bool:
+        return (
+            any(fits(act.event_type, pattern) for pattern in self.patterns)
+            and not any(fits(act.event_type, pattern) for pattern in self.without)
+            and self.outcome in ("", act.outcome)
+        )
+
 
 CHANGES = (
-    Kind(
+    ActKind(
         "people",
         "Accounts of people and groups made or changed",
         ("audit.person.*", "audit.group.*"),
         ("audit.person.log*",),
     ),
-    Kind("scopes", "Scopes of auditors set", ("audit.scope.*",)),
-    Kind("writers", "Writers and their keys made, changed or revoked", ("audit.writer.*",), ("audit.writer.silent",)),
-    Kind("keys", "Keys of the log and of receipts made", ("audit.sealkey.*", "audit.receiptkey.*")),
-    Kind("rules", "Rules about events made, changed or waived", ("audit.expectation.*",), NO_RULES),
-    Kind(
+    ActKind("scopes", "Scopes of auditors set", ("audit.scope.*",)),
+    ActKind(
+        "writers", "Writers and their keys made, changed or revoked", ("audit.writer.*",), ("audit.writer.silent",)
+    ),
+    ActKind("keys", "Keys of the log and of receipts made", ("audit.sealkey.*", "audit.receiptkey.*")),
+    ActKind("rules", "Rules about events made, changed or waived", ("audit.expectation.*",), NO_RULES),
+    ActKind(
         "queue_acts", "Acts of people on the dead letter queue", ("audit.parked.*",), ("audit.parked.indexes_rebuilt",)
     ),
-    Kind("pauses", "of those, the queue paused or resumed", ("audit.parked.paused", "audit.parked.resumed")),
-    Kind("discards", "of those, discards asked for, decided or done", ("audit.parked.discard*",)),
+    ActKind("pauses", "of those, the queue paused or resumed", ("audit.parked.paused", "audit.parked.resumed")),
+    ActKind("discards", "of those, discards asked for, decided or done", ("audit.parked.discard*",)),
 )
 ALERTS = (
-    Kind("silent", "Writers silent for longer than usual, told", ("audit.writer.silent",), bad=True),
-    Kind(
+    ActKind("silent", "Writers silent for longer than usual, told", ("audit.writer.silent",), bad=True),
+    ActKind(
         "gaps_told",
         "Gaps, manifests and promises told",
         ("audit.gap.found", "audit.manifest.found", "audit.promise.found", "audit.receipt.broken"),
         bad=True,
     ),
-    Kind("unmet_told", "Expectations not met, told", ("audit.expectation.unmet",), bad=True),
-    Kind(
+    ActKind("unmet_told", "Expectations not met, told", ("audit.expectation.unmet",), bad=True),
+    ActKind(
         "verification_told", "Verifications that failed, told", ("audit.verification.ended",), (), True, "", "failure"
     ),
-    Kind("conflicts", "Ids that came again with other content", ("audit.event.conflict",), bad=True),
-    Kind("outages_told", "Outages with events lost", ("audit.episode.ended",), (), True, "", "failure"),
+    ActKind("conflicts", "Ids that came again with other content", ("audit.event.conflict",), bad=True),
+    ActKind("outages_told", "Outages with events lost", ("audit.episode.ended",), (), True, "", "failure"),
 )
 HANDED = (
-    Kind("asked", "Evidence bundles asked for", ("audit.export.asked",)),
-    Kind(
+    ActKind("asked", "Evidence bundles asked for", ("audit.export.asked",)),
+    ActKind(
         "made",
         "Evidence bundles made, each with its digest in the log",
         ("audit.export.made",),
         lacking="No evidence bundle was made in this period.",
     ),
-    Kind("fetched", "Fetches of bundles, or of files in them", ("audit.export.fetched",)),
-    Kind("answered", "Exports of a few records, signed", ("audit.export.answered",)),
-    Kind("statements", "Signed statements of how many records match", ("audit.statement.made",)),
-    Kind("reports", "Compliance reports made, each with its digest in the log", ("audit.report.made",)),
+    ActKind("fetched", "Fetches of bundles, or of files in them", ("audit.export.fetched",)),
+    ActKind("answered", "Exports of a few records, signed", ("audit.export.answered",)),
+    ActKind("statements", "Signed statements of how many records match", ("audit.statement.made",)),
+    ActKind("reports", "Compliance reports made, each with its digest in the log", ("audit.report.made",)),
 )
 
 
-def changes(basis: Basis) -> Section:
-    """Who changed rights, keys and rules."""
+def changes(snapshot: Snapshot) -> Section:
     says = "An act that cannot be recorded is not done. Logins are counted under access."
-    return _section(basis, "changes", "Changes of roles, keys and rules", says, CHANGES, "Changes, the newest first")
+    return _section(snapshot, "changes", "Changes of roles, keys and rules", says, CHANGES, "Changes, the newest first")
 
 
-def alerts(basis: Basis) -> Section:
-    """What the store told somebody."""
+def alerts(snapshot: Snapshot) -> Section:
     says = (
         "What the store found out about itself and told: by webhook or mail where that is set up, and in each case "
         "as a record. What became of it stands under integrity and completeness."
     )
-    return _section(basis, "alerts", "Alerts", says, ALERTS, "Alerts, the newest first")
+    return _section(snapshot, "alerts", "Alerts", says, ALERTS, "Alerts, the newest first")
 
 
-def handed(basis: Basis) -> Section:
-    """What left the store."""
+def handed(snapshot: Snapshot) -> Section:
     says = (
         "A bundle has a manifest and a proof of each record; an export of a few and a statement are signed. Who asked "
         "for it, who fetched it and its digest are records; what was redacted in it stands under redaction."
     )
-    return _section(basis, "handed", "Evidence handed over", says, HANDED, "What was handed over, the newest first")
+    return _section(snapshot, "handed", "Evidence handed over", says, HANDED, "What was handed over, the newest first")
 
 
-def keys(kinds: Sequence[Kind]) -> tuple[str, ...]:
-    """The figures of such a section."""
+def keys(kinds: Sequence[ActKind]) -> tuple[str, ...]:
     return tuple(kind.key for kind in kinds)
 
 
-def _section(basis: Basis, key: str, title: str, says: str, kinds: Sequence[Kind], caption: str) -> Section:
+def _section(snapshot: Snapshot, key: str, title: str, says: str, kinds: Sequence[ActKind], caption: str) -> Section:
     patterns = [pattern for kind in kinds for pattern in kind.patterns]
-    found = [one for one in basis.listed(*patterns, most=10 * NAMED) if _counts(one, kinds)]
+    acts = [act for act in snapshot.acts(*patterns, limit=10 * MAX_ROWS) if any(kind.includes(act) for kind in kinds)]
+    rows = [
+        TableRow((f"{act.at:%Y-%m-%d %H:%M:%S}Z", act.event_type, act.actor, _subject(act)), f"id:{act.id}")
+        for act in acts
+    ]
     return Section(
         key=key,
         title=title,
         says=says,
-        figures=tuple(_figure(basis, kind) for kind in kinds),
-        tables=(_table(caption, found),),
+        figures=tuple(_figure(snapshot, kind) for kind in kinds),
+        tables=(listing(caption, ("when", "what", "who", "of what"), rows, MAX_ROWS),),
     )
 
 
-def _figure(basis: Basis, kind: Kind) -> Figure:
-    if not basis.sees_own:
-        return Figure(key=kind.key, label=kind.label, value="—", state="none", note=OUTSIDE)
-    count = basis.count(*kind.patterns, outcome=kind.outcome) - basis.count(*kind.without, outcome=kind.outcome)
+def _figure(snapshot: Snapshot, kind: ActKind) -> Figure:
+    if not snapshot.sees_store_acts:
+        return Figure(key=kind.key, label=kind.label, value="—", state="none", note=OUT_OF_SCOPE)
+    outcome = kind.outcome
+    count = snapshot.count(*kind.patterns, outcome=outcome) - snapshot.count(*kind.without, outcome=outcome)
     state: State = "exception" if kind.bad and count else "none" if kind.lacking and not count else "shown"
-    terms = [*(f"type:{one}" for one in kind.patterns), *(f"-type:{one}" for one in kind.without)]
-    query = basis.query(*terms, *([f"outcome:{kind.outcome}"] if kind.outcome else []))
+    terms = [*(f"type:{pattern}" for pattern in kind.patterns), *(f"-type:{pattern}" for pattern in kind.without)]
+    query = snapshot.query(*terms, *([f"outcome:{outcome}"] if outcome else []))
     note = kind.lacking if state == "none" else ""
     return Figure(key=kind.key, label=kind.label, value=count, state=state, query=query, note=note)
 
 
-def _counts(act: Act, kinds: Sequence[Kind]) -> bool:
-    """Whether any of them counts it."""
-    return any(
-        any(fits(act.event_type, one) for one in kind.patterns)
-        and not any(fits(act.event_type, one) for one in kind.without)
-        and kind.outcome in ("", act.outcome)
-        for kind in kinds
-    )
-
-
-def _table(caption: str, found: Sequence[Act]) -> Table:
-    rows = [
-        Row((f"{one.at:%Y-%m-%d %H:%M:%S}Z", one.event_type, one.actor, _of_what(one)), f"id:{one.id}")
-        for one in found[:NAMED]
-    ]
-    left = max(len(found) - NAMED, 0)
-    return Table(caption=caption, columns=("when", "what", "who", "of what"), rows=tuple(rows), left_off=left)
-
-
-def _of_what(act: Act) -> str:
-    named = act.data.get("name") or act.data.get("digest") or act.data.get("day") or act.resource
-    return str(named)[:CELL]
+def _subject(act: Act) -> str:
+    subject = act.data.get("name") or act.data.get("digest") or act.data.get("day") or act.resource
+    return str(subject)[:CELL_CHARS]

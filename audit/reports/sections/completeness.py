@@ -1,18 +1,22 @@
-"""completeness: what should have come and did not, when that was found, and what became of it by the checkpoint."""
+"""completeness: which events did not come, when that was found, and what became of it by the checkpoint."""
+
+from typing import TypeVar
 
 from django.db.models import Q, QuerySet
 
 from audit import visibility
-from audit.models import BrokenPromise, Found, Gap, Manifest, Unmet
-from audit.reports.figures import Figure, Row, Section, Table, counted, needed, wrong
-from audit.reports.snapshot import OUTSIDE, Basis
+from audit.models import BrokenPromise, Discrepancy, Gap, Manifest, Unmet
+from audit.reports.figures import Figure, Section, Table, TableRow, counted, minute, needed, out_of_scope, wrong
+from audit.reports.snapshot import Snapshot
 
+FoundT = TypeVar("FoundT", bound=Discrepancy)
 KEYS = (
     *("gaps", "gaps_open", "manifests", "manifests_open", "promises", "promises_open", "unmet", "unmet_open"),
     *("explained", "accounts", "unbalanced"),
 )
-NAMED = 40
-KINDS: tuple[tuple[str, type[Found], str, str], ...] = (
+MAX_ROWS = 40
+# Key, model, label, page.
+KINDS: tuple[tuple[str, type[Discrepancy], str, str], ...] = (
     ("gaps", Gap, "Gaps in the numbers of events", "audit/gap/"),
     ("manifests", Manifest, "Manifests stated", "audit/manifest/"),
     ("promises", BrokenPromise, "Promises of receipts that were broken", "audit/brokenpromise/"),
@@ -20,68 +24,59 @@ KINDS: tuple[tuple[str, type[Found], str, str], ...] = (
 )
 
 
-def section(basis: Basis) -> Section:
-    """Gaps, manifests, promises, expectations and the account of days."""
-    figures = [figure for key, kind, label, page in KINDS for figure in _kind(basis, key, kind, label, page)]
+def section(snapshot: Snapshot) -> Section:
+    figures = [figure for key, model, label, page in KINDS for figure in _pair(snapshot, key, model, label, page)]
     return Section(
         key="completeness",
         title="Completeness and gaps",
         says="What a writer neither numbered nor stated nor anybody expects cannot be missed. Open means: it had "
         "not come by the checkpoint, explained or not; explanations are records, counted by themselves.",
-        figures=(*figures, *_recorded(basis)),
-        tables=(_gaps(basis),),
+        figures=(*figures, *_recorded(snapshot)),
+        tables=(_gaps(snapshot),),
     )
 
 
-def _kind(basis: Basis, key: str, kind: type[Found], label: str, page: str) -> list[Figure]:
-    found = visibility.figures(_found(basis, kind), kind.WRITER)
-    still = found.filter(_open(basis)).count()
+def _pair(snapshot: Snapshot, key: str, model: type[Discrepancy], label: str, page: str) -> list[Figure]:
+    rows = visibility.visible_totals(_found_in(snapshot, model._default_manager.order_by()), model.WRITER)
+    still_open = rows.filter(Q(closed_at=None) | Q(closed_at__gt=snapshot.at)).count()
     return [
-        counted(key, f"{label}, found in the period", found.count(), page=page),
-        wrong(f"{key}_open", "of those, open at the checkpoint", still, page=page),
+        counted(key, f"{label}, found in the period", rows.count(), page=page),
+        wrong(f"{key}_open", "of those, open at the checkpoint", still_open, page=page),
     ]
 
 
-def _found(basis: Basis, kind: type[Found]) -> QuerySet[Found]:
-    return kind._default_manager.filter(found_at__gte=basis.begins, found_at__lte=basis.until).order_by()
+def _found_in(snapshot: Snapshot, rows: QuerySet[FoundT]) -> QuerySet[FoundT]:
+    return rows.filter(found_at__gte=snapshot.begins, found_at__lte=snapshot.until)
 
 
-def _open(basis: Basis) -> Q:
-    return Q(closed_at=None) | Q(closed_at__gt=basis.at)
-
-
-def _recorded(basis: Basis) -> list[Figure]:
-    if not basis.sees_own:
-        labels = ("explained", "Explanations"), ("accounts", "Accounts of days"), ("unbalanced", "Days not balanced")
-        return [Figure(key=key, label=label, value="—", state="none", note=OUTSIDE) for key, label in labels]
-    explained = [f"audit.{kind.NOUN}.explained" for _, kind, _, _ in KINDS]
+def _recorded(snapshot: Snapshot) -> tuple[Figure, ...]:
+    if not snapshot.sees_store_acts:
+        labels = {"explained": "Explanations", "accounts": "Accounts of days", "unbalanced": "Days not balanced"}
+        return out_of_scope(labels)
+    explained = snapshot.count(*(f"audit.{model.NOUN}.explained" for _, model, _, _ in KINDS))
+    days, unbalanced = snapshot.count("audit.account.day"), snapshot.count("audit.account.day", outcome="failure")
     lacking = "No account of a day was recorded in this period."
-    days = basis.query("type:audit.account.day")
-    return [
-        counted("explained", "Explanations recorded", basis.count(*explained), query=basis.query("type:audit.gap.*")),
-        needed("accounts", "Accounts of days recorded", basis.count("audit.account.day"), lacking, query=days),
-        wrong(
-            "unbalanced",
-            "of those, accounts that did not balance",
-            basis.count("audit.account.day", outcome="failure"),
-            query=f"{days} outcome:failure",
-        ),
-    ]
+    query = snapshot.query("type:audit.account.day")
+    return (
+        counted("explained", "Explanations recorded", explained, query=snapshot.query("type:audit.gap.*")),
+        needed("accounts", "Accounts of days recorded", days, lacking, query=query),
+        wrong("unbalanced", "of those, accounts that did not balance", unbalanced, query=f"{query} outcome:failure"),
+    )
 
 
-def _gaps(basis: Basis) -> Table:
-    found = visibility.figures(Gap.objects.filter(found_at__gte=basis.begins, found_at__lte=basis.until), Gap.WRITER)
+def _gaps(snapshot: Snapshot) -> Table:
+    gaps = visibility.visible_totals(_found_in(snapshot, Gap.objects.all()), Gap.WRITER)
     rows = [
-        Row(
+        TableRow(
             (
-                one.numbering.writer,
-                f"{one.first:,} to {one.last:,}",
-                f"{one.found_at:%Y-%m-%d %H:%M}Z",
-                f"{one.closed_at:%Y-%m-%d %H:%M}Z" if one.closed_at and one.closed_at <= basis.at else "open",
+                gap.numbering.writer,
+                f"{gap.first:,} to {gap.last:,}",
+                minute(gap.found_at),
+                minute(gap.closed_at) if gap.closed_at and gap.closed_at <= snapshot.at else "open",
             )
         )
-        for one in found.select_related("numbering").order_by("-found_at", "-id")[:NAMED]
+        for gap in gaps.select_related("numbering").order_by("-found_at", "-id")[:MAX_ROWS]
     ]
-    left = max(found.count() - NAMED, 0)
+    left = max(gaps.count() - MAX_ROWS, 0)
     columns = ("writer", "numbers", "found", "closed")
     return Table(caption="Gaps, the newest first", columns=columns, rows=tuple(rows), left_off=left)

@@ -1,7 +1,6 @@
-"""fields: whether records name who, what, when, from where, on what and with which outcome: of a sample, by writer.
+"""fields: which share of a sample of records names who, what, when, from where, on what and with which outcome.
 
-Which records are looked at follows from the root of the checkpoint and the days: nobody chooses them, and everybody
-finds the same ones again.
+The sample follows from the root of the checkpoint and the days: nobody chooses it, and everybody finds the same again.
 """
 
 import hashlib
@@ -13,16 +12,17 @@ from typing import NamedTuple
 from django.db import connections
 
 from audit import visibility
-from audit.reports.figures import Figure, Row, Section, State, Table, counted, needed, share
-from audit.reports.snapshot import Basis
+from audit.reports.figures import Figure, Section, State, Table, TableRow, counted, listing, minute, needed, share
+from audit.reports.snapshot import Snapshot
 
-SAMPLE, WRITERS_NAMED, TYPES_NAMED = 5_000, 100, 60
+SAMPLE_SIZE, MAX_WRITERS, MAX_TYPES = 5_000, 100, 60
 KEYS = ("sampled", "who", "what", "when", "outcome", "origin", "object", "skew", "ahead", "types")
 _ROWS = """
 SELECT r.writer, r.event_type, r.event_timestamp, r.received_at, r.event_outcome, r.actor_id, r.actor_ip, r.cluster_id,
        r.resource_id, r.correlation_id
 FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id WHERE l.index = ANY(%s) {within} ORDER BY l.index
 """
+LACKING = "No record of this period could be looked at."
 FIELDS = (
     ("who", "An actor is named"),
     ("what", "What happened"),
@@ -33,7 +33,7 @@ FIELDS = (
 )
 
 
-class Sampled(NamedTuple):
+class SampledRecord(NamedTuple):
     """What is looked at of a record."""
 
     writer: str
@@ -48,7 +48,6 @@ class Sampled(NamedTuple):
     correlation_id: str
 
     def has(self, field: str) -> bool:
-        """Whether it names this."""
         return bool(
             {
                 "who": self.actor_id.strip(),
@@ -61,103 +60,92 @@ class Sampled(NamedTuple):
         )
 
 
-def section(basis: Basis) -> Section:
-    """The fields that controls ask for."""
-    rows = _rows(places(basis))
+def section(snapshot: Snapshot) -> Section:
+    records = _records(sample(snapshot))
     return Section(
         key="fields",
         title="Completeness of fields",
-        says=f"Of at most {SAMPLE:,} records that were sealed in the period, evenly spread over the log from a "
+        says=f"Of at most {SAMPLE_SIZE:,} records that were sealed in the period, evenly spread over the log from a "
         "start that the root of the checkpoint decides. Events without type, time and outcome are refused, "
         "and one without an actor has its service as the actor; a resource counts where it is more than the "
         "correlation.",
-        figures=(*_figures(basis, rows), *_clocks(basis, rows), _kinds(basis, rows)),
-        tables=(_writers(basis, rows), _types(basis, rows)),
+        figures=(*_figures(snapshot, records), *_clocks(records), _type_count(snapshot, records)),
+        tables=(_writers(snapshot, records), _types(snapshot, records)),
     )
 
 
-def places(basis: Basis) -> list[int]:
+def sample(snapshot: Snapshot) -> list[int]:
     """The leaves of the sample."""
-    leaves = basis.leaves
-    if len(leaves) <= SAMPLE:
+    leaves = snapshot.leaves
+    if len(leaves) <= SAMPLE_SIZE:
         return list(leaves)
-    words = f"{bytes(basis.checkpoint.root).hex()} {basis.first} {basis.last}"
-    start = int(hashlib.sha256(words.encode()).hexdigest(), 16) % len(leaves)
-    return [leaves[(n * len(leaves) + start) // SAMPLE] for n in range(SAMPLE)]
+    seed = f"{bytes(snapshot.checkpoint.root).hex()} {snapshot.first} {snapshot.last}"
+    start = int(hashlib.sha256(seed.encode()).hexdigest(), 16) % len(leaves)
+    return [leaves[(n * len(leaves) + start) // SAMPLE_SIZE] for n in range(SAMPLE_SIZE)]
 
 
-def _rows(places: Sequence[int]) -> list[Sampled]:
-    within, parameters = visibility.condition("r")
+def _records(leaves: Sequence[int]) -> list[SampledRecord]:
+    within, parameters = visibility.sql_condition("r")
     with connections["default"].cursor() as cursor:
-        cursor.execute(_ROWS.format(within=within), [list(places), *parameters])
-        return [Sampled(*row) for row in cursor.fetchall()]
+        cursor.execute(_ROWS.format(within=within), [list(leaves), *parameters])
+        return [SampledRecord(*row) for row in cursor.fetchall()]
 
 
-def _figures(basis: Basis, rows: Sequence[Sampled]) -> list[Figure]:
-    lacking = "No record of this period could be looked at."
-    found = [needed("sampled", "Records looked at", len(rows), lacking, query=basis.query())]
-    for key, label in FIELDS:
-        value = share(sum(one.has(key) for one in rows), len(rows))
-        note = "" if rows else lacking
-        state: State = "shown" if rows else "none"
-        found.append(Figure(key=key, label=label, value=value, state=state, note=note, query=basis.query()))
-    return found
+def _shares(records: Sequence[SampledRecord]) -> list[str]:
+    """Of each field, the share of the records that have it."""
+    return [share(sum(record.has(key) for record in records), len(records)) for key, _ in FIELDS]
 
 
-def _clocks(basis: Basis, rows: Sequence[Sampled]) -> list[Figure]:
+def _figures(snapshot: Snapshot, records: Sequence[SampledRecord]) -> list[Figure]:
+    figures = [needed("sampled", "Records looked at", len(records), LACKING, query=snapshot.query())]
+    state: State = "shown" if records else "none"
+    note = "" if records else LACKING
+    for (key, label), value in zip(FIELDS, _shares(records), strict=True):
+        figures.append(Figure(key=key, label=label, value=value, state=state, note=note, query=snapshot.query()))
+    return figures
+
+
+def _clocks(records: Sequence[SampledRecord]) -> list[Figure]:
     """How long after it happened an event was received: clocks that disagree show here."""
-    delays = sorted((one.received_at - one.at).total_seconds() for one in rows)
-    lacking = "No record of this period could be looked at."
-    value = f"{_seconds(delays, 50)}, of 99 in 100 at most {_seconds(delays, 99)}" if delays else "—"
+    delays = sorted((record.received_at - record.at).total_seconds() for record in records)
+    value = f"{_percentile(delays, 50)}, of 99 in 100 at most {_percentile(delays, 99)}" if delays else "—"
     state: State = "shown" if delays else "none"
-    ahead = sum(one < 0 for one in delays)
-    note = "" if delays else lacking
+    note = "" if delays else LACKING
+    ahead = sum(delay < 0 for delay in delays)
     return [
         Figure(key="skew", label="From event to receipt, median", value=value, state=state, note=note),
         counted("ahead", "Events with a time after their receipt", ahead, note="Such a clock is ahead of the store's."),
     ]
 
 
-def _seconds(delays: Sequence[float], part: int) -> str:
-    return f"{delays[(len(delays) - 1) * part // 100]:.3f} s"
+def _percentile(delays: Sequence[float], percent: int) -> str:
+    return f"{delays[(len(delays) - 1) * percent // 100]:.3f} s"
 
 
-def _kinds(basis: Basis, rows: Sequence[Sampled]) -> Figure:
-    count = len({one.event_type for one in rows})
-    return needed("types", "Types of events", count, "No type of event was seen.", query=basis.query())
+def _type_count(snapshot: Snapshot, records: Sequence[SampledRecord]) -> Figure:
+    count = len({record.event_type for record in records})
+    return needed("types", "Types of events", count, "No type of event was seen.", query=snapshot.query())
 
 
-def _writers(basis: Basis, rows: Sequence[Sampled]) -> Table:
-    groups: dict[str, list[Sampled]] = defaultdict(list)
-    for one in rows:
-        groups[one.writer].append(one)
-    lines = [
-        Row(
-            (name, len(of_it), *(share(sum(one.has(key) for one in of_it), len(of_it)) for key, _ in FIELDS)),
-            basis.query(f'writer:"{name}"'),
-        )
-        for name, of_it in sorted(groups.items())
+def _writers(snapshot: Snapshot, records: Sequence[SampledRecord]) -> Table:
+    by_writer: dict[str, list[SampledRecord]] = defaultdict(list)
+    for record in records:
+        by_writer[record.writer].append(record)
+    rows = [
+        TableRow((name, len(of_writer), *_shares(of_writer)), snapshot.query(f'writer:"{name}"'))
+        for name, of_writer in sorted(by_writer.items())
     ]
-    return Table(
-        caption="Each writer: the share of the records looked at that names it",
-        columns=("writer", "records", *(key for key, _ in FIELDS)),
-        rows=tuple(lines[:WRITERS_NAMED]),
-        left_off=max(len(lines) - WRITERS_NAMED, 0),
-    )
+    caption = "Each writer: the share of the records looked at that names it"
+    return listing(caption, ("writer", "records", *(key for key, _ in FIELDS)), rows, MAX_WRITERS)
 
 
-def _types(basis: Basis, rows: Sequence[Sampled]) -> Table:
-    counts, newest = Counter(one.event_type for one in rows), dict[str, datetime]()
-    for one in rows:
-        newest[one.event_type] = max(one.at, newest.get(one.event_type, one.at))
-    ranked = sorted(counts, key=lambda kind: (-counts[kind], kind))
-    lines = [
-        Row((kind, counts[kind], f"{newest[kind]:%Y-%m-%d %H:%M}Z"), basis.query(f"type:{kind}"))
-        for kind in ranked[:TYPES_NAMED]
+def _types(snapshot: Snapshot, records: Sequence[SampledRecord]) -> Table:
+    counts, newest = Counter(record.event_type for record in records), dict[str, datetime]()
+    for record in records:
+        newest[record.event_type] = max(record.at, newest.get(record.event_type, record.at))
+    rows = [
+        TableRow((name, counts[name], minute(newest[name])), snapshot.query(f"type:{name}"))
+        for name in sorted(counts, key=lambda name: (-counts[name], name))
     ]
-    return Table(
-        caption="Types of events among the records looked at",
-        columns=("type", "records", "last seen"),
-        rows=tuple(lines),
-        left_off=max(len(ranked) - TYPES_NAMED, 0),
-    )
+    caption = "Types of events among the records looked at"
+    return listing(caption, ("type", "records", "last seen"), rows, MAX_TYPES)

@@ -1,4 +1,4 @@
-"""integrity: what was verified, what was found, and who else has seen the log."""
+"""integrity: what was verified, what was found, and which witnesses cosigned the log."""
 
 from collections import Counter
 
@@ -7,8 +7,8 @@ from django.db import connections
 from audit.errors import LogDamaged
 from audit.ledger import reader
 from audit.models import Finding, Verification
-from audit.reports.figures import Drawing, Figure, Row, Section, Table, needed, wrong
-from audit.reports.snapshot import Basis
+from audit.reports.figures import Drawing, Figure, Section, State, Table, TableRow, needed, wrong
+from audit.reports.snapshot import Snapshot
 
 KEYS = ("runs", "checked", "failed", "findings", "checkpoints", "root", "cosignatures", "witnesses")
 _COSIGNED = """
@@ -17,9 +17,8 @@ WHERE checkpoint >= %s AND checkpoint < %s AND attested_at <= %s GROUP BY name O
 """
 
 
-def section(basis: Basis) -> Section:
-    """Verifications that ended in the period, the signed heads, and the cosignatures of witnesses."""
-    runs = list(Verification.objects.filter(ended_at__gte=basis.begins, ended_at__lte=basis.until).order_by("id"))
+def section(snapshot: Snapshot) -> Section:
+    runs = list(Verification.objects.filter(ended_at__gte=snapshot.begins, ended_at__lte=snapshot.until).order_by("id"))
     verdicts = Counter(run.verdict for run in runs)
     return Section(
         key="integrity",
@@ -28,8 +27,8 @@ def section(basis: Basis) -> Section:
         " and roots anew from what the database returns; the schedule does so with what is new and, bit by "
         "bit, with all. The root of the checkpoint of this report was computed again from the hashes that are"
         " kept, while it was made.",
-        figures=(*_verified(basis, runs), *_signed(basis)),
-        tables=(_table(runs), _witnesses(basis)),
+        figures=(*_verified(snapshot, runs), *_signed(snapshot)),
+        tables=(_table(runs), _witnesses(snapshot)),
         drawings=(Drawing(title="Verdicts", names=tuple(sorted(verdicts)), numbers=_numbers(verdicts)),),
     )
 
@@ -38,47 +37,47 @@ def _numbers(verdicts: Counter[str]) -> tuple[int, ...]:
     return tuple(verdicts[name] for name in sorted(verdicts))
 
 
-def _verified(basis: Basis, runs: list[Verification]) -> list[Figure]:
+def _verified(snapshot: Snapshot, runs: list[Verification]) -> list[Figure]:
     page = "audit/verification/"
     failed = sum(run.verdict not in ("VERIFIED", "NOT COVERED") for run in runs)
     checked = sum(run.counts.get("records", 0) for run in runs)
-    found = Finding.objects.filter(first_seen__gte=basis.begins, first_seen__lte=basis.until).count()
+    new_findings = Finding.objects.filter(first_seen__gte=snapshot.begins, first_seen__lte=snapshot.until).count()
     return [
         needed("runs", "Verifications that ended", len(runs), "No verification ended in this period.", page=page),
         needed("checked", "Records recomputed by them", checked, "No record was recomputed in this period.", page=page),
         wrong("failed", "Verifications that found something wrong", failed, page=f"{page}?verdict__exact=ALTERED"),
-        wrong("findings", "Findings seen for the first time", found, page="audit/finding/"),
+        wrong("findings", "Findings seen for the first time", new_findings, page="audit/finding/"),
     ]
 
 
-def _signed(basis: Basis) -> list[Figure]:
-    first, last = basis.numbers
-    lines = _cosigned(basis)
+def _signed(snapshot: Snapshot) -> list[Figure]:
+    first, last = snapshot.numbers
+    witnesses = _cosigned(snapshot)
+    cosignatures = sum(count for _, count, _ in witnesses)
     lacking = "No witness cosigned a checkpoint of this period: who has the key of the log has to be trusted."
     page = "audit/checkpoint/"
     return [
         needed("checkpoints", "Signed heads of the log", last - first, "No head was signed in this period.", page=page),
-        _root(basis),
-        needed("cosignatures", "Cosignatures of witnesses", sum(count for _, count, _ in lines), lacking, page=page),
-        needed("witnesses", "Witnesses that cosigned", len(lines), lacking, page=page),
+        _root(snapshot),
+        needed("cosignatures", "Cosignatures of witnesses", cosignatures, lacking, page=page),
+        needed("witnesses", "Witnesses that cosigned", len(witnesses), lacking, page=page),
     ]
 
 
-def _root(basis: Basis) -> Figure:
-    page = f"audit/checkpoint/{basis.checkpoint.number}/change/"
+def _root(snapshot: Snapshot) -> Figure:
+    page = f"audit/checkpoint/{snapshot.checkpoint.number}/change/"
     label = "The kept hashes lead to the signed root"
     try:
-        fits = reader.root(basis.size, "default") == bytes(basis.checkpoint.root)
+        fits = reader.root(snapshot.size, "default") == bytes(snapshot.checkpoint.root)
     except LogDamaged as error:
         return Figure(key="root", label=label, value="no", state="exception", page=page, note=str(error))
-    return Figure(
-        key="root", label=label, value="yes" if fits else "no", state="shown" if fits else "exception", page=page
-    )
+    state: State = "shown" if fits else "exception"
+    return Figure(key="root", label=label, value="yes" if fits else "no", state=state, page=page)
 
 
-def _cosigned(basis: Basis) -> list[tuple[str, int, int]]:
+def _cosigned(snapshot: Snapshot) -> list[tuple[str, int, int]]:
     with connections["default"].cursor() as cursor:
-        cursor.execute(_COSIGNED, [*basis.numbers, basis.at])
+        cursor.execute(_COSIGNED, [*snapshot.numbers, snapshot.at])
         return list(cursor.fetchall())
 
 
@@ -87,10 +86,10 @@ def _table(runs: list[Verification]) -> Table:
     records = Counter[tuple[str, str]]()
     for run in runs:
         records[run.scope, run.verdict] += run.counts.get("records", 0)
-    rows = tuple(Row((*key, groups[key], records[key])) for key in sorted(groups))
+    rows = tuple(TableRow((*key, groups[key], records[key])) for key in sorted(groups))
     return Table(caption="Verifications", columns=("scope", "verdict", "runs", "records"), rows=rows)
 
 
-def _witnesses(basis: Basis) -> Table:
-    rows = tuple(Row((name, count, f"checkpoint {newest}")) for name, count, newest in _cosigned(basis))
+def _witnesses(snapshot: Snapshot) -> Table:
+    rows = tuple(TableRow((name, count, f"checkpoint {newest}")) for name, count, newest in _cosigned(snapshot))
     return Table(caption="Witnesses", columns=("witness", "cosignatures", "the newest"), rows=rows)

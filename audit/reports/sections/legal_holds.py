@@ -1,13 +1,12 @@
-"""legal_holds: which correlations were held, on whose word and until when, from the sealed records of both acts."""
+"""legal_holds: which correlations were held, by whom and until when, from the sealed records of both acts."""
 
 from typing import NamedTuple
 
-from audit.reports.figures import Figure, Row, Table, counted
-from audit.reports.snapshot import OUTSIDE, Act, Basis
+from audit.reports.figures import Figure, Table, TableRow, counted, listing, minute, out_of_scope
+from audit.reports.snapshot import Act, Snapshot
 
-KEYS = ("holds", "holds_placed", "holds_released")
 PLACED, RELEASED = "audit.hold.placed", "audit.hold.released"
-MOST, NAMED, CELL = 10_000, 50, 200
+MAX_ACTS, MAX_ROWS, CELL_CHARS = 10_000, 50, 200
 LABELS = {
     "holds": "Legal holds in force at its end",
     "holds_placed": "Legal holds placed",
@@ -15,56 +14,56 @@ LABELS = {
 }
 
 
-class Held(NamedTuple):
-    """One hold, as far as the period and the checkpoint know of it."""
+class RecordedHold(NamedTuple):
+    """A hold, as far as the period and the checkpoint know of it."""
 
     placed: Act
     released: Act | None
 
 
-def held(basis: Basis) -> list[Held]:
-    """All that were placed until the end of the period, the newest first."""
-    acts = basis.listed(PLACED, RELEASED, most=MOST, from_start=True)
-    ends = {one.data.get("hold"): one for one in acts if one.event_type == RELEASED}
-    return [Held(one, ends.get(one.data.get("hold"))) for one in acts if one.event_type == PLACED]
+def holds(snapshot: Snapshot) -> list[RecordedHold]:
+    """All that were placed until the end of the period, newest first."""
+    acts = snapshot.acts(PLACED, RELEASED, limit=MAX_ACTS, from_start=True)
+    released = {act.data.get("hold"): act for act in acts if act.event_type == RELEASED}
+    return [RecordedHold(act, released.get(act.data.get("hold"))) for act in acts if act.event_type == PLACED]
 
 
-def figures(basis: Basis, found: list[Held]) -> tuple[Figure, ...]:
-    """How many, each with the records that say so."""
-    if not basis.sees_own:
-        return tuple(Figure(key=key, label=LABELS[key], value="—", state="none", note=OUTSIDE) for key in KEYS)
-    in_force = sum(one.released is None for one in found)
-    placed = sum(one.placed.at >= basis.begins for one in found)
-    released = sum(one.released is not None and one.released.at >= basis.begins for one in found)
-    ever = f"type:{PLACED} type:{RELEASED} before:{basis.day_after}"
+def figures(snapshot: Snapshot, recorded: list[RecordedHold]) -> tuple[Figure, ...]:
+    if not snapshot.sees_store_acts:
+        return out_of_scope(LABELS)
+    in_force = sum(hold.released is None for hold in recorded)
+    placed = sum(hold.placed.at >= snapshot.begins for hold in recorded)
+    released = sum(hold.released is not None and hold.released.at >= snapshot.begins for hold in recorded)
+    ever = f"type:{PLACED} type:{RELEASED} before:{snapshot.day_after}"
     return (
         counted("holds", LABELS["holds"], in_force, query=ever),
-        counted("holds_placed", LABELS["holds_placed"], placed, query=basis.query(f"type:{PLACED}")),
-        counted("holds_released", LABELS["holds_released"], released, query=basis.query(f"type:{RELEASED}")),
+        counted("holds_placed", LABELS["holds_placed"], placed, query=snapshot.query(f"type:{PLACED}")),
+        counted("holds_released", LABELS["holds_released"], released, query=snapshot.query(f"type:{RELEASED}")),
     )
 
 
-def table(basis: Basis, found: list[Held]) -> Table:
+def table(snapshot: Snapshot, recorded: list[RecordedHold]) -> Table:
     """Those in force at the end of the period, and those that were released in it."""
-    told = [one for one in found if one.released is None or one.released.at >= basis.begins]
     rows = [
-        Row(
+        TableRow(
             (
-                one.placed.resource,
-                f"{one.placed.at:%Y-%m-%d %H:%M}Z, {one.placed.actor}",
-                str(one.placed.data.get("reason", ""))[:CELL],
-                _end(one.released),
+                hold.placed.resource,
+                f"{minute(hold.placed.at)}, {hold.placed.actor}",
+                _reason(hold.placed),
+                _end(hold.released),
             ),
-            f"id:{one.placed.id}",
+            f"id:{hold.placed.id}",
         )
-        for one in told[:NAMED]
+        for hold in recorded
+        if hold.released is None or hold.released.at >= snapshot.begins
     ]
     columns = ("correlation", "placed", "reason", "released")
-    left = max(len(told) - NAMED, 0)
-    return Table(caption="Legal holds, the newest first", columns=columns, rows=tuple(rows), left_off=left)
+    return listing("Legal holds, the newest first", columns, rows, MAX_ROWS)
 
 
 def _end(act: Act | None) -> str:
-    if act is None:
-        return "in force"
-    return f"{act.at:%Y-%m-%d %H:%M}Z, {act.actor}: {str(act.data.get('reason', ''))[:CELL]}"
+    return "in force" if act is None else f"{minute(act.at)}, {act.actor}: {_reason(act)}"
+
+
+def _reason(act: Act) -> str:
+    return str(act.data.get("reason", ""))[:CELL_CHARS]

@@ -2,13 +2,12 @@
 
 from typing import Any, NamedTuple
 
-from audit.reports.figures import Figure, Row, Section, Table, counted, needed
-from audit.reports.snapshot import OUTSIDE, Act, Basis
+from audit.reports.figures import Figure, Section, TableRow, counted, listing, needed, out_of_scope
+from audit.reports.snapshot import Act, Snapshot
 
-KEYS = ("rules", "changed", "redacted", "unredacted")
 CHANGED = ("audit.redaction.created", "audit.redaction.changed")
 LEFT = ("audit.export.asked", "audit.export.answered")
-MOST, NAMED, CELL = 10_000, 60, 200
+MAX_ACTS, MAX_ROWS, CELL_CHARS = 10_000, 60, 200
 LABELS = {
     "rules": "Rules of redaction in force at its end",
     "changed": "Rules made, changed or switched off",
@@ -17,71 +16,61 @@ LABELS = {
 }
 
 
-class Kept(NamedTuple):
-    """A rule as its last record has it."""
+class RecordedRule(NamedTuple):
+    """A rule as the last record of it says."""
 
     act: Act
     rule: dict[str, Any]
 
 
-def section(basis: Basis) -> Section:
-    """Personal data that leaves the store."""
-    found = kept(basis)
+def section(snapshot: Snapshot) -> Section:
+    in_force = rules_in_force(snapshot)
+    columns = ("rule", "path", "types", "method", "reason", "since, by")
+    rows = [_row(recorded) for recorded in in_force]
     return Section(
         key="redaction",
         title="Redaction",
         says="Rules say what is taken out of records that leave in bundles, how and why; each change of one is a "
         "record, and so is who asked for a bundle without them. What is stored is not changed by a rule.",
-        figures=_figures(basis, found) if basis.sees_own else _outside(),
-        tables=(_table(found),),
+        figures=_figures(snapshot, in_force) if snapshot.sees_store_acts else out_of_scope(LABELS),
+        tables=(listing("Rules in force at the end", columns, rows, MAX_ROWS),),
     )
 
 
-def kept(basis: Basis) -> list[Kept]:
+def rules_in_force(snapshot: Snapshot) -> list[RecordedRule]:
     """The rules that are active at the end of the period, by name."""
-    newest: dict[str, Kept] = {}
-    for act in reversed(basis.listed(*CHANGED, most=MOST, from_start=True)):
+    newest: dict[str, RecordedRule] = {}
+    for act in reversed(snapshot.acts(*CHANGED, limit=MAX_ACTS, from_start=True)):
         rule = act.data.get("after")
-        newest[str(act.data.get("name"))] = Kept(act, rule if isinstance(rule, dict) else {})
+        newest[str(act.data.get("name"))] = RecordedRule(act, rule if isinstance(rule, dict) else {})
     return [newest[name] for name in sorted(newest) if newest[name].rule.get("active")]
 
 
-def _figures(basis: Basis, found: list[Kept]) -> tuple[Figure, ...]:
-    left = basis.listed(*LEFT, most=MOST)
+def _figures(snapshot: Snapshot, in_force: list[RecordedRule]) -> tuple[Figure, ...]:
+    left = snapshot.acts(*LEFT, limit=MAX_ACTS)
     redacted = sum(bool(act.data.get("rules")) for act in left)
     unredacted = sum(bool(act.data.get("unredacted")) for act in left)
-    changes = [f"type:{kind}" for kind in CHANGED]
+    changes = [f"type:{event_type}" for event_type in CHANGED]
     lacking = "No rule of redaction was in force at the end of this period."
-    ever = " ".join([*changes, f"before:{basis.day_after}"])
-    of_redacted = basis.query(*(f"type:{kind}" for kind in LEFT))
-    of_whole = basis.query("type:audit.export.asked", "data.unredacted:true")
+    ever = " ".join([*changes, f"before:{snapshot.day_after}"])
+    of_redacted = snapshot.query(*(f"type:{event_type}" for event_type in LEFT))
+    of_unredacted = snapshot.query("type:audit.export.asked", "data.unredacted:true")
     return (
-        needed("rules", LABELS["rules"], len(found), lacking, query=ever),
-        counted("changed", LABELS["changed"], basis.count(*CHANGED), query=basis.query(*changes)),
+        needed("rules", LABELS["rules"], len(in_force), lacking, query=ever),
+        counted("changed", LABELS["changed"], snapshot.count(*CHANGED), query=snapshot.query(*changes)),
         counted("redacted", LABELS["redacted"], redacted, query=of_redacted),
-        counted("unredacted", LABELS["unredacted"], unredacted, query=of_whole),
+        counted("unredacted", LABELS["unredacted"], unredacted, query=of_unredacted),
     )
 
 
-def _outside() -> tuple[Figure, ...]:
-    return tuple(Figure(key=key, label=LABELS[key], value="—", state="none", note=OUTSIDE) for key in KEYS)
-
-
-def _table(found: list[Kept]) -> Table:
-    rows = [
-        Row(
-            (
-                str(one.act.data.get("name")),
-                str(one.rule.get("path", ""))[:CELL],
-                str(one.rule.get("event_type") or "all"),
-                str(one.rule.get("method", "")),
-                str(one.rule.get("reason", ""))[:CELL],
-                f"{one.act.at:%Y-%m-%d}, {one.act.actor}",
-            ),
-            f"id:{one.act.id}",
-        )
-        for one in found[:NAMED]
-    ]
-    columns = ("rule", "path", "types", "method", "reason", "since, by")
-    left = max(len(found) - NAMED, 0)
-    return Table(caption="Rules in force at the end", columns=columns, rows=tuple(rows), left_off=left)
+def _row(recorded: RecordedRule) -> TableRow:
+    act, rule = recorded
+    cells = (
+        str(act.data.get("name")),
+        str(rule.get("path", ""))[:CELL_CHARS],
+        str(rule.get("event_type") or "all"),
+        str(rule.get("method", "")),
+        str(rule.get("reason", ""))[:CELL_CHARS],
+        f"{act.at:%Y-%m-%d}, {act.actor}",
+    )
+    return TableRow(cells, f"id:{act.id}")

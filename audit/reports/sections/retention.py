@@ -1,20 +1,26 @@
-"""retention: how far back the records go, that they are all there, what is held, and how fast the store grows."""
+"""retention: how far back the records go, that they are all there, what is held, and how fast the store grows.
+
+That nothing was removed or changed cannot be counted, only looked for. So a zero is shown only where verifications
+computed all leaves anew.
+"""
 
 from collections import Counter
-from datetime import UTC, date, datetime, time
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
 
-from audit.models import Checkpoint
-from audit.reports.figures import Drawing, Figure, Section, counted, needed
-from audit.reports.sections import legal_holds, verified, volumes
-from audit.reports.snapshot import Basis
+from audit.models import Checkpoint, Finding, Verification
+from audit.reports.figures import Drawing, Figure, Section, State, counted, needed, share
+from audit.reports.sections import legal_holds, volumes
+from audit.reports.snapshot import Snapshot, months_before
 
-KEYS = ("oldest", "months", "total", "growth", *verified.KEYS, *legal_holds.KEYS)
+KEYS = ("oldest", "months", "total", "growth", "verified", "removed", "modified", *legal_holds.LABELS)
 MONTHS = 12
+# What was sealed so shortly before the end need not be verified yet.
+VERIFICATION_SETTLES = timedelta(hours=1)
 
 
-def section(basis: Basis) -> Section:
-    """Retention as it is in this version: nothing is ever removed."""
-    months, held = _months(basis), legal_holds.held(basis)
+def section(snapshot: Snapshot) -> Section:
+    months, holds = _events_by_month(snapshot), legal_holds.holds(snapshot)
     return Section(
         key="keeping",
         title="Retention and holds",
@@ -22,32 +28,27 @@ def section(basis: Basis) -> Section:
         "has; whether that held is what verifications look for. This version has no purge and no classes of "
         "retention, so all is kept. A legal hold names a correlation whose records may not be purged, whatever "
         "comes; placing and releasing one are records, and of these the figures are.",
-        figures=(*_figures(basis, months), *verified.figures(basis), *legal_holds.figures(basis, held)),
-        tables=(legal_holds.table(basis, held),),
+        figures=(*_figures(snapshot, months), *verified(snapshot), *legal_holds.figures(snapshot, holds)),
+        tables=(legal_holds.table(snapshot, holds),),
         drawings=(Drawing(title="Events a month", names=tuple(months), numbers=tuple(months.values())),),
     )
 
 
-def _months(basis: Basis) -> Counter[str]:
-    """The months up to the last day of the period, with their events."""
-    names = sorted({_back(basis.last, n) for n in range(MONTHS)})
-    found = Counter[str]({f"{month:%Y-%m}": 0 for month in names})
-    for one in volumes.lines_of(basis, datetime.combine(names[0], time(), UTC), basis.ends):
-        found[f"{one.day:%Y-%m}"] += one.events
-    return found
+def _events_by_month(snapshot: Snapshot) -> Counter[str]:
+    """The last MONTHS months up to the end of the period."""
+    first_days = sorted({months_before(snapshot.last, n) for n in range(MONTHS)})
+    events = Counter[str]({f"{month:%Y-%m}": 0 for month in first_days})
+    for count in volumes.day_counts(snapshot, datetime.combine(first_days[0], time(), UTC), snapshot.ends):
+        events[f"{count.day:%Y-%m}"] += count.events
+    return events
 
 
-def _back(day: date, months: int) -> date:
-    count = day.year * 12 + day.month - 1 - months
-    return date(count // 12, count % 12 + 1, 1)
-
-
-def _figures(basis: Basis, months: Counter[str]) -> tuple[Figure, ...]:
+def _figures(snapshot: Snapshot, months: Counter[str]) -> tuple[Figure, ...]:
     began = (
         Checkpoint.objects.filter(size__gt=0).order_by("size", "number").values_list("created_at", flat=True).first()
     )
     filled = sum(count > 0 for count in months.values())
-    growth = len(basis.leaves) // len(basis.days)
+    growth = len(snapshot.leaves) // len(snapshot.days)
     return (
         Figure(
             key="oldest",
@@ -65,6 +66,49 @@ def _figures(basis: Basis, months: Counter[str]) -> tuple[Figure, ...]:
             page="audit/hourcount/",
             note="" if filled == MONTHS else "A month without any event: the store is younger, or nothing happened.",
         ),
-        needed("total", "Records in the log", basis.size, "The log is empty.", page="audit/checkpoint/"),
+        needed("total", "Records in the log", snapshot.size, "The log is empty.", page="audit/checkpoint/"),
         counted("growth", "New records a day", growth, page="audit/checkpoint/"),
     )
+
+
+def verified(snapshot: Snapshot) -> tuple[Figure, ...]:
+    """How many leaves the verifications of the period computed anew, and what any verification ever missed."""
+    size, runs = snapshot.leaves.stop, _verified_ranges(snapshot)
+    left = _uncovered(runs, snapshot.size_at(snapshot.until - VERIFICATION_SETTLES))
+    done = size - _uncovered(runs, size)
+    note = f"Not measured in full: {left:,} leaves were not verified in this period." if left else ""
+    note = note if done else "Not measured: no verification of leaves ended in this period."
+    return (
+        Figure(
+            key="verified",
+            label="Leaves that verifications computed anew",
+            value=f"{done:,} of {size:,}, {share(done, size)}",
+            state="none" if note else "shown",
+            page="audit/verification/",
+            note=note,
+        ),
+        _findings(snapshot, "removed", "Records or leaves ever found missing by a verification", ("MISSING",), note),
+        _findings(snapshot, "modified", "Records or leaves ever found altered", ("ALTERED", "FORKED"), note),
+    )
+
+
+def _verified_ranges(snapshot: Snapshot) -> list[tuple[int, int]]:
+    ended = Verification.objects.filter(ended_at__gte=snapshot.begins, ended_at__lte=snapshot.at)
+    return sorted(ended.exclude(scope="correlation").values_list("first", "last"))
+
+
+def _uncovered(ranges: Iterable[tuple[int, int]], size: int) -> int:
+    """How many of the first `size` leaves are in none of the ranges, which are in order."""
+    reached = left = 0
+    for first, last in ranges:
+        left += max(min(first, size) - reached, 0)
+        reached = max(reached, min(last, size))
+    return left + size - reached
+
+
+def _findings(snapshot: Snapshot, key: str, label: str, kinds: tuple[str, ...], note: str) -> Figure:
+    """A zero counts only where all leaves were verified, so where there is no note."""
+    count = Finding.objects.filter(kind__in=kinds, first_seen__lte=snapshot.until).count()
+    state: State = "exception" if count else "none" if note else "shown"
+    page = f"audit/finding/?kind__exact={kinds[0]}"
+    return Figure(key=key, label=label, value=count, state=state, page=page, note="" if count else note)

@@ -7,14 +7,15 @@ from collections import defaultdict
 from datetime import date
 from typing import NamedTuple
 
-from audit.reports.figures import Figure, Row, Section, State, Table, counted, wrong
-from audit.reports.snapshot import OUTSIDE, Act, Basis
+from audit.reports.figures import Figure, Section, State, TableRow, counted, listing, out_of_scope, wrong
+from audit.reports.snapshot import Act, Snapshot
 
-KEYS = ("signed", "missed", "late", "countersigned", "unasked", "explained")
 SIGNED, COUNTERSIGNED, MISSED = (f"audit.review.{act}" for act in ("signed", "countersigned", "missed"))
-EXPLAINED = tuple(f"audit.{what}.explained" for what in ("gap", "manifest", "promise", "expectation", "account"))
-WORDS = (*EXPLAINED, "audit.review.explained", "audit.episode.annotated")
-MOST, NAMED, CELL = 20_000, 100, 200
+EXPLAINED = (
+    *(f"audit.{noun}.explained" for noun in ("gap", "manifest", "promise", "expectation", "account", "review")),
+    "audit.episode.annotated",
+)
+MAX_ACTS, MAX_ROWS, CELL_CHARS = 20_000, 100, 200
 LABELS = {
     "signed": "Days whose review is signed",
     "missed": "Days that nobody signed in time",
@@ -25,71 +26,64 @@ LABELS = {
 }
 
 
-class Reviewed(NamedTuple):
-    """What was done about one day, the oldest first."""
+class RecordedReview(NamedTuple):
+    """The acts on one day, oldest first."""
 
     day: date
     signed: list[Act]
     missed: list[Act]
 
 
-def section(basis: Basis) -> Section:
-    """The review of each day, as people signed it."""
-    found = reviewed(basis)
+def section(snapshot: Snapshot) -> Section:
+    recorded = reviews(snapshot)
+    columns = ("day", "review", "signed by", "exceptions", "note")
+    rows = [_row(review) for review in recorded]
     return Section(
         key="reviews",
         title="Daily reviews",
         says="A signature under a day is a record with all that was shown; a day that nobody signed in time is a "
         "record, too. Days of the period count, whenever they were signed, up to the checkpoint.",
-        figures=_figures(basis, found) if basis.sees_own else _outside(),
-        tables=(_table(found),),
+        figures=_figures(snapshot, recorded) if snapshot.sees_store_acts else out_of_scope(LABELS),
+        tables=(listing("Each day", columns, rows, MAX_ROWS, last=True),),
     )
 
 
-def reviewed(basis: Basis) -> list[Reviewed]:
+def reviews(snapshot: Snapshot) -> list[RecordedReview]:
     """The days of the period of which there is a record, in their order."""
     signed, missed = defaultdict[str, list[Act]](list), defaultdict[str, list[Act]](list)
-    for act in reversed(basis.listed(SIGNED, COUNTERSIGNED, MISSED, most=MOST, open_end=True)):
+    for act in reversed(snapshot.acts(SIGNED, COUNTERSIGNED, MISSED, limit=MAX_ACTS, open_end=True)):
         (missed if act.event_type == MISSED else signed)[act.resource].append(act)
-    days = ((day, day.isoformat()) for day in basis.days)
-    return [Reviewed(day, signed[name], missed[name]) for day, name in days if signed[name] or missed[name]]
+    days = ((day, day.isoformat()) for day in snapshot.days)
+    return [RecordedReview(day, signed[name], missed[name]) for day, name in days if signed[name] or missed[name]]
 
 
-def _figures(basis: Basis, found: list[Reviewed]) -> tuple[Figure, ...]:
-    over = sum(day < basis.at.date() for day in basis.days)
-    signed = [one for one in found if one.signed]
-    missed = [one for one in found if one.missed]
-    late = sum(bool(one.signed) for one in missed)
-    twice = sum(len({act.actor for act in one.signed}) > 1 for one in found)
+def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure, ...]:
+    over = sum(day < snapshot.at.date() for day in snapshot.days)
+    signed = sum(bool(review.signed) for review in recorded)
+    missed = sum(bool(review.missed) for review in recorded)
+    late = sum(bool(review.missed and review.signed) for review in recorded)
+    twice = sum(len({act.actor for act in review.signed}) > 1 for review in recorded)
     state: State = "shown" if signed else "none"
     note = "" if signed else "No daily review was signed of this period."
-    value = f"{len(signed)} of {over}"
-    after = f"after:{basis.first}"
-    query = f"type:{SIGNED} {after}"
-    words = basis.query(*(f"type:{kind}" for kind in WORDS))
+    value, after = f"{signed} of {over}", f"after:{snapshot.first}"
+    explained = snapshot.query(*(f"type:{event_type}" for event_type in EXPLAINED))
     return (
-        Figure(key="signed", label=LABELS["signed"], value=value, state=state, query=query, note=note),
-        wrong("missed", LABELS["missed"], len(missed), query=f"type:{MISSED} {after}"),
+        Figure(
+            key="signed", label=LABELS["signed"], value=value, state=state, query=f"type:{SIGNED} {after}", note=note
+        ),
+        wrong("missed", LABELS["missed"], missed, query=f"type:{MISSED} {after}"),
         counted("late", LABELS["late"], late, page="audit/missedreview/"),
         counted("countersigned", LABELS["countersigned"], twice, query=f"type:{COUNTERSIGNED} {after}"),
-        counted("unasked", LABELS["unasked"], over - len(found), page="audit/review/"),
-        counted("explained", LABELS["explained"], basis.count(*WORDS), query=words),
+        counted("unasked", LABELS["unasked"], over - len(recorded), page="audit/review/"),
+        counted("explained", LABELS["explained"], snapshot.count(*EXPLAINED), query=explained),
     )
 
 
-def _outside() -> tuple[Figure, ...]:
-    return tuple(Figure(key=key, label=LABELS[key], value="—", state="none", note=OUTSIDE) for key in KEYS)
-
-
-def _table(found: list[Reviewed]) -> Table:
-    rows = [Row(_cells(one), f"id:{(one.signed or one.missed)[0].id}") for one in found[-NAMED:]]
-    columns = ("day", "review", "signed by", "exceptions", "note")
-    return Table(caption="Each day", columns=columns, rows=tuple(rows), left_off=max(len(found) - NAMED, 0))
-
-
-def _cells(one: Reviewed) -> tuple[str, ...]:
-    state = "missed" if not one.signed else "signed late" if one.missed else "signed"
-    by = ", ".join(f"{act.actor} {act.at:%Y-%m-%d %H:%M}Z" for act in one.signed)
-    first = one.signed[0].data if one.signed else {}
+def _row(review: RecordedReview) -> TableRow:
+    state = "missed" if not review.signed else "signed late" if review.missed else "signed"
+    by = ", ".join(f"{act.actor} {act.at:%Y-%m-%d %H:%M}Z" for act in review.signed)
+    first = review.signed[0].data if review.signed else {}
     exceptions, note = first.get("exceptions"), str(first.get("note") or "")
-    return (one.day.isoformat(), state, by or "—", "—" if exceptions is None else f"{exceptions:,}", note[:CELL])
+    count = "—" if exceptions is None else f"{exceptions:,}"
+    cells = (review.day.isoformat(), state, by or "—", count, note[:CELL_CHARS])
+    return TableRow(cells, f"id:{(review.signed or review.missed)[0].id}")

@@ -9,13 +9,13 @@ from django.db import connections
 
 from audit import visibility
 from audit.models import Followed
-from audit.reports.figures import Drawing, Figure, Row, Section, Table, counted, needed
-from audit.reports.snapshot import Basis
+from audit.reports.figures import Drawing, Figure, Section, Table, TableRow, counted, listing, needed
+from audit.reports.snapshot import Snapshot
 
 KEYS = ("events", "failures", "queued", "writers", "sealed", "empty_days")
-WRITERS_NAMED, DAYS_DRAWN = 100, 100
-# The rollup is as far as the log was followed, and a report is as far as its checkpoint: what lies between is added or
-# taken away. All in one statement, so that both are of one moment.
+MAX_WRITERS, MAX_DAYS_DRAWN = 100, 100
+# The hourly counts reach as far as the log was followed, a report as far as its checkpoint: the leaves in between are
+# added or taken away. One statement, so that both are of one moment.
 _DAYS = """
 WITH place AS (SELECT coalesce((SELECT position FROM audit_followed WHERE name = %(name)s), 0) AS at)
 SELECT writer, day, sum(events)::bigint, sum(failures)::bigint, sum(parked)::bigint FROM (
@@ -33,7 +33,7 @@ SELECT writer, day, sum(events)::bigint, sum(failures)::bigint, sum(parked)::big
 """
 
 
-class Line(NamedTuple):
+class DayCount(NamedTuple):
     """The events of one writer on one day."""
 
     writer: str
@@ -43,73 +43,69 @@ class Line(NamedTuple):
     queued: int
 
 
-def section(basis: Basis) -> Section:
-    """Events by the day on which they happened."""
-    lines = lines_of(basis, basis.begins, basis.ends)
+def section(snapshot: Snapshot) -> Section:
+    counts = day_counts(snapshot, snapshot.begins, snapshot.ends)
     per_day = Counter[date]()
-    for one in lines:
-        per_day[one.day] += one.events
+    for count in counts:
+        per_day[count.day] += count.events
     return Section(
         key="volumes",
         title="Volumes",
         says="Counted hour by hour while the log was followed, by the time at which the writer says the event "
         "happened; what is in the log after the checkpoint is left out.",
-        figures=_figures(basis, lines, per_day),
-        tables=(_writers(basis, lines),),
-        drawings=(_drawing(basis, per_day),),
+        figures=_figures(snapshot, counts, per_day),
+        tables=(_writers(snapshot, counts),),
+        drawings=(_drawing(snapshot, per_day),),
     )
 
 
-def lines_of(basis: Basis, begins: datetime, ends: datetime) -> list[Line]:
-    """What happened between two beginnings of days, of the writers of whom figures may be told."""
-    asked: dict[str, Any] = {"name": Followed.COMPLETENESS, "begins": begins, "ends": ends, "size": basis.size}
+def day_counts(snapshot: Snapshot, begins: datetime, ends: datetime) -> list[DayCount]:
+    """The events between two midnights, of the writers whose figures the viewer may see."""
+    parameters: dict[str, Any] = {"name": Followed.COMPLETENESS, "begins": begins, "ends": ends, "size": snapshot.size}
     with connections["default"].cursor() as cursor:
-        cursor.execute(_DAYS, asked)
-        found = [Line(*row) for row in cursor.fetchall()]
-    return sorted(one for one in found if visibility.tells(one.writer))
+        cursor.execute(_DAYS, parameters)
+        counts = [DayCount(*row) for row in cursor.fetchall()]
+    return sorted(count for count in counts if visibility.may_see_totals(count.writer))
 
 
-def _figures(basis: Basis, lines: list[Line], per_day: Counter[date]) -> tuple[Figure, ...]:
-    events, failures, queued = (sum(getattr(one, name) for one in lines) for name in ("events", "failures", "queued"))
-    writers = len({one.writer for one in lines})
-    empty = sum(day not in per_day for day in basis.days if day <= basis.at.date())
+def _figures(snapshot: Snapshot, counts: list[DayCount], per_day: Counter[date]) -> tuple[Figure, ...]:
+    events = sum(count.events for count in counts)
+    failures = sum(count.failures for count in counts)
+    queued = sum(count.queued for count in counts)
+    writers = len({count.writer for count in counts})
+    sealed = len(snapshot.leaves)
+    empty = sum(day not in per_day for day in snapshot.days if day <= snapshot.at.date())
+    none_sealed, log_page = "Nothing was sealed in this period.", "audit/checkpoint/"
     return (
-        needed("events", "Events that happened", events, "No event happened in this period.", query=basis.query()),
-        counted("failures", "of those, failures", failures, query=basis.query("outcome:failure")),
+        needed("events", "Events that happened", events, "No event happened in this period.", query=snapshot.query()),
+        counted("failures", "of those, failures", failures, query=snapshot.query("outcome:failure")),
         counted("queued", "of those, by way of the dead letter queue", queued, page="audit/episode/"),
         needed("writers", "Services that sent them", writers, "No service sent anything.", page="audit/writer/"),
-        needed(
-            "sealed",
-            "Records sealed in the period",
-            len(basis.leaves),
-            "Nothing was sealed in this period.",
-            page="audit/checkpoint/",
-        ),
+        needed("sealed", "Records sealed in the period", sealed, none_sealed, page=log_page),
         counted("empty_days", "Days without any event", empty, page="audit/hourcount/"),
     )
 
 
-def _writers(basis: Basis, lines: Iterable[Line]) -> Table:
+def _writers(snapshot: Snapshot, counts: Iterable[DayCount]) -> Table:
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for one in lines:
-        for place, more in enumerate((one.events, one.failures, one.queued, 1)):
-            sums[one.writer][place] += more
-    ranked = sorted(sums, key=lambda name: (-sums[name][0], name))
-    rows = [Row((name, *sums[name]), basis.query(f'writer:"{name}"')) for name in ranked[:WRITERS_NAMED]]
-    return Table(
-        caption="Each writer",
-        columns=("writer", "events", "failures", "by the queue", "days with events"),
-        rows=tuple(rows),
-        left_off=max(len(ranked) - WRITERS_NAMED, 0),
+    for count in counts:
+        for column, number in enumerate((count.events, count.failures, count.queued, 1)):
+            sums[count.writer][column] += number
+    rows = [
+        TableRow((name, *sums[name]), snapshot.query(f'writer:"{name}"'))
+        for name in sorted(sums, key=lambda name: (-sums[name][0], name))
+    ]
+    return listing(
+        "Each writer", ("writer", "events", "failures", "by the queue", "days with events"), rows, MAX_WRITERS
     )
 
 
-def _drawing(basis: Basis, per_day: Counter[date]) -> Drawing:
+def _drawing(snapshot: Snapshot, per_day: Counter[date]) -> Drawing:
     """A column for each day; of a long period, for each month."""
-    if len(basis.days) <= DAYS_DRAWN:
-        names = [day.isoformat() for day in basis.days]
-        return Drawing(title="Events a day", names=tuple(names), numbers=tuple(per_day[day] for day in basis.days))
-    months = Counter[str]({f"{day:%Y-%m}": 0 for day in basis.days})
+    if len(snapshot.days) <= MAX_DAYS_DRAWN:
+        names = tuple(day.isoformat() for day in snapshot.days)
+        return Drawing(title="Events a day", names=names, numbers=tuple(per_day[day] for day in snapshot.days))
+    months = Counter[str]({f"{day:%Y-%m}": 0 for day in snapshot.days})
     for day, count in per_day.items():
         months[f"{day:%Y-%m}"] += count
     return Drawing(title="Events a month", names=tuple(months), numbers=tuple(months.values()))

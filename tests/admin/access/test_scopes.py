@@ -166,7 +166,7 @@ def test_an_operator_with_a_scope_acts_on_nothing_outside() -> None:
 
 def test_nobody_decides_on_a_discard_outside() -> None:
     mine, other = (
-        discards.ask(parked(f"w-{secrets.token_hex(4)}"), reason="tests", by="somebody else") for _ in range(2)
+        discards.request(parked(f"w-{secrets.token_hex(4)}"), reason="tests", by="somebody else") for _ in range(2)
     )
     pages = [reverse("admin:audit_discard_change", args=[one.pk]) for one in (mine, other)]
     client = logged_in(scoped(writers=(mine.source,), group="compliance officer"))

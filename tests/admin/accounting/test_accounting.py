@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit.admin.accounting import harmless
-from audit.ingest import rejections
+from audit.admin.accounting import printable
+from audit.ingest import rejection_counters
 from audit.models import Loss, Passage, Record
 from tests.admin.accounting.conftest import a_line, a_sample
 from tests.audit.accounting.conftest import own_queue
@@ -94,8 +94,8 @@ def test_the_account_is_linked_from_the_start_page_and_from_completeness(auditor
 
 
 def test_bytes_are_written_out_where_they_are_not_for_reading() -> None:
-    assert harmless("ä\n".encode() + b"\x07") == "ä\n\\x07"
-    assert rejections.SAMPLE_BYTES == 2048
+    assert printable("ä\n".encode() + b"\x07") == "ä\n\\x07"
+    assert rejection_counters.SAMPLE_BYTES == 2048
 
 
 def explained(client: Client, writer: str, text: str, day: str = "") -> str:

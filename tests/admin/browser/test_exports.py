@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 
 from audit.evidence import build, export, statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.models import Export
 from tests.admin.browser.conftest import PASSWORD, SHOTS, Visitor
 from tests.admin.conftest import person
@@ -18,17 +18,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_path: Path) -> None:
     user = person("auditor", password=PASSWORD)
-    asker = Asker(user.username)
+    requester = Requester(user.username)
     waiting, cancelled, ready = (
-        export.ask(asker, query=f"correlation:{sealed(3, actor_id=HOSTILE)}", with_csv=True) for _ in range(3)
+        export.request(requester, query=f"correlation:{sealed(3, actor_id=HOSTILE)}", with_csv=True) for _ in range(3)
     )
-    export.cancel(cancelled, asker)
-    whole = build.go_on(ready)
-    half = export.ask(asker, first=0, last=2)
+    export.cancel(cancelled, requester)
+    whole = build.resume(ready)
+    half = export.request(requester, first=0, last=2)
     Export.objects.filter(pk=half.pk).update(state="running", done=1, total=2)
     visitor.log_in(user.username)
     pages = {"exports": "/admin/audit/export/", "records-export": "/admin/audit/record/?q=outcome:failure+after:7d"}
-    said = statements.make(Asker(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
+    said = statements.make(Requester(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
     pages |= {"statements": "/admin/audit/statement/?q=type:role.grant"}
     pages |= {"statement": f"/admin/audit/statement/{said.resource_id}/"}
     found = said.event_data["records"][0]["event_id"]
@@ -44,7 +44,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
         assert visitor.findings() == [], name
     assert visitor.wrong == []
     visitor.open(f"/admin/audit/export/{waiting.pk}/change/", "export-watched")
-    build.go_on(waiting)
+    build.resume(waiting)
     visitor.page.get_by_text("Download the bundle").wait_for()  # without anybody's loading the page again
     with zipfile.ZipFile(Path(settings.EXPORT_DIR) / whole.name) as bundle:
         bundle.extract("README.html", tmp_path)

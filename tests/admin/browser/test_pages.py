@@ -53,7 +53,7 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
     sample = a_sample(b"\x1b[2J<script>alert(1)</script>")
     for counts in ({"direct": 700, "rejected": 90}, {"came": 300, "here": 200, "dead": 40, "drained": 0}):
         a_line(**counts)
-    asked = discards.ask(message, reason="tests", by="somebody")
+    asked = discards.request(message, reason="tests", by="somebody")
     _sample_history()
     with rule_maker() as make:
         unmet = an_unmet(make(), others=3)

@@ -47,7 +47,7 @@ def test_an_operator_retries_a_dead_event(operator_page: Visitor) -> None:
     message, page = dead_message(), operator_page.page
     operator_page.open(f"/admin/audit/parked/?q={message.key}", "walk-find")
     page.click(f"text={message.key}")
-    page.click("text=Try the insert, keep nothing")
+    page.click("text=Dry run")
     assert page.locator("text=Tried and rolled back: it would be stored").count() == 1
     shot(operator_page, "rehearsed")
     page.click("text=Retry now")
@@ -122,6 +122,6 @@ def test_an_operator_puts_aside_and_parks_again(operator_page: Visitor) -> None:
     assert page.locator("text=Quarantine: 1 events").count() == 1
     kept = Quarantined.objects.get(message_id=message.id)
     operator_page.open(f"/admin/audit/quarantined/{kept.n}/change/", "walk-kept")
-    page.click("text=Park it again")
+    page.click("text=Return to the queue")
     assert page.locator("text=It is in the queue again").count() == 1
     assert dlq.stream.for_drain().pages.find(message.key) is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Route
 
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from tests import test_verify_file as of_records
 from tests.admin.browser.conftest import PASSWORD, Verifier, Visitor, using, zipped
 from tests.admin.conftest import person
@@ -220,7 +220,7 @@ def test_an_auditor_verifies_a_bundle_and_sees_what_was_done_to_another(
 
 def test_an_auditor_downloads_a_bundle_and_verifies_it_in_the_browser(visitor: Visitor, tmp_path: Path) -> None:
     auditor = person("auditor", password=PASSWORD)
-    found = made(Asker(auditor.username), query=f"correlation:{sealed(3)}", with_csv=True)
+    found = made(Requester(auditor.username), query=f"correlation:{sealed(3)}", with_csv=True)
     visitor.log_in(auditor.username)
     visitor.open(f"/admin/audit/export/{found.pk}/change/", "export-with-verifier")
     with visitor.page.expect_download() as download:

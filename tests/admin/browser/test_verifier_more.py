@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.evidence import statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from tests.admin.browser.conftest import Verifier, using, zipped
 from tests.audit.evidence import test_extract as of_extracts
 from tests.audit.evidence import test_redaction as of_redaction
@@ -21,7 +21,7 @@ from tests.auditor import W1
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 __all__ = ["redacted_bundle", "rules"]
 
-OFFICER = Asker("tests", may_unredacted=True)
+OFFICER = Requester("tests", may_unredacted=True)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_term_that_compares_what_cannot_be_compared_shows_nothing(
 ) -> None:
     """Whoever signs statements could else ask what no record answers, and have it called shown that none does."""
     sealed(1, actor_id="ann")
-    found = statements.make(of_statements.asker(), of_statements.nobody())
+    found = statements.make(of_statements.requester(), of_statements.nobody())
     asked = [{"field": "event_timestamp"} | term]
     file = tmp_path / "statement.txt"
     file.write_text(of_statements.said_anew(found, lambda said: said.update(terms=asked)), encoding="utf-8")
@@ -125,7 +125,7 @@ def test_what_is_redacted_drawn_or_stated_can_be_seen(
     assert verifier.check(path(sample), *PINNED)[0] == "VERIFIED"
     verifier.look("sample")
     file = tmp_path / "statement.txt"
-    file.write_text(of_statements.text_of(statements.make(of_statements.asker(), of_statements.nobody())))
+    file.write_text(of_statements.text_of(statements.make(of_statements.requester(), of_statements.nobody())))
     assert verifier.check(file, *PINNED)[0] == "SIGNED"
     verifier.look("signed")
     assert verifier.requests == []

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from audit.admin.completeness.coverage import WRITERS
+from audit.admin.completeness.coverage import WRITERS_SHOWN
 from audit.completeness import coverage, sequences, silence
 from audit.models import Rhythm
 from tests.audit.completeness.conftest import follow, outage
@@ -109,15 +109,15 @@ def test_a_writer_that_fell_silent_says_since_when(auditor: Client) -> None:
 def test_writers_come_page_by_page(auditor: Client) -> None:
     start, names = midnight(1), []
     prefix = f"~{secrets.token_hex(4)}"
-    for n in range(WRITERS + 2):
+    for n in range(WRITERS_SHOWN + 2):
         names.append(f"{prefix}-{n:03}")
         Rhythm.objects.create(writer=names[-1], events=1, first_at=start, last_at=start)
     page = look(auditor, after=prefix)
-    assert all(name in page for name in names[:WRITERS])
+    assert all(name in page for name in names[:WRITERS_SHOWN])
     following = re.search(r'href="(\?[^"]*)">more writers', page)
     assert following
     page = html.unescape(auditor.get(PAGE + following[1]).content.decode())
-    assert [name for name in names if f">{name}<" in page] == names[WRITERS:]
+    assert [name for name in names if f">{name}<" in page] == names[WRITERS_SHOWN:]
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,15 @@ def begun(client: Client, **asked: Any) -> Export:
     return Export.objects.get(pk=answer["Location"].split("/")[-3])
 
 
-def page(client: Client, found: Export) -> str:
-    answer = client.get(reverse("admin:audit_export_change", args=[found.pk]))
+def page(client: Client, bundle: Export) -> str:
+    answer = client.get(reverse("admin:audit_export_change", args=[bundle.pk]))
     assert answer.status_code == 200
     return answer.content.decode()
 
 
 def made(client: Client, **asked: Any) -> Export:
-    found = begun(client, **asked)
-    tasks.continue_export(str(found.pk))
-    found.refresh_from_db()
-    assert found.state == "ready"
-    return found
+    bundle = begun(client, **asked)
+    tasks.continue_export(str(bundle.pk))
+    bundle.refresh_from_db()
+    assert bundle.state == "ready"
+    return bundle

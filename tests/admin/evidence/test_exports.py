@@ -15,8 +15,8 @@ from tests.admin.evidence.conftest import LIST, MAKE, begun, made, page
 from tests.audit.evidence.conftest import sealed
 
 
-def act(client: Client, found: Export, what: str) -> int:
-    return client.post(reverse("admin:audit_export_act", args=[found.pk]), {"act": what}).status_code
+def act(client: Client, bundle: Export, what: str) -> int:
+    return client.post(reverse("admin:audit_export_act", args=[bundle.pk]), {"act": what}).status_code
 
 
 def test_the_list_of_records_offers_its_query_for_export(auditor: Client, operator: Client) -> None:
@@ -27,35 +27,35 @@ def test_the_list_of_records_offers_its_query_for_export(auditor: Client, operat
 
 def test_a_search_becomes_a_bundle_that_can_be_fetched(auditor: Client) -> None:
     word = sealed(3)
-    found = begun(auditor, q=f"correlation:{word}", csv="1")
-    shown = page(auditor, found)
+    bundle = begun(auditor, q=f"correlation:{word}", csv="1")
+    shown = page(auditor, bundle)
     assert "<progress" in shown
     assert "audit/progress" in shown
-    tasks.continue_export(str(found.pk))
-    shown = page(auditor, found)
+    tasks.continue_export(str(bundle.pk))
+    shown = page(auditor, bundle)
     assert "That no other record matches the query" in shown
     assert "Download the bundle" in shown
-    answer = auditor.get(reverse("admin:audit_export_file", args=[found.pk, found.name]))
+    answer = auditor.get(reverse("admin:audit_export_file", args=[bundle.pk, bundle.name]))
     with zipfile.ZipFile(io.BytesIO(b"".join(answer))) as whole:
         assert len(whole.read("records-0001.jsonl").splitlines()) == 3
         assert len(whole.read("records-0001.csv").splitlines()) == 4
-    acts = Record.objects.filter(correlation_id=f"export-{found.pk}").order_by("id")
-    assert [one.event_action for one in acts] == ["asked", "made", "fetched"]
+    acts = Record.objects.filter(correlation_id=f"export-{bundle.pk}").order_by("id")
+    assert [act.event_action for act in acts] == ["asked", "made", "fetched"]
     assert word in auditor.get(LIST).content.decode()
 
 
 def test_a_range_is_asked_for_by_its_leaves(auditor: Client) -> None:
     sealed(2)
-    found = made(auditor, first="0", last="2")
-    assert "none is left out" in page(auditor, found)
+    bundle = made(auditor, first="0", last="2")
+    assert "none is left out" in page(auditor, bundle)
     answer = auditor.post(MAKE, {"first": "0", "last": "x"}, follow=True)
     assert "last: is not a whole number" in answer.content.decode()
 
 
 def test_what_was_received_in_a_time_is_asked_for_by_that_time(auditor: Client) -> None:
     sealed(2)
-    found = made(auditor, received_since="5m", received_until="")
-    assert "; received from" in page(auditor, found)
+    bundle = made(auditor, received_since="5m", received_until="")
+    assert "; received from" in page(auditor, bundle)
 
 
 def test_a_record_and_its_timelines_offer_their_bundles(auditor: Client, operator: Client) -> None:
@@ -74,24 +74,24 @@ def test_a_record_and_its_timelines_offer_their_bundles(auditor: Client, operato
 
 
 def test_a_bundle_is_cancelled_and_gone_on_with(auditor: Client) -> None:
-    found = begun(auditor, q=f"correlation:{sealed(1)}")
-    act(auditor, found, "cancel")
-    tasks.continue_export(str(found.pk))
-    assert ">Go on<" in page(auditor, found)
-    act(auditor, found, "resume")
-    tasks.continue_export(str(found.pk))
-    assert "Download the bundle" in page(auditor, found)
-    assert act(auditor, found, "explode") == 404
+    bundle = begun(auditor, q=f"correlation:{sealed(1)}")
+    act(auditor, bundle, "cancel")
+    tasks.continue_export(str(bundle.pk))
+    assert ">Go on<" in page(auditor, bundle)
+    act(auditor, bundle, "resume")
+    tasks.continue_export(str(bundle.pk))
+    assert "Download the bundle" in page(auditor, bundle)
+    assert act(auditor, bundle, "explode") == 404
 
 
 def test_each_person_sees_his_own_bundles_alone(auditor: Client) -> None:
-    found = made(auditor, q=f"correlation:{sealed(1)}")
+    bundle = made(auditor, q=f"correlation:{sealed(1)}")
     other = logged_in(person("auditor"))
-    assert str(found.pk) not in other.get(LIST).content.decode()
+    assert str(bundle.pk) not in other.get(LIST).content.decode()
     for name in ("audit_export_change", "audit_export_act"):
         answer = other.post if name.endswith("act") else other.get
-        assert answer(reverse(f"admin:{name}", args=[found.pk]), {"act": "cancel"}).status_code == 404
-    assert other.get(reverse("admin:audit_export_file", args=[found.pk, found.name])).status_code == 404
+        assert answer(reverse(f"admin:{name}", args=[bundle.pk]), {"act": "cancel"}).status_code == 404
+    assert other.get(reverse("admin:audit_export_file", args=[bundle.pk, bundle.name])).status_code == 404
 
 
 @pytest.mark.parametrize("group", ["operator", "administrator", None])
@@ -106,6 +106,6 @@ def test_the_scope_of_an_auditor_holds_in_a_bundle() -> None:
     AuditorScope.objects.create(user=user, writers=[f"nobody-{secrets.token_hex(4)}"])
     client = logged_in(user)
     word = sealed(2)
-    found = made(client, q=f"correlation:{word}")
-    assert found.done == 0
+    bundle = made(client, q=f"correlation:{word}")
+    assert bundle.done == 0
     assert "you may see those of some" in client.post(MAKE, {"first": "0", "last": "1"}, follow=True).content.decode()

@@ -30,20 +30,20 @@ def test_an_officer_holds_a_correlation_from_a_record(officer: Client, auditor: 
     assert PLACE not in auditor.get(page).content.decode()
     shown = officer.get(PLACE, {"correlation": record.correlation_id}).content.decode()
     assert "1 record now" in shown
-    found = placed(officer, record.correlation_id)
+    hold = placed(officer, record.correlation_id)
     assert "may not be purged" in auditor.get(page).content.decode()
-    assert "case 7" in auditor.get(reverse("admin:audit_legalhold_change", args=[found.pk])).content.decode()
+    assert "case 7" in auditor.get(reverse("admin:audit_legalhold_change", args=[hold.pk])).content.decode()
 
 
 def test_an_officer_releases_it_with_a_reason(officer: Client) -> None:
     record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
-    found = placed(officer, record.correlation_id)
-    release = reverse("admin:audit_legalhold_release", args=[found.pk])
+    hold = placed(officer, record.correlation_id)
+    release = reverse("admin:audit_legalhold_release", args=[hold.pk])
     refused = officer.post(release, {"reason": " "}, follow=True).content.decode()
     assert "Nothing is released: is required" in refused
     assert "It is released" in officer.post(release, {"reason": "settled"}, follow=True).content.decode()
-    found.refresh_from_db()
-    assert found.release_reason == "settled"
+    hold.refresh_from_db()
+    assert hold.release_reason == "settled"
     listed = officer.get(reverse("admin:audit_legalhold_changelist"), {"q": record.correlation_id}).content.decode()
     assert "released" in listed
 
@@ -56,19 +56,19 @@ def test_what_cannot_be_held_says_why(officer: Client) -> None:
 
 def test_only_an_officer_places_and_releases(officer: Client, auditor: Client, operator: Client) -> None:
     record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
-    found = placed(officer, record.correlation_id)
+    hold = placed(officer, record.correlation_id)
     for client in (auditor, operator):
         assert client.post(PLACE, {"correlation": record.correlation_id, "reason": "x"}).status_code == 403
-        assert client.post(reverse("admin:audit_legalhold_release", args=[found.pk])).status_code == 403
+        assert client.post(reverse("admin:audit_legalhold_release", args=[hold.pk])).status_code == 403
     assert operator.get(reverse("admin:audit_legalhold_changelist")).status_code == 403
 
 
 def test_a_hold_outside_the_scope_is_as_if_it_were_not_there(officer: Client) -> None:
     record = stored_record(correlation_id=f"matter-{secrets.token_hex(4)}")
-    found = placed(officer, record.correlation_id)
+    hold = placed(officer, record.correlation_id)
     user = person("auditor")
     AuditorScope.objects.create(user=user, writers=["another"], categories=[])
     scoped = logged_in(user)
-    assert scoped.get(reverse("admin:audit_legalhold_change", args=[found.pk])).status_code == 404
+    assert scoped.get(reverse("admin:audit_legalhold_change", args=[hold.pk])).status_code == 404
     listed = scoped.get(reverse("admin:audit_legalhold_changelist"), {"q": record.correlation_id}).content.decode()
     assert "case 7" not in listed

@@ -29,9 +29,9 @@ def form() -> Iterator[dict[str, str]]:
         **{"name": name, "path": "data.email", "event_type": kind},
         **{"method": "mask", "reason": "GDPR, article 5", "active": "on"},
     }
-    for known in RedactionRule.objects.filter(name=name):
-        known.active = False
-        redaction.keep(known, by="tests")
+    for rule in RedactionRule.objects.filter(name=name):
+        rule.active = False
+        redaction.save_rule(rule, by="tests")
 
 
 def test_an_officer_makes_a_rule_and_the_next_bundle_follows_it(
@@ -67,8 +67,8 @@ def test_nobody_else_makes_a_rule_and_nobody_deletes_one(
         assert client.post(ADD, form).status_code == 403
     assert operator.get(LIST).status_code == 403
     officer.post(ADD, form)
-    known = RedactionRule.objects.get(name=form["name"])
-    assert superuser_client.post(reverse("admin:audit_redactionrule_delete", args=[known.pk])).status_code == 403
+    rule = RedactionRule.objects.get(name=form["name"])
+    assert superuser_client.post(reverse("admin:audit_redactionrule_delete", args=[rule.pk])).status_code == 403
 
 
 def test_without_redaction_is_for_those_who_have_the_right(officer: Client, auditor: Client) -> None:
@@ -81,6 +81,6 @@ def test_without_redaction_is_for_those_who_have_the_right(officer: Client, audi
         "needs a right of its own"
         in auditor.post(reverse("admin:audit_export_make"), asked, follow=True).content.decode()
     )
-    found = begun(officer, **asked)
-    assert Export.objects.get(pk=found.pk).unredacted
-    assert "none: asked for without" in page(officer, found)
+    bundle = begun(officer, **asked)
+    assert Export.objects.get(pk=bundle.pk).unredacted
+    assert "none: asked for without" in page(officer, bundle)

@@ -115,7 +115,7 @@ def test_a_try_that_fails_shows_what_postgresql_says(operator: Client, monkeypat
 
 def test_one_decision_stands(parked: Message) -> None:
     """Two approvers at once: each has read the same undecided row."""
-    asked = discards.ask(parked, reason="tests", by="a")
+    asked = discards.request(parked, reason="tests", by="a")
     one, two = Discard.objects.get(pk=asked.pk), Discard.objects.get(pk=asked.pk)
     discards.decide(one, approve=True, by="b")
     with pytest.raises(discards.Decided):
@@ -127,7 +127,7 @@ def test_one_decision_stands(parked: Message) -> None:
 def test_a_crash_before_the_decision_was_noted_is_mended_from_the_trail(
     parked: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = discards.ask(parked, reason="tests", by="a")
+    asked = discards.request(parked, reason="tests", by="a")
 
     def crash(self: Any, **options: Any) -> None:
         raise KeyboardInterrupt
@@ -143,7 +143,7 @@ def test_a_crash_before_the_decision_was_noted_is_mended_from_the_trail(
 
 
 def test_what_was_parked_anew_under_the_same_place_is_not_what_was_asked_for(parked: Message) -> None:
-    asked = discards.ask(parked, reason="tests", by="a")
+    asked = discards.request(parked, reason="tests", by="a")
     Discard.objects.filter(pk=asked.pk).update(digest="00" * 32)
     with pytest.raises(discards.Gone):
         discards.decide(asked, approve=True, by="b")

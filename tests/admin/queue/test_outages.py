@@ -20,7 +20,7 @@ from tests.audit.conftest import Sender, an_event, with_id
 def closed() -> Episode | None:
     """Whatever other tests left is done with first."""
     drain.drain(seconds=20)
-    return outages.look()
+    return outages.follow()
 
 
 def detail(episode: Episode) -> str:
@@ -37,11 +37,11 @@ def test_an_outage_becomes_an_object_with_its_account_and_its_records(
     closed()
     with postgres.stopped():
         service.post(document)
-        drain_dlq.look_at_outage()  # PostgreSQL is away: nothing to keep, and no error
-        assert outages.look() is None
+        drain_dlq.follow_outage()  # PostgreSQL is away: nothing to keep, and no error
+        assert outages.follow() is None
     assert gateway().breaker.wait_closed(20)
     drain.drain(seconds=20)
-    episode = outages.look()
+    episode = outages.follow()
     assert episode is not None
     assert episode.reasons.keys() == {"database-down"} and episode.lost == 0
     assert episode.parked >= 1 and episode.stored + episode.left == episode.parked
@@ -67,11 +67,11 @@ def test_a_note_is_recorded_before_it_is_kept(operator: Client, monkeypatch: pyt
     episode = an_episode()
     url = reverse("admin:audit_episode_note", args=[episode.pk])
     answer = operator.post(url, {"note": " The disk was full.\x00 It is larger now. "}, follow=True)
-    assert "The disk was full. It is larger now." in answer.content.decode()
+    assert "The disk was full.\ufffd It is larger now." in answer.content.decode()
     episode.refresh_from_db()
     assert episode.noted_by.startswith("operator") and episode.noted_at is not None
     noted = Record.objects.filter(event_type="audit.episode.annotated").latest("event_timestamp")
-    assert noted.event_data["note"] == "The disk was full. It is larger now."
+    assert noted.event_data["note"] == "The disk was full.\ufffd It is larger now."
 
     def refuse(*arguments: Any, **facts: Any) -> None:
         raise NothingKept
@@ -79,7 +79,7 @@ def test_a_note_is_recorded_before_it_is_kept(operator: Client, monkeypatch: pyt
     monkeypatch.setattr(outages.trail, "add", refuse)
     assert "Nothing was done" in operator.post(url, {"note": "other"}, follow=True).content.decode()
     episode.refresh_from_db()
-    assert episode.note == "The disk was full. It is larger now."
+    assert episode.note == "The disk was full.\ufffd It is larger now."
 
 
 def test_who_may_write_a_note(auditor: Client, administrator: Client, outsider: Client) -> None:

@@ -62,7 +62,7 @@ def test_who_asks_is_recorded_and_what_was_sent_is_not(auditor: Client) -> None:
     assert set(noted.event_data) == {"receipts", "sha256"}
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (receipts.MOST_BYTES + 1), b"{}\n" * 20_001])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (receipts.MAX_BYTES + 1), b"{}\n" * 20_001])
 def test_a_file_that_cannot_be_verified_is_refused_in_words(auditor: Client, content: bytes) -> None:
     shown = page(auditor, file=SimpleUploadedFile("f", content))
     assert "not verified" in shown

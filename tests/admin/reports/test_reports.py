@@ -24,8 +24,8 @@ def asked(client: Client, **form: object) -> Report:
     return Report.objects.get(pk=answer["Location"].split("/")[-3])
 
 
-def page(client: Client, found: Report) -> str:
-    answer = client.get(reverse("admin:audit_report_change", args=[found.pk]))
+def page(client: Client, report: Report) -> str:
+    answer = client.get(reverse("admin:audit_report_change", args=[report.pk]))
     assert answer.status_code == 200
     return answer.content.decode()
 
@@ -33,17 +33,17 @@ def page(client: Client, found: Report) -> str:
 def test_an_auditor_asks_for_a_report_watches_it_and_reads_it(auditor: Client) -> None:
     word = sealed()
     assert "the last quarter" in auditor.get(LIST).content.decode()
-    found = asked(auditor)
-    assert "Sections computed" in page(auditor, found)
-    tasks.continue_report(str(found.pk))
-    shown = page(auditor, found)
-    found.refresh_from_db()
+    report = asked(auditor)
+    assert "Sections computed" in page(auditor, report)
+    tasks.continue_report(str(report.pk))
+    shown = page(auditor, report)
+    report.refresh_from_db()
     assert "CC7.1.3" in shown
     assert "Art. 17(3)(b)" in shown
-    assert found.digest in shown
+    assert report.digest in shown
     assert "there is no purge that a hold would stop yet" in shown
-    acts = Record.objects.filter(correlation_id=f"report-{found.pk}").order_by("event_timestamp")
-    assert [one.event_action for one in acts] == ["asked", "made", "viewed"]
+    acts = Record.objects.filter(correlation_id=f"report-{report.pk}").order_by("event_timestamp")
+    assert [act.event_action for act in acts] == ["asked", "made", "viewed"]
     assert acts[2].event_category == "access"
     assert word
 
@@ -51,10 +51,10 @@ def test_an_auditor_asks_for_a_report_watches_it_and_reads_it(auditor: Client) -
 def test_a_figure_leads_to_the_search_that_gives_it(auditor: Client) -> None:
     word = f"gateway.signal.s{secrets.token_hex(4)}"
     sealed(3, event_type=word)
-    found = made()
-    section = next(one for one in (found.content or {})["sections"] if one["key"] == "volumes")
-    query = next(one["query"] for one in section["figures"] if one["key"] == "failures")
-    shown = page(auditor, found)
+    report = made()
+    section = next(section for section in (report.content or {})["sections"] if section["key"] == "volumes")
+    query = next(figure["query"] for figure in section["figures"] if figure["key"] == "failures")
+    shown = page(auditor, report)
     assert f"?q={query.replace(':', '%3A').replace(' ', '%20')}" in shown
     assert auditor.get(reverse("admin:audit_record_changelist"), {"q": query}).status_code == 200
 
@@ -64,34 +64,34 @@ def test_a_report_is_taken_away_as_a_file_and_that_is_recorded(auditor: Client, 
     if kind == "pdf" and not render.has_pdf():
         pytest.skip("WeasyPrint or Pango is not there: install auditsite[pdf] and libpango")
     sealed()
-    found = made()
-    answer = auditor.get(reverse("admin:audit_report_file", args=[found.pk, kind]))
+    report = made()
+    answer = auditor.get(reverse("admin:audit_report_file", args=[report.pk, kind]))
     assert answer.status_code == 200
-    assert f"report-{found.first}-{found.last}.{kind}" in answer["Content-Disposition"]
+    assert f"report-{report.first}-{report.last}.{kind}" in answer["Content-Disposition"]
     if kind == "json":
         twin = json.loads(answer.content)
-        assert build.digest(twin["content"]) == twin["sha256"] == found.digest
+        assert build.digest(twin["content"]) == twin["sha256"] == report.digest
     if kind == "html":
         assert "http://testserver/admin/audit/record/?q=" in answer.content.decode()
-    last = Record.objects.filter(event_type="audit.report.downloaded", correlation_id=f"report-{found.pk}").first()
+    last = Record.objects.filter(event_type="audit.report.downloaded", correlation_id=f"report-{report.pk}").first()
     assert last is not None
     assert last.event_data["file"] == f"report.{kind}"
 
 
 def test_without_the_extra_the_page_says_what_to_install(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     sealed()
-    found = made()
+    report = made()
     monkeypatch.setattr(render, "has_pdf", lambda: False)
-    assert "install <code>auditsite[pdf]</code>" in page(auditor, found)
-    answer = auditor.get(reverse("admin:audit_report_file", args=[found.pk, "pdf"]), follow=True)
+    assert "install <code>auditsite[pdf]</code>" in page(auditor, report)
+    answer = auditor.get(reverse("admin:audit_report_file", args=[report.pk, "pdf"]), follow=True)
     assert "PDF files need WeasyPrint" in answer.content.decode()
 
 
 def test_a_report_is_made_again_and_compared(auditor: Client) -> None:
     sealed()
-    found = made()
+    report = made()
     sealed()
-    answer = auditor.post(reverse("admin:audit_report_act", args=[found.pk]), {"act": "again"})
+    answer = auditor.post(reverse("admin:audit_report_act", args=[report.pk]), {"act": "again"})
     repeated = Report.objects.get(pk=answer["Location"].split("/")[-3])
     tasks.continue_report(str(repeated.pk))
     assert "with the same digest as" in page(auditor, repeated)
@@ -99,19 +99,19 @@ def test_a_report_is_made_again_and_compared(auditor: Client) -> None:
 
 def test_what_is_not_the_same_is_said_and_where(auditor: Client) -> None:
     sealed()
-    found = made()
+    report = made()
     other = made()
-    said = json.loads(json.dumps(found.content))
-    said["sections"][0]["figures"][0]["value"] = 77
-    forged = Report(first=found.first, last=found.last, packs=found.packs, requested_by="x", again_of=found)
-    forged.requested_at = forged.updated_at = forged.ended_at = found.requested_at
+    content = json.loads(json.dumps(report.content))
+    content["sections"][0]["figures"][0]["value"] = 77
+    forged = Report(first=report.first, last=report.last, packs=report.packs, requested_by="x", again_of=report)
+    forged.requested_at = forged.updated_at = forged.ended_at = report.requested_at
     forged.checkpoint, forged.state, forged.content, forged.digest = (
         other.checkpoint,
         "ready",
-        said,
-        build.digest(said),
+        content,
+        build.digest(content),
     )
-    forged.beside = found.beside
+    forged.beside = report.beside
     forged.save(force_insert=True)
     shown = page(auditor, forged)
     assert "Different: Volumes." in shown
@@ -130,14 +130,14 @@ def test_a_form_that_cannot_be_read_is_refused_with_a_reason(auditor: Client) ->
 
 def test_the_evidence_of_a_report_is_a_bundle_under_its_checkpoint(auditor: Client, operator: Client) -> None:
     sealed()
-    found = made()
-    button = reverse("admin:audit_report_evidence", args=[found.pk])
-    assert "Export the evidence of this report" in page(auditor, found)
+    report = made()
+    button = reverse("admin:audit_report_evidence", args=[report.pk])
+    assert "Export the evidence of this report" in page(auditor, report)
     answer = auditor.post(button)
     begun = Export.objects.get(pk=answer["Location"].split("/")[-3])
-    assert (begun.kind, begun.checkpoint) == ("range", found.checkpoint)
+    assert (begun.kind, begun.checkpoint) == ("range", report.checkpoint)
     asked_for = Record.objects.get(correlation_id=f"export-{begun.pk}", event_type="audit.export.asked")
-    assert asked_for.event_data["of_report"]["digest"] == found.digest
+    assert asked_for.event_data["of_report"]["digest"] == report.digest
     assert auditor.get(button).status_code == 405
     assert operator.post(button).status_code == 403
     assert auditor.post(reverse("admin:audit_report_evidence", args=[asked(auditor).pk])).status_code == 404
@@ -145,10 +145,10 @@ def test_the_evidence_of_a_report_is_a_bundle_under_its_checkpoint(auditor: Clie
 
 def test_a_report_is_cancelled(auditor: Client) -> None:
     sealed()
-    found = asked(auditor)
-    act = reverse("admin:audit_report_act", args=[found.pk])
+    report = asked(auditor)
+    act = reverse("admin:audit_report_act", args=[report.pk])
     assert auditor.post(act, {"act": "cancel"}).status_code == 302
-    assert "cancelled" in page(auditor, found)
+    assert "cancelled" in page(auditor, report)
     assert auditor.post(act, {"act": "again"}).status_code == 404
     assert auditor.post(act, {"act": "explode"}).status_code == 404
 
@@ -156,11 +156,11 @@ def test_a_report_is_cancelled(auditor: Client) -> None:
 @pytest.mark.parametrize("group", ["operator", "administrator", None])
 def test_only_those_who_may_read_records_make_and_read_reports(group: str | None) -> None:
     sealed()
-    client, found = logged_in(person(group)), made()
+    client, report = logged_in(person(group)), made()
     assert client.post(MAKE, {"period": "month", "pack": "soc2"}).status_code == 403
     assert client.get(LIST).status_code == 403
     for name, more in (("change", ()), ("file", ("json",))):
-        assert client.get(reverse(f"admin:audit_report_{name}", args=[found.pk, *more])).status_code == 403
+        assert client.get(reverse(f"admin:audit_report_{name}", args=[report.pk, *more])).status_code == 403
 
 
 def test_who_has_a_scope_reads_no_report_of_everything() -> None:
@@ -168,9 +168,9 @@ def test_who_has_a_scope_reads_no_report_of_everything() -> None:
     AuditorScope.objects.create(user=user, writers=[f"nobody-{secrets.token_hex(4)}"])
     client = logged_in(user)
     sealed()
-    found = made()
-    assert client.get(reverse("admin:audit_report_change", args=[found.pk])).status_code == 404
-    assert client.get(reverse("admin:audit_report_file", args=[found.pk, "json"])).status_code == 404
+    report = made()
+    assert client.get(reverse("admin:audit_report_change", args=[report.pk])).status_code == 404
+    assert client.get(reverse("admin:audit_report_file", args=[report.pk, "json"])).status_code == 404
     own = asked(client)
     tasks.continue_report(str(own.pk))
     assert "No event happened in this period" in page(client, own)

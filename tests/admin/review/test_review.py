@@ -116,11 +116,11 @@ def test_the_twin_says_the_same_and_takes_nothing(officer: Client) -> None:
     failed(day, 3)
     sign(officer, day)
     twin = reverse("admin:audit_review_json", args=[day])
-    found = officer.get(twin).json()
-    assert found["day"] == day.isoformat()
-    assert found["parts"]["failed"] == {"payments.card.refused, tests": 3}
-    assert (found["state"], found["came_after"], len(found["signatures"])) == ("signed", 0, 1)
-    assert found["digest"] == found["signatures"][0]["digest"]
+    document = officer.get(twin).json()
+    assert document["day"] == day.isoformat()
+    assert document["parts"]["failed"] == {"payments.card.refused, tests": 3}
+    assert (document["state"], document["came_after"], len(document["signatures"])) == ("signed", 0, 1)
+    assert document["digest"] == document["signatures"][0]["digest"]
     assert officer.post(twin).status_code == 405
 
 
@@ -146,14 +146,14 @@ def test_days_that_are_none_are_404(officer: Client) -> None:
 
 
 def test_a_missed_review_is_explained_on_its_page(officer: Client) -> None:
-    found = a_missed_day()
-    where = reverse("admin:audit_missedreview_change", args=[found.pk])
+    missed = a_missed_day()
+    where = reverse("admin:audit_missedreview_change", args=[missed.pk])
     assert "Why nobody reviewed this day" in officer.get(where).content.decode()
-    answer = officer.post(f"/admin/audit/missedreview/{found.pk}/act/", {"explanation": "a holiday"}, follow=True)
+    answer = officer.post(f"/admin/audit/missedreview/{missed.pk}/act/", {"explanation": "a holiday"}, follow=True)
     assert "a holiday" in answer.content.decode()
-    (record,) = Record.objects.filter(event_type="audit.review.explained", event_data__day=found.day.isoformat())
+    (record,) = Record.objects.filter(event_type="audit.review.explained", event_data__day=missed.day.isoformat())
     assert record.event_data["explanation"] == "a holiday"
-    assert f"{found.day}" in officer.get(LIST, {"month": f"{found.day:%Y-%m}"}).content.decode()
+    assert f"{missed.day}" in officer.get(LIST, {"month": f"{missed.day:%Y-%m}"}).content.decode()
 
 
 def test_the_start_page_tells_what_waits_to_those_who_may_see_it(officer: Client, operator: Client) -> None:
@@ -176,9 +176,9 @@ def test_hostile_names_stay_text(officer: Client) -> None:
 def test_what_no_search_finds_leads_to_its_own_page(officer: Client) -> None:
     day = a_day()
     Rejection.objects.create(day=day, writer="tests", reason="unknown field", events=2)
-    found = a_missed_day()
+    missed = a_missed_day()
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    MissedReview.objects.filter(pk=found.pk).update(found_at=at)
+    MissedReview.objects.filter(pk=missed.pk).update(found_at=at)
     shown = page(officer, day)
     assert f'href="{reverse("admin:audit_account_changelist")}?first={day}&last={day}">unknown field' in shown
     assert f'href="{reverse("admin:audit_missedreview_changelist")}">missed reviews' in shown

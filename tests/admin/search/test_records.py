@@ -167,5 +167,5 @@ def test_a_large_store_is_told_by_its_estimate_and_to_a_scope_by_its_count(
     stored_record()
     monkeypatch.setattr("audit.search.query.COUNT_CAP", -1)
     assert search_query.about_how_many().startswith("≈")
-    with visibility.begin(visibility.Look(lambda: (visibility.Span(("nobody-at-all",), ()),))):
+    with visibility.viewing(visibility.Viewer(lambda: (visibility.Scope(("nobody-at-all",), ()),))):
         assert search_query.about_how_many() == "0"

@@ -15,14 +15,14 @@ import dlq.spool
 import dlq.stream
 from audit import tasks
 from audit.accounting import balance, daily, queue_counts
-from audit.accounting.balance import BalanceLine, DayCounts, WriterDay, line_of
+from audit.accounting.balance import DayCounts, line_of
 from audit.completeness import reconcile
 from audit.formats import event
-from audit.ingest import parked_counts, record, rejections
+from audit.ingest import parked_counts, record
 from audit.models import DayRecord, Quarantined, Record
 from audit.postgres.gateway import gateway
 from audit.queue import discards, drain, quarantine
-from dlq.message import Message
+from tests.audit.accounting.conftest import entries, line, messages, park, told, wipe
 from tests.audit.completeness.conftest import follow
 from tests.audit.conftest import BATCH, Sender, an_event
 
@@ -40,32 +40,6 @@ def with_id(**changes: Any) -> dict[str, Any]:
     return an_event(event_id=str(uuid_utils.compat.uuid7()), **changes)
 
 
-def entries(sender: Sender) -> list[WriterDay]:
-    """Of today and, should midnight pass during a test, of yesterday."""
-    today = datetime.now(UTC).date()
-    return balance.compute(today - timedelta(days=1), today, writer=sender.name).rows
-
-
-def line(sender: Sender) -> BalanceLine:
-    """The account after all was read and copied."""
-    follow()
-    assert queue_counts.copy().whole
-    rejections.gather()
-    found = entries(sender)
-    assert [one.not_yet for one in found if one.not_yet] == []
-    return balance.total(one.line for one in found)
-
-
-def told(found: BalanceLine) -> dict[str, int]:
-    """The figures that are not 0."""
-    assert found.unexplained == 0
-    return {name: count for name, count in found.figures().items() if count and name != "stored"}
-
-
-def messages(sender: Sender) -> list[Message]:
-    return [one for one in dlq.stream.for_drain().pages.page(limit=1000) if one.source == sender.name]
-
-
 def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, Any]]:
     """Events that came while PostgreSQL was stopped; the next one that is stored tells how many."""
     events = [with_id() for _ in range(count)]
@@ -74,18 +48,6 @@ def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, A
             assert sender.post(events[at : at + 250], BATCH).status_code == 202
     assert gateway().breaker.wait_closed(20)
     return events
-
-
-def wipe(queue: dlq.stream.Stream) -> None:
-    """What a Redis that lost everything has of the queue."""
-    for key in queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"):
-        queue.redis.delete(key)
-
-
-def park(sender: Sender, count: int) -> None:
-    """The same without stopping anything."""
-    accepted = [event.accept(with_id(), writer=sender.name) for _ in range(count)]
-    dlq.stream.for_drain().park([record.document(one) for one in accepted], reason="database-down")
 
 
 @pytest.mark.slow
@@ -126,7 +88,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
     park(sender, 3)
     first = messages(sender)[0]
     queue = dlq.stream.for_drain()
-    queue.redis.xdel(queue.stream, first.id)
+    queue.redis.xdel(queue.keys.stream, first.id)
     assert not queue_counts.copy().whole
     call_command("dlq", "stats")
     with pytest.raises(SystemExit):
@@ -137,7 +99,7 @@ def test_what_other_hands_removed_is_lost_once_a_rebuild_found_it(sender: Sender
 def test_counters_that_agree_with_nothing_are_not_copied_and_nothing_is_said(sender: Sender) -> None:
     park(sender, 1)
     queue = dlq.stream.for_drain()
-    queue.redis.delete(queue.passages)
+    queue.redis.delete(queue.keys.counters)
     assert not queue_counts.copy().whole
     sender.post(with_id())
     follow()
@@ -154,7 +116,7 @@ def test_dead_discarded_and_quarantined_events_have_their_place_each(sender: Sen
     queue.retry_now([second.id])
     assert told(line(sender)) == {"received": 5, "parked": 4, "dead": 1}
     quarantine.quarantine([first], cause="tests", by="ann")
-    discards.decide(discards.ask(third, reason="tests", by="ann"), approve=True, by="bob")
+    discards.decide(discards.request(third, reason="tests", by="ann"), approve=True, by="bob")
     assert told(line(sender)) == {"received": 5, "parked": 3, "quarantined": 1, "discarded": 1}
     assert quarantine.release(Quarantined.objects.get(message_id=first.id), by="ann") == "parked"
     assert told(line(sender)) == {"received": 5, "parked": 4, "discarded": 1}
@@ -174,7 +136,7 @@ def test_an_event_that_is_stored_and_parked_is_received_once(sender: Sender, pos
 def test_a_drainer_that_died_between_storing_and_taking_out_counts_nothing_twice(sender: Sender) -> None:
     park(sender, 2)
     with override_settings(DLQ_LEASE_S=0):
-        drain.keep(dlq.stream.for_drain().claim(10))
+        drain.store_parked(dlq.stream.for_drain().claim(10))
         assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
         drain.drain(limit=10)
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 2}
@@ -182,7 +144,7 @@ def test_a_drainer_that_died_between_storing_and_taking_out_counts_nothing_twice
 
 def test_what_was_stored_before_redis_lost_it_is_not_lost(sender: Sender) -> None:
     park(sender, 2)
-    drain.keep(dlq.stream.for_drain().claim(1))
+    drain.store_parked(dlq.stream.for_drain().claim(1))
     line(sender)
     wipe(dlq.stream.for_drain())
     assert told(line(sender)) == {"received": 2, "stored_after_waiting": 1, "lost": 1}
@@ -192,7 +154,7 @@ def test_what_comes_from_local_files_is_received_once(sender: Sender, tmp_path: 
     accepted = [event.accept(with_id(), writer=sender.name) for _ in range(3)]
     with override_settings(DLQ_SPOOL_DIR=str(tmp_path)):
         dlq.spool.append([record.document(one) for one in accepted], reason="database-down")
-        assert drain.unspool() == 3
+        assert drain.empty_spool() == 3
     assert told(line(sender)) == {"received": 3, "stored_after_waiting": 3}
 
 
@@ -200,7 +162,7 @@ def test_a_reconcile_that_is_killed_counts_nothing_twice(sender: Sender, monkeyp
     follow()
     sender.post([with_id() for _ in range(3)], BATCH)
     with monkeypatch.context() as broken:
-        broken.setattr(reconcile.stored_counts, "take", lambda kept: 1 / 0)
+        broken.setattr(reconcile.stored_counts, "apply", lambda kept: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     assert told(line(sender)) == {"received": 3, "stored_at_once": 3}
@@ -222,7 +184,7 @@ def test_an_old_copy_of_the_queue_is_not_claimed_to_be_known(sender: Sender) -> 
     later = datetime.now(UTC) + timedelta(minutes=10)
     found = balance.compute(day, day, writer=sender.name, now=later)
     assert found.state == "not yet"
-    assert "last copied at" in found.entries[0].not_yet
+    assert "last copied at" in found.rows[0].not_yet
 
 
 def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: Sender) -> None:
@@ -248,7 +210,7 @@ def park_on(sender: Sender, moment: datetime, count: int) -> date:
 
 
 def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
-    found, accepted = parked_counts.Promises(), event.accept(with_id(), writer=sender.name)
+    found, accepted = parked_counts.ParkedCounts(), event.accept(with_id(), writer=sender.name)
     found.note([accepted, accepted])
     assert found.hand_over() and found.hand_over()
     found.note([accepted])
@@ -257,7 +219,7 @@ def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
 
 
 def test_a_thread_that_comes_when_another_has_told_it_all_has_nothing_to_tell(sender: Sender) -> None:
-    found = parked_counts.Promises()
+    found = parked_counts.ParkedCounts()
     found.note([event.accept(with_id(), writer=sender.name)])
 
     class Late:
@@ -355,6 +317,22 @@ def test_a_day_that_does_not_balance_is_recorded_as_a_failure_and_told(
     (found,) = day_record(day)
     assert (found.event_outcome, found.event_data["writers"][sender.name]["lost"]) == ("failure", 2)
     assert any(str(day) in text and "2 lost" in text for text in texts)
+
+
+def test_the_alarm_of_a_day_is_told_until_it_was_heard(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, texts = [False, True], list[str]()
+
+    def tell(name: str, text: str, **figures: int) -> bool:
+        texts.extend([text] if name == "audit.account" else [])
+        return name != "audit.account" or heard[len(texts) - 1]
+
+    monkeypatch.setattr("dlq.alarm.tell", tell)
+    day = park_on(sender, a_day(), 2)
+    queue_counts.copy()
+    wipe(dlq.stream.for_drain())
+    assert (write(day), write(day), write(day)) == (0, 1, 0)
+    assert [str(day) in text and "2 lost" in text for text in texts] == [True, True]
+    assert len(day_record(day)) == 1
 
 
 # --- Command and API --------------------------------------------------------------------------

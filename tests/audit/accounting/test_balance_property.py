@@ -14,7 +14,7 @@ import dlq.stream
 from audit.accounting import balance, queue_counts
 from audit.formats import event
 from audit.formats.event import Accepted
-from audit.ingest import record, rejections
+from audit.ingest import record, rejection_counters
 from audit.ingest.rejections import Refusal
 from audit.models import Quarantined
 from audit.queue import discards, quarantine
@@ -118,12 +118,12 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def discard(self, data: Any) -> None:
         key = data.draw(st.sampled_from(self.of("parked", "dead")))
-        discards.decide(discards.ask(self.message(key), reason="tests", by="ann"), approve=True, by="bob")
+        discards.decide(discards.request(self.message(key), reason="tests", by="ann"), approve=True, by="bob")
         self.place[key] = "discarded"
 
     @rule(count=st.integers(1, 3))
     def refuse(self, count: int) -> None:
-        rejections.count(self.writer, [Refusal("unknown field", count)])
+        rejection_counters.count(self.writer, [Refusal("unknown field", count)])
         self.refused += count
 
     @rule()
@@ -134,7 +134,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def redis_loses_all(self) -> None:
         queue_counts.copy()
-        rejections.gather()
+        rejection_counters.gather()
         queue = dlq.stream.for_drain()
         for key in queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"):
             queue.redis.delete(key)
@@ -144,10 +144,10 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         follow()
         queue_counts.copy()
-        rejections.gather()
+        rejection_counters.gather()
         today = datetime.now(UTC).date()
         found = balance.compute(self.now.date(), today, writer=self.writer)
-        assert found.not_yet == []
+        assert found.pending == []
         total, places = found.total, Counter(self.place.values())
         assert total.unexplained == 0
         assert total.received == len(self.place) + self.refused

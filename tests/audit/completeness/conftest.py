@@ -12,7 +12,7 @@ from audit.completeness import reconcile
 from audit.completeness.summary import WriterSummary
 from audit.formats.event import SealedEvent
 from audit.ledger import seal
-from audit.models import Episode, Found
+from audit.models import Discrepancy, Episode
 from tests.audit.conftest import an_event, sealed_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
@@ -25,7 +25,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
     with override_settings(GAP_GRACE_S=0):
         follow()
-        for kind in Found.__subclasses__():
+        for kind in Discrepancy.__subclasses__():
             kind._default_manager.filter(told_at=None).update(told_at=datetime.now(UTC))
         texts.clear()
         yield texts

@@ -11,6 +11,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from audit.completeness import explain, reconcile
+from audit.ledger import seal
 from audit.models import Gap, Manifest, Record
 from tests.audit.completeness.conftest import follow, numbered
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
@@ -173,11 +174,37 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
     sender.post(numbered(1)[0])
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.compare_open", lambda writers: 1 / 0)
+        killed.setattr("audit.completeness.manifests.compare_open", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
     assert [one for one in told if sender.name in one] == []
+    assert Manifest.objects.get(writer=sender.name).state == "closed"
+
+
+def test_what_is_overdue_is_told_before_manifests_are_compared_which_may_take_long(
+    sender: Sender, told: list[str], empty_queue: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.post(numbered(1, 3), BATCH)
+    with monkeypatch.context() as killed:
+        killed.setattr("audit.completeness.manifests.compare_all", lambda *arguments: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                follow()
+    assert len([text for text in told if f"gaps in the numbers of {sender.name}" in text]) == 1
+
+
+def test_a_manifest_that_there_was_no_time_to_compare_is_not_told(
+    sender: Sender, told: list[str], empty_queue: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
+    sender.post(numbered(1)[0])
+    while seal.Sealer().once().more:
+        pass
+    for _ in range(2):
+        assert reconcile.reconcile(seconds=0).at_end
+    assert [text for text in told if sender.name in text] == []
+    follow()
     assert Manifest.objects.get(writer=sender.name).state == "closed"
 
 

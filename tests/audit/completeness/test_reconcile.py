@@ -15,7 +15,7 @@ from audit.completeness import explain, reconcile, silence, summary
 from audit.completeness.summary import Completeness, Expected, WriterSummary
 from audit.errors import AuditError
 from audit.ledger import seal
-from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
+from audit.models import Followed, Gap, Heartbeat, Hole, Numbering, Record, Rhythm
 from audit.postgres.gateway import gateway
 from dlq.message import Document, digest_of
 from tests.audit.completeness.conftest import a_standing, follow, numbered
@@ -65,6 +65,19 @@ def test_each_record_is_read_once(sender: Sender) -> None:
     assert follow().read >= 3
     assert reconcile.reconcile() == reconcile.Reconciled(0, at_end=True)
     assert standing(sender).events == 3
+
+
+def test_a_step_takes_few_epochs_and_keeps_what_it_did(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow()
+    monkeypatch.setattr(reconcile, "EPOCHS_PER_STEP", 2)
+    sender.post([an_event(source_seq=1, source_epoch=f"run-{n}") for n in range(5)], BATCH)
+    while seal.Sealer().once().more:
+        pass
+    taken = []
+    while (run := reconcile.reconcile(seconds=0)) and not run.at_end:
+        taken.append(run.read)
+    assert len(taken) >= 2 and max(taken) <= 2
+    assert Numbering.objects.filter(writer=sender.name, highest=1).count() == 5
 
 
 def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:

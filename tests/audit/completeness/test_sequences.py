@@ -22,6 +22,19 @@ def missing(writer: str) -> set[int]:
     return {seq for hole in holes for seq in range(hole.first, hole.last + 1)}
 
 
+def test_heartbeats_are_judged_in_portions_of_one_transaction_each(
+    writer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequences, "BEATS", 2)
+    for epoch in ("a", "b", "c"):
+        Heartbeat.objects.create(writer=writer, epoch=epoch, seq=1, at=at(0))
+    portions = 1
+    while sequences.apply_heartbeats(made_before=at(1)):
+        portions += 1
+    assert portions >= 2
+    assert Gap.objects.filter(numbering__writer=writer, tail=True).count() == 3
+
+
 def test_numbers_that_follow_each_other_leave_no_gap(writer: str) -> None:
     sequences.apply(numbers_of(writer, 1, 2, 3))
     sequences.apply(numbers_of(writer, 4, 5))

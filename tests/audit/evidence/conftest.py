@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from audit.evidence import build, export, redaction
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import note
 from audit.formats.event import accept
 from audit.formats.redaction import Rule
@@ -29,7 +29,7 @@ OFFICER = "officer"
 Made = Callable[..., Export]
 
 
-ME = Asker("tests")
+ME = Requester("tests")
 
 
 PINNED = ("--key", str(SEAL_KEY), "--receipt-key", str(RECEIPT_KEY))
@@ -47,14 +47,14 @@ def sealed(count: int = 12, **changes: Any) -> str:
     return correlation
 
 
-def made(asker: Asker = ME, **asked: Any) -> Export:
-    found = build.go_on(export.ask(asker, **asked))
-    assert found.state == "ready", found.error
-    return found
+def made(requester: Requester = ME, **asked: Any) -> Export:
+    bundle = build.resume(export.request(requester, **asked))
+    assert bundle.state == "ready", bundle.error
+    return bundle
 
 
-def path(found: Export) -> Path:
-    return Path(django_settings.EXPORT_DIR) / found.name
+def path(bundle: Export) -> Path:
+    return Path(django_settings.EXPORT_DIR) / bundle.name
 
 
 def of_correlation(**asked: Any) -> Export:
@@ -67,9 +67,9 @@ def of_range(count: int = 12, **asked: Any) -> Export:
     return made(first=size - count - 1, last=size - 1, **asked)
 
 
-def leaves(found: Export) -> list[int]:
-    with zipfile.ZipFile(path(found)) as whole:
-        names = [volume["records"] for volume in found.volumes]
+def leaves(bundle: Export) -> list[int]:
+    with zipfile.ZipFile(path(bundle)) as whole:
+        names = [volume["records"] for volume in bundle.volumes]
         return [json.loads(line)["leaf_index"] for name in names for line in whole.read(name).splitlines()]
 
 
@@ -78,8 +78,8 @@ def small_volumes(settings: Any) -> None:
     settings.EXPORT_VOLUME = 5
 
 
-def unpacked(found: Export, folder: Path) -> Path:
-    with zipfile.ZipFile(path(found)) as whole:
+def unpacked(bundle: Export, folder: Path) -> Path:
+    with zipfile.ZipFile(path(bundle)) as whole:
         whole.extractall(folder)
     return folder
 
@@ -117,15 +117,15 @@ def rules() -> Iterator[Callable[..., RedactionRule]]:
 
     def make(path: str, **changes: Any) -> RedactionRule:
         asked = rule(path=path, **changes)
-        known = RedactionRule(**{name: getattr(asked, name) for name in Rule.__struct_fields__})
-        assert redaction.keep(known, by=OFFICER) == "created"
-        redacted_bundle.append(known)
-        return known
+        saved_rule = RedactionRule(**{name: getattr(asked, name) for name in Rule.__struct_fields__})
+        assert redaction.save_rule(saved_rule, by=OFFICER) == "created"
+        redacted_bundle.append(saved_rule)
+        return saved_rule
 
     yield make
-    for known in redacted_bundle:
-        known.active = False
-        redaction.keep(known, by=OFFICER)
+    for saved_rule in redacted_bundle:
+        saved_rule.active = False
+        redaction.save_rule(saved_rule, by=OFFICER)
 
 
 @pytest.fixture(name="made")
@@ -140,9 +140,9 @@ def redacted_bundle(rules: Any) -> Made:
         other = an_event(event_type=f"{kind}.other", correlation_id=word, event_data=WHO)
         store([accept(other, writer="tests")], timeout_s=20)
         seal.Sealer().once()
-        asker = ME._replace(may_unredacted=True)
-        found = build.go_on(export.ask(asker, query=f"correlation:{word}", **asked))
-        assert found.state == "ready", found.error
-        return found
+        requester = ME._replace(may_unredacted=True)
+        bundle = build.resume(export.request(requester, query=f"correlation:{word}", **asked))
+        assert bundle.state == "ready", bundle.error
+        return bundle
 
     return make

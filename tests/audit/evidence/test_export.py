@@ -26,13 +26,13 @@ from django.test import Client
 from audit import tasks
 from audit.errors import ExportsOff, Invalid
 from audit.evidence import build, export, resumable_zip
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import note
 from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.models import Export, Leaf, Record
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 from tests.audit.evidence.conftest import (
@@ -67,33 +67,33 @@ def checked(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]
 @pytest.mark.usefixtures("small_volumes")
 def test_a_query_is_exported_whole_and_verifies(checked: Any) -> None:
     correlation = sealed(12)
-    found = made(query=f"correlation:{correlation}")
-    status, printed = checked(path(found))
+    bundle = made(query=f"correlation:{correlation}")
+    status, printed = checked(path(bundle))
     assert status == 0, printed
     assert "12 records checked" in printed
     assert "that no other record matches the query" in printed
-    assert len(found.volumes) == 3
+    assert len(bundle.volumes) == 3
     expected = Leaf.objects.filter(record_id__in=Record.objects.filter(correlation_id=correlation).values("id"))
-    assert leaves(found) == sorted(expected.values_list("index", flat=True))
+    assert leaves(bundle) == sorted(expected.values_list("index", flat=True))
 
 
 @pytest.mark.usefixtures("small_volumes")
 def test_a_range_is_proved_whole(checked: Any) -> None:
-    found = of_range()
-    status, printed = checked(path(found))
+    bundle = of_range()
+    status, printed = checked(path(bundle))
     assert status == 0, printed
-    assert f"these are all leaves from {found.first} to {found.last - 1}" in printed
-    assert leaves(found) == list(range(found.first, found.last))
+    assert f"these are all leaves from {bundle.first} to {bundle.last - 1}" in printed
+    assert leaves(bundle) == list(range(bundle.first, bundle.last))
 
 
 def test_everything_is_a_range() -> None:
     sealed(1)
-    assert export.ask(Asker(f"a-{secrets.token_hex(4)}"), query="").kind == "range"
+    assert export.request(Requester(f"a-{secrets.token_hex(4)}"), query="").kind == "range"
 
 
 def test_a_bundle_verifies_in_an_environment_without_this_site_and_without_a_network(tmp_path: Path) -> None:
-    found = of_correlation(with_csv=True)
-    with zipfile.ZipFile(path(found)) as whole:
+    bundle = of_correlation(with_csv=True)
+    with zipfile.ZipFile(path(bundle)) as whole:
         whole.extractall(tmp_path / "bundle")
     command = [sys.executable, "-I", str(tmp_path / "bundle" / "verify.py"), "evidence", str(tmp_path / "bundle")]
     if shutil.which("unshare") and not subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode:
@@ -104,18 +104,18 @@ def test_a_bundle_verifies_in_an_environment_without_this_site_and_without_a_net
 
 
 def test_keys_that_came_with_the_bundle_are_not_trusted(checked: Any) -> None:
-    found = of_correlation()
+    bundle = of_correlation()
     for arguments in (("--quorum", "0"), PINNED[:2], PINNED[2:]):
-        status, printed = checked(path(found), *arguments)
+        status, printed = checked(path(bundle), *arguments)
         assert status == 3
         assert "FIRST USE" in printed
 
 
 def test_what_is_said_of_the_bundle_is_in_the_manifest(checked: Any) -> None:
-    found = of_correlation()
-    with zipfile.ZipFile(path(found)) as whole:
+    bundle = of_correlation()
+    with zipfile.ZipFile(path(bundle)) as whole:
         manifest = json.loads(whole.read("manifest.json"))
-        assert hashlib.sha256(whole.read("manifest.json")).hexdigest() == found.digest
+        assert hashlib.sha256(whole.read("manifest.json")).hexdigest() == bundle.digest
         assert {"README.html", "manifest.json", "manifest.txt", *manifest["files"]} == set(whole.namelist())
         for name, facts in manifest["files"].items():
             assert hashlib.sha256(whole.read(name)).hexdigest() == facts["sha256"]
@@ -128,11 +128,11 @@ def test_what_is_said_of_the_bundle_is_in_the_manifest(checked: Any) -> None:
 
 
 def test_making_a_bundle_is_recorded_with_its_digest_before_it_is_ready() -> None:
-    found = of_correlation()
-    acts = Record.objects.filter(correlation_id=f"export-{found.pk}").order_by("id")
-    assert [one.event_type for one in acts] == ["audit.export.asked", "audit.export.made"]
-    assert acts[1].event_data["digest"] == found.digest
-    export.fetch(found, ME, found.name)
+    bundle = of_correlation()
+    acts = Record.objects.filter(correlation_id=f"export-{bundle.pk}").order_by("id")
+    assert [act.event_type for act in acts] == ["audit.export.asked", "audit.export.made"]
+    assert acts[1].event_data["digest"] == bundle.digest
+    export.fetch(bundle, ME, bundle.name)
     assert acts.last().event_type == "audit.export.fetched"
 
 
@@ -141,7 +141,7 @@ def test_making_a_bundle_is_recorded_with_its_digest_before_it_is_ready() -> Non
 
 def test_one_changed_byte_in_any_file_is_found_and_the_file_named(tmp_path: Path, checked: Any) -> None:
     folder = unpacked(of_range(3, with_csv=True), tmp_path / "bundle")
-    files = [one for one in folder.rglob("*") if one.is_file()]
+    files = [file for file in folder.rglob("*") if file.is_file()]
     assert len(files) == 11
     for file in files:
         body = file.read_bytes()
@@ -199,12 +199,12 @@ def test_records_that_were_tampered_with_are_refused(
 
 
 def test_a_range_with_a_record_left_out_and_the_others_renumbered_is_refused(tmp_path: Path, checked: Any) -> None:
-    found = of_range()
-    folder = unpacked(found, tmp_path / "bundle")
+    bundle = of_range()
+    folder = unpacked(bundle, tmp_path / "bundle")
     rows = [json.loads(line) for line in lines_of(folder)]
     del rows[4]
     for place, row in enumerate(rows):
-        row["leaf_index"] = found.first + place
+        row["leaf_index"] = bundle.first + place
     put(folder, [json.dumps(row).encode() + b"\n" for row in rows])
 
     def shorter(manifest: dict[str, Any]) -> None:
@@ -267,13 +267,13 @@ def test_an_older_checkpoint_is_refused(tmp_path: Path, checked: Any, signs: boo
 
 
 def test_a_foreign_key_is_refused(tmp_path: Path, checked: Any) -> None:
-    found = of_range()
+    bundle = of_range()
     foreign = note.Signer(RECEIPT_KEY.name, secrets.token_bytes(32))
-    status, printed = checked(path(found), *PINNED[:2], "--receipt-key", str(foreign))
+    status, printed = checked(path(bundle), *PINNED[:2], "--receipt-key", str(foreign))
     assert status == 1
     assert "signed with a foreign key" in printed
     foreign = note.Signer(SEAL_KEY.name, secrets.token_bytes(32))
-    status, printed = checked(path(found), "--key", str(foreign), *PINNED[2:])
+    status, printed = checked(path(bundle), "--key", str(foreign), *PINNED[2:])
     assert status == 1
     assert "that you trust has signed the checkpoint" in printed
 
@@ -302,29 +302,38 @@ def test_a_table_that_says_something_else_than_the_records_is_refused(tmp_path: 
 # --- What a manifest says of itself: whoever has the key of receipts may sign it, and the records say otherwise ---
 
 LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "a kind that nobody checks": (lambda said: said.update(kind="queries"), "a bundle is of a query, a range or a"),
-    "another query": (lambda said: said["terms"][0].update(equals=["other"]), "does not match the query of the bundle"),
+    "a kind that nobody checks": (
+        lambda manifest: manifest.update(kind="queries"),
+        "a bundle is of a query, a range or a",
+    ),
+    "another query": (
+        lambda manifest: manifest["terms"][0].update(equals=["other"]),
+        "does not match the query of the bundle",
+    ),
     "a query that leaves out what is there": (
-        lambda said: said["terms"][0].update(negated=True),
+        lambda manifest: manifest["terms"][0].update(negated=True),
         "does not match the query of the bundle",
     ),
     "an earlier first event": (
-        lambda said: said.update(first_event="2020-01-01T00:00:00.000000Z"),
+        lambda manifest: manifest.update(first_event="2020-01-01T00:00:00.000000Z"),
         "first_event of the bundle is 2026-08-18T10:00:00.000000Z, the manifest names 2020",
     ),
-    "a later last event": (lambda said: said.update(last_event="2030"), "last_event of the bundle is"),
-    "another first leaf": (lambda said: said.update(first_leaf=-1), "first_leaf of the bundle is"),
-    "another last leaf": (lambda said: said.update(last_leaf=10**9), "last_leaf of the bundle is"),
+    "a later last event": (lambda manifest: manifest.update(last_event="2030"), "last_event of the bundle is"),
+    "another first leaf": (lambda manifest: manifest.update(first_leaf=-1), "first_leaf of the bundle is"),
+    "another last leaf": (lambda manifest: manifest.update(last_leaf=10**9), "last_leaf of the bundle is"),
     "a volume that begins elsewhere": (
-        lambda said: said["volumes"][1].update(first=-1),
+        lambda manifest: manifest["volumes"][1].update(first=-1),
         "first of records-0002.jsonl is",
     ),
-    "a volume of another time": (lambda said: said["volumes"][1].update(until="9"), "until of records-0002.jsonl is"),
+    "a volume of another time": (
+        lambda manifest: manifest["volumes"][1].update(until="9"),
+        "until of records-0002.jsonl is",
+    ),
     "a later state of the log": (
-        lambda said: said.update(as_of="2030-01-01T00:00:00.000000Z"),
+        lambda manifest: manifest.update(as_of="2030-01-01T00:00:00.000000Z"),
         "the manifest is as of 2030-01-01T00:00:00.000000Z, its checkpoint was signed 20",
     ),
-    "a time that is none": (lambda said: said.update(as_of="now"), "'now' is not a time like"),
+    "a time that is none": (lambda manifest: manifest.update(as_of="now"), "'now' is not a time like"),
 }
 
 
@@ -404,8 +413,8 @@ def test_a_zip_that_is_damaged_ends_in_words_with_every_command(tmp_path: Path) 
 
 def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
     sealed(1)
-    found = made(query=f"correlation:{secrets.token_hex(8)}")
-    status, printed = checked(path(found))
+    bundle = made(query=f"correlation:{secrets.token_hex(8)}")
+    status, printed = checked(path(bundle))
     assert status == 3
     assert "that none matches is said, not shown" in printed
 
@@ -416,9 +425,9 @@ def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
 def test_what_others_sent_comes_alive_neither_in_a_spreadsheet_nor_in_a_browser(checked: Any) -> None:
     data = {"a": "+1", "b": HOSTILE, "n": 1e-7, "text": "Zürich €\u2028\n", "deep": [[{"": None}]]}
     correlation = sealed(2, actor_id=HOSTILE, event_data=data)
-    found = made(Asker(HOSTILE), query=f"correlation:{correlation}", with_csv=True)
-    assert checked(path(found))[0] == 0
-    with zipfile.ZipFile(path(found)) as whole:
+    bundle = made(Requester(HOSTILE), query=f"correlation:{correlation}", with_csv=True)
+    assert checked(path(bundle))[0] == 0
+    with zipfile.ZipFile(path(bundle)) as whole:
         table = list(csv.reader(io.StringIO(whole.read("records-0001.csv").decode())))
         page = whole.read("README.html").decode()
         record = json.loads(whole.read("records-0001.jsonl").splitlines()[0])
@@ -436,33 +445,33 @@ def test_a_bundle_holds_nothing_that_the_one_who_asked_may_not_see() -> None:
     both = [accept(an_event(correlation_id=correlation), writer=writer) for writer in ("tests", "others")]
     store(both, timeout_s=20)
     seal.Sealer().once()
-    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Span(("others",), ()),))
-    found = made(narrow, query=f"correlation:{correlation}")
-    assert found.done == 1
-    assert found.manifest["sees"] == [{"writers": ["others"], "categories": []}]
+    narrow = Requester(f"a-{secrets.token_hex(4)}", sight=(Scope(("others",), ()),))
+    bundle = made(narrow, query=f"correlation:{correlation}")
+    assert bundle.done == 1
+    assert bundle.manifest["sees"] == [{"writers": ["others"], "categories": []}]
     with pytest.raises(Invalid, match="range"):
-        export.ask(narrow, first=0, last=1)
+        export.request(narrow, first=0, last=1)
     with pytest.raises(Invalid, match="what you may see has changed"):
-        export.fetch(found, narrow._replace(sight=()), found.name)
+        export.fetch(bundle, narrow._replace(sight=()), bundle.name)
 
 
 def test_what_cannot_be_asked_is_refused_with_the_reason(settings: Any) -> None:
     sealed(1)
     for asked in ({"first": 5, "last": 5}, {"first": -1}, {"last": 2**62}, {"query": "a\x00"}, {"query": "nope:1"}):
         with pytest.raises(Invalid):
-            export.ask(ME, **asked)
+            export.request(ME, **asked)
     settings.EXPORT_DIR = None
     with pytest.raises(ExportsOff):
-        export.ask(ME, query="outcome:failure")
+        export.request(ME, query="outcome:failure")
 
 
 def test_nobody_has_more_than_five_made_at_once() -> None:
-    asker = Asker(f"a-{secrets.token_hex(4)}")
+    requester = Requester(f"a-{secrets.token_hex(4)}")
     sealed(1)
     for _ in range(5):
-        export.ask(asker, first=0, last=1)
+        export.request(requester, first=0, last=1)
     with pytest.raises(Invalid, match="5 bundles"):
-        export.ask(asker, first=0, last=1)
+        export.request(requester, first=0, last=1)
 
 
 # --- Cut off, cancelled, expired ---
@@ -471,83 +480,83 @@ def test_nobody_has_more_than_five_made_at_once() -> None:
 @pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_is_made_a_part_at_a_time_and_is_the_same(checked: Any) -> None:
     correlation = sealed(12)
-    found = export.ask(ME, query=f"correlation:{correlation}")
+    bundle = export.request(ME, query=f"correlation:{correlation}")
     steps = 0
-    while found.state in Export.UNDER_WAY:
+    while bundle.state in Export.UNDER_WAY:
         # Gone on with after the log has grown, too.
         sealed(1)
-        found, steps = _volume_at_a_time(found), steps + 1
-    assert found.state == "ready"
+        bundle, steps = _volume_at_a_time(bundle), steps + 1
+    assert bundle.state == "ready"
     assert steps >= 3
-    assert checked(path(found))[0] == 0
+    assert checked(path(bundle))[0] == 0
 
 
-def _volume_at_a_time(found: Export) -> Export:
+def _volume_at_a_time(bundle: Export) -> Export:
     """As if the process died at the first row of the second volume."""
 
     class Killed(Exception):
         pass
 
-    before = found.done
+    before = bundle.done
 
     def progress(done: int, total: int | None) -> None:
         if done > before + 5:
             raise Killed
 
     try:
-        return build.go_on(found, progress=progress)
+        return build.resume(bundle, progress=progress)
     except Killed:
-        return Export.objects.get(pk=found.pk)
+        return Export.objects.get(pk=bundle.pk)
 
 
 @pytest.mark.usefixtures("small_volumes")
 def test_a_cancelled_bundle_stops_and_can_be_gone_on_with(checked: Any) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(12)}")
+    bundle = export.request(ME, query=f"correlation:{sealed(12)}")
 
     def progress(done: int, total: int | None) -> None:
         if done == 10:
-            assert export.cancel(Export.objects.get(pk=found.pk), ME)
+            assert export.cancel(Export.objects.get(pk=bundle.pk), ME)
 
-    stopped = build.go_on(found, progress=progress)
+    stopped = build.resume(bundle, progress=progress)
     assert (stopped.state, stopped.done) == ("cancelled", 5)
-    assert not path(found).exists()
+    assert not path(bundle).exists()
     assert not export.cancel(stopped, ME)
-    assert build.go_on(stopped).state == "cancelled"
-    assert export.resume(stopped, ME)
-    again = build.go_on(stopped)
+    assert build.resume(stopped).state == "cancelled"
+    assert export.reopen(stopped, ME)
+    again = build.resume(stopped)
     assert again.state == "ready"
     assert checked(path(again))[0] == 0
 
 
 def test_a_bundle_expires_and_its_files_with_it() -> None:
-    found, other = of_correlation(), of_correlation()
+    bundle, other = of_correlation(), of_correlation()
     past = datetime.now(UTC) - timedelta(seconds=1)
-    Export.objects.filter(pk=found.pk).update(expires_at=past)
-    assert export.drop_expired() >= 1
-    found.refresh_from_db()
-    assert found.state == "expired"
-    assert not path(found).exists()
+    Export.objects.filter(pk=bundle.pk).update(expires_at=past)
+    assert export.expire() >= 1
+    bundle.refresh_from_db()
+    assert bundle.state == "expired"
+    assert not path(bundle).exists()
     assert path(other).exists()
     with pytest.raises(Invalid, match="expired"):
-        export.fetch(found, ME, found.name)
+        export.fetch(bundle, ME, bundle.name)
 
 
 @pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: Path, checked: Any) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(12)}", with_csv=True)
-    work = build.work_folder(found)
-    while found.state in Export.UNDER_WAY:
-        if found.volumes:
-            with (work / found.name).open("ab") as half:
+    bundle = export.request(ME, query=f"correlation:{sealed(12)}", with_csv=True)
+    work = build.work_folder(bundle)
+    while bundle.state in Export.UNDER_WAY:
+        if bundle.volumes:
+            with (work / bundle.name).open("ab") as half:
                 half.write(secrets.token_bytes(1000))  # as a kill in the middle of a volume may leave it
-        found = _volume_at_a_time(found)
-    assert checked(path(found))[0] == 0
+        bundle = _volume_at_a_time(bundle)
+    assert checked(path(bundle))[0] == 0
     expected = tmp_path / "at-once.zip"
-    with zipfile.ZipFile(path(found)) as cut_off, zipfile.ZipFile(expected, "w") as whole:
+    with zipfile.ZipFile(path(bundle)) as cut_off, zipfile.ZipFile(expected, "w") as whole:
         for name in cut_off.namelist():
             with resumable_zip.member(whole, name) as file:
                 file.write(cut_off.read(name))
-    assert expected.read_bytes() == path(found).read_bytes()
+    assert expected.read_bytes() == path(bundle).read_bytes()
     assert not work.exists()
 
 
@@ -555,7 +564,7 @@ def test_a_bundle_that_was_cut_off_has_the_bytes_of_one_that_was_not(tmp_path: P
 def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
     checked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(6)}")
+    bundle = export.request(ME, query=f"correlation:{sealed(6)}")
     add, names = resumable_zip.add, []
 
     def killed(whole: Any, name: str, file: Path) -> None:
@@ -566,9 +575,9 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
 
     monkeypatch.setattr(resumable_zip, "add", killed)
     with pytest.raises(KeyboardInterrupt):
-        build.go_on(found)
-    digest = Export.objects.get(pk=found.pk).digest
-    made = build.go_on(found)
+        build.resume(bundle)
+    digest = Export.objects.get(pk=bundle.pk).digest
+    made = build.resume(bundle)
     assert (made.state, made.digest) == ("ready", digest)
     assert checked(path(made))[0] == 0
     with zipfile.ZipFile(path(made)) as whole:
@@ -578,63 +587,63 @@ def test_a_bundle_killed_while_the_last_files_are_put_in_is_the_same(
 @pytest.mark.usefixtures("small_volumes")
 @pytest.mark.parametrize("lost", ["", ".1"], ids=["the zip", "the list of the zip"])
 def test_a_bundle_whose_files_were_lost_is_begun_anew(checked: Any, lost: str) -> None:
-    found = _volume_at_a_time(export.ask(ME, query=f"correlation:{sealed(12)}"))
-    assert found.done == 5
-    (build.work_folder(found) / f"{found.name}{lost}").unlink()
-    again = build.go_on(found)
+    bundle = _volume_at_a_time(export.request(ME, query=f"correlation:{sealed(12)}"))
+    assert bundle.done == 5
+    (build.work_folder(bundle) / f"{bundle.name}{lost}").unlink()
+    again = build.resume(bundle)
     assert (again.state, again.done, len(again.volumes)) == ("ready", 12, 3)
     assert checked(path(again))[0] == 0
 
 
 def test_two_processes_do_not_make_one_bundle_twice() -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(2)}")
-    with build._alone(build.work_folder(found)) as mine:
+    bundle = export.request(ME, query=f"correlation:{sealed(2)}")
+    with build._locked(build.work_folder(bundle)) as mine:
         assert mine
-        assert build.go_on(found).state == "pending"
-    assert build.go_on(found).state == "ready"
+        assert build.resume(bundle).state == "pending"
+    assert build.resume(bundle).state == "ready"
 
 
 def test_a_record_that_is_gone_ends_the_making_with_its_leaf(elsewhere: Scene, postgres: Any) -> None:
-    found = export.ask(ME, first=10, last=20)
+    bundle = export.request(ME, first=10, last=20)
     with psycopg.connect(postgres.url("postgres", f"{elsewhere.name}_now"), autocommit=True) as superuser:
         superuser.execute("SET session_replication_role = replica")
         superuser.execute("ALTER TABLE audit_record DISABLE TRIGGER USER")
         superuser.execute("DELETE FROM audit_record WHERE id = (SELECT record_id FROM audit_leaf WHERE index = 15)")
-    failed = build.go_on(found)
+    failed = build.resume(bundle)
     assert failed.state == "failed"
     assert "leaves 10 to 19 only 9 are here" in failed.error
 
 
 @pytest.mark.slow
 def test_a_process_killed_in_the_middle_leaves_no_bundle_and_the_next_one_finishes_it(checked: Any) -> None:
-    found = export.ask(ME, query=f"correlation:{sealed(600)}")
-    command = [sys.executable, "manage.py", "export", "--resume", str(found.pk)]
+    bundle = export.request(ME, query=f"correlation:{sealed(600)}")
+    command = [sys.executable, "manage.py", "export", "--resume", str(bundle.pk)]
     environment = os.environ | {"EXPORT_VOLUME": "20"}
     process = subprocess.Popen(command, cwd=FILE.parent, env=environment, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
-        while not 0 < Export.objects.get(pk=found.pk).done < 600:
+        while not 0 < Export.objects.get(pk=bundle.pk).done < 600:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not path(found).exists()
-    half = Path(django_settings.EXPORT_DIR) / f"{found.pk}.partial"
+    assert not path(bundle).exists()
+    half = Path(django_settings.EXPORT_DIR) / f"{bundle.pk}.partial"
     assert checked(half)[0] == 2
-    assert checked(half / found.name)[0] == 2
-    assert build.go_on(found).state == "ready"
-    status, printed = checked(path(found))
+    assert checked(half / bundle.name)[0] == 2
+    assert build.resume(bundle).state == "ready"
+    status, printed = checked(path(bundle))
     assert status == 0
     assert "600 records checked" in printed
 
 
 def test_the_schedule_goes_on_with_what_nobody_makes(settings: Any) -> None:
-    found = export.ask(Asker(f"a-{secrets.token_hex(4)}"), query=f"correlation:{sealed(2)}")
-    Export.objects.filter(pk=found.pk).update(updated_at=datetime(2000, 1, 1, tzinfo=UTC))
+    bundle = export.request(Requester(f"a-{secrets.token_hex(4)}"), query=f"correlation:{sealed(2)}")
+    Export.objects.filter(pk=bundle.pk).update(updated_at=datetime(2000, 1, 1, tzinfo=UTC))
     tasks.go_on_with_exports()
-    found.refresh_from_db()
-    assert found.state == "ready"
+    bundle.refresh_from_db()
+    assert bundle.state == "ready"
     settings.EXPORT_DIR = None
     assert tasks.go_on_with_exports() == "no bundles are made here"
 
@@ -642,9 +651,9 @@ def test_the_schedule_goes_on_with_what_nobody_makes(settings: Any) -> None:
 def test_the_application_cannot_delete_what_is_known_of_bundles() -> None:
     from django.db import ProgrammingError
 
-    found = of_correlation()
+    bundle = of_correlation()
     with pytest.raises(ProgrammingError, match="permission denied"), connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM audit_export WHERE id = %s", [found.pk])
+        cursor.execute("DELETE FROM audit_export WHERE id = %s", [bundle.pk])
 
 
 def figures() -> dict[str, float]:
@@ -659,15 +668,15 @@ def figures() -> dict[str, float]:
 
 def test_bundles_that_failed_and_those_that_do_not_move_are_metrics() -> None:
     before = figures()
-    whole = build.go_on(export.ask(Asker("metrics"), query=f"correlation:{sealed(3)}"))
-    stuck, failed = (export.ask(Asker("metrics"), query=f"correlation:{sealed(1)}") for _ in range(2))
+    whole = build.resume(export.request(Requester("metrics"), query=f"correlation:{sealed(3)}"))
+    stuck, failed = (export.request(Requester("metrics"), query=f"correlation:{sealed(1)}") for _ in range(2))
     Export.objects.filter(pk=stuck.pk).update(updated_at=datetime.now(UTC) - timedelta(hours=2))
     Export.objects.filter(pk=failed.pk).update(state="failed", ended_at=datetime.now(UTC))
     after = figures()
     assert after["audit_export_records_total"] - before["audit_export_records_total"] == whole.done == 3
     assert after['audit_exports{state="failed"}'] - before['audit_exports{state="failed"}'] == 1
     assert after["audit_export_still_seconds"] > 7000
-    export.cancel(stuck, Asker("metrics"))
+    export.cancel(stuck, Requester("metrics"))
 
 
 # --- What was received in a time ---
@@ -684,16 +693,16 @@ def received_then() -> tuple[datetime, Export]:
 
 
 def test_what_was_received_in_a_time_is_a_range_with_all_of_it(checked: Any) -> None:
-    moment, found = received_then()
-    assert found.kind == "range"
-    assert found.received["records"] == 2
-    assert found.last - found.first >= 3
-    asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
-    assert asked.event_data["received"] == found.received
-    status, printed = checked(path(found))
+    moment, bundle = received_then()
+    assert bundle.kind == "range"
+    assert bundle.received["records"] == 2
+    assert bundle.last - bundle.first >= 3
+    asked = Record.objects.get(correlation_id=f"export-{bundle.pk}", event_type="audit.export.asked")
+    assert asked.event_data["received"] == bundle.received
+    status, printed = checked(path(bundle))
     assert status == 0, printed
     assert f"shown: 2 of them were received from {moment:%Y-%m-%dT%H:%M:%S}" in printed
-    with zipfile.ZipFile(path(found)) as whole:
+    with zipfile.ZipFile(path(bundle)) as whole:
         assert "that were received from" in whole.read("query.txt").decode()
 
 
@@ -716,14 +725,14 @@ def test_a_manifest_that_counts_fewer_as_received_then_is_refused(tmp_path: Path
 def test_a_time_that_cannot_be_asked_for_is_refused(window: tuple[str, str], words: str) -> None:
     sealed(1)
     with pytest.raises(Invalid, match=words):
-        export.ask(ME, received=window)
+        export.request(ME, received=window)
 
 
 def test_one_thing_is_asked_for_at_a_time() -> None:
     sealed(1)
     with pytest.raises(Invalid, match="goes by itself"):
-        export.ask(ME, query="outcome:failure", first=0)
+        export.request(ME, query="outcome:failure", first=0)
     with pytest.raises(Invalid, match="goes by itself"):
-        export.ask(ME, received=("1h", "0s"), first=0)
+        export.request(ME, received=("1h", "0s"), first=0)
     with pytest.raises(Invalid, match="you may see those of some"):
-        export.ask(ME._replace(sight=(Span(("others",), ()),)), received=("1h", "0s"))
+        export.request(ME._replace(sight=(Scope(("others",), ()),)), received=("1h", "0s"))

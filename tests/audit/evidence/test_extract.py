@@ -35,39 +35,43 @@ def test_a_few_records_are_answered_verified_and_signed(checked: Any) -> None:
     exporter = Sender("export")
     answer = exporter.get(EXPORT, q=f"correlation:{word}", event_outcome="success")
     assert answer.status_code == 200, answer.content
-    found = answer.json()
-    about, said = found["export_metadata"], found["verification"]
+    document = answer.json()
+    about, verification = document["export_metadata"], document["verification"]
     assert (about["total_events"], about["exported_by"]) == (3, exporter.name)
     assert about["query_filters"] == {"q": f"correlation:{word}", "event_outcome": "success"}
-    assert (said["valid_events"], said["total_events_verified"], said["integrity_percentage"]) == (3, 3, 100.0)
-    assert [event["verified"] for event in found["events"]] == [True] * 3
+    assert (
+        verification["valid_events"],
+        verification["total_events_verified"],
+        verification["integrity_percentage"],
+    ) == (3, 3, 100.0)
+    assert [event["verified"] for event in document["events"]] == [True] * 3
     status, printed = checked(answer.content)
     assert status == 0, printed
     assert "3 events of the query" in printed
     (act,) = Record.objects.filter(correlation_id=f"export-{about['export_id']}")
     assert act.event_type == "audit.export.answered"
-    assert act.event_data["digest"] in found["signature"]
+    assert act.event_data["digest"] in document["signature"]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda found: found["events"].pop(), "is not the one that was signed"),
-        (lambda found: found["verification"].update(valid_events=7), "is not the one that was signed"),
-        (lambda found: found["events"][0].update(actor_id="eve"), "its content was changed"),
-        (lambda found: found["export_metadata"].update(query=""), "is not the one that was signed"),
+        (lambda document: document["events"].pop(), "is not the one that was signed"),
+        (lambda document: document["verification"].update(valid_events=7), "is not the one that was signed"),
+        (lambda document: document["events"][0].update(actor_id="eve"), "its content was changed"),
+        (lambda document: document["export_metadata"].update(query=""), "is not the one that was signed"),
     ],
 )
 def test_an_answer_that_was_changed_is_refused(checked: Any, change: Any, words: str) -> None:
-    found = Sender("export").get(EXPORT, q=f"correlation:{sealed(2)}").json()
-    change(found)
-    status, printed = checked(json.dumps(found).encode())
+    document = Sender("export").get(EXPORT, q=f"correlation:{sealed(2)}").json()
+    change(document)
+    status, printed = checked(json.dumps(document).encode())
     assert status == 1
     assert words in printed
 
 
 def test_more_than_are_exported_at_once_are_pointed_to_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.evidence.extract.MOST", 2)
+    monkeypatch.setattr("audit.evidence.extract.MAX_RECORDS", 2)
     answer = Sender("export").get(EXPORT, q=f"correlation:{sealed(3)}")
     assert answer.status_code == 413
     assert answer.json()["type"] == "/problems/too-many"
@@ -76,8 +80,8 @@ def test_more_than_are_exported_at_once_are_pointed_to_bundles(monkeypatch: pyte
 
 def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
     kind = f"redaction.t{secrets.token_hex(4)}"
-    known = RedactionRule(name=f"r-{secrets.token_hex(4)}", path="actor_ip", event_type=kind, method="mask", reason="x")
-    redaction.keep(known, by="tests")
+    rule = RedactionRule(name=f"r-{secrets.token_hex(4)}", path="actor_ip", event_type=kind, method="mask", reason="x")
+    redaction.save_rule(rule, by="tests")
     try:
         word = sealed(2, event_type=kind, actor_ip="192.0.2.7")
         answer = Sender("export").get(EXPORT, q=f"correlation:{word}")
@@ -92,8 +96,8 @@ def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
         whole = Sender("export", "unredacted").get(EXPORT, q=f"correlation:{word}", unredacted="true")
         assert whole.json()["events"][0]["actor_ip"] == "192.0.2.7"
     finally:
-        known.active = False
-        redaction.keep(known, by="tests")
+        rule.active = False
+        redaction.save_rule(rule, by="tests")
 
 
 @pytest.mark.parametrize("asked", [{"limit": "5"}, {"unredacted": "yes"}, {"q": "nope:1"}, {"q": "a\x00"}, {"x": "1"}])

@@ -44,7 +44,7 @@ def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypat
     correlation = held(writer, 1)
     if act is legal_holds.release:
         legal_holds.place(correlation, reason="case 7", by="olga")
-    before = [(one.pk, one.released_at) for one in legal_holds.on(correlation)]
+    before = [(hold.pk, hold.released_at) for hold in legal_holds.of_correlation(correlation)]
 
     def refuse(*facts: Any, **more: Any) -> None:
         raise NothingKept
@@ -52,15 +52,15 @@ def test_what_cannot_be_recorded_is_not_done(act: Any, writer: Sender, monkeypat
     monkeypatch.setattr("audit.ingest.trail.add", refuse)
     with pytest.raises(NothingKept):
         act(correlation, reason="case 8", by="olga")
-    assert [(one.pk, one.released_at) for one in legal_holds.on(correlation)] == before
+    assert [(hold.pk, hold.released_at) for hold in legal_holds.of_correlation(correlation)] == before
 
 
 def test_a_second_hold_does_not_write_over_the_reason_of_the_first(writer: Sender) -> None:
     correlation = held(writer)
     legal_holds.place(correlation, reason="case 7", by="olga")
-    with pytest.raises(legal_holds.Held):
+    with pytest.raises(legal_holds.AlreadyHeld):
         legal_holds.place(correlation, reason="case 8", by="otto")
-    assert [one.reason for one in legal_holds.on(correlation)] == ["case 7"]
+    assert [hold.reason for hold in legal_holds.of_correlation(correlation)] == ["case 7"]
     assert not Record.objects.filter(event_type="audit.hold.placed", resource_id=correlation, actor_id="otto").exists()
 
 
@@ -72,7 +72,7 @@ def test_a_released_correlation_can_be_held_again_and_both_stay_known(writer: Se
     act = Record.objects.get(event_type="audit.hold.released", resource_id=correlation)
     assert act.event_data == {"hold": released.pk, "reason": "settled", "placed_by": "olga"}
     legal_holds.place(correlation, reason="case 9", by="olga")
-    assert [one.reason for one in legal_holds.on(correlation)] == ["case 9", "case 7"]
+    assert [hold.reason for hold in legal_holds.of_correlation(correlation)] == ["case 9", "case 7"]
 
 
 def test_a_hold_needs_records_and_a_reason(writer: Sender) -> None:
@@ -82,7 +82,7 @@ def test_a_hold_needs_records_and_a_reason(writer: Sender) -> None:
     for reason in ("", "  ", "x" * 2_001, "a\x00b"):
         with pytest.raises(Invalid):
             legal_holds.place(correlation, reason=reason, by="olga")
-    assert legal_holds.on(correlation) == []
+    assert legal_holds.of_correlation(correlation) == []
 
 
 def test_what_is_not_held_cannot_be_released(writer: Sender) -> None:
@@ -102,14 +102,14 @@ def test_a_key_with_the_scope_places_lists_and_releases(writer: Sender, holder: 
     correlation = held(writer, 3)
     placed = holder.post({"correlation_id": correlation, "reason": "case 7"}, path=HOLDS)
     assert placed.status_code == 200
-    said = placed.json()
-    assert (said["events_affected"], said["placed_by"], said["reason"]) == (3, holder.name, "case 7")
+    answered = placed.json()
+    assert (answered["events_affected"], answered["placed_by"], answered["reason"]) == (3, holder.name, "case 7")
     again = holder.post({"correlation_id": correlation, "reason": "case 8"}, path=HOLDS)
     assert (again.status_code, again.json()["type"]) == (409, "/problems/held")
-    assert correlation in [one["correlation_id"] for one in holder.get(HOLDS).json()["holds"]]
+    assert correlation in [hold["correlation_id"] for hold in holder.get(HOLDS).json()["holds"]]
     released = holder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{correlation}")
     assert (released.status_code, released.json()["events_released"]) == (200, 3)
-    assert correlation not in [one["correlation_id"] for one in holder.get(HOLDS).json()["holds"]]
+    assert correlation not in [hold["correlation_id"] for hold in holder.get(HOLDS).json()["holds"]]
     assert holder.delete({"release_reason": "again"}, path=f"{HOLDS}/{correlation}").status_code == 404
 
 
@@ -150,7 +150,7 @@ def test_one_event_of_ones_own_does_not_open_a_hold_on_the_records_of_others(wri
     assert intruder.post(an_event(correlation_id=correlation)).status_code == 201
     answer = intruder.delete({"release_reason": "x"}, path=f"{HOLDS}/{correlation}")
     assert (answer.status_code, "may not see" in answer.json()["detail"]) == (403, True)
-    assert [one.released_at for one in legal_holds.on(correlation)] == [None]
+    assert [hold.released_at for hold in legal_holds.of_correlation(correlation)] == [None]
     own = held(intruder)
     assert intruder.post({"correlation_id": own, "reason": "case 8"}, path=HOLDS).status_code == 200
     assert intruder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{own}").status_code == 200

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audit.errors import Invalid
 from audit.evidence import build, export, redaction
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import redaction as redactor
 from audit.formats.redaction import Redactor, Rule
 from audit.models import Record
@@ -40,8 +40,8 @@ from tests.auditor import verify
 
 def redacted(record: dict[str, Any], *rules: Rule) -> dict[str, Any]:
     (line,) = Redactor(rules, b"key").lines(json.dumps({"event_type": "a.b"} | record).encode() + b"\n").splitlines()
-    found: dict[str, Any] = json.loads(line)
-    return found
+    bundle: dict[str, Any] = json.loads(line)
+    return bundle
 
 
 @pytest.fixture
@@ -59,19 +59,19 @@ def checked(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]
 
 def test_each_method_leaves_what_it_says() -> None:
     record = {"actor_ip": "192.0.2.7", "actor_id": "ann@example.org", "event_data": WHO}
-    found = redacted(record, rule(name="ip", method="mask"), rule(name="who", path="actor_id", method="digest"))
-    assert found["actor_ip"] == "192.***"
-    assert verify.LEFT["digest"].match(found["actor_id"])
-    assert found["redacted"] == {"actor_ip": "ip", "actor_id": "who"}
-    assert found["event_data"] == WHO
-    found = redacted(record, rule(name="all", path="event_data"))
-    assert (found["event_data"], found["redacted"]) == (None, {"event_data": "all"})
+    bundle = redacted(record, rule(name="ip", method="mask"), rule(name="who", path="actor_id", method="digest"))
+    assert bundle["actor_ip"] == "192.***"
+    assert verify.LEFT["digest"].match(bundle["actor_id"])
+    assert bundle["redacted"] == {"actor_ip": "ip", "actor_id": "who"}
+    assert bundle["event_data"] == WHO
+    bundle = redacted(record, rule(name="all", path="event_data"))
+    assert (bundle["event_data"], bundle["redacted"]) == (None, {"event_data": "all"})
 
 
 def test_equal_values_have_equal_digests_under_one_key_alone() -> None:
     of_ips = rule(path="data.**.ip", method="digest")
-    found = redacted({"event_data": WHO}, of_ips)
-    first, second = (host["ip"] for host in found["event_data"]["hosts"])
+    bundle = redacted({"event_data": WHO}, of_ips)
+    first, second = (host["ip"] for host in bundle["event_data"]["hosts"])
     assert first == second
     other = Redactor([of_ips], b"another")
     record = {"event_type": "a.b", "event_data": json.loads(json.dumps(WHO))}
@@ -93,23 +93,23 @@ def test_equal_values_have_equal_digests_under_one_key_alone() -> None:
     ],
 )
 def test_a_path_names_places_and_the_verifier_reads_it_alike(asked: str, places: list[str]) -> None:
-    found = redacted({"event_data": WHO, "error_message": None}, rule(path=asked))
-    assert list(found["redacted"] or []) == places
+    bundle = redacted({"event_data": WHO, "error_message": None}, rule(path=asked))
+    assert list(bundle["redacted"] or []) == places
     for place in places:
         assert verify.fits(verify.path_parts(place), verify.path_parts(asked))
-        assert verify.member_at(found, verify.path_parts(place)) is None
+        assert verify.member_at(bundle, verify.path_parts(place)) is None
         assert verify.member_at({"event_data": WHO}, verify.path_parts(place)) is not None
 
 
 def test_the_stronger_rule_holds_and_a_whole_covers_its_parts() -> None:
-    found = redacted(
+    bundle = redacted(
         {"event_data": WHO},
         rule(name="a", path="data.user.email", method="mask"),
         rule(name="b", path="data.*.email"),
         rule(name="c", path="data.hosts", method="digest"),
         rule(name="d", path="data.**.ip", method="remove"),
     )
-    assert found["redacted"] == {"event_data.user.email": "b", "event_data.hosts": "c"}
+    assert bundle["redacted"] == {"event_data.user.email": "b", "event_data.hosts": "c"}
 
 
 @pytest.mark.parametrize("text", ["", "event_id", "writer", "actor_ip.x", "data.", "data..x", "data. x", "digest"])
@@ -136,9 +136,9 @@ def test_whatever_a_member_is_called_a_rule_that_names_it_redacts_it(names: list
     data: Any = "secret"
     for name in reversed(names):
         data = {name: data}
-    found = redacted({"event_data": data}, rule(path=asked, method="mask"))
-    assert "secret" not in json.dumps(found)
-    assert list(found["redacted"]) == [asked]
+    bundle = redacted({"event_data": data}, rule(path=asked, method="mask"))
+    assert "secret" not in json.dumps(bundle)
+    assert list(bundle["redacted"]) == [asked]
     assert redactor.covers(asked, (redactor.DATA, *names))
     assert verify.fits(verify.path_parts(asked), verify.path_parts(asked))
 
@@ -154,27 +154,27 @@ def test_what_is_masked_is_of_the_form_that_the_verifier_asks_for(value: Any) ->
 
 
 def test_each_change_of_a_rule_is_a_record(rules: Any) -> None:
-    known = rules("actor_ip", event_type=f"redaction.t{secrets.token_hex(4)}")
-    assert redaction.keep(known, by=OFFICER) == "unchanged"
-    known.method = "mask"
-    assert redaction.keep(known, by=OFFICER) == "changed"
-    acts = Record.objects.filter(correlation_id=f"redaction-{known.name}").order_by("id")
-    assert [one.event_type for one in acts] == ["audit.redaction.created", "audit.redaction.changed"]
+    saved_rule = rules("actor_ip", event_type=f"redaction.t{secrets.token_hex(4)}")
+    assert redaction.save_rule(saved_rule, by=OFFICER) == "unchanged"
+    saved_rule.method = "mask"
+    assert redaction.save_rule(saved_rule, by=OFFICER) == "changed"
+    acts = Record.objects.filter(correlation_id=f"redaction-{saved_rule.name}").order_by("id")
+    assert [act.event_type for act in acts] == ["audit.redaction.created", "audit.redaction.changed"]
     assert (acts[1].event_data["before"]["method"], acts[1].event_data["after"]["method"]) == ("remove", "mask")
     with pytest.raises(ProgrammingError, match="permission denied"), connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM audit_redactionrule WHERE id = %s", [known.pk])
+        cursor.execute("DELETE FROM audit_redactionrule WHERE id = %s", [saved_rule.pk])
 
 
 # --- Bundles ---
 
 
 def test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not(made: Made, checked: Any) -> None:
-    found = made(with_csv=True)
-    status, printed = checked(path(found))
+    bundle = made(with_csv=True)
+    status, printed = checked(path(bundle))
     assert (status, printed.endswith("VERDICT: REDACTED\n")) == (4, True), printed
     assert "3 records have redacted members: what remains of their content is what the operator says" in printed
     assert "because: GDPR, article 5" in printed
-    with zipfile.ZipFile(path(found)) as whole:
+    with zipfile.ZipFile(path(bundle)) as whole:
         text = whole.read("records-0001.jsonl").decode() + whole.read("records-0001.csv").decode()
         last = json.loads(whole.read("records-0001.jsonl").splitlines()[-1])
         page = whole.read("README.html").decode()
@@ -182,23 +182,24 @@ def test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not(made: Mad
     assert "can be guessed and tried against it" in page
     assert text.count("ann@example.org") == 2  # the record that no rule concerns, in both files
     assert last["redacted"] is None
-    said = found.manifest["redaction"]
-    assert said["records"] == 3
-    assert {one["path"]: one["members"] for one in said["rules"] if one["event_type"].startswith("redaction.t")} == {
+    summary = bundle.manifest["redaction"]
+    assert summary["records"] == 3
+    rules_of_test = [rule for rule in summary["rules"] if rule["event_type"].startswith("redaction.t")]
+    assert {rule["path"]: rule["members"] for rule in rules_of_test} == {
         "data.user.email": 3,
         "event_data.hosts.*.ip": 6,
         "actor_ip": 3,
     }
-    asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
-    assert set(asked.event_data["rules"]) >= {one["name"] for one in found.redaction}
+    asked = Record.objects.get(correlation_id=f"export-{bundle.pk}", event_type="audit.export.asked")
+    assert set(asked.event_data["rules"]) >= {applied["name"] for applied in bundle.redaction}
 
 
 def test_the_originals_open_what_was_redacted(made: Made, checked: Any, tmp_path: Path) -> None:
-    found = made()
-    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    bundle = made()
+    whole = build.resume(export.request(ME._replace(may_unredacted=True), query=bundle.query, unredacted=True))
     folder = unpacked(whole, tmp_path / "whole")
     originals = str(folder / "records-0001.jsonl")
-    status, printed = checked(path(found), "--originals", originals)
+    status, printed = checked(path(bundle), "--originals", originals)
     assert status == 0, printed
     assert "3 redacted records say what their originals say" in printed
     assert checked(path(whole))[0] == 0
@@ -277,10 +278,10 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
     made: Made, checked: Any, tmp_path: Path
 ) -> None:
     """The one thing that an insider can do: the digest is of the whole, so who has it whole finds it out."""
-    found = made()
-    whole = build.go_on(export.ask(ME._replace(may_unredacted=True), query=found.query, unredacted=True))
+    bundle = made()
+    whole = build.resume(export.request(ME._replace(may_unredacted=True), query=bundle.query, unredacted=True))
     originals = str(unpacked(whole, tmp_path / "whole") / "records-0001.jsonl")
-    folder = unpacked(found, tmp_path / "bundle")
+    folder = unpacked(bundle, tmp_path / "bundle")
     changed(folder, lambda record: record["event_data"].update(kept=2))
     signed_anew(folder)
     assert checked(folder)[0] == 4
@@ -289,7 +290,7 @@ def test_content_changed_beside_what_is_redacted_is_found_with_the_original(
     assert "under cover of redaction its content was changed" in printed
     other = tmp_path / "other.jsonl"
     other.write_bytes((tmp_path / "whole" / "records-0001.jsonl").read_bytes().replace(b"ann@example.org", b"x"))
-    assert "the original that was given is not this record" in checked(path(found), "--originals", str(other))[1]
+    assert "the original that was given is not this record" in checked(path(bundle), "--originals", str(other))[1]
 
 
 ORACLES = ("data.user.email:ann@example.org", "-data.user.email:x", "ip:192.0.2.7", "data.user.email:a data.kept:1.5")
@@ -308,9 +309,9 @@ def test_nobody_asks_by_what_is_redacted_for_the_answer_would_say_it(rules: Any,
         exporter.post({"q": query}, path="/api/v1/audit/statements"),
     ):
         assert answer.status_code == 400, answer.content
-        said = answer.json()["field_errors"]["q"]
-        assert any(name in said for name in names)
-        assert "ann@example.org" not in said
+        refusal = answer.json()["field_errors"]["q"]
+        assert any(name in refusal for name in names)
+        assert "ann@example.org" not in refusal
     assert exporter.post({"q": f"{query} type:other.kind"}, path=EXPORTS).status_code == 202
     officer = Sender("export", "unredacted")
     assert officer.post({"q": query, "unredacted": True}, path=EXPORTS).status_code == 202
@@ -320,14 +321,14 @@ def test_nobody_asks_by_what_is_redacted_for_the_answer_would_say_it(rules: Any,
 def test_without_redaction_takes_a_right_of_its_own(rules: Any) -> None:
     sealed(1)
     with pytest.raises(Invalid, match="needs a right of its own"):
-        export.ask(ME, query="outcome:failure", unredacted=True)
-    officer = Asker(f"a-{secrets.token_hex(4)}", may_unredacted=True)
-    found = build.go_on(export.ask(officer, query=f"correlation:{sealed(1)}", unredacted=True))
-    assert found.manifest["unredacted"] is True
-    asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
+        export.request(ME, query="outcome:failure", unredacted=True)
+    officer = Requester(f"a-{secrets.token_hex(4)}", may_unredacted=True)
+    bundle = build.resume(export.request(officer, query=f"correlation:{sealed(1)}", unredacted=True))
+    assert bundle.manifest["unredacted"] is True
+    asked = Record.objects.get(correlation_id=f"export-{bundle.pk}", event_type="audit.export.asked")
     assert asked.event_data["unredacted"] is True
     with pytest.raises(Invalid, match="may not have that any more"):
-        export.fetch(found, officer._replace(may_unredacted=False), found.name)
+        export.fetch(bundle, officer._replace(may_unredacted=False), bundle.name)
 
 
 def test_a_key_gets_bundles_without_redaction_with_the_scope_for_it() -> None:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from audit.errors import Invalid
 from audit.evidence import export
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import grammar, sampling, terms
 from audit.ledger import reader
 from audit.models import Leaf, Record
 from audit.search import filters
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.api.conftest import EXPORTS
 from tests.audit.conftest import Sender
 from tests.audit.evidence.conftest import ME, PINNED, leaves, lines_of, made, path, put, sealed, signed_anew, unpacked
@@ -53,14 +53,14 @@ def test_the_rank_is_the_hash_that_the_documentation_names() -> None:
 
 def test_a_sample_of_a_query_is_drawn_and_recorded_first(checked: Checked) -> None:
     word = sealed(12)
-    found, again = (made(query=f"correlation:{word}", sample=5, seed="20261123") for _ in range(2))
-    assert (found.done, found.population) == (5, 12)
-    assert leaves(found) == leaves(again)
+    sample, again = (made(query=f"correlation:{word}", sample=5, seed="20261123") for _ in range(2))
+    assert (sample.done, sample.population) == (5, 12)
+    assert leaves(sample) == leaves(again)
     population = Leaf.objects.filter(record_id__in=Record.objects.filter(correlation_id=word).values("id"))
-    assert leaves(found) == sampling.draw(population.values_list("index", flat=True), 5, "20261123")
-    asked = Record.objects.get(correlation_id=f"export-{found.pk}", event_type="audit.export.asked")
+    assert leaves(sample) == sampling.draw(population.values_list("index", flat=True), 5, "20261123")
+    asked = Record.objects.get(correlation_id=f"export-{sample.pk}", event_type="audit.export.asked")
     assert (asked.event_data["sample"], asked.event_data["seed"]) == (5, "20261123")
-    status, printed = checked("evidence", path(found))
+    status, printed = checked("evidence", path(sample))
     assert status == 0, printed
     assert f": correlation:{word}\n" in printed
     assert "a sample of 5 of 12, drawn with the seed '20261123'" in printed
@@ -70,13 +70,13 @@ def test_a_sample_of_a_query_is_drawn_and_recorded_first(checked: Checked) -> No
 def test_a_sample_of_a_range_is_drawn_again_without_the_range(checked: Checked, tmp_path: Path) -> None:
     sealed(12)
     size = reader.signed_head().size
-    found = made(first=size - 10, last=size, sample=4)
-    assert found.seed
-    assert leaves(found) == sampling.draw(range(size - 10, size), 4, found.seed)
-    status, printed = checked("evidence", path(found))
+    sample = made(first=size - 10, last=size, sample=4)
+    assert sample.seed
+    assert leaves(sample) == sampling.draw(range(size - 10, size), 4, sample.seed)
+    status, printed = checked("evidence", path(sample))
     assert status == 0, printed
     assert "shown: these are what the seed draws" in printed
-    folder = unpacked(found, tmp_path / "bundle")
+    folder = unpacked(sample, tmp_path / "bundle")
     signed_anew(folder, lambda manifest: manifest["sample"].update(seed="another one"))
     status, printed = checked("evidence", folder)
     assert status == 1
@@ -84,8 +84,8 @@ def test_a_sample_of_a_range_is_drawn_again_without_the_range(checked: Checked, 
 
 
 def test_a_sample_with_a_record_left_out_is_refused(checked: Checked, tmp_path: Path) -> None:
-    found = made(query=f"correlation:{sealed(6)}", sample=3, seed="1")
-    folder = unpacked(found, tmp_path / "bundle")
+    sample = made(query=f"correlation:{sealed(6)}", sample=3, seed="1")
+    folder = unpacked(sample, tmp_path / "bundle")
     put(folder, lines_of(folder)[:-1])
     signed_anew(folder, lambda manifest: manifest["volumes"][0].update(count=2) or manifest.update(records=2))
     status, printed = checked("evidence", folder)
@@ -95,18 +95,18 @@ def test_a_sample_with_a_record_left_out_is_refused(checked: Checked, tmp_path: 
 
 def test_with_the_range_the_sample_of_a_query_is_drawn_again(checked: Checked, tmp_path: Path) -> None:
     word = sealed(8)
-    found = made(query=f"correlation:{word}", sample=3, seed="1")
+    sample = made(query=f"correlation:{word}", sample=3, seed="1")
     sealed(2)
     everything = made(query="")
-    status, printed = checked("sample", path(found), path(everything))
+    status, printed = checked("sample", path(sample), path(everything))
     assert status == 0, printed
     assert "shown: 8 of the leaves 0 to" in printed
     part = made(first=1)
-    status, printed = checked("sample", path(found), path(part))
+    status, printed = checked("sample", path(sample), path(part))
     assert status == 3
     assert "the range has not all leaves" in printed
-    assert checked("sample", path(everything), path(found))[0] == 2
-    folder = unpacked(found, tmp_path / "bundle")
+    assert checked("sample", path(everything), path(sample))[0] == 2
+    folder = unpacked(sample, tmp_path / "bundle")
     signed_anew(folder, lambda manifest: manifest["sample"].update(population=7))
     status, printed = checked("sample", folder, path(everything))
     assert status == 1
@@ -114,8 +114,8 @@ def test_with_the_range_the_sample_of_a_query_is_drawn_again(checked: Checked, t
 
 
 def test_a_sample_that_was_chosen_and_not_drawn_is_found_with_the_range(checked: Checked, tmp_path: Path) -> None:
-    found = made(query=f"correlation:{sealed(8)}", sample=3, seed="1")
-    folder = unpacked(found, tmp_path / "bundle")
+    sample = made(query=f"correlation:{sealed(8)}", sample=3, seed="1")
+    folder = unpacked(sample, tmp_path / "bundle")
     signed_anew(folder, lambda manifest: manifest["sample"].update(seed="2"))
     assert checked("evidence", folder)[0] == 0
     status, printed = checked("sample", folder, path(made(query="")))
@@ -124,9 +124,9 @@ def test_a_sample_that_was_chosen_and_not_drawn_is_found_with_the_range(checked:
 
 
 def test_a_sample_of_what_somebody_may_see_is_not_called_drawn_of_the_log(checked: Checked) -> None:
-    narrow = Asker(f"a-{secrets.token_hex(4)}", sight=(Span(("tests",), ()),))
-    found = made(narrow, query=f"correlation:{sealed(3)}", sample=2)
-    status, printed = checked("sample", path(found), path(made(query="")))
+    narrow = Requester(f"a-{secrets.token_hex(4)}", sight=(Scope(("tests",), ()),))
+    sample = made(narrow, query=f"correlation:{sealed(3)}", sample=2)
+    status, printed = checked("sample", path(sample), path(made(query="")))
     assert status == 3
     assert "may see a part of the records" in printed
 
@@ -135,14 +135,14 @@ def test_a_sample_of_what_somebody_may_see_is_not_called_drawn_of_the_log(checke
 def test_a_sample_that_cannot_be_drawn_is_refused(asked: dict[str, Any]) -> None:
     sealed(1)
     with pytest.raises(Invalid) as refused:
-        export.ask(ME, query="outcome:failure", **asked)
+        export.request(ME, query="outcome:failure", **asked)
     assert refused.value.errors["sample"]
 
 
 def test_a_sample_is_asked_for_over_http() -> None:
     body = {"q": f"correlation:{sealed(3)}", "sample": 2, "seed": "x"}
-    found = Sender("export").post(body, path=EXPORTS).json()
-    assert (found["sample"], found["seed"], found["population"]) == (2, "x", None)
+    sample = Sender("export").post(body, path=EXPORTS).json()
+    assert (sample["sample"], sample["seed"], sample["population"]) == (2, "x", None)
 
 
 # --- A query means the same to the verifier ---

@@ -13,13 +13,13 @@ from django.core.management import call_command
 
 from audit.errors import Invalid
 from audit.evidence import build, statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import note
 from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.ledger import reader, seal
 from audit.models import Record
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.audit.conftest import Sender, an_event
 from tests.audit.evidence.conftest import PINNED, made, path, sealed
 from tests.auditor import verify
@@ -29,8 +29,8 @@ STATEMENTS = "/api/v1/audit/statements"
 Checked = Callable[..., tuple[int, str]]
 
 
-def asker() -> Asker:
-    return Asker(f"a-{secrets.token_hex(4)}", may_unredacted=True)
+def requester() -> Requester:
+    return Requester(f"a-{secrets.token_hex(4)}", may_unredacted=True)
 
 
 def nobody() -> str:
@@ -51,31 +51,36 @@ def checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Checked:
     return checked
 
 
-def text_of(found: Record) -> str:
-    return str(found.event_data["note"])
+def text_of(statement: Record) -> str:
+    return str(statement.event_data["note"])
 
 
-def said_anew(found: Record, change: Callable[[dict[str, Any]], Any]) -> str:
+def said_anew(statement: Record, change: Callable[[dict[str, Any]], Any]) -> str:
     """What an insider with the key of receipts can sign instead."""
-    header, origin, line, *_ = text_of(found).split("\n")
-    said = json.loads(line)
-    change(said)
-    text = f"{header}\n{origin}\n{json.dumps(said, sort_keys=True)}\n"
+    header, origin, line, *_ = text_of(statement).split("\n")
+    facts = json.loads(line)
+    change(facts)
+    text = f"{header}\n{origin}\n{json.dumps(facts, sort_keys=True)}\n"
     return note.join(text, [RECEIPT_KEY.sign(text)])
 
 
-def range_of(found: Record) -> str:
-    bundle = build.go_on(statements.bundle(found, asker()))
+def range_of(statement: Record) -> str:
+    bundle = build.resume(statements.request_bundle(statement, requester()))
     assert bundle.state == "ready", bundle.error
     return str(path(bundle))
 
 
 def test_that_none_matches_is_said_signed_and_recorded(checked: Checked) -> None:
     sealed(3)
-    found = statements.make(asker(), nobody())
-    said = found.event_data
-    assert (found.event_type, said["found"], said["records"], said["first"]) == ("audit.statement.made", 0, [], 0)
-    status, printed = checked(text_of(found))
+    statement = statements.make(requester(), nobody())
+    facts = statement.event_data
+    assert (statement.event_type, facts["found"], facts["records"], facts["first"]) == (
+        "audit.statement.made",
+        0,
+        [],
+        0,
+    )
+    status, printed = checked(text_of(statement))
     assert (status, printed.endswith("VERDICT: SIGNED\n")) == (0, True), printed
     assert "0 records match of the leaves 0 to" in printed
     assert "not shown: that it is so" in printed
@@ -83,31 +88,31 @@ def test_that_none_matches_is_said_signed_and_recorded(checked: Checked) -> None
 
 def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
     sealed(3)
-    found = statements.make(asker(), nobody())
+    statement = statements.make(requester(), nobody())
     sealed(2)
-    status, printed = checked(text_of(found), "--range", range_of(found))
+    status, printed = checked(text_of(statement), "--range", range_of(statement))
     assert status == 0, printed
     assert "shown: none of the" in printed
     assert printed.endswith("VERDICT: VERIFIED\n")
-    status, printed = checked(text_of(found), "--range", str(path(made(query=""))))
+    status, printed = checked(text_of(statement), "--range", str(path(made(query=""))))
     assert status == 0, printed  # a later bundle of everything shows it as well, under its own checkpoint
 
 
 def test_what_matches_is_counted_and_named(checked: Checked) -> None:
     word = sealed(3)
-    found = statements.make(asker(), f"correlation:{word}")
-    assert found.event_data["found"] == 3
-    ids = [one["event_id"] for one in found.event_data["records"]]
-    assert set(ids) == {str(one.pk) for one in Record.objects.filter(correlation_id=word)}
-    bundle = range_of(found)
-    assert checked(text_of(found), "--range", bundle)[0] == 0
+    statement = statements.make(requester(), f"correlation:{word}")
+    assert statement.event_data["found"] == 3
+    ids = [record["event_id"] for record in statement.event_data["records"]]
+    assert set(ids) == {str(record.pk) for record in Record.objects.filter(correlation_id=word)}
+    bundle = range_of(statement)
+    assert checked(text_of(statement), "--range", bundle)[0] == 0
     for change, words in (
-        (lambda said: said.update(found=0, records=[]), "3 of the"),
-        (lambda said: said["records"][0].update(leaf=-1), "other records match than the statement names"),
-        (lambda said: said["records"][0].update(event_id=ids[1]), "other records match than the statement names"),
-        (lambda said: said["records"].pop(), "other records match than the statement names"),
+        (lambda facts: facts.update(found=0, records=[]), "3 of the"),
+        (lambda facts: facts["records"][0].update(leaf=-1), "other records match than the statement names"),
+        (lambda facts: facts["records"][0].update(event_id=ids[1]), "other records match than the statement names"),
+        (lambda facts: facts["records"].pop(), "other records match than the statement names"),
     ):
-        status, printed = checked(said_anew(found, change), "--range", bundle)
+        status, printed = checked(said_anew(statement, change), "--range", bundle)
         assert status == 1
         assert words in printed
 
@@ -117,10 +122,10 @@ def test_a_record_of_the_window_that_was_sealed_late_is_counted() -> None:
     long_ago = an_event(event_timestamp="2024-01-01T10:00:00Z", correlation_id=word)
     query = f"correlation:{word} after:2024-01-01 before:2024-01-02"
     sealed(1)
-    assert statements.make(asker(), query).event_data["found"] == 0
+    assert statements.make(requester(), query).event_data["found"] == 0
     store([accept(long_ago, writer="tests")], timeout_s=20)
     seal.Sealer().once()
-    assert statements.make(asker(), query).event_data["found"] == 1
+    assert statements.make(requester(), query).event_data["found"] == 1
 
 
 def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(checked: Checked) -> None:
@@ -128,15 +133,15 @@ def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(check
     before = reader.signed_head()
     ahead = before.created_at.astimezone(UTC) + timedelta(hours=1, minutes=5)
     sealed(2)
-    found = statements.make(asker(), f"{nobody()} after:{ahead.isoformat()}")
-    assert found.event_data["first"] >= before.size
-    status, printed = checked(text_of(found), "--range", range_of(found))
+    statement = statements.make(requester(), f"{nobody()} after:{ahead.isoformat()}")
+    assert statement.event_data["first"] >= before.size
+    status, printed = checked(text_of(statement), "--range", range_of(statement))
     assert status == 0, printed
     assert "were sealed an hour or more before the time that is asked for" in printed
     too_early = (ahead - timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    anew = said_anew(found, lambda said: said["terms"][-1].update({"from": too_early}))
+    anew = said_anew(statement, lambda facts: facts["terms"][-1].update({"from": too_early}))
     assert "less than an hour before" in checked(anew)[1]
-    anew = said_anew(found, lambda said: said["leaves"].update(first=said["leaves"]["first"] + 1))
+    anew = said_anew(statement, lambda facts: facts["leaves"].update(first=facts["leaves"]["first"] + 1))
     status, printed = checked(anew)
     assert status == 1
     assert "nothing shows why it begins at leaf" in printed
@@ -144,22 +149,22 @@ def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(check
 
 def test_a_statement_that_was_changed_or_signed_by_another_is_refused(checked: Checked) -> None:
     sealed(1)
-    found = statements.make(asker(), nobody())
-    status, printed = checked(text_of(found).replace('"found": 0', '"found": 1'))
+    statement = statements.make(requester(), nobody())
+    status, printed = checked(text_of(statement).replace('"found": 0', '"found": 1'))
     assert status == 1
     assert "does not hold" in printed
     stranger = note.Signer(RECEIPT_KEY.name, secrets.token_bytes(32))
-    text, _ = note.split(text_of(found))
+    text, _ = note.split(text_of(statement))
     assert "that you trust has signed this" in checked(note.join(text, [stranger.sign(text)]))[1]
-    older = said_anew(found, lambda said: said["leaves"].update(last=said["leaves"]["last"] - 1))
+    older = said_anew(statement, lambda facts: facts["leaves"].update(last=facts["leaves"]["last"] - 1))
     assert "its checkpoint covers" in checked(older)[1]
     assert checked("nothing\n")[0] == 2
 
 
 def test_a_bundle_that_has_not_all_of_the_leaves_shows_nothing(checked: Checked) -> None:
     sealed(3)
-    found = statements.make(asker(), nobody())
-    status, printed = checked(text_of(found), "--range", str(path(made(first=1, last=3))))
+    statement = statements.make(requester(), nobody())
+    status, printed = checked(text_of(statement), "--range", str(path(made(first=1, last=3))))
     assert status == 3
     assert "has not all leaves" in printed
 
@@ -168,13 +173,13 @@ def test_a_bundle_that_has_not_all_of_the_leaves_shows_nothing(checked: Checked)
 def test_what_cannot_be_stated_is_refused(text: str, words: str) -> None:
     sealed(1)
     with pytest.raises(Invalid) as refused:
-        statements.make(asker(), text)
+        statements.make(requester(), text)
     assert words in refused.value.errors["q"]
 
 
 def test_who_sees_a_part_of_the_records_gets_no_statement_about_all() -> None:
     with pytest.raises(Invalid, match="you may see those of some"):
-        statements.make(asker()._replace(sight=(Span(("others",), ()),)), nobody())
+        statements.make(requester()._replace(sight=(Scope(("others",), ()),)), nobody())
 
 
 def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
@@ -182,13 +187,13 @@ def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
     exporter, query = Sender("export"), nobody()
     answer = exporter.post({"q": query}, path=STATEMENTS)
     assert answer.status_code == 201, answer.content
-    found = answer.json()
-    assert (found["q"], found["found"]) == (query, 0)
-    place = f"{STATEMENTS}/{found['statement_id']}"
-    assert exporter.get(place).json() == found
+    statement = answer.json()
+    assert (statement["q"], statement["found"]) == (query, 0)
+    place = f"{STATEMENTS}/{statement['statement_id']}"
+    assert exporter.get(place).json() == statement
     begun = exporter.post({}, path=f"{place}/bundle")
     assert begun.status_code == 202
-    assert (begun.json()["first"], begun.json()["last"]) == (found["first"], found["last"])
+    assert (begun.json()["first"], begun.json()["last"]) == (statement["first"], statement["last"])
     assert Sender("export").get(place).status_code == 404
     assert Sender("read").post({"q": query}, path=STATEMENTS).status_code == 403
     for body in ({}, [], {"q": 1}, {"q": ""}, {"q": "a\x00"}, {"q": query, "x": 1}):
@@ -198,21 +203,23 @@ def test_a_statement_is_made_over_http_for_the_one_who_asked_alone() -> None:
 def test_a_statement_of_a_person_is_not_given_to_a_service_that_is_called_the_same() -> None:
     sealed(1)
     namesake = Sender("export")
-    found = statements.make(Asker(namesake.name), nobody())
-    number = found.correlation_id.removeprefix("statement-")
+    statement = statements.make(Requester(namesake.name), nobody())
+    number = statement.correlation_id.removeprefix("statement-")
     assert namesake.get(f"{STATEMENTS}/{number}").status_code == 404
     assert namesake.post({}, path=f"{STATEMENTS}/{number}/bundle").status_code == 404
 
 
 def test_the_command_prints_what_the_verifier_reads(checked: Checked) -> None:
     sealed(1)
-    out, told = StringIO(), StringIO()
-    call_command("statement", nobody(), stdout=out, stderr=told)
+    out, errors = StringIO(), StringIO()
+    call_command("statement", nobody(), stdout=out, stderr=errors)
     assert checked(out.getvalue())[0] == 0
-    assert "manage.py export --range 0" in told.getvalue()
+    assert "manage.py export --range 0" in errors.getvalue()
 
 
 def test_a_time_of_the_future_is_no_reason_to_leave_leaves_out_that_match() -> None:
     word = sealed(1)
-    found = statements.make(asker(), f"correlation:{word} before:{(datetime.now(UTC) + timedelta(days=1)).isoformat()}")
-    assert (found.event_data["found"], found.event_data["first"]) == (1, 0)
+    statement = statements.make(
+        requester(), f"correlation:{word} before:{(datetime.now(UTC) + timedelta(days=1)).isoformat()}"
+    )
+    assert (statement.event_data["found"], statement.event_data["first"]) == (1, 0)

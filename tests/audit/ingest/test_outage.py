@@ -269,6 +269,15 @@ FAULTS: dict[str, tuple[str, str]] = {
         "CREATE TRIGGER boom BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION audit_refuse_change()",
         "DROP TRIGGER boom ON audit_record",
     ),
+    **{
+        f"a value that fits no column, {state}": (
+            f"CREATE FUNCTION too_narrow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'x' USING ERRCODE = "
+            f"'{state}'; END $$; CREATE TRIGGER narrow BEFORE INSERT ON audit_record FOR EACH ROW "
+            "EXECUTE FUNCTION too_narrow()",
+            "DROP FUNCTION too_narrow CASCADE",
+        )
+        for state in ("22001", "22003", "22P02", "23502")
+    },
     "read-only": (
         "ALTER ROLE audit_app SET default_transaction_read_only = on",
         "ALTER ROLE audit_app RESET default_transaction_read_only",
@@ -303,6 +312,25 @@ def test_a_fault_that_is_not_the_senders_parks_the_event(
     message = dlq.stream.default().pages.find(document["event_id"])
     if message is not None:
         dlq.stream.default().retry_now([message.id])
+    drain.drain()
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_drain_before_a_migration_leaves_the_event_to_be_tried_again(
+    writer: Sender, superuser: psycopg.Connection[Any]
+) -> None:
+    document = with_id()
+    fail, mend = FAULTS["a value that fits no column, 22001"]
+    superuser.execute(fail.encode())
+    try:
+        assert writer.post(document).status_code == 202
+        message = dlq.stream.default().pages.find(document["event_id"])
+        assert message is not None
+        (outcome,) = drain.store_parked([message])
+        assert (outcome.verdict, outcome.kind) == ("failed", "StringDataRightTruncation")
+    finally:
+        superuser.execute(mend.encode())
+    dlq.stream.for_drain().retry_now([message.id])
     drain.drain()
     assert len(stored(document["correlation_id"])) == 1
 

@@ -15,7 +15,7 @@ import dlq.client
 from audit import metrics
 from audit.errors import Invalid
 from audit.formats.event import accept
-from audit.ingest import rejections
+from audit.ingest import rejection_counters, rejections
 from audit.ingest.rejections import Refusal
 from audit.models import RejectedSample, Rejection
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
@@ -35,13 +35,13 @@ def own_counts() -> Iterator[None]:
 
 
 def counted(sender: Sender) -> dict[str, int]:
-    rejections.gather()
+    rejection_counters.gather()
     rows = Rejection.objects.filter(writer=sender.name).values("reason").annotate(count=Sum("events"))
     return {row["reason"]: row["count"] for row in rows}
 
 
 def samples(sender: Sender) -> list[RejectedSample]:
-    rejections.gather()
+    rejection_counters.gather()
     return list(RejectedSample.objects.filter(writer=sender.name))
 
 
@@ -129,9 +129,9 @@ def test_to_gather_twice_or_to_crash_in_between_counts_nothing_twice(
 ) -> None:
     sender.post({})
     with monkeypatch.context() as broken:
-        broken.setattr(rejections, "_gather_samples", lambda connection, name: 1 / 0)
+        broken.setattr(rejection_counters, "_gather_samples", lambda connection, name: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            rejections.gather()
+            rejection_counters.gather()
     assert counted(sender) == counted(sender) == {"version: missing": 1}
     sender.post({})
     assert counted(sender) == {"version: missing": 2}
@@ -141,7 +141,7 @@ def test_a_redis_that_forgets_begins_anew_and_the_count_goes_on(sender: Sender) 
     sender.post({})
     assert counted(sender) == {"version: missing": 1}
     connection = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
-    for name in connection.scan_iter(f"{rejections._name('')}*"):
+    for name in connection.scan_iter(f"{rejection_counters._key('')}*"):
         connection.delete(name)
     sender.post({})
     assert counted(sender) == {"version: missing": 2}
@@ -149,27 +149,27 @@ def test_a_redis_that_forgets_begins_anew_and_the_count_goes_on(sender: Sender) 
 
 def test_counts_of_days_that_are_over_leave_redis(sender: Sender) -> None:
     old = datetime.now(UTC) - timedelta(days=2)
-    rejections._count_in_redis(sender.name, [Refusal("unknown field", 4)], old)
-    rejections.gather()
+    rejection_counters._count_in_redis(sender.name, [Refusal("unknown field", 4)], old)
+    rejection_counters.gather()
     connection = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
-    assert connection.keys(f"{rejections._name('')}{old.date()}*") == []
+    assert connection.keys(f"{rejection_counters._key('')}{old.date()}*") == []
     assert counted(sender) == {"unknown field": 4}
     assert Rejection.objects.get(writer=sender.name).day == old.date()
 
 
 def test_the_newest_few_are_kept_and_no_more(sender: Sender) -> None:
-    for number in range(rejections.SAMPLES + 5):
+    for number in range(rejection_counters.SAMPLES_KEPT + 5):
         sender.post(f"{number}".encode())
         if number == 7:
-            rejections.gather()
+            rejection_counters.gather()
     kept = [bytes(one.body) for one in samples(sender)]
-    assert kept == [f"{number}".encode() for number in range(rejections.SAMPLES + 4, 4, -1)]
+    assert kept == [f"{number}".encode() for number in range(rejection_counters.SAMPLES_KEPT + 4, 4, -1)]
 
 
 def test_a_sample_is_cut_and_holds_no_key(sender: Sender) -> None:
     sender.post(json.dumps({"version": sender.key}).encode() + b" " * 5000)
     (kept,) = samples(sender)
-    assert len(bytes(kept.body)) == rejections.SAMPLE_BYTES
+    assert len(bytes(kept.body)) == rejection_counters.SAMPLE_BYTES
     assert sender.key[12:] not in bytes(kept.body).decode()
     assert b"left out" in bytes(kept.body)
 
@@ -185,7 +185,7 @@ def test_a_name_that_is_no_text_is_refused_and_counted_and_stops_nothing(sender:
     strange = {**an_event(), "\ud800": 1}
     assert sender.post(strange).status_code == 400
     assert sender.post([an_event(), strange], BATCH).status_code == 400
-    rejections.count(sender.name, [Refusal("unknown field", 1, "\ud800\x00", b"{}")])
+    rejection_counters.count(sender.name, [Refusal("unknown field", 1, "\ud800\x00", b"{}")])
     assert counted(sender) == {"unknown field": 3, rejections.WITH_ITS_BATCH: 1}
     assert len(samples(sender)) == 3
 

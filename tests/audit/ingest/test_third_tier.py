@@ -47,10 +47,10 @@ def test_what_both_servers_refuse_is_accepted_and_stored_without_redis(
             assert writer.post(many, BATCH).status_code == 202
             ready = Client().get("/readyz")
             assert ready.status_code == 200 and ready.json()["parts"]["spool"] == {"ok": True}
-            assert drain.unspool() == 0  # neither takes it: it stays
+            assert drain.empty_spool() == 0  # neither takes it: it stays
             assert "dlq_spool_files 1.0" in Client().get("/metrics").content.decode()
         assert gateway().breaker.wait_closed(20)
-        assert drain.unspool() == 4
+        assert drain.empty_spool() == 4
         found = stored(single, *many)
         assert all(one.digest_holds and one.parked_at for one in found)
         assert not list(folder.iterdir())
@@ -65,7 +65,7 @@ def test_the_queue_takes_it_where_redis_is_back_first(
     with postgres.stopped():
         with redis_server.stopped():
             assert writer.post(document).status_code == 202
-        assert drain.unspool() == 1
+        assert drain.empty_spool() == 1
         message = dlq.stream.for_drain().pages.find(document["event_id"])
         assert message is not None and message.digest_ok
         assert not list(folder.iterdir())
@@ -98,7 +98,7 @@ def test_while_a_person_has_paused_drains_the_spool_waits_too() -> None:
     spooled(document)
     dlq.stream.for_drain().activity.pause("somebody")
     try:
-        assert drain.unspool() == 0
+        assert drain.empty_spool() == 0
     finally:
         dlq.stream.for_drain().activity.resume()
     drain.drain(seconds=20)
@@ -109,7 +109,7 @@ def test_what_postgresql_refuses_is_parked_where_a_person_sees_it(writer: Sender
     taken = with_id()
     writer.post(taken)
     spooled(taken | {"event_action": "another"})
-    assert drain.unspool() == 1
+    assert drain.empty_spool() == 1
     assert not list(folder.iterdir())
     drain.drain(seconds=20)
     message = dlq.stream.for_drain().pages.find(taken["event_id"])
@@ -130,10 +130,10 @@ def test_what_waits_for_seven_days_without_postgresql_is_copied_and_stays(
 ) -> None:
     message = parked_message()
     monkeypatch.setattr(policy, "LONGEST_WAIT_S", -1.0)
-    assert drain.keep_old() == 0  # PostgreSQL is up: there is the quarantine
+    assert drain.copy_old_to_spool() == 0  # PostgreSQL is up: there is the quarantine
     with postgres.stopped():
-        assert drain.keep_old() >= 1
-        assert drain.keep_old() == 0
+        assert drain.copy_old_to_spool() >= 1
+        assert drain.copy_old_to_spool() == 0
     (path,) = folder.glob("*.kept")
     assert message.key in [copy.key for copy in dlq.spool.Reader(path)]
     assert dlq.stream.for_drain().pages.get(message.id) is not None

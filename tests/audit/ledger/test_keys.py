@@ -1,15 +1,18 @@
 """The keys of the log: made once, kept out of the database, rotated without a break."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
-from audit.errors import KeyMissing
+from audit.errors import KeyMissing, KeyUnknown
 from audit.formats import note
 from audit.formats.note import Signer
 from audit.ledger import keys as ledger_keys
@@ -102,4 +105,50 @@ def test_after_a_rotation_old_checkpoints_verify_and_the_new_key_signs(elsewhere
     assert note.verify(head.note, [keys.signer.verifier])
     assert verify.verify().verdict == "VERIFIED"
     with override_settings(SEAL_PUBLIC_KEYS_FILE=None, SEAL_PUBLIC_KEYS=""):
-        assert verify.verify().verdict == "FORKED"  # the old key is not known any more
+        run = verify.verify()
+        assert run.verdict == "UNKNOWN"  # the old key is not known any more, which is no second story
+        assert "SEAL_PUBLIC_KEYS" in run.findings.filter(subject="checkpoint")[0].detail
+
+
+def test_a_key_of_the_log_that_is_not_known_here_is_unknown_and_no_fork(elsewhere: Scene, settings: Any) -> None:
+    known = ledger_keys.load()
+    new = Signer(known.origin, bytes(range(7, 39)))
+    settings.SEAL_KEY, settings.SEAL_PUBLIC_KEYS = new.encode(), "\n".join(map(str, (new, *known.verifiers)))
+    assert seal.Sealer().once(sign_anyway=True).signed
+    settings.SEAL_KEY, settings.SEAL_PUBLIC_KEYS = "", str(known.verifiers[0])  # a process that was not told
+    assert verify.verify().verdict == "UNKNOWN"
+    settings.SEAL_KEY = os.environ["SEAL_KEY"]
+    with pytest.raises(KeyUnknown, match="SEAL_PUBLIC_KEYS"):
+        seal.Sealer().once()
+    settings.SEAL_KEY, settings.SEAL_PUBLIC_KEYS = "", str(Signer("other.example/log", bytes(32)))
+    assert verify.verify().verdict == "FORKED"
+
+
+def test_a_rotation_waits_until_every_process_knows_the_new_key(elsewhere: Scene, key_file: Path) -> None:
+    old = Signer.parse(os.environ["SEAL_KEY"])
+    key_file.write_text(old.encode())
+    public = ledger_keys.public_path(key_file)
+    public.write_text(f"{old}\n")
+    signed = Checkpoint.objects.count()
+    read_keys(SEAL_PUBLIC_KEYS=str(old))  # as in a container that mounts the file, not its directory
+    for _ in range(2):
+        with pytest.raises(CommandError, match=r"Nothing was rotated: .*manage.py shell"):
+            call_command("sealkey", "rotate", "--wait", "0")
+    announced = public.read_text().split()
+    assert (announced[0], len(announced)) == (str(old), 2)
+    assert ledger_keys.load().signer == old
+    assert Checkpoint.objects.count() == signed
+    assert not Record.objects.filter(event_type="audit.sealkey.rotated", event_data__public_key=announced[1]).exists()
+    read_keys(SEAL_PUBLIC_KEYS_FILE=str(public))
+    call_command("sealkey", "rotate", "--wait", "0")
+    assert str(ledger_keys.load().signer) == announced[1]  # the key that was announced, not a third one
+    assert public.read_text().split() == announced[::-1]
+    assert verify.verify().verdict == "VERIFIED"
+
+
+def read_keys(**environment: str) -> None:
+    """Another process that reads the log's keys as these variables name them."""
+    code = "from audit.ledger import keys; keys.load()"
+    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SEAL_")}
+    subprocess.run(command, check=True, env=clean | environment, timeout=120)

@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 from django.test import override_settings
 
-from audit.errors import LogDamaged
+from audit.errors import ClocksDisagree, LogDamaged
 from audit.formats import event, merkle, note
 from audit.ingest.record import store
 from audit.ledger import keys, reader, seal, verify
@@ -109,12 +109,12 @@ def test_silence_is_signed_with_its_time(empty_queue: None) -> None:
 def test_the_logs_time_does_not_turn_around_with_the_clock(empty_queue: None, monkeypatch: pytest.MonkeyPatch) -> None:
     before = seal.Sealer().once(sign_anyway=True).checkpoint
 
-    class Yesterday(datetime):
+    class HalfAMinuteAgo(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) - timedelta(days=1)
+            return datetime.now(tz) - timedelta(seconds=30)
 
-    monkeypatch.setattr(seal, "datetime", Yesterday)
+    monkeypatch.setattr(seal, "datetime", HalfAMinuteAgo)
     after = seal.Sealer().once(sign_anyway=True).checkpoint
     assert before is not None
     assert after is not None
@@ -183,7 +183,7 @@ def test_records_put_into_the_queue_again_are_dropped_and_recorded(
         ("UPDATE audit_leaf SET leaf_hash = sha256('x') WHERE index = 599", "do not lead to the root"),
         ("UPDATE audit_checkpoint SET size = 599 WHERE number = 5", "600 leaves, but 599"),
         ("UPDATE audit_checkpoint SET root = sha256('x') WHERE number = 5", "says other than what was signed"),
-        ("UPDATE audit_checkpoint SET note = replace(note, 'tests', 'toast') WHERE number = 5", "cannot be believed"),
+        ("UPDATE audit_checkpoint SET note = replace(note, 'tests', 'toast') WHERE number = 5", "is of another log"),
         ("DELETE FROM audit_node", "node 0 of level 1 is missing"),
     ],
 )
@@ -269,3 +269,42 @@ def test_a_sealer_killed_200_times_leaves_no_gap_no_double_and_no_fork(elsewhere
     assert one("SELECT count(*) = max(index) + 1 AND count(DISTINCT record_id) = count(*) FROM audit_leaf")
     assert one("SELECT count(*) = max(number) + 1 FROM audit_checkpoint")
     assert one("SELECT count(*) FROM audit_record") == one("SELECT count(*) FROM audit_leaf")
+
+
+def jump(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
+    """Set the clock of this process."""
+    now = datetime.now
+    monkeypatch.setattr(seal, "_host_time", lambda: now(UTC) + timedelta(hours=hours))
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_no_time_is_signed_that_postgresql_contradicts(
+    elsewhere: Scene, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    sealer, count = seal.Sealer(), Checkpoint.objects.count()
+    with monkeypatch.context() as patch:
+        jump(patch, hours)
+        send(1)
+        with pytest.raises(ClocksDisagree, match="ahead" if hours > 0 else "behind"):
+            sealer.once()
+        with pytest.raises(ClocksDisagree):
+            sealer.once(sign_anyway=True)
+        assert Checkpoint.objects.count() == count
+    head = sealer.once().checkpoint
+    assert head is not None
+    assert abs((datetime.now(UTC) - head.created_at).total_seconds()) < 30
+    assert Checkpoint.objects.count() == count + 1
+
+
+def test_a_head_from_the_future_does_not_make_the_next_ones_repeat_its_time(
+    elsewhere: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        jump(patch, 3)
+        patch.setattr(seal, "CLOCK_TOLERANCE_S", 1e9)  # as before the clocks were compared
+        ahead = seal.Sealer().once(sign_anyway=True).checkpoint
+    head = seal.Sealer().once().checkpoint  # nothing is new, and yet a true time is signed at once
+    assert ahead is not None and head is not None
+    assert head.number == ahead.number + 1
+    assert abs((datetime.now(UTC) - head.created_at).total_seconds()) < 30
+    assert verify.verify().verdict == "VERIFIED"

@@ -318,7 +318,7 @@ def test_a_long_run_goes_on_in_parts(
     store: psycopg.Connection[Any], small_steps: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tasks, "TICK_SECONDS", -1)
+    monkeypatch.setattr(tasks, "TASK_S", -1)
     monkeypatch.setattr(tasks, "async_task", lambda *task: queued.append(task))
     run = verify.begin(requested_by="somebody")
     assert tasks.continue_verification(run.pk) == "64 of 600"
@@ -450,7 +450,7 @@ def test_a_run_that_a_killed_worker_left_is_gone_on_with(
     store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = verify.begin(requested_by="an-auditor")
-    monkeypatch.setattr(tasks, "ABANDONED", timedelta(seconds=-1))
+    monkeypatch.setattr(tasks, "ABANDONED_AFTER", timedelta(seconds=-1))
     tasks.verify_slice()
     run.refresh_from_db()
     assert run.verdict == "VERIFIED"

@@ -1,10 +1,13 @@
 """The commands that run a store."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -54,16 +57,33 @@ def test_samples_are_loaded_only_into_an_empty_store() -> None:
     assert "nothing was loaded" in out.getvalue()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def scraped(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
 @pytest.mark.slow
-def test_the_watcher_drains_and_ends_at_sigterm_with_nothing_in_hand() -> None:
+def test_the_watcher_drains_shows_what_it_counts_and_ends_at_sigterm_with_nothing_leased(tmp_path: Path) -> None:
     accepted = [accept(an_event(), writer="tests") for _ in range(20)]
     _park(accepted, Fault.DOWN)
-    watcher = subprocess.Popen([sys.executable, "manage.py", "drain_dlq", "--watch"], cwd=ROOT, env=os.environ)
+    port = free_port()
+    own = {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    watcher = subprocess.Popen([sys.executable, "manage.py", "drain_dlq", "--watch"], cwd=ROOT, env=os.environ | own)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while Record.objects.filter(id__in=[one.id for one in accepted]).count() < 20:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        while not (counted := re.search(r'dlq_drained_total{outcome="drained"} (\d+)', scraped(port))):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert int(counted[1]) >= 20
     finally:
         watcher.send_signal(signal.SIGTERM)
     assert watcher.wait(timeout=20) == 0

@@ -101,7 +101,7 @@ def test_what_is_in_the_quarantine_is_parked_again_and_stored(client: Any, capsy
     drain.drain(seconds=20)
     assert Record.objects.get(id=message.key).digest_holds
     page = client.get(f"/admin/audit/quarantined/{found.n}/change/").content.decode()
-    assert "There is a <a" in page and "Park it again" not in page
+    assert "There is a <a" in page and "Return to the queue" not in page
     assert Quarantined.objects.filter(key=message.key).count() == 1
     assert Record.objects.filter(event_type="audit.parked.released", actor_id=person.username).count() == 1
     with pytest.raises(CommandError, match="in the quarantine"):

@@ -16,6 +16,7 @@ from django.test import override_settings
 
 import dlq.stream
 from audit import checks, tasks
+from audit.errors import AuditError
 from audit.formats import merkle, note, receipt
 from audit.formats.event import Accepted, accept
 from audit.formats.note import Signer
@@ -24,7 +25,7 @@ from audit.ledger import keys, seal
 from audit.models import BrokenPromise, Record
 from audit.postgres.gateway import gateway
 from audit.queue import discards, drain, quarantine
-from audit.receipts import broken, verify
+from audit.receipts import verify
 from tests.attacks.scene import Scene
 from tests.attacks.statements import DELETE, DISABLE, EDIT, EDIT_STORED
 from tests.audit.conftest import BATCH, Sender, an_event
@@ -211,8 +212,8 @@ def test_a_dead_event_is_parked_and_needs_a_person() -> None:
 def test_what_was_put_aside_by_an_act_says_by_whom() -> None:
     kept, given_up, undecided = an_accepted(), an_accepted(), an_accepted()
     quarantine.quarantine([parked(kept)], cause="tests", by="Quinn")
-    discards.decide(discards.ask(parked(given_up), reason="tests", by="Ada"), approve=True, by="Bob")
-    discards.ask(parked(undecided), reason="tests", by="Ada")
+    discards.decide(discards.request(parked(given_up), reason="tests", by="Ada"), approve=True, by="Bob")
+    discards.request(parked(undecided), reason="tests", by="Ada")
     answers = verify.verify_receipts([late(kept), late(given_up), receipt_for(undecided)]).results
     assert [one.state for one in answers] == ["quarantined", "discarded", "parked"]
     assert ("By Quinn" in answers[0].why, "By Bob" in answers[1].why) == (True, True)
@@ -220,7 +221,7 @@ def test_what_was_put_aside_by_an_act_says_by_whom() -> None:
 
 def test_no_writer_says_that_an_event_was_discarded(writer: Sender) -> None:
     event = an_accepted()
-    asked = discards.ask(parked(event), reason="tests", by="Ada")
+    asked = discards.request(parked(event), reason="tests", by="Ada")
     forged = an_event(event_type="audit.parked.discarded", event_data={"message_id": asked.message_id}, actor_id="Bob")
     assert writer.post(forged).status_code == 201
     assert discards.recorded(asked) is None
@@ -228,7 +229,7 @@ def test_no_writer_says_that_an_event_was_discarded(writer: Sender) -> None:
 
 def test_a_discard_that_a_crash_kept_from_being_noted_is_known_from_the_trail() -> None:
     event = an_accepted()
-    asked = discards.ask(parked(event), reason="tests", by="Ada")
+    asked = discards.request(parked(event), reason="tests", by="Ada")
     discards.decide(asked, approve=True, by="Bob")
     type(asked).objects.filter(pk=asked.pk).update(decision="", decided_by="", decided_at=None)
     (answer,) = verify.verify_receipts([late(event)]).results
@@ -393,11 +394,11 @@ def test_a_broken_promise_whose_record_cannot_be_kept_is_found_again(monkeypatch
     event = an_accepted()
 
     def refuse(*arguments: Any, **facts: Any) -> None:
-        raise broken.trail.AuditError("tests")
+        raise AuditError("tests")
 
     with monkeypatch.context() as refusing:
         refusing.setattr("audit.ingest.trail.add", refuse)
-        with pytest.raises(broken.trail.AuditError):
+        with pytest.raises(AuditError):
             verify.verify_receipts([late(event)])
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
     verify.verify_receipts([late(event)])

@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, date, datetime
 from typing import Any
 
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.ledger import seal
@@ -12,7 +12,7 @@ from audit.models import Report
 from audit.reports import build
 from tests.audit.conftest import an_event
 
-ME = Asker("tests")
+ME = Requester("tests")
 
 
 def today() -> date:
@@ -24,20 +24,20 @@ def sealed(count: int = 3, *, writer: str = "tests", **changes: Any) -> str:
     word = f"rr-{secrets.token_hex(6)}"
     now = datetime.now(UTC).isoformat()
     events = [an_event(correlation_id=word, event_timestamp=now, **changes) for _ in range(count)]
-    store([accept(one, writer=writer) for one in events], timeout_s=20)
+    store([accept(event, writer=writer) for event in events], timeout_s=20)
     seal.Sealer().once()
     return word
 
 
-def made(asker: Asker = ME, *, first: date | None = None, names: tuple[str, ...] = ("soc2",)) -> Report:
-    found = build.go_on(build.ask(asker, first or today(), today(), list(names)))
-    assert found.state == "ready", found.error
-    return found
+def made(requester: Requester = ME, *, first: date | None = None, names: tuple[str, ...] = ("soc2",)) -> Report:
+    report = build.resume(build.request(requester, first or today(), today(), list(names)))
+    assert report.state == "ready", report.error
+    return report
 
 
 def figures(report: Report) -> dict[str, Any]:
     return {
-        f"{one['key']}.{figure['key']}": figure["value"]
-        for one in report.content["sections"]  # type: ignore[index]
-        for figure in one["figures"]
+        f"{section['key']}.{figure['key']}": figure["value"]
+        for section in report.content["sections"]  # type: ignore[index]
+        for figure in section["figures"]
     }

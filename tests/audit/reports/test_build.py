@@ -15,18 +15,18 @@ from django.db.utils import InternalError
 from audit import checks, tasks, visibility
 from audit.completeness import coverage, explain, reconcile
 from audit.errors import Invalid
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.formats import canonical
 from audit.formats.event import accept
 from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import reader, seal, verify
 from audit.models import OWN_WRITER, Gap, Numbering, Record, Report
-from audit.reports import build, packs, period, render
-from audit.reports.packs import Unreadable
+from audit.reports import build, packs, render
+from audit.reports.packs import UnreadablePack
 from audit.reports.sections import SECTIONS, fields, volumes
-from audit.reports.snapshot import Basis
-from audit.visibility import Span
+from audit.reports.snapshot import Snapshot, preset_days
+from audit.visibility import Scope
 from tests.audit.conftest import an_event
 from tests.audit.reports.conftest import ME, figures, made, sealed, today
 
@@ -45,7 +45,7 @@ def test_the_same_days_and_checkpoint_give_the_same_digest_whatever_came_since()
     trail.add("audit.episode.ended", actor=OWN_WRITER, correlation=f"episode-{secrets.token_hex(4)}", lost=0)
     verify.verify()
     sealed()
-    first = made(names=tuple(packs.packs()))
+    first = made(names=tuple(packs.load()))
     sealed(7, event_outcome="failure")
     gap.closed_at = datetime.now(UTC)
     gap.save()
@@ -55,30 +55,30 @@ def test_the_same_days_and_checkpoint_give_the_same_digest_whatever_came_since()
     verify.verify()
     sealed()
     reconcile.reconcile()
-    repeated = build.go_on(build.again(first, ME))
+    repeated = build.resume(build.repeat(first, ME))
     assert repeated.is_same, build.differences(repeated)
     assert repeated.digest == first.digest == build.digest(repeated.content or {})
-    assert made(names=tuple(packs.packs())).digest != first.digest
+    assert made(names=tuple(packs.load())).digest != first.digest
 
 
 def test_a_report_names_the_record_that_has_its_digest() -> None:
     sealed()
-    found = made()
-    acts = Record.objects.filter(correlation_id=f"report-{found.pk}").order_by("event_timestamp")
-    assert [one.event_type for one in acts] == ["audit.report.asked", "audit.report.made"]
-    assert acts[1].event_data["digest"] == found.digest
-    assert found.digest == build.digest(json.loads(json.dumps(found.content)))
+    report_made = made()
+    acts = Record.objects.filter(correlation_id=f"report-{report_made.pk}").order_by("event_timestamp")
+    assert [act.event_type for act in acts] == ["audit.report.asked", "audit.report.made"]
+    assert acts[1].event_data["digest"] == report_made.digest
+    assert report_made.digest == build.digest(json.loads(json.dumps(report_made.content)))
 
 
 def test_volumes_are_those_of_the_checkpoint_however_far_the_log_was_followed() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
-    basis = Basis(today() - timedelta(days=1), today(), reader.signed_head("default"))
+    basis = Snapshot(today() - timedelta(days=1), today(), reader.signed_head("default"))
     sealed(3, writer=writer)  # after the checkpoint
 
     def counted() -> int:
-        lines = volumes.lines_of(basis, basis.begins, basis.ends)
-        return sum(one.events for one in lines if one.writer == writer)
+        lines = volumes.day_counts(basis, basis.begins, basis.ends)
+        return sum(line.events for line in lines if line.writer == writer)
 
     before = counted()
     reconcile.reconcile()
@@ -89,13 +89,13 @@ def test_volumes_are_those_of_the_checkpoint_however_far_the_log_was_followed() 
 
 def test_a_record_outside_the_period_does_not_count() -> None:
     sealed()
-    found = made(first=today())
-    earlier = figures(found)["volumes.events"]
+    report_made = made(first=today())
+    earlier = figures(report_made)["volumes.events"]
     store([accept(an_event(event_timestamp="2026-01-04T10:00:00Z"), writer="tests")], timeout_s=20)
     seal.Sealer().once()
     assert figures(made())["volumes.events"] - earlier < 10_000
-    old = Basis(date(2026, 1, 4), date(2026, 1, 4), reader.signed_head("default"))
-    with visibility.own_account():
+    old = Snapshot(date(2026, 1, 4), date(2026, 1, 4), reader.signed_head("default"))
+    with visibility.as_system():
         assert SECTIONS["volumes"][0](old).figures[0].value != 0
 
 
@@ -108,7 +108,7 @@ def test_an_outage_shows_cause_duration_remediation_and_what_was_lost() -> None:
     trail.add("audit.episode.annotated", actor="olga", correlation=word, note="the disk was full")
     sealed()
     report = made(first=today() - timedelta(days=1))
-    section = next(one for one in report.content["sections"] if one["key"] == "queue")  # type: ignore[index]
+    section = next(section for section in report.content["sections"] if section["key"] == "queue")  # type: ignore[index]
     rows = [row["cells"] for row in section["tables"][0]["rows"] if "the disk was full (olga" in row["cells"][-1]]
     assert len([row for row in rows if row[1:6] == ["90 s", "database-down", 9, 9, 0]]) == 1
 
@@ -117,26 +117,26 @@ def test_every_section_has_exactly_the_figures_that_controls_may_name() -> None:
     sealed()
     report = made()
     for section in report.content["sections"]:  # type: ignore[index]
-        assert tuple(one["key"] for one in section["figures"]) == SECTIONS[section["key"]][1], section["key"]
+        assert tuple(figure["key"] for figure in section["figures"]) == SECTIONS[section["key"]][1], section["key"]
 
 
 @pytest.mark.parametrize("pack", CONTROLS["packs"])
 def test_every_control_of_the_reference_is_answered_or_says_why_not(pack: str) -> None:
-    controls = {one.id: one for one in packs.packs()[pack].controls}
+    controls = {control.id: control for control in packs.load()[pack].controls}
     assert set(controls) == set(CONTROLS["packs"][pack])
     sealed()
     judged = made(names=(pack,)).content["controls"]  # type: ignore[index]
     assert len(judged) == len(controls)
-    for one in judged:
-        assert one["evidence"] or one["why"], one["id"]
-        assert one["verdict"] == "shown" or one["why"], one["id"]
+    for control in judged:
+        assert control["evidence"] or control["why"], control["id"]
+        assert control["verdict"] == "shown" or control["why"], control["id"]
 
 
 def test_a_day_without_a_signed_review_is_not_shown_as_reviewed() -> None:
     sealed()
     old = date(2026, 2, 3)
-    report = build.go_on(build.ask(ME, old, old, ["pci-dss"]))
-    judged = {one["id"]: one for one in report.content["controls"]}  # type: ignore[index]
+    report = build.resume(build.request(ME, old, old, ["pci-dss"]))
+    judged = {control["id"]: control for control in report.content["controls"]}  # type: ignore[index]
     assert judged["10.4.1"]["verdict"] == "partly"
     assert "No daily review was signed" in judged["10.4.1"]["why"]
 
@@ -145,47 +145,47 @@ def test_who_has_a_scope_sees_his_writers_alone_and_reads_so() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
     reconcile.reconcile()
-    sight = (Span((writer,)),)
-    report = made(Asker("scoped", sight=sight))
-    found = figures(report)
-    assert (found["volumes.events"], found["volumes.writers"], found["access.looks"]) == (4, 1, "—")
+    sight = (Scope((writer,)),)
+    report = made(Requester("scoped", sight=sight))
+    values = figures(report)
+    assert (values["volumes.events"], values["volumes.writers"], values["access.looks"]) == (4, 1, "—")
     assert "Outside what the one who asked may see" in json.dumps(report.content)
     assert report in build.visible(sight)
-    assert report not in build.visible((Span(("another",)),))
+    assert report not in build.visible((Scope(("another",)),))
     assert report in build.visible(visibility.EVERYTHING)
 
 
 def test_the_sample_is_the_same_for_everybody() -> None:
     sealed(20)
-    basis = Basis(today(), today(), reader.signed_head("default"))
-    assert fields.places(basis) == fields.places(basis)
-    assert set(fields.places(basis)) <= set(basis.leaves)
-    assert len(set(fields.places(basis))) == min(len(basis.leaves), fields.SAMPLE)
+    basis = Snapshot(today(), today(), reader.signed_head("default"))
+    assert fields.sample(basis) == fields.sample(basis)
+    assert set(fields.sample(basis)) <= set(basis.leaves)
+    assert len(set(fields.sample(basis))) == min(len(basis.leaves), fields.SAMPLE_SIZE)
 
 
 def test_a_report_that_is_made_can_neither_be_changed_nor_removed() -> None:
     sealed()
-    found = made()
+    report_made = made()
     with pytest.raises((IntegrityError, InternalError)):
-        Report.objects.filter(pk=found.pk).update(digest="0" * 64)
+        Report.objects.filter(pk=report_made.pk).update(digest="0" * 64)
     with connections["owner"].cursor() as cursor, pytest.raises((IntegrityError, InternalError)):
-        cursor.execute("DELETE FROM audit_report WHERE id = %s", [found.pk])
+        cursor.execute("DELETE FROM audit_report WHERE id = %s", [report_made.pk])
 
 
 def test_a_report_is_cancelled_and_not_gone_on_with() -> None:
     sealed()
-    begun = build.ask(ME, today(), today(), ["soc2"])
+    begun = build.request(ME, today(), today(), ["soc2"])
     assert build.cancel(begun, ME)
-    assert build.go_on(begun).state == "cancelled"
+    assert build.resume(begun).state == "cancelled"
     begun.refresh_from_db()
     assert not build.cancel(begun, ME)
 
 
 def test_a_worker_finds_a_report_that_another_left_behind() -> None:
     sealed()
-    begun = build.ask(ME, today(), today(), ["soc2"])
+    begun = build.request(ME, today(), today(), ["soc2"])
     Report.objects.filter(pk=begun.pk).update(state="running", updated_at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert build.left() == begun
+    assert Report.next_pending() == begun
     tasks.go_on_with_reports()
     begun.refresh_from_db()
     assert begun.state == "ready"
@@ -205,21 +205,21 @@ def test_a_worker_finds_a_report_that_another_left_behind() -> None:
 def test_what_cannot_be_reported_is_refused_with_a_reason(first: date, last: date, names: list[str], says: str) -> None:
     sealed()
     with pytest.raises(Invalid, match=says):
-        build.ask(ME, first, last, names)
+        build.request(ME, first, last, names)
 
 
 def test_each_month_that_is_over_is_reported_once(settings: LazySettings) -> None:
     sealed()
     settings.REPORT_PACKS = ["hipaa"]
     month = datetime(1990 + secrets.randbelow(30), 1 + secrets.randbelow(12), 1, 3, tzinfo=UTC)
-    begun = build.monthly(month)
+    begun = build.request_monthly(month)
     assert begun is not None
     assert begun.last == month.date() - timedelta(days=1)
     assert begun.first == begun.last.replace(day=1)
-    assert build.monthly(month + timedelta(days=9)) is None
+    assert build.request_monthly(month + timedelta(days=9)) is None
     settings.REPORT_PACKS = []
-    assert build.monthly(month + timedelta(days=40)) is None
-    build.go_on(begun)
+    assert build.request_monthly(month + timedelta(days=40)) is None
+    build.resume(begun)
 
 
 def a_pack(**changes: Any) -> dict[str, Any]:
@@ -232,10 +232,10 @@ def test_a_folder_adds_sets_of_controls(settings: LazySettings, tmp_path: Path) 
     settings.CONTROL_PACKS = tmp_path
     sealed()
     report = made(names=("house",))
-    assert [one["verdict"] for one in report.content["controls"]] == ["shown"]  # type: ignore[index]
+    assert [control["verdict"] for control in report.content["controls"]] == ["shown"]  # type: ignore[index]
     settings.CONTROL_PACKS = None
     with pytest.raises(Invalid, match="there is no set of controls house"):
-        build.again(report, ME)
+        build.repeat(report, ME)
 
 
 @pytest.mark.parametrize(
@@ -252,20 +252,20 @@ def test_a_set_of_controls_with_an_error_is_refused(
 ) -> None:
     (tmp_path / "house.json").write_text(json.dumps(a_pack(**changes)))
     settings.CONTROL_PACKS = tmp_path
-    with pytest.raises(Unreadable, match=r"house\.json.*") as caught:
-        packs.packs()
+    with pytest.raises(UnreadablePack, match=r"house\.json.*") as caught:
+        packs.load()
     assert says in str(caught.value)
-    (told,) = checks.control_packs(None)
-    assert told.id == "audit.E011" and says in told.msg
+    (problem,) = checks.control_packs(None)
+    assert problem.id == "audit.E011" and says in problem.msg
 
 
 def test_periods_are_whole_months_quarters_and_years() -> None:
     day = date(2026, 11, 25)
-    assert period.days("month", day) == (date(2026, 10, 1), date(2026, 10, 31))
-    assert period.days("quarter", day) == (date(2026, 7, 1), date(2026, 9, 30))
-    assert period.days("year", day) == (date(2025, 1, 1), date(2025, 12, 31))
-    assert period.days("month", date(2026, 1, 9)) == (date(2025, 12, 1), date(2025, 12, 31))
-    assert period.days("so_far", day) == (date(2026, 11, 1), day)
+    assert preset_days("month", day) == (date(2026, 10, 1), date(2026, 10, 31))
+    assert preset_days("quarter", day) == (date(2026, 7, 1), date(2026, 9, 30))
+    assert preset_days("year", day) == (date(2025, 1, 1), date(2025, 12, 31))
+    assert preset_days("month", date(2026, 1, 9)) == (date(2025, 12, 1), date(2025, 12, 31))
+    assert preset_days("so_far", day) == (date(2026, 11, 1), day)
 
 
 @pytest.mark.skipif(
@@ -274,11 +274,11 @@ def test_periods_are_whole_months_quarters_and_years() -> None:
 def test_a_pdf_has_the_digest_and_fetches_nothing() -> None:
     sealed(actor_id="<img src=https://evil.example/x.png>")
     report = made()
-    made_of = render.pdf(report)
+    made_of = render.file(report, "pdf")
     assert made_of.startswith(b"%PDF")
     assert report.digest in render.html(report)
     with pytest.raises(ValueError, match="is not fetched"):
-        render._refuse("https://evil.example/x.png")
+        render._refuse_url("https://evil.example/x.png")
 
 
 def test_the_command_makes_a_report_and_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

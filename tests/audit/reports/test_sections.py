@@ -13,7 +13,7 @@ import dlq.stream
 from audit.errors import Invalid
 from audit.evidence import build as evidence_build
 from audit.evidence import export, legal_holds, statements
-from audit.evidence.request import Asker
+from audit.evidence.request import Requester
 from audit.ledger import reader, seal, verify
 from audit.models import Record, Report
 from audit.queue import outages
@@ -21,26 +21,26 @@ from audit.reports import build
 from audit.reports.figures import Figure
 from audit.reports.sections import legal_holds as legal_holds_section
 from audit.reports.sections import outages as outages_section
-from audit.reports.sections import redaction, reviews, verified
-from audit.reports.snapshot import Basis
+from audit.reports.sections import redaction, retention, reviews
+from audit.reports.snapshot import Snapshot
 from audit.review import signoff
-from audit.visibility import Span
+from audit.visibility import Scope
 from tests.admin.conftest import parked_message
 from tests.audit.evidence.conftest import leaves, rules
 from tests.audit.reports.conftest import figures, made, sealed, today
 from tests.audit.review.conftest import a_day, failed, followed, noon, sign
 
 __all__ = ["followed", "rules"]
-ME = Asker("tests")
+ME = Requester("tests")
 
 
-def a_basis(first: date | None = None, last: date | None = None) -> Basis:
+def a_basis(first: date | None = None, last: date | None = None) -> Snapshot:
     sealed(1)
-    return Basis(first or today(), last or today(), reader.signed_head("default"))
+    return Snapshot(first or today(), last or today(), reader.signed_head("default"))
 
 
-def values(found: tuple[Figure, ...]) -> dict[str, Any]:
-    return {one.key: one.value for one in found}
+def values(shown: tuple[Figure, ...]) -> dict[str, Any]:
+    return {figure.key: figure.value for figure in shown}
 
 
 def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[date | None], None]) -> None:
@@ -50,13 +50,13 @@ def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[d
     sign(day, "the bank refused one", by="olga")
     sign(day, "so it did", by="otto")
     sign(day, "and again", by="olga")
-    assert day + timedelta(days=1) in signoff.judge(now=noon(day, 24 * 4))
+    assert day + timedelta(days=1) in signoff.find_missed(now=noon(day, 24 * 4))
     sign(day + timedelta(days=1), "late", by="olga")
     section = reviews.section(a_basis(day, day + timedelta(days=3)))
-    found = values(section.figures)
-    assert found["signed"] == "2 of 4"
-    assert (found["missed"], found["late"], found["countersigned"]) == (2, 1, 1)
-    assert found["unasked"] == 1
+    shown = values(section.figures)
+    assert shown["signed"] == "2 of 4"
+    assert (shown["missed"], shown["late"], shown["countersigned"]) == (2, 1, 1)
+    assert shown["unasked"] == 1
     rows = {row.cells[0]: row for row in section.tables[0].rows}
     assert rows[day.isoformat()].cells[1] == "signed"
     assert "olga" in rows[day.isoformat()].cells[2] and "otto" in rows[day.isoformat()].cells[2]
@@ -73,20 +73,21 @@ def test_holds_are_those_of_the_records_and_of_the_checkpoint() -> None:
     before = a_basis()
     legal_holds.release(released, reason="settled", by="otto")
     after = a_basis()
-    was, now = ({one.placed.resource: one for one in legal_holds_section.held(basis)} for basis in (before, after))
+    was, now = ({hold.placed.resource: hold for hold in legal_holds_section.holds(basis)} for basis in (before, after))
     assert was[released].released is None
     assert now[placed].released is None
     end = now[released].released
     assert end is not None and end.actor == "otto"
     was_figures, is_figures = (
-        values(legal_holds_section.figures(one, legal_holds_section.held(one))) for one in (before, after)
+        values(legal_holds_section.figures(basis_of, legal_holds_section.holds(basis_of)))
+        for basis_of in (before, after)
     )
     assert was_figures["holds"] - is_figures["holds"] == 1
     assert is_figures["holds_released"] - was_figures["holds_released"] == 1
     yesterday = today() - timedelta(days=1)
-    old = Basis(yesterday, yesterday, after.checkpoint)
-    assert placed not in {one.placed.resource for one in legal_holds_section.held(old)}
-    rows = {row.cells[0]: row.cells for row in legal_holds_section.table(after, legal_holds_section.held(after)).rows}
+    old = Snapshot(yesterday, yesterday, after.checkpoint)
+    assert placed not in {hold.placed.resource for hold in legal_holds_section.holds(old)}
+    rows = {row.cells[0]: row.cells for row in legal_holds_section.table(after, legal_holds_section.holds(after)).rows}
     if placed in rows:  # a table names the newest
         assert rows[placed][2:] == ("case 7", "in force")
 
@@ -98,11 +99,11 @@ def test_rules_of_redaction_count_as_they_stood_at_the_end(rules: Callable[..., 
     officer = ME._replace(may_unredacted=True)
     word = sealed(1)
     for unredacted in (False, True):
-        export.cancel(export.ask(officer, query=f"correlation:{word}", unredacted=unredacted), officer)
+        export.cancel(export.request(officer, query=f"correlation:{word}", unredacted=unredacted), officer)
     basis = a_basis()
-    found = values(redaction.section(basis).figures)
-    assert [found[key] - before[key] for key in ("rules", "changed", "redacted", "unredacted")] == [1, 1, 1, 1]
-    (kept,) = [one for one in redaction.kept(basis) if one.act.data["name"] == name]
+    shown = values(redaction.section(basis).figures)
+    assert [shown[key] - before[key] for key in ("rules", "changed", "redacted", "unredacted")] == [1, 1, 1, 1]
+    (kept,) = [rule for rule in redaction.rules_in_force(basis) if rule.act.data["name"] == name]
     assert kept.rule["reason"] == "GDPR Art. 5(1)(c)"
 
 
@@ -114,22 +115,22 @@ def test_what_an_outage_lost_is_what_the_queue_says(settings: LazySettings) -> N
     waiting.redis.xdel(waiting.keys.stream, gone.id)
     waiting.redis.zrem(waiting.keys.due, gone.id)
     waiting.acknowledge([home], "drained")
-    closed = outages.look()
+    closed = outages.follow()
     assert closed is not None
-    found = values(outages_section.section(a_basis()).figures)
-    assert [found[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
+    shown = values(outages_section.section(a_basis()).figures)
+    assert [shown[key] - before[key] for key in ("episodes", "diverted", "brought_home", "lost")] == [1, 2, 1, 1]
 
 
 def test_nothing_is_called_unchanged_that_nobody_looked_at() -> None:
     verify.verify()
-    done = {one.key: one for one in verified.figures(a_basis())}
+    done = {figure.key: figure for figure in retention.verified(a_basis())}
     assert done["verified"].state == "shown"
     old = a_day()
-    bare = {one.key: one for one in verified.figures(a_basis(old, old))}
+    bare = {figure.key: figure for figure in retention.verified(a_basis(old, old))}
     assert bare["verified"].state in ("none", "shown")
-    assert verified._uncovered([(0, 4), (2, 6), (8, 9)], range(12)) == 5
-    assert verified._uncovered([], range(12)) == 12
-    assert verified._uncovered([(0, 99)], range(12)) == 0
+    assert retention._uncovered([(0, 4), (2, 6), (8, 9)], 12) == 5
+    assert retention._uncovered([], 12) == 12
+    assert retention._uncovered([(0, 99)], 12) == 0
 
 
 def test_statements_and_exports_are_told_under_access() -> None:
@@ -146,8 +147,8 @@ def test_the_evidence_of_a_report_is_what_was_sealed_in_its_period_under_its_che
     sealed(5)
     report = made()
     sealed(3)
-    begun = build.evidence(report, ME)
-    basis = Basis(report.first, report.last, reader.signed_head("default"))
+    begun = build.request_evidence(report, ME)
+    basis = Snapshot(report.first, report.last, reader.signed_head("default"))
     assert begun.checkpoint == report.checkpoint
     assert begun.last == begun.size < basis.size
     act = Record.objects.get(event_type="audit.export.asked", correlation_id=f"export-{begun.pk}")
@@ -165,30 +166,30 @@ def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
     sign(day, "read again", by="otto")
     verify.verify()
     sealed()
-    repeated = build.go_on(build.again(report, ME))
+    repeated = build.resume(build.repeat(report, ME))
     assert repeated.is_same, build.differences(repeated)
 
 
 def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
-    scoped = Asker(f"scoped-{writer}", sight=(Span((writer,)),))
+    scoped = Requester(f"scoped-{writer}", sight=(Scope((writer,)),))
     report = made(scoped)
-    found = evidence_build.go_on(build.evidence(report, scoped))
-    assert (found.kind, found.done, found.checkpoint) == ("query", 4, report.checkpoint)
-    assert len(leaves(found)) == 4
+    bundle = evidence_build.resume(build.request_evidence(report, scoped))
+    assert (bundle.kind, bundle.done, bundle.checkpoint) == ("query", 4, report.checkpoint)
+    assert len(leaves(bundle)) == 4
 
 
 def test_of_a_period_in_which_nothing_was_sealed_there_is_no_evidence() -> None:
     sealed()
     old = date(1970, 3, 1)
-    report: Report = build.go_on(build.ask(ME, old, old, ["soc2"]))
+    report: Report = build.resume(build.request(ME, old, old, ["soc2"]))
     with pytest.raises(Invalid, match="nothing was sealed in this period"):
-        build.evidence(report, ME)
+        build.request_evidence(report, ME)
 
 
 def test_every_pack_says_that_there_is_no_purge_and_none_that_there_are_no_holds() -> None:
     sealed()
-    said = json.dumps(made(names=("gdpr", "iso27001", "nist-au", "sec-17a-4", "soc2")).content)
-    assert "has no purge" in said
-    assert "holds do not exist" not in said and "no legal holds" not in said
+    text = json.dumps(made(names=("gdpr", "iso27001", "nist-au", "sec-17a-4", "soc2")).content)
+    assert "has no purge" in text
+    assert "holds do not exist" not in text and "no legal holds" not in text

@@ -18,13 +18,13 @@ from tests.audit.review.conftest import a_day, failed, happened, noon, sign
 
 
 def rows(day: date, part: str) -> dict[str, int]:
-    found: dict[str, int] = exception_report.look(day).document["parts"][part]
-    return found
+    counts: dict[str, int] = exception_report.exception_report(day).document["parts"][part]
+    return counts
 
 
 def acts(day: date) -> list[str]:
-    found = Record.objects.filter(resource_type="review", resource_id=day.isoformat()).order_by("event_timestamp", "id")
-    return [one.event_action for one in found]
+    acts = Record.objects.filter(resource_type="review", resource_id=day.isoformat()).order_by("event_timestamp", "id")
+    return [act.event_action for act in acts]
 
 
 def test_a_day_names_what_failed_and_what_was_grave_with_the_search_that_finds_it() -> None:
@@ -35,7 +35,7 @@ def test_a_day_names_what_failed_and_what_was_grave_with_the_search_that_finds_i
     happened(day + timedelta(days=1), event_outcome="failure")
     assert rows(day, "failed") == {"payments.card.refused, tests": 2}
     assert rows(day, "grave") == {"critical, gateway.signal.received": 1}
-    (row,) = next(part.rows for part in exception_report.look(day).parts if part.name == "failed")
+    (row,) = next(group.rows for group in exception_report.exception_report(day).groups if group.name == "failed")
     assert row.query == f"outcome:failure type:payments.card.refused writer:tests on:{day}"
 
 
@@ -54,7 +54,8 @@ def test_what_the_store_says_of_itself_is_sorted() -> None:
     assert rows(day, "changes") == {"audit.writer.key_issued, success": 1}
     assert rows(day, "acts") == {"audit.parked.retried, success": 1}
     assert rows(day, "looked") == {'searched, the "auditor"': 1}
-    assert {part.name for part in exception_report.look(day).parts if not part.weighs} >= {"acts", "looked"}
+    groups = exception_report.exception_report(day).groups
+    assert {group.name for group in groups if not group.counts} >= {"acts", "looked"}
 
 
 def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_since() -> None:
@@ -75,11 +76,11 @@ def test_many_kinds_are_the_most_frequent_and_the_rest_together() -> None:
     day = a_day()
     Rejection.objects.bulk_create(
         Rejection(day=day, writer="tests", reason=f"reason {n:02}", events=100 - n)
-        for n in range(exception_report.SHOWN + 3)
+        for n in range(exception_report.MAX_ROWS + 3)
     )
-    found = rows(day, "rejected")
-    assert len(found) == exception_report.SHOWN + 1
-    assert found[exception_report.REST] == 80 + 79 + 78
+    counts = rows(day, "rejected")
+    assert len(counts) == exception_report.MAX_ROWS + 1
+    assert counts[exception_report.REST] == 80 + 79 + 78
 
 
 def test_signing_is_a_record_with_all_that_was_shown() -> None:
@@ -88,10 +89,10 @@ def test_signing_is_a_record_with_all_that_was_shown() -> None:
     signed = sign(day)
     record = Record.objects.get(event_type="audit.review.signed", resource_id=day.isoformat())
     assert record.actor_id == "officer"
-    assert record.event_data["digest"] == signed.digest == signoff.look(day).digest
+    assert record.event_data["digest"] == signed.digest == signoff.report_to_sign(day).digest
     assert record.event_data["note"] == "looked at"
     assert record.event_data["shown"] == signed.shown
-    assert [one.state for one in signoff.standings([day])] == ["signed"]
+    assert [state.state for state in signoff.states([day])] == ["signed"]
 
 
 def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
@@ -101,20 +102,20 @@ def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
         sign(day, "  \x00")
     assert acts(day) == []
     quiet = a_day() - timedelta(days=300 * 366)  # before all that any test has found
-    assert signoff.look(quiet).exceptions == 0
+    assert signoff.report_to_sign(quiet).exceptions == 0
     assert sign(quiet, "").note == ""
 
 
 def test_a_day_that_is_not_over_is_not_signed() -> None:
     today = datetime.now(UTC).date()
     with pytest.raises(NotSigned, match="is not over"):
-        signoff.sign(today, "early", by="officer", seen=(signoff.look(today).digest, 0))
+        signoff.sign(today, "early", by="officer", seen=(signoff.report_to_sign(today).digest, 0))
 
 
 def test_two_people_never_sign_the_same_day_unknown_to_each_other() -> None:
     day = a_day()
     failed(day)
-    seen = (signoff.look(day).digest, 0)
+    seen = (signoff.report_to_sign(day).digest, 0)
     signoff.sign(day, "the first", by="officer", seen=seen)
     with pytest.raises(NotSigned, match="somebody signed"):
         signoff.sign(day, "the second", by="other", seen=seen)
@@ -125,7 +126,7 @@ def test_two_people_never_sign_the_same_day_unknown_to_each_other() -> None:
 def test_what_came_since_the_page_was_shown_is_not_signed_unseen() -> None:
     day = a_day()
     failed(day)
-    seen = (signoff.look(day).digest, 0)
+    seen = (signoff.report_to_sign(day).digest, 0)
     failed(day)
     with pytest.raises(NotSigned, match="read it again"):
         signoff.sign(day, "looked at", by="officer", seen=seen)
@@ -135,10 +136,10 @@ def test_what_comes_late_is_counted_beside_the_signature() -> None:
     day = a_day()
     failed(day)
     signed = sign(day)
-    assert signoff.look(day).came_after(signed.shown) == 0
+    assert signoff.report_to_sign(day).added_since(signed.shown) == 0
     failed(day, 2)
     happened(day, severity="high")
-    assert signoff.look(day).came_after(signed.shown) == 3
+    assert signoff.report_to_sign(day).added_since(signed.shown) == 3
 
 
 def test_a_signature_is_never_changed_nor_taken_away() -> None:
@@ -155,8 +156,8 @@ def test_a_signature_is_never_changed_nor_taken_away() -> None:
 def test_reviews_are_asked_for_from_the_day_on_which_they_began(followed: Any) -> None:
     day = a_day()
     followed(None)
-    assert signoff.judge(noon(day)) == []
-    states = [one.state for one in signoff.standings([day - timedelta(days=1), day], noon(day, 24))]
+    assert signoff.find_missed(noon(day)) == []
+    states = [state.state for state in signoff.states([day - timedelta(days=1), day], noon(day, 24))]
     assert states == ["not asked for", "due"]
     begun = Record.objects.filter(event_type="audit.review.begun", event_data__first_day=day.isoformat())
     assert begun.count() == 1
@@ -165,27 +166,27 @@ def test_reviews_are_asked_for_from_the_day_on_which_they_began(followed: Any) -
 def test_a_day_that_nobody_signs_in_time_is_a_finding_once(followed: Any) -> None:
     day = a_day()
     followed(day)
-    assert signoff.judge(noon(day, 24 + 11)) == []
-    assert signoff.judge(noon(day, 24 + 13)) == [day]
-    assert signoff.judge(noon(day, 24 + 14)) == []
-    found = MissedReview.objects.get(day=day)
-    assert (found.state, found.told_at is not None) == ("open", True)
+    assert signoff.find_missed(noon(day, 24 + 11)) == []
+    assert signoff.find_missed(noon(day, 24 + 13)) == [day]
+    assert signoff.find_missed(noon(day, 24 + 14)) == []
+    missed = MissedReview.objects.get(day=day)
+    assert (missed.state, missed.told_at is not None) == ("open", True)
     assert acts(day) == ["missed"]
-    assert [one.state for one in signoff.standings([day])] == ["missed"]
+    assert [state.state for state in signoff.states([day])] == ["missed"]
     assert signoff.waiting().missed >= 1
     sign(day, "late, I was ill")
-    found.refresh_from_db()
-    assert found.state == "closed"
-    assert [one.state for one in signoff.standings([day])] == ["signed late"]
+    missed.refresh_from_db()
+    assert missed.state == "closed"
+    assert [state.state for state in signoff.states([day])] == ["signed late"]
 
 
 def test_a_day_that_is_signed_in_time_is_none(followed: Any) -> None:
     day = a_day()
     followed(day)
     sign(day)
-    assert signoff.judge(noon(day, 48 + 13)) == [day + timedelta(days=1)]
+    assert signoff.find_missed(noon(day, 48 + 13)) == [day + timedelta(days=1)]
     explain.explain(MissedReview.objects.get(day=day + timedelta(days=1)), "a holiday", by="officer")
-    assert [one.state for one in signoff.standings([day + timedelta(days=1)])] == ["explained"]
+    assert [state.state for state in signoff.states([day + timedelta(days=1)])] == ["explained"]
     assert acts(day) == ["signed"]
 
 
@@ -193,7 +194,7 @@ def test_without_review_hours_nothing_is_asked_for(followed: Any) -> None:
     day = a_day()
     followed(day)
     with override_settings(REVIEW_HOURS=0):
-        assert signoff.judge(noon(day, 240)) == []
+        assert signoff.find_missed(noon(day, 240)) == []
         assert signoff.waiting().due == 0
     assert not Followed.objects.filter(name=signoff.REVIEWS).exists()
 

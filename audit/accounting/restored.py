@@ -1,0 +1,184 @@
+"""restored: what to do with a queue that was restored from an older file, or replaced by another.
+
+1. Take out what had left it before: what is stored, quarantined or discarded does not come back.
+2. Begin another generation, and note what its counters say: that is counted already.
+3. Record what was found, and raise the alarm until it was heard.
+
+Safe to be killed anywhere, and to run in several processes at once: until step 2 is done, the next call does it again.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connections, transaction
+
+import dlq.counters
+import dlq.stream
+from audit.ingest import own_event
+from audit.ingest.notify import notify
+from audit.models import OWN_WRITER, Discard, Passage, Quarantined, QueueGeneration
+from dlq import generation
+from dlq.message import Message
+from dlq.stats import WayOut
+from dlq.stream import Stream
+
+log = structlog.get_logger(__name__)
+
+EVENT_TYPE = "audit.queue.restored"
+CHUNK = 1_000
+COUNTED = ("came", "again", "drained", "duplicate", "quarantined", "discarded")
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('audit_passage')), clock_timestamp()"
+_STORED = "SELECT id::text, digest FROM audit_record WHERE id = ANY(%s)"
+
+
+def settle(queue: Stream) -> bool:
+    """Find whether the queue was restored or replaced, and settle it; return whether it was.
+
+    Before a drain and before a copy of the counters. Costs one query and one look at Redis otherwise. Raises `Refused`,
+    `NothingKept`, database errors.
+    """
+    restored = progress(queue) is None and _settle(queue)
+    row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, told_at=None).exclude(restored={}).first()
+    if row is not None:
+        _notify(row)
+    return restored
+
+
+def progress(queue: Stream) -> generation.Generation | None:
+    """How far the queue has come; None where it was restored or replaced. To be read before its counters."""
+    relation, reached = _relation(queue)
+    return reached if relation == "same" else None
+
+
+def note(reached: generation.Generation) -> None:
+    """Note how far the queue has come, so that a queue that has come less far is known as an older one."""
+    rows = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX)
+    # Not over another generation that began meanwhile.
+    if not rows.filter(generation=reached.id).update(**_columns(reached)) and not rows.exists():
+        QueueGeneration.objects.bulk_create(
+            [QueueGeneration(queue=settings.DLQ_PREFIX, **_columns(reached))], ignore_conflicts=True
+        )
+
+
+def note_progress(queue: Stream) -> None:
+    """Note it at once, for what a person took out of the queue must not come back with an older one."""
+    if (reached := progress(queue)) is not None:
+        note(reached)
+
+
+def not_kept(keys: Sequence[str]) -> list[str]:
+    """Those of these event ids that are neither a record, nor quarantined, nor discarded. Raises database errors."""
+    kept: set[str] = set()
+    for start in range(0, len(keys), CHUNK):
+        chunk = list(keys[start : start + CHUNK])
+        kept |= _stored_digests(chunk).keys() | set(
+            Quarantined.objects.filter(key__in=chunk).values_list("key", flat=True)
+        )
+        kept |= set(Discard.objects.filter(key__in=chunk, decision="discarded").values_list("key", flat=True))
+    return [key for key in keys if key not in kept]
+
+
+def base_of() -> tuple[str, dict[str, dict[str, int]]]:
+    """The generation, and what of its counters is counted already, by `label first`."""
+    row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX).first()
+    return ("", {}) if row is None else (row.generation, row.base)
+
+
+def _relation(queue: Stream) -> tuple[generation.Relation, generation.Generation]:
+    # What is known is read first, so that the queue has come at least as far as when that was noted.
+    row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX).first()
+    reached = generation.read(queue)
+    if row is None:
+        return "same", reached
+    known = generation.Generation(row.generation, row.last_id, row.enqueued, row.gone)
+    return generation.compare(known, reached), reached
+
+
+@transaction.atomic
+def _settle(queue: Stream) -> bool:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(LOCK)
+    relation, _ = _relation(queue)
+    if relation == "same":
+        return False  # another process did it
+    log.error("dlq_restored", relation=relation)
+    taken_out: Counter[str] = Counter()
+    for way, messages in _had_left(queue):
+        taken_out[way] += queue.acknowledge(messages, way)
+    counters = dlq.counters.read(queue)
+    base = {_label(line): {name: getattr(line, name) for name in COUNTED} for line in counters.all if _is_known(line)}
+    facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth}
+    columns = _columns(generation.renew(queue)) | {"base": base, "restored": facts, "told_at": None}
+    QueueGeneration.objects.update_or_create(queue=settings.DLQ_PREFIX, defaults=columns)
+    return True
+
+
+def _had_left(queue: Stream) -> Iterator[tuple[WayOut, list[Message]]]:
+    """What is in the queue, and had left it: with the way by which it leaves again, a chunk after the other."""
+    for rows in queue.pages.entries(chunk=CHUNK):
+        messages = queue.pages.get_all([message_id for message_id, _ in rows])
+        keys = [message.key for message in messages]
+        stored = _stored_digests(keys)
+        quarantined = set(Quarantined.objects.filter(key__in=keys).values_list("key", "message_id"))
+        discarded = set(Discard.objects.filter(key__in=keys, decision="discarded").values_list("key", "message_id"))
+        by_way: dict[WayOut, list[Message]] = {"duplicate": [], "quarantined": [], "discarded": []}
+        for message in messages:
+            if (message.key, message.id) in discarded:
+                by_way["discarded"].append(message)
+            elif (message.key, message.id) in quarantined:
+                by_way["quarantined"].append(message)
+            elif stored.get(message.key) == message.digest:
+                by_way["duplicate"].append(message)
+        yield from ((way, leaving) for way, leaving in by_way.items() if leaving)
+
+
+def _stored_digests(keys: list[str]) -> dict[str, bytes]:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(_STORED, [[key for key in keys if _is_uuid(key)]])
+        return {event_id: bytes(digest) for event_id, digest in cursor.fetchall()}
+
+
+def _is_uuid(key: str) -> bool:
+    try:
+        return str(UUID(key)) == key
+    except ValueError:
+        return False
+
+
+def _is_known(line: dlq.counters.SourceDay) -> bool:
+    """Whether a copy of this counter was made, in this or an earlier generation."""
+    rows = Passage.objects.filter(queue=settings.DLQ_PREFIX, day=line.day, writer=line.source.replace("\x00", "\ufffd"))
+    return any(first.partition("@")[0] == line.first for first in rows.values_list("first", flat=True))
+
+
+def _label(line: dlq.counters.SourceDay) -> str:
+    return f"{line.label} {line.first}"
+
+
+def _columns(reached: generation.Generation) -> dict[str, Any]:
+    return {
+        "generation": reached.id,
+        "last_id": reached.last_id,
+        "enqueued": reached.enqueued,
+        "gone": reached.gone,
+    }
+
+
+def _notify(row: QueueGeneration) -> None:
+    taken_out = sum(row.restored["taken_out"].values())
+    kind = "an older state of itself" if row.restored["relation"] == "older" else "another queue"
+    notify(
+        "dlq.restored",
+        f"The queue in Redis was replaced by {kind}: was it restored, or failed over to a replica that lagged? "
+        f"{taken_out} events that had left it were taken out again; {row.restored['here']} wait. See the account.",
+        event=own_event.document(
+            EVENT_TYPE, actor=OWN_WRITER, outcome="failure", correlation="dead-letter-queue", **row.restored
+        ),
+        told=lambda: QueueGeneration.objects.filter(pk=row.pk).update(told_at=datetime.now(UTC)),
+        taken_out=taken_out,
+    )

@@ -1,0 +1,78 @@
+"""Which public keys each running process knows, so that a rotation waits until all of them know the new one.
+
+One of the few modules that use Redis by themselves. A container that mounts a key's file instead of its directory keeps
+reading the old one; without this, everything that it verifies after a rotation would look like another log.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import redis
+import structlog
+from django.conf import settings
+
+import dlq.client
+from audit.formats.note import Verifier
+
+log = structlog.get_logger(__name__)
+
+ANNOUNCED_EVERY_S = 2.0
+# A process that has said nothing for so long has ended: the worker reads the keys each minute.
+FORGOTTEN_AFTER_MS = 150_000
+
+
+def announce(verifiers: Iterable[Verifier]) -> None:
+    """Say in Redis which keys this process knows, at most every ANNOUNCED_EVERY_S. Never raises for Redis."""
+    global _announced
+    known, now = " ".join(verifier.id.hex() for verifier in verifiers), time.monotonic()
+    if _announced is not None and _announced[:2] == (os.getpid(), known) and now - _announced[2] < ANNOUNCED_EVERY_S:
+        return
+    _announced = os.getpid(), known, now
+    try:
+        connection = dlq.client.connect(settings.DLQ_TIMEOUT_MS)
+        with connection.pipeline(transaction=True) as pipe:
+            pipe.zadd(_name("seen"), {process_name(): _now_ms(connection)})
+            pipe.hset(_name("keys"), process_name(), known)
+            pipe.execute()
+    except redis.RedisError as error:
+        log.info("known_keys_not_announced", error=type(error).__name__)
+
+
+_announced: tuple[int, str, float] | None = None
+
+
+def ignorant_of(verifier: Verifier) -> list[str]:
+    """Return the running processes that do not know a key. Raises `redis.RedisError`."""
+    connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
+    since = _now_ms(connection) - FORGOTTEN_AFTER_MS
+    running: Any = connection.zrangebyscore(_name("seen"), since, "+inf")
+    ended: Any = connection.zrangebyscore(_name("seen"), "-inf", f"({since}")
+    if ended:
+        connection.hdel(_name("keys"), *ended)
+        connection.zrem(_name("seen"), *ended)
+    known: Any = connection.hmget(_name("keys"), running) if running else []
+    return sorted(
+        process.decode()
+        for process, keys in zip(running, known, strict=True)
+        if verifier.id.hex() not in (keys or b"").decode().split()
+    )
+
+
+def process_name() -> str:
+    """Return the host, or container, and the program: the processes of one program on a host read the same files."""
+    command = sys.argv[1] if len(sys.argv) > 1 and Path(sys.argv[0]).name == "manage.py" else ""
+    return f"{socket.gethostname()} {Path(sys.argv[0]).name} {command}".strip()
+
+
+def _now_ms(connection: redis.Redis) -> int:
+    seconds, microseconds = connection.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _name(part: str) -> str:
+    return dlq.client.app_key("audit", "known-keys", part)

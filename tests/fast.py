@@ -1,0 +1,59 @@
+"""`pytest --fast`: the tests of what is promised to writers, within half a minute; nothing else is even imported.
+
+Left out whole are pages, files and drills: they protect what people look at and take away, and cost nine tenths of the
+time. Of the rest, the tests marked `slow` and `browser` are left out.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+LEFT_OUT = (
+    "admin",
+    "attacks",
+    "audit/evidence",
+    "audit/expectations",
+    "audit/reports",
+    "audit/review",
+    "audit/search",
+    "audit/verifier",
+    "commands",
+)
+# A module's mark for all of its tests, at the start of a line.
+MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(slow|browser)\b", re.MULTILINE)
+# So much processor time a fast test may take; most take a hundredth of it.
+SHARE_S = 0.5
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="run only the fast tests of what writers are promised")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module of which all is left out: imports are a third of the time."""
+    if not config.option.fast:
+        return None
+    if any(collection_path == ROOT / folder for folder in LEFT_OUT):
+        return True
+    is_module = collection_path.name.startswith("test_")
+    return (is_module and bool(MARKED.search(collection_path.read_text(encoding="utf-8")))) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.fast:
+        items[:] = [item for item in items if not {mark.name for mark in item.iter_markers()} & {"slow", "browser"}]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Hold each test to its share: of processor time, which other work on the machine hardly changes."""
+    begun = time.process_time()
+    result = yield
+    took = time.process_time() - begun
+    if pyfuncitem.config.option.fast and took > SHARE_S:
+        pytest.fail(f"takes {took:.2f} s of processor time; a fast test may take {SHARE_S} s: mark it slow, or mend it")
+    return result
