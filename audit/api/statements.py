@@ -9,13 +9,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.api import throttles
-from audit.api.exports import ExportsApi, shown
+from audit.api.base import begun
+from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import statements
 from audit.formats.times import timestamp_text
 from audit.models import Record
-from audit.tasks import enqueue
 
 
 class StatementsApi(ExportsApi):
@@ -56,9 +56,8 @@ class StatementBundleView(StatementsApi):
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
         throttles.check_exports(request)
-        begun = statements.request_bundle(self.statement(statement_id), self.requester())
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
+        bundle = statements.request_bundle(self.statement(statement_id), self.requester())
+        return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 
 def _shown(statement: Record) -> dict[str, Any]:

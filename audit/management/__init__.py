@@ -7,10 +7,11 @@ import socket
 import sys
 from typing import Any, TextIO, cast
 
-from django.core.management.base import BaseCommand, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from audit import safe_text
 from audit.access import names
+from audit.errors import AuditError
 
 
 class HarmlessStream(io.TextIOBase):
@@ -32,12 +33,15 @@ class HarmlessStream(io.TextIOBase):
 
 
 class HarmlessCommand(BaseCommand):
-    """A command that may print what others sent."""
+    """A command that may print what others sent; what the store refuses is told without a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.stdout = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stdout", None) or sys.stdout)))
         self.stderr = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stderr", None) or sys.stderr)))
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except AuditError as error:
+            raise CommandError(str(error)) from None
 
 
 def operator_name() -> str:
