@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0020_legal_hold"),
+        ("audit", "0021_outbox"),
     ]
 
     operations = [
