@@ -69,8 +69,15 @@ CACHES: dict[str, Any] = {"default": REDIS_CACHE if CACHE_URL else LOCAL_CACHE}
 
 # --- The audit store ------------------------------------------------------------------------
 
-# A write that PostgreSQL has not confirmed after this long is parked in the DLQ.
+# While PostgreSQL answers others a write may take this long; then it is parked in the DLQ.
+RECORD_PATIENCE_MS = env.int("RECORD_PATIENCE_MS", 2_000)
+# After three in a row that took longer, until one is stored again, a write may take only this long.
 RECORD_TIMEOUT_MS = env.int("RECORD_TIMEOUT_MS", 200)
+# While a write waits PostgreSQL is asked for a sign of life; after a silence of this long all of them are parked.
+HEARTBEAT_TIMEOUT_MS = env.int("HEARTBEAT_TIMEOUT_MS", 150)
+# What lasted shorter and parked fewer events is no outage: it is counted as a blip.
+OUTAGE_MIN_S = env.int("OUTAGE_MIN_S", 10)
+OUTAGE_MIN_EVENTS = env.int("OUTAGE_MIN_EVENTS", 100)
 # Connections for recording in each web process; one for each thread that serves requests.
 RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
 # How often the breaker asks whether PostgreSQL is back.

@@ -99,6 +99,11 @@ class QueueKeys:
         return self._key("s:episode")
 
     @property
+    def blips(self) -> str:
+        """How many outages were too short and too small to be one."""
+        return self._key("blips")
+
+    @property
     def copied(self) -> str:
         """Hash of the last id that was copied to the spool."""
         return self._key("s:kept")

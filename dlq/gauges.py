@@ -7,7 +7,7 @@ from django.conf import settings
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from dlq import durability, spool, stream
+from dlq import durability, outage, spool, stream
 from dlq.errors import Refused
 
 TOTALS = {
@@ -34,6 +34,7 @@ class QueueGauges(Collector):
 def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
     durable, hours = durability.durability(), durability.hours_left(queue)
     paused = queue.activity.paused() is not None
+    blips = outage.blips(queue)
     stats, beats, alarm = queue.totals.stats(), queue.activity.beats(), queue.alarms.read()
     gauges = [
         _gauge("dlq_redis_up", "1 while Redis answers", 1),
@@ -48,6 +49,8 @@ def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
         _gauge("dlq_paused", "1 while a person keeps drains from the queue", float(paused)),
         *(_gauge(f"dlq_account_{name}", text, getattr(stats, name)) for name, text in TOTALS.items()),
         _gauge("dlq_balanced", "1 while enqueued = gone + there, each message in one place", float(stats.balanced)),
+        _gauge("dlq_blips", "Outages so far that were too short and too small to be one", blips.number),
+        _gauge("dlq_blip_events", "Events that were parked in them", blips.events),
         _gauge("dlq_depth_alarm", "1 while the depth is alarmed", float("depth_since" in alarm)),
     ]
     for name, at in sorted(beats.items()):

@@ -41,11 +41,21 @@ class QueueOutage(NamedTuple):
     left: int
     dead: int
     deepest: int
+    # From the first park to the last one, or to the last time that the database was seen to be down.
+    lasted_s: float
 
     @property
     def lost(self) -> int:
         """What came, and is neither elsewhere nor here: 0, or something removed it from Redis."""
         return self.parked - self.stored - self.quarantined - self.discarded - self.left
+
+
+class Blips(NamedTuple):
+    """Short times in which events were parked though nothing was wrong for long."""
+
+    number: int
+    events: int
+    last_at: datetime | None
 
 
 def current(queue: Stream) -> QueueOutage | None:
@@ -73,6 +83,22 @@ def follow(
     return closed if _close(queue, figures) else None
 
 
+def count_blip(queue: Stream, closed: QueueOutage) -> None:
+    """Count an outage that was too short and too small to be one. Raises `Refused`."""
+    with refusing():
+        queue.redis.hincrby(queue.keys.blips, "blips", 1)
+        queue.redis.hincrby(queue.keys.blips, "events", closed.parked)
+    queue.put(queue.keys.blips, "last", int(closed.began_at.timestamp() * 1000))
+
+
+def blips(queue: Stream) -> Blips:
+    """Return what was counted of blips. Raises `Refused`."""
+    with refusing():
+        fields = {name.decode(): int(value) for name, value in queue.redis.hgetall(queue.keys.blips).items()}
+    last = fields.get("last")
+    return Blips(fields.get("blips", 0), fields.get("events", 0), moment(last) if last else None)
+
+
 def reasons(queue: Stream) -> dict[str, int]:
     """Return how many events were ever parked, by reason. Raises `Refused`."""
     return _reasons(_read(queue)[0])
@@ -92,12 +118,29 @@ def _note(queue: Stream, figures: Figures, state: dict[str, str], up: bool) -> d
     deepest = max(figures["depth"], int(state.get("deepest", 0)))
     noted = state | {"deepest": str(deepest)}
     if up:
-        noted.setdefault("up", str(queue.now_ms()))
+        noted["up"] = state.get("up") or str(queue.now_ms())
     else:
-        noted.pop("up", None)
+        noted |= {"up": "", "down": str(queue.now_ms())}
     if noted != state:
-        queue.put(queue.keys.outage, "deepest", deepest, "up", noted.get("up", ""))
+        queue.put(
+            queue.keys.outage,
+            "deepest",
+            deepest,
+            "up",
+            noted["up"],
+            "down",
+            noted.get("down", ""),
+            "parked",
+            _last_parked_ms(queue),
+        )
     return noted
+
+
+def _last_parked_ms(queue: Stream) -> int:
+    """When the last entry came, by the clock of Redis."""
+    with refusing():
+        last_id: bytes = queue.redis.xinfo_stream(queue.keys.stream)["last-generated-id"]
+    return int(last_id.partition(b"-")[0])
 
 
 def _close(queue: Stream, figures: Figures) -> bool:
@@ -123,6 +166,7 @@ def _outage(figures: Figures, base: Figures, state: dict[str, str], emptied_at: 
         left=more["depth"],
         dead=more["dead"],
         deepest=int(state.get("deepest", 0)),
+        lasted_s=max(*(int(state.get(name) or 0) - figures["since"] for name in ("down", "parked")), 0) / 1000,
     )
 
 

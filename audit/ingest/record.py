@@ -9,7 +9,6 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from django.conf import settings
 
 import dlq.errors
 import dlq.spool
@@ -20,7 +19,7 @@ from audit.formats import event as event_format
 from audit.formats.event import Accepted
 from audit.ingest import own_event, parked_counts
 from audit.models import OWN_WRITER
-from audit.postgres.faults import RETRY_AT_ONCE, Fault, fault, headline
+from audit.postgres.faults import RETRY_AT_ONCE, Fault, Overrun, fault, headline
 from audit.postgres.gateway import BoundedConnection, gateway
 from dlq.message import Document
 
@@ -65,8 +64,8 @@ _queue_seen_empty = _QueueSeenEmpty()
 def record(events: Sequence[Accepted]) -> list[Recorded]:
     """Keep all of the events, or none, and say what is promised for each.
 
-    1. Ask PostgreSQL, for at most RECORD_TIMEOUT_MS and a little for what it has to write; not at all while
-       the breaker is open.
+    1. Ask PostgreSQL, for as long as it answers others and at most RECORD_PATIENCE_MS, and a little more for what
+       it has to write; not at all while the breaker is open.
     2. What it did not confirm, for any reason that is not the sender's fault, goes to the DLQ. What such
        a write did is unknown, and the drain may repeat it: the same id is never stored twice.
 
@@ -175,20 +174,23 @@ def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
 
 def _store_once_more(events: Sequence[Accepted]) -> list[State]:
     size_bytes = sum(len(event.body) for event in events)
-    timeout_s = settings.RECORD_TIMEOUT_MS / 1000
+    timeout_s = gateway().patience.seconds
     timeout_s += len(events) * SECONDS_PER_EVENT + size_bytes / 2**20 * SECONDS_PER_MIB
     try:
-        return store(events, timeout_s=timeout_s)
+        states = store(events, timeout_s=timeout_s)
     except psycopg.OperationalError as error:
         if error.sqlstate not in RETRY_AT_ONCE:
             raise
-        return store(events, timeout_s=timeout_s)
+        states = store(events, timeout_s=timeout_s)
+    gateway().patience.note(overrun=False)
+    return states
 
 
 def _park_or_refuse(error: Exception, events: Sequence[Accepted]) -> list[Recorded]:
     """Decide by what went wrong: only what is the sender's own fault is refused. Raises `Invalid`, `NothingKept`."""
     verdict = fault(error)
-    if verdict is Fault.DOWN:
+    is_spent = isinstance(error, Overrun) and gateway().patience.note(overrun=True)
+    if verdict is Fault.DOWN or is_spent:
         gateway().breaker.open(type(error).__name__)
     elif verdict is Fault.SENDER:
         # Validation should have caught it: the event is refused, and we hear of it.

@@ -10,6 +10,14 @@ import psycopg
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 
+class Overrun(psycopg.OperationalError):
+    """PostgreSQL answers others, and took longer than it may for this."""
+
+
+class Silent(psycopg.OperationalError):
+    """PostgreSQL answers nobody: it is hung, or cannot be reached."""
+
+
 class Fault(Enum):
     """Whose fault it is that a write failed."""
 
@@ -36,6 +44,8 @@ def fault(error: BaseException) -> Fault:
     """Classify what went wrong while an event was being stored."""
     if isinstance(error, PoolTimeout | TooManyRequests):
         return Fault.DOWN
+    if isinstance(error, Overrun):
+        return Fault.BUSY
     if isinstance(error, psycopg.Error):
         return _by_sqlstate(error)
     return Fault.REFUSED

@@ -8,28 +8,69 @@ out.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from django.conf import settings
 from django.db import connections
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit.errors import Unavailable
 from audit.postgres.breaker import Breaker
+from audit.postgres.faults import Overrun, Silent
+from audit.postgres.heartbeat import Heartbeat
+
+# How often a write that waits looks whether PostgreSQL still answers anybody.
+CHECK_S = 0.025
+OVERRUNS_SPENT = 3
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection on which nothing waits past `deadline` (monotonic seconds)."""
+    """A connection on which nothing waits past `deadline` (monotonic seconds), nor for a server that is silent."""
 
     deadline: float | None = None
+    is_silent: Callable[[], bool] | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        if self.deadline is not None:
-            timeout = max(self.deadline - time.monotonic(), 0.001)
-        return super().wait(gen, interval, timeout)
+        if self.deadline is None:
+            return super().wait(gen, interval, timeout)
+        remaining_s = max(self.deadline - time.monotonic(), 0.001)
+        try:
+            return super().wait(self._watched(gen), min(CHECK_S, remaining_s), remaining_s)
+        except psycopg.errors._WaitTimeout as error:
+            raise Overrun("PostgreSQL took longer than it may; it is given up.") from error
+
+    def _watched(self, gen: Any) -> Generator[Any, Any, Any]:
+        """Pass on what `gen` waits for; whenever nothing came, look whether anything still can."""
+        silences, ready = 0, None
+        while True:
+            try:
+                ready = yield gen.send(ready)
+            except StopIteration as end:
+                return end.value
+            # Twice, for a process that was stopped itself wakes up to a silence of its own.
+            silences = silences + 1 if not ready and self.is_silent is not None and self.is_silent() else 0
+            if silences > 1:
+                raise Silent("PostgreSQL answers nobody; the write is given up.")
+
+
+class Patience:
+    """How long a write may take. Less, once several in a row took all of it: a lock, or a disk that hangs."""
+
+    def __init__(self) -> None:
+        self._overruns = 0
+
+    @property
+    def seconds(self) -> float:
+        is_spent = self._overruns >= OVERRUNS_SPENT
+        return (settings.RECORD_TIMEOUT_MS if is_spent else settings.RECORD_PATIENCE_MS) / 1000
+
+    def note(self, *, overrun: bool) -> bool:
+        """Count a write; return whether so many in a row took too long that PostgreSQL is not to be asked."""
+        self._overruns = self._overruns + 1 if overrun else 0
+        return self._overruns >= OVERRUNS_SPENT
 
 
 class Gateway:
@@ -37,6 +78,8 @@ class Gateway:
 
     def __init__(self) -> None:
         self.breaker = Breaker(self._reconnect, settings.PROBE_INTERVAL_MS / 1000)
+        self.patience = Patience()
+        self._heartbeat = Heartbeat(_connect)
         self._pool: ConnectionPool[BoundedConnection] | None = None
         self._lock = threading.Lock()
 
@@ -44,32 +87,46 @@ class Gateway:
     def connection(self, timeout_s: float) -> Iterator[BoundedConnection]:
         """A connection in autocommit mode, good for `timeout_s` in all.
 
-        Raises `Unavailable` at once while the breaker is open, else psycopg's errors.
-        A connection that failed is closed, never given out again.
+        Raises `Unavailable` at once while the breaker is open, `Overrun` after `timeout_s`, `Silent` as soon as
+        PostgreSQL answers nobody, else psycopg's errors. A connection that failed is closed, never given out again.
         """
         if self.breaker.is_open:
             raise Unavailable
-        started = time.monotonic()
-        pool = self._ready_pool()
-        connection = pool.getconn(timeout_s)
-        connection.deadline = started + timeout_s
-        try:
-            yield connection
-        except psycopg.Error:
-            # Whatever it was, a plan that went stale after a migration too: the next one starts afresh.
-            connection.close()
-            raise
-        finally:
-            connection.deadline = None
-            with suppress(psycopg.Error):
-                pool.putconn(connection)
+        deadline = time.monotonic() + timeout_s
+        with self._heartbeat.wanted():
+            pool = self._ready_pool()
+            connection = self._free_connection(pool, deadline)
+            connection.deadline, connection.is_silent = deadline, self._heartbeat.is_silent
+            try:
+                yield connection
+            except psycopg.Error:
+                # Whatever it was, a plan that went stale after a migration too: the next one starts afresh.
+                connection.close()
+                raise
+            finally:
+                connection.deadline = connection.is_silent = None
+                with suppress(psycopg.Error):
+                    pool.putconn(connection)
 
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
             pool, self._pool = self._pool, None
+            heartbeat, self._heartbeat = self._heartbeat, Heartbeat(_connect)
         if pool is not None:
             pool.close(timeout=1)
+        heartbeat.stop()
+
+    def _free_connection(self, pool: "ConnectionPool[BoundedConnection]", deadline: float) -> BoundedConnection:
+        """Wait for a connection that no other write uses. Raises `Overrun`, `Silent`."""
+        while True:
+            try:
+                return pool.getconn(min(CHECK_S, max(deadline - time.monotonic(), 0.001)))
+            except PoolTimeout as error:
+                if self._heartbeat.is_silent():
+                    raise Silent("PostgreSQL answers nobody; there is no connection to it.") from error
+                if time.monotonic() >= deadline:
+                    raise Overrun("Every connection of recording was in use until the deadline.") from error
 
     def _ready_pool(self) -> ConnectionPool[BoundedConnection]:
         if self._pool is None:
@@ -79,7 +136,7 @@ class Gateway:
         return self._pool
 
     def _reconnect(self) -> None:
-        """The breaker's probe: a server that answers and may write, then connections that are all new."""
+        """The breaker's probe: a server that answers and brings a write to its disk, then all new connections."""
         probe()
         fresh = _pool()
         fresh.wait(timeout=settings.CONNECT_TIMEOUT)
@@ -96,8 +153,10 @@ def probe() -> None:
         row = connection.execute(
             "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
         ).fetchone()
-    if row is None or row[0]:
-        raise Unavailable("PostgreSQL is up, but read-only: it is a standby, or set so by its administrator.")
+        if row is None or row[0]:
+            raise Unavailable("PostgreSQL is up, but read-only: it is a standby, or set so by its administrator.")
+        # A commit of its own, without a row: a server whose disk hangs answers every question.
+        connection.execute("SELECT pg_logical_emit_message(true, 'auditsite', 'probe')")
 
 
 def is_up() -> bool:
@@ -135,6 +194,10 @@ def _parameters() -> dict[str, Any]:
     parameters.pop("cursor_factory", None)
     parameters.pop("context", None)
     return parameters | {"autocommit": True}
+
+
+def _connect() -> BoundedConnection:
+    return BoundedConnection.connect(**_parameters())
 
 
 def _pool() -> ConnectionPool[BoundedConnection]:

@@ -8,6 +8,7 @@
 from datetime import UTC, datetime
 
 import structlog
+from django.conf import settings
 
 import dlq.outage
 import dlq.stream
@@ -23,14 +24,32 @@ FIGURES = ("reasons", "parked", "stored", "quarantined", "discarded", "left", "d
 
 
 def follow() -> Episode | None:
-    """Follow the open outage; return it when it is over. Raises `Refused`, `NothingKept`, database errors."""
+    """Follow the open outage; return it when it is over, unless it was a blip: those are only counted.
+
+    An outage lasted OUTAGE_MIN_S, parked OUTAGE_MIN_EVENTS, or left something. Raises `Refused`, `NothingKept`,
+    database errors.
+    """
     kept: list[Episode] = []
+
+    def keep(outage: dlq.outage.QueueOutage) -> None:
+        if not _is_blip(outage):
+            kept.append(_keep(outage))
+
     queue = dlq.stream.for_drain()
-    closed = dlq.outage.follow(queue, database_up=is_up, keep=lambda outage: kept.append(_keep(outage)))
+    closed = dlq.outage.follow(queue, database_up=is_up, keep=keep)
     if closed is None:
+        return None
+    if not kept:
+        dlq.outage.count_blip(queue, closed)
+        log.info("dlq_blip", parked=closed.parked, lasted_s=closed.lasted_s)
         return None
     log.warning("dlq_episode_over", parked=closed.parked, stored=closed.stored, dead=closed.dead, lost=closed.lost)
     return kept[-1]
+
+
+def _is_blip(outage: dlq.outage.QueueOutage) -> bool:
+    cost = outage.lost or outage.dead or outage.quarantined or outage.discarded or outage.left
+    return not cost and outage.lasted_s < settings.OUTAGE_MIN_S and outage.parked < settings.OUTAGE_MIN_EVENTS
 
 
 def annotate(outage: Episode, note: str, *, by: str) -> None:

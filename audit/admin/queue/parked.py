@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.shortcuts import redirect
 from django.urls import reverse
 
+import dlq.outage
 import dlq.stream
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.queue import count, deep_search, parked_rows
@@ -219,6 +220,7 @@ class ParkedAdmin(ReadOnly):
             rows=[parked_rows.row(message) for message in rows],
             stats=dlq.stream.for_drain().totals.stats(),
             paused=dlq.stream.for_drain().activity.paused(),
+            blips=dlq.outage.blips(dlq.stream.for_drain()),
             chart=parked_rows.chart(request),
             figures=parked_rows.figures(),
             since_wrong=parked_rows.since(request.GET)[1],

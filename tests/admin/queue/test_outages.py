@@ -4,15 +4,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
+import dlq.outage
 import dlq.stream
 from audit.errors import NothingKept
 from audit.management.commands import drain_dlq
 from audit.models import Episode, Record
 from audit.postgres.gateway import gateway
 from audit.queue import drain, outages
+from tests.admin.conftest import parked_message
 from tests.admin.queue.conftest import an_episode
 from tests.audit.conftest import Sender, an_event, with_id
 
@@ -29,8 +32,9 @@ def detail(episode: Episode) -> str:
 
 @pytest.mark.slow
 def test_an_outage_becomes_an_object_with_its_account_and_its_records(
-    postgres: Any, operator: Client, auditor: Client
+    postgres: Any, operator: Client, auditor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(settings, "OUTAGE_MIN_S", 0)
     service = Sender("write")
     document = with_id()
     service.post(an_event())
@@ -52,6 +56,35 @@ def test_an_outage_becomes_an_object_with_its_account_and_its_records(
     page = auditor.get(detail(episode)).content.decode()
     assert document["event_id"] in page and "<svg" in page
     assert document["event_id"] not in operator.get(detail(episode)).content.decode()  # operators read no records
+
+
+def test_a_moment_without_postgresql_is_counted_and_is_no_outage(operator: Client) -> None:
+    closed()
+    queue = dlq.stream.for_drain()
+    before, outages_before = dlq.outage.blips(queue), Episode.objects.count()
+    parked_message()
+    assert closed() is None
+    after = dlq.outage.blips(queue)
+    assert (after.number, after.events) == (before.number + 1, before.events + 1)
+    assert Episode.objects.count() == outages_before
+    assert f"{after.number} blip" in operator.get(reverse("admin:audit_parked_changelist")).content.decode()
+    assert f"dlq_blips {after.number}.0" in Client().get("/metrics").content.decode()
+
+
+def test_what_cost_many_events_is_an_outage_however_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed()
+    monkeypatch.setattr(settings, "OUTAGE_MIN_EVENTS", 2)
+    parked_message(), parked_message()
+    outage = closed()
+    assert outage is not None and outage.parked == 2
+
+
+def test_what_left_a_dead_event_is_an_outage_however_small() -> None:
+    closed()
+    message = parked_message()
+    dlq.stream.for_drain().fail(message, "DataError", "never", dead=True)
+    outage = closed()
+    assert outage is not None and outage.dead == 1
 
 
 def test_the_open_outage_is_on_top_of_the_list(operator: Client) -> None:
