@@ -20,7 +20,9 @@ MENU = {
         *("checkpoint", "verification", "finding"),
     ),
     "Queue and outages": ("parked", "quarantined", "discard", "episode"),
-    "Who may, who did, what holds": (*("access", "writer", "auditorscope", "expectation", "waiver", "redactionrule"),),
+    "Who may, who did, what holds": (
+        *("access", "writer", "rightsrequest", "auditorscope", "expectation", "waiver", "redactionrule"),
+    ),
 }
 """The pages of the store in the order in which people look for them; what is not named here comes last."""
 

@@ -128,7 +128,7 @@ def go_on_with_exports() -> str:
     """Remove expired bundles, and resume one whose task was lost with a killed worker."""
     if settings.EXPORT_DIR is None:
         return "no bundles are made here"
-    expired = export.expire()
+    expired = export.remove_expired()
     if (left := Export.next_pending()) is not None:
         evidence_build.resume(left, seconds=EXPORT_TASK_S)
     return f"{expired} bundles expired"

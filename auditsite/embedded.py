@@ -48,7 +48,9 @@ class Server(ABC):
         self._leash: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, and return when it answers. Raises `ServerFailed`."""
+        """Start, and return when it answers; one that this object started before is let go. Raises `ServerFailed`."""
+        if self._leash is not None:
+            self._close()
         self._prepare()
         user = ["--user", SYSTEM_USER] if self._as_other_user() else []
         leash = [sys.executable, "-m", "auditsite.leash", "--signal", self.stop_signal, *user, "--"]
@@ -205,7 +207,7 @@ class Redis(Server):
     def __init__(self, data: Path, *, program: str | None = None):
         super().__init__(data)
         self.socket = socket_folder(data, "redis.sock") / "redis.sock"
-        self._program = program
+        self.program = program or redis_binary()
 
     def url(self, db: int = 0) -> str:
         """The address of a database."""
@@ -225,7 +227,7 @@ class Redis(Server):
             "maxmemory-policy": "noeviction",
         }
         options = [option for name, value in settings.items() for option in (f"--{name}", value)]
-        return [self._program or redis_binary(), *options, "--save", ""]
+        return [self.program, *options, "--save", ""]
 
     def _answers(self) -> bool:
         try:

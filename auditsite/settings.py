@@ -3,47 +3,15 @@
 A secret may also come from a file: `NAME_FILE` names it. `docs/settings.md` lists them all.
 """
 
-import os
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from csp.constants import NONE, SELF
-from environs import Env, validate
+from environs import validate
 
 from auditsite.entrykey import entry_keys
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-env = Env()
-# `make run` leaves the addresses of its servers here, so that manage.py finds them in another shell.
-env.read_env(os.environ.get("RUN_ENV", str(BASE_DIR / ".local" / "run.env")), recurse=False, override=False)
-
-
-def secret(name: str, default: str | None = None) -> str:
-    """Read `name`, or the file that `name`_FILE points at (trailing newline removed)."""
-    if path := os.environ.get(f"{name}_FILE"):
-        os.environ[name] = Path(path).read_text(encoding="utf-8").rstrip("\n")
-    return env.str(name) if default is None else env.str(name, default)
-
-
-def moment(text: str) -> datetime | None:
-    """Read a date, or a date with a time: of UTC unless it names another zone; None where there is none."""
-    at = datetime.fromisoformat(text) if text else None
-    return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
-
-
-def key_file(name: str, file: str) -> Path | None:
-    """Return the path in `name`_FILE, or that of `file` in the directory `name`_DIR; None without either.
-
-    A container that mounts a directory sees a file in it that was replaced; one that mounts the file never does.
-    """
-    path: Path | None = env.path(f"{name}_FILE", None)
-    folder: Path | None = env.path(f"{name}_DIR", None)
-    return folder / file if path is None and folder is not None else path
-
+from auditsite.readers import BASE_DIR, env, key_file, moment, secret
 
 # --- Who we are -----------------------------------------------------------------------------
 
@@ -87,7 +55,7 @@ DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 REDIS_URL = secret("REDIS_URL")
-# The cache only carries throttles. Never the queue's database: a cache may be cleared.
+# The cache only carries the limits of writers. Never the queue's database: a cache may be cleared.
 CACHE_URL = secret("CACHE_URL", "")
 REDIS_CACHE = {
     "BACKEND": "django_redis.cache.RedisCache",
@@ -115,8 +83,9 @@ RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
 # How often the breaker asks whether PostgreSQL is back.
 PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
 PARTITIONS_AHEAD = env.int("PARTITIONS_AHEAD", 6)  # months
-# A writer's rate ("1000/s", "60000/min"); empty means no limit.
+# What one writer may send, in events and in bytes ("1000/s", "60000/min"); empty means no limit.
 WRITER_RATE = env.str("WRITER_RATE", "")
+WRITER_BYTES_RATE = env.str("WRITER_BYTES_RATE", "")
 # How long a process may trust a key it has checked: the bound for rotation and revocation.
 WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
@@ -169,9 +138,7 @@ SEAL_ANCHOR_DIR = env.path("SEAL_ANCHOR_DIR", None)
 SEAL_ANCHOR_S = env.int("SEAL_ANCHOR_S", 60)
 VERIFY_DAYS = env.int("VERIFY_DAYS", 30)
 GAP_GRACE_S = env.int("GAP_GRACE_S", 60)
-
-# Where services that answer no requests (drain, seal, worker) serve their counters; 0: nowhere.
-METRICS_PORT = env.int("METRICS_PORT", 0)
+METRICS_PORT = env.int("METRICS_PORT", 0)  # where services that answer no requests serve their counters; 0: nowhere
 HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a day
 # A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
 EXPORT_DIR = env.path("EXPORT_DIR", None)
@@ -352,7 +319,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["audit.api.auth.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["audit.api.parsers.RawJSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"] if WRITER_RATE else [],
+    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "audit.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,

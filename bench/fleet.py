@@ -31,6 +31,8 @@ class Fleet:
         application: str = "auditsite.wsgi:application",
         proxied: bool = False,
         spooled: bool = False,
+        clocked: bool = False,
+        anchored: bool = False,
         **settings: str,
     ):
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
@@ -42,10 +44,16 @@ class Fleet:
         self.threads = threads
         self._application = application
         self._proxied = proxied
+        self._manage = ["-m", "bench.skewed", "0"] if clocked else ["manage.py"]
         self.spool = self.folder / "spool"
-        self.spool.mkdir()
+        self.anchor = self.folder / "anchor" / "checkpoints"
+        self.clocks = self.folder / "clocks"
+        for folder in (self.spool, self.anchor.parent, self.clocks):
+            folder.mkdir()
         if spooled:
             settings |= {"DLQ_SPOOL_DIR": str(self.spool)}
+        if anchored:
+            settings |= {"SEAL_ANCHOR_FILE": str(self.anchor), "SEAL_ANCHOR_S": "1"}
         self._settings = settings
         self._drainers = drainers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -128,12 +136,12 @@ class Fleet:
 
     def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
         """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
-        manage = ["-m", "bench.skewed", str(skew_s)] if skew_s else ["manage.py"]
+        manage = ["-m", "bench.skewed", str(skew_s)] if skew_s else self._manage
         self._spawn(f"drainer-{number}", [sys.executable, *manage, "drain_dlq", "--watch"])
 
     def start_worker(self) -> None:
         """The schedule's cluster with its watchdog."""
-        self._spawn("worker", [sys.executable, "manage.py", "worker"])
+        self._spawn("worker", [sys.executable, *self._manage, "worker"])
 
     def processes(self, name: str) -> list[psutil.Process]:
         """A service's process and all below it, the ones that still run."""
@@ -145,7 +153,7 @@ class Fleet:
 
     def start_sealer(self) -> None:
         """A sealer as a service runs it."""
-        self._spawn("sealer", [sys.executable, "manage.py", "seal", "--follow"])
+        self._spawn("sealer", [sys.executable, *self._manage, "seal", "--follow"])
 
     def stop_sealer(self, number: int = signal.SIGTERM) -> None:
         """End the sealer, with a signal."""
@@ -174,7 +182,7 @@ class Fleet:
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True
         )
         if done.returncode:
-            raise RuntimeError(f"manage.py {' '.join(arguments)} failed:\n{done.stderr}")
+            raise RuntimeError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def stop(self) -> None:
@@ -197,9 +205,14 @@ class Fleet:
         """What a process has logged so far."""
         return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
+    def clock_of(self, name: str) -> Path:
+        """The file that says by how many seconds the clock of a service is wrong, where it was started `clocked`."""
+        return self.clocks / name
+
     def _spawn(self, name: str, command: list[str]) -> None:
+        env = self.env | {"DRILL_CLOCK": str(self.clock_of(name))}
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
+            self._processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
 
 
 def free_port() -> int:

@@ -191,7 +191,7 @@ def main() -> None:
 
     django.setup()
     # The settings also read where `make run` has its servers; they keep that to themselves.
-    from auditsite.settings import env
+    from auditsite.readers import env
 
     started = time.perf_counter()
     load(env.str("DATABASE_OWNER_URL"), options.records)

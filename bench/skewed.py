@@ -1,11 +1,14 @@
-"""Run a management command under a clock that is wrong: `python -m bench.skewed SECONDS COMMAND...`."""
+"""Run a management command under a clock that is wrong: `python -m bench.skewed SECONDS COMMAND...`.
+
+It is wrong by SECONDS, and by what the file DRILL_CLOCK says meanwhile.
+"""
 
 import sys
-import time
 
-from django.core.management import execute_from_command_line
+from bench import clock
 
 if __name__ == "__main__":
-    seconds, right = float(sys.argv[1]), time.time
-    time.time = lambda: right() + seconds
+    clock.install(float(sys.argv[1]))
+    from django.core.management import execute_from_command_line
+
     execute_from_command_line(["manage.py", *sys.argv[2:]])

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
+from audit.access import api_keys, lockout
 from audit.postgres.gateway import gateway
 from auditsite.embedded import Server
 from tests import servers
@@ -58,6 +59,13 @@ class Breakable:
         gateway().close()
 
 
+@pytest.fixture(autouse=True)
+def whole_budgets() -> None:
+    """What a test before sent as wrong keys and passwords counts against no other."""
+    api_keys.unknown_keys.reset()
+    lockout.attempts.reset()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _cheap_passwords() -> Iterator[None]:
     """Passwords of tests are hashed with one round; the site reads them, for a hash tells its rounds."""
@@ -79,6 +87,14 @@ def django_db_setup(django_db_blocker: Any) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _database(django_db_setup: None) -> None:
     """Every test may use the database."""
+
+
+@pytest.fixture(autouse=True)
+def _sound_connections() -> None:
+    """Let go of connections that a test before has lost, as Django does before each request."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and connection.connection.closed:
+            connection.close()
 
 
 @pytest.fixture

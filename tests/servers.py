@@ -38,6 +38,7 @@ FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-", dir=_parent()))
 FOLDER.chmod(0o755)
 for name in ("static", "exports"):
     (FOLDER / name).mkdir()
+is_started = False
 postgres: Postgres | None = None
 redis: Redis | None = None
 
@@ -65,8 +66,11 @@ def _runs_no_test(config: pytest.Config) -> bool:
 
 
 def start() -> None:
-    """Start what the session needs, and tell the settings of it; all stops when this process ends."""
-    global postgres, redis
+    """Start what the session needs, once, and tell the settings of it; all stops when this process ends."""
+    global is_started, postgres, redis
+    if is_started:
+        return
+    is_started = True
     atexit.register(_stop)
     admin_url = os.environ.get("DATABASE_URL")
     if admin_url is None or WORKER:

@@ -7,12 +7,14 @@ trusting the keys that were valid when it last asked.
 
 import hashlib
 import secrets
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import psycopg
 import structlog
@@ -21,6 +23,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.access import published_keys
+from audit.access.budget import Budget
 from audit.access.published_keys import CopyUnavailable
 from audit.errors import Unavailable
 from audit.models import OWN_WRITER, Writer, WriterKey
@@ -30,13 +33,27 @@ from audit.visibility import EVERYTHING, Scope, Scopes
 
 log = structlog.get_logger(__name__)
 
-CACHED_KEYS = 10_000
-
+# Unknown keys that a process remembers, so that one that is sent again costs nothing.
+UNKNOWN_KEYS = 10_000
 _FIND = b"""
-SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories
+SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories,
+       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports]
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
 WHERE k.digest = %s AND k.revoked_at IS NULL
 """
+
+
+class Quotas(NamedTuple):
+    """What a writer may send in a UTC day, and have open at once; None without a limit."""
+
+    events: int | None = None
+    bytes: int | None = None
+    epochs: int | None = None
+    manifests: int | None = None
+    exports: int | None = None
+
+
+NO_QUOTAS = Quotas()
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Principal:
     scopes: frozenset[str]
     expires_at: float | None = None
     sight: Scopes = EVERYTHING  # which records it may read
+    quotas: Quotas = NO_QUOTAS
 
     is_authenticated: ClassVar = True
 
@@ -92,15 +110,27 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def check(key: str) -> Principal | None:
-    """Return whose key it is; None when it is unknown, revoked or expired. Raises `Unanswerable`."""
-    key_digest, now = digest(key), time.monotonic()
-    cached = _checked.get(key_digest)
-    if cached is None or cached[0] < now:
-        if len(_checked) > CACHED_KEYS:
-            _forget_the_unknown()  # a flood of wrong keys must not fill the memory, nor push out the good ones
-        cached = _checked[key_digest] = (now + settings.WRITER_KEY_TTL_S, _look_up_or_trust(key_digest, cached))
-    principal = cached[1]
+class TooManyUnknown(Exception):
+    """The network has sent so many unknown keys that the next one is not looked up."""
+
+
+def check(key: str, network: str = "") -> Principal | None:
+    """Return whose key it is; None when it is unknown, revoked or expired.
+
+    A network that sent too many unknown keys costs no query: its next one is looked for in the copy alone.
+    Raises `Unanswerable`, and `TooManyUnknown` where the copy does not answer either.
+    """
+    key_digest = digest(key)
+    if _cache.is_unknown(key_digest):
+        return None
+    cached = _cache.principal(key_digest)
+    if cached is None or cached[0] < time.monotonic():
+        principal = _look_up_or_trust(key_digest, network, cached)
+        _cache.remember(key_digest, principal)
+        if principal is None and network:
+            unknown_keys.spend(network)
+    else:
+        principal = cached[1]
     if principal is None or (principal.expires_at is not None and principal.expires_at < time.time()):
         return None
     return principal
@@ -108,15 +138,52 @@ def check(key: str) -> Principal | None:
 
 def forget() -> None:
     """Trust nothing that was checked before."""
-    _checked.clear()
+    _cache.clear()
 
 
-_checked: dict[str, tuple[float, Principal | None]] = {}
+class _Cache:
+    """The keys that were checked lately, for all threads of a process. Unknown ones never push out a good one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, Principal]] = {}
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+
+    def principal(self, key_digest: str) -> tuple[float, Principal] | None:
+        """Return a valid key, and until when (monotonic) it is trusted."""
+        with self._lock:
+            return self._known.get(key_digest)
+
+    def is_unknown(self, key_digest: str) -> bool:
+        with self._lock:
+            return self._unknown.get(key_digest, 0.0) > time.monotonic()
+
+    def remember(self, key_digest: str, principal: Principal | None) -> None:
+        until = time.monotonic() + settings.WRITER_KEY_TTL_S
+        with self._lock:
+            if principal is not None:
+                self._known[key_digest] = (until, principal)
+                self._unknown.pop(key_digest, None)
+                return
+            self._known.pop(key_digest, None)
+            self._unknown[key_digest] = until
+            self._unknown.move_to_end(key_digest)
+            if len(self._unknown) > UNKNOWN_KEYS:
+                self._unknown.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._known.clear()
+            self._unknown.clear()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._known) + len(self._unknown)
 
 
-def _forget_the_unknown() -> None:
-    for key_digest in [key for key, (_, principal) in _checked.items() if principal is None]:
-        del _checked[key_digest]
+_cache = _Cache()
+# A burst of 20 unknown keys from a network is looked up, then one a second.
+unknown_keys = Budget(burst=20, per_second=1)
 
 
 def _publish() -> None:
@@ -131,30 +198,34 @@ def _publish() -> None:
 
 def _published(key: WriterKey) -> list[Any]:
     writer, ends = key.writer, key.expires_at and key.expires_at.timestamp()
-    return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories]
+    return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories, writer.quotas]
 
 
-def _look_up_or_trust(key_digest: str, cached: tuple[float, Principal | None] | None) -> Principal | None:
-    """Viewer a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
+def _look_up_or_trust(key_digest: str, network: str, cached: tuple[float, Principal] | None) -> Principal | None:
+    """Look a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
     """
     try:
-        return _look_up(key_digest)
+        if network and cached is None and unknown_keys.is_spent(network):
+            return _ask_copy(key_digest)
+        with suppress(Unanswerable):
+            return _ask_postgres(key_digest)
+        return _ask_copy(key_digest)
     except Unanswerable:
-        if cached is None or cached[1] is None:
+        if cached is None:
+            if network and unknown_keys.is_spent(network):
+                raise TooManyUnknown from None
             raise
         return cached[1]
 
 
-def _look_up(key_digest: str) -> Principal | None:
-    with suppress(Unanswerable):
-        return _ask_postgres(key_digest)
+def _ask_copy(key_digest: str) -> Principal | None:
+    """Look a key up in Redis, which knows every valid one: another is refused while PostgreSQL is not asked."""
     try:
         writer = published_keys.find(key_digest)
     except CopyUnavailable as error:
         raise Unanswerable from error
-    # A key that Redis does not know is refused while PostgreSQL is down.
     return None if writer is None else _principal(*writer)
 
 
@@ -170,9 +241,14 @@ def _ask_postgres(key_digest: str) -> Principal | None:
 
 
 def _principal(
-    name: str, scopes: list[str], expires_at: Any, writers: Sequence[str] = (), categories: Sequence[str] = ()
+    name: str,
+    scopes: list[str],
+    expires_at: Any,
+    writers: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    quotas: Sequence[int | None] = (),
 ) -> Principal | None:
     if name == OWN_WRITER:
         return None  # no key speaks as the store itself, whatever a row or a copy in Redis says
     sight = (Scope(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
-    return Principal(name, frozenset(scopes), expires_at, sight)
+    return Principal(name, frozenset(scopes), expires_at, sight, Quotas(*quotas))

@@ -25,6 +25,21 @@ def address(request: HttpRequest | None) -> str | None:
         return None
 
 
+def network(request: HttpRequest | None) -> str:
+    """Return the network that one client has to itself: its IPv4 address, or the /64 of its IPv6 address.
+
+    Returns "" for a local socket.
+    """
+    if (seen := address(request)) is None:
+        return ""
+    parsed = ipaddress.ip_address(seen)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return seen
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
 def session(request: HttpRequest) -> str:
     """Return a name for the session that opens nothing: the start of the digest of its key."""
     key = getattr(getattr(request, "session", None), "session_key", None) or ""

@@ -1,7 +1,8 @@
 """Lock logins after too many wrong passwords.
 
-Failures are counted in the records, so there is no other counter that could be cleared. What is locked is a name at an
-address, or an address, never a name alone: otherwise anybody could lock an administrator out.
+Failures are counted in the records, so there is no other counter that could be cleared. What is locked is a name at a
+network (an IPv4 address, or the /64 of an IPv6 one), or a network, never a name alone: otherwise anybody could lock an
+administrator out. A network that keeps trying spends a budget first, which costs neither a query nor a hash.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,34 +14,44 @@ from django.http import HttpRequest
 
 from audit import visibility
 from audit.access import client
+from audit.access.budget import Budget
 from audit.models import OWN_WRITER, Record
 
 LOGGED_IN, REFUSED = "audit.person.logged_in", "audit.person.login_refused"
 LOCKED = "locked_out"  # the mark on a request that was refused for this
-# So many times the failures of one name an address may have with all: people share addresses.
+UNCOUNTED = "over_budget"  # the mark on one that was refused without a look at the records, and leaves none
+# A network's failures with all names together may be this many times those of one: people share addresses.
 NAMES_AN_ADDRESS = 10
+# A burst of logins from a network is looked at, then one in two seconds.
+attempts = Budget(burst=60, per_second=0.5)
 
 
 class LockoutBackend:
     """Stands before the other backends and refuses whoever has to wait. It never logs anybody in."""
 
     def authenticate(self, request: HttpRequest | None, username: str | None = None, **credentials: Any) -> None:
-        if request is not None and username and is_locked(username, client.address(request)):
+        if request is None or not username:
+            return
+        network = client.network(request)
+        over_budget = bool(network) and not attempts.spend(network)
+        if over_budget or is_locked(username, network):
             setattr(request, LOCKED, True)
+            setattr(request, UNCOUNTED, over_budget)
             raise PermissionDenied("Too many wrong passwords: wait.")
 
 
-def is_locked(name: str, address: str | None) -> bool:
-    """Return whether this name at this address, or the address, has used up its tries."""
-    name, address = client.text(name, 150), address or ""
+def is_locked(name: str, network: str) -> bool:
+    """Return whether this name at this network, or the network, has used up its tries."""
+    name = client.text(name, 150)
     since = datetime.now(UTC) - timedelta(minutes=settings.LOGIN_LOCK_MINUTES)
     with visibility.as_system():
-        of_name = Record.objects.filter(writer=OWN_WRITER, actor_id=name, event_timestamp__gt=since)
-        if (last := of_name.filter(event_type=LOGGED_IN, actor_ip=address).first()) is not None:
+        recent = Record.objects.filter(writer=OWN_WRITER, event_timestamp__gt=since)
+        of_name = recent.filter(actor_id=name, resource_id=network) if network else recent.filter(actor_id=name)
+        if (last := of_name.filter(event_type=LOGGED_IN).first()) is not None:
             of_name = of_name.filter(event_timestamp__gt=last.event_timestamp)
-        refused = of_name.filter(event_type=REFUSED, actor_ip=address or None)
+        refused = of_name.filter(event_type=REFUSED) if network else of_name.filter(event_type=REFUSED, actor_ip=None)
         if refused[: settings.LOGIN_TRIES].count() >= settings.LOGIN_TRIES:
             return True
-        address_tries = settings.LOGIN_TRIES * NAMES_AN_ADDRESS
-        from_there = Record.objects.filter(writer=OWN_WRITER, resource_id=address, event_timestamp__gt=since)
-        return bool(address) and from_there.filter(event_type=REFUSED)[:address_tries].count() >= address_tries
+        network_tries = settings.LOGIN_TRIES * NAMES_AN_ADDRESS
+        from_there = recent.filter(resource_id=network, event_type=REFUSED)
+        return bool(network) and from_there[:network_tries].count() >= network_tries

@@ -38,12 +38,16 @@ def logged_out(user: Any, request: HttpRequest | None = None, **details: Any) ->
 
 def refused(credentials: dict[str, Any], request: HttpRequest | None = None, **details: Any) -> None:
     locked = getattr(request, lockout.LOCKED, False)
+    if getattr(request, lockout.UNCOUNTED, False):
+        log.warning("login_over_budget", network=client.network(request))  # a flood must not fill the store
+        return
     note(
         "login_locked" if locked else "login_refused", str(credentials.get("username", "")), request, outcome="failure"
     )
 
 
 def _where(request: HttpRequest | None) -> trail.Where:
-    """Make the address the resource, so that the index of resources finds what came from it."""
-    address = client.address(request)
-    return trail.Where(resource=("address", address) if address else ("security", ""), address=address)
+    """Make the network the resource, so that the index of resources finds what came from it."""
+    network = client.network(request)
+    resource = ("address", network) if network else ("security", "")
+    return trail.Where(resource=resource, address=client.address(request))

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 
 PAGES = "/admin/"
 # Who has one of these administers or decides.
-RIGHTS = ("auth.change_user", "audit.change_writer", "audit.approve_discard")
+RIGHTS = ("auth.change_user", "audit.change_writer", "audit.approve_discard", "audit.approve_rights")
 
 
 class SecondFactorMiddleware:

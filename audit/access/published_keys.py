@@ -1,16 +1,24 @@
 """The copy of the writers' keys in Redis, for the time in which PostgreSQL does not answer.
 
-One of the few modules that use Redis by themselves: the copy is a hash from a key's digest to its writer as JSON.
+One of the few modules that use Redis by themselves: the copy is a hash from a key's digest to its writer as JSON, each
+entry signed with DLQ_ENTRY_KEY, which Redis does not have. So whoever can write to Redis can make no key.
 """
 
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import redis
+import structlog
 from django.conf import settings
 
 import dlq.client
+
+log = structlog.get_logger(__name__)
+
+_DOMAIN = b"published key 1\n"
 
 
 class CopyUnavailable(Exception):
@@ -24,20 +32,40 @@ def hash_name() -> str:
 
 def replace(writers: Mapping[str, list[Any]]) -> None:
     """Make the copy hold exactly these writers, by the digest of their key. Raises `CopyUnavailable`."""
+    signed = {digest: _signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
     try:
         with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
             pipe.delete(hash_name())
-            if writers:
-                pipe.hset(hash_name(), mapping={digest: json.dumps(writer) for digest, writer in writers.items()})
+            if signed:
+                pipe.hset(hash_name(), mapping=signed)  # type: ignore[arg-type]
             pipe.execute()
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
 
 
 def find(digest: str) -> list[Any] | None:
-    """Return the writer whose key has this digest. Raises `CopyUnavailable`."""
+    """Return the writer whose key has this digest, if the store itself published it. Raises `CopyUnavailable`."""
     try:
-        text = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(hash_name(), digest)
+        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(hash_name(), digest)
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
-    return None if text is None else list(json.loads(text))
+    if entry is None:
+        return None
+    mac, _, text = entry.partition(b" ")
+    if not any(hmac.compare_digest(mac, _mac(key, digest, text)) for key in _keys()):
+        log.error("published_key_forged", digest=digest[:12])
+        return None
+    return list(json.loads(text))
+
+
+def _signed(digest: str, text: str) -> bytes:
+    return _mac(settings.DLQ_ENTRY_KEY, digest, text.encode()) + b" " + text.encode()
+
+
+def _keys() -> tuple[bytes, ...]:
+    return (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
+
+
+def _mac(key: bytes, digest: str, text: bytes) -> bytes:
+    # The digest is hexadecimal, so no two pairs give the same bytes.
+    return hmac.digest(key, _DOMAIN + digest.encode() + b"\n" + text, hashlib.sha256).hex().encode()

@@ -32,6 +32,7 @@ GROUPS = {
     ],
     "compliance officer": [
         *(*OVERSIGHT, *READING),
+        *("audit.view_rightsrequest", "audit.approve_rights"),
         *("audit.approve_discard", "audit.place_legalhold", "audit.sign_review", "audit.export_unredacted"),
         *("audit.add_redactionrule", "audit.change_redactionrule"),
     ],
@@ -41,6 +42,7 @@ GROUPS = {
         *_audit("add", "writer", "auditorscope", "expectation"),
         *_audit("change", "writer", "auditorscope", "expectation"),
         *("audit.delete_auditorscope", "audit.approve_discard"),
+        *("audit.view_rightsrequest", "audit.approve_rights"),
     ],
 }
 

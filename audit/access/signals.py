@@ -1,13 +1,21 @@
 """Connect every signal receiver of this package: the only place that says what follows what, and in which order."""
 
-from django.conf import settings
-from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from typing import Any
 
-from audit.access import logins, sessions
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db.models.signals import pre_save
+
+from audit.access import logins, names, sessions
 
 
 def connect() -> None:
     """Connect the receivers; called once when the app is ready."""
+    user_model = get_user_model()
+    name_field: Any = user_model._meta.get_field(user_model.USERNAME_FIELD)
+    name_field.validators.append(names.refuse_reserved)
+    pre_save.connect(names.refuse_reserved_person, sender=user_model, dispatch_uid="audit.reserved_name")
     user_logged_in.connect(logins.logged_in, dispatch_uid="audit.logged_in")
     user_logged_in.connect(sessions.start_clock, dispatch_uid="audit.session_begins")
     user_logged_out.connect(logins.logged_out, dispatch_uid="audit.logged_out")

@@ -5,9 +5,10 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa import signals
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from audit.access import client, logins
+from audit.access import client, logins, names
 from audit.ingest import trail
 
 
@@ -36,6 +37,8 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         user = sociallogin.user
         user.is_staff, user.is_superuser = True, False
         AccountAdapter(request).populate_username(request, user)
+        if names.is_reserved(user.get_username()):
+            raise PermissionDenied("This name is the store's own: the provider has to give another one.")
         name, provider = user.get_username(), sociallogin.account.provider
         facts = {"name": name, "provider": provider, "subject": sociallogin.account.uid, "groups": []}
         trail.add("audit.person.created", actor=name, correlation=f"person-{name}", **facts)

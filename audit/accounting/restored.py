@@ -16,6 +16,8 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connections, transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 
 import dlq.counters
 import dlq.stream
@@ -36,17 +38,15 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtext('audit_passage')), clock_timestamp
 _STORED = "SELECT id::text, digest FROM audit_record WHERE id = ANY(%s)"
 
 
-def settle(queue: Stream) -> bool:
-    """Find whether the queue was restored or replaced, and settle it; return whether it was.
+def settle(queue: Stream) -> generation.Generation:
+    """Settle the queue, should it have been restored or replaced; return how far it has come.
 
     Before a drain and before a copy of the counters. Costs one query and one look at Redis otherwise. Raises `Refused`,
     `NothingKept`, database errors.
     """
-    restored = progress(queue) is None and _settle(queue)
-    row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, told_at=None).exclude(restored={}).first()
-    if row is not None:
-        _notify(row)
-    return restored
+    reached = progress(queue) or _settle(queue)
+    _notify_unheard()
+    return reached
 
 
 def progress(queue: Stream) -> generation.Generation | None:
@@ -63,6 +63,13 @@ def note(reached: generation.Generation) -> None:
         QueueGeneration.objects.bulk_create(
             [QueueGeneration(queue=settings.DLQ_PREFIX, **_columns(reached))], ignore_conflicts=True
         )
+
+
+def note_left(start: generation.Generation, left: int) -> None:
+    """Note that so many have left the queue since it had come that far, without asking Redis, which may be away."""
+    row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, generation=start.id)
+    if not row.update(gone=Greatest("gone", Value(start.gone + left))):
+        note(start._replace(gone=start.gone + left))
 
 
 def note_progress(queue: Stream) -> None:
@@ -100,22 +107,23 @@ def _relation(queue: Stream) -> tuple[generation.Relation, generation.Generation
 
 
 @transaction.atomic
-def _settle(queue: Stream) -> bool:
+def _settle(queue: Stream) -> generation.Generation:
     with connections["default"].cursor() as cursor:
         cursor.execute(LOCK)
-    relation, _ = _relation(queue)
+    relation, reached = _relation(queue)
     if relation == "same":
-        return False  # another process did it
+        return reached  # another process did it
     log.error("dlq_restored", relation=relation)
     taken_out: Counter[str] = Counter()
     for way, messages in _had_left(queue):
         taken_out[way] += queue.acknowledge(messages, way)
     counters = dlq.counters.read(queue)
-    base = {_label(line): {name: getattr(line, name) for name in COUNTED} for line in counters.all if _is_known(line)}
+    base = {_label(line): base for line in counters.all if (base := _base(line))}
     facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth}
-    columns = _columns(generation.renew(queue)) | {"base": base, "restored": facts, "told_at": None}
+    renewed = generation.renew(queue)
+    columns = _columns(renewed) | {"base": base, "restored": facts, "told_at": None}
     QueueGeneration.objects.update_or_create(queue=settings.DLQ_PREFIX, defaults=columns)
-    return True
+    return renewed
 
 
 def _had_left(queue: Stream) -> Iterator[tuple[WayOut, list[Message]]]:
@@ -150,10 +158,20 @@ def _is_uuid(key: str) -> bool:
         return False
 
 
-def _is_known(line: dlq.counters.SourceDay) -> bool:
-    """Whether a copy of this counter was made, in this or an earlier generation."""
-    rows = Passage.objects.filter(queue=settings.DLQ_PREFIX, day=line.day, writer=line.source.replace("\x00", "\ufffd"))
-    return any(first.partition("@")[0] == line.first for first in rows.values_list("first", flat=True))
+def _base(line: dlq.counters.SourceDay) -> dict[str, int]:
+    """What is copied of this counter already, in earlier generations; empty where it was never copied.
+
+    What left the queue and was not copied before the restart is counted now, for it was taken out once more. What came
+    counts once: as much of it as the older file knows is copied already.
+    """
+    of_day = Passage.objects.filter(
+        queue=settings.DLQ_PREFIX, day=line.day, writer=line.source.replace("\x00", "\ufffd")
+    )
+    rows = [row for row in of_day if row.first.partition("@")[0] == line.first]
+    if not rows:
+        return {}
+    copied = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
+    return copied | {name: min(copied[name], getattr(line, name)) for name in ("came", "again")}
 
 
 def _label(line: dlq.counters.SourceDay) -> str:
@@ -167,6 +185,17 @@ def _columns(reached: generation.Generation) -> dict[str, Any]:
         "enqueued": reached.enqueued,
         "gone": reached.gone,
     }
+
+
+def _notify_unheard() -> None:
+    """Tell of a restored queue that nobody heard of yet: one process at a time, the others leave it to that one."""
+    untold = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, told_at=None).exclude(restored={})
+    if not untold.exists():
+        return
+    with transaction.atomic(), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_queuegeneration_told'))")
+        if cursor.fetchone()[0] and (row := untold.first()) is not None:
+            _notify(row)
 
 
 def _notify(row: QueueGeneration) -> None:

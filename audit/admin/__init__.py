@@ -1,36 +1,11 @@
-"""The admin: what auditors, operators and administrators see."""
+"""The admin: what auditors, operators and administrators see. Each module registers its pages."""
 
+# ruff: noqa: F401
 from audit.admin import accounting, receipts, reports, review
-from audit.admin.access import access_log, people, scopes, writers
+from audit.admin.access import access_log, people, rights, scopes, writers
 from audit.admin.completeness import coverage, gaps
 from audit.admin.evidence import exports, legal_holds, redaction, statements
 from audit.admin.expectations import rules, unmet
 from audit.admin.ledger import checkpoints, verifications
 from audit.admin.queue import discards, outages, parked, quarantine
 from audit.admin.search import records
-
-__all__ = [
-    "access_log",
-    "accounting",
-    "checkpoints",
-    "coverage",
-    "discards",
-    "exports",
-    "gaps",
-    "legal_holds",
-    "outages",
-    "parked",
-    "people",
-    "quarantine",
-    "receipts",
-    "records",
-    "redaction",
-    "reports",
-    "review",
-    "rules",
-    "scopes",
-    "statements",
-    "unmet",
-    "verifications",
-    "writers",
-]

@@ -9,13 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.accounting import balance
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.charts import balance as balance_chart
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, time_column, time_tag
 from audit.completeness import explain
 from audit.models import Account, RejectedSample, Rejection
 
@@ -95,9 +94,7 @@ class RejectedSampleAdmin(ReadOnly):
     search_fields = ("writer",)
     search_help_text = "Writer"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         sample = RejectedSample.objects.filter(pk=object_id.replace("\x00", "")[:32]).first()
@@ -115,9 +112,7 @@ class RejectedSampleAdmin(ReadOnly):
             size=len(body),
         )
 
-    @admin.display(description="rejected (UTC)", ordering="at")
-    def time(self, sample: RejectedSample) -> SafeString | str:
-        return time_tag(sample.at)
+    time = time_column("rejected (UTC)", "at")
 
 
 def printable(body: bytes) -> str:

@@ -43,10 +43,6 @@ class Part(NamedTuple):
     remark: str = ""
     url: str = ""
 
-    @property
-    def short(self) -> str:
-        return f"{self.name.lower()}: {self.value}"
-
 
 class Question(NamedTuple):
     """A question that people come with, and the parts that answer it."""
@@ -62,7 +58,9 @@ class Question(NamedTuple):
 
     @property
     def answer(self) -> str:
-        return self.well if self.level == "ok" else "; ".join(part.short for part in self.parts if part.level != "ok")
+        if self.level == "ok":
+            return self.well
+        return "; ".join(f"{part.name.lower()}: {part.value}" for part in self.parts if part.level != "ok")
 
     @property
     def url(self) -> str:
@@ -71,13 +69,9 @@ class Question(NamedTuple):
         return next((part.url for part in ranked if part.url), "")
 
 
+@visibility.as_system()
 def questions(user: Any) -> list[Question]:
     """The state of the store, for this person; reading it is no access to records."""
-    with visibility.as_system():
-        return _questions(user)
-
-
-def _questions(user: Any) -> list[Question]:
     sees_log = user.has_perm("audit.view_checkpoint")
     intact = [
         *(_verification() if user.has_perm("audit.view_verification") else []),
@@ -101,45 +95,47 @@ def _questions(user: Any) -> list[Question]:
 
 def _who_looked() -> Question:
     """How often records were viewed within a day, and who did last."""
-    now = datetime.now(UTC)
-    found = access_log.looks().filter(event_timestamp__gte=now - timedelta(days=1))
-    count, newest = found.order_by()[: VIEWS_COUNTED + 1].count(), found.first()
+    accesses = access_log.looks().filter(event_timestamp__gte=datetime.now(UTC) - timedelta(days=1))
+    count, newest = accesses.order_by()[: VIEWS_COUNTED + 1].count(), accesses.first()
     many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
     text = "Nobody in 24 h" if newest is None else f"{many} looks in 24 h"
-    remark = "" if newest is None else f"{newest.actor_id}, {age((now - newest.event_timestamp).total_seconds())} ago"
+    remark = "" if newest is None else f"{newest.actor_id}, {_since(newest.event_timestamp)} ago"
     return Question("Who looked?", text, [Part("Looks", "ok", text, remark, reverse("admin:audit_access_changelist"))])
 
 
+def _since(moment: datetime) -> str:
+    return age((datetime.now(UTC) - moment).total_seconds())
+
+
 def _completeness() -> list[Part]:
-    found = summary.summarize()
+    result = summary.summarize()
     url = reverse("admin:audit_gap_changelist")
-    if found.until is None:
+    if result.until is None:
         return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
-    covered = [writer for writer in found.writers if writer.is_covered]
-    if not covered and not found.expected.unmet:
-        return [Part("Completeness", "warning", "not covered", found.sentence, url)]
-    level, value = ("ok", "nothing missing") if found.whole else ("error", "not complete")
-    if found.whole and datetime.now(UTC) - found.until > timedelta(seconds=RECONCILED_STALE_S):
+    covered = [writer for writer in result.writers if writer.is_covered]
+    if not covered and not result.expected.unmet:
+        return [Part("Completeness", "warning", "not covered", result.sentence, url)]
+    level, value = ("ok", "nothing missing") if result.whole else ("error", "not complete")
+    if result.whole and datetime.now(UTC) - result.until > timedelta(seconds=RECONCILED_STALE_S):
         level, value = "warning", "not read since"
-    return [Part("Completeness", level, value, found.sentence, url)]
+    return [Part("Completeness", level, value, result.sentence, url)]
 
 
 def _account() -> list[Part]:
     today = datetime.now(UTC).date()
-    found = balance.compute(today - timedelta(days=ACCOUNT_DAYS - 1), today)
-    level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(found.state, "error")
+    result = balance.compute(today - timedelta(days=ACCOUNT_DAYS - 1), today)
+    level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(result.state, "error")
     url = reverse("admin:audit_account_changelist")
-    return [Part(f"Account of {ACCOUNT_DAYS} days", level, found.state, found.total.sentence, url)]
+    return [Part(f"Account of {ACCOUNT_DAYS} days", level, result.state, result.total.sentence, url)]
 
 
 def _records() -> list[Part]:
     last = Record.objects.order_by("-event_timestamp", "-id").first()
-    found = [Part("Records", "ok", query.about_how_many(), url=reverse("admin:audit_record_changelist"))]
+    parts = [Part("Records", "ok", query.about_how_many(), url=reverse("admin:audit_record_changelist"))]
     if last is None:
-        return [*found, Part("Last record", "warning", "none yet", "Create a writer and send an event.")]
-    when = age((datetime.now(UTC) - last.event_timestamp).total_seconds())
+        return [*parts, Part("Last record", "warning", "none yet", "Create a writer and send an event.")]
     # Not which: that is a look at a record, and this is the state of the store.
-    return [*found, Part("Last record", "ok", f"{when} ago")]
+    return [*parts, Part("Last record", "ok", f"{_since(last.event_timestamp)} ago")]
 
 
 def _log() -> list[Part]:
@@ -160,31 +156,27 @@ def _log() -> list[Part]:
 
 def _verification() -> list[Part]:
     url = reverse("admin:audit_verification_changelist")
-    found = Finding.objects.still_so().count()
     parts = []
-    if found:
+    if count := Finding.objects.still_so().count():
         text = "Records, leaves or signatures do not fit: keep everything as it is, and tell your security officer."
-        parts.append(Part("Findings", "error", intcomma(found), text, reverse("admin:audit_finding_changelist")))
+        parts.append(Part("Findings", "error", intcomma(count), text, reverse("admin:audit_finding_changelist")))
     scheduled = ("all", "newest", "rolling")
     last = Verification.objects.filter(ended_at__isnull=False, scope__in=scheduled).first()
     if last is None or last.ended_at is None:
-        return [
-            *parts,
-            Part("Verification", "warning", "never ran", "The schedule verifies: is the worker running?", url),
-        ]
-    when = age((datetime.now(UTC) - last.ended_at).total_seconds())
+        remark = "The schedule verifies: is the worker running?"
+        return [*parts, Part("Verification", "warning", "never ran", remark, url)]
     level = "ok" if last.verdict == "VERIFIED" else "warning" if last.verdict == "NOT COVERED" else "error"
-    return [*parts, Part("Verification", level, last.verdict, f"{last.scope}, {when} ago", url)]
+    return [*parts, Part("Verification", level, last.verdict, f"{last.scope}, {_since(last.ended_at)} ago", url)]
 
 
 def _protection() -> list[Part]:
     """The findings of the system checks of the live database."""
-    found = checks.database(None, databases=["default"])
-    if not found:
+    faults = checks.database(None, databases=["default"])
+    if not faults:
         return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]
-    worst = max(found, key=attrgetter("level"))
+    worst = max(faults, key=attrgetter("level"))
     level = "error" if worst.level >= ERROR else "warning"
-    return [Part("Protection", level, f"{len(found)} findings", f"{worst.id}: {worst.msg}")]
+    return [Part("Protection", level, f"{len(faults)} findings", f"{worst.id}: {worst.msg}")]
 
 
 def _postgresql() -> list[Part]:
@@ -218,31 +210,24 @@ def _queue() -> list[Part]:
         return [Part("Dead letter queue", "error", "not readable", "Redis does not answer.", url)]
     level = "error" if stats.depth > settings.DLQ_ALERT_DEPTH else "warning" if stats.depth else "ok"
     remark = f"the oldest for {age(oldest)}" if stats.depth else "Nothing waits."
-    found = [Part("Dead letter queue", level, f"{intcomma(stats.depth)} parked", remark, url)]
+    parts = [Part("Dead letter queue", level, f"{intcomma(stats.depth)} parked", remark, url)]
     if stats.dead:
-        found.append(
-            Part(
-                "Dead events",
-                "error",
-                intcomma(stats.dead),
-                "They need a person: look, then retry.",
-                f"{url}?state=dead",
-            )
-        )
+        remark = "They need a person: look, then retry."
+        parts.append(Part("Dead events", "error", intcomma(stats.dead), remark, f"{url}?state=dead"))
     if not stats.balanced:
-        found.append(Part("Queue indexes", "error", "not balanced", "The indexes disagree with the stream."))
-    return [*found, _beat("Drain watcher", beats.get("last_watch_at")), _beat("Schedule", beats.get("last_tick_at"))]
+        parts.append(Part("Queue indexes", "error", "not balanced", "The indexes disagree with the stream."))
+    return [*parts, _beat("Drain watcher", beats.get("last_watch_at")), _beat("Schedule", beats.get("last_tick_at"))]
 
 
 def _reviews(user: Any) -> list[Part]:
     if not user.has_perm("audit.view_review"):
         return []
-    found, url = signoff.waiting(), reverse("admin:audit_review_changelist")
-    if found.missed:
-        text = f"{_days(found.due)} more can be signed in time."
-        return [Part("Daily review", "error", f"{_days(found.missed)} missed", text, url)]
-    if found.due:
-        return [Part("Daily review", "warning", f"{_days(found.due)} to review", "Look through it, and sign.", url)]
+    days, url = signoff.waiting(), reverse("admin:audit_review_changelist")
+    if days.missed:
+        text = f"{_days(days.due)} more can be signed in time."
+        return [Part("Daily review", "error", f"{_days(days.missed)} missed", text, url)]
+    if days.due:
+        return [Part("Daily review", "warning", f"{_days(days.due)} to review", "Look through it, and sign.", url)]
     return [Part("Daily review", "ok", "up to date", "Each day that is asked for is signed or explained.", url)]
 
 

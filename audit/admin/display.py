@@ -1,9 +1,11 @@
 """Times, sizes, JSON and badges as people read them."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -43,6 +45,16 @@ def time_tag(moment: datetime | None) -> SafeString | str:
 def number(text: str) -> int:
     """The key in an address; -1, which no row has, for what is not a number."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
+def column(title: str, read: Callable[[Any], Any], order_by: str | None = None) -> "staticmethod[[Any], Any]":
+    """A column of a list: its title, what it shows of a row, and the field that it can be sorted by."""
+    return staticmethod(admin.display(description=title, ordering=order_by)(read))
+
+
+def time_column(title: str, field: str, *, sortable: bool = True) -> "staticmethod[[Any], Any]":
+    """A column that shows a time of the row, UTC."""
+    return column(title, lambda row: time_tag(getattr(row, field)), field if sortable else None)
 
 
 def badge(kind: str, text: str) -> SafeString:

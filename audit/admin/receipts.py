@@ -7,11 +7,10 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit.admin.charts import queue
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.errors import AuditError
 from audit.formats import receipt
 from audit.ingest import trail
@@ -69,17 +68,9 @@ class BrokenPromiseAdmin(DiscrepancyAdmin):
             "sealed_by": time_tag(finding.sealed_by),
         }
 
-    @admin.display(description="event", ordering="event_id")
-    def event(self, finding: BrokenPromise) -> str:
-        return str(finding.event_id)
-
-    @admin.display(description="kind", ordering="kind")
-    def kind_badge(self, finding: BrokenPromise) -> SafeString:
-        return badge("error", finding.kind)
-
-    @admin.display(description="sealed by (UTC)", ordering="sealed_by")
-    def sealed_by_utc(self, finding: BrokenPromise) -> Any:
-        return time_tag(finding.sealed_by)
+    event = column("event", lambda promise: str(promise.event_id), "event_id")
+    kind_badge = column("kind", lambda promise: badge("error", promise.kind), "kind")
+    sealed_by_utc = time_column("sealed by (UTC)", "sealed_by")
 
 
 def _sent(request: HttpRequest) -> str:

@@ -10,20 +10,18 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column
 from audit.admin.evidence.exports import MAKE as MAKE_EXPORT
-from audit.admin.evidence.exports import STATES, begun, requester_of
+from audit.admin.evidence.exports import STATES, begun, own_or_404, requester_of
 from audit.errors import AuditError, Invalid
 from audit.evidence.request import record_act
 from audit.models import Report
 from audit.reports import build, packs, snapshot
 from audit.reports import render as report_render
 from audit.reports.packs import UnreadablePack
-from audit.tasks import enqueue
 
 MAKE = "audit.make_report"
 
@@ -56,7 +54,7 @@ class ReportAdmin(ReadOnly):
     def make_view(self, request: HttpRequest) -> HttpResponse:
         def begin() -> HttpResponse:
             first, last = _days(request)
-            return _begun(build.request(requester_of(request), first, last, request.POST.getlist("pack")))
+            return begun(build.request(requester_of(request), first, last, request.POST.getlist("pack")))
 
         back = reverse("admin:audit_report_changelist")
         return post_act(request, MAKE, begin, back=back, refusal="No report is made")
@@ -65,14 +63,14 @@ class ReportAdmin(ReadOnly):
         """Cancel a report, or repeat it."""
 
         def act() -> HttpResponse | None:
-            report, name = self._get(request, report_id), request.POST.get("act", "")
+            report, name = _report(report_id), request.POST.get("act", "")
             if name == "cancel":
                 if not build.cancel(report, requester_of(request)):
                     messages.warning(request, f"The report is {report.state}: there was nothing to cancel.")
                 return None
             if name != "again" or report.state != "ready":
                 raise Http404("A report is cancelled, or made again once it is ready; nothing else.")
-            return _begun(build.repeat(report, requester_of(request)))
+            return begun(build.repeat(report, requester_of(request)))
 
         back = reverse("admin:audit_report_change", args=[report_id])
         return post_act(request, MAKE, act, back=back, refusal="Nothing is made")
@@ -81,7 +79,7 @@ class ReportAdmin(ReadOnly):
         """Begin the evidence bundle of a report."""
 
         def begin() -> HttpResponse:
-            report = self._get(request, report_id)
+            report = _report(report_id)
             if report.state != "ready":
                 raise Http404("There is evidence of a report once it is ready.")
             return begun(build.request_evidence(report, requester_of(request)))
@@ -92,7 +90,7 @@ class ReportAdmin(ReadOnly):
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        report = self._get(request, report_id)
+        report = _report(report_id)
         if kind not in report_render.KINDS or report.state != "ready":
             raise Http404(f"There is no file {kind} of this report.")
         if kind == "pdf" and not report_render.has_pdf():
@@ -102,18 +100,14 @@ class ReportAdmin(ReadOnly):
             record_act("downloaded", report, requester_of(request), digest=report.digest, file=f"report.{kind}")
         except AuditError:
             return render(request, "pages/unrecorded.html", status=503)
-        name = f"report-{report.first}-{report.last}.{kind}"
         body = report_render.file(report, kind, site=request.build_absolute_uri("/").rstrip("/"))
-        response = HttpResponse(body, content_type=report_render.KINDS[kind])
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+        headers = {"Content-Disposition": f'attachment; filename="report-{report.first}-{report.last}.{kind}"'}
+        return HttpResponse(body, content_type=report_render.KINDS[kind], headers=headers)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        report = self._get(request, object_id)
+        report = _report(object_id)
         details: dict[str, Any] = {}
         if report.state == "ready":
             try:
@@ -131,40 +125,20 @@ class ReportAdmin(ReadOnly):
             **{"report": report, **details},
         )
 
-    def _get(self, request: HttpRequest, key: UUID | str) -> Report:
-        try:
-            report = build.visible(visibility.scopes()).filter(pk=UUID(str(key))).first()
-        except ValueError:
-            report = None
-        if report is None:
-            raise Http404(f"There is no compliance report {key} for you.")
-        return report
-
-    @admin.display(description="state", ordering="state")
-    def state_badge(self, report: Report) -> SafeString:
-        return badge(STATES[report.state], report.state)
-
-    @admin.display(description="period (UTC)", ordering="first")
-    def covers(self, report: Report) -> str:
-        return f"{report.first} to {report.last}" + (" (again)" if report.again_of_id else "")
-
-    @admin.display(description="controls")
-    def about(self, report: Report) -> str:
-        return ", ".join(report.packs)
-
-    @admin.display(description="asked (UTC)", ordering="requested_at")
-    def requested(self, report: Report) -> SafeString | str:
-        return time_tag(report.requested_at)
-
-    @admin.display(description="SHA-256")
-    def short_digest(self, report: Report) -> str:
-        return f"{report.digest[:16]}…" if report.digest else "—"
+    state_badge = column("state", lambda report: badge(STATES[report.state], report.state), "state")
+    covers = column(
+        "period (UTC)",
+        lambda report: f"{report.first} to {report.last}" + (" (again)" if report.again_of_id else ""),
+        "first",
+    )
+    about = column("controls", lambda report: ", ".join(report.packs))
+    requested = time_column("asked (UTC)", "requested_at")
+    short_digest = column("SHA-256", lambda report: f"{report.digest[:16]}…" if report.digest else "—")
 
 
-def _begun(report: Report) -> HttpResponse:
-    """Hand a new report to a worker, and show its page."""
-    enqueue(report)
-    return redirect("admin:audit_report_change", report.pk)
+def _report(key: UUID | str) -> Report:
+    report: Report = own_or_404(build.visible(visibility.scopes()), key)
+    return report
 
 
 def _presets() -> list[tuple[str, str, str]]:

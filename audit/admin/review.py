@@ -2,7 +2,7 @@
 
 from calendar import Calendar
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from audit.access import client
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
-from audit.admin.display import badge, number, time_tag
+from audit.admin.display import badge, number, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError
 from audit.formats.times import timestamp_text
@@ -27,13 +27,6 @@ from audit.search.cost import TookTooLong
 
 TOO_LONG = "This day has more than can be counted here: look at its records, an hour at a time."
 FIRST_YEAR = 1970
-
-
-class CalendarDay(NamedTuple):
-    day: date
-    state: SafeString
-    who: str
-    has_begun: bool
 
 
 @admin.register(Review)
@@ -53,22 +46,20 @@ class ReviewAdmin(ReadOnly):
             "list",
             title="Daily review",
             month=month,
-            weeks=[[_calendar_day(month, state) for state in week] for week in _weeks(month)],
+            weeks=_weeks(month),
             before=(month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
             after=(month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
             waiting=signoff.waiting(),
             yesterday=today - timedelta(days=1),
         )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
         """The exceptions of a day, and who signed them."""
         self._require_view(request)
-        asked = _day(day)
+        asked, today = _day(day), datetime.now(UTC).date()
         try:
             report = signoff.report_to_sign(asked)
         except (AuditError, TookTooLong) as error:
@@ -88,10 +79,10 @@ class ReviewAdmin(ReadOnly):
             exceptions=[(group, rows) for group, rows in groups if group.counts],
             informational=[(group, rows) for group, rows in groups if not group.counts],
             empty=[group.title for group in report.groups if group.counts and not group.rows],
-            may_sign=request.user.has_perm("audit.sign_review") and asked < datetime.now(UTC).date(),
+            may_sign=request.user.has_perm("audit.sign_review") and asked < today,
             due_at=time_tag(signoff.due_at(asked)),
             before=asked - timedelta(days=1),
-            after=asked + timedelta(days=1) if asked < datetime.now(UTC).date() else None,
+            after=asked + timedelta(days=1) if asked < today else None,
         )
 
     def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
@@ -118,11 +109,8 @@ class ReviewAdmin(ReadOnly):
             except TookTooLong:
                 raise signoff.NotSigned(TOO_LONG) from None
 
-        success, back = (
-            f"The review of {signed} is signed, and recorded.",
-            reverse("admin:audit_review_day", args=[day]),
-        )
-        return post_act(request, "audit.sign_review", sign, success, back=back, refusal="Not signed")
+        back, text = reverse("admin:audit_review_day", args=[day]), f"The review of {signed} is signed, and recorded."
+        return post_act(request, "audit.sign_review", sign, text, back=back, refusal="Not signed")
 
     def _require_view(self, request: HttpRequest) -> None:
         if not request.user.has_perm("audit.view_review"):
@@ -143,9 +131,7 @@ class MissedReviewAdmin(DiscrepancyAdmin):
             "unsaid": "Nobody has said yet why this day was not reviewed in time.",
         }
 
-    @admin.display(description="time was up (UTC)", ordering="due_at")
-    def due(self, finding: MissedReview) -> Any:
-        return time_tag(finding.due_at)
+    due = time_column("time was up (UTC)", "due_at")
 
 
 def _day(text: str) -> date:
@@ -159,7 +145,7 @@ def _day(text: str) -> date:
 
 
 def _month(text: str, today: date) -> date:
-    """The first of the month that is asked for; of this one where that is none."""
+    """Return the first of the month that an address names; of the current one where it names none."""
     try:
         month = date.fromisoformat(f"{text}-01")
     except ValueError:
@@ -167,17 +153,16 @@ def _month(text: str, today: date) -> date:
     return (month if month.year >= FIRST_YEAR and month <= today else today).replace(day=1)
 
 
-def _weeks(month: date) -> list[list[ReviewState]]:
+def _weeks(month: date) -> list[list[dict[str, Any] | None]]:
     weeks = Calendar().monthdatescalendar(month.year, month.month)
     states = {state.day: state for state in signoff.states(day for week in weeks for day in week)}
-    return [[states[day] for day in week] for week in weeks]
+    return [[_calendar_day(states[day]) if day.month == month.month else None for day in week] for week in weeks]
 
 
-def _calendar_day(month: date, review: ReviewState) -> CalendarDay | None:
-    if review.day.month != month.month:
-        return None
+def _calendar_day(review: ReviewState) -> dict[str, Any]:
     who = ", ".join(dict.fromkeys(signature.signed_by for signature in review.reviews))
-    return CalendarDay(review.day, _badge(review), who, review.day <= datetime.now(UTC).date())
+    has_begun = review.day <= datetime.now(UTC).date()
+    return {"day": review.day, "state": _badge(review), "who": who, "has_begun": has_begun}
 
 
 def _badge(review: ReviewState) -> SafeString:

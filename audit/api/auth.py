@@ -3,12 +3,12 @@
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from audit import visibility
-from audit.access import api_keys
+from audit.access import api_keys, client
 
 
 class WriterKeyAuthentication(BaseAuthentication):
@@ -18,7 +18,10 @@ class WriterKeyAuthentication(BaseAuthentication):
         key = _key(request)
         if not key:
             return None
-        principal = api_keys.check(key)
+        try:
+            principal = api_keys.check(key, client.network(request))
+        except api_keys.TooManyUnknown:
+            raise Throttled(1, "This network sent too many unknown keys: wait, and send the right one.") from None
         if principal is None:
             raise AuthenticationFailed("The key is unknown, revoked or expired: ask the operator for a new one.")
         visibility.identify(principal.name, principal.sight)

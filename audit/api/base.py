@@ -1,12 +1,17 @@
 """The base of every view of the API, and of answers that have only one form."""
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from audit.errors import Invalid
+from audit.models import Export, Report
 from audit.postgres import gateway
+from audit.tasks import enqueue
 
 PLAIN = "text/plain; charset=utf-8"
 
@@ -23,6 +28,19 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         if request.method not in ("OPTIONS", *self.works_without_postgres):
             gateway.require()
+
+
+def members(document: Any, known: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the members of a JSON object, and an error for each that is unknown. Raises `Invalid`."""
+    if not isinstance(document, dict):
+        raise Invalid({"": "must be a JSON object"})
+    return document, {name: "this member is unknown" for name in document if name not in known}
+
+
+def begun(job: Export | Report, body: dict[str, Any], path: str) -> Response:
+    """Hand a new bundle or report to a worker, and answer where it can be watched: 202."""
+    enqueue(job)
+    return Response(body, status=202, headers={"Location": f"{path}/{job.pk}"})
 
 
 class IgnoreAccept(BaseContentNegotiation):

@@ -7,6 +7,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audit.api import throttles
 from audit.api.auth import writer_name
 from audit.api.base import ApiView
 from audit.api.openapi import completeness as openapi
@@ -39,6 +40,7 @@ class ManifestsView(ApiView):
 
     @extend_schema(**openapi.POST_MANIFEST)
     def post(self, request: Request) -> Response:
+        throttles.check_manifests(request)
         return Response(_manifest(manifests.submit(request.data, writer=writer_name(request))))
 
 

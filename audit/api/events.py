@@ -69,7 +69,7 @@ class EventsView(ApiView):
             "has_more": has_more,
             "next": query.cursor(records[-1]) if has_more else None,
         }
-        return Response({"data": [found.as_json() for found in records], "pagination": pagination})
+        return Response({"data": [row.as_json() for row in records], "pagination": pagination})
 
 
 class BatchView(ApiView):
@@ -156,8 +156,8 @@ def _twice(accepted: list[Accepted]) -> dict[str, str]:
     first: dict[UUID, bytes] = {}
     return {
         f"{place}.event_id": "stands in this batch before, with other content"
-        for place, one in enumerate(accepted)
-        if first.setdefault(one.id, one.digest) != one.digest
+        for place, item in enumerate(accepted)
+        if first.setdefault(item.id, item.digest) != item.digest
     }
 
 

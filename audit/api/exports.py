@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.access import client
+from audit.api import throttles
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, IgnoreAccept
+from audit.api.base import ApiView, IgnoreAccept, begun, members
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import download, export, extract
@@ -23,6 +24,7 @@ from audit.tasks import enqueue
 
 MEMBERS = {"q": str, "first": int, "last": int, "received_since": str, "received_until": str}
 MEMBERS |= {"csv": bool, "unredacted": bool, "sample": int, "seed": str}
+EXPORTS_PATH = "/api/v1/audit/exports"
 # A request has members of exactly one of these.
 WAYS = ({"q"}, {"first", "last"}, {"received_since", "received_until"})
 
@@ -64,20 +66,26 @@ class ExtractView(ExportsApi):
 
 
 class ExportsView(ExportsApi):
+    """Ask for a bundle."""
+
     @extend_schema(**evidence.POST_EXPORT)
     def post(self, request: Request) -> Response:
-        begun = export.request(self.requester(), **_wanted(_members(request.data)))
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+        throttles.check_exports(request)
+        bundle = export.request(self.requester(), **_wanted(_members(request.data)))
+        return begun(bundle, shown(bundle), request.path)
 
 
 class ExportView(ExportsApi):
+    """How far a bundle is."""
+
     @extend_schema(**evidence.GET_EXPORT)
     def get(self, request: Request, export_id: UUID) -> Response:
         return Response(shown(self.bundle(export_id)))
 
 
 class CancelView(ExportsApi):
+    """Stop the making of a bundle."""
+
     @extend_schema(**evidence.CANCEL_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         export.cancel(self.bundle(export_id), self.requester())
@@ -85,6 +93,8 @@ class CancelView(ExportsApi):
 
 
 class ResumeView(ExportsApi):
+    """Go on with a bundle that was cancelled or failed."""
+
     @extend_schema(**evidence.RESUME_EXPORT)
     def post(self, request: Request, export_id: UUID) -> Response:
         if export.reopen(self.bundle(export_id), self.requester()):
@@ -107,29 +117,27 @@ class FileView(ExportsApi):
 
 
 def _members(document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict):
-        raise Invalid({"": "must be a JSON object"})
-    errors = {name: "this member is unknown" for name in document if name not in MEMBERS}
+    given, errors = members(document, MEMBERS)
     for name, kind in MEMBERS.items():
-        if name in document and type(document[name]) is not kind:
+        if name in given and type(given[name]) is not kind:
             errors[name] = f"must be {evidence.MEMBERS[name]['type']}"
     if errors:
         raise Invalid(errors)
-    return document
+    return given
 
 
-def _wanted(members: dict[str, Any]) -> ExportRequest:
-    if sum(bool(members.keys() & way) for way in WAYS) != 1:
+def _wanted(given: dict[str, Any]) -> ExportRequest:
+    if sum(bool(given.keys() & way) for way in WAYS) != 1:
         raise Invalid(
             {"q": "is required, or else first or last, or received_since: one of them; an empty q asks for everything"}
         )
-    wanted = ExportRequest(query=members.get("q", ""), with_csv=members.get("csv", False))
-    wanted["unredacted"] = members.get("unredacted", False)
-    wanted["sample"], wanted["seed"] = members.get("sample"), members.get("seed", "")
-    if members.keys() & WAYS[2]:
-        wanted["received"] = members.get("received_since", ""), members.get("received_until", "0s")
-    elif "q" not in members:
-        wanted["first"], wanted["last"] = members.get("first"), members.get("last")
+    wanted = ExportRequest(query=given.get("q", ""), with_csv=given.get("csv", False))
+    wanted["unredacted"] = given.get("unredacted", False)
+    wanted["sample"], wanted["seed"] = given.get("sample"), given.get("seed", "")
+    if given.keys() & WAYS[2]:
+        wanted["received"] = given.get("received_since", ""), given.get("received_until", "0s")
+    elif "q" not in given:
+        wanted["first"], wanted["last"] = given.get("first"), given.get("last")
     return wanted
 
 

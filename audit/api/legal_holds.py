@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from audit.access import client
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
+from audit.api.base import ApiView, members
 from audit.api.openapi import legal_holds as schema
 from audit.errors import Invalid
 from audit.evidence import legal_holds
@@ -28,36 +28,39 @@ class HoldsApi(ApiView):
 
 
 class HoldsView(HoldsApi):
+    """Place a hold, or list those in force."""
+
     @extend_schema(**schema.POST_HOLD)
     def post(self, request: Request) -> Response:
-        members = _members(request.data, ("correlation_id", "reason"))
-        by = writer_name(request)
+        given, by = _texts(request.data, ("correlation_id", "reason")), writer_name(request)
         try:
-            placed = legal_holds.place(members["correlation_id"], reason=members["reason"], by=by, where=self.where())
+            placed = legal_holds.place(given["correlation_id"], reason=given["reason"], by=by, where=self.where())
         except legal_holds.NothingToHold as error:
             raise NotFound(str(error)) from None
-        return Response(shown(placed) | {"events_affected": _affected(placed)})
+        return Response(_shown(placed) | {"events_affected": _affected(placed)})
 
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
         in_force = legal_holds.visible().filter(released_at=None)
-        return Response({"holds": [shown(hold) for hold in in_force[:MAX_LISTED]], "total": in_force.count()})
+        return Response({"holds": [_shown(hold) for hold in in_force[:MAX_LISTED]], "total": in_force.count()})
 
 
 class HoldView(HoldsApi):
+    """Release the hold on a correlation."""
+
     @extend_schema(**schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
-        reason = _members(request.data, ("release_reason",))["release_reason"]
+        reason = _texts(request.data, ("release_reason",))["release_reason"]
         try:
             released = legal_holds.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())
         except legal_holds.NotHeld as error:
             raise NotFound(str(error)) from None
         except legal_holds.SeenInPart as error:
             raise PermissionDenied(str(error)) from None
-        return Response(shown(released) | {"events_released": _affected(released)})
+        return Response(_shown(released) | {"events_released": _affected(released)})
 
 
-def shown(hold: LegalHold) -> dict[str, Any]:
+def _shown(hold: LegalHold) -> dict[str, Any]:
     """A hold as the API answers it."""
     return {
         "correlation_id": hold.correlation_id,
@@ -74,14 +77,12 @@ def _affected(hold: LegalHold) -> int:
     return Record.objects.filter(correlation_id=hold.correlation_id).count()
 
 
-def _members(document: Any, members: tuple[str, ...]) -> dict[str, str]:
+def _texts(document: Any, names: tuple[str, ...]) -> dict[str, str]:
     """The document, which has these members and no others, all text. Raises `Invalid`."""
-    if not isinstance(document, dict):
-        raise Invalid({"": "must be a JSON object"})
-    errors = {name: "this member is unknown" for name in document if name not in members}
-    for name in members:
-        if not isinstance(value := document.get(name), str) or not value or "\x00" in value:
+    given, errors = members(document, names)
+    for name in names:
+        if not isinstance(value := given.get(name), str) or not value or "\x00" in value:
             errors[name] = "is required: text without U+0000"
     if errors:
         raise Invalid(errors)
-    return document
+    return given

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
+# Every problem type: the last part of its `type` path, and its title.
 TITLES = {
     "validation-error": "The request is not valid",
     "not-authenticated": "No valid key was sent",
@@ -52,7 +53,6 @@ TITLES = {
     "query-unavailable": "The records cannot be read now",
     "internal-error": "The server failed",
 }
-"""Every problem type: the last part of its `type` path, and its title."""
 
 
 class TooLarge(exceptions.APIException):
@@ -92,14 +92,9 @@ _BY_STATUS = {
 def problem(
     code: int, slug: str, detail: str, *, instance: str = "", field_errors: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The body of a problem response."""
-    body: dict[str, Any] = {
-        "type": f"/problems/{slug}",
-        "title": TITLES[slug],
-        "status": code,
-        "detail": detail,
-        "instance": instance,
-    }
+    """Return the body of a problem response."""
+    body: dict[str, Any] = {"type": f"/problems/{slug}", "title": TITLES[slug], "status": code}
+    body |= {"detail": detail, "instance": instance}
     return body if field_errors is None else body | {"field_errors": field_errors}
 
 
@@ -141,8 +136,8 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(400, "validation-error", detail, instance=instance, field_errors=error.errors), {}
         case Conflict():
             message = "was used before with other content"
-            found = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
-            return problem(409, "conflict", str(error), instance=instance, field_errors=found), {}
+            fields = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
+            return problem(409, "conflict", str(error), instance=instance, field_errors=fields), {}
         case NothingKept():
             body = problem(503, "unavailable", str(error), instance=instance) | {"event_ids": error.event_ids}
             return body, {"Retry-After": str(RETRY_AFTER_S)}

@@ -25,8 +25,8 @@ def note(error: Exception, context: dict[str, Any]) -> None:
     if (writer := _writer(error, request)) is None:
         return
     try:
-        if found := _refusals(error, request, many=view.many):
-            rejection_counters.count(writer, found)
+        if refusals := _refusals(error, request, many=view.many):
+            rejection_counters.count(writer, refusals)
     except Exception:
         log.exception("rejected_uncounted", writer=writer)  # the sender's answer stands, whatever this is
 
@@ -61,20 +61,20 @@ def _refusals(error: Exception, request: Any, *, many: bool) -> list[Refusal]:
 def _of_batch(errors: dict[str, str], documents: Sequence[Any]) -> list[Refusal]:
     faults = rejections.by_place(errors)
     if (whole := faults.get(None)) is None:
-        at = {place: found for place, found in faults.items() if place is not None}
-        return _with_the_rest(at, documents, {place: rejections.reason_of(found) for place, found in at.items()})
+        at = {place: errors for place, errors in faults.items() if place is not None}
+        return _with_the_rest(at, documents, {place: rejections.reason_of(errors) for place, errors in at.items()})
     detail = "; ".join(whole.values())
     return [Refusal(rejections.reason_of(whole), len(documents), detail, _text(documents[0]))]
 
 
 def _with_the_rest(faults: dict[int, dict[str, str]], documents: Sequence[Any], why: dict[int, str]) -> list[Refusal]:
     """Each event at fault by its reason, the others as refused with their batch: all that were sent, each once."""
-    found = [
+    refusals = [
         Refusal(why[place], 1, "; ".join(f"{field}: {text}" for field, text in errors.items()), _text(documents[place]))
         for place, errors in faults.items()
     ]
-    rest = len(documents) - len(found)
-    return [*found, Refusal(rejections.WITH_ITS_BATCH, rest)] if rest else found
+    rest = len(documents) - len(refusals)
+    return [*refusals, Refusal(rejections.WITH_ITS_BATCH, rest)] if rest else refusals
 
 
 def _text(document: Any) -> bytes:

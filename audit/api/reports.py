@@ -10,8 +10,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.base import IgnoreAccept
-from audit.api.exports import ExportsApi, shown
+from audit.api import throttles
+from audit.api.base import IgnoreAccept, begun, members
+from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import reports
 from audit.errors import Invalid, Unavailable
 from audit.evidence.request import record_act
@@ -19,7 +20,6 @@ from audit.formats.times import timestamp_text
 from audit.models import Report
 from audit.reports import build, render
 from audit.reports.packs import UnreadablePack
-from audit.tasks import enqueue
 
 
 class ReportsApi(ExportsApi):
@@ -34,24 +34,29 @@ class ReportsApi(ExportsApi):
 
 
 class ReportsView(ReportsApi):
+    """Ask for a report."""
+
     @extend_schema(**reports.POST_REPORT)
     def post(self, request: Request) -> Response:
         first, last, names = _members(request.data)
         try:
-            begun = build.request(self.requester(), first, last, names)
+            report = build.request(self.requester(), first, last, names)
         except UnreadablePack as error:
             raise Unavailable(f"A set of controls cannot be read, so no report can be made: {error}") from None
-        enqueue(begun)
-        return Response(_shown(begun), status=202, headers={"Location": f"{request.path}/{begun.pk}"})
+        return begun(report, _shown(report), request.path)
 
 
 class ReportView(ReportsApi):
+    """How far a report is."""
+
     @extend_schema(**reports.GET_REPORT)
     def get(self, request: Request, report_id: UUID) -> Response:
         return Response(_shown(self.report(report_id)))
 
 
 class ReportFileView(ReportsApi):
+    """The report as a file."""
+
     content_negotiation_class = IgnoreAccept
 
     @extend_schema(**reports.GET_REPORT_FILE)
@@ -73,25 +78,23 @@ class ReportBundleView(ReportsApi):
 
     @extend_schema(**reports.POST_REPORT_BUNDLE)
     def post(self, request: Request, report_id: UUID) -> Response:
+        throttles.check_exports(request)
         report = self.report(report_id)
         if report.state != "ready":
             raise Invalid({"report_id": f"this report is {report.state}: there is evidence of one that is ready"})
-        begun = build.request_evidence(report, self.requester())
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
+        bundle = build.request_evidence(report, self.requester())
+        return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 
 def _members(document: Any) -> tuple[date, date, list[str]]:
-    if not isinstance(document, dict):
-        raise Invalid({"": "must be a JSON object"})
-    errors = {name: "this member is unknown" for name in document if name not in reports.MEMBERS}
+    given, errors = members(document, reports.MEMBERS)
     days = {}
     for name in ("first", "last"):
         try:
-            days[name] = date.fromisoformat(document.get(name, ""))
+            days[name] = date.fromisoformat(given.get(name, ""))
         except (TypeError, ValueError):
             errors[name] = "is required: a day such as 2026-03-04, UTC"
-    names = document.get("packs")
+    names = given.get("packs")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         errors["packs"] = "is required: a list of names of sets of controls"
     if errors:

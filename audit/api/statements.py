@@ -8,13 +8,14 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.exports import ExportsApi, shown
+from audit.api import throttles
+from audit.api.base import begun
+from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import statements
 from audit.formats.times import timestamp_text
 from audit.models import Record
-from audit.tasks import enqueue
 
 
 class StatementsApi(ExportsApi):
@@ -31,6 +32,8 @@ class StatementsApi(ExportsApi):
 
 
 class StatementsView(StatementsApi):
+    """Have a statement made."""
+
     @extend_schema(**evidence.POST_STATEMENT)
     def post(self, request: Request) -> Response:
         members = request.data
@@ -40,6 +43,8 @@ class StatementsView(StatementsApi):
 
 
 class StatementView(StatementsApi):
+    """A statement that was made."""
+
     @extend_schema(**evidence.GET_STATEMENT)
     def get(self, request: Request, statement_id: UUID) -> Response:
         return Response(_shown(self.statement(statement_id)))
@@ -50,9 +55,9 @@ class StatementBundleView(StatementsApi):
 
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
-        begun = statements.request_bundle(self.statement(statement_id), self.requester())
-        enqueue(begun)
-        return Response(shown(begun), status=202, headers={"Location": f"/api/v1/audit/exports/{begun.pk}"})
+        throttles.check_exports(request)
+        bundle = statements.request_bundle(self.statement(statement_id), self.requester())
+        return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 
 def _shown(statement: Record) -> dict[str, Any]:

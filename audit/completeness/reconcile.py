@@ -4,6 +4,7 @@ Each record is read once, when it has been sealed: the log's index has no holes 
 all that has to be remembered, and a run costs what is new, whatever the store holds.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -57,10 +58,10 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     What was found is told before anything that may take long. Safe to run in several processes at once, and to be
     killed anywhere. Raises what the database raises.
     """
-    ends = None if seconds is None else time.monotonic() + seconds
+    ends = math.inf if seconds is None else time.monotonic() + seconds
 
     def is_late() -> bool:
-        return ends is not None and time.monotonic() > ends
+        return time.monotonic() > ends
 
     read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
     came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)

@@ -89,7 +89,7 @@ def fetch(export: Export, requester: Requester, name: str) -> FileSlice:
     return FileSlice(path, name, offset, length, etag)
 
 
-def expire() -> int:
+def remove_expired() -> int:
     """Remove the bundles whose time is over; return how many."""
     expired = list(Export.objects.filter(expires_at__lt=datetime.now(UTC)).exclude(state="expired"))
     for export in expired:

@@ -23,10 +23,7 @@ class NotCanonical(ValueError):
 
 
 def loads(text: bytes) -> Any:
-    """Parse JSON strictly: UTF-8, no duplicate names, only numbers that survive a round trip.
-
-    Raises `NotCanonical` with the reason.
-    """
+    """Parse JSON strictly: UTF-8, unique names, numbers that survive a round trip. Raises `NotCanonical`."""
     try:
         return _DECODER.decode(text.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -38,10 +35,7 @@ def loads(text: bytes) -> Any:
 
 
 def canonical(document: dict[str, Any]) -> bytes:
-    """Return the RFC 8785 bytes of a parsed document.
-
-    Raises `NotCanonical` for what PostgreSQL or UTF-8 cannot hold, and for more than MAX_DEPTH levels.
-    """
+    """Return RFC 8785 bytes. Raises `NotCanonical` for what PostgreSQL cannot hold, or is deeper than MAX_DEPTH."""
     body = plain(document) if _is_plain(document, 0) else _rfc8785(document)
     # An escaped backslash before u0000 looks the same, hence the exact second test.
     if b"\\u0000" in body and _has_nul(document):
@@ -50,16 +44,20 @@ def canonical(document: dict[str, Any]) -> bytes:
 
 
 def plain(document: dict[str, Any]) -> bytes:
-    """Return the RFC 8785 bytes of a document for which `_is_plain` holds.
-
-    msgspec writes the same bytes as an RFC 8785 library does, thirty times as fast.
-    """
+    """Return the RFC 8785 bytes of a document for which `_is_plain` holds, thirty times as fast as a library."""
     try:
-        return msgspec.json.encode(document, order="sorted")
+        return msgspec.json.encode(document, order="sorted", enc_hook=_as_text)
     except UnicodeEncodeError:
         raise NotCanonical("contains a lone surrogate, which is not a character") from None
     except OverflowError:
         raise NotCanonical("contains an integer beyond 2^53-1") from None
+
+
+def _as_text(value: Any) -> str:
+    """A subclass of str is a text as well."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def digest(canonical_bytes: bytes) -> bytes:
@@ -73,7 +71,8 @@ def _is_plain(container: Any, depth: int) -> bool:
     It does where names are ASCII (their order is then the same in UTF-16) and floats are in the range that
     msgspec and ECMAScript write alike; tests/audit/formats/test_canonical.py holds the two together.
     """
-    _check_depth(depth)
+    if depth > MAX_DEPTH:
+        raise NotCanonical(f"nested too deep: at most {MAX_DEPTH} levels are allowed")
     is_object = isinstance(container, dict)
     plain = all(map(str.isascii, container)) if is_object else True
     for member in container.values() if is_object else container:
@@ -83,11 +82,6 @@ def _is_plain(container: Any, depth: int) -> bool:
         elif kind is float:
             plain = plain and abs(member) >= 1e-4 and not member.is_integer()
     return plain
-
-
-def _check_depth(depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise NotCanonical(f"nested too deep: at most {MAX_DEPTH} levels are allowed")
 
 
 def _rfc8785(document: dict[str, Any]) -> bytes:

@@ -158,9 +158,8 @@ def _validated(document: Any) -> Event:
     except msgspec.ValidationError as error:
         raise Invalid(_by_field(str(error), document)) from None
     except UnicodeEncodeError:
-        raise Invalid(
-            _by_field("a member's name contains a lone surrogate, which is not a character", document)
-        ) from None
+        text = "a member's name contains a lone surrogate, which is not a character"
+        raise Invalid(_by_field(text, document)) from None
 
 
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
@@ -181,21 +180,14 @@ def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]
     try:
         body = canonical.canonical(as_document(event, event_id, writer))
         if len(body) > MAX_DATA_BYTES:
-            _check_size(canonical.canonical(event.event_data))
+            size = len(canonical.canonical(event.event_data))
+            if size > MAX_DATA_BYTES:
+                raise ValueError(f"is {size} bytes in canonical form; at most {MAX_DATA_BYTES} are allowed")
         return body
     except ValueError as error:
-        errors |= dict(_text_faults(event)) or {"event_data": str(error)}
+        texts = dict(fault for name in TEXT_FIELDS for fault in text_faults(name, getattr(event, name)))
+        errors |= texts or {"event_data": str(error)}
         return b""
-
-
-def _text_faults(event: Event) -> Iterator[tuple[str, str]]:
-    for name in TEXT_FIELDS:
-        yield from text_faults(name, getattr(event, name))
-
-
-def _check_size(data: bytes) -> None:
-    if len(data) > MAX_DATA_BYTES:
-        raise ValueError(f"is {len(data)} bytes in canonical form; at most {MAX_DATA_BYTES} are allowed")
 
 
 def _faults(event: Event, now: datetime) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ Terms narrow each other; the same field twice means either. docs/search.md expla
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any, NoReturn
 from uuid import UUID
@@ -42,6 +42,10 @@ class Term(msgspec.Struct, frozen=True):
     def key(self) -> tuple[str, tuple[str, ...], bool]:
         """Terms with the same key are merged."""
         return self.field, self.path, self.negated
+
+    @property
+    def is_time(self) -> bool:
+        return self.field != DATA and FIELDS[self.field].kind == "time"
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -184,12 +188,8 @@ def _value(source: str, place: int, start: int) -> tuple[Value, bool, int]:
     if source[place : place + 1] == '"':
         match = _QUOTED.match(source, place)
         if match is None:
-            _refuse(
-                'the quotation does not end: close it with ", and write \\" for a quote inside',
-                source,
-                start,
-                len(source),
-            )
+            message = 'the quotation does not end: close it with ", and write \\" for a quote inside'
+            _refuse(message, source, start, len(source))
         return Value(_unescaped(match[1]), prefix=match[2] == "*"), True, match.end()
     match = _WORD.match(source, place)
     if match is None:
@@ -221,10 +221,6 @@ def _checked(name: str, value: Value, quoted: bool) -> Value:
     return _CHECKS[kind](name, value, quoted)
 
 
-def _checked_text(name: str, value: Value, quoted: bool) -> Value:
-    return value
-
-
 def _checked_uuid(name: str, value: Value, quoted: bool) -> Value:
     try:
         return Value(str(UUID(value.text)))
@@ -246,16 +242,12 @@ def _checked_time(name: str, value: Value, quoted: bool) -> Value:
     return value
 
 
-def _checked_data(name: str, value: Value, quoted: bool) -> Value:
-    return Value(value.text, only_text=quoted and bool(scalars(value.text)))
-
-
-_CHECKS = {
-    "text": _checked_text,
+_CHECKS: dict[str, Callable[[str, Value, bool], Value]] = {
+    "text": lambda name, value, quoted: value,
     "uuid": _checked_uuid,
     "outcome": _checked_outcome,
     "time": _checked_time,
-    "data": _checked_data,
+    "data": lambda name, value, quoted: Value(value.text, only_text=quoted and bool(scalars(value.text))),
 }
 
 

@@ -86,10 +86,7 @@ def perfect_spans(first: int, last: int) -> list[Span]:
 
 
 def inclusion_spans(index: int, size: int) -> list[Span]:
-    """Return the subtrees whose hashes are the inclusion proof of a leaf, its sibling first (RFC 6962, 2.1.1).
-
-    Raises `ProofError` where the tree has no such leaf.
-    """
+    """Return the subtrees that prove a leaf, its sibling first (RFC 6962, 2.1.1). Raises `ProofError` without it."""
     if not 0 <= index < size:
         raise ProofError(f"a tree of {size} leaves has no leaf {index}")
     spans: list[Span] = []
@@ -106,10 +103,7 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
 
 
 def consistency_spans(old: int, new: int) -> list[Span]:
-    """Return the subtrees whose hashes prove the tree of `old` leaves to be a prefix of `new` (RFC 6962, 2.1.2).
-
-    An empty tree and equal trees need none. Raises `ProofError` where old is greater than new.
-    """
+    """Return the subtrees that prove `old` leaves to be a prefix of `new` (RFC 6962, 2.1.2). Raises `ProofError`."""
     if not 0 <= old <= new:
         raise ProofError(f"a tree of {old} leaves is no prefix of one of {new}")
     if old in (0, new):
@@ -175,7 +169,10 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
     if not 0 < old <= new:
         raise ProofError(f"nothing can be shown about a tree of {old} leaves in one of {new}")
     if old == new:
-        _check_same(proof, old_root, new_root)
+        if proof:
+            raise ProofError("nothing is to be proved, so the proof must be empty")
+        if old_root != new_root:
+            raise ProofError("two trees of one size have different roots")
         return
     _check_sizes(old_root, new_root, *proof)
     if not proof:
@@ -199,13 +196,6 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
         raise ProofError("the proof is too short")
     if (old_computed, new_computed) != (old_root, new_root):
         raise ProofError("the proof leads to other roots: the new tree does not continue the old one")
-
-
-def _check_same(proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
-    if proof:
-        raise ProofError("nothing is to be proved, so the proof must be empty")
-    if old_root != new_root:
-        raise ProofError("two trees of one size have different roots")
 
 
 def _check_sizes(*hashes: bytes) -> None:

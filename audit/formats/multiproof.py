@@ -14,10 +14,7 @@ from audit.formats.merkle import CompactRange, ProofError, Span, perfect_spans
 
 
 def between(indexes: Iterable[int], size: int) -> Iterator[Span]:
-    """Yield the subtrees whose hashes prove the leaves at these ascending indexes to be in the tree of `size`.
-
-    Raises `ProofError` where they are not ascending, or not in the tree.
-    """
+    """Yield the subtrees that prove the leaves at these ascending indexes in the tree of `size`, or `ProofError`."""
     place = 0
     for index in indexes:
         _check_place(place, index, size)

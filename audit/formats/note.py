@@ -186,10 +186,7 @@ def split(note: str, *, most: int = MAX_NOTE) -> tuple[str, list[Signature]]:
 
 
 def verify(note: str, verifiers: Iterable[Verifier], *, most: int = MAX_NOTE) -> tuple[str, list[Attestation]]:
-    """Return a note's text and who signed it, of the by_id keys.
-
-    Skips unknown keys. Raises `NoteError` where a by_id key's signature does not hold, or no key is by_id.
-    """
+    """Return a note's text and which known keys signed it. Raises `NoteError` where none did, or one does not hold."""
     text, signatures = split(note, most=most)
     by_id = {(verifier.name, verifier.id): verifier for verifier in verifiers}
     attested = [

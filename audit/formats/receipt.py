@@ -76,7 +76,7 @@ def sign(promise: Promise, signer: Signer) -> str:
 
 
 def read(receipt: str, verifiers: Iterable[Verifier]) -> Promise:
-    """Return what a receipt says, if attestation of the keys signed it. Raises `NoteError`."""
+    """Return what a receipt says, if one of the keys signed it. Raises `NoteError`."""
     text, attested = note.verify(receipt, verifiers, most=MAX_NOTE)
     promise = Promise.parse(text)
     if any(attestation.verifier.name != promise.origin + SUFFIX for attestation in attested):
@@ -85,7 +85,7 @@ def read(receipt: str, verifiers: Iterable[Verifier]) -> Promise:
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the receipts in a file: notes raw after the other, or a JSON line for each answer of the API."""
+    """Yield the receipts in a file: notes one after the other, or a JSON line for each answer of the API."""
     kept: list[str] = []
     for line in (raw.rstrip("\r\n") for raw in lines):
         if line.startswith("{") or line == HEADER:

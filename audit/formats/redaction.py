@@ -109,10 +109,9 @@ class Redactor:
         self._rules = sorted(rules, key=lambda rule: (METHODS.index(rule.method), rule.name))
         self._parts = {rule.name: read_path(rule.path) for rule in rules}
         self._key = key
+        # How many members were redacted, by the name of the rule, and in how many records.
         self.members: Counter[str] = Counter()
-        """How many members were redacted, by the name of the rule."""
         self.records = 0
-        """How many records had such a member."""
 
     def lines(self, lines: bytes) -> bytes:
         """Redact records that are lines of JSON; each gets a member that says what was redacted."""
@@ -215,7 +214,6 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 
 def _part(key: str | int) -> str:
-    """Return a name as it is written in a path."""
     text = str(key)
     return text if _BARE.match(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -11,11 +11,7 @@ from audit.formats.times import timestamp_text
 
 def plain(query: Query, now: datetime) -> list[dict[str, Any]]:
     """Return conditions that all hold for a matching record. Spans count back from `now`, as in the search itself."""
-    return [_time(term, now) if term.field != DATA and _is_time(term) else _term(term) for term in query.terms]
-
-
-def _is_time(term: Term) -> bool:
-    return FIELDS[term.field].kind == "time"
+    return [_time(term, now) if term.is_time else _term(term) for term in query.terms]
 
 
 def _time(term: Term, now: datetime) -> dict[str, Any]:

@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from audit.formats import times
-from audit.models import OWN_WRITER
+from audit.models.records import StoreName
 
 
 class Where(NamedTuple):
-    """What else is known of an act: by what kind of actor, on what, from which address."""
+    """What else is known of an act: by what kind of actor, on what, from which address.
+
+    Without a kind the actor is a person, or the store where the caller names it by `OWN_WRITER`; no text makes it so.
+    """
 
     actor_type: str | None = None
     category: str = "security"
@@ -32,8 +35,8 @@ def document(
         "event_action": event_type.rsplit(".", 1)[-1],
         "event_outcome": outcome,
         "correlation_id": correlation,
-        "actor_type": where.actor_type or ("service" if actor == OWN_WRITER else "user"),
-        "actor_id": actor,
+        "actor_type": where.actor_type or ("service" if isinstance(actor, StoreName) else "user"),
+        "actor_id": str(actor),
         "actor_ip": where.address,
         "resource_type": where.resource[0],
         "resource_id": where.resource[1] or correlation,

@@ -50,12 +50,12 @@ def ignorant_of(verifier: Verifier) -> list[str]:
     """Return the running processes that do not know a key. Raises `redis.RedisError`."""
     connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
     since = _now_ms(connection) - FORGOTTEN_AFTER_MS
-    running = connection.zrangebyscore(_name("seen"), since, "+inf")
-    ended = connection.zrangebyscore(_name("seen"), "-inf", f"({since}")
+    running: Any = connection.zrangebyscore(_name("seen"), since, "+inf")
+    ended: Any = connection.zrangebyscore(_name("seen"), "-inf", f"({since}")
     if ended:
         connection.hdel(_name("keys"), *ended)
         connection.zrem(_name("seen"), *ended)
-    known = connection.hmget(_name("keys"), running) if running else []
+    known: Any = connection.hmget(_name("keys"), running) if running else []
     return sorted(
         process.decode()
         for process, keys in zip(running, known, strict=True)

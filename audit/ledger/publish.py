@@ -18,7 +18,7 @@ from audit.models import Checkpoint
 log = structlog.get_logger(__name__)
 
 LEAST_PAUSE_S = 0.05
-COURIER_PAUSE_S = 1.0
+PUBLISH_PAUSE_S = 1.0
 TROUBLE_PAUSE_S = 5.0
 REFUSAL_ALARM_S = 3600.0
 
@@ -58,12 +58,12 @@ class Publisher:
 def follow(stop: threading.Event) -> None:
     """Seal until `stop`; no outage and no refusal ends it."""
     heads = _Newest()
-    courier = threading.Thread(target=_carry, args=(heads, stop), name="courier", daemon=True)
-    courier.start()
+    publisher = threading.Thread(target=_carry, args=(heads, stop), name="publisher", daemon=True)
+    publisher.start()
     try:
         _seal(stop, heads)
     finally:
-        courier.join(timeout=witnesses.TIMEOUT_S)
+        publisher.join(timeout=witnesses.TIMEOUT_S)
         connections.close_all()
 
 
@@ -109,11 +109,11 @@ class _Alarm:
 
 def _carry(heads: _Newest, stop: threading.Event) -> None:
     """Publish heads in a thread of its own: witnesses may take long, and no seal waits for them."""
-    courier = Publisher()
-    while not stop.wait(COURIER_PAUSE_S):
+    publisher = Publisher()
+    while not stop.wait(PUBLISH_PAUSE_S):
         if heads.checkpoint is not None:
             try:
-                for complaint in courier.publish(heads.checkpoint):
+                for complaint in publisher.publish(heads.checkpoint):
                     log.warning("courier", complaint=complaint)
             except Exception as error:  # whatever a witness answers, the next head is published all the same
                 log.warning("courier_interrupted", error=type(error).__name__)

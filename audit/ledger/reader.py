@@ -38,6 +38,12 @@ def signed_head(using: str = "reader") -> Checkpoint:
     return newest
 
 
+def signed_size(using: str = "reader") -> int:
+    """Return how many leaves the newest checkpoint covers."""
+    newest = head(using)
+    return 0 if newest is None else newest.size
+
+
 def hashes(runs: Iterable[Run], using: str = "reader") -> Lookup:
     """Read runs of kept hashes in one statement and return a lookup, which raises `LogDamaged` for a missing one."""
     parts: list[str] = []

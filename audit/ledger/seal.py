@@ -54,8 +54,6 @@ class Sealed(NamedTuple):
 
 @dataclass
 class _Memory:
-    """What a sealer remembers of the log between two passes."""
-
     edge: Edge | None = None
     head: Checkpoint | None = None
     # The block of the queue's table at which the next scan starts: the first half of a ctid.

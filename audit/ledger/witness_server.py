@@ -94,7 +94,7 @@ class Witness:
     def _check_signature(self, request: Request) -> None:
         verifiers = [verifier for verifier in self._logs if verifier.name == request.head.origin]
         if not verifiers:
-            raise RequestRefused(404, f"The log {request.head.origin} is not verifiers here.")
+            raise RequestRefused(404, f"The log {request.head.origin} is not known here.")
         try:
             note.verify(request.note, verifiers)
         except NoteError as error:

@@ -94,7 +94,6 @@ def _answering() -> Iterator[None]:
 
 
 def _keep(witness: RemoteWitness, checkpoint: Checkpoint, answer: str) -> None:
-    """Store the witness's line, once its signature is checked."""
     text, _ = note.split(checkpoint.note)
     try:
         _, (attested, *_) = note.verify(note.join(text, [answer]), [witness.verifier])
@@ -111,7 +110,6 @@ def _keep(witness: RemoteWitness, checkpoint: Checkpoint, answer: str) -> None:
 
 
 def _last_size(witness: RemoteWitness) -> int:
-    """Return the size of the newest checkpoint that the witness has cosigned for us."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(max(size), 0) FROM audit_checkpoint "

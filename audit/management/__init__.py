@@ -3,12 +3,15 @@
 import io
 import os
 import pwd
+import socket
 import sys
 from typing import Any, TextIO, cast
 
-from django.core.management.base import BaseCommand, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from audit import safe_text
+from audit.access import names
+from audit.errors import AuditError
 
 
 class HarmlessStream(io.TextIOBase):
@@ -30,17 +33,22 @@ class HarmlessStream(io.TextIOBase):
 
 
 class HarmlessCommand(BaseCommand):
-    """A command that may print what others sent."""
+    """A command that may print what others sent; what the store refuses is told without a traceback."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.stdout = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stdout", None) or sys.stdout)))
         self.stderr = OutputWrapper(cast(TextIO, HarmlessStream(options.pop("stderr", None) or sys.stderr)))
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except AuditError as error:
+            raise CommandError(str(error)) from None
 
 
 def operator_name() -> str:
-    """Who runs the command: the account of the system, not what the environment says of it."""
+    """Return who runs the command: the account of the system, not what the environment says of it."""
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+    # In a container the account may have the name of the store, as which no person acts.
+    return f"{name}@{socket.gethostname()}" if names.is_reserved(name) else name

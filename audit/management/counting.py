@@ -2,10 +2,20 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from audit.completeness.reconcile import reconcile
 
@@ -13,15 +23,23 @@ LINE_S = 2.0
 
 
 def bar(*columns: ProgressColumn, disable: bool = False, transient: bool = False) -> Progress:
-    """A bar on standard error, so that the output can be read by programs."""
+    """Return a bar on standard error, so that the output can be read by programs."""
     return Progress(*columns, console=Console(stderr=True), disable=disable, transient=transient)
+
+
+@contextmanager
+def counted(unit: str, *, transient: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how many of how many units are done; yields what is told both."""
+    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with bar(*columns, transient=transient) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def reconcile_with_bar() -> None:
     """Reconcile to the end of the log. Raises what the database raises."""
-    with bar(TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
-        task = progress.add_task("reconcile", total=None)
-        reconcile(progress=lambda done, total: progress.update(task, completed=done, total=total))
+    with counted("records") as show:
+        reconcile(progress=show)
 
 
 class Counting:

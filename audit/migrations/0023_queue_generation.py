@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0021_outbox"),
+        ("audit", "0022_rights_and_quotas"),
     ]
 
     operations = [

@@ -1,6 +1,6 @@
 """What the store keeps, and what is known of what it should have."""
 
-from audit.models.access import ACCESS, Access, AuditorScope
+from audit.models.access import ACCESS, Access, AuditorScope, RightsRequest
 from audit.models.accounting import Account, DayRecord, Loss, Passage, Promise, RejectedSample, Rejection
 from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
 from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount, Manifest, Numbering, Rhythm
@@ -60,6 +60,7 @@ __all__ = [
     "Report",
     "Review",
     "Rhythm",
+    "RightsRequest",
     "SavedView",
     "Statement",
     "Tally",

@@ -47,6 +47,40 @@ class AuditorScope(models.Model):
         return Scope(tuple(self.writers), tuple(self.categories))
 
 
+class RightsRequest(models.Model):
+    """Rights that one person asked for, for a writer or a person, and what another one decided."""
+
+    KINDS = (("writer", "writer"), ("person", "person"))
+
+    kind = models.CharField(max_length=10, choices=KINDS)
+    subject = models.CharField(max_length=150, help_text="The name of the writer or person that would get them.")
+    asked = models.JSONField(help_text="`groups` of a person; `scopes` and what they may read of a writer.")
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField()
+    decision = models.CharField(max_length=10, blank=True, choices=[(name, name) for name in ("granted", "declined")])
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("approve_rights", "Can grant rights that another person asked for"),)
+        ordering = ("-id",)
+        verbose_name = "request for rights"
+        verbose_name_plural = "requests for rights"
+
+    def __str__(self) -> str:
+        return f"rights of {self.kind} {self.subject}"
+
+    @property
+    def words(self) -> str:
+        if self.kind == "person":
+            return f"membership of {', '.join(self.asked['groups'])}"
+        scopes = ", ".join(self.asked["scopes"]) or "no further scope"
+        names = ", ".join(self.asked["reads_writers"]) or "every writer"
+        categories = ", ".join(self.asked["reads_categories"]) or "every category"
+        return f"{scopes}; reading records of {names}, in {categories}"
+
+
 class Access(Record):
     """Access records, who viewed what, as a page of their own."""
 

@@ -10,7 +10,14 @@ from audit.models import base
 from audit.models.base import AppendOnly, NotedAppendOnlyQuerySet, visible_to
 from audit.models.ledger import Leaf
 
-OWN_WRITER = "auditsite"
+
+class StoreName(str):
+    """The name of the store as an actor. Only the store's own code holds one: a person's name is a plain text."""
+
+    __slots__ = ()
+
+
+OWN_WRITER = StoreName("auditsite")
 """The writer of the records that the store makes of its own acts."""
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from audit.models.records import OWN_WRITER
@@ -19,6 +19,10 @@ def names(help_text: str) -> "ArrayField[Any, Any]":
     return ArrayField(
         models.CharField(max_length=100), default=list, blank=True, help_text=f"{help_text} Commas between."
     )
+
+
+def quota(help_text: str) -> "models.BigIntegerField[Any, Any]":
+    return models.BigIntegerField(null=True, blank=True, validators=[MinValueValidator(0)], help_text=help_text)
 
 
 class Writer(models.Model):
@@ -38,12 +42,22 @@ class Writer(models.Model):
     reads_writers = names("The scope read gives the records of these writers alone; empty: of all.")
     reads_categories = names("The scope read gives the records of these categories alone; empty: of all.")
     created_at = models.DateTimeField(auto_now_add=True)
+    quota_events = quota("Events a UTC day; empty: no limit.")
+    quota_bytes = quota("Bytes of requests with events, a UTC day.")
+    quota_epochs = quota("Distinct source_epoch values of events, a UTC day.")
+    quota_manifests = quota("Manifests that are open, for their events are not all here.")
+    quota_exports = quota("Evidence bundles that are asked for on a UTC day, those of statements and reports too.")
 
     class Meta:
         ordering = ("name",)
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def quotas(self) -> list[int | None]:
+        """The quotas in the order of `audit.access.api_keys.Quotas`."""
+        return [self.quota_events, self.quota_bytes, self.quota_epochs, self.quota_manifests, self.quota_exports]
 
     def clean(self) -> None:
         if not isinstance(self.scopes, list) or not all(scope in self.SCOPES for scope in self.scopes):

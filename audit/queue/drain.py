@@ -1,7 +1,9 @@
 """drain: move what waits in the dead letter queue, and in the spool, into PostgreSQL."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,11 +33,13 @@ from audit.safe_text import storable
 from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
+from dlq.generation import Generation
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
 
 DRAIN_TIMEOUT_S = 10.0
+NOTED_EVERY_S = 2.0
 AT_HOME = ("stored", "duplicate")
 
 
@@ -48,9 +52,39 @@ def drain(
 ) -> Summary:
     """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
     empty_spool()
-    if is_up():
-        restored.settle(dlq.stream.for_drain())
-    return drain_queue(store_parked, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=progress)
+    start = restored.settle(dlq.stream.for_drain()) if is_up() else None
+    noted = _Noted(start, progress)
+    try:
+        return drain_queue(store_parked, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=noted)
+    finally:
+        noted.note()
+
+
+class _Noted:
+    """Notes in PostgreSQL how many a drain took out of the queue: every few seconds, and at its end.
+
+    Should Redis be restored from an older file right after, that is known. Redis is not asked: it may be away.
+    """
+
+    def __init__(self, start: Generation | None, progress: Callable[[Summary], None] | None):
+        self._start, self._progress = start, progress
+        self._left = self._noted = 0
+        self._noted_at = time.monotonic()
+
+    def __call__(self, summary: Summary) -> None:
+        self._left = summary.stored + summary.duplicate
+        if time.monotonic() - self._noted_at > NOTED_EVERY_S:
+            self.note()
+        if self._progress is not None:
+            self._progress(summary)
+
+    def note(self) -> None:
+        """Note it now; while PostgreSQL is away, the next copy of the counters does."""
+        self._noted_at = time.monotonic()
+        if self._start is not None and self._left > self._noted:
+            with suppress(DatabaseError):
+                restored.note_left(self._start, self._left)
+            self._noted = self._left
 
 
 def empty_spool() -> int:

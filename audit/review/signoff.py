@@ -9,18 +9,15 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-import structlog
 from django.conf import settings
 from django.db import connections, transaction
 
-import dlq.alarm
 from audit import visibility
 from audit.errors import AuditError
 from audit.ingest import trail
+from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, Followed, MissedReview, Review
 from audit.review.exception_report import ExceptionReport, exception_report
-
-log = structlog.get_logger(__name__)
 
 # The row of audit_followed that holds the first day that may still be signed in time.
 REVIEWS = "reviews"
@@ -179,12 +176,10 @@ def _record_missed(day: date, now: datetime) -> None:
 def _notify(now: datetime) -> None:
     """Raise an alarm for the missed days of which none was delivered yet."""
     untold = MissedReview.objects.filter(closed_at=None, explained_at=None, told_at=None)
-    if not (days := sorted(untold.values_list("day", flat=True))):
-        return
-    log.error("reviews_missed", days=[day.isoformat() for day in days[:100]], count=len(days))
-    text = f"{len(days)} days were not reviewed in time, the first: {days[0]}. See the admin, Daily review."
-    if dlq.alarm.tell("audit.review", text, days=len(days)):
-        untold.filter(day__in=days).update(told_at=now)
+    if days := sorted(untold.values_list("day", flat=True)):
+        text = f"{len(days)} days were not reviewed in time, the first: {days[0]}. See the admin, Daily review."
+        told = untold.filter(day__in=days)
+        notify("audit.review", text, told=lambda: told.update(told_at=now), days=len(days))
 
 
 def _record_signature(shown: ExceptionReport, note: str, number: int, by: str, address: str | None) -> None:

@@ -94,7 +94,7 @@ def was_stopped(error: Exception) -> bool:
 
 def is_in_order(query: Query) -> bool:
     """Return whether one index yields the rows in the order of the list, so that nothing else is read."""
-    rest = [term for term in query.terms if not filters.is_time(term)]
+    rest = [term for term in query.terms if not term.is_time]
     return not rest or (len(rest) == 1 and _finds(rest[0]) and _in_order(rest[0]))
 
 
@@ -104,7 +104,7 @@ def looks_into_data(query: Query) -> bool:
 
 
 def _finds(term: Term) -> bool:
-    return term.field != DATA and not filters.is_time(term) and FIELDS[term.field].indexed and not term.negated
+    return term.field != DATA and not term.is_time and FIELDS[term.field].indexed and not term.negated
 
 
 def _in_order(term: Term) -> bool:
@@ -117,7 +117,8 @@ def _rows(where: Q) -> int:
 
 
 def _reason(query: Query, reads: int, offers: list[Query]) -> str:
-    names = dict.fromkeys(_name(term) for term in query.terms if not filters.is_time(term) and not _finds(term))
+    unserved = (term for term in query.terms if not term.is_time and not _finds(term))
+    names = dict.fromkeys(f"`{'-' if term.negated else ''}{term.field}:`" for term in unserved)
     what = f"no index finds {', '.join(names)} alone" if names else "no index finds this alone"
     advice = "name an actor, type, category, resource or correlation"
     if offers:
@@ -127,7 +128,3 @@ def _reason(query: Query, reads: int, offers: list[Query]) -> str:
         f"this would cost as much as reading about {intcomma(reads)} records in a row, "
         f"{intcomma(MOST_READ)} are the most: {what}; {advice}"
     )
-
-
-def _name(term: Term) -> str:
-    return f"`{'-' if term.negated else ''}{term.field}:`"

@@ -23,17 +23,13 @@ def where(query: Query, now: datetime | None = None) -> Q:
 
 def window(query: Query, now: datetime) -> Q:
     """Return the condition of the query's times alone."""
-    return where(Query(tuple(term for term in query.terms if is_time(term))), now)
-
-
-def is_time(term: Term) -> bool:
-    return term.field != DATA and FIELDS[term.field].kind == "time"
+    return where(Query(tuple(term for term in query.terms if term.is_time)), now)
 
 
 def condition(term: Term, now: datetime) -> Q:
     if term.field == DATA:
         matches = _any(_member(term.path, value) for value in term.values)
-    elif is_time(term):
+    elif term.is_time:
         matches = _any(_TIMES[term.field](value.text, now) for value in term.values)
     else:
         matches = _field(term)

@@ -139,11 +139,9 @@ def read_cursor(text: str) -> tuple[datetime, UUID]:
 
 
 def _page_by_cheaper_plan(query: Query, matches: RecordQuerySet, wanted: slice) -> list[Record]:
-    """Try the index over the data, after 50 ms the other plan: the planner cannot know how common a JSON value is.
-
-    The index gathers rare values at once; walking back in time meets common ones at once. The same holds for terms that
-    occur together more often than by chance.
-    """
+    """Try the index over the data, after 50 ms the other plan: the planner cannot know how common a JSON value is."""
+    # The index gathers rare values at once; walking back in time meets common ones at once. The same holds for terms
+    # that occur together more often than by chance.
     try:
         with cost.reading(milliseconds=FIRST_WAY_MS, never=cost.IN_ORDER if cost.looks_into_data(query) else ()):
             ids = list(matches.values_list("id", flat=True)[wanted])
@@ -154,7 +152,6 @@ def _page_by_cheaper_plan(query: Query, matches: RecordQuerySet, wanted: slice) 
 
 
 def _joined(query: Query, terms: list[tuple[str, Term]], errors: dict[str, str]) -> Query:
-    """Combine the query and the parameters: both apply."""
     in_query = {term.key for term in query.terms}
     for name, term in terms:
         if term.key in in_query:
@@ -163,7 +160,6 @@ def _joined(query: Query, terms: list[tuple[str, Term]], errors: dict[str, str])
 
 
 def _terms(parameters: Mapping[str, str]) -> list[tuple[str, Term]]:
-    """Express the parameters beside `q` as terms."""
     terms = [
         (name, Term(ALIASES.get(name, name), (Value(parameters[name]),)))
         for name in (*EXACT, "since", "until")
@@ -173,10 +169,6 @@ def _terms(parameters: Mapping[str, str]) -> list[tuple[str, Term]]:
         value = Value(parameters["detail_value"])
         terms.append(("detail_key", Term(DATA, (value,), path=(parameters["detail_key"],))))
     return terms
-
-
-def _q(parameters: Mapping[str, str]) -> Query:
-    return grammar.parse(parameters.get("q", ""))
 
 
 def _detail(parameters: Mapping[str, str]) -> None:
@@ -191,14 +183,6 @@ def _detail(parameters: Mapping[str, str]) -> None:
 
 def _time(name: str) -> Callable[[Mapping[str, str]], object]:
     return lambda parameters: times.read_time(parameters[name]) if parameters.get(name) else None
-
-
-def _limit(parameters: Mapping[str, str]) -> int:
-    return _integer(parameters.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT)
-
-
-def _offset(parameters: Mapping[str, str]) -> int:
-    return _integer(parameters.get("offset"), 0, 0, MAX_OFFSET)
 
 
 def _after(parameters: Mapping[str, str]) -> tuple[datetime, UUID] | None:
@@ -216,7 +200,12 @@ def _integer(text: str | None, default: int, least: int, most: int) -> int:
     return int(text)
 
 
-_READERS: dict[str, Callable[[Mapping[str, str]], Any]] = {"q": _q, "limit": _limit, "offset": _offset, "after": _after}
+_READERS: dict[str, Callable[[Mapping[str, str]], Any]] = {
+    "q": lambda parameters: grammar.parse(parameters.get("q", "")),
+    "limit": lambda parameters: _integer(parameters.get("limit"), DEFAULT_LIMIT, 1, MAX_LIMIT),
+    "offset": lambda parameters: _integer(parameters.get("offset"), 0, 0, MAX_OFFSET),
+    "after": _after,
+}
 _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "since": _time("since"),
     "until": _time("until"),

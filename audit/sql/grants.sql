@@ -56,6 +56,7 @@ REVOKE DELETE, TRUNCATE ON
     audit_verification,
     audit_finding,
     audit_discard,
+    audit_rightsrequest,
     audit_episode,
     audit_gap,
     audit_manifest,

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from audit import checks
 from audit.access import api_keys
-from audit.errors import LogDamaged
+from audit.errors import KeyUnknown, LogDamaged
 from audit.formats import event
 from audit.ingest.record import store
 from audit.ledger import keys, verify
@@ -151,7 +151,7 @@ def seal() -> Sealed | str:
     """One pass of a sealer that has just been started; its refusal as text."""
     try:
         return Sealer().once()
-    except LogDamaged as error:
+    except (LogDamaged, KeyUnknown) as error:
         return str(error)
 
 

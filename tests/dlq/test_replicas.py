@@ -67,8 +67,7 @@ class ReplicatedRedis:
 
 @pytest.fixture
 def replicated(own_redis: Redis, tmp_path: Path) -> Iterator[ReplicatedRedis]:
-    assert own_redis._program is not None
-    pair = ReplicatedRedis(own_redis, tmp_path, own_redis._program)
+    pair = ReplicatedRedis(own_redis, tmp_path, own_redis.program)
     yield pair
     pair.stop()
 

@@ -8,7 +8,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 
 from audit import visibility
 from audit.access import access_log
@@ -35,26 +34,21 @@ class AccessAdmin(ReadOnly):
         accesses = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
         visibility.note_shown(access.pk for access in accesses[:PAGE])
         onward = {**filters, "after": query.cursor(accesses[PAGE - 1])} if len(accesses) > PAGE else {}
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Who looked",
-            "opts": self.opts,
-            "asked": filters,
-            "wrong": wrong,
-            "rows": [look_row(access) for access in accesses[:PAGE]],
-            "next_url": f"?{urlencode(onward)}" if onward else "",
-            "first_url": f"?{urlencode(filters)}" if request.GET.get("after") else "",
-        }
-        return TemplateResponse(request, "admin/audit/access/list.html", context)
+        return self.page(
+            request,
+            "list",
+            title="Who looked",
+            asked=filters,
+            wrong=wrong,
+            rows=[look_row(access) for access in accesses[:PAGE]],
+            next_url=f"?{urlencode(onward)}" if onward else "",
+            first_url=f"?{urlencode(filters)}" if request.GET.get("after") else "",
+        )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:audit_record_change", object_id)  # it is a record as any other
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         raise Http404("A record has no history: it never changes.")
 
 
@@ -89,7 +83,7 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
 
 
 def look_row(access: Record) -> dict[str, Any]:
-    """Return access access as tables show it."""
+    """Return an access as tables show it."""
     facts = access.event_data
     return {
         "at": time_tag(access.event_timestamp),

@@ -12,7 +12,8 @@ from django.shortcuts import redirect
 from django.urls import path
 from django_q.models import Failure, Schedule, Success
 
-from audit.access import sessions
+from audit.access import rights, sessions
+from audit.admin.access.writers import WAITS
 from audit.admin.base import ReadOnly
 from audit.ingest import trail
 
@@ -63,6 +64,11 @@ class PeopleAdmin(UserAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         given = form.cleaned_data
         facts = {name: given[name] for name in ("is_active", "is_staff", "is_superuser") if name in given}
+        guarded: list[Group] = []
+        if "groups" in given and not request.user.is_superuser:
+            held = set(obj.groups.all()) if change else set()
+            guarded = rights.guarded(group for group in given["groups"] if group not in held)
+            given["groups"] = [group for group in given["groups"] if group not in guarded]
         if "groups" in given:
             facts["groups"] = sorted(group.name for group in given["groups"])
             facts["groups_before"] = sorted(obj.groups.values_list("name", flat=True)) if change else []
@@ -70,6 +76,10 @@ class PeopleAdmin(UserAdmin):
             facts["permissions"] = sorted(permission.codename for permission in given["user_permissions"])
         _record(request, "changed" if change else "created", obj, changed=sorted(form.changed_data), **facts)
         super().save_model(request, obj, form, change)
+        if guarded:
+            names = sorted(group.name for group in guarded)
+            rights.ask("person", obj.get_username(), {"groups": names}, by=request.user.get_username())
+            messages.info(request, f"{WAITS} {obj.get_username()} is in the group {', '.join(names)}.")
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         if request.method == "POST" and (person := self.get_object(request, id)) is not None:

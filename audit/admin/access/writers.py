@@ -4,12 +4,17 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from audit.access import api_keys
+from audit.access import api_keys, limits, rights
+from audit.api import throttles
 from audit.ingest import trail
 from audit.models import Writer, WriterKey
+
+WAITS = "A second person has to grant this (Requests for rights) before"
+QUOTAS = ("quota_events", "quota_bytes", "quota_epochs", "quota_manifests", "quota_exports")
 
 
 class KeyInline(admin.TabularInline):
@@ -37,25 +42,35 @@ class WriterAdmin(admin.ModelAdmin):
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Writer | None = None) -> tuple[str, ...]:
-        return ("name", "created_at") if obj else ()
+        return ("name", "created_at", "used_today") if obj else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Writer]:
         return super().get_queryset(request).prefetch_related("keys")
 
     def save_model(self, request: HttpRequest, obj: Writer, form: Any, change: bool) -> None:
+        asked: dict[str, Any] = {}
+        if not request.user.is_superuser:
+            asked = rights.withheld(Writer.objects.filter(pk=obj.pk).first() if change else None, obj)
         reads = {"reads_writers": obj.reads_writers, "reads_categories": obj.reads_categories}
-        _record(request, "changed" if change else "created", obj, scopes=obj.scopes, **reads)
+        limited = {name: getattr(obj, name) for name in QUOTAS}
+        _record(request, "changed" if change else "created", obj, scopes=obj.scopes, **reads, **limited)
         super().save_model(request, obj, form, change)
         if change:
             api_keys.publish()
-        else:
-            _show(request, obj, api_keys.issue(obj))
+        if asked:
+            rights.ask("writer", obj.name, asked, by=request.user.get_username())
+            messages.info(request, f"{WAITS} the scopes or the reading of {obj.name} change.")
+
+    def response_add(self, request: HttpRequest, obj: Writer, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show(request, [(obj, api_keys.issue(obj))])
 
     @admin.action(description="Rotate: a new key, the old ones stop", permissions=["change"])
-    def rotate(self, request: HttpRequest, queryset: QuerySet[Writer]) -> None:
+    def rotate(self, request: HttpRequest, queryset: QuerySet[Writer]) -> HttpResponse:
+        keys = []
         for writer in queryset:
             _record(request, "rotated", writer)
-            _show(request, writer, api_keys.rotate(writer))
+            keys.append((writer, api_keys.rotate(writer)))
+        return self._show(request, keys)
 
     @admin.action(description="Revoke all keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Writer]) -> None:
@@ -72,11 +87,24 @@ class WriterAdmin(admin.ModelAdmin):
         now = timezone.now()
         return sum(key.revoked_at is None and (key.expires_at or now) >= now for key in writer.keys.all())
 
+    @admin.display(description="used on this UTC day")
+    def used_today(self, writer: Writer) -> str:
+        """What counts against the quotas; events are counted where the writer has a quota or all have a rate."""
+        used = limits.usage(writer.name)
+        sent = (
+            "events, bytes and epochs are not known: Redis does not answer"
+            if used is None
+            else f"{used.events:,} events, {used.bytes:,} bytes, {used.epochs:,} epochs"
+        )
+        opened, exports = throttles.open_manifests(writer.name), throttles.exports_today(writer.name)
+        return f"{sent}; {opened:,} open manifests; {exports:,} exports"
+
+    def _show(self, request: HttpRequest, keys: list[tuple[Writer, str]]) -> HttpResponse:
+        """Show new keys on the page that answers the form: nothing that the browser or the session keeps has them."""
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "New keys", "keys": keys}
+        return TemplateResponse(request, "admin/audit/writer/keys.html", context)
+
 
 def _record(request: HttpRequest, act: str, writer: Writer, **facts: Any) -> None:
     actor = request.user.get_username()
     trail.add(f"audit.writer.{act}", actor=actor, correlation=f"writer-{writer.name}", name=writer.name, **facts)
-
-
-def _show(request: HttpRequest, writer: Writer, key: str) -> None:
-    messages.warning(request, f"The key of {writer}, shown only now: {key}")

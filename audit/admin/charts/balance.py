@@ -1,7 +1,7 @@
 """SVG bars of the daily balance: a bar for each day, its parts told apart by shade, sign and words."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from audit.accounting.balance import BalanceLine
 
 LEFT, LENGTH, ROW, SHOWN = 100, 260, 18, 31
+# Each part of a bar: its name in words, and its class.
 PARTS = {
     "stored": ("stored", "sum-stored"),
     "waiting": ("parked or dead", "sum-waiting"),
@@ -16,29 +17,6 @@ PARTS = {
     "rejected": ("rejected", "sum-rejected"),
     "lost": ("lost", "sum-lost"),
 }
-
-
-class BarPart(NamedTuple):
-    kind: str
-    x: float
-    length: float
-
-
-class DayBar(NamedTuple):
-    label: str
-    number: str
-    words: str
-    y: int
-    top: int
-    end: float
-    parts: list[BarPart]
-
-
-class LegendEntry(NamedTuple):
-    kind: str
-    words: str
-    x: int
-    text_x: int
 
 
 def account(days: list[tuple[date, BalanceLine]]) -> SafeString:
@@ -62,22 +40,22 @@ def _pieces(line: BalanceLine) -> dict[str, int]:
     }
 
 
-def _bar(place: int, day: date, line: BalanceLine, most: int) -> DayBar:
-    parts, x = [], float(LEFT)
-    pieces = _pieces(line)
+def _bar(place: int, day: date, line: BalanceLine, most: int) -> dict[str, Any]:
+    parts, x, pieces = [], float(LEFT), _pieces(line)
     for name, count in pieces.items():
-        length = round(LENGTH * count / most, 1)
+        length = max(round(LENGTH * count / most, 1), 1)
         if count:
-            parts.append(BarPart(PARTS[name][1], round(x, 1), max(length, 1)))
-            x += max(length, 1)
+            parts.append({"kind": PARTS[name][1], "x": round(x, 1), "length": length})
+            x += length
     words = ", ".join(f"{count:,} {PARTS[name][0]}" for name, count in pieces.items() if count and name != "stored")
-    y = 32 + place * ROW
-    return DayBar(day.isoformat(), f"{line.received:,}", words, y, y - 10, round(x + 6, 1), parts)
+    y, number = 32 + place * ROW, f"{line.received:,}"
+    shape = {"y": y, "top": y - 10, "end": round(x + 6, 1), "parts": parts}
+    return {"label": day.isoformat(), "number": number, "words": words, **shape}
 
 
-def _legend() -> list[LegendEntry]:
+def _legend() -> list[dict[str, Any]]:
     entries, x = [], 190
     for words, kind in PARTS.values():
-        entries.append(LegendEntry(kind, words, x, x + 16))
+        entries.append({"kind": kind, "words": words, "x": x, "text_x": x + 16})
         x += 34 + 7 * len(words)
     return entries

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -30,20 +30,6 @@ class Column(NamedTuple):
     within: str  # what a search for records of this span has in its address
 
 
-class HeatmapRow(NamedTuple):
-    """A line of the picture, its cells as markup."""
-
-    label: str
-    url: str
-    cells: SafeString
-    total: int
-
-
-class Shade(NamedTuple):
-    level: int
-    text: str
-
-
 class Picture:
     """All counts of a page, in shades that fit the largest of them."""
 
@@ -54,20 +40,20 @@ class Picture:
         self._bounds = [round(most ** (level / SHADES)) for level in range(1, SHADES)] + [most]
 
     @property
-    def legend(self) -> list[Shade]:
+    def legend(self) -> list[dict[str, Any]]:
         """How many events each shade stands for."""
         shades, least = [], 1
         for level, most in enumerate(self._bounds, 1):
             if most >= least:
-                shades.append(Shade(level, f"{least:,}" if least == most else f"{least:,} to {most:,}"))
+                shades.append({"level": level, "text": f"{least:,}" if least == most else f"{least:,} to {most:,}"})
                 least = most + 1
         return shades
 
-    def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> HeatmapRow:
-        """Return column line: a writer's counts, from when it was first heard until now."""
+    def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> dict[str, Any]:
+        """Return a line: a writer's counts, from when it was first heard until now."""
         cells = SafeString("".join(self._cells(writer, columns, began)))
         total = sum(self._counts.get((writer, column.first), NONE).events for column in columns)
-        return HeatmapRow(label, url, cells, total)
+        return {"label": label, "url": url, "cells": cells, "total": total}
 
     def _cells(self, writer: str, columns: Sequence[Column], began: datetime) -> Iterator[str]:
         """Yield the cells of a line. There are thousands on a page, so what they have in common is escaped once."""
@@ -84,7 +70,6 @@ class Picture:
             yield f'<td class="heat heat-{css}"><a href="{records}{column.within}">{sign}<span>{words}</span></a></td>'
 
     def _look(self, count: Count, why: Sequence[Cause]) -> tuple[str, str]:
-        """Return the class of a cell, and its sign."""
         kind = why[0].kind if why else ""
         if not count.events:
             return f"why-{kind or 'unknown'}", SIGNS[kind]
@@ -94,8 +79,7 @@ class Picture:
 
 def column(first: datetime, last: datetime, label: str, name: str, url: str = "") -> Column:
     """Return a span with the address of its records."""
-    since, until = (f"{moment:%Y-%m-%dT%H:%M}Z" for moment in (first, last))
-    within = f"+after:{since}+before:{until}"
+    within = f"+after:{first:%Y-%m-%dT%H:%M}Z+before:{last:%Y-%m-%dT%H:%M}Z"
     return Column(first, last, label, name, url, within)
 
 

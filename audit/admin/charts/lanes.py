@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -21,18 +21,6 @@ OUTSTANDING = 20.0  # A pause is cut out when it is so many times what half of t
 WIDE = 120.0  # A pause that is so wide is labelled as well
 
 
-class Mark(NamedTuple):
-    """One event: its position, when it began, and its description."""
-
-    x: float
-    begins: float
-    length: float
-    y: int
-    css: str
-    title: str
-    url: str
-
-
 class Pause(NamedTuple):
     """A stretch without events; one that is cut out has a fixed width."""
 
@@ -40,11 +28,6 @@ class Pause(NamedTuple):
     middle: float
     width: int
     text: str
-
-
-class Lane(NamedTuple):
-    name: str
-    y: int
 
 
 class Scale:
@@ -84,8 +67,9 @@ def draw(records: Sequence[Record]) -> SafeString:
     lanes = {name: TOP + LANE * min(place, LANES) + LANE // 2 for place, name in enumerate(names)}
     scale = Scale([record.event_timestamp for record in records], WIDTH - LEFT - RIGHT)
     height = TOP + LANE * min(len(names), LANES + 1)
-    shown = [Lane(_short(name), lanes[name]) for name in names[:LANES]]
-    shown += [Lane(f"{len(names) - LANES} more", TOP + LANE * LANES + LANE // 2)] if len(names) > LANES else []
+    shown = [{"name": _short(name), "y": lanes[name]} for name in names[:LANES]]
+    if len(names) > LANES:
+        shown.append({"name": f"{len(names) - LANES} more", "y": TOP + LANE * LANES + LANE // 2})
     context = {
         "width": WIDTH,
         "height": height + 24,
@@ -101,14 +85,15 @@ def draw(records: Sequence[Record]) -> SafeString:
     return SafeString(render_to_string("admin/audit/record/lanes.svg", context))
 
 
-def _mark(record: Record, scale: Scale, y: int) -> Mark:
+def _mark(record: Record, scale: Scale, y: int) -> dict[str, Any]:
     x = LEFT + scale.at(record.event_timestamp)
     took = record.duration_ms or 0
     begins = LEFT + scale.at(record.event_timestamp - timedelta(milliseconds=took)) if took else x
     title = f"{record.event_timestamp:%H:%M:%S}Z {_short(record.event_type, 60)}, {record.event_outcome}"
     title += f", took {precise(took / 1000)}" if took else ""
+    shape = {"x": round(x, 1), "begins": round(begins, 1), "length": round(x - begins, 1), "y": y}
     url = reverse("admin:audit_record_change", args=[record.pk])
-    return Mark(round(x, 1), round(begins, 1), round(x - begins, 1), y, record.event_outcome, title, url)
+    return {**shape, "css": record.event_outcome, "title": title, "url": url}
 
 
 def _outstanding(gaps: Sequence[float]) -> set[int]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -14,15 +13,6 @@ from dlq.history import Sample
 CHART_WIDTH, CHART_HEIGHT = 720, 110
 
 BAR_LEFT, BAR_LENGTH = 260, 230
-
-
-class CountBar(NamedTuple):
-    label: str
-    number: str
-    y: int
-    top: int
-    length: float
-    end: float
 
 
 def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
@@ -84,6 +74,7 @@ def bars(title: str, counts: dict[str, int]) -> SafeString:
     for place, (label, count) in enumerate(counts.items()):
         length = round(BAR_LENGTH * count / most, 1)
         y = 32 + place * 18
-        rows.append(CountBar(label[:34], f"{count:,}", y, y - 10, length, round(BAR_LEFT + length + 6, 1)))
+        end = round(BAR_LEFT + length + 6, 1)
+        rows.append({"label": label[:34], "number": f"{count:,}", "y": y, "top": y - 10, "length": length, "end": end})
     context = {"title": title, "bars": rows, "left": BAR_LEFT, "width": 560, "height": 32 + 18 * len(rows)}
     return SafeString(render_to_string("admin/audit/parked/bars.svg", context))

@@ -7,11 +7,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, number, time_tag
+from audit.admin.display import badge, column, number, time_column, time_tag
 from audit.completeness import explain
 from audit.models import Discrepancy
 
@@ -44,13 +43,19 @@ class DiscrepancyAdmin(ReadOnly):
     list_filter: ClassVar[tuple[Any, ...]] = (StateFilter,)
     views: ClassVar = {"<int:pk>/act/": "act"}
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        finding = self.finding_or_404(object_id)
-        return self.page(request, "detail", **(self.page_context(finding) | self.detail(request, finding)))
+        finding = self._finding(object_id)
+        context = {
+            "finding": finding,
+            "state": self.state_badge(finding),
+            "found_at": time_tag(finding.found_at),
+            "closed_at": time_tag(finding.closed_at),
+            "explained_at": time_tag(finding.explained_at),
+            "act_url": f"admin:audit_{self.opts.model_name}_act",
+        }
+        return self.page(request, "detail", **context | self.detail(request, finding))
 
     def detail(self, request: HttpRequest, finding: Any) -> dict[str, Any]:
         """What the page of one shows beside what all have; its title at least."""
@@ -60,7 +65,7 @@ class DiscrepancyAdmin(ReadOnly):
         """Assign it to oneself, or explain it; the act is recorded first."""
 
         def act() -> None:
-            finding, by = self.finding_or_404(pk), request.user.get_username()
+            finding, by = self._finding(pk), request.user.get_username()
             if request.POST.get("act") == "own":
                 explain.assign(finding, by=by)
             else:
@@ -69,7 +74,7 @@ class DiscrepancyAdmin(ReadOnly):
         back = reverse(f"admin:audit_{self.opts.model_name}_change", args=[pk])
         return post_act(request, "audit.explain_gap", act, "Kept, and recorded.", back=back)
 
-    def finding_or_404(self, pk: int | str) -> Any:
+    def _finding(self, pk: int | str) -> Any:
         """The finding with this key, with what its page needs. Raises `Http404`."""
         related = self.list_select_related
         rows = self.model.objects.select_related(*(related if isinstance(related, tuple) else ()))
@@ -77,17 +82,6 @@ class DiscrepancyAdmin(ReadOnly):
         if finding is None:
             raise Http404(f"There is no such {self.opts.verbose_name}.")
         return finding
-
-    def page_context(self, finding: Any) -> dict[str, Any]:
-        """What every page of a finding shows."""
-        return {
-            "finding": finding,
-            "state": self.state_badge(finding),
-            "found_at": time_tag(finding.found_at),
-            "closed_at": time_tag(finding.closed_at),
-            "explained_at": time_tag(finding.explained_at),
-            "act_url": f"admin:audit_{self.opts.model_name}_act",
-        }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -97,10 +91,5 @@ class DiscrepancyAdmin(ReadOnly):
         """Findings that the viewer may see; those of no writer are everybody's."""
         return visibility.visible_totals(rows, self.model.WRITER) if self.model.WRITER else rows
 
-    @admin.display(description="state")
-    def state_badge(self, finding: Any) -> SafeString:
-        return badge(STATES[finding.state], finding.state)
-
-    @admin.display(description="detected (UTC)", ordering="found_at")
-    def detected(self, finding: Any) -> Any:
-        return time_tag(finding.found_at)
+    state_badge = column("state", lambda finding: badge(STATES[finding.state], finding.state))
+    detected = time_column("detected (UTC)", "found_at")

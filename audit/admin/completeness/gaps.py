@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.completeness import manifests, summary
 from audit.models import Gap, Manifest, Record
 
@@ -48,29 +48,16 @@ class GapAdmin(DiscrepancyAdmin):
             "neighbours": _neighbours(gap) if request.user.has_perm("audit.view_record") else [],
         }
 
-    @admin.display(description="numbers", ordering="first")
-    def numbers(self, gap: Gap) -> str:
-        return f"{gap.first}" if gap.first == gap.last else f"{gap.first} to {gap.last}"
-
-    @admin.display(description="writer", ordering="numbering__writer")
-    def writer(self, gap: Gap) -> str:
-        return gap.numbering.writer
-
-    @admin.display(description="epoch")
-    def epoch(self, gap: Gap) -> str:
-        return gap.numbering.epoch or "—"
-
-    @admin.display(description="missing now", ordering="missing")
-    def missing_of(self, gap: Gap) -> str:
-        return f"{gap.missing:,} of {gap.last - gap.first + 1:,}"
-
-    @admin.display(description="made after (UTC)", ordering="after_at")
-    def made_after(self, gap: Gap) -> Any:
-        return time_tag(gap.after_at) if gap.after_at else "the beginning"
-
-    @admin.display(description="made before (UTC)", ordering="before_at")
-    def made_before(self, gap: Gap) -> Any:
-        return time_tag(gap.before_at)
+    numbers = column(
+        "numbers", lambda gap: f"{gap.first}" if gap.first == gap.last else f"{gap.first} to {gap.last}", "first"
+    )
+    writer = column("writer", lambda gap: gap.numbering.writer, "numbering__writer")
+    epoch = column("epoch", lambda gap: gap.numbering.epoch or "—")
+    missing_of = column("missing now", lambda gap: f"{gap.missing:,} of {gap.last - gap.first + 1:,}", "missing")
+    made_after = column(
+        "made after (UTC)", lambda gap: time_tag(gap.after_at) if gap.after_at else "the beginning", "after_at"
+    )
+    made_before = time_column("made before (UTC)", "before_at")
 
     @admin.display(description="detected (UTC)", ordering="found_at")
     def detected(self, gap: Gap) -> SafeString:
@@ -96,21 +83,14 @@ class ManifestAdmin(DiscrepancyAdmin):
             "missing": manifests.missing(manifest),
         }
 
-    @admin.display(description="stated (UTC)", ordering="found_at")
-    def stated(self, manifest: Manifest) -> Any:
-        return time_tag(manifest.found_at)
-
-    @admin.display(description="window (UTC)", ordering="since")
-    def window(self, manifest: Manifest) -> SafeString:
-        return format_html("{} to {}", time_tag(manifest.since), time_tag(manifest.until))
-
-    @admin.display(description="what came")
-    def outcome_badge(self, manifest: Manifest) -> SafeString:
-        return badge(OUTCOMES[manifest.outcome], manifest.outcome)
-
-    @admin.display(description="events", ordering="came")
-    def came_of(self, manifest: Manifest) -> str:
-        return f"{manifest.came:,} of {manifest.count:,}"
+    stated = time_column("stated (UTC)", "found_at")
+    window = column(
+        "window (UTC)",
+        lambda manifest: format_html("{} to {}", time_tag(manifest.since), time_tag(manifest.until)),
+        "since",
+    )
+    outcome_badge = column("what came", lambda manifest: badge(OUTCOMES[manifest.outcome], manifest.outcome))
+    came_of = column("events", lambda manifest: f"{manifest.came:,} of {manifest.count:,}", "came")
 
 
 def _neighbours(gap: Gap) -> list[tuple[str, Record]]:

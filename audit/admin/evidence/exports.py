@@ -9,16 +9,15 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.access import client
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, pretty, time_tag
+from audit.admin.display import badge, column, pretty, time_column, time_tag
 from audit.errors import AuditError, Invalid
 from audit.evidence import download, export
 from audit.evidence.request import Requester
-from audit.models import Export
+from audit.models import Export, Report
 from audit.tasks import enqueue
 
 # The badges of the states of jobs.
@@ -41,7 +40,7 @@ class ExportAdmin(ReadOnly):
     search_fields = ("query",)
     search_help_text = "A part of the query"
     change_list_template = "admin/audit/export/list.html"
-    views: ClassVar[dict[str, str]] = {
+    views: ClassVar = {
         "make/": "make",
         "<uuid:export_id>/act/": "act",
         "<uuid:export_id>/files/<path:name>": "file",
@@ -63,7 +62,7 @@ class ExportAdmin(ReadOnly):
         """Cancel a bundle, or resume it."""
 
         def act() -> None:
-            bundle, name = self._own(request, export_id), request.POST.get("act", "")
+            bundle, name = own_or_404(self.get_queryset(request), export_id), request.POST.get("act", "")
             if name not in ACTS:
                 raise Http404("A bundle is cancelled or resumed, nothing else.")
             if not ACTS[name](bundle, requester_of(request)):
@@ -77,7 +76,7 @@ class ExportAdmin(ReadOnly):
         """The zip of a bundle, or a file in it."""
         if not request.user.has_perm(MAKE):
             raise PermissionDenied
-        bundle = self._own(request, export_id)
+        bundle = own_or_404(self.get_queryset(request), export_id)
         try:
             return download.response(request, export.fetch(bundle, requester_of(request), name))
         except KeyError:
@@ -86,12 +85,10 @@ class ExportAdmin(ReadOnly):
             messages.error(request, f"Nothing is fetched: {error}")
             return redirect("admin:audit_export_change", bundle.pk)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        bundle = self._own(request, object_id)
+        bundle = own_or_404(self.get_queryset(request), object_id)
         manifest = bundle.manifest or {}
         claims = manifest.get("completeness") or {}
         return self.page(
@@ -111,19 +108,6 @@ class ExportAdmin(ReadOnly):
             manifest=manifest and pretty(manifest),
         )
 
-    def _own(self, request: HttpRequest, key: UUID | str) -> Export:
-        try:
-            bundle = self.get_queryset(request).filter(pk=UUID(str(key))).first()
-        except ValueError:
-            bundle = None
-        if bundle is None:
-            raise Http404(f"There is no evidence bundle {key} of yours.")
-        return bundle
-
-    @admin.display(description="state", ordering="state")
-    def state_badge(self, bundle: Export) -> SafeString:
-        return badge(STATES[bundle.state], bundle.state)
-
     @admin.display(description="asked for")
     def asked(self, bundle: Export) -> str:
         asked = bundle.query or "everything that may be seen"
@@ -133,23 +117,27 @@ class ExportAdmin(ReadOnly):
                 asked += "; received from {since} to before {until}".format(**bundle.received)
         return f"a sample of {bundle.sample:,}, seed {bundle.seed}, of {asked}" if bundle.sample else asked
 
-    @admin.display(description="asked (UTC)", ordering="requested_at")
-    def requested(self, bundle: Export) -> SafeString | str:
-        return time_tag(bundle.requested_at)
-
-    @admin.display(description="records")
-    def records(self, bundle: Export) -> str:
-        return f"{bundle.done:,}"
-
-    @admin.display(description="kept until (UTC)")
-    def expires(self, bundle: Export) -> SafeString | str:
-        return time_tag(bundle.expires_at)
+    state_badge = column("state", lambda bundle: badge(STATES[bundle.state], bundle.state), "state")
+    requested = time_column("asked (UTC)", "requested_at")
+    records = column("records", lambda bundle: f"{bundle.done:,}")
+    expires = time_column("kept until (UTC)", "expires_at", sortable=False)
 
 
-def begun(bundle: Export) -> HttpResponse:
-    """Hand a new bundle to a worker, and show its page."""
-    enqueue(bundle)
-    return redirect("admin:audit_export_change", bundle.pk)
+def own_or_404(rows: QuerySet[Any], key: UUID | str) -> Any:
+    """The row with this key. Raises `Http404`, for what is no UUID as well."""
+    try:
+        row = rows.filter(pk=UUID(str(key))).first()
+    except ValueError:
+        row = None
+    if row is None:
+        raise Http404(f"There is no {rows.model._meta.verbose_name} {key} for you.")
+    return row
+
+
+def begun(job: Export | Report) -> HttpResponse:
+    """Hand a new bundle or report to a worker, and show its page."""
+    enqueue(job)
+    return redirect(f"admin:audit_{job._meta.model_name}_change", job.pk)
 
 
 def requester_of(request: HttpRequest) -> Requester:

@@ -8,11 +8,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit.access import client
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.admin.search import query_bar
 from audit.errors import AuditError, Invalid
 from audit.evidence import legal_holds
@@ -36,9 +35,7 @@ class LegalHoldAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[LegalHold]:
         return legal_holds.visible()
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         hold = self.row_or_404(request, object_id)
         return self.page(
             request,
@@ -83,17 +80,9 @@ class LegalHoldAdmin(ReadOnly):
         success, back = "It is released, and that is recorded.", reverse("admin:audit_legalhold_change", args=[pk])
         return post_act(request, PLACE, release, success, back=back, refusal="Nothing is released")
 
-    @admin.display(description="placed (UTC)", ordering="placed_at")
-    def placed(self, hold: LegalHold) -> Any:
-        return time_tag(hold.placed_at)
-
-    @admin.display(description="released (UTC)", ordering="released_at")
-    def released(self, hold: LegalHold) -> Any:
-        return time_tag(hold.released_at)
-
-    @admin.display(description="state")
-    def state(self, hold: LegalHold) -> SafeString:
-        return badge("ok", "released") if hold.released_at else badge("warning", "held")
+    placed = time_column("placed (UTC)", "placed_at")
+    released = time_column("released (UTC)", "released_at")
+    state = column("state", lambda hold: badge("ok", "released") if hold.released_at else badge("warning", "held"))
 
 
 def _correlation(correlation: str) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.utils.safestring import SafeString
 
 from audit.admin.base import RecordedFirst
-from audit.admin.display import badge
+from audit.admin.display import badge, column
 from audit.evidence import redaction
 from audit.models import RedactionRule
 
@@ -48,6 +47,6 @@ class RedactionRuleAdmin(RecordedFirst):
     def save_model(self, request: HttpRequest, obj: RedactionRule, form: Any, change: bool) -> None:
         redaction.save_rule(obj, by=request.user.get_username())
 
-    @admin.display(description="state", ordering="active")
-    def state(self, rule: RedactionRule) -> SafeString:
-        return badge("ok", "active") if rule.active else badge("pending", "inactive")
+    state = column(
+        "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"
+    )

@@ -43,9 +43,7 @@ class StatementAdmin(ReadOnly):
             most=ROWS_PER_PAGE if len(newest) == ROWS_PER_PAGE else None,
         )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         return redirect("admin:audit_record_change", object_id)  # it is a record as any other
 
     def make_view(self, request: HttpRequest) -> HttpResponse:
@@ -71,9 +69,8 @@ class StatementAdmin(ReadOnly):
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         """The signed note, for verify.py."""
         statement = self._get(request, statement_id)
-        response = HttpResponse(statement.event_data["note"], content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="statement-{statement.resource_id}.txt"'
-        return response
+        headers = {"Content-Disposition": f'attachment; filename="statement-{statement.resource_id}.txt"'}
+        return HttpResponse(statement.event_data["note"], content_type="text/plain; charset=utf-8", headers=headers)
 
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         """Begin the bundle of all leaves that the statement is about."""

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.base import ReadOnly, RecordedFirst
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column
 from audit.expectations import rules
 from audit.models import Awaited, Expectation, Unmet, Waiver
 
@@ -97,17 +97,11 @@ class ExpectationAdmin(RecordedFirst):
                 request, "It asks for something else now: only what is sealed from now on is judged by it."
             )
 
-    @admin.display(description="in words")
-    def expects(self, rule: Expectation) -> str:
-        return rule.words
-
-    @admin.display(description="state", ordering="active")
-    def state(self, rule: Expectation) -> SafeString:
-        return badge("ok", "active") if rule.active else badge("pending", "inactive")
-
-    @admin.display(description="awaited now", ordering="awaiting")
-    def awaited_now(self, rule: Any) -> str:
-        return f"{rule.awaiting:,}"
+    expects = column("in words", lambda rule: rule.words)
+    state = column(
+        "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"
+    )
+    awaited_now = column("awaited now", lambda rule: f"{rule.awaiting:,}", "awaiting")
 
     @admin.display(description="open", ordering="open_unmet")
     def open_now(self, rule: Any) -> SafeString | str:
@@ -116,17 +110,9 @@ class ExpectationAdmin(RecordedFirst):
         url = reverse("admin:audit_unmet_changelist")
         return format_html('<a href="{}?q={}&amp;state=open">{}</a>', url, rule.name, f"{rule.open_unmet:,}")
 
-    @admin.display(description="met so far", ordering="met")
-    def met_so_far(self, rule: Expectation) -> str:
-        return "not counted" if rule.kind == "has" else f"{rule.met:,}"
-
-    @admin.display(description="created")
-    def created(self, rule: Expectation) -> Any:
-        return time_tag(rule.created_at)
-
-    @admin.display(description="changed")
-    def changed(self, rule: Expectation) -> Any:
-        return time_tag(rule.changed_at)
+    met_so_far = column("met so far", lambda rule: "not counted" if rule.kind == "has" else f"{rule.met:,}", "met")
+    created = time_column("created", "created_at", sortable=False)
+    changed = time_column("changed", "changed_at", sortable=False)
 
     @admin.display(description="counts")
     def counts_from(self, rule: Expectation) -> str:
@@ -177,20 +163,16 @@ class WaiverAdmin(RecordedFirst, ReadOnly):
         parts = [waiver.correlation, f"writer {waiver.writer}" if waiver.writer else ""]
         return ", ".join(part for part in parts if part) or "everything"
 
-    @admin.display(description="from (UTC)", ordering="begins_at")
-    def begins(self, waiver: Waiver) -> Any:
-        return time_tag(waiver.begins_at)
-
-    @admin.display(description="until (UTC)", ordering="ends_at")
-    def ends(self, waiver: Waiver) -> Any:
-        return time_tag(waiver.ends_at)
-
-    @admin.display(description="reason")
-    def short_reason(self, waiver: Waiver) -> str:
-        return waiver.reason if len(waiver.reason) <= REASON_CHARACTERS else f"{waiver.reason[:REASON_CHARACTERS]}…"
+    begins = time_column("from (UTC)", "begins_at")
+    ends = time_column("until (UTC)", "ends_at")
+    short_reason = column(
+        "reason",
+        lambda waiver: (
+            waiver.reason if len(waiver.reason) <= REASON_CHARACTERS else f"{waiver.reason[:REASON_CHARACTERS]}…"
+        ),
+    )
 
 
 def _count(rows: QuerySet[Any]) -> Coalesce:
-    """How many of the rows belong to the rule at hand."""
     mine = rows.filter(expectation=OuterRef("pk")).order_by().values("expectation").annotate(count=Count("pk"))
     return Coalesce(Subquery(mine.values("count"), output_field=IntegerField()), 0)

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import Record, Unmet
 
 # Events of a correlation that are shown before and after the one that began it.
@@ -16,7 +17,7 @@ BEFORE, AFTER = 20, 200
 
 
 class Moment(NamedTuple):
-    """One line of the timeline; without a record it is what is missing."""
+    """A line of the timeline; without a record it is what is missing."""
 
     at: datetime
     time: Any
@@ -40,30 +41,21 @@ class UnmetAdmin(DiscrepancyAdmin):
             "since": time_tag(unmet.since),
             "due_at": time_tag(unmet.due_at),
             "moments": _moments(unmet) if may_see else [],
-            "left_out": may_see and _count(unmet) > AFTER,
+            "left_out": may_see and _later(unmet)[AFTER : AFTER + 1].exists(),
         }
 
-    @admin.display(description="rule", ordering="expectation__name")
-    def rule(self, unmet: Unmet) -> str:
-        return unmet.expectation.name
-
-    @admin.display(description="due (UTC)", ordering="due_at")
-    def due(self, unmet: Unmet) -> Any:
-        return time_tag(unmet.due_at)
-
-    @admin.display(description="how it closed")
-    def how(self, unmet: Unmet) -> str:
-        return unmet.closed_how or "—"
+    rule = column("rule", lambda unmet: unmet.expectation.name, "expectation__name")
+    due = time_column("due (UTC)", "due_at")
+    how = column("how it closed", lambda unmet: unmet.closed_how or "—")
 
 
 def _moments(unmet: Unmet) -> list[Moment]:
     """The events of the correlation in the order of their times, with what is missing where it was due."""
-    records = Record.objects.filter(correlation_id=unmet.subject)
-    earlier = records.filter(event_timestamp__lt=unmet.since).order_by("-event_timestamp", "-id")[:BEFORE]
-    later = records.filter(event_timestamp__gte=unmet.since).order_by("event_timestamp", "id")[:AFTER]
+    before = Record.objects.filter(correlation_id=unmet.subject, event_timestamp__lt=unmet.since)
+    earlier = before.order_by("-event_timestamp", "-id")[:BEFORE]
     moments = [
         Moment(record.event_timestamp, time_tag(record.event_timestamp), record, _remark(unmet, record))
-        for record in [*reversed(earlier), *later]
+        for record in [*reversed(earlier), *_later(unmet)[:AFTER]]
     ]
     if unmet.met_at is None or unmet.late:
         text = f"missing: {' or '.join(unmet.expect_types)}"
@@ -79,6 +71,6 @@ def _remark(unmet: Unmet, record: Record) -> SafeString | str:
     return ""
 
 
-def _count(unmet: Unmet) -> int:
+def _later(unmet: Unmet) -> QuerySet[Record]:
     later = Record.objects.filter(correlation_id=unmet.subject, event_timestamp__gte=unmet.since)
-    return later.order_by()[: AFTER + 1].count()
+    return later.order_by("event_timestamp", "id")

@@ -1,19 +1,17 @@
 """Pages of the sealed log: how large it is, who vouches for it, and each checkpoint as it was signed."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db import connections
-from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse
 
 from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
-from audit.admin.display import age, badge, time_tag
+from audit.admin.display import age, badge, number, time_tag
 from audit.errors import KeyMissing
 from audit.formats import note
 from audit.ledger import anchor, keys, reader, witnesses
@@ -25,66 +23,49 @@ FRESH_S = 24 * 3600
 
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnly):
-    def get_urls(self) -> list[URLPattern]:
-        text = path("<int:number>/note/", self.admin_site.admin_view(self.note_view), name="audit_checkpoint_note")
-        return [text, *super().get_urls()]
+    views: ClassVar = {"<int:number>/note/": "note"}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         before = request.GET.get("before", "")
         checkpoints = Checkpoint.objects.all()
-        if before.isascii() and before.isdigit() and len(before) < 19:
-            checkpoints = checkpoints.filter(number__lt=int(before))
+        if (last := number(before)) >= 0:
+            checkpoints = checkpoints.filter(number__lt=last)
         rows = list(checkpoints[: PAGE + 1])
         now = datetime.now(UTC)
         names = _cosigners([row.number for row in rows])
         newest = list(Checkpoint.objects.all()[: ledger.SHOWN + 1])
-        context = {
-            "title": "The sealed log",
-            "facts": _facts(newest[0] if newest else None, now),
-            "trust": trust(newest[0] if newest else None),
-            "keys": _keys(),
-            "chain": ledger.chain(newest, set(_cosigners([row.number for row in newest])), now) if newest else "",
-            "rows": [(row, time_tag(row.created_at), ", ".join(names.get(row.number, []))) for row in rows[:PAGE]],
-            "next": rows[PAGE - 1].number if len(rows) > PAGE else None,
-            "is_first": not before,
-        }
-        return self._page(request, "list.html", context)
+        return self.page(
+            request,
+            "list",
+            title="The sealed log",
+            facts=_facts(newest[0] if newest else None, now),
+            trust=trust(newest[0] if newest else None),
+            keys=_keys(),
+            chain=ledger.chain(newest, set(_cosigners([row.number for row in newest])), now) if newest else "",
+            rows=[(row, time_tag(row.created_at), ", ".join(names.get(row.number, []))) for row in rows[:PAGE]],
+            next=rows[PAGE - 1].number if len(rows) > PAGE else None,
+            is_first=not before,
+        )
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        row = self._row(request, object_id)
-        context = {
-            "title": f"Checkpoint {row.number}",
-            "row": row,
-            "created_at": time_tag(row.created_at),
-            "root": bytes(row.root).hex(),
-            "note": reader.full_note(row),
-            "signed": _signatures(row),
-        }
-        return self._page(request, "detail.html", context)
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        row = self.row_or_404(request, object_id)
+        return self.page(
+            request,
+            "detail",
+            title=f"Checkpoint {row.number}",
+            row=row,
+            created_at=time_tag(row.created_at),
+            root=bytes(row.root).hex(),
+            note=reader.full_note(row),
+            signed=_signatures(row),
+        )
 
     def note_view(self, request: HttpRequest, number: int) -> HttpResponse:
-        """Download the note."""
-        row = self._row(request, str(number))
-        response = HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="{row.number}.checkpoint"'
-        return response
-
-    def _row(self, request: HttpRequest, number: str) -> Checkpoint:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else -1
-        row = Checkpoint.objects.filter(number=wanted).first()
-        if row is None:
-            raise Http404(f"There is no checkpoint {number}.")
-        return row
-
-    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        return TemplateResponse(request, f"admin/audit/checkpoint/{name}", whole)
+        row = self.row_or_404(request, number)
+        headers = {"Content-Disposition": f'attachment; filename="{row.number}.checkpoint"'}
+        return HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def waiting() -> tuple[int, float]:
@@ -103,15 +84,11 @@ def trust(head: Checkpoint | None) -> list[tuple[Any, str, str]]:
     if head is None:
         return [(badge("warning", "nothing yet"), "anybody", "Nothing is sealed yet.")]
     first = Checkpoint.objects.order_by("number")[0]
-    rows = [
-        (
-            badge("ok", "covered"),
-            "whoever administers the database",
-            f"The first {intcomma(head.size)} records, each since it was sealed, the first at "
-            f"{first.created_at:%Y-%m-%d %H:%M}Z: the key that signs is not in the database.",
-        )
-    ]
-    return [*rows, _operator(head)]
+    text = (
+        f"The first {intcomma(head.size)} records, each since it was sealed, the first at "
+        f"{first.created_at:%Y-%m-%d %H:%M}Z: the key that signs is not in the database."
+    )
+    return [(badge("ok", "covered"), "whoever administers the database", text), _operator(head)]
 
 
 def _operator(head: Checkpoint) -> tuple[Any, str, str]:
@@ -137,12 +114,13 @@ def _facts(head: Checkpoint | None, now: datetime) -> list[tuple[str, Any]]:
     if head is None:
         return [("Size", "0 records"), ("Waiting", lag)]
     when = age((now - head.created_at).total_seconds())
+    last = anchor.last_anchored() if anchor.has_anchor() else None
     return [
         ("Size", f"{intcomma(head.size)} records"),
         ("Newest checkpoint", f"no. {head.number}, {when} ago"),
         ("Waiting", lag),
         ("Witnesses", _witnesses(now)),
-        ("Anchor", _anchor()),
+        ("Anchor", (f"{intcomma(last.size)} records" if last else "empty") if anchor.has_anchor() else "none"),
     ]
 
 
@@ -157,13 +135,6 @@ def _witnesses(now: datetime) -> str:
     return ", ".join(f"{name}: {when}" for name, when in ages.items())
 
 
-def _anchor() -> str:
-    if not anchor.has_anchor():
-        return "none"
-    last = anchor.last_anchored()
-    return f"{intcomma(last.size)} records" if last else "empty"
-
-
 def _keys() -> list[str]:
     try:
         return [str(key) for key in keys.load().verifiers]
@@ -173,8 +144,8 @@ def _keys() -> list[str]:
 
 def _cosigners(numbers: list[int]) -> dict[int, list[str]]:
     names: dict[int, list[str]] = {}
-    for name, _line, number in reader.cosignatures(numbers):
-        names.setdefault(number, []).append(name)
+    for name, _line, checkpoint in reader.cosignatures(numbers):
+        names.setdefault(checkpoint, []).append(name)
     return names
 
 

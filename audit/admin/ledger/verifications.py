@@ -1,36 +1,34 @@
 """Pages of verifications and their findings. Runs are started here and done by the worker."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_q.tasks import async_task
 
-from audit.admin.base import ReadOnly
-from audit.admin.display import badge, number, time_tag
+from audit.admin.base import ReadOnly, post_act
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.ledger.verify import Verdict, begin
 from audit.ledger.verify.result import FAILURES
 from audit.models import Finding, Verification
 from audit.search import query
 
 SHOWN = 200
-CHECKED = (
-    ("records", "records recomputed from their rows"),
-    ("leaves", "leaves"),
-    ("nodes", "hashes above the leaves"),
-    ("roots", "signed roots that the leaves lead to"),
-    ("checkpoints", "checkpoints with their signatures"),
-    ("cosignatures", "cosignatures"),
-    ("anchored checkpoints", "anchored checkpoints"),
-    ("witnesses", "witnesses asked"),
-)
+CHECKED = {
+    "records": "records recomputed from their rows",
+    "leaves": "leaves",
+    "nodes": "hashes above the leaves",
+    "roots": "signed roots that the leaves lead to",
+    "checkpoints": "checkpoints with their signatures",
+    "cosignatures": "cosignatures",
+    "anchored checkpoints": "anchored checkpoints",
+    "witnesses": "witnesses asked",
+}
 
 
 @admin.register(Verification)
@@ -41,65 +39,49 @@ class VerificationAdmin(ReadOnly):
     list_filter = ("scope", "verdict")
     change_list_template = "admin/audit/verification/list.html"
 
-    def get_urls(self) -> list[URLPattern]:
-        start = path("start/", self.admin_site.admin_view(self.start_view), name="audit_verification_start")
-        return [start, *super().get_urls()]
+    views: ClassVar = {"start/": "start"}
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
         """Have the worker verify the whole log, or one correlation."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm("audit.start_verification"):
-            raise PermissionDenied
         correlation = request.POST.get("correlation", "").strip()[:255]
-        if correlation and not query.sees_whole_correlation(correlation):
-            messages.error(request, f"There is no correlation {correlation} of which you may see every record.")
-            return redirect("admin:audit_verification_changelist")
-        scope = "correlation" if correlation else "all"
-        run = begin(scope, correlation_id=correlation, requested_by=request.user.get_username())
-        try:
-            async_task("audit.tasks.continue_verification", run.pk)
-        except redis.RedisError:
-            messages.error(
-                request, "Redis does not answer, so no worker was told: `manage.py verify --resume` does it."
-            )
-        else:
-            messages.success(request, "The verification is queued; this page shows how far it is.")
-        return redirect("admin:audit_verification_change", run.pk)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        run = Verification.objects.filter(pk=number(object_id)).first()
-        if run is None:
-            raise Http404(f"There is no verification {object_id}.")
+        def act() -> HttpResponse:
+            if correlation and not query.sees_whole_correlation(correlation):
+                messages.error(request, f"There is no correlation {correlation} of which you may see every record.")
+                return redirect("admin:audit_verification_changelist")
+            scope = "correlation" if correlation else "all"
+            run = begin(scope, correlation_id=correlation, requested_by=request.user.get_username())
+            try:
+                async_task("audit.tasks.continue_verification", run.pk)
+                messages.success(request, "The verification is queued; this page shows how far it is.")
+            except redis.RedisError:
+                text = "Redis does not answer, so no worker was told: `manage.py verify --resume` does it."
+                messages.error(request, text)
+            return redirect("admin:audit_verification_change", run.pk)
+
+        return post_act(request, "audit.start_verification", act, back=reverse("admin:audit_verification_changelist"))
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        run = self.row_or_404(request, object_id)
         findings = list(run.findings.all()[: SHOWN + 1])
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Verification {run.pk}",
-            "run": run,
-            "verdict": verdict_badge(run),
-            "covers": self.covers(run),
-            "started": time_tag(run.started_at),
-            "ended": time_tag(run.ended_at),
-            "done": run.position - run.first,
-            "total": max(run.last - run.first, 1),
-            "checked": [(text, run.counts[name]) for name, text in CHECKED if run.counts.get(name)],
-            "findings": findings[:SHOWN],
-            "has_more": len(findings) > SHOWN,
-        }
-        return TemplateResponse(request, "admin/audit/verification/detail.html", context)
+        return self.page(
+            request,
+            "detail",
+            title=f"Verification {run.pk}",
+            run=run,
+            verdict=verdict_badge(run),
+            covers=self.covers(run),
+            started=time_tag(run.started_at),
+            ended=time_tag(run.ended_at),
+            done=run.position - run.first,
+            total=max(run.last - run.first, 1),
+            checked=[(text, run.counts[name]) for name, text in CHECKED.items() if run.counts.get(name)],
+            findings=findings[:SHOWN],
+            has_more=len(findings) > SHOWN,
+        )
 
-    @admin.display(description="started (UTC)", ordering="started_at")
-    def started(self, run: Verification) -> SafeString | str:
-        return time_tag(run.started_at)
-
-    @admin.display(description="verdict")
-    def verdict_badge(self, run: Verification) -> SafeString:
-        return verdict_badge(run)
+    started = time_column("started (UTC)", "started_at")
+    verdict_badge = column("verdict", lambda run: verdict_badge(run))
 
     @admin.display(description="covers")
     def covers(self, run: Verification) -> str:
@@ -107,13 +89,8 @@ class VerificationAdmin(ReadOnly):
             return f"correlation {run.correlation_id}"
         return f"leaves {run.first:,} to {run.last - 1:,}" if run.last > run.first else "no leaf"
 
-    @admin.display(description="records")
-    def records(self, run: Verification) -> str:
-        return f"{run.counts.get('records', 0):,}"
-
-    @admin.display(description="findings")
-    def findings_now(self, run: Verification) -> int:
-        return sum(run.counts.get(kind.value, 0) for kind in FAILURES)
+    records = column("records", lambda run: f"{run.counts.get('records', 0):,}")
+    findings_now = column("findings", lambda run: sum(run.counts.get(kind.value, 0) for kind in FAILURES))
 
 
 @admin.register(Finding)
@@ -124,9 +101,7 @@ class FindingAdmin(ReadOnly):
     list_display_links = None
     list_filter = ("kind", "subject")
 
-    @admin.display(description="kind", ordering="kind")
-    def kind_badge(self, finding: Finding) -> SafeString:
-        return badge("error", finding.kind)
+    kind_badge = column("kind", lambda finding: badge("error", finding.kind), "kind")
 
     @admin.display(description="record")
     def record_link(self, finding: Finding) -> SafeString | str:

@@ -3,24 +3,19 @@
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 
+from audit.admin.base import ReadOnly
 from audit.admin.display import time_tag
 from audit.admin.search.diff import difference
 from audit.models import Record
 
 
-class ComparePage(admin.ModelAdmin):
+class ComparePage(ReadOnly):
     """`compare/?id=...&id=...`: the list leads here with the two records that were ticked."""
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.compare_view)
-        return [path("compare/", view, name="audit_record_compare"), *super().get_urls()]
 
     def compare_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -30,15 +25,13 @@ class ComparePage(admin.ModelAdmin):
             messages.warning(request, "Tick two different records to compare them: these are not two that you may see.")
             return redirect("admin:audit_record_changelist")
         first, second = sorted(chosen, key=lambda record: (record.event_timestamp, record.id))
-        pair = {"before": first.as_json(), "after": second.as_json()}
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Two records compared",
-            "difference": difference(pair, ""),
-            "records": [(record, time_tag(record.event_timestamp)) for record in (first, second)],
-        }
-        return TemplateResponse(request, "admin/audit/record/compare.html", context)
+        return self.page(
+            request,
+            "compare",
+            title="Two records compared",
+            difference=difference({"before": first.as_json(), "after": second.as_json()}, ""),
+            records=[(record, time_tag(record.event_timestamp)) for record in (first, second)],
+        )
 
     def _chosen(self, request: HttpRequest) -> list[Record]:
         ids: set[Any] = set()

@@ -102,14 +102,12 @@ class QueryBar:
     @property
     def presets(self) -> list[Link]:
         """The same query in other windows."""
-        return [
-            Link(label, address(windowed(self.query, span)), windowed(self.query, span) == self.query)
-            for label, span in PRESETS.items()
-        ]
+        queries = {label: windowed(self.query, span) for label, span in PRESETS.items()}
+        return [Link(label, address(query), query == self.query) for label, query in queries.items()]
 
     @property
     def wider(self) -> list[Link]:
-        """Windows to try when nothing was queries."""
+        """Windows to try when nothing matches."""
         if not any(self.query.has(field) for field in TIMES):
             return []
         tries = {"Widen to 30 days": "30d", "Look at all times": ""}
@@ -124,17 +122,13 @@ class QueryBar:
 
     @property
     def help(self) -> list[Help]:
-        """Every field, with what can be asked of it."""
-        fields = [
-            Help(name, field.meaning, field.indexed, field.example, self._known_values(name))
-            for name, field in FIELDS.items()
-        ]
-        return [*fields, Help(f"{DATA}.…", "a member of the event's data", True, f"{DATA}.namespace:prod", [])]
-
-    def _known_values(self, name: str) -> list[Link]:
-        """Return the known values of a field as links; each narrows the current query."""
-        rest = self.query.without(name)
-        return [Link(f"{name}:{value}", address(rest.with_term(name, value))) for value in KNOWN.get(name, ())]
+        """Every field, with what can be asked of it; a known value is a link that narrows the query."""
+        lines = []
+        for name, field in FIELDS.items():
+            rest = self.query.without(name)
+            known = [Link(f"{name}:{value}", address(rest.with_term(name, value))) for value in KNOWN.get(name, ())]
+            lines.append(Help(name, field.meaning, field.indexed, field.example, known))
+        return [*lines, Help(f"{DATA}.…", "a member of the event's data", True, f"{DATA}.namespace:prod", [])]
 
 
 def read(parameters: Mapping[str, str]) -> QueryBar:

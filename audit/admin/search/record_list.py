@@ -36,7 +36,8 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         self.bar = query_bar.read(request.GET)
         place = self._place(request)
-        rows, more = self._rows(place) if not self.bar.problem else ([], False)
+        search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
+        rows, more = query.page(search, self.queryset) if not self.bar.problem else ([], False)
         self.result_list = rows
         self.result_count = len(rows)
         self.next_cursor = query.cursor(rows[-1]) if more else None
@@ -75,23 +76,14 @@ class KeysetChangeList(ChangeList):
     def is_first(self) -> bool:
         return CURSOR not in self.params
 
-    def _rows(self, place: tuple[datetime, UUID] | None) -> tuple[list[Record], bool]:
-        search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
-        return query.page(search, self.queryset)
-
     def _count(self) -> str:
         """Return how many records match, as far as that is known quickly: the rows matter more."""
         counted = query.count(query.matching(self.bar.search(1), self.queryset), COUNTED)
-        if counted is None:
-            return "many"
-        return f"{intcomma(counted[0])}{'+' * counted[1]}"
+        return "many" if counted is None else f"{intcomma(counted[0])}{'+' * counted[1]}"
 
     def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:
-        text = request.GET.get(CURSOR)
-        if not text:
-            return None
         try:
-            return query.read_cursor(text)
+            return query.read_cursor(request.GET[CURSOR]) if request.GET.get(CURSOR) else None
         except ValueError:
             messages.warning(request, "The page address was damaged: this is the first page.")
             return None

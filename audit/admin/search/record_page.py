@@ -6,17 +6,17 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 
 from audit import safe_text
 from audit.admin.access import access_log
+from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
 from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
 from audit.admin.search import query_bar
@@ -33,31 +33,20 @@ from audit.models import Episode, Record
 from audit.search import timeline
 
 DATA = ".event_data"
+TIMES = ("received_at", "parked_at", "stored_at")
 SLACK = timedelta(seconds=5)  # redis and this host may not agree on the time
 
 
-class RecordPage(admin.ModelAdmin):
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            path("<uuid:record_id>/proof/", view(self.proof_view), name="audit_record_proof"),
-            path("<uuid:record_id>/bundle/", view(self.bundle_view), name="audit_record_bundle"),
-            path("<uuid:record_id>/canonical/", view(self.canonical_view), name="audit_record_canonical"),
-            *super().get_urls(),
-        ]
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+class RecordPage(ReadOnly):
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         record = self.get_object(request, unquote(object_id))
         if not self.has_view_permission(request, record):
             raise PermissionDenied
         if record is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        document = record.document()
         context = {
-            **self.admin_site.each_context(request),
             "title": record.event_type,
-            "opts": self.opts,
             "record": record,
             "all_of_correlation": query_bar.address(Query().with_term("correlation", record.correlation_id)),
             "digest": bytes(record.digest).hex(),
@@ -65,14 +54,16 @@ class RecordPage(admin.ModelAdmin):
             "checked_at": time_tag(datetime.now(UTC)),
             "state": badge(STATES[record.state], record.state),
             "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
-            **_what(record),
+            "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name != "event_data"],
+            "tree": tree(record.event_data, DATA),
+            "difference": difference(record.event_data, DATA),
             **_way(record),
             **_beside(record),
             "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.of_correlation(record.correlation_id)],
             **_proof(record),
             **access_log.looks_context(request, record),
         }
-        return TemplateResponse(request, "admin/audit/record/detail.html", context)
+        return self.page(request, "detail", **context)
 
     def proof_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
         return self._evidence(request, record_id, "tlog-proof", lambda record: reader.evidence(record.id).proof.text)
@@ -98,22 +89,11 @@ class RecordPage(admin.ModelAdmin):
         except AuditError as error:
             messages.warning(request, str(error))
             return redirect("admin:audit_record_change", record_id)
-        response = HttpResponse(body, content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="{record_id}.{suffix}"'
-        return response
-
-
-def _what(record: Record) -> dict[str, Any]:
-    document = record.document()
-    return {
-        "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name != "event_data"],
-        "tree": tree(record.event_data, DATA),
-        "difference": difference(record.event_data, DATA),
-    }
+        headers = {"Content-Disposition": f'attachment; filename="{record_id}.{suffix}"'}
+        return HttpResponse(body, content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def _way(record: Record) -> dict[str, Any]:
-    """Return how the record arrived: directly, or through the queue, and during which outage."""
     waited = (record.stored_at - record.parked_at) if record.parked_at else None
     return {
         "times": [(name, time_tag(getattr(record, name))) for name in TIMES],
@@ -131,7 +111,6 @@ def _outage(parked_at: datetime) -> Episode | None:
 
 
 def _beside(record: Record) -> dict[str, Any]:
-    """Return its neighbours in the correlation, and the timelines that it is part of."""
     earlier, later = timeline.beside(record)
     gaps = [
         (name, neighbour, precise(abs((neighbour.event_timestamp - record.event_timestamp).total_seconds())))
@@ -140,17 +119,13 @@ def _beside(record: Record) -> dict[str, Any]:
     ]
     address = reverse("admin:audit_record_timeline")
     bundles = [("this record", Query().with_term("id", str(record.pk)))]
-    bundles += [
-        (f"its {name}", Query().with_term(name, getattr(record, field))) for name, field in timeline.SUBJECTS.items()
-    ]
-    timelines = [
-        (name, f"{address}?{urlencode({name: getattr(record, field)})}") for name, field in timeline.SUBJECTS.items()
-    ]
+    subjects = {name: getattr(record, field) for name, field in timeline.SUBJECTS.items()}
+    bundles += [(f"its {name}", Query().with_term(name, value)) for name, value in subjects.items()]
+    timelines = [(name, f"{address}?{urlencode({name: value})}") for name, value in subjects.items()]
     return {"neighbours": gaps, "timelines": timelines, "bundles": bundles}
 
 
 def _proof(record: Record) -> dict[str, Any]:
-    """Return the record's place in the log, checked now."""
     try:
         evidence = reader.evidence(record.id)
         keys = ledger_keys.load()
@@ -169,6 +144,3 @@ def _proof(record: Record) -> dict[str, Any]:
         "key": str(keys.verifiers[0]),
         "drawing": ledger.proof(leaf, head, evidence.proof),
     }
-
-
-TIMES = ("received_at", "parked_at", "stored_at")

@@ -1,6 +1,6 @@
 """The admin of records: found fast, read only for everyone."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.base import ReadOnly
-from audit.admin.display import OUTCOMES, STATES, badge, time_tag
+from audit.admin.display import OUTCOMES, STATES, badge, column, time_column
 from audit.admin.search import query_bar
 from audit.admin.search.compare import ComparePage
 from audit.admin.search.data import TwinPages
@@ -28,6 +28,13 @@ from audit.search import cost
 class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, ReadOnly):
     """Nobody adds, changes or deletes a record here, not even a superuser."""
 
+    views: ClassVar = {
+        "<uuid:record_id>/proof/": "proof",
+        "<uuid:record_id>/bundle/": "bundle",
+        "<uuid:record_id>/canonical/": "canonical",
+        "timeline/": "timeline",
+        "compare/": "compare",
+    }
     list_display = ("pick", "time", "event_type", *query_bar.SHOWN)
     list_display_links = ("time", "event_type")
     list_max_show_all = 0
@@ -54,9 +61,7 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
     def get_queryset(self, request: HttpRequest) -> RecordQuerySet:
         return Record.objects.with_state().order_by("-event_timestamp", "-id")
 
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         raise PermissionDenied  # a record has no history: it never changes
 
     @admin.display(description="compare")
@@ -64,22 +69,8 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
         box = '<input type="checkbox" name="id" value="{}" form="compare" aria-label="Compare {} of {}">'
         return format_html(box, record.pk, record.event_type, record.event_timestamp)
 
-    @admin.display(description="time (UTC)")
-    def time(self, record: Record) -> SafeString | str:
-        return time_tag(record.event_timestamp)
-
-    @admin.display(description="received (UTC)")
-    def received(self, record: Record) -> SafeString | str:
-        return time_tag(record.received_at)
-
-    @admin.display(description="resource")
-    def resource(self, record: Record) -> str:
-        return f"{record.resource_type} {record.resource_id}"
-
-    @admin.display(description="outcome")
-    def outcome(self, record: Record) -> SafeString:
-        return badge(OUTCOMES[record.event_outcome], record.event_outcome)
-
-    @admin.display(description="state")
-    def state_badge(self, record: Record) -> SafeString:
-        return badge(STATES[record.state], record.state)
+    time = time_column("time (UTC)", "event_timestamp", sortable=False)
+    received = time_column("received (UTC)", "received_at", sortable=False)
+    resource = column("resource", lambda record: f"{record.resource_type} {record.resource_id}")
+    outcome = column("outcome", lambda record: badge(OUTCOMES[record.event_outcome], record.event_outcome))
+    state_badge = column("state", lambda record: badge(STATES[record.state], record.state))

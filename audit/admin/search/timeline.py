@@ -6,13 +6,12 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 
+from audit.admin.base import ReadOnly
 from audit.admin.charts import lanes
 from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
 from audit.formats import times
@@ -20,17 +19,6 @@ from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.models import Record
 from audit.search import query, timeline
-
-
-class TimelineStep(NamedTuple):
-    """A row of the table."""
-
-    record: Record
-    at: Any
-    since: str  # how long after the step before; "" for the first of a page
-    took: str
-    outcome: Any
-    state: Any
 
 
 class TimelineRequest(NamedTuple):
@@ -44,11 +32,7 @@ class TimelineRequest(NamedTuple):
     kept: dict[str, str]  # what leads to the same timeline again
 
 
-class TimelinePage(admin.ModelAdmin):
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.timeline_view)
-        return [path("timeline/", view, name="audit_record_timeline"), *super().get_urls()]
-
+class TimelinePage(ReadOnly):
     def timeline_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -60,21 +44,22 @@ class TimelinePage(admin.ModelAdmin):
         events = timeline.page(
             wanted.subject, wanted.value, since=wanted.since, before=wanted.before, after=wanted.after
         )
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Timeline of {wanted.subject} {wanted.value}",
-            "asked": wanted,
-            "steps": _steps(events.records),
-            "picture": lanes.draw(events.records),
-            "lasted": _lasted(events.records),
-            "failures": sum(record.event_outcome == "failure" for record in events.records),
-            "older": events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
-            "newer": events.newer and "?" + urlencode(wanted.kept | {"after": events.newer}),
-            "newest": "?" + urlencode(wanted.kept) if wanted.before or wanted.after else "",
-            "bundles": [(f"this {wanted.subject}", _query(wanted))],
-        }
-        return TemplateResponse(request, "admin/audit/record/timeline.html", context)
+        records = events.records
+        lasted = records[-1].event_timestamp - records[0].event_timestamp if len(records) > 1 else None
+        return self.page(
+            request,
+            "timeline",
+            title=f"Timeline of {wanted.subject} {wanted.value}",
+            asked=wanted,
+            steps=_steps(records),
+            picture=lanes.draw(records),
+            lasted="" if lasted is None else precise(lasted.total_seconds()),
+            failures=sum(record.event_outcome == "failure" for record in records),
+            older=events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
+            newer=events.newer and "?" + urlencode(wanted.kept | {"after": events.newer}),
+            newest="?" + urlencode(wanted.kept) if wanted.before or wanted.after else "",
+            bundles=[(f"this {wanted.subject}", _query(wanted))],
+        )
 
 
 def _asked(request: HttpRequest) -> TimelineRequest:
@@ -90,11 +75,8 @@ def _asked(request: HttpRequest) -> TimelineRequest:
 
 
 def _query(wanted: TimelineRequest) -> Query:
-    """Return the query of the whole timeline, not of one page."""
-    query_of_subject = Query().with_term(wanted.subject, wanted.value)
-    return (
-        query_of_subject if wanted.since is None else query_of_subject.with_term("after", timestamp_text(wanted.since))
-    )
+    subject = Query().with_term(wanted.subject, wanted.value)
+    return subject if wanted.since is None else subject.with_term("after", timestamp_text(wanted.since))
 
 
 def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:
@@ -104,24 +86,17 @@ def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:
         raise ValueError(f"The timeline's address is damaged: {name} {error}.") from None
 
 
-def _steps(records: Sequence[Record]) -> list[TimelineStep]:
+def _steps(records: Sequence[Record]) -> list[dict[str, Any]]:
     pauses = [later.event_timestamp - earlier.event_timestamp for earlier, later in pairwise(records)]
     texts = ["", *(f"+{precise(pause.total_seconds())}" for pause in pauses)][: len(records)]
-    return [_step(record, since) for record, since in zip(records, texts, strict=True)]
-
-
-def _step(record: Record, since: str) -> TimelineStep:
-    return TimelineStep(
-        record,
-        time_tag(record.event_timestamp),
-        since,
-        precise(record.duration_ms / 1000) if record.duration_ms is not None else "—",
-        badge(OUTCOMES[record.event_outcome], record.event_outcome),
-        badge(STATES[record.state], record.state),
-    )
-
-
-def _lasted(records: Sequence[Record]) -> str:
-    if len(records) < 2:
-        return ""
-    return precise((records[-1].event_timestamp - records[0].event_timestamp).total_seconds())
+    return [
+        {
+            "record": record,
+            "at": time_tag(record.event_timestamp),
+            "since": since,
+            "took": precise(record.duration_ms / 1000) if record.duration_ms is not None else "—",
+            "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
+            "state": badge(STATES[record.state], record.state),
+        }
+        for record, since in zip(records, texts, strict=True)
+    ]

@@ -50,7 +50,6 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
 
 
 def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
-    """Yield all of them, oldest first, read a page at a time."""
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     within, parameters = visibility.sql_condition("r")
     while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):

@@ -31,8 +31,7 @@ class TreeCheck:
         self._heads = heads
         self._head = next(heads, None)
         self._edge: Edge | None = None
-        self._good = first
-        """The last size at which the root was the signed one."""
+        self._good = first  # the last size at which the root was the signed one
         try:
             self._edge = reader.edge(first, using)
         except LogDamaged as error:
@@ -52,7 +51,7 @@ class TreeCheck:
     def finish(self, last: int) -> None:
         """Report the heads that are left: their sizes are beyond the log, or were reached only after this run began."""
         while self._head is not None and self._edge is not None:
-            if self._head.size > self._edge.size and self._head.size <= _signed_size(self._using):
+            if self._head.size > self._edge.size and self._head.size <= reader.signed_size(self._using):
                 self._compare_with_now(self._head)
                 self._head = next(self._heads, None)
                 continue
@@ -136,11 +135,6 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
     tree.finish(last)
     unsealed.check(report, using, report.run.position, last)
     report.reached(last)
-
-
-def _signed_size(using: str) -> int:
-    head = reader.head(using)
-    return 0 if head is None else head.size
 
 
 def _pause(report: RunReport, end: int, using: str) -> None:

@@ -85,7 +85,6 @@ def rfc3339(text: str) -> str:
 
 
 def _canonical(members: list[Any]) -> bytes:
-    """Return the canonical form of the event, from the columns of the row."""
     members_by_name = {name: value for name, value in zip(MEMBERS, members, strict=True) if value is not None}
     members_by_name["event_timestamp"] = rfc3339(members_by_name["event_timestamp"])
     data: str = members_by_name["event_data"]

@@ -49,7 +49,7 @@ def begin(
 ) -> Verification:
     """Create a run as `verify` does, without starting it."""
     now = datetime.now(UTC)
-    size = _size(using)
+    size = reader.signed_size(using)
     return Verification.objects.create(
         scope=scope,
         correlation_id=correlation_id,
@@ -82,14 +82,11 @@ def resume(
 
 
 def newest(*, seconds: float | None = None, using: str = "reader") -> Verification:
-    """Verify what was sealed since the last run of this kind, and at least the newest part of the log.
-
-    A run that was cut off, by `seconds` too, is resumed first.
-    """
+    """Verify the newest part of the log, at least since the last such run; one that was cut off is resumed first."""
 
     def first() -> int:
         done = _last_ended("newest")
-        size = _size(using)
+        size = reader.signed_size(using)
         before = Checkpoint.objects.using(using).filter(size__lt=size).order_by("-size").first()
         return min(0 if done is None else done.last, 0 if before is None else before.size)
 
@@ -100,7 +97,7 @@ def next_slice(*, seconds: float | None = None, using: str = "reader") -> Verifi
     """Verify the next slice, sized so that every record has its turn within VERIFY_DAYS; resume the last one first."""
     if (run := _cut_off("rolling")) is not None:
         return resume(run, seconds=seconds, using=using)
-    done, size = _last_ended("rolling"), _size(using)
+    done, size = _last_ended("rolling"), reader.signed_size(using)
     first = 0 if done is None or done.last >= size else done.last
     wanted = max(-(-size // (settings.VERIFY_DAYS * RUNS_A_DAY)), LEAST_SLICE)
     return resume(begin("rolling", first=first, last=first + wanted, using=using), seconds=seconds, using=using)
@@ -115,9 +112,8 @@ def _last_ended(scope: str) -> Verification | None:
 
 
 def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
-    """Check leaves, records and tree; at the end of the log its tail too."""
     run = report.run
-    at_end = run.last >= _size(using) or run.scope in ("all", "newest")
+    at_end = run.last >= reader.signed_size(using) or run.scope in ("all", "newest")
     # What anchor and witnesses have past the end of the range is checked by other runs.
     most = 2**63 if at_end else run.last
     signed = [
@@ -130,11 +126,6 @@ def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
         unsealed.check_tail(report, using)
     else:
         report.leave_out(f"Only the leaves {run.first} to {run.last - 1} were checked.")
-
-
-def _size(using: str) -> int:
-    head = reader.head(using)
-    return 0 if head is None else head.size
 
 
 def _covered(last: int | None, size: int, using: str) -> int:
@@ -158,7 +149,7 @@ def _tell(report: RunReport) -> None:
     try:
         trail.add(
             "audit.verification.ended",
-            actor=run.requested_by,
+            actor=OWN_WRITER if run.requested_by == OWN_WRITER else run.requested_by,
             outcome="failure" if failed else "success",
             correlation=f"verification-{run.pk}",
             verdict=run.verdict,

@@ -31,10 +31,8 @@ LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 def check(report: RunReport, using: str, first: int, last: int) -> None:
-    """Check that every record with an id between those of the leaves first and last has a leaf or waits for one.
-
-    Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
-    """
+    """Check that every record with an id between those of the leaves first and last has a leaf or waits for one."""
+    # Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
     start = _bound(first, using)
     end = MOST if last >= _size(using) else _bound(last, using)
     while start < end:

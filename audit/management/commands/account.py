@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 import dlq.errors
 from audit.accounting import balance, queue_counts
-from audit.accounting.balance import WriterDay
 from audit.ingest import rejection_counters
 from audit.management.counting import reconcile_with_bar
 
@@ -32,7 +31,8 @@ class Command(BaseCommand):
         self._copy_from_redis()
         result = balance.compute(day, day, writer=options["writer"])
         for row in result.rows:
-            self.stdout.write(_line(row))
+            not_yet = f" ({row.not_yet})" if row.not_yet else ""
+            self.stdout.write(f"{row.writer}: {row.state}{not_yet}. {row.line.sentence}")
         self.stdout.write(f"{day}: {result.state}. {result.total.sentence}")
         sys.exit({"balanced": 0, balance.NOTHING: 0, "not yet": NOT_YET}.get(result.state, NOT_BALANCED))
 
@@ -45,10 +45,6 @@ class Command(BaseCommand):
             rejection_counters.gather()
         except dlq.errors.Refused as error:
             self.stderr.write(f"Redis was not asked, figures of the queue are those of the last copy: {error}")
-
-
-def _line(row: WriterDay) -> str:
-    return f"{row.writer}: {row.state}{f' ({row.not_yet})' if row.not_yet else ''}. {row.line.sentence}"
 
 
 def _day(text: str | None) -> date:

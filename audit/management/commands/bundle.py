@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError
 from audit.evidence import proof_bundle
 from audit.management import HarmlessCommand
 from audit.models import Record
@@ -24,8 +23,5 @@ class Command(HarmlessCommand):
         records = Record.objects.filter(id__in=record) if record else Record.objects.filter(correlation_id=correlation)
         if not records.exists():
             raise CommandError("There is no such record.")
-        try:
-            for line in proof_bundle.lines(records.order_by("event_timestamp", "id").iterator(chunk_size=500)):
-                sys.stdout.buffer.write(line)
-        except AuditError as error:
-            raise CommandError(str(error)) from None
+        for line in proof_bundle.lines(records.order_by("event_timestamp", "id").iterator(chunk_size=500)):
+            sys.stdout.buffer.write(line)

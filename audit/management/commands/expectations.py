@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from audit.errors import AuditError, Invalid
 from audit.expectations import backtest, rules
@@ -15,7 +14,7 @@ from audit.formats import expectation
 from audit.formats.expectation import ExpectationRule, RulePack
 from audit.ledger import reader
 from audit.management import operator_name
-from audit.management.counting import bar
+from audit.management.counting import counted
 from audit.models import Expectation
 
 NEWEST_RECORDS = 100_000
@@ -40,17 +39,9 @@ class Command(BaseCommand):
         check.add_argument("--newest", type=int, default=NEWEST_RECORDS, help="so many records at the end of the log")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        match options["action"]:
-            case "list":
-                self._list()
-            case "load":
-                self._load(options["file"])
-            case "dump":
-                self._dump(options["pack"])
-            case "check":
-                self._check(options)
+        {"list": self._list, "load": self._load, "dump": self._dump, "check": self._check}[options["action"]](options)
 
-    def _list(self) -> None:
+    def _list(self, options: dict[str, Any]) -> None:
         for row in Expectation.objects.all():
             unmet = row.unmet.filter(closed_at=None, explained_at=None).count()
             state = "active" if row.active else f"inactive: {row.inactive_because}"
@@ -58,15 +49,16 @@ class Command(BaseCommand):
             self.stdout.write(f"{row.name}: {row.words}")
             self.stdout.write(f"  {state}; awaited {row.awaited.count()}, open {unmet}, met {met}")
 
-    def _load(self, file: Path) -> None:
+    def _load(self, options: dict[str, Any]) -> None:
         try:
-            loaded = rules.load(_read(file), by=operator_name())
+            loaded = rules.load(_read(options["file"]), by=operator_name())
         except AuditError as error:
             raise CommandError(f"Nothing was loaded: {error}") from None
         for name, act in loaded:
             self.stdout.write(f"{name}: {act}")
 
-    def _dump(self, pack: str) -> None:
+    def _dump(self, options: dict[str, Any]) -> None:
+        pack = options["pack"]
         rows = Expectation.objects.filter(pack=pack) if pack else Expectation.objects.all()
         if pack and not rows.exists():
             raise CommandError(f"There is no pack {pack!r}: `manage.py expectations list` shows all rules.")
@@ -79,18 +71,14 @@ class Command(BaseCommand):
         candidates = [rule for rule in candidates if name in ("", rule.name)]
         if not candidates:
             raise CommandError("There is no such rule: `manage.py expectations list` shows all.")
-        head = reader.head("default")
-        last = 0 if head is None else head.size
+        last = reader.signed_size("default")
         first = max(last - max(options["newest"], 0), 0)
         would_find = [self._backtest(rule, first, last) for rule in candidates]
         self.stdout.write(f"{last - first:,} records read, of {last:,} in the log. Nothing was kept.")
         sys.exit(WOULD_FIND if any(would_find) else 0)
 
     def _backtest(self, rule: ExpectationRule, first: int, last: int) -> bool:
-        columns = (TextColumn(rule.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with bar(*columns, transient=True) as progress:
-            task = progress.add_task(rule.name, total=last - first)
-            show = lambda done, _: progress.update(task, completed=done)  # noqa: E731
+        with counted(rule.name, transient=True) as show:
             result = backtest.run(rule, first, last, now=datetime.now(UTC), progress=show)
         late = f", {result.late:,} late" if result.late else ""
         self.stdout.write(f"{rule.name}: {result.unmet:,} of {result.asked:,} not met{late}")

@@ -5,13 +5,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit.errors import AuditError
 from audit.evidence import build, export
 from audit.evidence.request import ExportRequest, Requester
 from audit.management import HarmlessCommand, operator_name
+from audit.management.counting import counted
 from audit.models import Export
 
 
@@ -24,12 +22,8 @@ class Command(HarmlessCommand):
             "--query", metavar="QUERY", help='as the search takes it: "correlation:rr-7"; "" is everything'
         )
         what.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="leaves FIRST to LAST-1")
-        what.add_argument(
-            "--received",
-            nargs=2,
-            metavar=("SINCE", "UNTIL"),
-            help="all leaves from the first to the last received then",
-        )
+        text = "all leaves from the first to the last received then"
+        what.add_argument("--received", nargs=2, metavar=("SINCE", "UNTIL"), help=text)
         what.add_argument("--resume", type=UUID, metavar="ID", help="go on with a bundle that was cut off or cancelled")
         parser.add_argument("--sample", type=int, metavar="COUNT", help="so many of them, drawn")
         parser.add_argument("--seed", default="", help="what they are drawn with; without it one is made up")
@@ -37,21 +31,16 @@ class Command(HarmlessCommand):
         parser.add_argument("--csv", action="store_true", help="the records as a table, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        columns = (TextColumn("records"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        try:
-            begun = _begin(options)
-            with Progress(*columns, console=Console(stderr=True)) as bar:
-                task = bar.add_task("export", total=None)
-                made = build.resume(begun, progress=lambda done, total: bar.update(task, completed=done, total=total))
-        except AuditError as error:
-            raise CommandError(str(error)) from None
+        bundle = _bundle(options)
+        with counted("records") as show:
+            made = build.resume(bundle, progress=show)
         if made.state != "ready":
             raise CommandError(f"The bundle is {made.state}. {made.error}".strip())
         self.stdout.write(f"{made.done} records, manifest {made.digest}")
         self.stdout.write(f"{settings.EXPORT_DIR}/{made.name}")
 
 
-def _begin(options: dict[str, Any]) -> Export:
+def _bundle(options: dict[str, Any]) -> Export:
     requester = Requester(operator_name(), may_unredacted=True)
     if options["resume"] is None:
         return export.request(requester, **_wanted(options))
@@ -69,8 +58,7 @@ def _wanted(options: dict[str, Any]) -> ExportRequest:
     if options["range"]:
         wanted["first"], wanted["last"] = options["range"]
     elif options["received"]:
-        since, until = options["received"]
-        wanted["received"] = since, until
+        wanted["received"] = tuple(options["received"])
     else:
         wanted["query"] = options["query"]
     return wanted

@@ -48,10 +48,7 @@ class Command(BaseCommand):
             return
         lines = [*_people(), *_writers()]
         _events()
-        _review()
-        _hold()
-        _redaction()
-        _report()
+        _acts()
         text = "\n".join(lines) + "\n"
         if logins is not None:
             logins.touch(mode=0o600)
@@ -98,36 +95,22 @@ def _events() -> None:
         )
 
 
-def _review() -> None:
-    """Sign the review of yesterday."""
-    day = datetime.now(UTC).date() - timedelta(days=1)
-    shown = signoff.report_to_sign(day)
+def _acts() -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     note = "Sample: the failures were looked through, and each has a ticket."
-    signoff.sign(day, note, by=OFFICER, seen=(shown.digest, 0))
-
-
-def _hold() -> None:
-    """Place a legal hold on the newest run of the sample."""
+    signoff.sign(yesterday, note, by=OFFICER, seen=(signoff.report_to_sign(yesterday).digest, 0))
     newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
     reason = "Sample: the insurer asks what was done to the cluster."
     legal_holds.place(newest.correlation_id, reason=reason, by=OFFICER)
-
-
-def _redaction() -> None:
-    """Mask addresses in what leaves the store."""
     reason = "Sample: GDPR Art. 5(1)(c), an address is not needed to see who did what."
     redaction.save_rule(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
-
-
-def _report() -> None:
-    """Request a report of the week; the worker builds it."""
     Sealer().once()
     last = datetime.now(UTC).date()
+    # A worker makes the report.
     build.request(Requester("auditor"), last - timedelta(days=6), last, ["soc2", "pci-dss", "gdpr"])
 
 
 def _numbers(writer: str) -> Iterator[int | None]:
-    """Yield the numbers that a writer gives to its events."""
     if writer == UNNUMBERED:
         return repeat(None)
     return (seq for seq in count(1) if (writer, seq) not in LEFT_OUT)
@@ -143,8 +126,7 @@ def _replayed(line: dict[str, Any], moment: datetime, run: int, seq: int | None)
 
 
 def _writer(line: dict[str, Any]) -> str:
-    service: str = line["event_type"].partition(".")[0]
-    return service
+    return str(line["event_type"].partition(".")[0])
 
 
 def _lines() -> list[dict[str, Any]]:

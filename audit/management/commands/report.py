@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.errors import AuditError
 from audit.evidence.request import Requester
 from audit.management import HarmlessCommand, operator_name
 from audit.reports import build, render
@@ -26,14 +25,11 @@ class Command(HarmlessCommand):
         parser.add_argument("--site", default="", metavar="URL", help="stands before the links of HTML and PDF")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            begun = build.request(Requester(operator_name()), options["first"], options["last"], options["pack"])
-            made = build.resume(begun)
-            if made.state != "ready":
-                raise CommandError(f"The report is {made.state}. {made.error}".strip())
-            body = render.file(made, options["format"], site=options["site"].rstrip("/"))
-        except AuditError as error:
-            raise CommandError(str(error)) from None
+        begun = build.request(Requester(operator_name()), options["first"], options["last"], options["pack"])
+        made = build.resume(begun)
+        if made.state != "ready":
+            raise CommandError(f"The report is {made.state}. {made.error}".strip())
+        body = render.file(made, options["format"], site=options["site"].rstrip("/"))
         path = options["output"] or Path(f"report-{made.first}-{made.last}.{options['format']}")
         path.write_bytes(body)
         self.stdout.write(f"sha256 {made.digest}, checkpoint {made.checkpoint}")

@@ -4,16 +4,17 @@ import signal
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from audit.errors import ClocksDisagree, KeyMissing, LogDamaged
 from audit.health import serve_metrics
 from audit.ledger import witnesses
-from audit.ledger.publish import Publisher, follow
+from audit.ledger.publish import Publisher
+from audit.ledger.publish import follow as run
 from audit.ledger.seal import Sealer
+from audit.management import HarmlessCommand
 
 
-class Command(BaseCommand):
+class Command(HarmlessCommand):
     help = "Seal what is stored: one pass over all that waits, or --follow as a service."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,13 +22,14 @@ class Command(BaseCommand):
         parser.add_argument("--sign", action="store_true", help="sign the tree head also where nothing is new")
 
     def handle(self, *args: Any, follow: bool, sign: bool, **options: Any) -> None:
-        if follow:
-            _follow()
-            return
-        try:
+        if not follow:
             self._one_pass(sign)
-        except (KeyMissing, LogDamaged, ClocksDisagree) as error:
-            raise CommandError(str(error)) from None
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        serve_metrics()
+        run(stop)
 
     def _one_pass(self, sign: bool) -> None:
         sealer, total = Sealer(), 0
@@ -43,11 +45,3 @@ class Command(BaseCommand):
         names = [witness.verifier.name for witness in witnesses.witnesses()]
         if names:
             self.stdout.write(f"Witnesses asked: {', '.join(names)}.")
-
-
-def _follow() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    serve_metrics()
-    follow(stop)

@@ -4,18 +4,17 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit.errors import AuditError
 from audit.ledger import reader
 from audit.ledger.verify import Verdict, resume, verify
 from audit.ledger.verify.result import FAILURES
 from audit.management import HarmlessCommand, operator_name
+from audit.management.counting import counted
 from audit.models import Checkpoint, Finding, Verification
 
 SHOWN = 20
 FAILED, NOT_COVERED = 3, 4
+CHECKED = ("records", "leaves", "nodes", "roots", "checkpoints", "cosignatures", "anchored checkpoints", "witnesses")
 
 
 class Command(HarmlessCommand):
@@ -32,13 +31,8 @@ class Command(HarmlessCommand):
         what.add_argument("--resume", action="store_true", help="go on with the newest run that was cut off")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        columns = (TextColumn("leaves"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        try:
-            with Progress(*columns, console=Console(stderr=True)) as bar:
-                task = bar.add_task("verify", total=None)
-                run = _run(options, lambda done, total: bar.update(task, completed=done, total=total))
-        except AuditError as error:
-            raise CommandError(str(error)) from None
+        with counted("leaves") as show:
+            run = _run(options, show)
         self._print(run)
         verdict = Verdict(run.verdict)
         sys.exit(0 if verdict is Verdict.VERIFIED else FAILED if verdict in FAILURES else NOT_COVERED)
@@ -55,9 +49,6 @@ class Command(HarmlessCommand):
         seconds = (run.updated_at - run.started_at).total_seconds()
         self.stdout.write(f"checked: {counts or 'nothing'} ({seconds:.1f} s)")
         self.stdout.write(run.verdict)
-
-
-CHECKED = ("records", "leaves", "nodes", "roots", "checkpoints", "cosignatures", "anchored checkpoints", "witnesses")
 
 
 def _run(options: dict[str, Any], progress: Any) -> Verification:

@@ -27,7 +27,8 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            witness = Witness.create(options["state"], options["name"], _logs(options["log"]))
+            logs = [Verifier.parse(text) for text in options["log"]] or list(keys.load().verifiers)
+            witness = Witness.create(options["state"], options["name"], logs)
         except (KeyMissing, NoteError, OSError) as error:
             raise CommandError(str(error)) from None
         if options["show_key"]:
@@ -45,7 +46,3 @@ class Command(HarmlessCommand):
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever()
         server.server_close()
-
-
-def _logs(texts: list[str]) -> list[Verifier]:
-    return [Verifier.parse(text) for text in texts] if texts else list(keys.load().verifiers)

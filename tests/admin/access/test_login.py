@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client, override_settings
 
 from audit.access import lockout
+from audit.access.budget import Budget
 from audit.models import Record
 from tests.admin.conftest import logged_in, person
 
@@ -26,9 +27,13 @@ def with_password() -> tuple[User, str]:
 
 
 def an_address() -> str:
-    """One that no other test comes from."""
-    groups = ":".join(secrets.token_hex(2) for _ in range(3))
-    return str(ipaddress.ip_address(f"2001:db8::{groups}"))  # as it is written in records, without leading zeros
+    """One of a network that no other test comes from."""
+    groups = ":".join(secrets.token_hex(2) for _ in range(2))
+    return str(ipaddress.ip_address(f"2001:db8:{groups}::{secrets.token_hex(2)}"))  # without leading zeros
+
+
+def network(address: str) -> str:
+    return str(ipaddress.ip_network(f"{address}/64", strict=False))
 
 
 def attempt(name: str, password: str, address: str) -> Any:
@@ -64,7 +69,7 @@ def test_waiting_opens_it_again_and_trying_meanwhile_does_not_prolong_it(setting
     address = an_address()
     for _ in range(settings.LOGIN_TRIES + 2):
         attempt(user.username, "wrong", address)
-    assert lockout.is_locked(user.username, address)
+    assert lockout.is_locked(user.username, network(address))
     with override_settings(LOGIN_LOCK_MINUTES=0):
         assert attempt(user.username, password, address).status_code == 302
 
@@ -85,6 +90,30 @@ def test_an_address_that_tries_many_names_is_locked(settings: Any) -> None:
     for _ in range(lockout.NAMES_AN_ADDRESS):
         attempt(f"nobody-{secrets.token_hex(4)}", "wrong", address)
     assert "Too many wrong passwords" in attempt(user.username, password, address).content.decode()
+
+
+def test_the_addresses_of_one_ipv6_network_are_one(settings: Any) -> None:
+    user, password = with_password()
+    address = an_address()
+    for number in range(settings.LOGIN_TRIES):
+        attempt(user.username, "wrong", f"{address.partition('::')[0]}::{number + 1:x}")
+    assert "Too many wrong passwords" in attempt(user.username, password, address).content.decode()
+    assert attempt(user.username, password, an_address()).status_code == 302
+
+
+def test_a_flood_of_logins_costs_neither_a_hash_nor_a_record_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    is_locked = lockout.is_locked
+    monkeypatch.setattr(lockout, "is_locked", lambda name, network: looked.append(name) or is_locked(name, network))
+    monkeypatch.setattr(lockout, "attempts", Budget(burst=3, per_second=0))
+    user, password = with_password()
+    address = an_address()
+    for _ in range(12):
+        assert "Too many wrong passwords" in attempt(user.username, "wrong", address).content.decode() or looked
+    assert len(looked) == 3
+    assert acts(user.username) == ["login_refused"] * 3
+    assert "Too many wrong passwords" in attempt(user.username, password, address).content.decode()
+    assert attempt(user.username, password, an_address()).status_code == 302
 
 
 def test_the_address_behind_our_proxies_counts_and_not_the_one_that_a_client_claims(settings: Any) -> None:

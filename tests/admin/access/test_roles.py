@@ -18,7 +18,7 @@ MEANS = {
         "audit.view_finding",
     },
     "start a verification": {"audit.start_verification"},
-    "make and fetch evidence bundles, each his own": {"audit.make_export", "audit.view_export"},
+    "make evidence bundles, and fetch one's own": {"audit.make_export", "audit.view_export"},
     "see legal holds": {"audit.view_legalhold"},
     "place and release legal holds": {"audit.place_legalhold"},
     "have statements signed, and see them": {"audit.view_statement", "audit.make_statement"},
@@ -47,6 +47,7 @@ MEANS = {
     "see writers": {"audit.view_writer"},
     "make writers, give and revoke keys": {"audit.add_writer", "audit.change_writer", "audit.view_writerkey"},
     "manage people and their groups": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group"},
+    "grant rights that another asked for": {"audit.view_rightsrequest", "audit.approve_rights"},
     "set scopes": {f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")},
 }
 """The rights behind each line of the page."""

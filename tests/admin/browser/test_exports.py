@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_path: Path) -> None:
     user = person("auditor", password=PASSWORD)
-    asker = Requester(user.username)
+    requester = Requester(user.username)
     waiting, cancelled, ready = (
-        export.request(asker, query=f"correlation:{sealed(3, actor_id=HOSTILE)}", with_csv=True) for _ in range(3)
+        export.request(requester, query=f"correlation:{sealed(3, actor_id=HOSTILE)}", with_csv=True) for _ in range(3)
     )
-    export.cancel(cancelled, asker)
+    export.cancel(cancelled, requester)
     whole = build.resume(ready)
-    half = export.request(asker, first=0, last=2)
+    half = export.request(requester, first=0, last=2)
     Export.objects.filter(pk=half.pk).update(state="running", done=1, total=2)
     visitor.log_in(user.username)
     pages = {"exports": "/admin/audit/export/", "records-export": "/admin/audit/record/?q=outcome:failure+after:7d"}

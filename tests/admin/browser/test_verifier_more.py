@@ -98,7 +98,7 @@ def test_a_term_that_compares_what_cannot_be_compared_shows_nothing(
 ) -> None:
     """Whoever signs statements could else ask what no record answers, and have it called shown that none does."""
     sealed(1, actor_id="ann")
-    found = statements.make(of_statements.asker(), of_statements.nobody())
+    found = statements.make(of_statements.requester(), of_statements.nobody())
     asked = [{"field": "event_timestamp"} | term]
     file = tmp_path / "statement.txt"
     file.write_text(of_statements.said_anew(found, lambda said: said.update(terms=asked)), encoding="utf-8")
@@ -125,7 +125,7 @@ def test_what_is_redacted_drawn_or_stated_can_be_seen(
     assert verifier.check(path(sample), *PINNED)[0] == "VERIFIED"
     verifier.look("sample")
     file = tmp_path / "statement.txt"
-    file.write_text(of_statements.text_of(statements.make(of_statements.asker(), of_statements.nobody())))
+    file.write_text(of_statements.text_of(statements.make(of_statements.requester(), of_statements.nobody())))
     assert verifier.check(file, *PINNED)[0] == "SIGNED"
     verifier.look("signed")
     assert verifier.requests == []

@@ -1,7 +1,10 @@
 """Keys: shown once, kept as digests, stopped within seconds, checked without PostgreSQL."""
 
+import hashlib
+import hmac
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -53,11 +56,12 @@ def test_another_process_trusts_a_revoked_key_no_longer_than_the_ttl(
 ) -> None:
     """The other process learns nothing of the revocation but what stands in Redis."""
     assert api_keys.check(writer.key)
-    trusted = dict(api_keys._checked)
+    trusted = api_keys._cache.principal(api_keys.digest(writer.key))
+    assert trusted is not None
     api_keys.revoke(writer.writer)
-    api_keys._checked.update(trusted)
+    api_keys._cache._known[api_keys.digest(writer.key)] = trusted
     assert api_keys.check(writer.key)
-    monkeypatch.setattr("audit.access.api_keys.time.monotonic", lambda: trusted[api_keys.digest(writer.key)][0] + 0.001)
+    monkeypatch.setattr("audit.access.api_keys.time.monotonic", lambda: trusted[0] + 0.001)
     assert api_keys.check(writer.key) is None
 
 
@@ -94,11 +98,75 @@ def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Se
     copies.delete(*others)
 
 
-def test_a_flood_of_wrong_keys_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.access.api_keys._look_up", lambda found: None)
-    for number in range(10_100):
+def test_a_flood_of_wrong_keys_fills_no_memory(writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert api_keys.check(writer.key)
+    monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda key_digest: None)
+    for number in range(api_keys.UNKNOWN_KEYS + 100):
         api_keys.check(f"wrong-{number}")
-    assert len(api_keys._checked) <= 10_001
+    assert len(api_keys._cache) == api_keys.UNKNOWN_KEYS + 1
+    assert api_keys.check(writer.key)  # none of them pushed it out
+
+
+def test_a_flood_of_wrong_keys_from_many_threads_ends_in_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda key_digest: None)
+    monkeypatch.setattr("audit.access.api_keys.UNKNOWN_KEYS", 50)
+
+    def flood(thread: int) -> int:
+        return sum(api_keys.check(f"wrong-{thread}-{number}") is None for number in range(3_000))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(flood, range(8))) == [3_000] * 8
+    assert len(api_keys._cache) <= 50
+
+
+def test_unknown_keys_of_one_network_cost_a_query_each_only_within_a_budget(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = api_keys._ask_postgres
+    monkeypatch.setattr(api_keys, "_ask_postgres", lambda key_digest: asked.append(key_digest) or ask(key_digest))
+    api_keys.publish()
+
+    def sent_from(address: str, key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        return int(writer.client.get(EVENTS, headers=headers, REMOTE_ADDR=address).status_code)
+
+    # Of one /64, which one client has to itself.
+    answers = {sent_from(f"2001:db8::{number:x}", f"wrong-{secrets.token_hex(8)}") for number in range(60)}
+    assert answers == {401}
+    assert 20 <= len(asked) <= 30
+    asked.clear()
+    assert sent_from("2001:db8::1", writer.key) == 403  # a good key is found all the same, in the copy
+    assert asked == []
+    assert sent_from("2001:db8:0:1::1", f"wrong-{secrets.token_hex(8)}") == 401
+    assert len(asked) == 1  # another network has a budget of its own
+
+
+def test_a_key_that_is_sent_again_costs_no_second_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(api_keys, "_ask_postgres", asked.append)
+    assert [api_keys.check("wrong") for _ in range(50)] == [None] * 50
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("scopes", [["write"], ["read", "export", "unredacted"]])
+def test_what_is_written_into_the_copy_in_redis_is_no_key(writer: Sender, scopes: list[str]) -> None:
+    forged, copies = f"aw_forged_{secrets.token_hex(16)}", dlq.client.connect(500)
+    text = json.dumps([writer.name, scopes, None, [], [], []])
+    mine = copies.hget(published_keys.hash_name(), api_keys.digest(writer.key))
+    assert mine is not None
+    other_mac = hmac.digest(b"a key that Redis can know", text.encode(), hashlib.sha256).hex()
+    for entry in (text, f" {text}", f"{other_mac} {text}", mine, mine.partition(b" ")[0] + b" " + text.encode()):
+        copies.hset(published_keys.hash_name(), api_keys.digest(forged), entry)
+        assert published_keys.find(api_keys.digest(forged)) is None
+    copies.hdel(published_keys.hash_name(), api_keys.digest(forged))
+    assert published_keys.find(api_keys.digest(writer.key)) is not None
+
+
+def test_the_copy_can_be_read_with_the_key_before_a_rotation(writer: Sender, settings: Any) -> None:
+    api_keys.publish()
+    settings.DLQ_ENTRY_KEY, settings.DLQ_ENTRY_OLD_KEYS = secrets.token_bytes(32), [settings.DLQ_ENTRY_KEY]
+    assert published_keys.find(api_keys.digest(writer.key)) is not None
 
 
 @pytest.mark.slow

@@ -466,12 +466,12 @@ def test_what_cannot_be_asked_is_refused_with_the_reason(settings: Any) -> None:
 
 
 def test_nobody_has_more_than_five_made_at_once() -> None:
-    asker = Requester(f"a-{secrets.token_hex(4)}")
+    requester = Requester(f"a-{secrets.token_hex(4)}")
     sealed(1)
     for _ in range(5):
-        export.request(asker, first=0, last=1)
+        export.request(requester, first=0, last=1)
     with pytest.raises(Invalid, match="5 bundles"):
-        export.request(asker, first=0, last=1)
+        export.request(requester, first=0, last=1)
 
 
 # --- Cut off, cancelled, expired ---
@@ -532,7 +532,7 @@ def test_a_bundle_expires_and_its_files_with_it() -> None:
     bundle, other = of_correlation(), of_correlation()
     past = datetime.now(UTC) - timedelta(seconds=1)
     Export.objects.filter(pk=bundle.pk).update(expires_at=past)
-    assert export.expire() >= 1
+    assert export.remove_expired() >= 1
     bundle.refresh_from_db()
     assert bundle.state == "expired"
     assert not path(bundle).exists()

@@ -183,7 +183,7 @@ def test_records_put_into_the_queue_again_are_dropped_and_recorded(
         ("UPDATE audit_leaf SET leaf_hash = sha256('x') WHERE index = 599", "do not lead to the root"),
         ("UPDATE audit_checkpoint SET size = 599 WHERE number = 5", "600 leaves, but 599"),
         ("UPDATE audit_checkpoint SET root = sha256('x') WHERE number = 5", "says other than what was signed"),
-        ("UPDATE audit_checkpoint SET note = replace(note, 'tests', 'toast') WHERE number = 5", "cannot be believed"),
+        ("UPDATE audit_checkpoint SET note = replace(note, 'tests', 'toast') WHERE number = 5", "is of another log"),
         ("DELETE FROM audit_node", "node 0 of level 1 is missing"),
     ],
 )

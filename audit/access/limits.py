@@ -1,0 +1,107 @@
+"""What one writer may send: WRITER_RATE and WRITER_BYTES_RATE for all, quotas of a UTC day for each.
+
+One of the few modules that use Redis by themselves: one script (`limits.lua`) charges a request to all of its limits,
+or to none. While Redis does not answer nothing is limited: no event may be refused for that.
+"""
+
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+import structlog
+from django.conf import settings
+
+import dlq.client
+from audit.access.api_keys import NO_QUOTAS, Principal
+
+log = structlog.get_logger(__name__)
+
+SCRIPT = Path(__file__).with_name("limits.lua").read_text(encoding="utf-8")
+TIMEOUT_S = 0.1
+# After a failure of Redis requests pass unlimited, and unasked, for so long.
+PAUSE_S = 1.0
+PERIODS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+NONE = -1
+
+
+class Refusal(NamedTuple):
+    """A limit that a request is over: which, when it may be tried again, and how much of the limit is left."""
+
+    limit: str
+    wait_s: float
+    left: int
+
+
+class Usage(NamedTuple):
+    """What a writer has sent on this UTC day."""
+
+    events: int = 0
+    bytes: int = 0
+    epochs: int = 0
+
+
+def apply_to(writer: Principal, *, sends: bool) -> bool:
+    """Return whether anything limits this writer; a request that does not send events is bound by rates alone."""
+    quotas = writer.quotas if sends else NO_QUOTAS
+    limited = settings.WRITER_RATE or settings.WRITER_BYTES_RATE or any(quota is not None for quota in quotas)
+    return bool(limited) and time.monotonic() >= _paused_until
+
+
+def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *, sends: bool) -> Refusal | None:
+    """Charge a request of `size` bytes to a writer; None where it may pass. Quotas count what it `sends` alone."""
+    global _paused_until
+    quotas = writer.quotas if sends else NO_QUOTAS
+    rates = (*_rate(settings.WRITER_RATE), *_rate(settings.WRITER_BYTES_RATE))
+    of_day = [NONE if quota is None else quota for quota in (quotas.events, quotas.bytes, quotas.epochs)]
+    counted = epochs if quotas.epochs is not None else ()
+    try:
+        arguments: list[Any] = [events if sends else 1, size, *rates, *of_day, int(sends), *counted]
+        limit, wait_ms, left = _connection().register_script(SCRIPT)(keys=_names(writer.name), args=arguments)
+    except redis.RedisError as error:
+        _paused_until = time.monotonic() + PAUSE_S
+        log.warning("limits_not_checked", error=type(error).__name__)
+        return None
+    return Refusal(limit.decode(), wait_ms / 1000, left) if limit else None
+
+
+_paused_until = 0.0
+
+
+def usage(writer: str) -> Usage | None:
+    """Return what a writer with quotas or rates has sent today; None where Redis does not answer."""
+    _, day, epochs = _names(writer)
+    try:
+        connection = _connection()
+        fields: Any = connection.hgetall(day)
+        today = {name.decode(): int(value) for name, value in fields.items()}
+        if today.get("day") != int(connection.time()[0]) // 86_400:
+            return Usage()
+        return Usage(today.get("events", 0), today.get("bytes", 0), connection.scard(epochs))
+    except redis.RedisError:
+        return None
+
+
+def _rate(text: str) -> tuple[float, float]:
+    """Return the rate a second and the capacity of `1000/s` or `60000/min`: the bucket holds what a period may bring.
+
+    A batch that is larger than the bucket passes when it is full, and the next request waits until that is made up.
+    """
+    number, _, period = text.partition("/")
+    return (float(number) / PERIODS_S[period.strip()[:1].lower()], float(number)) if text else (0.0, 0.0)
+
+
+def _names(writer: str) -> list[str]:
+    return [dlq.client.app_key("audit", "limits", writer, part) for part in ("bucket", "day", "epochs")]
+
+
+def _connection() -> redis.Redis:
+    url = settings.CACHE_URL or settings.REDIS_URL
+    if url not in _connections:
+        options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": None}
+        _connections[url] = redis.Redis.from_url(url, **options)
+    return _connections[url]
+
+
+_connections: dict[str, redis.Redis] = {}

@@ -1,0 +1,62 @@
+"""Pages of requests for rights: asked for by one person, decided by another."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from audit.access import rights
+from audit.admin.base import ReadOnly, post_act
+from audit.admin.display import badge, time_tag
+from audit.models import RightsRequest
+
+DECISIONS = {"": ("pending", "asked for"), "granted": ("ok", "granted"), "declined": ("warning", "declined")}
+PERMISSION = "audit.approve_rights"
+
+
+@admin.register(RightsRequest)
+class RightsRequestAdmin(ReadOnly):
+    list_display = ("subject", "kind", "what", "asked_on", "asked_by", "state", "decided_by")
+    list_filter = ("decision", "kind")
+    views: ClassVar = {"<int:pk>/decide/": "decide"}
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.row_or_404(request, object_id)
+        return self.page(
+            request,
+            "detail",
+            title=f"Rights of {row.get_kind_display()} {row.subject}",
+            request_row=row,
+            what=row.words,
+            asked_at=time_tag(row.asked_at),
+            decided_at=time_tag(row.decided_at),
+            state=self.state(row),
+            may_decide=rights.may_decide(row, request.user),
+        )
+
+    def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Grant or decline."""
+
+        def act() -> None:
+            row = RightsRequest.objects.filter(pk=pk, decision="").first()
+            if row is None:
+                raise Http404("Nothing waits for a decision here.")
+            rights.decide(row, approve="approve" in request.POST, by=request.user.get_username())
+
+        return post_act(request, PERMISSION, act, back=reverse("admin:audit_rightsrequest_change", args=[pk]))
+
+    @admin.display(description="rights")
+    def what(self, row: RightsRequest) -> str:
+        return row.words
+
+    @admin.display(description="asked (UTC)", ordering="asked_at")
+    def asked_on(self, row: RightsRequest) -> SafeString | str:
+        return time_tag(row.asked_at)
+
+    @admin.display(description="state")
+    def state(self, row: RightsRequest) -> SafeString:
+        return badge(*DECISIONS[row.decision])

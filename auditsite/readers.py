@@ -1,0 +1,36 @@
+"""Typed readers of the environment, for the settings alone."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+# `make run` leaves the addresses of its servers here, so that manage.py finds them in another shell.
+env.read_env(os.environ.get("RUN_ENV", str(BASE_DIR / ".local" / "run.env")), recurse=False, override=False)
+
+
+def secret(name: str, default: str | None = None) -> str:
+    """Read `name`, or the file that `name`_FILE points at (trailing newline removed)."""
+    if path := os.environ.get(f"{name}_FILE"):
+        os.environ[name] = Path(path).read_text(encoding="utf-8").rstrip("\n")
+    return env.str(name) if default is None else env.str(name, default)
+
+
+def moment(text: str) -> datetime | None:
+    """Read a date, or a date with a time: of UTC unless it names another zone; None where there is none."""
+    at = datetime.fromisoformat(text) if text else None
+    return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
+
+
+def key_file(name: str, file: str) -> Path | None:
+    """Return the path in `name`_FILE, or that of `file` in the directory `name`_DIR; None without either.
+
+    A container that mounts a directory sees a file in it that was replaced; one that mounts the file never does.
+    """
+    path: Path | None = env.path(f"{name}_FILE", None)
+    folder: Path | None = env.path(f"{name}_DIR", None)
+    return folder / file if path is None and folder is not None else path
