@@ -12,6 +12,7 @@ from audit.accounting import balance, queue_counts
 from audit.completeness import silence
 from audit.ledger import reader
 from audit.models import BrokenPromise, Expectation, Export, Finding, Followed, Gap, MissedReview, Unmet, Verification
+from audit.postgres import clock
 from audit.postgres.gateway import gateway
 
 _WAITING = """
@@ -30,8 +31,21 @@ class Gauges(Collector):
             families = [] if gateway().breaker.is_open else [family for part in _PARTS for family in part()]
         except DatabaseError:
             families = []
+        yield from _clocks()
         yield GaugeMetricFamily("audit_log_up", "1 while the log can be read", value=bool(families))
         yield from families
+
+
+def _clocks() -> Iterator[Metric]:
+    skew = clock.skew()
+    family = GaugeMetricFamily(
+        "audit_clock_ahead_seconds", "By how much a server's clock is ahead of this process's", labels=["server"]
+    )
+    for server, ahead_s in (("redis", skew.redis_s), ("postgresql", skew.postgresql_s)):
+        if ahead_s is not None:
+            family.add_metric([server], ahead_s)
+    yield family
+    yield GaugeMetricFamily("audit_clock_skew_seconds", "Between any two of the clocks", value=skew.widest_s)
 
 
 def _log() -> Iterator[Metric]:

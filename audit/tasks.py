@@ -29,7 +29,7 @@ from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Export, Report, Verification
-from audit.postgres import partitions
+from audit.postgres import clock, partitions
 from audit.queue import drain, outages
 from audit.queue.quarantine import quarantine_old
 from audit.receipts import verify as verify_receipts
@@ -72,6 +72,7 @@ def tick() -> str:
     dlq.history.sample(dlq.stream.for_drain())
     outages.follow()
     dlq.alarm.notify()
+    clock.alarm()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 
 

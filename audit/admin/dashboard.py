@@ -21,7 +21,7 @@ from audit.admin.ledger.checkpoints import waiting
 from audit.completeness import summary
 from audit.ledger import reader
 from audit.models import Finding, Record, Verification
-from audit.postgres import durability
+from audit.postgres import clock, durability
 from audit.postgres.gateway import gateway
 from audit.review import signoff
 from audit.search import query
@@ -87,7 +87,7 @@ def questions(user: Any) -> list[Question]:
         Question("Is it intact?", "Verified", intact),
         Question("Is anything waiting?", "Nothing waits", [*_queue(), *_reviews(user)]),
         *([_who_looked()] if user.has_perm("audit.view_access") else []),
-        Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis()]),
+        Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis(), _clocks()]),
         Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
     ]
     return [question for question in asked if question.parts]
@@ -191,6 +191,14 @@ def _postgresql() -> list[Part]:
         worst = max(now.findings, key=attrgetter("level"))
         return [Part("PostgreSQL", "error" if worst.level >= ERROR else "warning", worst.msg, str(worst.hint))]
     return [Part("PostgreSQL", "ok", version, f"An event that is stored is {now.stored_means}, and is so at once.")]
+
+
+def _clocks() -> Part:
+    skew = clock.skew()
+    if skew.is_wide:
+        remark = "Times in records, in the queue and in the log disagree: is the time service of each host running?"
+        return Part("Clocks", "error", f"{skew.widest_s:.1f} s apart", remark)
+    return Part("Clocks", "ok", "agree", f"Web, Redis and PostgreSQL are within {max(skew.widest_s, 0.1):.1f} s.")
 
 
 def _queue() -> list[Part]:

@@ -21,7 +21,7 @@ from audit.formats import canonical, event, times
 from audit.formats.event import Accepted
 from audit.ingest.record import Recorded, record
 from audit.models import Record
-from audit.postgres import gateway
+from audit.postgres import clock, gateway
 from audit.queue import visible
 from audit.receipts import issue
 from audit.search import query
@@ -47,7 +47,7 @@ class EventsView(ApiView):
 
     @extend_schema(**openapi.POST_EVENT)
     def post(self, request: Request) -> Response:
-        accepted = event.accept(request.data, writer=writer_name(request))
+        accepted = _accept(request.data, writer_name(request))
         structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
         (recorded,) = record([accepted])
         log.debug("event_recorded", state=recorded.state)
@@ -125,6 +125,16 @@ def _receipt(recorded: Recorded) -> Response:
     return Response(body, status=201 if recorded.state == "stored" else 200)
 
 
+def _accept(document: Any, writer: str) -> Accepted:
+    """Accept an event. One from the future is refused by the clock that is furthest ahead: ours may be behind."""
+    try:
+        return event.accept(document, writer=writer, now=clock.local_now())
+    except Invalid as invalid:
+        if not any(event.AHEAD in message for message in invalid.errors.values()):
+            raise
+    return event.accept(document, writer=writer, now=clock.latest_now())
+
+
 def _accept_all(documents: Any, writer: str) -> list[Accepted]:
     if not isinstance(documents, list) or not 1 <= len(documents) <= event.MAX_BATCH:
         raise Invalid({"": f"expected a JSON array of 1 to {event.MAX_BATCH} events (the batch size limit)"})
@@ -132,7 +142,7 @@ def _accept_all(documents: Any, writer: str) -> list[Accepted]:
     errors: dict[str, str] = {}
     for place, document in enumerate(documents):
         try:
-            accepted.append(event.accept(document, writer=writer))
+            accepted.append(_accept(document, writer))
         except Invalid as invalid:
             errors |= {f"{place}.{field}".rstrip("."): message for field, message in invalid.errors.items()}
     errors |= _twice(accepted) if not errors else {}

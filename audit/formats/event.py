@@ -20,6 +20,8 @@ from audit.formats import canonical, times
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_AHEAD = timedelta(minutes=60)
+# The end of what is said of an event that is further ahead.
+AHEAD = "more than 60 minutes ahead of the server's clock"
 MAX_BATCH = 1000
 MAX_UNKNOWN_NAMED = 20
 
@@ -214,14 +216,14 @@ def _check_ip(text: str) -> None:
 
 def _check_time(moment: datetime, now: datetime) -> None:
     if moment.astimezone(UTC) > now + MAX_AHEAD:
-        raise ValueError("is more than 60 minutes ahead of the server's clock")
+        raise ValueError(f"is {AHEAD}")
 
 
 def _check_id(event_id: UUID, now: datetime) -> None:
     if event_id.version != 7:
         raise ValueError("is not a UUIDv7 (RFC 9562): leave it out, or send version 7")
     if event_id.int >> 80 > (now + MAX_AHEAD).timestamp() * 1000:
-        raise ValueError("carries a time more than 60 minutes ahead of the server's clock")
+        raise ValueError(f"carries a time {AHEAD}")
 
 
 def _declared(field: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import dlq.stream
 from audit.errors import AuditError
 from audit.health import serve_metrics
 from audit.management import HarmlessCommand
+from audit.postgres import clock
 from audit.queue import outages
 from audit.queue.drain import copy_old_to_spool, drain, mend_queue
 from dlq.drain import Summary
@@ -58,7 +59,7 @@ class Command(HarmlessCommand):
 def _watch(stop: threading.Event) -> None:
     """Drain, beat and sample, again and again; neither server's absence ends it. Alarms go out beside it."""
     queue = dlq.stream.for_drain
-    threading.Thread(target=_repeat, args=(stop, dlq.alarm.notify), name="alarms", daemon=True).start()
+    threading.Thread(target=_repeat, args=(stop, dlq.alarm.notify, clock.alarm), name="alarms", daemon=True).start()
     _repeat(
         stop,
         lambda: drain(stop=stop),

@@ -1,0 +1,61 @@
+"""Clocks that differ are seen and told; no writer is refused for one of ours."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.test import Client
+
+import dlq.stream
+from audit.formats import times
+from audit.postgres import clock
+from tests.admin.conftest import logged_in, person
+from tests.audit.conftest import BATCH, Sender, an_event
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    clock.forget()
+    yield
+    clock.forget()
+
+
+def behind(monkeypatch: pytest.MonkeyPatch, **span: float) -> None:
+    """This process's own clock is behind, as after a resume without a time service."""
+    monkeypatch.setattr(clock, "local_now", lambda: datetime.now(UTC) - timedelta(**span))
+
+
+def test_an_event_of_now_is_taken_by_a_server_whose_clock_is_behind(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind(monkeypatch, hours=3)
+    now = {"event_timestamp": times.timestamp_text(datetime.now(UTC))}
+    assert writer.post(an_event(**now)).status_code == 201
+    assert writer.post([an_event(**now), an_event(**now)], BATCH).status_code == 201
+
+
+def test_an_event_from_the_future_is_refused_all_the_same(writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind(monkeypatch, hours=3)
+    ahead = times.timestamp_text(datetime.now(UTC) + timedelta(hours=2))
+    assert writer.post(an_event(event_timestamp=ahead)).status_code == 400
+
+
+def test_clocks_that_agree_are_no_skew_and_are_shown() -> None:
+    assert clock.skew().widest_s < 1
+    assert "audit_clock_skew_seconds 0." in Client().get("/metrics").content.decode()
+    assert "Clocks" in logged_in(person(None, is_superuser=True)).get("/admin/").content.decode()
+
+
+def test_a_skew_is_told_once_until_the_clocks_agree_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
+    with monkeypatch.context() as patch:
+        behind(patch, seconds=60)
+        clock.alarm()
+        clock.alarm()
+        assert [message.subject for message in mail.outbox] == [f"[{settings.SITE_NAME}] audit.clock"]
+        assert "60 s apart" in mail.outbox[0].body
+    clock.forget()
+    clock.alarm()
+    assert not dlq.stream.for_drain().alarms.read().get(clock.TOLD)
