@@ -226,16 +226,16 @@ def test_a_thread_that_comes_when_another_has_told_it_all_has_nothing_to_tell(se
         """A lock that is free only when another thread is through."""
 
         def acquire(self, blocking: bool) -> bool:
-            found._handing = free
+            found._handing_over = free
             told = found.hand_over()
-            found._handing = late
+            found._handing_over = late
             return told
 
         def release(self) -> None:
             """It is nobody else's."""
 
-    free, late = found._handing, cast("Any", Late())
-    found._handing = late
+    free, late = found._handing_over, cast("Any", Late())
+    found._handing_over = late
     assert found.hand_over()
 
 
