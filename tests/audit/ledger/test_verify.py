@@ -221,7 +221,7 @@ def test_a_scheduled_run_that_is_cut_off_is_gone_on_with(store: psycopg.Connecti
 
 @override_settings(VERIFY_DAYS=1)
 def test_slices_are_as_large_as_the_days_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_size", lambda using: 1_440_000)
+    monkeypatch.setattr(run.reader, "signed_size", lambda using: 1_440_000)
     asked: dict[str, int] = {}
     monkeypatch.setattr(run, "begin", lambda scope, **options: asked.update(options))
     monkeypatch.setattr(run, "resume", lambda *arguments, **options: None)
