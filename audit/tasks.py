@@ -24,7 +24,7 @@ from audit.accounting import daily, queue_counts
 from audit.completeness.reconcile import reconcile
 from audit.evidence import build as evidence_build
 from audit.evidence import export
-from audit.ingest import rejection_counters
+from audit.ingest import notify, rejection_counters
 from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
@@ -72,6 +72,7 @@ def tick() -> str:
     dlq.history.sample(dlq.stream.for_drain())
     outages.follow()
     dlq.alarm.notify()
+    notify.deliver()
     clock.alarm()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 

@@ -72,10 +72,15 @@ def _notify_of_forgeries(queue: streams.Stream, state: dict[str, str]) -> None:
         queue.alarms.remember("forged_told", str(forged))
 
 
-def tell(name: str, text: str, **figures: int) -> bool:
-    """Send an alarm; return whether every configured way took it. With none configured the log has it: that counts."""
-    sent = [_sent(way, name, text, figures) for way in _ways()]  # each is tried, also after one failed
-    return all(sent)
+def tell(name: str, text: str, *, taken_by: list[str] | None = None, **figures: int) -> bool:
+    """Send an alarm; return whether every configured way took it. With none configured the log has it: that counts.
+
+    Ways in `taken_by` took it before and are left out; those that take it now are added.
+    """
+    taken = [] if taken_by is None else taken_by
+    ways = [way for way in _ways() if way.__name__ not in taken]
+    taken += [way.__name__ for way in ways if _sent(way, name, text, figures)]  # each is tried, also after one failed
+    return all(way.__name__ in taken for way in ways)
 
 
 def _ways() -> list[Way]:

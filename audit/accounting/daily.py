@@ -46,7 +46,10 @@ def write(now: datetime | None = None, *, first: date | None = None, last: date 
         if not any(row.not_yet for row in writers):
             _prepare(day, writers, now)
     pending = DayRecord.objects.filter(written_at=None, day__gte=first, day__lte=last)
-    return sum(_write(list(parts)) for _, parts in groupby(pending, key=lambda part: (part.day, part.version)))
+    versions = [list(parts) for _, parts in groupby(pending, key=lambda part: (part.day, part.version))]
+    for parts in versions:
+        _write(parts)
+    return len(versions)
 
 
 def figures(day: date) -> dict[str, dict[str, int]]:
@@ -90,12 +93,12 @@ def _document(
     return document | {"event_id": str(uuid_utils.compat.uuid7())} | parent
 
 
-def _write(parts: Sequence[DayRecord]) -> bool:
-    """Record all parts of a version and raise its alarm; whether both succeeded."""
+def _write(parts: Sequence[DayRecord]) -> None:
+    """Record all parts of a version, and queue its alarm."""
     for part in parts:
         record([event.accept(part.document, writer=OWN_WRITER)])
     rows = DayRecord.objects.filter(pk__in=[part.pk for part in parts])
-    return _notify(parts[0].day, _by_writer(parts), told=lambda: rows.update(written_at=datetime.now(UTC)))
+    _notify(parts[0].day, _by_writer(parts), told=lambda: rows.update(written_at=datetime.now(UTC)))
 
 
 def _last(day: date) -> list[DayRecord]:
@@ -108,13 +111,13 @@ def _by_writer(parts: Iterable[DayRecord]) -> dict[str, dict[str, int]]:
     return {writer: line for part in parts for writer, line in part.document["event_data"]["writers"].items()}
 
 
-def _notify(day: date, lines: dict[str, dict[str, int]], *, told: Callable[[], object]) -> bool:
-    """Raise the alarm where the day does not balance; return whether nobody has to be told any more."""
+def _notify(day: date, lines: dict[str, dict[str, int]], *, told: Callable[[], object]) -> None:
+    """Raise the alarm where the day does not balance."""
     wrong = {writer: line for writer, line in lines.items() if line["lost"] or line["unexplained"]}
     if not wrong:
         told()
-        return True
+        return
     lost, unexplained = (sum(line[name] for line in wrong.values()) for name in ("lost", "unexplained"))
     names = ", ".join(sorted(wrong)[:WRITERS_NAMED])
     text = f"The account of {day} does not balance: {lost} lost, {unexplained} unexplained; {names}."
-    return notify("audit.account", text, told=told, lost=lost, unexplained=unexplained)
+    notify("audit.account", text, told=told, lost=lost, unexplained=unexplained)

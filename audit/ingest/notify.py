@@ -1,16 +1,25 @@
-"""Tell people what the store found about itself: record it, raise the alarm, and repeat until it was heard."""
+"""Tell people what the store found about itself: once, and until they heard it.
+
+An alarm is put into the outbox in the transaction that marks what it tells as told. So neither a crash nor a webhook
+that is away loses it, and nothing is told twice for it.
+"""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
+from django.db import transaction
 
 import dlq.alarm
 from audit.formats import event as event_format
 from audit.ingest.record import record
-from audit.models import OWN_WRITER
+from audit.models import OWN_WRITER, OutboxAlarm
 
 log = structlog.get_logger(__name__)
+
+RETRY_AFTER = timedelta(seconds=30)
+KEPT_FOR = timedelta(days=30)
 
 
 def notify(
@@ -20,18 +29,43 @@ def notify(
     told: Callable[[], object],
     event: Mapping[str, Any] | None = None,
     **figures: int,
-) -> bool:
-    """Record what was found, raise the alarm, and note that it was told; return whether it was.
+) -> None:
+    """Record what was found, and put its alarm into the outbox.
 
     1. `event` is recorded (from `own_event.document`), where it is not recorded already. Raises `NothingKept`:
        the caller finds it untold at its next run.
-    2. The alarm goes out by every configured way, with `figures`.
-    3. `told()` is called once each of them took it. Until then the caller has to choose it again.
+    2. In one transaction: the alarm is queued, and `told()` marks what it tells. Raises database errors.
+    3. Once that is committed it is delivered, by every configured way, and again until each took it.
     """
     log.error("alarm", alarm=alarm, text=text, **figures)
     if event is not None:
         record([event_format.accept(event, writer=OWN_WRITER)])
-    if not dlq.alarm.tell(alarm, text, **figures):
-        return False
-    told()
-    return True
+    with transaction.atomic():
+        OutboxAlarm.objects.create(alarm=alarm, text=text, figures=figures)
+        told()
+    transaction.on_commit(deliver)
+
+
+def deliver(*, retry_after: timedelta = RETRY_AFTER) -> int:
+    """Send the alarms that were not heard, the oldest first; return how many still wait. Raises database errors.
+
+    Safe in several processes at once: each alarm is sent by one of them at a time, and a way that took it is not asked
+    again. A process that is killed between the two may repeat one.
+    """
+    now = datetime.now(UTC)
+    OutboxAlarm.objects.filter(heard_at__lt=now - KEPT_FOR).delete()
+    unheard = OutboxAlarm.objects.filter(heard_at=None)
+    for pk in list(unheard.order_by("id").values_list("pk", flat=True)):
+        _deliver(pk, now - retry_after)
+    return unheard.count()
+
+
+@transaction.atomic
+def _deliver(pk: int, tried_before: datetime) -> None:
+    row = OutboxAlarm.objects.select_for_update(skip_locked=True).filter(pk=pk, heard_at=None).first()
+    if row is None or (row.tried_at is not None and row.tried_at > tried_before):
+        return
+    heard = dlq.alarm.tell(row.alarm, row.text, taken_by=row.taken_by, **row.figures)
+    row.tried_at = datetime.now(UTC)
+    row.heard_at = row.tried_at if heard else None
+    row.save(update_fields=["taken_by", "tried_at", "heard_at"])

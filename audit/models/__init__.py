@@ -6,6 +6,7 @@ from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
 from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount, Manifest, Numbering, Rhythm
 from audit.models.evidence import STATEMENT, Export, LegalHold, RedactionRule, Statement
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.ingest import OutboxAlarm
 from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification
 from audit.models.queue import Discard, Episode, Parked, Quarantined, QueueGeneration
 from audit.models.receipts import BrokenPromise
@@ -47,6 +48,7 @@ __all__ = [
     "Manifest",
     "MissedReview",
     "Numbering",
+    "OutboxAlarm",
     "Parked",
     "Passage",
     "Promise",

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.conf import settings
 
-import dlq.alarm
 from audit.errors import AuditError
 from audit.ingest import trail
+from audit.ingest.notify import notify
 from audit.ledger import keys as ledger_keys
 from audit.ledger import reader
 from audit.ledger.verify import checkpoints, correlation, leaves, unsealed
@@ -76,8 +76,13 @@ def resume(
     except OutOfTime:
         return run
     run.verdict, run.ended_at = report.verdict().value, datetime.now(UTC)
-    report.save()
-    _tell(report)
+    if new := report.new().count():
+        first = report.new()[0].detail
+        text = f"Verification {run.pk}: {run.verdict}. {new} new findings, the first: {first}"
+        notify("audit.verification", text, told=report.save, findings=new)
+    else:
+        report.save()
+    _record_end(report, new)
     return run
 
 
@@ -136,14 +141,10 @@ def _covered(last: int | None, size: int, using: str) -> int:
     return size if checkpoint is None else checkpoint.size
 
 
-def _tell(report: RunReport) -> None:
-    """Record what was found or asked for, and raise the alarm. Never raises `AuditError`."""
+def _record_end(report: RunReport, new: int) -> None:
+    """Record what was found or asked for. Never raises `AuditError`."""
     run, named = report.run, list(report.new()[:NAMED])
-    new = report.new().count()
     failed = Verdict(run.verdict) in FAILURES
-    if new:
-        text = f"Verification {run.pk}: {run.verdict}. {new} new findings, the first: {named[0].detail}"
-        dlq.alarm.tell("audit.verification", text, findings=new)
     if not new and run.requested_by == OWN_WRITER:
         return
     try:

@@ -18,6 +18,7 @@ import dlq.history
 import dlq.stream
 from audit.errors import AuditError
 from audit.health import serve_metrics
+from audit.ingest import notify
 from audit.management import HarmlessCommand
 from audit.postgres import clock
 from audit.queue import outages
@@ -59,7 +60,8 @@ class Command(HarmlessCommand):
 def _watch(stop: threading.Event) -> None:
     """Drain, beat and sample, again and again; neither server's absence ends it. Alarms go out beside it."""
     queue = dlq.stream.for_drain
-    threading.Thread(target=_repeat, args=(stop, dlq.alarm.notify, clock.alarm), name="alarms", daemon=True).start()
+    alarms = (dlq.alarm.notify, clock.alarm, deliver_alarms)
+    threading.Thread(target=_repeat, args=(stop, *alarms), name="alarms", daemon=True).start()
     _repeat(
         stop,
         lambda: drain(stop=stop),
@@ -82,6 +84,15 @@ def _repeat(stop: threading.Event, *steps: Callable[[], object]) -> None:
             except Exception:
                 log.exception("watch_step_failed")
         stop.wait(PAUSE_S)
+
+
+def deliver_alarms() -> None:
+    """Send what waits in the outbox; without PostgreSQL it waits on."""
+    close_old_connections()
+    try:
+        notify.deliver()
+    except DatabaseError as error:
+        log.warning("alarms_wait", error=type(error).__name__)
 
 
 def follow_outage() -> None:
