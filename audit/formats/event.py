@@ -3,6 +3,7 @@
 `Event` is the validation, the OpenAPI schema and, through `limit`, the width of every column.
 """
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
@@ -135,6 +136,13 @@ def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
     document.setdefault("severity", "info")
     document.setdefault("is_sensitive", False)
     return document
+
+
+def another_id(event_id: UUID, digest: bytes) -> UUID:
+    """Return a UUIDv7 of the same time for an event whose id another event has; the same for the same content."""
+    random = int.from_bytes(hashlib.sha256(event_id.bytes + digest).digest()[:10])
+    version, variant = 7 << 76, 2 << 62
+    return UUID(int=event_id.int >> 80 << 80 | random & ~(0xF << 76) & ~(3 << 62) | version | variant)
 
 
 def limit(field: str) -> int | None:

@@ -142,6 +142,9 @@ class Gateway:
         fresh.wait(timeout=settings.CONNECT_TIMEOUT)
         with self._lock:
             stale, self._pool = self._pool, fresh
+            # The old one may still wait for an answer from before.
+            silent, self._heartbeat = self._heartbeat, Heartbeat(_connect)
+        silent.abandon()
         if stale is not None:
             stale.close(timeout=0)
 

@@ -6,6 +6,7 @@ once it is not, all of them are given up at once.
 """
 
 import atexit
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,8 +29,8 @@ class Heartbeat:
         self._connection: Any = None
         self._wanted = threading.Condition()
         self._waiting_writes = 0
-        self._wanted_since = 0.0
-        self._answered_at = 0.0
+        # When the question was asked that is not answered yet.
+        self._asked_at: float | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
 
@@ -39,7 +40,6 @@ class Heartbeat:
         with self._wanted:
             self._waiting_writes += 1
             if self._waiting_writes == 1:
-                self._wanted_since = time.monotonic()
                 self._wanted.notify()
             if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -53,18 +53,24 @@ class Heartbeat:
 
     def is_silent(self) -> bool:
         """Whether PostgreSQL has answered nothing for HEARTBEAT_TIMEOUT_MS, or for half a second at first."""
-        heard = max(self._answered_at, self._wanted_since)
-        limit_s = settings.HEARTBEAT_TIMEOUT_MS / 1000 if self._connection is not None else CONNECT_LIMIT_S
-        return time.monotonic() - heard > INTERVAL_S + limit_s
+        asked_at, connection = self._asked_at, self._connection
+        if asked_at is None:
+            return False  # a thread that a busy machine did not run yet has asked nothing
+        limit_s = settings.HEARTBEAT_TIMEOUT_MS / 1000 if connection is not None else CONNECT_LIMIT_S
+        return time.monotonic() - asked_at > limit_s and not _has_answer(connection)
 
     def stop(self) -> None:
         """End the thread and its connection."""
+        self.abandon()
+        if (thread := self._thread) is not None and thread is not threading.current_thread():
+            thread.join(settings.CONNECT_TIMEOUT + 1)
+
+    def abandon(self) -> None:
+        """Let the thread end by itself: it may be waiting for a server that hung."""
         atexit.unregister(self.stop)
         with self._wanted:
             self._stopped = True
             self._wanted.notify()
-        if (thread := self._thread) is not None and thread is not threading.current_thread():
-            thread.join(settings.CONNECT_TIMEOUT + 1)
 
     def _run(self) -> None:
         while True:
@@ -78,18 +84,30 @@ class Heartbeat:
         self._close()
 
     def _ask(self) -> None:
+        self._asked_at = self._asked_at or time.monotonic()
         try:
             if self._connection is None:
                 self._connection = self._connect()
+                self._asked_at = time.monotonic()
             self._connection.deadline = time.monotonic() + settings.CONNECT_TIMEOUT
             self._connection.execute(b"SELECT 1")
         except psycopg.Error:
             self._close()
         else:
-            self._answered_at = time.monotonic()
+            self._asked_at = None
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
+
+
+def _has_answer(connection: Any) -> bool:
+    """Whether the answer has come, and only the thread was not run yet to read it."""
+    try:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    except (psycopg.Error, OSError, ValueError, AttributeError):
+        return False  # there is none, or it was closed meanwhile

@@ -28,6 +28,7 @@ from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
+from audit.queue import renamed
 from audit.queue.actions import CORRELATION, EVENTS_NAMED
 from audit.safe_text import storable
 from dlq.authenticity import FORGED, is_authentic
@@ -201,7 +202,7 @@ def rehearse(message: Message) -> Outcome:
     try:
         return Outcome("duplicate" if rehearse_event(event, timeout_s=DRAIN_TIMEOUT_S) == "duplicate" else "stored")
     except Conflict:
-        return Outcome("dead", "Conflict", "the store has this event id with other content")
+        return Outcome("stored", "Conflict", "the store has this id with other content: it would get a new one")
     except (AuditError, psycopg.Error) as error:
         return Outcome("failed", type(error).__name__, headline(error))
 
@@ -219,7 +220,7 @@ def _store_or_halve(readable: Sequence[Readable], *, again: bool = True) -> list
             return _store_or_halve(readable[:middle]) + _store_or_halve(readable[middle:])
         if again and fault(error) is Fault.DOWN:
             return _store_or_halve(readable, again=False)  # the connection was from before a restart
-        return [_outcome(error, readable[0][1])]
+        return [_outcome(error, *readable[0])]
 
 
 def _store(readable: Sequence[Readable]) -> list[Outcome]:
@@ -235,8 +236,20 @@ def _give_up_if_down(error: Exception) -> None:
         raise DatabaseDown from error
 
 
-def _outcome(error: Exception, event: Accepted) -> Outcome:
+def _outcome(error: Exception, message: Message, event: Accepted) -> Outcome:
     if isinstance(error, Conflict):
-        record_conflicts([event])
-        return Outcome("dead", "Conflict", "the store has this event id with other content")
+        return _stored_under_new_id(message, event)
     return Outcome("dead" if fault(error) is Fault.SENDER else "failed", type(error).__name__, headline(error))
+
+
+def _stored_under_new_id(message: Message, event: Accepted) -> Outcome:
+    try:
+        new_id = renamed.store_under_new_id(message, event, timeout_s=DRAIN_TIMEOUT_S)
+    except Conflict:
+        record_conflicts([event])
+        return Outcome("dead", "Conflict", "the store has this event id, and the one made from it, with other content")
+    except Exception as error:
+        _give_up_if_down(error)
+        return Outcome("failed", type(error).__name__, headline(error))
+    log.error("event_stored_under_new_id", event_id=str(event.id), new_id=str(new_id))
+    return Outcome("stored")

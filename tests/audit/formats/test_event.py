@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import uuid_utils.compat
 
 from audit.errors import Invalid
 from audit.formats import event
@@ -194,3 +195,11 @@ def test_the_event_is_declared_as_the_contract_says() -> None:
     assert event.limit("error_message") == 10_000
     assert event.limit("actor_ip") == 45
     assert event.limit("duration_ms") is None
+
+
+def test_another_id_is_a_uuid7_of_the_same_time_and_the_same_for_the_same_content() -> None:
+    first = uuid_utils.compat.uuid7()
+    other = event.another_id(first, b"a" * 32)
+    assert (other.version, other.variant, other.int >> 80) == (7, first.variant, first.int >> 80)
+    assert other == event.another_id(first, b"a" * 32)
+    assert len({first, other, event.another_id(first, b"b" * 32)}) == 3

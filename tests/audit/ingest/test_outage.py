@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -205,15 +206,55 @@ def test_a_replay_of_what_was_committed_before_is_a_duplicate_not_a_failure(writ
     assert len(stored(document["correlation_id"])) == 1
 
 
-def test_a_parked_event_whose_id_is_taken_is_dead_and_recorded(writer: Sender) -> None:
+def kept_under_new_id(document: dict[str, Any]) -> Record:
+    """The record of an acknowledged event whose id another one has."""
+    conflicts = Record.objects.filter(event_type="audit.event.conflict", event_data__event_id=document["event_id"])
+    act = conflicts.get(event_data__has_key="kept_as")
+    kept = Record.objects.get(id=act.event_data["kept_as"])
+    assert kept.digest_holds and act.digest_holds
+    assert (str(kept.parent_event_id), kept.writer) == (document["event_id"], act.event_data["offered_by"])
+    return kept
+
+
+def test_a_parked_event_whose_id_is_taken_becomes_a_record_that_names_it(writer: Sender) -> None:
     document = with_id()
     assert writer.post(document).status_code == 201
+    (accepted,) = park(document | {"severity": "high"}, writer=writer.name)
+    assert drain.drain().dead == 0
+    assert dlq.stream.default().pages.find(document["event_id"]) is None
+    kept = kept_under_new_id(document)
+    assert (kept.severity, kept.received_at) == ("high", accepted.received_at)
+    assert Record.objects.get(id=document["event_id"]).severity == "info"
+
+
+def test_a_drain_that_is_killed_before_it_takes_out_a_renamed_event_stores_it_once(writer: Sender) -> None:
+    document = with_id()
+    writer.post(document)
     park(document | {"severity": "high"}, writer=writer.name)
-    assert drain.drain().dead == 1
     message = dlq.stream.default().pages.find(document["event_id"])
     assert message is not None
-    assert (message.state, message.last_error_class) == ("dead", "Conflict")
-    assert "audit.event.conflict" in {found.event_type for found in stored(document["correlation_id"])}
+    for _ in range(3):  # each stores, and none takes it out
+        assert [outcome.verdict for outcome in drain.store_parked([message])] == ["stored"]
+    drain.drain()
+    kept_under_new_id(document)
+    assert Record.objects.filter(correlation_id=document["correlation_id"]).count() == 3
+
+
+def test_an_id_that_was_promised_in_a_spool_is_no_loss_to_whoever_was_promised_it(
+    writer: Sender, postgres: Any, redis_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While both servers are away nobody can compare: another writer takes the id before the spool comes home."""
+    monkeypatch.setattr(settings, "DLQ_SPOOL_DIR", tmp_path)
+    document, thief = with_id(), Sender("write")
+    writer.post(an_event())
+    thief.post(an_event())
+    with postgres.stopped(), redis_server.stopped():
+        assert writer.post(document).status_code == 202
+    assert gateway().breaker.wait_closed(20)
+    assert thief.post(document | {"severity": "theirs"}).status_code == 201
+    drain.drain(seconds=20)
+    drain.drain(seconds=20)
+    assert kept_under_new_id(document).writer == writer.name
 
 
 def test_what_was_promised_first_keeps_its_id(writer: Sender) -> None:
