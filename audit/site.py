@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from audit.access.forms import LoginForm
+from audit.access.lockout import LoginForm
 
 MENU = {
     "Records and evidence": ("record", "statement", "export", "report", "review", "missedreview", "legalhold"),

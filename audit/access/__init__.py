@@ -7,7 +7,7 @@ client          address, session and texts of a request
 logins          records logins, logouts and refused logins
 lockout         locks a name at an address after too many wrong passwords
 sessions        ends sessions by age; `end_all` ends all of a person
-sso, mfa, passkeys, forms  single sign-on, second factors, passkeys, the login form
+sso, mfa, passkeys         single sign-on, second factors, passkeys
 rights          what needs a second person: `ask`, `decide`
 names           the name that nobody may have
 roles           the groups of every installation, with their permissions

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest
 
 from audit import visibility
@@ -55,3 +56,16 @@ def is_locked(name: str, network: str) -> bool:
         network_tries = settings.LOGIN_TRIES * NAMES_AN_ADDRESS
         from_there = recent.filter(resource_id=network, event_type=REFUSED)
         return bool(network) and from_there[:network_tries].count() >= network_tries
+
+
+class LoginForm(AdminAuthenticationForm):
+    """Answers alike for names that exist and names that do not."""
+
+    def get_invalid_login_error(self) -> ValidationError:
+        if getattr(self.request, LOCKED, False):
+            return ValidationError(
+                f"Too many wrong passwords from here: wait {settings.LOGIN_LOCK_MINUTES} minutes, then try again, "
+                "or ask an administrator for a new password.",
+                code="locked",
+            )
+        return super().get_invalid_login_error()
