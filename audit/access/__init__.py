@@ -5,9 +5,9 @@ published_keys  the copy of these keys in Redis, for the time without PostgreSQL
 limits, budget  rates and quotas of writers; what a network may try before it is known who asks
 client          address, session and texts of a request
 logins          records logins, logouts and refused logins
-lockout         locks a name at an address after too many wrong passwords
+lockout         locks a name at an address after too many wrong passwords; the login form that says so
 sessions        ends sessions by age; `end_all` ends all of a person
-sso, mfa, passkeys         single sign-on, second factors, passkeys
+sso, mfa, passkeys  single sign-on, second factors, passkeys
 rights          what needs a second person: `ask`, `decide`
 names           the name that nobody may have
 roles           the groups of every installation, with their permissions
