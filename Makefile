@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast drill chaos outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill chaos outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,10 @@ seed: $(READY) ## Copy RECORDS (1,000,000) more records into the store of a `mak
 	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)
 
 test: $(READY) ## Run all tests, a process a core: about 6 minutes on 2 cores; browser tests need Chromium
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
+
+test-long: $(READY) ## Run each drill and bench in its shortest form, one after the other: about 10 minutes on 2 cores
+	$(BIN)/python -m pytest -m long
 
 test-fast: $(READY) ## Run the fast tests, a process a core: at most 30 s on 2 cores
 	$(BIN)/python -m pytest -n auto --dist worksteal --fast

@@ -152,7 +152,8 @@ class Chaos:
 
     def _lies(self) -> list[str]:
         """What was told and is not true, once the store has followed the log to its end."""
-        lies = told.untrue(self.fleet, self.alarms, [act for lane in self.lanes for act in lane.acts])
+        acts = [act for lane in self.lanes for act in lane.acts]
+        lies = told.untrue(self.fleet, self.alarms, acts, lasting=f"a drainer's clock is {SKEW_S} s ahead")
         try:
             self.fleet.manage("account")
         except RuntimeError as error:

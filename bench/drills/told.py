@@ -75,13 +75,14 @@ class Alarms:
         return Counter(name for name, _ in self.told)
 
 
-def untrue(fleet: Fleet, alarms: Alarms, done: Iterable[Done]) -> list[str]:
-    """Everything that was told and is not true, in words."""
+def untrue(fleet: Fleet, alarms: Alarms, done: Iterable[Done], *, lasting: str) -> list[str]:
+    """Everything that was told and is not true, in words. `lasting`: what was wrong from start to end."""
     faults = list(done)
+    names = [lasting, *(fault.name for fault in faults)]
     lies = [
         f"the alarm {name}: {text}"
         for name, text in alarms.told
-        if not any(word in fault.name for fault in faults for word in TRUE_AFTER.get(name, ()))
+        if not any(word in fault for fault in names for word in TRUE_AFTER.get(name, ()))
     ]
     with psycopg.connect(fleet.postgres.url("postgres", "drill")) as connection:
         for began_at, ended_at, parked in connection.execute(OUTAGES).fetchall():

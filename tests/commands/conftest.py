@@ -17,7 +17,19 @@ from tests.commands.named import ROOT
 
 LEFT_OUT = (".venv", ".local", ".git", "secrets", "__pycache__", ".hypothesis", ".*_cache")
 # What the test session sets for itself; a user's shell has none of it.
-OF_TESTS = ("DATABASE", "REDIS", "CACHE_", "QUEUE_", "SEAL_", "RECEIPT_", "EXPORT_", "RECORD_", "PYTEST", "DJANGO_")
+OF_TESTS = (
+    "DATABASE",
+    "REDIS",
+    "CACHE_",
+    "QUEUE_",
+    "SEAL_",
+    "RECEIPT_",
+    "EXPORT_",
+    "RECORD_",
+    "DLQ_",
+    "PYTEST",
+    "DJANGO_",
+)
 OF_TESTS += ("RUN_ENV", "SECRET_KEY", "SECURE_COOKIES", "STATIC_ROOT", "DEBUG", "LOG_LEVEL", "COV_", "MAKE", "MFLAGS")
 
 

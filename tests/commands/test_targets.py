@@ -18,7 +18,7 @@ SHORT = {
     "growth": (["SMALL=200", "LARGE=400", "TICKS=1"], r"^\W*400 "),
     "attacks": (["EVERY=40"], r"^2 attacks, 1 honest runs, 0 not as they must be$"),
     "bench": (["SHARE=0.02"], r"drain of 500 parked, 1 drainer"),
-    "bench-log": (["SHARE=0.001"], r"inclusion proof of [\d,]+, whole"),
+    "bench-log": (["SHARE=0.02"], r"inclusion proof of [\d,]+, whole"),
     "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),
     "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),
     "bench-export": (["RECORDS=400"], r"category:security"),
@@ -32,6 +32,7 @@ ELSEWHERE = {
 NOT_RUN = {
     "test": "it is what runs this test",
     "test-fast": "the same",
+    "test-long": "the same",
     "check": "it is run before the tests, and takes as long as many of them",
     "lock": "it needs the network",
 }
@@ -46,7 +47,7 @@ def test_the_pages_name_only_targets_that_there_are() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.long
 @pytest.mark.parametrize("target", SHORT)
 def test_the_target_ends_well_and_says_so(clone: Clone, target: str) -> None:
     variables, last = SHORT[target]
@@ -57,7 +58,6 @@ def test_the_target_ends_well_and_says_so(clone: Clone, target: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_clean_leaves_neither_environment_nor_data(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("clean")
     (folder / "Makefile").write_bytes((named.ROOT / "Makefile").read_bytes())

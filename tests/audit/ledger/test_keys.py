@@ -12,11 +12,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
+import dlq.client
 from audit.errors import KeyMissing, KeyUnknown
 from audit.formats import note
 from audit.formats.note import Signer
 from audit.ledger import keys as ledger_keys
-from audit.ledger import seal, verify
+from audit.ledger import known_keys, seal, verify
 from audit.models import Checkpoint, Leaf, Record
 from tests.attacks.scene import Scene
 from tests.audit.conftest import send
@@ -24,6 +25,9 @@ from tests.audit.conftest import send
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Iterator[Path]:
+    """Where a key of its own is, for nobody else: sites of other tests that have ended are forgotten at once."""
+    with dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS) as connection:
+        connection.delete(known_keys._name("seen"), known_keys._name("keys"))
     path = tmp_path / "seal_key"
     files = {"SEAL_KEY_FILE": path, "SEAL_PUBLIC_KEYS_FILE": ledger_keys.public_path(path)}
     with override_settings(**files):

@@ -58,4 +58,18 @@ def test_a_skew_is_told_once_until_the_clocks_agree_again(monkeypatch: pytest.Mo
         assert "60 s apart" in mail.outbox[0].body
     clock.forget()
     clock.alarm()
-    assert not dlq.stream.for_drain().alarms.read().get(clock.TOLD)
+    assert not dlq.stream.for_drain().alarms.read().get(clock.told_name())
+
+
+def test_a_host_whose_clock_is_right_takes_no_alarm_of_another_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
+    for _ in range(2):
+        with monkeypatch.context() as wrong:
+            wrong.setattr(clock.socket, "gethostname", lambda: "behind.example")
+            wrong.setattr(clock, "skew", lambda: clock.Skew(60.0, 60.0))
+            clock.alarm()
+        with monkeypatch.context() as right:
+            right.setattr(clock, "skew", lambda: clock.Skew(0.0, 0.0))
+            clock.alarm()
+    assert [message.subject for message in mail.outbox] == [f"[{settings.SITE_NAME}] audit.clock"]
+    dlq.stream.for_drain().alarms.remember("skew_told:behind.example", "")
