@@ -80,7 +80,10 @@ def _event(result: ReceiptResult, proof: str | None) -> dict[str, Any]:
         "sealed_by": timestamp_text(result.promise.sealed_by),
     }
     if result.leaf is not None:
-        body |= {"leaf_index": result.leaf, "proof_path": f"/api/v1/audit/events/{result.event_id}/proof"}
+        body |= {
+            "leaf_index": result.leaf,
+            "proof_path": f"/api/v1/audit/events/{result.record_id or result.event_id}/proof",
+        }
     return body if proof is None else body | {"proof": proof}
 
 

@@ -8,13 +8,13 @@ and repeats stores nothing twice.
 from datetime import datetime
 from uuid import UUID
 
-from audit import metrics
+from audit import metrics, visibility
 from audit.formats import canonical, times
 from audit.formats import event as event_format
 from audit.formats.event import Accepted, another_id
 from audit.ingest import own_event
 from audit.ingest.record import store
-from audit.models import OWN_WRITER
+from audit.models import OWN_WRITER, Record
 from dlq.message import Message
 
 
@@ -27,6 +27,18 @@ def store_under_new_id(message: Message, event: Accepted, *, timeout_s: float) -
     if states[0] == "stored":
         metrics.conflicts.inc()
     return renamed.id
+
+
+def kept_as(event_id: UUID, digest: bytes) -> Record | None:
+    """Return the record of an event with this id and content that had to be stored under another id."""
+    with visibility.as_system():
+        record = Record.objects.filter(id=another_id(event_id, digest)).first()
+    if record is None:
+        return None
+    document = record.document() | {"event_id": str(event_id)}
+    orphan = {name: value for name, value in document.items() if (name, value) != ("parent_event_id", str(event_id))}
+    digests = [canonical.digest(canonical.canonical(original)) for original in (orphan, document)]
+    return record if digest in digests else None
 
 
 def _renamed(event: Accepted) -> Accepted:

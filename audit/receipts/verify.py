@@ -16,6 +16,7 @@ from audit.formats.note import NoteError, Verifier
 from audit.formats.receipt import Promise
 from audit.ledger import keys
 from audit.models import BrokenPromise
+from audit.queue import renamed
 from audit.receipts import broken, locate
 from audit.receipts.locate import LocatedRecord, Locations
 
@@ -40,6 +41,8 @@ class ReceiptResult(NamedTuple):
     leaf: int | None = None
     # How a promise was broken: one of BrokenPromise.KINDS.
     kind: str = ""
+    # The record, where it has another id than the event was promised under.
+    record_id: str = ""
 
 
 class VerifiedReceipts(NamedTuple):
@@ -142,6 +145,11 @@ def judge(event: ReceiptResult, promise: Promise, locations: Locations, now: dat
 
 
 def _judge_record(event: ReceiptResult, promise: Promise, record: LocatedRecord, now: datetime) -> ReceiptResult:
+    if record.digest != event.digest and (other := renamed.kept_as(UUID(event.event_id), bytes.fromhex(event.digest))):
+        new_id = str(other.id)
+        under_new_id = locate.find([new_id]).stored[new_id]._replace(digest=event.digest)
+        result = _judge_record(event._replace(record_id=new_id), promise, under_new_id, now)
+        return result._replace(why=f"Its id was taken by another event: it is kept as {new_id}. {result.why}")
     if record.fault is not None or record.digest != event.digest:
         why = f"The record is not what was promised: {record.fault or 'its digest is another'}."
         return _broken(event, "altered", why)

@@ -172,6 +172,19 @@ def test_another_digest_under_the_id_breaks_the_promise_at_once(told: list[str])
     assert (answer.state, answer.kind) == ("broken promise", "altered")
 
 
+def test_an_event_whose_id_was_taken_keeps_its_promise_under_a_new_one(told: list[str]) -> None:
+    event = an_accepted()
+    thief = accept(an_event(event_id=str(event.id)), writer="thief")
+    store([thief], timeout_s=20)
+    drain.store_parked([parked(event)])
+    seal_all()
+    (answer,) = verify.verify_receipts([late(event)]).results
+    assert answer.state == "sealed" and "it is kept as" in answer.why
+    assert Record.objects.get(id=answer.record_id).parent_event_id == event.id
+    (forged,) = verify.verify_receipts([receipt_for(event, events={str(event.id): "0" * 64})]).results
+    assert forged.state == "broken promise"
+
+
 def test_what_was_promised_of_another_content_is_not_kept_by_a_later_receipt(told: list[str]) -> None:
     event = an_accepted()
     store([event], timeout_s=20)
