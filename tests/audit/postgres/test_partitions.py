@@ -70,6 +70,7 @@ def as_before(superuser: psycopg.Connection[Any]) -> Iterator[None]:
         superuser.execute(f"DROP TABLE {name}".encode())
 
 
+@pytest.mark.slow
 def test_a_backup_parks_no_event_and_the_partition_comes_after_it(
     writer: Sender, superuser: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
