@@ -107,6 +107,7 @@ def test_a_flood_of_wrong_keys_fills_no_memory(writer: Sender, monkeypatch: pyte
     assert api_keys.check(writer.key)  # none of them pushed it out
 
 
+@pytest.mark.slow
 def test_a_flood_of_wrong_keys_from_many_threads_ends_in_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda key_digest: None)
     monkeypatch.setattr("audit.access.api_keys.UNKNOWN_KEYS", 50)

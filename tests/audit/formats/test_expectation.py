@@ -160,6 +160,7 @@ def test_a_day_counts_from_the_first_of_which_all_events_come_from_now_on() -> N
     answers=st.lists(st.integers(0, 20), max_size=8),
     itself=st.booleans(),
 )
+@pytest.mark.slow
 def test_the_first_answer_is_the_earliest_that_is_not_before(since: int, answers: list[int], itself: bool) -> None:
     def at(minute: int) -> datetime:
         return BEGAN + timedelta(minutes=minute)

@@ -42,6 +42,7 @@ def test_an_event_from_the_future_is_refused_all_the_same(writer: Sender, monkey
     assert writer.post(an_event(event_timestamp=ahead)).status_code == 400
 
 
+@pytest.mark.slow
 def test_clocks_that_agree_are_no_skew_and_are_shown() -> None:
     assert clock.skew().widest_s < 1
     assert "audit_clock_skew_seconds 0." in Client().get("/metrics").content.decode()
