@@ -25,6 +25,7 @@ import redis
 
 START_TIMEOUT_S = 60.0
 SOCKET_PATH_MAX = 100  # bytes; the kernel's limit is 107
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing in a URL, nor in PostgreSQL's list of folders
 SYSTEM_USER = "pgserver"
 REDIS_OLDEST = (6, 2)
 NO_REDIS = (
@@ -293,9 +294,9 @@ def _named_redis(named: str) -> str:
 
 
 def socket_folder(data: Path, socket_name: str) -> Path:
-    """A folder for sockets beside the data, or a short one where that path is too long for a socket."""
+    """A folder for sockets beside the data, or another where that path is too long, or a URL would misread it."""
     folder = data.parent / f"{data.name}.socket"
-    if len(bytes(folder / socket_name)) <= SOCKET_PATH_MAX:
+    if len(bytes(folder / socket_name)) <= SOCKET_PATH_MAX and PLAIN_PATH.fullmatch(str(folder)):
         return folder
     name = hashlib.sha256(bytes(data.resolve())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"auditsite-{os.getuid()}-{name}"

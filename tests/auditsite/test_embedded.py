@@ -137,6 +137,20 @@ def test_a_socket_path_never_exceeds_the_kernels_limit(tmp_path: Path) -> None:
     assert socket_folder(long, "s") == socket_folder(long, "s")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a clone", "a,b", "50%25 a?b#c", "Prüfung"])
+def test_servers_start_in_a_folder_whose_name_a_url_would_misread(name: str, folder: Path) -> None:
+    postgres, valkey = Postgres(folder / name / "postgres"), Redis(folder / name / "redis")
+    try:
+        postgres.start()
+        valkey.start()
+        for server in (postgres, valkey):
+            assert all(letter not in server.url() for letter in " ,%#ü")
+    finally:
+        postgres.stop()
+        valkey.stop()
+
+
 LEASHED = """
 import subprocess, sys, time
 child = subprocess.Popen(
