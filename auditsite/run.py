@@ -156,6 +156,7 @@ def _environment(servers: list[Server]) -> dict[str, str]:
     found |= {
         "SECRET_KEY": kept_secret("secret_key"),
         "SECURE_COOKIES": "false",
+        "STATIC_COMPRESSED": "false",
         "SEAL_KEY_FILE": str(LOCAL / "secrets" / "seal_key"),
         "SEAL_PUBLIC_KEYS_FILE": str(LOCAL / "secrets" / "seal_key.pub"),
         "RECEIPT_KEY_FILE": str(LOCAL / "secrets" / "receipt_key"),

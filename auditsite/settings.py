@@ -215,9 +215,15 @@ FORMAT_MODULE_PATH = "auditsite.formats"  # an auditor reads UTC
 
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / ".local" / "static")
+# Compressing them takes many times as long as all else at a start, and gains nothing where only this machine reads.
+STATIC_STORAGE = (
+    "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    if env.bool("STATIC_COMPRESSED", True)
+    else "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": STATIC_STORAGE},
 }
 
 # A locked-out login is refused before any password is looked at.

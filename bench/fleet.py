@@ -89,6 +89,7 @@ class Fleet:
                 "RECEIPT_KEY": Signer("drill.example/log/receipts", bytes(32)).encode(),
                 "SECURE_COOKIES": "false",
                 "STATIC_ROOT": str(self.folder / "static"),
+                "STATIC_COMPRESSED": "false",
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics),
                 "RECORD_CONNECTIONS": str(self.threads),
                 "LOG_LEVEL": "WARNING",

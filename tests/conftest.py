@@ -9,11 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 from django.db import connections
-from django.test import override_settings
 
 from audit.access import api_keys, lockout
 from audit.postgres.gateway import gateway
@@ -78,10 +76,7 @@ def _cheap_passwords() -> Iterator[None]:
 def django_db_setup(django_db_blocker: Any) -> None:
     django_db_blocker.unblock()
     call_command("migrate", verbosity=0)
-    # The same names as in production; compressing them takes many times as long as all the rest of the set-up.
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
-    with override_settings(STORAGES=settings.STORAGES | {"staticfiles": plain}):
-        call_command("collectstatic", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -88,6 +88,7 @@ def start() -> None:
         "RECEIPT_KEY": RECEIPT_KEY.encode(),
         "SECURE_COOKIES": "false",
         "STATIC_ROOT": str(FOLDER / "static"),
+        "STATIC_COMPRESSED": "false",
         "EXPORT_DIR": str(FOLDER / "exports"),
         "CACHE_URL": os.environ["REDIS_URL"].replace("db=0", "db=1"),
         "QUEUE_URL": os.environ["REDIS_URL"],

@@ -30,7 +30,7 @@ OF_TESTS = (
     "PYTEST",
     "DJANGO_",
 )
-OF_TESTS += ("RUN_ENV", "SECRET_KEY", "SECURE_COOKIES", "STATIC_ROOT", "DEBUG", "LOG_LEVEL", "COV_", "MAKE", "MFLAGS")
+OF_TESTS += ("RUN_ENV", "SECRET_KEY", "SECURE_COOKIES", "STATIC_", "DEBUG", "LOG_LEVEL", "COV_", "MAKE", "MFLAGS")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -61,7 +61,9 @@ def addresses(marked: dict[str, Any]) -> Iterator[str]:
                     f"q={marked['parked key']}",
                     f"id={marked['record']}&id={marked['other']}",
                 )
-                yield from (f"{here}?{question}" for question in (*asked, f"text={CORRELATION}", "state=due"))
+                asked += (f"text={CORRELATION}", "state=due")
+                # The page of one thing shows that thing, whatever it is asked: each kind of question is for lists.
+                yield from (f"{here}?{question}" for question in (asked[:2] if "<" in route else asked))
 
 
 def _routes(base: str, patterns: list[Any]) -> Iterator[str]:

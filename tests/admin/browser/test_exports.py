@@ -9,7 +9,7 @@ from django.conf import settings
 from audit.evidence import build, export, statements
 from audit.evidence.request import Requester
 from audit.models import Export
-from tests.admin.browser.conftest import PASSWORD, SHOTS, Visitor
+from tests.admin.browser.conftest import PASSWORD, Visitor
 from tests.admin.conftest import person
 from tests.audit.evidence.conftest import HOSTILE, sealed
 
@@ -41,7 +41,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     assert len(pages) == 10
     for name, address in pages.items():
         visitor.open(address, name)
-        assert visitor.findings() == [], name
+        assert visitor.findings_everywhere(name) == [], name
     assert visitor.wrong == []
     visitor.open(f"/admin/audit/export/{waiting.pk}/change/", "export-watched")
     build.resume(waiting)
@@ -49,7 +49,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     with zipfile.ZipFile(Path(settings.EXPORT_DIR) / whole.name) as bundle:
         bundle.extract("README.html", tmp_path)
     visitor.page.goto((tmp_path / "README.html").as_uri())
-    visitor.page.screenshot(path=SHOTS / f"export-readme-{visitor.scheme}.png", full_page=True)
+    visitor.picture(f"export-readme-{visitor.scheme}")
     # The page's own policy lets nothing run, the checker neither: what matters is that nothing tried to.
     assert "Evidence" in visitor.page.title()
     assert visitor.wrong == []

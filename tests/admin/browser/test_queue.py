@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 import dlq.stream
 from audit.models import Discard, Episode, Quarantined, Record
 from dlq.message import Message
-from tests.admin.browser.conftest import PASSWORD, SHOTS, Visitor
+from tests.admin.browser.conftest import PASSWORD, Visitor
 from tests.admin.conftest import parked_message, person
 from tests.admin.queue.conftest import an_episode
 
@@ -40,7 +40,7 @@ def operator_page(browser: Browser, site: str) -> Iterator[Visitor]:
 
 
 def shot(visitor: Visitor, name: str) -> None:
-    visitor.page.screenshot(path=SHOTS / f"walk-{name}.png", full_page=True)
+    visitor.picture(f"walk-{name}")
 
 
 def test_an_operator_retries_a_dead_event(operator_page: Visitor) -> None:

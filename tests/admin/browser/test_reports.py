@@ -4,7 +4,7 @@ import pytest
 
 from audit import tasks
 from audit.models import Report
-from tests.admin.browser.conftest import PASSWORD, SHOTS, Visitor
+from tests.admin.browser.conftest import PASSWORD, Visitor
 from tests.admin.conftest import person
 from tests.audit.reports.conftest import made, sealed
 
@@ -16,16 +16,16 @@ def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visi
     user = person("auditor", password=PASSWORD)
     visitor.log_in(user.username)
     visitor.open("/admin/audit/report/", "reports")
-    assert visitor.findings() == []
+    assert visitor.findings_everywhere("reports") == []
     visitor.page.get_by_label("this month so far").check()
     visitor.page.get_by_role("button", name="Make the report").click()
     visitor.page.wait_for_url("**/change/")
-    assert visitor.findings() == []
+    assert visitor.findings_everywhere("report-begun") == []
     begun = Report.objects.get(requested_by=user.username)
     tasks.continue_report(str(begun.pk))
     visitor.page.get_by_role("heading", name="SOC 2, trust services criteria").wait_for()  # without loading it again
-    visitor.page.screenshot(path=SHOTS / f"report-{visitor.scheme}.png", full_page=True)
-    assert visitor.findings() == []
+    visitor.picture(f"report-{visitor.scheme}")
+    assert visitor.findings_everywhere("report") == []
     visitor.page.locator("#changes-people a").click()
     visitor.page.wait_for_url("**/admin/audit/record/?q=**")
     visitor.page.go_back()

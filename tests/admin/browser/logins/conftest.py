@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from axe_core_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
-from tests.admin.browser.conftest import PASSWORD, served
+from tests.admin.browser.conftest import PASSWORD, served, violations
 from tests.admin.conftest import person
 
 
@@ -54,7 +53,7 @@ def someone(group: str) -> User:
 
 def log_in(page: Page, site: str, name: str) -> None:
     page.goto(f"{site}/admin/")
-    assert Axe().run(page)["violations"] == []
+    assert violations(page) == []
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()

@@ -7,12 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_core_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
 from audit.models import Record
-from tests.admin.browser.conftest import PASSWORD, SHOTS
+from tests.admin.browser.conftest import PASSWORD, picture, violations
 from tests.admin.browser.logins.conftest import code, extended_site, log_in, someone
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -54,8 +53,8 @@ def is_clean(page: Page) -> bool:
     """Accessible, and whole on a narrow screen."""
     page.set_viewport_size({"width": 390, "height": 844})
     name = re.sub(r"\d+|\W+", "-", urlsplit(page.url).path).strip("-")
-    page.screenshot(path=SHOTS / f"{name}-390.png", full_page=True)
-    assert Axe().run(page)["violations"] == [], page.url
+    picture(page, f"{name}-390")
+    assert violations(page) == [], page.url
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390, page.url
     return True
 
