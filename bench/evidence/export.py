@@ -15,7 +15,6 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from audit.evidence import build
 from bench import seed
 from bench.fleet import ROOT, Fleet
 from bench.ledger.log import connect
@@ -28,7 +27,7 @@ console = Console(width=None if sys.stdout.isatty() else 150)
 def one(first: int, last: int, query: str) -> None:
     """Make one bundle; print its records, its seconds, of the CPU too, its bytes, and the most memory in MiB."""
     connect({})
-    from audit.evidence import export
+    from audit.evidence import build, export
     from audit.evidence.request import Requester
 
     requester = Requester("bench")
