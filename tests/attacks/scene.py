@@ -103,18 +103,22 @@ class Scene:
         shutil.copy(self._folder / "anchor.jsonl", copy)
         return copy
 
+    def leave(self) -> None:
+        """Have Django use the databases again that it used before."""
+        connections.close_all()
+        gateway().close()
+        for alias, name in self._kept.items():
+            connections[alias].settings_dict["NAME"] = name
+        api_keys.publish()  # those of the writers that are back
+
     def stop(self) -> None:
         """Put everything back, and drop what was made."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        for alias, name in self._kept.items():
-            connections[alias].settings_dict["NAME"] = name
-        connections.close_all()
-        gateway().close()
+        self.leave()
         for name in (self.name, f"{self.name}_early", f"{self.name}_now"):
             self._drop(name)
-        api_keys.publish()  # those of the writers that are back
 
     def _use(self, name: str) -> None:
         connections.close_all()

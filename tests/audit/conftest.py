@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from audit.formats.event import SealedEvent
 from audit.ingest.record import store
 from audit.models import Writer
 from audit.postgres.gateway import gateway
+from tests import servers
 
 NewWriter = Callable[..., "Sender"]
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
@@ -107,18 +107,30 @@ def send(count: int) -> list[event.Accepted]:
     return accepted
 
 
-@pytest.fixture
-def elsewhere(postgres: Any, tmp_path: Path) -> Iterator[Any]:
-    """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
+@pytest.fixture(scope="session")
+def _scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """What `elsewhere` is a copy of."""
     from tests.attacks.scene import Scene  # which imports this module
 
-    scene = Scene(postgres.url(), tmp_path)
+    if servers.postgres is None:
+        pytest.skip("needs a PostgreSQL of its own: unset DATABASE_URL")
+    scene = Scene(servers.postgres.url(), tmp_path_factory.mktemp("elsewhere"))
     try:
         scene.build()
-        with scene.outside(), scene.fresh():
-            yield scene
+        scene.leave()
+        yield scene
     finally:
         scene.stop()
+
+
+@pytest.fixture
+def elsewhere(_scene: Any) -> Iterator[Any]:
+    """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
+    try:
+        with _scene.outside(), _scene.fresh():
+            yield _scene
+    finally:
+        _scene.leave()
 
 
 @pytest.fixture

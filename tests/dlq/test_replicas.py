@@ -28,6 +28,8 @@ class ReplicatedRedis:
         command = [sys.executable, "-m", "bench.proxy", str(port), str(main.socket)]
         self._proxy = subprocess.Popen(command, stdin=subprocess.PIPE)
         self._client: Any = redis.Redis.from_url(self.replica.url())
+        with redis.Redis.from_url(main.url()) as client:
+            client.config_set("repl-diskless-sync-delay", 0)  # it would wait 5 s for other replicas to come
         self._client.replicaof("127.0.0.1", port)
         self.wait_for_replica()
 
