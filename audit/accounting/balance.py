@@ -15,7 +15,7 @@ from django.db import connections
 from django.db.models import Max, Sum
 
 from audit import visibility
-from audit.accounting import queue_counts
+from audit.accounting import queue_counts, restored
 from audit.models import Account, Followed, Passage, Promise, Rejection
 
 COPY_IS_STALE_AFTER = timedelta(minutes=3)
@@ -101,6 +101,8 @@ class DayCounts(NamedTuple):
     dead: int = 0
     promised: int = 0
     rejected: int = 0
+    # Whether the queue was restored from an older file, and may have lost counts of this day.
+    in_doubt: bool = False
 
 
 _OF_THE_QUEUE = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
@@ -163,14 +165,15 @@ def line_of(counts: DayCounts) -> BalanceLine:
 
     A record that came from the queue while the queue has not counted it as gone is in a drainer's hands, or Redis lost
     it after it was stored: it is stored, and neither parked nor lost. What left the queue without a record of its own
-    had been stored before, and is received once.
+    had been stored before, and is received once. Where a restored queue has lost counts, what a record tells of was
+    received all the same.
     """
     came = max(counts.came, counts.promised) + counts.spooled
     settled = counts.drained + counts.duplicate + counts.spooled
     ahead, repeated = max(counts.queued - settled, 0), max(settled - counts.queued, 0)
     missing = max(came - settled - counts.quarantined - counts.discarded - counts.here, 0)
     stored_before_loss = min(ahead, missing)
-    return BalanceLine(
+    line = BalanceLine(
         received=counts.direct + came - repeated - counts.again + counts.rejected,
         direct=counts.direct,
         queued=counts.queued,
@@ -181,6 +184,8 @@ def line_of(counts: DayCounts) -> BalanceLine:
         rejected=counts.rejected,
         lost=missing - stored_before_loss,
     )
+    uncounted = max(-line.unexplained, 0) if counts.in_doubt else 0
+    return line._replace(received=line.received + uncounted)
 
 
 def compute(first: date, last: date, *, writer: str = "", now: datetime | None = None) -> Balance:
@@ -256,7 +261,8 @@ def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, dat
         sums[key] |= {name: row[f"{name}_sum"] for name in _OF_THE_QUEUE}
     for key, row in _grouped(Rejection.objects.filter(**where), rejected=Sum("events")):
         sums[key]["rejected"] = row["rejected"]
-    return {key: DayCounts(**counts) for key, counts in sums.items()}, moved
+    doubted = restored.days_in_doubt()
+    return {key: DayCounts(**counts, in_doubt=key[0] in doubted) for key, counts in sums.items()}, moved
 
 
 def _grouped(rows: Any, **sums: Any) -> Iterable[tuple[Key, dict[str, Any]]]:

@@ -9,7 +9,7 @@ Safe to be killed anywhere, and to run in several processes at once: until step 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from audit.ingest import own_event
 from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, Discard, Passage, Quarantined, QueueGeneration
 from dlq import generation
-from dlq.message import Message
+from dlq.message import Message, moment, stream_order
 from dlq.stats import WayOut
 from dlq.stream import Stream
 
@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 EVENT_TYPE = "audit.queue.restored"
 CHUNK = 1_000
+# As a queue says that it never gave an id.
+NONE = "0-0"
+DAYS_IN_DOUBT_MAX = 1_000
 COUNTED = ("came", "again", "drained", "duplicate", "quarantined", "discarded")
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('audit_passage')), clock_timestamp()"
 _STORED = "SELECT id::text, digest FROM audit_record WHERE id = ANY(%s)"
@@ -96,6 +99,21 @@ def base_of() -> tuple[str, dict[str, dict[str, int]]]:
     return ("", {}) if row is None else (row.generation, row.base)
 
 
+def days_in_doubt() -> set[date]:
+    """The days of which the queue may have lost counts, for it was restored: of them records know better."""
+    rows = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX).values_list("restored", flat=True)
+    return {date.fromisoformat(day) for restored in rows for day in restored.get("days", ())}
+
+
+def _days_in_doubt(reached: generation.Generation, today: date) -> list[str]:
+    """From the last that the older file knows to now, and the days of the times before."""
+    row = QueueGeneration.objects.get(queue=settings.DLQ_PREFIX)
+    lasts = [last_id for last_id in (row.last_id, reached.last_id) if last_id != NONE]
+    first = min([moment(stream_order(last_id)[0]).date() for last_id in lasts] + [today])
+    days = {first + timedelta(days=past) for past in range((today - first).days + 1)}
+    return sorted({day.isoformat() for day in days} | set(row.restored.get("days", ())))[-DAYS_IN_DOUBT_MAX:]
+
+
 def _relation(queue: Stream) -> tuple[generation.Relation, generation.Generation]:
     # What is known is read first, so that the queue has come at least as far as when that was noted.
     row = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX).first()
@@ -110,6 +128,7 @@ def _relation(queue: Stream) -> tuple[generation.Relation, generation.Generation
 def _settle(queue: Stream) -> generation.Generation:
     with connections["default"].cursor() as cursor:
         cursor.execute(LOCK)
+        now: datetime = cursor.fetchone()[1]
     relation, reached = _relation(queue)
     if relation == "same":
         return reached  # another process did it
@@ -119,7 +138,8 @@ def _settle(queue: Stream) -> generation.Generation:
         taken_out[way] += queue.acknowledge(messages, way)
     counters = dlq.counters.read(queue)
     base = {_label(line): base for line in counters.all if (base := _base(line))}
-    facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth}
+    days = _days_in_doubt(reached, now.date())
+    facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth, "days": days}
     renewed = generation.renew(queue)
     columns = _columns(renewed) | {"base": base, "restored": facts, "told_at": None}
     QueueGeneration.objects.update_or_create(queue=settings.DLQ_PREFIX, defaults=columns)

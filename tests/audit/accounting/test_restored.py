@@ -183,3 +183,18 @@ def test_what_was_drained_uncopied_is_not_lost_beside_events_that_were_stored_tw
     queue.park([record.document(each) for each in accepted], reason="database-down")
     drain.drain()
     assert told(line(sender)) == {"received": 9, "stored_at_once": 5, "stored_after_waiting": 4}
+
+
+def test_what_only_records_tell_of_was_received_where_the_process_that_promised_it_was_killed(
+    sender: Sender, heard: list[str]
+) -> None:
+    queue = dlq.stream.for_drain()
+    park(sender, 4)
+    older = state_of(queue)
+    # Parked by a process that ends before it has handed over what it promised.
+    accepted = [event.accept(with_id(), writer=sender.name) for _ in range(3)]
+    queue.park([record.document(each) for each in accepted], reason="database-down")
+    drain.drain()
+    put_back(queue, older)
+    drain.drain()
+    assert told(line(sender)) == {"received": 7, "stored_after_waiting": 7}
