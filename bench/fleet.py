@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
+import redis
 
 from audit.formats.note import Signer
 from auditsite.embedded import Postgres, Redis
@@ -33,12 +36,16 @@ class Fleet:
         spooled: bool = False,
         clocked: bool = False,
         anchored: bool = False,
+        replicated: bool = False,
+        rotatable: bool = False,
         **settings: str,
     ):
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
         self.folder.chmod(0o755)
         self.postgres = Postgres(self.folder / "postgres")
         self.redis = Redis(self.folder / "redis")
+        # Beside it where one replica is asked for; whoever is promoted becomes `redis`.
+        self.replica = Redis(self.folder / "replica") if replicated else None
         self.port = free_port()
         self.workers = workers
         self.threads = threads
@@ -54,6 +61,9 @@ class Fleet:
             settings |= {"DLQ_SPOOL_DIR": str(self.spool)}
         if anchored:
             settings |= {"SEAL_ANCHOR_FILE": str(self.anchor), "SEAL_ANCHOR_S": "1"}
+        if replicated:
+            settings |= {"DLQ_MIN_REPLICAS": "1"}
+        self._rotatable = rotatable
         self._settings = settings
         self._drainers = drainers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -98,7 +108,61 @@ class Fleet:
         )
         if self._proxied:
             self._start_proxies()
+        if self.replica is not None:
+            self._start_replica(self.replica)
+        if self._rotatable:
+            self._make_keys()
         self.manage("migrate", "--verbosity", "0")
+
+    def _start_replica(self, replica: Redis) -> None:
+        """A replica that follows over a network of its own: the proxy "replication"."""
+        replica.start()
+        self.follow()
+        wait_until(self.is_replicated, seconds=30, what="the replica")
+
+    def follow(self) -> None:
+        """Have the replica follow the server, over the network between them."""
+        assert self.replica is not None
+        port = self._replication_port()
+        with redis.Redis.from_url(self.redis.url()) as server:
+            server.config_set("repl-diskless-sync-delay", 0)  # it would wait for other replicas to come
+        with redis.Redis.from_url(self.replica.url()) as follower:
+            follower.replicaof("127.0.0.1", port)
+
+    def _replication_port(self) -> int:
+        if "replication" not in self.proxies:
+            self._replication = self._start_proxy("replication", self.redis.socket)
+        return self._replication
+
+    def is_replicated(self) -> bool:
+        """Whether the replica has what the server has."""
+        assert self.replica is not None
+        with suppress(redis.RedisError), redis.Redis.from_url(self.replica.url()) as follower:
+            said: Any = follower.info("replication")
+            return bool(said["master_link_status"] == "up" and not said["master_sync_in_progress"])
+        return False
+
+    def promote(self) -> None:
+        """The replica takes the place of the server, which follows it from now on. The server must be down."""
+        assert self.replica is not None
+        with redis.Redis.from_url(self.replica.url()) as follower:
+            follower.replicaof("NO", "ONE")
+        self.redis, self.replica = self.replica, self.redis
+        for name in ("redis", "replication"):
+            self.network(name, f"to {self.redis.socket}")
+            self.network(name, "cut")
+        self.replica.start()
+        self.follow()
+
+    def _make_keys(self) -> None:
+        """Keys in files, so that they can be rotated while all runs."""
+        folder = self.folder / "keys"
+        folder.mkdir()
+        for kind, command in (("SEAL", "sealkey"), ("RECEIPT", "receiptkey")):
+            del self.env[f"{kind}_KEY"]
+            file = folder / f"{kind.lower()}_key"
+            self.env |= {f"{kind}_KEY_FILE": str(file), f"{kind}_PUBLIC_KEYS_FILE": f"{file}.pub"}
+            self.manage(command, "create", "--origin", "drill.example/log")
 
     def _start_proxies(self) -> None:
         """From here on the site reaches both servers over a network that can be taken away."""
@@ -106,16 +170,20 @@ class Fleet:
             ("postgres", self.postgres.sockets / ".s.PGSQL.5432"),
             ("redis", self.redis.socket),
         ):
-            port = free_port()
-            command = [sys.executable, "-m", "bench.proxy", str(port), str(socket_path)]
-            self.proxies[name] = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
-            wait_until(lambda port=port: answers(port), seconds=20, what=f"the proxy of {name}")  # type: ignore[misc]
+            port = self._start_proxy(name, socket_path)
             for variable, value in self.env.items():
                 if name == "redis" and value.startswith(f"unix://{self.redis.socket}"):
                     self.env[variable] = f"redis://127.0.0.1:{port}/{value[-1]}"
                 elif name == "postgres" and variable.startswith("DATABASE"):
                     address, _, _ = value.partition("?")
                     self.env[variable] = address.replace("@/", f"@127.0.0.1:{port}/")
+
+    def _start_proxy(self, name: str, socket_path: Path) -> int:
+        port = free_port()
+        command = [sys.executable, "-m", "bench.proxy", str(port), str(socket_path)]
+        self.proxies[name] = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
+        wait_until(lambda: answers(port), seconds=20, what=f"the proxy of {name}")
+        return port
 
     def network(self, name: str, order: str) -> None:
         """Have the network before a server pass, swallow or cut: "pass", "hole", "cut"."""
@@ -197,6 +265,8 @@ class Fleet:
                 process.kill()
         self.postgres.stop()
         self.redis.stop()
+        if self.replica is not None:
+            self.replica.stop()
         for proxy in self.proxies.values():
             proxy.kill()
             proxy.wait()

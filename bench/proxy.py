@@ -1,7 +1,8 @@
 """A TCP proxy before a server's Unix socket, to take the network away: `python -m bench.proxy PORT SOCKET`.
 
 Lines on standard input say what the network does: "pass", "hole" (connections stay, nothing comes through), "cut"
-(connections are reset, then it passes again). It ends with its standard input.
+(connections are reset, then it passes again), "to PATH" (to another socket from now on). It ends with its standard
+input.
 """
 
 import asyncio
@@ -35,6 +36,9 @@ class Network:
         """Change what the network does."""
         if order == "hole":
             self._open.clear()
+            return
+        if order.startswith("to "):
+            self._target = order.removeprefix("to ")
             return
         if order == "cut":
             for writer in self._writers:

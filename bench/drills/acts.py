@@ -76,17 +76,18 @@ class Acts:
         }
 
     def of_redis(self) -> dict[str, Fault]:
-        """Redis goes away, is full, is restored from an older file."""
-        server = self._fleet.redis
+        """Redis goes away, is full, is restored from an older file, fails over."""
+        fleet = self._fleet  # whose server is another one after a failover
         return {
-            "Redis killed": partial(_down, server.kill, server.start, (1, 5)),
-            "Redis hung": partial(_down, server.freeze, server.thaw, (1, 4)),
+            "Redis killed": lambda rng: _down(fleet.redis.kill, fleet.redis.start, (1, 5), rng),
+            "Redis hung": lambda rng: _down(fleet.redis.freeze, fleet.redis.thaw, (1, 4), rng),
             "Redis unreachable": partial(self._hole, "redis", (1, 6)),
             "Redis's connections cut": lambda rng: self._fleet.network("redis", "cut"),
             "Redis full": self._fill_redis,
             "Redis's disk full": self._fill_disk,
             "queue restored from an older file": self._restore_queue,
             "entry forged with Redis' password": self._forge,
+            "replica cut off and promoted": self._promote,
         }
 
     def of_processes(self) -> dict[str, Fault]:
@@ -100,6 +101,7 @@ class Acts:
             "disk full under the anchor": partial(self._fill, self._fleet.anchor.parent),
             "disk full under the spool": partial(self._fill, self._fleet.spool),
             "clock of a process jumps": self._jump,
+            "key rotated": self._rotate,
         }
 
     @contextmanager
@@ -219,6 +221,26 @@ class Acts:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             raise Skipped from None  # Redis is away
         self.forged.append(done.stdout.split()[-1])
+
+    def _promote(self, rng: random.Random) -> None:
+        """The replica is cut off, then the server dies, and what the replica has is all that there is."""
+        try:
+            wait_until(self._fleet.is_replicated, seconds=20, what="the replica")
+        except TimeoutError:
+            raise Skipped from None
+        self._fleet.network("replication", "hole")
+        time.sleep(rng.uniform(0.5, 4))
+        self._fleet.redis.kill()
+        self._fleet.promote()
+
+    def _rotate(self, rng: random.Random) -> None:
+        """Another key signs the log, or receipts, from now on, once every process knows it."""
+        try:
+            self._fleet.manage(rng.choice(("sealkey", "receiptkey")), "rotate", "--wait", "20")
+        except RuntimeError as error:
+            if "Nothing was rotated" not in str(error):
+                raise
+            raise Skipped from None  # Redis is away, or a process that could not say that it knows the key
 
     def _kill_web_worker(self, rng: random.Random) -> None:
         workers = self._fleet.processes("web")[1:]

@@ -75,6 +75,8 @@ class Chaos:
             spooled=True,
             clocked=True,
             anchored=True,
+            replicated=True,
+            rotatable=True,
             application="bench.clocked:application",
             WORKER_STALE_S="70",
             DLQ_LEASE_S="10",

@@ -15,11 +15,11 @@ from bench.fleet import Fleet
 # Alarms that are true only where one of these acts was done. What is not named here is never true: nothing was lost,
 # nobody fell silent, no number is missing, nothing was altered.
 TRUE_AFTER: dict[str, tuple[str, ...]] = {
-    "dlq.depth": ("PostgreSQL", "Redis", "queue restored", "lock"),
-    "dlq.age": ("PostgreSQL", "Redis", "queue restored", "lock"),
+    "dlq.depth": ("PostgreSQL", "Redis", "queue restored", "promoted", "lock"),
+    "dlq.age": ("PostgreSQL", "Redis", "queue restored", "promoted", "lock"),
     "dlq.dead": ("forged",),
     "dlq.forged": ("forged",),
-    "dlq.restored": ("queue restored",),
+    "dlq.restored": ("queue restored", "promoted"),
     "audit.worker": ("process of the schedule", "PostgreSQL", "Redis", "clock"),
     "audit.seal": ("PostgreSQL", "Redis", "sealer", "clock", "anchor"),
     "audit.clock": ("clock",),
