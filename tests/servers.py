@@ -99,6 +99,7 @@ def start() -> None:
         # A busy machine must not decide a test; tests of deadlines set their own.
         "RECORD_TIMEOUT_MS": "1500",
         "DLQ_TIMEOUT_MS": "1500",
+        "HEARTBEAT_TIMEOUT_MS": "1500",
     }
 
 

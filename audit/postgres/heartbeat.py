@@ -56,7 +56,9 @@ class Heartbeat:
         asked_at, connection = self._asked_at, self._connection
         if asked_at is None:
             return False  # a thread that a busy machine did not run yet has asked nothing
-        limit_s = settings.HEARTBEAT_TIMEOUT_MS / 1000 if connection is not None else CONNECT_LIMIT_S
+        limit_s = settings.HEARTBEAT_TIMEOUT_MS / 1000
+        if connection is None:
+            limit_s = max(limit_s, CONNECT_LIMIT_S)
         return time.monotonic() - asked_at > limit_s and not _has_answer(connection)
 
     def stop(self) -> None:
