@@ -95,7 +95,6 @@ SELECT CASE WHEN pg_relation_size('audit_record_default') = 0 THEN false
 
 
 def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Compare the live database with the repository."""
     if not databases:
         return []
     try:

@@ -28,8 +28,6 @@ MENU = {
 
 
 class AuditAdminSite(AdminSite):
-    """Django's admin with our start page."""
-
     site_header = settings.SITE_NAME
     site_title = settings.SITE_NAME
     index_title = "State of the store"

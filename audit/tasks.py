@@ -90,7 +90,6 @@ def seal() -> str:
 
 @task
 def verify_newest() -> str:
-    """Verify what was sealed since the last time."""
     return _so_far(verify.newest(seconds=TASK_S))
 
 
@@ -172,7 +171,6 @@ def write_days() -> str:
 
 @task
 def judge_reviews() -> str:
-    """Find the days that nobody reviewed in time."""
     return f"{len(signoff.find_missed())} reviews missed"
 
 

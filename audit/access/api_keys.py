@@ -87,14 +87,12 @@ def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
 
 
 def rotate(writer: Writer) -> str:
-    """Replace every key of `writer` by a new one."""
     with transaction.atomic():
         writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
         return issue(writer)
 
 
 def revoke(writer: Writer) -> int:
-    """Revoke every key of `writer`; return how many."""
     count: int = writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
     publish()
     return count

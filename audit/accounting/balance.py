@@ -36,8 +36,6 @@ Key = tuple[date, str]
 
 
 class BalanceLine(NamedTuple):
-    """The balance of one writer's day, or a sum of several."""
-
     received: int = 0
     # Stored at once, and stored after waiting in the queue or a spool.
     direct: int = 0
@@ -52,7 +50,6 @@ class BalanceLine(NamedTuple):
 
     @property
     def stored(self) -> int:
-        """Records, whichever way they came."""
         return self.direct + self.queued
 
     @property
@@ -68,14 +65,12 @@ class BalanceLine(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The equation, written out."""
         terms = " + ".join(f"{getattr(self, name):,} {name}" for name in TERMS)
         rest = f" + {self.lost:,} LOST" if self.lost else ""
         rest += f"; {self.unexplained:,} UNEXPLAINED" if self.unexplained else ""
         return f"{self.received:,} received = {terms}{rest}"
 
     def figures(self) -> dict[str, int]:
-        """All figures by the names that the API publishes."""
         return {
             "received": self.received,
             "stored": self.stored,
@@ -86,8 +81,6 @@ class BalanceLine(NamedTuple):
 
 
 class DayCounts(NamedTuple):
-    """The counts of one writer's day, from all sources."""
-
     direct: int = 0
     queued: int = 0
     spooled: int = 0
@@ -107,8 +100,6 @@ _OF_THE_QUEUE = ("came", "again", "drained", "duplicate", "quarantined", "discar
 
 
 class WriterDay(NamedTuple):
-    """One writer's day."""
-
     day: date
     writer: str
     line: BalanceLine
@@ -117,7 +108,6 @@ class WriterDay(NamedTuple):
 
     @property
     def state(self) -> str:
-        """One of `STATES`."""
         if self.not_yet:
             return "not yet"
         if self.line.balanced:
@@ -126,8 +116,6 @@ class WriterDay(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """The balance of some days, a row for each writer and day."""
-
     rows: list[WriterDay]
     copied_at: datetime | None
     read_at: datetime | None
@@ -136,12 +124,10 @@ class Balance(NamedTuple):
 
     @property
     def total(self) -> BalanceLine:
-        """The sum of all rows."""
         return total(row.line for row in self.rows)
 
     @property
     def pending(self) -> list[WriterDay]:
-        """Rows that cannot be known now."""
         return [row for row in self.rows if row.not_yet]
 
     @property
@@ -154,7 +140,6 @@ class Balance(NamedTuple):
 
 
 def total(lines: Iterable[BalanceLine]) -> BalanceLine:
-    """The sum of lines."""
     return BalanceLine(*(sum(column) for column in zip(BalanceLine(), *lines, strict=True)))
 
 

@@ -94,7 +94,6 @@ def _document(
 
 
 def _write(parts: Sequence[DayRecord]) -> None:
-    """Record all parts of a version, and queue its alarm."""
     for part in parts:
         record([event.accept(part.document, writer=OWN_WRITER)])
     rows = DayRecord.objects.filter(pk__in=[part.pk for part in parts])
@@ -102,7 +101,6 @@ def _write(parts: Sequence[DayRecord]) -> None:
 
 
 def _last(day: date) -> list[DayRecord]:
-    """The parts of the newest version."""
     newest = DayRecord.objects.filter(day=day).aggregate(version=Max("version"))["version"]
     return list(DayRecord.objects.filter(day=day, version=newest)) if newest else []
 
@@ -112,7 +110,6 @@ def _by_writer(parts: Iterable[DayRecord]) -> dict[str, dict[str, int]]:
 
 
 def _notify(day: date, lines: dict[str, dict[str, int]], *, told: Callable[[], object]) -> None:
-    """Raise the alarm where the day does not balance."""
     wrong = {writer: line for writer, line in lines.items() if line["lost"] or line["unexplained"]}
     if not wrong:
         told()

@@ -33,8 +33,6 @@ SET here = excluded.here, dead = excluded.dead, copied_at = excluded.copied_at, 
 
 
 class Copied(NamedTuple):
-    """What a copy did."""
-
     lines: int
     # Counters that Redis need not keep any more.
     forgotten: int
@@ -67,7 +65,6 @@ def copy() -> Copied:
 
 
 def copied_at() -> datetime | None:
-    """When the last copy was made."""
     return Followed.objects.filter(name=_followed()).values_list("followed_at", flat=True).first()
 
 

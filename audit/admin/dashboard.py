@@ -45,8 +45,6 @@ class Part(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question that people come with, and the parts that answer it."""
-
     name: str
     # The answer where all is well.
     well: str
@@ -94,7 +92,6 @@ def questions(user: Any) -> list[Question]:
 
 
 def _who_looked() -> Question:
-    """How often records were viewed within a day, and who did last."""
     accesses = access_log.looks().filter(event_timestamp__gte=datetime.now(UTC) - timedelta(days=1))
     count, newest = accesses.order_by()[: VIEWS_COUNTED + 1].count(), accesses.first()
     many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
@@ -170,7 +167,6 @@ def _verification() -> list[Part]:
 
 
 def _protection() -> list[Part]:
-    """The findings of the system checks of the live database."""
     faults = checks.database(None, databases=["default"])
     if not faults:
         return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]

@@ -60,8 +60,6 @@ class ReportAdmin(ReadOnly):
         return post_act(request, MAKE, begin, back=back, refusal="No report is made")
 
     def act_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
-        """Cancel a report, or repeat it."""
-
         def act() -> HttpResponse | None:
             report, name = _report(report_id), request.POST.get("act", "")
             if name == "cancel":
@@ -76,8 +74,6 @@ class ReportAdmin(ReadOnly):
         return post_act(request, MAKE, act, back=back, refusal="Nothing is made")
 
     def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
-        """Begin the evidence bundle of a report."""
-
         def begin() -> HttpResponse:
             report = _report(report_id)
             if report.state != "ready":

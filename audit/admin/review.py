@@ -119,8 +119,6 @@ class ReviewAdmin(ReadOnly):
 
 @admin.register(MissedReview)
 class MissedReviewAdmin(DiscrepancyAdmin):
-    """The days that nobody signed in time."""
-
     list_display = ("day", "state_badge", "due", "owner")
 
     def detail(self, request: HttpRequest, finding: MissedReview) -> dict[str, Any]:

@@ -92,7 +92,6 @@ _BY_STATUS = {
 def problem(
     code: int, slug: str, detail: str, *, instance: str = "", field_errors: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return the body of a problem response."""
     body: dict[str, Any] = {"type": f"/problems/{slug}", "title": TITLES[slug], "status": code}
     body |= {"detail": detail, "instance": instance}
     return body if field_errors is None else body | {"field_errors": field_errors}
@@ -113,7 +112,6 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """An unknown path below /api/."""
     return _plain(request, 404, "not-found", f"Nothing is served at {request.path}.")
 
 

@@ -48,8 +48,6 @@ Key = tuple[str, datetime]
 
 
 class Count(NamedTuple):
-    """The events of one writer in one span."""
-
     events: int
     failures: int
     parked: int
@@ -111,7 +109,6 @@ def sums(writers: Sequence[str], since: datetime, until: datetime, step: timedel
 
 
 def hour_of(moment: datetime) -> datetime:
-    """The beginning of its hour, UTC."""
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 

@@ -91,7 +91,6 @@ def submit(document: Any, *, writer: str) -> Manifest:
 
 
 def compare(manifest: Manifest) -> None:
-    """Compare a manifest with what is stored now, and save the result."""
     came, numbers, ids, contents = _query(_COMPARE, manifest)[0]
     manifest.came = numbers if manifest.first_seq is not None else came
     manifest.surplus = max(came - manifest.count, 0)

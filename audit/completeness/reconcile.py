@@ -45,8 +45,6 @@ Progress = Callable[[int, int], None]
 
 
 class Reconciled(NamedTuple):
-    """What a run did."""
-
     read: int
     # Whether all that is sealed is read.
     at_end: bool

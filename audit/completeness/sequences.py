@@ -34,8 +34,6 @@ SELECT DISTINCT hole.* FROM unnest(%s::bigint[]) AS late (seq) CROSS JOIN LATERA
 
 
 class NumberedEvent(NamedTuple):
-    """An event's number, its time as its writer says, and its record."""
-
     seq: int
     at: datetime
     record_id: UUID
@@ -51,7 +49,6 @@ class MissingRange(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many numbers."""
         return self.last - self.first + 1
 
 

@@ -16,8 +16,6 @@ OPEN, EXPLAINED = Q(explained_at=None), Q(explained_at__isnull=False)
 
 
 class WriterSummary(NamedTuple):
-    """What is known of one writer."""
-
     writer: str
     events: int = 0
     # How many of them carry a sequence number.
@@ -43,7 +41,6 @@ class WriterSummary(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """In one word."""
         if self.missing or self.reused or self.short_manifests:
             return "incomplete"
         if not self.numbered:
@@ -72,8 +69,6 @@ class Expected(NamedTuple):
 
 
 class Completeness(NamedTuple):
-    """What is known of all writers."""
-
     writers: list[WriterSummary]
     since: datetime | None
     # All that was stored before then is read.

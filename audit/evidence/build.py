@@ -180,7 +180,6 @@ def _stop_if_late(deadline: float | None) -> None:
 
 
 def remove(export: Export) -> None:
-    """Remove the bundle, or what there is of one."""
     work = work_folder(export)
     (folder() / export.name).unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)

@@ -72,7 +72,6 @@ def summary(export: Export) -> dict[str, Any] | None:
 
 
 def _path(term: Term) -> tuple[str, ...]:
-    """The member of a record that a term is about."""
     return (redaction.DATA, *term.path) if term.field == DATA else (FIELDS[term.field].column,)
 
 

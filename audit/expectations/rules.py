@@ -16,8 +16,6 @@ Act = Literal["created", "changed", "unchanged"]
 
 
 class LoadedRule(NamedTuple):
-    """What became of one rule of a pack."""
-
     name: str
     act: Act
 
@@ -62,7 +60,6 @@ def load(pack: RulePack, *, by: str) -> list[LoadedRule]:
 
 
 def dump(rows: Iterable[Expectation]) -> list[dict[str, Any]]:
-    """Rules in the form of a pack."""
     return [_facts(row) for row in rows]
 
 

@@ -116,7 +116,6 @@ def read_pack(data: bytes) -> RulePack:
 
 
 def fits(patterns: Iterable[str], event_type: str) -> bool:
-    """Return whether one of the patterns matches the type."""
     return any(
         event_type == pattern or (pattern.endswith("*") and event_type.startswith(pattern[:-1])) for pattern in patterns
     )
@@ -140,7 +139,6 @@ def begins(rule: ExpectationRule, event: SealedEvent, *, own: str) -> bool:
 
 
 def counts(rule: ExpectationRule, event: SealedEvent) -> bool:
-    """Return whether an event counts for a rule about how many come in a day."""
     return (
         rule.kind == "rate"
         and event.writer == rule.writer
@@ -172,7 +170,6 @@ def in_time(kind: str, due_at: datetime, answer: AnswerEvent) -> bool:
 
 
 def day_of(at: datetime) -> date:
-    """Return the UTC day that an event counts for."""
     return at.astimezone(UTC).date()
 
 
@@ -188,7 +185,6 @@ def first_whole_day(now: datetime) -> date:
 
 
 def words(rule: ExpectationRule) -> str:
-    """Describe a rule in a sentence."""
     wanted, of = " or ".join(rule.expect_types), f" of the writer {rule.writer}" if rule.writer else ""
     narrow = of + (f" in the category {rule.category}" if rule.category else "")
     if rule.kind == "rate":

@@ -49,7 +49,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
     def concerns(self, event_type: str) -> bool:
-        """Return whether the rule applies to events of this type; a rule without a type applies to all."""
         if self.event_type.endswith(".*"):
             return event_type.startswith(self.event_type[:-1])
         return self.event_type in ("", event_type)

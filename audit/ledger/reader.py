@@ -39,7 +39,6 @@ def signed_head(using: str = "reader") -> Checkpoint:
 
 
 def signed_size(using: str = "reader") -> int:
-    """Return how many leaves the newest checkpoint covers."""
     newest = head(using)
     return 0 if newest is None else newest.size
 
@@ -68,17 +67,14 @@ def hashes(runs: Iterable[Run], using: str = "reader") -> Lookup:
 
 
 def edge(size: int, using: str = "reader") -> Edge:
-    """Return the right edge of the tree of the first `size` leaves."""
     return Edge(size, hashes(tiles.edge_runs(size), using))
 
 
 def root(size: int, using: str = "reader") -> bytes:
-    """Compute the root of the first `size` leaves from the kept hashes."""
     return edge(size, using).root()
 
 
 def inclusion(index: int, size: int, using: str = "reader") -> list[bytes]:
-    """Return the proof that a leaf is in the tree of `size`. Raises `ProofError` where it is not."""
     return _span_hashes(merkle.inclusion_spans(index, size), using)
 
 

@@ -39,8 +39,6 @@ SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
 
 class Sealed(NamedTuple):
-    """The result of one pass."""
-
     # The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet.
     checkpoint: Checkpoint | None
     added: int = 0

@@ -62,7 +62,6 @@ class Counting:
         self._bar.stop()
 
     def show(self, examined: int, matching: int) -> None:
-        """Show the counts so far."""
         self._bar.update(self._task, completed=examined, found=matching)
         if self._bar.disable and time.monotonic() - self._printed_at > LINE_S:
             self._printed_at = time.monotonic()

@@ -44,12 +44,10 @@ class Skew(NamedTuple):
 
 
 def local_now() -> datetime:
-    """The time by this process's own clock."""
     return datetime.now(UTC)
 
 
 def latest_now() -> datetime:
-    """The time by the clock that is furthest ahead."""
     return local_now() + timedelta(seconds=max(0.0, *(ahead for ahead in skew() if ahead is not None)))
 
 
@@ -62,7 +60,6 @@ def skew() -> Skew:
 
 
 def forget() -> None:
-    """Ask anew next time."""
     global _last
     _last = None
 

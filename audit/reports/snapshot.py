@@ -77,7 +77,6 @@ class Snapshot:
 
     @property
     def size(self) -> int:
-        """How many records the checkpoint covers."""
         return self.checkpoint.size
 
     @property
@@ -91,7 +90,6 @@ class Snapshot:
 
     @property
     def ends(self) -> datetime:
-        """The moment after the last day."""
         return datetime.combine(self.day_after, time(), UTC)
 
     @property
@@ -118,7 +116,6 @@ class Snapshot:
 
     @cached_property
     def leaves(self) -> range:
-        """What was sealed in the period."""
         first, last = (self._size_before(number) for number in self.numbers)
         return range(first, last)
 

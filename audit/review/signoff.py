@@ -51,8 +51,6 @@ class ReviewState(NamedTuple):
 
 
 class ReviewsWaiting(NamedTuple):
-    """Numbers of days."""
-
     # Over, not signed, and still in time.
     due: int
     # Past their time, and neither signed nor explained.
@@ -174,7 +172,6 @@ def _record_missed(day: date, now: datetime) -> None:
 
 
 def _notify(now: datetime) -> None:
-    """Raise an alarm for the missed days of which none was delivered yet."""
     untold = MissedReview.objects.filter(closed_at=None, explained_at=None, told_at=None)
     if days := sorted(untold.values_list("day", flat=True)):
         text = f"{len(days)} days were not reviewed in time, the first: {days[0]}. See the admin, Daily review."

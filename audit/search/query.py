@@ -88,7 +88,6 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
 
 
 def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
-    """Return all records that match, in the order of all lists."""
     base = Record.objects.all() if records is None else records
     return base.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
 

@@ -71,7 +71,6 @@ def _record(act: str, by: str, name: str, query: str, group: Group | None) -> No
 
 
 def seed(using: str) -> None:
-    """Create the missing views of the pack of controls."""
     pack = json.loads(VIEWS.read_bytes())
     for view in pack["views"]:
         SavedView.objects.using(using).get_or_create(

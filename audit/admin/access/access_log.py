@@ -74,7 +74,6 @@ def _after(request: HttpRequest) -> Q:
 
 
 def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
-    """Return who viewed this record lately, for people who may know; the current view is recorded later."""
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
     with visibility.as_system():
@@ -83,7 +82,6 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
 
 
 def look_row(access: Record) -> dict[str, Any]:
-    """Return an access as tables show it."""
     facts = access.event_data
     return {
         "at": time_tag(access.event_timestamp),

@@ -39,8 +39,6 @@ class RightsRequestAdmin(ReadOnly):
         )
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Grant or decline."""
-
         def act() -> None:
             row = RightsRequest.objects.filter(pk=pk, decision="").first()
             if row is None:

@@ -20,8 +20,6 @@ OUTSIDE = '<td class="heat"></td>'  # before the writer was first heard, and aft
 
 
 class Column(NamedTuple):
-    """A span of time."""
-
     first: datetime
     last: datetime
     label: str
@@ -78,7 +76,6 @@ class Picture:
 
 
 def column(first: datetime, last: datetime, label: str, name: str, url: str = "") -> Column:
-    """Return a span with the address of its records."""
     within = f"+after:{first:%Y-%m-%dT%H:%M}Z+before:{last:%Y-%m-%dT%H:%M}Z"
     return Column(first, last, label, name, url, within)
 

@@ -22,8 +22,6 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 class CoverageQuery(NamedTuple):
-    """What an address asks for."""
-
     # The newest day that is shown; with `is_hours`, the hours of that day instead of days.
     last: date
     is_hours: bool

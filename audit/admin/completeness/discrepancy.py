@@ -18,8 +18,6 @@ STATES = {"open": "error", "explained": "warning", "closed": "ok"}
 
 
 class StateFilter(admin.SimpleListFilter):
-    """By what became of it."""
-
     title = "state"
     parameter_name = "state"
 

@@ -67,8 +67,6 @@ class GapAdmin(DiscrepancyAdmin):
 
 @admin.register(Manifest)
 class ManifestAdmin(DiscrepancyAdmin):
-    """What writers stated that they made, and what of it came."""
-
     list_display = ("stated", "writer", "window", "outcome_badge", "came_of", "state_badge")
     search_fields = ("writer__exact",)
     search_help_text = "Writer"
@@ -94,7 +92,6 @@ class ManifestAdmin(DiscrepancyAdmin):
 
 
 def _neighbours(gap: Gap) -> list[tuple[str, Record]]:
-    """The records with the numbers before and after."""
     records = Record.objects.filter(writer=gap.numbering.writer, source_epoch=gap.numbering.epoch or None)
     sides = (("before", gap.first - 1), ("after", gap.last + 1))
     return [(side, record) for side, seq in sides for record in records.filter(source_seq=seq)[:1]]

@@ -86,7 +86,6 @@ class LegalHoldAdmin(ReadOnly):
 
 
 def _correlation(correlation: str) -> dict[str, Any]:
-    """What the pages show of a correlation."""
     records = Record.objects.filter(correlation_id=correlation)
     return {
         "correlation": correlation,

@@ -67,7 +67,6 @@ class StatementAdmin(ReadOnly):
         )
 
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """The signed note, for verify.py."""
         statement = self._get(request, statement_id)
         headers = {"Content-Disposition": f'attachment; filename="statement-{statement.resource_id}.txt"'}
         return HttpResponse(statement.event_data["note"], content_type="text/plain; charset=utf-8", headers=headers)

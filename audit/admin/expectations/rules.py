@@ -27,8 +27,6 @@ FEW_LINES = forms.Textarea(attrs={"rows": 3, "cols": 80})
 
 
 class TypesField(forms.CharField):
-    """Event types, one a line."""
-
     widget = forms.Textarea(attrs={"rows": 4, "cols": 60})
 
     def prepare_value(self, value: Any) -> Any:
@@ -39,8 +37,6 @@ class TypesField(forms.CharField):
 
 
 class ExpectationForm(forms.ModelForm):
-    """A rule, with its types as lines."""
-
     when_types = TypesField(
         required=False, help_text="Event types that begin it, one a line; gateway.* is all that begins so."
     )
@@ -121,8 +117,6 @@ class ExpectationAdmin(RecordedFirst):
 
 
 class WaiverForm(forms.ModelForm):
-    """Times in UTC, in the browser's own fields."""
-
     class Meta:
         model = Waiver
         fields = ("expectation", "correlation", "writer", "begins_at", "ends_at", "reason")

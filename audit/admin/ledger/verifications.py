@@ -33,8 +33,6 @@ CHECKED = {
 
 @admin.register(Verification)
 class VerificationAdmin(ReadOnly):
-    """Runs, newest first, and a way to start one."""
-
     list_display = ("started", "verdict_badge", "scope", "covers", "records", "findings_now", "requested_by")
     list_filter = ("scope", "verdict")
     change_list_template = "admin/audit/verification/list.html"

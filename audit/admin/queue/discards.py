@@ -24,13 +24,10 @@ PERMISSION = "audit.approve_discard"
 
 @admin.register(Discard)
 class DiscardAdmin(ReadOnly):
-    """Every discard that was ever asked for, newest first."""
-
     list_display = ("key", "kind", "source", "reason", "asked", "asked_by", "state", "decided_by")
     views: ClassVar = {"<int:pk>/decide/": "decide"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Discard]:
-        """Those of events that the viewer may see."""
         rows: QuerySet[Discard] = super().get_queryset(request)
         return rows.filter(visible_raw("source"))
 
@@ -52,8 +49,6 @@ class DiscardAdmin(ReadOnly):
         )
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Approve or decline."""
-
         def act() -> None:
             discard = self.get_queryset(request).filter(pk=pk, decision="").first()
             if discard is None:

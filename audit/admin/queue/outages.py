@@ -30,8 +30,6 @@ REASONS = {
 
 @admin.register(Episode)
 class OutageAdmin(ReadOnly):
-    """All outages, newest first; the open one on top."""
-
     list_display = ("began", "lasted", "cause", "parked_count", "stored_count", "left_count", "lost_badge", "has_note")
     change_list_template = "admin/audit/episode/list.html"
     views: ClassVar = {"<int:pk>/note/": "note"}

@@ -69,8 +69,6 @@ class ParkedAdmin(ReadOnly):
         return self.page(request, "detail", **parked_rows.detail(message))
 
     def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        """Make one message due."""
-
         def act() -> int:
             return actions.retry([_message_or_404(message_id)], request.user.get_username())
 
@@ -91,8 +89,6 @@ class ParkedAdmin(ReadOnly):
         return post_act(request, PERMISSION, act, back=_page_of(message_id))
 
     def discard_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        """Ask for a message to be given up; a second person decides."""
-
         def act() -> HttpResponse:
             reason = storable(request.POST.get("reason", "").strip(), REASON_CHARACTERS)
             if not reason:
@@ -173,8 +169,6 @@ class ParkedAdmin(ReadOnly):
         return response
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        """Pause draining, or resume it."""
-
         def act() -> None:
             is_paused = dlq.stream.for_drain().activity.paused() is not None
             (actions.resume if is_paused else actions.pause)(request.user.get_username())

@@ -61,8 +61,6 @@ class Help(NamedTuple):
 
 
 class QueryBar:
-    """Everything that the page shows of a query."""
-
     def __init__(self, text: str, columns: Sequence[str] = ()):
         self.text = text
         self.columns = [name for name in columns if name in COLUMNS]
@@ -167,10 +165,8 @@ def parameters(text: str, more: Mapping[str, str] = MappingProxyType({})) -> str
 
 
 def address(query: Query) -> str:
-    """Return the address of a query, relative to the list."""
     return f"?{parameters(str(query))}"
 
 
 def to(text: str, *, label: str) -> Link:
-    """Return a link to the list of a query given as text."""
     return Link(label, f"?{parameters(text)}")

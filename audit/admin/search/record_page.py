@@ -69,7 +69,6 @@ class RecordPage(ReadOnly):
         return self._evidence(request, record_id, "tlog-proof", lambda record: reader.evidence(record.id).proof.text)
 
     def bundle_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
-        """Download record and proof in one file."""
         return self._evidence(request, record_id, "bundle.jsonl", lambda record: b"".join(proof_bundle.lines([record])))
 
     def canonical_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:

@@ -26,7 +26,6 @@ class SavedViews(admin.ModelAdmin):
         ]
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
-        """Save the query of the list under a name."""
         self._may(request)
         text, group = request.POST.get("q", ""), request.POST.get("group", "")
         try:
@@ -40,7 +39,6 @@ class SavedViews(admin.ModelAdmin):
         return redirect(f"{reverse('admin:audit_record_changelist')}?{query_bar.parameters(text)}")
 
     def remove_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Remove one of one's own views."""
         self._may(request)
         saved_view = saved_views.visible_to(request.user).filter(pk=pk).first()
         if saved_view is None:

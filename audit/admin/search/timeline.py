@@ -22,8 +22,6 @@ from audit.search import query, timeline
 
 
 class TimelineRequest(NamedTuple):
-    """What an address asks for."""
-
     subject: str
     value: str
     since: datetime | None

@@ -165,7 +165,6 @@ class Command(HarmlessCommand):
         self.stdout.write("Draining goes on.")
 
     def _act(self, options: dict[str, Any], act: Callable[[list[Message], str], int]) -> None:
-        """Act in portions, or only count."""
         if bool(options["key"]) == options["all"]:
             raise CommandError("Name event ids, or give --all with filters; not both.")
         portions, size = self._portions(options)

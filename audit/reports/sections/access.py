@@ -30,8 +30,6 @@ LABELS = {
 
 
 class AccessCount(NamedTuple):
-    """How often somebody looked."""
-
     kind: str
     actor: str
     looks: int

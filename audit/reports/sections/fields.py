@@ -34,8 +34,6 @@ FIELDS = (
 
 
 class SampledRecord(NamedTuple):
-    """What is looked at of a record."""
-
     writer: str
     event_type: str
     at: datetime
@@ -75,7 +73,6 @@ def section(snapshot: Snapshot) -> Section:
 
 
 def sample(snapshot: Snapshot) -> list[int]:
-    """The leaves of the sample."""
     leaves = snapshot.leaves
     if len(leaves) <= SAMPLE_SIZE:
         return list(leaves)

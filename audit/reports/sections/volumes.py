@@ -34,8 +34,6 @@ SELECT writer, day, sum(events)::bigint, sum(failures)::bigint, sum(parked)::big
 
 
 class DayCount(NamedTuple):
-    """The events of one writer on one day."""
-
     writer: str
     day: date
     events: int
