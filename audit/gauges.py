@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.db.models import Count, Min, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -15,10 +15,6 @@ from audit.models import BrokenPromise, Expectation, Export, Finding, Followed, 
 from audit.postgres import clock
 from audit.postgres.gateway import gateway
 
-_WAITING = """
-SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
-"""
-_COSIGNED = "SELECT name, extract(epoch FROM max(attested_at))::float8 FROM audit_cosignature GROUP BY name"
 ACCOUNT_DAYS = 7
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
@@ -50,11 +46,7 @@ def _clocks() -> Iterator[Metric]:
 
 def _log() -> Iterator[Metric]:
     head = reader.head()
-    with connections["reader"].cursor() as cursor:
-        cursor.execute(_WAITING)
-        waiting, age = cursor.fetchone()
-        cursor.execute(_COSIGNED)
-        cosigned = cursor.fetchall()
+    waiting, age = reader.waiting()
     yield GaugeMetricFamily("audit_log_size", "Records under the newest checkpoint", value=head.size if head else 0)
     yield GaugeMetricFamily("audit_log_unsealed", "Records that wait for the sealer", value=waiting)
     yield GaugeMetricFamily("audit_log_lag_seconds", "How long the oldest of them has waited", value=age)
@@ -63,8 +55,8 @@ def _log() -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "audit_log_cosigned_timestamp_seconds", "When each witness last cosigned", labels=["witness"]
     )
-    for name, moment in cosigned:
-        family.add_metric([name], moment)
+    for name, moment in reader.last_cosigned().items():
+        family.add_metric([name], moment.timestamp())
     yield family
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connections
 from django.db.models import Max, Sum
 
 from audit import visibility
 from audit.accounting import queue_counts
 from audit.models import Account, Followed, Passage, Promise, Rejection
+from audit.postgres import sql
 
 COPY_IS_STALE_AFTER = timedelta(minutes=3)
 UNREAD_LIMIT = 20_000
@@ -219,9 +219,7 @@ class _Doubt(NamedTuple):
 
 def _unread(position: int) -> dict[Key, int]:
     """How many records of each writer's day are stored and not read by the followers."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_UNREAD, [position, UNREAD_LIMIT])
-        return {(day, writer): count for day, writer, count in cursor.fetchall()}
+    return {(day, writer): count for day, writer, count in sql.rows(_UNREAD, [position, UNREAD_LIMIT])}
 
 
 def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, datetime]]:

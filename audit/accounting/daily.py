@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 import uuid_utils.compat
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Max
 
 from audit.accounting import balance
@@ -22,6 +22,7 @@ from audit.ingest import trail
 from audit.ingest.notify import notify
 from audit.ingest.record import record
 from audit.models import OWN_WRITER, DayRecord
+from audit.postgres import sql
 
 # How long a finished day is left to settle.
 GRACE = timedelta(hours=1)
@@ -60,8 +61,7 @@ def figures(day: date) -> dict[str, dict[str, int]]:
 @transaction.atomic
 def _prepare(day: date, rows: Sequence[WriterDay], now: datetime) -> None:
     """Keep what is to be recorded, if it is new or has changed."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit_dayrecord'))")
+    sql.run("SELECT pg_advisory_xact_lock(hashtext('audit_dayrecord'))")
     before = _last(day)
     lines = {row.writer: row.line.figures() for row in rows}
     if before and (_by_writer(before) == lines or now - before[0].made_at < CORRECTED_EVERY):

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 
 import dlq.counters
 import dlq.stream
 from audit.accounting import restored
 from audit.models import Followed, Passage
+from audit.postgres import sql
 from dlq.counters import Counters
 
 log = structlog.get_logger(__name__)
@@ -74,9 +75,7 @@ def _followed() -> str:
 
 def _locked() -> datetime:
     """One copy at a time, so that an older view never follows a newer one; the time before the queue is read."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(restored.LOCK)
-        now: datetime = cursor.fetchone()[1]
+    now: datetime = sql.rows(restored.LOCK)[0][1]
     return now
 
 
@@ -101,8 +100,7 @@ def _rows(counters: Counters) -> list[_Row]:
 def _store(rows: Sequence[_Row], now: datetime) -> None:
     if rows:
         columns = zip(*((*row.key, *row.figures) for row in rows), strict=True)
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_COPY, [settings.DLQ_PREFIX, now, *map(list, columns)])
+        sql.run(_COPY, [settings.DLQ_PREFIX, now, *map(list, columns)])
 
 
 def _note_gone(rows: Sequence[_Row], now: datetime) -> None:

@@ -59,10 +59,14 @@ class ReadOnly(admin.ModelAdmin):
         name = f"admin/audit/{self.opts.model_name}/{template}.html"
         return TemplateResponse(request, name, context, status=status)
 
+    def require_view(self, request: HttpRequest, row: Any = None) -> None:
+        """Raises `PermissionDenied`."""
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+
     def row_or_404(self, request: HttpRequest, key: str | int) -> Any:
         """The row with this key, of those that the list may show. Raises `PermissionDenied`, `Http404`."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         row = self.get_queryset(request).filter(pk=number(str(key))).first()
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {key}.")

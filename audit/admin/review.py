@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -38,7 +37,7 @@ class ReviewAdmin(ReadOnly):
     }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._require_view(request)
+        self.require_view(request)
         today = datetime.now(UTC).date()
         month = _month(request.GET.get("month", ""), today)
         return self.page(
@@ -58,7 +57,7 @@ class ReviewAdmin(ReadOnly):
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
         """The exceptions of a day, and who signed them."""
-        self._require_view(request)
+        self.require_view(request)
         asked, today = _day(day), datetime.now(UTC).date()
         try:
             report = signoff.report_to_sign(asked)
@@ -88,7 +87,7 @@ class ReviewAdmin(ReadOnly):
     def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        self._require_view(request)
+        self.require_view(request)
         asked = _day(day)
         try:
             report = signoff.report_to_sign(asked)
@@ -111,10 +110,6 @@ class ReviewAdmin(ReadOnly):
 
         back, text = reverse("admin:audit_review_day", args=[day]), f"The review of {signed} is signed, and recorded."
         return post_act(request, "audit.sign_review", sign, text, back=back, refusal="Not signed")
-
-    def _require_view(self, request: HttpRequest) -> None:
-        if not request.user.has_perm("audit.view_review"):
-            raise PermissionDenied
 
 
 @admin.register(MissedReview)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 import dlq.errors
@@ -24,6 +24,7 @@ from audit.ingest import own_event
 from audit.ingest.notify import notify
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
+from audit.postgres import sql
 
 BATCH = 20_000
 EPOCHS_PER_STEP = 500
@@ -113,9 +114,7 @@ def _not_on_its_way(now: datetime) -> datetime:
 
 def _read_until(now: datetime) -> datetime:
     """All that was stored before then is sealed: what nobody sealed yet is not read."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_UNSEALED)
-        (unsealed,) = cursor.fetchone()
+    [(unsealed,)] = sql.rows(_UNSEALED)
     return min(now, unsealed or now)
 
 
@@ -160,9 +159,7 @@ def _few_epochs(events: list[SealedEvent]) -> list[SealedEvent]:
 
 
 def _read(first: int, last: int) -> list[SealedEvent]:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_ROWS, [first, last])
-        return [SealedEvent(*row) for row in cursor.fetchall()]
+    return [SealedEvent(*row) for row in sql.rows(_ROWS, [first, last])]
 
 
 def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str, **where: Any) -> None:

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.formats.event import SealedEvent
 from audit.models import Gap, Heartbeat, Hole, Numbering
+from audit.postgres import sql
 
 REUSED_NAMED = 100
 # Heartbeats that one transaction takes.
@@ -159,8 +160,7 @@ def _split(filled: Sequence[tuple[Hole, list[NumberedEvent]]], now: datetime) ->
         ]
     Hole.objects.filter(pk__in=[hole.pk for hole, _ in filled]).delete()
     Hole.objects.bulk_create(remaining)
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_CAME, [now, now, list(came_of), list(came_of.values())])
+    sql.run(_CAME, [now, now, list(came_of), list(came_of.values())])
 
 
 def _between(hole: Hole, came: Sequence[NumberedEvent]) -> list[MissingRange]:

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from django.db import connections
-
 from audit.expectations import evaluate
 from audit.formats import expectation
 from audit.formats.event import SealedEvent
 from audit.formats.expectation import ExpectationRule, Wait
 from audit.models import OWN_WRITER
+from audit.postgres import sql
 
 BATCH = 5_000
 FINDINGS_NAMED = 20
@@ -96,8 +95,6 @@ def _words(wait: Wait) -> str:
 def _portions(first: int, last: int, progress: Progress | None) -> Iterator[list[SealedEvent]]:
     for start in range(first, last, BATCH):
         end = min(start + BATCH, last)
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_ROWS, [start, end])
-            yield [SealedEvent(*row) for row in cursor.fetchall()]
+        yield [SealedEvent(*row) for row in sql.rows(_ROWS, [start, end])]
         if progress:
             progress(end - first, last - first)

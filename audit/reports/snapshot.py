@@ -10,11 +10,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections
-
 from audit import visibility
 from audit.formats import canonical
 from audit.models import OWN_WRITER, Checkpoint
+from audit.postgres import sql
 
 PRESETS = {
     "month": "the last month",
@@ -132,9 +131,8 @@ class Snapshot:
     def _counts(self) -> dict[tuple[str, str], int]:
         if not self.sees_store_acts:
             return {}
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_COUNTS, [OWN_WRITER, self.begins, self.ends, self.size])
-            return {(event_type, outcome): count for event_type, outcome, count in cursor.fetchall()}
+        counts = sql.rows(_COUNTS, [OWN_WRITER, self.begins, self.ends, self.size])
+        return {(event_type, outcome): count for event_type, outcome, count in counts}
 
     def count(self, *patterns: str, outcome: str = "") -> int:
         """The acts of the period with one of these event types; a pattern may end in `*`."""
@@ -155,9 +153,8 @@ class Snapshot:
             wanted = [pattern.replace("_", r"\_").replace("*", "%") for pattern in patterns]
         else:
             types, wanted = "r.event_type = ANY(%s)", list(patterns)
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_ACTS.format(types=types), [OWN_WRITER, wanted, since, until, self.size, limit])
-            return [Act(*row)._replace(data=_read(row[-1])) for row in cursor.fetchall()]
+        rows = sql.rows(_ACTS.format(types=types), [OWN_WRITER, wanted, since, until, self.size, limit])
+        return [Act(*row)._replace(data=_read(row[-1])) for row in rows]
 
     def _number_at(self, moment: datetime) -> int:
         """The first checkpoint made at this time or later: they are numbered in the order of time."""

@@ -10,13 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 
 from audit import visibility
 from audit.errors import AuditError
 from audit.ingest import trail
 from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, Followed, MissedReview, Review
+from audit.postgres import sql
 from audit.review.exception_report import ExceptionReport, exception_report
 
 # The row of audit_followed that holds the first day that may still be signed in time.
@@ -94,8 +95,7 @@ def sign(day: date, note: str, *, by: str, seen: tuple[str, int], address: str |
             raise NotSigned("There are exceptions: say in the note what became of them.")
         _record_signature(shown, note, number, by, address)
         values = (day, number, by, now, note, shown.exceptions, shown.digest, json.dumps(shown.document))
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_SIGN, values)
+        sql.run(_SIGN, values)
         MissedReview.objects.filter(day=day, closed_at=None).update(closed_at=now)
     return Review.objects.get(day=day, number=number)
 
@@ -199,8 +199,7 @@ def _where(day: date, address: str | None = None) -> trail.Where:
 
 def _lock() -> None:
     """One signature at a time, and none while `find_missed` is at work. Held until the transaction ends."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_LOCK)
+    sql.run(_LOCK)
 
 
 def _midnight(day: date) -> datetime:

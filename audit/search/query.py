@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db import connections
 from django.db.models import Q
 
 from audit import visibility
@@ -19,6 +18,7 @@ from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Record, RecordQuerySet
+from audit.postgres import sql
 from audit.search import cost, filters
 
 EXACT = (
@@ -214,12 +214,11 @@ _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
 
 def about_how_many() -> str:
     """Return the planner's estimate of the number of records; it costs nothing, and is shown as an estimate."""
-    with connections["reader"].cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
-            "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
-        )
-        (estimate,) = cursor.fetchone()
+    [(estimate,)] = sql.rows(
+        "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
+        "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass",
+        using="reader",
+    )
     if estimate > COUNT_CAP and not visibility.scopes():
         return f"≈ {intcomma(estimate)}"
     counted, capped = capped_count(Record.objects.all())

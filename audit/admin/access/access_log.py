@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -27,8 +26,7 @@ class AccessAdmin(ReadOnly):
     """Opening the page is recorded as well, and shown when it is opened again."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         filters = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
         where, wrong = _where(filters)
         accesses = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])

@@ -81,8 +81,7 @@ class ExportAdmin(ReadOnly):
             return redirect("admin:audit_export_change", bundle.pk)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         bundle = own_or_404(self.get_queryset(request), object_id)
         manifest = bundle.manifest or {}
         claims = manifest.get("completeness") or {}

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -30,8 +29,7 @@ class StatementAdmin(ReadOnly):
     }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         newest = list(statements.newest_first()[:ROWS_PER_PAGE])
         visibility.note_shown(statement.pk for statement in newest)
         return self.page(
@@ -81,8 +79,7 @@ class StatementAdmin(ReadOnly):
         return post_act(request, MAKE_EXPORT, begin, back=back, refusal="Nothing is exported")
 
     def _get(self, request: HttpRequest, statement_id: UUID) -> Record:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         try:
             return statements.get(statement_id)
         except Record.DoesNotExist:

@@ -49,16 +49,14 @@ class ParkedAdmin(ReadOnly):
     }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._require_view(request)
+        self.require_view(request)
         try:
             return self._list(request)
         except Refused:
             return self._unreadable(request)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        self._require_view(request)
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.require_view(request)
         try:
             message = parked_rows.get(object_id)
         except Refused:
@@ -114,7 +112,7 @@ class ParkedAdmin(ReadOnly):
 
     def search_view(self, request: HttpRequest) -> HttpResponse:
         """Search every payload, a second per request; the browser goes on by itself."""
-        self._require_view(request)
+        self.require_view(request)
         try:
             matches, progress, next_step = deep_search.step(request)
         except Refused:
@@ -177,7 +175,7 @@ class ParkedAdmin(ReadOnly):
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """All that match, as NDJSON with digests."""
-        self._require_view(request)
+        self.require_view(request)
         matches = visible(parked_rows.selection(request.GET).all(dlq.stream.for_drain()))
         try:
             first = next(matches, None)
@@ -228,10 +226,6 @@ class ParkedAdmin(ReadOnly):
             looked_at=parked_rows.LOOKS_PER_PAGE if next_id and len(rows) < parked_rows.PAGE else 0,
             query=request.GET.urlencode(),
         )
-
-    def _require_view(self, request: HttpRequest) -> None:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
 
     def _unreadable(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "unreadable", title="Dead letter queue", status=503)

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connections
-
 from audit import visibility
+from audit.postgres import sql
 from audit.reports.figures import Figure, Section, State, Table, TableRow, counted, listing, minute, needed, share
 from audit.reports.snapshot import Snapshot
 
@@ -83,9 +82,7 @@ def sample(snapshot: Snapshot) -> list[int]:
 
 def _records(leaves: Sequence[int]) -> list[SampledRecord]:
     within, parameters = visibility.sql_condition("r")
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_ROWS.format(within=within), [list(leaves), *parameters])
-        return [SampledRecord(*row) for row in cursor.fetchall()]
+    return [SampledRecord(*row) for row in sql.rows(_ROWS.format(within=within), [list(leaves), *parameters])]
 
 
 def _shares(records: Sequence[SampledRecord]) -> list[str]:

@@ -2,11 +2,10 @@
 
 from collections import Counter
 
-from django.db import connections
-
 from audit.errors import LogDamaged
 from audit.ledger import reader
 from audit.models import Finding, Verification
+from audit.postgres import sql
 from audit.reports.figures import Drawing, Figure, Section, State, Table, TableRow, needed, wrong
 from audit.reports.snapshot import Snapshot
 
@@ -76,9 +75,7 @@ def _root(snapshot: Snapshot) -> Figure:
 
 
 def _cosigned(snapshot: Snapshot) -> list[tuple[str, int, int]]:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_COSIGNED, [*snapshot.numbers, snapshot.at])
-        return list(cursor.fetchall())
+    return sql.rows(_COSIGNED, [*snapshot.numbers, snapshot.at])
 
 
 def _table(runs: list[Verification]) -> Table:
