@@ -64,7 +64,8 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
 
     read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
     came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)
-    read, size, first = 0, _size(), _position()
+    read, size = 0, reader.signed_size("default")
+    first = Followed.objects.get_or_create(name=Followed.COMPLETENESS)[0].position
     heard: set[str] = set()
     while True:
         position, events = _step(size)
@@ -120,15 +121,6 @@ def _read_until(now: datetime) -> datetime:
 
 def _grace() -> timedelta:
     return timedelta(seconds=settings.GAP_GRACE_S)
-
-
-def _size() -> int:
-    head = reader.head("default")
-    return 0 if head is None else head.size
-
-
-def _position() -> int:
-    return Followed.objects.get_or_create(name=Followed.COMPLETENESS)[0].position
 
 
 @transaction.atomic

@@ -11,7 +11,11 @@ def test_a_selection_takes_what_passes_all_its_filters(stream: Stream) -> None:
     first, second, third = parked(stream, 3)
     stream.fail(first, "DataError", "no", dead=True)
     stream.fail(second, "DataError", "no")
-    ids = {name: [message.id for message in selection.all(stream)] for name, selection in SELECTIONS.items()}
+    selections = SELECTIONS | {
+        "text": Selection(text=second.body.decode()[1:]),
+        "where": Selection(where=lambda message: message.id == third.id),
+    }
+    ids = {name: [message.id for message in selection.all(stream)] for name, selection in selections.items()}
     assert ids == {
         "all": [first.id, second.id, third.id],
         "dead": [first.id],
@@ -21,6 +25,8 @@ def test_a_selection_takes_what_passes_all_its_filters(stream: Stream) -> None:
         "nobody": [],
         "old": [],
         "source": [first.id, second.id, third.id],
+        "text": [second.id],
+        "where": [third.id],
     }
 
 

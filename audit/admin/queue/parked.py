@@ -14,7 +14,7 @@ from django.urls import reverse
 import dlq.outage
 import dlq.stream
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.queue import count, deep_search, parked_rows
+from audit.admin.queue import count, parked_rows
 from audit.errors import Invalid
 from audit.ingest.record import Recorded
 from audit.models import Discard, Parked
@@ -26,7 +26,7 @@ from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message, is_stream_id
 
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
-FILTERS = ("state", "writer", "type", "error", "since")
+FILTERS = ("state", "writer", "type", "error", "text", "since")
 PERMISSION = "audit.retry_parked"
 LIST = "admin:audit_parked_changelist"
 REASON_CHARACTERS = 1_000
@@ -37,7 +37,6 @@ class ParkedAdmin(ReadOnly):
     """Pages of the queue. Nothing here needs PostgreSQL but the login."""
 
     views: ClassVar = {
-        "search/": "search",
         "act/": "act",
         "count/": "count",
         "pause/": "pause",
@@ -109,27 +108,6 @@ class ParkedAdmin(ReadOnly):
             return f"Recorded as the new event {recorded.event.id} ({recorded.state}). The old one stays."
 
         return post_act(request, PERMISSION, act, success, back=_page_of(message_id))
-
-    def search_view(self, request: HttpRequest) -> HttpResponse:
-        """Search every payload, a second per request; the browser goes on by itself."""
-        self.require_view(request)
-        try:
-            matches, progress, next_step = deep_search.step(request)
-        except Refused:
-            return self._unreadable(request)
-        next_url = next_step and f"{reverse('admin:audit_parked_search')}?{next_step}"
-        response = self.page(
-            request,
-            "search",
-            title="Deep search",
-            rows=[parked_rows.row(message) for message in visible(matches)],
-            progress=progress,
-            next_url=next_url,
-            stop_url=reverse(LIST),
-        )
-        if next_url and not progress["full"]:
-            response["Refresh"] = f"0; url={next_url}"
-        return response
 
     def act_view(self, request: HttpRequest) -> HttpResponse:
         """Act on the messages that were ticked, or on all that match: those are counted first."""

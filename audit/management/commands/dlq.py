@@ -191,6 +191,7 @@ def _add_filters(parser: Any) -> None:
     parser.add_argument("--writer")
     parser.add_argument("--type", dest="kind")
     parser.add_argument("--error", help="the kind of the last error")
+    parser.add_argument("--text", help="in the payload, as it stands there")
     parser.add_argument("--older", type=float, metavar="SECONDS", help="parked for longer than this")
 
 
@@ -205,6 +206,7 @@ def _selection(options: dict[str, Any]) -> Selection:
         source=options["writer"] or "",
         kind=options["kind"] or "",
         error=options["error"] or "",
+        text=options["text"] or "",
         older_s=options["older"] or 0,
     )
 
