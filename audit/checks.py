@@ -22,42 +22,25 @@ from audit.operations import SQL
 from audit.postgres import durability, sql
 from audit.reports import packs
 
-APPEND_ONLY = (
-    "audit_record",
-    "audit_leaf",
-    "audit_node",
-    "audit_checkpoint",
-    "audit_cosignature",
-    "audit_quarantine",
-    "audit_review",
-)
+
+def _tables(*names: str) -> tuple[str, ...]:
+    return tuple(f"audit_{name}" for name in names)
+
+
+APPEND_ONLY = _tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review")
 KEPT = (
-    "audit_verification",
-    "audit_finding",
-    "audit_discard",
-    "audit_episode",
-    "audit_gap",
-    "audit_manifest",
-    "audit_brokenpromise",
-    "audit_expectation",
-    "audit_unmet",
-    "audit_waiver",
-    "audit_export",
-    "audit_legalhold",
-    "audit_missedreview",
-    "audit_loss",
-    "audit_redactionrule",
-    "audit_report",
+    *_tables("verification", "finding", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"),
+    *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
 )
-COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
+COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
+# Who may do what with the records, their log, and what was found and decided; nobody else may do anything.
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
-"""Who may do what with the records, their log, and what was found and decided; nobody else may do anything."""
+# pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
-"""pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE."""
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """

@@ -53,7 +53,7 @@ def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
         session=session or None,
         method=request.method,
         path=client.text(request.path),
-        query=client.text(_query(request), QUERY_CHARACTERS),
+        query=client.text(request.META.get("QUERY_STRING", ""), QUERY_CHARACTERS),
         status=response.status_code,
         rows=look.rows,
         rows_follow=True if getattr(response, "streaming", False) else None,
@@ -93,7 +93,3 @@ def _resource(request: HttpRequest, record_id: str) -> tuple[str, str]:
         if record_id
         else ("page", (match.view_name if match else "") or "unknown")
     )
-
-
-def _query(request: HttpRequest) -> str:
-    return str(request.META.get("QUERY_STRING", ""))

@@ -96,9 +96,6 @@ class DayCounts(NamedTuple):
     rejected: int = 0
 
 
-_OF_THE_QUEUE = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
-
-
 class WriterDay(NamedTuple):
     day: date
     writer: str
@@ -234,9 +231,9 @@ def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, dat
     for key, row in _grouped(Promise.objects.filter(**where), promised=Sum("parked"), at=Max("handed_at")):
         sums[key]["promised"] = row["promised"]
         moved[key] = max(row["at"], moved.get(key, row["at"]))
-    columns = {f"{name}_sum": Sum(name) for name in _OF_THE_QUEUE}
+    columns = {f"{name}_sum": Sum(name) for name in queue_counts.COPIED}
     for key, row in _grouped(Passage.objects.filter(**where), **columns):
-        sums[key] |= {name: row[f"{name}_sum"] for name in _OF_THE_QUEUE}
+        sums[key] |= {name: row[f"{name}_sum"] for name in queue_counts.COPIED}
     for key, row in _grouped(Rejection.objects.filter(**where), rejected=Sum("events")):
         sums[key]["rejected"] = row["rejected"]
     return {key: DayCounts(**counts) for key, counts in sums.items()}, moved

@@ -22,12 +22,12 @@ FOLLOWED = "queue"
 DAYS_KEPT = 2
 # As much of a generation as tells its rows from those of another.
 GENERATION_DIGITS = 16
-_COPIED = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
+COPIED = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
 # The queue's counters only rise, but for what is in it now.
-_RISING = ", ".join(f"{name} = greatest(audit_passage.{name}, excluded.{name})" for name in _COPIED[:-2])
+_RISING = ", ".join(f"{name} = greatest(audit_passage.{name}, excluded.{name})" for name in COPIED[:-2])
 _COPY = f"""
-INSERT INTO audit_passage (queue, copied_at, day, writer, first, {", ".join(_COPIED)})
-SELECT %s, %s, * FROM unnest(%s::date[], %s::text[], %s::text[]{", %s::bigint[]" * len(_COPIED)})
+INSERT INTO audit_passage (queue, copied_at, day, writer, first, {", ".join(COPIED)})
+SELECT %s, %s, * FROM unnest(%s::date[], %s::text[], %s::text[]{", %s::bigint[]" * len(COPIED)})
 ON CONFLICT (queue, day, writer, first) DO UPDATE
 SET here = excluded.here, dead = excluded.dead, copied_at = excluded.copied_at, {_RISING}
 """
@@ -92,7 +92,7 @@ def _rows(counters: Counters) -> list[_Row]:
     for line in counters.all:
         before = base.get(f"{line.label} {line.first}")
         first = line.first if before is None else f"{line.first}@{generation[:GENERATION_DIGITS]}"
-        figures = tuple(getattr(line, name) - (before or {}).get(name, 0) for name in _COPIED)
+        figures = tuple(getattr(line, name) - (before or {}).get(name, 0) for name in COPIED)
         rows.append(_Row((line.day, line.source.replace("\x00", "\ufffd"), first), figures))
     return rows
 

@@ -118,7 +118,7 @@ def _settle(queue: Stream) -> generation.Generation:
     for way, messages in _had_left(queue):
         taken_out[way] += queue.acknowledge(messages, way)
     counters = dlq.counters.read(queue)
-    base = {_label(line): base for line in counters.all if (base := _base(line))}
+    base = {f"{line.label} {line.first}": base for line in counters.all if (base := _base(line))}
     facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth}
     renewed = generation.renew(queue)
     columns = _columns(renewed) | {"base": base, "restored": facts, "told_at": None}
@@ -170,10 +170,6 @@ def _base(line: dlq.counters.SourceDay) -> dict[str, int]:
         return {}
     copied = {name: sum(getattr(row, name) for row in rows) for name in COUNTED}
     return copied | {name: min(copied[name], getattr(line, name)) for name in ("came", "again")}
-
-
-def _label(line: dlq.counters.SourceDay) -> str:
-    return f"{line.label} {line.first}"
 
 
 def _columns(reached: generation.Generation) -> dict[str, Any]:

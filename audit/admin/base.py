@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from audit.admin.display import number
+from audit.admin.display import badge, column, number
 from audit.errors import AuditError, Invalid
 from audit.postgres.faults import headline
 from dlq.errors import Refused
@@ -82,6 +82,25 @@ class RecordedFirst(admin.ModelAdmin):
         except AuditError as error:
             messages.error(request, f"Nothing was done: {_reason(error)}")
             return redirect(request.get_full_path())
+
+
+class RuleAdmin(RecordedFirst):
+    """Rules that records name: switched off, never deleted, and never renamed."""
+
+    actions = None
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    title: ClassVar[str]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": self.title, **(extra_context or {})})
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    state = column(
+        "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"
+    )
 
 
 def post_act(

@@ -65,7 +65,9 @@ class ReviewAdmin(ReadOnly):
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
         (review,) = signoff.states([asked])
-        groups = [(group, _linked_rows(asked, group)) for group in report.groups if group.rows]
+        groups = [
+            (group, [(row, _address(asked, group, row)) for row in group.rows]) for group in report.groups if group.rows
+        ]
         return self.page(
             request,
             "day",
@@ -166,10 +168,6 @@ def _badge(review: ReviewState) -> SafeString:
 def _added_since(report: ExceptionReport, review: ReviewState) -> int:
     """Exceptions that the last signature did not show."""
     return report.added_since(review.reviews[-1].shown) if review.reviews else 0
-
-
-def _linked_rows(day: date, group: ExceptionGroup) -> list[tuple[ExceptionRow, str]]:
-    return [(row, _address(day, group, row)) for row in group.rows]
 
 
 def _address(day: date, group: ExceptionGroup, row: ExceptionRow) -> str:

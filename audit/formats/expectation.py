@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from audit.errors import Invalid
-from audit.formats import canonical
+from audit.formats import canonical, times
 from audit.formats.event import MAX_AHEAD, SealedEvent
 
 MAX_WITHIN_S = 90 * 86_400
@@ -175,8 +175,7 @@ def day_of(at: datetime) -> date:
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:
     """Return the first moment of a day, and of the next."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return start, start + DAY
+    return times.midnight(day), times.midnight(day) + DAY
 
 
 def first_whole_day(now: datetime) -> date:

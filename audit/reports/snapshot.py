@@ -5,13 +5,14 @@ So the same days and the same checkpoint give the same report again, whatever ca
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from audit import visibility
 from audit.formats import canonical
+from audit.formats.times import midnight
 from audit.models import OWN_WRITER, Checkpoint
 from audit.postgres import sql
 
@@ -85,11 +86,11 @@ class Snapshot:
 
     @property
     def begins(self) -> datetime:
-        return datetime.combine(self.first, time(), UTC)
+        return midnight(self.first)
 
     @property
     def ends(self) -> datetime:
-        return datetime.combine(self.day_after, time(), UTC)
+        return midnight(self.day_after)
 
     @property
     def until(self) -> datetime:

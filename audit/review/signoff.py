@@ -14,6 +14,7 @@ from django.db import transaction
 
 from audit import visibility
 from audit.errors import AuditError
+from audit.formats import times
 from audit.ingest import trail
 from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, Followed, MissedReview, Review
@@ -33,7 +34,6 @@ STATES = {
     "not over": "pending",
     "not asked for": "pending",
 }
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext('audit_review'))"
 _SIGN = """
 INSERT INTO audit_review (day, number, signed_by, signed_at, note, exceptions, digest, shown)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
@@ -116,7 +116,7 @@ def find_missed(now: datetime | None = None) -> list[date]:
         for day in missed:
             _record_missed(day, now)
         if days:
-            Followed.objects.filter(name=REVIEWS).update(followed_at=_midnight(ended))
+            Followed.objects.filter(name=REVIEWS).update(followed_at=times.midnight(ended))
     _notify(now)
     return missed
 
@@ -132,7 +132,7 @@ def waiting(now: datetime | None = None) -> ReviewsWaiting:
 
 def due_at(day: date) -> datetime:
     """Until when a day may be signed in time."""
-    return _midnight(day) + timedelta(days=1, hours=settings.REVIEW_HOURS)
+    return times.midnight(day) + timedelta(days=1, hours=settings.REVIEW_HOURS)
 
 
 def _state(day: date, now: datetime, signed: list[Review], missed: MissedReview | None, since: date | None) -> str:
@@ -154,7 +154,7 @@ def _asked_since() -> date | None:
 def _begin(now: datetime) -> date:
     """Ask for reviews from today on, and record that."""
     trail.add("audit.review.begun", actor=OWN_WRITER, correlation="reviews", first_day=now.date().isoformat())
-    Followed.objects.create(name=REVIEWS, followed_at=_midnight(now.date()))
+    Followed.objects.create(name=REVIEWS, followed_at=times.midnight(now.date()))
     return now.date()
 
 
@@ -199,8 +199,4 @@ def _where(day: date, address: str | None = None) -> trail.Where:
 
 def _lock() -> None:
     """One signature at a time, and none while `find_missed` is at work. Held until the transaction ends."""
-    sql.run(_LOCK)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    sql.run("SELECT pg_advisory_xact_lock(hashtext('audit_review'))")

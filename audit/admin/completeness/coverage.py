@@ -13,6 +13,7 @@ from audit.admin.charts import heatmap
 from audit.admin.charts.heatmap import Column
 from audit.admin.display import time_tag
 from audit.completeness import causes, coverage
+from audit.formats import times
 from audit.models import Followed, HourCount, Rhythm
 
 DAYS_SHOWN, WEEK_DAYS = 90, 7
@@ -56,7 +57,7 @@ def _parse(request: HttpRequest) -> CoverageQuery:
 
 def _writers(asked: CoverageQuery) -> dict[str, Any]:
     """A row a writer: the days up to one, or the hours of one."""
-    end = _midnight(asked.last) + DAY
+    end = times.midnight(asked.last) + DAY
     since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS_SHOWN * DAY, DAY)
     heard = visibility.visible_totals(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after))
     rhythms = list(heard.order_by("writer")[: WRITERS_SHOWN + 1])
@@ -85,7 +86,7 @@ def _week(asked: CoverageQuery) -> dict[str, Any]:
     """A row a day of one writer, the newest first."""
     if not visibility.may_see_totals(asked.writer):
         raise Http404("There is no such writer.")
-    end = _midnight(asked.last) + DAY
+    end = times.midnight(asked.last) + DAY
     since = end - WEEK_DAYS * DAY
     counts, known = coverage.sums([asked.writer], since, end, HOUR), causes.find([asked.writer], since, end)
     picture = heatmap.Picture(counts, known, datetime.now(UTC))
@@ -116,10 +117,6 @@ def _steps(asked: CoverageQuery, step: timedelta) -> dict[str, str]:
 
 def _address(**parameters: Any) -> str:
     return "?" + urlencode({name: value for name, value in parameters.items() if value})
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _day_text(day: date) -> str:

@@ -19,6 +19,7 @@ WHERE checkpoint >= %s AND checkpoint < %s AND attested_at <= %s GROUP BY name O
 def section(snapshot: Snapshot) -> Section:
     runs = list(Verification.objects.filter(ended_at__gte=snapshot.begins, ended_at__lte=snapshot.until).order_by("id"))
     verdicts = Counter(run.verdict for run in runs)
+    numbers = tuple(verdicts[name] for name in sorted(verdicts))
     return Section(
         key="integrity",
         title="Integrity",
@@ -28,12 +29,8 @@ def section(snapshot: Snapshot) -> Section:
         " kept, while it was made.",
         figures=(*_verified(snapshot, runs), *_signed(snapshot)),
         tables=(_table(runs), _witnesses(snapshot)),
-        drawings=(Drawing(title="Verdicts", names=tuple(sorted(verdicts)), numbers=_numbers(verdicts)),),
+        drawings=(Drawing(title="Verdicts", names=tuple(sorted(verdicts)), numbers=numbers),),
     )
-
-
-def _numbers(verdicts: Counter[str]) -> tuple[int, ...]:
-    return tuple(verdicts[name] for name in sorted(verdicts))
 
 
 def _verified(snapshot: Snapshot, runs: list[Verification]) -> list[Figure]:
