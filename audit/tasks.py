@@ -136,7 +136,6 @@ def go_on_with_exports() -> str:
 
 @task
 def continue_report(report_id: str) -> str:
-    """A compliance report that somebody waits for."""
     return build.resume(Report.objects.get(pk=report_id)).state
 
 
@@ -182,7 +181,6 @@ def publish_keys() -> None:
 
 @task
 def make_partitions() -> int:
-    """Make the partitions of the months to come; return how many are new."""
     return partitions.make()
 
 

@@ -58,8 +58,6 @@ NO_QUOTAS = Quotas()
 
 @dataclass(frozen=True)
 class Principal:
-    """The writer that a key authenticates."""
-
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None

@@ -30,8 +30,6 @@ VERDICTS = {
 
 @admin.register(Account)
 class AccountAdmin(ReadOnly):
-    """One equation, a bar for each day, then each writer's day; a loss is explained beside it."""
-
     views: ClassVar = {"explain/": "explain"}
 
     def explain_view(self, request: HttpRequest) -> HttpResponse:
@@ -84,8 +82,6 @@ class AccountAdmin(ReadOnly):
 
 @admin.register(RejectedSample)
 class RejectedSampleAdmin(ReadOnly):
-    """A few of the events that were rejected, the newest of each writer and reason."""
-
     list_display = ("time", "writer", "reason", "detail")
     list_filter = ("reason",)
     search_fields = ("writer",)

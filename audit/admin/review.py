@@ -56,7 +56,6 @@ class ReviewAdmin(ReadOnly):
         return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """The exceptions of a day, and who signed them."""
         self.require_view(request)
         asked, today = _day(day), datetime.now(UTC).date()
         try:

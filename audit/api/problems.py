@@ -45,15 +45,11 @@ TITLES = {
 
 
 class TooLarge(exceptions.APIException):
-    """The body is over the limit."""
-
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = "The body is larger than 5 MiB: send fewer events at a time."
 
 
 class Unreadable(exceptions.APIException):
-    """The records cannot be read now."""
-
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "PostgreSQL does not answer: try again when it is back. Events are taken meanwhile."
 

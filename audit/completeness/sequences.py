@@ -87,7 +87,6 @@ def apply_heartbeats(*, made_before: datetime) -> bool:
 
 
 def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:
-    """The first runs of numbers that never came."""
     return list(Hole.objects.filter(numbering__writer=writer, numbering__epoch=epoch)[:limit])
 
 

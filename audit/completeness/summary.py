@@ -60,8 +60,6 @@ class WriterSummary(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What the rules about events that must come have found."""
-
     in_force: int = 0
     # Not met, without and with an explanation.
     unmet: int = 0
@@ -83,7 +81,6 @@ class Completeness(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The summary that an auditor reads first."""
         if self.since is None or self.until is None or not self.writers:
             return "Nothing can be said yet: no events are sealed, or the schedule has not looked yet."
         covered = [writer for writer in self.writers if writer.is_covered]

@@ -27,8 +27,6 @@ WHERE r.received_at >= %s AND r.received_at < %s AND l.index < %s
 
 
 class Requester(NamedTuple):
-    """Who asks, and what they may see."""
-
     name: str
     by_service: bool = False
     sight: visibility.Scopes = visibility.EVERYTHING

@@ -40,7 +40,6 @@ class JudgedWait(NamedTuple):
     answer: AnswerEvent | None
 
     def is_met(self, rule: ExpectationRule) -> bool:
-        """Whether the answer came, and in time."""
         return self.answer is not None and expectation.in_time(rule.kind, self.wait.due_at, self.answer)
 
 

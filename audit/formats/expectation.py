@@ -49,8 +49,6 @@ class ExpectationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class RulePack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rules that belong together, as a file holds them."""
-
     pack: Slug
     expectations: list[ExpectationRule]
 
@@ -68,8 +66,6 @@ class Wait(NamedTuple):
 
 
 class AnswerEvent(NamedTuple):
-    """An event that a rule waited for."""
-
     at: datetime
     id: UUID
 

@@ -40,8 +40,6 @@ Place = tuple[str | int, ...]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A redaction rule: which path, by which method, and why."""
-
     name: str
     path: str
     event_type: str = ""

@@ -23,8 +23,6 @@ _NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >
 
 
 class Evidence(NamedTuple):
-    """Everything that proves one record to be in the log."""
-
     leaf: Leaf
     checkpoint: Checkpoint
     proof: note.Proof

@@ -31,8 +31,6 @@ class WitnessRefused(AuditError):
 
 
 class RemoteWitness(NamedTuple):
-    """A configured witness: its address and its key."""
-
     url: str
     verifier: Verifier
 

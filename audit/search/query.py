@@ -111,7 +111,6 @@ def count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool] | N
 
 
 def capped_count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool]:
-    """Count the records up to `cap`, and say whether there are more."""
     counted = records.order_by()[: cap + 1].count()
     return min(counted, cap), counted > cap
 

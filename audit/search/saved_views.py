@@ -23,7 +23,6 @@ class NotSaved(AuditError):
 
 
 def visible_to(user: Any) -> QuerySet[SavedView]:
-    """Return the views of a person, of their groups, and of the packs."""
     mine = Q(owner=user.get_username()) | Q(group__in=user.groups.all()) | ~Q(pack="")
     return SavedView.objects.filter(mine).select_related("group").distinct()
 

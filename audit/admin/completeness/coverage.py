@@ -33,8 +33,6 @@ class CoverageQuery(NamedTuple):
 
 @admin.register(HourCount)
 class CoverageAdmin(ReadOnly):
-    """Writers by day; a day by hour; a week of one writer by hour."""
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         self.require_view(request)
         asked = _parse(request)

@@ -19,8 +19,6 @@ VERDICTS = {"complete": "ok", "partly covered": "warning", "not covered": "warni
 
 @admin.register(Gap)
 class GapAdmin(DiscrepancyAdmin):
-    """One sentence, then each writer, then each gap."""
-
     list_display = ("numbers", "writer", "epoch", "state_badge", "missing_of", "made_after", "made_before", "detected")
     search_fields = ("numbering__writer",)
     search_help_text = "Writer"

@@ -70,8 +70,6 @@ class StatementAdmin(ReadOnly):
         return HttpResponse(statement.event_data["note"], content_type="text/plain; charset=utf-8", headers=headers)
 
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """Begin the bundle of all leaves that the statement is about."""
-
         def begin() -> HttpResponse:
             return begun(statements.request_bundle(self._get(request, statement_id), requester_of(request)))
 

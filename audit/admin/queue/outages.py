@@ -55,8 +55,6 @@ class OutageAdmin(ReadOnly):
         )
 
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Keep what was done about it; the words are recorded first."""
-
         def act() -> None:
             outages.annotate(self.row_or_404(request, pk), request.POST.get("note", ""), by=request.user.get_username())
 

@@ -152,7 +152,6 @@ class ParkedAdmin(ReadOnly):
         return post_act(request, PERMISSION, act, back=reverse(LIST))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """All that match, as NDJSON with digests."""
         self.require_view(request)
         matches = visible(parked_rows.selection(request.GET).all(dlq.stream.for_drain()))
         try:

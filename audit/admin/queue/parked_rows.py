@@ -49,7 +49,6 @@ def since(parameters: QueryDict) -> tuple[datetime | None, str]:
 
 
 def figures() -> list[SafeString]:
-    """Bars of what the queue is made of, by age and by reason."""
     makeup = dlq.sample.makeup(dlq.stream.for_drain())
     if not makeup.drawn:
         return []

@@ -43,8 +43,6 @@ KNOWN = {"outcome": list(OUTCOMES), "severity": ["info", "warning", "error", "cr
 
 
 class Link(NamedTuple):
-    """The label of a link, and the address of the list that it leads to."""
-
     label: str
     address: str
     current: bool = False
@@ -89,7 +87,6 @@ class QueryBar:
 
     @property
     def choices(self) -> list[tuple[str, str, bool]]:
-        """Every column that can be shown: its name, its label, and whether it is shown."""
         return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
 
     @property

@@ -38,7 +38,6 @@ class SavedViews(ReadOnly):
 
 
 def views_of(user: Any) -> list[tuple[SavedView, str, bool]]:
-    """Return the views that a person may open: the view, its address, and whether it is theirs."""
     return [
         (view, f"?{query_bar.parameters(view.query)}", view.owner == user.get_username())
         for view in saved_views.visible_to(user)

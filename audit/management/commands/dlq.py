@@ -30,6 +30,7 @@ from dlq.message import STATES, Message
 from dlq.selection import Selection
 
 NOT_BALANCED = 3
+ACTS = {"retry": actions.retry, "quarantine": actions.put_aside}
 
 
 class Command(HarmlessCommand):
@@ -69,7 +70,10 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            getattr(self, f"_{options['action']}")(options)
+            if (act := ACTS.get(options["action"])) is not None:
+                self._act(options, act)
+            else:
+                getattr(self, f"_{options['action']}")(options)
         except dlq.errors.Refused as error:
             raise CommandError(f"{error} The queue is in Redis: check REDIS_URL and the server.") from None
         except (AuditError, DatabaseError) as error:
@@ -133,9 +137,6 @@ class Command(HarmlessCommand):
             self.stderr.write(line)
         self.stdout.write(f"{count} events are in the queue{'; what could not be read is named above' * bool(damage)}")
 
-    def _retry(self, options: dict[str, Any]) -> None:
-        self._act(options, actions.retry)
-
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
@@ -145,9 +146,6 @@ class Command(HarmlessCommand):
         if not timedelta(0) < span <= timedelta(days=7):
             raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
         self._act(options, partial(actions.snooze, span=span))
-
-    def _quarantine(self, options: dict[str, Any]) -> None:
-        self._act(options, actions.put_aside)
 
     def _release(self, options: dict[str, Any]) -> None:
         for key in options["key"]:

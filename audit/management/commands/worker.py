@@ -61,7 +61,6 @@ class Cluster:
 
 
 def watch(stop: threading.Event) -> None:
-    """Keep one cluster running until `stop`."""
     cluster = Cluster()
     try:
         while not stop.wait(LOOK_S):
