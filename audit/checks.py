@@ -81,8 +81,8 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(found for table in APPEND_ONLY for found in triggers(table)),
-            *(found for table in GRANTS for found in grants(table)),
+            *(message for table in APPEND_ONLY for message in triggers(table)),
+            *(message for table in GRANTS for message in grants(table)),
             *leaf_function(),
             *roles(),
             *partitions(),
@@ -100,10 +100,10 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
 
 def triggers(table: str) -> Iterator[CheckMessage]:
     """The append-only triggers are on every partition, always enabled, and do what the repository says."""
-    found: dict[str, dict[str, tuple[Any, ...]]] = {}
+    by_table: dict[str, dict[str, tuple[Any, ...]]] = {}
     for name, trigger, *state in sql.rows(_TRIGGERS, {"table": table}):
-        found.setdefault(name, {})[trigger] = tuple(state)
-    for name, live in found.items():
+        by_table.setdefault(name, {})[trigger] = tuple(state)
+    for name, live in by_table.items():
         for trigger, kind in TRIGGERS.items():
             enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
             if (enabled, fires, conditional) != ("A", kind, False):
@@ -115,10 +115,10 @@ def triggers(table: str) -> Iterator[CheckMessage]:
 def grants(table: str) -> Iterator[CheckMessage]:
     """Each role has the rights of GRANTS, and nobody has one on a partition."""
     allowed = {(role, table, privilege) for role, rights in GRANTS[table].items() for privilege in rights}
-    found = set(sql.rows(_GRANTS, {"table": table}))
-    for role, name, privilege in sorted(found - allowed):
+    granted = set(sql.rows(_GRANTS, {"table": table}))
+    for role, name, privilege in sorted(granted - allowed):
         yield _error("E003", f"The role {role} may {privilege} on {name}.")
-    for role, name, privilege in sorted(allowed - found):
+    for role, name, privilege in sorted(allowed - granted):
         yield _error("E004", f"The role {role} may not {privilege} on {name}.")
 
 

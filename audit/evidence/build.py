@@ -78,8 +78,8 @@ def _build(export: Export, work: Path, deadline: float | None, progress: Progres
         export.save_progress(volumes=[], done=0, digest="", manifest=None)
         export.refresh_from_db()
         resumable_zip.restore(work / export.name, 0)
-    found = work / LEAF_INDEXES
-    export.total = export.last - export.first if export.is_whole else found.stat().st_size // 8
+    indexes = work / LEAF_INDEXES
+    export.total = export.last - export.first if export.is_whole else indexes.stat().st_size // 8
     with record_lines.Readers() as readers:
         writer = volumes.VolumeWriter(
             readers,
