@@ -10,8 +10,6 @@ from django.db.models.signals import post_migrate
 
 
 class AuditConfig(AppConfig):
-    """Records, writers, and the verbs on them."""
-
     name = "audit"
     verbose_name = "Audit store"
 
@@ -31,8 +29,6 @@ class AuditConfig(AppConfig):
 
 
 class AuditAdminConfig(AdminConfig):
-    """Django's admin with the store's start page."""
-
     default_site = "audit.site.AuditAdminSite"
 
 

@@ -12,53 +12,35 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.db import DatabaseError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import DatabaseError
 
 from audit.errors import KeyMissing
 from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
-from audit.postgres import durability
+from audit.postgres import durability, sql
 from audit.reports import packs
 
-APPEND_ONLY = (
-    "audit_record",
-    "audit_leaf",
-    "audit_node",
-    "audit_checkpoint",
-    "audit_cosignature",
-    "audit_quarantine",
-    "audit_review",
-)
+
+def _tables(*names: str) -> tuple[str, ...]:
+    return tuple(f"audit_{name}" for name in names)
+
+
+APPEND_ONLY = _tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review")
 KEPT = (
-    "audit_verification",
-    "audit_finding",
-    "audit_discard",
-    "audit_episode",
-    "audit_gap",
-    "audit_manifest",
-    "audit_brokenpromise",
-    "audit_expectation",
-    "audit_unmet",
-    "audit_waiver",
-    "audit_export",
-    "audit_legalhold",
-    "audit_missedreview",
-    "audit_loss",
-    "audit_redactionrule",
-    "audit_report",
+    *_tables("verification", "finding", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"),
+    *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
 )
-COUNTED = ("audit_account", "audit_passage", "audit_promise", "audit_rejection", "audit_dayrecord")
+COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
+# Who may do what with the records, their log, and what was found and decided; nobody else may do anything.
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
-"""Who may do what with the records, their log, and what was found and decided; nobody else may do anything."""
+# pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
-"""pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE."""
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """
@@ -95,13 +77,12 @@ SELECT CASE WHEN pg_relation_size('audit_record_default') = 0 THEN false
 
 
 def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Compare the live database with the repository."""
     if not databases:
         return []
     try:
         return [
-            *(found for table in APPEND_ONLY for found in triggers(table)),
-            *(found for table in GRANTS for found in grants(table)),
+            *(message for table in APPEND_ONLY for message in triggers(table)),
+            *(message for table in GRANTS for message in grants(table)),
             *leaf_function(),
             *roles(),
             *partitions(),
@@ -119,10 +100,10 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
 
 def triggers(table: str) -> Iterator[CheckMessage]:
     """The append-only triggers are on every partition, always enabled, and do what the repository says."""
-    found: dict[str, dict[str, tuple[Any, ...]]] = {}
-    for name, trigger, *state in _rows(_TRIGGERS, table=table):
-        found.setdefault(name, {})[trigger] = tuple(state)
-    for name, live in found.items():
+    by_table: dict[str, dict[str, tuple[Any, ...]]] = {}
+    for name, trigger, *state in sql.rows(_TRIGGERS, {"table": table}):
+        by_table.setdefault(name, {})[trigger] = tuple(state)
+    for name, live in by_table.items():
         for trigger, kind in TRIGGERS.items():
             enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
             if (enabled, fires, conditional) != ("A", kind, False):
@@ -134,17 +115,17 @@ def triggers(table: str) -> Iterator[CheckMessage]:
 def grants(table: str) -> Iterator[CheckMessage]:
     """Each role has the rights of GRANTS, and nobody has one on a partition."""
     allowed = {(role, table, privilege) for role, rights in GRANTS[table].items() for privilege in rights}
-    found = set(_rows(_GRANTS, table=table))
-    for role, name, privilege in sorted(found - allowed):
+    granted = set(sql.rows(_GRANTS, {"table": table}))
+    for role, name, privilege in sorted(granted - allowed):
         yield _error("E003", f"The role {role} may {privilege} on {name}.")
-    for role, name, privilege in sorted(allowed - found):
+    for role, name, privilege in sorted(allowed - granted):
         yield _error("E004", f"The role {role} may not {privilege} on {name}.")
 
 
 def roles() -> Iterator[CheckMessage]:
     """Web and workers connect as a role that owns nothing; reads as one that writes nothing."""
     for alias, wanted in (("default", "audit_app"), ("reader", "audit_reader")):
-        session, current, superuser, owner = _rows(_ROLES, connections[alias])[0]
+        session, current, superuser, owner = sql.rows(_ROLES, using=alias)[0]
         if superuser or owner or session != current:
             variable = {"default": "DATABASE_URL", "reader": "DATABASE_READER_URL"}[alias]
             yield Error(
@@ -156,13 +137,13 @@ def roles() -> Iterator[CheckMessage]:
 
 def partitions() -> Iterator[CheckMessage]:
     """Months ahead have their partition, and no record had to go to the default one."""
-    if (ahead := _rows(_PARTITIONS)[0][0]) < MONTHS_AHEAD_LEAST:
+    if (ahead := sql.rows(_PARTITIONS)[0][0]) < MONTHS_AHEAD_LEAST:
         yield Warning(
             f"Only {ahead} months ahead have a partition; {settings.PARTITIONS_AHEAD} should.",
             hint="Is a worker running? `manage.py partitions` makes them now.",
             id="audit.W002",
         )
-    if _rows(_STRAYS)[0][0]:
+    if sql.rows(_STRAYS)[0][0]:
         yield Warning(
             "Records lie in audit_record_default: their ids are older than the oldest partition.",
             hint="Nothing is lost. Events that were late by months do this; a wrong clock does it as well.",
@@ -173,7 +154,7 @@ def partitions() -> Iterator[CheckMessage]:
 def leaf_function() -> Iterator[CheckMessage]:
     """Leaf hashes are computed as the repository says."""
     source = body_of("audit_leaf_hash", "0003_log.sql")
-    if _rows("SELECT prosrc FROM pg_proc WHERE proname = 'audit_leaf_hash'") != [(source,)]:
+    if sql.rows("SELECT prosrc FROM pg_proc WHERE proname = 'audit_leaf_hash'") != [(source,)]:
         yield _error("E002", "The function audit_leaf_hash is not the one of the repository.")
 
 
@@ -246,12 +227,6 @@ def body_of(function: str, file: str) -> str:
     match = re.search(rf"FUNCTION {function}\(.*?\$body\$(.*?)\$body\$", text, re.DOTALL)
     assert match is not None
     return match[1]
-
-
-def _rows(sql: str, connection: BaseDatabaseWrapper | None = None, **parameters: Any) -> list[tuple[Any, ...]]:
-    with (connection or connections["default"]).cursor() as cursor:
-        cursor.execute(sql, parameters or None)
-        return list(cursor.fetchall())
 
 
 def _error(number: str, text: str) -> Error:

@@ -1,24 +1,32 @@
 """Gauges of log, completeness, accounting, reviews and exports, read whenever Prometheus asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from django.db import DatabaseError, connections
-from django.db.models import Count, Min, Sum
+from django.db import DatabaseError
+from django.db.models import Count, Min, QuerySet, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from audit.accounting import balance, queue_counts
 from audit.completeness import silence
 from audit.ledger import reader
-from audit.models import BrokenPromise, Expectation, Export, Finding, Followed, Gap, MissedReview, Unmet, Verification
+from audit.models import (
+    BrokenPromise,
+    Discrepancy,
+    Expectation,
+    Export,
+    Finding,
+    Followed,
+    Gap,
+    MissedReview,
+    Unmet,
+    Verification,
+)
 from audit.postgres import clock
 from audit.postgres.gateway import gateway
 
-_WAITING = """
-SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
-"""
-_COSIGNED = "SELECT name, extract(epoch FROM max(attested_at))::float8 FROM audit_cosignature GROUP BY name"
 ACCOUNT_DAYS = 7
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
@@ -38,62 +46,46 @@ class Gauges(Collector):
 
 def _clocks() -> Iterator[Metric]:
     skew = clock.skew()
-    family = GaugeMetricFamily(
-        "audit_clock_ahead_seconds", "By how much a server's clock is ahead of this process's", labels=["server"]
-    )
-    for server, ahead_s in (("redis", skew.redis_s), ("postgresql", skew.postgresql_s)):
-        if ahead_s is not None:
-            family.add_metric([server], ahead_s)
-    yield family
+    ahead_s = {"redis": skew.redis_s, "postgresql": skew.postgresql_s}
+    known = {server: seconds for server, seconds in ahead_s.items() if seconds is not None}
+    text = "By how much a server's clock is ahead of this process's"
+    yield _family("audit_clock_ahead_seconds", text, "server", known)
     yield GaugeMetricFamily("audit_clock_skew_seconds", "Between any two of the clocks", value=skew.widest_s)
 
 
 def _log() -> Iterator[Metric]:
     head = reader.head()
-    with connections["reader"].cursor() as cursor:
-        cursor.execute(_WAITING)
-        waiting, age = cursor.fetchone()
-        cursor.execute(_COSIGNED)
-        cosigned = cursor.fetchall()
+    waiting, age = reader.waiting()
     yield GaugeMetricFamily("audit_log_size", "Records under the newest checkpoint", value=head.size if head else 0)
     yield GaugeMetricFamily("audit_log_unsealed", "Records that wait for the sealer", value=waiting)
     yield GaugeMetricFamily("audit_log_lag_seconds", "How long the oldest of them has waited", value=age)
     signed = head.created_at.timestamp() if head else 0
     yield GaugeMetricFamily("audit_log_signed_timestamp_seconds", "When the newest checkpoint was signed", value=signed)
-    family = GaugeMetricFamily(
-        "audit_log_cosigned_timestamp_seconds", "When each witness last cosigned", labels=["witness"]
-    )
-    for name, moment in cosigned:
-        family.add_metric([name], moment)
-    yield family
+    cosigned = {name: moment.timestamp() for name, moment in reader.last_cosigned().items()}
+    yield _family("audit_log_cosigned_timestamp_seconds", "When each witness last cosigned", "witness", cosigned)
 
 
 def _verification() -> Iterator[Metric]:
-    findings = GaugeMetricFamily("audit_findings", "What verification found and no later run cleared", labels=["kind"])
-    for kind in KINDS:
-        findings.add_metric([kind], Finding.objects.still_so().filter(kind=kind).count())
-    yield findings
-    ended = GaugeMetricFamily("audit_verified_timestamp_seconds", "When each scope was last verified", labels=["scope"])
+    findings = {kind: Finding.objects.still_so().filter(kind=kind).count() for kind in KINDS}
+    yield _family("audit_findings", "What verification found and no later run cleared", "kind", findings)
+    ended = {}
     for scope in ("all", "newest", "rolling"):
         run = Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
         if run is not None:
-            ended.add_metric([scope], (run.ended_at or datetime.now(UTC)).timestamp())
-    yield ended
+            ended[scope] = (run.ended_at or datetime.now(UTC)).timestamp()
+    yield _family("audit_verified_timestamp_seconds", "When each scope was last verified", "scope", ended)
 
 
 def _completeness() -> Iterator[Metric]:
-    states = {"open": True, "explained": False}
-    gaps = GaugeMetricFamily("audit_gaps", "Gaps in the numbers of writers", labels=["state"])
-    missing = GaugeMetricFamily("audit_missing_events", "Numbers that never came", labels=["state"])
-    for state, bare in states.items():
-        found = Gap.objects.filter(closed_at=None, explained_at__isnull=bare).order_by()
-        row = found.aggregate(count=Count("pk"), numbers=Sum("missing"))
-        gaps.add_metric([state], row["count"])
-        missing.add_metric([state], row["numbers"] or 0)
-    broken = GaugeMetricFamily("audit_broken_promises", "Events that are not where a receipt says", labels=["state"])
-    for state, bare in states.items():
-        broken.add_metric([state], BrokenPromise.objects.filter(closed_at=None, explained_at__isnull=bare).count())
-    yield from (gaps, missing, broken, _unmet())
+    gaps, missing = {}, {}
+    for state, rows in _by_state(Gap).items():
+        sums = rows.order_by().aggregate(count=Count("pk"), numbers=Sum("missing"))
+        gaps[state], missing[state] = sums["count"], sums["numbers"] or 0
+    yield _family("audit_gaps", "Gaps in the numbers of writers", "state", gaps)
+    yield _family("audit_missing_events", "Numbers that never came", "state", missing)
+    broken = {state: rows.count() for state, rows in _by_state(BrokenPromise).items()}
+    yield _family("audit_broken_promises", "Events that are not where a receipt says", "state", broken)
+    yield _unmet()
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(silence.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     at = 0.0 if until is None else until.timestamp()
@@ -104,12 +96,10 @@ def _completeness() -> Iterator[Metric]:
 
 def _unmet() -> GaugeMetricFamily:
     """Of each rule, so that one that is met at last goes back to 0."""
-    family = GaugeMetricFamily("audit_unmet_expectations", "Expectations not met, nor explained", labels=["rule"])
     still = Unmet.objects.filter(closed_at=None, explained_at=None).order_by().values_list("expectation")
     counts = dict(still.annotate(count=Count("pk")))
-    for pk, name in Expectation.objects.values_list("pk", "name"):
-        family.add_metric([name], counts.get(pk, 0))
-    return family
+    by_rule = {name: counts.get(pk, 0) for pk, name in Expectation.objects.values_list("pk", "name")}
+    return _family("audit_unmet_expectations", "Expectations not met, nor explained", "rule", by_rule)
 
 
 def _account() -> Iterator[Metric]:
@@ -123,24 +113,33 @@ def _account() -> Iterator[Metric]:
 
 
 def _reviews() -> Iterator[Metric]:
-    missed = GaugeMetricFamily("audit_missed_reviews", "Days that nobody reviewed in time", labels=["state"])
-    for state, bare in (("open", True), ("explained", False)):
-        missed.add_metric([state], MissedReview.objects.filter(closed_at=None, explained_at__isnull=bare).count())
-    yield missed
+    missed = {state: rows.count() for state, rows in _by_state(MissedReview).items()}
+    yield _family("audit_missed_reviews", "Days that nobody reviewed in time", "state", missed)
 
 
 def _exports() -> Iterator[Metric]:
     counts = dict(Export.objects.order_by().values_list("state").annotate(count=Count("pk")))
-    family = GaugeMetricFamily("audit_exports", "Evidence bundles", labels=["state"])
-    for state in Export.STATES:
-        family.add_metric([state], counts.get(state, 0))
-    yield family
+    yield _family(
+        "audit_exports", "Evidence bundles", "state", {state: counts.get(state, 0) for state in Export.STATES}
+    )
     written = Export.objects.aggregate(done=Sum("done"))["done"] or 0
     yield CounterMetricFamily("audit_export_records", "Records written into evidence bundles", value=written)
     oldest = Export.objects.filter(state__in=Export.UNDER_WAY).aggregate(at=Min("updated_at"))["at"]
     still = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
     text = "How long the bundle under way that moved longest ago has not moved"
     yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))
+
+
+def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _by_state(kind: type[Discrepancy]) -> dict[str, QuerySet[Any]]:
+    rows = kind._default_manager.filter(closed_at=None)
+    return {"open": rows.filter(explained_at=None), "explained": rows.filter(explained_at__isnull=False)}
 
 
 _PARTS = (_log, _verification, _completeness, _account, _reviews, _exports)

@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 
 def livez(request: HttpRequest) -> JsonResponse:
-    """The process answers; nothing else is asked."""
     return JsonResponse({"status": "alive"})
 
 
@@ -40,7 +39,6 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def servers() -> dict[str, dict[str, Any]]:
-    """Each server, whether it is ok, and what is wrong with it."""
     spool = {} if settings.DLQ_SPOOL_DIR is None else {"spool": _spool()}
     return {"postgresql": _postgresql(), "redis": _redis(), **spool}
 

@@ -23,11 +23,13 @@ Handler = Callable[[HttpRequest], HttpResponse]
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,100}\Z")
 
 
-class RequestIdMiddleware:
-    """Bind the request id (the client's `X-Request-ID`, or a new one) to the logs, and answer with it."""
-
+class Middleware:
     def __init__(self, get_response: Handler):
         self.get_response = get_response
+
+
+class RequestIdMiddleware(Middleware):
+    """Bind the request id (the client's `X-Request-ID`, or a new one) to the logs, and answer with it."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
@@ -39,11 +41,8 @@ class RequestIdMiddleware:
         return response
 
 
-class OutagePageMiddleware:
+class OutagePageMiddleware(Middleware):
     """The admin needs PostgreSQL: without it people get a page that says so, and what still works."""
-
-    def __init__(self, get_response: Handler):
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # A page that waits for a server known to hang would hold a thread that writers need.
@@ -62,11 +61,8 @@ class OutagePageMiddleware:
         return render(request, "pages/outage.html", status=503)
 
 
-class AccessMiddleware:
+class AccessMiddleware(Middleware):
     """A response that shows records is recorded before it leaves; where that fails, nothing is shown."""
-
-    def __init__(self, get_response: Handler):
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with visibility.viewing(access_log.look_of(request)) as viewer:
@@ -100,11 +96,8 @@ def _unrecorded(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/unrecorded.html", status=503)
 
 
-class HeadersMiddleware:
+class HeadersMiddleware(Middleware):
     """Headers for browsers beside the Content-Security-Policy, on all but JSON."""
-
-    def __init__(self, get_response: Handler):
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
@@ -117,11 +110,8 @@ class HeadersMiddleware:
 NOT_PERMITTED = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
-class HarmlessPagesMiddleware:
+class HarmlessPagesMiddleware(Middleware):
     """Escape characters that would reorder or hide text on a page: much of what pages show was sent by others."""
-
-    def __init__(self, get_response: Handler):
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)

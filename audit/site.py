@@ -28,8 +28,6 @@ MENU = {
 
 
 class AuditAdminSite(AdminSite):
-    """Django's admin with our start page."""
-
     site_header = settings.SITE_NAME
     site_title = settings.SITE_NAME
     index_title = "State of the store"
@@ -43,7 +41,7 @@ class AuditAdminSite(AdminSite):
             return found
         pages = {page["object_name"].lower(): page for page in own["models"]}
         parts = [
-            own | {"name": name, "models": [pages.pop(one) for one in names if one in pages]}
+            own | {"name": name, "models": [pages.pop(page) for page in names if page in pages]}
             for name, names in MENU.items()
         ]
         parts.append(own | {"models": list(pages.values())})

@@ -90,7 +90,6 @@ def seal() -> str:
 
 @task
 def verify_newest() -> str:
-    """Verify what was sealed since the last time."""
     return _so_far(verify.newest(seconds=TASK_S))
 
 
@@ -137,7 +136,6 @@ def go_on_with_exports() -> str:
 
 @task
 def continue_report(report_id: str) -> str:
-    """A compliance report that somebody waits for."""
     return build.resume(Report.objects.get(pk=report_id)).state
 
 
@@ -172,7 +170,6 @@ def write_days() -> str:
 
 @task
 def judge_reviews() -> str:
-    """Find the days that nobody reviewed in time."""
     return f"{len(signoff.find_missed())} reviews missed"
 
 
@@ -184,7 +181,6 @@ def publish_keys() -> None:
 
 @task
 def make_partitions() -> int:
-    """Make the partitions of the months to come; return how many are new."""
     return partitions.make()
 
 

@@ -56,7 +56,6 @@ class Viewer:
         return self._scopes
 
     def identify(self, actor: str, scopes: Scopes) -> None:
-        """The viewer is a service."""
         self.actor, self._scopes = actor, scopes
 
     def note_read(self, ids: Iterable[str]) -> None:
@@ -96,12 +95,10 @@ def as_system() -> Iterator[None]:
 
 
 def viewer() -> Viewer | None:
-    """The current viewer; None for the system."""
     return _viewer.get()
 
 
 def scopes() -> Scopes:
-    """What the current viewer may see."""
     current = _viewer.get()
     return EVERYTHING if current is None else current.scopes
 
@@ -149,7 +146,6 @@ def note_shown(ids: Iterable[Any]) -> None:
 
 
 def identify(actor: str, own: Scopes) -> None:
-    """The viewer proved to be this service."""
     if (current := _viewer.get()) is not None:
         current.identify(actor, own)
 

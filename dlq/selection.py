@@ -1,6 +1,6 @@
 """Select messages by filters: for the list, for exports, and for acts on many at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,11 +23,16 @@ class Selection:
     older_s: float = 0.0
     # Parked at this time or later: the list begins there.
     since: datetime | None = None
+    # A text in the payload, as it stands there.
+    text: str = ""
+    # What else a message has to pass, such as that somebody may see it.
+    where: Callable[[Message], bool] | None = None
 
     @property
     def is_narrow(self) -> bool:
         """Whether more than the state is asked for: then each message has to be read."""
-        return bool(self.source or self.kind or self.error or self.older_s or (self.since and self.state))
+        asked = (self.source, self.kind, self.error, self.older_s, self.text, self.where, self.since and self.state)
+        return any(asked)
 
     def passes(self, message: Message) -> bool:
         """Whether a message of the right state passes the filters."""
@@ -38,7 +43,9 @@ class Selection:
         )
         in_state = self.state is None or self.since is None or message.state == self.state
         matches = all(not asked or asked == value for asked, value in wanted)
-        return in_state and matches and message.age >= self.older_s
+        has_text = self.text.encode(errors="replace") in message.body
+        is_wanted = in_state and matches and has_text and message.age >= self.older_s
+        return is_wanted and (self.where is None or self.where(message))
 
     def all(self, queue: Stream) -> Iterator[Message]:
         """Yield every selected message, oldest first. Raises `Refused`."""

@@ -20,7 +20,6 @@ PARKED = "audit_parked_"
 
 
 def look_of(request: HttpRequest) -> Viewer:
-    """Return the viewer of a request; who it is, is found out on the way."""
     return Viewer(find_scopes=lambda: sight_of(request.user))
 
 
@@ -41,7 +40,6 @@ def is_due(look: Viewer, request: HttpRequest, response: Any) -> bool:
 
 
 def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
-    """Record the access. Raises `NothingKept`: what cannot be recorded is not shown."""
     person = not look.actor
     actor = request.user.get_username() if person else look.actor
     session = client.session(request)
@@ -55,7 +53,7 @@ def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
         session=session or None,
         method=request.method,
         path=client.text(request.path),
-        query=client.text(_query(request), QUERY_CHARACTERS),
+        query=client.text(request.META.get("QUERY_STRING", ""), QUERY_CHARACTERS),
         status=response.status_code,
         rows=look.rows,
         rows_follow=True if getattr(response, "streaming", False) else None,
@@ -65,13 +63,11 @@ def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
 
 
 def looks() -> QuerySet[Record]:
-    """Return who viewed records, newest first. Only the store's own records count: a writer may use the same types."""
     own = Record.objects.filter(event_category=ACCESS, writer=OWN_WRITER, event_type__startswith="audit.record")
     return own.order_by("-event_timestamp", "-id")
 
 
 def at(record: Record) -> QuerySet[Record]:
-    """Return who viewed one record by itself."""
     return looks().filter(resource_type=RECORD, resource_id=str(record.pk))
 
 
@@ -97,7 +93,3 @@ def _resource(request: HttpRequest, record_id: str) -> tuple[str, str]:
         if record_id
         else ("page", (match.view_name if match else "") or "unknown")
     )
-
-
-def _query(request: HttpRequest) -> str:
-    return str(request.META.get("QUERY_STRING", ""))

@@ -58,8 +58,6 @@ NO_QUOTAS = Quotas()
 
 @dataclass(frozen=True)
 class Principal:
-    """The writer that a key authenticates."""
-
     name: str
     scopes: frozenset[str]
     expires_at: float | None = None
@@ -87,14 +85,12 @@ def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
 
 
 def rotate(writer: Writer) -> str:
-    """Replace every key of `writer` by a new one."""
     with transaction.atomic():
         writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
         return issue(writer)
 
 
 def revoke(writer: Writer) -> int:
-    """Revoke every key of `writer`; return how many."""
     count: int = writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
     publish()
     return count

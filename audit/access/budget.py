@@ -20,7 +20,6 @@ class Budget:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def spend(self, network: str) -> bool:
-        """Take one token; return False where none is left."""
         with self._lock:
             tokens = self._tokens(network)
             left = tokens >= 1

@@ -47,5 +47,4 @@ def session(request: HttpRequest) -> str:
 
 
 def text(value: str, characters: int = PATH_CHARACTERS) -> str:
-    """Return a client's text in a form that a record can hold."""
     return value[:characters].replace("\x00", "\ufffd").encode(errors="replace").decode()

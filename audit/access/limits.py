@@ -35,8 +35,6 @@ class Refusal(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a writer has sent on this UTC day."""
-
     events: int = 0
     bytes: int = 0
     epochs: int = 0
@@ -70,7 +68,6 @@ _paused_until = 0.0
 
 
 def usage(writer: str) -> Usage | None:
-    """Return what a writer with quotas or rates has sent today; None where Redis does not answer."""
     _, day, epochs = _names(writer)
     try:
         connection = _connection()

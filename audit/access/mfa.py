@@ -28,7 +28,6 @@ class SecondFactorMiddleware:
 
 
 def is_missing(user: Any) -> bool:
-    """Return whether this person needs a second factor and has none."""
     if settings.LOGIN_MFA != "required" or not user.is_authenticated:
         return False
     return any(map(user.has_perm, RIGHTS)) and not is_mfa_enabled(user)

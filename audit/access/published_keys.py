@@ -52,7 +52,8 @@ def find(digest: str) -> list[Any] | None:
     if entry is None:
         return None
     mac, _, text = entry.partition(b" ")
-    if not any(hmac.compare_digest(mac, _mac(key, digest, text)) for key in _keys()):
+    keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
+    if not any(hmac.compare_digest(mac, _mac(key, digest, text)) for key in keys):
         log.error("published_key_forged", digest=digest[:12])
         return None
     return list(json.loads(text))
@@ -60,10 +61,6 @@ def find(digest: str) -> list[Any] | None:
 
 def _signed(digest: str, text: str) -> bytes:
     return _mac(settings.DLQ_ENTRY_KEY, digest, text.encode()) + b" " + text.encode()
-
-
-def _keys() -> tuple[bytes, ...]:
-    return (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
 
 
 def _mac(key: bytes, digest: str, text: bytes) -> bytes:

@@ -35,7 +35,6 @@ class SubjectGone(AuditError):
 
 
 def guarded(groups: Iterable[Group]) -> list[Group]:
-    """Return the groups whose membership needs a second person."""
     return [group for group in groups if group.permissions.filter(codename__in=GUARDED).exists()]
 
 

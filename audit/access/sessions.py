@@ -49,7 +49,6 @@ def end_all(person: Any, *, by: str) -> int:
 
 
 def start_clock(request: HttpRequest | None = None, **details: Any) -> None:
-    """Start the limits of a new session."""
     if request is not None:
         request.session[BEGAN] = request.session[SEEN] = time.time()
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connections
 from django.db.models import Max, Sum
 
 from audit import visibility
 from audit.accounting import queue_counts, restored
 from audit.models import Account, Followed, Passage, Promise, Rejection
+from audit.postgres import sql
 
 COPY_IS_STALE_AFTER = timedelta(minutes=3)
 UNREAD_LIMIT = 20_000
@@ -36,8 +36,6 @@ Key = tuple[date, str]
 
 
 class BalanceLine(NamedTuple):
-    """The balance of one writer's day, or a sum of several."""
-
     received: int = 0
     # Stored at once, and stored after waiting in the queue or a spool.
     direct: int = 0
@@ -52,7 +50,6 @@ class BalanceLine(NamedTuple):
 
     @property
     def stored(self) -> int:
-        """Records, whichever way they came."""
         return self.direct + self.queued
 
     @property
@@ -68,14 +65,12 @@ class BalanceLine(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The equation, written out."""
         terms = " + ".join(f"{getattr(self, name):,} {name}" for name in TERMS)
         rest = f" + {self.lost:,} LOST" if self.lost else ""
         rest += f"; {self.unexplained:,} UNEXPLAINED" if self.unexplained else ""
         return f"{self.received:,} received = {terms}{rest}"
 
     def figures(self) -> dict[str, int]:
-        """All figures by the names that the API publishes."""
         return {
             "received": self.received,
             "stored": self.stored,
@@ -86,8 +81,6 @@ class BalanceLine(NamedTuple):
 
 
 class DayCounts(NamedTuple):
-    """The counts of one writer's day, from all sources."""
-
     direct: int = 0
     queued: int = 0
     spooled: int = 0
@@ -105,12 +98,7 @@ class DayCounts(NamedTuple):
     in_doubt: bool = False
 
 
-_OF_THE_QUEUE = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
-
-
 class WriterDay(NamedTuple):
-    """One writer's day."""
-
     day: date
     writer: str
     line: BalanceLine
@@ -119,7 +107,6 @@ class WriterDay(NamedTuple):
 
     @property
     def state(self) -> str:
-        """One of `STATES`."""
         if self.not_yet:
             return "not yet"
         if self.line.balanced:
@@ -128,8 +115,6 @@ class WriterDay(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """The balance of some days, a row for each writer and day."""
-
     rows: list[WriterDay]
     copied_at: datetime | None
     read_at: datetime | None
@@ -138,12 +123,10 @@ class Balance(NamedTuple):
 
     @property
     def total(self) -> BalanceLine:
-        """The sum of all rows."""
         return total(row.line for row in self.rows)
 
     @property
     def pending(self) -> list[WriterDay]:
-        """Rows that cannot be known now."""
         return [row for row in self.rows if row.not_yet]
 
     @property
@@ -156,7 +139,6 @@ class Balance(NamedTuple):
 
 
 def total(lines: Iterable[BalanceLine]) -> BalanceLine:
-    """The sum of lines."""
     return BalanceLine(*(sum(column) for column in zip(BalanceLine(), *lines, strict=True)))
 
 
@@ -239,9 +221,7 @@ class _Doubt(NamedTuple):
 
 def _unread(position: int) -> dict[Key, int]:
     """How many records of each writer's day are stored and not read by the followers."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_UNREAD, [position, UNREAD_LIMIT])
-        return {(day, writer): count for day, writer, count in cursor.fetchall()}
+    return {(day, writer): count for day, writer, count in sql.rows(_UNREAD, [position, UNREAD_LIMIT])}
 
 
 def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, datetime]]:
@@ -256,9 +236,9 @@ def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, dat
     for key, row in _grouped(Promise.objects.filter(**where), promised=Sum("parked"), at=Max("handed_at")):
         sums[key]["promised"] = row["promised"]
         moved[key] = max(row["at"], moved.get(key, row["at"]))
-    columns = {f"{name}_sum": Sum(name) for name in _OF_THE_QUEUE}
+    columns = {f"{name}_sum": Sum(name) for name in queue_counts.COPIED}
     for key, row in _grouped(Passage.objects.filter(**where), **columns):
-        sums[key] |= {name: row[f"{name}_sum"] for name in _OF_THE_QUEUE}
+        sums[key] |= {name: row[f"{name}_sum"] for name in queue_counts.COPIED}
     for key, row in _grouped(Rejection.objects.filter(**where), rejected=Sum("events")):
         sums[key]["rejected"] = row["rejected"]
     doubted = restored.days_in_doubt()

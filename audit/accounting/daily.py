@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 import uuid_utils.compat
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Max
 
 from audit.accounting import balance
@@ -22,6 +22,7 @@ from audit.ingest import trail
 from audit.ingest.notify import notify
 from audit.ingest.record import record
 from audit.models import OWN_WRITER, DayRecord
+from audit.postgres import sql
 
 # How long a finished day is left to settle.
 GRACE = timedelta(hours=1)
@@ -60,8 +61,7 @@ def figures(day: date) -> dict[str, dict[str, int]]:
 @transaction.atomic
 def _prepare(day: date, rows: Sequence[WriterDay], now: datetime) -> None:
     """Keep what is to be recorded, if it is new or has changed."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit_dayrecord'))")
+    sql.run("SELECT pg_advisory_xact_lock(hashtext('audit_dayrecord'))")
     before = _last(day)
     lines = {row.writer: row.line.figures() for row in rows}
     if before and (_by_writer(before) == lines or now - before[0].made_at < CORRECTED_EVERY):
@@ -94,7 +94,6 @@ def _document(
 
 
 def _write(parts: Sequence[DayRecord]) -> None:
-    """Record all parts of a version, and queue its alarm."""
     for part in parts:
         record([event.accept(part.document, writer=OWN_WRITER)])
     rows = DayRecord.objects.filter(pk__in=[part.pk for part in parts])
@@ -102,7 +101,6 @@ def _write(parts: Sequence[DayRecord]) -> None:
 
 
 def _last(day: date) -> list[DayRecord]:
-    """The parts of the newest version."""
     newest = DayRecord.objects.filter(day=day).aggregate(version=Max("version"))["version"]
     return list(DayRecord.objects.filter(day=day, version=newest)) if newest else []
 
@@ -112,7 +110,6 @@ def _by_writer(parts: Iterable[DayRecord]) -> dict[str, dict[str, int]]:
 
 
 def _notify(day: date, lines: dict[str, dict[str, int]], *, told: Callable[[], object]) -> None:
-    """Raise the alarm where the day does not balance."""
     wrong = {writer: line for writer, line in lines.items() if line["lost"] or line["unexplained"]}
     if not wrong:
         told()

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 
 import dlq.counters
 import dlq.stream
 from audit.accounting import restored
 from audit.models import Followed, Passage
+from audit.postgres import sql
 from dlq.counters import Counters
 
 log = structlog.get_logger(__name__)
@@ -21,20 +22,18 @@ FOLLOWED = "queue"
 DAYS_KEPT = 2
 # As much of a generation as tells its rows from those of another.
 GENERATION_DIGITS = 16
-_COPIED = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
+COPIED = ("came", "again", "drained", "duplicate", "quarantined", "discarded", "here", "dead")
 # The queue's counters only rise, but for what is in it now.
-_RISING = ", ".join(f"{name} = greatest(audit_passage.{name}, excluded.{name})" for name in _COPIED[:-2])
+_RISING = ", ".join(f"{name} = greatest(audit_passage.{name}, excluded.{name})" for name in COPIED[:-2])
 _COPY = f"""
-INSERT INTO audit_passage (queue, copied_at, day, writer, first, {", ".join(_COPIED)})
-SELECT %s, %s, * FROM unnest(%s::date[], %s::text[], %s::text[]{", %s::bigint[]" * len(_COPIED)})
+INSERT INTO audit_passage (queue, copied_at, day, writer, first, {", ".join(COPIED)})
+SELECT %s, %s, * FROM unnest(%s::date[], %s::text[], %s::text[]{", %s::bigint[]" * len(COPIED)})
 ON CONFLICT (queue, day, writer, first) DO UPDATE
 SET here = excluded.here, dead = excluded.dead, copied_at = excluded.copied_at, {_RISING}
 """
 
 
 class Copied(NamedTuple):
-    """What a copy did."""
-
     lines: int
     # Counters that Redis need not keep any more.
     forgotten: int
@@ -67,7 +66,6 @@ def copy() -> Copied:
 
 
 def copied_at() -> datetime | None:
-    """When the last copy was made."""
     return Followed.objects.filter(name=_followed()).values_list("followed_at", flat=True).first()
 
 
@@ -77,9 +75,7 @@ def _followed() -> str:
 
 def _locked() -> datetime:
     """One copy at a time, so that an older view never follows a newer one; the time before the queue is read."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(restored.LOCK)
-        now: datetime = cursor.fetchone()[1]
+    now: datetime = sql.rows(restored.LOCK)[0][1]
     return now
 
 
@@ -96,7 +92,7 @@ def _rows(counters: Counters) -> list[_Row]:
     for line in counters.all:
         before = base.get(f"{line.label} {line.first}")
         first = line.first if before is None else f"{line.first}@{generation[:GENERATION_DIGITS]}"
-        figures = tuple(getattr(line, name) - (before or {}).get(name, 0) for name in _COPIED)
+        figures = tuple(getattr(line, name) - (before or {}).get(name, 0) for name in COPIED)
         rows.append(_Row((line.day, line.source.replace("\x00", "\ufffd"), first), figures))
     return rows
 
@@ -104,8 +100,7 @@ def _rows(counters: Counters) -> list[_Row]:
 def _store(rows: Sequence[_Row], now: datetime) -> None:
     if rows:
         columns = zip(*((*row.key, *row.figures) for row in rows), strict=True)
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_COPY, [settings.DLQ_PREFIX, now, *map(list, columns)])
+        sql.run(_COPY, [settings.DLQ_PREFIX, now, *map(list, columns)])
 
 
 def _note_gone(rows: Sequence[_Row], now: datetime) -> None:

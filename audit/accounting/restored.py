@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
 
@@ -24,6 +24,7 @@ import dlq.stream
 from audit.ingest import own_event
 from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, Discard, Passage, Quarantined, QueueGeneration
+from audit.postgres import sql
 from dlq import generation
 from dlq.message import Message, moment, stream_order
 from dlq.stats import WayOut
@@ -126,9 +127,7 @@ def _relation(queue: Stream) -> tuple[generation.Relation, generation.Generation
 
 @transaction.atomic
 def _settle(queue: Stream) -> generation.Generation:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(LOCK)
-        now: datetime = cursor.fetchone()[1]
+    ((_, now),) = sql.rows(LOCK)
     relation, reached = _relation(queue)
     if relation == "same":
         return reached  # another process did it
@@ -137,7 +136,7 @@ def _settle(queue: Stream) -> generation.Generation:
     for way, messages in _had_left(queue):
         taken_out[way] += queue.acknowledge(messages, way)
     counters = dlq.counters.read(queue)
-    base = {_label(line): base for line in counters.all if (base := _base(line))}
+    base = {f"{line.label} {line.first}": base for line in counters.all if (base := _base(line))}
     days = _days_in_doubt(reached, now.date())
     facts = {"relation": relation, "taken_out": dict(taken_out), "here": counters.depth, "days": days}
     renewed = generation.renew(queue)
@@ -166,9 +165,7 @@ def _had_left(queue: Stream) -> Iterator[tuple[WayOut, list[Message]]]:
 
 
 def _stored_digests(keys: list[str]) -> dict[str, bytes]:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_STORED, [[key for key in keys if _is_uuid(key)]])
-        return {event_id: bytes(digest) for event_id, digest in cursor.fetchall()}
+    return {event_id: bytes(digest) for event_id, digest in sql.rows(_STORED, [[key for key in keys if _is_uuid(key)]])}
 
 
 def _is_uuid(key: str) -> bool:
@@ -194,10 +191,6 @@ def _base(line: dlq.counters.SourceDay) -> dict[str, int]:
     return copied | {name: min(copied[name], getattr(line, name)) for name in ("came", "again")}
 
 
-def _label(line: dlq.counters.SourceDay) -> str:
-    return f"{line.label} {line.first}"
-
-
 def _columns(reached: generation.Generation) -> dict[str, Any]:
     return {
         "generation": reached.id,
@@ -212,9 +205,9 @@ def _notify_unheard() -> None:
     untold = QueueGeneration.objects.filter(queue=settings.DLQ_PREFIX, told_at=None).exclude(restored={})
     if not untold.exists():
         return
-    with transaction.atomic(), connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_queuegeneration_told'))")
-        if cursor.fetchone()[0] and (row := untold.first()) is not None:
+    with transaction.atomic():
+        [(is_ours,)] = sql.rows("SELECT pg_try_advisory_xact_lock(hashtext('audit_queuegeneration_told'))")
+        if is_ours and (row := untold.first()) is not None:
             _notify(row)
 
 

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
-from django.db import connections
-
 from audit.formats.event import SealedEvent
+from audit.postgres import sql
 
 _ADD = """
 INSERT INTO audit_account (day, writer, direct, queued, spooled, changed_at)
@@ -35,8 +34,7 @@ def _add(counts: Counter[tuple[date, str, str]]) -> None:
     if not lines:
         return
     columns = [[counts[day, writer, name] for day, writer in lines] for name in ("direct", "queued", "spooled")]
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_ADD, [[day for day, _ in lines], [writer for _, writer in lines], *columns])
+    sql.run(_ADD, [[day for day, _ in lines], [writer for _, writer in lines], *columns])
 
 
 def _day(moment: datetime) -> date:

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -31,8 +30,6 @@ VERDICTS = {
 
 @admin.register(Account)
 class AccountAdmin(ReadOnly):
-    """One equation, a bar for each day, then each writer's day; a loss is explained beside it."""
-
     views: ClassVar = {"explain/": "explain"}
 
     def explain_view(self, request: HttpRequest) -> HttpResponse:
@@ -41,8 +38,7 @@ class AccountAdmin(ReadOnly):
 
         def act() -> None:
             text, by = request.POST.get("explanation", ""), request.user.get_username()
-            if not self.has_view_permission(request):
-                raise PermissionDenied
+            self.require_view(request)
             try:
                 explain.explain_loss(date.fromisoformat(day), writer, text, by=by)
             except ValueError:
@@ -53,8 +49,7 @@ class AccountAdmin(ReadOnly):
         return post_act(request, "audit.explain_gap", act, success, back=back, refusal=refusal)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         first, last, writer, wrong = _parameters(request)
         result = balance.compute(first, last, writer=writer)
         explained = explain.explained_losses(result.rows)
@@ -87,16 +82,13 @@ class AccountAdmin(ReadOnly):
 
 @admin.register(RejectedSample)
 class RejectedSampleAdmin(ReadOnly):
-    """A few of the events that were rejected, the newest of each writer and reason."""
-
     list_display = ("time", "writer", "reason", "detail")
     list_filter = ("reason",)
     search_fields = ("writer",)
     search_help_text = "Writer"
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         sample = RejectedSample.objects.filter(pk=object_id.replace("\x00", "")[:32]).first()
         if sample is None:
             raise Http404("There is no such rejected event: only the newest are kept.")

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from audit.admin.display import number
+from audit.admin.display import badge, column, number
 from audit.errors import AuditError, Invalid
 from audit.postgres.faults import headline
 from dlq.errors import Refused
@@ -59,10 +59,14 @@ class ReadOnly(admin.ModelAdmin):
         name = f"admin/audit/{self.opts.model_name}/{template}.html"
         return TemplateResponse(request, name, context, status=status)
 
+    def require_view(self, request: HttpRequest, row: Any = None) -> None:
+        """Raises `PermissionDenied`."""
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+
     def row_or_404(self, request: HttpRequest, key: str | int) -> Any:
         """The row with this key, of those that the list may show. Raises `PermissionDenied`, `Http404`."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         row = self.get_queryset(request).filter(pk=number(str(key))).first()
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {key}.")
@@ -78,6 +82,25 @@ class RecordedFirst(admin.ModelAdmin):
         except AuditError as error:
             messages.error(request, f"Nothing was done: {_reason(error)}")
             return redirect(request.get_full_path())
+
+
+class RuleAdmin(RecordedFirst):
+    """Rules that records name: switched off, never deleted, and never renamed."""
+
+    actions = None
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    title: ClassVar[str]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": self.title, **(extra_context or {})})
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    state = column(
+        "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"
+    )
 
 
 def post_act(

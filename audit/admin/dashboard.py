@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.checks import ERROR
-from django.db import connections
 from django.urls import reverse
 
 import dlq.checks
@@ -17,11 +16,10 @@ from audit import checks, visibility
 from audit.access import access_log
 from audit.accounting import balance
 from audit.admin.display import age
-from audit.admin.ledger.checkpoints import waiting
 from audit.completeness import summary
 from audit.ledger import reader
 from audit.models import Finding, Record, Verification
-from audit.postgres import clock, durability
+from audit.postgres import clock, durability, sql
 from audit.postgres.gateway import gateway
 from audit.review import signoff
 from audit.search import query
@@ -45,8 +43,6 @@ class Part(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question that people come with, and the parts that answer it."""
-
     name: str
     # The answer where all is well.
     well: str
@@ -94,7 +90,6 @@ def questions(user: Any) -> list[Question]:
 
 
 def _who_looked() -> Question:
-    """How often records were viewed within a day, and who did last."""
     accesses = access_log.looks().filter(event_timestamp__gte=datetime.now(UTC) - timedelta(days=1))
     count, newest = accesses.order_by()[: VIEWS_COUNTED + 1].count(), accesses.first()
     many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
@@ -141,7 +136,7 @@ def _records() -> list[Part]:
 def _log() -> list[Part]:
     url = reverse("admin:audit_checkpoint_changelist")
     head = reader.head()
-    count, seconds = waiting()
+    count, seconds = reader.waiting()
     if head is None:
         return [Part("Sealed log", "warning", "empty", "Nothing is sealed yet: is the sealer running?", url)]
     silent = (datetime.now(UTC) - head.created_at).total_seconds()
@@ -170,7 +165,6 @@ def _verification() -> list[Part]:
 
 
 def _protection() -> list[Part]:
-    """The findings of the system checks of the live database."""
     faults = checks.database(None, databases=["default"])
     if not faults:
         return [Part("Protection", "ok", "in place", "Triggers, rights and functions are those of the repository.")]
@@ -181,9 +175,7 @@ def _protection() -> list[Part]:
 
 def _postgresql() -> list[Part]:
     breaker = gateway().breaker
-    with connections["reader"].cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        (version,) = cursor.fetchone()
+    [(version,)] = sql.rows("SHOW server_version", using="reader")
     if breaker.is_open:
         return [Part("PostgreSQL", "error", version, f"The breaker is open ({breaker.reason}): events are parked.")]
     now = durability.durability()

@@ -65,7 +65,6 @@ def badge(kind: str, text: str) -> SafeString:
 
 
 def pretty(value: Any) -> str:
-    """JSON for reading; the template escapes it."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 

@@ -39,8 +39,6 @@ class TooManyReceipts(AuditError):
 
 @admin.register(BrokenPromise)
 class BrokenPromiseAdmin(DiscrepancyAdmin):
-    """Events that should be here by a signed receipt, and are not."""
-
     list_display = ("event", "writer", "kind_badge", "state_badge", "promised", "sealed_by_utc", "detected")
     list_filter = (*DiscrepancyAdmin.list_filter, "kind")
     search_fields = ("writer", "=event_id")
@@ -84,7 +82,6 @@ def _sent(request: HttpRequest) -> str:
 
 
 def _verified(text: str, user: Any) -> dict[str, Any]:
-    """What the page shows of these receipts. Raises `AuditError`."""
     receipts = list(receipt.pieces(text.split("\n")))
     if len(receipts) > MAX_RECEIPTS:
         raise TooManyReceipts

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -60,8 +59,6 @@ class ReportAdmin(ReadOnly):
         return post_act(request, MAKE, begin, back=back, refusal="No report is made")
 
     def act_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
-        """Cancel a report, or repeat it."""
-
         def act() -> HttpResponse | None:
             report, name = _report(report_id), request.POST.get("act", "")
             if name == "cancel":
@@ -76,8 +73,6 @@ class ReportAdmin(ReadOnly):
         return post_act(request, MAKE, act, back=back, refusal="Nothing is made")
 
     def evidence_view(self, request: HttpRequest, report_id: UUID) -> HttpResponse:
-        """Begin the evidence bundle of a report."""
-
         def begin() -> HttpResponse:
             report = _report(report_id)
             if report.state != "ready":
@@ -88,8 +83,7 @@ class ReportAdmin(ReadOnly):
         return post_act(request, MAKE_EXPORT, begin, back=back, refusal="Nothing is made")
 
     def file_view(self, request: HttpRequest, report_id: UUID, kind: str) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         report = _report(report_id)
         if kind not in report_render.KINDS or report.state != "ready":
             raise Http404(f"There is no file {kind} of this report.")
@@ -105,8 +99,7 @@ class ReportAdmin(ReadOnly):
         return HttpResponse(body, content_type=report_render.KINDS[kind], headers=headers)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         report = _report(object_id)
         details: dict[str, Any] = {}
         if report.state == "ready":

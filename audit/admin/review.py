@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -38,7 +37,7 @@ class ReviewAdmin(ReadOnly):
     }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._require_view(request)
+        self.require_view(request)
         today = datetime.now(UTC).date()
         month = _month(request.GET.get("month", ""), today)
         return self.page(
@@ -57,8 +56,7 @@ class ReviewAdmin(ReadOnly):
         return redirect("admin:audit_review_day", self.row_or_404(request, object_id).day.isoformat())
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
-        """The exceptions of a day, and who signed them."""
-        self._require_view(request)
+        self.require_view(request)
         asked, today = _day(day), datetime.now(UTC).date()
         try:
             report = signoff.report_to_sign(asked)
@@ -66,7 +64,9 @@ class ReviewAdmin(ReadOnly):
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
         (review,) = signoff.states([asked])
-        groups = [(group, _linked_rows(asked, group)) for group in report.groups if group.rows]
+        groups = [
+            (group, [(row, _address(asked, group, row)) for row in group.rows]) for group in report.groups if group.rows
+        ]
         return self.page(
             request,
             "day",
@@ -88,7 +88,7 @@ class ReviewAdmin(ReadOnly):
     def json_view(self, request: HttpRequest, day: str) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        self._require_view(request)
+        self.require_view(request)
         asked = _day(day)
         try:
             report = signoff.report_to_sign(asked)
@@ -112,15 +112,9 @@ class ReviewAdmin(ReadOnly):
         back, text = reverse("admin:audit_review_day", args=[day]), f"The review of {signed} is signed, and recorded."
         return post_act(request, "audit.sign_review", sign, text, back=back, refusal="Not signed")
 
-    def _require_view(self, request: HttpRequest) -> None:
-        if not request.user.has_perm("audit.view_review"):
-            raise PermissionDenied
-
 
 @admin.register(MissedReview)
 class MissedReviewAdmin(DiscrepancyAdmin):
-    """The days that nobody signed in time."""
-
     list_display = ("day", "state_badge", "due", "owner")
 
     def detail(self, request: HttpRequest, finding: MissedReview) -> dict[str, Any]:
@@ -173,10 +167,6 @@ def _badge(review: ReviewState) -> SafeString:
 def _added_since(report: ExceptionReport, review: ReviewState) -> int:
     """Exceptions that the last signature did not show."""
     return report.added_since(review.reviews[-1].shown) if review.reviews else 0
-
-
-def _linked_rows(day: date, group: ExceptionGroup) -> list[tuple[ExceptionRow, str]]:
-    return [(row, _address(day, group, row)) for row in group.rows]
 
 
 def _address(day: date, group: ExceptionGroup, row: ExceptionRow) -> str:

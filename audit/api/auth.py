@@ -48,7 +48,6 @@ class HasScope(BasePermission):
 
 
 def writer_name(request: Request) -> str:
-    """Return the writer whose key came with the request."""
     principal: Any = request.user
     return str(principal.name)
 

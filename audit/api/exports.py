@@ -142,7 +142,6 @@ def _wanted(given: dict[str, Any]) -> ExportRequest:
 
 
 def shown(bundle: Export) -> dict[str, Any]:
-    """A bundle as the API answers it."""
     is_range = bundle.kind == "range"
     return {
         "export_id": str(bundle.pk),

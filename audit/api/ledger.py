@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db import connections
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -22,6 +21,7 @@ from audit.ledger import keys, reader
 from audit.ledger.verify import Verdict, verify
 from audit.ledger.verify.records import recomputed, rfc3339
 from audit.models import Checkpoint, Leaf, Record, Verification
+from audit.postgres import sql
 
 PAGE = 100
 ENTRIES = """
@@ -131,9 +131,7 @@ class EntriesView(LogView):
         index, width = _tile(address, 0)
         if visibility.scopes():
             raise PermissionDenied("A tile has entries of every writer; this key may read those of some: use events.")
-        with connections["reader"].cursor() as cursor:
-            cursor.execute(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width])
-            rows = cursor.fetchall()
+        rows = sql.rows(ENTRIES, [index * tiles.WIDTH, index * tiles.WIDTH + width], using="reader")
         visibility.note_read(event_id for _, event_id, *_ in rows)
         entries = [
             entry.entry(bytes(digest), event_id, *(text and rfc3339(text) for text in times))

@@ -61,7 +61,6 @@ class HoldView(HoldsApi):
 
 
 def _shown(hold: LegalHold) -> dict[str, Any]:
-    """A hold as the API answers it."""
     return {
         "correlation_id": hold.correlation_id,
         "reason": hold.reason,

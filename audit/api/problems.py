@@ -9,20 +9,9 @@ from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from audit import metrics
+from audit import errors, metrics
 from audit.access.api_keys import Unanswerable
 from audit.api import rejections
-from audit.errors import (
-    Conflict,
-    ExportsOff,
-    Invalid,
-    KeyMissing,
-    LogDamaged,
-    NothingKept,
-    NotSealed,
-    TooManyMatch,
-    Unavailable,
-)
 from audit.evidence.legal_holds import AlreadyHeld
 from audit.postgres.faults import headline
 from audit.search.cost import was_stopped
@@ -56,15 +45,11 @@ TITLES = {
 
 
 class TooLarge(exceptions.APIException):
-    """The body is over the limit."""
-
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = "The body is larger than 5 MiB: send fewer events at a time."
 
 
 class Unreadable(exceptions.APIException):
-    """The records cannot be read now."""
-
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "PostgreSQL does not answer: try again when it is back. Events are taken meanwhile."
 
@@ -92,7 +77,6 @@ _BY_STATUS = {
 def problem(
     code: int, slug: str, detail: str, *, instance: str = "", field_errors: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return the body of a problem response."""
     body: dict[str, Any] = {"type": f"/problems/{slug}", "title": TITLES[slug], "status": code}
     body |= {"detail": detail, "instance": instance}
     return body if field_errors is None else body | {"field_errors": field_errors}
@@ -113,7 +97,6 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    """An unknown path below /api/."""
     return _plain(request, 404, "not-found", f"Nothing is served at {request.path}.")
 
 
@@ -131,14 +114,14 @@ def _plain(request: HttpRequest, code: int, slug: str, detail: str) -> JsonRespo
 
 def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any], dict[str, str]]:
     match error:
-        case Invalid():
+        case errors.Invalid():
             detail = f"{len(error.errors)} finding(s); nothing was kept."
             return problem(400, "validation-error", detail, instance=instance, field_errors=error.errors), {}
-        case Conflict():
+        case errors.Conflict():
             message = "was used before with other content"
             fields = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
             return problem(409, "conflict", str(error), instance=instance, field_errors=fields), {}
-        case NothingKept():
+        case errors.NothingKept():
             body = problem(503, "unavailable", str(error), instance=instance) | {"event_ids": error.event_ids}
             return body, {"Retry-After": str(RETRY_AFTER_S)}
         case Unanswerable():
@@ -146,17 +129,17 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
         case AlreadyHeld():
             return problem(409, "held", str(error), instance=instance), {}
-        case NotSealed():
+        case errors.NotSealed():
             return problem(409, "not-sealed", str(error), instance=instance), {"Retry-After": "1"}
-        case ExportsOff():
+        case errors.ExportsOff():
             return problem(503, "exports-off", str(error), instance=instance), {}
-        case TooManyMatch():
+        case errors.TooManyMatch():
             return problem(413, "too-many", str(error), instance=instance), {}
-        case LogDamaged() | KeyMissing():
+        case errors.LogDamaged() | errors.KeyMissing():
             log.error("log_cannot_answer", error=str(error))
             detail = "The log is damaged or its keys are missing: the operator has to look (`manage.py verify`)."
             return problem(500, "log-damaged", detail, instance=instance), {}
-        case DatabaseError() | Unavailable():
+        case DatabaseError() | errors.Unavailable():
             log.warning("query_failed", error=headline(error))
             return _of_api(TooSlow() if was_stopped(error) else Unreadable(), instance)
         case _:

@@ -33,13 +33,10 @@ class Cause(NamedTuple):
     text: str
 
     def touches(self, since: datetime, until: datetime) -> bool:
-        """Whether any of it is in this span."""
         return self.first < until and self.last >= since
 
 
 class Causes(NamedTuple):
-    """What is known of some writers in a span of time."""
-
     outages: list[Cause]
     of_writer: dict[str, list[Cause]]
 
@@ -49,7 +46,6 @@ class Causes(NamedTuple):
 
 
 def find(writers: Sequence[str], since: datetime, until: datetime) -> Causes:
-    """What is known of these writers between two times."""
     of_writer: dict[str, list[Cause]] = defaultdict(list)
     holes = Hole.objects.filter(numbering__writer__in=writers, before_at__gte=since, gap__closed_at=None)
     holes = holes.exclude(after_at__gte=until).select_related("numbering").order_by("-before_at")

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from audit.formats.event import SealedEvent
 from audit.models import Followed, HourCount
+from audit.postgres import sql
 
 DAY = timedelta(days=1)
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -48,8 +49,6 @@ Key = tuple[str, datetime]
 
 
 class Count(NamedTuple):
-    """The events of one writer in one span."""
-
     events: int
     failures: int
     parked: int
@@ -78,8 +77,7 @@ def apply(events: Iterable[SealedEvent]) -> None:
     if not counts:
         return
     rows = [(*key, *counts[key]) for key in sorted(counts)]  # in one order, so that two at work do not lock each other
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_ADD, [list(column) for column in zip(*rows, strict=True)])
+    sql.run(_ADD, [list(column) for column in zip(*rows, strict=True)])
 
 
 def rebuild(*, since: datetime | None = None, progress: Progress | None = None) -> Iterator[HourDifference]:
@@ -90,7 +88,7 @@ def rebuild(*, since: datetime | None = None, progress: Progress | None = None) 
     """
     Followed.objects.get_or_create(name=Followed.COMPLETENESS)
     day, first, differed, now = since or BEGINNING, None, 0, datetime.now(UTC)
-    while (moment := _next(day)) is not None:
+    while (moment := sql.rows(_NEXT, {"since": day})[0][0]) is not None:
         day = hour_of(moment).replace(hour=0)
         first = first or day
         for difference in _rebuild(day, day + DAY):
@@ -105,29 +103,17 @@ def sums(writers: Sequence[str], since: datetime, until: datetime, step: timedel
     """The counts of these writers, in steps from `since` on; a step without events is left out."""
     slots = [since + step * n for n in range(-(-(until - since) // step))]
     parameters: dict[str, Any] = {"writers": list(writers), "since": since, "until": until, "step": step}
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_SUMS, parameters)
-        return {(writer, slots[slot]): Count(*count) for writer, slot, *count in cursor.fetchall()}
+    return {(writer, slots[slot]): Count(*count) for writer, slot, *count in sql.rows(_SUMS, parameters)}
 
 
 def hour_of(moment: datetime) -> datetime:
-    """The beginning of its hour, UTC."""
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def _next(since: datetime) -> datetime | None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_NEXT, {"since": since})
-        moment: datetime | None = cursor.fetchone()[0]
-        return moment
 
 
 @transaction.atomic
 def _rebuild(since: datetime, until: datetime) -> list[HourDifference]:
     position = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS).position
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_COUNT, [since, until, position])
-        counted = {(writer, hour): Count(*count) for writer, hour, *count in cursor.fetchall()}
+    counted = {(writer, hour): Count(*count) for writer, hour, *count in sql.rows(_COUNT, [since, until, position])}
     stored = {
         (row.writer, row.hour): Count(row.events, row.failures, row.parked)
         for row in HourCount.objects.filter(hour__gte=since, hour__lt=until)

@@ -55,7 +55,6 @@ def explain_loss(day: date, writer: str, text: str, *, by: str) -> Loss:
 
 
 def explained_losses(rows: Iterable[WriterDay]) -> dict[tuple[date, str], Loss]:
-    """The explanations of the losses among these rows."""
     keys = {(row.day, row.writer) for row in rows if row.line.lost}
     days, writers = {day for day, _ in keys}, {writer for _, writer in keys}
     losses = Loss.objects.filter(day__in=days, writer__in=writers, explained_at__isnull=False) if keys else ()

@@ -6,13 +6,13 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import connections
 from msgspec import Meta
 
 from audit.completeness import sequences
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.models import Followed, Numbering
+from audit.postgres import sql
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +66,8 @@ def beat(document: Any, *, writer: str) -> HeartbeatAnswer:
 
 def _store(writer: str, epoch: str, seq: int | None) -> None:
     most = settings.HEARTBEAT_EPOCHS
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_STORE, {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC), "most": most})
-        if cursor.rowcount:
-            return
+    if sql.run(_STORE, {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC), "most": most}):
+        return
     log.warning("heartbeat_epoch_refused", writer=writer, epoch=epoch, most=most)
     raise Invalid(
         {

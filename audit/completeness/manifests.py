@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from django.db import connections
 from django.db.models import F, Q, QuerySet
 from msgspec import Meta
 
@@ -21,6 +20,7 @@ from audit.formats import canonical, event
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.models import OWN_WRITER, Manifest
+from audit.postgres import sql
 
 MAX_EVENTS, MAX_IDS = 100_000, 10_000
 # Runs of missing numbers, or missing ids, that are named.
@@ -91,7 +91,6 @@ def submit(document: Any, *, writer: str) -> Manifest:
 
 
 def compare(manifest: Manifest) -> None:
-    """Compare a manifest with what is stored now, and save the result."""
     came, numbers, ids, contents = _query(_COMPARE, manifest)[0]
     manifest.came = numbers if manifest.first_seq is not None else came
     manifest.surplus = max(came - manifest.count, 0)
@@ -141,9 +140,8 @@ def _query(statement: str, manifest: Manifest) -> list[tuple[Any, ...]]:
         "most": 2 * MAX_EVENTS,
         "runs": MAX_RUNS,
     }
-    with visibility.as_system(), connections["reader"].cursor() as cursor:
-        cursor.execute(statement.format(where=_where(manifest)), parameters)
-        return list(cursor.fetchall())
+    with visibility.as_system():
+        return sql.rows(statement.format(where=_where(manifest)), parameters, using="reader")
 
 
 def _where(manifest: Manifest) -> str:

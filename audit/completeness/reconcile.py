@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 import dlq.errors
@@ -24,6 +24,7 @@ from audit.ingest import own_event
 from audit.ingest.notify import notify
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
+from audit.postgres import sql
 
 BATCH = 20_000
 EPOCHS_PER_STEP = 500
@@ -45,8 +46,6 @@ Progress = Callable[[int, int], None]
 
 
 class Reconciled(NamedTuple):
-    """What a run did."""
-
     read: int
     # Whether all that is sealed is read.
     at_end: bool
@@ -65,7 +64,8 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
 
     read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
     came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)
-    read, size, first = 0, _size(), _position()
+    read, size = 0, reader.signed_size("default")
+    first = Followed.objects.get_or_create(name=Followed.COMPLETENESS)[0].position
     heard: set[str] = set()
     while True:
         position, events = _step(size)
@@ -115,23 +115,12 @@ def _not_on_its_way(now: datetime) -> datetime:
 
 def _read_until(now: datetime) -> datetime:
     """All that was stored before then is sealed: what nobody sealed yet is not read."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_UNSEALED)
-        (unsealed,) = cursor.fetchone()
+    [(unsealed,)] = sql.rows(_UNSEALED)
     return min(now, unsealed or now)
 
 
 def _grace() -> timedelta:
     return timedelta(seconds=settings.GAP_GRACE_S)
-
-
-def _size() -> int:
-    head = reader.head("default")
-    return 0 if head is None else head.size
-
-
-def _position() -> int:
-    return Followed.objects.get_or_create(name=Followed.COMPLETENESS)[0].position
 
 
 @transaction.atomic
@@ -162,9 +151,7 @@ def _few_epochs(events: list[SealedEvent]) -> list[SealedEvent]:
 
 
 def _read(first: int, last: int) -> list[SealedEvent]:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_ROWS, [first, last])
-        return [SealedEvent(*row) for row in cursor.fetchall()]
+    return [SealedEvent(*row) for row in sql.rows(_ROWS, [first, last])]
 
 
 def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str, **where: Any) -> None:

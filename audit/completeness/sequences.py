@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.formats.event import SealedEvent
 from audit.models import Gap, Heartbeat, Hole, Numbering
+from audit.postgres import sql
 
 REUSED_NAMED = 100
 # Heartbeats that one transaction takes.
@@ -34,8 +35,6 @@ SELECT DISTINCT hole.* FROM unnest(%s::bigint[]) AS late (seq) CROSS JOIN LATERA
 
 
 class NumberedEvent(NamedTuple):
-    """An event's number, its time as its writer says, and its record."""
-
     seq: int
     at: datetime
     record_id: UUID
@@ -51,7 +50,6 @@ class MissingRange(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many numbers."""
         return self.last - self.first + 1
 
 
@@ -89,7 +87,6 @@ def apply_heartbeats(*, made_before: datetime) -> bool:
 
 
 def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:
-    """The first runs of numbers that never came."""
     return list(Hole.objects.filter(numbering__writer=writer, numbering__epoch=epoch)[:limit])
 
 
@@ -162,8 +159,7 @@ def _split(filled: Sequence[tuple[Hole, list[NumberedEvent]]], now: datetime) ->
         ]
     Hole.objects.filter(pk__in=[hole.pk for hole, _ in filled]).delete()
     Hole.objects.bulk_create(remaining)
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_CAME, [now, now, list(came_of), list(came_of.values())])
+    sql.run(_CAME, [now, now, list(came_of), list(came_of.values())])
 
 
 def _between(hole: Hole, came: Sequence[NumberedEvent]) -> list[MissingRange]:

@@ -43,7 +43,6 @@ def apply(events: Iterable[SealedEvent]) -> None:
 
 
 def silent(now: datetime | None = None) -> list[Silence]:
-    """Writers that are silent for longer than usual."""
     now = now or datetime.now(UTC)
     beats = dict(Heartbeat.objects.values_list("writer").annotate(newest=Max("at")))
     silences = []

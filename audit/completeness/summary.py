@@ -16,8 +16,6 @@ OPEN, EXPLAINED = Q(explained_at=None), Q(explained_at__isnull=False)
 
 
 class WriterSummary(NamedTuple):
-    """What is known of one writer."""
-
     writer: str
     events: int = 0
     # How many of them carry a sequence number.
@@ -43,7 +41,6 @@ class WriterSummary(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """In one word."""
         if self.missing or self.reused or self.short_manifests:
             return "incomplete"
         if not self.numbered:
@@ -63,8 +60,6 @@ class WriterSummary(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What the rules about events that must come have found."""
-
     in_force: int = 0
     # Not met, without and with an explanation.
     unmet: int = 0
@@ -72,8 +67,6 @@ class Expected(NamedTuple):
 
 
 class Completeness(NamedTuple):
-    """What is known of all writers."""
-
     writers: list[WriterSummary]
     since: datetime | None
     # All that was stored before then is read.
@@ -88,7 +81,6 @@ class Completeness(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The summary that an auditor reads first."""
         if self.since is None or self.until is None or not self.writers:
             return "Nothing can be said yet: no events are sealed, or the schedule has not looked yet."
         covered = [writer for writer in self.writers if writer.is_covered]

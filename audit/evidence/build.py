@@ -78,7 +78,8 @@ def _build(export: Export, work: Path, deadline: float | None, progress: Progres
         export.save_progress(volumes=[], done=0, digest="", manifest=None)
         export.refresh_from_db()
         resumable_zip.restore(work / export.name, 0)
-    export.total = _total(export, work)
+    indexes = work / LEAF_INDEXES
+    export.total = export.last - export.first if export.is_whole else indexes.stat().st_size // 8
     with record_lines.Readers() as readers:
         writer = volumes.VolumeWriter(
             readers,
@@ -134,10 +135,6 @@ def _draw(export: Export, indexes: Iterable[int]) -> tuple[list[int], int]:
     return sampling.draw(counted(), export.sample or 0, export.seed), population
 
 
-def _total(export: Export, work: Path) -> int:
-    return export.last - export.first if export.is_whole else (work / LEAF_INDEXES).stat().st_size // 8
-
-
 def _next_leaves(export: Export, work: Path) -> volumes.Indexes:
     first = export.done
     last = min(first + settings.EXPORT_VOLUME, export.total or 0)
@@ -180,7 +177,6 @@ def _stop_if_late(deadline: float | None) -> None:
 
 
 def remove(export: Export) -> None:
-    """Remove the bundle, or what there is of one."""
     work = work_folder(export)
     (folder() / export.name).unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)

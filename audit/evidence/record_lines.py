@@ -76,8 +76,6 @@ class RecordLines(NamedTuple):
 
 
 class Readers:
-    """Several connections that read at once."""
-
     def __init__(self, using: str = "reader"):
         self._idle: SimpleQueue[BaseDatabaseWrapper] = SimpleQueue()
         self._open = [connections[using].copy() for _ in range(CONNECTIONS)]

@@ -1,7 +1,7 @@
 """redaction: the rules that officers make about what is redacted in bundles. Each change of one is recorded first."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from django.db import transaction
@@ -19,22 +19,13 @@ INSTEAD = "ask by something else, or, with the right to it, without redaction"
 
 
 @transaction.atomic
-def save_rule(rule: RedactionRule, *, by: str) -> Literal["created", "changed", "unchanged"]:
+def save_rule(rule: RedactionRule, *, by: str) -> trail.Change:
     """Record and save a rule. Raises `Invalid`, `NothingKept`."""
     redaction.check(rule.rule)
     before = RedactionRule.objects.select_for_update().filter(pk=rule.pk).first()
-    if before is not None and _facts(before) == _facts(rule):
-        return "unchanged"
-    act: Literal["created", "changed"] = "created" if before is None else "changed"
-    trail.add(
-        f"audit.redaction.{act}",
-        actor=by,
-        correlation=f"redaction-{rule.name}",
-        name=rule.name,
-        before=before and _facts(before),
-        after=_facts(rule),
-    )
-    rule.save()
+    act = trail.add_change("redaction", rule.name, _facts(before) if before else None, _facts(rule), by=by)
+    if act != "unchanged":
+        rule.save()
     return act
 
 
@@ -72,7 +63,6 @@ def summary(export: Export) -> dict[str, Any] | None:
 
 
 def _path(term: Term) -> tuple[str, ...]:
-    """The member of a record that a term is about."""
     return (redaction.DATA, *term.path) if term.field == DATA else (FIELDS[term.field].column,)
 
 

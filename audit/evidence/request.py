@@ -4,8 +4,6 @@ import secrets
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 
-from django.db import connections
-
 from audit import visibility
 from audit.errors import Invalid
 from audit.evidence import redaction
@@ -16,6 +14,7 @@ from audit.ingest import trail
 from audit.ingest.trail import Where
 from audit.models import ACCESS, OWN_WRITER, Export
 from audit.models.lifecycle import Job
+from audit.postgres import sql
 from audit.search import cost
 
 MAX_QUERY_CHARS = 2_000
@@ -28,8 +27,6 @@ WHERE r.received_at >= %s AND r.received_at < %s AND l.index < %s
 
 
 class Requester(NamedTuple):
-    """Who asks, and what they may see."""
-
     name: str
     by_service: bool = False
     sight: visibility.Scopes = visibility.EVERYTHING
@@ -125,9 +122,8 @@ def _fill_received(export: Export, since_text: str, until_text: str) -> None:
     if not since < until:
         raise Invalid({"received_until": "is not after received_since"})
     try:
-        with cost.reading(), connections["reader"].cursor() as cursor:
-            cursor.execute(_RECEIVED, [since, until, export.size])
-            first, last, count = cursor.fetchone()
+        with cost.reading():
+            [(first, last, count)] = sql.rows(_RECEIVED, [since, until, export.size], using="reader")
     except cost.TookTooLong:
         raise Invalid({"received_since": "finding the records takes too long: ask for a shorter time"}) from None
     if not count:

@@ -34,8 +34,6 @@ Indexes = Sequence[int]
 
 
 class VolumeWriter:
-    """Writes the volumes of one bundle into its zip."""
-
     def __init__(self, readers: Readers, path: Path, *, size: int, with_csv: bool, redactor: Redactor | None = None):
         self._readers = readers
         self._path = path
@@ -112,8 +110,6 @@ def _write(file: IO[bytes], parts: Iterable[bytes]) -> dict[str, Any]:
 
 
 class HashingFile:
-    """Writes to a file, and computes the digest of what it wrote."""
-
     def __init__(self, file: IO[bytes]):
         self._file = file
         self._digest = hashlib.sha256()
@@ -126,12 +122,10 @@ class HashingFile:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The file's entry in the manifest."""
         return {"sha256": self._digest.hexdigest(), "bytes": self._bytes}
 
 
 def csv_rows(lines: bytes, *, with_header: bool) -> bytes:
-    """Lines of JSON as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
     for line in lines.splitlines():

@@ -4,6 +4,5 @@ evaluate      `apply` sealed events to the rules, `settle` what is overdue: awai
 daily_counts  the same for rules that ask for so many events a day
 unmet         `store` what is unmet, with its waivers
 rules         `save`, `load`, `dump` and `waive` rules
-backtest      `run` a rule over the past
 packs         `seed` the rules that every installation starts with
 """

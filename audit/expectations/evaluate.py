@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F, Q
 
 from audit.expectations import daily_counts, unmet
@@ -20,6 +20,7 @@ from audit.formats import expectation
 from audit.formats.event import SealedEvent
 from audit.formats.expectation import AnswerEvent, ExpectationRule, Wait
 from audit.models import OWN_WRITER, Awaited, Expectation, Followed, Unmet
+from audit.postgres import sql
 
 BATCH = 1_000
 # Answers of one correlation that are read at a time.
@@ -39,7 +40,6 @@ class JudgedWait(NamedTuple):
     answer: AnswerEvent | None
 
     def is_met(self, rule: ExpectationRule) -> bool:
-        """Whether the answer came, and in time."""
         return self.answer is not None and expectation.in_time(rule.kind, self.wait.due_at, self.answer)
 
 
@@ -120,9 +120,7 @@ def _meet(ruled: Ruled, events: list[SealedEvent]) -> Counter[int]:
         ]
     if not rows:
         return Counter()
-    with connections["default"].cursor() as cursor:
-        cursor.execute(MEET, [list(column) for column in zip(*rows, strict=True)])
-        return Counter(pk for (pk,) in cursor.fetchall())
+    return Counter(pk for (pk,) in sql.rows(MEET, [list(column) for column in zip(*rows, strict=True)]))
 
 
 def _wait(ruled: Ruled, events: list[SealedEvent], by_correlation: ByCorrelation) -> Counter[int]:
@@ -186,9 +184,9 @@ def _answers(rule: ExpectationRule, since: dict[str, datetime]) -> dict[str, lis
     any_time = rule.kind == "has"
     starts = [THE_BEGINNING if any_time else moment for moment in since.values()]
     answers: dict[str, list[AnswerEvent]] = defaultdict(list)
-    with connections["default"].cursor() as cursor:
-        cursor.execute(LOOK_UP, [list(since), starts, whole, beginnings, 1 if any_time else ANSWERS])
-        rows: list[tuple[str, datetime, UUID]] = cursor.fetchall()
+    rows: list[tuple[str, datetime, UUID]] = sql.rows(
+        LOOK_UP, [list(since), starts, whole, beginnings, 1 if any_time else ANSWERS]
+    )
     for subject, moment, record_id in rows:
         answers[subject].append(AnswerEvent(moment, record_id))
     return answers

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import transaction
@@ -10,20 +10,17 @@ from django.db import transaction
 from audit.formats import expectation
 from audit.formats.expectation import RulePack
 from audit.ingest import trail
+from audit.ingest.trail import Change
 from audit.models import ASKS, Checkpoint, Expectation, Followed, Unmet, Waiver
-
-Act = Literal["created", "changed", "unchanged"]
 
 
 class LoadedRule(NamedTuple):
-    """What became of one rule of a pack."""
-
     name: str
-    act: Act
+    act: Change
 
 
 @transaction.atomic
-def save(row: Expectation, *, by: str) -> Act:
+def save(row: Expectation, *, by: str) -> Change:
     """Save a rule as it is now. Raises `NothingKept`.
 
     A rule that asks for something else, or is switched on, begins anew: it judges only what is sealed from now on, and
@@ -31,21 +28,13 @@ def save(row: Expectation, *, by: str) -> Act:
     """
     _lock_followers()
     before = Expectation.objects.filter(pk=row.pk).first()
-    facts, act = _facts(row), "created" if before is None else "changed"
-    if before is not None and _facts(before) == facts:
-        return "unchanged"
-    trail.add(
-        f"audit.expectation.{act}",
-        actor=by,
-        correlation=f"expectation-{row.name}",
-        name=row.name,
-        before=before and _facts(before),
-        after=facts,
-    )
+    act = trail.add_change("expectation", row.name, _facts(before) if before else None, _facts(row), by=by)
+    if act == "unchanged":
+        return act
     if before is None or any(getattr(before, field) != getattr(row, field) for field in (*ASKS, "active")):
         _begin_anew(row, before)
     row.save()
-    return "created" if before is None else "changed"
+    return act
 
 
 @transaction.atomic
@@ -62,7 +51,6 @@ def load(pack: RulePack, *, by: str) -> list[LoadedRule]:
 
 
 def dump(rows: Iterable[Expectation]) -> list[dict[str, Any]]:
-    """Rules in the form of a pack."""
     return [_facts(row) for row in rows]
 
 

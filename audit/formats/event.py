@@ -146,7 +146,6 @@ def another_id(event_id: UUID, digest: bytes) -> UUID:
 
 
 def limit(field: str) -> int | None:
-    """Return the greatest length of a text field in characters."""
     return _LIMITS[field]
 
 

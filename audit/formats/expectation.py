@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from audit.errors import Invalid
-from audit.formats import canonical
+from audit.formats import canonical, times
 from audit.formats.event import MAX_AHEAD, SealedEvent
 
 MAX_WITHIN_S = 90 * 86_400
@@ -49,8 +49,6 @@ class ExpectationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class RulePack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rules that belong together, as a file holds them."""
-
     pack: Slug
     expectations: list[ExpectationRule]
 
@@ -68,8 +66,6 @@ class Wait(NamedTuple):
 
 
 class AnswerEvent(NamedTuple):
-    """An event that a rule waited for."""
-
     at: datetime
     id: UUID
 
@@ -116,7 +112,6 @@ def read_pack(data: bytes) -> RulePack:
 
 
 def fits(patterns: Iterable[str], event_type: str) -> bool:
-    """Return whether one of the patterns matches the type."""
     return any(
         event_type == pattern or (pattern.endswith("*") and event_type.startswith(pattern[:-1])) for pattern in patterns
     )
@@ -140,7 +135,6 @@ def begins(rule: ExpectationRule, event: SealedEvent, *, own: str) -> bool:
 
 
 def counts(rule: ExpectationRule, event: SealedEvent) -> bool:
-    """Return whether an event counts for a rule about how many come in a day."""
     return (
         rule.kind == "rate"
         and event.writer == rule.writer
@@ -172,14 +166,12 @@ def in_time(kind: str, due_at: datetime, answer: AnswerEvent) -> bool:
 
 
 def day_of(at: datetime) -> date:
-    """Return the UTC day that an event counts for."""
     return at.astimezone(UTC).date()
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:
     """Return the first moment of a day, and of the next."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return start, start + DAY
+    return times.midnight(day), times.midnight(day) + DAY
 
 
 def first_whole_day(now: datetime) -> date:
@@ -188,7 +180,6 @@ def first_whole_day(now: datetime) -> date:
 
 
 def words(rule: ExpectationRule) -> str:
-    """Describe a rule in a sentence."""
     wanted, of = " or ".join(rule.expect_types), f" of the writer {rule.writer}" if rule.writer else ""
     narrow = of + (f" in the category {rule.category}" if rule.category else "")
     if rule.kind == "rate":

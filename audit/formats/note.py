@@ -81,7 +81,6 @@ class Verifier:
         return f"{self.name}+{self.id.hex()}+{encode64(bytes([self.kind]) + self.public)}"
 
     def as_cosigner(self) -> "Verifier":
-        """Return the same public key as one whose signatures attest a time."""
         return Verifier(self.name, COSIGNATURE, self.public)
 
     def check(self, text: str, signature: bytes) -> int | None:
@@ -200,7 +199,6 @@ def verify(note: str, verifiers: Iterable[Verifier], *, most: int = MAX_NOTE) ->
 
 
 def origin_of(note: str) -> str:
-    """Return the log that a checkpoint claims to be of, nothing checked; empty for no note."""
     try:
         text, signatures = split(note)
     except NoteError:

@@ -35,8 +35,6 @@ _MEMBERS = ("origin", "writer", "state", "promised", "sealed-by")
 
 @dataclass(frozen=True)
 class Promise:
-    """What a receipt says."""
-
     origin: str
     writer: str
     state: State

@@ -40,8 +40,6 @@ Place = tuple[str | int, ...]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A redaction rule: which path, by which method, and why."""
-
     name: str
     path: str
     event_type: str = ""
@@ -49,7 +47,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
     def concerns(self, event_type: str) -> bool:
-        """Return whether the rule applies to events of this type; a rule without a type applies to all."""
         if self.event_type.endswith(".*"):
             return event_type.startswith(self.event_type[:-1])
         return self.event_type in ("", event_type)

@@ -21,11 +21,15 @@ def read_time(text: str, now: datetime | None = None) -> datetime:
 def read_day(text: str) -> tuple[datetime, datetime]:
     """Return the first moment of a UTC day, and of the next. Raises `ValueError`."""
     try:
-        day = date.fromisoformat(text)
-        first = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        first = midnight(date.fromisoformat(text))
         return first, first + timedelta(days=1)
     except (ValueError, OverflowError):
         raise ValueError("is not a day such as 2026-03-04") from None
+
+
+def midnight(day: date) -> datetime:
+    """Return the first moment of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def timestamp_text(moment: datetime) -> str:

@@ -2,7 +2,7 @@
 
 record         `record` stores events, else parks them, else spools them; `store` stores or fails
 own_event      `document` writes an act of the store or of a person as an event
-trail          `add` records such an act
+trail          `add` records such an act, `add_change` one that made or changed something
 notify         `notify` sends an alarm about what was found, until it was delivered
 parked_counts  counts the answers 202 until PostgreSQL can be told
 rejections     the closed set of reasons for which events are refused

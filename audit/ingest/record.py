@@ -216,7 +216,6 @@ def _park(events: Sequence[Accepted], verdict: Fault) -> list[Recorded]:
 
 
 def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: Fault) -> list[Recorded]:
-    """Keep the events in local files, the third tier, where there is one."""
     try:
         dlq.spool.append(documents, reason=verdict.value)
     except dlq.errors.Refused as error:

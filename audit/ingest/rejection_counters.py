@@ -16,13 +16,14 @@ from typing import Any
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 
 import dlq.client
 from audit import metrics
 from audit.errors import AuditError
 from audit.ingest.rejections import Refusal
 from audit.models import RejectedSample
+from audit.postgres import sql
 from audit.postgres.gateway import gateway
 from audit.safe_text import storable
 from dlq.errors import Refused
@@ -124,8 +125,7 @@ def _gather_day(connection: Any, day: str) -> int:
     life, on = counts.pop("life", ""), date.fromisoformat(day)
     rows = [(on, *name.split("|", 2)[1:], life, int(events)) for name, events in sorted(counts.items())]
     if rows:
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_COPY, [list(column) for column in zip(*rows, strict=True)])
+        sql.run(_COPY, [list(column) for column in zip(*rows, strict=True)])
     if on < datetime.now(UTC).date() - timedelta(days=1):
         with refusing():
             connection.delete(_key(day))
@@ -152,8 +152,7 @@ def _gather_samples(connection: Any, name: bytes) -> None:
         ],
         ignore_conflicts=True,
     )
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_TRIM, [writer, reason, writer, reason, SAMPLES_KEPT])
+    sql.run(_TRIM, [writer, reason, writer, reason, SAMPLES_KEPT])
     with refusing():
         # New ones come on the left: what was read goes on the right. An emptied list is gone by itself.
         connection.ltrim(name, 0, -len(rows) - 1)

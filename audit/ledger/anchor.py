@@ -42,7 +42,6 @@ def anchor(checkpoint: Checkpoint, text: str) -> None:
 
 
 def anchored() -> Iterator[Anchored]:
-    """Yield every anchored checkpoint, in the order in which they were written."""
     if (path := settings.SEAL_ANCHOR_FILE) is not None and path.exists():
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -71,7 +70,6 @@ def has_anchor() -> bool:
 
 
 def empty_anchors() -> list[str]:
-    """Name the anchors that are configured and hold nothing."""
     file, folder = settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_DIR
     empty = [] if file is None or _last_lines() else [f"file {file.name}"]
     return empty + ([] if folder is None or _anchor_files() else [f"folder {folder.name}"])

@@ -23,8 +23,6 @@ DEVELOPMENT = Signer("development.invalid/log", hashlib.sha256(b"auditsite: ever
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that this process can sign and verify with."""
-
     signer: Signer | None
     verifiers: tuple[Verifier, ...]  # the log's public keys, the newest first
 

@@ -4,24 +4,25 @@ Verification does not trust this: it checks what is read against signed roots.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
-
-from django.db import connections
 
 from audit.errors import LogDamaged, NotSealed
 from audit.formats import merkle, note, tiles
 from audit.formats.tiles import Edge, Lookup, Run
 from audit.models import Checkpoint, Leaf
+from audit.postgres import sql
 
 # Bounds are written into each part, so that PostgreSQL plans a look into the index, however large the table is.
 _LEAVES = "SELECT 0, index, leaf_hash FROM audit_leaf WHERE index >= %s AND index < %s"
+_WAITING = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
+"""
 _NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >= %s AND index < %s"
 
 
 class Evidence(NamedTuple):
-    """Everything that proves one record to be in the log."""
-
     leaf: Leaf
     checkpoint: Checkpoint
     proof: note.Proof
@@ -39,7 +40,6 @@ def signed_head(using: str = "reader") -> Checkpoint:
 
 
 def signed_size(using: str = "reader") -> int:
-    """Return how many leaves the newest checkpoint covers."""
     newest = head(using)
     return 0 if newest is None else newest.size
 
@@ -53,9 +53,8 @@ def hashes(runs: Iterable[Run], using: str = "reader") -> Lookup:
         parameters += [run.first, run.last] if run.level == 0 else run
     values: dict[tuple[int, int], bytes] = {}
     if parts:
-        with connections[using].cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(parts), parameters)
-            values = {(level, index): bytes(value) for level, index, value in cursor.fetchall()}
+        rows = sql.rows(" UNION ALL ".join(parts), parameters, using)
+        values = {(level, index): bytes(value) for level, index, value in rows}
 
     def look_up(level: int, index: int) -> bytes:
         try:
@@ -68,17 +67,14 @@ def hashes(runs: Iterable[Run], using: str = "reader") -> Lookup:
 
 
 def edge(size: int, using: str = "reader") -> Edge:
-    """Return the right edge of the tree of the first `size` leaves."""
     return Edge(size, hashes(tiles.edge_runs(size), using))
 
 
 def root(size: int, using: str = "reader") -> bytes:
-    """Compute the root of the first `size` leaves from the kept hashes."""
     return edge(size, using).root()
 
 
 def inclusion(index: int, size: int, using: str = "reader") -> list[bytes]:
-    """Return the proof that a leaf is in the tree of `size`. Raises `ProofError` where it is not."""
     return _span_hashes(merkle.inclusion_spans(index, size), using)
 
 
@@ -111,20 +107,28 @@ def full_note(checkpoint: Checkpoint, using: str = "reader") -> str:
 
 def cosignatures(numbers: Sequence[int], using: str = "reader") -> list[tuple[str, str, int]]:
     """Return name, signature line and checkpoint number of each cosignature of these checkpoints."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(
-            "SELECT name, line, checkpoint FROM audit_cosignature WHERE checkpoint = ANY(%s) ORDER BY checkpoint, name",
-            [list(numbers)],
-        )
-        return list(cursor.fetchall())
+    return sql.rows(
+        "SELECT name, line, checkpoint FROM audit_cosignature WHERE checkpoint = ANY(%s) ORDER BY checkpoint, name",
+        [list(numbers)],
+        using=using,
+    )
 
 
 def best_cosigned(using: str = "reader") -> Checkpoint | None:
     """Return the newest checkpoint that a witness has cosigned."""
-    with connections[using].cursor() as cursor:
-        cursor.execute("SELECT max(checkpoint) FROM audit_cosignature")
-        (number,) = cursor.fetchone()
+    [(number,)] = sql.rows("SELECT max(checkpoint) FROM audit_cosignature", using=using)
     return None if number is None else Checkpoint.objects.using(using).filter(number=number).first()
+
+
+def waiting() -> tuple[int, float]:
+    """Return how many records wait for the sealer, and for how many seconds the oldest has."""
+    [(count, seconds)] = sql.rows(_WAITING, using="reader")
+    return count, seconds
+
+
+def last_cosigned() -> dict[str, datetime]:
+    """When each witness last cosigned, by its name."""
+    return dict(sql.rows("SELECT name, max(attested_at) FROM audit_cosignature GROUP BY name", using="reader"))
 
 
 def _span_hashes(spans: Sequence[merkle.Span], using: str) -> list[bytes]:

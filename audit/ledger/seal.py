@@ -25,6 +25,7 @@ from audit.ingest import trail
 from audit.ledger import anchor, reader
 from audit.ledger import keys as ledger_keys
 from audit.models import OWN_WRITER, Checkpoint
+from audit.postgres import sql
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +40,6 @@ SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
 
 class Sealed(NamedTuple):
-    """The result of one pass."""
-
     # The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet.
     checkpoint: Checkpoint | None
     added: int = 0
@@ -147,9 +146,7 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
     """Return the edge under the newest checkpoint. Raises `LogDamaged` unless it is what was signed."""
     _check_outside(head)
     size = 0 if head is None else head.size
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf")
-        (leaves,) = cursor.fetchone()
+    [(leaves,)] = sql.rows("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf")
     if leaves != size:
         raise LogDamaged(f"The log has {leaves} leaves, but {size} were signed: run `manage.py verify`.")
     if head is None:
@@ -232,13 +229,11 @@ def _time_after(before: Checkpoint | None, now: datetime) -> datetime:
 
 def _drop_repeated() -> None:
     """Remove from the queue what is sealed or queued twice, and record that."""
-    with transaction.atomic(), connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM audit_unsealed q USING audit_leaf l WHERE l.record_id = q.record_id")
-        dropped = cursor.rowcount
-        cursor.execute(
+    with transaction.atomic():
+        dropped = sql.run("DELETE FROM audit_unsealed q USING audit_leaf l WHERE l.record_id = q.record_id")
+        dropped += sql.run(
             "DELETE FROM audit_unsealed a USING audit_unsealed b WHERE a.record_id = b.record_id AND a.ctid > b.ctid"
         )
-        dropped += cursor.rowcount
     if not dropped:
         return
     log.error("queue_had_repeated_records", dropped=dropped)

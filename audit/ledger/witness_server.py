@@ -33,16 +33,12 @@ class HttpAnswer(NamedTuple):
 
 
 class RequestRefused(Exception):
-    """The request is answered with an error."""
-
     def __init__(self, status: int, text: str, content_type: str = PLAIN):
         super().__init__(text)
         self.answer = HttpAnswer(status, f"{text}\n", content_type)
 
 
 class Request(NamedTuple):
-    """A parsed add-checkpoint request."""
-
     old: int
     proof: list[bytes]
     note: str
@@ -73,7 +69,6 @@ class Witness:
 
     @property
     def verifier(self) -> Verifier:
-        """The key that its cosignatures verify with."""
         return self._signer.verifier.as_cosigner()
 
     def add_checkpoint(self, body: bytes, now: int | None = None) -> HttpAnswer:

@@ -14,13 +14,13 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connections
 
 from audit.errors import AuditError
 from audit.formats import note
 from audit.formats.note import Verifier
 from audit.ledger import reader
 from audit.models import Checkpoint
+from audit.postgres import sql
 
 TIMEOUT_S = 5.0
 MAX_ANSWER = 64 * 1024
@@ -31,8 +31,6 @@ class WitnessRefused(AuditError):
 
 
 class RemoteWitness(NamedTuple):
-    """A configured witness: its address and its key."""
-
     url: str
     verifier: Verifier
 
@@ -101,19 +99,17 @@ def _keep(witness: RemoteWitness, checkpoint: Checkpoint, answer: str) -> None:
         raise WitnessRefused(f"The witness {witness.verifier.name} sent no cosignature: {error}") from None
     (line,) = [line for line in answer.splitlines(keepends=True) if line.split(" ")[1] == witness.verifier.name][:1]
     moment = datetime.fromtimestamp(attested.moment or 0, UTC)
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO audit_cosignature (checkpoint, name, line, attested_at) VALUES (%s, %s, %s, %s) "
-            "ON CONFLICT (checkpoint, name) DO NOTHING",
-            [checkpoint.number, witness.verifier.name, line, moment],
-        )
+    sql.run(
+        "INSERT INTO audit_cosignature (checkpoint, name, line, attested_at) VALUES (%s, %s, %s, %s) "
+        "ON CONFLICT (checkpoint, name) DO NOTHING",
+        [checkpoint.number, witness.verifier.name, line, moment],
+    )
 
 
 def _last_size(witness: RemoteWitness) -> int:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(max(size), 0) FROM audit_checkpoint "
-            "WHERE number = (SELECT max(checkpoint) FROM audit_cosignature WHERE name = %s)",
-            [witness.verifier.name],
-        )
-        return int(cursor.fetchone()[0])
+    [(size,)] = sql.rows(
+        "SELECT coalesce(max(size), 0) FROM audit_checkpoint "
+        "WHERE number = (SELECT max(checkpoint) FROM audit_cosignature WHERE name = %s)",
+        [witness.verifier.name],
+    )
+    return int(size)

@@ -3,8 +3,10 @@
 import io
 import os
 import pwd
+import signal
 import socket
 import sys
+import threading
 from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
@@ -42,6 +44,14 @@ class HarmlessCommand(BaseCommand):
             return super().execute(*args, **options)
         except AuditError as error:
             raise CommandError(str(error)) from None
+
+
+def stop_at_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set: what is in hand is finished, and nothing new begun."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def operator_name() -> str:

@@ -22,16 +22,16 @@ from audit.completeness.reconcile import reconcile
 LINE_S = 2.0
 
 
-def bar(*columns: ProgressColumn, disable: bool = False, transient: bool = False) -> Progress:
+def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
     """Return a bar on standard error, so that the output can be read by programs."""
-    return Progress(*columns, console=Console(stderr=True), disable=disable, transient=transient)
+    return Progress(*columns, console=Console(stderr=True), disable=disable)
 
 
 @contextmanager
-def counted(unit: str, *, transient: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+def counted(unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show how many of how many units are done; yields what is told both."""
     columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with bar(*columns, transient=transient) as progress:
+    with bar(*columns) as progress:
         task = progress.add_task(unit, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -62,7 +62,6 @@ class Counting:
         self._bar.stop()
 
     def show(self, examined: int, matching: int) -> None:
-        """Show the counts so far."""
         self._bar.update(self._task, completed=examined, found=matching)
         if self._bar.disable and time.monotonic() - self._printed_at > LINE_S:
             self._printed_at = time.monotonic()

@@ -27,7 +27,6 @@ class KeyCommand(BaseCommand):
     requires_system_checks = []  # noqa: RUF012
 
     def keys(self) -> Keys:
-        """Return the current keys. Raises `KeyMissing`."""
         raise NotImplementedError
 
     def key_name(self, origin: str | None) -> str:

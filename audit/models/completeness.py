@@ -161,7 +161,6 @@ class Manifest(Discrepancy):
 
     @property
     def short(self) -> int:
-        """How many events are missing."""
         return max(self.count - self.came, 0)
 
     @property

@@ -72,7 +72,6 @@ class Export(Job):
 
     @property
     def name(self) -> str:
-        """The name of its zip."""
         return f"evidence-{self.id}.zip"
 
     def range_facts(self) -> dict[str, Any]:

@@ -49,12 +49,10 @@ class Expectation(NamedRule):
 
     @property
     def rule(self) -> ExpectationRule:
-        """As the pure module knows it."""
         return ExpectationRule(**{field: getattr(self, field) for field in self.FIELDS})
 
     @property
     def words(self) -> str:
-        """What it expects, in a sentence."""
         return expectation.words(self.rule)
 
     def clean(self) -> None:
@@ -183,7 +181,6 @@ class Unmet(Discrepancy):
 
     @property
     def day(self) -> date | None:
-        """The day that was counted."""
         return expectation.day_of(self.since) if self.kind == "rate" else None
 
     @property

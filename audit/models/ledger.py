@@ -77,8 +77,6 @@ class Verification(models.Model):
 
 
 class FindingQuerySet(models.QuerySet["Finding"]):
-    """Reading findings."""
-
     def still_so(self) -> "FindingQuerySet":
         """Those that no later verification of the whole log has cleared by checking their subject."""
         whole = Verification.objects.filter(scope="all", ended_at__isnull=False).exclude(skipped__contains=["tree"])

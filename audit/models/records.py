@@ -22,8 +22,6 @@ OWN_WRITER = StoreName("auditsite")
 
 
 class RecordQuerySet(NotedAppendOnlyQuerySet["Record"]):
-    """Reading records."""
-
     def within(self, scopes: visibility.Scopes) -> "RecordQuerySet":
         """Those that somebody with these scopes may see."""
         return self.filter(visible_to(scopes, "writer", "event_category")) if scopes else self

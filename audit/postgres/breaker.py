@@ -42,7 +42,6 @@ class Breaker:
         log.error("breaker_opened", reason=reason)
 
     def wait_closed(self, timeout_s: float) -> bool:
-        """Wait until PostgreSQL is back; return whether it is."""
         if (watcher := self._watcher) is not None:
             watcher.join(timeout_s)
         return not self.is_open

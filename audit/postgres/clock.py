@@ -44,12 +44,10 @@ class Skew(NamedTuple):
 
 
 def local_now() -> datetime:
-    """The time by this process's own clock."""
     return datetime.now(UTC)
 
 
 def latest_now() -> datetime:
-    """The time by the clock that is furthest ahead."""
     return local_now() + timedelta(seconds=max(0.0, *(ahead for ahead in skew() if ahead is not None)))
 
 
@@ -57,12 +55,11 @@ def skew() -> Skew:
     """Ask both servers, at most every few seconds in each process."""
     global _last
     if _last is None or time.monotonic() - _last[0] > TRUSTED_FOR_S:
-        _last = (time.monotonic(), Skew(_ahead(_of_redis), _ahead(_of_postgresql)))
+        _last = (time.monotonic(), Skew(_ahead(lambda: dlq.stream.default().now_ms() / 1000), _ahead(_of_postgresql)))
     return _last[1]
 
 
 def forget() -> None:
-    """Ask anew next time."""
     global _last
     _last = None
 
@@ -107,10 +104,6 @@ def _ahead(ask: Callable[[], float]) -> float | None:
     # It was read somewhere between the question and the answer: a slow answer is no skew.
     after = local_now().timestamp()
     return 0.0 if before <= theirs <= after else theirs - (after if theirs > after else before)
-
-
-def _of_redis() -> float:
-    return dlq.stream.default().now_ms() / 1000
 
 
 def _of_postgresql() -> float:

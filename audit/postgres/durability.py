@@ -30,8 +30,6 @@ WHERE (s.setdatabase = 0 OR d.datname = current_database()) AND split_part(setti
 
 
 class Durability(NamedTuple):
-    """What PostgreSQL says of itself."""
-
     findings: tuple[CheckMessage, ...]
     # What a 201 promises, such as "on this server's disk"; "" where it could not be asked.
     stored_means: str
@@ -51,7 +49,6 @@ def durability() -> Durability:
 
 
 def forget() -> None:
-    """Ask anew next time."""
     global _last
     _last = None
 

@@ -109,7 +109,6 @@ class Gateway:
                     pool.putconn(connection)
 
     def close(self) -> None:
-        """Close all connections."""
         with self._lock:
             pool, self._pool = self._pool, None
             heartbeat, self._heartbeat = self._heartbeat, Heartbeat(_connect)
@@ -163,7 +162,6 @@ def probe() -> None:
 
 
 def is_up() -> bool:
-    """Whether PostgreSQL can store now."""
     try:
         probe()
     except (psycopg.Error, Unavailable):

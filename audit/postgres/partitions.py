@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import structlog
 from django.conf import settings
-from django.db import connections
+
+from audit.postgres import sql
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +34,7 @@ def make(*, seconds: float = 20.0) -> int:
 
 
 def _make(start: datetime) -> str:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT audit_make_partition(%s)", [start])
-        return str(cursor.fetchone()[0])
+    return str(sql.rows("SELECT audit_make_partition(%s)", [start])[0][0])
 
 
 def _months(ahead: int) -> list[datetime]:

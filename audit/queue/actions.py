@@ -34,7 +34,6 @@ def retry(messages: Sequence[Message], by: str) -> int:
 
 
 def snooze(messages: Sequence[Message], by: str, *, span: timedelta = SNOOZE) -> int:
-    """Leave messages alone for that long."""
     seconds = span.total_seconds()
     _record("snoozed", by, messages, seconds=round(seconds))
     return dlq.stream.for_drain().snooze([message.id for message in messages], for_s=seconds)
@@ -46,13 +45,11 @@ def put_aside(messages: Sequence[Message], by: str) -> int:
 
 
 def pause(by: str) -> None:
-    """Stop draining; parking goes on."""
     _record("paused", by)
     dlq.stream.for_drain().activity.pause(by)
 
 
 def resume(by: str) -> None:
-    """Let drains work again."""
     _record("resumed", by)
     dlq.stream.for_drain().activity.resume()
 

@@ -138,7 +138,6 @@ def _bring_home(messages: list[Message]) -> None:
 
 
 def _anyone_answers() -> bool:
-    """Whether PostgreSQL or Redis could take what local files hold."""
     if is_up():
         return True
     try:

@@ -8,6 +8,8 @@ and repeats stores nothing twice.
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from audit import metrics, visibility
 from audit.formats import canonical, times
 from audit.formats import event as event_format
@@ -46,16 +48,7 @@ def _renamed(event: Accepted) -> Accepted:
     new_id = another_id(event.id, event.digest)
     # A parent that the writer named stays: the act beside it names both ids.
     body = canonical.canonical({"parent_event_id": str(event.id), **document, "event_id": str(new_id)})
-    return Accepted(
-        id=new_id,
-        writer=event.writer,
-        event_type=event.event_type,
-        event_timestamp=event.event_timestamp,
-        correlation_id=event.correlation_id,
-        body=body,
-        digest=canonical.digest(body),
-        received_at=event.received_at,
-    )
+    return msgspec.structs.replace(event, id=new_id, body=body, digest=canonical.digest(body))
 
 
 def _act(event: Accepted, renamed: Accepted, parked_at: datetime) -> Accepted:

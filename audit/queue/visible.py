@@ -17,12 +17,7 @@ def visible(messages: Iterable[Message]) -> Iterator[Message]:
 
 def may_see(message: Message) -> bool:
     """Whether the viewer may see a message. One that cannot be read has no category, and so is in no such scope."""
-    return may_see_entry(message.source, message.body)
-
-
-def may_see_entry(source: str, body: bytes) -> bool:
-    """The same of a stream entry that is not read as a message yet."""
-    return not visibility.scopes() or visibility.covers(source, _category(body))
+    return not visibility.scopes() or visibility.covers(message.source, _category(message.body))
 
 
 def _category(body: bytes) -> str:

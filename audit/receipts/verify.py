@@ -61,7 +61,6 @@ class VerifiedReceipts(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The verdict for a person."""
         receipts = f"{self.receipts:,} receipt{'' if self.receipts == 1 else 's'}"
         if not self.receipts:
             return "There is no receipt here: nothing was verified."

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 import dlq.errors
@@ -29,6 +29,7 @@ from audit.formats import canonical
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Checkpoint, Export, Finding, Report
 from audit.models.lifecycle import JobEnded
+from audit.postgres import sql
 from audit.reports import controls, packs
 from audit.reports.packs import Pack, UnreadablePack
 from audit.reports.sections import SECTIONS
@@ -123,8 +124,8 @@ def request_monthly(now: datetime | None = None) -> Report | None:
     last = now.date().replace(day=1) - timedelta(days=1)
     if not settings.REPORT_PACKS:
         return None
-    with transaction.atomic(), connections["default"].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('audit_report'))")
+    with transaction.atomic():
+        sql.run("SELECT pg_advisory_xact_lock(hashtext('audit_report'))")
         first = last.replace(day=1)
         if Report.objects.filter(requested_by=OWN_WRITER, first=first, last=last).exists():
             return None

@@ -12,8 +12,6 @@ Verdict = Literal["shown", "partly", "not shown"]
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A control, and whether there is evidence for it."""
-
     pack: str
     id: str
     gist: str

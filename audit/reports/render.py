@@ -30,8 +30,6 @@ class PdfMissing(AuditError):
 
 
 class ControlRow(NamedTuple):
-    """A control as a row of its pack's table."""
-
     id: str
     gist: str
     verdict: str
@@ -61,7 +59,6 @@ def context(report: Report, *, site: str = "") -> dict[str, Any]:
 
 
 def html(report: Report, *, site: str = "") -> str:
-    """One file, complete in itself."""
     style = SafeString(STYLE.read_text(encoding="utf-8"))
     return safe_text.harmless(render_to_string("reports/whole.html", {**context(report, site=site), "style": style}))
 

@@ -5,16 +5,16 @@ So the same days and the same checkpoint give the same report again, whatever ca
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections
-
 from audit import visibility
 from audit.formats import canonical
+from audit.formats.times import midnight
 from audit.models import OWN_WRITER, Checkpoint
+from audit.postgres import sql
 
 PRESETS = {
     "month": "the last month",
@@ -77,7 +77,6 @@ class Snapshot:
 
     @property
     def size(self) -> int:
-        """How many records the checkpoint covers."""
         return self.checkpoint.size
 
     @property
@@ -87,12 +86,11 @@ class Snapshot:
 
     @property
     def begins(self) -> datetime:
-        return datetime.combine(self.first, time(), UTC)
+        return midnight(self.first)
 
     @property
     def ends(self) -> datetime:
-        """The moment after the last day."""
-        return datetime.combine(self.day_after, time(), UTC)
+        return midnight(self.day_after)
 
     @property
     def until(self) -> datetime:
@@ -118,7 +116,6 @@ class Snapshot:
 
     @cached_property
     def leaves(self) -> range:
-        """What was sealed in the period."""
         first, last = (self._size_before(number) for number in self.numbers)
         return range(first, last)
 
@@ -135,9 +132,8 @@ class Snapshot:
     def _counts(self) -> dict[tuple[str, str], int]:
         if not self.sees_store_acts:
             return {}
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_COUNTS, [OWN_WRITER, self.begins, self.ends, self.size])
-            return {(event_type, outcome): count for event_type, outcome, count in cursor.fetchall()}
+        counts = sql.rows(_COUNTS, [OWN_WRITER, self.begins, self.ends, self.size])
+        return {(event_type, outcome): count for event_type, outcome, count in counts}
 
     def count(self, *patterns: str, outcome: str = "") -> int:
         """The acts of the period with one of these event types; a pattern may end in `*`."""
@@ -158,9 +154,8 @@ class Snapshot:
             wanted = [pattern.replace("_", r"\_").replace("*", "%") for pattern in patterns]
         else:
             types, wanted = "r.event_type = ANY(%s)", list(patterns)
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_ACTS.format(types=types), [OWN_WRITER, wanted, since, until, self.size, limit])
-            return [Act(*row)._replace(data=_read(row[-1])) for row in cursor.fetchall()]
+        rows = sql.rows(_ACTS.format(types=types), [OWN_WRITER, wanted, since, until, self.size, limit])
+        return [Act(*row)._replace(data=_read(row[-1])) for row in rows]
 
     def _number_at(self, moment: datetime) -> int:
         """The first checkpoint made at this time or later: they are numbered in the order of time."""

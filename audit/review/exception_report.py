@@ -81,8 +81,6 @@ class ExceptionGroup(NamedTuple):
 
 
 class ExceptionReport(NamedTuple):
-    """One day as it looks now."""
-
     day: date
     groups: list[ExceptionGroup]
 

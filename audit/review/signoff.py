@@ -10,13 +10,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 
 from audit import visibility
 from audit.errors import AuditError
+from audit.formats import times
 from audit.ingest import trail
 from audit.ingest.notify import notify
 from audit.models import OWN_WRITER, Followed, MissedReview, Review
+from audit.postgres import sql
 from audit.review.exception_report import ExceptionReport, exception_report
 
 # The row of audit_followed that holds the first day that may still be signed in time.
@@ -32,7 +34,6 @@ STATES = {
     "not over": "pending",
     "not asked for": "pending",
 }
-_LOCK = "SELECT pg_advisory_xact_lock(hashtext('audit_review'))"
 _SIGN = """
 INSERT INTO audit_review (day, number, signed_by, signed_at, note, exceptions, digest, shown)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
@@ -51,8 +52,6 @@ class ReviewState(NamedTuple):
 
 
 class ReviewsWaiting(NamedTuple):
-    """Numbers of days."""
-
     # Over, not signed, and still in time.
     due: int
     # Past their time, and neither signed nor explained.
@@ -96,8 +95,7 @@ def sign(day: date, note: str, *, by: str, seen: tuple[str, int], address: str |
             raise NotSigned("There are exceptions: say in the note what became of them.")
         _record_signature(shown, note, number, by, address)
         values = (day, number, by, now, note, shown.exceptions, shown.digest, json.dumps(shown.document))
-        with connections["default"].cursor() as cursor:
-            cursor.execute(_SIGN, values)
+        sql.run(_SIGN, values)
         MissedReview.objects.filter(day=day, closed_at=None).update(closed_at=now)
     return Review.objects.get(day=day, number=number)
 
@@ -118,7 +116,7 @@ def find_missed(now: datetime | None = None) -> list[date]:
         for day in missed:
             _record_missed(day, now)
         if days:
-            Followed.objects.filter(name=REVIEWS).update(followed_at=_midnight(ended))
+            Followed.objects.filter(name=REVIEWS).update(followed_at=times.midnight(ended))
     _notify(now)
     return missed
 
@@ -134,7 +132,7 @@ def waiting(now: datetime | None = None) -> ReviewsWaiting:
 
 def due_at(day: date) -> datetime:
     """Until when a day may be signed in time."""
-    return _midnight(day) + timedelta(days=1, hours=settings.REVIEW_HOURS)
+    return times.midnight(day) + timedelta(days=1, hours=settings.REVIEW_HOURS)
 
 
 def _state(day: date, now: datetime, signed: list[Review], missed: MissedReview | None, since: date | None) -> str:
@@ -156,7 +154,7 @@ def _asked_since() -> date | None:
 def _begin(now: datetime) -> date:
     """Ask for reviews from today on, and record that."""
     trail.add("audit.review.begun", actor=OWN_WRITER, correlation="reviews", first_day=now.date().isoformat())
-    Followed.objects.create(name=REVIEWS, followed_at=_midnight(now.date()))
+    Followed.objects.create(name=REVIEWS, followed_at=times.midnight(now.date()))
     return now.date()
 
 
@@ -174,7 +172,6 @@ def _record_missed(day: date, now: datetime) -> None:
 
 
 def _notify(now: datetime) -> None:
-    """Raise an alarm for the missed days of which none was delivered yet."""
     untold = MissedReview.objects.filter(closed_at=None, explained_at=None, told_at=None)
     if days := sorted(untold.values_list("day", flat=True)):
         text = f"{len(days)} days were not reviewed in time, the first: {days[0]}. See the admin, Daily review."
@@ -202,9 +199,4 @@ def _where(day: date, address: str | None = None) -> trail.Where:
 
 def _lock() -> None:
     """One signature at a time, and none while `find_missed` is at work. Held until the transaction ends."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_LOCK)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    sql.run("SELECT pg_advisory_xact_lock(hashtext('audit_review'))")

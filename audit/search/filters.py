@@ -13,7 +13,6 @@ from audit.formats.grammar import Query, Term, Value, scalars
 
 
 def where(query: Query, now: datetime | None = None) -> Q:
-    """Return the condition of a query; spans such as `7d` count back from `now`. Raises `ValueError`."""
     now = now or datetime.now(UTC)
     condition_of_all = Q()
     for term in query.terms:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db import connections
 from django.db.models import Q
 
 from audit import visibility
@@ -19,6 +18,7 @@ from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Record, RecordQuerySet
+from audit.postgres import sql
 from audit.search import cost, filters
 
 EXACT = (
@@ -88,7 +88,6 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
 
 
 def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
-    """Return all records that match, in the order of all lists."""
     base = Record.objects.all() if records is None else records
     return base.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
 
@@ -112,7 +111,6 @@ def count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool] | N
 
 
 def capped_count(records: RecordQuerySet, cap: int = COUNT_CAP) -> tuple[int, bool]:
-    """Count the records up to `cap`, and say whether there are more."""
     counted = records.order_by()[: cap + 1].count()
     return min(counted, cap), counted > cap
 
@@ -215,12 +213,11 @@ _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
 
 def about_how_many() -> str:
     """Return the planner's estimate of the number of records; it costs nothing, and is shown as an estimate."""
-    with connections["reader"].cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
-            "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass"
-        )
-        (estimate,) = cursor.fetchone()
+    [(estimate,)] = sql.rows(
+        "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
+        "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass",
+        using="reader",
+    )
     if estimate > COUNT_CAP and not visibility.scopes():
         return f"≈ {intcomma(estimate)}"
     counted, capped = capped_count(Record.objects.all())

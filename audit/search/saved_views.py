@@ -23,7 +23,6 @@ class NotSaved(AuditError):
 
 
 def visible_to(user: Any) -> QuerySet[SavedView]:
-    """Return the views of a person, of their groups, and of the packs."""
     mine = Q(owner=user.get_username()) | Q(group__in=user.groups.all()) | ~Q(pack="")
     return SavedView.objects.filter(mine).select_related("group").distinct()
 
@@ -71,7 +70,6 @@ def _record(act: str, by: str, name: str, query: str, group: Group | None) -> No
 
 
 def seed(using: str) -> None:
-    """Create the missing views of the pack of controls."""
     pack = json.loads(VIEWS.read_bytes())
     for view in pack["views"]:
         SavedView.objects.using(using).get_or_create(

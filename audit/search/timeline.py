@@ -52,7 +52,6 @@ def page(
 
 
 def beside(record: Record) -> tuple[Record | None, Record | None]:
-    """Return the events before and after this one in its correlation."""
     same, place = Record.objects.filter(correlation_id=record.correlation_id), (record.event_timestamp, record.id)
     earlier = same.filter(query.older_than(*place)).order_by("-event_timestamp", "-id").first()
     return earlier, _oldest_first(same.filter(_after(*place))).first()

@@ -4,7 +4,7 @@ import pytest
 
 from dlq.selection import Selection
 from dlq.stream import Stream
-from tests.dlq.conftest import parked
+from tests.dlq.conftest import a_document, parked
 
 
 def test_a_selection_takes_what_passes_all_its_filters(stream: Stream) -> None:
@@ -34,6 +34,14 @@ SELECTIONS = {
     "old": Selection(older_s=3600),
     "source": Selection(source="source", kind="a.kind"),
 }
+
+
+def test_a_selection_takes_what_has_a_text_and_meets_a_condition(stream: Stream) -> None:
+    stream.park([a_document(body=b'{"n": 1}'), a_document(body=b'{"n": 2}')], reason="tests")
+    first, second = stream.pages.page(limit=10)
+    assert [*Selection(text='"n": 2').all(stream)] == [second]
+    assert [*Selection(text='"n": 3').all(stream)] == []
+    assert [*Selection(text="n", where=lambda message: message.id == first.id).all(stream)] == [first]
 
 
 @pytest.mark.parametrize("selection", [Selection(), Selection(source="source")], ids=["every", "narrow"])

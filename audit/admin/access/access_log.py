@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -27,8 +26,7 @@ class AccessAdmin(ReadOnly):
     """Opening the page is recorded as well, and shown when it is opened again."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         filters = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
         where, wrong = _where(filters)
         accesses = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
@@ -74,7 +72,6 @@ def _after(request: HttpRequest) -> Q:
 
 
 def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
-    """Return who viewed this record lately, for people who may know; the current view is recorded later."""
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
     with visibility.as_system():
@@ -83,7 +80,6 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
 
 
 def look_row(access: Record) -> dict[str, Any]:
-    """Return an access as tables show it."""
     facts = access.event_data
     return {
         "at": time_tag(access.event_timestamp),

@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit.access import rights
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import RightsRequest
 
 DECISIONS = {"": ("pending", "asked for"), "granted": ("ok", "granted"), "declined": ("warning", "declined")}
@@ -22,9 +21,7 @@ class RightsRequestAdmin(ReadOnly):
     list_filter = ("decision", "kind")
     views: ClassVar = {"<int:pk>/decide/": "decide"}
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.row_or_404(request, object_id)
         return self.page(
             request,
@@ -39,8 +36,6 @@ class RightsRequestAdmin(ReadOnly):
         )
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Grant or decline."""
-
         def act() -> None:
             row = RightsRequest.objects.filter(pk=pk, decision="").first()
             if row is None:
@@ -49,14 +44,6 @@ class RightsRequestAdmin(ReadOnly):
 
         return post_act(request, PERMISSION, act, back=reverse("admin:audit_rightsrequest_change", args=[pk]))
 
-    @admin.display(description="rights")
-    def what(self, row: RightsRequest) -> str:
-        return row.words
-
-    @admin.display(description="asked (UTC)", ordering="asked_at")
-    def asked_on(self, row: RightsRequest) -> SafeString | str:
-        return time_tag(row.asked_at)
-
-    @admin.display(description="state")
-    def state(self, row: RightsRequest) -> SafeString:
-        return badge(*DECISIONS[row.decision])
+    what = column("rights", lambda row: row.words)
+    asked_on = time_column("asked (UTC)", "asked_at")
+    state = column("state", lambda row: badge(*DECISIONS[row.decision]))

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from audit.admin.display import column
 from audit.ingest import trail
 from audit.models import AuditorScope
 
@@ -35,17 +36,9 @@ class ScopeAdmin(admin.ModelAdmin):
         _record(request, "removed", obj, obj)
         super().delete_model(request, obj)
 
-    @admin.display(description="whose")
-    def whose(self, scope: AuditorScope) -> str:
-        return f"person {scope.user}" if scope.user else f"group {scope.group}"
-
-    @admin.display(description="writers")
-    def of_writers(self, scope: AuditorScope) -> str:
-        return ", ".join(scope.writers) or "all"
-
-    @admin.display(description="categories")
-    def of_categories(self, scope: AuditorScope) -> str:
-        return ", ".join(scope.categories) or "all"
+    whose = column("whose", lambda scope: f"person {scope.user}" if scope.user else f"group {scope.group}")
+    of_writers = column("writers", lambda scope: ", ".join(scope.writers) or "all")
+    of_categories = column("categories", lambda scope: ", ".join(scope.categories) or "all")
 
     def _is_of_another(self, request: HttpRequest, scope: AuditorScope | None) -> bool:
         """Return whether the scope is somebody else's: only a superuser widens what they see themselves."""

@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from audit.access import api_keys, limits, rights
+from audit.admin.display import column
 from audit.api import throttles
 from audit.ingest import trail
 from audit.models import Writer, WriterKey
@@ -78,10 +79,6 @@ class WriterAdmin(admin.ModelAdmin):
             _record(request, "revoked", writer)
             messages.success(request, f"{api_keys.revoke(writer)} keys of {writer} stop within 5 seconds.")
 
-    @admin.display(description="scopes")
-    def scope_names(self, writer: Writer) -> str:
-        return ", ".join(writer.scopes)
-
     @admin.display(description="valid keys")
     def valid_keys(self, writer: Writer) -> int:
         now = timezone.now()
@@ -98,6 +95,8 @@ class WriterAdmin(admin.ModelAdmin):
         )
         opened, exports = throttles.open_manifests(writer.name), throttles.exports_today(writer.name)
         return f"{sent}; {opened:,} open manifests; {exports:,} exports"
+
+    scope_names = column("scopes", lambda writer: ", ".join(writer.scopes))
 
     def _show(self, request: HttpRequest, keys: list[tuple[Writer, str]]) -> HttpResponse:
         """Show new keys on the page that answers the form: nothing that the browser or the session keeps has them."""

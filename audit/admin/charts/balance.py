@@ -20,7 +20,6 @@ PARTS = {
 
 
 def account(days: list[tuple[date, BalanceLine]]) -> SafeString:
-    """Draw the newest days, each with what became of the received events."""
     shown = days[:SHOWN]
     if not shown:
         return SafeString("")

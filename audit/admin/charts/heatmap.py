@@ -20,8 +20,6 @@ OUTSIDE = '<td class="heat"></td>'  # before the writer was first heard, and aft
 
 
 class Column(NamedTuple):
-    """A span of time."""
-
     first: datetime
     last: datetime
     label: str
@@ -31,8 +29,6 @@ class Column(NamedTuple):
 
 
 class Picture:
-    """All counts of a page, in shades that fit the largest of them."""
-
     def __init__(self, counts: Mapping[Key, Count], known: Causes, now: datetime):
         self._counts, self._known, self._now = counts, known, now
         most = max((count.events for count in counts.values()), default=1)
@@ -50,7 +46,6 @@ class Picture:
         return shades
 
     def row(self, label: str, url: str, writer: str, columns: Sequence[Column], began: datetime) -> dict[str, Any]:
-        """Return a line: a writer's counts, from when it was first heard until now."""
         cells = SafeString("".join(self._cells(writer, columns, began)))
         total = sum(self._counts.get((writer, column.first), NONE).events for column in columns)
         return {"label": label, "url": url, "cells": cells, "total": total}
@@ -78,13 +73,11 @@ class Picture:
 
 
 def column(first: datetime, last: datetime, label: str, name: str, url: str = "") -> Column:
-    """Return a span with the address of its records."""
     within = f"+after:{first:%Y-%m-%dT%H:%M}Z+before:{last:%Y-%m-%dT%H:%M}Z"
     return Column(first, last, label, name, url, within)
 
 
 def months(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Return the months that the columns are in, with the number of columns in each."""
     return [(name, len(list(days))) for name, days in groupby(columns, key=lambda column: f"{column.first:%Y-%m}")]
 
 

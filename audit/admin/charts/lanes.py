@@ -60,7 +60,6 @@ class Scale:
 
 
 def draw(records: Sequence[Record]) -> SafeString:
-    """Draw events, given oldest first."""
     if not records:
         return SafeString("")
     names = sorted({record.writer for record in records})

@@ -47,7 +47,6 @@ def proof(leaf: Leaf, checkpoint: Checkpoint, evidence: note.Proof) -> SafeStrin
 
 
 def chain(newest_first: list[Checkpoint], cosigned: set[int], now: datetime) -> SafeString:
-    """Draw the newest checkpoints as a chain, the oldest on the left."""
     rows = newest_first[: SHOWN + 1][::-1]
     before = rows.pop(0).size if len(rows) > SHOWN else 0
     boxes = []

@@ -49,7 +49,6 @@ def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
 
 
 def outage(episode: Episode) -> SafeString:
-    """Draw how long events were parked, and how long it took to store them."""
     if episode.emptied_at is None:
         return SafeString("")
     up = episode.up_at or episode.emptied_at
@@ -68,7 +67,6 @@ def outage(episode: Episode) -> SafeString:
 
 
 def bars(title: str, counts: dict[str, int]) -> SafeString:
-    """Draw horizontal bars, one for each name, in the order given."""
     most = max(counts.values(), default=0) or 1
     rows = []
     for place, (label, count) in enumerate(counts.items()):

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 
 from audit import visibility
@@ -14,6 +13,7 @@ from audit.admin.charts import heatmap
 from audit.admin.charts.heatmap import Column
 from audit.admin.display import time_tag
 from audit.completeness import causes, coverage
+from audit.formats import times
 from audit.models import Followed, HourCount, Rhythm
 
 DAYS_SHOWN, WEEK_DAYS = 90, 7
@@ -22,8 +22,6 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 class CoverageQuery(NamedTuple):
-    """What an address asks for."""
-
     # The newest day that is shown; with `is_hours`, the hours of that day instead of days.
     last: date
     is_hours: bool
@@ -35,11 +33,8 @@ class CoverageQuery(NamedTuple):
 
 @admin.register(HourCount)
 class CoverageAdmin(ReadOnly):
-    """Writers by day; a day by hour; a week of one writer by hour."""
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         asked = _parse(request)
         followed_at = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
         context = _week(asked) if asked.writer else _writers(asked)
@@ -60,7 +55,7 @@ def _parse(request: HttpRequest) -> CoverageQuery:
 
 def _writers(asked: CoverageQuery) -> dict[str, Any]:
     """A row a writer: the days up to one, or the hours of one."""
-    end = _midnight(asked.last) + DAY
+    end = times.midnight(asked.last) + DAY
     since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS_SHOWN * DAY, DAY)
     heard = visibility.visible_totals(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after))
     rhythms = list(heard.order_by("writer")[: WRITERS_SHOWN + 1])
@@ -89,7 +84,7 @@ def _week(asked: CoverageQuery) -> dict[str, Any]:
     """A row a day of one writer, the newest first."""
     if not visibility.may_see_totals(asked.writer):
         raise Http404("There is no such writer.")
-    end = _midnight(asked.last) + DAY
+    end = times.midnight(asked.last) + DAY
     since = end - WEEK_DAYS * DAY
     counts, known = coverage.sums([asked.writer], since, end, HOUR), causes.find([asked.writer], since, end)
     picture = heatmap.Picture(counts, known, datetime.now(UTC))
@@ -120,10 +115,6 @@ def _steps(asked: CoverageQuery, step: timedelta) -> dict[str, str]:
 
 def _address(**parameters: Any) -> str:
     return "?" + urlencode({name: value for name, value in parameters.items() if value})
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _day_text(day: date) -> str:

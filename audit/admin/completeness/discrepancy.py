@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -18,8 +17,6 @@ STATES = {"open": "error", "explained": "warning", "closed": "ok"}
 
 
 class StateFilter(admin.SimpleListFilter):
-    """By what became of it."""
-
     title = "state"
     parameter_name = "state"
 
@@ -44,8 +41,7 @@ class DiscrepancyAdmin(ReadOnly):
     views: ClassVar = {"<int:pk>/act/": "act"}
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         finding = self._finding(object_id)
         context = {
             "finding": finding,

@@ -19,8 +19,6 @@ VERDICTS = {"complete": "ok", "partly covered": "warning", "not covered": "warni
 
 @admin.register(Gap)
 class GapAdmin(DiscrepancyAdmin):
-    """One sentence, then each writer, then each gap."""
-
     list_display = ("numbers", "writer", "epoch", "state_badge", "missing_of", "made_after", "made_before", "detected")
     search_fields = ("numbering__writer",)
     search_help_text = "Writer"
@@ -67,8 +65,6 @@ class GapAdmin(DiscrepancyAdmin):
 
 @admin.register(Manifest)
 class ManifestAdmin(DiscrepancyAdmin):
-    """What writers stated that they made, and what of it came."""
-
     list_display = ("stated", "writer", "window", "outcome_badge", "came_of", "state_badge")
     search_fields = ("writer__exact",)
     search_help_text = "Writer"
@@ -94,7 +90,6 @@ class ManifestAdmin(DiscrepancyAdmin):
 
 
 def _neighbours(gap: Gap) -> list[tuple[str, Record]]:
-    """The records with the numbers before and after."""
     records = Record.objects.filter(writer=gap.numbering.writer, source_epoch=gap.numbering.epoch or None)
     sides = (("before", gap.first - 1), ("after", gap.last + 1))
     return [(side, record) for side, seq in sides for record in records.filter(source_seq=seq)[:1]]

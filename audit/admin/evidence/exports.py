@@ -50,8 +50,6 @@ class ExportAdmin(ReadOnly):
         return export.requested_by(requester_of(request))
 
     def make_view(self, request: HttpRequest) -> HttpResponse:
-        """Begin a bundle of a query, or of a range of the log."""
-
         def begin() -> HttpResponse:
             return begun(export.request(requester_of(request), **_wanted(request)))
 
@@ -59,8 +57,6 @@ class ExportAdmin(ReadOnly):
         return post_act(request, MAKE, begin, back=back, refusal="Nothing is exported")
 
     def act_view(self, request: HttpRequest, export_id: UUID) -> HttpResponse:
-        """Cancel a bundle, or resume it."""
-
         def act() -> None:
             bundle, name = own_or_404(self.get_queryset(request), export_id), request.POST.get("act", "")
             if name not in ACTS:
@@ -73,7 +69,6 @@ class ExportAdmin(ReadOnly):
         return post_act(request, MAKE, act, back=reverse("admin:audit_export_change", args=[export_id]))
 
     def file_view(self, request: HttpRequest, export_id: UUID, name: str) -> HttpResponseBase:
-        """The zip of a bundle, or a file in it."""
         if not request.user.has_perm(MAKE):
             raise PermissionDenied
         bundle = own_or_404(self.get_queryset(request), export_id)
@@ -86,8 +81,7 @@ class ExportAdmin(ReadOnly):
             return redirect("admin:audit_export_change", bundle.pk)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         bundle = own_or_404(self.get_queryset(request), object_id)
         manifest = bundle.manifest or {}
         claims = manifest.get("completeness") or {}

@@ -24,8 +24,6 @@ PLACE = "audit.place_legalhold"
 
 @admin.register(LegalHold)
 class LegalHoldAdmin(ReadOnly):
-    """Every hold that was ever placed, newest first."""
-
     list_display = ("correlation_id", "state", "reason", "placed", "placed_by", "released", "released_by")
     search_fields = ("correlation_id",)
     search_help_text = "A correlation, or a part of it"
@@ -86,7 +84,6 @@ class LegalHoldAdmin(ReadOnly):
 
 
 def _correlation(correlation: str) -> dict[str, Any]:
-    """What the pages show of a correlation."""
     records = Record.objects.filter(correlation_id=correlation)
     return {
         "correlation": correlation,

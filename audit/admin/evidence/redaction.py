@@ -4,10 +4,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
-from audit.admin.base import RecordedFirst
-from audit.admin.display import badge, column
+from audit.admin.base import RuleAdmin
 from audit.evidence import redaction
 from audit.models import RedactionRule
 
@@ -19,20 +18,12 @@ GUESSED = (
 
 
 @admin.register(RedactionRule)
-class RedactionRuleAdmin(RecordedFirst):
+class RedactionRuleAdmin(RuleAdmin):
     """A change holds for bundles that are asked for from then on."""
 
     fields = ("name", "path", "event_type", "method", "reason", "active")
     list_display = ("name", "path", "event_type", "method", "state")
-    actions = None
-    show_facets = admin.ShowFacets.NEVER
-    show_full_result_count = False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Rules of redaction", **(extra_context or {})})
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    title = "Rules of redaction"
 
     def get_readonly_fields(self, request: HttpRequest, obj: RedactionRule | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()
@@ -46,7 +37,3 @@ class RedactionRuleAdmin(RecordedFirst):
 
     def save_model(self, request: HttpRequest, obj: RedactionRule, form: Any, change: bool) -> None:
         redaction.save_rule(obj, by=request.user.get_username())
-
-    state = column(
-        "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"
-    )

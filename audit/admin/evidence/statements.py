@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -30,8 +29,7 @@ class StatementAdmin(ReadOnly):
     }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         newest = list(statements.newest_first()[:ROWS_PER_PAGE])
         visibility.note_shown(statement.pk for statement in newest)
         return self.page(
@@ -67,14 +65,11 @@ class StatementAdmin(ReadOnly):
         )
 
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """The signed note, for verify.py."""
         statement = self._get(request, statement_id)
         headers = {"Content-Disposition": f'attachment; filename="statement-{statement.resource_id}.txt"'}
         return HttpResponse(statement.event_data["note"], content_type="text/plain; charset=utf-8", headers=headers)
 
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
-        """Begin the bundle of all leaves that the statement is about."""
-
         def begin() -> HttpResponse:
             return begun(statements.request_bundle(self._get(request, statement_id), requester_of(request)))
 
@@ -82,8 +77,7 @@ class StatementAdmin(ReadOnly):
         return post_act(request, MAKE_EXPORT, begin, back=back, refusal="Nothing is exported")
 
     def _get(self, request: HttpRequest, statement_id: UUID) -> Record:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         try:
             return statements.get(statement_id)
         except Record.DoesNotExist:

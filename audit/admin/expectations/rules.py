@@ -6,13 +6,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit.admin.base import ReadOnly, RecordedFirst
-from audit.admin.display import badge, column, time_column
+from audit.admin.base import ReadOnly, RecordedFirst, RuleAdmin
+from audit.admin.display import column, time_column
 from audit.expectations import rules
 from audit.models import Awaited, Expectation, Unmet, Waiver
 
@@ -27,8 +27,6 @@ FEW_LINES = forms.Textarea(attrs={"rows": 3, "cols": 80})
 
 
 class TypesField(forms.CharField):
-    """Event types, one a line."""
-
     widget = forms.Textarea(attrs={"rows": 4, "cols": 60})
 
     def prepare_value(self, value: Any) -> Any:
@@ -39,8 +37,6 @@ class TypesField(forms.CharField):
 
 
 class ExpectationForm(forms.ModelForm):
-    """A rule, with its types as lines."""
-
     when_types = TypesField(
         required=False, help_text="Event types that begin it, one a line; gateway.* is all that begins so."
     )
@@ -61,7 +57,7 @@ class ExpectationForm(forms.ModelForm):
 
 
 @admin.register(Expectation)
-class ExpectationAdmin(RecordedFirst):
+class ExpectationAdmin(RuleAdmin):
     """Nobody deletes a rule: findings name it. A rule that is changed to ask for something else starts over."""
 
     form = ExpectationForm
@@ -69,15 +65,7 @@ class ExpectationAdmin(RecordedFirst):
     list_filter = ("active", "kind")
     search_fields = ("name", "why")
     search_help_text = "A part of the name, or of why it matters"
-    actions = None
-    show_facets = admin.ShowFacets.NEVER
-    show_full_result_count = False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Expectations", **(extra_context or {})})
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    title = "Expectations"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Expectation | None = None) -> tuple[str, ...]:
         return ("name", *ABOUT) if obj else ()
@@ -98,9 +86,6 @@ class ExpectationAdmin(RecordedFirst):
             )
 
     expects = column("in words", lambda rule: rule.words)
-    state = column(
-        "state", lambda rule: badge("ok", "active") if rule.active else badge("pending", "inactive"), "active"
-    )
     awaited_now = column("awaited now", lambda rule: f"{rule.awaiting:,}", "awaiting")
 
     @admin.display(description="open", ordering="open_unmet")
@@ -121,8 +106,6 @@ class ExpectationAdmin(RecordedFirst):
 
 
 class WaiverForm(forms.ModelForm):
-    """Times in UTC, in the browser's own fields."""
-
     class Meta:
         model = Waiver
         fields = ("expectation", "correlation", "writer", "begins_at", "ends_at", "reason")

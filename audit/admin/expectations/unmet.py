@@ -27,8 +27,6 @@ class Moment(NamedTuple):
 
 @admin.register(Unmet)
 class UnmetAdmin(DiscrepancyAdmin):
-    """Each thing that should have come."""
-
     list_display = ("subject", "rule", "state_badge", "due", "detected", "how", "owner")
     search_fields = ("subject__exact", "expectation__name__exact", "writer__exact")
     search_help_text = "Correlation, rule or writer, as it is written"

@@ -5,8 +5,6 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.core.exceptions import PermissionDenied
-from django.db import connections
 from django.http import HttpRequest, HttpResponse
 
 from audit.admin.base import ReadOnly
@@ -26,8 +24,7 @@ class CheckpointAdmin(ReadOnly):
     views: ClassVar = {"<int:number>/note/": "note"}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         before = request.GET.get("before", "")
         checkpoints = Checkpoint.objects.all()
         if (last := number(before)) >= 0:
@@ -68,17 +65,6 @@ class CheckpointAdmin(ReadOnly):
         return HttpResponse(reader.full_note(row), content_type="text/plain; charset=utf-8", headers=headers)
 
 
-def waiting() -> tuple[int, float]:
-    """Return how many records wait for the sealer, and for how many seconds the oldest has."""
-    with connections["reader"].cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 "
-            "FROM audit_unsealed"
-        )
-        count, seconds = cursor.fetchone()
-    return count, seconds
-
-
 def trust(head: Checkpoint | None) -> list[tuple[Any, str, str]]:
     """Return who could have changed what unnoticed: a badge, by whom, and a sentence."""
     if head is None:
@@ -109,7 +95,7 @@ def _operator(head: Checkpoint) -> tuple[Any, str, str]:
 
 
 def _facts(head: Checkpoint | None, now: datetime) -> list[tuple[str, Any]]:
-    count, seconds = waiting()
+    count, seconds = reader.waiting()
     lag = f"{intcomma(count)} records wait, the oldest for {age(seconds)}" if count else "nothing waits"
     if head is None:
         return [("Size", "0 records"), ("Waiting", lag)]
@@ -128,9 +114,7 @@ def _witnesses(now: datetime) -> str:
     names = [witness.verifier.name for witness in witnesses.witnesses()]
     if not names:
         return "none is asked"
-    with connections["reader"].cursor() as cursor:
-        cursor.execute("SELECT name, max(attested_at) FROM audit_cosignature GROUP BY name")
-        last = dict(cursor.fetchall())
+    last = reader.last_cosigned()
     ages = {name: f"{age((now - last[name]).total_seconds())} ago" if name in last else "never" for name in names}
     return ", ".join(f"{name}: {when}" for name, when in ages.items())
 

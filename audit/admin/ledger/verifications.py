@@ -33,8 +33,6 @@ CHECKED = {
 
 @admin.register(Verification)
 class VerificationAdmin(ReadOnly):
-    """Runs, newest first, and a way to start one."""
-
     list_display = ("started", "verdict_badge", "scope", "covers", "records", "findings_now", "requested_by")
     list_filter = ("scope", "verdict")
     change_list_template = "admin/audit/verification/list.html"
@@ -42,7 +40,6 @@ class VerificationAdmin(ReadOnly):
     views: ClassVar = {"start/": "start"}
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
-        """Have the worker verify the whole log, or one correlation."""
         correlation = request.POST.get("correlation", "").strip()[:255]
 
         def act() -> HttpResponse:
@@ -95,8 +92,6 @@ class VerificationAdmin(ReadOnly):
 
 @admin.register(Finding)
 class FindingAdmin(ReadOnly):
-    """What did not fit, with the time at which it was first seen."""
-
     list_display = ("kind_badge", "subject", "detail", "record_link", "index", "first_seen", "last_seen")
     list_display_links = None
     list_filter = ("kind", "subject")

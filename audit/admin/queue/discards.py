@@ -6,10 +6,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, time_tag
+from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import Discard
 from audit.models.base import visible_raw
 from audit.queue import discards
@@ -24,19 +23,14 @@ PERMISSION = "audit.approve_discard"
 
 @admin.register(Discard)
 class DiscardAdmin(ReadOnly):
-    """Every discard that was ever asked for, newest first."""
-
     list_display = ("key", "kind", "source", "reason", "asked", "asked_by", "state", "decided_by")
     views: ClassVar = {"<int:pk>/decide/": "decide"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Discard]:
-        """Those of events that the viewer may see."""
         rows: QuerySet[Discard] = super().get_queryset(request)
         return rows.filter(visible_raw("source"))
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         discard = self.row_or_404(request, object_id)
         return self.page(
             request,
@@ -52,8 +46,6 @@ class DiscardAdmin(ReadOnly):
         )
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Approve or decline."""
-
         def act() -> None:
             discard = self.get_queryset(request).filter(pk=pk, decision="").first()
             if discard is None:
@@ -62,10 +54,5 @@ class DiscardAdmin(ReadOnly):
 
         return post_act(request, PERMISSION, act, back=reverse("admin:audit_discard_change", args=[pk]))
 
-    @admin.display(description="asked (UTC)", ordering="asked_at")
-    def asked(self, discard: Discard) -> Any:
-        return time_tag(discard.asked_at)
-
-    @admin.display(description="state")
-    def state(self, discard: Discard) -> SafeString:
-        return badge(*DECISIONS[discard.decision])
+    asked = time_column("asked (UTC)", "asked_at")
+    state = column("state", lambda discard: badge(*DECISIONS[discard.decision]))

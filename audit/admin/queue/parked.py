@@ -14,7 +14,7 @@ from django.urls import reverse
 import dlq.outage
 import dlq.stream
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.queue import count, deep_search, parked_rows
+from audit.admin.queue import count, parked_rows
 from audit.errors import Invalid
 from audit.ingest.record import Recorded
 from audit.models import Discard, Parked
@@ -26,7 +26,7 @@ from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message, is_stream_id
 
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
-FILTERS = ("state", "writer", "type", "error", "since")
+FILTERS = ("state", "writer", "type", "error", "text", "since")
 PERMISSION = "audit.retry_parked"
 LIST = "admin:audit_parked_changelist"
 REASON_CHARACTERS = 1_000
@@ -37,7 +37,6 @@ class ParkedAdmin(ReadOnly):
     """Pages of the queue. Nothing here needs PostgreSQL but the login."""
 
     views: ClassVar = {
-        "search/": "search",
         "act/": "act",
         "count/": "count",
         "pause/": "pause",
@@ -49,16 +48,14 @@ class ParkedAdmin(ReadOnly):
     }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        self._require_view(request)
+        self.require_view(request)
         try:
             return self._list(request)
         except Refused:
             return self._unreadable(request)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        self._require_view(request)
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.require_view(request)
         try:
             message = parked_rows.get(object_id)
         except Refused:
@@ -69,8 +66,6 @@ class ParkedAdmin(ReadOnly):
         return self.page(request, "detail", **parked_rows.detail(message))
 
     def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        """Make one message due."""
-
         def act() -> int:
             return actions.retry([_message_or_404(message_id)], request.user.get_username())
 
@@ -91,8 +86,6 @@ class ParkedAdmin(ReadOnly):
         return post_act(request, PERMISSION, act, back=_page_of(message_id))
 
     def discard_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        """Ask for a message to be given up; a second person decides."""
-
         def act() -> HttpResponse:
             reason = storable(request.POST.get("reason", "").strip(), REASON_CHARACTERS)
             if not reason:
@@ -115,27 +108,6 @@ class ParkedAdmin(ReadOnly):
             return f"Recorded as the new event {recorded.event.id} ({recorded.state}). The old one stays."
 
         return post_act(request, PERMISSION, act, success, back=_page_of(message_id))
-
-    def search_view(self, request: HttpRequest) -> HttpResponse:
-        """Search every payload, a second per request; the browser goes on by itself."""
-        self._require_view(request)
-        try:
-            matches, progress, next_step = deep_search.step(request)
-        except Refused:
-            return self._unreadable(request)
-        next_url = next_step and f"{reverse('admin:audit_parked_search')}?{next_step}"
-        response = self.page(
-            request,
-            "search",
-            title="Deep search",
-            rows=[parked_rows.row(message) for message in visible(matches)],
-            progress=progress,
-            next_url=next_url,
-            stop_url=reverse(LIST),
-        )
-        if next_url and not progress["full"]:
-            response["Refresh"] = f"0; url={next_url}"
-        return response
 
     def act_view(self, request: HttpRequest) -> HttpResponse:
         """Act on the messages that were ticked, or on all that match: those are counted first."""
@@ -173,8 +145,6 @@ class ParkedAdmin(ReadOnly):
         return response
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        """Pause draining, or resume it."""
-
         def act() -> None:
             is_paused = dlq.stream.for_drain().activity.paused() is not None
             (actions.resume if is_paused else actions.pause)(request.user.get_username())
@@ -182,8 +152,7 @@ class ParkedAdmin(ReadOnly):
         return post_act(request, PERMISSION, act, back=reverse(LIST))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """All that match, as NDJSON with digests."""
-        self._require_view(request)
+        self.require_view(request)
         matches = visible(parked_rows.selection(request.GET).all(dlq.stream.for_drain()))
         try:
             first = next(matches, None)
@@ -234,10 +203,6 @@ class ParkedAdmin(ReadOnly):
             looked_at=parked_rows.LOOKS_PER_PAGE if next_id and len(rows) < parked_rows.PAGE else 0,
             query=request.GET.urlencode(),
         )
-
-    def _require_view(self, request: HttpRequest) -> None:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
 
     def _unreadable(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "unreadable", title="Dead letter queue", status=503)

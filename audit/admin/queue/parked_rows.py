@@ -1,6 +1,7 @@
 """Which parked messages a page of the queue shows, and each of them as a row."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -12,11 +13,12 @@ from django.utils.safestring import SafeString
 import dlq.history
 import dlq.sample
 import dlq.stream
+from audit import visibility
 from audit.admin.charts import queue as queue_charts
 from audit.admin.display import STATES, age, badge, pretty, time_tag
 from audit.formats import times
 from audit.queue import actions
-from audit.queue.visible import visible
+from audit.queue.visible import may_see, visible
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message, is_stream_id
@@ -30,8 +32,11 @@ SPAN_MINUTES = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 
 def selection(parameters: QueryDict) -> Selection:
     state = next((state for state in MESSAGE_STATES if state == parameters.get("state")), None)
-    source, kind, error = (parameters.get(name, "").strip() for name in ("writer", "type", "error"))
-    return Selection(state=state, source=source, kind=kind, error=error, since=since(parameters)[0])
+    source, kind, error, text = (parameters.get(name, "").strip() for name in ("writer", "type", "error", "text"))
+    # Among the filters, so that neither a page nor a count tells that something outside matches.
+    where = may_see if visibility.scopes() else None
+    asked = Selection(state=state, source=source, kind=kind, error=error, text=text, where=where)
+    return replace(asked, since=since(parameters)[0])
 
 
 def since(parameters: QueryDict) -> tuple[datetime | None, str]:
@@ -44,7 +49,6 @@ def since(parameters: QueryDict) -> tuple[datetime | None, str]:
 
 
 def figures() -> list[SafeString]:
-    """Bars of what the queue is made of, by age and by reason."""
     makeup = dlq.sample.makeup(dlq.stream.for_drain())
     if not makeup.drawn:
         return []

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import time_tag
+from audit.admin.display import time_column, time_tag
 from audit.admin.queue.parked_rows import pretty_body
 from audit.models import Quarantined, Record
 from audit.queue.quarantine import release
@@ -33,9 +33,7 @@ class QuarantineAdmin(ReadOnly):
     ordering = ("-n",)
     views: ClassVar = {"<int:n>/release/": "release"}
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.row_or_404(request, object_id)
         body = bytes(row.body)
         return self.page(
@@ -64,13 +62,8 @@ class QuarantineAdmin(ReadOnly):
         back = reverse("admin:audit_quarantined_change", args=[n])
         return post_act(request, "audit.retry_parked", act, RELEASED.__getitem__, back=back)
 
-    @admin.display(description="parked (UTC)", ordering="parked_at")
-    def parked(self, row: Quarantined) -> Any:
-        return time_tag(row.parked_at)
-
-    @admin.display(description="quarantined (UTC)", ordering="quarantined_at")
-    def since(self, row: Quarantined) -> Any:
-        return time_tag(row.quarantined_at)
+    parked = time_column("parked (UTC)", "parked_at")
+    since = time_column("quarantined (UTC)", "quarantined_at")
 
 
 def _record_of(key: str) -> Record | None:

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -18,8 +17,7 @@ class ComparePage(ReadOnly):
     """`compare/?id=...&id=...`: the list leads here with the two records that were ticked."""
 
     def compare_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         chosen = self._chosen(request)
         if len(chosen) != 2:
             messages.warning(request, "Tick two different records to compare them: these are not two that you may see.")

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 
+from audit.admin.base import ReadOnly
 from audit.admin.search import query_bar
 from audit.evidence.volumes import cell
 from audit.formats import event
@@ -23,7 +22,7 @@ LIMIT = 1_000
 COLUMNS = (*event.FIELDS, "writer", "state", "digest", "received_at", "parked_at", "stored_at")
 
 
-class TwinPages(admin.ModelAdmin):
+class TwinPages(ReadOnly):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.twin_view)
         twins = [path(f"list.{form}", view, {"form": form}, name=f"audit_record_{form}") for form in ("json", "csv")]
@@ -31,8 +30,7 @@ class TwinPages(admin.ModelAdmin):
 
     def twin_view(self, request: HttpRequest, form: str) -> HttpResponse:
         """Return the records of a query; `next` (or the header `Link`) is the address of those after them."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         bar = query_bar.read(request.GET)
         if bar.problem:
             return JsonResponse({"error": bar.problem, "try": [link.label for link in bar.offers]}, status=400)

@@ -35,7 +35,6 @@ class JsonTree(NamedTuple):
 
 
 def tree(value: Any, path: str) -> JsonTree:
-    """Return the lines of a JSON value that is found at `path`."""
     lines = list(islice(_lines("", path, value, 0), LINES + 1))
     is_cut = len(lines) > LINES
     lines = lines[:LINES]

@@ -43,8 +43,6 @@ KNOWN = {"outcome": list(OUTCOMES), "severity": ["info", "warning", "error", "cr
 
 
 class Link(NamedTuple):
-    """The label of a link, and the address of the list that it leads to."""
-
     label: str
     address: str
     current: bool = False
@@ -61,8 +59,6 @@ class Help(NamedTuple):
 
 
 class QueryBar:
-    """Everything that the page shows of a query."""
-
     def __init__(self, text: str, columns: Sequence[str] = ()):
         self.text = text
         self.columns = [name for name in columns if name in COLUMNS]
@@ -91,7 +87,6 @@ class QueryBar:
 
     @property
     def choices(self) -> list[tuple[str, str, bool]]:
-        """Every column that can be shown: its name, its label, and whether it is shown."""
         return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
 
     @property
@@ -167,10 +162,8 @@ def parameters(text: str, more: Mapping[str, str] = MappingProxyType({})) -> str
 
 
 def address(query: Query) -> str:
-    """Return the address of a query, relative to the list."""
     return f"?{parameters(str(query))}"
 
 
 def to(text: str, *, label: str) -> Link:
-    """Return a link to the list of a query given as text."""
     return Link(label, f"?{parameters(text)}")

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -40,8 +39,7 @@ SLACK = timedelta(seconds=5)  # redis and this host may not agree on the time
 class RecordPage(ReadOnly):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         record = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, record):
-            raise PermissionDenied
+        self.require_view(request, record)
         if record is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         document = record.document()
@@ -69,7 +67,6 @@ class RecordPage(ReadOnly):
         return self._evidence(request, record_id, "tlog-proof", lambda record: reader.evidence(record.id).proof.text)
 
     def bundle_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
-        """Download record and proof in one file."""
         return self._evidence(request, record_id, "bundle.jsonl", lambda record: b"".join(proof_bundle.lines([record])))
 
     def canonical_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
@@ -80,8 +77,7 @@ class RecordPage(ReadOnly):
         self, request: HttpRequest, record_id: UUID, suffix: str, make: Callable[[Record], str | bytes]
     ) -> HttpResponse:
         record = Record.objects.filter(id=record_id).first()
-        if not self.has_view_permission(request, record):
-            raise PermissionDenied
+        self.require_view(request, record)
         if record is None:
             raise Http404(f"No record has the id {record_id}.")
         try:

@@ -34,6 +34,8 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
         "<uuid:record_id>/canonical/": "canonical",
         "timeline/": "timeline",
         "compare/": "compare",
+        "views/save/": "save",
+        "views/<int:pk>/remove/": "remove",
     }
     list_display = ("pick", "time", "event_type", *query_bar.SHOWN)
     list_display_links = ("time", "event_type")

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -22,8 +21,6 @@ from audit.search import query, timeline
 
 
 class TimelineRequest(NamedTuple):
-    """What an address asks for."""
-
     subject: str
     value: str
     since: datetime | None
@@ -34,8 +31,7 @@ class TimelineRequest(NamedTuple):
 
 class TimelinePage(ReadOnly):
     def timeline_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require_view(request)
         try:
             wanted = _asked(request)
         except ValueError as error:

@@ -63,7 +63,6 @@ def altered(row: LeafRow) -> str | None:
 
 
 def recomputed(record: Record) -> bytes:
-    """Compute the leaf hash of a record as it is now."""
     try:
         digest = canonical.digest(canonical.canonical(record.document()))
     except NotCanonical:

@@ -47,7 +47,6 @@ def begin(
     requested_by: str = OWN_WRITER,
     using: str = "reader",
 ) -> Verification:
-    """Create a run as `verify` does, without starting it."""
     now = datetime.now(UTC)
     size = reader.signed_size(using)
     return Verification.objects.create(

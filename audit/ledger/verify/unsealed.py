@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connections
 
 from audit.ledger.verify.result import RunReport, Verdict
+from audit.postgres import sql
 
 CHUNK = 20_000
 # A record and its place in the queue are committed together, and so are its leaf and its leaving the queue: in one
@@ -34,11 +34,12 @@ def check(report: RunReport, using: str, first: int, last: int) -> None:
     """Check that every record with an id between those of the leaves first and last has a leaf or waits for one."""
     # Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
     start = _bound(first, using)
-    end = MOST if last >= _size(using) else _bound(last, using)
+    [(size,)] = sql.rows("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", using=using)
+    end = MOST if last >= size else _bound(last, using)
     while start < end:
-        part = min(_value(NEXT, [start, CHUNK], using) or end, end)
+        part = min(_first_id(NEXT, [start, CHUNK], using) or end, end)
         # The first bound is an id that a record could have; every other one belongs to the range before.
-        for (record_id,) in _rows(STRAYS, [start, LEAST if start == LEAST else None, part], using):
+        for (record_id,) in sql.rows(STRAYS, [start, LEAST if start == LEAST else None, part], using):
             detail = "This record has no leaf and does not wait for one: it came into the table past the store."
             report.find(Verdict.UNKNOWN, "record", detail, record_id=record_id)
         start = part
@@ -46,7 +47,7 @@ def check(report: RunReport, using: str, first: int, last: int) -> None:
 
 def check_tail(report: RunReport, using: str) -> None:
     """Check what waits for the sealer, and for how long; and that no leaf is past the signed end."""
-    ((count, oldest, newest),) = _rows(TAIL, [], using)
+    [(count, oldest, newest)] = sql.rows(TAIL, using=using)
     if count:
         report.count("unsealed", count)
         late = oldest > settings.SEAL_MERGE_DELAY_S or newest < -settings.SEAL_MERGE_DELAY_S
@@ -55,7 +56,7 @@ def check_tail(report: RunReport, using: str) -> None:
             report.find(Verdict.UNKNOWN, "queue", detail)
         else:
             report.leave_out(detail)
-    ((leaves, size),) = _rows(UNSIGNED, [], using)
+    [(leaves, size)] = sql.rows(UNSIGNED, using=using)
     if leaves != size:
         detail = f"The log has {leaves} leaves, and its newest checkpoint covers {size}."
         report.find(Verdict.MISSING if leaves < size else Verdict.UNKNOWN, "leaf", detail, index=min(leaves, size))
@@ -63,19 +64,9 @@ def check_tail(report: RunReport, using: str) -> None:
 
 def _bound(index: int, using: str) -> UUID:
     """Return the id of the record before leaf `index`."""
-    return _value("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
+    return _first_id("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
 
 
-def _size(using: str) -> int:
-    return int(_value("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", [], using))
-
-
-def _value(sql: str, parameters: list[Any], using: str) -> Any:
-    rows = _rows(sql, parameters, using)
+def _first_id(statement: str, parameters: list[Any], using: str) -> UUID | None:
+    rows = sql.rows(statement, parameters, using)
     return rows[0][0] if rows else None
-
-
-def _rows(sql: str, parameters: list[Any], using: str) -> list[tuple[Any, ...]]:
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return list(cursor.fetchall())

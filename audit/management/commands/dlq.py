@@ -30,6 +30,7 @@ from dlq.message import STATES, Message
 from dlq.selection import Selection
 
 NOT_BALANCED = 3
+ACTS = {"retry": actions.retry, "quarantine": actions.put_aside}
 
 
 class Command(HarmlessCommand):
@@ -69,7 +70,10 @@ class Command(HarmlessCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            getattr(self, f"_{options['action']}")(options)
+            if (act := ACTS.get(options["action"])) is not None:
+                self._act(options, act)
+            else:
+                getattr(self, f"_{options['action']}")(options)
         except dlq.errors.Refused as error:
             raise CommandError(f"{error} The queue is in Redis: check REDIS_URL and the server.") from None
         except (AuditError, DatabaseError) as error:
@@ -133,9 +137,6 @@ class Command(HarmlessCommand):
             self.stderr.write(line)
         self.stdout.write(f"{count} events are in the queue{'; what could not be read is named above' * bool(damage)}")
 
-    def _retry(self, options: dict[str, Any]) -> None:
-        self._act(options, actions.retry)
-
     def _snooze(self, options: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         try:
@@ -145,9 +146,6 @@ class Command(HarmlessCommand):
         if not timedelta(0) < span <= timedelta(days=7):
             raise CommandError("--for takes a span of up to seven days, such as 30m, 4h, 2d.")
         self._act(options, partial(actions.snooze, span=span))
-
-    def _quarantine(self, options: dict[str, Any]) -> None:
-        self._act(options, actions.put_aside)
 
     def _release(self, options: dict[str, Any]) -> None:
         for key in options["key"]:
@@ -165,7 +163,6 @@ class Command(HarmlessCommand):
         self.stdout.write("Draining goes on.")
 
     def _act(self, options: dict[str, Any], act: Callable[[list[Message], str], int]) -> None:
-        """Act in portions, or only count."""
         if bool(options["key"]) == options["all"]:
             raise CommandError("Name event ids, or give --all with filters; not both.")
         portions, size = self._portions(options)
@@ -192,6 +189,7 @@ def _add_filters(parser: Any) -> None:
     parser.add_argument("--writer")
     parser.add_argument("--type", dest="kind")
     parser.add_argument("--error", help="the kind of the last error")
+    parser.add_argument("--text", help="in the payload, as it stands there")
     parser.add_argument("--older", type=float, metavar="SECONDS", help="parked for longer than this")
 
 
@@ -206,6 +204,7 @@ def _selection(options: dict[str, Any]) -> Selection:
         source=options["writer"] or "",
         kind=options["kind"] or "",
         error=options["error"] or "",
+        text=options["text"] or "",
         older_s=options["older"] or 0,
     )
 

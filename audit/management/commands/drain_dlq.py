@@ -1,6 +1,5 @@
 """`manage.py drain_dlq`: move parked events into PostgreSQL."""
 
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -10,7 +9,7 @@ import structlog
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, close_old_connections
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import dlq.alarm
 import dlq.errors
@@ -19,7 +18,7 @@ import dlq.stream
 from audit.errors import AuditError
 from audit.health import serve_metrics
 from audit.ingest import notify
-from audit.management import HarmlessCommand
+from audit.management import HarmlessCommand, stop_at_signal
 from audit.postgres import clock
 from audit.queue import outages
 from audit.queue.drain import copy_old_to_spool, drain, mend_queue
@@ -42,10 +41,7 @@ class Command(HarmlessCommand):
         parser.add_argument("--limit", type=int, help="at most so many events")
 
     def handle(self, *args: Any, watch: bool, limit: int | None, **options: Any) -> None:
-        stop = threading.Event()
-        # The batch in hand is finished; the rest keeps its place in the queue.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop = stop_at_signal()
         if watch:
             serve_metrics()
             _watch(stop)
@@ -109,11 +105,7 @@ def _one_pass(stop: threading.Event, limit: int | None) -> Summary:
     columns = (TextColumn("draining"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("drain", total=min(depth, limit) if limit else depth)
-        return drain(limit=limit, stop=stop, progress=lambda so_far: _advance(bar, task, so_far))
-
-
-def _advance(bar: Progress, task: TaskID, so_far: Summary) -> None:
-    bar.update(task, completed=so_far.claimed)
+        return drain(limit=limit, stop=stop, progress=lambda so_far: bar.update(task, completed=so_far.claimed))
 
 
 def _report(command: Command, summary: Summary) -> int:

@@ -57,7 +57,6 @@ class Command(BaseCommand):
 
 
 def writers() -> list[str]:
-    """Return the services that the sample comes from."""
     return sorted({_writer(line) for line in _lines()})
 
 
@@ -73,7 +72,6 @@ def _people() -> list[str]:
 
 
 def _writers() -> list[str]:
-    """Create a writer for each service of the sample, and one whose key can write and read."""
     for name in writers():
         Writer.objects.create(name=name)
     demo = Writer.objects.create(name="demo", scopes=["write", "read"])

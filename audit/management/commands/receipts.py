@@ -44,7 +44,8 @@ class Command(BaseCommand):
             trail.add("audit.receipts.verified", actor=operator_name(), correlation="completeness", files=len(names))
             with bar(*columns) as progress:
                 task = progress.add_task("receipts", total=None, events=0)
-                for portion in _portions(receipt.pieces(_lines(names))):
+                pieces = receipt.pieces(_lines(names))
+                while portion := list(islice(pieces, RECEIPTS_AT_ONCE)):
                     verified = verify.verify_receipts(portion)
                     named += self._name(verified.results, read, EVENTS_NAMED - named)
                     read, counts = read + verified.receipts, counts + Counter(verified.counts)
@@ -71,8 +72,3 @@ def _lines(names: Iterable[str]) -> Iterator[str]:
             continue
         with Path(name).open(encoding="utf-8") as file:
             yield from file
-
-
-def _portions(pieces: Iterator[str]) -> Iterator[list[str]]:
-    while portion := list(islice(pieces, RECEIPTS_AT_ONCE)):
-        yield portion

@@ -1,7 +1,5 @@
 """`manage.py seal`: assign leaves to unsealed records and sign the head."""
 
-import signal
-import threading
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -11,7 +9,7 @@ from audit.ledger import witnesses
 from audit.ledger.publish import Publisher
 from audit.ledger.publish import follow as run
 from audit.ledger.seal import Sealer
-from audit.management import HarmlessCommand
+from audit.management import HarmlessCommand, stop_at_signal
 
 
 class Command(HarmlessCommand):
@@ -25,9 +23,7 @@ class Command(HarmlessCommand):
         if not follow:
             self._one_pass(sign)
             return
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop = stop_at_signal()
         serve_metrics()
         run(stop)
 

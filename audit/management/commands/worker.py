@@ -5,7 +5,6 @@ at ended tasks: where none has ended for WORKER_STALE_S, though PostgreSQL is up
 it again. Nothing is lost by that, for django-q2 only triggers.
 """
 
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import dlq.alarm
 import dlq.errors
 import dlq.stream
 from audit.health import serve_metrics
+from audit.management import stop_at_signal
 from audit.postgres.gateway import is_up
 
 log = structlog.get_logger(__name__)
@@ -31,9 +31,7 @@ class Command(BaseCommand):
     help = "Run the schedule's cluster, and start it again when it hangs or ends. Ends on SIGTERM."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop = stop_at_signal()
         serve_metrics()
         watch(stop)
 
@@ -63,7 +61,6 @@ class Cluster:
 
 
 def watch(stop: threading.Event) -> None:
-    """Keep one cluster running until `stop`."""
     cluster = Cluster()
     try:
         while not stop.wait(LOOK_S):

@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connections
-
 from audit.models import ACCESS, OWN_WRITER
+from audit.postgres import sql
 from audit.reports.figures import Figure, Section, TableRow, counted, listing, minute, needed, out_of_scope
 from audit.reports.snapshot import Snapshot
 
@@ -30,8 +29,6 @@ LABELS = {
 
 
 class AccessCount(NamedTuple):
-    """How often somebody looked."""
-
     kind: str
     actor: str
     looks: int
@@ -60,9 +57,8 @@ def section(snapshot: Snapshot) -> Section:
 
 
 def _people(snapshot: Snapshot) -> list[AccessCount]:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_PEOPLE, [OWN_WRITER, ACCESS, snapshot.begins, snapshot.ends, snapshot.size])
-        return [AccessCount(*row) for row in cursor.fetchall()]
+    parameters = [OWN_WRITER, ACCESS, snapshot.begins, snapshot.ends, snapshot.size]
+    return [AccessCount(*row) for row in sql.rows(_PEOPLE, parameters)]
 
 
 def _figures(snapshot: Snapshot, people: list[AccessCount]) -> tuple[Figure, ...]:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connections
-
 from audit import visibility
+from audit.postgres import sql
 from audit.reports.figures import Figure, Section, State, Table, TableRow, counted, listing, minute, needed, share
 from audit.reports.snapshot import Snapshot
 
@@ -34,8 +33,6 @@ FIELDS = (
 
 
 class SampledRecord(NamedTuple):
-    """What is looked at of a record."""
-
     writer: str
     event_type: str
     at: datetime
@@ -75,7 +72,6 @@ def section(snapshot: Snapshot) -> Section:
 
 
 def sample(snapshot: Snapshot) -> list[int]:
-    """The leaves of the sample."""
     leaves = snapshot.leaves
     if len(leaves) <= SAMPLE_SIZE:
         return list(leaves)
@@ -86,9 +82,7 @@ def sample(snapshot: Snapshot) -> list[int]:
 
 def _records(leaves: Sequence[int]) -> list[SampledRecord]:
     within, parameters = visibility.sql_condition("r")
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_ROWS.format(within=within), [list(leaves), *parameters])
-        return [SampledRecord(*row) for row in cursor.fetchall()]
+    return [SampledRecord(*row) for row in sql.rows(_ROWS.format(within=within), [list(leaves), *parameters])]
 
 
 def _shares(records: Sequence[SampledRecord]) -> list[str]:

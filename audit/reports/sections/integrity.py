@@ -2,11 +2,10 @@
 
 from collections import Counter
 
-from django.db import connections
-
 from audit.errors import LogDamaged
 from audit.ledger import reader
 from audit.models import Finding, Verification
+from audit.postgres import sql
 from audit.reports.figures import Drawing, Figure, Section, State, Table, TableRow, needed, wrong
 from audit.reports.snapshot import Snapshot
 
@@ -20,6 +19,7 @@ WHERE checkpoint >= %s AND checkpoint < %s AND attested_at <= %s GROUP BY name O
 def section(snapshot: Snapshot) -> Section:
     runs = list(Verification.objects.filter(ended_at__gte=snapshot.begins, ended_at__lte=snapshot.until).order_by("id"))
     verdicts = Counter(run.verdict for run in runs)
+    numbers = tuple(verdicts[name] for name in sorted(verdicts))
     return Section(
         key="integrity",
         title="Integrity",
@@ -29,12 +29,8 @@ def section(snapshot: Snapshot) -> Section:
         " kept, while it was made.",
         figures=(*_verified(snapshot, runs), *_signed(snapshot)),
         tables=(_table(runs), _witnesses(snapshot)),
-        drawings=(Drawing(title="Verdicts", names=tuple(sorted(verdicts)), numbers=_numbers(verdicts)),),
+        drawings=(Drawing(title="Verdicts", names=tuple(sorted(verdicts)), numbers=numbers),),
     )
-
-
-def _numbers(verdicts: Counter[str]) -> tuple[int, ...]:
-    return tuple(verdicts[name] for name in sorted(verdicts))
 
 
 def _verified(snapshot: Snapshot, runs: list[Verification]) -> list[Figure]:
@@ -76,9 +72,7 @@ def _root(snapshot: Snapshot) -> Figure:
 
 
 def _cosigned(snapshot: Snapshot) -> list[tuple[str, int, int]]:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_COSIGNED, [*snapshot.numbers, snapshot.at])
-        return list(cursor.fetchall())
+    return sql.rows(_COSIGNED, [*snapshot.numbers, snapshot.at])
 
 
 def _table(runs: list[Verification]) -> Table:

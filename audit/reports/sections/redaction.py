@@ -17,8 +17,6 @@ LABELS = {
 
 
 class RecordedRule(NamedTuple):
-    """A rule as the last record of it says."""
-
     act: Act
     rule: dict[str, Any]
 

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from django.db import connections
-
 from audit import visibility
 from audit.models import Followed
+from audit.postgres import sql
 from audit.reports.figures import Drawing, Figure, Section, Table, TableRow, counted, listing, needed
 from audit.reports.snapshot import Snapshot
 
@@ -34,8 +33,6 @@ SELECT writer, day, sum(events)::bigint, sum(failures)::bigint, sum(parked)::big
 
 
 class DayCount(NamedTuple):
-    """The events of one writer on one day."""
-
     writer: str
     day: date
     events: int
@@ -62,9 +59,7 @@ def section(snapshot: Snapshot) -> Section:
 def day_counts(snapshot: Snapshot, begins: datetime, ends: datetime) -> list[DayCount]:
     """The events between two midnights, of the writers whose figures the viewer may see."""
     parameters: dict[str, Any] = {"name": Followed.COMPLETENESS, "begins": begins, "ends": ends, "size": snapshot.size}
-    with connections["default"].cursor() as cursor:
-        cursor.execute(_DAYS, parameters)
-        counts = [DayCount(*row) for row in cursor.fetchall()]
+    counts = [DayCount(*row) for row in sql.rows(_DAYS, parameters)]
     return sorted(count for count in counts if visibility.may_see_totals(count.writer))
 
 

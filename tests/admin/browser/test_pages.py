@@ -112,7 +112,7 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
         "scopes": "/admin/audit/auditorscope/",
         "scope": "/admin/audit/auditorscope/add/",
         "looked-at": f"/admin/audit/record/{record.id}/change/?again",
-        "deep-search": "/admin/audit/parked/search/?text=gateway",
+        "queue-by-text": "/admin/audit/parked/?text=gateway",
         "status": "/status",
         "bundles": "/admin/audit/export/",
         "discards": "/admin/audit/discard/",

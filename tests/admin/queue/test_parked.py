@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.test import Client
 
 import dlq.stream
-from audit.admin.queue import count, deep_search
+from audit.admin.queue import count
 from audit.errors import NothingKept
 from audit.formats.event import Accepted
 from audit.ingest.record import Recorded, record
@@ -318,53 +318,32 @@ def test_an_export_without_redis_says_so_and_is_no_broken_download(operator: Cli
     assert "Dead letter queue" in answer.content.decode()
 
 
-SEARCH = f"{PARKED}search/"
-
-
-def follow(client: Client, address: str) -> list[str]:
-    """Every page of a search, as a browser goes on by itself."""
-    pages = []
-    while address:
-        answer = client.get(address)
-        pages.append(answer.content.decode())
-        address = answer.headers.get("Refresh", "").partition("url=")[2]
-    return pages
-
-
-def test_a_deep_search_finds_a_text_in_any_payload_step_by_step(
-    operator: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deep_search, "STEP_S", -1.0)
-    monkeypatch.setattr(deep_search, "ENTRIES_PER_READ", 2)
+def test_a_text_is_looked_for_in_every_payload_page_by_page(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.admin.queue.parked_rows.LOOKS_PER_PAGE", 2)
     word = f"needle{uuid.uuid4().hex[:8]}"
     messages = [parked_message(event_data={"note": word if n % 3 == 0 else "hay"}) for n in range(9)]
-    pages = follow(operator, f"{SEARCH}?text={word}")
-    assert len(pages) > 4 and "all of them" in pages[-1] and "<progress" in pages[0]
-    assert [one.key in pages[-1] for one in messages] == [n % 3 == 0 for n in range(9)]
-    assert "No parked event has this text" in follow(operator, f"{SEARCH}?text=absent{word}")[-1]
+    pages, address = "", f"{PARKED}?text={word}"
+    while address:
+        page = operator.get(address).content.decode()
+        link = re.search(r'href="([^"]*)" rel="next"', page)
+        pages, address = pages + page, PARKED + html.unescape(link[1]) if link else ""
+    assert "events were looked at" in pages and "None of the next 2 events match" in pages
+    assert [message.key in pages for message in messages] == [n % 3 == 0 for n in range(9)]
 
 
-def test_a_deep_search_stops_at_a_pageful_and_goes_on_when_asked(
-    operator: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deep_search, "MATCHES_SHOWN", 2)
+@pytest.mark.parametrize("query", ["text=", "text=%00", "text=%F0%9F", "text=x&after=9-9", "text=" + "x" * 5000])
+def test_a_search_by_text_takes_odd_addresses(operator: Client, query: str) -> None:
+    assert operator.get(f"{PARKED}?{query}").status_code == 200
+
+
+def test_all_that_have_a_text_are_retried(operator: Client) -> None:
     word = f"needle{uuid.uuid4().hex[:8]}"
-    messages = [parked_message(event_data={"note": word}) for _ in range(3)]
-    answer = operator.get(f"{SEARCH}?text={word}")
-    first = answer.content.decode()
-    assert "Refresh" not in answer.headers and "Look further" in first
-    assert [one.key in first for one in messages] == [True, True, False]
-    further = html.unescape(re.findall(r'href="([^"]*at=[^"]*)"', first)[0])
-    assert messages[2].key in operator.get(further).content.decode()
-
-
-@pytest.mark.parametrize("query", ["", "text=", "text=x&at=²&looked=" + "9" * 5000, "text=x&found=1-1,zz,%00&at=9-9"])
-def test_a_deep_search_takes_odd_addresses(operator: Client, query: str) -> None:
-    assert operator.get(f"{SEARCH}?{query}").status_code == 200
-
-
-def test_a_deep_search_is_for_those_who_may_look(outsider: Client) -> None:
-    assert outsider.get(SEARCH).status_code == 403
+    mine, other = parked_message(event_data={"note": word}), parked_message()
+    page = operator.get(f"{PARKED}count/", {"act": "retry", "text": word})
+    assert page.context["counted"].matched == 1
+    operator.post(ACT, {"act": "retry", "scope": "all", "sure": "1", "text": word})
+    act = Record.objects.filter(event_type="audit.parked.retried").latest("stored_at")
+    assert act.event_data["event_ids"] == [mine.key] and other.key not in str(act.event_data)
 
 
 def test_the_list_begins_at_a_time(operator: Client) -> None:

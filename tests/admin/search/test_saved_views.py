@@ -17,7 +17,7 @@ from audit.search import saved_views
 from tests.admin.conftest import logged_in, person
 
 LIST = reverse("admin:audit_record_changelist")
-SAVE = reverse("admin:audit_record_save_view")
+SAVE = reverse("admin:audit_record_save")
 QUERY = "actor:alice type:gateway.* outcome:failure"
 
 
@@ -61,7 +61,7 @@ def test_nobody_shares_with_a_group_of_others(ann: User) -> None:
 
 def test_only_its_owner_removes_a_view(ann: User) -> None:
     view = saved_views.save(a_name(), QUERY, by=ann, group=Group.objects.get(name="auditor").pk)
-    address = reverse("admin:audit_record_remove_view", args=[view.pk])
+    address = reverse("admin:audit_record_remove", args=[view.pk])
     assert "Only who saved" in logged_in(person("auditor")).post(address, follow=True).content.decode()
     assert logged_in(person("operator")).post(address).status_code == 403
     logged_in(ann).post(address)
@@ -78,7 +78,7 @@ def test_what_is_no_query_or_has_no_name_is_not_saved(ann: User) -> None:
 
 def test_a_form_alone_saves_and_removes(ann: User) -> None:
     assert logged_in(ann).get(SAVE).status_code == 405
-    assert logged_in(ann).post(reverse("admin:audit_record_remove_view", args=[2**60])).status_code == 404
+    assert logged_in(ann).post(reverse("admin:audit_record_remove", args=[2**60])).status_code == 404
 
 
 def test_the_views_of_the_pack_are_there_for_everyone_and_can_be_read() -> None:

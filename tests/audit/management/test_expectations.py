@@ -1,4 +1,4 @@
-"""`manage.py expectations`: rules as data, and what they would have found."""
+"""`manage.py expectations`: rules as data."""
 
 import json
 import secrets
@@ -11,9 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from audit.expectations import packs
-from audit.ledger import seal
-from audit.models import Expectation, Unmet
-from tests.audit.conftest import Sender, an_event
+from audit.models import Expectation
 from tests.audit.expectations.conftest import MakeRule, rule_maker
 
 
@@ -69,30 +67,6 @@ def test_a_bad_pack_names_rule_and_field_and_nothing_is_loaded(tmp_path: Path, w
     with pytest.raises(CommandError, match="no pack"):
         call_command("expectations", "dump", "--pack", word)
     assert not Expectation.objects.filter(name__startswith=word).exists()
-
-
-def test_check_says_what_rules_would_have_found_and_keeps_nothing(
-    tmp_path: Path, word: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sender = Sender("write")
-    sent = [(0, "x", 0), (0, "y", 9), (1, "x", 0), (1, "y", 99), (2, "x", 5), (9, "y", 5)]
-    for number, letter, second in sent:
-        moment = f"2026-08-18T10:{second // 60:02}:{second % 60:02}Z"
-        sender.post(an_event(event_type=f"{word}.{letter}", correlation_id=f"{word}/{number}", event_timestamp=moment))
-    while seal.Sealer().once().more:
-        pass
-    file = a_pack(tmp_path, word)
-    with pytest.raises(SystemExit) as ended:
-        call_command("expectations", "check", "--file", file)
-    assert ended.value.code == 3
-    out = capsys.readouterr().out
-    assert f"{word}-ends: 1 of 3 not met, 1 late" in out
-    assert f"{word}-has: 1 of 3 not met" in out
-    assert f"  {word}/2: waited from 2026-08-18 10:00:05Z to 2026-08-18 10:01:05Z" in out
-    assert not Expectation.objects.filter(name__startswith=word).exists()
-    assert not Unmet.objects.filter(subject__startswith=word).exists()
-    with pytest.raises(CommandError, match="no such rule"):
-        call_command("expectations", "check", "--file", file, "--rule", "none")
 
 
 def test_the_seed_leaves_what_people_changed() -> None:
