@@ -23,7 +23,7 @@ from audit import tasks
 from audit.access import api_keys, limits, published_keys
 from audit.access.api_keys import Principal, Quotas
 from audit.formats.event import Accepted, accept
-from audit.ingest import rejection_counters
+from audit.ingest import clock_alarm, rejection_counters
 from audit.ingest.record import document
 from audit.ingest.rejections import Refusal
 from audit.ledger import keys, known_keys
@@ -162,7 +162,7 @@ def test_the_drain_stores_mends_and_acts(
     dlq.history.sample(queue)
     outages.follow()
     dlq.alarm.notify()
-    clock.alarm()
+    clock_alarm.alarm()
     queue.activity.beat("last_watch_at")
     call_command("dlq", "check")
     queue.acknowledge([waiting], "discarded")
