@@ -46,7 +46,7 @@ missing: $(READY) ## Simulate 50 writers and EVENTS (1,000,000), and look whethe
 growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE (10,000,000) records (an hour or more)
 	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000) --ticks $(or $(TICKS),7)
 
-attacks: $(READY) ## Attack the log with all that a database superuser can do, print the matrix (a minute or two; EVERY=10: each tenth)
+attacks: $(READY) ## Attack the log as a database superuser, and the queue as who has Redis' password; print the matrix (a minute or two; EVERY=10: each tenth)
 	$(BIN)/python -m tests.attacks --every $(or $(EVERY),1)
 
 bench: $(READY) ## Measure each part beside its ceiling (minutes; SHARE=0.1 of it)

@@ -60,6 +60,7 @@ VERIFIED, ALTERED, FORKED, NOT_COVERED = "VERIFIED", "ALTERED", "FORKED", "NOT C
 SIGNED, REDACTED = "SIGNED", "REDACTED"
 EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3, REDACTED: 4}
 ED25519, COSIGNATURE = 1, 4
+SIGNATURE_BYTES = 64
 STORE_MEMBERS = ("state", "digest", "received_at", "parked_at", "stored_at")
 LARGEST_INTEGER = 2**53 - 1
 SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
@@ -273,13 +274,29 @@ def read_note(note: str) -> tuple[str, list[Signature]]:
 
 
 def check_receipt_keys(text: str, signatures: list[Signature], origin: str, keys: list[Key], otherwise: str) -> None:
-    """Raise `Altered`, with the words `otherwise` where none of these keys of receipts of the log has signed."""
-    trusted = {(key.name, key.id): key for key in keys if key.name == f"{origin}/receipts"}
-    ours = [(trusted[name, key_id], blob) for name, key_id, blob in signatures if (name, key_id) in trusted]
+    """Check what keys of receipts of the log have signed. Raises `Altered`, `Uncovered`."""
+    name = f"{origin}/receipts"
+    trusted = {(key.name, key.id): key for key in keys if key.name == name}
+    ours = [(trusted[signer, key_id], blob) for signer, key_id, blob in signatures if (signer, key_id) in trusted]
     if not ours:
-        raise Altered(otherwise)
+        raise unsigned(signatures if trusted else [], name, otherwise)
     for key, blob in ours:
         key.check(text, blob)
+
+
+def unsigned(signatures: list[Signature], name: str, otherwise: str) -> Altered | Uncovered:
+    """Make the error for what no key that was given has signed: `Uncovered` where another key of this name has.
+
+    The log may have that key from a rotation, or a forger made it: without the key nobody can say.
+    """
+    strangers = {
+        f"{name}+{key_id.hex()}"
+        for signer, key_id, blob in signatures
+        if signer == name and len(blob) == SIGNATURE_BYTES
+    }
+    if strangers:
+        return Uncovered(f"signed by a key of this origin that you did not give: {', '.join(sorted(strangers))}")
+    return Altered(otherwise)
 
 
 @dataclass
@@ -295,7 +312,7 @@ class Trust:
     strangers: set[str] = field(default_factory=set)
 
     def checkpoint(self, note: str) -> Checkpoint:
-        """Check a signed note, each only once. Raises `Altered`, `Unusable`; `Forked` is an `Altered`."""
+        """Check a signed note, each only once. Raises `Altered`, `Uncovered`, `Unusable`; `Forked` is an `Altered`."""
         if note not in self.seen:
             self.seen[note] = self._check(note)
         return self.seen[note]
@@ -309,7 +326,8 @@ class Trust:
             raise Unusable(f"the checkpoint is of the log {lines[0]!r}, the key of {self.keys[0].name!r}")
         signed, moments, witnessed = self._signatures(text, signatures)
         if not signed:
-            raise Altered(f"no key of the log {lines[0]} that you trust has signed the checkpoint")
+            otherwise = f"no key of the log {lines[0]} that you trust has signed the checkpoint"
+            raise unsigned(signatures, lines[0], otherwise)
         size, root = int(lines[1]), unbase64(lines[2])
         if self.roots.setdefault(size, root) != root:
             raise Forked(f"the log has signed two different trees of {size} records")
@@ -595,7 +613,7 @@ class Receipt(NamedTuple):
 
 
 def read_receipt(note: str, keys: list[Key]) -> Receipt:
-    """A receipt that one of the keys has signed. Raises `Altered`, `Unusable`."""
+    """A receipt that one of the keys has signed. Raises `Altered`, `Uncovered`, `Unusable`."""
     text, signatures = read_note(note)
     header, *lines = text[:-1].split("\n")
     members = dict(line.partition(" ")[::2] for line in lines[: len(RECEIPT_MEMBERS)])
@@ -641,7 +659,7 @@ def verify_receipt(options: argparse.Namespace) -> str:
     keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
     try:
         receipt = read_receipt(options.receipt.read_bytes().decode("utf-8"), keys)
-    except Altered as error:
+    except (Altered, Uncovered) as error:
         return refuse("the receipt", error)
     if options.bundle is None:
         report_receipt(receipt, keys)
@@ -707,7 +725,7 @@ class Bundle:
 
 
 def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
-    """The manifest, signed by a key that is trusted. Raises `Altered` and `Unusable`."""
+    """The manifest, signed by a key that is trusted. Raises `Altered`, `Uncovered` and `Unusable`."""
     text, signatures = read_note(bundle.text("manifest.txt"))
     header, origin, _, digest = (*text.split("\n"), "", "", "")[:4]
     if header != EVIDENCE or text.count("\n") != 4:
@@ -1195,7 +1213,7 @@ def cell(value: Any) -> str:
 
 
 def evidence_checkpoint(bundle: Bundle, manifest: dict[str, Any], trust: Trust) -> Checkpoint:
-    """The checkpoint of the bundle, which must be the manifest's. Raises `Altered`, `Unusable`."""
+    """The checkpoint of the bundle, which must be the manifest's. Raises `Altered`, `Uncovered`, `Unusable`."""
     checkpoint = trust.checkpoint(bundle.text("checkpoint.txt"))
     log = manifest["log"]
     if checkpoint.size != log["size"]:
@@ -1234,7 +1252,7 @@ class Evidence:
     volumes: Volumes = field(init=False)
 
     def faults(self) -> Iterator[str]:
-        """All that is wrong with the bundle. Where nothing is, it was read whole."""
+        """All that is wrong with the bundle. Where nothing is, it was read whole. Raises `Uncovered`."""
         try:
             self.manifest = read_manifest(self.bundle, self.receipt_keys)
             yield from check_files(self.bundle, self.manifest)
@@ -1324,17 +1342,19 @@ def verify_evidence(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
     bundle = Bundle(options.evidence)
     evidence = Evidence(bundle, *evidence_keys(bundle, options), read_originals(options.originals))
-    count = 0
+    count, verdict = 0, VERIFIED
     try:
         for count, fault in enumerate(evidence.faults(), start=1):
             if count <= MAX_FAULTS_SHOWN:
                 print(f"{ALTERED}  {fault}")
+    except Uncovered as error:
+        verdict = refuse("", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"a file of the bundle lacks something that it should have: {error}") from None
     if count:
         print(f"{count} faults" if count > 1 else "one fault")
         return ALTERED
-    return end_evidence(evidence)
+    return end_evidence(evidence) if verdict == VERIFIED else verdict
 
 
 def end_evidence(evidence: Evidence) -> str:
@@ -1361,7 +1381,7 @@ MAX_AHEAD_S = 3600
 def signed_line(note: str, header: str, keys: list[Key], otherwise: str) -> str:
     """The third line of a note (header, origin, line), signed by a key of receipts that is trusted.
 
-    Raises `Unusable` with the words `otherwise` where it is not such a note, and `Altered`.
+    Raises `Unusable` with the words `otherwise` where it is not such a note, `Altered`, and `Uncovered`.
     """
     text, signatures = read_note(note)
     first, origin, line, end = (*text.split("\n"), "", "", "")[:4]
@@ -1373,7 +1393,7 @@ def signed_line(note: str, header: str, keys: list[Key], otherwise: str) -> str:
 
 
 def read_statement(note: str, keys: list[Key]) -> dict[str, Any]:
-    """What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`."""
+    """What a statement says, signed by a key of receipts that is trusted. Raises `Altered`, `Uncovered`, `Unusable`."""
     otherwise = f"this is no statement: {STATEMENT}, origin, what is said"
     return _object(parse(signed_line(note, STATEMENT, keys, otherwise).encode()))
 
@@ -1437,8 +1457,8 @@ def verify_statement(options: argparse.Namespace) -> str:
         checkpoint = statement_checkpoint(statement, trust)
         if options.range is not None:
             log = Evidence(Bundle(options.range), trust, keys)
-            if faults := list(log.faults()):
-                raise Altered(f"the bundle of the range does not hold: {faults[0]}")
+            if (fault := next(log.faults(), None)) is not None:
+                raise Altered(f"the bundle of the range does not hold: {fault}")
             check_statement(statement, log, checkpoint)
     except (Altered, Uncovered) as error:
         return refuse("the statement", error)
@@ -1485,6 +1505,8 @@ def verify_extract(options: argparse.Namespace) -> str:
         verification, events = document["verification"], document["events"]
         query, redacted = document["export_metadata"]["query"], sum(bool(event["redacted"]) for event in events)
         valid, checked = verification["valid_events"], verification["total_events_verified"]
+    except Uncovered as error:
+        return refuse("the export", error)
     except Altered as error:
         faults = [str(error)]
     except (KeyError, TypeError, AttributeError) as error:
@@ -1509,13 +1531,13 @@ def verify_sample(options: argparse.Namespace) -> str:
     bundle, log = Bundle(options.evidence), Bundle(options.log)
     trust, receipt_keys = evidence_keys(bundle, options)
     sample, population = (Evidence(each, trust, receipt_keys) for each in (bundle, log))
-    for evidence in (sample, population):
-        if faults := list(evidence.faults()):
-            print(f"{ALTERED}  {faults[0]}")
-            return ALTERED
-    if sample.manifest["kind"] != "sample" or population.manifest["kind"] != "range":
-        raise Unusable("give a bundle of a sample, and then one of a range of the log")
     try:
+        for evidence in (sample, population):
+            if (fault := next(evidence.faults(), None)) is not None:
+                print(f"{ALTERED}  {fault}")
+                return ALTERED
+        if sample.manifest["kind"] != "sample" or population.manifest["kind"] != "range":
+            raise Unusable("give a bundle of a sample, and then one of a range of the log")
         draw_again(sample, population)
     except (Altered, Uncovered) as error:
         return refuse("", error)

@@ -24,12 +24,12 @@ from audit.accounting import daily, queue_counts
 from audit.completeness.reconcile import reconcile
 from audit.evidence import build as evidence_build
 from audit.evidence import export
-from audit.ingest import notify, rejection_counters
+from audit.ingest import clock_alarm, notify, rejection_counters
 from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Export, Report, Verification
-from audit.postgres import clock, partitions
+from audit.postgres import partitions
 from audit.queue import drain, outages
 from audit.queue.quarantine import quarantine_old
 from audit.receipts import verify as verify_receipts
@@ -73,7 +73,7 @@ def tick() -> str:
     outages.follow()
     dlq.alarm.notify()
     notify.deliver()
-    clock.alarm()
+    clock_alarm.alarm()
     return f"stored {summary.stored}, duplicate {summary.duplicate}, remaining {summary.remaining}"
 
 

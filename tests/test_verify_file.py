@@ -121,8 +121,35 @@ def test_a_key_that_came_with_the_bundle_is_not_trusted(run: Any) -> None:
 def test_a_key_of_another_log_or_another_key_of_this_one_does_not_do(run: Any) -> None:
     assert run(honest(), "--key", Notary("other.example/log", 1).vkey())[0] == 2
     status, printed = run(honest(2), "--key", OLD_KEY.vkey())
+    assert status == 3
+    assert f"signed by a key of this origin that you did not give: {key_id(LOG)}\n" in printed
+    assert "ALTERED" not in printed
+
+
+def key_id(signer: Notary) -> str:
+    """The name of a key and its id, as a signature line has them."""
+    return signer.vkey().rpartition("+")[0]
+
+
+def test_a_key_that_was_given_must_have_signed_well_whoever_else_signed(run: Any) -> None:
+    def in_the_name_of_the_log(text: str) -> str:
+        return OLD_KEY.sign(f"{text}x")  # a signature of other bytes
+
+    both = ("--key", LOG.vkey(), "--key", OLD_KEY.vkey())
+    signed_badly = honest(2, in_the_name_of_the_log)
+    assert run(signed_badly, *PINNED)[0] == 0  # by a key that was given; the other's is not looked at
+    status, printed = run(signed_badly, *both)
     assert status == 1
-    assert "no key of the log audit.example/log that you trust" in printed
+    assert "ALTERED" in printed and "a signature of audit.example/log does not hold" in printed
+    assert run(signed_badly, "--key", OLD_KEY.vkey())[0] == 1
+
+
+def test_a_checkpoint_without_any_signature_of_the_log_is_altered(run: Any) -> None:
+    text, blank, _ = note(11).rpartition("\n\n")
+    only_witnessed = f"{text}{blank}{W1.cosign(text + chr(10), 1_790_000_100)}"
+    status, printed = run(bundle([(RECORDS[1], proof(1, only_witnessed))]), *PINNED, "--witness", W1.vkey(4))
+    assert status == 1
+    assert "no key of the log audit.example/log that you trust has signed the checkpoint" in printed
 
 
 def test_keys_come_from_a_file_and_old_ones_count(run: Any, tmp_path: Path) -> None:
@@ -308,7 +335,10 @@ def test_no_byte_of_a_receipt_may_change(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_key_of_another_log_does_not_sign_receipts(redeem: Any) -> None:
-    assert redeem(receipt_of(RECORDS[1], signer=Notary(RECEIPTS_KEY.name, 6)))[0] == 1
+    another = Notary(RECEIPTS_KEY.name, 6)
+    status, printed = redeem(receipt_of(RECORDS[1], signer=another))
+    assert status == 3
+    assert f"signed by a key of this origin that you did not give: {key_id(another)}\n" in printed
     assert redeem(receipt_of(RECORDS[1], origin="other.example/log"))[0] == 1
     assert redeem(receipt_of(RECORDS[1]), "--key", Notary("other.example/log", 1).vkey(), body=honest(2))[0] == 2
     assert redeem("hello")[0] == 2

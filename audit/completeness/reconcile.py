@@ -170,7 +170,7 @@ def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str, **where: 
 
 
 def _notify_silence(now: datetime) -> None:
-    since = {each.writer: each.since for each in silence.silent(now)}
+    since = {each.writer: each.since for each in silence.silent()}
     Rhythm.objects.filter(told_at__isnull=False).exclude(writer__in=since).update(told_at=None)
     waiting = Rhythm.objects.filter(writer__in=since, told_at=None).order_by("writer")
     if not (names := list(waiting.values_list("writer", flat=True))):

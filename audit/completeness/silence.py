@@ -2,15 +2,17 @@
 
 Writers that send no numbers can lose events unseen, but not fall silent unseen. A writer's usual silence is the longest
 of the last week; three times that, and never less than ten minutes, is too long. Heartbeats count as signs of life.
+How long it is ago, PostgreSQL says: a process whose own clock is wrong accuses nobody, and excuses nobody.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Max
+from django.db.models.functions import Now
 
 from audit.formats.event import SealedEvent
 from audit.models import OWN_WRITER, Heartbeat, Rhythm
@@ -43,13 +45,14 @@ def apply(events: Iterable[SealedEvent]) -> None:
 
 
 def silent(now: datetime | None = None) -> list[Silence]:
-    now = now or datetime.now(UTC)
+    """Writers that are silent for longer than usual; now, by PostgreSQL's clock, or at another time."""
     beats = dict(Heartbeat.objects.values_list("writer").annotate(newest=Max("at")))
     silences = []
-    for rhythm in Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER):
+    rhythms = Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER).annotate(asked_at=Now())
+    for rhythm in rhythms:
         since = max(rhythm.last_at, beats.get(rhythm.writer, rhythm.last_at))
         usual_s = max(rhythm.longest.values(), default=0.0)
-        if (now - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
+        if ((now or rhythm.asked_at) - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
             silences.append(Silence(rhythm.writer, since, usual_s))
     return silences
 

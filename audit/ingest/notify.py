@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 import dlq.alarm
 from audit.formats import event as event_format
@@ -44,6 +44,26 @@ def notify(
         OutboxAlarm.objects.create(alarm=alarm, text=text, figures=figures)
         told()
     transaction.on_commit(deliver)
+
+
+def notify_anyway(alarm: str, text: str, *, not_again_for: timedelta | None = None, **figures: Any) -> bool:
+    """Put an alarm about the running of the site itself into the outbox; return whether it is there, or was heard.
+
+    The outbox is in PostgreSQL, and such an alarm may be about PostgreSQL, or come while it is away: then it is sent
+    directly, and one that nobody heard is the caller's to tell again. With `not_again_for`, an alarm
+    of this name is told once in that time, by whichever process.
+    """
+    try:
+        with transaction.atomic():
+            since = datetime.now(UTC) - (not_again_for or timedelta(0))
+            if not_again_for and OutboxAlarm.objects.filter(alarm=alarm, made_at__gt=since).exists():
+                return True
+            notify(alarm, text, told=lambda: None, **figures)
+        return True
+    except (DatabaseError, InterfaceError) as error:
+        connection.close()  # broken by a restart of the server, it would stay so
+        log.warning("alarm_past_the_outbox", alarm=alarm, error=type(error).__name__)
+        return dlq.alarm.tell(alarm, text, **figures)
 
 
 def deliver(*, retry_after: timedelta = RETRY_AFTER) -> int:

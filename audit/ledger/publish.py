@@ -2,15 +2,15 @@
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-import dlq.alarm
 from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
 from audit.formats.note import NoteError
+from audit.ingest.notify import notify_anyway
 from audit.ledger import anchor, reader, witnesses
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 LEAST_PAUSE_S = 0.05
 PUBLISH_PAUSE_S = 1.0
 TROUBLE_PAUSE_S = 5.0
-REFUSAL_ALARM_S = 3600.0
+REFUSAL_ALARM_EVERY = timedelta(hours=1)
 
 
 class Publisher:
@@ -68,7 +68,7 @@ def follow(stop: threading.Event) -> None:
 
 
 def _seal(stop: threading.Event, heads: "_Newest") -> None:
-    sealer, alarmed = Sealer(), _Alarm()
+    sealer = Sealer()
     while not stop.is_set():
         # A fixed rhythm: a pass that took long on a busy machine is not followed by a whole pause.
         following = time.monotonic() + settings.SEAL_INTERVAL_MS / 1000
@@ -79,7 +79,7 @@ def _seal(stop: threading.Event, heads: "_Newest") -> None:
             if sealed.more:
                 continue
         except (KeyMissing, LogDamaged, ClocksDisagree) as error:
-            alarmed.refused(error)
+            _tell_of(error)
             following += TROUBLE_PAUSE_S
         except DatabaseError as error:
             log.warning("seal_interrupted", error=type(error).__name__)
@@ -93,18 +93,10 @@ class _Newest:
     checkpoint: Checkpoint | None = None
 
 
-class _Alarm:
-    """Alarms about a refusal to seal at once, and again each hour."""
-
-    def __init__(self) -> None:
-        self._told: datetime | None = None
-
-    def refused(self, error: AuditError) -> None:
-        log.error("seal_refused", reason=str(error))
-        now = datetime.now(UTC)
-        if self._told is None or (now - self._told).total_seconds() > REFUSAL_ALARM_S:
-            self._told = now
-            dlq.alarm.tell("audit.seal", f"The sealer refuses to sign: {error}")
+def _tell_of(error: AuditError) -> None:
+    """Raise the alarm about a refusal to seal, once an hour, however often the sealer is started anew."""
+    log.error("seal_refused", reason=str(error))
+    notify_anyway("audit.seal", f"The sealer refuses to sign: {error}", not_again_for=REFUSAL_ALARM_EVERY)
 
 
 def _carry(heads: _Newest, stop: threading.Event) -> None:

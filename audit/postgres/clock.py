@@ -4,22 +4,17 @@ Times of records are this process's; due times are those of Redis, `stored_at` a
 process whose own clock is behind must not call an event "from the future" for it.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
-import structlog
 
-import dlq.alarm
 import dlq.stream
 from audit.errors import Unavailable
 from audit.postgres.gateway import gateway
 from dlq.errors import Refused
-
-log = structlog.get_logger(__name__)
 
 TRUSTED_FOR_S = 5.0
 ALARM_S = 5.0
@@ -65,34 +60,6 @@ def forget() -> None:
 
 
 _last: tuple[float, Skew] | None = None
-
-
-def alarm() -> None:
-    """Raise the alarm when clocks are 5 s apart or more, until it was heard, once. Raises `Refused`.
-
-    Once for each host: where one of two is wrong, the other must not take its alarm back.
-    """
-    now, alarms, name = skew(), dlq.stream.for_drain().alarms, told_name()
-    told = bool(alarms.read().get(name))
-    if now.is_wide and not told:
-        text = (
-            f"Clocks are {now.widest_s:.0f} s apart: ahead of {socket.gethostname()}, Redis {_words(now.redis_s)}, "
-            f"PostgreSQL {_words(now.postgresql_s)}. Is the time service of each host running?"
-        )
-        log.error("clock_skew", **now._asdict())
-        if dlq.alarm.tell("audit.clock", text, seconds=round(now.widest_s)):
-            alarms.remember(name, "yes")
-    elif told and not now.is_wide:
-        alarms.remember(name, "")
-
-
-def told_name() -> str:
-    """Under which name it is remembered that this host's clock was told of."""
-    return f"skew_told:{socket.gethostname()}"
-
-
-def _words(ahead_s: float | None) -> str:
-    return "is away" if ahead_s is None else f"by {ahead_s:.1f} s"
 
 
 def _ahead(ask: Callable[[], float]) -> float | None:

@@ -7,7 +7,7 @@ import { ED25519, checkSigned, readKeys, readNote, trustOf, when } from "./note.
 import { TIME, ended, keysOf, object, seen } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Volumes } from "./volumes.js";
-import { Altered, Damaged, MOST_TOLD, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
+import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
@@ -16,7 +16,7 @@ const KINDS = ["query", "range", "sample"];
 const CLOCK_SLACK_S = 2;
 const SIGNED_FILES = ["manifest.json", "manifest.txt"];
 
-/** The manifest, signed by a key that is trusted. Raises `Altered` and `Unusable`. */
+/** The manifest, signed by a key that is trusted. Raises `Altered`, `Uncovered` and `Unusable`. */
 async function readManifest(zip, keys) {
   const note = readNote(zip.text("manifest.txt"));
   const [header, origin, id, digest, ...rest] = note.text.split("\n");
@@ -67,7 +67,7 @@ function isAsNamed(zip, name, digest) {
   }
 }
 
-/** The checkpoint of the bundle, which must be the manifest's. Raises `Altered`, `Unusable`. */
+/** The checkpoint of the bundle, which must be the manifest's. Raises `Altered`, `Uncovered`, `Unusable`. */
 async function readCheckpoint(zip, manifest, trust) {
   const checkpoint = await trust.checkpoint(zip.text("checkpoint.txt"));
   const [size, root] = ["size", "root"].map((name) => member(member(manifest, "log"), name));
@@ -98,7 +98,7 @@ function stillToRead(zip, manifest) {
   }, 0);
 }
 
-/** All that is wrong with a bundle; what was read goes into `found`. */
+/** All that is wrong with a bundle; what was read goes into `found`. Raises `Uncovered`. */
 export async function* faults(zip, trust, receiptKeys, found) {
   try {
     const manifest = (found.manifest = await readManifest(zip, receiptKeys));
@@ -184,18 +184,21 @@ function* reportSample(manifest) {
 export async function* verifyEvidence(source, asked, originals) {
   const [zip, trust, receiptKeys] = open(source, asked);
   const found = { originals: originals() };
-  let count = 0;
+  let [count, isCovered] = [0, true];
   try {
     for await (const fault of faults(zip, trust, receiptKeys, found)) {
       if (++count <= MOST_TOLD) yield `ALTERED  ${fault}`;
     }
   } catch (error) {
-    throw lacking("a file of the bundle", error);
+    if (!(error instanceof Uncovered)) throw lacking("a file of the bundle", error);
+    isCovered = false;
+    yield `NOT COVERED  ${error.message}`;
   }
   if (count) {
     yield count > 1 ? `${count} faults` : "one fault";
     return "ALTERED";
   }
+  if (!isCovered) return "NOT COVERED";
   yield* report(found, trust, receiptKeys);
   return yield* verdictOn(found, trust);
 }

@@ -4,7 +4,7 @@ import { canonical, member, parse, said } from "./json.js";
 import { checkSigned, readNote, receiptKeysOf } from "./note.js";
 import { entryLeaf, leafOf, object } from "./records.js";
 import { sha256 } from "./sha256.js";
-import { Altered, MOST_TOLD, Unusable, hex, lacking, quoted } from "./words.js";
+import { Altered, MOST_TOLD, Uncovered, Unusable, hex, lacking, quoted } from "./words.js";
 
 const EXTRACT = "auditsite/export/v1";
 /** What the answer has of an event beyond the record. */
@@ -22,6 +22,10 @@ export async function* verifyExtract(bytes, asked) {
       return "SIGNED";
     }
   } catch (error) {
+    if (error instanceof Uncovered) {
+      yield `NOT COVERED  the export: ${error.message}`;
+      return "NOT COVERED";
+    }
     if (!(error instanceof Altered)) throw lacking("the export", error);
     found.splice(0, found.length, error.message);
   }
@@ -31,7 +35,7 @@ export async function* verifyExtract(bytes, asked) {
 
 const isRedacted = (event) => Boolean(member(event, "redacted")?.size);
 
-/** The faults of an answer. Raises `Altered`, `Unusable`. */
+/** The faults of an answer. Raises `Altered`, `Uncovered`, `Unusable`. */
 async function* faults(document, keys) {
   const note = readNote(said(document.get("signature") ?? ""));
   document.delete("signature");

@@ -1,10 +1,11 @@
 // C2SP signed-note: keys, signatures, and the checkpoint that a log has signed. Ed25519 is the browser's own.
 
 import { sha256 } from "./sha256.js";
-import { Altered, Forked, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
+import { Altered, Forked, Uncovered, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
 import { same } from "./merkle.js";
 
 export const [ED25519, COSIGNATURE] = [1, 4];
+const SIGNATURE_BYTES = 64;
 const SIZE = /^(0|[1-9][0-9]{0,18})$/;
 const CONTROLS = /[\x00-\x09\x0b-\x1f\x7f]/;
 
@@ -91,11 +92,26 @@ export function readNote(note) {
 /** The key of these that a signature names, by name and id. */
 const keyOf = (keys, { name, id }) => keys.find((key) => key.name === name && key.id === id);
 
-/** Raises `Altered` unless the keys of receipts of this log have signed a note, at least one of them. */
-export async function checkSigned({ text, signatures }, origin, keys, unsigned) {
-  const known = keys.filter((key) => key.name === `${origin}/receipts`);
+/**
+ * The error for what no key that was given has signed: `Uncovered` where another key of this name has.
+ * The log may have that key from a rotation, or a forger made it: without the key nobody can say.
+ */
+function unsigned(signatures, name, otherwise) {
+  const isStranger = (signature) => signature.name === name && signature.blob.length === SIGNATURE_BYTES;
+  const strangers = new Set(signatures.filter(isStranger).map(({ id }) => `${name}+${id}`));
+  if (!strangers.size) return new Altered(otherwise);
+  return new Uncovered(`signed by a key of this origin that you did not give: ${[...strangers].sort().join(", ")}`);
+}
+
+/** Raises `Altered`, `Uncovered` unless the keys of receipts of this log have signed a note, at least one of them. */
+export async function checkSigned({ text, signatures }, origin, keys, otherwise) {
+  const name = `${origin}/receipts`;
+  const known = keys.filter((key) => key.name === name);
   const ours = signatures.filter((signature) => keyOf(known, signature));
-  if (!ours.length) throw new Altered(unsigned ?? `no key of receipts of the log ${origin} that you trust has signed this`);
+  if (!ours.length) {
+    const words = otherwise ?? `no key of receipts of the log ${origin} that you trust has signed this`;
+    throw unsigned(known.length ? signatures : [], name, words);
+  }
   for (const signature of ours) await keyOf(known, signature).check(text, signature.blob);
 }
 
@@ -116,7 +132,7 @@ class Trust {
     this.timed = keys.map((key) => new Key(key.name, COSIGNATURE, key.publicBytes));
   }
 
-  /** Check a signed note, each only once. Raises `Altered`, `Unusable`. */
+  /** Check a signed note, each only once. Raises `Altered`, `Uncovered`, `Unusable`. */
   async checkpoint(note) {
     if (!this.#seen.has(note)) this.#seen.set(note, await this.#check(note));
     return this.#seen.get(note);
@@ -133,7 +149,9 @@ class Trust {
       throw new Unusable(`the checkpoint is of the log ${quoted(origin)}, the key of ${quoted(this.keys[0].name)}`);
     }
     const found = await this.#signatures(text, signatures);
-    if (!found.signed) throw new Altered(`no key of the log ${origin} that you trust has signed the checkpoint`);
+    if (!found.signed) {
+      throw unsigned(signatures, origin, `no key of the log ${origin} that you trust has signed the checkpoint`);
+    }
     if (!Number.isSafeInteger(size)) throw new Unusable(`a log of ${lines[1]} records is beyond this page: take verify.py`);
     const checkpoint = { size, root: unbase64(root), signedAt: found.signedAt, witnessed: found.witnessed };
     const before = this.#roots.get(size) ?? checkpoint.root;

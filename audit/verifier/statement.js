@@ -40,7 +40,7 @@ export async function* verifyStatement(text, range, asked) {
   return "VERIFIED";
 }
 
-/** What a statement says, signed by a key of receipts that is trusted. Raises `Altered` and `Unusable`. */
+/** What a statement says, signed by a key of receipts that is trusted. Raises `Altered`, `Uncovered`, `Unusable`. */
 async function readStatement(text, keys) {
   const note = readNote(text);
   const [header, origin, line, end, ...rest] = note.text.split("\n");

@@ -1,4 +1,6 @@
--- Move messages between due, leased and dead, and add to their history. Works while Redis is full: ZREM goes first.
+-- Move messages between due, leased and dead, and add to their history.
+-- A write that adds nothing goes first, so that it works while Redis is full. Then what adds comes before what removes: a
+-- caller that has no right to the target has changed nothing.
 -- KEYS: stream, due, leased, dead, stats, target (due or dead), counters
 -- ARGV: attempts ("keep", "reset" or "count"), error as JSON or "", errors kept, name of a total to add to or "",
 --       then for each message: id, delay from now (ms), the key of its history
@@ -16,14 +18,19 @@ local function label_of(flat)
   return string.format('%d|%s', math.floor(received_at / 86400000000), fields['source'] or '')
 end
 
+redis.call('ZREM', leased, '')
 for i = 5, #ARGV, 3 do
   local id, delay, history = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
-  redis.call('ZREM', due, id)
-  redis.call('ZREM', leased, id)
-  local died = (target == dead and 1 or 0) - redis.call('ZREM', dead, id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
+  local added = entry and redis.call('ZADD', target, now + delay, id) or 0
+  local died = target == dead and added or 0
+  for _, index in ipairs({due, leased, dead}) do
+    if index ~= target or not entry then
+      local removed = redis.call('ZREM', index, id)
+      if index == dead then died = died - removed end
+    end
+  end
   if entry then
-    redis.call('ZADD', target, now + delay, id)
     if died ~= 0 then redis.call('HINCRBY', counters, 'dead|' .. label_of(entry[2]), died) end
     if attempts == 'count' then redis.call('HINCRBY', history, 'attempts', 1) end
     if attempts == 'reset' then redis.call('HDEL', history, 'attempts') end

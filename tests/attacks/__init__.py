@@ -1,1 +1,1 @@
-"""Attacks on the store by somebody who may do anything to its database, and what becomes of each."""
+"""Attacks on the store by somebody who may do anything to its database or to its Redis, and what becomes of each."""

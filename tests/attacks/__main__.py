@@ -1,4 +1,4 @@
-"""`make attacks`: run every attack against a real PostgreSQL and print the matrix.
+"""`make attacks`: run every attack against a real PostgreSQL and a real Redis, and print the matrix.
 
 `--every 20` runs each twentieth of them alone. Exit status 0 when all is as it must be.
 """
@@ -23,6 +23,7 @@ django.setup()
 
 from audit.ledger import verify  # noqa: E402
 from tests.attacks.catalogue import ATTACKS, HONEST, Attack  # noqa: E402
+from tests.attacks.forger import FORGERIES, run_forgery  # noqa: E402
 from tests.attacks.run import run  # noqa: E402
 from tests.attacks.scene import Scene  # noqa: E402
 
@@ -51,12 +52,20 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_of_forgeries() -> str:
+    """What becomes of a forger with Redis' password, as docs/attacks.md has it."""
+    lines = ["| act of the forger | what becomes of it |", "|---|---|"]
+    lines += [f"| {forgery.name} | {forgery.fate} |" for forgery in FORGERIES]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Run all, or every n-th, and print the matrix."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks")
     parser.add_argument("--every", type=int, default=1, help="run every n-th attack alone")
     every = parser.parse_args().every
     attacks, honest = ATTACKS[::every], list(HONEST.items())[::every]
+    forgeries = FORGERIES[::every]
     assert servers.postgres is not None, "unset DATABASE_URL: a PostgreSQL of its own is attacked"
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("attack", "the store alone", "with an anchor", "with a witness", "as it must be")
@@ -68,9 +77,14 @@ def main() -> int:
             scene.build()
             for attack in track(attacks, "attacking", console=Console(stderr=True)):
                 outcome = run(attack, scene)
-                fits = outcome.fits(attack)
-                wrong += not fits
-                table.add_row(attack.name, *detected_by(attack), "yes" if fits else f"[red]no: {outcome}[/red]")
+                wrong += not outcome.fits(attack)
+                fits = "yes" if outcome.fits(attack) else f"[red]no: {outcome}[/red]"
+                table.add_row(attack.name, *detected_by(attack), fits)
+            for forgery in track(forgeries, "forging", console=Console(stderr=True)):
+                fate = run_forgery(forgery, scene, Path(folder))
+                wrong += fate != forgery.fate
+                fits = "yes" if fate == forgery.fate else f"[red]no: {fate}[/red]"
+                table.add_row(f"with Redis: {forgery.name}", forgery.fate, forgery.fate, forgery.fate, fits)
             for name, act in honest:
                 with scene.outside(anchor=scene.anchor, witness=True), scene.fresh() as superuser:
                     act(superuser, scene)
@@ -80,7 +94,7 @@ def main() -> int:
         finally:
             scene.stop()
     console.print(table)
-    console.print(f"{len(attacks)} attacks, {len(honest)} honest runs, {wrong} not as they must be")
+    console.print(f"{len(attacks) + len(forgeries)} attacks, {len(honest)} honest runs, {wrong} not as they must be")
     return bool(wrong)
 
 

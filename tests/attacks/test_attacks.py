@@ -9,6 +9,7 @@ import pytest
 from audit.ledger import verify
 from tests import servers
 from tests.attacks.catalogue import ATTACKS, HONEST, Attack
+from tests.attacks.forger import FORGERIES, Forgery, run_forgery
 from tests.attacks.run import run
 from tests.attacks.scene import Scene
 
@@ -37,6 +38,11 @@ def test_the_attack_ends_as_the_catalogue_says(scene: Scene, attack: Attack) -> 
     assert outcome.fits(attack), outcome
 
 
+@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
+def test_the_forger_with_redis_makes_no_record(scene: Scene, forgery: Forgery, tmp_path: Path) -> None:
+    assert run_forgery(forgery, scene, tmp_path) == forgery.fate
+
+
 def test_what_cannot_be_detected_says_why() -> None:
     for attack in ATTACKS:
         undetected = not attack.prevented and not attack.check and attack.alone == "VERIFIED"
@@ -54,6 +60,7 @@ def test_nothing_honest_raises_an_alarm(scene: Scene, act: Callable[[Any, Scene]
 
 def test_the_documentation_shows_the_matrix() -> None:
     page = (Path(__file__).parent.parent.parent / "docs" / "attacks.md").read_text(encoding="utf-8")
-    from tests.attacks.__main__ import markdown
+    from tests.attacks.__main__ import markdown, markdown_of_forgeries
 
     assert markdown() in page
+    assert markdown_of_forgeries() in page

@@ -16,7 +16,7 @@ SHORT = {
     "ghosts": (["KILLS=2"], r" 0 ghosts$"),
     "missing": (["EVENTS=500"], r"reconciling, all runs together"),
     "growth": (["SMALL=200", "LARGE=400", "TICKS=1"], r"^\W*400 "),
-    "attacks": (["EVERY=40"], r"^2 attacks, 1 honest runs, 0 not as they must be$"),
+    "attacks": (["EVERY=40"], r"^3 attacks, 1 honest runs, 0 not as they must be$"),
     "bench": (["SHARE=0.02"], r"drain of 500 parked, 1 drainer"),
     "bench-log": (["SHARE=0.02"], r"inclusion proof of [\d,]+, whole"),
     "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),

@@ -17,9 +17,8 @@ import dlq.history
 import dlq.stream
 from audit.errors import AuditError
 from audit.health import serve_metrics
-from audit.ingest import notify
+from audit.ingest import clock_alarm, notify
 from audit.management import HarmlessCommand, stop_at_signal
-from audit.postgres import clock
 from audit.queue import outages
 from audit.queue.drain import copy_old_to_spool, drain, mend_queue
 from dlq.drain import Summary
@@ -56,7 +55,7 @@ class Command(HarmlessCommand):
 def _watch(stop: threading.Event) -> None:
     """Drain, beat and sample, again and again; neither server's absence ends it. Alarms go out beside it."""
     queue = dlq.stream.for_drain
-    alarms = (dlq.alarm.notify, clock.alarm, deliver_alarms)
+    alarms = (dlq.alarm.notify, clock_alarm.alarm, deliver_alarms)
     threading.Thread(target=_repeat, args=(stop, *alarms), name="alarms", daemon=True).start()
     _repeat(
         stop,

@@ -15,10 +15,10 @@ import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-import dlq.alarm
 import dlq.errors
 import dlq.stream
 from audit.health import serve_metrics
+from audit.ingest.notify import notify_anyway
 from audit.management import stop_at_signal
 from audit.postgres.gateway import is_up
 
@@ -68,7 +68,7 @@ def watch(stop: threading.Event) -> None:
                 log.error("queue_cluster_ended")
             elif cluster.hangs:
                 log.error("queue_cluster_hung")
-                dlq.alarm.tell("audit.worker", "The schedule did not tick: its cluster hung, and is started again.")
+                notify_anyway("audit.worker", "The schedule did not tick: its cluster hung, and is started again.")
             else:
                 continue
             cluster.end()

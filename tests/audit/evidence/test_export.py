@@ -270,12 +270,31 @@ def test_a_foreign_key_is_refused(tmp_path: Path, checked: Any) -> None:
     bundle = of_range()
     foreign = note.Signer(RECEIPT_KEY.name, secrets.token_bytes(32))
     status, printed = checked(path(bundle), *PINNED[:2], "--receipt-key", str(foreign))
-    assert status == 1
-    assert "signed with a foreign key" in printed
+    assert status == 3
+    assert f"NOT COVERED  signed by a key of this origin that you did not give: {key_id(RECEIPT_KEY)}\n" in printed
+    assert "ALTERED" not in printed
     foreign = note.Signer(SEAL_KEY.name, secrets.token_bytes(32))
     status, printed = checked(path(bundle), "--key", str(foreign), *PINNED[2:])
+    assert status == 3
+    assert f"NOT COVERED  signed by a key of this origin that you did not give: {key_id(SEAL_KEY)}\n" in printed
+    other_log = note.Signer("other.example/log/receipts", secrets.token_bytes(32))
+    status, printed = checked(path(bundle), *PINNED[:2], "--receipt-key", str(other_log.verifier))
     assert status == 1
-    assert "that you trust has signed the checkpoint" in printed
+    assert "signed with a foreign key" in printed
+
+
+def test_a_file_that_was_changed_is_that_whoever_signed_the_checkpoint(tmp_path: Path, checked: Any) -> None:
+    folder = unpacked(of_range(), tmp_path / "bundle")
+    (folder / "statement.json").write_bytes(b"{}")
+    foreign = note.Signer(SEAL_KEY.name, secrets.token_bytes(32))
+    status, printed = checked(folder, "--key", str(foreign), *PINNED[2:])
+    assert status == 1
+    assert "ALTERED  statement.json was changed" in printed and "NOT COVERED  signed by a key" in printed
+
+
+def key_id(signer: note.Signer) -> str:
+    """The name of a key and its id, as a signature line has them."""
+    return f"{signer.name}+{signer.verifier.id.hex()}"
 
 
 def test_a_file_too_many_or_too_few_is_named(tmp_path: Path, checked: Any) -> None:

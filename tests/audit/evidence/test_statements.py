@@ -155,7 +155,9 @@ def test_a_statement_that_was_changed_or_signed_by_another_is_refused(checked: C
     assert "does not hold" in printed
     stranger = note.Signer(RECEIPT_KEY.name, secrets.token_bytes(32))
     text, _ = note.split(text_of(statement))
-    assert "that you trust has signed this" in checked(note.join(text, [stranger.sign(text)]))[1]
+    status, printed = checked(note.join(text, [stranger.sign(text)]))
+    assert status == 3
+    assert f"signed by a key of this origin that you did not give: {RECEIPT_KEY.name}+" in printed
     older = said_anew(statement, lambda facts: facts["leaves"].update(last=facts["leaves"]["last"] - 1))
     assert "its checkpoint covers" in checked(older)[1]
     assert checked("nothing\n")[0] == 2

@@ -2,7 +2,7 @@
 
 import secrets
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from django.db import transaction
 
 from audit.errors import NothingKept
 from audit.ingest import own_event
-from audit.ingest.notify import deliver, notify
+from audit.ingest.notify import deliver, notify, notify_anyway
 from audit.models import OWN_WRITER, OutboxAlarm, Record
 
 
@@ -81,3 +81,41 @@ def test_what_cannot_be_recorded_is_not_told(postgres: Any, redis_server: Any) -
     with postgres.stopped(), redis_server.stopped(), pytest.raises(NothingKept):
         notify("audit.tests", "One.", told=lambda: told.append(1), event=event)
     assert told == []
+
+
+@pytest.fixture
+def once_an_hour() -> str:
+    """The name of an alarm that nobody told yet."""
+    return f"audit.tests.{secrets.token_hex(4)}"
+
+
+def test_an_alarm_about_the_site_waits_until_it_was_heard(monkeypatch: pytest.MonkeyPatch, once_an_hour: str) -> None:
+    monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", nobody_listens())
+    assert notify_anyway(once_an_hour, "It hangs.")
+    assert OutboxAlarm.objects.get(alarm=once_an_hour).heard_at is None
+    monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", "")
+    deliver(retry_after=timedelta(0))
+    assert OutboxAlarm.objects.get(alarm=once_an_hour).heard_at is not None
+
+
+def test_an_alarm_that_comes_again_and_again_is_told_once(monkeypatch: pytest.MonkeyPatch, once_an_hour: str) -> None:
+    monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
+    for number in range(3):
+        assert notify_anyway(once_an_hour, f"{once_an_hour}: {number}", not_again_for=timedelta(hours=1))
+    assert [message.body for message in mail.outbox] == [f"{once_an_hour}: 0"]
+    OutboxAlarm.objects.filter(alarm=once_an_hour).update(made_at=datetime.now(UTC) - timedelta(hours=2))
+    assert notify_anyway(once_an_hour, f"{once_an_hour}: 3", not_again_for=timedelta(hours=1))
+    assert mails(f"{once_an_hour}: 3") == 1
+
+
+@pytest.mark.slow
+def test_while_postgresql_is_away_an_alarm_about_the_site_is_sent_past_the_outbox(
+    monkeypatch: pytest.MonkeyPatch, postgres: Any, once_an_hour: str
+) -> None:
+    monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
+    with postgres.stopped():
+        assert notify_anyway(once_an_hour, once_an_hour, not_again_for=timedelta(hours=1))
+        assert mails(once_an_hour) == 1
+        monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", nobody_listens())
+        assert not notify_anyway(once_an_hour, once_an_hour)  # the caller tells it again
+    assert not OutboxAlarm.objects.filter(alarm=once_an_hour).exists()

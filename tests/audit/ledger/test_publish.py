@@ -15,7 +15,7 @@ from audit.formats import note
 from audit.formats.note import Signer
 from audit.ledger import anchor, keys, publish, reader, seal, verify, witnesses
 from audit.ledger.witness_server import Witness, serve
-from audit.models import Checkpoint, Leaf
+from audit.models import Checkpoint, Leaf, OutboxAlarm
 from audit.postgres.gateway import gateway
 from tests.attacks.scene import Scene
 from tests.audit.conftest import one, send
@@ -125,7 +125,7 @@ def test_the_service_survives_an_outage_of_postgresql(postgres: Any) -> None:
 def test_a_refusal_to_seal_raises_the_alarm_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     stop = threading.Event()
-    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: told.append(text))
+    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: told.append(text) or True)
     monkeypatch.setattr(publish, "TROUBLE_PAUSE_S", 0.01)
 
     def refuse(self: Any, **options: Any) -> Any:
@@ -137,11 +137,16 @@ def test_a_refusal_to_seal_raises_the_alarm_once(monkeypatch: pytest.MonkeyPatch
         raise LogDamaged
 
     refuse.count = 0  # type: ignore[attr-defined]
+    OutboxAlarm.objects.filter(alarm="audit.seal").delete()  # what other tests told within the hour
     monkeypatch.setattr(seal.Sealer, "once", refuse)
     publish.follow(stop)
     assert refuse.count == 5  # type: ignore[attr-defined]
     assert len(told) == 1
     assert "refuses to sign" in told[0]
+    stop.clear()
+    refuse.count = 3  # type: ignore[attr-defined]
+    publish.follow(stop)  # started anew, as by a supervisor
+    assert len(told) == 1
 
 
 def test_the_schedule_seals_as_a_safety_net() -> None:

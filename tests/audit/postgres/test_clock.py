@@ -1,5 +1,6 @@
 """Clocks that differ are seen and told; no writer is refused for one of ours."""
 
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,8 @@ from django.test import Client
 
 import dlq.stream
 from audit.formats import times
+from audit.ingest import clock_alarm, notify
+from audit.models import OutboxAlarm
 from audit.postgres import clock
 from tests.admin.conftest import logged_in, person
 from tests.audit.conftest import BATCH, Sender, an_event
@@ -53,24 +56,43 @@ def test_a_skew_is_told_once_until_the_clocks_agree_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
     with monkeypatch.context() as patch:
         behind(patch, seconds=60)
-        clock.alarm()
-        clock.alarm()
+        clock_alarm.alarm()
+        clock_alarm.alarm()
         assert [message.subject for message in mail.outbox] == [f"[{settings.SITE_NAME}] audit.clock"]
         assert "60 s apart" in mail.outbox[0].body
     clock.forget()
-    clock.alarm()
-    assert not dlq.stream.for_drain().alarms.read().get(clock.told_name())
+    clock_alarm.alarm()
+    assert not dlq.stream.for_drain().alarms.read().get(clock_alarm.told_name())
 
 
 def test_a_host_whose_clock_is_right_takes_no_alarm_of_another_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DLQ_ALERT_EMAILS", ["ops@example.com"])
     for _ in range(2):
         with monkeypatch.context() as wrong:
-            wrong.setattr(clock.socket, "gethostname", lambda: "behind.example")
-            wrong.setattr(clock, "skew", lambda: clock.Skew(60.0, 60.0))
-            clock.alarm()
+            wrong.setattr(clock_alarm.socket, "gethostname", lambda: "behind.example")
+            wrong.setattr(clock_alarm, "skew", lambda: clock.Skew(60.0, 60.0))
+            clock_alarm.alarm()
         with monkeypatch.context() as right:
-            right.setattr(clock, "skew", lambda: clock.Skew(0.0, 0.0))
-            clock.alarm()
+            right.setattr(clock_alarm, "skew", lambda: clock.Skew(0.0, 0.0))
+            clock_alarm.alarm()
     assert [message.subject for message in mail.outbox] == [f"[{settings.SITE_NAME}] audit.clock"]
     dlq.stream.for_drain().alarms.remember("skew_told:behind.example", "")
+
+
+def test_an_alarm_that_no_way_took_waits_in_the_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody_listens = f"http://127.0.0.1:{server.getsockname()[1]}/hook"
+    monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", nobody_listens)
+    monkeypatch.setattr(clock_alarm, "told_name", lambda: "skew_told:tests")
+    with monkeypatch.context() as patch:
+        behind(patch, seconds=77)
+        clock_alarm.alarm()
+        clock_alarm.alarm()
+    (waiting,) = OutboxAlarm.objects.filter(alarm="audit.clock", heard_at=None)
+    assert "77 s apart" in waiting.text
+    clock.forget()
+    clock_alarm.alarm()
+    monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", "")
+    notify.deliver(retry_after=timedelta(0))
+    waiting.refresh_from_db()
+    assert waiting.heard_at is not None
