@@ -12,6 +12,7 @@ PLACEHOLDERS = {
     "EVENT_ID": "00000000-0000-7000-8000-000000000000",
     "FILE": "file",
     "NAME": "name",
+    "TEXT": "text",
     "N": "1",
     "DATE": "2026-08-18",
 }
