@@ -44,6 +44,7 @@ postgres: Postgres | None = None
 redis: Redis | None = None
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist asks itself otherwise
 def pytest_xdist_auto_num_workers() -> int:
     """Of `-n auto`: a process a core and one more, or just this one when the servers were given."""
     return 0 if GIVEN else min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
