@@ -111,8 +111,11 @@ class Fleet:
         if self.replica is not None:
             self._start_replica(self.replica)
         if self._rotatable:
-            self._make_keys()
+            self._name_keys()
         self.manage("migrate", "--verbosity", "0")
+        if self._rotatable:
+            for command in ("sealkey", "receiptkey"):
+                self.manage(command, "create", "--origin", "drill.example/log")
 
     def _start_replica(self, replica: Redis) -> None:
         """A replica that follows over a network of its own: the proxy "replication"."""
@@ -154,15 +157,14 @@ class Fleet:
         self.replica.start()
         self.follow()
 
-    def _make_keys(self) -> None:
+    def _name_keys(self) -> None:
         """Keys in files, so that they can be rotated while all runs."""
         folder = self.folder / "keys"
         folder.mkdir()
-        for kind, command in (("SEAL", "sealkey"), ("RECEIPT", "receiptkey")):
+        for kind in ("SEAL", "RECEIPT"):
             del self.env[f"{kind}_KEY"]
             file = folder / f"{kind.lower()}_key"
             self.env |= {f"{kind}_KEY_FILE": str(file), f"{kind}_PUBLIC_KEYS_FILE": f"{file}.pub"}
-            self.manage(command, "create", "--origin", "drill.example/log")
 
     def _start_proxies(self) -> None:
         """From here on the site reaches both servers over a network that can be taken away."""
