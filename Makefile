@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill chaos outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill chaos busy outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ drill: $(READY) ## Kill everything under load, then check every promise (minutes
 
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), then print the exact account
 	$(BIN)/python -m bench.drills.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+
+busy: $(READY) ## Full load on a saturated machine for SECONDS (600), nothing broken; then PostgreSQL hangs
+	$(BIN)/python -m bench.drills.busy --seconds $(or $(SECONDS),600)
 
 outage: $(READY) ## Park SIZE (120,000) events, then empty the queue with one drainer while ingest goes on (minutes)
 	$(BIN)/python -m bench.queue.outage --size $(or $(SIZE),120000)

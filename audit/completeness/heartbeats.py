@@ -1,6 +1,6 @@
 """heartbeats: a writer says that it lives and which number it gave out last, and learns which numbers never came."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -66,7 +66,7 @@ def beat(document: Any, *, writer: str) -> HeartbeatAnswer:
 
 def _store(writer: str, epoch: str, seq: int | None) -> None:
     most = settings.HEARTBEAT_EPOCHS
-    if sql.run(_STORE, {"writer": writer, "epoch": epoch, "seq": seq, "at": datetime.now(UTC), "most": most}):
+    if sql.run(_STORE, {"writer": writer, "epoch": epoch, "seq": seq, "at": sql.now(), "most": most}):
         return
     log.warning("heartbeat_epoch_refused", writer=writer, epoch=epoch, most=most)
     raise Invalid(

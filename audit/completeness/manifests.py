@@ -96,7 +96,7 @@ def compare(manifest: Manifest) -> None:
     manifest.surplus = max(came - manifest.count, 0)
     digests = [(manifest.ids_digest, ids), (manifest.contents_digest, contents)]
     manifest.agrees = manifest.came == manifest.count == came and all(said in ("", is_now) for said, is_now in digests)
-    manifest.looked_at = now = datetime.now(UTC)
+    manifest.looked_at = now = sql.now()
     manifest.closed_at = (manifest.closed_at or now) if manifest.agrees else None
     manifest.save(update_fields=["came", "surplus", "agrees", "looked_at", "closed_at"])
 
@@ -106,7 +106,7 @@ def compare_open(writers: Iterable[str], is_late: Callable[[], bool]) -> None:
 
     Those first that were compared longest ago, so that each has its turn however many there are.
     """
-    heard, stale = Q(writer__in=set(writers)), Q(looked_at__lt=datetime.now(UTC) - COMPARED_EVERY)
+    heard, stale = Q(writer__in=set(writers)), Q(looked_at__lt=sql.now() - COMPARED_EVERY)
     due = Manifest.objects.filter(heard | stale, closed_at=None)
     compare_all(due.order_by(F("looked_at").asc(nulls_first=True), "pk")[:MAX_COMPARED], is_late)
 
@@ -172,7 +172,7 @@ def _store(stated: StatedManifest, key: str, writer: str) -> Manifest:
         "event_ids": [str(event_id) for event_id in stated.event_ids or []],
         "ids_digest": stated.ids_digest or "",
         "contents_digest": stated.contents_digest or "",
-        "found_at": datetime.now(UTC),
+        "found_at": sql.now(),
     }
     return Manifest.objects.get_or_create(key=key, defaults=columns)[0]
 

@@ -7,7 +7,7 @@ all that has to be remembered, and a run costs what is new, whatever the store h
 import math
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -62,8 +62,8 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
     def is_late() -> bool:
         return time.monotonic() > ends
 
-    read_until = _read_until(datetime.now(UTC))  # and only then how much is sealed: all of before is in it
-    came_before = min(_not_on_its_way(datetime.now(UTC)), read_until)
+    read_until = _read_until(sql.now())  # and only then how much is sealed: all of before is in it
+    came_before = min(_not_on_its_way(sql.now()), read_until)
     read, size = 0, reader.signed_size("default")
     first = Followed.objects.get_or_create(name=Followed.COMPLETENESS)[0].position
     heard: set[str] = set()
@@ -77,7 +77,7 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
             break
         if is_late():
             return Reconciled(read, at_end=False)
-    now = datetime.now(UTC)
+    now = sql.now()
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
     _notify_overdue(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
     _notify_silence(now)

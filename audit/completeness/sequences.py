@@ -121,7 +121,9 @@ def _follow(numbering: Numbering, events: list[NumberedEvent]) -> None:
 
 
 def _open(numbering: Numbering, ranges: Sequence[MissingRange], *, tail: bool = False) -> None:
-    now = datetime.now(UTC)
+    if not ranges:
+        return
+    now = sql.now()
     gaps = Gap.objects.bulk_create(
         [Gap(numbering=numbering, missing=each.size, found_at=now, tail=tail, **each._asdict()) for each in ranges]
     )

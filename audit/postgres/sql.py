@@ -1,6 +1,7 @@
 """Statements that are written as SQL, each by itself."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connections
@@ -13,6 +14,13 @@ def rows(statement: str, parameters: Parameters = None, using: str = "default") 
     with connections[using].cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())
+
+
+def now() -> datetime:
+    """The time by PostgreSQL's clock: what is judged by age is judged by one clock, whichever process judges."""
+    [(at,)] = rows("SELECT clock_timestamp()")
+    assert isinstance(at, datetime)
+    return at
 
 
 def run(statement: str, parameters: Parameters = None) -> int:

@@ -109,7 +109,8 @@ class Acts:
         """A machine that is saturated, and nothing broken: two busy loops, and a loop of writes with fsync."""
         file = self._fleet.folder / "busy"
         loops = ["while True: pass"] * 2 + [
-            f"import os\nfile = open({str(file)!r}, 'ab')\nwhile True: file.write(b'x' * 4096); os.fsync(file.fileno())"
+            f"import os\nfile = open({str(file)!r}, 'wb')\n"
+            "while True: file.seek(0); file.write(b'x' * 4096); file.flush(); os.fsync(file.fileno())",
         ]
         processes = [subprocess.Popen([sys.executable, "-c", loop]) for loop in loops]
         try:

@@ -12,6 +12,7 @@ SHORT = {
     "help": ([], r"clean +Remove the virtual environment"),
     "drill": (["SHARE=0.01"], r"^nothing lost, duplicated or altered"),
     "chaos": (["SECONDS=3"], r"^seed 1: nothing lost, duplicated or altered; every account exact"),
+    "busy": (["SECONDS=3"], r"^slow was no outage, nothing lost, duplicated or altered"),
     "outage": (["SIZE=300"], r"^passed$"),
     "ghosts": (["KILLS=2"], r" 0 ghosts$"),
     "missing": (["EVENTS=500"], r"reconciling, all runs together"),

@@ -1,11 +1,17 @@
 """Scenes of what never came: numbered events, and a log that is followed to its end."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uuid_utils.compat
+from django.db import connections
 from django.test import override_settings
 
 from audit.completeness import reconcile
@@ -13,9 +19,11 @@ from audit.completeness.summary import WriterSummary
 from audit.formats.event import SealedEvent
 from audit.ledger import seal
 from audit.models import Discrepancy, Episode
+from auditsite.roles import ROLES
 from tests.audit.conftest import an_event, sealed_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -70,3 +78,13 @@ def outage(began: datetime, **changes: Any) -> Episode:
         **{"parked": 312, "stored": 312, "deepest": 300},
     }
     return Episode.objects.create(**facts | changes)
+
+
+def manage_skewed(skew_s: float, *arguments: str) -> str:
+    """What a management command prints in a process whose own clock is wrong by so much."""
+    command = [sys.executable, "-m", "bench.skewed", str(skew_s), *arguments]
+    database = connections["default"].settings_dict["NAME"]
+    addresses = {name: urlsplit(os.environ[name])._replace(path=f"/{database}").geturl() for name in ROLES}
+    done = subprocess.run(command, env=os.environ | addresses, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (0, 3), done.stderr  # 3: something is missing
+    return done.stdout

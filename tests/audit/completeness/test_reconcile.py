@@ -18,7 +18,7 @@ from audit.ledger import seal
 from audit.models import Followed, Gap, Heartbeat, Hole, Numbering, Record, Rhythm
 from audit.postgres.gateway import gateway
 from dlq.message import Document, digest_of
-from tests.audit.completeness.conftest import a_standing, follow, numbered
+from tests.audit.completeness.conftest import a_standing, follow, manage_skewed, numbered
 from tests.audit.conftest import BATCH, Sender, an_event
 
 UNSTORABLE = [{"source_seq": 1, "source_epoch": text} for text in ("a\x00", "\ud800")] + [{"\ud800": 1}]
@@ -330,3 +330,14 @@ def test_a_writer_of_which_nothing_ever_came_is_named(sender: Sender) -> None:
         reconcile.reconcile()
     found = standing(sender)
     assert (found.verdict, found.events, found.missing) == ("incomplete", 0, 3)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_own_clock_is_wrong_tells_no_gap_before_its_time(sender: Sender) -> None:
+    sender.post(numbered(1, 5), BATCH)
+    seal.Sealer().once()
+    manage_skewed(7_200, "reconcile")
+    gap = Gap.objects.get(numbering__writer=sender.name)
+    assert gap.told_at is None
+    manage_skewed(-7_200, "reconcile")
+    assert abs((gap.found_at - datetime.now(UTC)).total_seconds()) < 600

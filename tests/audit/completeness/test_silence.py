@@ -1,24 +1,17 @@
 """How long writers are usually silent, and who is silent for longer."""
 
-import os
 import secrets
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connections
 
 from audit.completeness import silence as usual_silence
 from audit.completeness.silence import Silence
 from audit.models import Heartbeat, Rhythm
-from auditsite.roles import ROLES
+from tests.audit.completeness.conftest import manage_skewed
 from tests.audit.conftest import sealed_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -81,11 +74,7 @@ def test_what_is_stored_late_changes_no_silence(writer: str) -> None:
 def silent_for(writer: str, skew_s: float) -> bool:
     """Whether a process whose own clock is wrong by so much calls the writer silent."""
     code = f"from audit.completeness import silence; print({writer!r} in {{each.writer for each in silence.silent()}})"
-    command = [sys.executable, "-m", "bench.skewed", str(skew_s), "shell", "--no-imports", "--command", code]
-    database = connections["default"].settings_dict["NAME"]
-    addresses = {name: urlsplit(os.environ[name])._replace(path=f"/{database}").geturl() for name in ROLES}
-    done = subprocess.run(command, env=os.environ | addresses, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.split()[-1] == "True"
+    return manage_skewed(skew_s, "shell", "--no-imports", "--command", code).split()[-1] == "True"
 
 
 @pytest.mark.slow
