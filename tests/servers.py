@@ -23,7 +23,6 @@ RECEIPT_KEY = Signer("tests.example/log/receipts", bytes(range(1, 33)))
 # What the user gave; a worker of xdist finds here what the process that started it has set.
 GIVEN = {"DATABASE_URL", "REDIS_URL"} & os.environ.keys()
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
-# One more than there are cores: a third of the time a test waits, for a server, a browser or another process.
 PROCESSES_MAX = 5
 RAM_DISK = Path("/dev/shm")
 RAM_DISK_BYTES_MIN = 4 << 30  # a session's servers take less than 1 GiB a process
@@ -45,9 +44,14 @@ redis: Redis | None = None
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist asks itself otherwise
-def pytest_xdist_auto_num_workers() -> int:
-    """Of `-n auto`: a process a core and one more, or just this one when the servers were given."""
-    return 0 if GIVEN else min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of `-n auto`: a process a core and one more, or just this one when the servers were given.
+
+    A third of the time a test waits, for a server, a browser or another process. Fast tests take less time than it
+    takes to make another process ready for them.
+    """
+    more = 0 if config.getoption("fast") else 1
+    return 0 if GIVEN else min((os.cpu_count() or 1) + more, PROCESSES_MAX)
 
 
 @pytest.hookimpl(wrapper=True)
