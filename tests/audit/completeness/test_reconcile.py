@@ -230,7 +230,7 @@ def test_a_heartbeat_answers_what_is_missing(sender: Sender) -> None:
     assert (answer.json()["highest"], answer.json()["missing"]) == (4, [{"first": 2, "last": 3}])
     assert answer.json()["read_until"].endswith("Z")
     with override_settings(GAP_GRACE_S=-1):
-        reconcile.reconcile()
+        follow()  # what another test left unsealed would hold back what is read
     assert missing(sender) == {2, 3, 5, 6}
     assert Heartbeat.objects.get(writer=sender.name).seq == 6
 
@@ -327,7 +327,7 @@ def test_an_epoch_without_a_number_is_refused(sender: Sender) -> None:
 def test_a_writer_of_which_nothing_ever_came_is_named(sender: Sender) -> None:
     sender.post({"source_seq": 3}, HEARTBEATS)
     with override_settings(GAP_GRACE_S=-1):
-        reconcile.reconcile()
+        follow()  # what another test left unsealed would hold back what is read
     found = standing(sender)
     assert (found.verdict, found.events, found.missing) == ("incomplete", 0, 3)
 
