@@ -25,7 +25,7 @@ test: $(READY) ## Run all tests, a process a core and one more: about 12 minutes
 test-long: $(READY) ## Run each drill and bench in its shortest form, one after the other: about 10 minutes on 2 cores
 	$(BIN)/python -m pytest -m long
 
-test-fast: $(READY) ## Run the fast tests, a process a core: at most 30 s on 2 cores
+test-fast: $(READY) ## Run the fast tests, a process a core: about 40 s on 2 cores
 	$(BIN)/python -m pytest -n auto --dist worksteal --fast
 
 drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)

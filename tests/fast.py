@@ -1,4 +1,4 @@
-"""`pytest --fast`: the tests of what is promised to writers, within half a minute; nothing else is even imported.
+"""`pytest --fast`: the tests of what is promised to writers, in well under a minute; nothing else is even imported.
 
 Left out whole are pages, files and drills: they protect what people look at and take away, and cost nine tenths of the
 time. Of the rest, the tests marked `slow` and `browser` are left out.
