@@ -42,8 +42,8 @@ LEFT_OUT = (
 )
 # A module's mark for all of its tests, at the start of a line.
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(slow|browser)\b", re.MULTILINE)
-# So much processor time a fast test may take; on a busy machine the longest takes half of it, most a hundredth.
-SHARE_S = 1.0
+# So much processor time a fast test may take; most take a hundredth of it.
+SHARE_S = 0.5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,7 +31,7 @@ def key() -> str:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @schema.parametrize()
-@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_call_answers_as_described(case: Any, key: str) -> None:
     # A time not ahead of now, a UUIDv7, 256 KiB, ten levels: JSON Schema cannot say them, so a body that fits it
     # may still be refused with 400.
@@ -104,10 +104,10 @@ values = st.recursive(
 
 
 @pytest.mark.slow
-@hypothesis_settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(texts, values, max_size=4), texts, st.datetimes())
 def test_what_is_accepted_is_stored_and_read_back_equal(data: dict[str, Any], text: str, when: Any) -> None:
-    """1,000 generated events: each is refused by name, or comes back with the same digest."""
+    """2,000 generated events: each is refused by name, or comes back with the same digest."""
     document = an_event(event_data=data, error_message=text, event_timestamp=when.isoformat() + "Z")
     try:
         body = json.dumps(document).encode()

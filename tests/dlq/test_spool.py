@@ -217,6 +217,7 @@ def test_a_file_in_the_hands_of_another_drain_is_left_to_it(folder: Path) -> Non
     assert seen == [0]
 
 
+@pytest.mark.slow
 def test_threads_write_beside_a_drain_and_nothing_is_lost(folder: Path) -> None:
     store, written, done = DocumentStore(), [], threading.Event()
 

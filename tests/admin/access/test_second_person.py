@@ -91,7 +91,7 @@ def test_an_administrator_alone_puts_nobody_into_a_group_that_opens_or_decides(
 ) -> None:
     user = person("operator")
     change(administrator, user, "operator", group)
-    assert [found.name for found in user.groups.all()] == ["operator"]
+    assert [joined.name for joined in user.groups.all()] == ["operator"]
     assert logged_in(user).get("/admin/audit/record/").status_code == 403
     request = waiting(user.username)
     # Not the one who would get it, were they an administrator already.
@@ -101,7 +101,7 @@ def test_an_administrator_alone_puts_nobody_into_a_group_that_opens_or_decides(
         rights.decide(request, approve=True, by=user.username)
     user.groups.clear()
     assert decide(logged_in(person("compliance officer")), request) == 302
-    assert [found.name for found in user.groups.all()] == [group]
+    assert [joined.name for joined in user.groups.all()] == [group]
     assert acts(user.username) == ["asked", "granted"]
 
 
@@ -143,7 +143,7 @@ def test_nobody_else_decides(operator: Client, auditor: Client, administrator: C
 def test_operators_are_made_by_one(administrator: Client) -> None:
     user = person(None)
     change(administrator, user, "operator")
-    assert [found.name for found in user.groups.all()] == ["operator"]
+    assert [joined.name for joined in user.groups.all()] == ["operator"]
 
 
 def test_a_new_key_is_on_the_page_alone_and_in_no_cookie(administrator: Client) -> None:

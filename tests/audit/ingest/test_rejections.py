@@ -157,6 +157,7 @@ def test_counts_of_days_that_are_over_leave_redis(sender: Sender) -> None:
     assert Rejection.objects.get(writer=sender.name).day == old.date()
 
 
+@pytest.mark.slow
 def test_the_newest_few_are_kept_and_no_more(sender: Sender) -> None:
     for number in range(rejection_counters.SAMPLES_KEPT + 5):
         sender.post(f"{number}".encode())
