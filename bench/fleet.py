@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from auditsite.roles import create_database
 from bench.load import WRITER, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
+SITE_WORKERS, SITE_THREADS = 1, 4
 
 
 class Fleet:
@@ -29,7 +31,7 @@ class Fleet:
         self,
         *,
         workers: int = 4,
-        threads: int = 2,
+        threads: int = 8,
         drainers: int = 2,
         application: str = "auditsite.wsgi:application",
         proxied: bool = False,
@@ -46,7 +48,8 @@ class Fleet:
         self.redis = Redis(self.folder / "redis")
         # Beside it where one replica is asked for; whoever is promoted becomes `redis`.
         self.replica = Redis(self.folder / "replica") if replicated else None
-        self.port = free_port()
+        # Of ingest, where writers send, and of the site, which people look at.
+        self.port, self.site_port = free_port(), free_port()
         self.workers = workers
         self.threads = threads
         self._application = application
@@ -195,15 +198,18 @@ class Fleet:
         stdin.flush()
 
     def start_web(self) -> None:
-        """The site, with `workers` processes of `threads` threads each."""
-        command = [
-            str(Path(sys.executable).parent / "granian"),
-            *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--workers", str(self.workers), "--blocking-threads", str(self.threads), "--respawn-failed-workers"),
-            *("--no-ws", "--log-level", "warning", self._application),
-        ]
-        self._spawn("web", command)
-        wait_until(lambda: answers(self.port), seconds=60, what="the site")
+        """The site and ingest, the latter with `workers` processes of `threads` threads each."""
+        for name, port in (("web", self.site_port), ("ingest", self.port)):
+            self._start_front(name, port)
+        for port in (self.site_port, self.port):
+            wait_until(partial(answers, port), seconds=60, what="the site")
+
+    def _start_front(self, name: str, port: int) -> None:
+        is_ingest = name == "ingest"
+        role = ("--role", "ingest" if is_ingest else "site", "--port", str(port))
+        size = (self.workers, self.threads) if is_ingest else (SITE_WORKERS, SITE_THREADS)
+        numbers = ("--workers", str(size[0]), "--threads", str(size[1]))
+        self._spawn(name, [sys.executable, "-m", "auditsite.front", *role, *numbers, self._application])
 
     def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
         """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
@@ -233,8 +239,8 @@ class Fleet:
         process.wait(timeout=20)
 
     def kill_worker(self) -> None:
-        """kill -9 one web worker; the server starts another."""
-        workers = psutil.Process(self._processes["web"].pid).children()
+        """kill -9 one worker of ingest; another is started."""
+        workers = psutil.Process(self._processes["ingest"].pid).children()
         workers[0].kill()
 
     def kill_drainer(self, number: int) -> None:
