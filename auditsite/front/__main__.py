@@ -18,7 +18,6 @@ def main() -> int:
     parser.add_argument("application", nargs="?", default="auditsite.wsgi:application")
     options = parser.parse_args()
     os.environ["ROLE"] = options.role
-    os.environ["RECORD_CONNECTIONS"] = str(options.threads)
     from auditsite import settings
 
     gate = Gate(
