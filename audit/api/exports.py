@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from audit.access import client
 from audit.api import throttles
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, IgnoreAccept, begun, members
+from audit.api.base import ApiView, begun, members
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import download, export, extract
@@ -104,8 +104,6 @@ class ResumeView(ExportsApi):
 
 class FileView(ExportsApi):
     """The zip of a bundle, or one of the files in it."""
-
-    content_negotiation_class = IgnoreAccept
 
     @extend_schema(**evidence.GET_EXPORT_FILE)
     def get(self, request: Request, export_id: UUID, name: str) -> HttpResponseBase:
