@@ -1,8 +1,19 @@
 """The paths below /api/v1/audit/."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from audit.api import accounting, completeness, events, exports, ledger, legal_holds, receipts, reports, statements
+from audit.api.upstream import notifications, refused
+
+
+class AnyText(StringConverter):
+    """Any text, also with slashes and newlines: a correlation id may have them."""
+
+    regex = r"(?s:.+)"
+
+
+register_converter(AnyText, "any")
 
 urlpatterns = [
     path("events", events.EventsView.as_view(), name="events"),
@@ -10,6 +21,12 @@ urlpatterns = [
     path("events/<uuid:event_id>", events.EventView.as_view(), name="event"),
     path("events/<uuid:event_id>/proof", ledger.ProofView.as_view(), name="event-proof"),
     path("events/<uuid:event_id>/bundle", ledger.RecordBundleView.as_view(), name="event-bundle"),
+    path("notifications", notifications.NotificationsView.as_view(), name="notifications"),
+    path(
+        "remediation-requests/<any:correlation_id>/reconstruct",
+        refused.ReconstructView.as_view(),
+        name="refused-reconstruct",
+    ),
     path("heartbeats", completeness.HeartbeatsView.as_view(), name="heartbeats"),
     path("manifests", completeness.ManifestsView.as_view(), name="manifests"),
     path("manifests/<str:key>", completeness.ManifestView.as_view(), name="manifest"),
@@ -22,7 +39,7 @@ urlpatterns = [
     path("exports/<uuid:export_id>/resume", exports.ResumeView.as_view(), name="export-resume"),
     path("exports/<uuid:export_id>/files/<path:name>", exports.FileView.as_view(), name="export-file"),
     path("legal-hold", legal_holds.HoldsView.as_view(), name="legal-holds"),
-    path("legal-hold/<path:correlation_id>", legal_holds.HoldView.as_view(), name="legal-hold"),
+    path("legal-hold/<any:correlation_id>", legal_holds.HoldView.as_view(), name="legal-hold"),
     path("reports", reports.ReportsView.as_view(), name="reports"),
     path("reports/<uuid:report_id>", reports.ReportView.as_view(), name="report"),
     path("reports/<uuid:report_id>/files/<str:name>", reports.ReportFileView.as_view(), name="report-file"),

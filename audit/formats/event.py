@@ -25,6 +25,7 @@ MAX_AHEAD = timedelta(minutes=60)
 AHEAD = "more than 60 minutes ahead of the server's clock"
 MAX_BATCH = 1000
 MAX_UNKNOWN_NAMED = 20
+PARENT_DATE = "parent_event_date"
 
 # `$` also matches before a final newline in Python; the look-ahead closes that.
 DOTTED = r"^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$(?!\n)"
@@ -160,6 +161,8 @@ FIELDS = Event.__struct_fields__
 def _validated(document: Any) -> Event:
     if not isinstance(document, dict):
         raise Invalid({"": "expected a JSON object, one event"})
+    if PARENT_DATE in document:
+        document = _without_parent_date(document)
     try:
         return msgspec.convert(document, Event)
     except msgspec.ValidationError as error:
@@ -167,6 +170,17 @@ def _validated(document: Any) -> Event:
     except UnicodeEncodeError:
         text = "a member's name contains a lone surrogate, which is not a character"
         raise Invalid(_by_field(text, document)) from None
+
+
+def _without_parent_date(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the parent's own record says: clients of Data Storage have to send it. Raises `Invalid`."""
+    document = dict(document)
+    if (text := document.pop(PARENT_DATE)) is not None:
+        try:
+            datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise Invalid({PARENT_DATE: "must be a date or an RFC 3339 time"}) from None
+    return document
 
 
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)

@@ -256,6 +256,19 @@ def test_a_correlation_says_what_it_cannot_show(store: psycopg.Connection[Any]) 
     assert any("known to be gone" in text for text in found.not_covered)
 
 
+def test_a_record_that_was_changed_before_it_was_sealed_is_found(store: psycopg.Connection[Any]) -> None:
+    (event,) = send(1)
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert (found.verdict, found.counts["unsealed"]) == ("VERIFIED", 1)
+    changed = f"UPDATE audit_record SET actor_id = 'nobody' WHERE id = '{event.id}'"
+    statement(changed)(store, None)  # type: ignore[arg-type]
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert [(finding.kind, finding.record_id) for finding in found.findings.all()] == [("ALTERED", event.id)]
+    statement("DELETE FROM audit_unsealed")(store, None)  # type: ignore[arg-type]
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert found.verdict == "UNKNOWN"
+
+
 def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
     correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
