@@ -78,7 +78,7 @@ HEARTBEAT_TIMEOUT_MS = env.int("HEARTBEAT_TIMEOUT_MS", 150)
 # What lasted shorter and parked fewer events is no outage: it is counted as a blip.
 OUTAGE_MIN_S = env.int("OUTAGE_MIN_S", 10)
 OUTAGE_MIN_EVENTS = env.int("OUTAGE_MIN_EVENTS", 100)
-# Connections for recording in each web process; one for each thread that serves requests.
+# Connections for recording in each web process: one that single events of all threads share, others for batches.
 RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
 # How often the breaker asks whether PostgreSQL is back.
 PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
@@ -351,6 +351,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
+    "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
 }
 
 Q_CLUSTER = {

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from audit.access import client
 from audit.api import throttles
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, IgnoreAccept, begun, members
+from audit.api.base import ApiView, begun, members
 from audit.api.openapi import evidence
 from audit.errors import Invalid, TooManyMatch
 from audit.evidence import download, export, extract
@@ -49,9 +49,6 @@ class ExportsApi(ApiView):
 
 class ExtractView(ExportsApi):
     """A few records, verified and signed."""
-
-    # `format` is a parameter of its own here.
-    content_negotiation_class = IgnoreAccept
 
     @extend_schema(**evidence.GET_EXTRACT)
     def get(self, request: Request) -> Response:
@@ -101,8 +98,6 @@ class ResumeView(ExportsApi):
 
 class FileView(ExportsApi):
     """The zip of a bundle, or one of the files in it."""
-
-    content_negotiation_class = IgnoreAccept
 
     @extend_schema(**evidence.GET_EXPORT_FILE)
     def get(self, request: Request, export_id: UUID, name: str) -> HttpResponseBase:

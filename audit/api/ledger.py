@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit import visibility
 from audit.api.auth import writer_name
-from audit.api.base import PLAIN, ApiView, IgnoreAccept
+from audit.api.base import PLAIN, ApiView
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
@@ -36,7 +36,6 @@ class LogView(ApiView):
     """A read-only view of the log for keys with the scope `read`."""
 
     scopes: ClassVar = {"GET": "read", "POST": "read"}
-    content_negotiation_class = IgnoreAccept
 
 
 class ProofView(LogView):

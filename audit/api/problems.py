@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from audit import errors, metrics
 from audit.access.api_keys import Unanswerable
 from audit.api import rejections
+from audit.api.parsers import TAKEN, UnsupportedEncoding
 from audit.evidence.legal_holds import AlreadyHeld
 from audit.postgres.faults import headline
 from audit.search.cost import was_stopped
@@ -173,6 +174,8 @@ def _of_api(error: exceptions.APIException, instance: str) -> tuple[dict[str, An
         headers["WWW-Authenticate"] = header
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(int(getattr(error, "wait", None) or 1) + 1)
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = TAKEN
     if error.status_code == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return problem(error.status_code, _BY_STATUS[error.status_code], str(error.detail), instance=instance), headers

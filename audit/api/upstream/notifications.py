@@ -15,7 +15,7 @@ from audit.api.base import ApiView
 from audit.api.openapi import upstream as openapi
 from audit.api.problems import CONTENT_TYPE, problem
 from audit.errors import Conflict, Invalid, Unavailable
-from audit.formats import event, times
+from audit.formats import canonical, event, times
 from audit.formats.event import Accepted
 from audit.ingest.record import record
 from audit.postgres import clock
@@ -79,6 +79,8 @@ def _stored_before(notification_id: str, path: str, receipt: dict[str, Any]) -> 
 
 def _checked(document: Any) -> dict[str, Any]:
     """The notification audit, which has what an event needs. What else it has is kept. Raises `Invalid`."""
+    if isinstance(document, canonical.Unreadable):
+        raise Invalid(document.faults)
     if not isinstance(document, dict):
         raise Invalid({"": "expected a JSON object, one notification audit"})
     errors = {
@@ -120,7 +122,7 @@ def _as_event(sent: dict[str, Any], writer: str) -> dict[str, Any]:
 def _event_id(sent: dict[str, Any], writer: str) -> UUID:
     """The same for the same notification of a writer, so that one that is sent again is stored once."""
     try:
-        moment = datetime.fromisoformat(sent["sent_at"])
+        moment = datetime.fromisoformat(times.in_microseconds(sent["sent_at"]))
         milliseconds = max(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000), 0)
     except (ValueError, OverflowError):
         raise Invalid({"sent_at": "must be an RFC 3339 time"}) from None
