@@ -230,14 +230,11 @@ STORAGES = {
 
 # Tokens of this issuer are taken in place of writers' keys (the extra `jwt`): OpenID Connect, or Kubernetes, whose keys
 # may ask for a certificate and a token of their own.
-JWT_ISSUER = env.str("JWT_ISSUER", "")
+JWT_ISSUER, JWT_JWKS_URL = env.str("JWT_ISSUER", ""), env.str("JWT_JWKS_URL", "")
 JWT_AUDIENCE: list[str] = env.list("JWT_AUDIENCE", [])
-JWT_JWKS_URL = env.str("JWT_JWKS_URL", "")
 JWT_ALGORITHMS: list[str] = env.list("JWT_ALGORITHMS", ["RS256", "ES256"])
-JWT_KEYS_TTL_S = env.float("JWT_KEYS_TTL_S", 600)
-JWT_KEYS_MAX_AGE_H = env.float("JWT_KEYS_MAX_AGE_H", 24)
-JWT_CA_FILE = env.path("JWT_CA_FILE", None)
-JWT_TOKEN_FILE = env.path("JWT_TOKEN_FILE", None)
+JWT_KEYS_TTL_S, JWT_KEYS_MAX_AGE_H = env.float("JWT_KEYS_TTL_S", 600), env.float("JWT_KEYS_MAX_AGE_H", 24)
+JWT_CA_FILE, JWT_TOKEN_FILE = env.path("JWT_CA_FILE", None), env.path("JWT_TOKEN_FILE", None)
 
 # A locked-out login is refused before any password is looked at.
 AUTHENTICATION_BACKENDS = ["audit.access.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0023_queue_generation")]
+    dependencies = [("audit", "0034_followed_batch")]
     operations = [
         migrations.AddField(
             model_name="writerkey",

@@ -108,7 +108,7 @@ def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
         redaction.save_rule(rule, by="tests")
 
 
-@pytest.mark.parametrize("asked", [{"limit": "5"}, {"unredacted": "yes"}, {"q": "nope:1"}, {"q": "a\x00"}, {"x": "1"}])
+@pytest.mark.parametrize("asked", [{"after": "5"}, {"unredacted": "yes"}, {"q": "nope:1"}, {"q": "a\x00"}, {"x": "1"}])
 def test_what_cannot_be_asked_is_refused_by_name(asked: dict[str, str]) -> None:
     answer = Sender("export").get(EXPORT, **asked)
     assert answer.status_code == 400
