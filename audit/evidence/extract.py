@@ -76,14 +76,14 @@ def make(requester: Requester, search: Search, filters: Mapping[str, str], wante
         for record, verdict, holds in zip(records, verdicts, valid, strict=True)
     ]
     summary = _summary(records, verdicts, checkpoint)
-    found = upstream_form.verification([event["event_id"] for event in events], valid)
+    chain = upstream_form.verification([event["event_id"] for event in events], valid)
     _redact(export, events)
-    signed = upstream_form.signature(events, found)
+    signed = upstream_form.signature(events, chain)
     document = {
         "export_metadata": _metadata(requester, search, filters, export, len(events), checkpoint) | signed,
         "events": events,
         "verification": summary,
-        "hash_chain_verification": found,
+        "hash_chain_verification": chain,
     }
     if wanted.detached:
         document["detached_signature"] = upstream_form.detached(signed)

@@ -57,12 +57,12 @@ def verification(event_ids: Sequence[str], valid: Sequence[bool]) -> dict[str, A
     }
 
 
-def signature(events: Sequence[dict[str, Any]], found: dict[str, Any]) -> dict[str, str]:
+def signature(events: Sequence[dict[str, Any]], chain: dict[str, Any]) -> dict[str, str]:
     """The signature over the RFC 8785 form of events and verification, by EXPORT_CERTIFICATE_FILE where it is set.
 
     Raises `KeyMissing`.
     """
-    body = rfc8785.dumps({"events": list(events), "hash_chain_verification": found})
+    body = rfc8785.dumps({"events": list(events), "hash_chain_verification": chain})
     if (path := settings.EXPORT_CERTIFICATE_FILE) is None:
         text = sign_note("exports are", FORMAT, hashlib.sha256(body).hexdigest())
         return {"signature": base64.b64encode(text.encode()).decode(), "signature_algorithm": NOTE}

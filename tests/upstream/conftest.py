@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -76,11 +77,15 @@ def _answers(port: int) -> bool:
 class Client:
     """The generated client of one writer. A status that its description does not have is an error, as in ogen's."""
 
-    def __init__(self, generated: ModuleType, address: str, *scopes: str):
+    def __init__(self, address: str, *scopes: str):
+        """`generated` must be there."""
         self.sender = Sender(*scopes)
         kind = importlib.import_module(f"{PACKAGE}.client").AuthenticatedClient
         self.client = kind(base_url=address, token=self.sender.key, raise_on_unexpected_status=True, timeout=60)
         self.models = importlib.import_module(f"{PACKAGE}.models")
+
+    def close(self) -> None:
+        self.client.get_httpx_client().close()
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """The whole answer: `status_code`, `parsed`, `content`."""
@@ -113,8 +118,9 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def client(generated: ModuleType, address: str) -> Client:
-    return Client(generated, address, "write", "read", "export", "hold")
+def client(generated: ModuleType, address: str) -> Iterator[Client]:
+    with closing(Client(address, "write", "read", "export", "hold")) as client:
+        yield client
 
 
 def seal() -> None:

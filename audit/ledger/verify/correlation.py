@@ -29,15 +29,16 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 
 def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
     """Check what the store has of a correlation, and report what that cannot show."""
+    size, root = 0, b""
     try:
         head = reader.signed_head(using)
+        size, root = head.size, bytes(head.root)
+        for _ in checkpoints.checkpoints(report, keys, size, size, using):
+            pass  # each is checked as it passes
     except NotSealed as error:
         report.leave_out(str(error))
-        return
-    for _ in checkpoints.checkpoints(report, keys, head.size, head.size, using):
-        pass  # each is checked as it passes
     for row in _records(correlation_id, using):
-        _check(report, row, head.size, bytes(head.root), using)
+        _check(report, row, size, root, using)
     if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
         report.leave_out(
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
@@ -61,7 +62,7 @@ def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
 
 
 def _check(report: RunReport, row: LeafRow, size: int, root: bytes, using: str) -> None:
-    if row.leaf_index < 0:
+    if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
         _check_unsealed(report, row)
         return
     report.count("records")
