@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
@@ -16,7 +17,7 @@ class WriterKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>` or `X-API-Key: <key>`; in place of a key a token of JWT_ISSUER."""
 
     def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
-        key = _key(request)
+        key = key_of(request)
         if not key:
             return None
         try:
@@ -56,7 +57,8 @@ def writer_name(request: Request) -> str:
     return str(principal.name)
 
 
-def _key(request: Request) -> str:
+def key_of(request: HttpRequest | Request) -> str:
+    """Return the key that a request carries; "" for none."""
     scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
