@@ -10,21 +10,25 @@ from rest_framework.request import Request
 
 from audit import visibility
 from audit.access import api_keys, client
+from audit.access.tokens import check as token_check
 
 
 class WriterKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+    """`Authorization: Bearer <key>` or `X-API-Key: <key>`; in place of a key a token of JWT_ISSUER."""
 
     def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
         key = key_of(request)
         if not key:
             return None
         try:
-            principal = api_keys.check(key, client.network(request))
+            checks = token_check.check if token_check.is_token(key) else api_keys.check
+            principal = checks(key, client.network(request))
         except api_keys.TooManyUnknown:
             raise Throttled(1, "This network sent too many unknown keys: wait, and send the right one.") from None
         if principal is None:
-            raise AuthenticationFailed("The key is unknown, revoked or expired: ask the operator for a new one.")
+            raise AuthenticationFailed(
+                "The key or token is unknown, revoked or expired: ask the operator for a new one."
+            )
         visibility.identify(principal.name, principal.sight)
         return principal, ""
 
