@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill chaos busy outage ghosts missing growth attacks bench soak bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill chaos busy slow outage ghosts missing growth attacks bench soak bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), t
 
 busy: $(READY) ## Full load on a saturated machine for SECONDS (600), nothing broken; then PostgreSQL hangs
 	$(BIN)/python -m bench.drills.busy --seconds $(or $(SECONDS),600)
+
+slow: $(READY) ## Slow clients, CONNECTIONS (500) of each kind at each port for SECONDS (60), while events are sent at load
+	$(BIN)/python -m bench.drills.slow --seconds $(or $(SECONDS),60) --connections $(or $(CONNECTIONS),500)
 
 outage: $(READY) ## Park SIZE (120,000) events, then empty the queue with one drainer while ingest goes on (minutes)
 	$(BIN)/python -m bench.queue.outage --size $(or $(SIZE),120000)

@@ -215,7 +215,7 @@ class Fleet:
         for name, port in (("web", self.site_port), ("ingest", self.port)):
             self._start_front(name, port)
         for port in (self.site_port, self.port):
-            wait_until(partial(answers, port), seconds=60, what="the site")
+            wait_until(partial(answers, port), seconds=120, what="the site")
 
     def _start_front(self, name: str, port: int) -> None:
         is_ingest = name == "ingest"
@@ -234,7 +234,7 @@ class Fleet:
             *("--no-ws", "--log-level", "warning", self._application),
         ]
         self._spawn("web", command)
-        wait_until(lambda: answers(self.port), seconds=60, what="the site")
+        wait_until(lambda: answers(self.port), seconds=120, what="the site")
 
     def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
         """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
