@@ -3,7 +3,8 @@
 from django.urls import path
 
 from audit import health
-from audit.api import completeness, events, notifications, problems, receipts
+from audit.api import completeness, events, problems, receipts
+from audit.api.upstream import notifications
 
 handler404 = problems.not_found
 handler500 = problems.server_error
