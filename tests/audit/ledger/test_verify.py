@@ -9,11 +9,13 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connections
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from audit import checks, tasks
 from audit.formats.note import Signer
-from audit.ledger import seal, verify
+from audit.ledger import reader, seal, verify
 from audit.ledger.keys import DEVELOPMENT
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
@@ -260,6 +262,23 @@ def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypa
     monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
     correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
     assert verify.verify("correlation", correlation_id=correlation).counts["records"] == 120
+
+
+def test_a_correlation_of_many_records_is_proved_by_few_statements(store: psycopg.Connection[Any]) -> None:
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    with CaptureQueriesContext(connections["reader"]) as queries:
+        verify.verify("correlation", correlation_id=correlation)
+    assert len(queries) < 20
+
+
+def test_a_record_that_was_sealed_after_the_checkpoint_was_read_is_not_called_altered(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = Checkpoint.objects.filter(size__lt=reader.signed_size()).latest("number")
+    monkeypatch.setattr(reader, "signed_head", lambda using="reader": older)
+    correlation = Record.objects.get(id=record_id(store, reader.signed_size() - 1)).correlation_id
+    run = verify.verify("correlation", correlation_id=correlation)
+    assert (run.verdict, run.counts["unsealed"] > 0) == ("VERIFIED", True)
 
 
 def test_the_command_prints_findings_and_verdict(store: psycopg.Connection[Any], capsys: Any) -> None:
