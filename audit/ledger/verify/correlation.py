@@ -20,8 +20,8 @@ OTHERS = (
     "a verification of the whole log shows every record that is gone."
 )
 PAGE = f"""
-SELECT coalesce(l.index, -1), r.id, l.leaf_hash, {COLUMNS}
-FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
+SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, q.leaf_hash, ''), {COLUMNS}
+FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id LEFT JOIN audit_unsealed q ON q.record_id = r.id
 WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s) {{within}}
 ORDER BY r.event_timestamp, r.id LIMIT %s
 """
@@ -29,15 +29,16 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 
 def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
     """Check what the store has of a correlation, and report what that cannot show."""
+    size, root = 0, b""
     try:
         head = reader.signed_head(using)
+        size, root = head.size, bytes(head.root)
+        for _ in checkpoints.checkpoints(report, keys, size, size, using):
+            pass  # each is checked as it passes
     except NotSealed as error:
         report.leave_out(str(error))
-        return
-    for _ in checkpoints.checkpoints(report, keys, head.size, head.size, using):
-        pass  # each is checked as it passes
     for rows in _pages(correlation_id, using):
-        _check(report, rows, head.size, bytes(head.root), using)
+        _check(report, rows, size, root, using)
     if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
         report.leave_out(
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
@@ -64,9 +65,8 @@ def _check(report: RunReport, rows: list[LeafRow], size: int, root: bytes, using
     """Recompute each record; prove those that are what they were, all of a page by the hashes of one statement."""
     same = []
     for row in rows:
-        if not 0 <= row.leaf_index < size:  # or sealed since the checkpoint was read
-            report.count("unsealed")
-            report.leave_out("Some records of this correlation are not sealed yet.")
+        if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
+            _check_unsealed(report, row)
             continue
         report.count("records")
         if (why := fault(row)) is not None:
@@ -100,3 +100,16 @@ def _proof(index: int, size: int, using: str) -> list[bytes] | LogDamaged:
 def _find(report: RunReport, row: LeafRow, what: str) -> None:
     detail = f"The record of leaf {row.leaf_index} {what}"
     report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+
+
+def _check_unsealed(report: RunReport, row: LeafRow) -> None:
+    """Compare a record with what the sealer was given when it was stored: nothing in the log shows it yet."""
+    report.count("unsealed")
+    report.leave_out("Some records of this correlation are not sealed yet.")
+    if not row.leaf_hash:
+        detail = "This record has no leaf and does not wait for one: it came into the table past the store."
+        report.find(Verdict.UNKNOWN, "record", detail, record_id=row.record_id)
+    elif (why := fault(row)) is not None:
+        report.find(
+            Verdict.ALTERED, "record", f"The record was changed before it was sealed: {why}.", record_id=row.record_id
+        )
