@@ -20,6 +20,11 @@ SECRET_KEY = secret("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SITE_NAME = env.str("SITE_NAME", "Audit store")
+# What a web process serves: "site", everything; "ingest", what writers send (`python -m auditsite.front --role`).
+ROLE = env.str("ROLE", "site", validate=validate.OneOf(["site", "ingest"]))
+# So many connections one address (one /64 of IPv6) may have to the processes of a role; 0: no bound.
+# With PROXY_HOPS there is none: the connections are the proxy's.
+CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", 256)
 
 # --- Servers --------------------------------------------------------------------------------
 
@@ -174,6 +179,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "audit.middleware.RequestIdMiddleware",
+    "audit.middleware.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -329,6 +335,11 @@ if LOGIN_EXTRA:
         _app: dict[str, Any] = {"provider_id": "sso", "name": LOGIN_OIDC_NAME, "client_id": LOGIN_OIDC_CLIENT_ID}
         _app |= {"secret": LOGIN_OIDC_SECRET, "settings": {"server_url": LOGIN_OIDC_URL}}
         SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_app]}}
+
+if ROLE == "ingest":
+    # No pages: what only they need is a quarter of a write.
+    ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Host", "Security", "Access")
+    MIDDLEWARE = [name for name in MIDDLEWARE if name.rpartition(".")[2].removesuffix("Middleware") in _kept]
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["audit.api.auth.WriterKeyAuthentication"],

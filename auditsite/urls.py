@@ -17,14 +17,14 @@ from audit.verifier import page
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A problem document below /api/, a page elsewhere."""
-    if request.path.startswith("/api/"):
+    if problems.is_of_api(request.path):
         return problems.not_found(request, exception)
     return page_not_found(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
     """A problem document below /api/, a page elsewhere."""
-    if request.path.startswith("/api/"):
+    if problems.is_of_api(request.path):
         return problems.server_error(request)
     return server_error(request)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
@@ -16,12 +17,10 @@ class WriterKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>` or `X-API-Key: <key>`; in place of a key a token of JWT_ISSUER."""
 
     def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
-        key = _key(request)
-        if not key:
+        if not (key := key_of(request)):
             return None
         try:
-            checks = token_check.check if token_check.is_token(key) else api_keys.check
-            principal = checks(key, client.network(request))
+            principal = principal_of(key, client.network(request))
         except api_keys.TooManyUnknown:
             raise Throttled(1, "This network sent too many unknown keys: wait, and send the right one.") from None
         if principal is None:
@@ -56,7 +55,13 @@ def writer_name(request: Request) -> str:
     return str(principal.name)
 
 
-def _key(request: Request) -> str:
+def principal_of(key: str, network: str) -> api_keys.Principal | None:
+    """Return whose key or token it is. Raises what `api_keys.check` raises."""
+    return token_check.check(key, network) if token_check.is_token(key) else api_keys.check(key, network)
+
+
+def key_of(request: HttpRequest | Request) -> str:
+    """Return the key that a request carries; "" for none."""
     scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()

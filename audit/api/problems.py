@@ -25,6 +25,7 @@ RETRY_AFTER_S = 5
 # Every problem type: the last part of its `type` path, and its title.
 TITLES = {
     "validation-error": "The request is not valid",
+    "malformed": "The request is not HTTP as it should be",
     "not-authenticated": "No valid key was sent",
     "not-permitted": "The key does not permit this",
     "not-found": "There is no such thing here",
@@ -35,6 +36,9 @@ TITLES = {
     "conflict": "The event id is used already, with other content",
     "held": "The correlation is held already",
     "too-large": "The body is too large",
+    "headers-too-large": "The headers are too large",
+    "too-slow": "The request came too slowly",
+    "bad-host": "The site is not called so",
     "too-many": "More records match than are exported at once",
     "unsupported-media-type": "The body must be application/json",
     "not-acceptable": "Only application/json is served here",
@@ -77,6 +81,11 @@ _BY_STATUS = {
 }
 
 
+def is_of_api(path: str) -> bool:
+    """Return whether errors at a path are answered as problem documents."""
+    return f"/{path.lstrip('/')}".startswith("/api/")
+
+
 def problem(
     code: int, slug: str, detail: str, *, instance: str = "", field_errors: dict[str, str] | None = None
 ) -> dict[str, Any]:
@@ -101,6 +110,11 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     return _plain(request, 404, "not-found", f"Nothing is served at {request.path}.")
+
+
+def bad_host(request: HttpRequest) -> JsonResponse:
+    """The Host header names none of ALLOWED_HOSTS."""
+    return _plain(request, 400, "bad-host", "The Host header names another site: check the address, or ALLOWED_HOSTS.")
 
 
 def unrecorded(request: HttpRequest) -> JsonResponse:
