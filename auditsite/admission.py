@@ -13,7 +13,7 @@ _SLUGS = {400: "malformed", 408: "too-slow", 431: "headers-too-large", 500: "int
 
 
 def lets_in(environ: dict[str, Any]) -> bool:
-    """Return whether the body of a request may come: below /api/ only where its key is known.
+    """Return whether the body of a request may come: below /api/ only where its key or token is known.
 
     What is not let in is answered by its view, which asks for the key before it reads.
     """

@@ -17,8 +17,7 @@ class WriterKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>` or `X-API-Key: <key>`; in place of a key a token of JWT_ISSUER."""
 
     def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
-        key = key_of(request)
-        if not key:
+        if not (key := key_of(request)):
             return None
         try:
             principal = principal_of(request, key)
