@@ -29,7 +29,7 @@ from audit.models import Record
 from audit.postgres import clock, gateway
 from audit.queue import visible
 from audit.receipts import issue
-from audit.search import query
+from audit.search import query, unasked
 from dlq.authenticity import is_authentic
 from dlq.message import Message
 
@@ -72,9 +72,10 @@ class EventsView(ApiView):
         parameters = request.query_params.dict()
         search = query.parse(parameters)
         query.admit(search, parameters)
-        records, has_more = query.page(search)
+        asked_for = unasked.left_out(parameters)
+        records, has_more = query.page(search, asked_for)
         # A count that takes too long gives way to what is known: that there are so many at least.
-        total, capped = query.count(query.matching(search)) or (search.offset + len(records), True)
+        total, capped = query.count(query.matching(search, asked_for)) or (search.offset + len(records), True)
         pagination = {
             "limit": search.limit,
             "offset": search.offset,
@@ -100,7 +101,7 @@ class BatchView(ApiView):
             return _keep_each(request, accepted, errors)
         if errors:
             raise Invalid(_by_place(errors))
-        return _receipts(record(list(accepted.values())))
+        return _receipts(request, record(list(accepted.values())))
 
 
 class EventView(ApiView):
@@ -121,6 +122,11 @@ class EventView(ApiView):
             if not isinstance(error, Record.DoesNotExist):
                 raise
             raise NotFound(f"No event has the id {event_id}.") from None
+
+
+def _may_be_sent_again(documents: Any) -> bool:
+    """Whether each event has an id of its sender's. A client that reads 202 as a failure would store others twice."""
+    return all(isinstance(document, dict) and document.get("event_id") for document in documents)
 
 
 def _receipt(recorded: Recorded) -> Response:
@@ -175,12 +181,13 @@ def _by_place(errors: Errors) -> dict[str, str]:
     }
 
 
-def _receipts(recorded: list[Recorded]) -> Response:
+def _receipts(request: Request, recorded: list[Recorded]) -> Response:
     ids = [str(item.event.id) for item in recorded]
     states = {item.state for item in recorded}
     body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
     if "parked" in states:
-        return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202)
+        status = 202 if _may_be_sent_again(request.data) else 201
+        return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, status)
     message = f"{len(ids)} audit events stored"
     status = 200 if states == {"duplicate"} else 201
     return Response(body | {"message": message, "state": "stored"}, status)
@@ -209,7 +216,7 @@ def _keep_each(request: Request, accepted: dict[int, Accepted], errors: Errors) 
             ids |= _keep_places(request, canonical.texts(text_of(request._request)), refused)
             errors |= refused
             accepted = {place: item for place, item in accepted.items() if place not in refused}
-    response = _receipts(recorded)
+    response = _receipts(request, recorded)
     states = {
         place: "parked" if item.state == "parked" else "stored" for place, item in zip(accepted, recorded, strict=True)
     }

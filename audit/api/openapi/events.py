@@ -15,6 +15,15 @@ PREFER = OpenApiParameter(
     description="handling=lenient: keep what is valid; what is not is kept as it came, for a person to correct",
 )
 EVENT = declared(event.Event)
+# Read, and left out.
+SENT = EVENT | {
+    "properties": EVENT["properties"]
+    | {
+        event.PARENT_DATE: {
+            "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
+        }
+    }
+}
 RECORD = object_schema(
     EVENT["properties"]
     | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
@@ -54,7 +63,7 @@ POST_EVENT = operation(
         },
         _OF_WRITING,
     ),
-    body=EVENT,
+    body=SENT,
     parameters=[PREFER],
 )
 POST_BATCH = operation(
@@ -63,11 +72,11 @@ POST_BATCH = operation(
         {
             201: (BATCH, "All stored, in one transaction; asked leniently, all that are valid"),
             200: (BATCH, "All were stored before"),
-            202: (BATCH, "All parked, or kept though not valid"),
+            202: (BATCH, "All parked, or kept though not valid; parked is 201 where not every event came with its id"),
         },
         _OF_WRITING,
     ),
-    body={"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH},
+    body={"type": "array", "items": SENT, "minItems": 1, "maxItems": event.MAX_BATCH},
     parameters=[PREFER],
 )
 GET_EVENTS = operation(
