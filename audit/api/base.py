@@ -51,6 +51,14 @@ def begun(job: Export | Report, body: dict[str, Any], path: str) -> Response:
     return Response(body, status=202, headers={"Location": f"{path}/{job.pk}"})
 
 
+def parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of the query. Raises `Invalid` for one that stands twice: no part of a question is lost."""
+    twice = "stands twice: name one value here, and several in q, as in q=actor:alice actor:bob"
+    if errors := {name: twice for name, values in request.query_params.lists() if len(values) > 1}:
+        raise Invalid(errors)
+    return request.query_params.dict()
+
+
 def is_lenient(request: Request) -> bool:
     """Return whether what is not valid is to be kept for a person: by `Prefer: handling`, else by the writer."""
     handling = _preferred_handling(request)

@@ -15,7 +15,7 @@ import dlq.stream
 from audit import visibility
 from audit.access import limits
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, is_lenient, with_preference
+from audit.api.base import ApiView, is_lenient, parameters, with_preference
 from audit.api.openapi import events as openapi
 from audit.api.parsers import text_of
 from audit.errors import Conflict, Invalid, Unavailable
@@ -69,10 +69,10 @@ class EventsView(ApiView):
 
     @extend_schema(**openapi.GET_EVENTS)
     def get(self, request: Request) -> Response:
-        parameters = request.query_params.dict()
-        search = query.parse(parameters)
-        query.admit(search, parameters)
-        asked_for = unasked.left_out(parameters)
+        asked = {name: value for name, value in parameters(request).items() if name != "format"}
+        search = query.parse(asked)
+        query.admit(search, asked)
+        asked_for = unasked.left_out(asked)
         records, has_more = query.page(search, asked_for)
         # A count that takes too long gives way to what is known: that there are so many at least.
         total, capped = query.count(query.matching(search, asked_for)) or (search.offset + len(records), True)
