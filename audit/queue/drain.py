@@ -19,10 +19,11 @@ import dlq.restore
 import dlq.spool
 import dlq.stream
 from audit.accounting import restored, stored_counts
-from audit.errors import AuditError, Conflict, Unavailable
+from audit.errors import AuditError, Conflict, Invalid, Unavailable
 from audit.formats import canonical
+from audit.formats import event as event_format
 from audit.formats.event import Accepted
-from audit.ingest import trail
+from audit.ingest import invalid, trail
 from audit.ingest.record import record_conflicts, store
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
@@ -174,10 +175,23 @@ def _read(message: Message) -> Accepted | Outcome:
         return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
+    if message.kind == invalid.KIND:
+        return Outcome("dead", "Invalid", _what_is_wrong(message))
     try:
         return _accepted(message, canonical.loads(message.body))
     except (KeyError, TypeError, ValueError) as error:
         return Outcome("dead", "Unreadable", f"the body is no event: {type(error).__name__} {error}")
+
+
+def _what_is_wrong(message: Message) -> str:
+    """Why an event was kept as invalid, as far as the rules of now say so."""
+    try:
+        event_format.accept(canonical.read(message.body), writer=message.source)
+    except Invalid as error:
+        return str(error)
+    except canonical.NotCanonical as error:
+        return str(error)
+    return "its id had other content, or its fault is none by now: correct it, and send it again"
 
 
 def _accepted(message: Message, document: dict[str, Any]) -> Accepted:
