@@ -1,5 +1,6 @@
 """What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,10 +61,10 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
     held = legal_holds.place(steps[0].correlation_id, reason="a matter", by="somebody")
     changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
-    boss = person("auditor", password=PASSWORD)
+    boss = person("auditor")
     boss.is_superuser = True
     boss.save()
-    visitor.log_in(boss.username)
+    visitor.come_in(boss)
     pages = {
         "start": "/admin/",
         "records": "/admin/audit/record/",
@@ -124,10 +125,13 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
         "people": "/admin/auth/user/",
         "groups": "/admin/auth/group/",
     }
-    found = {}
+    found, seen = {}, set()
     for name, path in pages.items():
         visitor.open(path, name)
-        found[name] = visitor.findings_everywhere(name)
+        template = re.sub(r"[^/]+/change/$", "", path.partition("?")[0])
+        # Another state of a page that was seen in the dark and on a narrow screen is looked at in the light.
+        found[name] = visitor.findings() if template in seen else visitor.findings_everywhere(name)
+        seen.add(template)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert visitor.wrong == []
 

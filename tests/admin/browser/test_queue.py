@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 import dlq.stream
 from audit.models import Discard, Episode, Quarantined, Record
 from dlq.message import Message
-from tests.admin.browser.conftest import PASSWORD, Visitor
+from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import parked_message, person
 from tests.admin.queue.conftest import an_episode
 
@@ -24,9 +24,9 @@ def dead_message(**changes: str) -> Message:
 
 
 def comes_in(browser: Browser, site: str, group: str) -> tuple[Visitor, User]:
-    user = person(group, password=PASSWORD)
+    user = person(group)
     visitor = Visitor(browser, site, "light")
-    visitor.log_in(user.username)
+    visitor.come_in(user)
     return visitor, user
 
 

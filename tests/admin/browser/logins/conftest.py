@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
+from auditsite.several import SEPARATOR
 from tests.admin.browser.conftest import PASSWORD, served, violations
 from tests.admin.conftest import person
 
@@ -22,9 +22,8 @@ from tests.admin.conftest import person
 def extended_site(tmp_path_factory: pytest.TempPathFactory, **settings: str) -> Iterator[str]:
     """The site with the extra switched on, its tables made and its files collected."""
     settings |= {"STATIC_ROOT": str(tmp_path_factory.mktemp("static"))}
-    manage = [sys.executable, str(Path(__file__).parents[4] / "manage.py")]
-    for command in (["migrate", "-v0"], ["collectstatic", "--noinput", "-v0"]):
-        subprocess.run([*manage, *command], env=os.environ | settings, check=True)
+    commands = ["migrate", "-v0", SEPARATOR, "collectstatic", "--noinput", "-v0"]
+    subprocess.run([sys.executable, "-m", "auditsite.several", *commands], env=os.environ | settings, check=True)
     with served(**settings) as address:
         yield address
 
