@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_core_python.base import AXE_SCRIPT
@@ -66,11 +67,11 @@ def served(**env: str) -> Iterator[str]:
     command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws", "--port", str(port)]
     process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"], env=os.environ | env)
     try:
-        wait_until(lambda: answers(port), seconds=30, what="the site")
+        wait_until(lambda: answers(port), seconds=300, what="the site")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="package")
@@ -134,6 +135,7 @@ class Visitor:
         self.page: Page = browser.new_page(color_scheme=scheme, viewport=WIDE)
         self.site, self.scheme = site, scheme
         self.wrong: list[str] = []
+        self._seen: set[str] = set()
         self.page.on("console", lambda message: self.wrong.append(message.text) if message.type != "log" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
 
@@ -163,6 +165,14 @@ class Visitor:
     def findings(self, *rules: str) -> list[str]:
         """Accessibility violations of the page at hand, of any impact: of all rules, or of these."""
         return violations(self.page, *rules)
+
+    def findings_of_state(self, name: str) -> list[str]:
+        """Everywhere where this visitor has not seen the page yet; another state of one that was seen, in the light."""
+        template = re.sub(r"/[^/]+/change/$", "/change/", urlsplit(self.page.url).path)
+        if template in self._seen:
+            return self.findings()
+        self._seen.add(template)
+        return self.findings_everywhere(name)
 
     def findings_everywhere(self, name: str) -> list[str]:
         """The same in light and dark, and what is wrong with it on a narrow screen."""

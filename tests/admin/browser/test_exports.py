@@ -41,7 +41,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     assert len(pages) == 10
     for name, address in pages.items():
         visitor.open(address, name)
-        assert visitor.findings_everywhere(name) == [], name
+        assert visitor.findings_of_state(name) == [], name
     assert visitor.wrong == []
     visitor.open(f"/admin/audit/export/{waiting.pk}/change/", "export-watched")
     build.resume(waiting)

@@ -1,6 +1,5 @@
 """What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
 
-import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,13 +124,10 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
         "people": "/admin/auth/user/",
         "groups": "/admin/auth/group/",
     }
-    found, seen = {}, set()
+    found = {}
     for name, path in pages.items():
         visitor.open(path, name)
-        template = re.sub(r"[^/]+/change/$", "", path.partition("?")[0])
-        # Another state of a page that was seen in the dark and on a narrow screen is looked at in the light.
-        found[name] = visitor.findings() if template in seen else visitor.findings_everywhere(name)
-        seen.add(template)
+        found[name] = visitor.findings_of_state(name)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert visitor.wrong == []
 

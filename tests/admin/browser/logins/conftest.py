@@ -43,6 +43,9 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [fault for fault in faults if "favicon.ico" not in fault and "403" not in fault] == []
 
 
+seen_logins: set[str] = set()
+
+
 def someone(group: str) -> User:
     user = person(group)
     user.set_password(PASSWORD)
@@ -52,7 +55,9 @@ def someone(group: str) -> User:
 
 def log_in(page: Page, site: str, name: str) -> None:
     page.goto(f"{site}/admin/")
-    assert violations(page) == []
+    if site not in seen_logins:  # the page is the same for everybody
+        assert violations(page) == []
+        seen_logins.add(site)
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in", exact=True).click()
