@@ -49,6 +49,9 @@ SHOTS = Path(__file__).parents[3] / ".local" / "screenshots"
 PASSWORD = "correct horse battery staple"
 
 
+PATIENCE_MS = 240_000
+
+
 WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -93,6 +96,13 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+def new_page(browser: Browser, **options: Any) -> Page:
+    """A page of a browser session of its own, which waits for what is to come as long as a busy machine may take."""
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
+
+
 SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth
         && !one.closest(".scroll, .results")).slice(0, 3).map((one) => one.outerHTML.slice(0, 150))"""
@@ -132,7 +142,7 @@ class Visitor:
     """A page, and all that went wrong on it."""
 
     def __init__(self, browser: Browser, site: str, scheme: Any):
-        self.page: Page = browser.new_page(color_scheme=scheme, viewport=WIDE)
+        self.page = new_page(browser, color_scheme=scheme, viewport=WIDE)
         self.site, self.scheme = site, scheme
         self.wrong: list[str] = []
         self._seen: set[str] = set()
@@ -195,7 +205,7 @@ class Visitor:
 def visitor(browser: Browser, site: str) -> Iterator[Visitor]:
     found = Visitor(browser, site, "light")
     yield found
-    found.page.close()
+    found.page.context.close()
 
 
 class Walker(Visitor):
@@ -242,7 +252,7 @@ def walk(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterato
 
     yield begin
     for one in walkers:
-        one.page.close()
+        one.page.context.close()
 
 
 # Filled, clicked and read by one call each: a person's keys and clicks are in the tests of whole ways.
@@ -260,7 +270,7 @@ class Verifier:
     """The page, loaded once and then cut off from every network."""
 
     def __init__(self, browser: Browser, site: str, scheme: Any = "light", width: int = 1280):
-        self.page: Page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+        self.page = new_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
         self.wrong: list[str] = []
         self.page.on("console", lambda message: self.wrong.append(message.text))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
 from auditsite.several import SEPARATOR
-from tests.admin.browser.conftest import PASSWORD, served, violations
+from tests.admin.browser.conftest import PASSWORD, new_page, served, violations
 from tests.admin.conftest import person
 
 
@@ -30,8 +30,7 @@ def extended_site(tmp_path_factory: pytest.TempPathFactory, **settings: str) -> 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    page = context.new_page()
+    page = new_page(browser)
     faults: list[str] = []
     page.on(
         "console",
@@ -39,7 +38,7 @@ def page(browser: Browser) -> Iterator[Page]:
     )
     page.on("pageerror", lambda error: faults.append(str(error)))
     yield page
-    context.close()
+    page.context.close()
     assert [fault for fault in faults if "favicon.ico" not in fault and "403" not in fault] == []
 
 
