@@ -142,7 +142,7 @@ def test_the_outage_page_explains_itself(browser: Browser) -> None:
         assert response.status == 503
         assert visitor.page.locator("text=Nothing is lost").count() == 1
         assert visitor.findings_everywhere("outage") == []
-        visitor.page.close()
+        visitor.page.context.close()
     assert [text for text in visitor.wrong if "503" not in text] == []
 
 

@@ -36,7 +36,7 @@ def operator_page(browser: Browser, site: str) -> Iterator[Visitor]:
     yield visitor
     assert visitor.findings() == []
     assert visitor.wrong == []
-    visitor.page.close()
+    visitor.page.context.close()
 
 
 def shot(visitor: Visitor, name: str) -> None:
@@ -83,7 +83,7 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     assert second.page.locator("text=Decided by").count() == 1
     shot(second, "discarded")
     assert second.wrong == []
-    second.page.close()
+    second.page.context.close()
     assert dlq.stream.for_drain().pages.get(message.id) is None
     assert Discard.objects.get(message_id=message.id).decision == "discarded"
 

@@ -23,7 +23,7 @@ def auditor_page(browser: Browser, site: str) -> Iterator[Visitor]:
     yield visitor
     assert visitor.findings() == []
     assert visitor.wrong == []
-    visitor.page.close()
+    visitor.page.context.close()
 
 
 def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:
