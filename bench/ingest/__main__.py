@@ -52,6 +52,9 @@ def scene(size: Size, other: str, *, with_peers: bool) -> Iterator[Scene]:
             _add_peers(made, stack)
         else:
             made.not_measured["peers"] = "PEERS=no"
+        for site in (made.ours, made.other):
+            if site is not None:
+                site.warm_up(max(1.0, size.seconds / 2))
         yield made
 
 
