@@ -83,13 +83,14 @@ def test_a_step_that_is_killed_is_tried_again_with_fewer_records_until_it_comes_
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow()
+    cursor = Followed.objects.filter(name=Followed.COMPLETENESS)
+    cursor.update(batch=MAX_FOLLOWED)
     sender.post(numbered(1, 2), BATCH)
     with monkeypatch.context() as broken:
         broken.setattr(silence, "apply", lambda events: 1 / 0)
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 follow()
-    cursor = Followed.objects.filter(name=Followed.COMPLETENESS)
     assert cursor.get().batch == MAX_FOLLOWED // 4
     follow()
     assert cursor.get().batch == MAX_FOLLOWED // 2
