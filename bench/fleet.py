@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from auditsite.roles import create_database
 from bench.load import WRITER, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
+SITE_WORKERS, SITE_THREADS = 1, 4
 
 
 class Fleet:
@@ -30,7 +32,7 @@ class Fleet:
         self,
         *,
         workers: int = 4,
-        threads: int = 2,
+        threads: int = 8,
         drainers: int = 2,
         application: str = "auditsite.wsgi:application",
         proxied: bool = False,
@@ -52,7 +54,8 @@ class Fleet:
         self.redis = Redis(self.folder / "redis")
         # Beside it where one replica is asked for; whoever is promoted becomes `redis`.
         self.replica = Redis(self.folder / "replica") if replicated else None
-        self.port = free_port()
+        # Of ingest, where writers send, and of the site, which people look at.
+        self.port, self.site_port = free_port(), free_port()
         self.workers = workers
         self.threads = threads
         self._application = application
@@ -107,7 +110,6 @@ class Fleet:
                 "STATIC_ROOT": str(self.folder / "static"),
                 "STATIC_COMPRESSED": "false",
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-                "RECORD_CONNECTIONS": str(self.threads),
                 "LOG_LEVEL": "WARNING",
             }
             | self._settings
@@ -206,11 +208,29 @@ class Fleet:
         return self.port
 
     def start_web(self) -> None:
-        """The site, with `workers` processes of `threads` threads each."""
+        """The site and ingest, the latter with `workers` processes of `threads` threads each."""
+        if not (self.root / "auditsite" / "front").is_dir():
+            self._start_granian()
+            return
+        for name, port in (("web", self.site_port), ("ingest", self.port)):
+            self._start_front(name, port)
+        for port in (self.site_port, self.port):
+            wait_until(partial(answers, port), seconds=60, what="the site")
+
+    def _start_front(self, name: str, port: int) -> None:
+        is_ingest = name == "ingest"
+        role = ("--role", "ingest" if is_ingest else "site", "--port", str(port))
+        size = (self.workers, self.threads) if is_ingest else (SITE_WORKERS, SITE_THREADS)
+        numbers = ("--workers", str(size[0]), "--threads", str(size[1]))
+        self._spawn(name, [self.python, "-m", "auditsite.front", *role, *numbers, self._application])
+
+    def _start_granian(self) -> None:
+        """A commit that had one server for all, which it started so."""
+        self.site_port = self.port
         command = [
             str(Path(self.python).parent / "granian"),
             *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--workers", str(self.workers), "--blocking-threads", str(self.threads), "--respawn-failed-workers"),
+            *("--workers", "4", "--blocking-threads", "2", "--respawn-failed-workers"),
             *("--no-ws", "--log-level", "warning", self._application),
         ]
         self._spawn("web", command)
@@ -248,8 +268,8 @@ class Fleet:
         process.wait(timeout=20)
 
     def kill_worker(self) -> None:
-        """kill -9 one web worker; the server starts another."""
-        workers = psutil.Process(self._processes["web"].pid).children()
+        """kill -9 one worker of ingest; another is started."""
+        workers = psutil.Process(self._processes["ingest"].pid).children()
         workers[0].kill()
 
     def kill_drainer(self, number: int) -> None:

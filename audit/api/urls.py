@@ -3,9 +3,17 @@
 from uuid import UUID
 
 from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from audit.api import accounting, completeness, events, exports, ledger, legal_holds, receipts, reports, statements
+from audit.api.upstream import notifications, refused
 from audit.formats import spellings
+
+
+class AnyText(StringConverter):
+    """Any text, also with slashes and newlines: a correlation id may have them."""
+
+    regex = r"(?s:.+)"
 
 
 class UuidConverter:
@@ -21,6 +29,7 @@ class UuidConverter:
 
 
 register_converter(UuidConverter, "any_uuid")
+register_converter(AnyText, "any_text")
 
 urlpatterns = [
     path("events", events.EventsView.as_view(), name="events"),
@@ -28,6 +37,12 @@ urlpatterns = [
     path("events/<any_uuid:event_id>", events.EventView.as_view(), name="event"),
     path("events/<any_uuid:event_id>/proof", ledger.ProofView.as_view(), name="event-proof"),
     path("events/<any_uuid:event_id>/bundle", ledger.RecordBundleView.as_view(), name="event-bundle"),
+    path("notifications", notifications.NotificationsView.as_view(), name="notifications"),
+    path(
+        "remediation-requests/<any_text:correlation_id>/reconstruct",
+        refused.ReconstructView.as_view(),
+        name="refused-reconstruct",
+    ),
     path("heartbeats", completeness.HeartbeatsView.as_view(), name="heartbeats"),
     path("manifests", completeness.ManifestsView.as_view(), name="manifests"),
     path("manifests/<str:key>", completeness.ManifestView.as_view(), name="manifest"),
@@ -40,7 +55,7 @@ urlpatterns = [
     path("exports/<any_uuid:export_id>/resume", exports.ResumeView.as_view(), name="export-resume"),
     path("exports/<any_uuid:export_id>/files/<path:name>", exports.FileView.as_view(), name="export-file"),
     path("legal-hold", legal_holds.HoldsView.as_view(), name="legal-holds"),
-    path("legal-hold/<path:correlation_id>", legal_holds.HoldView.as_view(), name="legal-hold"),
+    path("legal-hold/<any_text:correlation_id>", legal_holds.HoldView.as_view(), name="legal-hold"),
     path("reports", reports.ReportsView.as_view(), name="reports"),
     path("reports/<any_uuid:report_id>", reports.ReportView.as_view(), name="report"),
     path("reports/<any_uuid:report_id>/files/<str:name>", reports.ReportFileView.as_view(), name="report-file"),

@@ -26,6 +26,7 @@ AHEAD = "more than 60 minutes ahead of the server's clock"
 MAX_BATCH = 1000
 CHARACTERS_TO_MICROSECONDS = len("2026-11-26T10:00:00.123456Z")
 MAX_UNKNOWN_NAMED = 20
+PARENT_DATE = "parent_event_date"
 
 # `$` also matches before a final newline in Python; the look-ahead closes that.
 DOTTED = r"^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$(?!\n)"
@@ -163,6 +164,8 @@ def _validated(document: Any) -> Event:
         raise Invalid(document.faults)
     if not isinstance(document, dict):
         raise Invalid({"": "expected a JSON object, one event"})
+    if PARENT_DATE in document:
+        document = _without_parent_date(document)
     moment = document.get("event_timestamp")
     # What is shorter has no more than six digits.
     if type(moment) is str and len(moment) > CHARACTERS_TO_MICROSECONDS:
@@ -199,6 +202,17 @@ def respelled(document: dict[str, Any], moments: Iterable[str], ids: Iterable[st
             with suppress(ValueError):
                 spelled[name] = str(spellings.read_uuid(text))
     return spelled
+
+
+def _without_parent_date(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the parent's own record says: clients of Data Storage have to send it. Raises `Invalid`."""
+    document = dict(document)
+    if (text := document.pop(PARENT_DATE)) is not None:
+        try:
+            datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise Invalid({PARENT_DATE: "must be a date or an RFC 3339 time"}) from None
+    return document
 
 
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)

@@ -3,17 +3,20 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
-_RELATIVE = re.compile(r"([0-9]{1,6})([smhdw])\Z")
+# One part or several, as Go writes durations: 24h, 1h30m, 1.5h.
+_PART = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhdw])"
+_RELATIVE = re.compile(rf"(?:{_PART}){{1,5}}\Z")
 _FINER = re.compile(r"(\.[0-9]{6})[0-9]+")
 _LEAP_SECOND = re.compile(r"(?<=T)([0-9]{2}:[0-9]{2}):60(?:\.[0-9]*)?(?=[Zz+-])", re.IGNORECASE)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def read_time(text: str, now: datetime | None = None) -> datetime:
-    """Read `24h`, `7d`, or RFC 3339 (a date, or a time without zone, is UTC). Raises `ValueError`."""
+    """Read `24h`, `7d`, `1h30m`, or RFC 3339 (a date, or a time without zone, is UTC). Raises `ValueError`."""
     try:
-        if match := _RELATIVE.match(text):
-            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if _RELATIVE.match(text):
+            parts = (timedelta(**{_UNITS[unit]: float(many)}) for many, unit in re.findall(_PART, text))
+            return (now or datetime.now(UTC)) - sum(parts, timedelta())
         moment = datetime.fromisoformat(in_microseconds(text))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -81,6 +81,7 @@ class _QueueSeenEmpty:
 
 _queue_seen_empty = _QueueSeenEmpty()
 _store_together: Together[_Write, Outcome]
+_park_together: Together[Document, str | None]
 
 
 def record(events: Sequence[Accepted]) -> list[Recorded]:
@@ -164,6 +165,8 @@ def _conflict(event: Accepted) -> dict[str, Any]:
 
 
 def _store_or_park(events: Sequence[Accepted]) -> list[Recorded]:
+    if gateway().breaker.is_open:
+        return _park(events, Fault.DOWN)
     _refuse_ids_in_queue(events)
     outcome = _try_to_store(events)
     if isinstance(outcome, Conflict):
@@ -180,7 +183,7 @@ def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
     Asked while PostgreSQL answers; the queue itself compares what is parked. A process that cannot see the queue
     goes on: a Redis outage must not disturb what PostgreSQL keeps.
     """
-    if gateway().breaker.is_open or _queue_seen_empty.holds():
+    if _queue_seen_empty.holds():
         return
     try:
         waiting = dlq.stream.default().pages.digests([str(event.id) for event in events])
@@ -264,13 +267,31 @@ def _park(events: Sequence[Accepted], verdict: Fault) -> list[Recorded]:
     metrics.parked.labels(fault=verdict.value).inc(len(events))
     documents = [document(event) for event in events]
     try:
-        parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
+        outcomes = _put_into_queue(documents, verdict)
     except dlq.errors.Refused:
         return _spool(events, documents, verdict)
-    _refuse([outcome != "conflict" for outcome in parked.outcomes])
-    pairs = zip(events, parked.outcomes, strict=True)
+    _refuse([outcome != "conflict" for outcome in outcomes])
+    pairs = zip(events, outcomes, strict=True)
     parked_counts.of_process().note(event for event, outcome in pairs if outcome == "parked")
     return [Recorded(event, "parked") for event in events]
+
+
+def _put_into_queue(documents: Sequence[Document], verdict: Fault) -> Sequence[str]:
+    """What became of the documents. Single ones of threads that wait, while PostgreSQL is away, go in one call."""
+    if len(documents) > 1 or verdict is not Fault.DOWN:
+        parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
+        return parked.outcomes
+    outcome = _park_together(documents[0])
+    if outcome is None:
+        raise dlq.errors.Refused
+    return [outcome]
+
+
+def _park_group(documents: Sequence[Document]) -> Sequence[str | None]:
+    try:
+        return dlq.stream.default().park(documents, reason=Fault.DOWN.value, each=True).outcomes
+    except dlq.errors.Refused:
+        return [None] * len(documents)
 
 
 def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: Fault) -> list[Recorded]:
@@ -338,7 +359,8 @@ def _refuse(agrees: Sequence[bool]) -> None:
 
 def _begin_together() -> None:
     """At first, and in a forked child, where the threads that waited are not."""
-    global _store_together
+    global _store_together, _park_together
+    _park_together = Together(_park_group, most=GROUP_EVENTS)
     _store_together = Together(_store_group, most=GROUP_EVENTS)
 
 

@@ -24,7 +24,7 @@ def about(fleet: Fleet) -> dict[str, str]:
         f"{fsyncs(fleet.folder):,.0f} writes of 8 KiB with fsync a second, {platform.system()} {platform.machine()}; "
         "the load generator and both servers on the same cores",
         "versions": f"commit {commit('HEAD') or 'unknown'}, Python {platform.python_version()}, "
-        f"PostgreSQL {_postgres(fleet)}, {_redis(fleet)}, granian {version('granian')}, Django {version('django')}",
+        f"PostgreSQL {_postgres(fleet)}, {_redis(fleet)}, httptools {version('httptools')}, Django {version('django')}",
     }
 
 

@@ -162,6 +162,7 @@ def test_a_batch_of_the_wrong_size_or_kind_is_refused(writer: Sender, body: Any)
     response = writer.post(body, BATCH)
     assert response.status_code == 400
     assert "batch size" in response.json()["field_errors"][""]
+    assert "batch size" in response.json()["detail"]
 
 
 def test_a_batch_of_a_thousand_is_stored(writer: Sender) -> None:

@@ -51,9 +51,7 @@ def test_what_comes_out_of_gzip_is_bounded_as_what_is_sent_plain(writer: Sender,
     assert (response.status_code, response.json()["type"]) == (413, "/problems/too-large")
 
 
-@pytest.mark.parametrize(
-    "body", [b"{}", zipped(an_event())[:-4], zipped(an_event()) + b"x"]
-)
+@pytest.mark.parametrize("body", [b"{}", zipped(an_event())[:-4], zipped(an_event()) + b"x"])
 def test_what_is_not_whole_gzip_is_400(writer: Sender, body: bytes) -> None:
     response = writer.post(body, headers=GZIP)
     assert response.status_code == 400

@@ -20,8 +20,8 @@ OTHERS = (
     "a verification of the whole log shows every record that is gone."
 )
 PAGE = f"""
-SELECT coalesce(l.index, -1), r.id, l.leaf_hash, {COLUMNS}
-FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
+SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, q.leaf_hash, ''), {COLUMNS}
+FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id LEFT JOIN audit_unsealed q ON q.record_id = r.id
 WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s) {{within}}
 ORDER BY r.event_timestamp, r.id LIMIT %s
 """
@@ -29,15 +29,16 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 
 def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
     """Check what the store has of a correlation, and report what that cannot show."""
+    size, root = 0, b""
     try:
         head = reader.signed_head(using)
+        size, root = head.size, bytes(head.root)
+        for _ in checkpoints.checkpoints(report, keys, size, size, using):
+            pass  # each is checked as it passes
     except NotSealed as error:
         report.leave_out(str(error))
-        return
-    for _ in checkpoints.checkpoints(report, keys, head.size, head.size, using):
-        pass  # each is checked as it passes
     for row in _records(correlation_id, using):
-        _check(report, row, head.size, bytes(head.root), using)
+        _check(report, row, size, root, using)
     if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
         report.leave_out(
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
@@ -61,9 +62,8 @@ def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
 
 
 def _check(report: RunReport, row: LeafRow, size: int, root: bytes, using: str) -> None:
-    if row.leaf_index < 0:
-        report.count("unsealed")
-        report.leave_out("Some records of this correlation are not sealed yet.")
+    if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
+        _check_unsealed(report, row)
         return
     report.count("records")
     if (why := fault(row)) is not None:
@@ -77,3 +77,16 @@ def _check(report: RunReport, row: LeafRow, size: int, root: bytes, using: str) 
     except (merkle.ProofError, LogDamaged) as error:
         detail = f"The record of leaf {row.leaf_index} is not in the signed log: {error}"
         report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+
+
+def _check_unsealed(report: RunReport, row: LeafRow) -> None:
+    """Compare a record with what the sealer was given when it was stored: nothing in the log shows it yet."""
+    report.count("unsealed")
+    report.leave_out("Some records of this correlation are not sealed yet.")
+    if not row.leaf_hash:
+        detail = "This record has no leaf and does not wait for one: it came into the table past the store."
+        report.find(Verdict.UNKNOWN, "record", detail, record_id=row.record_id)
+    elif (why := fault(row)) is not None:
+        report.find(
+            Verdict.ALTERED, "record", f"The record was changed before it was sealed: {why}.", record_id=row.record_id
+        )

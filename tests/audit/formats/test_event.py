@@ -232,3 +232,11 @@ def test_another_id_is_a_uuid7_of_the_same_time_and_the_same_for_the_same_conten
     assert (other.version, other.variant, other.int >> 80) == (7, first.variant, first.int >> 80)
     assert other == event.another_id(first, b"a" * 32)
     assert len({first, other, event.another_id(first, b"b" * 32)}) == 3
+
+
+def test_the_date_of_the_parent_is_read_and_left_out() -> None:
+    for text in (None, "2026-08-18", "2026-08-18T10:00:00Z"):
+        assert b"parent_event_date" not in accept(SAMPLES[0] | {"parent_event_date": text}, writer="w", now=NOW).body
+    with pytest.raises(Invalid) as refused:
+        accept(SAMPLES[0] | {"parent_event_date": "soon"}, writer="w", now=NOW)
+    assert set(refused.value.errors) == {"parent_event_date"}

@@ -109,7 +109,7 @@ def test_an_event_that_the_database_refuses_is_refused_alone(superuser: psycopg.
 
 @pytest.mark.slow
 @given(plan=plans)
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_group_has_the_answers_of_one_by_one_in_some_order(superuser: psycopg.Connection[Any], plan: Plan) -> None:
     events = events_of(plan)
     alone = [answer(accepted) for accepted in events_of(plan)]
@@ -142,3 +142,19 @@ def test_a_group_that_takes_too_long_is_parked_whole(
     assert gateway().breaker.wait_closed(20)
     drain.drain(seconds=20)
     assert Record.objects.filter(id__in=[accepted.id for accepted in events]).count() == 3
+
+
+@pytest.mark.slow
+def test_while_postgresql_is_stopped_each_of_a_group_has_the_answer_of_its_own(postgres: Any) -> None:
+    events = events_of([("first", 0), ("other", 0), ("first", 0), ("first", 1), ("first", 2), ("other", 2)] * 4)
+    with postgres.stopped(), ThreadPoolExecutor(len(events)) as pool:
+        answers = [*pool.map(answer, events)]
+    promised = {accepted.digest for accepted, answered in zip(events, answers, strict=True) if answered == "parked"}
+    assert len(promised) == 3
+    assert set(answers) == {"parked", "Conflict"}
+    assert all(
+        (accepted.digest in promised) == (said == "parked") for accepted, said in zip(events, answers, strict=True)
+    )
+    assert gateway().breaker.wait_closed(20)
+    drain.drain(seconds=20)
+    assert {bytes(row.digest) for row in Record.objects.filter(id__in=[accepted.id for accepted in events])} == promised
