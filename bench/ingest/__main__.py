@@ -3,8 +3,7 @@
 python -m bench.ingest [--share 1] [--against COMMIT] [--peers no] [--out FOLDER] [PART ...]     all where none is named
 
 Everything that is compared is measured in turns, so that what else the machine does meets all of it. Writes
-ingest.json, ingest.svg and rates.svg to FOLDER. Exit status 1 where a part failed, or a
-whole bench misses a goal.
+ingest.json, ingest.svg and rates.svg to FOLDER. Exit status 1 where a part failed, or a whole bench misses a goal.
 """
 
 import argparse
