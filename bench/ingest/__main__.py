@@ -70,7 +70,7 @@ def _add_peers(made: Scene, stack: ExitStack) -> None:
 
 
 def run(made: Scene, parts: list[str], share: float) -> Result:
-    """Measure the parts, one after the other."""
+    """Measure the parts, one after the other; what fails or is interrupted is named, and what was found before kept."""
     size = made.size
     about = machine.about(made.ours.fleet)
     about["measured"] = (
@@ -83,7 +83,10 @@ def run(made: Scene, parts: list[str], share: float) -> Result:
             console.print(f"measuring {name} ({datetime.now(UTC):%H:%M:%SZ})", highlight=False)
             try:
                 part = measure(made)
-            except Exception as error:  # what the other parts found is worth its half hour
+            except KeyboardInterrupt:
+                result.failed.append(name)
+                break
+            except Exception as error:
                 console.print_exception()
                 part = Part([Row(name, "", None, [], f"{type(error).__name__}: {error}")], [])
                 result.failed.append(name)
@@ -121,6 +124,8 @@ def main() -> int:
     with scene(Size.of(options.share), options.against, with_peers=options.peers == "yes") as made:
         result = run(made, options.parts, options.share)
     result.print(console)
+    for name in result.failed:
+        console.print(f"[red]{name} was not measured to its end[/red]")
     console.print(LEFT_OUT)
     write(result, options.out)
     return 1 if result.failed or (options.share >= 1 and not result.is_met) else 0
