@@ -37,8 +37,8 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
             pass  # each is checked as it passes
     except NotSealed as error:
         report.leave_out(str(error))
-    for row in _records(correlation_id, using):
-        _check(report, row, size, root, using)
+    for rows in _pages(correlation_id, using):
+        _check(report, rows, size, root, using)
     if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
         report.leave_out(
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
@@ -50,33 +50,56 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
         )
 
 
-def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
+def _pages(correlation_id: str, using: str) -> Iterator[list[LeafRow]]:
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     within, parameters = visibility.sql_condition("r")
     while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
         visibility.note_read(row.record_id for row in rows)
-        yield from rows
+        yield rows
         last = rows[-1]
         assert last.record is not None
         place = (last.record[TIME], last.record_id)
 
 
-def _check(report: RunReport, row: LeafRow, size: int, root: bytes, using: str) -> None:
-    if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
-        _check_unsealed(report, row)
-        return
-    report.count("records")
-    if (why := fault(row)) is not None:
-        detail = f"The record of leaf {row.leaf_index} was changed: {why}."
-        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
-        return
+def _check(report: RunReport, rows: list[LeafRow], size: int, root: bytes, using: str) -> None:
+    """Recompute each record; prove those that are what they were, all of a page by the hashes of one statement."""
+    same = []
+    for row in rows:
+        if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
+            _check_unsealed(report, row)
+            continue
+        report.count("records")
+        if (why := fault(row)) is not None:
+            _find(report, row, f"was changed: {why}.")
+        else:
+            same.append(row)
+    for row, proof in zip(same, _proofs([row.leaf_index for row in same], size, using), strict=True):
+        try:
+            if isinstance(proof, LogDamaged):
+                raise proof
+            merkle.verify_inclusion(row.leaf_hash, row.leaf_index, size, proof, root)
+        except (merkle.ProofError, LogDamaged) as error:
+            _find(report, row, f"is not in the signed log: {error}")
+
+
+def _proofs(indexes: list[int], size: int, using: str) -> list[list[bytes] | LogDamaged]:
+    """The proof of each leaf, or why there is none."""
     try:
-        merkle.verify_inclusion(
-            row.leaf_hash, row.leaf_index, size, reader.inclusion(row.leaf_index, size, using), root
-        )
-    except (merkle.ProofError, LogDamaged) as error:
-        detail = f"The record of leaf {row.leaf_index} is not in the signed log: {error}"
-        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+        return [*reader.inclusions(indexes, size, using)]
+    except LogDamaged:
+        return [_proof(index, size, using) for index in indexes]
+
+
+def _proof(index: int, size: int, using: str) -> list[bytes] | LogDamaged:
+    try:
+        return reader.inclusion(index, size, using)
+    except LogDamaged as error:
+        return error
+
+
+def _find(report: RunReport, row: LeafRow, what: str) -> None:
+    detail = f"The record of leaf {row.leaf_index} {what}"
+    report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
 
 
 def _check_unsealed(report: RunReport, row: LeafRow) -> None:

@@ -9,7 +9,9 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connections
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from audit import checks, tasks
 from audit.formats.note import Signer
@@ -284,6 +286,13 @@ def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypa
     monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
     correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
     assert verify.verify("correlation", correlation_id=correlation).counts["records"] == 120
+
+
+def test_a_correlation_of_many_records_is_proved_by_few_statements(store: psycopg.Connection[Any]) -> None:
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    with CaptureQueriesContext(connections["reader"]) as queries:
+        verify.verify("correlation", correlation_id=correlation)
+    assert len(queries) < 20
 
 
 def test_the_command_prints_findings_and_verdict(store: psycopg.Connection[Any], capsys: Any) -> None:
