@@ -253,6 +253,10 @@ class Fleet:
         parent = psutil.Process(process.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def has(self, name: str) -> bool:
+        """Whether a service of this name was started."""
+        return name in self._processes
+
     def start_sealer(self) -> None:
         """A sealer as a service runs it."""
         self._spawn("sealer", [self.python, *self._manage, "seal", "--follow"])
