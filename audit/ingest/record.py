@@ -329,7 +329,7 @@ def _insert_each(
         "[" + b",".join([event.body for event in events]).decode() + "]",
         _array(f"\\\\x{event.digest.hex()}" for event in events),
         _array(event.received_at.isoformat() for event in events),
-        _array(at and at.isoformat() for at in parked_at or [None] * len(events)),
+        _array(at.isoformat() if at else None for at in parked_at or [None] * len(events)),
     )
     inserted = {row[0] for row in connection.execute(INSERT, parameters, prepare=True, binary=True).fetchall()}
     if len(inserted) == len(events):
