@@ -95,6 +95,8 @@ def drain(
                     progress(summary)
                 if not summary.database_up:
                     break
+        if progress:
+            progress(summary)  # the last batch is counted only when it is taken out
         queue.activity.beat("last_drain_at")
         return summary
     except Paused:

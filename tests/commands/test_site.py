@@ -77,7 +77,7 @@ def _the_greeting(site: Site) -> tuple[str, str]:
     assert SENT in site.clone.run("sh", "-c", send).stdout
     assert SENT_AGAIN in site.clone.run("sh", "-c", send).stdout
     assert '"writer":"demo"' in site.clone.run("sh", "-c", read).stdout
-    url = re.search(r"curl (http\S+/events) ", send)
+    url = re.search(r"curl '?(http\S+/events)", read)  # of the site, which answers all calls; events are sent to ingest
     key = re.search(r"X-API-Key: (\S+)'", send)
     assert url and key
     return url[1], key[1]
