@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from audit.access import published_keys
+from audit.access import entry_keys, published_keys
 from audit.access.budget import Budget
 from audit.access.published_keys import CopyUnavailable
 from audit.errors import Unavailable
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 UNKNOWN_KEYS = 10_000
 _FIND = b"""
 SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories,
-       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports]
+       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports], k.entry_key
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
 WHERE k.digest = %s AND k.revoked_at IS NULL
 """
@@ -79,7 +79,10 @@ def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
     """Create and publish a new key of `writer`; return it: it is seen only here."""
     prefix = f"aw_{secrets.token_hex(4)}"
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
-    WriterKey.objects.create(writer=writer, prefix=prefix, digest=digest(key), expires_at=expires_at)
+    entry_key = entry_keys.sealed(key, digest(key))
+    WriterKey.objects.create(
+        writer=writer, prefix=prefix, digest=digest(key), entry_key=entry_key, expires_at=expires_at
+    )
     publish()
     return key
 
@@ -121,7 +124,7 @@ def check(key: str, network: str = "") -> Principal | None:
         return None
     cached = _cache.principal(key_digest)
     if cached is None or cached[0] < time.monotonic():
-        principal = _look_up_or_trust(key_digest, network, cached)
+        principal = _look_up_or_trust(key, network, cached)
         _cache.remember(key_digest, principal)
         if principal is None and network:
             unknown_keys.spend(network)
@@ -197,17 +200,17 @@ def _published(key: WriterKey) -> list[Any]:
     return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories, writer.quotas]
 
 
-def _look_up_or_trust(key_digest: str, network: str, cached: tuple[float, Principal] | None) -> Principal | None:
+def _look_up_or_trust(key: str, network: str, cached: tuple[float, Principal] | None) -> Principal | None:
     """Viewer a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
     """
     try:
         if network and cached is None and unknown_keys.is_spent(network):
-            return _ask_copy(key_digest)
+            return _ask_copy(digest(key))
         with suppress(Unanswerable):
-            return _ask_postgres(key_digest)
-        return _ask_copy(key_digest)
+            return _ask_postgres(key)
+        return _ask_copy(digest(key))
     except Unanswerable:
         if cached is None:
             if network and unknown_keys.is_spent(network):
@@ -225,7 +228,8 @@ def _ask_copy(key_digest: str) -> Principal | None:
     return None if writer is None else _principal(*writer)
 
 
-def _ask_postgres(key_digest: str) -> Principal | None:
+def _ask_postgres(key: str) -> Principal | None:
+    key_digest = digest(key)
     try:
         with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
             row = connection.execute(_FIND, (key_digest,)).fetchone()
@@ -233,7 +237,11 @@ def _ask_postgres(key_digest: str) -> Principal | None:
         if fault(error) is Fault.DOWN:
             gateway().breaker.open(type(error).__name__)  # else the write that follows would wait once more
         raise Unanswerable from error
-    return None if row is None else _principal(*row)
+    if row is None:
+        return None
+    *found, entry_key = row
+    entry_keys.learn(key, key_digest, entry_key)
+    return _principal(*found)
 
 
 def _principal(
