@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill drill-client chaos busy outage ghosts missing growth attacks bench bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill drill-client chaos busy outage ghosts missing growth attacks bench bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ attacks: $(READY) ## Attack the log as a database superuser, and the queue as wh
 
 bench: $(READY) ## Measure each part beside its ceiling (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.ingest --share $(or $(SHARE),1)
+
+bench-client: $(READY) ## Measure a service with and without auditing while store and queue are down, REQUESTS (3,000) of each
+	$(BIN)/python -m bench.client.service --requests $(or $(REQUESTS),3000)
 
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it (half an hour or more; SHARE=0.1 of it)
 	$(BIN)/python -m bench.ledger.log --share $(or $(SHARE),1)

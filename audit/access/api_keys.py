@@ -22,10 +22,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from audit.access import entry_keys, published_keys
+from audit.access import published_keys
 from audit.access.budget import Budget
 from audit.access.published_keys import CopyUnavailable
 from audit.errors import Unavailable
+from audit.ingest import entry_keys
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
 from audit.postgres.gateway import gateway

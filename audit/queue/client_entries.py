@@ -8,10 +8,10 @@ import structlog
 from django.conf import settings
 
 import dlq.stream
-from audit.access import entry_keys
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.formats.event import Accepted
+from audit.ingest import entry_keys
 from audit.postgres import clock
 from dlq.authenticity import FORGED, sign
 from dlq.drain import Outcome

@@ -18,12 +18,11 @@ import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
-from audit.access import entry_keys
 from audit.accounting import restored, stored_counts
 from audit.errors import AuditError, Conflict, Unavailable
 from audit.formats import canonical
 from audit.formats.event import Accepted
-from audit.ingest import trail
+from audit.ingest import entry_keys, trail
 from audit.ingest.record import record_conflicts, store
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import dlq.stream
-from audit.access import api_keys, entry_keys
+from audit.access import api_keys
+from audit.ingest import entry_keys
 from audit.models import Record, WriterKey
 from audit.queue import actions, client_entries, drain
 from auditclient.contract import Signer
