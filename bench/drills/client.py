@@ -49,7 +49,7 @@ STORED = (
 ALIVE_S = (0.0, 0.8)
 # Who is away, in turns; each for so many kills.
 TURNS = ("nobody", "the store", "Redis", "both", "PostgreSQL")
-KILLS_A_TURN = 4
+KILLS_A_TURN = 2
 console = Console()
 
 
