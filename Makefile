@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill drill-client chaos busy outage ghosts missing growth attacks bench bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill drill-client chaos busy outage ghosts missing growth attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +55,12 @@ growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE 
 attacks: $(READY) ## Attack the log as a database superuser, and the queue as who has Redis' password; print the matrix (a minute or two; EVERY=10: each tenth)
 	$(BIN)/python -m tests.attacks --every $(or $(EVERY),1)
 
-bench: $(READY) ## Measure each part beside its ceiling (minutes; SHARE=0.1 of it)
-	$(BIN)/python -m bench.ingest --share $(or $(SHARE),1)
+bench: $(READY) ## Measure ingest beside its ceilings and its peers (PEERS=no: not), and AGAINST a commit (half an hour; SHARE=0.1 of it; OUT=folder)
+	$(BIN)/python -m bench.ingest --share $(or $(SHARE),1) --peers $(or $(PEERS),yes) \
+		$(if $(AGAINST),--against $(AGAINST)) $(if $(OUT),--out $(OUT)) $(PART)
+
+soak: $(READY) ## Send half of what the site can take for MINUTES (60), and draw memory, connections and files (OUT=folder)
+	$(BIN)/python -m bench.ingest.soak --minutes $(or $(MINUTES),60) $(if $(OUT),--out $(OUT))
 
 bench-client: $(READY) ## Measure a service with and without auditing while store and queue are down, REQUESTS (3,000) of each
 	$(BIN)/python -m bench.client.service --requests $(or $(REQUESTS),3000)
@@ -91,6 +95,8 @@ lock: $(READY) ## Compile the hash-pinned requirements from pyproject.toml
 			--no-emit-index-url --python-version 3.11 --no-emit-package auditsite --quiet \
 			--custom-compile-command "make lock" --output-file requirements/$$name.txt || exit 1; \
 	done
+	$(BIN)/uv pip compile requirements/peers.in --universal --generate-hashes --no-emit-index-url \
+		--python-version 3.11 --quiet --custom-compile-command "make lock" --output-file requirements/peers.txt
 
 clean: ## Remove the virtual environment and the local servers' data
 	rm -rf .venv .local

@@ -1479,7 +1479,7 @@ def verify_statement(options: argparse.Namespace) -> str:
 
 EXTRACT = "auditsite/export/v1"
 # What the answer of `GET export` has of an event beyond the record.
-EXTRACT_MEMBERS = ("leaf_index", "verified", "redacted")
+EXTRACT_MEMBERS = ("leaf_index", "verified", "redacted", "hash_chain_valid", "legal_hold")
 
 
 def check_extract(document: dict[str, Any], keys: list[Key]) -> Iterator[str]:

@@ -4,16 +4,19 @@ They run at deployment and at the start of `make run` (`manage.py check --databa
 command: without PostgreSQL there is nothing to compare, and W001 says so.
 """
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError
 
+from audit.access.tokens import check as token_check
 from audit.errors import KeyMissing
 from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
@@ -21,6 +24,8 @@ from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
 from audit.postgres import durability, sql
 from audit.reports import packs
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _tables(*names: str) -> tuple[str, ...]:
@@ -219,6 +224,23 @@ def export_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="audit.E010",
         )
     ]
+
+
+def tokens(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Tokens in place of keys can be checked, and by public keys alone."""
+    if not settings.JWT_ISSUER:
+        return []
+    faults = []
+    if importlib.util.find_spec("jwt") is None:
+        faults.append("JWT_ISSUER is set, and PyJWT is not installed: install auditsite[jwt].")
+    if not settings.JWT_AUDIENCE:
+        faults.append("JWT_AUDIENCE is empty: any token of the issuer would do, whomever it is meant for.")
+    if secret := set(settings.JWT_ALGORITHMS) - set(token_check.ALGORITHMS):
+        faults.append(f"JWT_ALGORITHMS has {', '.join(sorted(secret))}: take of {', '.join(token_check.ALGORITHMS)}.")
+    address = urlsplit(settings.JWT_JWKS_URL)
+    if address.scheme != "https" and not (address.scheme == "http" and address.hostname in LOOPBACK):
+        faults.append("JWT_JWKS_URL must be https: who answers in its place could sign as anybody.")
+    return [Error(fault, hint="docs/access.md, Tokens", id="audit.E020") for fault in faults]
 
 
 def body_of(function: str, file: str) -> str:

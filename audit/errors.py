@@ -38,6 +38,9 @@ class Unavailable(AuditError):
 class Conflict(AuditError):
     """This event id was used before, with other content."""
 
+    # The member of the request at fault.
+    field = "event_id"
+
     def __init__(self, positions: list[int]):
         super().__init__()
         # Positions of the events at fault in the request, from 0.

@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 
 import structlog
+from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, StreamingHttpResponse
 from django.shortcuts import redirect, render
 
 from audit import safe_text, visibility
@@ -39,6 +40,31 @@ class RequestIdMiddleware(Middleware):
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         return response
+
+
+class HostMiddleware(Middleware):
+    """Refuse a request for another host without the traceback that Django would log; never store an answer of the API.
+
+    Probes ask by whatever name they have.
+    """
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        of_api = problems.is_of_api(request.path)
+        if request.path not in PROBES:
+            try:
+                request.get_host()
+            except DisallowedHost:
+                log.info("host_refused", path=request.path)
+                return problems.bad_host(request) if of_api else HttpResponseBadRequest(BAD_HOST, content_type=PLAIN)
+        response = self.get_response(request)
+        if of_api and "Cache-Control" not in response:
+            response["Cache-Control"] = "no-store"
+        return response
+
+
+PROBES = ("/livez", "/readyz", "/metrics")
+PLAIN = "text/plain; charset=utf-8"
+BAD_HOST = "This site is not called so: check the address, or ALLOWED_HOSTS.\n"
 
 
 class OutagePageMiddleware(Middleware):

@@ -34,10 +34,11 @@ EVENT = {
 }
 
 
-def lines(port: int, local: Path, env: dict[str, str], origins: dict[str, str]) -> Iterator[str]:
+def lines(port: int, ingest_port: int, local: Path, env: dict[str, str], origins: dict[str, str]) -> Iterator[str]:
     """The text, line by line. `origins` says of "PostgreSQL" and "Redis" where each comes from."""
-    site = f"http://127.0.0.1:{port}"
+    site, ingest = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ingest_port}"
     yield f"site      {site}/admin/"
+    yield f"ingest    {ingest}/api/v1/audit/events   for writers: what people do at the site cannot slow it down"
     yield f"API       {site}/api/v1/audit/events   schema: /api/schema/"
     yield f"health    {site}/readyz   /metrics   /status"
     yield f"servers   {postgres_version(env['DATABASE_URL'])}, {origins['PostgreSQL']}"
@@ -46,7 +47,7 @@ def lines(port: int, local: Path, env: dict[str, str], origins: dict[str, str]) 
     yield f"receipts  {_first_line(local / 'secrets' / 'receipt_key.pub')}"
     yield f"logs      {local / 'log'}"
     logins = local / "logins"
-    yield from _sample(logins, site) if logins.exists() else _without_sample()
+    yield from _sample(logins, site, ingest) if logins.exists() else _without_sample()
     yield ""
     yield "In another shell, `.venv/bin/python manage.py ...` works on this store. Ctrl-C stops everything."
 
@@ -65,7 +66,7 @@ def redis_version(url: str) -> str:
     return f"Valkey {said['valkey_version']}" if "valkey_version" in said else f"Redis {said['redis_version']}"
 
 
-def _sample(logins: Path, site: str) -> Iterator[str]:
+def _sample(logins: Path, site: str, ingest: str) -> Iterator[str]:
     """The logins, what each may do, and requests with the key of the sample's writer."""
     key = ""
     yield ""
@@ -77,7 +78,7 @@ def _sample(logins: Path, site: str) -> Iterator[str]:
             key = line.rpartition(" ")[2]
     yield f"sample    {SAMPLE[0]}"
     yield from (f"          {text}" for text in SAMPLE[1:])
-    yield from requests(site, key)
+    yield from requests(site, ingest, key)
 
 
 def _without_sample() -> Iterator[str]:
@@ -87,17 +88,17 @@ def _without_sample() -> Iterator[str]:
     yield "  .venv/bin/python manage.py writer create NAME --scopes write read"
 
 
-def requests(site: str, key: str) -> Iterator[str]:
+def requests(site: str, ingest: str, key: str) -> Iterator[str]:
     """One request that sends an event, sent again it is the same record; and one that reads it back."""
     event_id, now = str(uuid_utils.compat.uuid7()), datetime.now(UTC)
     body = json.dumps({"event_id": event_id, "event_timestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"} | EVENT)
-    events, header = f"{site}/api/v1/audit/events", shlex.quote(f"X-API-Key: {key}")
+    events, header = "/api/v1/audit/events", shlex.quote(f"X-API-Key: {key}")
     yield ""
     yield "Send an event. Sent again it is the same record, for its event_id is the same:"
-    yield f"  curl {events} -H {header} \\"
+    yield f"  curl {ingest}{events} -H {header} \\"
     yield f"    -H 'Content-Type: application/json' -d {shlex.quote(body)}"
     yield "Read it back:"
-    yield f"  curl {events}/{event_id} -H {header}"
+    yield f"  curl {site}{events}/{event_id} -H {header}"
 
 
 def _first_line(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 1. Servers: those of DATABASE_URL and REDIS_URL, else real ones of our own in .local/.
 2. Roles, schema, static files, sample data where the store is empty.
-3. Site, queue cluster and drain watcher, each on a leash; what ends by itself is started again.
+3. Site, ingest, queue cluster and drain watcher, each on a leash; what ends by itself is started again.
 4. Until Ctrl-C or SIGTERM; then everything that was started is stopped, the site first.
 """
 
@@ -32,7 +32,9 @@ LOCAL = ROOT / ".local"
 DATABASE = "audit"
 ORIGIN = "localhost/audit"
 RESTART_PAUSE_S = 1.0
-WORKERS, THREADS = 4, 2
+# Processes, and threads of each that may wait for a server: several writes that wait together are stored together.
+INGEST_WORKERS, INGEST_THREADS = 4, 8
+SITE_WORKERS, SITE_THREADS = 2, 4
 PREPARATIONS = (
     ("migrating", ("migrate", "--verbosity", "0")),
     ("making the log's key", ("sealkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing")),
@@ -88,11 +90,13 @@ def main() -> int:
         _prepare(env)
         wanted = int(os.environ.get("PORT", "8000"))
         port = free_port(wanted)
-        services += _services(port)
+        ingest_port = free_port(int(os.environ.get("INGEST_PORT", port + 1)))
+        services += _services(port, ingest_port)
         for service in services:
             service.start(env)
-        _wait_for(port, stop)
-        _greet(port, wanted, env, servers)
+        for name, serving in (("web", port), ("ingest", ingest_port)):
+            _wait_for(name, serving, stop)
+        _greet(port, wanted, ingest_port, env, servers)
         _keep_running(services, env, stop)
         return 0
     except subprocess.CalledProcessError as error:
@@ -165,7 +169,6 @@ def _environment(servers: list[Server]) -> dict[str, str]:
         "DLQ_SPOOL_DIR": str(LOCAL / "spool"),
         "EXPORT_DIR": str(LOCAL / "exports"),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-        "RECORD_CONNECTIONS": str(THREADS),
     }
     path = LOCAL / "run.env"
     path.touch(mode=0o600)
@@ -204,32 +207,36 @@ def _prepare(env: dict[str, str]) -> None:
             )
 
 
-def _services(port: int) -> list[Service]:
-    granian = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws"]
-    workers = ["--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--respawn-failed-workers"]
+def _services(port: int, ingest_port: int) -> list[Service]:
     manage = [sys.executable, "manage.py"]
     return [
-        Service("web", [*granian, *workers, "--host", "127.0.0.1", "--port", str(port), "auditsite.wsgi:application"]),
+        Service("web", _front("site", port, SITE_WORKERS, SITE_THREADS)),
+        Service("ingest", _front("ingest", ingest_port, INGEST_WORKERS, INGEST_THREADS)),
         Service("queue", [*manage, "worker"]),
         Service("drain", [*manage, "drain_dlq", "--watch"]),
         Service("seal", [*manage, "seal", "--follow"]),
     ]
 
 
-def _wait_for(port: int, stop: threading.Event) -> None:
+def _front(role: str, port: int, workers: int, threads: int) -> list[str]:
+    size = ("--workers", str(workers), "--threads", str(threads))
+    return [sys.executable, "-m", "auditsite.front", "--role", role, "--port", str(port), *size]
+
+
+def _wait_for(name: str, port: int, stop: threading.Event) -> None:
     deadline = time.monotonic() + 60
     while not stop.wait(0.1):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         if time.monotonic() > deadline:
-            raise SystemExit(f"The site did not answer within 60 s: see {LOCAL / 'log' / 'web.log'}.")
+            raise SystemExit(f"Nothing answered at port {port} within 60 s: see {LOCAL / 'log' / name}.log.")
 
 
-def _greet(port: int, wanted: int, env: dict[str, str], servers: list[Server]) -> None:
+def _greet(port: int, wanted: int, ingest_port: int, env: dict[str, str], servers: list[Server]) -> None:
     if port != wanted:
         console.print(f"Port {wanted} is taken, so the site is at {port}: PORT=... chooses another.")
-    for line in greeting.lines(port, LOCAL, env, _origins(servers)):
+    for line in greeting.lines(port, ingest_port, LOCAL, env, _origins(servers)):
         console.print(line, markup=False, soft_wrap=True)
 
 

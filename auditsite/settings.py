@@ -20,6 +20,11 @@ SECRET_KEY = secret("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SITE_NAME = env.str("SITE_NAME", "Audit store")
+# What a web process serves: "site", everything; "ingest", what writers send (`python -m auditsite.front --role`).
+ROLE = env.str("ROLE", "site", validate=validate.OneOf(["site", "ingest"]))
+# So many connections one address (one /64 of IPv6) may have to the processes of a role; 0: no bound.
+# With PROXY_HOPS there is none: the connections are the proxy's.
+CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", 256)
 
 # --- Servers --------------------------------------------------------------------------------
 
@@ -78,7 +83,7 @@ HEARTBEAT_TIMEOUT_MS = env.int("HEARTBEAT_TIMEOUT_MS", 150)
 # What lasted shorter and parked fewer events is no outage: it is counted as a blip.
 OUTAGE_MIN_S = env.int("OUTAGE_MIN_S", 10)
 OUTAGE_MIN_EVENTS = env.int("OUTAGE_MIN_EVENTS", 100)
-# Connections for recording in each web process; one for each thread that serves requests.
+# Connections for recording in each web process: one that single events of all threads share, others for batches.
 RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
 # How often the breaker asks whether PostgreSQL is back.
 PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
@@ -130,6 +135,7 @@ RECEIPT_KEY_FILE = key_file("RECEIPT_KEY", "receipt_key")
 RECEIPT_PUBLIC_KEYS = env.str("RECEIPT_PUBLIC_KEYS", "")
 RECEIPT_PUBLIC_KEYS_FILE = key_file("RECEIPT_PUBLIC_KEYS", "receipt_key.pub")
 SEAL_INTERVAL_MS = env.int("SEAL_INTERVAL_MS", 400)
+SEAL_WAIT_MS = env.int("SEAL_WAIT_MS", 2000)
 SEAL_IDLE_S = env.int("SEAL_IDLE_S", 3600)
 SEAL_MERGE_DELAY_S = env.int("SEAL_MERGE_DELAY_S", 60)
 SEAL_WITNESSES: list[str] = env.list("SEAL_WITNESSES", [])
@@ -142,6 +148,7 @@ METRICS_PORT = env.int("METRICS_PORT", 0)  # where services that answer no reque
 HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a day
 # A folder that web processes and workers share: evidence bundles are made in it, and kept for EXPORT_DAYS.
 EXPORT_DIR = env.path("EXPORT_DIR", None)
+EXPORT_CERTIFICATE_FILE = env.path("EXPORT_CERTIFICATE_FILE", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
@@ -172,6 +179,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "audit.middleware.RequestIdMiddleware",
+    "audit.middleware.HostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -225,6 +233,14 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": STATIC_STORAGE},
 }
+
+# Tokens of this issuer are taken in place of writers' keys (the extra `jwt`): OpenID Connect, or Kubernetes, whose keys
+# may ask for a certificate and a token of their own.
+JWT_ISSUER, JWT_JWKS_URL = env.str("JWT_ISSUER", ""), env.str("JWT_JWKS_URL", "")
+JWT_AUDIENCE: list[str] = env.list("JWT_AUDIENCE", [])
+JWT_ALGORITHMS: list[str] = env.list("JWT_ALGORITHMS", ["RS256", "ES256"])
+JWT_KEYS_TTL_S, JWT_KEYS_MAX_AGE_H = env.float("JWT_KEYS_TTL_S", 600), env.float("JWT_KEYS_MAX_AGE_H", 24)
+JWT_CA_FILE, JWT_TOKEN_FILE = env.path("JWT_CA_FILE", None), env.path("JWT_TOKEN_FILE", None)
 
 # A locked-out login is refused before any password is looked at.
 AUTHENTICATION_BACKENDS = ["audit.access.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
@@ -320,6 +336,11 @@ if LOGIN_EXTRA:
         _app |= {"secret": LOGIN_OIDC_SECRET, "settings": {"server_url": LOGIN_OIDC_URL}}
         SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [_app]}}
 
+if ROLE == "ingest":
+    # No pages: what only they need is a quarter of a write.
+    ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Host", "Security", "Access")
+    MIDDLEWARE = [name for name in MIDDLEWARE if name.rpartition(".")[2].removesuffix("Middleware") in _kept]
+
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["audit.api.auth.WriterKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["audit.api.auth.HasScope"],
@@ -338,6 +359,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
+    "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
 }
 
 Q_CLUSTER = {

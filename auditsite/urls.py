@@ -11,19 +11,20 @@ from drf_spectacular.views import SpectacularAPIView
 from audit import health
 from audit.admin.queue import status_page
 from audit.api import problems
+from audit.api.upstream import refused
 from audit.verifier import page
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A problem document below /api/, a page elsewhere."""
-    if request.path.startswith("/api/"):
+    if problems.is_of_api(request.path):
         return problems.not_found(request, exception)
     return page_not_found(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
     """A problem document below /api/, a page elsewhere."""
-    if request.path.startswith("/api/"):
+    if problems.is_of_api(request.path):
         return problems.server_error(request)
     return server_error(request)
 
@@ -40,6 +41,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/audit/", include("audit.api.urls")),
+    path("api/v1/effectiveness/<path:correlation_id>", refused.EffectivenessView.as_view()),
+    path("api/v1/remediation-history/context", refused.RemediationHistoryView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("livez", health.livez),
     path("readyz", health.readyz),

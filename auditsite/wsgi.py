@@ -1,4 +1,4 @@
-"""The WSGI entry point: `granian --interface wsgi auditsite.wsgi:application`."""
+"""The WSGI entry point: `python -m auditsite.front`."""
 
 import os
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import redis
 
 from audit.formats.note import Signer
@@ -20,6 +22,7 @@ from auditsite.roles import create_database
 from bench.load import WRITER, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
+SITE_WORKERS, SITE_THREADS = 1, 4
 
 
 class Fleet:
@@ -29,7 +32,7 @@ class Fleet:
         self,
         *,
         workers: int = 4,
-        threads: int = 2,
+        threads: int = 8,
         drainers: int = 2,
         application: str = "auditsite.wsgi:application",
         proxied: bool = False,
@@ -38,15 +41,21 @@ class Fleet:
         anchored: bool = False,
         replicated: bool = False,
         rotatable: bool = False,
+        root: Path = ROOT,
+        python: str = sys.executable,
         **settings: str,
     ):
+        """`root` and `python` are the code that is run, and what runs it: another commit's, to be measured beside."""
+        self.root = root
+        self.python = python
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
         self.folder.chmod(0o755)
         self.postgres = Postgres(self.folder / "postgres")
         self.redis = Redis(self.folder / "redis")
         # Beside it where one replica is asked for; whoever is promoted becomes `redis`.
         self.replica = Redis(self.folder / "replica") if replicated else None
-        self.port = free_port()
+        # Of ingest, where writers send, and of the site, which people look at.
+        self.port, self.site_port = free_port(), free_port()
         self.workers = workers
         self.threads = threads
         self._application = application
@@ -101,7 +110,6 @@ class Fleet:
                 "STATIC_ROOT": str(self.folder / "static"),
                 "STATIC_COMPRESSED": "false",
                 "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-                "RECORD_CONNECTIONS": str(self.threads),
                 "LOG_LEVEL": "WARNING",
             }
             | self._settings
@@ -194,12 +202,35 @@ class Fleet:
         stdin.write(f"{order}\n".encode())
         stdin.flush()
 
+    @property
+    def ingest_port(self) -> int:
+        """The port to which writers send."""
+        return self.port
+
     def start_web(self) -> None:
-        """The site, with `workers` processes of `threads` threads each."""
+        """The site and ingest, the latter with `workers` processes of `threads` threads each."""
+        if not (self.root / "auditsite" / "front").is_dir():
+            self._start_granian()
+            return
+        for name, port in (("web", self.site_port), ("ingest", self.port)):
+            self._start_front(name, port)
+        for port in (self.site_port, self.port):
+            wait_until(partial(answers, port), seconds=60, what="the site")
+
+    def _start_front(self, name: str, port: int) -> None:
+        is_ingest = name == "ingest"
+        role = ("--role", "ingest" if is_ingest else "site", "--port", str(port))
+        size = (self.workers, self.threads) if is_ingest else (SITE_WORKERS, SITE_THREADS)
+        numbers = ("--workers", str(size[0]), "--threads", str(size[1]))
+        self._spawn(name, [self.python, "-m", "auditsite.front", *role, *numbers, self._application])
+
+    def _start_granian(self) -> None:
+        """A commit that had one server for all, which it started so."""
+        self.site_port = self.port
         command = [
-            str(Path(sys.executable).parent / "granian"),
+            str(Path(self.python).parent / "granian"),
             *("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--workers", str(self.workers), "--blocking-threads", str(self.threads), "--respawn-failed-workers"),
+            *("--workers", "4", "--blocking-threads", "2", "--respawn-failed-workers"),
             *("--no-ws", "--log-level", "warning", self._application),
         ]
         self._spawn("web", command)
@@ -214,11 +245,11 @@ class Fleet:
     def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
         """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
         manage = ["-m", "bench.skewed", str(skew_s)] if skew_s else self._manage
-        self._spawn(f"drainer-{number}", [sys.executable, *manage, "drain_dlq", "--watch"])
+        self._spawn(f"drainer-{number}", [self.python, *manage, "drain_dlq", "--watch"])
 
     def start_worker(self) -> None:
         """The schedule's cluster with its watchdog."""
-        self._spawn("worker", [sys.executable, *self._manage, "worker"])
+        self._spawn("worker", [self.python, *self._manage, "worker"])
 
     def processes(self, name: str) -> list[psutil.Process]:
         """A service's process and all below it, the ones that still run."""
@@ -230,7 +261,7 @@ class Fleet:
 
     def start_sealer(self) -> None:
         """A sealer as a service runs it."""
-        self._spawn("sealer", [sys.executable, *self._manage, "seal", "--follow"])
+        self._spawn("sealer", [self.python, *self._manage, "seal", "--follow"])
 
     def stop_sealer(self, number: int = signal.SIGTERM) -> None:
         """End the sealer, with a signal."""
@@ -239,8 +270,8 @@ class Fleet:
         process.wait(timeout=20)
 
     def kill_worker(self) -> None:
-        """kill -9 one web worker; the server starts another."""
-        workers = psutil.Process(self._processes["web"].pid).children()
+        """kill -9 one worker of ingest; another is started."""
+        workers = psutil.Process(self._processes["ingest"].pid).children()
         workers[0].kill()
 
     def kill_drainer(self, number: int) -> None:
@@ -256,11 +287,27 @@ class Fleet:
     def manage(self, *arguments: str) -> str:
         """Run a management command; return what it printed."""
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True
+            [self.python, "manage.py", *arguments], cwd=self.root, env=self.env, capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def sql(self, text: str, *parameters: object) -> list[tuple[object, ...]]:
+        """Run a statement as superuser."""
+        with psycopg.connect(self.postgres.url("postgres", "drill"), autocommit=True) as connection:
+            cursor = connection.execute(text.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def number(self, text: str) -> int:
+        """The one number that a statement selects."""
+        return int(str(self.sql(text)[0][0]))
+
+    def seal_all(self) -> None:
+        """Have nothing wait."""
+        self.start_sealer()
+        wait_until(lambda: not self.number("SELECT count(*) FROM audit_unsealed"), seconds=600, what="the sealer")
+        self.stop_sealer()
 
     def stop(self) -> None:
         """End everything, web first."""
@@ -291,7 +338,7 @@ class Fleet:
     def _spawn(self, name: str, command: list[str]) -> None:
         env = self.env | {"DRILL_CLOCK": str(self.clock_of(name))}
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+            self._processes[name] = subprocess.Popen(command, cwd=self.root, env=env, stdout=log, stderr=log)
 
 
 def free_port() -> int:

@@ -1,12 +1,13 @@
-"""The site's URLs, a DRF view that does nothing, the ceiling of any view on this server, and a stock admin."""
+"""The URLs of the role, a DRF view that does nothing, the ceiling of any view on this server, and a stock admin."""
 
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
 from django.urls import path
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-
-from auditsite.urls import urlpatterns as site
-from bench.pages import stock
 
 
 class BareView(APIView):
@@ -19,4 +20,10 @@ class BareView(APIView):
         return Response({"event_id": "", "message": "", "state": "stored"}, status=201)
 
 
-urlpatterns = [*site, path("bare", BareView.as_view()), path("stock/", stock.site.urls)]
+urlpatterns: list[Any] = [path("bare", BareView.as_view())]
+if settings.ROLE == "ingest":
+    urlpatterns += import_module("auditsite.ingest_urls").urlpatterns
+else:
+    from bench.pages import stock
+
+    urlpatterns += [*import_module("auditsite.urls").urlpatterns, path("stock/", stock.site.urls)]

@@ -1,12 +1,14 @@
-"""A load generator that costs little beside the server it measures: ready-made bytes on open sockets."""
+"""A load generator that costs little beside the server it measures: ready-made bytes on open sockets, one thread."""
 
 import multiprocessing
+import select
 import socket
-import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+ANSWER_TIMEOUT_S = 30.0
 
 
 @dataclass
@@ -15,12 +17,23 @@ class Load:
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    """Seconds, in the order of the answers. At a fixed rate they begin when the request was due, sent or not."""
     statuses: Counter[int] = field(default_factory=Counter)
 
     @property
     def rate(self) -> float:
         """Requests per second."""
         return len(self.latencies) / self.seconds
+
+    @property
+    def kept_rate(self) -> float:
+        """Requests per second that were answered with a promise."""
+        return sum(count for status, count in self.statuses.items() if 200 <= status < 300) / self.seconds
+
+    @property
+    def worst(self) -> float:
+        """Milliseconds of the slowest answer."""
+        return max(self.latencies) * 1000
 
     def percentile(self, share: float) -> float:
         """Milliseconds within which this share of the requests was answered."""
@@ -37,65 +50,121 @@ def request(path: str, body: bytes, key: str) -> bytes:
     return head.encode() + body
 
 
-def fire(port: int, requests: Sequence[bytes], *, seconds: float, connections: int = 16) -> Load:
-    """Send the requests in turn over `connections` sockets for `seconds`, from a process of its own."""
+def fire(
+    port: int, requests: Sequence[bytes], *, seconds: float, connections: int = 16, rate: float | None = None
+) -> Load:
+    """Send the requests in turn over `connections` sockets for `seconds`, from a process of its own.
+
+    Each socket sends its next request when the last is answered; with a `rate`, so many requests a second are due,
+    whatever the server does, and one that finds every socket busy waits, which its latency holds.
+    Raises `ConnectionError` or `TimeoutError` where the server did not answer.
+    """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_fire, args=(port, list(requests), seconds, connections, send))
+    process = context.Process(target=_fire, args=(port, list(requests), seconds, connections, rate, send))
     process.start()
-    load: Load = receive.recv()
+    result: Load | Exception = receive.recv()
     process.join()
-    return load
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _fire(port: int, requests: list[bytes], seconds: float, connections: int, result: object) -> None:
-    load, lock = Load(), threading.Lock()
-    deadline = time.perf_counter() + seconds
-    threads = [
-        threading.Thread(target=_one_socket, args=(port, requests[n:] + requests[:n], deadline, load, lock))
-        for n in range(connections)
-    ]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    load.seconds = time.perf_counter() - started
-    result.send(load)  # type: ignore[attr-defined]
+def _fire(
+    port: int, requests: list[bytes], seconds: float, connections: int, rate: float | None, result: object
+) -> None:
+    try:
+        generator = _Generator(port, requests, connections)
+        outcome: Load | Exception = generator.steady(seconds, rate) if rate else generator.saturate(seconds)
+    except OSError as error:
+        outcome = error
+    result.send(outcome)  # type: ignore[attr-defined]
 
 
-def _one_socket(port: int, requests: list[bytes], deadline: float, load: Load, lock: threading.Lock) -> None:
-    latencies: list[float] = []
-    statuses: Counter[int] = Counter()
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        turn = 0
-        while (started := time.perf_counter()) < deadline:
-            connection.sendall(requests[turn % len(requests)])
-            statuses[_answer(connection)] += 1
-            latencies.append(time.perf_counter() - started)
-            turn += 1
-    with lock:
-        load.latencies += latencies
-        load.statuses += statuses
+class _Connection:
+    """One socket, with at most one request under way."""
+
+    def __init__(self, port: int):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.due = 0.0
+        self._received = b""
+
+    def send(self, data: bytes, due: float) -> None:
+        self.due = due
+        self._received = b""
+        self.socket.sendall(data)
+
+    def status(self) -> int | None:
+        """Read what has come; the status once the answer is whole."""
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        self._received += data
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = self._received[:end].lower()
+        _, named, length = head.partition(b"\r\ncontent-length:")
+        if not named:
+            raise ConnectionError(f"an answer without a length: {head!r}")
+        whole = end + 4 + int(length.partition(b"\r\n")[0])
+        return int(head[9:12]) if len(self._received) >= whole else None
 
 
-def _answer(connection: socket.socket) -> int:
-    """Read one response; return its status."""
-    received = b""
-    while (end := received.find(b"\r\n\r\n")) < 0:
-        received += _some(connection)
-    length = next(
-        int(line.partition(b":")[2])
-        for line in received[:end].lower().split(b"\r\n")
-        if line.startswith(b"content-length:")
-    )
-    while len(received) < end + 4 + length:
-        received += _some(connection)
-    return int(received[9:12])
+class _Generator:
+    """All connections of one run."""
 
+    def __init__(self, port: int, requests: list[bytes], connections: int):
+        self._idle = deque(_Connection(port) for _ in range(connections))
+        self._busy: dict[socket.socket, _Connection] = {}
+        self._requests = requests
+        self._sent = 0
+        self._load = Load()
 
-def _some(connection: socket.socket) -> bytes:
-    if not (found := connection.recv(65536)):
-        raise ConnectionError("the server closed the connection")
-    return found
+    def saturate(self, seconds: float) -> Load:
+        """Keep every socket busy."""
+        started = time.perf_counter()
+        deadline = started + seconds
+        while (now := time.perf_counter()) < deadline:
+            while self._idle:
+                self._send(now)
+            self._receive(ANSWER_TIMEOUT_S)
+        return self._finished(started)
+
+    def steady(self, seconds: float, rate: float) -> Load:
+        """Send what is due; all that was due is sent, however late."""
+        started = time.perf_counter()
+        for turn in range(int(seconds * rate)):
+            due = started + turn / rate
+            while (wait := due - time.perf_counter()) > 0 or not self._idle:
+                self._receive(wait if self._idle else ANSWER_TIMEOUT_S)
+            self._send(due)
+        return self._finished(started)
+
+    def _send(self, due: float) -> None:
+        connection = self._idle.popleft()
+        connection.send(self._requests[self._sent % len(self._requests)], due)
+        self._sent += 1
+        self._busy[connection.socket] = connection
+
+    def _receive(self, timeout: float) -> None:
+        """Take the answers that are there, or wait for the first."""
+        # select waits for microseconds where epoll knows milliseconds only, and a few dozen sockets cost it nothing.
+        ready, _, _ = select.select(self._busy, (), (), timeout)
+        if not ready and timeout == ANSWER_TIMEOUT_S:
+            raise TimeoutError(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
+        for readable in ready:
+            connection = self._busy[readable]
+            if (status := connection.status()) is not None:
+                self._load.latencies.append(time.perf_counter() - connection.due)
+                self._load.statuses[status] += 1
+                self._idle.append(self._busy.pop(readable))
+
+    def _finished(self, started: float) -> Load:
+        while self._busy:
+            self._receive(ANSWER_TIMEOUT_S)
+        self._load.seconds = time.perf_counter() - started
+        for connection in self._idle:
+            connection.socket.close()
+        return self._load

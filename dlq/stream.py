@@ -52,16 +52,24 @@ class Stream(Connection):
         self.inbox = Inbox(self)
 
     def park(
-        self, documents: Sequence[Document], *, reason: str, real_failure: bool = False, again: bool = False
+        self,
+        documents: Sequence[Document],
+        *,
+        reason: str,
+        real_failure: bool = False,
+        again: bool = False,
+        each: bool = False,
     ) -> ParkResult:
-        """Keep all of the documents, or none. `again`: they were here before, and left for the quarantine.
+        """Keep all of the documents, or none where one is in conflict; `each`: all but those that are.
+
+        `again`: they were here before, and left for the quarantine.
 
         What waits only for the database is due at once, for a drain starts with a look at the database;
         after a `real_failure` the first retry comes when the policy says.
         """
         delay_ms = int((policy.next_delay(0) or 0) * 1000) if real_failure else 0
         confirm = int(settings.DLQ_MIN_REPLICAS > 0)
-        arguments: list[Any] = [delay_ms, reason, settings.DLQ_ALERT_DEPTH, int(again), confirm]
+        arguments: list[Any] = [delay_ms, reason, settings.DLQ_ALERT_DEPTH, int(again), confirm, int(each)]
         for document in documents:
             arguments += [document.key, document.digest, document.body, document.source, document.kind]
             arguments += [microseconds(document.received_at), sign(document) if document.mac is None else document.mac]
@@ -73,7 +81,7 @@ class Stream(Connection):
         if len(outcomes) != len(documents):
             raise Refused("Redis answered for another number of documents than were to be parked.")
         result = ParkResult(outcomes, answer[0], bool(answer[1]))
-        _count_parked(result, reason)
+        _count_parked(result, reason, each)
         return result
 
     def claim(self, limit: int) -> list[Message]:
@@ -205,8 +213,8 @@ def for_drain() -> Stream:
     return _of_process(client.DRAIN_TIMEOUT_MS)
 
 
-def _count_parked(result: ParkResult, reason: str) -> None:
-    parked = result.outcomes.count("parked") if "conflict" not in result.outcomes else 0
+def _count_parked(result: ParkResult, reason: str, each: bool) -> None:
+    parked = result.outcomes.count("parked") if each or "conflict" not in result.outcomes else 0
     if parked:
         metrics.parked.labels(reason=reason).inc(parked)
     if result.alarm_raised:

@@ -96,6 +96,8 @@ def start() -> None:
         "STATIC_ROOT": str(FOLDER / "static"),
         "STATIC_COMPRESSED": "false",
         "EXPORT_DIR": str(FOLDER / "exports"),
+        # No sealer runs beside most tests.
+        "SEAL_WAIT_MS": "0",
         "CACHE_URL": os.environ["REDIS_URL"].replace("db=0", "db=1"),
         "QUEUE_URL": os.environ["REDIS_URL"],
         "DEBUG": "false",

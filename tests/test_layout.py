@@ -8,7 +8,7 @@ AUDIT = ROOT / "audit"
 OF_DJANGO = {"migrations", "management/commands"}
 # What an admin or an API has of its own, whatever the packages are.
 OF_ADMIN = {"base", "charts", "dashboard", "display"}
-OF_API = {"auth", "base", "openapi", "parsers", "problems", "throttles", "urls"}
+OF_API = {"auth", "base", "openapi", "parsers", "problems", "throttles", "upstream", "urls"}
 
 
 def modules(folder: Path) -> set[str]:

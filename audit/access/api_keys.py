@@ -19,13 +19,13 @@ from typing import Any, ClassVar, NamedTuple
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.access import published_keys
 from audit.access.budget import Budget
 from audit.access.published_keys import CopyUnavailable
-from audit.errors import Unavailable
+from audit.errors import AuditError, Unavailable
 from audit.ingest import entry_keys
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
@@ -73,7 +73,10 @@ class Principal:
 
 
 class Unanswerable(Exception):
-    """Neither Redis nor PostgreSQL can say whose key this is."""
+    """Whose key this is cannot be said now."""
+
+    def __init__(self, why: str = "The key cannot be checked: neither Redis nor PostgreSQL answers."):
+        super().__init__(why)
 
 
 def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
@@ -88,9 +91,32 @@ def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
     return key
 
 
+def admit_subject(writer: Writer, subject: str) -> None:
+    """Let tokens of JWT_ISSUER with this subject speak as the writer. Raises `SubjectTaken`."""
+    try:
+        with transaction.atomic():
+            subject_key = subject_digest(settings.JWT_ISSUER, subject)
+            WriterKey.objects.filter(digest=subject_key).exclude(revoked_at=None).delete()
+            WriterKey.objects.create(writer=writer, prefix="token", digest=subject_key, subject=subject)
+    except IntegrityError:
+        raise SubjectTaken from None
+    publish()
+
+
+def is_taken(subject: str) -> bool:
+    """Whether tokens with this subject speak as a writer now."""
+    keys = WriterKey.objects.filter(digest=subject_digest(settings.JWT_ISSUER, subject), revoked_at=None)
+    return bool(keys.exists())
+
+
+class SubjectTaken(AuditError):
+    """This subject speaks as a writer already: revoke that first."""
+
+
 def rotate(writer: Writer) -> str:
+    """Make a new key; the old ones stop. Subjects of tokens stay."""
     with transaction.atomic():
-        writer.keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        writer.keys.filter(revoked_at=None, subject="").update(revoked_at=timezone.now())
         return issue(writer)
 
 
@@ -110,6 +136,12 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def subject_digest(issuer: str, subject: str) -> str:
+    """Return what stands for a subject of tokens among the digests of keys. No key has such a digest: it is no hex."""
+    text = f"{issuer}\n{subject}".encode(errors="replace")
+    return f"jwt:{hashlib.sha256(text).hexdigest()[:60]}"
+
+
 class TooManyUnknown(Exception):
     """The network has sent so many unknown keys that the next one is not looked up."""
 
@@ -120,12 +152,16 @@ def check(key: str, network: str = "") -> Principal | None:
     A network that sent too many unknown keys costs no query: its next one is looked for in the copy alone.
     Raises `Unanswerable`, and `TooManyUnknown` where the copy does not answer either.
     """
-    key_digest = digest(key)
+    return check_digest(digest(key), network, key)
+
+
+def check_digest(key_digest: str, network: str = "", key: str = "") -> Principal | None:
+    """As `check`, by the digest of a key or of a subject; a `key` gives its entry key on the way."""
     if _cache.is_unknown(key_digest):
         return None
     cached = _cache.principal(key_digest)
     if cached is None or cached[0] < time.monotonic():
-        principal = _look_up_or_trust(key, network, cached)
+        principal = _look_up_or_trust(key_digest, network, cached, key)
         _cache.remember(key_digest, principal)
         if principal is None and network:
             unknown_keys.spend(network)
@@ -201,17 +237,19 @@ def _published(key: WriterKey) -> list[Any]:
     return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories, writer.quotas]
 
 
-def _look_up_or_trust(key: str, network: str, cached: tuple[float, Principal] | None) -> Principal | None:
+def _look_up_or_trust(
+    key_digest: str, network: str, cached: tuple[float, Principal] | None, key: str
+) -> Principal | None:
     """Viewer a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
     """
     try:
         if network and cached is None and unknown_keys.is_spent(network):
-            return _ask_copy(digest(key))
+            return _ask_copy(key_digest)
         with suppress(Unanswerable):
-            return _ask_postgres(key)
-        return _ask_copy(digest(key))
+            return _ask_postgres(key_digest, key)
+        return _ask_copy(key_digest)
     except Unanswerable:
         if cached is None:
             if network and unknown_keys.is_spent(network):
@@ -229,8 +267,7 @@ def _ask_copy(key_digest: str) -> Principal | None:
     return None if writer is None else _principal(*writer)
 
 
-def _ask_postgres(key: str) -> Principal | None:
-    key_digest = digest(key)
+def _ask_postgres(key_digest: str, key: str) -> Principal | None:
     try:
         with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
             row = connection.execute(_FIND, (key_digest,)).fetchone()
@@ -241,7 +278,8 @@ def _ask_postgres(key: str) -> Principal | None:
     if row is None:
         return None
     *found, entry_key = row
-    entry_keys.learn(key, key_digest, entry_key)
+    if key:
+        entry_keys.learn(key, key_digest, entry_key)
     return _principal(*found)
 
 

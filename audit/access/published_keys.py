@@ -2,6 +2,7 @@
 
 One of the few modules that use Redis by themselves: the copy is a hash from a key's digest to its writer as JSON, each
 entry signed with DLQ_ENTRY_KEY, which Redis does not have. So whoever can write to Redis can make no key.
+The public keys of the issuer of tokens are kept so, too.
 """
 
 import hashlib
@@ -51,12 +52,36 @@ def find(digest: str) -> list[Any] | None:
         raise CopyUnavailable(type(error).__name__) from error
     if entry is None:
         return None
+    text = _opened(digest, entry)
+    return None if text is None else list(json.loads(text))
+
+
+def keep(name: str, text: str) -> None:
+    """Keep a text under a name that is no digest. Raises `CopyUnavailable`."""
+    try:
+        dlq.client.connect(settings.DLQ_TIMEOUT_MS).set(dlq.client.app_key("audit", name), _signed(name, text))
+    except redis.RedisError as error:
+        raise CopyUnavailable(type(error).__name__) from error
+
+
+def kept(name: str) -> str | None:
+    """Return the text, if the store itself kept it. Raises `CopyUnavailable`."""
+    try:
+        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).get(dlq.client.app_key("audit", name))
+    except redis.RedisError as error:
+        raise CopyUnavailable(type(error).__name__) from error
+    text = None if entry is None else _opened(name, entry)
+    return None if text is None else text.decode()
+
+
+def _opened(name: str, entry: bytes) -> bytes | None:
+    """The text of an entry that the store itself signed under this name."""
     mac, _, text = entry.partition(b" ")
     keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
-    if not any(hmac.compare_digest(mac, _mac(key, digest, text)) for key in keys):
-        log.error("published_key_forged", digest=digest[:12])
+    if not any(hmac.compare_digest(mac, _mac(key, name, text)) for key in keys):
+        log.error("published_key_forged", digest=name[:12])
         return None
-    return list(json.loads(text))
+    return text
 
 
 def _signed(digest: str, text: str) -> bytes:
@@ -64,5 +89,5 @@ def _signed(digest: str, text: str) -> bytes:
 
 
 def _mac(key: bytes, digest: str, text: bytes) -> bytes:
-    # The digest is hexadecimal, so no two pairs give the same bytes.
+    # Digests and names have no newline, so no two pairs give the same bytes.
     return hmac.digest(key, _DOMAIN + digest.encode() + b"\n" + text, hashlib.sha256).hex().encode()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
@@ -9,21 +10,25 @@ from rest_framework.request import Request
 
 from audit import visibility
 from audit.access import api_keys, client
+from audit.access.tokens import check as token_check
 
 
 class WriterKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <key>` or `X-API-Key: <key>`."""
+    """`Authorization: Bearer <key>` or `X-API-Key: <key>`; in place of a key a token of JWT_ISSUER."""
 
     def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
-        key = _key(request)
+        key = key_of(request)
         if not key:
             return None
         try:
-            principal = api_keys.check(key, client.network(request))
+            checks = token_check.check if token_check.is_token(key) else api_keys.check
+            principal = checks(key, client.network(request))
         except api_keys.TooManyUnknown:
             raise Throttled(1, "This network sent too many unknown keys: wait, and send the right one.") from None
         if principal is None:
-            raise AuthenticationFailed("The key is unknown, revoked or expired: ask the operator for a new one.")
+            raise AuthenticationFailed(
+                "The key or token is unknown, revoked or expired: ask the operator for a new one."
+            )
         visibility.identify(principal.name, principal.sight)
         return principal, ""
 
@@ -52,7 +57,8 @@ def writer_name(request: Request) -> str:
     return str(principal.name)
 
 
-def _key(request: Request) -> str:
+def key_of(request: HttpRequest | Request) -> str:
+    """Return the key that a request carries; "" for none."""
     scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()

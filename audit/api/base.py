@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, ClassVar
 
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,9 +16,17 @@ from audit.tasks import enqueue
 PLAIN = "text/plain; charset=utf-8"
 
 
+class IgnoreAccept(DefaultContentNegotiation):
+    """The view decides on the form of its answer, whatever the client asks for: no write is refused for that."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
 class ApiView(APIView):
     """A view that answers 503 at once while PostgreSQL is known to be down, where its method needs PostgreSQL."""
 
+    content_negotiation_class: type[BaseContentNegotiation] = IgnoreAccept
     # The scope of the key that each method needs, or several of which one is enough.
     scopes: ClassVar[dict[str, str | tuple[str, ...]]] = {}
     # The methods that also answer without PostgreSQL.
@@ -41,13 +49,3 @@ def begun(job: Export | Report, body: dict[str, Any], path: str) -> Response:
     """Hand a new bundle or report to a worker, and answer where it can be watched: 202."""
     enqueue(job)
     return Response(body, status=202, headers={"Location": f"{path}/{job.pk}"})
-
-
-class IgnoreAccept(BaseContentNegotiation):
-    """The view decides on the form of its answer, whatever the client asks for; errors are problem documents."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type

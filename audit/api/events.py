@@ -24,7 +24,7 @@ from audit.models import Record
 from audit.postgres import clock, gateway
 from audit.queue import visible
 from audit.receipts import issue
-from audit.search import query
+from audit.search import query, unasked
 from dlq.authenticity import is_authentic
 from dlq.message import Message
 
@@ -58,9 +58,10 @@ class EventsView(ApiView):
         parameters = request.query_params.dict()
         search = query.parse(parameters)
         query.admit(search, parameters)
-        records, has_more = query.page(search)
+        asked_for = unasked.left_out(parameters)
+        records, has_more = query.page(search, asked_for)
         # A count that takes too long gives way to what is known: that there are so many at least.
-        total, capped = query.count(query.matching(search)) or (search.offset + len(records), True)
+        total, capped = query.count(query.matching(search, asked_for)) or (search.offset + len(records), True)
         pagination = {
             "limit": search.limit,
             "offset": search.offset,
@@ -86,7 +87,8 @@ class BatchView(ApiView):
         states = {item.state for item in recorded}
         body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
         if "parked" in states:
-            return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, 202)
+            status = 202 if _may_be_sent_again(request.data) else 201
+            return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, status)
         message = f"{len(ids)} audit events stored"
         status = 200 if states == {"duplicate"} else 201
         return Response(body | {"message": message, "state": "stored"}, status)
@@ -110,6 +112,11 @@ class EventView(ApiView):
             if not isinstance(error, Record.DoesNotExist):
                 raise
             raise NotFound(f"No event has the id {event_id}.") from None
+
+
+def _may_be_sent_again(documents: Any) -> bool:
+    """Whether each event has an id of its sender's. A client that reads 202 as a failure would store others twice."""
+    return all(isinstance(document, dict) and document.get("event_id") for document in documents)
 
 
 def _receipt(recorded: Recorded) -> Response:

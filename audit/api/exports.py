@@ -1,5 +1,6 @@
 """Evidence bundles over HTTP: request, state, cancel, resume, and download in parts."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -12,9 +13,9 @@ from rest_framework.response import Response
 from audit.access import client
 from audit.api import throttles
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, IgnoreAccept, begun, members
+from audit.api.base import ApiView, begun, members
 from audit.api.openapi import evidence
-from audit.errors import Invalid
+from audit.errors import Invalid, TooManyMatch
 from audit.evidence import download, export, extract
 from audit.evidence.request import ExportRequest, Requester
 from audit.formats.times import timestamp_text
@@ -52,17 +53,10 @@ class ExtractView(ExportsApi):
     @extend_schema(**evidence.GET_EXTRACT)
     def get(self, request: Request) -> Response:
         filters = request.query_params.dict()
-        unredacted = filters.pop("unredacted", "false")
-        errors: dict[str, str] = {
-            name: "this parameter is unknown here" for name in ("limit", "offset", "after") if name in filters
-        }
-        if unredacted not in ("true", "false"):
-            errors["unredacted"] = "must be true or false"
-        if errors:
-            raise Invalid(errors)
-        search = query.parse(filters)
-        query.admit(search, filters)
-        return Response(extract.make(self.requester(), search, filters, unredacted=unredacted == "true"))
+        parameters, wanted = _asked(filters)
+        search = query.parse(parameters)
+        query.admit(search, parameters)
+        return Response(extract.make(self.requester(), search, filters, wanted))
 
 
 class ExportsView(ExportsApi):
@@ -105,8 +99,6 @@ class ResumeView(ExportsApi):
 class FileView(ExportsApi):
     """The zip of a bundle, or one of the files in it."""
 
-    content_negotiation_class = IgnoreAccept
-
     @extend_schema(**evidence.GET_EXPORT_FILE)
     def get(self, request: Request, export_id: UUID, name: str) -> HttpResponseBase:
         try:
@@ -114,6 +106,39 @@ class FileView(ExportsApi):
         except KeyError:
             raise NotFound(f"There is no file {name!r} in this bundle: its manifest names them.") from None
         return download.response(request._request, piece)
+
+
+def _asked(filters: Mapping[str, str]) -> tuple[dict[str, str], extract.Wanted]:
+    """The parameters of the search, and how its records are asked for. Raises `Invalid`, `TooManyMatch`."""
+    parameters, errors = dict(filters), dict[str, str]()
+    switches = dict.fromkeys(evidence.SWITCHES, False)
+    for name in evidence.SWITCHES:
+        if (text := parameters.pop(name, "false")) not in ("true", "false"):
+            errors[name] = "must be true or false"
+        switches[name] = text == "true"
+    if parameters.pop("format", "json") != "json":
+        errors["format"] = "must be json: POST exports makes a table, too"
+    for name, ours in (("start_time", "since"), ("end_time", "until")):
+        if name in parameters and ours in parameters:
+            errors[name] = f"says what {ours} says: send one of them"
+        elif name in parameters:
+            parameters[ours] = parameters.pop(name)
+    page = parameters.pop("limit", None)
+    if page is not None and not (page.isascii() and page.isdigit() and 0 < len(page) < 10 and int(page) > 0):
+        errors["limit"] = "must be a whole number above 0"
+    if "after" in parameters:
+        errors["after"] = "this parameter is unknown here"
+    if errors:
+        raise Invalid(errors)
+    if page is not None and int(page) > evidence.MAX_PAGE:
+        raise TooManyMatch(f"At most {evidence.MAX_PAGE:,} records are exported at once: go by limit and offset.")
+    wanted = extract.Wanted(
+        unredacted=switches["unredacted"],
+        personal=switches["redact_pii"],
+        detached=switches["include_detached_signature"],
+        page=None if page is None else int(page),
+    )
+    return parameters, wanted
 
 
 def _members(document: Any) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from rest_framework.response import Response
 
 from audit import visibility
 from audit.api.auth import writer_name
-from audit.api.base import PLAIN, ApiView, IgnoreAccept
+from audit.api.base import PLAIN, ApiView
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
 from audit.formats import entry, event, note, tiles
 from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
-from audit.ledger.verify import Verdict, verify
+from audit.ledger.verify import pending, verify
 from audit.ledger.verify.records import recomputed, rfc3339
+from audit.ledger.verify.result import FAILURES
 from audit.models import Checkpoint, Leaf, Record, Verification
 from audit.postgres import sql
 
@@ -35,7 +36,6 @@ class LogView(ApiView):
     """A read-only view of the log for keys with the scope `read`."""
 
     scopes: ClassVar = {"GET": "read", "POST": "read"}
-    content_negotiation_class = IgnoreAccept
 
 
 class ProofView(LogView):
@@ -153,6 +153,7 @@ class VerifyChainView(LogView):
             raise Invalid({"correlation_id": f"is required: text of 1 to {MAX_CORRELATION} characters"})
         if errors := dict(event.text_faults("correlation_id", correlation_id)):
             raise Invalid(errors)
+        pending.wait(correlation_id)
         return Response(_chain(verify("correlation", correlation_id=correlation_id, requested_by=writer_name(request))))
 
 
@@ -161,10 +162,11 @@ def _chain(run: Verification) -> dict[str, Any]:
     tampered = [_tampered(finding.record_id, finding.detail) for finding in run.findings.all() if finding.record_id]
     return {
         "correlation_id": run.correlation_id,
-        "is_valid": run.verdict == Verdict.VERIFIED.value and not unsealed,
+        # What is merely not sealed yet was not tampered with: who reads this alone would take false for that.
+        "is_valid": run.verdict not in FAILURES and bool(checked or unsealed),
         "verdict": run.verdict,
         "total_events": checked + unsealed,
-        "verified_events": checked - len(tampered),
+        "verified_events": max(checked - len(tampered), 0),
         "unsealed_events": unsealed,
         "tampered_events": tampered,
         "not_covered": run.not_covered,
@@ -177,7 +179,7 @@ def _message(run: Verification, checked: int, unsealed: int) -> str:
     if not checked and not unsealed:
         return "No event has this correlation id: nothing was verified."
     if unsealed:
-        return f"{unsealed} of {checked + unsealed} events are not sealed yet: nothing is shown of those."
+        return f"{unsealed} of {checked + unsealed} events are not sealed yet: the log shows nothing of those."
     return f"{checked} events checked against the signed log: {run.verdict}."
 
 

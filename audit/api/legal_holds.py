@@ -15,7 +15,7 @@ from audit.errors import Invalid
 from audit.evidence import legal_holds
 from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
-from audit.models import LegalHold, Record
+from audit.models import LegalHold
 
 MAX_LISTED = 1_000
 
@@ -42,7 +42,10 @@ class HoldsView(HoldsApi):
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
         in_force = legal_holds.visible().filter(released_at=None)
-        return Response({"holds": [_shown(hold) for hold in in_force[:MAX_LISTED]], "total": in_force.count()})
+        listed = list(in_force[:MAX_LISTED])
+        affected = legal_holds.affected(hold.correlation_id for hold in listed)
+        holds = [_shown(hold) | {"events_affected": affected[hold.correlation_id]} for hold in listed]
+        return Response({"holds": holds, "total": in_force.count()})
 
 
 class HoldView(HoldsApi):
@@ -73,7 +76,7 @@ def _shown(hold: LegalHold) -> dict[str, Any]:
 
 
 def _affected(hold: LegalHold) -> int:
-    return Record.objects.filter(correlation_id=hold.correlation_id).count()
+    return legal_holds.affected([hold.correlation_id])[hold.correlation_id]
 
 
 def _texts(document: Any, names: tuple[str, ...]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from audit import errors, metrics
 from audit.access.api_keys import Unanswerable
 from audit.api import rejections
+from audit.api.parsers import TAKEN, UnsupportedEncoding
 from audit.evidence.legal_holds import AlreadyHeld
 from audit.postgres.faults import headline
 from audit.search.cost import was_stopped
@@ -24,6 +25,7 @@ RETRY_AFTER_S = 5
 # Every problem type: the last part of its `type` path, and its title.
 TITLES = {
     "validation-error": "The request is not valid",
+    "malformed": "The request is not HTTP as it should be",
     "not-authenticated": "No valid key was sent",
     "not-permitted": "The key does not permit this",
     "not-found": "There is no such thing here",
@@ -34,11 +36,15 @@ TITLES = {
     "conflict": "The event id is used already, with other content",
     "held": "The correlation is held already",
     "too-large": "The body is too large",
+    "headers-too-large": "The headers are too large",
+    "too-slow": "The request came too slowly",
+    "bad-host": "The site is not called so",
     "too-many": "More records match than are exported at once",
     "unsupported-media-type": "The body must be application/json",
     "not-acceptable": "Only application/json is served here",
     "rate-limited": "Too many requests",
     "unavailable": "The event could not be kept",
+    "not-implemented": "This store does not do this",
     "query-unavailable": "The records cannot be read now",
     "internal-error": "The server failed",
 }
@@ -70,8 +76,14 @@ _BY_STATUS = {
     413: "too-large",
     415: "unsupported-media-type",
     429: "rate-limited",
+    501: "not-implemented",
     503: "query-unavailable",
 }
+
+
+def is_of_api(path: str) -> bool:
+    """Return whether errors at a path are answered as problem documents."""
+    return f"/{path.lstrip('/')}".startswith("/api/")
 
 
 def problem(
@@ -100,6 +112,11 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     return _plain(request, 404, "not-found", f"Nothing is served at {request.path}.")
 
 
+def bad_host(request: HttpRequest) -> JsonResponse:
+    """The Host header names none of ALLOWED_HOSTS."""
+    return _plain(request, 400, "bad-host", "The Host header names another site: check the address, or ALLOWED_HOSTS.")
+
+
 def unrecorded(request: HttpRequest) -> JsonResponse:
     """Who looks is recorded first; now that is not possible."""
     detail = "Reading records is itself recorded, and nothing can be recorded now. Try again in a moment."
@@ -115,18 +132,19 @@ def _plain(request: HttpRequest, code: int, slug: str, detail: str) -> JsonRespo
 def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any], dict[str, str]]:
     match error:
         case errors.Invalid():
-            detail = f"{len(error.errors)} finding(s); nothing was kept."
+            detail = f"{_summary(error.errors)}; nothing was kept."
             return problem(400, "validation-error", detail, instance=instance, field_errors=error.errors), {}
         case errors.Conflict():
             message = "was used before with other content"
-            fields = {f"{place}.event_id" if many else "event_id": message for place in error.positions}
+            fields = {f"{place}.{error.field}" if many else error.field: message for place in error.positions}
             return problem(409, "conflict", str(error), instance=instance, field_errors=fields), {}
         case errors.NothingKept():
             body = problem(503, "unavailable", str(error), instance=instance) | {"event_ids": error.event_ids}
             return body, {"Retry-After": str(RETRY_AFTER_S)}
         case Unanswerable():
-            detail = "The key cannot be checked: neither Redis nor PostgreSQL answers. Nothing was kept."
-            return problem(503, "unavailable", detail, instance=instance), {"Retry-After": str(RETRY_AFTER_S)}
+            return problem(503, "unavailable", f"{error} Nothing was kept.", instance=instance), {
+                "Retry-After": str(RETRY_AFTER_S)
+            }
         case AlreadyHeld():
             return problem(409, "held", str(error), instance=instance), {}
         case errors.NotSealed():
@@ -144,6 +162,11 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return _of_api(TooSlow() if was_stopped(error) else Unreadable(), instance)
         case _:
             return _of_api(_as_api_exception(error), instance)
+
+
+def _summary(faults: dict[str, str]) -> str:
+    """What is wrong with the request as a whole, or how many of its members are at fault."""
+    return faults[""] if list(faults) == [""] else f"{len(faults)} finding(s)"
 
 
 def _as_api_exception(error: Exception) -> exceptions.APIException:
@@ -165,6 +188,8 @@ def _of_api(error: exceptions.APIException, instance: str) -> tuple[dict[str, An
         headers["WWW-Authenticate"] = header
     if isinstance(error, exceptions.Throttled):
         headers["Retry-After"] = str(int(getattr(error, "wait", None) or 1) + 1)
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = TAKEN
     if error.status_code == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return problem(error.status_code, _BY_STATUS[error.status_code], str(error.detail), instance=instance), headers

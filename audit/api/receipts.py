@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.base import PLAIN, ApiView, IgnoreAccept
+from audit.api.base import PLAIN, ApiView
 from audit.api.openapi import receipts as openapi
 from audit.errors import AuditError, Invalid
 from audit.formats import merkle, note
@@ -50,7 +50,6 @@ class ReceiptKeysView(ApiView):
 
     scopes: ClassVar = {"GET": ("write", "read")}
     works_without_postgres = ("GET", "HEAD")
-    content_negotiation_class = IgnoreAccept
 
     @extend_schema(**openapi.GET_RECEIPT_KEYS)
     def get(self, request: Request) -> HttpResponse:

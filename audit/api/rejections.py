@@ -10,7 +10,9 @@ from django.http import HttpRequest, RawPostDataException, UnreadablePostError
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 
 from audit.access import api_keys
+from audit.api.parsers import UnsupportedEncoding, text_of
 from audit.errors import Conflict, Invalid
+from audit.formats.canonical import Unreadable
 from audit.ingest import rejection_counters, rejections
 from audit.ingest.rejections import Refusal
 
@@ -51,6 +53,8 @@ def _refusals(error: Exception, request: Any, *, many: bool) -> list[Refusal]:
             return _with_the_rest(faults, documents, dict.fromkeys(faults, rejections.CONFLICT))
         case RequestDataTooBig():
             return [Refusal(rejections.TOO_LARGE, 1)]
+        case UnsupportedEncoding():
+            return [Refusal(rejections.ENCODING, 1, str(error))]
         case UnsupportedMediaType():
             return [Refusal(rejections.MEDIA_TYPE, 1, str(error), _body(request._request))]
         case ParseError():
@@ -78,6 +82,8 @@ def _with_the_rest(faults: dict[int, dict[str, str]], documents: Sequence[Any], 
 
 
 def _text(document: Any) -> bytes:
+    if isinstance(document, Unreadable):
+        return document.text[: rejection_counters.SAMPLE_BYTES * 2].encode()
     return json.dumps(document, ensure_ascii=False)[: rejection_counters.SAMPLE_BYTES * 2].encode(
         errors="backslashreplace"
     )
@@ -85,6 +91,6 @@ def _text(document: Any) -> bytes:
 
 def _body(request: HttpRequest) -> bytes:
     try:
-        return request.body[: rejection_counters.SAMPLE_BYTES * 2]
-    except (RequestDataTooBig, RawPostDataException, UnreadablePostError):
+        return text_of(request)[: rejection_counters.SAMPLE_BYTES * 2]
+    except (RequestDataTooBig, RawPostDataException, UnreadablePostError, Invalid, UnsupportedMediaType):
         return b""

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.api import throttles
-from audit.api.base import IgnoreAccept, begun, members
+from audit.api.base import begun, members
 from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import reports
 from audit.errors import Invalid, Unavailable
@@ -56,8 +56,6 @@ class ReportView(ReportsApi):
 
 class ReportFileView(ReportsApi):
     """The report as a file."""
-
-    content_negotiation_class = IgnoreAccept
 
     @extend_schema(**reports.GET_REPORT_FILE)
     def get(self, request: Request, report_id: UUID, name: str) -> HttpResponseBase:

@@ -12,6 +12,7 @@ from rest_framework.throttling import BaseThrottle
 
 from audit.access import limits
 from audit.access.api_keys import Principal
+from audit.api import parsers
 from audit.models import Export, Manifest
 
 EPOCH_CHARACTERS = 64
@@ -28,7 +29,9 @@ class WriterThrottle(BaseThrottle):
         if not limits.apply_to(request.user, sends=sends):
             return True
         events, epochs = _content(request) if sends else (1, set())
-        refusal = limits.charge(request.user, events, _size(request), epochs, sends=sends)
+        # What a body is once it is unzipped is what has to be read and kept.
+        size = len(parsers.text_of(request._request)) if sends else _size(request)
+        refusal = limits.charge(request.user, events, size, epochs, sends=sends)
         if refusal is not None:
             raise over(refusal.limit, refusal.wait_s, refusal.left)
         return True

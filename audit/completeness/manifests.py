@@ -179,7 +179,7 @@ def _store(stated: StatedManifest, key: str, writer: str) -> Manifest:
 
 def _parse(document: Any) -> StatedManifest:
     try:
-        stated = msgspec.convert(document, StatedManifest)
+        stated = msgspec.convert(_respelled(document), StatedManifest)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise Invalid({"": f"no manifest: {error}"}) from None
     if errors := dict(_faults(stated)):
@@ -189,6 +189,16 @@ def _parse(document: Any) -> StatedManifest:
         return msgspec.structs.replace(stated, since=stated.since.astimezone(UTC), until=stated.until.astimezone(UTC))
     except OverflowError:
         raise Invalid({"since": "is outside the years 1 to 9999 in UTC, or until is"}) from None
+
+
+def _respelled(document: Any) -> Any:
+    """Return a document with its times and ids as everybody writes them."""
+    if not isinstance(document, dict):
+        return document
+    spelled = event.respelled(document, ("since", "until"), ())
+    if isinstance(ids := document.get("event_ids"), list):
+        spelled["event_ids"] = [event.respelled({"id": event_id}, (), ("id",))["id"] for event_id in ids]
+    return spelled
 
 
 def _faults(stated: StatedManifest) -> Iterable[tuple[str, str]]:

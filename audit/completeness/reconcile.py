@@ -24,10 +24,10 @@ from audit.ingest import own_event
 from audit.ingest.notify import notify
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
+from audit.models.completeness import MAX_FOLLOWED
 from audit.postgres import sql
 
-BATCH = 20_000
-EPOCHS_PER_STEP = 500
+LEAST_BATCH = 100
 # Findings that one record names, and writers or rules that one alarm names.
 FINDINGS_NAMED, NAMES_TOLD = 100, 5
 # How long an event that may still be in the queue keeps a gap from being told, and an expectation from being judged.
@@ -123,31 +123,26 @@ def _grace() -> timedelta:
     return timedelta(seconds=settings.GAP_GRACE_S)
 
 
-@transaction.atomic
 def _step(size: int) -> tuple[int, list[SealedEvent]]:
     """Read the next records and apply them to all counts; return the new position and what was read."""
+    # Before the step, by itself: a step that is killed leaves a smaller one to be tried, down to one that comes to
+    # its end, whatever a writer sent.
+    cursors = Followed.objects.filter(name=Followed.COMPLETENESS)
+    batch = min(cursors.values_list("batch", flat=True).get(), MAX_FOLLOWED)
+    cursors.update(batch=max(batch // 2, LEAST_BATCH))
+    return _apply(size, batch)
+
+
+@transaction.atomic
+def _apply(size: int, batch: int) -> tuple[int, list[SealedEvent]]:
     cursor = Followed.objects.select_for_update().get(name=Followed.COMPLETENESS)
-    last = min(cursor.position + BATCH, size)
-    events = _few_epochs(_read(cursor.position, last)) if last > cursor.position else []
-    last = events[-1].leaf_index + 1 if events else last
+    last = min(cursor.position + batch, size)
+    events = _read(cursor.position, last) if last > cursor.position else []
     for follower in (sequences, silence, stored_counts, evaluate, coverage):
         follower.apply(events)
-    cursor.position = max(last, cursor.position)
-    cursor.save(update_fields=["position"])
+    cursor.position, cursor.batch = max(last, cursor.position), min(2 * batch, MAX_FOLLOWED)
+    cursor.save(update_fields=["position", "batch"])
     return cursor.position, events
-
-
-def _few_epochs(events: list[SealedEvent]) -> list[SealedEvent]:
-    """As many of the events as have few epochs between them: each costs round trips, and a step must come to its end.
-
-    A writer that puts each event into an epoch of its own then slows its own numbers down, and stops nobody's.
-    """
-    epochs: set[tuple[str, str]] = set()
-    for count, event in enumerate(events):
-        epochs.add((event.writer, event.epoch))
-        if len(epochs) > EPOCHS_PER_STEP:
-            return events[:count]
-    return events
 
 
 def _read(first: int, last: int) -> list[SealedEvent]:

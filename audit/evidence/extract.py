@@ -13,7 +13,7 @@ import msgspec
 import rfc8785
 
 from audit.errors import TooManyMatch
-from audit.evidence import redaction
+from audit.evidence import legal_holds, redaction, upstream_form
 from audit.evidence.manifest import sign_note
 from audit.evidence.request import Requester, refuse_unredacted
 from audit.formats import merkle, note
@@ -36,32 +36,57 @@ class LeafVerdict(NamedTuple):
     holds: bool | None = None
 
 
-def make(
-    requester: Requester, search: Search, filters: Mapping[str, str], *, unredacted: bool = False
-) -> dict[str, Any]:
+class Wanted(NamedTuple):
+    """How an extract is asked for: of more than MAX_RECORDS one page at a time, where `page` says how many."""
+
+    unredacted: bool = False
+    personal: bool = False  # whether what is personal is masked, whatever the rules
+    detached: bool = False
+    page: int | None = None
+
+
+USUAL = Wanted()
+
+
+def make(requester: Requester, search: Search, filters: Mapping[str, str], wanted: Wanted = USUAL) -> dict[str, Any]:
     """All that match, newest first. Raises `Invalid`, `TooManyMatch`, `NotSealed`, `KeyMissing`, `NothingKept`."""
-    refuse_unredacted(requester, unredacted)
+    refuse_unredacted(requester, wanted.unredacted)
     # Not saved: an extract is redacted and named as a bundle is.
-    export = Export(redaction=[] if unredacted else redaction.in_force())
+    export = Export(redaction=[] if wanted.unredacted else redaction.in_force())
+    if wanted.personal:
+        export.redaction = [*export.redaction, *upstream_form.personal_rules()]
     redaction.refuse(search.query, export.redaction)
-    records, more = query.page(msgspec.structs.replace(search, limit=MAX_RECORDS))
-    if more:
+    limit = min(MAX_RECORDS, wanted.page or MAX_RECORDS)
+    records, more = query.page(msgspec.structs.replace(search, limit=limit))
+    if more and wanted.page != limit:
         raise TooManyMatch(
             f"More than {MAX_RECORDS:,} records match: narrow the query, or ask for a bundle (POST exports)."
         )
     checkpoint = reader.signed_head()
     verdicts = _verify(records, checkpoint)
-    events = [
-        record.as_json() | {"leaf_index": verdict.leaf, "verified": verdict.holds, "redacted": None}
+    valid = [
+        record.digest_holds if verdict.holds is None else verdict.holds
         for record, verdict in zip(records, verdicts, strict=True)
     ]
+    held = legal_holds.in_force({record.correlation_id for record in records})
+    events = [
+        record.as_json()
+        | {"leaf_index": verdict.leaf, "verified": verdict.holds, "redacted": None}
+        | {"hash_chain_valid": holds, "legal_hold": record.correlation_id in held}
+        for record, verdict, holds in zip(records, verdicts, valid, strict=True)
+    ]
     summary = _summary(records, verdicts, checkpoint)
+    chain = upstream_form.verification([event["event_id"] for event in events], valid)
     _redact(export, events)
+    signed = upstream_form.signature(events, chain)
     document = {
-        "export_metadata": _metadata(requester, search, filters, export, len(events), checkpoint),
+        "export_metadata": _metadata(requester, search, filters, export, len(events), checkpoint) | signed,
         "events": events,
         "verification": summary,
+        "hash_chain_verification": chain,
     }
+    if wanted.detached:
+        document["detached_signature"] = upstream_form.detached(signed)
     return document | {"signature": _sign(document, requester, export)}
 
 
@@ -103,7 +128,7 @@ def _metadata(
         "export_timestamp": timestamp_text(search.now),
         "export_format": "json",
         "exported_by": requester.name,
-        "query_filters": dict(filters),
+        "query_filters": upstream_form.filters_shown(filters),
         "query": str(search.query),
         "sees": [{"writers": list(writers), "categories": list(names)} for writers, names in requester.sight],
         "total_events": total,

@@ -4,10 +4,12 @@ A hold is on a correlation and not on rows, so events that come later are held a
 Each hold is placed once and released once; its reason is never overwritten.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from audit import visibility
 from audit.errors import AuditError, Invalid
@@ -77,6 +79,18 @@ def visible() -> QuerySet[LegalHold]:
 def of_correlation(correlation: str) -> list[LegalHold]:
     """All holds that there are and were, newest first."""
     return list(LegalHold.objects.filter(correlation_id=correlation))
+
+
+def in_force(correlations: Iterable[str]) -> set[str]:
+    """Which of these correlations are held now."""
+    holds = LegalHold.objects.filter(correlation_id__in=list(correlations), released_at=None)
+    return set(holds.values_list("correlation_id", flat=True))
+
+
+def affected(correlations: Iterable[str]) -> Counter[str]:
+    """How many records that the viewer may see each of these correlations has."""
+    rows = Record.objects.filter(correlation_id__in=list(correlations)).order_by().values("correlation_id")
+    return Counter({row["correlation_id"]: row["events"] for row in rows.annotate(events=Count("id"))})
 
 
 def _record_act(act: str, hold: LegalHold, by: str, where: Where, **facts: str) -> None:

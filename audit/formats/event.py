@@ -4,9 +4,9 @@
 """
 
 import hashlib
-import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,14 +17,16 @@ import uuid_utils.compat
 from msgspec import Meta
 
 from audit.errors import Invalid
-from audit.formats import canonical, times
+from audit.formats import canonical, spellings, times
 
 MAX_DATA_BYTES = 256 * 1024
 MAX_AHEAD = timedelta(minutes=60)
 # The end of what is said of an event that is further ahead.
 AHEAD = "more than 60 minutes ahead of the server's clock"
 MAX_BATCH = 1000
+CHARACTERS_TO_MICROSECONDS = len("2026-11-26T10:00:00.123456Z")
 MAX_UNKNOWN_NAMED = 20
+PARENT_DATE = "parent_event_date"
 
 # `$` also matches before a final newline in Python; the look-ahead closes that.
 DOTTED = r"^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*$(?!\n)"
@@ -158,15 +160,59 @@ FIELDS = Event.__struct_fields__
 
 
 def _validated(document: Any) -> Event:
+    if isinstance(document, canonical.Unreadable):
+        raise Invalid(document.faults)
     if not isinstance(document, dict):
         raise Invalid({"": "expected a JSON object, one event"})
+    if PARENT_DATE in document:
+        document = _without_parent_date(document)
+    moment = document.get("event_timestamp")
+    # What is shorter has no more than six digits.
+    if type(moment) is str and len(moment) > CHARACTERS_TO_MICROSECONDS:
+        document = document | {"event_timestamp": times.in_microseconds(moment)}
     try:
         return msgspec.convert(document, Event)
     except msgspec.ValidationError as error:
-        raise Invalid(_by_field(str(error), document)) from None
+        return _validated_respelled(str(error), document)
     except UnicodeEncodeError:
-        text = "a member's name contains a lone surrogate, which is not a character"
-        raise Invalid(_by_field(text, document)) from None
+        raise Invalid(
+            _by_field("a member's name contains a lone surrogate, which is not a character", document)
+        ) from None
+
+
+def _validated_respelled(fault: str, document: dict[str, Any]) -> Event:
+    """Validate a document again with its times and ids as everybody writes them. Raises `Invalid`."""
+    spelled = respelled(document, ("event_timestamp",), ("event_id", "parent_event_id"))
+    if spelled == document:
+        raise Invalid(_by_field(fault, document))
+    try:
+        return msgspec.convert(spelled, Event)
+    except msgspec.ValidationError as error:
+        raise Invalid(_by_field(str(error), document)) from None
+
+
+def respelled(document: dict[str, Any], moments: Iterable[str], ids: Iterable[str]) -> dict[str, Any]:
+    """Return a document whose members of these names are spelled as msgspec reads them, where they can be."""
+    spelled = dict(document)
+    for name in moments:
+        if isinstance(text := document.get(name), str):
+            spelled[name] = times.in_microseconds(text)
+    for name in ids:
+        if isinstance(text := document.get(name), str):
+            with suppress(ValueError):
+                spelled[name] = str(spellings.read_uuid(text))
+    return spelled
+
+
+def _without_parent_date(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the parent's own record says: clients of Data Storage have to send it. Raises `Invalid`."""
+    document = dict(document)
+    if (text := document.pop(PARENT_DATE)) is not None:
+        try:
+            datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise Invalid({PARENT_DATE: "must be a date or an RFC 3339 time"}) from None
+    return document
 
 
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
@@ -191,10 +237,16 @@ def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]
             if size > MAX_DATA_BYTES:
                 raise ValueError(f"is {size} bytes in canonical form; at most {MAX_DATA_BYTES} are allowed")
         return body
+    except canonical.NotCanonical as error:
+        # A default is a copy of what was sent in another field.
+        errors |= {path: text for path, text in error.faults.items() if _was_sent(event, path.partition(".")[0])}
     except ValueError as error:
-        texts = dict(fault for name in TEXT_FIELDS for fault in text_faults(name, getattr(event, name)))
-        errors |= texts or {"event_data": str(error)}
-        return b""
+        errors["event_data"] = str(error)
+    return b""
+
+
+def _was_sent(event: Event, field: str) -> bool:
+    return getattr(event, field, None) is not None
 
 
 def _faults(event: Event, now: datetime) -> Iterator[tuple[str, str]]:
@@ -218,7 +270,7 @@ def _refusals(field: str, check: Callable[..., object], *values: object) -> Iter
 def _check_ip(text: str) -> None:
     if "%" in text:
         raise ValueError("an address with a zone means nothing outside its host: leave out the zone")
-    ipaddress.ip_address(text)
+    spellings.read_address(text)
 
 
 def _check_time(moment: datetime, now: datetime) -> None:

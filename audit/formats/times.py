@@ -3,16 +3,21 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
-_RELATIVE = re.compile(r"([0-9]{1,6})([smhdw])\Z")
+# One part or several, as Go writes durations: 24h, 1h30m, 1.5h.
+_PART = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhdw])"
+_RELATIVE = re.compile(rf"(?:{_PART}){{1,5}}\Z")
+_FINER = re.compile(r"(\.[0-9]{6})[0-9]+")
+_LEAP_SECOND = re.compile(r"(?<=T)([0-9]{2}:[0-9]{2}):60(?:\.[0-9]*)?(?=[Zz+-])", re.IGNORECASE)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def read_time(text: str, now: datetime | None = None) -> datetime:
-    """Read `24h`, `7d`, or RFC 3339 (a date, or a time without zone, is UTC). Raises `ValueError`."""
+    """Read `24h`, `7d`, `1h30m`, or RFC 3339 (a date, or a time without zone, is UTC). Raises `ValueError`."""
     try:
-        if match := _RELATIVE.match(text):
-            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        moment = datetime.fromisoformat(text)
+        if _RELATIVE.match(text):
+            parts = (timedelta(**{_UNITS[unit]: float(many)}) for many, unit in re.findall(_PART, text))
+            return (now or datetime.now(UTC)) - sum(parts, timedelta())
+        moment = datetime.fromisoformat(in_microseconds(text))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is neither a span such as 24h or 7d nor an RFC 3339 time") from None
@@ -30,6 +35,25 @@ def read_day(text: str) -> tuple[datetime, datetime]:
 def midnight(day: date) -> datetime:
     """Return the first moment of a UTC day."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def in_microseconds(text: str) -> str:
+    """Return a time of RFC 3339 with what is finer than microseconds cut off.
+
+    A leap second is cut to the last microsecond before it: it is still of its day, and after all that came before.
+    """
+    text = _FINER.sub(r"\1", text)
+    before = _LEAP_SECOND.sub(r"\1:59.999999", text)
+    return before if before == text or _ends_a_day(before) else text
+
+
+def _ends_a_day(text: str) -> bool:
+    """Return whether a time is in the last minute of a UTC day, where leap seconds are."""
+    try:
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return (moment.hour, moment.minute) == (23, 59)
 
 
 def timestamp_text(moment: datetime) -> str:

@@ -1,10 +1,11 @@
 """record: keep events, in PostgreSQL or else in the dead letter queue. The only code that inserts records."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -18,6 +19,7 @@ from audit.errors import AuditError, Conflict, Invalid, NothingKept, Unavailable
 from audit.formats import event as event_format
 from audit.formats.event import Accepted
 from audit.ingest import own_event, parked_counts
+from audit.ingest.together import Together
 from audit.models import OWN_WRITER
 from audit.postgres.faults import RETRY_AT_ONCE, Fault, Overrun, fault, headline
 from audit.postgres.gateway import BoundedConnection, gateway
@@ -33,6 +35,8 @@ DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
 SECONDS_PER_EVENT = 0.0005
 SECONDS_PER_MIB = 0.3
 QUEUE_TRUSTED_EMPTY_S = 0.5
+# Events that one statement stores for the threads that sent them: more than a process has threads.
+GROUP_EVENTS = 64
 
 
 class Recorded(NamedTuple):
@@ -40,6 +44,23 @@ class Recorded(NamedTuple):
 
     event: Accepted
     state: State
+
+
+class _Write(NamedTuple):
+    """One event that a thread wants stored, and since when (monotonic seconds)."""
+
+    event: Accepted
+    since: float
+
+
+class Alone:
+    """The event is to be stored by itself."""
+
+
+ALONE = Alone()
+# What became of one event of a group.
+Outcome = Sequence[State] | Exception | Alone
+Stored = TypeVar("Stored")
 
 
 class _QueueSeenEmpty:
@@ -59,13 +80,16 @@ class _QueueSeenEmpty:
 
 
 _queue_seen_empty = _QueueSeenEmpty()
+_store_together: Together[_Write, Outcome]
+_park_together: Together[Document, str | None]
 
 
 def record(events: Sequence[Accepted]) -> list[Recorded]:
     """Keep all of the events, or none, and say what is promised for each.
 
     1. Ask PostgreSQL, for as long as it answers others and at most RECORD_PATIENCE_MS, and a little more for what
-       it has to write; not at all while the breaker is open.
+       it has to write; not at all while the breaker is open. Single events of threads that wait are written by one
+       statement, and each has the answer that it would have had alone.
     2. What it did not confirm, for any reason that is not the sender's fault, goes to the DLQ. What such
        a write did is unknown, and the drain may repeat it: the same id is never stored twice.
 
@@ -141,17 +165,16 @@ def _conflict(event: Accepted) -> dict[str, Any]:
 
 
 def _store_or_park(events: Sequence[Accepted]) -> list[Recorded]:
-    try:
-        _refuse_ids_in_queue(events)
-        states = _store_once_more(events)
-    except Conflict:
-        raise
-    except Unavailable:
+    if gateway().breaker.is_open:
         return _park(events, Fault.DOWN)
-    except Exception as error:
-        return _park_or_refuse(error, events)
+    _refuse_ids_in_queue(events)
+    outcome = _try_to_store(events)
+    if isinstance(outcome, Conflict):
+        raise outcome
+    if isinstance(outcome, Exception):
+        return _park_or_refuse(outcome, events)
     parked_counts.of_process().hand_over()
-    return [Recorded(event, state) for event, state in zip(events, states, strict=True)]
+    return [Recorded(event, state) for event, state in zip(events, outcome, strict=True)]
 
 
 def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
@@ -160,7 +183,7 @@ def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
     Asked while PostgreSQL answers; the queue itself compares what is parked. A process that cannot see the queue
     goes on: a Redis outage must not disturb what PostgreSQL keeps.
     """
-    if gateway().breaker.is_open or _queue_seen_empty.holds():
+    if _queue_seen_empty.holds():
         return
     try:
         waiting = dlq.stream.default().pages.digests([str(event.id) for event in events])
@@ -172,22 +195,60 @@ def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
     _refuse([waiting.get(str(event.id), event.digest) == event.digest for event in events])
 
 
-def _store_once_more(events: Sequence[Accepted]) -> list[State]:
+def _try_to_store(events: Sequence[Accepted]) -> Sequence[State] | Exception:
+    """What became of the events, or what went wrong, as a value: in a group several threads have the same."""
+    try:
+        if len(events) > 1:
+            return _store_once_more(store, events)
+        outcome = _store_together(_Write(events[0], time.monotonic()))
+        return _store_once_more(store, events) if isinstance(outcome, Alone) else outcome
+    except Exception as error:
+        return error
+
+
+def _store_group(writes: Sequence[_Write]) -> list[Outcome]:
+    """Store single events of several threads by one statement, and say what became of each.
+
+    The one that waits longest sets the deadline. Where PostgreSQL is away or too slow, it is so for all; whatever else
+    went wrong may be the fault of one of them, so each is to be tried alone.
+    """
+    events, waited_s = [write.event for write in writes], time.monotonic() - writes[0].since
+    if len(events) == 1:
+        return [_store_once_more(store, events, waited_s)]
+    try:
+        states = _store_once_more(_store_each, events, waited_s)
+    except Exception as error:
+        if fault(error) is Fault.DOWN:
+            gateway().breaker.open(type(error).__name__)  # before the next group asks
+        return [error if _is_of_all(error) else ALONE] * len(events)
+    return [Conflict([0]) if state is None else [state] for state in states]
+
+
+def _is_of_all(error: Exception) -> bool:
+    return isinstance(error, Unavailable | Overrun) or fault(error) is Fault.DOWN
+
+
+def _store_once_more(
+    write: Callable[..., list[Stored]], events: Sequence[Accepted], waited_s: float = 0.0
+) -> list[Stored]:
+    """Write, once more after a deadlock, within what the events may take less what they `waited_s`."""
     size_bytes = sum(len(event.body) for event in events)
-    timeout_s = gateway().patience.seconds
+    timeout_s = gateway().patience.seconds - waited_s
     timeout_s += len(events) * SECONDS_PER_EVENT + size_bytes / 2**20 * SECONDS_PER_MIB
     try:
-        states = store(events, timeout_s=timeout_s)
+        states = write(events, timeout_s=timeout_s)
     except psycopg.OperationalError as error:
         if error.sqlstate not in RETRY_AT_ONCE:
             raise
-        states = store(events, timeout_s=timeout_s)
+        states = write(events, timeout_s=timeout_s)
     gateway().patience.note(overrun=False)
     return states
 
 
 def _park_or_refuse(error: Exception, events: Sequence[Accepted]) -> list[Recorded]:
     """Decide by what went wrong: only what is the sender's own fault is refused. Raises `Invalid`, `NothingKept`."""
+    if isinstance(error, Unavailable):
+        return _park(events, Fault.DOWN)
     verdict = fault(error)
     is_spent = isinstance(error, Overrun) and gateway().patience.note(overrun=True)
     if verdict is Fault.DOWN or is_spent:
@@ -206,13 +267,31 @@ def _park(events: Sequence[Accepted], verdict: Fault) -> list[Recorded]:
     metrics.parked.labels(fault=verdict.value).inc(len(events))
     documents = [document(event) for event in events]
     try:
-        parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
+        outcomes = _put_into_queue(documents, verdict)
     except dlq.errors.Refused:
         return _spool(events, documents, verdict)
-    _refuse([outcome != "conflict" for outcome in parked.outcomes])
-    pairs = zip(events, parked.outcomes, strict=True)
+    _refuse([outcome != "conflict" for outcome in outcomes])
+    pairs = zip(events, outcomes, strict=True)
     parked_counts.of_process().note(event for event, outcome in pairs if outcome == "parked")
     return [Recorded(event, "parked") for event in events]
+
+
+def _put_into_queue(documents: Sequence[Document], verdict: Fault) -> Sequence[str]:
+    """What became of the documents. Single ones of threads that wait, while PostgreSQL is away, go in one call."""
+    if len(documents) > 1 or verdict is not Fault.DOWN:
+        parked = dlq.stream.default().park(documents, reason=verdict.value, real_failure=verdict is Fault.REFUSED)
+        return parked.outcomes
+    outcome = _park_together(documents[0])
+    if outcome is None:
+        raise dlq.errors.Refused
+    return [outcome]
+
+
+def _park_group(documents: Sequence[Document]) -> Sequence[str | None]:
+    try:
+        return dlq.stream.default().park(documents, reason=Fault.DOWN.value, each=True).outcomes
+    except dlq.errors.Refused:
+        return [None] * len(documents)
 
 
 def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: Fault) -> list[Recorded]:
@@ -225,11 +304,27 @@ def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: F
     return [Recorded(event, "parked") for event in events]
 
 
+def _store_each(events: Sequence[Accepted], *, timeout_s: float) -> list[State | None]:
+    """Insert the events; None for one whose id is used with other content. Raises what else `store` does."""
+    with gateway().connection(timeout_s) as connection:
+        return _insert_each(connection, events, None)
+
+
 def _insert(
     connection: BoundedConnection,
     events: Sequence[Accepted],
     parked_at: Sequence[datetime | None] | None,
 ) -> list[State]:
+    states = _insert_each(connection, events, parked_at)
+    _refuse([state is not None for state in states])
+    return [state for state in states if state is not None]
+
+
+def _insert_each(
+    connection: BoundedConnection,
+    events: Sequence[Accepted],
+    parked_at: Sequence[datetime | None] | None,
+) -> list[State | None]:
     parameters = (
         "[" + b",".join([event.body for event in events]).decode() + "]",
         [event.digest for event in events],
@@ -242,13 +337,15 @@ def _insert(
     return _compare(connection, events, inserted)
 
 
-def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted: set[UUID]) -> list[State]:
+def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted: set[UUID]) -> list[State | None]:
     """Tell replays from conflicts, in a second statement: the first could not see a commit beside it."""
     rows = connection.execute(DIGESTS, ([event.id for event in events],), prepare=True, binary=True).fetchall()
     digests = {row[0]: row[1] for row in rows}
-    _refuse([digests.get(event.id) == event.digest for event in events])
-    states: list[State] = []
+    states: list[State | None] = []
     for event in events:
+        if digests.get(event.id) != event.digest:
+            states.append(None)
+            continue
         states.append("stored" if event.id in inserted else "duplicate")
         inserted.discard(event.id)
     return states
@@ -258,3 +355,14 @@ def _refuse(agrees: Sequence[bool]) -> None:
     """Raise `Conflict` naming the positions of events that do not agree with what has their id."""
     if positions := [position for position, same in enumerate(agrees) if not same]:
         raise Conflict(positions)
+
+
+def _begin_together() -> None:
+    """At first, and in a forked child, where the threads that waited are not."""
+    global _store_together, _park_together
+    _park_together = Together(_park_group, most=GROUP_EVENTS)
+    _store_together = Together(_store_group, most=GROUP_EVENTS)
+
+
+_begin_together()
+os.register_at_fork(after_in_child=_begin_together)

@@ -10,6 +10,7 @@ WITH_ITS_BATCH = "refused with its batch"
 CONFLICT = "event_id: used before with other content"
 TOO_LARGE = "body too large"
 MEDIA_TYPE = "not application/json"
+ENCODING = "not plain and not gzip"
 UNREADABLE = "not readable as JSON"
 # Reasons for an event as a whole, by how the message begins.
 WHOLE = {
@@ -34,6 +35,8 @@ def reason_of(errors: Mapping[str, str]) -> str:
     field, message = next(iter(errors.items()))
     if message == UNKNOWN:
         return "unknown field"
+    # What is wrong inside of a field is named by its path.
+    field = field.partition(".")[0]
     if field in FIELDS:
         return f"{field}: {'missing' if message == MISSING else 'not valid'}"
     return next((reason for begins, reason in WHOLE.items() if message.startswith(begins)), UNREADABLE)

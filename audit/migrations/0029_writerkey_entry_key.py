@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0023_queue_generation"),
+        ("audit", "0030_token_subjects"),
     ]
 
     operations = [

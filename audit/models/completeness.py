@@ -7,6 +7,9 @@ from django.db import models
 from audit.formats import event
 from audit.models.base import Discrepancy
 
+# Leaves that a step of a follower reads at most.
+MAX_FOLLOWED = 20_000
+
 
 class Followed(models.Model):
     """The log cursor of a follower: the leaf that it reads next."""
@@ -16,6 +19,7 @@ class Followed(models.Model):
     name = models.CharField(max_length=50, primary_key=True)
     position = models.BigIntegerField(default=0)
     followed_at = models.DateTimeField(null=True, help_text="What was stored before then is read.")
+    batch = models.PositiveIntegerField(db_default=MAX_FOLLOWED, help_text="So many leaves the next step reads.")
 
     class Meta:
         default_permissions = ()

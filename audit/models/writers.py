@@ -67,7 +67,7 @@ class Writer(models.Model):
 
 
 class WriterKey(models.Model):
-    """One API key of a writer. Only its SHA-256 is kept; the key itself is shown once."""
+    """One API key of a writer, or a subject whose tokens speak as it. Of a key only the SHA-256 is kept."""
 
     writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="keys")
     prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
@@ -78,6 +78,9 @@ class WriterKey(models.Model):
         editable=False,
         help_text="The key that signs what its holder parks, encrypted with DLQ_ENTRY_KEY.",
     )
+    subject = models.CharField(
+        max_length=500, blank=True, default="", help_text="Of tokens of JWT_ISSUER, where it is no key."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -86,4 +89,4 @@ class WriterKey(models.Model):
         ordering = ("-created_at",)
 
     def __str__(self) -> str:
-        return f"{self.prefix}…"
+        return self.subject or f"{self.prefix}…"

@@ -15,7 +15,7 @@ from django.db.models import Q
 from audit import visibility
 from audit.errors import Invalid
 from audit.formats import grammar, times
-from audit.formats.fields import ALIASES, DATA
+from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Record, RecordQuerySet
 from audit.postgres import sql
@@ -179,6 +179,11 @@ def _detail(parameters: Mapping[str, str]) -> None:
         raise ValueError("takes letters, digits and '_' only")
 
 
+def _outcome(parameters: Mapping[str, str]) -> None:
+    if (text := parameters.get("event_outcome")) and text not in OUTCOMES:
+        raise ValueError(f"must be {', '.join(OUTCOMES[:-1])} or {OUTCOMES[-1]}")
+
+
 def _time(name: str) -> Callable[[Mapping[str, str]], object]:
     return lambda parameters: times.read_time(parameters[name]) if parameters.get(name) else None
 
@@ -208,6 +213,7 @@ _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "since": _time("since"),
     "until": _time("until"),
     "detail_key": _detail,
+    "event_outcome": _outcome,
 }
 
 

@@ -8,7 +8,7 @@ import { Altered, MOST_TOLD, Uncovered, Unusable, hex, lacking, quoted } from ".
 
 const EXTRACT = "auditsite/export/v1";
 /** What the answer has of an event beyond the record. */
-const SHOWN_MEMBERS = ["leaf_index", "verified", "redacted"];
+const SHOWN_MEMBERS = ["leaf_index", "verified", "redacted", "hash_chain_valid", "legal_hold"];
 
 /** Check an answer; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyExtract(bytes, asked) {

@@ -244,7 +244,7 @@ class Acts:
             raise Skipped from None  # Redis is away, or a process that could not say that it knows the key
 
     def _kill_web_worker(self, rng: random.Random) -> None:
-        workers = self._fleet.processes("web")[1:]
+        workers = self._fleet.processes("ingest")[1:]
         if workers:
             rng.choice(workers).kill()
 
@@ -287,7 +287,7 @@ class Acts:
 
     def _jump(self, rng: random.Random) -> None:
         """One process's clock goes hours ahead or back, and is right again a little later."""
-        file = self._fleet.clock_of(rng.choice(("web", "drainer-0", "drainer-1", "sealer", "worker")))
+        file = self._fleet.clock_of(rng.choice(("ingest", "drainer-0", "drainer-1", "sealer", "worker")))
         file.write_text(str(rng.choice((-1, 1)) * rng.uniform(1, 9) * HOUR_S))
         time.sleep(rng.uniform(2, 6))
         file.write_text("0")

@@ -141,7 +141,7 @@ class Chaos:
 
     def _supervise(self) -> None:
         """Granian ends itself when one worker is killed twice in 5.5 s: who runs it starts it again."""
-        if not self.fleet.processes("web"):
+        if not self.fleet.processes("ingest"):
             self.fleet.start_web()
             self.restarts += 1
 

@@ -16,12 +16,11 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, NamedTuple
 
-import psycopg
 from rich.console import Console
 from rich.table import Table
 
 from audit.formats import event
-from auditsite.embedded import binaries
+from bench import pgbench
 from bench.fleet import ROOT, Fleet
 from bench.load import EVENTS, WRITER, median, sample, wait_until
 from bench.wire import fire, request
@@ -85,27 +84,11 @@ class Size(NamedTuple):
 
 
 class LogFleet(Fleet):
-    """An installation with a key, and a sealer that is started when it is wanted."""
+    """An installation whose sealer is started when it is wanted."""
 
     def __init__(self, size: Size) -> None:
         super().__init__(drainers=0)
         self.size = size
-
-    def sql(self, text: str, *parameters: object) -> list[tuple[object, ...]]:
-        """Run a statement as superuser."""
-        with psycopg.connect(self.postgres.url("postgres", "drill"), autocommit=True) as connection:
-            cursor = connection.execute(text.encode(), parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def number(self, text: str) -> int:
-        """The one number that a statement selects."""
-        return int(str(self.sql(text)[0][0]))
-
-    def seal_all(self) -> None:
-        """Have nothing wait."""
-        self.start_sealer()
-        wait_until(lambda: not self.number("SELECT count(*) FROM audit_unsealed"), seconds=600, what="the sealer")
-        self.stop_sealer()
 
 
 def measure_rate(fleet: LogFleet) -> list[tuple[str, ...]]:
@@ -250,18 +233,14 @@ def measure_chains(fleet: LogFleet) -> list[tuple[str, ...]]:
 
 def _pgbench(fleet: LogFleet, script: str, writers: int, correlations: int) -> float:
     fleet.sql("TRUNCATE chain")
-    path = fleet.folder / "script.sql"
-    path.write_text(f"\\set c random(1, {correlations})\n{script}\n", encoding="utf-8")
-    command = [str(binaries() / "pgbench"), "-n", "-M", "prepared", "-f", str(path), "-c", str(writers), "-j", "1"]
-    command += ["-T", str(fleet.size.chain_seconds), "-U", "postgres", "-h", str(fleet.postgres.sockets), "drill"]
     ours = "audit_unsealed" in script
     if ours:
         fleet.start_sealer()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    scripts = [f"\\set c random(1, {correlations})\n{script}"]
+    rate = pgbench.rate(fleet, scripts, clients=writers, seconds=fleet.size.chain_seconds)
     if ours:
         fleet.stop_sealer()
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("tps = ")]
-    return float(line.split()[2])
+    return rate
 
 
 PARTS: dict[str, Callable[[LogFleet], list[tuple[str, ...]]]] = {

@@ -41,7 +41,7 @@ class Visitor:
     """A person who is logged in."""
 
     def __init__(self, fleet: Fleet):
-        self._site = f"http://127.0.0.1:{fleet.port}"
+        self._site = f"http://127.0.0.1:{fleet.site_port}"
         cookies = http.cookiejar.CookieJar()
         self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies)).open
         fleet.env["DJANGO_SUPERUSER_PASSWORD"] = password = secrets.token_urlsafe()

@@ -1,6 +1,6 @@
 """`make outage SIZE=120000`: ten minutes of events parked, then one drainer empties the queue while ingest goes on.
 
-Exit status 0 only when the queue is empty within a minute of PostgreSQL's return, no event that came meanwhile waited
+Exit status 0 only when the queue is empty within 15 s of PostgreSQL's return, no event that came meanwhile waited
 in vain, and every promise was kept. Of fewer events than that only the promises count.
 """
 
@@ -19,7 +19,8 @@ from bench.load import Ledger, Senders, wait_until
 PARKED = 120_000
 RATE = 200
 """Events a second that come in all the time."""
-LIMIT_S = 60.0
+# From PostgreSQL's return until the queue is empty.
+LIMIT_S = 15.0
 THREADS = 4
 console = Console(width=None if sys.stdout.isatty() else 100)
 
@@ -32,14 +33,17 @@ class Outage:
         self.fleet = Fleet(workers=2, drainers=1)
         self.ledger = Ledger()
         self.seconds = 0.0
+        self.parked = 0
         self.while_draining = 0
 
     def run(self) -> bool:
         """Fill, recover, drain, compare; say whether it was soon enough and whole."""
         self.fleet.start()
         key = self.fleet.new_writer()
-        steady = Senders(self.fleet.port, key, self.ledger, count=THREADS, batch_every=10**9, rate=RATE / THREADS)
-        many = Senders(self.fleet.port, key, self.ledger, count=2, batch_every=1, batch_size=100)
+        steady = Senders(
+            self.fleet.ingest_port, key, self.ledger, count=THREADS, batch_every=10**9, rate=RATE / THREADS
+        )
+        many = Senders(self.fleet.ingest_port, key, self.ledger, count=2, batch_every=1, batch_size=100)
         self.fleet.postgres.stop()
         self._fill(many)
         steady.start()
@@ -49,6 +53,7 @@ class Outage:
         self._drain()
         steady.stop()
         wait_until(lambda: depth(self.fleet) == 0, seconds=60, what="the last to be stored")
+        self.parked = self.ledger.promised(202)
         verdict = compare(self.fleet, self.ledger)
         self._print(verdict)
         in_time = self.seconds <= LIMIT_S and self.while_draining >= RATE * self.seconds * 0.9
@@ -68,7 +73,7 @@ class Outage:
         before, started, here = len(self.ledger.acknowledged), time.monotonic(), depth(self.fleet)
         with _bar() as bar:
             task = bar.add_task("draining", total=here)
-            while (left := depth(self.fleet)) > 0 and time.monotonic() - started < 10 * LIMIT_S:
+            while (left := depth(self.fleet)) > 0 and time.monotonic() - started < 10 * 60:
                 bar.update(task, completed=here - left)
                 time.sleep(0.1)
         self.seconds = time.monotonic() - started
@@ -77,9 +82,9 @@ class Outage:
     def _print(self, verdict: Verdict) -> None:
         table = Table("figure", "value", title="Outage")
         rows = {
-            "parked by 202": self.ledger.promised(202),
+            "parked by 202": self.parked,
             "empty after PostgreSQL's return (s)": f"{self.seconds:.1f} (limit {LIMIT_S:.0f})",
-            "drained a second": f"{self.ledger.promised(202) / self.seconds:,.0f}",
+            "drained a second": f"{self.parked / self.seconds:,.0f}",
             "ingested a second meanwhile": f"{self.while_draining / self.seconds:,.0f}",
             "records stored": verdict.stored,
             "lost": len(verdict.lost),

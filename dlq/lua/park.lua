@@ -1,12 +1,13 @@
--- Park documents: all of them, or none.
+-- Park documents: all of them or none, or each that is not in conflict.
 -- KEYS: stream, due, ids, stats, alarm, counters
 -- ARGV: delay of the first try (ms), reason, alert depth, whether they were here before (1/0), whether replicas must
---       confirm (1/0), then for each document: key, digest, body, source, kind, received_at (microseconds),
+--       confirm (1/0), whether each is parked by itself (1/0), then for each document: key, digest, body, source, kind, received_at (microseconds),
 --       signature
 -- Returns: depth, whether this call raised the alarm (1/0), then for each document "parked", "duplicate" or "conflict"
 local stream, due, ids, stats, alarm, counters = unpack(KEYS)
 local delay, reason, alert_depth, again, confirm = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local FIRST, FIELDS = 6, 7
+local each = ARGV[6] == '1'
+local FIRST, FIELDS = 7, 7
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local outcomes, seen, conflict = {}, {}, false
@@ -34,7 +35,7 @@ for i = FIRST, #ARGV, FIELDS do
   end
 end
 
-if not conflict then
+if each or not conflict then
   local parked, labels, first = 0, {}, {}
   for n, outcome in ipairs(outcomes) do
     if outcome == 'parked' then

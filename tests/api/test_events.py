@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -161,6 +162,7 @@ def test_a_batch_of_the_wrong_size_or_kind_is_refused(writer: Sender, body: Any)
     response = writer.post(body, BATCH)
     assert response.status_code == 400
     assert "batch size" in response.json()["field_errors"][""]
+    assert "batch size" in response.json()["detail"]
 
 
 def test_a_batch_of_a_thousand_is_stored(writer: Sender) -> None:
@@ -171,19 +173,70 @@ def test_a_batch_of_a_thousand_is_stored(writer: Sender) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "named"),
+    ("body", "path", "named"),
     [
-        (b"{", "not valid JSON"),
-        (b'{"a":1,"a":2}', "occurs twice"),
-        (b"[" * 50_000, "nested too deep"),
-        (b'{"version": NaN}', "not a JSON number"),
-        (b"\xff", "not UTF-8"),
+        (b"{", "", "not valid JSON"),
+        (b'{"a":1,"a":2}', "a", "occurs twice"),
+        (b"[" * 50_000, "0" + ".0" * 64, "nested too deep"),
+        (b'{"version": NaN}', "version", "not a JSON number"),
+        (b"\xff", "", "not UTF-8"),
     ],
 )
-def test_a_body_that_is_not_strict_json_is_refused(writer: Sender, body: bytes, named: str) -> None:
+def test_a_body_that_is_not_strict_json_is_refused(writer: Sender, body: bytes, path: str, named: str) -> None:
     response = writer.post(body)
     assert response.status_code == 400
-    assert named in response.json()["field_errors"][""]
+    assert named in response.json()["field_errors"][path]
+
+
+@pytest.mark.parametrize(
+    ("member", "path", "named"),
+    [
+        ('"id":1507591916746609046', "id", "send it as a string"),
+        ('"a":1,"a":2', "a", "the name 'a' occurs twice"),
+        ('"x":[1,-Infinity]', "x.1", "not a JSON number"),
+        ('"x":{"y":1e400}', "x.y", "beyond 2^53-1"),
+        (f'"x":{"[" * 2000}{"]" * 2000}', "x" + ".0" * 63, "nested too deep"),
+        ('"x":' + "[" * 64 + "]" * 64, "x" + ".0" * 63, "nested too deep"),
+        ('"x":"\\ud800"', "x", "lone surrogate"),
+    ],
+)
+def test_what_json_cannot_say_alike_everywhere_is_named_by_its_place_in_a_batch(
+    writer: Sender, member: str, path: str, named: str
+) -> None:
+    batch = json.dumps([an_event(event_data={"here": 1}), an_event(), an_event(event_outcome="maybe")])
+    response = writer.post(batch.replace('"here": 1', member, 1).encode(), BATCH)
+    assert response.status_code == 400
+    errors = response.json()["field_errors"]
+    assert errors.keys() == {f"0.event_data.{path}", "2.event_outcome"}
+    assert named in errors[f"0.event_data.{path}"]
+
+
+@pytest.mark.parametrize(
+    "respell", [str.upper, lambda text: text.replace("-", ""), "urn:uuid:{}".format, "{{{}}}".format]
+)
+def test_an_event_is_found_by_its_id_as_it_was_sent(service: Sender, respell: Callable[[str], str]) -> None:
+    document = an_event(event_id=respell(str(uuid_utils.compat.uuid7())))
+    assert service.post(document).status_code == 201
+    answer = service.get(f"{EVENTS}/{document['event_id']}")
+    assert answer.status_code == 200
+    assert answer.json()["correlation_id"] == document["correlation_id"]
+
+
+def test_an_integer_may_be_written_with_a_fraction_of_nothing(service: Sender) -> None:
+    body = json.dumps(an_event(duration_ms=12.0, event_data={"n": 3.0}))
+    answer = service.get(f"{EVENTS}/{service.post(body.encode()).json()['event_id']}").json()
+    assert (answer["duration_ms"], answer["event_data"]) == (12, {"n": 3})
+
+
+def test_sixty_four_levels_are_kept_shown_and_searched(service: Sender) -> None:
+    data: dict[str, Any] = {"a": "deep"}
+    for _ in range(63):
+        data = {"a": data}
+    document = an_event(event_data=data)
+    event_id = service.post(document).json()["event_id"]
+    query = f"correlation:{document['correlation_id']} data{'.a' * 64}:deep"
+    (answer,) = service.get(q=query).json()["data"]
+    assert (answer["event_id"], answer["event_data"]) == (event_id, data)
 
 
 def test_an_empty_body_lacks_every_field(writer: Sender) -> None:

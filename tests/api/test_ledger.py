@@ -3,11 +3,13 @@
 import base64
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 import pymerkle
 import pytest
+from django.db import connections
 from pymerkle.core import _inclusion_path_layout
 
 from audit.formats import entry, merkle, note, tiles
@@ -226,12 +228,32 @@ def test_nothing_is_valid_where_nothing_is_known(service: Sender) -> None:
     assert found["message"].startswith("No event has this correlation id")
 
 
-def test_what_is_not_sealed_yet_is_not_called_valid(service: Sender) -> None:
+def test_what_is_merely_not_sealed_yet_is_told_and_not_called_tampered(service: Sender) -> None:
     record = sealed_record(service)
     assert service.post(an_event(correlation_id=record.correlation_id)).status_code == 201
     found = service.post({"correlation_id": record.correlation_id}, path=f"{API}/verify-chain").json()
-    assert found["is_valid"] is False
-    assert (found["total_events"], found["unsealed_events"]) == (2, 1)
+    assert found["is_valid"] is True
+    assert (found["total_events"], found["verified_events"], found["unsealed_events"]) == (2, 1, 1)
+    assert found["message"].startswith("1 of 2 events are not sealed yet")
+
+
+def test_a_verification_waits_a_moment_for_the_sealer(service: Sender, settings: Any) -> None:
+    settings.SEAL_WAIT_MS = 20_000
+    correlation = an_event()["correlation_id"]
+    assert service.post(an_event(correlation_id=correlation)).status_code == 201
+
+    def ask() -> Any:
+        try:
+            return service.post({"correlation_id": correlation}, path=f"{API}/verify-chain")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(ask)
+        while not answer.done():
+            seal.Sealer().once()
+        found = answer.result().json()
+    assert (found["is_valid"], found["verified_events"], found["unsealed_events"]) == (True, 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/events/{event_id}": ["get"],
         "/api/v1/audit/events/{event_id}/proof": ["get"],
         "/api/v1/audit/events/{event_id}/bundle": ["get"],
+        "/api/v1/audit/notifications": ["post"],
+        "/api/v1/audit/remediation-requests/{correlation_id}/reconstruct": ["post"],
+        "/api/v1/effectiveness/{correlation_id}": ["get"],
+        "/api/v1/remediation-history/context": ["get"],
         "/api/v1/audit/heartbeats": ["post"],
         "/api/v1/audit/manifests": ["post"],
         "/api/v1/audit/manifests/{key}": ["get"],
@@ -85,7 +89,7 @@ def test_the_paths_of_the_contract_are_described() -> None:
 def test_every_field_of_the_event_is_described_with_its_limit() -> None:
     body = described()["paths"]["/api/v1/audit/events"]["post"]["requestBody"]
     properties = body["content"]["application/json"]["schema"]["properties"]
-    assert set(properties) == set(event.FIELDS)
+    assert set(properties) == {*event.FIELDS, event.PARENT_DATE}
     assert properties["event_action"]["maxLength"] == event.limit("event_action")
 
 

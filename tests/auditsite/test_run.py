@@ -16,4 +16,4 @@ def test_every_preparation_is_a_command_with_arguments_that_it_takes(text: str, 
 
 
 def test_every_service_is_there() -> None:
-    assert [service.name for service in run._services(8000)] == ["web", "queue", "drain", "seal"]
+    assert [service.name for service in run._services(8000, 8001)] == ["web", "ingest", "queue", "drain", "seal"]

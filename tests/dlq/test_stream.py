@@ -72,6 +72,17 @@ def test_a_key_with_another_digest_is_a_conflict_and_parks_nothing(stream: Strea
     assert stream.pages.find(third.key) is None
 
 
+def test_documents_of_several_senders_are_parked_each_by_itself(stream: Stream) -> None:
+    known, new = a_document(), a_document()
+    stream.park([known], reason="tests")
+    documents = [a_document(known.key, b"[]"), new, known, a_document(new.key, b"[]"), new]
+    assert stream.park(documents, reason="tests", each=True).outcomes == [
+        "conflict", "parked", "duplicate", "conflict", "duplicate"
+    ]  # fmt: skip
+    assert stream.totals.depth() == 2
+    assert stream.totals.stats().enqueued == 2
+
+
 def test_a_thousand_documents_are_parked_together(stream: Stream) -> None:
     assert stream.park([a_document() for _ in range(1000)], reason="").outcomes == ["parked"] * 1000
     assert stream.totals.depth() == 1000

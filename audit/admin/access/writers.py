@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +22,7 @@ QUOTAS = ("quota_events", "quota_bytes", "quota_epochs", "quota_manifests", "quo
 
 class KeyInline(admin.TabularInline):
     model = WriterKey
-    fields = readonly_fields = ("prefix", "created_at", "expires_at", "revoked_at")
+    fields = readonly_fields = ("prefix", "subject", "created_at", "expires_at", "revoked_at")
     extra = 0
     can_delete = False
 
@@ -31,6 +33,25 @@ class KeyInline(admin.TabularInline):
         return False
 
 
+class WriterForm(forms.ModelForm):
+    """The writer, and a subject of tokens to admit."""
+
+    new_subject = forms.CharField(
+        max_length=500,
+        required=False,
+        help_text="Tokens of JWT_ISSUER with this subject speak as the writer, such as "
+        "system:serviceaccount:NAMESPACE:NAME; from saving on, and until its keys are revoked.",
+    )
+
+    def clean_new_subject(self) -> str:
+        subject = str(self.cleaned_data["new_subject"])
+        if subject and not settings.JWT_ISSUER:
+            raise forms.ValidationError("No issuer of tokens is set (JWT_ISSUER): nothing would hold such a token.")
+        if subject and api_keys.is_taken(subject):
+            raise forms.ValidationError(str(api_keys.SubjectTaken()))
+        return subject
+
+
 @admin.register(Writer)
 class WriterAdmin(admin.ModelAdmin):
     """Nobody deletes a writer: its name is in records."""
@@ -38,6 +59,7 @@ class WriterAdmin(admin.ModelAdmin):
     list_display = ("name", "scope_names", "created_at", "valid_keys")
     inlines = (KeyInline,)
     actions = ("rotate", "revoke")
+    form = WriterForm
 
     def has_delete_permission(self, request: HttpRequest, obj: Writer | None = None) -> bool:
         return False
@@ -58,6 +80,9 @@ class WriterAdmin(admin.ModelAdmin):
         super().save_model(request, obj, form, change)
         if change:
             api_keys.publish()
+        if subject := form.cleaned_data.get("new_subject"):
+            _record(request, "subject-admitted", obj, subject=subject, issuer=settings.JWT_ISSUER)
+            api_keys.admit_subject(obj, subject)
         if asked:
             rights.ask("writer", obj.name, asked, by=request.user.get_username())
             messages.info(request, f"{WAITS} the scopes or the reading of {obj.name} change.")

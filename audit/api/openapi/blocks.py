@@ -19,7 +19,7 @@ class WriterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [
-            {"type": "http", "scheme": "bearer", "description": "A writer's key"},
+            {"type": "http", "scheme": "bearer", "description": "A writer's key, or a token of JWT_ISSUER"},
             {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A writer's key"},
         ]
 

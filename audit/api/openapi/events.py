@@ -6,6 +6,15 @@ from audit.search import query
 
 STATE = {"type": "string", "enum": ["stored", "parked", "sealed"]}
 EVENT = declared(event.Event)
+# Read, and left out.
+SENT = EVENT | {
+    "properties": EVENT["properties"]
+    | {
+        event.PARENT_DATE: {
+            "anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
+        }
+    }
+}
 RECORD = object_schema(
     EVENT["properties"]
     | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
@@ -42,7 +51,7 @@ POST_EVENT = operation(
         },
         _OF_WRITING,
     ),
-    body=EVENT,
+    body=SENT,
 )
 POST_BATCH = operation(
     "record_batch",
@@ -50,11 +59,11 @@ POST_BATCH = operation(
         {
             201: (BATCH, "All stored, in one transaction"),
             200: (BATCH, "All were stored before"),
-            202: (BATCH, "All parked"),
+            202: (BATCH, "All parked; 201 where not every event came with its id"),
         },
         _OF_WRITING,
     ),
-    body={"type": "array", "items": EVENT, "minItems": 1, "maxItems": event.MAX_BATCH},
+    body={"type": "array", "items": SENT, "minItems": 1, "maxItems": event.MAX_BATCH},
 )
 GET_EVENTS = operation(
     "find_events",

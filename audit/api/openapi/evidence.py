@@ -64,11 +64,29 @@ POST_STATEMENT = operation(
 )
 GET_STATEMENT = operation("get_statement", responses({200: (_STATEMENT, "As it was signed")}, _OF_STATEMENTS))
 POST_STATEMENT_BUNDLE: dict[str, Any] = POST_EXPORT | {"operation_id": "post_statement_bundle", "request": None}
+# Parameters of GET export that are true or false.
+SWITCHES = {
+    "unredacted": "needs the scope unredacted, too",
+    "redact_pii": "mask what is personal, whatever the rules of redaction",
+    "include_detached_signature": "the signature of the metadata as a block of text, too",
+}
+MAX_PAGE = 10_000
 _FILTERS = [name for name in query.PARAMETERS if name not in ("limit", "offset", "after")]
 _EXTRACT = object_schema(
     {"export_metadata": {"type": "object"}, "events": {"type": "array", "items": {"type": "object"}}}
-    | {"verification": {"type": "object"}, "signature": TEXT}
+    | {"verification": {"type": "object"}, "hash_chain_verification": {"type": "object"}, "signature": TEXT}
 )
+_PAGING = [
+    OpenApiParameter("start_time", TEXT, description="as since"),
+    OpenApiParameter("end_time", TEXT, description="as until"),
+    OpenApiParameter("format", {"type": "string", "enum": ["json"]}),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE},
+        description="records a page, 1,000 of them at most; without it all, and 413 where that is more than 1,000",
+    ),
+    parameter("offset"),
+]
 GET_EXTRACT = operation(
     "get_extract",
     responses(
@@ -77,6 +95,7 @@ GET_EXTRACT = operation(
     ),
     parameters=[
         *(parameter(name) for name in _FILTERS),
-        OpenApiParameter("unredacted", {"type": "boolean"}, description="needs the scope unredacted, too"),
+        *_PAGING,
+        *(OpenApiParameter(name, {"type": "boolean"}, description=text) for name, text in SWITCHES.items()),
     ],
 )

@@ -9,7 +9,9 @@ _REASON = {"type": "string", "minLength": 1, "maxLength": REASON_MAX}
 _HOLD = dict.fromkeys(("correlation_id", "reason", "placed_by", "placed_at"), TEXT) | dict.fromkeys(
     ("released_by", "released_at", "release_reason"), NULLABLE
 )
-_HOLDS = object_schema({"holds": {"type": "array", "items": object_schema(_HOLD)}, "total": INTEGER})
+_HOLDS = object_schema(
+    {"holds": {"type": "array", "items": object_schema(_HOLD | {"events_affected": INTEGER})}, "total": INTEGER}
+)
 _CORRELATION = {"type": "string", "minLength": 1, "maxLength": 255}
 _STRICT = {"additionalProperties": False}
 POST_HOLD = operation(

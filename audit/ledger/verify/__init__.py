@@ -4,6 +4,7 @@ leaves       every leaf with its record, the tree with its nodes, and with every
 checkpoints  every checkpoint: its signature, number and time; cosignatures, anchor, witnesses
 unsealed     records without a leaf, and the tail that waits for the sealer
 correlation  the records of one correlation, each with its proof
+pending      a moment in which the sealer may take what a correlation has
 result       counts, findings, verdict
 """
 

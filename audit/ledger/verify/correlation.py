@@ -20,8 +20,8 @@ OTHERS = (
     "a verification of the whole log shows every record that is gone."
 )
 PAGE = f"""
-SELECT coalesce(l.index, -1), r.id, l.leaf_hash, {COLUMNS}
-FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id
+SELECT coalesce(l.index, -1), r.id, coalesce(l.leaf_hash, q.leaf_hash, ''), {COLUMNS}
+FROM audit_record r LEFT JOIN audit_leaf l ON l.record_id = r.id LEFT JOIN audit_unsealed q ON q.record_id = r.id
 WHERE r.correlation_id = %s AND (r.event_timestamp, r.id) > (%s::timestamptz, %s) {{within}}
 ORDER BY r.event_timestamp, r.id LIMIT %s
 """
@@ -29,15 +29,16 @@ ORDER BY r.event_timestamp, r.id LIMIT %s
 
 def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> None:
     """Check what the store has of a correlation, and report what that cannot show."""
+    size, root = 0, b""
     try:
         head = reader.signed_head(using)
+        size, root = head.size, bytes(head.root)
+        for _ in checkpoints.checkpoints(report, keys, size, size, using):
+            pass  # each is checked as it passes
     except NotSealed as error:
         report.leave_out(str(error))
-        return
-    for _ in checkpoints.checkpoints(report, keys, head.size, head.size, using):
-        pass  # each is checked as it passes
-    for row in _records(correlation_id, using):
-        _check(report, row, head.size, bytes(head.root), using)
+    for rows in _pages(correlation_id, using):
+        _check(report, rows, size, root, using)
     if missing := Finding.objects.still_so().filter(kind=Verdict.MISSING.value).count():
         report.leave_out(
             f"{missing} records or leaves of the log are known to be gone: some may be of this correlation."
@@ -49,31 +50,66 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
         )
 
 
-def _records(correlation_id: str, using: str) -> Iterator[LeafRow]:
+def _pages(correlation_id: str, using: str) -> Iterator[list[LeafRow]]:
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     within, parameters = visibility.sql_condition("r")
     while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
         visibility.note_read(row.record_id for row in rows)
-        yield from rows
+        yield rows
         last = rows[-1]
         assert last.record is not None
         place = (last.record[TIME], last.record_id)
 
 
-def _check(report: RunReport, row: LeafRow, size: int, root: bytes, using: str) -> None:
-    if row.leaf_index < 0:
-        report.count("unsealed")
-        report.leave_out("Some records of this correlation are not sealed yet.")
-        return
-    report.count("records")
-    if (why := fault(row)) is not None:
-        detail = f"The record of leaf {row.leaf_index} was changed: {why}."
-        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
-        return
+def _check(report: RunReport, rows: list[LeafRow], size: int, root: bytes, using: str) -> None:
+    """Recompute each record; prove those that are what they were, all of a page by the hashes of one statement."""
+    same = []
+    for row in rows:
+        if not 0 <= row.leaf_index < size:  # what was sealed since the head was read is under none that is checked here
+            _check_unsealed(report, row)
+            continue
+        report.count("records")
+        if (why := fault(row)) is not None:
+            _find(report, row, f"was changed: {why}.")
+        else:
+            same.append(row)
+    for row, proof in zip(same, _proofs([row.leaf_index for row in same], size, using), strict=True):
+        try:
+            if isinstance(proof, LogDamaged):
+                raise proof
+            merkle.verify_inclusion(row.leaf_hash, row.leaf_index, size, proof, root)
+        except (merkle.ProofError, LogDamaged) as error:
+            _find(report, row, f"is not in the signed log: {error}")
+
+
+def _proofs(indexes: list[int], size: int, using: str) -> list[list[bytes] | LogDamaged]:
+    """The proof of each leaf, or why there is none."""
     try:
-        merkle.verify_inclusion(
-            row.leaf_hash, row.leaf_index, size, reader.inclusion(row.leaf_index, size, using), root
+        return [*reader.inclusions(indexes, size, using)]
+    except LogDamaged:
+        return [_proof(index, size, using) for index in indexes]
+
+
+def _proof(index: int, size: int, using: str) -> list[bytes] | LogDamaged:
+    try:
+        return reader.inclusion(index, size, using)
+    except LogDamaged as error:
+        return error
+
+
+def _find(report: RunReport, row: LeafRow, what: str) -> None:
+    detail = f"The record of leaf {row.leaf_index} {what}"
+    report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+
+
+def _check_unsealed(report: RunReport, row: LeafRow) -> None:
+    """Compare a record with what the sealer was given when it was stored: nothing in the log shows it yet."""
+    report.count("unsealed")
+    report.leave_out("Some records of this correlation are not sealed yet.")
+    if not row.leaf_hash:
+        detail = "This record has no leaf and does not wait for one: it came into the table past the store."
+        report.find(Verdict.UNKNOWN, "record", detail, record_id=row.record_id)
+    elif (why := fault(row)) is not None:
+        report.find(
+            Verdict.ALTERED, "record", f"The record was changed before it was sealed: {why}.", record_id=row.record_id
         )
-    except (merkle.ProofError, LogDamaged) as error:
-        detail = f"The record of leaf {row.leaf_index} is not in the signed log: {error}"
-        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)

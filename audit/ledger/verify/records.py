@@ -21,7 +21,7 @@ COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest
 
 
 class LeafRow(NamedTuple):
-    """A leaf with its record, None where that is gone."""
+    """A leaf with its record, None where that is gone; no hash for a record that has no leaf and waits for none."""
 
     leaf_index: int
     record_id: UUID

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
@@ -24,13 +25,17 @@ class Command(BaseCommand):
         for action, text in (("rotate", "a new key; the old ones stop"), ("revoke", "all keys stop")):
             actions.add_parser(action, help=text).add_argument("name")
 
+        subject = actions.add_parser("subject", help="tokens of JWT_ISSUER with this subject speak as the writer")
+        subject.add_argument("name")
+        subject.add_argument("subject", help="such as system:serviceaccount:NAMESPACE:NAME")
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["action"] == "list":
             self._list()
         elif options["action"] == "create":
             self._create(options["name"], options["scopes"])
         else:
-            self._change(options["action"], options["name"])
+            self._change(options["action"], options["name"], options.get("subject", ""))
 
     def _create(self, name: str, scopes: list[str]) -> None:
         writer = Writer(name=name, scopes=scopes)
@@ -49,17 +54,29 @@ class Command(BaseCommand):
             for key in writer.keys.all():
                 self.stdout.write(f"  {key}  made {key.created_at:%Y-%m-%d %H:%M}Z  {_state(key)}")
 
-    def _change(self, action: str, name: str) -> None:
+    def _change(self, action: str, name: str, subject: str = "") -> None:
         writer = Writer.objects.filter(name=name).first()
         if writer is None:
             raise CommandError(f"There is no writer {name!r}: `manage.py writer list` shows all.")
-        if action == "rotate":
+        if action == "subject":
+            self._admit(writer, subject)
+        elif action == "rotate":
             self._record("rotated", name)
             self.stdout.write(api_keys.rotate(writer))
         else:
             self._record("revoked", name)
             count = api_keys.revoke(writer)
             self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
+
+    def _admit(self, writer: Writer, subject: str) -> None:
+        if not settings.JWT_ISSUER:
+            raise CommandError("No issuer of tokens is set: JWT_ISSUER (docs/access.md, Tokens).")
+        self._record("subject-admitted", writer.name, subject=subject, issuer=settings.JWT_ISSUER)
+        try:
+            api_keys.admit_subject(writer, subject)
+        except api_keys.SubjectTaken as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"Tokens of {settings.JWT_ISSUER} with the subject {subject} speak as {writer.name}.")
 
     def _record(self, act: str, name: str, **facts: Any) -> None:
         """Record the act before it is done: what cannot be recorded is not done."""

@@ -60,8 +60,8 @@ OF_SCROLLING = ("scrollable-region-focusable",)
 def served(**env: str) -> Iterator[str]:
     """The real server, on the databases of the tests where `env` does not say otherwise."""
     port = free_port()
-    command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi", "--no-ws", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"], env=os.environ | env)
+    command = [sys.executable, "-m", "auditsite.front", "--port", str(port), "--workers", "1", "--threads", "2"]
+    process = subprocess.Popen(command, env=os.environ | env)
     try:
         wait_until(lambda: answers(port), seconds=30, what="the site")
         yield f"http://127.0.0.1:{port}"

@@ -66,7 +66,7 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(monkeypatch: pytest.Monk
 
 
 def test_counting_anew_finds_what_was_counted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "BATCH", 3)
+    monkeypatch.setattr(reconcile, "MAX_FOLLOWED", 3)
     sender, day = Sender("write"), a_day(2020)
     for n in range(20):
         at = (day + timedelta(minutes=7 * n)).isoformat()

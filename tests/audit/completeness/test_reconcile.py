@@ -15,7 +15,8 @@ from audit.completeness import explain, reconcile, silence, summary
 from audit.completeness.summary import Completeness, Expected, WriterSummary
 from audit.errors import AuditError
 from audit.ledger import seal
-from audit.models import Followed, Gap, Heartbeat, Hole, Numbering, Record, Rhythm
+from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
+from audit.models.completeness import MAX_FOLLOWED
 from audit.postgres.gateway import gateway
 from dlq.message import Document, digest_of
 from tests.audit.completeness.conftest import a_standing, follow, manage_skewed, numbered
@@ -67,19 +68,6 @@ def test_each_record_is_read_once(sender: Sender) -> None:
     assert standing(sender).events == 3
 
 
-def test_a_step_takes_few_epochs_and_keeps_what_it_did(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    follow()
-    monkeypatch.setattr(reconcile, "EPOCHS_PER_STEP", 2)
-    sender.post([an_event(source_seq=1, source_epoch=f"run-{n}") for n in range(5)], BATCH)
-    while seal.Sealer().once().more:
-        pass
-    taken = []
-    while (run := reconcile.reconcile(seconds=0)) and not run.at_end:
-        taken.append(run.read)
-    assert len(taken) >= 2 and max(taken) <= 2
-    assert Numbering.objects.filter(writer=sender.name, highest=1).count() == 5
-
-
 def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     follow()
     sender.post(numbered(1, 2), BATCH)
@@ -89,6 +77,24 @@ def test_a_run_that_fails_half_way_counts_nothing_twice(sender: Sender, monkeypa
             follow()
     follow()
     assert (standing(sender).events, standing(sender).reused) == (2, 0)
+
+
+def test_a_step_that_is_killed_is_tried_again_with_fewer_records_until_it_comes_to_its_end(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow()
+    cursor = Followed.objects.filter(name=Followed.COMPLETENESS)
+    cursor.update(batch=MAX_FOLLOWED)
+    sender.post(numbered(1, 2), BATCH)
+    with monkeypatch.context() as broken:
+        broken.setattr(silence, "apply", lambda events: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                follow()
+    assert cursor.get().batch == MAX_FOLLOWED // 4
+    follow()
+    assert cursor.get().batch == MAX_FOLLOWED // 2
+    assert standing(sender).events == 2
 
 
 def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
@@ -110,7 +116,7 @@ def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
 
 def test_a_run_with_little_time_goes_on_where_it_was(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     follow()
-    monkeypatch.setattr(reconcile, "BATCH", 2)
+    monkeypatch.setattr(reconcile, "MAX_FOLLOWED", 2)
     sender.post(numbered(*range(1, 8)), BATCH)
     while seal.Sealer().once().more:
         pass

@@ -5,7 +5,9 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from django.db.models.signals import post_init
+from django.test.utils import CaptureQueriesContext
 
 from audit.completeness import heartbeats, sequences
 from audit.models import Gap, Heartbeat, Hole, Numbering
@@ -33,6 +35,34 @@ def test_heartbeats_are_judged_in_portions_of_one_transaction_each(
         portions += 1
     assert portions >= 2
     assert Gap.objects.filter(numbering__writer=writer, tail=True).count() == 3
+
+
+@pytest.mark.parametrize("first", [1, 2, 3], ids=["follows", "gap", "late"])
+def test_a_writer_with_an_epoch_an_event_costs_as_many_statements_as_one_with_one(writer: str, first: int) -> None:
+    """An honest client takes its pod's name as the epoch; a hostile one keeps everybody's numbers waiting."""
+
+    def statements(epochs: int) -> int:
+        names = [f"{epochs}-{number}" for number in range(epochs)]
+        if first == 3:
+            sequences.apply([event for epoch in names for event in numbers_of(writer, 5, epoch=epoch)])
+        with CaptureQueriesContext(connection) as queries:
+            sequences.apply([event for epoch in names for event in numbers_of(writer, first, epoch=epoch)])
+        assert Numbering.objects.filter(writer=writer, epoch__in=names).count() == epochs
+        return len(queries)
+
+    assert statements(300) == statements(1)
+
+
+def test_many_heartbeats_cost_as_many_statements_as_one(writer: str) -> None:
+    def statements(epochs: int) -> int:
+        Heartbeat.objects.bulk_create(
+            [Heartbeat(writer=writer, epoch=f"{epochs}-{number}", seq=1, at=at(0)) for number in range(epochs)]
+        )
+        with CaptureQueriesContext(connection) as queries:
+            assert not sequences.apply_heartbeats(made_before=at(1))
+        return len(queries)
+
+    assert statements(300) == statements(1)
 
 
 def test_numbers_that_follow_each_other_leave_no_gap(writer: str) -> None:

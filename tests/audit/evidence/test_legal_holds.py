@@ -2,6 +2,7 @@
 
 import secrets
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connections
@@ -106,11 +107,20 @@ def test_a_key_with_the_scope_places_lists_and_releases(writer: Sender, holder: 
     assert (answered["events_affected"], answered["placed_by"], answered["reason"]) == (3, holder.name, "case 7")
     again = holder.post({"correlation_id": correlation, "reason": "case 8"}, path=HOLDS)
     assert (again.status_code, again.json()["type"]) == (409, "/problems/held")
-    assert correlation in [hold["correlation_id"] for hold in holder.get(HOLDS).json()["holds"]]
+    (listed,) = [hold for hold in holder.get(HOLDS).json()["holds"] if hold["correlation_id"] == correlation]
+    assert listed["events_affected"] == 3
     released = holder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{correlation}")
     assert (released.status_code, released.json()["events_released"]) == (200, 3)
     assert correlation not in [hold["correlation_id"] for hold in holder.get(HOLDS).json()["holds"]]
     assert holder.delete({"release_reason": "again"}, path=f"{HOLDS}/{correlation}").status_code == 404
+
+
+def test_a_correlation_with_a_newline_and_a_slash_is_released_as_any_other(writer: Sender, holder: Sender) -> None:
+    correlation = f"a/b\n{secrets.token_hex(4)}"
+    assert writer.post(an_event(correlation_id=correlation)).status_code == 201
+    assert holder.post({"correlation_id": correlation, "reason": "case 7"}, path=HOLDS).status_code == 200
+    released = holder.delete({"release_reason": "settled"}, path=f"{HOLDS}/{quote(correlation)}")
+    assert (released.status_code, released.json()["correlation_id"]) == (200, correlation)
 
 
 def test_a_key_without_the_scope_does_not(writer: Sender) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.formats.canonical import MAX_SAFE_INTEGER, NotCanonical, canonical, digest, loads
+from audit.formats.canonical import MAX_SAFE_INTEGER, NotCanonical, canonical, digest, loads, read
 
 VECTORS = json.loads((Path(__file__).parents[2] / "data" / "jcs.json").read_text(encoding="utf-8"))["cases"]
 
@@ -120,12 +121,61 @@ def nested(levels: int) -> dict[str, Any]:
     return document
 
 
-def test_ten_levels_below_the_document_are_enough() -> None:
-    assert canonical(nested(10))
-    with pytest.raises(NotCanonical, match="at most 10 levels"):
-        canonical(nested(11))
+def test_sixty_four_levels_below_the_document_are_enough() -> None:
+    assert canonical(nested(64))
+    with pytest.raises(NotCanonical, match="at most 64 levels") as refused:
+        canonical({"data": [nested(64)]})
+    assert refused.value.faults.keys() == {"data.0" + ".a" * 63}
 
 
 def test_depth_is_checked_beside_names_outside_ascii() -> None:
-    with pytest.raises(NotCanonical, match="at most 10 levels"):
-        canonical({"é": nested(11)})
+    with pytest.raises(NotCanonical, match="at most 64 levels"):
+        canonical({"é": nested(65)})
+
+
+def test_text_that_cannot_be_stored_is_named_by_its_path() -> None:
+    with pytest.raises(NotCanonical) as refused:
+        canonical({"a": {"b.c": ["x", "\x00"], "d\ud800": 1}})
+    assert refused.value.faults == {
+        'a."b.c".1': "contains the character U+0000, which cannot be stored",
+        'a."d\\ud800"': "the name contains a lone surrogate, which is not a character",
+    }
+
+
+FAULTS = [
+    (b'{"a": {"b": [1, NaN]}}', {"a.b.1": "NaN is not a JSON number"}),
+    (b'{"a": {"b": 1, "b": 2}, "c": 9007199254740992}', {"a.b": "occurs twice", "c": "beyond 2^53-1"}),
+    (b'{"a": [{}, 1e400]}', {"a.1": "beyond 2^53-1"}),
+    (b'{"x": "}]", "a": ' + b"[" * 3_000 + b'"]"' + b"]" * 3_000 + b"}", {"a" + ".0" * 64: "nested too deep"}),
+]
+
+
+@pytest.mark.parametrize(("text", "faults"), FAULTS, ids=range(len(FAULTS)))
+def test_what_is_at_fault_is_named_by_its_path_and_spares_its_neighbours(text: bytes, faults: dict[str, str]) -> None:
+    before, unreadable, after = read(b' [{"n": 12.0},' + text + b' , {"n": 2} ]\n')
+    assert (before, after) == ({"n": 12}, {"n": 2})
+    assert unreadable.text.encode() == text
+    assert unreadable.faults.keys() == faults.keys()
+    assert all(faults[path] in message for path, message in unreadable.faults.items())
+    with pytest.raises(NotCanonical) as refused:
+        loads(b"[1," + text + b"]")
+    assert refused.value.faults.keys() == {f"1.{path}" for path in faults}
+
+
+@pytest.mark.parametrize("text", [b"[NaN,]", b"[NaN", b"[NaN}", b"[NaN] 1", b"[,NaN]", b'[NaN,{"a":]', b"[NaN 1]"])
+def test_what_is_no_json_is_no_json_whatever_else_is_at_fault(text: bytes) -> None:
+    with pytest.raises(NotCanonical, match="not valid JSON"):
+        read(text)
+
+
+@pytest.mark.parametrize("text", [b"[" * 5_000_000, b"[NaN," + b"[]," * 1_000_000 + b"1]", b'["' + b'\\"' * 2_000_000])
+@pytest.mark.slow
+def test_text_that_is_hostile_is_refused_in_about_a_second(text: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(NotCanonical):
+        read(text)
+    assert time.process_time() - began < 5
+
+
+def test_an_integer_may_be_written_as_json_schema_means_it() -> None:
+    assert [type(number) for number in loads(b"[12.0, 1e3, -0.0, 1.5]")] == [int, int, int, float]

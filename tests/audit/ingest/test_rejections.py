@@ -1,5 +1,6 @@
 """Refused events are counted each once, by writer and reason, and a few are kept to look at."""
 
+import gzip
 import json
 import secrets
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from audit.ingest.rejections import Refusal
 from audit.models import RejectedSample, Rejection
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
 
+GZIP = {"Content-Encoding": "gzip"}
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -64,10 +66,12 @@ def test_of_a_batch_each_event_is_counted_by_its_own_reason(sender: Sender) -> N
     ("body", "options", "status", "reason"),
     [
         (b"{", {}, 400, rejections.UNREADABLE),
-        (b'{"a":1,"a":2}', {}, 400, rejections.UNREADABLE),
+        (b'{"version":1,"version":2}', {}, 400, "version: not valid"),
         (b"\xff\xfe", {}, 400, rejections.UNREADABLE),
         (b"[]", {}, 400, "not an event"),
         (b"{}", {"content_type": "text/plain"}, 415, rejections.MEDIA_TYPE),
+        (b"{}", {"headers": {"Content-Encoding": "br"}}, 415, rejections.ENCODING),
+        (b"{}", {"headers": {"Content-Encoding": "gzip"}}, 400, rejections.UNREADABLE),
         (b" " * (5 * 2**20 + 1), {}, 413, rejections.TOO_LARGE),
     ],
 )
@@ -76,6 +80,15 @@ def test_a_body_that_is_no_event_counts_as_one(
 ) -> None:
     assert sender.post(body, **options).status_code == status
     assert counted(sender) == {reason: 1}
+
+
+def test_a_batch_with_a_number_too_large_is_counted_whole_and_the_sample_is_what_was_sent(sender: Sender) -> None:
+    batch = json.dumps([an_event(), an_event(event_data={"here": 1}), an_event()])
+    bad = '"here": 1507591916746609046'
+    assert sender.post(gzip.compress(batch.replace('"here": 1', bad).encode()), BATCH, headers=GZIP).status_code == 400
+    assert counted(sender) == {"event_data: not valid": 1, rejections.WITH_ITS_BATCH: 2}
+    (kept,) = samples(sender)
+    assert bytes(kept.body).startswith(b'{"version"') and bad.encode() in bytes(kept.body)
 
 
 @pytest.mark.parametrize(("count", "events"), [(0, 1), (1001, 1001)])

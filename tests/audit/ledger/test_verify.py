@@ -9,11 +9,13 @@ import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connections
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from audit import checks, tasks
 from audit.formats.note import Signer
-from audit.ledger import seal, verify
+from audit.ledger import reader, seal, verify
 from audit.ledger.keys import DEVELOPMENT
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
@@ -256,10 +258,41 @@ def test_a_correlation_says_what_it_cannot_show(store: psycopg.Connection[Any]) 
     assert any("known to be gone" in text for text in found.not_covered)
 
 
+def test_a_record_that_was_changed_before_it_was_sealed_is_found(store: psycopg.Connection[Any]) -> None:
+    (event,) = send(1)
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert (found.verdict, found.counts["unsealed"]) == ("VERIFIED", 1)
+    changed = f"UPDATE audit_record SET actor_id = 'nobody' WHERE id = '{event.id}'"
+    statement(changed)(store, None)  # type: ignore[arg-type]
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert [(finding.kind, finding.record_id) for finding in found.findings.all()] == [("ALTERED", event.id)]
+    statement("DELETE FROM audit_unsealed")(store, None)  # type: ignore[arg-type]
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert found.verdict == "UNKNOWN"
+
+
+def test_what_was_sealed_since_the_head_was_read_is_not_called_altered(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (event,) = send(1)
+    head = reader.signed_head()
+    Sealer().once()
+    monkeypatch.setattr("audit.ledger.reader.signed_head", lambda using="reader": head)
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert (found.verdict, found.counts["unsealed"]) == ("VERIFIED", 1)
+
+
 def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
     correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
     assert verify.verify("correlation", correlation_id=correlation).counts["records"] == 120
+
+
+def test_a_correlation_of_many_records_is_proved_by_few_statements(store: psycopg.Connection[Any]) -> None:
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    with CaptureQueriesContext(connections["reader"]) as queries:
+        verify.verify("correlation", correlation_id=correlation)
+    assert len(queries) < 20
 
 
 def test_the_command_prints_findings_and_verdict(store: psycopg.Connection[Any], capsys: Any) -> None:

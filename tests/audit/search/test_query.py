@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
+from tests.audit.conftest import BATCH, EVENTS, Sender, an_event, with_id
 
 
 def ids(response: Any) -> list[str]:
@@ -86,6 +86,7 @@ def test_pages_by_offset_work_as_kubernauts_clients_expect(service: Sender, corr
         ({"since": "2026-08-18T10:00:02Z"}, 4),
         ({"until": "2026-08-18T10:00:00Z"}, 4),
         ({"since": "1h"}, 0),
+        ({"since": "1h30m", "until": "1.5h"}, 0),
         ({"since": "2026-08-18", "until": "2026-08-19T00:00:00+02:00"}, 12),
         ({"detail_key": "number", "detail_value": "7"}, 1),
         ({"detail_key": "text", "detail_value": "7"}, 1),
@@ -121,6 +122,8 @@ def test_filters_narrow_and_combine(service: Sender, correlation: str, filters: 
         ({"since": "yesterday"}, "since"),
         ({"until": "99999999999999h"}, "until"),
         ({"since": "999999w"}, "since"),
+        ({"since": "1h30"}, "since"),
+        ({"event_outcome": "bogus"}, "event_outcome"),
         ({"detail_key": "a"}, "detail_key"),
         ({"detail_value": "a"}, "detail_key"),
         ({"detail_key": "a.b", "detail_value": "1"}, "detail_key"),
@@ -157,6 +160,16 @@ def test_records_are_read_as_the_reader_role(service: Sender, correlation: str) 
     with connections["reader"].cursor() as cursor:
         cursor.execute("SELECT current_user, current_setting('statement_timeout')")
         assert cursor.fetchone() == ("audit_reader", "5s")
+
+
+def test_records_of_the_store_come_where_they_are_asked_for(writer: Sender, service: Sender) -> None:
+    event = with_id()
+    assert [writer.post(event | changes).status_code for changes in ({}, {"severity": "other"})] == [201, 409]
+    correlation = {"correlation_id": event["correlation_id"]}
+    assert ids(service.get(**correlation)) == [event["event_id"]]
+    assert len(ids(service.get(q=f"correlation:{event['correlation_id']}"))) == 2
+    assert len(ids(service.get(**correlation, event_type="audit.event.conflict"))) == 1
+    assert len(ids(service.get(**correlation, actor_id="auditsite"))) == 1
 
 
 def test_a_relative_time_counts_back_from_now(service: Sender) -> None:

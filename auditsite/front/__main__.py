@@ -1,0 +1,36 @@
+"""`python -m auditsite.front`: see the package."""
+
+import argparse
+import os
+import sys
+
+from auditsite.front.gate import Gate
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m auditsite.front")
+    parser.add_argument("--role", choices=("site", "ingest"), default="site", help="everything, or writes only")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=4, help="processes")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each that may wait for a server")
+    parser.add_argument("application", nargs="?", default="auditsite.wsgi:application")
+    options = parser.parse_args()
+    os.environ["ROLE"] = options.role
+    from auditsite import settings
+
+    gate = Gate(
+        (options.host, options.port),
+        options.application,
+        workers=options.workers,
+        threads=options.threads,
+        # Behind proxies of ours every connection is theirs; they bound their clients.
+        per_address=0 if settings.PROXY_HOPS else settings.CONNECTIONS_PER_ADDRESS,
+    )
+    gate.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

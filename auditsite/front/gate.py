@@ -1,0 +1,178 @@
+"""The gate: accepts connections, bounds how many an address may have, hands each to the worker that has fewest.
+
+A worker that ends by itself is replaced. SIGTERM and SIGINT end all: workers answer what was begun first.
+"""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from auditsite.front import bounds
+from auditsite.front.network import network_of
+from auditsite.front.worker import READY
+
+BACKLOG = 1_024
+RESTART_PAUSE_S = 0.5
+LOG_PAUSE_S = 10.0
+
+
+@dataclass
+class Member:
+    """A worker as the gate sees it."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+    is_ready: bool = False
+    received: bytes = b""
+    connections: Counter[bytes] = field(default_factory=Counter)
+
+    @property
+    def load(self) -> int:
+        return self.connections.total()
+
+
+class Gate:
+    """Serves `application` at an address, with `workers` processes of `threads` threads."""
+
+    def __init__(
+        self, address: tuple[str, int], application: str, *, workers: int, threads: int, per_address: int
+    ) -> None:
+        """`per_address` bounds the connections of one address; 0: no bound."""
+        self._command = [sys.executable, "-m", "auditsite.front.worker", application, str(threads)]
+        self._wanted = workers
+        self._per_address = per_address
+        self._most = bounds.connections()
+        self._members: list[Member] = []
+        self._selector = selectors.DefaultSelector()
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self._listens = False
+        self._refused = 0
+        self._logged = 0.0
+        self._stops = False
+
+    def serve(self) -> None:
+        """Returns when it was told to stop."""
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(wake_read, False)
+        signal.set_wakeup_fd(wake_write)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, self._signalled)
+        self._selector.register(wake_read, selectors.EVENT_READ)
+        try:
+            while not self._stops:
+                self._staff()
+                for key, _ in self._selector.select(1.0):
+                    if key.fd == wake_read:
+                        with suppress(BlockingIOError):
+                            os.read(wake_read, 64)
+                    elif key.data is None:
+                        self._accept()
+                    else:
+                        self._hear(key.data)
+        finally:
+            self._stop()
+
+    def _signalled(self, number: int, _frame: object) -> None:
+        self._stops = self._stops or number in (signal.SIGTERM, signal.SIGINT)
+
+    # --- Workers ------------------------------------------------------------------------
+
+    def _staff(self) -> None:
+        """Replace the workers that have ended."""
+        for member in [member for member in self._members if member.process.poll() is not None]:
+            self._members.remove(member)
+            self._selector.unregister(member.channel)
+            member.channel.close()
+            if not member.is_ready:
+                time.sleep(RESTART_PAUSE_S)  # it could not even start
+            _log("worker_ended", "error", pid=member.process.pid, status=member.process.returncode)
+        while len(self._members) < self._wanted:
+            ours, theirs = socket.socketpair()
+            process = subprocess.Popen(self._command, stdin=theirs.fileno(), start_new_session=False)
+            theirs.close()
+            ours.setblocking(False)
+            member = Member(process, ours)
+            self._members.append(member)
+            self._selector.register(ours, selectors.EVENT_READ, member)
+        self._listen(wanted=any(member.is_ready for member in self._members))
+
+    def _listen(self, *, wanted: bool) -> None:
+        if wanted and not self._listens:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        elif self._listens and not wanted:
+            self._selector.unregister(self._listener)
+        self._listens = wanted
+
+    def _hear(self, member: Member) -> None:
+        try:
+            member.received += member.channel.recv(65536)
+        except OSError:
+            return
+        whole = len(member.received) // len(READY) * len(READY)
+        for start in range(0, whole, len(READY)):
+            network = member.received[start : start + len(READY)]
+            if network == READY:
+                member.is_ready = True
+            else:
+                member.connections[network] -= 1
+                if member.connections[network] <= 0:
+                    del member.connections[network]
+        member.received = member.received[whole:]
+
+    def _stop(self) -> None:
+        self._listener.close()
+        for member in self._members:
+            member.channel.close()
+        deadline = time.monotonic() + bounds.STOP_S + 1
+        for member in self._members:
+            try:
+                member.process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                member.process.kill()
+                member.process.wait()
+
+    # --- Connections --------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        try:
+            sock, name = self._listener.accept()
+        except OSError:  # gone again, or no file is left: then some end soon
+            return
+        with sock:
+            network = network_of(str(name[0])).packed
+            has = sum(member.connections[network] for member in self._members)
+            if self._per_address and has >= self._per_address:
+                self._refuse(str(name[0]), has)
+                return
+            for member in sorted((m for m in self._members if m.is_ready), key=lambda member: member.load):
+                if member.load >= self._most:
+                    break
+                with suppress(OSError):
+                    socket.send_fds(member.channel, [b"c"], [sock.fileno()])
+                    member.connections[network] += 1
+                    return
+            self._refuse(str(name[0]), has)
+
+    def _refuse(self, address: str, has: int) -> None:
+        self._refused += 1
+        if (now := time.monotonic()) - self._logged > LOG_PAUSE_S:
+            _log("connections_refused", "warning", count=self._refused, last_address=address, it_has=has)
+            self._logged, self._refused = now, 0
+
+
+def _log(event: str, level: str, **facts: object) -> None:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    line = {"event": event, "level": level, "logger": __name__, "timestamp": now} | facts
+    print(json.dumps(line), file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""One pass of `drain_dlq` of whatever commit is on PYTHONPATH, begun when a line comes in, and timed.
+
+It is run by its path, in the folder of that commit, and so imports nothing of ours. Prints "ready", and the seconds
+last.
+"""
+
+import sys
+import time
+from importlib import import_module
+
+import django
+
+
+def main() -> None:
+    """Get everything ready, wait, drain."""
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connection
+
+    import_module("audit.management.commands.drain_dlq")
+    connection.ensure_connection()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.perf_counter()
+    try:
+        call_command("drain_dlq")
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    print(time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The page of writers: whose tokens speak as one."""
+
+import json
+import secrets
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from audit.access import api_keys
+from audit.models import Record, Writer
+from tests.admin.conftest import logged_in, person
+
+ISSUER = "https://issuer.example"
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer.objects.create(name=f"w-{secrets.token_hex(4)}", scopes=["write"])
+
+
+def admit(client: Client, writer: Writer, subject: str) -> str:
+    form = {"scopes": json.dumps(writer.scopes), "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    page = client.post(f"/admin/audit/writer/{writer.pk}/change/", form | {"new_subject": subject})
+    return page.content.decode()
+
+
+def test_a_subject_is_admitted_on_the_writers_page_and_recorded(writer: Writer, settings: Any) -> None:
+    settings.JWT_ISSUER = ISSUER
+    client, subject = logged_in(person("administrator")), f"system:serviceaccount:apps:{writer.name}"
+    assert admit(client, writer, subject) == ""
+    principal = api_keys.check_digest(api_keys.subject_digest(ISSUER, subject))
+    assert principal is not None and principal.name == writer.name
+    (act,) = Record.objects.filter(event_type="audit.writer.subject-admitted", event_data__subject=subject)
+    assert act.event_data["name"] == writer.name
+    assert subject in client.get(f"/admin/audit/writer/{writer.pk}/change/").content.decode()
+    assert "speaks as a writer already" in admit(client, writer, subject)
+
+
+def test_without_an_issuer_no_subject_is_admitted(writer: Writer) -> None:
+    assert "JWT_ISSUER" in admit(logged_in(person("administrator")), writer, "somebody")

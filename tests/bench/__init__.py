@@ -1,0 +1,1 @@
+"""The benches judge rightly: what they say of what they measured."""
