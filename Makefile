@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill drill-client chaos busy outage ghosts missing growth attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill drill-client chaos busy slow outage ghosts missing growth attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,11 @@ seed: $(READY) ## Copy RECORDS (1,000,000) more records into the store of a `mak
 test: $(READY) ## Run all tests, a process a core and one more: about 12 minutes on 2 cores; browser tests need Chromium
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
 
-test-long: $(READY) ## Run each drill and bench in its shortest form, one after the other: about 10 minutes on 2 cores
+test-long: $(READY) ## Run each drill and bench in its shortest form, and the whole of what `make test` samples: about 15 minutes on 2 cores
 	$(BIN)/python -m pytest -m long
 
-test-fast: $(READY) ## Run the fast tests, a process a core: about 40 s on 2 cores
-	$(BIN)/python -m pytest -n auto --dist worksteal --fast
+test-fast: $(READY) ## Run the fast tests, a process a core: about 30 s on 2 cores
+	$(BIN)/python -m pytest -n auto --dist worksteal --fast -p no:schemathesis
 
 drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.drills.drill --share $(or $(SHARE),1)
@@ -39,6 +39,9 @@ chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), t
 
 busy: $(READY) ## Full load on a saturated machine for SECONDS (600), nothing broken; then PostgreSQL hangs
 	$(BIN)/python -m bench.drills.busy --seconds $(or $(SECONDS),600)
+
+slow: $(READY) ## Slow clients, CONNECTIONS (500) of each kind at each port for SECONDS (60), while events are sent at load
+	$(BIN)/python -m bench.drills.slow --seconds $(or $(SECONDS),60) --connections $(or $(CONNECTIONS),500)
 
 outage: $(READY) ## Park SIZE (120,000) events, then empty the queue with one drainer while ingest goes on (minutes)
 	$(BIN)/python -m bench.queue.outage --size $(or $(SIZE),120000)

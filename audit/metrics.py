@@ -11,6 +11,7 @@ record_seconds = Histogram(
 parked = Counter("audit_parked_total", "Events that PostgreSQL could not take, by fault", ["fault"])
 rejected = Counter("audit_rejected_total", "Requests refused, by HTTP status", ["status"])
 rejected_events = Counter("audit_rejected_events_total", "Events refused, by reason", ["reason"])
+kept_invalid = Counter("audit_kept_invalid_total", "Events that are not valid, kept in the dead letter queue")
 rejected_uncounted = Counter(
     "audit_rejected_uncounted_total", "Events refused that neither server counted: only this metric and the log know"
 )

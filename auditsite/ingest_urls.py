@@ -4,6 +4,7 @@ from django.urls import path
 
 from audit import health
 from audit.api import completeness, events, problems, receipts
+from audit.api.upstream import notifications
 
 handler404 = problems.not_found
 handler500 = problems.server_error
@@ -15,6 +16,7 @@ API = "api/v1/audit/"
 urlpatterns = [
     path(f"{API}events", events.EventsView.as_view(http_method_names=SENDS), name="events"),
     path(f"{API}events/batch", events.BatchView.as_view(http_method_names=SENDS), name="events-batch"),
+    path(f"{API}notifications", notifications.NotificationsView.as_view(http_method_names=SENDS), name="notifications"),
     path(f"{API}heartbeats", completeness.HeartbeatsView.as_view(http_method_names=SENDS), name="heartbeats"),
     path(f"{API}manifests", completeness.ManifestsView.as_view(http_method_names=SENDS), name="manifests"),
     path(f"{API}receipts/verify", receipts.ReceiptsVerifyView.as_view(), name="receipts-verify"),

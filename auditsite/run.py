@@ -23,7 +23,7 @@ from typing import IO
 
 from rich.console import Console
 
-from auditsite import greeting
+from auditsite import greeting, several
 from auditsite.embedded import Postgres, Redis, Server
 from auditsite.roles import ROLES, create_database
 
@@ -35,15 +35,21 @@ RESTART_PAUSE_S = 1.0
 # Processes, and threads of each that may wait for a server: several writes that wait together are stored together.
 INGEST_WORKERS, INGEST_THREADS = 4, 8
 SITE_WORKERS, SITE_THREADS = 2, 4
+# What is done before anything is served, a process each; the second knows the keys that the first has made.
 PREPARATIONS = (
-    ("migrating", ("migrate", "--verbosity", "0")),
-    ("making the log's key", ("sealkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing")),
-    ("making the key of receipts", ("receiptkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing")),
-    ("collecting static files", ("collectstatic", "--noinput", "--verbosity", "0")),
-    ("loading sample data", ("loadsample", "--logins", str(LOCAL / "logins"))),
-    ("checking", ("check", "--database", "default")),
+    (
+        "migrating, making keys, collecting static files",
+        ("migrate", "--verbosity", "0"),
+        ("sealkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing"),
+        ("receiptkey", "--verbosity", "0", "create", "--origin", ORIGIN, "--if-missing"),
+        ("collectstatic", "--noinput", "--verbosity", "0"),
+    ),
+    (
+        "loading sample data, checking",
+        ("loadsample", "--logins", str(LOCAL / "logins")),
+        ("check", "--database", "default"),
+    ),
 )
-"""What is done before anything is served, with which command."""
 console = Console(highlight=False)
 
 
@@ -200,11 +206,11 @@ def _databases(servers: list[Server]) -> dict[str, str]:
 
 
 def _prepare(env: dict[str, str]) -> None:
-    for text, arguments in PREPARATIONS:
+    for text, *commands in PREPARATIONS:
+        words = [word for command in commands for word in (*command, several.SEPARATOR)]
+        command = [sys.executable, "-m", "auditsite.several", *words]
         with console.status(text):
-            subprocess.run(
-                [sys.executable, "manage.py", *arguments], cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL
-            )
+            subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 def _services(port: int, ingest_port: int) -> list[Service]:

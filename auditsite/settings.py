@@ -6,10 +6,10 @@ A secret may also come from a file: `NAME_FILE` names it. `docs/settings.md` lis
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from csp.constants import NONE, SELF
 from environs import validate
 
+from auditsite import logs
 from auditsite.entrykey import entry_keys
 from auditsite.readers import BASE_DIR, env, key_file, moment, secret
 
@@ -94,6 +94,9 @@ WRITER_BYTES_RATE = env.str("WRITER_BYTES_RATE", "")
 # How long a process may trust a key it has checked: the bound for rotation and revocation.
 WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+# What of one writer is kept though it is not valid, on a UTC day.
+INVALID_EVENTS = env.int("INVALID_EVENTS", 10_000)
+INVALID_BYTES = env.int("INVALID_BYTES", 64 * 1024 * 1024)
 
 # --- The dead letter queue ------------------------------------------------------------------
 
@@ -380,30 +383,4 @@ Q_CLUSTER = {
 # --- Logs -----------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
-SHARED_LOG_PROCESSORS: list[Any] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
-]
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer(),
-            "foreign_pre_chain": SHARED_LOG_PROCESSORS,
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"django.server": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
-}
-structlog.configure(
-    processors=[*SHARED_LOG_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    wrapper_class=structlog.stdlib.BoundLogger,
-    cache_logger_on_first_use=True,
-)
+LOGGING = logs.configure(LOG_LEVEL)

@@ -215,7 +215,7 @@ class Fleet:
         for name, port in (("web", self.site_port), ("ingest", self.port)):
             self._start_front(name, port)
         for port in (self.site_port, self.port):
-            wait_until(partial(answers, port), seconds=60, what="the site")
+            wait_until(partial(answers, port), seconds=120, what="the site")
 
     def _start_front(self, name: str, port: int) -> None:
         is_ingest = name == "ingest"
@@ -234,7 +234,7 @@ class Fleet:
             *("--no-ws", "--log-level", "warning", self._application),
         ]
         self._spawn("web", command)
-        wait_until(lambda: answers(self.port), seconds=60, what="the site")
+        wait_until(lambda: answers(self.port), seconds=120, what="the site")
 
     def stop_web(self) -> None:
         """End the site: nothing listens at its port any more."""
@@ -258,6 +258,10 @@ class Fleet:
             return []
         parent = psutil.Process(process.pid)
         return [parent, *parent.children(recursive=True)]
+
+    def has(self, name: str) -> bool:
+        """Whether a service of this name was started."""
+        return name in self._processes
 
     def start_sealer(self) -> None:
         """A sealer as a service runs it."""

@@ -1,13 +1,17 @@
 """A load generator that costs little beside the server it measures: ready-made bytes on open sockets, one thread."""
 
-import multiprocessing
+import pickle
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 ANSWER_TIMEOUT_S = 30.0
 
 
@@ -59,26 +63,27 @@ def fire(
     whatever the server does, and one that finds every socket busy waits, which its latency holds.
     Raises `ConnectionError` or `TimeoutError` where the server did not answer.
     """
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_fire, args=(port, list(requests), seconds, connections, rate, send))
-    process.start()
-    result: Load | Exception = receive.recv()
-    process.join()
-    if isinstance(result, Exception):
-        raise result
-    return result
+    asked = pickle.dumps((port, list(requests), seconds, connections, rate))
+    # Not multiprocessing: it would import what the bench imports, a second of processor time before each load.
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.wire"], input=asked, cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    outcome = pickle.loads(done.stdout)
+    if isinstance(outcome, OSError):
+        raise outcome
+    return Load(*outcome)
 
 
-def _fire(
-    port: int, requests: list[bytes], seconds: float, connections: int, rate: float | None, result: object
-) -> None:
+def main() -> None:
+    """Do what standard input asks for, and write what was seen to standard output, both pickled."""
+    port, requests, seconds, connections, rate = pickle.load(sys.stdin.buffer)
     try:
         generator = _Generator(port, requests, connections)
-        outcome: Load | Exception = generator.steady(seconds, rate) if rate else generator.saturate(seconds)
+        load = generator.steady(seconds, rate) if rate else generator.saturate(seconds)
+        outcome: tuple[object, ...] | OSError = (load.seconds, load.latencies, load.statuses)
     except OSError as error:
         outcome = error
-    result.send(outcome)  # type: ignore[attr-defined]
+    sys.stdout.buffer.write(pickle.dumps(outcome))
 
 
 class _Connection:
@@ -168,3 +173,7 @@ class _Generator:
         for connection in self._idle:
             connection.socket.close()
         return self._load
+
+
+if __name__ == "__main__":
+    main()

@@ -4,15 +4,18 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import structlog
 from django.conf import settings
 
 from dlq import stream as streams
-from dlq.errors import DlqError, Paused
+from dlq.errors import DlqError, Paused, Refused
 from dlq.message import Message
+from dlq.stats import WayOut
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +68,7 @@ def drain(
 
     1. Return where a person has paused the queue, or the database is not up: touch nothing.
     2. Lease a batch of due messages. Other drainers see the rest. Nothing due, or paused meanwhile: end.
-    3. Hand it to `handler`.
+    3. Hand it to `handler`. Meanwhile the next batch is leased, and the one before taken out.
     4. Take out what is stored, note what failed. Only now does a message leave the queue.
     5. Where the database went away in between: give the lease back, count no attempt, end.
 
@@ -74,23 +77,24 @@ def drain(
     """
     queue = stream or streams.for_drain()
     summary, started = Summary(), time.monotonic()
+
+    def is_over() -> bool:
+        return bool(stop and stop.is_set()) or (seconds is not None and time.monotonic() - started >= seconds)
+
     try:
         if queue.activity.paused():
             raise Paused
         if queue.totals.depth() and not probe():
             summary.database_up = False
             return summary
-        while not (stop and stop.is_set()) and (seconds is None or time.monotonic() - started < seconds):
-            size = settings.DLQ_BATCH if limit is None else min(settings.DLQ_BATCH, limit - summary.claimed)
-            messages = queue.claim(size) if size > 0 else []
-            if not messages:
-                break
-            summary.claimed += len(messages)
-            _handle(handler, messages, queue, summary)
-            if progress:
-                progress(summary)
-            if not summary.database_up:
-                break
+        with _Ahead(queue, limit, summary) as ahead:
+            while not is_over() and (messages := ahead.next()):
+                summary.claimed += len(messages)
+                _handle(handler, messages, queue, ahead, summary)
+                if progress:
+                    progress(summary)
+                if not summary.database_up:
+                    break
         queue.activity.beat("last_drain_at")
         return summary
     except Paused:
@@ -101,7 +105,64 @@ def drain(
         summary.remaining = queue.totals.depth()
 
 
-def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, summary: Summary) -> None:
+class _Ahead:
+    """Leases the next batch, and takes out the one before, in a thread beside the handler.
+
+    Its end waits until all is taken out that was to be, and gives back what was leased and not asked for.
+    """
+
+    def __init__(self, queue: streams.Stream, limit: int | None, summary: Summary):
+        self._queue, self._limit, self._summary = queue, limit, summary
+        self._claimed = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="drain-ahead")
+        self._leased: Future[list[Message]] | None = None
+        self._taken_out: list[tuple[Future[int], WayOut, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.settle()
+        finally:
+            leased, self._leased = self._leased, None
+            with suppress(Paused, Refused):  # a lease that cannot be given back ends by itself
+                self._queue.release(leased.result() if leased is not None else [])
+            self._thread.shutdown()
+
+    def next(self) -> list[Message]:
+        """Return a batch; none where nothing is due, or the limit is reached. Raises `Paused`, `Refused`."""
+        leased, self._leased = self._leased, None
+        messages = leased.result() if leased is not None else []
+        if not messages:
+            messages = self._claim()
+        elif self._queue.activity.paused():
+            self._queue.release(messages)
+            raise Paused
+        self._claimed += len(messages)
+        if messages:
+            self._leased = self._thread.submit(self._claim)
+        return messages
+
+    def take_out(self, messages: list[Message], way: WayOut) -> None:
+        """Begin to take out messages whose documents are stored; `settle` waits for it."""
+        if messages:
+            self._taken_out.append((self._thread.submit(self._queue.acknowledge, messages, way), way, len(messages)))
+
+    def settle(self) -> None:
+        """Wait until what was begun is taken out, and count it. Raises `Refused`."""
+        while self._taken_out:
+            done, way, count = self._taken_out.pop(0)
+            done.result()
+            self._summary.stored += count if way == "drained" else 0
+            self._summary.duplicate += count if way == "duplicate" else 0
+
+    def _claim(self) -> list[Message]:
+        size = settings.DLQ_BATCH if self._limit is None else min(settings.DLQ_BATCH, self._limit - self._claimed)
+        return self._queue.claim(size) if size > 0 else []
+
+
+def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, ahead: _Ahead, summary: Summary) -> None:
     try:
         outcomes = _outcomes(handler, messages)
     except DatabaseDown:
@@ -109,8 +170,12 @@ def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, su
         summary.released += len(messages)
         summary.database_up = False
         return
-    _take_out(messages, outcomes, queue, summary)
-    for message, outcome in zip(messages, outcomes, strict=True):
+    finally:
+        ahead.settle()  # the batch before
+    pairs = list(zip(messages, outcomes, strict=True))
+    ahead.take_out([message for message, outcome in pairs if outcome.verdict == "stored"], "drained")
+    ahead.take_out([message for message, outcome in pairs if outcome.verdict == "duplicate"], "duplicate")
+    for message, outcome in pairs:
         if outcome.verdict in ("failed", "dead"):
             state = queue.fail(message, outcome.kind, outcome.error, dead=outcome.verdict == "dead")
             if state == "dead":
@@ -134,13 +199,3 @@ def _outcomes(handler: Handler, messages: list[Message]) -> Sequence[Outcome]:
         return outcomes
     error_text = f"the handler gave {len(outcomes)} outcomes for {len(messages)} messages"
     return [Outcome("failed", "WrongNumber", error_text)] * len(messages)
-
-
-def _take_out(messages: list[Message], outcomes: Sequence[Outcome], queue: streams.Stream, summary: Summary) -> None:
-    pairs = list(zip(messages, outcomes, strict=True))
-    stored = [message for message, outcome in pairs if outcome.verdict == "stored"]
-    duplicate = [message for message, outcome in pairs if outcome.verdict == "duplicate"]
-    queue.acknowledge(stored, "drained")
-    queue.acknowledge(duplicate, "duplicate")
-    summary.stored += len(stored)
-    summary.duplicate += len(duplicate)

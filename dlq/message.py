@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypedDict
@@ -11,6 +12,8 @@ from typing import Any, Literal, TypedDict
 State = Literal["due", "waiting", "leased", "dead"]
 EPOCH = datetime.fromtimestamp(0, UTC)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
+# The length of what is not there.
+ABSENT = 2**32 - 1
 _STREAM_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 
 
@@ -132,14 +135,24 @@ def moment(milliseconds: float) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the fields of an entry from the flat list of Redis."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
 def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
     """Return stream entries with their ids as text."""
     return [(message_id.decode(), fields) for message_id, fields in rows]
+
+
+def unpacked(lengths: bytes, values: bytes, count: int) -> Iterator[tuple[bytes | None, ...]]:
+    """Return the values that `claim.lua` wrote one after the other, in groups of `count`; None for what is absent."""
+    at = 0
+    group: list[bytes | None] = []
+    for length in struct.unpack(f">{len(lengths) // 4}I", lengths):
+        if length == ABSENT:
+            group.append(None)
+        else:
+            group.append(values[at : at + length])
+            at += length
+        if len(group) == count:
+            yield tuple(group)
+            group = []
 
 
 def label_of(fields: dict[bytes, bytes]) -> str:

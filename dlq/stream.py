@@ -18,8 +18,8 @@ from dlq.alarm_state import AlarmState
 from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
 from dlq.inbox import Inbox
-from dlq.message import Document, Message, State, fields_of, microseconds, moment, read
-from dlq.pages import Entry, Pages
+from dlq.message import Document, Message, State, microseconds, moment, read, unpacked
+from dlq.pages import Pages
 from dlq.scripts import Connection, refusing
 from dlq.stats import ParkResult, WayOut
 from dlq.totals import Totals
@@ -35,6 +35,7 @@ LONGEST_LEASE_S = 3600
 DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
+MAC = b"mac"
 
 # What becomes of the count of attempts when a message is moved.
 Attempts = Literal["count", "keep", "reset"]
@@ -92,17 +93,14 @@ class Stream(Connection):
         """
         keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
         places = [keys.stream, keys.due, keys.leased, keys.pause]
-        paused, now, lease_end, *rows = self.run("claim", places, [limit, *lengths, CLAIM_BYTES])
+        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC]
+        paused, now, lease_end, vanished, packed_lengths, packed = self.run("claim", places, arguments)
         if paused:
             raise Paused
-        entries: list[Entry] = []
-        for raw_id, flat in rows:
-            if flat is None:
-                log.error("dlq_message_vanished", message_id=raw_id.decode())
-                self._remove([(raw_id.decode(), "", "")], "vanished")
-                continue
-            entries.append((raw_id.decode(), fields_of(flat)))
-        return [*self._readable(entries, lease_end, now)]
+        for raw_id in vanished:
+            log.error("dlq_message_vanished", message_id=raw_id.decode())
+            self._remove([(raw_id.decode(), "", "")], "vanished")
+        return [*self._readable(unpacked(packed_lengths, packed, 4 + len(FIELDS)), lease_end, now)]
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there."""
@@ -133,14 +131,15 @@ class Stream(Connection):
         """Leave messages alone for so many seconds; attempts and history stay. Dead ones wait again."""
         return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
-    def _readable(self, entries: list[Entry], lease_end: int, now: int) -> Iterator[Message]:
-        histories = self.pages.histories([message_id for message_id, _ in entries])
-        for (message_id, fields), history in zip(entries, histories, strict=True):
-            message = read(message_id, fields, "leased", lease_end, history, now)
-            if fields.keys() >= set(FIELDS):
+    def _readable(self, entries: Iterable[tuple[bytes | None, ...]], lease_end: int, now: int) -> Iterator[Message]:
+        for raw_id, attempts, errors, *values in entries:
+            names = zip((*FIELDS, MAC), values, strict=True)
+            fields = {name: value for name, value in names if value is not None}
+            message = read((raw_id or b"").decode(), fields, "leased", lease_end, (attempts, errors), now)
+            missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
+            if not missing:
                 yield message
             else:
-                missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
                 self.fail(message, "Unparsable", f"the stream entry lacks {missing}", dead=True)
 
     def _remove(self, leaving: Sequence[tuple[str, str, str]], counter: str) -> int:
@@ -148,9 +147,12 @@ class Stream(Connection):
         if not leaving:
             return 0
         keys = self.keys
-        arguments: list[Any] = [counter, int(settings.DLQ_ALERT_DEPTH * CLEAR_SHARE)]
+        arguments: list[Any] = [counter, int(settings.DLQ_ALERT_DEPTH * CLEAR_SHARE), keys.history("")]
+        by_label: dict[str, list[str]] = {}
         for message_id, key, label in leaving:
-            arguments += [message_id, key, keys.history(message_id), label]
+            by_label.setdefault(label, []).extend((message_id, key))
+        for label, pairs in by_label.items():
+            arguments += [label, len(pairs) // 2, *pairs]
         places = [keys.stream, keys.due, keys.leased, keys.dead, keys.ids, keys.stats, keys.alarm, keys.counters]
         removed, cleared = self.run("remove", places, arguments)
         metrics.drained.labels(outcome=counter).inc(removed)

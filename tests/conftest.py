@@ -3,6 +3,7 @@
 Records are append-only: no test can roll back or truncate. Tests never clean up; they use names and ids of their own.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,22 @@ class Breakable:
         # What the server's absence broke is not the next test's business.
         connections.close_all()
         gateway().close()
+
+
+@pytest.hookimpl(trylast=True)  # whatever has shuffled them
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin each process's share with its share of the browser tests, so that it starts one browser and one site.
+
+    xdist hands out contiguous shares. A browser and a site for every module that comes by cost a minute of processor.
+    """
+    shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    visits = [item for item in items if item.get_closest_marker("browser")]
+    others = [item for item in items if not item.get_closest_marker("browser")]
+    items[:] = [item for share in range(shares) for group in (visits, others) for item in _share(group, share, shares)]
+
+
+def _share(items: list[pytest.Item], share: int, shares: int) -> list[pytest.Item]:
+    return items[len(items) * share // shares : len(items) * (share + 1) // shares]
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,8 @@ log = structlog.get_logger(__name__)
 UNKNOWN_KEYS = 10_000
 _FIND = b"""
 SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories,
-       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports], k.entry_key
+       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports], w.is_lenient,
+       k.entry_key
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
 WHERE k.digest = %s AND k.revoked_at IS NULL
 """
@@ -64,6 +65,7 @@ class Principal:
     expires_at: float | None = None
     sight: Scopes = EVERYTHING  # which records it may read
     quotas: Quotas = NO_QUOTAS
+    is_lenient: bool = False  # whether its invalid events are kept, for a person to correct
 
     is_authenticated: ClassVar = True
 
@@ -234,7 +236,15 @@ def _publish() -> None:
 
 def _published(key: WriterKey) -> list[Any]:
     writer, ends = key.writer, key.expires_at and key.expires_at.timestamp()
-    return [writer.name, writer.scopes, ends, writer.reads_writers, writer.reads_categories, writer.quotas]
+    return [
+        writer.name,
+        writer.scopes,
+        ends,
+        writer.reads_writers,
+        writer.reads_categories,
+        writer.quotas,
+        writer.is_lenient,
+    ]
 
 
 def _look_up_or_trust(
@@ -290,8 +300,9 @@ def _principal(
     writers: Sequence[str] = (),
     categories: Sequence[str] = (),
     quotas: Sequence[int | None] = (),
+    is_lenient: bool = False,
 ) -> Principal | None:
     if name == OWN_WRITER:
         return None  # no key speaks as the store itself, whatever a row or a copy in Redis says
     sight = (Scope(tuple(writers), tuple(categories)),) if writers or categories else EVERYTHING
-    return Principal(name, frozenset(scopes), expires_at, sight, Quotas(*quotas))
+    return Principal(name, frozenset(scopes), expires_at, sight, Quotas(*quotas), is_lenient)

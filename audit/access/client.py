@@ -6,6 +6,8 @@ import ipaddress
 from django.conf import settings
 from django.http import HttpRequest
 
+from audit.formats import spellings
+
 SESSION_CHARACTERS = 16
 PATH_CHARACTERS = 1_000
 
@@ -20,9 +22,17 @@ def address(request: HttpRequest | None) -> str | None:
         passed = [part.strip() for part in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")]
         seen = passed[-hops] if len(passed) >= hops else seen
     try:
-        return str(ipaddress.ip_address(seen.partition("%")[0]))
+        return str(spellings.read_address(_without_port(seen).partition("%")[0]))
     except ValueError:
         return None
+
+
+def _without_port(seen: str) -> str:
+    """Return an address without the port that some proxies write after it, and without its brackets."""
+    if seen.startswith("["):
+        return seen[1:].partition("]")[0]
+    host, _, port = seen.partition(":")
+    return host if port.isdigit() else seen
 
 
 def network(request: HttpRequest | None) -> str:
@@ -35,8 +45,6 @@ def network(request: HttpRequest | None) -> str:
     parsed = ipaddress.ip_address(seen)
     if isinstance(parsed, ipaddress.IPv4Address):
         return seen
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 

@@ -26,6 +26,9 @@ PERIODS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 NONE = -1
 
 
+INVALID_SCRIPT = Path(__file__).with_name("invalid.lua").read_text(encoding="utf-8")
+
+
 class Refusal(NamedTuple):
     """A limit that a request is over: which, when it may be tried again, and how much of the limit is left."""
 
@@ -62,6 +65,17 @@ def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *
         log.warning("limits_not_checked", error=type(error).__name__)
         return None
     return Refusal(limit.decode(), wait_ms / 1000, left) if limit else None
+
+
+def may_keep_invalid(writer: str, events: int, size: int) -> bool:
+    """Charge events that are not valid, of `size` bytes, to what is kept of them for one writer on a UTC day."""
+    arguments = [events, size, settings.INVALID_EVENTS, settings.INVALID_BYTES]
+    name = dlq.client.app_key("audit", "limits", writer, "invalid")
+    try:
+        return bool(_connection().register_script(INVALID_SCRIPT)(keys=[name], args=arguments))
+    except redis.RedisError as error:
+        log.warning("limits_not_checked", error=type(error).__name__)
+        return True  # the spool, which takes them now, has a bound of its own
 
 
 _paused_until = 0.0

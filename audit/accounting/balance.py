@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 
 from audit import visibility
 from audit.accounting import queue_counts, restored
+from audit.ingest import rejections
 from audit.models import Account, Followed, Passage, Promise, Rejection
 from audit.postgres import sql
 
@@ -47,6 +48,8 @@ class BalanceLine(NamedTuple):
     rejected: int = 0
     # Acknowledged and nowhere: Redis lost them. Sent again, they are received again.
     lost: int = 0
+    # Of what came to the queue: kept though it was not valid, for a person to correct.
+    invalid: int = 0
 
     @property
     def stored(self) -> int:
@@ -76,7 +79,7 @@ class BalanceLine(NamedTuple):
             "stored": self.stored,
             "stored_at_once": self.direct,
             "stored_after_waiting": self.queued,
-            **{name: getattr(self, name) for name in (*TERMS[1:], "lost", "unexplained")},
+            **{name: getattr(self, name) for name in (*TERMS[1:], "lost", "unexplained", "invalid")},
         }
 
 
@@ -94,6 +97,7 @@ class DayCounts(NamedTuple):
     dead: int = 0
     promised: int = 0
     rejected: int = 0
+    invalid: int = 0
     # Whether the queue was restored from an older file, and may have lost counts of this day.
     in_doubt: bool = False
 
@@ -165,6 +169,7 @@ def line_of(counts: DayCounts) -> BalanceLine:
         discarded=counts.discarded,
         rejected=counts.rejected,
         lost=missing - stored_before_loss,
+        invalid=counts.invalid,
     )
     uncounted = max(-line.unexplained, 0) if counts.in_doubt else 0
     return line._replace(received=line.received + uncounted)
@@ -239,8 +244,10 @@ def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, dat
     columns = {f"{name}_sum": Sum(name) for name in queue_counts.COPIED}
     for key, row in _grouped(Passage.objects.filter(**where), **columns):
         sums[key] |= {name: row[f"{name}_sum"] for name in queue_counts.COPIED}
-    for key, row in _grouped(Rejection.objects.filter(**where), rejected=Sum("events")):
-        sums[key]["rejected"] = row["rejected"]
+    kept = Q(reason=rejections.KEPT)
+    events = {"rejected": Sum("events", filter=~kept, default=0), "invalid": Sum("events", filter=kept, default=0)}
+    for key, row in _grouped(Rejection.objects.filter(**where), **events):
+        sums[key] |= {name: row[name] for name in events}
     doubted = restored.days_in_doubt()
     return {key: DayCounts(**counts, in_doubt=key[0] in doubted) for key, counts in sums.items()}, moved
 

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from audit.accounting import balance
 from audit.accounting.balance import WriterDay
-from audit.api.base import ApiView
+from audit.api.base import ApiView, parameters
 from audit.api.openapi import accounting as openapi
 from audit.errors import Invalid
 from audit.formats.times import timestamp_text
@@ -24,7 +24,7 @@ class AccountView(ApiView):
 
     @extend_schema(**openapi.GET_ACCOUNT)
     def get(self, request: Request) -> Response:
-        first, last, writer = _parameters(request.query_params.dict())
+        first, last, writer = _parameters(parameters(request))
         result = balance.compute(first, last, writer=writer)
         return Response(
             {
@@ -44,15 +44,15 @@ def _row(row: WriterDay) -> dict[str, Any]:
     return facts | row.line.figures()
 
 
-def _parameters(parameters: dict[str, str]) -> tuple[date, date, str]:
+def _parameters(given: dict[str, str]) -> tuple[date, date, str]:
     """The first and last day and the writer. Raises `Invalid`."""
-    if unknown := parameters.keys() - {"day", "until", "writer", "format"}:
+    if unknown := given.keys() - {"day", "until", "writer", "format"}:
         raise Invalid(dict.fromkeys(unknown, "this parameter is unknown"))
-    first = _day(parameters, "day", datetime.now(UTC).date())
-    last = _day(parameters, "until", first)
+    first = _day(given, "day", datetime.now(UTC).date())
+    last = _day(given, "until", first)
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
         raise Invalid({"until": f"is the last day, not before `day`: at most {MAX_DAYS} days are given at once"})
-    if "\x00" in (writer := parameters.get("writer", "")):
+    if "\x00" in (writer := given.get("writer", "")):
         raise Invalid({"writer": "must not hold U+0000"})
     return first, last, writer
 

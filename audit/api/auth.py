@@ -17,12 +17,10 @@ class WriterKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer <key>` or `X-API-Key: <key>`; in place of a key a token of JWT_ISSUER."""
 
     def authenticate(self, request: Request) -> tuple[api_keys.Principal, str] | None:
-        key = key_of(request)
-        if not key:
+        if not (key := key_of(request)):
             return None
         try:
-            checks = token_check.check if token_check.is_token(key) else api_keys.check
-            principal = checks(key, client.network(request))
+            principal = principal_of(request, key)
         except api_keys.TooManyUnknown:
             raise Throttled(1, "This network sent too many unknown keys: wait, and send the right one.") from None
         if principal is None:
@@ -55,6 +53,12 @@ class HasScope(BasePermission):
 def writer_name(request: Request) -> str:
     principal: Any = request.user
     return str(principal.name)
+
+
+def principal_of(request: HttpRequest | Request, key: str) -> api_keys.Principal | None:
+    """Return whose key or token it is; None for nobody's. Raises `TooManyUnknown` and `Unanswerable`."""
+    check = token_check.check if token_check.is_token(key) else api_keys.check
+    return check(key, client.network(request))
 
 
 def key_of(request: HttpRequest | Request) -> str:

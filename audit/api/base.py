@@ -49,3 +49,34 @@ def begun(job: Export | Report, body: dict[str, Any], path: str) -> Response:
     """Hand a new bundle or report to a worker, and answer where it can be watched: 202."""
     enqueue(job)
     return Response(body, status=202, headers={"Location": f"{path}/{job.pk}"})
+
+
+def parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of the query. Raises `Invalid` for one that stands twice: no part of a question is lost."""
+    twice = "stands twice: name one value here, and several in q, as in q=actor:alice actor:bob"
+    if errors := {name: twice for name, values in request.query_params.lists() if len(values) > 1}:
+        raise Invalid(errors)
+    return request.query_params.dict()
+
+
+def is_lenient(request: Request) -> bool:
+    """Return whether what is not valid is to be kept for a person: by `Prefer: handling`, else by the writer."""
+    handling = _preferred_handling(request)
+    return handling == "lenient" if handling else bool(getattr(request.user, "is_lenient", False))
+
+
+def with_preference(request: Request, response: Response) -> Response:
+    """Say in an answer that the sender's preference was followed (RFC 7240)."""
+    if _preferred_handling(request) == "lenient":
+        response["Preference-Applied"] = "handling=lenient"
+    return response
+
+
+def _preferred_handling(request: Request) -> str:
+    """Return `lenient` or `strict`, the first that `Prefer: handling=` names; "" where it names neither."""
+    for preference in str(request.META.get("HTTP_PREFER", "")).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        handling = value.strip().strip('"').lower()
+        if name.strip().lower() == "handling" and handling in ("lenient", "strict"):
+            return handling
+    return ""

@@ -13,12 +13,17 @@ from rest_framework.response import Response
 import dlq.errors
 import dlq.stream
 from audit import visibility
+from audit.access import limits
 from audit.api.auth import writer_name
-from audit.api.base import ApiView
+from audit.api.base import ApiView, is_lenient, parameters, with_preference
 from audit.api.openapi import events as openapi
-from audit.errors import Invalid, Unavailable
+from audit.api.parsers import text_of
+from audit.errors import Conflict, Invalid, Unavailable
 from audit.formats import canonical, event, times
+from audit.formats.canonical import Unreadable
 from audit.formats.event import Accepted
+from audit.ingest import invalid
+from audit.ingest.invalid import InvalidEvent
 from audit.ingest.record import Recorded, record
 from audit.models import Record
 from audit.postgres import clock, gateway
@@ -34,7 +39,11 @@ MESSAGES = {
     "stored": "audit event stored",
     "duplicate": "audit event was stored before: the same id, the same content",
     "parked": "audit event queued for async processing",
+    "dead": "not valid: kept as it came in the dead letter queue, where a person corrects it",
 }
+CONFLICT = {"event_id": "was used before with other content"}
+# What is wrong with the events of a batch, by place and field.
+Errors = dict[int, dict[str, str]]
 
 
 class EventsView(ApiView):
@@ -47,18 +56,23 @@ class EventsView(ApiView):
 
     @extend_schema(**openapi.POST_EVENT)
     def post(self, request: Request) -> Response:
-        accepted = _accept(request.data, writer_name(request))
-        structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
-        (recorded,) = record([accepted])
+        try:
+            accepted = _accept(request.data, writer_name(request))
+            structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
+            (recorded,) = record([accepted])
+        except (Invalid, Conflict) as error:
+            if not is_lenient(request):
+                raise
+            return _keep_single(request, error)
         log.debug("event_recorded", state=recorded.state)
-        return _receipt(recorded)
+        return with_preference(request, _receipt(recorded))
 
     @extend_schema(**openapi.GET_EVENTS)
     def get(self, request: Request) -> Response:
-        parameters = request.query_params.dict()
-        search = query.parse(parameters)
-        query.admit(search, parameters)
-        asked_for = unasked.left_out(parameters)
+        asked = {name: value for name, value in parameters(request).items() if name != "format"}
+        search = query.parse(asked)
+        query.admit(search, asked)
+        asked_for = unasked.left_out(asked)
         records, has_more = query.page(search, asked_for)
         # A count that takes too long gives way to what is known: that there are so many at least.
         total, capped = query.count(query.matching(search, asked_for)) or (search.offset + len(records), True)
@@ -74,7 +88,7 @@ class EventsView(ApiView):
 
 
 class BatchView(ApiView):
-    """Many events at once: all of them, or none."""
+    """Many events at once: all of them, or none; or, where that is asked for, what is valid."""
 
     scopes: ClassVar = {"POST": "write"}
     works_without_postgres = ("POST",)
@@ -82,16 +96,12 @@ class BatchView(ApiView):
 
     @extend_schema(**openapi.POST_BATCH)
     def post(self, request: Request) -> Response:
-        recorded = record(_accept_all(request.data, writer_name(request)))
-        ids = [str(item.event.id) for item in recorded]
-        states = {item.state for item in recorded}
-        body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
-        if "parked" in states:
-            status = 202 if _may_be_sent_again(request.data) else 201
-            return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, status)
-        message = f"{len(ids)} audit events stored"
-        status = 200 if states == {"duplicate"} else 201
-        return Response(body | {"message": message, "state": "stored"}, status)
+        accepted, errors = _accept_each(request.data, writer_name(request))
+        if is_lenient(request):
+            return _keep_each(request, accepted, errors)
+        if errors:
+            raise Invalid(_by_place(errors))
+        return _receipts(request, record(list(accepted.values())))
 
 
 class EventView(ApiView):
@@ -136,36 +146,109 @@ def _accept(document: Any, writer: str) -> Accepted:
     """Accept an event. One from the future is refused by the clock that is furthest ahead: ours may be behind."""
     try:
         return event.accept(document, writer=writer, now=clock.local_now())
-    except Invalid as invalid:
-        if not any(event.AHEAD in message for message in invalid.errors.values()):
+    except Invalid as error:
+        if not any(event.AHEAD in message for message in error.errors.values()):
             raise
     return event.accept(document, writer=writer, now=clock.latest_now())
 
 
-def _accept_all(documents: Any, writer: str) -> list[Accepted]:
+def _accept_each(documents: Any, writer: str) -> tuple[dict[int, Accepted], Errors]:
+    """Return the valid events of a batch by place, and what is wrong with each of the others. Raises `Invalid`."""
+    if isinstance(documents, Unreadable):
+        raise Invalid(documents.faults)
     if not isinstance(documents, list) or not 1 <= len(documents) <= event.MAX_BATCH:
         raise Invalid({"": f"expected a JSON array of 1 to {event.MAX_BATCH} events (the batch size limit)"})
-    accepted: list[Accepted] = []
-    errors: dict[str, str] = {}
+    accepted: dict[int, Accepted] = {}
+    errors: Errors = {}
+    first: dict[UUID, bytes] = {}
     for place, document in enumerate(documents):
         try:
-            accepted.append(_accept(document, writer))
-        except Invalid as invalid:
-            errors |= {f"{place}.{field}".rstrip("."): message for field, message in invalid.errors.items()}
-    errors |= _twice(accepted) if not errors else {}
-    if errors:
-        raise Invalid(errors)
-    return accepted
+            item = _accept(document, writer)
+        except Invalid as error:
+            errors[place] = error.errors
+            continue
+        # An id may stand twice in a batch only with the same content.
+        if first.setdefault(item.id, item.digest) == item.digest:
+            accepted[place] = item
+        else:
+            errors[place] = {"event_id": "stands in this batch before, with other content"}
+    return accepted, errors
 
 
-def _twice(accepted: list[Accepted]) -> dict[str, str]:
-    """An id may stand twice in a batch only with the same content."""
-    first: dict[UUID, bytes] = {}
+def _by_place(errors: Errors) -> dict[str, str]:
     return {
-        f"{place}.event_id": "stands in this batch before, with other content"
-        for place, item in enumerate(accepted)
-        if first.setdefault(item.id, item.digest) != item.digest
+        f"{place}.{field}".rstrip("."): text for place, of_event in errors.items() for field, text in of_event.items()
     }
+
+
+def _receipts(request: Request, recorded: list[Recorded]) -> Response:
+    ids = [str(item.event.id) for item in recorded]
+    states = {item.state for item in recorded}
+    body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
+    if "parked" in states:
+        status = 202 if _may_be_sent_again(request.data) else 201
+        return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, status)
+    message = f"{len(ids)} audit events stored"
+    status = 200 if states == {"duplicate"} else 201
+    return Response(body | {"message": message, "state": "stored"}, status)
+
+
+def _keep_single(request: Request, error: Invalid | Conflict) -> Response:
+    """Keep one event that is not valid, as it came, and answer 202. Raises the error again where that may not be."""
+    errors = error.errors if isinstance(error, Invalid) else CONFLICT
+    (event_id,) = _keep(request, [InvalidEvent(text_of(request._request), errors)], error)
+    body = {"event_id": str(event_id), "status": "accepted", "message": MESSAGES["dead"], "state": "dead"}
+    return with_preference(request, Response(body | {"receipt": None, "field_errors": errors}, 202))
+
+
+def _keep_each(request: Request, accepted: dict[int, Accepted], errors: Errors) -> Response:
+    """Record what is valid of a batch, keep what is not, and answer what became of each."""
+    raw = canonical.texts(text_of(request._request)) if errors else []
+    ids: dict[int, UUID] = _keep_places(request, raw, errors)
+    recorded: list[Recorded] = []
+    while accepted:
+        try:
+            recorded = record(list(accepted.values()))
+            break
+        except Conflict as conflict:
+            places = list(accepted)
+            refused = {places[position]: CONFLICT for position in conflict.positions}
+            ids |= _keep_places(request, canonical.texts(text_of(request._request)), refused)
+            errors |= refused
+            accepted = {place: item for place, item in accepted.items() if place not in refused}
+    response = _receipts(request, recorded)
+    states = {
+        place: "parked" if item.state == "parked" else "stored" for place, item in zip(accepted, recorded, strict=True)
+    }
+    ids |= {place: item.id for place, item in accepted.items()}
+    if errors:
+        response.data["message"] += f"; {len(errors)} are not valid, and wait for a person in the dead letter queue"
+    if not recorded:
+        response.data |= {"status": "accepted", "message": MESSAGES["dead"], "state": "dead", "receipt": None}
+        response.status_code = 202
+    response.data |= {"event_ids": [str(ids[place]) for place in sorted(ids)], "count": len(ids)}
+    response.data["events"] = [
+        {"event_id": str(ids[place]), "state": states.get(place, "dead")}
+        | ({"field_errors": errors[place]} if place in errors else {})
+        for place in sorted(ids)
+    ]
+    return with_preference(request, response)
+
+
+def _keep_places(request: Request, raw: list[str], errors: Errors) -> dict[int, UUID]:
+    if not errors:
+        return {}
+    events = [InvalidEvent(raw[place].encode(), of_event) for place, of_event in errors.items()]
+    return dict(zip(errors, _keep(request, events, Invalid(_by_place(errors))), strict=True))
+
+
+def _keep(request: Request, events: list[InvalidEvent], refusal: Exception) -> list[UUID]:
+    """Keep events that are not valid; where their writer has used up what is kept of that, raise the refusal."""
+    writer = writer_name(request)
+    if not limits.may_keep_invalid(writer, len(events), sum(len(each.raw) for each in events)):
+        log.warning("invalid_events_refused", writer=writer, events=len(events))
+        raise refusal
+    return invalid.keep(events, writer=writer)
 
 
 def _parked(event_id: UUID) -> dict[str, Any] | None:
@@ -190,6 +273,8 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
 
 
 def _content(message: Message) -> dict[str, Any]:
+    if message.kind == invalid.KIND:
+        return {"invalid": message.last_error or "kept as it came: it is not valid"}
     if not is_authentic(message):
         return {"damaged": "this store did not park it as it is: the content is not shown"}
     if not message.digest_ok:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from audit.access import client
 from audit.api import throttles
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, begun, members
+from audit.api.base import ApiView, begun, members, parameters
 from audit.api.openapi import evidence
 from audit.errors import Invalid, TooManyMatch
 from audit.evidence import download, export, extract
@@ -52,10 +52,10 @@ class ExtractView(ExportsApi):
 
     @extend_schema(**evidence.GET_EXTRACT)
     def get(self, request: Request) -> Response:
-        filters = request.query_params.dict()
-        parameters, wanted = _asked(filters)
-        search = query.parse(parameters)
-        query.admit(search, parameters)
+        filters = parameters(request)
+        asked, wanted = _asked(filters)
+        search = query.parse(asked)
+        query.admit(search, asked)
         return Response(extract.make(self.requester(), search, filters, wanted))
 
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit import visibility
 from audit.api.auth import writer_name
-from audit.api.base import PLAIN, ApiView
+from audit.api.base import PLAIN, ApiView, parameters
 from audit.api.openapi import ledger as openapi
 from audit.errors import Invalid
 from audit.evidence import proof_bundle
@@ -225,7 +225,7 @@ def _octets(body: bytes) -> HttpResponse:
 
 
 def _integer(request: Request, name: str, **default: Any) -> Any:
-    text = request.query_params.get(name)
+    text = parameters(request).get(name)
     if text is None and default:
         return default["default"]
     if text is None or not (text.isascii() and text.isdigit() and len(text) < 19):

@@ -36,10 +36,18 @@ class RawJSONParser(BaseParser):
         try:
             body = text_of(cast(HttpRequest, stream))
             if getattr(parser_context["view"], "takes_events", False):
-                return canonical.read(body)
+                return _read(body)
             return canonical.loads(body)
         except canonical.NotCanonical as error:
             raise Invalid(error.faults) from None
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return canonical.read(body)
+    except canonical.NotCanonical as error:
+        # What is no JSON is an event all the same: it is counted, and kept where its writer has it so.
+        return canonical.Unreadable(error.faults, "")
 
 
 def text_of(request: HttpRequest) -> bytes:
@@ -70,7 +78,7 @@ def _decoded(body: bytes, encodings: str) -> bytes:
 
 def _unzipped(body: bytes) -> bytes:
     """Return what is in one or more members of gzip. Raises `RequestDataTooBig`, `Invalid`, `zlib.error`."""
-    most = cast(int, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     parts: list[bytes] = []
     size = 0
     while True:

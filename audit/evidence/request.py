@@ -1,6 +1,7 @@
 """request: who asks for evidence and for what; what cannot be asked is refused before any record is read."""
 
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 
@@ -118,7 +119,7 @@ def _fill_received(export: Export, since_text: str, until_text: str) -> None:
     """The leaves from the first to the last that were received in a time; others may lie between them."""
     _refuse_scoped(export)
     since = _read_time("received_since", since_text, export)
-    until = _read_time("received_until", until_text, export)
+    until = _read_time("received_until", until_text, export, _read_end)
     if not since < until:
         raise Invalid({"received_until": "is not after received_since"})
     try:
@@ -150,8 +151,18 @@ def _refuse_scoped(export: Export) -> None:
         raise Invalid({"first": "a range has records of every writer, and you may see those of some: ask with q"})
 
 
-def _read_time(name: str, text: str, export: Export) -> datetime:
+def _read_end(text: str, now: datetime) -> datetime:
+    """Read the end of a time; a bare day is taken in whole."""
     try:
-        return times.read_time(text, export.requested_at)
+        return times.read_day(text)[1]
+    except ValueError:
+        return times.read_time(text, now)
+
+
+def _read_time(
+    name: str, text: str, export: Export, read: Callable[[str, datetime], datetime] = times.read_time
+) -> datetime:
+    try:
+        return read(text, export.requested_at)
     except ValueError as error:
         raise Invalid({name: str(error)}) from None

@@ -120,7 +120,9 @@ def _coverage(query: Query, now: datetime, checkpoint: Checkpoint, matches: list
     asked = terms.plain(query, now)
     before = None
     if begins := max((term["from"] for term in asked if "from" in term), default=""):
-        sealed_by = datetime.fromisoformat(begins) - event.MAX_AHEAD - CLOCK_SLACK
+        # Of the year 1 there is no hour before.
+        ahead = event.MAX_AHEAD + CLOCK_SLACK
+        sealed_by = max(datetime.fromisoformat(begins), datetime.min.replace(tzinfo=UTC) + ahead) - ahead
         older = Checkpoint.objects.using("reader").filter(
             created_at__lt=sealed_by, size__lt=checkpoint.size, size__gt=0
         )

@@ -12,5 +12,6 @@ grammar      the query language; `fields` lists what it can ask for, `terms` is 
 sampling     a sample that anybody can draw again from its seed
 expectation  rules about events that must come
 redaction    redaction rules, and how they change a record
+spellings    UUIDs and addresses, which have several spellings
 times        times and days as people write them
 """

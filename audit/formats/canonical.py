@@ -42,10 +42,7 @@ class NotCanonical(ValueError):
 
 
 class Unreadable(NamedTuple):
-    """What stands for a document that is JSON and has no canonical form: what is wrong with it, by path, and its text.
-
-    The text is "" where its end is not known.
-    """
+    """What stands for a document that has no canonical form: what is wrong with it, by path, and its text."""
 
     faults: dict[str, str]
     text: str
@@ -80,6 +77,14 @@ def read(text: bytes) -> Any:
         raise _no_json(error) from None
     except (NotCanonical, RecursionError):
         return _read_with_faults(decoded)
+
+
+def texts(text: bytes) -> list[str]:
+    """Return the elements of an array as they are written. Raises `NotCanonical` for what is no array of JSON."""
+    decoded = text.decode("utf-8")
+    spans: list[tuple[int, int]] = []
+    _elements(decoded, _skip_space(decoded, 0), spans)
+    return [decoded[start:end] for start, end in spans]
 
 
 def canonical(document: dict[str, Any]) -> bytes:
@@ -176,13 +181,16 @@ def _read_with_faults(text: str) -> Any:
         raise _no_json(error) from None
 
 
-def _elements(text: str, start: int) -> tuple[list[Any], int]:
-    """Parse an array that begins at `start`; return it, and where it ends."""
+def _elements(text: str, start: int, spans: list[tuple[int, int]] | None = None) -> tuple[list[Any], int]:
+    """Parse an array that begins at `start`; return it, and where it ends; add where each element is to `spans`."""
     elements: list[Any] = []
     end = start
     while not elements or text[end : end + 1] == ",":
-        element, end = _element(text, _skip_space(text, end + 1))
+        begin = _skip_space(text, end + 1)
+        element, end = _element(text, begin)
         elements.append(element)
+        if spans is not None:
+            spans.append((begin, end))
         if len(elements) > MAX_ELEMENTS:
             raise NotCanonical(f"an array of more than {MAX_ELEMENTS} elements, of which one has no canonical form")
         end = _skip_space(text, end)

@@ -20,6 +20,8 @@ from audit.errors import Invalid
 from audit.formats import canonical, spellings, times
 
 MAX_DATA_BYTES = 256 * 1024
+# What PostgreSQL gives back of it, so that a page and a bundle of many can always be made.
+MAX_WRITTEN_BYTES = 1024 * 1024
 MAX_AHEAD = timedelta(minutes=60)
 # The end of what is said of an event that is further ahead.
 AHEAD = "more than 60 minutes ahead of the server's clock"
@@ -215,6 +217,7 @@ def _without_parent_date(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+_SMALL_NUMBER = re.compile(rb"[:,\[]-?[0-9.]+e-([0-9]+)(?=[,\]}])")
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
 
 
@@ -236,6 +239,11 @@ def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]
             size = len(canonical.canonical(event.event_data))
             if size > MAX_DATA_BYTES:
                 raise ValueError(f"is {size} bytes in canonical form; at most {MAX_DATA_BYTES} are allowed")
+        if b"e-" in body and (size := _written_out(body)) > MAX_WRITTEN_BYTES:
+            raise ValueError(
+                f"is {size} bytes with its small numbers written out, as PostgreSQL does; at most {MAX_WRITTEN_BYTES} "
+                "are allowed: send numbers such as 1e-300 as strings"
+            )
         return body
     except canonical.NotCanonical as error:
         # A default is a copy of what was sent in another field.
@@ -243,6 +251,11 @@ def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]
     except ValueError as error:
         errors["event_data"] = str(error)
     return b""
+
+
+def _written_out(body: bytes) -> int:
+    """Return how long a document is where 1e-300 has 300 digits."""
+    return len(body) + sum(map(int, _SMALL_NUMBER.findall(body)))
 
 
 def _was_sent(event: Event, field: str) -> bool:

@@ -20,7 +20,8 @@ def _time(term: Term, now: datetime) -> dict[str, Any]:
         first, end = times.read_day(value.text)
         return {"field": "event_timestamp", "from": timestamp_text(first), "before": timestamp_text(end)}
     bound = {"after": "from", "before": "before", "until": "until"}[term.field]
-    return {"field": "event_timestamp", bound: timestamp_text(times.read_time(value.text, now))}
+    read = times.read_until if bound == "until" else times.read_time
+    return {"field": "event_timestamp", bound: timestamp_text(read(value.text, now))}
 
 
 def _term(term: Term) -> dict[str, Any]:

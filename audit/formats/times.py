@@ -23,6 +23,14 @@ def read_time(text: str, now: datetime | None = None) -> datetime:
         raise ValueError("is neither a span such as 24h or 7d nor an RFC 3339 time") from None
 
 
+def read_until(text: str, now: datetime | None = None) -> datetime:
+    """Read a time as `read_time` does, and a bare day as its last microsecond: until a day takes it in."""
+    try:
+        return read_day(text)[1] - timedelta(microseconds=1)
+    except ValueError:
+        return read_time(text, now)
+
+
 def read_day(text: str) -> tuple[datetime, datetime]:
     """Return the first moment of a UTC day, and of the next. Raises `ValueError`."""
     try:

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 
@@ -38,11 +38,16 @@ class ParkedCounts:
         self._handing_over = threading.Lock()
 
     def note(self, parked: Iterable[Accepted]) -> None:
+        for event in parked:
+            self.note_received(event.received_at, event.writer, 1)
+
+    def note_received(self, at: datetime, writer: str, count: int) -> None:
+        if not count:
+            return
+        line = (at.astimezone(UTC).date(), writer)
         with self._lock:
-            for event in parked:
-                line = (event.received_at.astimezone(UTC).date(), event.writer)
-                self._counts[line] += 1
-                self._changed.add(line)
+            self._counts[line] += count
+            self._changed.add(line)
 
     def hand_over(self) -> bool:
         """Tell PostgreSQL what changed; return whether it knows all. Never raises.

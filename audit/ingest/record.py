@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -327,14 +327,19 @@ def _insert_each(
 ) -> list[State | None]:
     parameters = (
         "[" + b",".join([event.body for event in events]).decode() + "]",
-        [event.digest for event in events],
-        [event.received_at for event in events],
-        parked_at or [None] * len(events),
+        _array(f"\\\\x{event.digest.hex()}" for event in events),
+        _array(event.received_at.isoformat() for event in events),
+        _array(at.isoformat() if at else None for at in parked_at or [None] * len(events)),
     )
     inserted = {row[0] for row in connection.execute(INSERT, parameters, prepare=True, binary=True).fetchall()}
     if len(inserted) == len(events):
         return ["stored"] * len(events)
     return _compare(connection, events, inserted)
+
+
+def _array(values: Iterable[str | None]) -> str:
+    """An array as PostgreSQL reads it. The values hold nothing that would have to be escaped more than it is."""
+    return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"
 
 
 def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted: set[UUID]) -> list[State | None]:

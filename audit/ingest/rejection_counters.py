@@ -21,6 +21,7 @@ from django.db import transaction
 import dlq.client
 from audit import metrics
 from audit.errors import AuditError
+from audit.ingest import rejections
 from audit.ingest.rejections import Refusal
 from audit.models import RejectedSample
 from audit.postgres import sql
@@ -54,6 +55,8 @@ DELETE FROM audit_rejectedsample WHERE writer = %s AND reason = %s AND id NOT IN
 def count(writer: str, refusals: Sequence[Refusal]) -> None:
     """Count them, and keep samples. Never raises: the answer to the sender does not wait for it."""
     for refusal in refusals:
+        if refusal.reason == rejections.KEPT:
+            continue
         metrics.rejected_events.labels(reason=refusal.reason).inc(refusal.events)
     now = datetime.now(UTC)
     try:

@@ -10,6 +10,8 @@ WITH_ITS_BATCH = "refused with its batch"
 CONFLICT = "event_id: used before with other content"
 TOO_LARGE = "body too large"
 MEDIA_TYPE = "not application/json"
+# Not refused: in the dead letter queue, for a person. Counted here, so that it shows beside what was refused.
+KEPT = "kept as invalid"
 ENCODING = "not plain and not gzip"
 UNREADABLE = "not readable as JSON"
 # Reasons for an event as a whole, by how the message begins.

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0030_token_subjects"),
+        ("audit", "0027_writer_is_lenient"),
     ]
 
     operations = [

@@ -48,6 +48,15 @@ class Writer(models.Model):
     quota_manifests = quota("Manifests that are open, for their events are not all here.")
     quota_exports = quota("Evidence bundles that are asked for on a UTC day, those of statements and reports too.")
 
+    is_lenient = models.BooleanField(
+        "keep invalid events",
+        default=False,
+        db_default=False,
+        help_text="Its events that are not valid go to the dead letter queue as they came, for a person to "
+        "correct, and are answered as accepted: for clients that drop what is refused and cannot send "
+        "Prefer: handling=lenient.",
+    )
+
     class Meta:
         ordering = ("name",)
 

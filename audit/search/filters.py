@@ -72,6 +72,6 @@ def _on(text: str, now: datetime) -> Q:
 _TIMES: dict[str, Callable[[str, datetime], Q]] = {
     "after": lambda text, now: Q(event_timestamp__gte=times.read_time(text, now)),
     "before": lambda text, now: Q(event_timestamp__lt=times.read_time(text, now)),
-    "until": lambda text, now: Q(event_timestamp__lte=times.read_time(text, now)),
+    "until": lambda text, now: Q(event_timestamp__lte=times.read_until(text, now)),
     "on": _on,
 }

@@ -43,7 +43,7 @@ class Connection:
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._refused: Refused | None = None
-        self._is_last = self._lingers = False
+        self._is_last = self._lingers = self._is_retold = False
         self._lingered = self._sent_before = self._bare_bytes = 0
         self._waited_s = 0.0
         self._waits_for = Next.READ
@@ -116,8 +116,7 @@ class Connection:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # Nothing else than HTTP/1.1 is spoken here; a client that asked for more goes on with it.
-            self._parser = httptools.HttpRequestParser(self)
+            self._stay()
             if rest := data[upgrade.args[0] :]:
                 self._feed(rest)
         except httptools.HttpParserCallbackError:
@@ -133,6 +132,17 @@ class Connection:
         if self._bare_bytes > bounds.HEAD_BYTES:
             self._refused = Refused(431, f"The headers are longer than {bounds.HEAD_BYTES} bytes.")
 
+    def _stay(self) -> None:
+        """The client asked for another protocol. Nothing but HTTP/1.1 is spoken here, so it goes on with that.
+
+        httptools drops the body of such a request: another parser reads it, told only how it is framed.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if self._request is not None:
+            self._is_retold = True
+            self._parser.feed_data(self._request.framing())
+            self._is_retold = False
+
     def _end(self) -> bool:
         """The client sends no more; return whether there is anything to say to it."""
         if self._request is not None and self._request.has_head:
@@ -140,13 +150,16 @@ class Connection:
         return self._refused is not None
 
     def on_message_begin(self) -> None:
+        if self._is_retold:
+            return
         self._request = Request()
         self._is_new = False
         self._began = time.monotonic()
 
     def on_url(self, url: bytes) -> None:
         assert self._request is not None
-        self._request.url += url
+        if not self._is_retold:
+            self._request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         assert self._request is not None
@@ -156,6 +169,8 @@ class Connection:
     def on_headers_complete(self) -> None:
         request = self._request
         assert request is not None
+        if self._is_retold:
+            return
         version = self._parser.get_http_version()
         self._judged(request.end_head, self._parser.get_method().decode("ascii"), version)
         self._began = time.monotonic()
@@ -170,6 +185,8 @@ class Connection:
     def on_message_complete(self) -> None:
         request = self._request
         assert request is not None
+        if self._parser.should_upgrade() and request.length != 0:
+            return
         request.is_complete = True
         request.keeps_alive = self._parser.should_keep_alive()
         self.requests.append(request)

@@ -53,8 +53,9 @@ class Gate:
         self._most = bounds.connections()
         self._members: list[Member] = []
         self._selector = selectors.DefaultSelector()
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._listener = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(address)
         self._listener.setblocking(False)
         self._listens = False
         self._refused = 0
@@ -110,6 +111,7 @@ class Gate:
 
     def _listen(self, *, wanted: bool) -> None:
         if wanted and not self._listens:
+            self._listener.listen(BACKLOG)  # not before: what answers the door should be at home
             self._selector.register(self._listener, selectors.EVENT_READ)
         elif self._listens and not wanted:
             self._selector.unregister(self._listener)

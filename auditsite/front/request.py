@@ -74,6 +74,12 @@ class Request:
     def expects_to_be_told(self) -> bool:
         return self.headers.get("HTTP_EXPECT", "").lower() == "100-continue"
 
+    def framing(self) -> bytes:
+        """Return a head that frames the same body."""
+        length = "Transfer-Encoding: chunked" if self.length is None else f"Content-Length: {self.length}"
+        last = "close" if "close" in self.headers.get("HTTP_CONNECTION", "").lower() else "keep-alive"
+        return f"{self.method} / HTTP/{self.version}\r\nHost: -\r\n{length}\r\nConnection: {last}\r\n\r\n".encode()
+
     def environ(self, server: tuple[str, int], client: str, body: Any) -> dict[str, Any]:
         """What WSGI hands to an application."""
         environ: dict[str, Any] = {

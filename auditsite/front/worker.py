@@ -76,10 +76,19 @@ class Worker:
     def _work(self, number: int) -> None:
         while True:
             self._at_work[number] = False
-            fd = self._poller.next()
+            queued = self._next_queued()
+            fd = self._poller.next() if queued is None else None
             self._at_work[number] = True
-            if fd is not None:
+            if queued is not None:
+                self._advance(queued, Next.WORK, may_wait=True)
+            elif fd is not None:
                 self._take(fd, may_wait=True)
+
+    def _next_queued(self) -> Connection | None:
+        try:
+            return self._queue.popleft()
+        except IndexError:
+            return None
 
     def _watch(self) -> None:
         swept = time.monotonic()
@@ -87,9 +96,12 @@ class Worker:
         while True:
             if all(self._at_work):
                 fd = self._poller.next(TICK_S)
-                if fd is not None and fd != self._wake_read:
+                if fd is not None:
                     self._take(fd, may_wait=False)
             else:
+                if self._queue:  # all were at work when it was filled, and look at it before they wait again
+                    with suppress(BlockingIOError):
+                        os.write(self._wake_write, b"x")
                 time.sleep(TICK_S)
             now = time.monotonic()
             if now - swept > SWEEP_S:
@@ -103,9 +115,8 @@ class Worker:
 
     def _take(self, fd: int, *, may_wait: bool) -> None:
         if fd == self._wake_read:
-            with suppress(BlockingIOError, IndexError):
-                os.read(self._wake_read, 1)
-                self._advance(self._queue.popleft(), Next.WORK, may_wait=may_wait)
+            with suppress(BlockingIOError):
+                os.read(self._wake_read, 64)
         elif fd == self._gate.fileno():
             self._welcome()
         elif (connection := self._connections.get(fd)) is not None:
@@ -147,8 +158,6 @@ class Worker:
                 if not (may_wait or self._needs_no_thread(connection)):
                     connection.is_queued = True
                     self._queue.append(connection)
-                    with suppress(BlockingIOError):
-                        os.write(self._wake_write, b"x")
                     return
                 what = self._work_for(connection)
             if what is Next.CLOSE or (self._stopping.is_set() and connection.is_idle):
@@ -266,6 +275,8 @@ def main() -> None:
     from django.conf import settings
 
     from auditsite import admission
+
+    import_module(settings.ROOT_URLCONF)  # it is the first request that would wait for it
 
     worker = Worker(
         gate,

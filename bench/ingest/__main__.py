@@ -3,7 +3,7 @@
 python -m bench.ingest [--share 1] [--against COMMIT] [--peers no] [--out FOLDER] [PART ...]     all where none is named
 
 Everything that is compared is measured in turns, so that what else the machine does meets all of it. Writes
-ingest.json, ingest.svg and rates.svg to FOLDER. Exit status 1 where a whole bench misses a goal.
+ingest.json, ingest.svg and rates.svg to FOLDER. Exit status 1 where a part failed, or a whole bench misses a goal.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench.fleet import ROOT, Fleet
 from bench.ingest import against, batch, chart, company, machine, recovery, single, unavailable
-from bench.ingest.result import Result
+from bench.ingest.result import Result, Row
 from bench.ingest.scene import Part, Scene, Site, Size
 from bench.peers.site import LEFT_OUT, Peers
 
@@ -52,6 +52,9 @@ def scene(size: Size, other: str, *, with_peers: bool) -> Iterator[Scene]:
             _add_peers(made, stack)
         else:
             made.not_measured["peers"] = "PEERS=no"
+        for site in (made.ours, made.other):
+            if site is not None:
+                site.warm_up(max(1.0, size.seconds / 2))
         yield made
 
 
@@ -67,7 +70,7 @@ def _add_peers(made: Scene, stack: ExitStack) -> None:
 
 
 def run(made: Scene, parts: list[str], share: float) -> Result:
-    """Measure the parts, one after the other."""
+    """Measure the parts, one after the other; what fails or is interrupted is named, and what was found before kept."""
     size = made.size
     about = machine.about(made.ours.fleet)
     about["measured"] = (
@@ -77,8 +80,16 @@ def run(made: Scene, parts: list[str], share: float) -> Result:
     result = Result(about)
     for name, measure in PARTS.items():
         if not parts or name in parts:
-            with console.status(name):
+            console.print(f"measuring {name} ({datetime.now(UTC):%H:%M:%SZ})", highlight=False)
+            try:
                 part = measure(made)
+            except KeyboardInterrupt:
+                result.failed.append(name)
+                break
+            except Exception as error:
+                console.print_exception()
+                part = Part([Row(name, "", None, [], f"{type(error).__name__}: {error}")], [])
+                result.failed.append(name)
             result.rows += part.rows
             result.rates += part.rates
     if made.refused:
@@ -113,9 +124,11 @@ def main() -> int:
     with scene(Size.of(options.share), options.against, with_peers=options.peers == "yes") as made:
         result = run(made, options.parts, options.share)
     result.print(console)
+    for name in result.failed:
+        console.print(f"[red]{name} was not measured to its end[/red]")
     console.print(LEFT_OUT)
     write(result, options.out)
-    return 0 if result.is_met or options.share < 1 else 1
+    return 1 if result.failed or (options.share >= 1 and not result.is_met) else 0
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def drain_rate(site: Site, records: int, *, drainers: int = 1) -> float:
     fleet.postgres.stop()
     with redis.Redis.from_url(fleet.redis.url()) as client:
         while (depth := int(client.xlen("{dlq}:s"))) < records:
-            fire(fleet.ingest_port, requests, seconds=0.05, connections=1)
+            fire(fleet.ingest_port, requests, seconds=0.2, connections=2)
         fleet.postgres.start()
         command = [fleet.python, str(ROOT / "bench" / "queue" / "drainer.py")]
         env = fleet.env | {"PYTHONPATH": str(fleet.root)}

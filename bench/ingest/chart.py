@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.ingest.result import Rate, Row, figure
 
-LINE_PX, LEFT_PX, PLOT_PX, RIGHT_PX = 22, 340, 420, 200
+LINE_PX, LEFT_PX, PLOT_PX, RIGHT_PX = 22, 410, 400, 210
 TOP_PX, BOTTOM_PX = 44, 48
 PANEL_PX = 260
 WIDTH_PX = LEFT_PX + PLOT_PX + RIGHT_PX
@@ -20,8 +20,8 @@ Series = dict[str, list[tuple[float, float]]]
 
 
 def goals(rows: Sequence[Row], *, title: str) -> str:
-    """Each row that has a goal and was measured, as a share of its goal, with the spread of its rounds."""
-    drawn = [row for row in rows if row.values and row.goal]
+    """Each row that was measured and has a goal other than nought, as a share of it, with the spread of its rounds."""
+    drawn = [row for row in rows if row.values and row.goal and row.goal.bound]
     parts = _axis(len(drawn), [(_of_share(share), f"{share:g}") for share in SHARES], "share of the goal, logarithmic")
     parts.append(_line(_of_share(1), TOP_PX - 6, _of_share(1), _bottom(len(drawn)), "#222", width=2))
     for number, row in enumerate(drawn):

@@ -9,10 +9,14 @@ def measure(scene: Scene) -> Part:
     """One outage in an installation of its own; every promise is compared with the store at its end."""
     outage = Outage(scene.size.parked)
     try:
-        whole = outage.run()
+        outage.run()
     finally:
         outage.fleet.stop()
-    name = f"{outage.parked:,} parked, empty after PostgreSQL's return"
-    remark = "" if whole else "NOT WHOLE, or too slow: see the table of the outage"
-    rate = Rate("drained meanwhile, one drainer", "events/s", [outage.parked / outage.seconds])
-    return Part([Row(name, "", Goal(LIMIT_S, "s", at_least=False), [outage.seconds], remark)], [rate])
+    verdict = outage.verdict
+    broken = len(verdict.lost) + verdict.duplicated + len(verdict.altered) + (verdict.verification != "VERIFIED")
+    what = f"{outage.parked:,} parked, empty after PostgreSQL's return"
+    rows = [
+        Row(what, "", Goal(LIMIT_S, "s", at_least=False), [outage.seconds]),
+        Row("events lost, doubled or altered by that", "", Goal(0, at_least=False), [broken]),
+    ]
+    return Part(rows, [Rate("drained meanwhile, one drainer", "events/s", [outage.parked / outage.seconds])])

@@ -78,11 +78,13 @@ class Result:
     """Machine, versions and size, in words."""
     rows: list[Row] = field(default_factory=list)
     rates: list[Rate] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Parts that ended with an error."""
 
     @property
     def is_met(self) -> bool:
-        """Whether no goal that was measured was missed."""
-        return all(row.is_met is not False for row in self.rows)
+        """Whether nothing failed, and no goal that was measured was missed."""
+        return not self.failed and all(row.is_met is not False for row in self.rows)
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""

@@ -11,7 +11,7 @@ from bench.fleet import Fleet
 from bench.ingest.result import Rate, Row
 from bench.load import EVENTS, sample
 from bench.peers.site import Peers
-from bench.wire import Load, request
+from bench.wire import Load, fire, request
 
 BATCH = 500
 BODIES = 200
@@ -52,6 +52,10 @@ class Site:
     def single(self, path: str = EVENTS) -> list[bytes]:
         """Requests with an event each."""
         return [request(path, json.dumps(document).encode(), self.key) for document in islice(sample(), BODIES)]
+
+    def warm_up(self, seconds: float) -> None:
+        """Have what is loaded at the first request loaded now."""
+        fire(self.fleet.ingest_port, self.single(), seconds=seconds, connections=CONNECTIONS)
 
     def batches(self, count: int = 8) -> list[bytes]:
         """Requests with BATCH events each."""

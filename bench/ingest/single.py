@@ -40,7 +40,6 @@ def measure(scene: Scene) -> Part:
         port, seconds = ours.fleet.ingest_port, scene.size.seconds
         late_ms.append(fire(port, requests, seconds=seconds, connections=CONNECTIONS, rate=rate).percentile(0.99))
 
-    _rate(scene, ours, requests)  # what is loaded at the first request is loaded now
     rates = in_turns(scene.size.rounds, runs, then=half_of_it)
     return Part(_rows(scene, rates, late_ms, parked), _rates(scene, rates))
 
@@ -70,7 +69,6 @@ def _beside(scene: Scene) -> dict[str, Callable[[], float]]:
     runs: dict[str, Callable[[], float]] = {}
     if scene.other is not None:
         other, requests = scene.other, scene.other.single()
-        _rate(scene, other, requests)
         runs[OTHER] = lambda: _rate(scene, other, requests)
     if scene.peers is not None:
         peers, sent = scene.peers, {kind: scene.ours.single(f"/{kind}") for kind in KINDS}

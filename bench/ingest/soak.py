@@ -27,7 +27,7 @@ from bench.ingest.result import figure
 from bench.ingest.scene import CONNECTIONS, Site
 from bench.wire import Load, fire
 
-SERVICES = ("web", "drainer-0", "sealer", "worker")
+SERVICES = ("web", "ingest", "drainer-0", "sealer", "worker")
 # Of records and their indexes, and as much again for the log of PostgreSQL: so much is asked of the disk.
 BYTES_PER_EVENT = 8_192
 # Load is sent and all is looked at once in so long; the shorter run looks thirty times as well.
@@ -121,7 +121,7 @@ class Soak:
 
     def _look(self, started: float) -> None:
         minute = (time.monotonic() - started) / 60
-        of_services = {name: self.fleet.processes(name) for name in SERVICES}
+        of_services = {name: self.fleet.processes(name) for name in SERVICES if self.fleet.has(name)}
         of_services |= {"PostgreSQL": self.fleet.postgres.processes(), "Redis": self.fleet.redis.processes()}
         for service, processes in of_services.items():
             self.looks.append(

@@ -1,4 +1,4 @@
-"""Starts the peers on the same PostgreSQL, with as many processes and threads as our site has."""
+"""Starts the peers on the same PostgreSQL."""
 
 import os
 import subprocess
@@ -22,6 +22,8 @@ KINDS = {
 # What was looked for, and why it is not among them.
 LEFT_OUT = "immudb: not measured: PyPI, npm and Debian have clients of it and no server"
 CONNECTIONS = 16
+# Twice as many processes as cores, as gunicorn advises, with a second thread to take what waits.
+WORKERS, THREADS = 4, 2
 
 
 class Peers:
@@ -47,7 +49,7 @@ class Peers:
     def start(self) -> None:
         """Serve; returns when it answers."""
         command = [str(Path(self._python).parent / "gunicorn"), "bench.peers.wsgi", "--worker-class", "gthread"]
-        command += ["--workers", str(self._fleet.workers), "--threads", str(self._fleet.threads)]
+        command += ["--workers", str(WORKERS), "--threads", str(THREADS)]
         command += ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning"]
         with (self._fleet.folder / "peers.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=log)

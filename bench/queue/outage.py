@@ -34,6 +34,7 @@ class Outage:
         self.ledger = Ledger()
         self.seconds = 0.0
         self.parked = 0
+        self.verdict = Verdict()
         self.while_draining = 0
 
     def run(self) -> bool:
@@ -54,10 +55,10 @@ class Outage:
         steady.stop()
         wait_until(lambda: depth(self.fleet) == 0, seconds=60, what="the last to be stored")
         self.parked = self.ledger.promised(202)
-        verdict = compare(self.fleet, self.ledger)
-        self._print(verdict)
+        self.verdict = compare(self.fleet, self.ledger)
+        self._print(self.verdict)
         in_time = self.seconds <= LIMIT_S and self.while_draining >= RATE * self.seconds * 0.9
-        return verdict.whole and (in_time or self.size < PARKED)
+        return self.verdict.whole and (in_time or self.size < PARKED)
 
     def _fill(self, many: Senders) -> None:
         many.start()

@@ -1,11 +1,11 @@
 -- Take messages out of the queue: their documents are stored, or their entries are gone from the stream.
 -- KEYS: stream, due, leased, dead, ids, stats, alarm, counters
--- ARGV: way out, depth below which the alarm clears, then for each message: id, key, the key of its history, label
+-- ARGV: way out, depth below which the alarm clears, what the keys of histories begin with, then for each label: label,
+--       how many messages it has, and of each id and key
 -- Returns: how many were there, whether this call cleared the alarm (1/0)
 local stream, due, leased, dead, ids, stats, alarm, counters = unpack(KEYS)
 local removed = 0
-for i = 3, #ARGV, 4 do
-  local id, key, label = ARGV[i], ARGV[i + 1], ARGV[i + 3]
+local function take_out(id, key, label)
   if redis.call('XDEL', stream, id) == 1 then
     -- Beside the removal, for a kill may cut the writes of this script; after it, for then a full Redis takes it.
     redis.call('HINCRBY', stats, ARGV[1], 1)
@@ -15,8 +15,15 @@ for i = 3, #ARGV, 4 do
   redis.call('ZREM', due, id)
   redis.call('ZREM', leased, id)
   if redis.call('ZREM', dead, id) == 1 then redis.call('HINCRBY', counters, 'dead|' .. label, -1) end
-  redis.call('DEL', ARGV[i + 2])
+  redis.call('DEL', ARGV[3] .. id)
   if redis.call('HGET', ids, key) == id then redis.call('HDEL', ids, key) end
+end
+
+local i = 4
+while i < #ARGV do
+  local label, last = ARGV[i], i + 2 * ARGV[i + 1]
+  for j = i + 2, last, 2 do take_out(ARGV[j], ARGV[j + 1], label) end
+  i = last + 2
 end
 local cleared = 0
 if redis.call('XLEN', stream) < tonumber(ARGV[2]) and redis.call('HDEL', alarm, 'depth_since', 'depth_told') > 0 then

@@ -336,3 +336,11 @@ def test_without_the_cache_nobody_is_throttled(
 
 def test_a_child_may_arrive_before_its_parent(writer: Sender) -> None:
     assert writer.post(an_event(parent_event_id=str(uuid_utils.compat.uuid7()))).status_code == 201
+
+
+@pytest.mark.parametrize("path", [EVENTS, "/api/v1/audit/export", "/api/v1/audit/account"])
+def test_a_parameter_that_stands_twice_is_refused(path: str) -> None:
+    name = "writer" if path.endswith("account") else "actor_id"
+    response = Sender("read", "export").get(path, **{name: ["alice", "bob"]})
+    assert response.status_code == 400
+    assert "stands twice" in response.json()["field_errors"][name]

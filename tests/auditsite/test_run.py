@@ -7,9 +7,9 @@ from auditsite import run
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments"), run.PREPARATIONS, ids=lambda part: part if isinstance(part, str) else ""
+    "arguments", [command for _, *commands in run.PREPARATIONS for command in commands], ids=lambda command: command[0]
 )
-def test_every_preparation_is_a_command_with_arguments_that_it_takes(text: str, arguments: tuple[str, ...]) -> None:
+def test_every_preparation_is_a_command_with_arguments_that_it_takes(arguments: tuple[str, ...]) -> None:
     name, *rest = arguments
     command = load_command_class(get_commands()[name], name)
     assert command.create_parser("manage.py", name).parse_args(rest)

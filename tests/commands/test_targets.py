@@ -13,6 +13,7 @@ SHORT = {
     "drill": (["SHARE=0.01"], r"^nothing lost, duplicated or altered"),
     "chaos": (["SECONDS=3"], r"^seed 1: nothing lost, duplicated or altered; every account exact"),
     "busy": (["SECONDS=3"], r"^slow was no outage, nothing lost, duplicated or altered"),
+    "slow": (["SECONDS=1", "CONNECTIONS=20"], r"^20 slow clients of each kind at each port held nothing up"),
     "outage": (["SIZE=300"], r"^passed$"),
     "ghosts": (["KILLS=2"], r" 0 ghosts$"),
     "missing": (["EVENTS=500"], r"reconciling, all runs together"),

@@ -64,8 +64,8 @@ def drain_until_empty(url: str, prefix: str) -> None:
 
 @pytest.mark.slow
 def test_beside_drainers_nothing_is_called_missing_that_was_stored(stream: Stream) -> None:
-    for _ in range(6):
-        parked(stream, 1000)
+    for _ in range(4):
+        parked(stream, 500)
     arguments = (settings.REDIS_URL, stream.keys.prefix)
     drainers = [threading.Thread(target=drain_until_empty, args=arguments) for _ in range(2)]
     for drainer in drainers:
@@ -78,7 +78,7 @@ def test_beside_drainers_nothing_is_called_missing_that_was_stored(stream: Strea
     assert rebuilds
     assert [rebuilt.missing for rebuilt in rebuilds if rebuilt.missing] == []
     stats = stream.totals.stats()
-    assert (stats.lost, stats.depth, stats.drained, stats.balanced) == (0, 0, 6000, True)
+    assert (stats.lost, stats.depth, stats.drained, stats.balanced) == (0, 0, 2000, True)
     assert rebuild(stream) == (0, []) and stream.totals.stats() == stats
     assert counters.read(stream).whole
 

@@ -14,7 +14,7 @@ from tests.dlq.conftest import new_stream, parked
 
 @pytest.mark.slow
 def test_a_redis_that_is_killed_in_its_scripts_leaves_no_ghost(own_redis: Redis) -> None:
-    result = storm(own_redis, kills=5)
+    result = storm(own_redis, kills=2)
     assert result.wrong == []
     assert result.promised
     assert result.removed

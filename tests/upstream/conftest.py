@@ -56,8 +56,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 def address(django_db_setup: None) -> Iterator[str]:
     """The real server, on the servers of the tests."""
     port = free_port()
-    command = [Path(sys.executable).with_name("granian"), "--interface", "wsgi", "--no-ws", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "error", "auditsite.wsgi:application"], env=os.environ.copy())
+    command = [sys.executable, "-m", "auditsite.front", "--port", str(port), "--workers", "1", "--threads", "2"]
+    process = subprocess.Popen(command, env=os.environ.copy())
     try:
         wait_until(lambda: _answers(port), seconds=60, what="the site")
         yield f"http://127.0.0.1:{port}"

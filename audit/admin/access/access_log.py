@@ -55,9 +55,10 @@ def _where(filters: dict[str, str]) -> tuple[Q, str]:
     where, wrong = Q(), []
     if filters["who"]:
         where &= Q(actor_id=filters["who"])
-    for name, field in (("since", "event_timestamp__gte"), ("until", "event_timestamp__lte")):
+    bounds = (("since", "event_timestamp__gte", times.read_time), ("until", "event_timestamp__lte", times.read_until))
+    for name, field, read in bounds:
         try:
-            where &= Q(**{field: times.read_time(filters[name])}) if filters[name] else Q()
+            where &= Q(**{field: read(filters[name])}) if filters[name] else Q()
         except ValueError as error:
             wrong.append(f"{name}: {error}")
     return where, "; ".join(wrong)

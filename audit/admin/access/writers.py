@@ -75,7 +75,7 @@ class WriterAdmin(admin.ModelAdmin):
         if not request.user.is_superuser:
             asked = rights.withheld(Writer.objects.filter(pk=obj.pk).first() if change else None, obj)
         reads = {"reads_writers": obj.reads_writers, "reads_categories": obj.reads_categories}
-        limited = {name: getattr(obj, name) for name in QUOTAS}
+        limited = {name: getattr(obj, name) for name in (*QUOTAS, "is_lenient")}
         _record(request, "changed" if change else "created", obj, scopes=obj.scopes, **reads, **limited)
         super().save_model(request, obj, form, change)
         if change:

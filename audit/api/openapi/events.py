@@ -1,10 +1,19 @@
 """What the OpenAPI description says of events."""
 
+from drf_spectacular.utils import OpenApiParameter
+
 from audit.api.openapi.blocks import NULLABLE, OF_BODIES, TEXT, declared, object_schema, operation, parameter, responses
 from audit.formats import event
 from audit.search import query
 
-STATE = {"type": "string", "enum": ["stored", "parked", "sealed"]}
+STATE = {"type": "string", "enum": ["stored", "parked", "sealed", "dead"]}
+ERRORS = {"type": "object", "additionalProperties": TEXT}
+PREFER = OpenApiParameter(
+    "Prefer",
+    TEXT,
+    OpenApiParameter.HEADER,
+    description="handling=lenient: keep what is valid; what is not is kept as it came, for a person to correct",
+)
 EVENT = declared(event.Event)
 # Read, and left out.
 SENT = EVENT | {
@@ -24,10 +33,13 @@ RECORD = object_schema(
 
 _SIGNED = {"state": STATE, "receipt": NULLABLE}
 RECEIPT = object_schema(dict.fromkeys(("event_id", "event_timestamp", "message", "digest"), TEXT) | _SIGNED)
-QUEUED = object_schema(dict.fromkeys(("event_id", "message", "status"), TEXT) | _SIGNED)
-BATCH = object_schema(
-    {"event_ids": {"type": "array", "items": TEXT}, "count": {"type": "integer"}, "message": TEXT} | _SIGNED
+QUEUED = object_schema(
+    dict.fromkeys(("event_id", "message", "status"), TEXT) | _SIGNED | {"field_errors": ERRORS},
+    required=["event_id", "message", "status", *_SIGNED],
 )
+_EACH = object_schema({"event_id": TEXT, "state": STATE, "field_errors": ERRORS}, required=["event_id", "state"])
+_ALL = {"event_ids": {"type": "array", "items": TEXT}, "count": {"type": "integer"}, "message": TEXT} | _SIGNED
+BATCH = object_schema(_ALL | {"events": {"type": "array", "items": _EACH}}, required=list(_ALL))
 
 PAGE = object_schema(
     {
@@ -47,23 +59,25 @@ POST_EVENT = operation(
         {
             201: (RECEIPT, "Stored: durable in PostgreSQL"),
             200: (RECEIPT, "The same receipt for the same id and content"),
-            202: (QUEUED, "Parked: durable in the dead letter queue, on its way to PostgreSQL"),
+            202: (QUEUED, "Parked: durable in the dead letter queue, on its way to PostgreSQL; or kept, not valid"),
         },
         _OF_WRITING,
     ),
     body=SENT,
+    parameters=[PREFER],
 )
 POST_BATCH = operation(
     "record_batch",
     responses(
         {
-            201: (BATCH, "All stored, in one transaction"),
+            201: (BATCH, "All stored, in one transaction; asked leniently, all that are valid"),
             200: (BATCH, "All were stored before"),
-            202: (BATCH, "All parked; 201 where not every event came with its id"),
+            202: (BATCH, "All parked, or kept though not valid; parked is 201 where not every event came with its id"),
         },
         _OF_WRITING,
     ),
     body={"type": "array", "items": SENT, "minItems": 1, "maxItems": event.MAX_BATCH},
+    parameters=[PREFER],
 )
 GET_EVENTS = operation(
     "find_events",

@@ -56,6 +56,21 @@ def test_too_many_wrong_passwords_lock_a_name_from_that_address_and_say_so(setti
     assert acts(user.username) == [*["login_refused"] * settings.LOGIN_TRIES, "login_locked"]
 
 
+@pytest.mark.parametrize("written", ["203.0.113.{}:49152", "[2001:db8:7:{}::1]:443", "[2001:db8:9:{}::1]"])
+def test_a_proxy_may_write_ports_and_brackets_and_only_that_place_is_locked(settings: Any, written: str) -> None:
+    settings.PROXY_HOPS = 1
+    user, password = with_password()
+
+    def attempt_via(place: int, word: str) -> int:
+        forwarded = {"X-Forwarded-For": f"198.51.100.1, {written.format(place)}"}
+        data = {"username": user.username, "password": word}
+        return Client(REMOTE_ADDR="127.0.0.1").post(LOGIN, data, headers=forwarded).status_code
+
+    for _ in range(settings.LOGIN_TRIES):
+        assert attempt_via(7, "wrong") == 200
+    assert (attempt_via(7, password), attempt_via(8, password)) == (200, 302)
+
+
 def test_nobody_keeps_an_administrator_out_from_elsewhere(settings: Any) -> None:
     user, password = with_password()
     attacker = an_address()

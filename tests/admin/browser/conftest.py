@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_core_python.base import AXE_SCRIPT
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
+from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.fleet import answers, free_port
@@ -36,13 +39,17 @@ OWN_WORDS = ("this is not JSON:", "a file of the bundle was changed:", "lacks so
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 # No process of its own for each page: starting it takes longer than most pages.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer", "--renderer-process-limit=1"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer", "--in-process-gpu"]
+FLAGS += ["--renderer-process-limit=1"]
 
 
 SHOTS = Path(__file__).parents[3] / ".local" / "screenshots"
 
 
 PASSWORD = "correct horse battery staple"
+
+
+PATIENCE_MS = 240_000
 
 
 WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
@@ -63,11 +70,11 @@ def served(**env: str) -> Iterator[str]:
     command = [sys.executable, "-m", "auditsite.front", "--port", str(port), "--workers", "1", "--threads", "2"]
     process = subprocess.Popen(command, env=os.environ | env)
     try:
-        wait_until(lambda: answers(port), seconds=30, what="the site")
+        wait_until(lambda: answers(port), seconds=300, what="the site")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="package")
@@ -87,6 +94,13 @@ def browser() -> Iterator[Browser]:
         connections.close_all()  # the loop has connections of its own: those of a module before may be cut by now
         yield launched
         launched.close()
+
+
+def new_page(browser: Browser, **options: Any) -> Page:
+    """A page of a browser session of its own, which waits for what is to come as long as a busy machine may take."""
+    page = browser.new_context(**options).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
 
 
 SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
@@ -128,22 +142,29 @@ class Visitor:
     """A page, and all that went wrong on it."""
 
     def __init__(self, browser: Browser, site: str, scheme: Any):
-        self.page: Page = browser.new_page(color_scheme=scheme, viewport=WIDE)
+        self.page = new_page(browser, color_scheme=scheme, viewport=WIDE)
         self.site, self.scheme = site, scheme
         self.wrong: list[str] = []
+        self._seen: set[str] = set()
         self.page.on("console", lambda message: self.wrong.append(message.text) if message.type != "log" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
 
-    def open(self, path: str, name: str) -> str:
+    def open(self, path: str, name: str) -> None:
         response = self.page.goto(self.site + path)
         assert response is not None
         assert "script-src 'self'" in response.headers["content-security-policy"]
         assert response.ok, (path, response.status)
         self.picture(f"{name}-{self.scheme}")
-        return self.page.content()
 
     def picture(self, name: str) -> None:
         picture(self.page, name)
+
+    def come_in(self, user: User) -> None:
+        """With a session, as after a login: its two pages take longer than most that are looked at then."""
+        client = Client()
+        client.force_login(user)
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        self.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": self.site}])
 
     def log_in(self, name: str) -> None:
         self.open("/admin/login/", "login")
@@ -155,9 +176,18 @@ class Visitor:
         """Accessibility violations of the page at hand, of any impact: of all rules, or of these."""
         return violations(self.page, *rules)
 
+    def findings_of_state(self, name: str) -> list[str]:
+        """Everywhere where this visitor has not seen the page yet; another state of one that was seen, in the light."""
+        template = re.sub(r"/[^/]+/change/$", "/change/", urlsplit(self.page.url).path)
+        if template in self._seen:
+            return self.findings()
+        self._seen.add(template)
+        return self.findings_everywhere(name)
+
     def findings_everywhere(self, name: str) -> list[str]:
         """The same in light and dark, and what is wrong with it on a narrow screen."""
-        found = self.findings()
+        found, size = self.findings(), self.page.viewport_size
+        assert size is not None
         self.page.emulate_media(color_scheme="dark")
         self.picture(f"{name}-dark")
         found += [f"dark: {one}" for one in self.findings(*OF_COLOURS)]
@@ -166,7 +196,7 @@ class Visitor:
         found += [f"narrow: {one}" for one in self.findings(*OF_SCROLLING)]
         found += [f"narrow: {one} scrolls the page sideways" for one in self.page.evaluate(SIDEWAYS)]
         found += [f"narrow: {one} is smaller than a finger" for one in self.page.evaluate(SMALL)]
-        self.page.set_viewport_size(WIDE)
+        self.page.set_viewport_size(size)
         self.page.emulate_media(color_scheme=self.scheme)
         return found
 
@@ -175,7 +205,7 @@ class Visitor:
 def visitor(browser: Browser, site: str) -> Iterator[Visitor]:
     found = Visitor(browser, site, "light")
     yield found
-    found.page.close()
+    found.page.context.close()
 
 
 class Walker(Visitor):
@@ -185,13 +215,16 @@ class Walker(Visitor):
         super().__init__(browser, site, scheme)
         self.width = width
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.log_in(user.username)
+        self.come_in(user)
 
     def stop(self, name: str) -> None:
         """Nothing is wrong with the page at hand, and it can be looked at."""
         self.page.wait_for_load_state("load")
-        self.picture(f"journey-{name}-{self.width}-{self.scheme}")
-        assert self.findings() == []
+        name = f"journey-{name}-{self.width}"
+        self.picture(f"{name}-{self.scheme}")
+        # A walk on a narrow screen goes where a wide one has gone: what can be wrong there is what the screen does.
+        is_wide = self.width > NARROW["width"]
+        assert (self.findings_everywhere(name) if is_wide else self.findings(*OF_SCROLLING)) == []
         assert self.wrong == []
         assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} is too wide"
 
@@ -204,10 +237,13 @@ class Walker(Visitor):
         return response.status
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=lambda it: f"{it[0]}-{it[1]}")
+WIDE_AND_NARROW = [(1280, "light"), (390, "dark")]
+
+
+@pytest.fixture
 def walk(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Any]:
-    """A new walker for a user."""
-    width, scheme = request.param
+    """A new walker for a user; on a wide screen if the test does not say otherwise."""
+    width, scheme = getattr(request, "param", WIDE_AND_NARROW[0])
     walkers: list[Walker] = []
 
     def begin(user: User) -> Walker:
@@ -216,7 +252,7 @@ def walk(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterato
 
     yield begin
     for one in walkers:
-        one.page.close()
+        one.page.context.close()
 
 
 # Filled, clicked and read by one call each: a person's keys and clicks are in the tests of whole ways.
@@ -234,7 +270,7 @@ class Verifier:
     """The page, loaded once and then cut off from every network."""
 
     def __init__(self, browser: Browser, site: str, scheme: Any = "light", width: int = 1280):
-        self.page: Page = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+        self.page = new_page(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
         self.wrong: list[str] = []
         self.page.on("console", lambda message: self.wrong.append(message.text))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))

@@ -9,7 +9,7 @@ from django.conf import settings
 from audit.evidence import build, export, statements
 from audit.evidence.request import Requester
 from audit.models import Export
-from tests.admin.browser.conftest import PASSWORD, Visitor
+from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import person
 from tests.audit.evidence.conftest import HOSTILE, sealed
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_path: Path) -> None:
-    user = person("auditor", password=PASSWORD)
+    user = person("auditor")
     requester = Requester(user.username)
     waiting, cancelled, ready = (
         export.request(requester, query=f"correlation:{sealed(3, actor_id=HOSTILE)}", with_csv=True) for _ in range(3)
@@ -26,7 +26,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     whole = build.resume(ready)
     half = export.request(requester, first=0, last=2)
     Export.objects.filter(pk=half.pk).update(state="running", done=1, total=2)
-    visitor.log_in(user.username)
+    visitor.come_in(user)
     pages = {"exports": "/admin/audit/export/", "records-export": "/admin/audit/record/?q=outcome:failure+after:7d"}
     said = statements.make(Requester(user.username), f"correlation:{sealed(1, actor_id=HOSTILE)}")
     pages |= {"statements": "/admin/audit/statement/?q=type:role.grant"}
@@ -41,7 +41,7 @@ def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_pat
     assert len(pages) == 10
     for name, address in pages.items():
         visitor.open(address, name)
-        assert visitor.findings_everywhere(name) == [], name
+        assert visitor.findings_of_state(name) == [], name
     assert visitor.wrong == []
     visitor.open(f"/admin/audit/export/{waiting.pk}/change/", "export-watched")
     build.resume(waiting)

@@ -1,4 +1,4 @@
-"""Whole ways through the admin in a real Chromium, wide and narrow, light and dark: as auditors go them."""
+"""Whole ways through the admin in a real Chromium, one of them on a narrow screen too: as auditors go them."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audit.models import AuditorScope, Record
-from tests.admin.browser.conftest import PASSWORD
+from tests.admin.browser.conftest import WIDE_AND_NARROW
 from tests.admin.conftest import person, stored_record
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -37,10 +37,11 @@ def acts_of(actor: str) -> list[Record]:
     ]
 
 
+@pytest.mark.parametrize("walk", WIDE_AND_NARROW, indirect=True, ids=["wide", "narrow"])
 def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) -> None:
     actor, name = f"alice-{secrets.token_hex(4)}", f"Failures {secrets.token_hex(4)}"
     *_, failed = acts_of(actor)
-    auditor = walk(person("auditor", password=PASSWORD))
+    auditor = walk(person("auditor"))
     page = auditor.page
 
     page.goto(auditor.site + LIST)
@@ -71,13 +72,13 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
     page.wait_for_selector(f"text=Saved as “{name}”")
     auditor.stop("saved")
 
-    colleague = walk(person("auditor", password=PASSWORD))
+    colleague = walk(person("auditor"))
     assert colleague.status(address) == 200
     assert colleague.page.locator("#result_list tbody tr").count() == 1
     colleague.page.locator("summary", has_text="views").click()
     assert colleague.page.locator(".views a", has_text=name).is_visible()
 
-    other = person("auditor", password=PASSWORD)
+    other = person("auditor")
     AuditorScope.objects.create(user=other, writers=["somebody-else"], categories=[])
     scoped = walk(other)
     assert scoped.status(address) == 200
@@ -87,7 +88,7 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
     scoped.status(f"{scoped.site}{LIST}{failed.pk}/change/")
     assert "replicas" not in scoped.page.content()
 
-    outsider = walk(person(None, password=PASSWORD))
+    outsider = walk(person(None))
     assert outsider.status(address) == 403
     assert outsider.status(f"{outsider.site}{LIST}{failed.pk}/change/") == 403
     assert outsider.status(f"{outsider.site}{LIST}list.json?q=actor:{actor}") == 403
@@ -96,7 +97,7 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
 def test_what_they_looked_at_is_seen_on_the_record(walk: Any) -> None:
     actor = f"bob-{secrets.token_hex(4)}"
     *_, failed = acts_of(actor)
-    user = person("auditor", password=PASSWORD)
+    user = person("auditor")
     auditor = walk(user)
     for _ in range(2):
         auditor.page.goto(f"{auditor.site}{LIST}{failed.pk}/change/")

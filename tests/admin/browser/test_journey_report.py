@@ -1,4 +1,4 @@
-"""From a report to its proof in a real Chromium, wide and narrow, light and dark: as an auditor and an officer go."""
+"""From a report to its proof in a real Chromium, wide or narrow: as an auditor and an officer go."""
 
 import secrets
 from datetime import date, timedelta
@@ -10,7 +10,6 @@ from django.urls import reverse
 
 from audit import tasks
 from audit.models import AuditorScope, Export, Record, Report, Review
-from tests.admin.browser.conftest import PASSWORD
 from tests.admin.conftest import person
 from tests.audit.evidence.conftest import PINNED
 from tests.audit.reports.conftest import sealed
@@ -19,11 +18,10 @@ from tests.audit.review.conftest import failed
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("walk", [(1280, "light"), (390, "dark")], indirect=True)
 def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Path) -> None:
     writer = f"w-{secrets.token_hex(4)}"  # so that the evidence is as small whatever other tests have stored
     sealed(4, writer=writer, event_outcome="failure")
-    user = person("auditor", password=PASSWORD)
+    user = person("auditor")
     AuditorScope.objects.create(user=user, writers=[writer])
     auditor = walk(user)
     page = auditor.page
@@ -74,7 +72,7 @@ def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Pa
 def test_an_officer_signs_the_day_and_the_report_says_so(walk: Any) -> None:
     day = date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))
     failed(day)
-    user = person("compliance officer", password=PASSWORD)
+    user = person("compliance officer")
     officer = walk(user)
     page = officer.page
     page.goto(officer.site + reverse("admin:audit_review_day", args=[day]))

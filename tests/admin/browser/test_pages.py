@@ -60,10 +60,10 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
     held = legal_holds.place(steps[0].correlation_id, reason="a matter", by="somebody")
     changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
-    boss = person("auditor", password=PASSWORD)
+    boss = person("auditor")
     boss.is_superuser = True
     boss.save()
-    visitor.log_in(boss.username)
+    visitor.come_in(boss)
     pages = {
         "start": "/admin/",
         "records": "/admin/audit/record/",
@@ -127,7 +127,7 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(visitor: Visit
     found = {}
     for name, path in pages.items():
         visitor.open(path, name)
-        found[name] = visitor.findings_everywhere(name)
+        found[name] = visitor.findings_of_state(name)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
     assert visitor.wrong == []
 
@@ -142,7 +142,7 @@ def test_the_outage_page_explains_itself(browser: Browser) -> None:
         assert response.status == 503
         assert visitor.page.locator("text=Nothing is lost").count() == 1
         assert visitor.findings_everywhere("outage") == []
-        visitor.page.close()
+        visitor.page.context.close()
     assert [text for text in visitor.wrong if "503" not in text] == []
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 import dlq.stream
 from audit.models import Discard, Episode, Quarantined, Record
 from dlq.message import Message
-from tests.admin.browser.conftest import PASSWORD, Visitor
+from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import parked_message, person
 from tests.admin.queue.conftest import an_episode
 
@@ -24,9 +24,9 @@ def dead_message(**changes: str) -> Message:
 
 
 def comes_in(browser: Browser, site: str, group: str) -> tuple[Visitor, User]:
-    user = person(group, password=PASSWORD)
+    user = person(group)
     visitor = Visitor(browser, site, "light")
-    visitor.log_in(user.username)
+    visitor.come_in(user)
     return visitor, user
 
 
@@ -36,7 +36,7 @@ def operator_page(browser: Browser, site: str) -> Iterator[Visitor]:
     yield visitor
     assert visitor.findings() == []
     assert visitor.wrong == []
-    visitor.page.close()
+    visitor.page.context.close()
 
 
 def shot(visitor: Visitor, name: str) -> None:
@@ -83,7 +83,7 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     assert second.page.locator("text=Decided by").count() == 1
     shot(second, "discarded")
     assert second.wrong == []
-    second.page.close()
+    second.page.context.close()
     assert dlq.stream.for_drain().pages.get(message.id) is None
     assert Discard.objects.get(message_id=message.id).decision == "discarded"
 

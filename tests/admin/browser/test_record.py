@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.completeness import coverage, silence
-from tests.admin.browser.conftest import PASSWORD, Visitor
+from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import SCRIPT, TERMINAL, TURNED, own, person, stored_record
 from tests.audit.conftest import sealed_event
 
@@ -17,13 +17,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture
 def auditor_page(browser: Browser, site: str) -> Iterator[Visitor]:
-    user = person("auditor", password=PASSWORD)
+    user = person("auditor")
     visitor = Visitor(browser, site, "light")
-    visitor.log_in(user.username)
+    visitor.come_in(user)
     yield visitor
     assert visitor.findings() == []
     assert visitor.wrong == []
-    visitor.page.close()
+    visitor.page.context.close()
 
 
 def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:

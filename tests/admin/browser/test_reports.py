@@ -4,7 +4,7 @@ import pytest
 
 from audit import tasks
 from audit.models import Report
-from tests.admin.browser.conftest import PASSWORD, Visitor
+from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import person
 from tests.audit.reports.conftest import made, sealed
 
@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visitor: Visitor) -> None:
     sealed(4, event_outcome="failure")
-    user = person("auditor", password=PASSWORD)
-    visitor.log_in(user.username)
+    user = person("auditor")
+    visitor.come_in(user)
     visitor.open("/admin/audit/report/", "reports")
     assert visitor.findings_everywhere("reports") == []
     visitor.page.get_by_label("this month so far").check()
@@ -40,7 +40,7 @@ def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visi
 def test_a_report_is_whole_on_a_narrow_screen(visitor: Visitor) -> None:
     sealed()
     found = made(names=("soc2", "nist-au"))
-    visitor.log_in(person("compliance officer", password=PASSWORD).username)
+    visitor.come_in(person("compliance officer"))
     visitor.page.set_viewport_size({"width": 390, "height": 900})
     visitor.open(f"/admin/audit/report/{found.pk}/change/", "report-narrow")
     assert visitor.findings() == []

@@ -1,4 +1,4 @@
-"""The daily review in a real Chromium: an officer signs it, wide and narrow, light and dark."""
+"""The daily review in a real Chromium: an officer signs it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +8,6 @@ from django.urls import reverse
 
 from audit.models import MissedReview, Record, Review
 from tests.admin.accounting.conftest import a_line
-from tests.admin.browser.conftest import PASSWORD
 from tests.admin.conftest import person
 from tests.audit.review.conftest import a_day, failed, happened
 
@@ -20,7 +19,7 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     failed(day, 3)
     happened(day, severity="critical", event_type="gateway.cluster.removed")
     MissedReview.objects.get_or_create(day=day, defaults={"due_at": now, "found_at": now})
-    officer, other = (walk(person("compliance officer", password=PASSWORD)) for _ in range(2))
+    officer, other = (walk(person("compliance officer")) for _ in range(2))
     page = officer.page
 
     page.goto(f"{officer.site}/admin/audit/review/?month={day:%Y-%m}")
@@ -56,7 +55,7 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
 def test_the_pages_around_it_are_clean(walk: Any) -> None:
     day, now, writer = a_day(), datetime.now(UTC), a_line(came=7)
     missed = MissedReview.objects.get_or_create(day=day, defaults={"due_at": now, "found_at": now})[0]
-    officer = walk(person("compliance officer", password=PASSWORD))
+    officer = walk(person("compliance officer"))
     page = officer.page
     for name, address in {
         "review-month": "/admin/audit/review/",

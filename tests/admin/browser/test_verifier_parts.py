@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.admin.browser.conftest import new_page
 from tests.auditor import VECTORS, verify
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -21,10 +22,10 @@ OWN_WORDS = "this is not JSON:"
 
 @pytest.fixture(scope="module")
 def modules(browser: Browser, site: str) -> Iterator[Page]:
-    page = browser.new_page()
+    page = new_page(browser)
     page.goto(f"{site}/verify/")
     yield page
-    page.close()
+    page.context.close()
 
 
 SHA256 = {

@@ -38,6 +38,16 @@ def linked(page: str) -> list[str]:
     return re.findall(r'<th scope="row"><a href="/admin/audit/record/([0-9a-f-]{36})/change/', page)
 
 
+def test_an_event_of_the_first_moment_of_time_is_drawn(auditor: Client) -> None:
+    value = name()
+    document = an_event(event_timestamp="0001-01-01T00:00:00Z", duration_ms=5, correlation_id=value)
+    store([accept(document, writer="tests")], timeout_s=10)
+    steps(0, correlation_id=value)
+    page = auditor.get(PAGE, {"correlation": value})
+    assert page.status_code == 200
+    assert len(linked(page.content.decode())) == 2
+
+
 @pytest.mark.parametrize("subject", ["correlation", "actor", "resource"])
 def test_a_timeline_is_of_one_correlation_actor_or_resource(auditor: Client, subject: str) -> None:
     value = name()

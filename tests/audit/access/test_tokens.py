@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import RequestFactory
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 import dlq.client
@@ -24,7 +25,8 @@ from audit import checks
 from audit.access import api_keys, published_keys
 from audit.access.tokens.issuer_keys import issuer_keys
 from audit.models import Record
-from tests.audit.conftest import Sender, an_event
+from auditsite import admission
+from tests.audit.conftest import EVENTS, Sender, an_event
 
 ISSUER, AUDIENCE = "https://kubernetes.default.svc", "audit"
 
@@ -112,6 +114,12 @@ def test_a_token_speaks_as_the_writer_that_its_subject_is(issuer: Issuer, servic
     assert post(service, issuer.token(subject_of(service)), event) == 201
     assert Record.objects.get(correlation_id=event["correlation_id"]).writer == service.name
     assert service.post(an_event()).status_code == 201  # its key stays good
+
+
+def test_a_body_is_let_in_with_a_token_as_with_a_key(issuer: Issuer, service: Sender) -> None:
+    for token, is_let_in in ((issuer.token(subject_of(service)), True), (issuer.token("nobody"), False)):
+        environ = RequestFactory().post(EVENTS, headers={"Authorization": f"Bearer {token}"}).environ
+        assert admission.lets_in(environ) is is_let_in
 
 
 def test_a_token_that_does_not_hold_is_refused(issuer: Issuer, service: Sender) -> None:

@@ -215,6 +215,12 @@ def test_event_data_of_sixty_four_levels_is_accepted_and_what_is_deeper_named_by
     }
 
 
+def test_data_that_postgresql_would_write_out_beyond_measure_is_refused() -> None:
+    assert accept(sample(event_data={"n": [1e-300] * 3_000}), writer="w", now=NOW)
+    assert "as strings" in findings(sample(event_data={"n": [1e-300] * 37_000}))["event_data"]
+    assert accept(sample(event_data={"n": "1e-300" * 37_000}), writer="w", now=NOW)
+
+
 def test_an_old_event_is_never_refused_for_its_age() -> None:
     old = (NOW - timedelta(days=4_000)).isoformat()
     assert accept(sample(event_timestamp=old), writer="w", now=NOW)

@@ -130,6 +130,8 @@ def test_the_web_shows_the_queue_and_keeps_the_copy_of_keys(become: Callable[[st
     assert clock.skew().redis_s is not None
     tasks.publish_keys()
     assert published_keys.find(api_keys.digest(writer.key)) is not None
+    published_keys.keep("issuer", "keys of tokens")
+    assert published_keys.kept("issuer") == "keys of tokens"
     known_keys._announced = None
     known_keys.announce(keys.load().verifiers)
     rejection_counters.count("tests", [Refusal("malformed", 1, "no JSON", b"{")])

@@ -268,10 +268,9 @@ def test_periods_are_whole_months_quarters_and_years() -> None:
     assert preset_days("so_far", day) == (date(2026, 11, 1), day)
 
 
-@pytest.mark.skipif(
-    not render.has_pdf(), reason="WeasyPrint or Pango is not there: install auditsite[pdf] and libpango"
-)
 def test_a_pdf_has_the_digest_and_fetches_nothing() -> None:
+    if not render.has_pdf():  # asked here, for loading WeasyPrint takes longer than collecting a hundred tests
+        pytest.skip("WeasyPrint or Pango is not there: install auditsite[pdf] and libpango")
     sealed(actor_id="<img src=https://evil.example/x.png>")
     report = made()
     made_of = render.file(report, "pdf")

@@ -8,6 +8,8 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
+from audit.formats import grammar, terms
+from audit.search import filters
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event, with_id
 
 
@@ -179,3 +181,10 @@ def test_a_relative_time_counts_back_from_now(service: Sender) -> None:
         service.post(an_event(correlation_id=name, event_timestamp=(now - timedelta(hours=hours)).isoformat()))
     assert len(ids(service.get(correlation_id=name, since="24h"))) == 1
     assert len(ids(service.get(correlation_id=name, since="2d"))) == 2
+
+
+def test_until_a_bare_day_takes_the_day_in_here_as_in_what_a_bundle_says() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    (condition,) = terms.plain(grammar.parse("until:2026-01-31"), now)
+    assert condition == {"field": "event_timestamp", "until": "2026-01-31T23:59:59.999999Z"}
+    assert "2026, 1, 31, 23, 59, 59, 999999" in repr(filters.where(grammar.parse("until:2026-01-31"), now))

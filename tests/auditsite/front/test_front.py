@@ -1,0 +1,110 @@
+"""The server as a process, with one worker of one thread."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.fleet import answers, free_port
+from bench.load import wait_until
+
+PER_ADDRESS = 20
+
+
+class Front:
+    def __init__(self) -> None:
+        self.port = free_port()
+        size = ("--workers", "1", "--threads", "1")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "auditsite.front", "--role", "ingest", "--port", str(self.port), *size),
+                "tests.auditsite.front.waiting:application",
+            ],
+            env=os.environ | {"CONNECTIONS_PER_ADDRESS": str(PER_ADDRESS)},
+        )
+        wait_until(lambda: answers(self.port), seconds=60, what="the server")
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60, source_address=(source, 0))
+
+    def get(self, path: str, source: str = "127.0.0.1") -> int:
+        """Return the status; 0 where the connection was refused."""
+        with suppress(ConnectionResetError), self.connect(source) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            return int(client.recv(65536)[9:12] or 0)
+        return 0
+
+
+@pytest.fixture(scope="module")
+def front() -> Iterator[Front]:
+    front = Front()
+    yield front
+    front.process.terminate()
+    assert front.process.wait(timeout=20) == 0
+
+
+def head(path: str, *lines: str) -> bytes:
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
+
+
+@pytest.mark.slow
+def test_a_body_without_a_key_is_refused_before_it_comes(front: Front) -> None:
+    with front.connect() as client:
+        client.sendall(head("/api/v1/audit/events", "Content-Type: application/json", "Content-Length: 100"))
+        answer = client.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"Connection: close" in answer
+        assert client.recv(10_000) == b""
+
+
+@pytest.mark.slow
+def test_the_answer_of_a_probe_needs_no_thread(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with front.connect() as held, front.connect() as dripping, front.connect() as queued:
+        held.sendall(f"GET /wait?{gate} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        dripping.sendall(head("/livez", "Content-Length: 100"))
+        queued.sendall(b"GET /wait?/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        statuses = [front.get("/livez") for _ in range(5)]
+        gate.touch()
+        assert statuses == [200] * 5
+        assert held.recv(10_000).endswith(b"waited")
+        assert queued.recv(10_000).endswith(b"waited")
+
+
+@pytest.mark.slow
+def test_who_has_too_many_connections_gets_no_more_and_others_do(front: Front) -> None:
+    mine = [front.connect("127.0.0.9") for _ in range(PER_ADDRESS)]
+    with front.connect("127.0.0.9") as refused:
+        assert refused.recv(1) == b""
+    assert front.get("/livez", "127.0.0.8") == 200
+    for client in mine:
+        client.close()
+    wait_until(lambda: front.get("/livez", "127.0.0.9") == 200, seconds=10, what="room for another connection")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "host"), [("/api/v1/audit/events", "evil.example"), ("//api/v1/none", "localhost")])
+def test_what_is_wrong_below_api_is_a_problem_document(front: Front, path: str, host: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
+    connection.request("GET", path, headers={"Host": host})
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    assert (answer.status, answer.headers["Content-Type"]) == (body["status"], "application/problem+json")
+    connection.close()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced(front: Front) -> None:
+    (worker,) = psutil.Process(front.process.pid).children()
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    wait_until(lambda: front.get("/livez") == 200, seconds=60, what="another worker")
