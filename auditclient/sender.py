@@ -111,7 +111,7 @@ class Sender:
         while batch := self._batch(segment):
             events = [line.body for line in batch if line.body is not None]
             self._set_aside_damaged(batch)
-            if events and not self._deliver(events):
+            if events and not (self._blocked.is_over() and self._deliver(events)):
                 return False
             segment.shipped = batch[-1].end
             if writer is not None:

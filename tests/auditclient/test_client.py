@@ -63,10 +63,10 @@ def test_without_the_store_it_parks_in_the_queue_and_a_drain_stores_it(a_client:
     site.stop()
     receipt = client.record(an_event(), wait_s=20)
     assert receipt.state == "queued" and client.counts["queued"] == 1
-    assert spool.size(client.config.spool_dir) == 0
     drain.drain(seconds=20)
     assert stored([receipt.event_id]) == 1
     site.start()
+    assert client.close().is_done and spool.size(client.config.spool_dir) == 0
 
 
 def test_without_both_it_waits_in_the_spool_and_the_next_process_sends_it(
@@ -80,8 +80,8 @@ def test_without_both_it_waits_in_the_spool_and_the_next_process_sends_it(
     site.start()
     another = a_client(dlq=away)
     assert another.record(an_event(), wait_s=20).state == "stored"
-    assert stored(ids) == 20 and spool.size(client.config.spool_dir) == 0
     assert another.close().is_done
+    assert stored(ids) == 20 and spool.size(client.config.spool_dir) == 0
     assert another.counts["heartbeats"] == 2, "one for the epoch of the process that is gone"
 
 
@@ -93,12 +93,13 @@ def test_a_key_that_is_not_known_keeps_everything_until_it_is(a_client: Made) ->
     assert client.close(0.1) == (False, 1)
     another = a_client()
     another.record(an_event(), wait_s=20)
-    assert spool.size(client.config.spool_dir) == 0
+    assert another.close().is_done and spool.size(client.config.spool_dir) == 0
 
 
 def test_when_to_come_again_is_the_stores_to_say(a_client: Made) -> None:
     client = a_client()
     client.record(an_event(), wait_s=20)
+    assert client.flush(20).is_done
     client._sender._blocked.fail(600.0)
     client.record(an_event())
     assert client.flush(0.3) == (False, 1), "a flush does not ask before"
