@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill chaos busy slow outage ghosts missing growth attacks bench soak bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill drill-client chaos busy slow outage ghosts missing growth attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-fast: $(READY) ## Run the fast tests, a process a core: about 30 s on 2 cor
 
 drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.drills.drill --share $(or $(SHARE),1)
+
+drill-client: $(READY) ## Kill the sending process KILLS (200) times, server and Redis away in turns; is every event stored once? (minutes)
+	$(BIN)/python -m bench.drills.client --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), then print the exact account
 	$(BIN)/python -m bench.drills.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
@@ -61,6 +64,9 @@ bench: $(READY) ## Measure ingest beside its ceilings and its peers (PEERS=no: n
 
 soak: $(READY) ## Send half of what the site can take for MINUTES (60), and draw memory, connections and files (OUT=folder)
 	$(BIN)/python -m bench.ingest.soak --minutes $(or $(MINUTES),60) $(if $(OUT),--out $(OUT))
+
+bench-client: $(READY) ## Measure a service with and without auditing while store and queue are down, REQUESTS (3,000) of each
+	$(BIN)/python -m bench.client.service --requests $(or $(REQUESTS),3000)
 
 bench-log: $(READY) ## Measure the sealed log: rate, lag, cost, verification, and chains beside it (half an hour or more; SHARE=0.1 of it)
 	$(BIN)/python -m bench.ledger.log --share $(or $(SHARE),1)

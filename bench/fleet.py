@@ -236,6 +236,12 @@ class Fleet:
         self._spawn("web", command)
         wait_until(lambda: answers(self.port), seconds=120, what="the site")
 
+    def stop_web(self) -> None:
+        """End the site: nothing listens at its port any more."""
+        process = self._processes.pop("web")
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
     def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
         """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
         manage = ["-m", "bench.skewed", str(skew_s)] if skew_s else self._manage

@@ -114,6 +114,11 @@ class QueueKeys:
         return self._key("generation")
 
     @property
+    def inbox(self) -> str:
+        """List of what writers have parked by themselves."""
+        return self._key("inbox")
+
+    @property
     def rebuild(self) -> str:
         """Lock of the process that makes the indexes again."""
         return self._key("rebuild")

@@ -39,6 +39,7 @@ def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
     gauges = [
         _gauge("dlq_redis_up", "1 while Redis answers", 1),
         _gauge("dlq_depth", "Messages in the queue", stats.depth),
+        _gauge("dlq_inbox", "Entries that writers parked by themselves, not in the queue yet", queue.inbox.depth()),
         _gauge("dlq_due", "Messages due or waiting", stats.due),
         _gauge("dlq_leased", "Messages that a drainer has in hand", stats.leased),
         _gauge("dlq_dead", "Messages that need a person", stats.dead),

@@ -17,6 +17,7 @@ from dlq.activity import Activity
 from dlq.alarm_state import AlarmState
 from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
+from dlq.inbox import Inbox
 from dlq.message import Document, Message, State, microseconds, moment, read, unpacked
 from dlq.pages import Pages
 from dlq.scripts import Connection, refusing
@@ -49,6 +50,7 @@ class Stream(Connection):
         self.totals = Totals(self)
         self.activity = Activity(self)
         self.alarms = AlarmState(self)
+        self.inbox = Inbox(self)
 
     def park(
         self,

@@ -26,6 +26,7 @@ from audit.access import published_keys
 from audit.access.budget import Budget
 from audit.access.published_keys import CopyUnavailable
 from audit.errors import AuditError, Unavailable
+from audit.ingest import entry_keys
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
 from audit.postgres.gateway import gateway
@@ -37,7 +38,8 @@ log = structlog.get_logger(__name__)
 UNKNOWN_KEYS = 10_000
 _FIND = b"""
 SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories,
-       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports], w.is_lenient
+       ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports], w.is_lenient,
+       k.entry_key
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
 WHERE k.digest = %s AND k.revoked_at IS NULL
 """
@@ -83,7 +85,10 @@ def issue(writer: Writer, *, expires_at: datetime | None = None) -> str:
     """Create and publish a new key of `writer`; return it: it is seen only here."""
     prefix = f"aw_{secrets.token_hex(4)}"
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
-    WriterKey.objects.create(writer=writer, prefix=prefix, digest=digest(key), expires_at=expires_at)
+    entry_key = entry_keys.sealed(key, digest(key))
+    WriterKey.objects.create(
+        writer=writer, prefix=prefix, digest=digest(key), entry_key=entry_key, expires_at=expires_at
+    )
     publish()
     return key
 
@@ -149,16 +154,16 @@ def check(key: str, network: str = "") -> Principal | None:
     A network that sent too many unknown keys costs no query: its next one is looked for in the copy alone.
     Raises `Unanswerable`, and `TooManyUnknown` where the copy does not answer either.
     """
-    return check_digest(digest(key), network)
+    return check_digest(digest(key), network, key)
 
 
-def check_digest(key_digest: str, network: str = "") -> Principal | None:
-    """As `check`, by the digest of a key or of a subject."""
+def check_digest(key_digest: str, network: str = "", key: str = "") -> Principal | None:
+    """As `check`, by the digest of a key or of a subject; a `key` gives its entry key on the way."""
     if _cache.is_unknown(key_digest):
         return None
     cached = _cache.principal(key_digest)
     if cached is None or cached[0] < time.monotonic():
-        principal = _look_up_or_trust(key_digest, network, cached)
+        principal = _look_up_or_trust(key_digest, network, cached, key)
         _cache.remember(key_digest, principal)
         if principal is None and network:
             unknown_keys.spend(network)
@@ -242,7 +247,9 @@ def _published(key: WriterKey) -> list[Any]:
     ]
 
 
-def _look_up_or_trust(key_digest: str, network: str, cached: tuple[float, Principal] | None) -> Principal | None:
+def _look_up_or_trust(
+    key_digest: str, network: str, cached: tuple[float, Principal] | None, key: str
+) -> Principal | None:
     """Viewer a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
@@ -251,7 +258,7 @@ def _look_up_or_trust(key_digest: str, network: str, cached: tuple[float, Princi
         if network and cached is None and unknown_keys.is_spent(network):
             return _ask_copy(key_digest)
         with suppress(Unanswerable):
-            return _ask_postgres(key_digest)
+            return _ask_postgres(key_digest, key)
         return _ask_copy(key_digest)
     except Unanswerable:
         if cached is None:
@@ -270,7 +277,7 @@ def _ask_copy(key_digest: str) -> Principal | None:
     return None if writer is None else _principal(*writer)
 
 
-def _ask_postgres(key_digest: str) -> Principal | None:
+def _ask_postgres(key_digest: str, key: str) -> Principal | None:
     try:
         with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
             row = connection.execute(_FIND, (key_digest,)).fetchone()
@@ -278,7 +285,12 @@ def _ask_postgres(key_digest: str) -> Principal | None:
         if fault(error) is Fault.DOWN:
             gateway().breaker.open(type(error).__name__)  # else the write that follows would wait once more
         raise Unanswerable from error
-    return None if row is None else _principal(*row)
+    if row is None:
+        return None
+    *found, entry_key = row
+    if key:
+        entry_keys.learn(key, key_digest, entry_key)
+    return _principal(*found)
 
 
 def _principal(

@@ -81,6 +81,12 @@ class WriterKey(models.Model):
     writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="keys")
     prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    entry_key = models.BinaryField(
+        max_length=128,
+        null=True,
+        editable=False,
+        help_text="The key that signs what its holder parks, encrypted with DLQ_ENTRY_KEY.",
+    )
     subject = models.CharField(
         max_length=500, blank=True, default="", help_text="Of tokens of JWT_ISSUER, where it is no key."
     )

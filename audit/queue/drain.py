@@ -24,19 +24,20 @@ from audit.errors import AuditError, Conflict, Invalid, Unavailable
 from audit.formats import canonical
 from audit.formats import event as event_format
 from audit.formats.event import Accepted
-from audit.ingest import invalid, trail
+from audit.ingest import entry_keys, invalid, trail
 from audit.ingest.record import record_conflicts, store
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
 from audit.postgres.gateway import is_up
-from audit.queue import renamed
+from audit.queue import client_entries, renamed
 from audit.queue.actions import CORRELATION, EVENTS_NAMED
 from audit.safe_text import storable
 from dlq.authenticity import FORGED, is_authentic
 from dlq.drain import DatabaseDown, Outcome, Summary
 from dlq.drain import drain as drain_queue
 from dlq.generation import Generation
+from dlq.inbox import KIND
 from dlq.message import Message
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ def drain(
 ) -> Summary:
     """Move parked events into PostgreSQL, as far as they go: first those of the spool, which are on one disk only."""
     empty_spool()
+    empty_inbox()
     start = restored.settle(dlq.stream.for_drain()) if is_up() else None
     noted = _Noted(start, progress)
     try:
@@ -111,6 +113,17 @@ def empty_spool() -> int:
         log.warning("spool_waits", error=str(error))
     except Exception:
         log.exception("spool_failed")  # one tier must not stop the next
+    return 0
+
+
+def empty_inbox() -> int:
+    """Bring what writers parked by themselves to PostgreSQL, else to the queue; return how many."""
+    try:
+        return 0 if _paused() else client_entries.move(_bring_home)
+    except (DatabaseDown, dlq.errors.Refused) as error:
+        log.warning("inbox_waits", error=str(error))
+    except Exception:
+        log.exception("inbox_failed")  # what is in the queue already must not wait for it
     return 0
 
 
@@ -191,6 +204,8 @@ def _read(message: Message) -> Accepted | Outcome:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
     if message.kind == invalid.KIND:
         return Outcome("dead", "Invalid", _what_is_wrong(message))
+    if message.kind == KIND:
+        return _read_entry(message)
     try:
         # What this store signed is as it wrote it; what it did not has to be read strictly.
         if message.mac:
@@ -201,6 +216,14 @@ def _read(message: Message) -> Accepted | Outcome:
         return _accepted(message, _facts(canonical.loads(message.body)))
     except (KeyError, TypeError, ValueError) as error:
         return Outcome("dead", "Unreadable", f"the body is no event: {type(error).__name__} {error}")
+
+
+def _read_entry(message: Message) -> Accepted | Outcome:
+    """An entry that was not taken as it came from its writer: it may be by now. Raises `DatabaseDown`."""
+    try:
+        return client_entries.read(message.body, message.received_at)
+    except entry_keys.Unknown as error:
+        raise DatabaseDown from error
 
 
 def _what_is_wrong(message: Message) -> str:

@@ -100,7 +100,7 @@ def test_another_installation_on_the_same_redis_has_a_copy_of_its_own(writer: Se
 
 def test_a_flood_of_wrong_keys_fills_no_memory(writer: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     assert api_keys.check(writer.key)
-    monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda key_digest: None)
+    monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda *_: None)
     for number in range(api_keys.UNKNOWN_KEYS + 100):
         api_keys.check(f"wrong-{number}")
     assert len(api_keys._cache) == api_keys.UNKNOWN_KEYS + 1
@@ -109,7 +109,7 @@ def test_a_flood_of_wrong_keys_fills_no_memory(writer: Sender, monkeypatch: pyte
 
 @pytest.mark.slow
 def test_a_flood_of_wrong_keys_from_many_threads_ends_in_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda key_digest: None)
+    monkeypatch.setattr("audit.access.api_keys._ask_postgres", lambda *_: None)
     monkeypatch.setattr("audit.access.api_keys.UNKNOWN_KEYS", 50)
 
     def flood(thread: int) -> int:
@@ -125,7 +125,7 @@ def test_unknown_keys_of_one_network_cost_a_query_each_only_within_a_budget(
 ) -> None:
     asked: list[str] = []
     ask = api_keys._ask_postgres
-    monkeypatch.setattr(api_keys, "_ask_postgres", lambda key_digest: asked.append(key_digest) or ask(key_digest))
+    monkeypatch.setattr(api_keys, "_ask_postgres", lambda *given: asked.append(given[0]) or ask(*given))
     api_keys.publish()
 
     def sent_from(address: str, key: str) -> int:
@@ -145,7 +145,7 @@ def test_unknown_keys_of_one_network_cost_a_query_each_only_within_a_budget(
 
 def test_a_key_that_is_sent_again_costs_no_second_query(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(api_keys, "_ask_postgres", asked.append)
+    monkeypatch.setattr(api_keys, "_ask_postgres", lambda key_digest, key: asked.append(key_digest))
     assert [api_keys.check("wrong") for _ in range(50)] == [None] * 50
     assert len(asked) == 1
 

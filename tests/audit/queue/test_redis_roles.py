@@ -1,5 +1,6 @@
 """Each role of deploy/redis/queue.acl can do what its processes do, and not what the others' do."""
 
+import json
 import re
 import secrets
 import subprocess
@@ -30,6 +31,10 @@ from audit.ledger import keys, known_keys
 from audit.models import Discard, Quarantined, Record
 from audit.postgres import clock
 from audit.queue import actions, discards, drain, outages, quarantine
+from auditclient.config import DLQConfig
+from auditclient.contract import Signer
+from auditclient.ids import uuid7
+from auditclient.tiers import Queue as ClientQueue
 from auditsite.embedded import Redis
 from dlq import spool
 from dlq.checks import durability
@@ -39,7 +44,7 @@ from tests.audit.conftest import an_event
 
 ROOT = Path(__file__).parent.parent.parent.parent
 ACL = ROOT / "deploy" / "redis"
-ROLES = ("web", "drain", "worker", "seal", "queue", "migrate")
+ROLES = ("web", "park", "drain", "worker", "seal", "queue", "migrate")
 
 
 class RoleRedis(Redis):
@@ -191,6 +196,31 @@ def test_the_sealer_says_which_keys_it_knows_and_changes_nothing_else(
     assert clock.skew().redis_s is not None
 
 
+def test_a_writers_client_parks_and_can_do_nothing_else(
+    become: Callable[[str], None], server: RoleRedis, writer: Any
+) -> None:
+    keys = dlq.client.QueueKeys(server._prefix)
+    body = json.dumps(an_event(event_id=str(uuid7()))).encode()
+    dlq_config = DLQConfig(redis_url=server.url_of("park"), prefix=server._prefix)
+    assert ClientQueue(dlq_config, Signer(writer.key)).park([body]).verdict == "kept"
+    with client_of(server, "park") as connection:
+        acts: list[list[Any]] = [
+            ["LRANGE", keys.inbox, 0, -1],
+            ["LPOP", keys.inbox],
+            ["LTRIM", keys.inbox, 1, 0],
+            ["DEL", keys.inbox],
+            ["RPUSH", keys.stream, "x"],
+            ["XADD", keys.stream, "MAXLEN", 0, "*", "a", "b"],
+            ["XRANGE", keys.stream, "-", "+"],
+            ["HGETALL", published_keys.hash_name()],
+            ["EVAL", "return 1", 0],
+        ]
+        assert [act for act in acts if not refused(lambda act=act: connection.execute_command(*act))] == []
+    become("drain")
+    assert drain.empty_inbox() == 1
+    assert Record.objects.filter(id=json.loads(body)["event_id"], writer=writer.name).exists()
+
+
 def test_tasks_go_through_their_own_role(server: RoleRedis) -> None:
     with client_of(server, "queue") as connection:
         broker = Broker.__new__(Broker)
@@ -231,13 +261,13 @@ def test_the_web_cannot_drain(become: Callable[[str], None]) -> None:
     assert drain.drain(seconds=20).stored == 1
 
 
-@pytest.mark.parametrize("role", ["drain", "seal", "queue", "migrate"])
+@pytest.mark.parametrize("role", ["park", "drain", "seal", "queue", "migrate"])
 def test_only_web_and_worker_publish_keys(become: Callable[[str], None], role: str) -> None:
     become(role)
     assert refused(lambda: published_keys.replace({"a digest": ["tests", ["write"]]}))
 
 
-@pytest.mark.parametrize("role", ["seal", "queue", "migrate"])
+@pytest.mark.parametrize("role", ["park", "seal", "queue", "migrate"])
 def test_the_others_neither_park_nor_drain(become: Callable[[str], None], role: str) -> None:
     become(role)
     assert refused(lambda: dlq.stream.default().park([document(accept(an_event(), writer="tests"))], reason="x"))

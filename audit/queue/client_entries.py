@@ -1,0 +1,122 @@
+"""client_entries: move what writers have parked by themselves to where all events are, checked as POST would."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+import dlq.stream
+from audit.errors import Invalid
+from audit.formats import canonical, event
+from audit.formats.event import Accepted
+from audit.ingest import entry_keys
+from audit.postgres import clock
+from dlq.authenticity import FORGED, sign
+from dlq.drain import Outcome
+from dlq.inbox import KIND, Entry, NotAnEntry
+from dlq.message import Document, Message, digest_of, moment
+
+log = structlog.get_logger(__name__)
+
+# Why it is in the queue, as all pages and counters show it.
+REASON = "parked-by-client"
+# Stands for the writer of an entry whose writer is not known. No writer can be called so.
+NOBODY = "?"
+HASH_DIGITS = 16
+
+
+def move(bring: Callable[[list[Message]], None]) -> int:
+    """Hand everything in the inbox to `bring`, the oldest first, then remove it; return how many.
+
+    Where PostgreSQL is needed to say whose an entry is, and does not answer, it waits in the inbox with all after it.
+    A crash in between brings them twice, which is harmless. Raises what `bring` raises, and `Refused`.
+    """
+    queue, count = dlq.stream.for_drain(), 0
+    while entries := queue.inbox.first(settings.DLQ_BATCH):
+        messages: list[Message] = []
+        try:
+            for place, raw in enumerate(entries):
+                messages.append(_message(raw, queue.now_ms(), place))
+        except entry_keys.Unknown:
+            log.warning("client_entries_wait", entries=queue.inbox.depth())
+        if messages:
+            bring(messages)
+            count += len(messages) if queue.inbox.take(entries[: len(messages)]) else 0
+        if len(messages) < len(entries):
+            break
+    if count:
+        log.info("client_entries_moved", entries=count)
+    return count
+
+
+def read(raw: bytes, now: datetime | None = None) -> Accepted | Outcome:
+    """Return the event of an entry as its writer's POST would make it, or why it is dead. Raises `Unknown`."""
+    try:
+        entry = Entry.parse(raw)
+    except NotAnEntry as error:
+        return Outcome("dead", "Unreadable", f"what a client parked cannot be read: {error}")
+    signed = entry_keys.signature(entry)
+    if not signed.writer:
+        return Outcome("dead", FORGED, f"what a client parked is nobody's: {signed.fault}")
+    if signed.fault:
+        return Outcome("dead", "Forbidden", f"what {signed.writer} parked is not taken: {signed.fault}")
+    try:
+        payload = canonical.loads(entry.payload)
+        if not isinstance(payload, dict) or "event" not in payload:
+            raise Invalid({"": "the payload has no event"})
+        return _accepted(payload["event"], signed.writer, now)
+    except Invalid as invalid:
+        faults = "; ".join(f"{field}: {message}" for field, message in invalid.errors.items())
+        return Outcome("dead", "Invalid", f"what {signed.writer} parked is not valid: {faults}")
+    except canonical.NotCanonical as error:
+        return Outcome("dead", "Invalid", f"what {signed.writer} parked is not valid: {error}")
+
+
+def _accepted(document: Any, writer: str, now: datetime | None) -> Accepted:
+    """Accept it, as the API does: by the clock that is furthest ahead."""
+    try:
+        return event.accept(document, writer=writer, now=now or clock.local_now())
+    except Invalid as invalid:
+        if not any(event.AHEAD in message for message in invalid.errors.values()):
+            raise
+    return event.accept(document, writer=writer, now=clock.latest_now())
+
+
+def _message(raw: bytes, now_ms: int, place: int) -> Message:
+    """An entry as a parked message, signed by this store: its event, or what cannot be one as it came."""
+    taken = read(raw)
+    if isinstance(taken, Accepted):
+        document = Document(
+            key=str(taken.id),
+            digest=taken.digest,
+            body=taken.body,
+            source=taken.writer,
+            kind=taken.event_type,
+            received_at=taken.received_at,
+        )
+    else:
+        log.error("client_entry_refused", kind=taken.kind, error=taken.error)
+        digest = digest_of(raw)
+        key = f"entry#{digest.hex()[:HASH_DIGITS]}"
+        document = Document(key, digest, raw, _writer(raw), KIND, moment(now_ms))
+    return Message(
+        id=f"{now_ms}-{place}",
+        key=document.key,
+        digest=document.digest,
+        body=document.body,
+        source=document.source,
+        kind=document.kind,
+        received_at=document.received_at,
+        reason=REASON,
+        mac=sign(document),
+    )
+
+
+def _writer(raw: bytes) -> str:
+    """Whose an entry is that is not taken."""
+    try:
+        return entry_keys.signature(Entry.parse(raw)).writer or NOBODY
+    except NotAnEntry:
+        return NOBODY

@@ -1,0 +1,305 @@
+"""The client: `record` keeps an event on this host before it returns, and a thread brings it to the store.
+
+Safe to use from any thread, in a signal handler, and in the children of a fork: each process has files, numbers, and a
+thread of its own, made at its first event.
+"""
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from auditclient import spool
+from auditclient.completeness import Numbers
+from auditclient.config import Config, Durability
+from auditclient.errors import Closed, InvalidEvent, NotKept
+from auditclient.events import complete, encode
+from auditclient.metrics import Counts, Hook
+from auditclient.sender import Sender
+from auditclient.spool import Appended, Writer
+from auditclient.wake import Wake
+
+log = logging.getLogger("auditclient")
+
+RECOUNT_S = 1.0
+ROOM_PAUSE_S = 0.05
+# What "process" leaves to the cache of the kernel at most.
+SYNC_PAUSE_S = 0.05
+NUMBERS = ("source_seq", "source_epoch")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is promised for one event when `record` returns.
+
+    spooled: in a file of this host. queued: in the store's dead letter queue, by this client. parked, stored: the store
+    says so. rejected: the store will never take it; kept in the folder of rejected events.
+    """
+
+    event_id: str
+    state: str
+    source_seq: int
+    source_epoch: str
+
+
+class Flushed(NamedTuple):
+    """How far a flush came: whether all is sent, and how many events wait in the spool still, where they are safe."""
+
+    is_done: bool
+    left: int
+
+
+class Client:
+    """Records events for one writer. Raises `ConfigError` where the configuration does not hold."""
+
+    def __init__(self, config: Config | None = None, *, metrics: Hook | None = None):
+        self.config = config or Config.of_environment()
+        self.config.check()
+        self._hook = metrics
+        self._is_closed = False
+        self._begin()
+        _clients.add(self)
+
+    def record(self, event: Mapping[str, Any], *, wait_s: float = 0.0, durability: Durability | None = None) -> Receipt:
+        """Keep an event; return once it is durable, on this host or elsewhere. With `wait_s`, wait for the store.
+
+        Raises `InvalidEvent`, `Closed`, and `NotKept` where no tier took it within `block_s`: nothing is kept then.
+        """
+        if self._is_closed:
+            raise Closed
+        if given := [name for name in NUMBERS if name in event]:
+            raise InvalidEvent(f"{' and '.join(given)}: this client numbers events itself. Nothing was kept.")
+        document = complete(event)
+        body = encode(document)
+        depth = getattr(self._local, "depth", 0)
+        self._local.depth = depth + 1
+        try:
+            return self._keep(self._writer(depth), document, body, wait_s, durability or self.config.durability)
+        finally:
+            self._local.depth = depth
+
+    def sync(self) -> None:
+        """Return when the disk has all that was recorded before. Raises `OSError`."""
+        for writer in list(self._writers):
+            for segment in list(writer.segments):
+                segment.sync(segment.written)
+
+    def flush(self, timeout_s: float = 30.0) -> Flushed:
+        """Send all that this process has recorded before; say whether it is sent, and what is left in the spool."""
+        targets = [(writer, writer.sequence) for writer in list(self._writers)]
+        until = time.monotonic() + timeout_s
+        self._sender.hurry()
+        while not all(writer.delivered >= target for writer, target in targets) and time.monotonic() < until:
+            self._start()
+            self._wake.call()
+            self._full.call()
+            with self._moved:
+                self._moved.wait(min(0.1, timeout_s))
+        left = sum(max(target - writer.delivered, 0) for writer, target in targets)
+        return Flushed(left == 0, left)
+
+    def close(self, timeout_s: float | None = None) -> Flushed:
+        """Take no more events, send what is there, and end. What is left waits in the spool for the next process."""
+        if self._is_closed:
+            return Flushed(not self.pending, self.pending)
+        self._is_closed = True
+        flushed = self.flush(self.config.exit_s if timeout_s is None else timeout_s) if self.pending else None
+        self._is_stopping = True
+        self._wake.call()
+        self._full.call()
+        if self._thread is not None:
+            self._thread.join(self.config.timeout_s + 1)
+            if self._thread.is_alive():
+                # It has a request in hand: its files stay locked until this process ends.
+                return Flushed(not self.pending, self.pending)
+        for writer in self._writers:
+            writer.close()
+        self._sender.close()
+        return Flushed(not self.pending, self.pending) if flushed is not None else Flushed(True, 0)
+
+    @property
+    def pending(self) -> int:
+        """How many events of this process are in the spool and nowhere else."""
+        return sum(max(writer.sequence - writer.delivered, 0) for writer in list(self._writers))
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        """Set up what belongs to this process alone."""
+        self.counts = Counts(self._hook)
+        self._local = threading.local()
+        self._writers: list[Writer] = []
+        self._numbers = Numbers(self.config, self._writers, self.counts)
+        self._sender = Sender(self.config, self._writers, self.counts, self._tell)
+        self._direct: Sender | None = None
+        self._direct_lock = threading.Lock()
+        self._wake, self._full, self._unsynced = Wake(), Wake(), Wake()
+        self._moved = threading.Condition()
+        self._waits: dict[str, tuple[threading.Event, list[str]]] = {}
+        self._thread: threading.Thread | None = None
+        self._syncer: threading.Thread | None = None
+        self._is_stopping = self._is_waiting = False
+        self._held, self._recount_at = 0, 0.0
+
+    def _after_fork(self) -> None:
+        for writer in self._writers:
+            writer.forget()
+        self._sender.forget()
+        self._begin()
+
+    def _writer(self, depth: int) -> Writer:
+        while len(self._writers) <= depth:
+            self._writers.append(Writer(self.config.spool_dir))
+        return self._writers[depth]
+
+    def _keep(
+        self, writer: Writer, document: dict[str, Any], body: bytes, wait_s: float, durability: Durability
+    ) -> Receipt:
+        event_id: str = document["event_id"]
+        wait = (threading.Event(), [])  # type: tuple[threading.Event, list[str]]
+        if wait_s:
+            self._waits[event_id] = wait
+        try:
+            number, state = self._spool_or_send(writer, document, body, durability)
+            self.counts.add("recorded")
+            if state == "spooled":
+                self._start()
+                self._wake.call()
+                if wait_s or (self.pending >= self.config.batch_events and not self._is_waiting):
+                    self._full.call()
+                if wait_s and wait[0].wait(wait_s):
+                    state = wait[1][0]
+            return Receipt(event_id, state, number, writer.epoch)
+        finally:
+            if wait_s:
+                del self._waits[event_id]
+
+    def _spool_or_send(
+        self, writer: Writer, document: dict[str, Any], body: bytes, durability: Durability
+    ) -> tuple[int, str]:
+        """Return the number of the event, and which tier has it: the spool, or where that does not take it, another."""
+        until = time.monotonic() + self.config.block_s
+        appended: Appended | None = None
+        while True:
+            fault = f"the spool is full (spool_max_mb is {self.config.spool_max_mb})"
+            try:
+                if appended is None and self._has_room(len(body)):
+                    appended = writer.append(body)
+                if appended is not None:
+                    if durability == "disk":
+                        appended.segment.sync(appended.end)
+                    else:
+                        self._sync_soon()
+                    return appended.number, "spooled"
+            except OSError as error:
+                fault = f"the spool cannot be written to ({error.strerror})"
+                log.error("%s: events go past it", fault)
+            if sent := self._send_past(writer, body, appended):
+                return sent
+            if time.monotonic() >= until:
+                self.counts.add("refused")
+                raise NotKept(f"Nothing was kept: {fault}, and neither the store nor its queue answers.", document)
+            self._start()
+            time.sleep(ROOM_PAUSE_S)
+
+    def _send_past(self, writer: Writer, body: bytes, appended: Appended | None) -> tuple[int, str] | None:
+        with self._direct_lock:
+            if self._direct is None:
+                self._direct = Sender(self.config, [], self.counts, lambda event_id, state: None)
+            sender, states = self._direct, [""]
+
+            def send(numbered: bytes) -> bool:
+                states[0] = sender.direct(numbered)
+                return bool(states[0])
+
+            number: int | None
+            if appended is not None:
+                number = appended.number if send(appended.body) else None
+            else:
+                number = writer.send(body, send)
+        if number is None:
+            return None
+        self.counts.add("direct")
+        return number, states[0]
+
+    def _has_room(self, length: int) -> bool:
+        if time.monotonic() >= self._recount_at:
+            self._held = spool.size(self.config.spool_dir)
+            self._recount_at = time.monotonic() + RECOUNT_S
+        self._held += length
+        return self._held <= self.config.spool_max_mb << 20
+
+    def _tell(self, event_id: str, state: str) -> None:
+        if (wait := self._waits.get(event_id)) is not None:
+            wait[1].append(state)
+            wait[0].set()
+
+    def _start(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="auditclient", daemon=True)
+            self._thread.start()
+
+    def _sync_soon(self) -> None:
+        if self._syncer is None:
+            self._syncer = threading.Thread(target=self._sync_again, name="auditclient-sync", daemon=True)
+            self._syncer.start()
+        self._unsynced.call()
+
+    def _sync_again(self) -> None:
+        while not self._is_stopping:
+            if self._unsynced.wait(1.0):
+                try:
+                    self.sync()
+                except OSError as error:
+                    log.error("the spool cannot be flushed (%s)", error.strerror)
+                time.sleep(SYNC_PAUSE_S)
+
+    def _run(self) -> None:
+        """Send until the client is closed: when there are enough for a batch, or the oldest is old enough."""
+        wait_s: float | None = 0.0
+        while True:
+            try:
+                wait_s = self._sender.turn()
+                if wait_s is None:
+                    self._numbers.tell(self._sender, is_last=self._is_stopping)
+            except Exception:
+                log.exception("the audit client's sender failed, and goes on")
+                wait_s = 1.0
+            with self._moved:
+                self._moved.notify_all()
+            if self._is_stopping:
+                return
+            if wait_s is None:
+                if self._wake.wait(self._numbers.due_in_s()) and self.pending < self.config.batch_events:
+                    self._full.wait(self.config.batch_age_s)
+            else:
+                self._is_waiting = True
+                self._full.wait(wait_s)
+                self._is_waiting = False
+
+
+_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for client in list(_clients):
+        client._after_fork()
+
+
+def _close_all() -> None:
+    for client in list(_clients):
+        client.close()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+atexit.register(_close_all)

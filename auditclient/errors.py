@@ -1,0 +1,33 @@
+"""What goes wrong, as one tree: the docstring of each error is its message where none is given."""
+
+
+class AuditError(Exception):
+    """The audit client could not do it."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class ConfigError(AuditError):
+    """The configuration does not hold."""
+
+
+class InvalidEvent(AuditError):
+    """This is no event: nothing was kept."""
+
+
+class Closed(AuditError):
+    """The client is closed: nothing was kept."""
+
+
+class NotKept(AuditError):
+    """No tier took the event: nothing was kept. Record the same `event` again."""
+
+    def __init__(self, message: str, event: dict[str, object]):
+        super().__init__(message)
+        # With its id: recorded again, it is the same event.
+        self.event = event
+
+
+class NotAReceipt(AuditError):
+    """The text is not a receipt that a known key has signed."""

@@ -1,0 +1,76 @@
+"""An event as it is sent: completed once, encoded once, so that each try sends the same bytes."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from auditclient.errors import InvalidEvent
+from auditclient.ids import uuid7
+
+REQUIRED = ("event_type", "correlation_id")
+EVENT_BYTES_MAX = 1 << 20
+SAFE_INTEGER_MAX = 2**53 - 1
+
+
+def complete(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event with all that a sender need not say: version, id, time, category, action, outcome.
+
+    Category and action are the first and the last word of the type, where they are not given. Raises `InvalidEvent`.
+    """
+    if not isinstance(event, Mapping):
+        raise InvalidEvent(f"An event is a mapping of fields, not {type(event).__name__}: nothing was kept.")
+    if missing := [name for name in REQUIRED if not isinstance(event.get(name), str) or not event[name]]:
+        raise InvalidEvent(f"The event lacks {' and '.join(missing)}, a text: nothing was kept.")
+    event_type: str = event["event_type"]
+    document = {
+        "version": "1.0",
+        "event_timestamp": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "event_category": event_type.partition(".")[0],
+        "event_action": event_type.rpartition(".")[2],
+        "event_outcome": "success",
+        "event_data": {},
+        **{name: value for name, value in event.items() if value is not None},
+    }
+    document["event_id"] = str(event.get("event_id") or uuid7())
+    return document
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """Return the JSON of an event. Times, UUIDs and decimals become texts. Raises `InvalidEvent`."""
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)
+        body = text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidEvent(f"The event cannot be written as JSON ({error}): nothing was kept.") from None
+    if len(body) > EVENT_BYTES_MAX:
+        raise InvalidEvent(f"The event has {len(body):,} bytes, at most {EVENT_BYTES_MAX:,}: nothing was kept.")
+    return body
+
+
+def plain(value: Any) -> Any:
+    """Return a value as the store can keep it: a number that JSON cannot hold exactly becomes a text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) <= SAFE_INTEGER_MAX else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) and abs(value) <= SAFE_INTEGER_MAX else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(member) for member in value]
+    return str(value).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _as_json(value: Any) -> str:
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON")

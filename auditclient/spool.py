@@ -1,0 +1,266 @@
+"""The local tier: files that are only appended to, and on the disk before anything is promised.
+
+Each process writes a file of its own, `NAME.spool`, which it keeps locked while it lives. A line is the CRC-32 of an
+event in eight hexadecimal digits, a space, and the event as JSON. A last line without its end was never promised. What
+another process left behind, killed or ended, is taken over by whoever gets its lock first.
+"""
+
+import fcntl
+import os
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from auditclient.errors import Closed
+from auditclient.ids import epoch
+
+SEGMENT_BYTES = 1 << 20
+SUFFIX = ".spool"
+READ_BYTES = 1 << 16
+
+
+class Line(NamedTuple):
+    """One line of a segment: its event, None where it is damaged, the raw bytes, and where the next line begins."""
+
+    body: bytes | None
+    raw: bytes
+    end: int
+
+
+class Segment:
+    """One file of the spool, locked until it is closed. Positions only grow, also where the file was emptied."""
+
+    def __init__(self, path: Path, descriptor: int):
+        self.path = path
+        self._descriptor = descriptor
+        self._sync_lock = threading.Lock()
+        # The position of the first byte of the file.
+        self._base = 0
+        self.written = os.fstat(descriptor).st_size
+        self._synced = 0
+        # Everything before it is kept elsewhere.
+        self.shipped = 0
+        # Half a line could not be cut off: nothing may follow it.
+        self.is_broken = False
+
+    @classmethod
+    def create(cls, folder: Path) -> "Segment":
+        """Make a new file that is on the disk itself. Raises `OSError`."""
+        name = f"{time.time_ns():020}-{socket.gethostname()[:40]}-{os.getpid()}{SUFFIX}"
+        descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sync_folder(folder)
+            return cls(folder / name, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def take_over(cls, path: Path) -> "Segment | None":
+        """Return what another process left; None where that lives, or somebody else has it."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return cls(path, descriptor)
+        except BlockingIOError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file has."""
+        return self.written - self._base
+
+    def append(self, line: bytes) -> int:
+        """Append a line whole or not at all; return the position after it. One thread at a time. Raises `OSError`."""
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except BaseException:
+            self.is_broken = True
+            os.ftruncate(self._descriptor, self.size)
+            self.is_broken = False
+            raise
+        self.written += len(line)
+        return self.written
+
+    def sync(self, position: int) -> None:
+        """Return when the disk has everything before this position. Threads that wait share one flush."""
+        with self._sync_lock:
+            if self._synced < position:
+                reached = self.written
+                os.fdatasync(self._descriptor)
+                self._synced = reached
+
+    def is_synced(self) -> bool:
+        """Whether the disk has everything."""
+        return self._synced >= self.written
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the whole lines after what was shipped."""
+        position, pending = self.shipped, b""
+        while data := os.pread(self._descriptor, READ_BYTES, position + len(pending) - self._base):
+            *whole, pending = (pending + data).split(b"\n")
+            for raw in whole:
+                position += len(raw) + 1
+                yield Line(_body(raw), raw, position)
+
+    def empty(self) -> None:
+        """Begin the file anew, once everything in it was shipped: a restart then repeats nothing. Nobody may append."""
+        os.ftruncate(self._descriptor, 0)
+        self._base = self.written
+
+    def close(self, *, remove: bool) -> None:
+        """Let it go; without `remove` it waits for whoever takes it over."""
+        if remove:
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def forget(self) -> None:
+        """In the child of a fork: close the descriptor that it inherited. The lock stays with the parent."""
+        os.close(self._descriptor)
+
+
+class Appended(NamedTuple):
+    """An event in a file: which, the position after it, and its number."""
+
+    segment: Segment
+    end: int
+    number: int
+    body: bytes
+
+
+class Writer:
+    """Numbers events and appends them: one for each depth at which a thread can be interrupted while it records.
+
+    A signal handler that records while its thread is recording would wait for itself: it gets the writer of the next
+    depth, with a file and an epoch of its own.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self.lock = threading.Lock()
+        self.epoch = epoch()
+        self.sequence = 0
+        self.delivered = 0
+        self.is_closed = False
+        # All files of this writer, the newest last; only the newest grows.
+        self.segments: list[Segment] = []
+
+    def append(self, body: bytes) -> "Appended":
+        """Append an event with the next number. Raises `OSError`, `Closed`: no number is used then."""
+        with self.lock:
+            segment = self._open()
+            number = self.sequence + 1
+            numbered = self._numbered(body, number)
+            end = segment.append(b"%08x %b\n" % (zlib.crc32(numbered), numbered))
+            self.sequence = number
+            return Appended(segment, end, number, numbered)
+
+    def send(self, body: bytes, elsewhere: Callable[[bytes], bool]) -> int | None:
+        """Give an event its number and hand it to a tier elsewhere; return the number, None where that refuses it."""
+        with self.lock:
+            number = self.sequence + 1
+            if not elsewhere(self._numbered(body, number)):
+                return None
+            self.sequence = number
+            self.delivered += 1
+            return number
+
+    def _numbered(self, body: bytes, number: int) -> bytes:
+        return body[:-1] + b',"source_seq":%d,"source_epoch":"%b"}' % (number, self.epoch.encode())
+
+    def let_go(self, segment: Segment) -> None:
+        """Of a file of which everything was shipped: remove it, or empty it where it may still grow."""
+        with self.lock:
+            if segment.shipped < segment.written:
+                return
+            if segment is self.segments[-1]:
+                if segment.size:
+                    segment.empty()
+            else:
+                self.segments.remove(segment)
+                segment.close(remove=True)
+
+    def close(self) -> int:
+        """Let go of all files; return how many still hold events."""
+        with self.lock:
+            self.is_closed = True
+            left = 0
+            for segment in self.segments:
+                is_shipped = segment.shipped >= segment.written
+                segment.close(remove=is_shipped)
+                left += not is_shipped
+            self.segments.clear()
+            return left
+
+    def forget(self) -> None:
+        """In the child of a fork: let go of the files of the parent."""
+        for segment in self.segments:
+            segment.forget()
+
+    def _open(self) -> Segment:
+        if self.is_closed:
+            raise Closed
+        if not self.segments or self.segments[-1].is_broken or self.segments[-1].size >= SEGMENT_BYTES:
+            self.segments.append(Segment.create(self._folder))
+        return self.segments[-1]
+
+
+def abandoned(folder: Path, own: set[Path]) -> Iterator[Segment]:
+    """Take over the files of processes that are gone, the oldest first."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if path not in own and (segment := Segment.take_over(path)) is not None:
+            yield segment
+
+
+def size(folder: Path) -> int:
+    """Return how many bytes wait in the folder."""
+    total = 0
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # shipped meanwhile
+    return total
+
+
+def waiting(path: Path) -> int:
+    """Return how many events a file holds, whoever has it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        segment = Segment(path, descriptor)
+        return sum(1 for _ in segment.lines())
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder: a new or removed file is on the disk only then."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _body(raw: bytes) -> bytes | None:
+    checksum, _, body = raw.partition(b" ")
+    try:
+        return body if int(checksum, 16) == zlib.crc32(body) else None
+    except ValueError:
+        return None

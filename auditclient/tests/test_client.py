@@ -1,0 +1,172 @@
+"""While store and queue are away: what `record` returned for is in the spool, and nothing untrue is said."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from conftest import an_event
+
+from auditclient import AsyncClient, Client, Closed, Config, InvalidEvent, NotKept, spool
+
+PROCESS = """
+import sys
+from pathlib import Path
+from auditclient import Client, Config, DLQConfig
+client = Client(Config(url="http://127.0.0.1:9/api/v1/audit", key="k", spool_dir=Path(sys.argv[1]),
+    dlq=DLQConfig(redis_url="redis://127.0.0.1:9/0"), durability=sys.argv[2]))
+while True:
+    print(client.record({"event_type": "a.b", "correlation_id": "c"}).event_id, flush=True)
+"""
+
+
+def events_in(folder: Path) -> list[dict[str, Any]]:
+    """The events of all files, whoever holds them, in the order of the files."""
+    lines = (line for path in sorted(folder.glob("*.spool")) for line in path.read_bytes().split(b"\n")[:-1])
+    return [json.loads(line[9:]) for line in lines]
+
+
+def test_an_event_is_completed_numbered_and_durable_when_record_returns(client: Client) -> None:
+    receipt = client.record(an_event(event_data={"amount": 25}))
+    assert receipt.state == "spooled"
+    (event,) = events_in(client.config.spool_dir)
+    assert event["event_id"] == receipt.event_id and UUID(receipt.event_id).version == 7
+    assert (event["event_category"], event["event_action"], event["event_outcome"]) == ("shop", "paid", "success")
+    assert (event["source_seq"], event["source_epoch"]) == (1, receipt.source_epoch) and receipt.source_seq == 1
+    assert all(segment.is_synced() for writer in client._writers for segment in writer.segments)
+
+
+def test_flush_and_close_say_what_is_left(client: Client) -> None:
+    assert client.flush(0.1) == (True, 0)
+    for _ in range(3):
+        client.record(an_event())
+    assert client.flush(0.2) == (False, 3)
+    assert client.close(0.1) == (False, 3) == client.close()
+    assert len(events_in(client.config.spool_dir)) == 3
+    with pytest.raises(Closed):
+        client.record(an_event())
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        ({"event_type": "a.b"}, "lacks correlation_id"),
+        (an_event(event_data={"x": float("nan")}), "cannot be written as JSON"),
+        (an_event(event_data={"x": "\ud800"}), "cannot be written as JSON"),
+        (an_event(event_data={"x": object()}), "a object is no JSON"),
+        (an_event(source_seq=7), "numbers events itself"),
+        (an_event(event_data={"x": "y" * 2**20}), "at most 1,048,576"),
+    ],
+)
+def test_what_is_no_event_is_refused_and_uses_no_number(client: Client, event: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidEvent, match=says):
+        client.record(event)
+    assert client.pending == 0 and client.record(an_event()).source_seq == 1
+
+
+def test_a_full_spool_keeps_nothing_and_says_so_with_the_event_to_record_again(
+    a_config: Callable[..., Config],
+) -> None:
+    with Client(a_config(spool_max_mb=1, block_s=0.2)) as client:
+        with pytest.raises(NotKept, match="spool is full") as refusal:
+            for _ in range(4):
+                client.record(an_event(event_data={"x": "y" * 400_000}))
+        kept = events_in(client.config.spool_dir)
+        assert len(kept) == 2 and client.counts["refused"] == 1
+        assert UUID(str(refusal.value.event["event_id"])) not in {UUID(event["event_id"]) for event in kept}
+
+
+def test_threads_share_flushes_and_get_numbers_without_holes(client: Client) -> None:
+    def record() -> None:
+        for _ in range(25):
+            client.record(an_event())
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [event["source_seq"] for event in events_in(client.config.spool_dir)] == [*range(1, 201)]
+
+
+@pytest.mark.parametrize("durability", ["disk", "process"])
+def test_kill_9_loses_nothing_that_record_returned_for(tmp_path: Path, durability: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), durability], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    told = [process.stdout.readline().decode().strip() for _ in range(50)]
+    process.kill()
+    told += [line.strip() for line in process.stdout.read().decode().splitlines(keepends=True) if line.endswith("\n")]
+    process.stdout.close()
+    process.wait()
+    events = events_in(tmp_path)
+    assert set(told) <= {event["event_id"] for event in events}
+    (left,) = spool.abandoned(tmp_path, set())
+    assert len([*left.lines()]) == len(events)
+    left.close(remove=False)
+
+
+def test_a_forked_child_has_numbers_and_files_of_its_own(client: Client) -> None:
+    before = client.record(an_event())
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        receipt = client.record(an_event())
+        os.write(writes, f"{receipt.source_epoch} {receipt.source_seq}".encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as told:
+        epoch, number = told.read().split()
+    assert os.waitpid(child, 0)[1] == 0
+    assert (epoch != before.source_epoch, number) == (True, "1")
+    assert client.record(an_event()).source_seq == 2
+    own = {segment.path for writer in client._writers for segment in writer.segments}
+    (left,) = spool.abandoned(client.config.spool_dir, own)
+    left.close(remove=False)
+    assert len(events_in(client.config.spool_dir)) == 3
+
+
+def test_a_signal_handler_records_in_the_middle_of_record(client: Client) -> None:
+    receipts = []
+    before = signal.signal(signal.SIGALRM, lambda *_: receipts.append(client.record(an_event())))
+    try:
+        until = time.monotonic() + 10
+        while len({receipt.source_epoch for receipt in receipts}) < 2 and time.monotonic() < until:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+            receipts.append(client.record(an_event()))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len({receipt.source_epoch for receipt in receipts}) > 1, "none came in the middle"
+    numbers = {(event["source_epoch"], event["source_seq"]) for event in events_in(client.config.spool_dir)}
+    assert {(receipt.source_epoch, receipt.source_seq) for receipt in receipts} == numbers
+
+
+def test_a_hook_hears_of_counts_and_disturbs_nothing(a_config: Callable[..., Config]) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def hook(name: str, amount: int) -> None:
+        heard.append((name, amount))
+        raise RuntimeError("a hook that is broken")
+
+    with Client(a_config(), metrics=hook) as client:
+        client.record(an_event())
+    assert ("recorded", 1) in heard
+
+
+def test_tasks_record_without_waiting_for_the_disk_in_the_loop(a_config: Callable[..., Config]) -> None:
+    async def many() -> list[int]:
+        async with AsyncClient(a_config()) as client:
+            receipts = await asyncio.gather(*(client.record(an_event()) for _ in range(50)))
+            assert await client.flush(0.1) == (False, 50)
+            return [receipt.source_seq for receipt in receipts]
+
+    assert sorted(asyncio.run(many())) == [*range(1, 51)]

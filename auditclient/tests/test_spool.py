@@ -1,0 +1,97 @@
+"""What is appended is read again, whole and in order, whatever happened to its file or its process."""
+
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from auditclient import spool
+from auditclient.errors import Closed
+from auditclient.spool import Segment, Writer
+
+
+def bodies(segment: Segment) -> list[bytes | None]:
+    return [line.body for line in segment.lines()]
+
+
+def test_each_event_gets_the_next_number_of_its_epoch(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    first, second = writer.append(b'{"a":1}'), writer.append(b'{"a":2}')
+    assert (first.number, second.number) == (1, 2) and first.segment is second.segment
+    first.segment.sync(second.end)
+    assert first.segment.is_synced()
+    assert bodies(first.segment) == [
+        b'{"a":%d,"source_seq":%d,"source_epoch":"%b"}' % (number, number, writer.epoch.encode()) for number in (1, 2)
+    ]
+
+
+def test_half_a_line_was_never_promised_and_what_is_damaged_is_told(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    segment = writer.append(b'{"a":1}').segment
+    writer.append(b'{"a":2}')
+    content = segment.path.read_bytes().replace(b'"a":1', b'"a":7') + b'00000000 {"half'
+    segment.path.write_bytes(content)
+    damaged, whole = segment.lines()
+    assert damaged.body is None and b'"a":7' in damaged.raw
+    assert whole.body is not None and b'"a":2' in whole.body
+
+
+def test_a_file_is_emptied_once_all_of_it_was_shipped_and_grows_again(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    appended = writer.append(b'{"a":1}')
+    segment = appended.segment
+    writer.let_go(segment)
+    assert len(bodies(segment)) == 1, "it was not shipped"
+    segment.shipped = appended.end
+    writer.let_go(segment)
+    assert segment.path.stat().st_size == 0
+    last = writer.append(b'{"a":2}')
+    segment.sync(last.end)
+    assert last.number == 2 and len(bodies(segment)) == 1
+    assert writer.close() == 1 and segment.path.exists()
+    with pytest.raises(Closed):
+        writer.append(b"{}")
+
+
+def test_a_full_file_is_followed_by_another_and_removed_when_it_was_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", 50)
+    writer = Writer(tmp_path)
+    first, second = writer.append(b'{"a":1}'), writer.append(b'{"a":2}')
+    assert first.segment is not second.segment
+    first.segment.shipped = first.end
+    writer.let_go(first.segment)
+    assert not first.segment.path.exists() and writer.segments == [second.segment]
+
+
+def test_only_what_nobody_holds_is_taken_over(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    held = writer.append(b'{"a":1}').segment
+    assert list(spool.abandoned(tmp_path, set())) == []
+    writer.close()
+    (taken,) = spool.abandoned(tmp_path, set())
+    assert taken.path == held.path and len(bodies(taken)) == 1
+    assert list(spool.abandoned(tmp_path, set())) == []
+    taken.close(remove=True)
+    assert spool.size(tmp_path) == 0
+
+
+def test_a_line_that_the_disk_did_not_take_leaves_no_trace(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    segment = writer.append(b'{"a":1}').segment
+    size = segment.size
+    # The kernel takes a part of the next line, and then no more.
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            writer.append(b'{"a":2}')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert segment.path.stat().st_size == size
+    assert writer.append(b'{"a":3}').number == 2
+    assert len(bodies(segment)) == 2

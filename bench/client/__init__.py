@@ -1,0 +1,1 @@
+"""What the client costs the service that calls it."""

@@ -1,0 +1,159 @@
+"""What a writer's client parks by itself becomes its record, once; what is wrong with it stays, dead, in sight."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import dlq.stream
+from audit.access import api_keys
+from audit.ingest import entry_keys
+from audit.models import Record, WriterKey
+from audit.queue import actions, client_entries, drain
+from auditclient.contract import Signer
+from auditclient.ids import uuid7
+from dlq.inbox import KIND
+from dlq.message import Message, digest_of
+from dlq.stream import Stream
+from tests.audit.conftest import Sender, an_event
+
+
+@pytest.fixture
+def queue() -> Iterator[Stream]:
+    """The queue, with nothing that waits before a test."""
+    drain.drain(seconds=20)
+    entry_keys.forget()
+    yield dlq.stream.for_drain()
+    drain.drain(seconds=20)
+
+
+def park(queue: Stream, key: str, **changes: Any) -> dict[str, Any]:
+    """Park an event as the client does; return it."""
+    event = an_event(event_id=str(uuid7())) | changes
+    queue.redis.rpush(queue.keys.inbox, Signer(key).entry(json.dumps(event).encode()))
+    return event
+
+
+def dead(queue: Stream, raw: bytes) -> Message:
+    """What became of an entry that was not taken."""
+    drain.drain(seconds=20)
+    message = queue.pages.find(f"entry#{digest_of(raw).hex()[: client_entries.HASH_DIGITS]}")
+    assert message is not None and message.state == "dead" and message.body == raw and message.kind == KIND
+    return message
+
+
+def pushed(queue: Stream, raw: bytes) -> bytes:
+    queue.redis.rpush(queue.keys.inbox, raw)
+    return raw
+
+
+def test_it_becomes_a_record_of_whoever_signed_it_once(queue: Stream, writer: Sender) -> None:
+    event = park(queue, writer.key)
+    queue.redis.rpush(queue.keys.inbox, queue.inbox.first(1)[0])
+    assert drain.empty_inbox() == 2 and queue.inbox.depth() == 0
+    record = Record.objects.get(id=event["event_id"])
+    assert record.writer == writer.name and record.actor_id == writer.name and record.parked_at is not None
+    answer = writer.post(event)
+    assert answer.status_code == 200 and answer.json()["digest"] == record.digest.hex()
+
+
+def test_while_postgresql_is_away_it_is_in_the_queue_and_counts_there(
+    queue: Stream, writer: Sender, postgres: Any
+) -> None:
+    park(queue, writer.key)
+    drain.drain(seconds=20)  # this process knows the key from now on
+    depth = queue.totals.depth()
+    with postgres.stopped():
+        event = park(queue, writer.key)
+        unknown = park(queue, f"{writer.key}-issued-meanwhile")
+        drain.drain(seconds=20)
+        message = queue.pages.find(event["event_id"])
+        assert message is not None and message.source == writer.name and message.reason == client_entries.REASON
+        assert queue.totals.depth() == depth + 1
+        assert queue.inbox.depth() == 1, "whose it is only PostgreSQL can say"
+    drain.drain(seconds=20)
+    assert Record.objects.filter(id=event["event_id"]).exists()
+    assert queue.inbox.depth() == 0 and not Record.objects.filter(id=unknown["event_id"]).exists()
+
+
+def test_nobody_speaks_as_another_writer(queue: Stream, writer: Sender, service: Sender) -> None:
+    event = json.dumps(an_event(event_id=str(uuid7()))).encode()
+    own = Signer(writer.key)
+    own.key_id = Signer(service.key).key_id
+    message = dead(queue, pushed(queue, own.entry(event)))
+    assert message.last_error_class == "Forged" and message.source == client_entries.NOBODY
+    named = dead(queue, pushed(queue, Signer(writer.key).entry(json.dumps(an_event(writer=service.name)).encode())))
+    assert named.last_error_class == "Invalid" and "writer: this field is unknown" in named.last_error
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        (b'{"event":{"event_type":"A"}}', "version: this field is required"),
+        (b'{"no_event":1}', "has no event"),
+        (b"[]", "has no event"),
+        (b'{"event":{},"event":{}}', "occurs twice"),
+        (b"\xff", "not UTF-8"),
+    ],
+)
+def test_what_is_not_valid_is_kept_raw_with_the_reason(
+    queue: Stream, writer: Sender, payload: bytes, says: str
+) -> None:
+    message = dead(queue, pushed(queue, Signer(writer.key).sign(payload)))
+    assert message.last_error_class == "Invalid" and says in message.last_error and message.source == writer.name
+
+
+def test_an_entry_of_a_later_contract_waits_for_a_store_that_knows_it(queue: Stream, writer: Sender) -> None:
+    message = dead(queue, pushed(queue, Signer(writer.key).sign(b"{}", "2.0")))
+    assert message.last_error_class == "Unreadable" and "update it" in message.last_error
+
+
+def test_a_client_of_the_version_before_parks_into_todays_store(queue: Stream, writer: Sender) -> None:
+    event = an_event(event_id=str(uuid7()))
+    pushed(queue, Signer(writer.key).sign(json.dumps({"event": event}).encode(), "1.0"))
+    assert drain.empty_inbox() == 1
+    assert Record.objects.get(id=event["event_id"]).writer == writer.name
+
+
+def test_what_a_revoked_key_or_a_reader_parks_is_a_persons_to_decide(queue: Stream, reader: Sender) -> None:
+    sender = Sender("write")
+    api_keys.revoke(sender.writer)
+    for key, says in ((sender.key, "has been revoked"), (reader.key, "may not write")):
+        message = dead(queue, pushed(queue, Signer(key).entry(json.dumps(an_event()).encode())))
+        assert message.last_error_class == "Forbidden" and says in message.last_error
+
+
+def test_a_key_from_before_is_learned_at_its_next_call_and_a_retry_stores_what_waited(
+    queue: Stream, settings: Any
+) -> None:
+    sender = Sender("write")
+    WriterKey.objects.filter(writer=sender.writer).update(entry_key=None)
+    event = an_event(event_id=str(uuid7()))
+    message = dead(queue, pushed(queue, Signer(sender.key).entry(json.dumps(event).encode())))
+    assert "has not been used with the API" in message.last_error
+    api_keys.forget()
+    assert sender.post(an_event()).status_code == 201
+    entry_keys.forget()
+    assert actions.retry([message], "somebody") == 1
+    drain.drain(seconds=20)
+    assert Record.objects.get(id=event["event_id"]).writer == sender.name
+    assert queue.pages.find(message.key) is None
+
+
+def test_an_entry_key_outlives_the_key_that_encrypts_it_as_long_as_that_is_known(queue: Stream, settings: Any) -> None:
+    sender, first = Sender("write"), settings.DLQ_ENTRY_KEY
+    stored = bytes(WriterKey.objects.get(writer=sender.writer).entry_key)
+    assert Signer(sender.key)._mac_key not in stored
+    settings.DLQ_ENTRY_KEY, settings.DLQ_ENTRY_OLD_KEYS = b"another" * 5, [first]
+    event = park(queue, sender.key)
+    assert drain.empty_inbox() == 1 and Record.objects.filter(id=event["event_id"]).exists()
+    settings.DLQ_ENTRY_OLD_KEYS = []
+    entry_keys.forget()
+    lost = an_event(event_id=str(uuid7()))
+    message = dead(queue, pushed(queue, Signer(sender.key).entry(json.dumps(lost).encode())))
+    assert "send one event there" in message.last_error
+    api_keys.forget()
+    assert sender.post(an_event()).status_code == 201
+    entry_keys.forget()
+    assert drain.rehearse(message).verdict == "stored"
