@@ -14,7 +14,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Set up everything, load sample data into an empty store, serve at PORT (8000); Ctrl-C stops it
-	@exec $(BIN)/python -m auditsite.run
+	@exec $(BIN)/python -m auditsite.run --under-make
 
 seed: $(READY) ## Copy RECORDS (1,000,000) more records into the store of a `make run` in another shell
 	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)

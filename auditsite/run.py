@@ -3,7 +3,8 @@
 1. Servers: those of DATABASE_URL and REDIS_URL, else real ones of our own in .local/.
 2. Roles, schema, static files, sample data where the store is empty.
 3. Site, ingest, queue cluster and drain watcher, each on a leash; what ends by itself is started again.
-4. Until Ctrl-C or SIGTERM; then everything that was started is stopped, the site first.
+4. Until Ctrl-C or SIGTERM, or until the make that started it is gone; then all that was started is stopped, the site
+   first.
 """
 
 import fcntl
@@ -32,6 +33,7 @@ LOCAL = ROOT / ".local"
 DATABASE = "audit"
 ORIGIN = "localhost/audit"
 RESTART_PAUSE_S = 1.0
+UNDER_MAKE = "--under-make"
 # Processes, and threads of each that may wait for a server: several writes that wait together are stored together.
 INGEST_WORKERS, INGEST_THREADS = 4, 8
 SITE_WORKERS, SITE_THREADS = 2, 4
@@ -86,6 +88,7 @@ def main() -> int:
     """Run until told to stop."""
     LOCAL.mkdir(exist_ok=True)
     lock = _only_one()
+    starter = os.getppid() if UNDER_MAKE in sys.argv else None
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: _stop(stop, _frame))
@@ -103,7 +106,7 @@ def main() -> int:
         for name, serving in (("web", port), ("ingest", ingest_port)):
             _wait_for(name, serving, stop)
         _greet(port, wanted, ingest_port, env, servers)
-        _keep_running(services, env, stop)
+        keep_running(services, env, stop, starter)
         return 0
     except subprocess.CalledProcessError as error:
         console.print(f"[red]{' '.join(error.cmd[1:])} failed:[/red] its output is above.")
@@ -256,8 +259,11 @@ def _origins(servers: list[Server]) -> dict[str, str]:
     }
 
 
-def _keep_running(services: list[Service], env: dict[str, str], stop: threading.Event) -> None:
+def keep_running(services: list[Service], env: dict[str, str], stop: threading.Event, starter: int | None) -> None:
+    """Start again what ends by itself, until told to stop, or until the starter, a process id, is gone."""
     while not stop.wait(RESTART_PAUSE_S):
+        if starter is not None and os.getppid() != starter:
+            return  # killed, it could not pass its end on
         for service in services:
             if service.has_ended():
                 console.print(f"{service.name} ended by itself and is started again: see its log.")
