@@ -114,13 +114,16 @@ class EventView(ApiView):
     def get(self, request: Request, event_id: UUID) -> Response:
         try:
             gateway.require()
-            return Response(Record.objects.with_state().get(id=event_id).as_json())
+            return Response(_stored(event_id))
         except (Record.DoesNotExist, DatabaseError, Unavailable) as error:
             # What waits in the queue can be shown while PostgreSQL is down.
             if (parked := _parked(event_id)) is not None:
                 return Response(parked)
             if not isinstance(error, Record.DoesNotExist):
                 raise
+        try:
+            return Response(_stored(event_id))  # a drain may have moved it between the two looks
+        except Record.DoesNotExist:
             raise NotFound(f"No event has the id {event_id}.") from None
 
 
@@ -249,6 +252,10 @@ def _keep(request: Request, events: list[InvalidEvent], refusal: Exception) -> l
         log.warning("invalid_events_refused", writer=writer, events=len(events))
         raise refusal
     return invalid.keep(events, writer=writer)
+
+
+def _stored(event_id: UUID) -> dict[str, Any]:
+    return Record.objects.with_state().get(id=event_id).as_json()
 
 
 def _parked(event_id: UUID) -> dict[str, Any] | None:

@@ -30,7 +30,11 @@ FIELDS = {
     "after": Field("event_timestamp", "at this time or later", "after:7d", kind="time", indexed=True),
     "before": Field("event_timestamp", "earlier than this", "before:2026-01-01", kind="time", indexed=True),
     "until": Field(
-        "event_timestamp", "at this time or earlier", "until:2026-01-01T12:00:00Z", kind="time", indexed=True
+        "event_timestamp",
+        "at this time or earlier; a bare day is taken in whole",
+        "until:2026-01-01T12:00:00Z",
+        kind="time",
+        indexed=True,
     ),
     "on": Field("event_timestamp", "on this day, UTC", "on:2026-03-04", kind="time", indexed=True),
     "action": Field("event_action", "the verb", "action:deleted"),

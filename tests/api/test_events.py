@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connections
 from django.test import Client
 
+from audit.api import events
 from audit.api.events import EventsView
 from audit.api.throttles import WriterThrottle
 from audit.errors import Conflict
@@ -344,3 +345,18 @@ def test_a_parameter_that_stands_twice_is_refused(path: str) -> None:
     response = Sender("read", "export").get(path, **{name: ["alice", "bob"]})
     assert response.status_code == 400
     assert "stands twice" in response.json()["field_errors"][name]
+
+
+def test_an_event_that_leaves_the_queue_between_the_two_looks_is_shown(
+    django_db_setup: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Sender("write", "read")
+    document = an_event(event_id=str(uuid_utils.compat.uuid7()))
+    look = events._parked
+
+    def drained_meanwhile(event_id: UUID) -> dict[str, Any] | None:
+        assert service.post(document).status_code == 201
+        return look(event_id)
+
+    monkeypatch.setattr(events, "_parked", drained_meanwhile)
+    assert service.get(f"{EVENTS}/{document['event_id']}").json()["state"] in ("stored", "sealed")

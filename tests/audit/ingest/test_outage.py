@@ -69,12 +69,12 @@ def test_while_postgresql_is_stopped_events_are_parked_and_stored_afterwards(ser
         assert not ready.json()["parts"]["postgresql"]["ok"]
         assert Client().get("/livez").status_code == 200
         # The look at the parked event waits there as well.
-        assert f"dlq_depth {depth + 5}.0" in Client().get("/metrics").content.decode()
+        assert f"dlq_depth {depth + 7}.0" in Client().get("/metrics").content.decode()
         assert drain.drain().database_up is False
     assert (parked.status_code, parked.json()["state"]) == (200, "parked")
     assert gateway().breaker.wait_closed(20)
     summary = drain.drain()
-    assert (summary.stored, summary.duplicate, summary.remaining) == (5, 0, depth)
+    assert (summary.stored, summary.duplicate, summary.remaining) == (7, 0, depth)
     for document in (single, *many):
         (found,) = stored(document["correlation_id"])
         assert found.digest_holds
