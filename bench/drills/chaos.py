@@ -140,7 +140,7 @@ class Chaos:
                 status.update(f"{ends - time.monotonic():.0f} s left, {promises} promises, {depth(self.fleet)} parked")
 
     def _supervise(self) -> None:
-        """Granian ends itself when one worker is killed twice in 5.5 s: who runs it starts it again."""
+        """Whoever runs the site starts it again where the whole of it was killed."""
         if not self.fleet.processes("ingest"):
             self.fleet.start_web()
             self.restarts += 1
