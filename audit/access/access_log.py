@@ -3,6 +3,7 @@
 from typing import Any
 
 import structlog
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
@@ -20,7 +21,12 @@ PARKED = "audit_parked_"
 
 
 def look_of(request: HttpRequest) -> Viewer:
-    return Viewer(find_scopes=lambda: sight_of(request.user))
+    return Viewer(find_scopes=lambda: sight_of(_person(request)))
+
+
+def _person(request: HttpRequest) -> Any:
+    """Who is logged in; nobody is at ingest, which knows no sessions."""
+    return getattr(request, "user", None) or AnonymousUser()
 
 
 def sight_of(user: Any) -> Scopes:
@@ -36,7 +42,7 @@ def is_due(look: Viewer, request: HttpRequest, response: Any) -> bool:
     of_queue = match is not None and (match.url_name or "").startswith(PARKED)
     if not (look.touched or response.streaming or of_queue) or 300 <= response.status_code < 400:
         return False
-    return bool(look.actor) or request.user.is_authenticated
+    return bool(look.actor) or _person(request).is_authenticated
 
 
 def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:

@@ -71,7 +71,7 @@ def measure(requests: int, folder: Path) -> dict[str, list[float]]:
 
 
 def main() -> int:
-    """Measure, print, and say whether the p99 stays within the share that is allowed."""
+    """Measure once, and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.client.service")
     parser.add_argument("--requests", type=int, default=3_000)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:

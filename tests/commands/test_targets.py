@@ -11,6 +11,7 @@ from tests.commands.conftest import Clone
 SHORT = {
     "help": ([], r"clean +Remove the virtual environment"),
     "drill": (["SHARE=0.01"], r"^nothing lost, duplicated or altered"),
+    "drill-client": (["KILLS=2"], r"^nothing lost or duplicated"),
     "chaos": (["SECONDS=3"], r"^seed 1: nothing lost, duplicated or altered; every account exact"),
     "busy": (["SECONDS=3"], r"^slow was no outage, nothing lost, duplicated or altered"),
     "slow": (["SECONDS=1", "CONNECTIONS=20"], r"^20 slow clients of each kind at each port held nothing up"),
@@ -21,6 +22,7 @@ SHORT = {
     "attacks": (["EVERY=40"], r"^3 attacks, 1 honest runs, 0 not as they must be$"),
     "bench": (["SHARE=0.02", "PEERS=no"], r"^written to .*: ingest.json, ingest.svg, rates.svg$"),
     "soak": (["MINUTES=0.1"], r"^flat: .*soak.svg$"),
+    "bench-client": (["REQUESTS=20"], r'durability="disk"'),
     "bench-log": (["SHARE=0.02"], r"inclusion proof of [\d,]+, whole"),
     "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),
     "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),

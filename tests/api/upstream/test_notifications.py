@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from audit.models import Record
+from audit.postgres.gateway import gateway
 from audit.queue import drain
 from tests.audit.conftest import Sender, an_event
 
@@ -85,6 +86,7 @@ def test_in_an_outage_a_notification_audit_is_parked_and_stored_once(service: Se
     with postgres.stopped():
         answers = [service.post(sent, NOTIFICATIONS) for _ in range(3)]
     assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(202, "accepted")}
+    assert gateway().breaker.wait_closed(20)
     drain.drain(seconds=20)
     assert len(stored(sent)) == 1
 
