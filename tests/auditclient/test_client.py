@@ -41,6 +41,7 @@ def test_at_its_end_it_says_what_it_sent_and_leaves_nothing(a_client: Made, writ
     assert manifest.agrees and manifest.count == 30
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_set_aside_with_the_reason_and_the_rest_is_stored(
     a_client: Made, site: Site, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_without_the_store_it_parks_in_the_queue_and_a_drain_stores_it(a_client:
     assert client.close().is_done and spool.size(client.config.spool_dir) == 0
 
 
+@pytest.mark.slow
 def test_without_both_it_waits_in_the_spool_and_the_next_process_sends_it(
     a_client: Made, site: Site, tmp_path: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_without_both_it_waits_in_the_spool_and_the_next_process_sends_it(
     assert another.counts["heartbeats"] == 2, "one for the epoch of the process that is gone"
 
 
+@pytest.mark.slow
 def test_a_key_that_is_not_known_keeps_everything_until_it_is(a_client: Made) -> None:
     client = a_client(key="aw_00000000_nobody", exit_s=0.1)
     client.record(an_event())
@@ -96,6 +99,7 @@ def test_a_key_that_is_not_known_keeps_everything_until_it_is(a_client: Made) ->
     assert another.close().is_done and spool.size(client.config.spool_dir) == 0
 
 
+@pytest.mark.slow
 def test_when_to_come_again_is_the_stores_to_say(a_client: Made) -> None:
     client = a_client()
     client.record(an_event(), wait_s=20)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlq.policy import DELAYS_S, JITTER_SHARE, MAX_RETRIES, next_delay
@@ -14,6 +14,7 @@ def test_the_delays_are_those_of_the_source_decision() -> None:
     assert sum(DELAYS_S) == 29 * 3600 + 21 * 60
 
 
+@settings(max_examples=30)
 @given(st.integers(0, MAX_RETRIES - 1), st.integers())
 def test_a_retry_comes_no_earlier_and_at_most_a_tenth_later(attempts: int, seed: int) -> None:
     delay = next_delay(attempts, random.Random(seed))
