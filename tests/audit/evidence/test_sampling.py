@@ -114,7 +114,7 @@ def test_with_the_range_the_sample_of_a_query_is_drawn_again(checked: Checked, t
 
 
 def test_a_sample_that_was_chosen_and_not_drawn_is_found_with_the_range(checked: Checked, tmp_path: Path) -> None:
-    sample = made(query=f"correlation:{sealed(8)}", sample=3, seed="1")
+    sample = made(query=f"correlation:{sealed(20)}", sample=6, seed="1")
     folder = unpacked(sample, tmp_path / "bundle")
     signed_anew(folder, lambda manifest: manifest["sample"].update(seed="2"))
     assert checked("evidence", folder)[0] == 0
