@@ -250,7 +250,7 @@ def _published(key: WriterKey) -> list[Any]:
 def _look_up_or_trust(
     key_digest: str, network: str, cached: tuple[float, Principal] | None, key: str
 ) -> Principal | None:
-    """Viewer a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
+    """Look a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
     """
@@ -269,7 +269,7 @@ def _look_up_or_trust(
 
 
 def _ask_copy(key_digest: str) -> Principal | None:
-    """Viewer a key up in Redis, which knows every valid one: another is refused while PostgreSQL is not asked."""
+    """Look a key up in Redis, which knows every valid one: another is refused while PostgreSQL is not asked."""
     try:
         writer = published_keys.find(key_digest)
     except CopyUnavailable as error:
