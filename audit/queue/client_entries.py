@@ -11,7 +11,7 @@ import dlq.stream
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.formats.event import Accepted
-from audit.ingest import entry_keys
+from audit.ingest import entry_keys, record
 from audit.postgres import clock
 from dlq.authenticity import FORGED, sign
 from dlq.drain import Outcome
@@ -88,14 +88,7 @@ def _message(raw: bytes, now_ms: int, place: int) -> Message:
     """An entry as a parked message, signed by this store: its event, or what cannot be one as it came."""
     taken = read(raw)
     if isinstance(taken, Accepted):
-        document = Document(
-            key=str(taken.id),
-            digest=taken.digest,
-            body=taken.body,
-            source=taken.writer,
-            kind=taken.event_type,
-            received_at=taken.received_at,
-        )
+        document = record.document(taken)
     else:
         log.error("client_entry_refused", kind=taken.kind, error=taken.error)
         digest = digest_of(raw)
