@@ -116,6 +116,12 @@ class QueryBar:
         return [to(str(query), label=str(query)) for query in tries if query != self.query]
 
     @property
+    def completion(self) -> dict[str, list[str]]:
+        """What the bar completes while somebody types: each field, with its known values."""
+        spans = {name: ["1h", "24h", "7d", "30d"] for name in ("after", "before", "until")}
+        return {name: KNOWN.get(name) or spans.get(name, []) for name in (*FIELDS, f"{DATA}.")}
+
+    @property
     def help(self) -> list[Help]:
         """Every field, with what can be asked of it; a known value is a link that narrows the query."""
         lines = []
