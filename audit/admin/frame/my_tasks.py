@@ -30,15 +30,12 @@ class Task(NamedTuple):
 
 
 class Group(NamedTuple):
-    """`is_open`: whether the tasks wait for the person; else they are good news."""
-
     title: str
     tasks: list[Task]
-    is_open: bool = True
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    groups = [group for group in _groups(request.user) if group.tasks]
+    groups = [group for group in (*_waiting(request.user), *_ready(request.user)) if group.tasks]
     context = {**admin.site.each_context(request), "title": "My tasks", "groups": groups, "most": SHOWN}
     return TemplateResponse(request, "admin/tasks.html", context)
 
@@ -46,10 +43,10 @@ def page(request: HttpRequest) -> HttpResponse:
 @visibility.as_system()
 def count(user: Any) -> int:
     """Return how many tasks wait for this person, of each group up to `SHOWN`; reading it is no access to records."""
-    return sum(len(group.tasks) for group in _groups(user) if group.is_open)
+    return sum(len(group.tasks) for group in _waiting(user))
 
 
-def _groups(user: Any) -> Iterable[Group]:
+def _waiting(user: Any) -> Iterable[Group]:
     name = user.get_username()
     if user.has_perm("audit.approve_discard"):
         yield Group("Discards to approve or decline", [_discard(row) for row in _discards(name)])
@@ -60,16 +57,18 @@ def _groups(user: Any) -> Iterable[Group]:
         yield Group("Daily reviews", _reviews())
     if user.has_perm("audit.view_gap"):
         yield Group("Missing events assigned to you", [task for kind in FINDINGS for task in _findings(kind, name)])
+
+
+def _ready(user: Any) -> Iterable[Group]:
+    """What was made for the person and can be fetched."""
+    name = user.get_username()
     if user.has_perm("audit.view_export"):
-        own = Export.objects.filter(
-            requested_by=name, by_service=False, state="ready", expires_at__gt=datetime.now(UTC)
-        )
-        yield Group("Evidence bundles that are ready", [_job(row, "Evidence bundle") for row in own[:SHOWN]], False)
+        own = Export.objects.filter(requested_by=name, by_service=False, state="ready")
+        kept = own.filter(expires_at__gt=datetime.now(UTC)).defer("manifest", "volumes")[:SHOWN]
+        yield Group("Evidence bundles that are ready", [_job(row, "Evidence bundle") for row in kept])
     if user.has_perm("audit.view_report"):
-        reports = Report.objects.filter(requested_by=name, state="ready")[:SHOWN]
-        yield Group(
-            "Your newest reports", [_job(row, f"Report of {row.first} to {row.last}") for row in reports], False
-        )
+        reports = Report.objects.filter(requested_by=name, state="ready").defer("content", "beside")[:SHOWN]
+        yield Group("Your newest reports", [_job(row, f"Report of {row.first} to {row.last}") for row in reports])
 
 
 def _discards(name: str) -> QuerySet[Discard]:

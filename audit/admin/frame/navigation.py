@@ -1,5 +1,6 @@
 """The rail at the left of every page: where a person may go, where they are, and how much is open there."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -20,6 +21,8 @@ from dlq.errors import Refused
 # What is open is counted so far, and no further: the rail is on every page.
 COUNTED = 99
 SAVED_SHOWN = 6
+# A process counts for a person once in so many seconds, and for so many people: a rail must not cost what a page does.
+KEPT_S, KEPT_PEOPLE = 5.0, 1_000
 OVERVIEW, TASKS = "Overview", "My tasks"
 # Each section with the models whose lists are its pages. The first that a person may see is where the section leads.
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -83,11 +86,17 @@ class Open(NamedTuple):
     level: str = "warning"
 
 
+_kept: dict[Any, tuple[float, Mapping[str, Open]]] = {}
+
+
 def rail(request: HttpRequest) -> list[Section]:
     """Return the sections that this person may see."""
     here = _here(request)
-    opened = _open(request.user)
-    sections = [Section(OVERVIEW, reverse("admin:index"), here == "index"), _tasks(request.user, here)]
+    opened = _kept_open(request.user)
+    sections = [
+        Section(OVERVIEW, reverse("admin:index"), here == "index"),
+        _section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened),
+    ]
     for name, labels in SECTIONS.items():
         pages = tuple(page for label in labels if (page := _page(request, label, here)) is not None)
         if not pages:
@@ -96,11 +105,26 @@ def rail(request: HttpRequest) -> list[Section]:
         if name == "Records" and current:
             pages += _saved(request)
         shown = pages if current and len(pages) > 1 else ()
-        section = Section(name, pages[0].url, current, pages=shown)
-        if (found := opened.get(name)) and found.number:
-            section = section._replace(number=_text(found.number), level=found.level)
-        sections.append(section)
+        sections.append(_section(Section(name, pages[0].url, current, pages=shown), opened))
     return sections
+
+
+def _section(section: Section, opened: Mapping[str, Open]) -> Section:
+    """The section with its number, where something is open in it."""
+    found = opened.get(section.name)
+    if found is None or not found.number:
+        return section
+    return section._replace(number=_text(found.number), level=found.level)
+
+
+def _kept_open(user: Any) -> Mapping[str, Open]:
+    now = time.monotonic()
+    kept = _kept.get(user.pk)
+    if kept is None or now - kept[0] > KEPT_S:
+        if len(_kept) >= KEPT_PEOPLE:
+            _kept.clear()
+        kept = _kept[user.pk] = (now, _open(user) | {TASKS: Open(my_tasks.count(user))})
+    return kept[1]
 
 
 def paused(user: Any) -> tuple[str, Any] | None:
@@ -118,11 +142,6 @@ def _saved(request: HttpRequest) -> tuple[Page, ...]:
     place, here = reverse("admin:audit_record_changelist"), request.GET.get("q")
     views = saved_views.visible_to(request.user)[:SAVED_SHOWN]
     return tuple(Page(view.name, f"{place}?{urlencode({'q': view.query})}", view.query == here) for view in views)
-
-
-def _tasks(user: Any, here: str) -> Section:
-    count = my_tasks.count(user)
-    return Section(TASKS, reverse("admin:tasks"), here == "tasks", _text(count) if count else "", "warning")
 
 
 def _here(request: HttpRequest) -> str:

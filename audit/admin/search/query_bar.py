@@ -63,6 +63,7 @@ class QueryBar:
         self.text = text
         self.columns = [name for name in columns if name in COLUMNS]
         self.query = Query()
+        self._rests: dict[str, str] = {}
         self.problem = ""
         self.is_read = True
         self.offers: list[Link] = []
@@ -88,6 +89,13 @@ class QueryBar:
     @property
     def choices(self) -> list[tuple[str, str, bool]]:
         return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
+
+    def narrowed(self, field: str, value: str) -> str:
+        """The address of the query with this value in place of others of the field. A list asks for hundreds."""
+        if field not in self._rests:
+            self._rests[field] = f"{self.query.without(field)} ".lstrip()
+        term = next(grammar.parts(grammar.Term(field, (grammar.Value(value),))))
+        return f"?{parameters(self._rests[field] + term)}{self.suffix}"
 
     @property
     def chips(self) -> list[Link]:

@@ -102,9 +102,8 @@ def _value(record: Any, field: str, text: str | None, shown: SafeString | None =
     """A value of a row, as a link that narrows the query to it; audit/static/audit/values.js offers more."""
     if not text:
         return "—"
-    narrowed = query_bar.address(record.bar.query.without(field).with_term(field, text)) + record.bar.suffix
     link = '<a class="value" href="{}" data-field="{}" data-value="{}">{}</a>'
-    return format_html(link, narrowed, field, text, shown if shown is not None else text)
+    return format_html(link, record.bar.narrowed(field, text), field, text, shown if shown is not None else text)
 
 
 def _resource(record: Any) -> SafeString:
