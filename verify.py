@@ -57,6 +57,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 VERIFIED, ALTERED, FORKED, NOT_COVERED = "VERIFIED", "ALTERED", "FORKED", "NOT COVERED"
+RECEIPTS = "/receipts"  # the name of a receipt signing key ends so
 SIGNED, REDACTED = "SIGNED", "REDACTED"
 EXIT = {VERIFIED: 0, SIGNED: 0, ALTERED: 1, FORKED: 1, NOT_COVERED: 3, REDACTED: 4}
 ED25519, COSIGNATURE = 1, 4
@@ -306,10 +307,16 @@ class Trust:
     keys: list[Key]
     witnesses: list[Key] = field(default_factory=list)
     quorum: int = 0
-    pinned: bool = True
+    # The options that would confirm the keys that came with the bundle.
+    unconfirmed: tuple[str, ...] = ()
     seen: dict[str, Checkpoint] = field(default_factory=dict)
     roots: dict[int, bytes] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
+
+    def named(self, key: Key) -> str:
+        """A key as it is printed, with where it came from."""
+        option = "--receipt-key" if key.name.endswith(RECEIPTS) else "--key"
+        return f"key ({'FIRST USE: it came with the bundle' if option in self.unconfirmed else 'pinned'}): {key}"
 
     def checkpoint(self, note: str) -> Checkpoint:
         """Check a signed note, each only once. Raises `Altered`, `Uncovered`, `Unusable`; `Forked` is an `Altered`."""
@@ -532,9 +539,11 @@ def lacks_witnesses(checkpoint: Checkpoint, trust: Trust) -> bool:
 
 def verdict_of(result: Result, trust: Trust) -> str:
     """The verdict; a key that came with the bundle is not enough."""
-    if result.verdict == VERIFIED and not trust.pinned:
-        print("All fits together, but the key came with the bundle. Compare it with the one that was published")
-        print("elsewhere, then run this again with --key.")
+    if result.verdict == VERIFIED and trust.unconfirmed:
+        print("Everything is consistent, but you have not confirmed who signed it: a key came with the bundle. Compare")
+        print(
+            f"it with the one that was published elsewhere, then run this again with {' and '.join(trust.unconfirmed)}."
+        )
         return NOT_COVERED
     return result.verdict
 
@@ -552,7 +561,7 @@ def report(result: Result, trust: Trust) -> None:
         for name, moment in result.newest.witnessed.items():
             print(f"cosigned by {name}{_when(moment)}")
     for key in trust.keys:
-        print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
+        print(trust.named(key))
     for name in sorted(trust.strangers):
         print(f"not checked: the signature of {name}, whose key was not given")
     print("not shown: that there are no other records; these are in the log, and as they were sealed")
@@ -576,6 +585,8 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
     keys = [read_key(text, (ED25519,)) for text in texts]
     if len({key.name for key in keys}) > 1:
         raise Unusable("the keys are of several logs: check one log at a time")
+    if any(key.name.endswith(RECEIPTS) for key in keys):
+        raise Unusable("a receipt signing key was given as --key: it goes with --receipt-key")
     witnesses = [read_key(text, (COSIGNATURE,)) for text in arguments.witness]
     quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
     if not 0 <= quorum <= len(witnesses):
@@ -584,7 +595,7 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
         origin, claimed = bundle_header(arguments.bundle)
         if keys and keys[0].name != origin:
             raise Unusable(f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}")
-        return Trust(keys or claimed, witnesses, quorum, pinned=bool(keys))
+        return Trust(keys or claimed, witnesses, quorum, () if keys else ("--key",))
     if not keys:
         raise Unusable("give the log's public key with --key or --keys")
     return Trust(keys, witnesses, quorum)
@@ -1276,13 +1287,13 @@ def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, l
     lines = [line for line in bundle.text("keys.txt").splitlines() if line.strip() and not line.startswith("#")]
     claimed = [read_key(line, (ED25519,)) for line in lines]
     receipts = [read_key(text, (ED25519,)) for text in options.receipt_key]
-    pinned = bool(options.key or options.keys) and bool(receipts)
-    if not (options.key or options.keys):
-        options.key = [str(key) for key in claimed if not key.name.endswith("/receipts")]
+    given = {"--key": bool(options.key or options.keys), "--receipt-key": bool(receipts)}
+    if not given["--key"]:
+        options.key = [str(key) for key in claimed if not key.name.endswith(RECEIPTS)]
     options.bundle = None
     trust = trust_of(options)
-    trust.pinned = pinned
-    return trust, receipts or [key for key in claimed if key.name.endswith("/receipts")]
+    trust.unconfirmed = tuple(option for option, is_given in given.items() if not is_given)
+    return trust, receipts or [key for key in claimed if key.name.endswith(RECEIPTS)]
 
 
 def report_evidence(evidence: Evidence) -> None:
@@ -1296,7 +1307,7 @@ def report_evidence(evidence: Evidence) -> None:
     for name, moment in checkpoint.witnessed.items():
         print(f"cosigned by {name}{_when(moment)}")
     for key in (*trust.keys, *evidence.receipt_keys):
-        print(f"key ({'pinned' if trust.pinned else 'FIRST USE: it came with the bundle'}): {key}")
+        print(trust.named(key))
     if manifest["kind"] == "sample":
         report_sample(manifest)
     elif manifest["kind"] == "range":

@@ -9,55 +9,61 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
+from django.utils.functional import SimpleLazyObject
 
 from audit.access.lockout import LoginForm
-
-MENU = {
-    "Records and evidence": ("record", "statement", "export", "report", "review", "missedreview", "legalhold"),
-    "Is it complete, is it intact": (
-        *("account", "hourcount", "gap", "manifest", "brokenpromise", "unmet", "rejectedsample"),
-        *("checkpoint", "verification", "finding"),
-    ),
-    "Queue and outages": ("parked", "quarantined", "discard", "episode"),
-    "Who may, who did, what holds": (
-        *("access", "writer", "rightsrequest", "auditorscope", "expectation", "waiver", "redactionrule"),
-    ),
-}
-"""The pages of the store in the order in which people look for them; what is not named here comes last."""
 
 
 class AuditAdminSite(AdminSite):
     site_header = settings.SITE_NAME
     site_title = settings.SITE_NAME
     index_title = "State of the store"
-    enable_nav_sidebar = False
+    site_url = None
+    # Ours, of audit/admin/frame/navigation.py, stands in its place.
+    enable_nav_sidebar = True
+
+    def get_urls(self) -> list[Any]:
+        # Not above: audit.admin registers its pages with this site while it is imported.
+        from audit.admin.frame import connect, find, first_person, help_page, my_tasks
+
+        pages = {"find": find.find, "tasks": my_tasks.page, "help": help_page.page, "connect": connect.page}
+        own = [path(f"{name}/", self.admin_view(view), name=name) for name, view in pages.items()]
+        first = path("first/<str:token>/", first_person.make, name="first_person")
+        return [*own, first, *super().get_urls()]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """The menu: the store's pages under headings, then all others."""
-        found = super().get_app_list(request, app_label)
-        own = next((app for app in found if app["app_label"] == "audit"), None)
-        if own is None:
-            return found
-        pages = {page["object_name"].lower(): page for page in own["models"]}
-        parts = [
-            own | {"name": name, "models": [pages.pop(page) for page in names if page in pages]}
-            for name, names in MENU.items()
-        ]
-        parts.append(own | {"models": list(pages.values())})
-        return [*(part for part in parts if part["models"]), *(app for app in found if app is not own)]
+        """Return nothing: the rail leads everywhere."""
+        return []
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Lead from an app's address to the start page: the rail knows no apps."""
+        return redirect("admin:index")  # type: ignore[return-value]  # typed as a page that is rendered
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        from audit.admin.frame import first_person
+
+        if request.method == "GET" and request.user.is_anonymous and first_person.is_needed():
+            return first_person.waiting(request)
         if settings.LOGIN_EXTRA:
             return self._login_elsewhere(request)
         self.login_form = LoginForm
         return super().login(request, extra_context)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return super().each_context(request) | {"second_factor": settings.LOGIN_MFA != "off"}
+        """What every page knows: the rail, and who paused the queue; both are read where they are shown."""
+        from audit.admin.frame import navigation
+
+        return super().each_context(request) | {
+            "second_factor": settings.LOGIN_MFA != "off",
+            "rail": SimpleLazyObject(lambda: navigation.rail(request)),
+            "queue_paused": SimpleLazyObject(lambda: navigation.paused(request.user)),
+        }
 
     def _login_elsewhere(self, request: HttpRequest) -> HttpResponse:
-        """To allauth's page; who is logged in there and comes back may not see the page that he asked for."""
+        """To allauth's page; who is logged in there and comes back may not see the page that they asked for."""
         if request.user.is_authenticated and not self.has_permission(request):
             return render(request, "pages/no_rights.html", status=403)
         following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
@@ -68,5 +74,7 @@ class AuditAdminSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Not above: audit.admin registers its pages with this site while it is imported.
         from audit.admin import dashboard
+        from audit.admin.frame import connect
 
-        return super().index(request, {"questions": dashboard.questions(request.user), **(extra_context or {})})
+        context = {"questions": dashboard.questions(request.user), "first_steps": connect.is_needed()}
+        return super().index(request, context | (extra_context or {}))

@@ -258,6 +258,8 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+# Where a login leads that names no page of ours.
+LOGIN_REDIRECT_URL = "admin:index"
 # So many wrong passwords for a name from one address, or ten times as many from the address, lock it for so long.
 LOGIN_TRIES = env.int("LOGIN_TRIES", 5)
 LOGIN_LOCK_MINUTES = env.int("LOGIN_LOCK_MINUTES", 15)
@@ -313,7 +315,7 @@ if LOGIN_EXTRA:
     INSTALLED_APPS += ["allauth", "allauth.account", "allauth.mfa", "allauth.socialaccount"]
     INSTALLED_APPS += ["allauth.socialaccount.providers.openid_connect"]
     MIDDLEWARE[-1:-1] = ["allauth.account.middleware.AccountMiddleware", "audit.access.mfa.SecondFactorMiddleware"]
-    LOGIN_URL, LOGIN_REDIRECT_URL, ACCOUNT_LOGOUT_REDIRECT_URL = "account_login", "admin:index", "account_login"
+    LOGIN_URL, ACCOUNT_LOGOUT_REDIRECT_URL = "account_login", "account_login"
     ACCOUNT_ADAPTER, SOCIALACCOUNT_ADAPTER = "audit.access.sso.AccountAdapter", "audit.access.sso.ProviderAdapter"
     ACCOUNT_LOGIN_METHODS, ACCOUNT_EMAIL_VERIFICATION, ACCOUNT_UNIQUE_EMAIL = {"username"}, "none", False
     ACCOUNT_SESSION_REMEMBER = False

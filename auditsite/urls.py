@@ -4,11 +4,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, re_path
-from django.views.defaults import page_not_found, server_error
+from django.views.defaults import server_error
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from audit import health
+from audit.admin.frame import error_pages
 from audit.admin.queue import status_page
 from audit.api import problems
 from audit.api.upstream import refused
@@ -19,7 +20,12 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A problem document below /api/, a page elsewhere."""
     if problems.is_of_api(request.path):
         return problems.not_found(request, exception)
-    return page_not_found(request, exception)
+    return error_pages.missing(request, exception)
+
+
+def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A page that says whose right it is: the API answers its own refusals."""
+    return error_pages.forbidden(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:

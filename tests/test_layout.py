@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 AUDIT = ROOT / "audit"
 OF_DJANGO = {"migrations", "management/commands"}
 # What an admin or an API has of its own, whatever the packages are.
-OF_ADMIN = {"base", "charts", "dashboard", "display"}
+OF_ADMIN = {"frame", "base", "charts", "dashboard", "display"}
 OF_API = {"auth", "base", "openapi", "parsers", "problems", "throttles", "upstream", "urls"}
 
 

@@ -45,7 +45,7 @@ class AccountAdmin(ReadOnly):
                 raise Http404("A day is written 2026-08-18.") from None
 
         back = f"{reverse('admin:audit_account_changelist')}?{urlencode({'first': day, 'last': day, 'writer': writer})}"
-        success, refusal = "Explanation saved. The loss stays on record.", "Nothing was explained"
+        success, refusal = "Explanation saved. The loss remains on record.", "Nothing was explained"
         return post_act(request, "audit.explain_gap", act, success, back=back, refusal=refusal)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

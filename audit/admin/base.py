@@ -44,6 +44,12 @@ class ReadOnly(admin.ModelAdmin):
         title = str(self.opts.verbose_name_plural).capitalize()
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404("Changes are records: search for the name among the records.")
+
+    def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise PermissionDenied  # before the row is looked for: not every list has a table
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

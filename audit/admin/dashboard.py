@@ -29,6 +29,7 @@ VIEWS_COUNTED = 1_000
 # Completeness is judged each minute; what is older than this says nothing about now.
 RECONCILED_STALE_S = 900
 LEVELS = ("ok", "warning", "error")
+PROBLEMS = {"warning": "things to look at", "error": "problems"}
 ACCOUNT_DAYS = 7
 
 
@@ -56,7 +57,19 @@ class Question(NamedTuple):
     def answer(self) -> str:
         if self.level == "ok":
             return self.well
-        return "; ".join(f"{part.name.lower()}: {part.value}" for part in self.parts if part.level != "ok")
+        worst = [part for part in self.parts if part.level == self.level]
+        return worst[0].value if len(worst) == 1 else f"{len(worst)} {PROBLEMS[self.level]}"
+
+    @property
+    def reasons(self) -> list[Part]:
+        """What keeps all from being well, the worst first."""
+        ranked = sorted(self.parts, key=lambda part: -LEVELS.index(part.level))
+        return [part for part in ranked if part.level != "ok"]
+
+    @property
+    def leads_to(self) -> str:
+        """The name of the part that `url` leads to."""
+        return next((part.name for part in self.parts if part.url and part.url == self.url), "")
 
     @property
     def url(self) -> str:
@@ -81,7 +94,7 @@ def questions(user: Any) -> list[Question]:
     asked = [
         Question("Is it complete?", "Nothing is missing", complete),
         Question("Is it intact?", "Verified", intact),
-        Question("Is anything waiting?", "Nothing waits", [*_queue(), *_reviews(user)]),
+        Question("Is anything waiting?", "Nothing waits", [*_queue(user), *_reviews(user)]),
         *([_who_looked()] if user.has_perm("audit.view_access") else []),
         Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis(), _clocks()]),
         Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
@@ -93,9 +106,13 @@ def _who_looked() -> Question:
     accesses = access_log.looks().filter(event_timestamp__gte=datetime.now(UTC) - timedelta(days=1))
     count, newest = accesses.order_by()[: VIEWS_COUNTED + 1].count(), accesses.first()
     many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
-    text = "Nobody in 24 h" if newest is None else f"{many} looks in 24 h"
+    text = "No access in 24 h" if newest is None else f"{many} views in 24 h"
     remark = "" if newest is None else f"{newest.actor_id}, {_since(newest.event_timestamp)} ago"
-    return Question("Who looked?", text, [Part("Looks", "ok", text, remark, reverse("admin:audit_access_changelist"))])
+    return Question(
+        "Who has viewed records?",
+        text,
+        [Part("Access log", "ok", text, remark, reverse("admin:audit_access_changelist"))],
+    )
 
 
 def _since(moment: datetime) -> str:
@@ -106,7 +123,9 @@ def _completeness() -> list[Part]:
     result = summary.summarize()
     url = reverse("admin:audit_gap_changelist")
     if result.until is None:
-        return [Part("Completeness", "warning", "never looked", "The schedule reconciles: is the worker running?", url)]
+        return [
+            Part("Completeness", "warning", "never checked", "The schedule reconciles: is the worker running?", url)
+        ]
     covered = [writer for writer in result.writers if writer.is_covered]
     if not covered and not result.expected.unmet:
         return [Part("Completeness", "warning", "not covered", result.sentence, url)]
@@ -121,7 +140,7 @@ def _account() -> list[Part]:
     result = balance.compute(today - timedelta(days=ACCOUNT_DAYS - 1), today)
     level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(result.state, "error")
     url = reverse("admin:audit_account_changelist")
-    return [Part(f"Account of {ACCOUNT_DAYS} days", level, result.state, result.total.sentence, url)]
+    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, result.state, result.total.sentence, url)]
 
 
 def _records() -> list[Part]:
@@ -177,7 +196,7 @@ def _postgresql() -> list[Part]:
     breaker = gateway().breaker
     [(version,)] = sql.rows("SHOW server_version", using="reader")
     if breaker.is_open:
-        return [Part("PostgreSQL", "error", version, f"The breaker is open ({breaker.reason}): events are parked.")]
+        return [Part("PostgreSQL", "error", version, f"PostgreSQL is bypassed ({breaker.reason}): events are parked.")]
     now = durability.durability()
     if now.findings:
         worst = max(now.findings, key=attrgetter("level"))
@@ -193,8 +212,8 @@ def _clocks() -> Part:
     return Part("Clocks", "ok", "agree", f"Web, Redis and PostgreSQL are within {max(skew.widest_s, 0.1):.1f} s.")
 
 
-def _queue() -> list[Part]:
-    url = reverse("admin:audit_parked_changelist")
+def _queue(user: Any) -> list[Part]:
+    url = reverse("admin:audit_parked_changelist") if user.has_perm("audit.view_parked") else ""
     try:
         queue = dlq.stream.for_drain()
         stats, oldest, beats = queue.totals.stats(), queue.pages.oldest_age(), queue.activity.beats()
@@ -204,8 +223,11 @@ def _queue() -> list[Part]:
     remark = f"the oldest for {age(oldest)}" if stats.depth else "Nothing waits."
     parts = [Part("Dead letter queue", level, f"{intcomma(stats.depth)} parked", remark, url)]
     if stats.dead:
-        remark = "They need a person: look, then retry."
-        parts.append(Part("Dead events", "error", intcomma(stats.dead), remark, f"{url}?state=dead"))
+        remark = "They need a person: correct, retry or discard them."
+        parts.append(Part("Dead events", "error", intcomma(stats.dead), remark, url and f"{url}?state=dead"))
+    if stopped := queue.activity.paused():
+        text = f"By {stopped[0]}, {_since(stopped[1])} ago: parked events stay parked until somebody resumes it."
+        parts.append(Part("Draining", "warning", "paused", text, url))
     if not stats.balanced:
         parts.append(Part("Queue indexes", "error", "not balanced", "The indexes disagree with the stream."))
     return [*parts, _beat("Drain watcher", beats.get("last_watch_at")), _beat("Schedule", beats.get("last_tick_at"))]
@@ -220,7 +242,7 @@ def _reviews(user: Any) -> list[Part]:
         return [Part("Daily review", "error", f"{_days(days.missed)} missed", text, url)]
     if days.due:
         return [Part("Daily review", "warning", f"{_days(days.due)} to review", "Look through it, and sign.", url)]
-    return [Part("Daily review", "ok", "up to date", "Each day that is asked for is signed or explained.", url)]
+    return [Part("Daily review", "ok", "up to date", "All required reviews are complete.", url)]
 
 
 def _days(count: int) -> str:

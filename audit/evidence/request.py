@@ -78,6 +78,9 @@ def parse_query(text: str, now: datetime) -> Query:
         cost.check(query, now)
     except ValueError as error:
         raise Invalid({"q": str(error)}) from None
+    if named := grammar.in_fields(query):
+        offers = " or ".join(f"`{offer}`" for offer in named)
+        raise Invalid({"q": f"what is proved names its fields: write {offers}"})
     return query
 
 

@@ -26,7 +26,7 @@ FIELDS = {
     "writer": Field("writer", "the service that sent it", "writer:billing", indexed=True),
     "id": Field("id", "one event", "id:0198c5a2-7b1e-7000-8000-00000000002a", kind="uuid", indexed=True),
     "outcome": Field("event_outcome", "success, failure or pending", "outcome:failure", kind="outcome", indexed=True),
-    "severity": Field("severity", "how grave", "-severity:info", indexed=True),
+    "severity": Field("severity", "how severe", "-severity:info", indexed=True),
     "after": Field("event_timestamp", "at this time or later", "after:7d", kind="time", indexed=True),
     "before": Field("event_timestamp", "earlier than this", "before:2026-01-01", kind="time", indexed=True),
     "until": Field(
@@ -48,8 +48,19 @@ FIELDS = {
         "parent_event_id", "the event that led to it", "parent:0198c5a2-7b1e-7000-8000-00000000002a", kind="uuid"
     ),
 }
-# The names of the event's own fields are accepted too.
-ALIASES = {field.column: name for name, field in FIELDS.items() if field.kind != "time"} | {"since": "after"}
+# The names of the event's own fields are accepted too, and words that people type first.
+ALIASES = {field.column: name for name, field in FIELDS.items() if field.kind != "time"} | {
+    "since": "after",
+    **dict.fromkeys(("user", "who", "by"), "actor"),
+    **dict.fromkeys(("event", "what"), "type"),
+    **dict.fromkeys(("host", "address"), "ip"),
+    **dict.fromkeys(("service", "source"), "writer"),
+    **dict.fromkeys(("object", "target"), "resource"),
+    "event_id": "id",
+}
 
 DATA = "data"
+# What a word without a field is looked for in, each by an index; the id where the word is one.
+ANY = "any"
+ANYWHERE = ("id", "correlation", "actor", "resource")
 OUTCOMES = ("success", "failure", "pending")

@@ -2,7 +2,8 @@
 
     actor:alice type:gateway.* outcome:failure -severity:info after:7d data.namespace:prod
 
-Terms narrow each other; the same field twice means either. docs/search.md explains it to people.
+Terms narrow each other; the same field twice means either. A word alone is looked for in several fields (`ANYWHERE`).
+docs/search.md explains it to people.
 """
 
 import difflib
@@ -15,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from audit.formats import canonical, times
-from audit.formats.fields import ALIASES, DATA, FIELDS, OUTCOMES
+from audit.formats.fields import ALIASES, ANY, ANYWHERE, DATA, FIELDS, OUTCOMES
 
 MAX_TEXT = 4_000
 MAX_VALUES = 50
@@ -40,12 +41,13 @@ class Term(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], bool]:
-        """Terms with the same key are merged."""
-        return self.field, self.path, self.negated
+        """Terms with the same key are merged; words without a field narrow each other."""
+        path = tuple(value.text for value in self.values) if self.field == ANY else self.path
+        return self.field, path, self.negated
 
     @property
     def is_time(self) -> bool:
-        return self.field != DATA and FIELDS[self.field].kind == "time"
+        return self.field in FIELDS and FIELDS[self.field].kind == "time"
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -117,9 +119,28 @@ def text(query: Query) -> str:
 
 def parts(term: Term) -> Iterator[str]:
     """Yield the text of each value of a term."""
+    sign = "-" if term.negated else ""
+    if term.field == ANY:
+        yield from (f"{sign}{_word_text(value)}" for value in term.values)
+        return
     name = ".".join([term.field, *(_key_text(key) for key in term.path)])
     for value in term.values:
-        yield f"{'-' if term.negated else ''}{name}:{_value_text(value)}"
+        yield f"{sign}{name}:{_value_text(value)}"
+
+
+def in_fields(query: Query) -> list[Query]:
+    """Return the query with its words, which name no field, in each of the fields that they are looked for in."""
+    if not any(term.field == ANY for term in query.terms):
+        return []
+    return [Query(_in_field(query, name)) for name in ANYWHERE if _fits_all(query, name)]
+
+
+def _in_field(query: Query, name: str) -> tuple[Term, ...]:
+    return tuple(msgspec.structs.replace(term, field=name) if term.field == ANY else term for term in query.terms)
+
+
+def _fits_all(query: Query, name: str) -> bool:
+    return name != "id" or all(_reads(UUID, term.values[0].text) for term in query.terms if term.field == ANY)
 
 
 def scalars(text: str) -> list[Any]:
@@ -171,7 +192,7 @@ def _term(source: str, place: int) -> tuple[Term, int]:
     """Parse the term at `place`; return it and where it ends."""
     head = _HEAD.match(source, place)
     if head is None:
-        _bare_word(source, place)
+        return _bare_word(source, place)
     negated, name, path = head[1] == "-", ALIASES.get(head[2], head[2]), tuple(map(_unquoted, _KEYS.findall(head[3])))
     value, quoted, end = _value(source, head.end(), place)
     if name not in FIELDS and name != DATA:
@@ -259,28 +280,35 @@ def _unknown(source: str, place: int, end: int, head: re.Match[str]) -> NoReturn
     _refuse(f"there is no field `{shown(head[2])}`; {hint}", source, place, end, offers)
 
 
-def _bare_word(source: str, place: int) -> NoReturn:
-    match = _QUOTED.match(source, place) or _WORD.match(source, place)
-    assert match is not None
-    word = _unescaped(match[1]) if match.re is _QUOTED else match[0]
-    offers = [next(parts(Term(name, (Value(word),)))) for name in _likely(word)]
-    message = "a word alone is not looked for; say in which field"
-    _refuse(f"{message}, such as {offers[0]}" if offers else message, source, place, match.end(), offers)
+def _bare_word(source: str, place: int) -> tuple[Term, int]:
+    """Parse a word that names no field. A time, an address or an outcome is refused: it is none of `ANYWHERE`."""
+    negated = source[place] == "-"
+    start = place + negated
+    if not _WORD.match(source, start):
+        _refuse("a word to leave out is missing after the dash", source, place, place + 1)
+    value, quoted, end = _value(source, start, place)
+    if not quoted:
+        if fields := _meant(value.text):
+            sign = "-" if negated else ""
+            offers = [sign + next(parts(Term(name, (Value(value.text),)))) for name in fields]
+            _refuse(f"say in which field, such as {offers[0]}", source, place, end, offers)
+        if "*" in value.text:
+            message = '`*` stands for any ending, at the end alone: quote the word ("a*b") if the star is meant'
+            _refuse(message, source, place, end)
+    if not value.text:
+        _refuse("this asks for anything at all: leave it out", source, place, end)
+    return Term(ANY, (value,), negated), end
 
 
-def _likely(word: str) -> list[str]:
-    """Return the fields that a bare word was probably meant for."""
-    if _reads(UUID, word):
-        return ["id", "correlation", "parent"]
+def _meant(word: str) -> list[str]:
+    """Return the fields that a bare word is surely meant for; none where it may be a name or an id."""
     if _reads(ip_address, word):
         return ["ip", "actor"]
     if _reads(times.read_day, word):
         return ["on", "after", "before"]
     if _reads(times.read_time, word):
         return ["after", "before"]
-    if word in OUTCOMES:
-        return ["outcome"]
-    return ["type", "actor", "resource"] if re.match(r"[a-z]+\.[a-z]", word) else ["correlation", "actor", "resource"]
+    return ["outcome"] if word in OUTCOMES else []
 
 
 def _reads(read: Any, word: str) -> bool:
@@ -305,6 +333,13 @@ def _quoted(plain: str) -> str:
 
 def _key_text(key: str) -> str:
     return key if _BARE_KEY.match(key) and key.isprintable() else _quoted(key)
+
+
+def _word_text(value: Value) -> str:
+    """Return a bare word, quoted where it would be read as something else."""
+    bare = _value_text(value)
+    is_plain = bare[0] == '"' or not (bare[0] == "-" or _HEAD.match(bare) or _meant(value.text))
+    return bare if is_plain else _quoted(value.text) + "*" * value.prefix
 
 
 def _value_text(value: Value) -> str:

@@ -19,8 +19,12 @@ from audit.models import Report
 
 STYLE = Path(__file__).parent.parent / "static" / "audit" / "report.css"
 KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
-# Level and sign of the badge of a verdict.
-BADGES = {"shown": ("ok", "✓"), "partly": ("warning", "!"), "not shown": ("error", "✗")}
+# Level, sign and word of the badge of a verdict. Evidence is no judgement that a control is met: no green, no tick.
+BADGES = {
+    "shown": ("plain", "•", "available"),
+    "partly": ("warning", "!", "partial"),
+    "not shown": ("error", "✗", "none"),
+}
 # Of a chart, in pixels; as many names as fit below the columns.
 CHART_WIDTH, CHART_HEIGHT, CHART_TOP, MAX_CHART_NAMES = 720, 90, 18, 14
 
@@ -107,13 +111,15 @@ def _refuse_url(url: str, *args: Any, **options: Any) -> Any:
 
 
 def _control_row(control: dict[str, Any]) -> ControlRow:
-    level, sign = BADGES[control["verdict"]]
+    level, sign, word = BADGES[control["verdict"]]
     evidence = [
         {**figure, "value": _number(figure["value"]), "anchor": f"{key}-{figure['key']}"}
         for key, figure in control["evidence"]
     ]
-    names = ("id", "gist", "verdict", "exceptions", "why")
-    return ControlRow(**{name: control[name] for name in names}, level=level, sign=sign, evidence=evidence)
+    names = ("id", "gist", "exceptions", "why")
+    return ControlRow(
+        **{name: control[name] for name in names}, verdict=word, level=level, sign=sign, evidence=evidence
+    )
 
 
 def _summary(content: dict[str, Any], rows: list[ControlRow]) -> list[str]:
@@ -125,11 +131,11 @@ def _summary(content: dict[str, Any], rows: list[ControlRow]) -> list[str]:
         for figure in section["figures"]
     }
     sentences = [
-        f"Of {len(rows)} controls there is evidence for {verdicts['shown']}, for part of {verdicts['partly']}, and for "
-        f"{verdicts['not shown']} there is none, with the reason beside it.",
-        f"In {with_exceptions} of them a figure tells of an exception."
+        f"Of {len(rows)} controls there is evidence for {verdicts['available']}, for part of {verdicts['partial']}, "
+        f"and for {verdicts['none']} there is none, with the reason beside it.",
+        f"In {with_exceptions} of them a figure shows an exception."
         if with_exceptions
-        else "No figure tells of an exception.",
+        else "No figure shows an exception.",
     ]
     if figures:
         sentences.append(

@@ -12,7 +12,7 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import OperationalError, connections, transaction
 from django.db.models import Q
 
-from audit.formats.fields import DATA, FIELDS
+from audit.formats.fields import ANY, DATA, FIELDS
 from audit.formats.grammar import Query, Term
 from audit.models import Record
 from audit.search import filters
@@ -104,11 +104,12 @@ def looks_into_data(query: Query) -> bool:
 
 
 def _finds(term: Term) -> bool:
-    return term.field != DATA and not term.is_time and FIELDS[term.field].indexed and not term.negated
+    indexed = term.field == ANY or (term.field in FIELDS and FIELDS[term.field].indexed)
+    return indexed and not term.is_time and not term.negated
 
 
 def _in_order(term: Term) -> bool:
-    return len(term.values) == 1 and not term.values[0].prefix
+    return term.field != ANY and len(term.values) == 1 and not term.values[0].prefix
 
 
 def _rows(where: Q) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from audit.formats import times
-from audit.formats.fields import DATA, FIELDS
+from audit.formats.fields import ANY, ANYWHERE, DATA, FIELDS
 from audit.formats.grammar import Query, Term, Value, scalars
 
 
@@ -28,6 +28,8 @@ def window(query: Query, now: datetime) -> Q:
 def condition(term: Term, now: datetime) -> Q:
     if term.field == DATA:
         matches = _any(_member(term.path, value) for value in term.values)
+    elif term.field == ANY:
+        matches = _anywhere(term.values[0])
     elif term.is_time:
         matches = _any(_TIMES[term.field](value.text, now) for value in term.values)
     else:
@@ -43,6 +45,19 @@ def _field(term: Term) -> Q:
     if not whole:
         return matches
     return matches | (Q((column, whole[0])) if len(whole) == 1 else Q((f"{column}__in", whole)))
+
+
+def _anywhere(value: Value) -> Q:
+    """Match a word in any of the fields that it is looked for in."""
+    names = [name for name in ANYWHERE if name != "id" or _is_id(value)]
+    return _any(_field(Term(name, (value,))) for name in names)
+
+
+def _is_id(value: Value) -> bool:
+    try:
+        return not value.prefix and bool(UUID(value.text))
+    except ValueError:
+        return False
 
 
 def _member(path: tuple[str, ...], value: Value) -> Q:

@@ -3,7 +3,7 @@
 
 import { checkCsv } from "./csv.js";
 import { member, memberOf, parse, said } from "./json.js";
-import { ED25519, checkSigned, readKeys, readNote, trustOf, when } from "./note.js";
+import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, trustOf, when } from "./note.js";
 import { TIME, ended, keysOf, object, seen } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Volumes } from "./volumes.js";
@@ -123,10 +123,9 @@ export async function* faults(zip, trust, receiptKeys, found) {
 function keysFor(zip, asked) {
   const claimed = readKeys(zip.text("keys.txt"), ED25519);
   const receipts = readKeys(asked.receiptKeys, ED25519);
-  const own = (key) => key.name.endsWith("/receipts");
-  const trust = trustOf(asked, (keys) => (keys.length ? keys : claimed.filter((key) => !own(key))));
-  trust.pinned &&= receipts.length > 0;
-  return [trust, receipts.length ? receipts : claimed.filter(own)];
+  const trust = trustOf(asked, (keys) => (keys.length ? keys : claimed.filter((key) => !isOfReceipts(key))));
+  if (!receipts.length) trust.unconfirmed.push("--receipt-key");
+  return [trust, receipts.length ? receipts : claimed.filter(isOfReceipts)];
 }
 
 /** The files of a bundle, and the keys that count. Raises `Unusable`. */

@@ -122,13 +122,15 @@ export function receiptKeysOf(asked) {
   return keys;
 }
 
+export const isOfReceipts = (key) => key.name.endsWith("/receipts");
+
 /** The keys whose signatures count, and the checkpoints that they signed so far. */
 class Trust {
   #seen = new Map();
   #roots = new Map();
 
-  constructor(keys, witnesses, quorum, pinned) {
-    Object.assign(this, { keys, witnesses, quorum, pinned, strangers: new Set() });
+  constructor(keys, witnesses, quorum, unconfirmed) {
+    Object.assign(this, { keys, witnesses, quorum, unconfirmed, strangers: new Set() });
     this.timed = keys.map((key) => new Key(key.name, COSIGNATURE, key.publicBytes));
   }
 
@@ -190,6 +192,7 @@ export function trustOf(asked, claimed) {
   const keys = readKeys(asked.keys, ED25519);
   const many = (found) => new Set(found.map((key) => key.name)).size > 1;
   if (many(keys)) throw new Unusable("the keys are of several logs: check one log at a time");
+  if (keys.some(isOfReceipts)) throw new Unusable("a receipt signing key was given as --key: it goes with --receipt-key");
   const witnesses = readKeys(asked.witnesses, COSIGNATURE);
   const quorum = asked.quorum === "" ? witnesses.length : Number(asked.quorum);
   if (!(quorum >= 0 && quorum <= witnesses.length)) {
@@ -198,7 +201,7 @@ export function trustOf(asked, claimed) {
   const used = claimed(keys);
   if (many(used)) throw new Unusable("the keys are of several logs: check one log at a time");
   if (!used.length) throw new Unusable("give the log's public key with --key or --keys");
-  return new Trust(used, witnesses, quorum, keys.length > 0);
+  return new Trust(used, witnesses, quorum, keys.length ? [] : ["--key"]);
 }
 
 /** When a checkpoint or a cosignature was signed, in words. */

@@ -2,7 +2,7 @@
 
 import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
-import { ED25519, readKey, trustOf, when } from "./note.js";
+import { ED25519, isOfReceipts, readKey, trustOf, when } from "./note.js";
 import { Sha256 } from "./sha256.js";
 import { Altered, Forked, Uncovered, Unusable, bytesOf, hex, lines, quoted, unbase64 } from "./words.js";
 
@@ -155,13 +155,16 @@ export function* seen(what, checkpoint) {
 }
 
 export function* keysOf(keys, trust) {
-  for (const key of keys) yield `key (${trust.pinned ? "pinned" : "FIRST USE: it came with the bundle"}): ${key}`;
+  for (const key of keys) {
+    const option = isOfReceipts(key) ? "--receipt-key" : "--key";
+    yield `key (${trust.unconfirmed.includes(option) ? "FIRST USE: it came with the bundle" : "pinned"}): ${key}`;
+  }
 }
 
 /** The verdict; a key that came with the bundle is not enough. */
 export function* ended(verdict, trust) {
-  if (verdict !== "VERIFIED" || trust.pinned) return verdict;
-  yield "All fits together, but the key came with the bundle. Compare it with the one that was published";
-  yield "elsewhere, then run this again with --key.";
+  if (verdict !== "VERIFIED" || !trust.unconfirmed.length) return verdict;
+  yield "Everything is consistent, but you have not confirmed who signed it: a key came with the bundle. Compare";
+  yield `it with the one that was published elsewhere, then run this again with ${trust.unconfirmed.join(" and ")}.`;
   return "NOT COVERED";
 }

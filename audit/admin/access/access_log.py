@@ -35,7 +35,7 @@ class AccessAdmin(ReadOnly):
         return self.page(
             request,
             "list",
-            title="Who looked",
+            title="Access log",
             asked=filters,
             wrong=wrong,
             rows=[look_row(access) for access in accesses[:PAGE]],

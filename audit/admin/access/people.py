@@ -53,6 +53,14 @@ class PeopleAdmin(UserAdmin):
         own = ("groups", "is_active", "is_staff") if obj == request.user else ()
         return (*fixed, "is_superuser", "user_permissions", *own)
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        groups = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj):
+            return groups
+        # Where a person may only look, the field of the password would lead to a page that is refused.
+        visible = [(title, [name for name in part["fields"] if name != "password"]) for title, part in groups]
+        return [(title, {"fields": fields}) for title, fields in visible]
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and obj.is_superuser and not request.user.is_superuser:
             return False

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit.access import api_keys, limits, rights
 from audit.admin.display import column
+from audit.admin.frame import connect
 from audit.api import throttles
 from audit.ingest import trail
 from audit.models import Writer, WriterKey
@@ -126,6 +127,8 @@ class WriterAdmin(admin.ModelAdmin):
     def _show(self, request: HttpRequest, keys: list[tuple[Writer, str]]) -> HttpResponse:
         """Show new keys on the page that answers the form: nothing that the browser or the session keeps has them."""
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "New keys", "keys": keys}
+        if len(keys) == 1:
+            context |= connect.guide(request) | {"first": connect.first_event(keys[0][0].name)}
         return TemplateResponse(request, "admin/audit/writer/keys.html", context)
 
 

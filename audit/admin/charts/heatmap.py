@@ -29,8 +29,10 @@ class Column(NamedTuple):
 
 
 class Picture:
-    def __init__(self, counts: Mapping[Key, Count], known: Causes, now: datetime):
-        self._counts, self._known, self._now = counts, known, now
+    """With `links`, each cell leads to its records; else it is read with pointer or keyboard alone."""
+
+    def __init__(self, counts: Mapping[Key, Count], known: Causes, now: datetime, *, links: bool = True):
+        self._counts, self._known, self._now, self._links = counts, known, now, links
         most = max((count.events for count in counts.values()), default=1)
         # Equal ratios, for a busy writer sends a thousand times what a quiet one does.
         self._bounds = [round(most ** (level / SHADES)) for level in range(1, SHADES)] + [most]
@@ -62,7 +64,9 @@ class Picture:
             why = self._known.why(writer, column.first, column.last)
             css, sign = self._look(count, why)
             words = f"{name} {column.name}: {escape(_words(count, why)) if why else _words(count, why)}"
-            yield f'<td class="heat heat-{css}"><a href="{records}{column.within}">{sign}<span>{words}</span></a></td>'
+            opening = f'<a href="{records}{column.within}">' if self._links else '<b tabindex="0">'
+            closing = "</a>" if self._links else "</b>"
+            yield f'<td class="heat heat-{css}">{opening}{sign}<span>{words}</span>{closing}</td>'
 
     def _look(self, count: Count, why: Sequence[Cause]) -> tuple[str, str]:
         kind = why[0].kind if why else ""

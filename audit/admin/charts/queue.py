@@ -15,12 +15,12 @@ CHART_WIDTH, CHART_HEIGHT = 720, 110
 BAR_LEFT, BAR_LENGTH = 260, 230
 
 
-def queue_chart(samples: list[Sample], minutes: int) -> SafeString:
-    """Draw the depth as an area, and arrivals and departures a minute as lines."""
+def queue_chart(samples: list[Sample], minutes: int, depth: int = 0) -> SafeString:
+    """Draw the depth as an area, and arrivals and departures a minute as lines; `depth` is that of now."""
     if len(samples) < 2:
         return SafeString("")
     end = samples[-1].minute
-    deepest = max(sample.depth for sample in samples) or 1
+    deepest = max(depth, *(sample.depth for sample in samples)) or 1
     flows = [
         (after.minute, (after.enqueued - before.enqueued) / step, (after.gone - before.gone) / step)
         for before, after in pairwise(samples)

@@ -37,7 +37,8 @@ class CoverageAdmin(ReadOnly):
         self.require_view(request)
         asked = _parse(request)
         followed_at = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
-        context = _week(asked) if asked.writer else _writers(asked)
+        links = request.user.has_perm("audit.view_record")
+        context = _week(asked, links) if asked.writer else _writers(asked, links)
         return self.page(request, "list", asked=asked, followed_at=time_tag(followed_at), **context)
 
 
@@ -53,7 +54,7 @@ def _parse(request: HttpRequest) -> CoverageQuery:
     return CoverageQuery(last, bool(request.GET.get("day")), clean["writer"], clean["after"])
 
 
-def _writers(asked: CoverageQuery) -> dict[str, Any]:
+def _writers(asked: CoverageQuery, links: bool) -> dict[str, Any]:
     """A row a writer: the days up to one, or the hours of one."""
     end = times.midnight(asked.last) + DAY
     since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS_SHOWN * DAY, DAY)
@@ -62,14 +63,14 @@ def _writers(asked: CoverageQuery) -> dict[str, Any]:
     began = {rhythm.writer: coverage.hour_of(rhythm.first_at) for rhythm in rhythms[:WRITERS_SHOWN]}
     columns = _hours(since) if asked.is_hours else _days(since)
     counts, known = coverage.sums(list(began), since, end, step), causes.find(list(began), since, end)
-    picture = heatmap.Picture(counts, known, datetime.now(UTC))
+    picture = heatmap.Picture(counts, known, datetime.now(UTC), links=links)
     rows = [
         picture.row(writer, _address(writer=writer, day=asked.last), writer, columns, first)
         for writer, first in began.items()
     ]
     title = f"{_day_text(asked.last)}, each hour" if asked.is_hours else f"{since:%Y-%m-%d} to {asked.last}"
     return {
-        "title": f"Coverage: {title}",
+        "title": f"Activity by writer: {title}",
         "what": "writer",
         "columns": columns,
         "months": None if asked.is_hours else heatmap.months(columns),
@@ -80,19 +81,19 @@ def _writers(asked: CoverageQuery) -> dict[str, Any]:
     }
 
 
-def _week(asked: CoverageQuery) -> dict[str, Any]:
+def _week(asked: CoverageQuery, links: bool) -> dict[str, Any]:
     """A row a day of one writer, the newest first."""
     if not visibility.may_see_totals(asked.writer):
         raise Http404("There is no such writer.")
     end = times.midnight(asked.last) + DAY
     since = end - WEEK_DAYS * DAY
     counts, known = coverage.sums([asked.writer], since, end, HOUR), causes.find([asked.writer], since, end)
-    picture = heatmap.Picture(counts, known, datetime.now(UTC))
+    picture = heatmap.Picture(counts, known, datetime.now(UTC), links=links)
     rhythm = Rhythm.objects.filter(writer=asked.writer).first()
     began = coverage.hour_of(rhythm.first_at) if rhythm else end
     days = [end - DAY * n for n in range(1, WEEK_DAYS + 1)]
     return {
-        "title": f"Coverage of {asked.writer}: the week to {asked.last}, each hour",
+        "title": f"Activity of {asked.writer}: the week to {asked.last}, each hour",
         "what": "day",
         "columns": _hours(since),
         "rows": [

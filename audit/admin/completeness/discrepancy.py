@@ -68,7 +68,9 @@ class DiscrepancyAdmin(ReadOnly):
                 explain.explain(finding, request.POST.get("explanation", ""), by=by)
 
         back = reverse(f"admin:audit_{self.opts.model_name}_change", args=[pk])
-        return post_act(request, "audit.explain_gap", act, "Kept, and recorded.", back=back)
+        return post_act(
+            request, "audit.explain_gap", act, "Saved, and recorded. The finding remains on record.", back=back
+        )
 
     def _finding(self, pk: int | str) -> Any:
         """The finding with this key, with what its page needs. Raises `Http404`."""

@@ -81,12 +81,17 @@ class ExpectationAdmin(RuleAdmin):
     def save_model(self, request: HttpRequest, obj: Expectation, form: Any, change: bool) -> None:
         version = obj.version
         if rules.save(obj, by=request.user.get_username()) == "changed" and obj.version != version:
-            messages.warning(
-                request, "It asks for something else now: only what is sealed from now on is judged by it."
-            )
+            messages.warning(request, "Rule changed. It applies to events sealed from now on.")
 
     expects = column("in words", lambda rule: rule.words)
     awaited_now = column("awaited now", lambda rule: f"{rule.awaiting:,}", "awaiting")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        # Who makes the rules need not see what they find.
+        shown = "open_now" if request.user.has_perm("audit.view_unmet") else "open_count"
+        return tuple(shown if name == "open_now" else name for name in self.list_display)
+
+    open_count = column("open", lambda rule: f"{rule.open_unmet:,}", "open_unmet")
 
     @admin.display(description="open", ordering="open_unmet")
     def open_now(self, rule: Any) -> SafeString | str:

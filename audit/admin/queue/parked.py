@@ -14,10 +14,11 @@ from django.urls import reverse
 import dlq.outage
 import dlq.stream
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.queue import count, parked_rows
+from audit.admin.queue import count, parked_rows, progress
 from audit.errors import Invalid
 from audit.ingest.record import Recorded
 from audit.models import Discard, Parked
+from audit.postgres.gateway import gateway
 from audit.queue import actions, corrections, discards, drain
 from audit.queue.visible import visible
 from audit.safe_text import storable
@@ -26,6 +27,14 @@ from dlq.message import STATES as MESSAGE_STATES
 from dlq.message import Message, is_stream_id
 
 REHEARSED = {"stored": "it would be stored", "duplicate": "it is stored already, with the same content"}
+TAB_NAMES = {
+    "": "All",
+    "due": "Ready to retry",
+    "waiting": "Scheduled",
+    "leased": "Being tried",
+    "dead": "Dead (needs action)",
+    "quarantined": "Quarantined",
+}
 FILTERS = ("state", "writer", "type", "error", "text", "since")
 PERMISSION = "audit.retry_parked"
 LIST = "admin:audit_parked_changelist"
@@ -69,9 +78,7 @@ class ParkedAdmin(ReadOnly):
         def act() -> int:
             return actions.retry([_message_or_404(message_id)], request.user.get_username())
 
-        return post_act(
-            request, PERMISSION, act, "The event is due now; the next drain tries it.", back=_page_of(message_id)
-        )
+        return post_act(request, PERMISSION, act, "Queued for immediate retry.", back=_page_of(message_id))
 
     def rehearse_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         """Say what a drain would do with one message; nothing of it is kept."""
@@ -119,10 +126,13 @@ class ParkedAdmin(ReadOnly):
                 parameters = {key: request.POST.get(key, "") for key in ("act", *FILTERS)}
                 return redirect(f"{reverse('admin:audit_parked_count')}?{urlencode(parameters)}")
             chosen = parked_rows.chosen(request.POST)
-            return bulk_act(chosen, request.user.get_username()) if chosen else 0
+            if not chosen:
+                raise Invalid({"": "no event is selected: tick some, or choose all that match."})
+            number: int = bulk_act(chosen, request.user.get_username())
+            return number
 
         def success(result: HttpResponse | int) -> str:
-            return f"{name}: {result} events." if isinstance(result, int) else ""
+            return f"{name}: {result:,} event{'' if result == 1 else 's'}." if isinstance(result, int) else ""
 
         return post_act(request, PERMISSION, act, success, back=reverse(LIST))
 
@@ -145,11 +155,16 @@ class ParkedAdmin(ReadOnly):
         return response
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        def act() -> None:
-            is_paused = dlq.stream.for_drain().activity.paused() is not None
-            (actions.resume if is_paused else actions.pause)(request.user.get_username())
+        """Pause or resume draining, as the button says: two people who press it at once want the same."""
 
-        return post_act(request, PERMISSION, act, back=reverse(LIST))
+        def act() -> str:
+            if request.POST.get("want") == "resume":
+                actions.resume(request.user.get_username())
+                return "Draining is resumed: what is due is tried within seconds."
+            actions.pause(request.user.get_username())
+            return "Draining is paused. Events are still accepted; parked ones stay parked."
+
+        return post_act(request, PERMISSION, act, str, back=reverse(LIST))
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         self.require_view(request)
@@ -180,14 +195,16 @@ class ParkedAdmin(ReadOnly):
         return self._list_page(request, [*visible(rows)], next_id)
 
     def _list_page(self, request: HttpRequest, rows: list[Message], next_id: str | None) -> HttpResponse:
-        parameters = request.GET.copy()
+        parameters, stats = request.GET.copy(), dlq.stream.for_drain().totals.stats()
         parameters["after"] = next_id or ""
         return self.page(
             request,
             "list",
             title="Dead letter queue",
             rows=[parked_rows.row(message) for message in rows],
-            stats=dlq.stream.for_drain().totals.stats(),
+            stats=stats,
+            tabs=_tabs(request.GET.get("state", "")),
+            sentence=progress.sentence(dlq.stream.for_drain(), database_up=not gateway().breaker.is_open),
             paused=dlq.stream.for_drain().activity.paused(),
             blips=dlq.outage.blips(dlq.stream.for_drain()),
             chart=parked_rows.chart(request),
@@ -206,6 +223,15 @@ class ParkedAdmin(ReadOnly):
 
     def _unreadable(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "unreadable", title="Dead letter queue", status=503)
+
+
+def _tabs(state: str) -> list[tuple[str, str, int | None, bool]]:
+    """Label, state, count and whether it is shown, of each tab; what is apart from the queue is not counted here."""
+    totals = dlq.stream.for_drain().totals.read()
+    waiting = totals["due"] - totals["ready"]
+    counts = {"": totals["depth"], "due": totals["ready"], "waiting": waiting, "leased": totals["leased"]}
+    tabs: dict[str, int | None] = {**counts, "dead": totals["dead"], "quarantined": None}
+    return [(TAB_NAMES[name], name, number, name == state) for name, number in tabs.items()]
 
 
 def _bulk_act(name: str) -> tuple[str, Any]:

@@ -75,7 +75,8 @@ def span(request: HttpRequest) -> str:
 
 def chart(request: HttpRequest) -> str:
     minutes = SPAN_MINUTES[span(request)]
-    return queue_charts.queue_chart(dlq.history.samples(dlq.stream.for_drain(), minutes), minutes)
+    queue = dlq.stream.for_drain()
+    return queue_charts.queue_chart(dlq.history.samples(queue, minutes), minutes, queue.totals.depth())
 
 
 def get(message_id: str) -> Message | None:
@@ -99,7 +100,7 @@ def _next_try(message: Message) -> str:
     if message.state == "dead":
         return "only by a person"
     if message.state == "due":
-        return "at the next drain"
+        return "once draining is resumed" if dlq.stream.for_drain().activity.paused() else "at the next drain"
     if message.state == "leased":
         return "leased now"
     assert message.next_try is not None

@@ -20,7 +20,7 @@ class ComparePage(ReadOnly):
         self.require_view(request)
         chosen = self._chosen(request)
         if len(chosen) != 2:
-            messages.warning(request, "Tick two different records to compare them: these are not two that you may see.")
+            messages.warning(request, "Select exactly two records to compare.")
             return redirect("admin:audit_record_changelist")
         first, second = sorted(chosen, key=lambda record: (record.event_timestamp, record.id))
         return self.page(

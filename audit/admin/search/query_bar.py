@@ -63,6 +63,7 @@ class QueryBar:
         self.text = text
         self.columns = [name for name in columns if name in COLUMNS]
         self.query = Query()
+        self._rests: dict[str, str] = {}
         self.problem = ""
         self.is_read = True
         self.offers: list[Link] = []
@@ -89,6 +90,13 @@ class QueryBar:
     def choices(self) -> list[tuple[str, str, bool]]:
         return [(name, label, name in (self.columns or SHOWN)) for name, label in COLUMNS.items()]
 
+    def narrowed(self, field: str, value: str) -> str:
+        """The address of the query with this value in place of others of the field. A list asks for hundreds."""
+        if field not in self._rests:
+            self._rests[field] = f"{self.query.without(field)} ".lstrip()
+        term = next(grammar.parts(grammar.Term(field, (grammar.Value(value),))))
+        return f"?{parameters(self._rests[field] + term)}{self.suffix}"
+
     @property
     def chips(self) -> list[Link]:
         """Each term, with the list without it."""
@@ -114,6 +122,12 @@ class QueryBar:
         """Windows to try when the search took too long."""
         tries = [windowed(self.query, span) for span in ("24h", "1h")]
         return [to(str(query), label=str(query)) for query in tries if query != self.query]
+
+    @property
+    def completion(self) -> dict[str, list[str]]:
+        """What the bar completes while somebody types: each field, with its known values."""
+        spans = {name: ["1h", "24h", "7d", "30d"] for name in ("after", "before", "until")}
+        return {name: KNOWN.get(name) or spans.get(name, []) for name in (*FIELDS, f"{DATA}.")}
 
     @property
     def help(self) -> list[Help]:

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from audit import visibility
 from audit.admin.display import age
-from audit.admin.search import query_bar
+from audit.admin.search import hints, histogram, query_bar
 from audit.models import Record
 from audit.search import query
 
@@ -28,6 +28,8 @@ class KeysetChangeList(ChangeList):
     next_cursor: str | None = None
     count_text = in_log = ""
     newest: Record | None = None
+    chart: histogram.Chart | None = None
+    near: list[hints.Offer]
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         """Return nothing: the query alone filters."""
@@ -38,11 +40,16 @@ class KeysetChangeList(ChangeList):
         place = self._place(request)
         search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
         rows, more = query.page(search, self.queryset) if not self.bar.problem else ([], False)
+        for row in rows:
+            row.bar = self.bar  # type: ignore[attr-defined]  # the columns link to narrower queries
         self.result_list = rows
         self.result_count = len(rows)
         self.next_cursor = query.cursor(rows[-1]) if more else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.in_log = query.about_how_many()
+        self.chart = histogram.chart(self.bar, self.queryset) if rows and place is None else None
+        self.near = hints.near(self.bar) if not rows and not self.bar.problem else []
+        visibility.note_shown(row.pk for row in rows)
         with visibility.as_system():
             self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
         self.full_result_count = None
@@ -58,6 +65,11 @@ class KeysetChangeList(ChangeList):
     def newest_age(self) -> str:
         """How long ago the store received its newest record, shown where a list is empty."""
         return age((datetime.now(UTC) - self.newest.event_timestamp).total_seconds()) if self.newest else ""
+
+    @property
+    def words(self) -> list[query_bar.Link]:
+        """The query with its bare words in one field each."""
+        return hints.words_as_fields(self.bar)
 
     @property
     def twin(self) -> str:

@@ -33,6 +33,7 @@ from audit.search import timeline
 
 DATA = ".event_data"
 TIMES = ("received_at", "parked_at", "stored_at")
+ID_CHARACTERS = 60  # of an id that is shown as it was asked for
 SLACK = timedelta(seconds=5)  # redis and this host may not agree on the time
 
 
@@ -41,11 +42,12 @@ class RecordPage(ReadOnly):
         record = self.get_object(request, unquote(object_id))
         self.require_view(request, record)
         if record is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+            raise Http404(f"No record has the id {object_id[:ID_CHARACTERS]}.")
         document = record.document()
         context = {
             "title": record.event_type,
             "record": record,
+            "back": request.GET.get("_changelist_filters", ""),
             "all_of_correlation": query_bar.address(Query().with_term("correlation", record.correlation_id)),
             "digest": bytes(record.digest).hex(),
             "digest_holds": record.digest_holds,

@@ -20,8 +20,8 @@ GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 LABELS = {
     "looks": "Looks at records, each recorded with its query",
     "people": "People and services that looked",
-    "downloads": "of the looks, downloads",
-    "refused": "of the looks, refused or failed",
+    "downloads": "Downloads",
+    "refused": "Denied or failed access attempts",
     "taken": "Bundles fetched, exports answered, statements made",
     "logins": "Logins",
     "login_refused": "Logins refused or locked",

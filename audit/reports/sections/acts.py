@@ -40,7 +40,7 @@ CHANGES = (
         ("audit.person.*", "audit.group.*"),
         ("audit.person.log*",),
     ),
-    ActKind("scopes", "Scopes of auditors set", ("audit.scope.*",)),
+    ActKind("scopes", "Record access rules set", ("audit.scope.*",)),
     ActKind(
         "writers", "Writers and their keys made, changed or revoked", ("audit.writer.*",), ("audit.writer.silent",)
     ),
@@ -49,14 +49,14 @@ CHANGES = (
     ActKind(
         "queue_acts", "Acts of people on the dead letter queue", ("audit.parked.*",), ("audit.parked.indexes_rebuilt",)
     ),
-    ActKind("pauses", "of those, the queue paused or resumed", ("audit.parked.paused", "audit.parked.resumed")),
-    ActKind("discards", "of those, discards asked for, decided or done", ("audit.parked.discard*",)),
+    ActKind("pauses", "Processing of the queue paused or resumed", ("audit.parked.paused", "audit.parked.resumed")),
+    ActKind("discards", "Discards requested, decided or carried out", ("audit.parked.discard*",)),
 )
 ALERTS = (
-    ActKind("silent", "Writers silent for longer than usual, told", ("audit.writer.silent",), bad=True),
+    ActKind("silent", "Writers silent for longer than usual, notified", ("audit.writer.silent",), bad=True),
     ActKind(
         "gaps_told",
-        "Gaps, manifests and promises told",
+        "Gaps, manifests and promises notified",
         ("audit.gap.found", "audit.manifest.found", "audit.promise.found", "audit.receipt.broken"),
         bad=True,
     ),

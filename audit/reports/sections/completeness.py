@@ -40,8 +40,8 @@ def _pair(snapshot: Snapshot, key: str, model: type[Discrepancy], label: str, pa
     rows = visibility.visible_totals(_found_in(snapshot, model._default_manager.order_by()), model.WRITER)
     still_open = rows.filter(Q(closed_at=None) | Q(closed_at__gt=snapshot.at)).count()
     return [
-        counted(key, f"{label}, found in the period", rows.count(), page=page),
-        wrong(f"{key}_open", "of those, open at the checkpoint", still_open, page=page),
+        counted(key, f"{label}, detected in the period", rows.count(), page=page),
+        wrong(f"{key}_open", f"{label}, open at the checkpoint", still_open, page=page),
     ]
 
 
@@ -60,7 +60,7 @@ def _recorded(snapshot: Snapshot) -> tuple[Figure, ...]:
     return (
         counted("explained", "Explanations recorded", explained, query=snapshot.query("type:audit.gap.*")),
         needed("accounts", "Accounts of days recorded", days, lacking, query=query),
-        wrong("unbalanced", "of those, accounts that did not balance", unbalanced, query=f"{query} outcome:failure"),
+        wrong("unbalanced", "Accounts that did not balance", unbalanced, query=f"{query} outcome:failure"),
     )
 
 

@@ -76,7 +76,7 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedOutage]) -> tuple[Figure
     return (
         counted("episodes", "Outages", len(recorded), query=query),
         counted("diverted", "Events that waited in the queue", parked, page=page),
-        counted("brought_home", "of those, stored when it was over", stored, page=page),
+        counted("brought_home", "Parked events stored after the outage", stored, page=page),
         wrong("lost", "Events lost", lost, query=query),
         wrong("dead", "Events left dead in the queue", dead, page="audit/parked/"),
         counted("longest", "The longest, in seconds until the queue was empty", longest, query=query),

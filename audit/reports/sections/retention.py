@@ -48,7 +48,9 @@ def _figures(snapshot: Snapshot, months: Counter[str]) -> tuple[Figure, ...]:
         Checkpoint.objects.filter(size__gt=0).order_by("size", "number").values_list("created_at", flat=True).first()
     )
     filled = sum(count > 0 for count in months.values())
-    growth = len(snapshot.leaves) // len(snapshot.days)
+    # Of the days on which there was a log: those before it began would make its growth look small.
+    days = [day for day in snapshot.days if began is None or began.date() <= day <= snapshot.at.date()]
+    growth = len(snapshot.leaves) // max(len(days), 1)
     return (
         Figure(
             key="oldest",

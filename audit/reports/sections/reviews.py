@@ -19,7 +19,7 @@ MAX_ACTS, MAX_ROWS, CELL_CHARS = 20_000, 100, 200
 LABELS = {
     "signed": "Days whose review is signed",
     "missed": "Days that nobody signed in time",
-    "late": "of those, signed later",
+    "late": "Days signed late",
     "countersigned": "Days that a second person signed too",
     "unasked": "Days neither signed nor missed: not asked for, or not due yet",
     "explained": "Explanations and remediations written",
@@ -63,8 +63,10 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure
     missed = sum(bool(review.missed) for review in recorded)
     late = sum(bool(review.missed and review.signed) for review in recorded)
     twice = sum(len({act.actor for act in review.signed}) > 1 for review in recorded)
-    state: State = "shown" if signed else "none"
+    state: State = "none" if not signed else "exception" if signed < over else "shown"
     note = "" if signed else "No daily review was signed of this period."
+    if 0 < signed < over:
+        note = f"{over - signed} of the days were not signed."
     value, after = f"{signed} of {over}", f"after:{snapshot.first}"
     explained = snapshot.query(*(f"type:{event_type}" for event_type in EXPLAINED))
     return (

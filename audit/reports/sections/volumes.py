@@ -73,8 +73,8 @@ def _figures(snapshot: Snapshot, counts: list[DayCount], per_day: Counter[date])
     none_sealed, log_page = "Nothing was sealed in this period.", "audit/checkpoint/"
     return (
         needed("events", "Events that happened", events, "No event happened in this period.", query=snapshot.query()),
-        counted("failures", "of those, failures", failures, query=snapshot.query("outcome:failure")),
-        counted("queued", "of those, by way of the dead letter queue", queued, page="audit/episode/"),
+        counted("failures", "Failed events", failures, query=snapshot.query("outcome:failure")),
+        counted("queued", "Events stored by way of the dead letter queue", queued, page="audit/episode/"),
         needed("writers", "Services that sent them", writers, "No service sent anything.", page="audit/writer/"),
         needed("sealed", "Records sealed in the period", sealed, none_sealed, page=log_page),
         counted("empty_days", "Days without any event", empty, page="audit/hourcount/"),

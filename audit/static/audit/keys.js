@@ -1,6 +1,6 @@
 // Keys of the list of records. Without this file all works by mouse and Tab.
 "use strict";
-
+{
 const links = () => [...document.querySelectorAll("#result_list .field-time a")];
 
 const step = (by) => {
@@ -11,25 +11,24 @@ const step = (by) => {
 };
 
 const KEYS = {
-  "/": (bar) => { bar.focus(); bar.select(); },
-  "?": () => { const help = document.querySelector(".search-help"); help.open = !help.open; },
   j: () => step(1),
   k: () => step(-1),
-  o: () => document.activeElement.closest("#result_list tr")?.querySelector(".field-time a")?.click(),
+  o: () => {
+    const link = document.activeElement.closest("#result_list tr")?.querySelector(".field-time a");
+    if (link) location.assign(link.href);
+  },
   c: () => navigator.clipboard?.writeText(
     document.activeElement.closest("#result_list tr")?.querySelector(".field-time a")?.href ?? location.href),
 };
 
 document.addEventListener("keydown", (event) => {
-  const bar = document.getElementById("searchbar");
-  if (bar === null || event.ctrlKey || event.metaKey || event.altKey) {
+  if (event.ctrlKey || event.metaKey || event.altKey) {
     return;
   }
   const typing = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
-  if (event.key === "Escape" && event.target === bar) {
-    bar.blur();
-  } else if (!typing && Object.hasOwn(KEYS, event.key)) {
+  if (!typing && Object.hasOwn(KEYS, event.key)) {
     event.preventDefault();
-    KEYS[event.key](bar);
+    KEYS[event.key]();
   }
 });
+}

@@ -234,7 +234,7 @@ def test_where_a_look_cannot_be_recorded_nothing_is_shown(
 
 def test_the_page_of_a_record_shows_who_looked() -> None:
     record, first, second = stored_record(), person("auditor"), person("compliance officer")
-    assert "Nobody before you" in logged_in(first).get(page(record)).content.decode()
+    assert "No one else has viewed this record" in logged_in(first).get(page(record)).content.decode()
     shown = logged_in(second).get(page(record)).content.decode()
     looked = shown[shown.index('id="looks"') :]
     assert first.username in looked
@@ -248,7 +248,9 @@ def test_the_access_page_finds_looks_by_person_and_time_and_is_a_look_itself() -
     shown = client.get(place, {"who": user.username, "since": "1h"}).content.decode()
     assert f"q={record.correlation_id}" in shown
     assert user.username in shown
-    assert "Nobody looked" in client.get(place, {"who": user.username, "until": "2020-01-01"}).content.decode()
+    assert (
+        "No access by this person" in client.get(place, {"who": user.username, "until": "2020-01-01"}).content.decode()
+    )
     wrong = client.get(place, {"since": "yesterday"}).content.decode()
     assert "since: is neither a span" in wrong
     assert [look.event_data["path"] for look in looks(watcher.username)] == [place] * 3
@@ -278,6 +280,6 @@ def test_the_start_page_says_who_looked_last(record: Record) -> None:
     user, operator = person("auditor"), person("operator")
     logged_in(user).get(page(record))
     shown = logged_in(user).get("/admin/").content.decode()
-    assert "Who looked?" in shown
-    assert user.username in shown.partition("Who looked?")[2]
-    assert "Who looked?" not in logged_in(operator).get("/admin/").content.decode()
+    assert "Who has viewed records?" in shown
+    assert user.username in shown.partition("Who has viewed records?")[2]
+    assert "Who has viewed records?" not in logged_in(operator).get("/admin/").content.decode()

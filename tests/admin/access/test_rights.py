@@ -74,7 +74,7 @@ def test_an_administrator_cannot_make_a_superuser(administrator: Client) -> None
 def test_an_administrator_makes_a_writer_and_sees_its_key_once(administrator: Client) -> None:
     form = {"name": "made-in-admin", "scopes": '["write"]', "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
     response = administrator.post(f"{WRITERS}add/", form, follow=True)
-    assert "shown only now</dt><dd><code>aw_" in response.content.decode()
+    assert "shown only now</dt><dd><code data-copy>aw_" in response.content.decode()
     writer = Writer.objects.get(name="made-in-admin")
     page = administrator.get(f"{WRITERS}{writer.pk}/change/").content.decode()
     key = writer.keys.get()

@@ -11,7 +11,7 @@ from audit.access import roles
 PAGE = (Path(__file__).parents[3] / "docs" / "access.md").read_text(encoding="utf-8")
 MEANS = {
     "read, search and download records, proofs and bundles": {"audit.view_record"},
-    "see who looked": {"audit.view_access"},
+    "see the access log": {"audit.view_access"},
     "see checkpoints, verifications and findings": {
         "audit.view_checkpoint",
         "audit.view_verification",

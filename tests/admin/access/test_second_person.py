@@ -49,7 +49,7 @@ def acts(subject: str) -> list[str]:
 def test_an_administrator_alone_gives_no_scope_that_opens_anything(administrator: Client) -> None:
     writer, page = make_writer(administrator, "write", "read", "export", "unredacted")
     assert writer.scopes == ["write"]
-    key = page.partition("<code>aw_")[2].partition("</code>")[0]
+    key = page.partition("<code data-copy>aw_")[2].partition("</code>")[0]
     principal = api_keys.check(f"aw_{key}")
     assert principal is not None and principal.scopes == {"write"}
     request = waiting(writer.name)
@@ -148,11 +148,11 @@ def test_operators_are_made_by_one(administrator: Client) -> None:
 
 def test_a_new_key_is_on_the_page_alone_and_in_no_cookie(administrator: Client) -> None:
     writer, page = make_writer(administrator, "write")
-    assert "shown only now" in page and page.count("aw_") == 1
-    key = page.partition("<code>")[2].partition("</code>")[0]
+    assert "shown only now" in page and page.count("aw_") == 2  # and in the request to paste
+    key = page.partition("<code data-copy>")[2].partition("</code>")[0]
     assert api_keys.check(key) is not None
     rotated = administrator.post(WRITERS, {"action": "rotate", "_selected_action": [writer.pk]})
-    new = rotated.content.decode().partition("<code>")[2].partition("</code>")[0]
+    new = rotated.content.decode().partition("<code data-copy>")[2].partition("</code>")[0]
     assert (api_keys.check(key), api_keys.check(new) is not None) == (None, True)
     assert "no-store" in rotated["Cache-Control"]
     for answer in (rotated, administrator.get(WRITERS)):

@@ -105,9 +105,9 @@ def explained(client: Client, writer: str, text: str, day: str = "") -> str:
 
 def test_a_loss_is_explained_beside_it_and_stays_a_loss(auditor: Client, operator: Client) -> None:
     writer = a_line(came=12)
-    assert "Nobody has said yet" in page_of(auditor, writer=writer)
+    assert "No explanation yet." in page_of(auditor, writer=writer)
     page = explained(operator, writer, "the disk of Redis <b>burnt</b>")
-    assert "The loss stays" in page
+    assert "The loss remains on record" in page
     record = Record.objects.get(event_type="audit.account.explained", event_data__writer=writer)
     assert (record.event_data["lost"], record.event_data["explanation"]) == (12, "the disk of Redis <b>burnt</b>")
     shown = auditor.get(PAGE, {"writer": writer}).content.decode()

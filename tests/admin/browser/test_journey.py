@@ -101,7 +101,10 @@ def test_what_they_looked_at_is_seen_on_the_record(walk: Any) -> None:
     auditor = walk(user)
     for _ in range(2):
         auditor.page.goto(f"{auditor.site}{LIST}{failed.pk}/change/")
-    assert auditor.page.locator("#content", has_text="Who looked").locator(f"text={user.username}").count() >= 1
+    assert (
+        auditor.page.locator("#content", has_text="Access log of this record").locator(f"text={user.username}").count()
+        >= 1
+    )
     auditor.page.goto(f"{auditor.site}{LIST}?q=actor:{actor}")
     boxes = auditor.page.locator("#result_list input[type=checkbox]")
     boxes.nth(0).check()

@@ -172,6 +172,12 @@ def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> No
     visitor.page.keyboard.type(f"correlation:{record.correlation_id}")
     visitor.page.keyboard.press("Enter")
     visitor.page.wait_for_url("**q=correlation**")
-    visitor.page.click("#result_list a >> nth=0")
-    assert visitor.page.locator("text=the digest holds").count() == 1
+    visitor.page.click("#result_list .field-time a")
+    visitor.page.click("#beside .tabs >> text=Integrity")
+    assert visitor.page.locator("#beside >> text=Content hash matches").is_visible()
+    assert visitor.findings() == []
+    visitor.page.click("a.value[data-field=type]")
+    visitor.page.click(".value-menu >> text=Exclude this")
+    visitor.page.wait_for_url("**q=correlation**-type**")
+    assert visitor.page.locator("text=No records match.").is_visible()
     assert visitor.wrong == []

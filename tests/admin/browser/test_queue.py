@@ -51,7 +51,7 @@ def test_an_operator_retries_a_dead_event(operator_page: Visitor) -> None:
     assert page.locator("text=Tried and rolled back: it would be stored").count() == 1
     shot(operator_page, "rehearsed")
     page.click("text=Retry now")
-    assert page.locator("text=The event is due now").count() == 1
+    assert page.locator("text=Queued for immediate retry").count() == 1
     found = dlq.stream.for_drain().pages.get(message.id)
     assert found is None or found.state == "due"
 
@@ -73,12 +73,13 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     message, page = dead_message(), operator_page.page
     operator_page.open(f"/admin/audit/parked/{message.id}/change/", "walk-message")
     page.fill("#reason", "a test event that was sent to the wrong store")
-    page.click("text=Ask a second person")
-    assert page.locator("text=A second person who may approve has to decide").count() == 1
+    page.click("text=Request approval")
+    assert page.locator("text=Awaiting approval from").count() == 1
     address = page.url.removeprefix(site)
     second, _ = comes_in(browser, site, "administrator")
     second.open(address, "walk-approve")
     assert second.findings() == []
+    second.page.check("text=I have looked at the event")
     second.page.click("text=Discard it for good")
     assert second.page.locator("text=Decided by").count() == 1
     shot(second, "discarded")
@@ -105,7 +106,7 @@ def test_an_operator_writes_what_was_done_about_an_outage(operator_page: Visitor
     episode, page = an_episode(), operator_page.page
     operator_page.open(f"/admin/audit/episode/{episode.pk}/change/", "walk-outage")
     page.fill("#note", "The disk of the database was full.\nIt is larger now, and watched.")
-    page.click("text=Keep the note")
+    page.click("button:text-is('Save')")
     assert page.locator("text=The note is kept, and recorded.").count() == 1
     shot(operator_page, "noted")
     page.emulate_media(media="print")
@@ -117,9 +118,11 @@ def test_an_operator_writes_what_was_done_about_an_outage(operator_page: Visitor
 def test_an_operator_puts_aside_and_parks_again(operator_page: Visitor) -> None:
     message, page = dead_message(event_type="walk.put.aside"), operator_page.page
     operator_page.open("/admin/audit/parked/?type=walk.put.aside", "walk-aside")
-    page.check(f"[aria-label='tick {message.key}']")
+    assert page.locator("button:has-text('Quarantine')").is_disabled()
+    page.check("[aria-label='select all on this page']")
+    assert page.locator("text=1 selected").count() == 1
     page.click("button:has-text('Quarantine')")
-    assert page.locator("text=Quarantine: 1 events").count() == 1
+    assert page.locator("text=Quarantine: 1 event.").count() == 1
     kept = Quarantined.objects.get(message_id=message.id)
     operator_page.open(f"/admin/audit/quarantined/{kept.n}/change/", "walk-kept")
     page.click("text=Return to the queue")

@@ -140,5 +140,5 @@ def test_odd_addresses_do_not_break_the_picture(auditor: Client, parameters: dic
 def test_it_is_for_those_who_look_after_completeness(operator: Client, administrator: Client) -> None:
     assert operator.get(PAGE).status_code == 200
     assert administrator.get(PAGE).status_code == 403
-    for page in ("/admin/", "/admin/audit/gap/"):
+    for page in ("/admin/audit/gap/", "/admin/audit/account/"):
         assert f'href="{reverse("admin:audit_hourcount_changelist")}"' in operator.get(page).content.decode()

@@ -83,4 +83,4 @@ def test_without_redaction_is_for_those_who_have_the_right(officer: Client, audi
     )
     bundle = begun(officer, **asked)
     assert Export.objects.get(pk=bundle.pk).unredacted
-    assert "none: asked for without" in page(officer, bundle)
+    assert "none, as requested" in page(officer, bundle)

@@ -57,7 +57,7 @@ def test_an_administrator_makes_and_changes_a_rule_and_both_are_recorded(adminis
     off = form(name, within_s="90", inactive_because="A test is over.")
     del off["active"]
     answer = administrator.post(page, off, follow=True)
-    assert "It asks for something else now" in answer.content.decode()
+    assert "Rule changed. It applies to events sealed from now on." in answer.content.decode()
     known.refresh_from_db()
     assert (known.within_s, known.active, known.version) == (90, False, 2)
     acts = Record.objects.filter(correlation_id=f"expectation-{name}").order_by("event_timestamp")
@@ -106,7 +106,8 @@ def test_who_may_only_look_changes_nothing(auditor: Client, rule: MakeRule) -> N
 def test_the_list_says_how_each_rule_stands(administrator: Client, auditor: Client, rule: MakeRule) -> None:
     known = rule()
     an_unmet(known)
-    page = administrator.get(RULES, {"q": known.name}).content.decode()
+    assert "&amp;state=open" not in administrator.get(RULES, {"q": known.name}).content.decode()
+    page = auditor.get(RULES, {"q": known.name}).content.decode()
     assert known.words in page
     assert f"?q={known.name}&amp;state=open" in page
     opened = auditor.get(UNMET, {"q": known.name, "state": "open"}).content.decode()

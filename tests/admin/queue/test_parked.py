@@ -60,7 +60,7 @@ def test_the_list_narrows_by_state(operator: Client, parked: Message, state: str
 def test_the_page_of_a_message_shows_payload_digest_and_attempts(operator: Client, parked: Message) -> None:
     dlq.stream.for_drain().fail(parked, "ForeignKeyViolation", "said <b>PostgreSQL</b>")
     page = operator.get(f"{PARKED}{parked.id}/change/").content.decode()
-    for text in ("1/6", "ForeignKeyViolation", "said &lt;b&gt;PostgreSQL", "the digest holds", "fingerprint"):
+    for text in ("1/6", "ForeignKeyViolation", "said &lt;b&gt;PostgreSQL", "Content hash matches", "fingerprint"):
         assert text in page
 
 
@@ -159,7 +159,7 @@ def test_all_that_match_are_counted_and_asked_for_before_anything_is_done(operat
     while "Refresh" in asked:
         asked = operator.get(asked["Refresh"].partition("url=")[2])
     assert "120 parked events match" in asked.content.decode()
-    assert "Nothing was done yet" in asked.content.decode()
+    assert "Nothing has been done yet" in asked.content.decode()
     assert operator.post(ACT, form | {"sure": "yes"}, follow=True).status_code == 200
     queue = dlq.stream.for_drain()
     waits = [found.next_try for message in messages if (found := queue.pages.get(message.id)) and found.next_try]
@@ -195,12 +195,12 @@ def test_counting_for_an_act_that_does_not_exist_is_refused(operator: Client) ->
 
 
 def test_pausing_is_shown_with_who_did_it_and_ends(operator: Client) -> None:
-    operator.post(PAUSE)
+    operator.post(PAUSE, {"want": "pause"})
     try:
-        assert "draining is paused" in operator.get(PARKED).content.decode()
+        assert "Draining is paused" in operator.get(PARKED).content.decode()
     finally:
-        operator.post(PAUSE)
-    assert "draining is paused" not in operator.get(PARKED).content.decode()
+        operator.post(PAUSE, {"want": "resume"})
+    assert "Draining is paused" not in operator.get(PARKED).content.decode()
 
 
 def test_an_export_has_every_message_with_its_digest(operator: Client) -> None:

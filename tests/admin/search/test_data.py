@@ -94,4 +94,4 @@ def test_two_records_are_compared_member_by_member(auditor: Client) -> None:
 
 @pytest.mark.parametrize("ids", [[], ["x", "y"], ["01a20bb1-b393-74f5-b757-9d83c0875f64"]])
 def test_what_is_not_two_records_is_sent_back_with_words(auditor: Client, ids: list[str]) -> None:
-    assert "Tick two different records" in auditor.get(COMPARE, {"id": ids}, follow=True).content.decode()
+    assert "Select exactly two records" in auditor.get(COMPARE, {"id": ids}, follow=True).content.decode()

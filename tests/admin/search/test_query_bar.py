@@ -98,7 +98,7 @@ def test_a_known_value_in_the_help_narrows_the_query_at_hand() -> None:
 
 
 def test_a_query_that_cannot_be_read_is_not_lost_to_a_preset(auditor: Client) -> None:
-    page = shown(auditor, "actor:alice rr-17")
+    page = shown(auditor, "actor:alice 7d")
     assert ">15 min<" not in page
     assert '<th scope="row">actor</th>' in page
 
@@ -112,10 +112,29 @@ def test_a_list_without_records_proves_that_the_store_is_alive(auditor: Client) 
     assert "after" not in links(page, "none")["Look at all times"]
 
 
+def test_a_word_alone_is_searched_in_four_fields_and_the_page_says_so(auditor: Client) -> None:
+    name = f"w-{secrets.token_hex(6)}"
+    found = {str(stored_record(**{field: name}).pk) for field in ("correlation_id", "actor_id", "resource_id")}
+    stored_record(actor_id=f"{name}x")
+    page = shown(auditor, f"{name} after:2026-01-01")
+    assert set(listed(page)) == found
+    assert "Searched in id, correlation, actor and resource" in page
+    assert f"actor:{name} after:2026-01-01" in links(page, "words").values()
+    assert listed(shown(auditor, f"{name} -outcome:success")) == []
+    assert 'class="figure counts"' in page and "3 records, 3 success" in page
+
+
+def test_where_nothing_matches_the_near_spellings_and_fields_are_offered(auditor: Client) -> None:
+    name = f"w{secrets.token_hex(6)}"
+    stored_record(actor_id=name)
+    assert f"?q=actor%3A{name}" in shown(auditor, f"actor:{name.upper()}")
+    assert f"?q=actor%3A{name}" in shown(auditor, f"resource:{name}")
+
+
 @pytest.mark.parametrize(
     ("text", "says", "offers"),
     [
-        ("actor:alice rr-17", "at character 13, 'rr-17': a word alone", "actor:alice correlation:rr-17"),
+        ("actor:alice 7d", "at character 13, '7d': say in which field", "actor:alice after:7d"),
         ("actr:alice after:7d", "did you mean `actor`?", "actor:alice after:7d"),
     ],
 )

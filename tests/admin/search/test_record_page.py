@@ -31,9 +31,9 @@ def test_the_five_ws_come_first(auditor: Client) -> None:
     record = stored_record(actor_id="alice", namespace="payments", cluster_id="eu-1", error_code="E_QUOTA")
     page = page_of(auditor, record)
     words = re.findall(r"<dt>(.*?)</dt>", page)
-    assert words[:6] == ["Who", "What", "On what", "When", "Where", "Outcome"]
+    assert words[:7] == ["Who", "What", "Resource", "When", "Where", "Writer", "Outcome"]
     assert page.index("<dt>Who") < page.index("Event data")
-    for text in ("alice", "payments", "eu-1", "E_QUOTA", "told by tests"):
+    for text in ("alice", "payments", "eu-1", "E_QUOTA", "tests"):
         assert text in page
 
 
@@ -67,7 +67,7 @@ def test_what_changed_is_shown_member_by_member(auditor: Client) -> None:
         row = re.search(rf'<tr class="is-{kind}"><th scope="row"><code>\.event_data\.{re.escape(path)}</code>', page)
         assert row, (kind, path)
     assert "<del>2</del>" in page and "<ins>5</ins>" in page
-    assert "3 members differ; 3 do not" in page
+    assert "3 fields changed, 3 unchanged" in page
 
 
 def test_pairs_of_other_names_and_deeper_ones_are_found() -> None:
@@ -121,7 +121,7 @@ def test_a_record_that_is_sealed_names_its_leaf(auditor: Client, record: Record)
     while seal.Sealer().once().more:
         pass
     page = page_of(auditor, record)
-    assert re.search(r'href="#prove">leaf \d+, prove this', page)
+    assert re.search(r'href="#prove">entry \d+ of the log: verify', page)
     assert reverse("admin:audit_record_bundle", args=[record.pk]) in page
 
 

@@ -101,7 +101,7 @@ def test_odd_addresses_do_not_break_the_list(auditor: Client, parameters: dict[s
 
 def test_the_page_of_a_record_shows_that_its_digest_holds(auditor: Client, record: Record) -> None:
     page = auditor.get(f"{RECORDS}{record.id}/change/").content.decode()
-    assert "the digest holds" in page
+    assert "Content hash matches" in page
     assert bytes(record.digest).hex() in page
     assert "Stored at once" in page
 
@@ -110,7 +110,7 @@ def test_the_page_says_so_when_the_digest_does_not_hold(
     auditor: Client, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Record, "document", lambda self: {"something": "else"})
-    assert "the digest does not hold" in auditor.get(f"{RECORDS}{record.id}/change/").content.decode()
+    assert "Content hash does not match" in auditor.get(f"{RECORDS}{record.id}/change/").content.decode()
 
 
 def test_hostile_content_is_shown_not_run(auditor: Client) -> None:
@@ -121,8 +121,10 @@ def test_hostile_content_is_shown_not_run(auditor: Client) -> None:
 
 
 @pytest.mark.parametrize("record_id", ["00000000-0000-0000-0000-000000000000", "nonsense"])
-def test_an_unknown_record_leads_back_to_the_start(auditor: Client, record_id: str) -> None:
-    assert auditor.get(f"{RECORDS}{record_id}/change/").status_code == 302
+def test_an_unknown_record_is_said_to_be_none(auditor: Client, record_id: str) -> None:
+    answer = auditor.get(f"{RECORDS}{record_id}/change/")
+    assert answer.status_code == 404
+    assert "Records are never deleted" in answer.content.decode()
 
 
 def test_a_search_that_takes_too_long_ends_in_a_page_that_helps(

@@ -255,7 +255,7 @@ def test_the_pages_of_the_quarantine_show_it_as_it_was(client: Any, superuser: p
     auditor = logged_in(person("auditor"))
     assert str(kept.n) in auditor.get("/admin/audit/quarantined/").content.decode()
     page = auditor.get(f"/admin/audit/quarantined/{kept.n}/change/").content.decode()
-    assert "the digest holds" in page
+    assert "Content hash matches" in page
     assert "not readable as JSON" in page
     assert auditor.get("/admin/audit/quarantined/999999999/change/").status_code == 404
     assert logged_in(person(None)).get("/admin/audit/quarantined/").status_code == 403

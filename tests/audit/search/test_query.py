@@ -132,7 +132,7 @@ def test_filters_narrow_and_combine(service: Sender, correlation: str, filters: 
         ({"colour": "red"}, "colour"),
         ({"actor_id": "a\x00"}, "actor_id"),
         ({"q": "actor:a\x00"}, "q"),
-        ({"q": "rr-17"}, "q"),
+        ({"q": "24h"}, "q"),
         ({"q": "actor:alice", "actor_id": "bob"}, "actor_id"),
         ({"q": "after:7d", "since": "7d"}, "since"),
     ],

@@ -1,0 +1,207 @@
+"""The rail at the left of every page: where a person may go, where they are, and how much is open there."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+import dlq.stream
+from audit import visibility
+from audit.admin.frame import my_tasks
+from audit.models import BrokenPromise, Discard, Finding, Gap, Manifest, RightsRequest, Unmet
+from audit.review import signoff
+from audit.search import saved_views
+from dlq.errors import Refused
+
+# What is open is counted so far, and no further: the rail is on every page.
+COUNTED = 99
+SAVED_SHOWN = 6
+# A process counts for a person once in so many seconds, and for so many people: a rail must not cost what a page does.
+KEPT_S, KEPT_PEOPLE = 5.0, 1_000
+OVERVIEW, TASKS = "Overview", "My tasks"
+# Each section with the models whose lists are its pages. The first that a person may see is where the section leads.
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Records": ("audit.record",),
+    "Access log": ("audit.access",),
+    "Completeness": (
+        *("audit.gap", "audit.account", "audit.hourcount", "audit.manifest", "audit.unmet"),
+        *("audit.brokenpromise", "audit.rejectedsample"),
+    ),
+    "Integrity": ("audit.checkpoint", "audit.verification", "audit.finding"),
+    "Dead letter queue": ("audit.parked", "audit.quarantined", "audit.discard"),
+    "Outages": ("audit.episode",),
+    "Reviews": ("audit.review", "audit.missedreview"),
+    "Reports": ("audit.report",),
+    "Evidence": ("audit.export", "audit.statement", "audit.legalhold", "audit.redactionrule"),
+    "Settings": (
+        *("audit.writer", "audit.expectation", "audit.waiver", "auth.user", "auth.group", "audit.rightsrequest"),
+        *("audit.auditorscope", "django_q.schedule", "django_q.success", "django_q.failure", "django_q.ormq"),
+    ),
+}
+# Names of pages where that of the model would say less.
+NAMES = {
+    "audit.record": "Search",
+    "audit.gap": "Missing events",
+    "audit.account": "Reconciliation",
+    "audit.hourcount": "Activity by writer",
+    "audit.checkpoint": "Sealed log",
+    "audit.parked": "Queue",
+    "audit.review": "Daily reviews",
+    "audit.expectation": "Expectations",
+    "audit.waiver": "Waivers",
+    "audit.auditorscope": "Record access rules",
+    "audit.rightsrequest": "Requests for rights",
+    "audit.rejectedsample": "Rejected events",
+    "auth.user": "People",
+    "auth.group": "Roles",
+}
+
+
+class Page(NamedTuple):
+    name: str
+    url: str
+    is_current: bool
+
+
+class Section(NamedTuple):
+    """One entry of the rail. `pages` are shown while one of them is open; `level` is warning, error or ""."""
+
+    name: str
+    url: str
+    is_current: bool
+    number: str = ""
+    level: str = ""
+    pages: tuple[Page, ...] = ()
+
+
+class Open(NamedTuple):
+    """How much is open in a section, and how bad that is."""
+
+    number: int
+    level: str = "warning"
+
+
+_kept: dict[Any, tuple[float, Mapping[str, Open]]] = {}
+
+
+def rail(request: HttpRequest) -> list[Section]:
+    """Return the sections that this person may see."""
+    here = _here(request)
+    opened = _kept_open(request.user)
+    sections = [
+        Section(OVERVIEW, reverse("admin:index"), here == "index"),
+        _section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened),
+    ]
+    for name, labels in SECTIONS.items():
+        pages = tuple(page for label in labels if (page := _page(request, label, here)) is not None)
+        if not pages:
+            continue
+        current = any(page.is_current for page in pages)
+        if name == "Records" and current:
+            pages += _saved(request)
+        shown = pages if current and len(pages) > 1 else ()
+        sections.append(_section(Section(name, pages[0].url, current, pages=shown), opened))
+    return sections
+
+
+def _section(section: Section, opened: Mapping[str, Open]) -> Section:
+    """The section with its number, where something is open in it."""
+    found = opened.get(section.name)
+    if found is None or not found.number:
+        return section
+    return section._replace(number=_text(found.number), level=found.level)
+
+
+def _kept_open(user: Any) -> Mapping[str, Open]:
+    now = time.monotonic()
+    kept = _kept.get(user.pk)
+    if kept is None or now - kept[0] > KEPT_S:
+        if len(_kept) >= KEPT_PEOPLE:
+            _kept.clear()
+        kept = _kept[user.pk] = (now, _open(user) | {TASKS: Open(my_tasks.count(user))})
+    return kept[1]
+
+
+def paused(user: Any) -> tuple[str, Any] | None:
+    """Return who paused the queue and since when, for those who may see the queue."""
+    if not user.has_perm("audit.view_parked"):
+        return None
+    try:
+        return dlq.stream.default().activity.paused()
+    except Refused:
+        return None
+
+
+def _saved(request: HttpRequest) -> tuple[Page, ...]:
+    """The person's saved searches, as pages of the records."""
+    place, here = reverse("admin:audit_record_changelist"), request.GET.get("q")
+    views = saved_views.visible_to(request.user)[:SAVED_SHOWN]
+    return tuple(Page(view.name, f"{place}?{urlencode({'q': view.query})}", view.query == here) for view in views)
+
+
+def _here(request: HttpRequest) -> str:
+    """Return the name of the page that is open, such as `audit_record_change`."""
+    match = request.resolver_match
+    return (match.url_name or "") if match is not None else ""
+
+
+def _page(request: HttpRequest, label: str, here: str) -> Page | None:
+    app, model = label.split(".")
+    entry = next((own for kind, own in admin.site._registry.items() if kind._meta.label_lower == label), None)
+    if entry is None or not entry.has_view_permission(request):
+        return None
+    try:
+        url = reverse(f"admin:{app}_{model}_changelist")
+    except NoReverseMatch:
+        return None
+    name = NAMES.get(label) or str(entry.opts.verbose_name_plural).capitalize()
+    return Page(name, url, here.startswith(f"{app}_{model}_"))
+
+
+@visibility.as_system()
+def _open(user: Any) -> dict[str, Open]:
+    """Return what is open in each section that this person may see; reading it is no access to records."""
+    ways: dict[str, tuple[str, Callable[[], Open]]] = {
+        "Completeness": ("audit.view_gap", _missing),
+        "Integrity": ("audit.view_finding", lambda: Open(_few(Finding.objects.still_so()), "error")),
+        "Dead letter queue": ("audit.view_parked", _queue),
+        "Reviews": ("audit.view_review", _reviews),
+        "Settings": ("audit.approve_rights", lambda: Open(_few(RightsRequest.objects.filter(decision="")))),
+    }
+    return {name: way() for name, (permission, way) in ways.items() if user.has_perm(permission)}
+
+
+def _missing() -> Open:
+    kinds: tuple[Any, ...] = (Gap, Manifest, BrokenPromise, Unmet)
+    count = 0
+    for kind in kinds:
+        if count <= COUNTED:
+            count += _few(kind.objects.filter(closed_at=None, explained_at=None))
+    return Open(count, "error")
+
+
+def _queue() -> Open:
+    try:
+        stats = dlq.stream.default().totals.stats()
+    except Refused:
+        return Open(0)
+    asked = _few(Discard.objects.filter(decision=""))
+    return Open(stats.depth or asked, "error" if stats.dead else "warning")
+
+
+def _reviews() -> Open:
+    days = signoff.waiting()
+    return Open(days.due + days.missed, "error" if days.missed else "warning")
+
+
+def _few(rows: QuerySet[Any]) -> int:
+    return rows.order_by()[: COUNTED + 1].count()
+
+
+def _text(count: int) -> str:
+    return f"{COUNTED}+" if count > COUNTED else str(count)
