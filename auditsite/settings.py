@@ -93,6 +93,8 @@ WRITER_RATE = env.str("WRITER_RATE", "")
 WRITER_BYTES_RATE = env.str("WRITER_BYTES_RATE", "")
 # How long a process may trust a key it has checked: the bound for rotation and revocation.
 WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
+# How long the old keys of a writer work beside the one that a rotation makes.
+KEY_OVERLAP_HOURS = env.int("KEY_OVERLAP_HOURS", 24)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 # What of one writer is kept though it is not valid, on a UTC day.
 INVALID_EVENTS = env.int("INVALID_EVENTS", 10_000)
