@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,8 @@ from django.test import Client, override_settings
 
 from audit import tasks
 from audit.formats import note
-from audit.ledger import keys, seal, verify
+from audit.ledger import keys, reader, seal, verify
+from audit.ledger.verify.share import DAYS
 from audit.models import Checkpoint, Finding, Record, Verification
 from tests.admin.conftest import stored_record
 
@@ -160,7 +162,17 @@ def test_the_whole_log_is_verified_from_the_list(auditor: Client, monkeypatch: p
     tasks.continue_verification(run.pk)
     page = auditor.get(RUNS).content.decode()
     assert f"{RUNS}{run.pk}/change/" in page
-    assert auditor.get("/admin/").content.decode().count("Verification") >= 1
+
+
+def test_the_start_page_tells_how_much_was_verified_and_not_how_the_last_run_ended(auditor: Client) -> None:
+    stored_record()
+    seal.Sealer().once()
+    begun = datetime.now(UTC)
+    runs = [verify.verify(scope="rolling", first=first, last=first + 1) for first in (0, 0)]
+    assert verify.verified_share(begun + timedelta(days=DAYS)) == (runs[0].last, reader.signed_size())
+    page = auditor.get("/admin/").content.decode()
+    assert re.search(r"[0-9.]+ % of the log verified in 30 days", page)
+    assert "The last run: VERIFIED, a scheduled part" in page
 
 
 def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, sealed: Record) -> None:
