@@ -15,7 +15,7 @@ from django_q.models import Failure, Schedule, Success
 from audit.access import rights, sessions
 from audit.admin.access.new_person import NewPersonForm
 from audit.admin.access.writers import WAITS
-from audit.admin.base import ReadOnly
+from audit.admin.base import HistoryIsRecords, ReadOnly
 from audit.admin.display import column
 from audit.ingest import trail
 
@@ -23,7 +23,7 @@ admin.site.unregister([User, Group, Success, Failure, Schedule])
 
 
 @admin.register(User)
-class PeopleAdmin(UserAdmin):
+class PeopleAdmin(HistoryIsRecords, UserAdmin):
     """Only a superuser makes superusers or gives single permissions. An administrator gives groups to others."""
 
     actions = ("end_sessions",)
@@ -41,6 +41,9 @@ class PeopleAdmin(UserAdmin):
             if self.has_change_permission(request, user):
                 count = sessions.end_all(user, by=request.user.get_username())
                 messages.success(request, f"{count} sessions of {user} ended.")
+
+    def history_of(self, row: User) -> str:
+        return f"person-{row.get_username()}"
 
     def get_urls(self) -> list[Any]:
         own = path("own-sessions/", self.admin_site.admin_view(self.own_sessions_view), name="own_sessions")
@@ -110,8 +113,11 @@ class PeopleAdmin(UserAdmin):
 
 
 @admin.register(Group)
-class RightsAdmin(GroupAdmin):
+class RightsAdmin(HistoryIsRecords, GroupAdmin):
     """Groups are emptied, not deleted: one click would take its rights from everyone in it."""
+
+    def history_of(self, row: Group) -> str:
+        return "rights"
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

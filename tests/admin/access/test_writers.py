@@ -39,3 +39,13 @@ def test_a_subject_is_admitted_on_the_writers_page_and_recorded(writer: Writer, 
 
 def test_without_an_issuer_no_subject_is_admitted(writer: Writer) -> None:
     assert "JWT_ISSUER" in admit(logged_in(person("administrator")), writer, "somebody")
+
+
+def test_the_history_of_a_writer_is_among_the_records(writer: Writer, auditor: Client) -> None:
+    administrator = logged_in(person("administrator"))
+    administrator.post("/admin/audit/writer/", {"action": "rotate", "_selected_action": [writer.pk]})
+    page = f"/admin/audit/writer/{writer.pk}/"
+    assert "historylink" not in administrator.get(f"{page}change/").content.decode()
+    assert administrator.get(f"{page}history/").status_code == 403
+    found = auditor.get(f"{page}history/", follow=True).content.decode()
+    assert "audit.writer.rotated" in found
