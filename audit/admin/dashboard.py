@@ -143,8 +143,13 @@ def _account() -> list[Part]:
     today = datetime.now(UTC).date()
     result = balance.compute(today - timedelta(days=ACCOUNT_DAYS - 1), today)
     level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(result.state, "error")
+    value, settled = result.state, result.settled_at
+    if value == "not yet" and settled and datetime.now(UTC) - settled < timedelta(seconds=RECONCILED_STALE_S):
+        level, value = "ok", f"balanced up to {settled:%H:%M:%S}Z"
+    elif value == "not yet":
+        value = "in progress"
     url = reverse("admin:audit_account_changelist")
-    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, result.state, result.total.sentence, url)]
+    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, value, result.total.sentence, url)]
 
 
 def _records() -> list[Part]:

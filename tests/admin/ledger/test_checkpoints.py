@@ -175,7 +175,7 @@ def test_the_start_page_tells_how_much_was_verified_and_not_how_the_last_run_end
     assert "The last run: VERIFIED, a scheduled part" in page
 
 
-def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, sealed: Record) -> None:
+def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, operator: Client, sealed: Record) -> None:
     run = verify.begin()
     report = verify.RunReport(run)
     report.find(verify.Verdict.ALTERED, "record", "made for this test", record_id=sealed.id, index=7)
@@ -183,6 +183,9 @@ def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, sealed: R
     assert "made for this test" in page
     assert f"/admin/audit/record/{sealed.id}/change/" in page
     assert "made for this test" in auditor.get(f"{RUNS}{run.pk}/change/").content.decode()
+    for address in ("/admin/audit/finding/", f"{RUNS}{run.pk}/change/"):
+        page = operator.get(address).content.decode()  # operators read no records, and no link leads to a refusal
+        assert str(sealed.id) in page and f"/record/{sealed.id}/" not in page
     assert "Findings" in auditor.get("/admin/").content.decode()
     Finding.objects.using("owner").filter(run=run).delete()  # the application may not
 
