@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0029_writerkey_entry_key"),
+        ("audit", "0036_writerkey_used_at"),
     ]
 
     operations = [

@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from audit.access import api_keys, limits, rights
+from audit.admin.base import HistoryIsRecords
 from audit.admin.display import column
 from audit.admin.frame import connect
 from audit.api import throttles
@@ -55,7 +56,7 @@ class WriterForm(forms.ModelForm):
 
 
 @admin.register(Writer)
-class WriterAdmin(admin.ModelAdmin):
+class WriterAdmin(HistoryIsRecords):
     """Nobody deletes a writer: its name is in records."""
 
     list_display = ("name", "scope_names", "created_at", "valid_keys")
