@@ -92,10 +92,12 @@ def test_a_writer_needs_a_proper_name(administrator: Client, name: str) -> None:
 
 def test_rotate_and_revoke_are_actions_of_the_list(administrator: Client) -> None:
     writer = Writer.objects.create(name="to-rotate")
-    for action in ("rotate", "revoke"):
-        administrator.post(WRITERS, {"action": action, "_selected_action": [writer.pk]})
-    assert writer.keys.count() == 1
-    assert writer.keys.filter(revoked_at=None).count() == 0
+    valid = []
+    for action in ("rotate", "rotate", "revoke_old", "rotate", "rotate_at_once", "revoke"):
+        page = administrator.post(WRITERS, {"action": action, "_selected_action": [writer.pk]}, follow=True)
+        assert ("The old keys " in page.content.decode()) is action.startswith("rotate")
+        valid.append(writer.keys.filter(revoked_at=None).count())
+    assert valid == [1, 2, 1, 2, 1, 0]
     acts = Record.objects.filter(correlation_id="writer-to-rotate").values_list("event_type", flat=True)
     assert set(acts) == {"audit.writer.rotated", "audit.writer.revoked"}
 

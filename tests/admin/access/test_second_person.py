@@ -151,7 +151,7 @@ def test_a_new_key_is_on_the_page_alone_and_in_no_cookie(administrator: Client) 
     assert "shown only now" in page and page.count("aw_") == 2  # and in the request to paste
     key = page.partition("<code data-copy>")[2].partition("</code>")[0]
     assert api_keys.check(key) is not None
-    rotated = administrator.post(WRITERS, {"action": "rotate", "_selected_action": [writer.pk]})
+    rotated = administrator.post(WRITERS, {"action": "rotate_at_once", "_selected_action": [writer.pk]})
     new = rotated.content.decode().partition("<code data-copy>")[2].partition("</code>")[0]
     assert (api_keys.check(key), api_keys.check(new) is not None) == (None, True)
     assert "no-store" in rotated["Cache-Control"]

@@ -103,6 +103,7 @@ def test_a_range_that_is_no_zip_is_refused_by_both(both: Any, tmp_path: Path) ->
         {"before": None},
         {"until": []},
         {"field": "actor_id", "equals": [], "begins": [5], "negated": False},
+        {"field": "actor_ip", "is": [5]},
     ],
     ids=str,
 )
@@ -110,7 +111,7 @@ def test_a_term_that_compares_what_cannot_be_compared_shows_nothing(
     both: Any, tmp_path: Path, term: dict[str, Any]
 ) -> None:
     """Whoever signs statements could else ask what no record answers, and have it called shown that none does."""
-    sealed(1, actor_id="ann")
+    sealed(1, actor_id="ann", actor_ip="192.0.2.7")
     found = statements.make(of_statements.requester(), of_statements.nobody())
     asked = [{"field": "event_timestamp"} | term]
     file = tmp_path / "statement.txt"
