@@ -43,17 +43,7 @@ def message() -> Message:
 
 # Of each way that a page is built, the one that people see most: what `make test` opens of all of them.
 MOST_SEEN = ("start", "records-found", "sealed", "changed", "timeline", "coverage", "gap", "verification", "message")
-MOST_SEEN += (
-    "expectation-add",
-    "unmet",
-    "account",
-    "outage",
-    "who-looked",
-    "hold-place",
-    "writers",
-    "discard",
-    "status",
-)
+MOST_SEEN += ("expectation-add", "account", "outage", "who-looked", "hold-place", "writers", "discard")
 
 
 @pytest.mark.timeout(600)  # sixty pages, three times each
@@ -164,6 +154,7 @@ def test_the_outage_page_explains_itself(browser: Browser) -> None:
     assert [text for text in visitor.wrong if "503" not in text] == []
 
 
+@pytest.mark.long
 def test_an_auditor_verifies_a_file_of_receipts(visitor: Visitor, tmp_path: Path) -> None:
     auditor = person("auditor", password=PASSWORD)
     file = tmp_path / "receipts"
@@ -180,6 +171,7 @@ def test_an_auditor_verifies_a_file_of_receipts(visitor: Visitor, tmp_path: Path
     assert visitor.wrong == []
 
 
+@pytest.mark.long
 def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> None:
     record = stored_record()
     auditor = person("auditor", password=PASSWORD)

@@ -39,6 +39,7 @@ def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visi
     assert visitor.wrong == []
 
 
+@pytest.mark.long
 def test_a_report_is_whole_on_a_narrow_screen(visitor: Visitor) -> None:
     sealed()
     found = made(names=("soc2", "nist-au"))
