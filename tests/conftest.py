@@ -3,7 +3,6 @@
 Records are append-only: no test can roll back or truncate. Tests never clean up; they use names and ids of their own.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -61,18 +60,11 @@ class Breakable:
 
 @pytest.hookimpl(trylast=True)  # whatever has shuffled them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin each process's share with its share of the browser tests, so that it starts one browser and one site.
+    """Begin with the browser tests, so that one process has them all: one browser, one site, each kind of page once.
 
-    xdist hands out contiguous shares. A browser and a site for every module that comes by cost a minute of processor.
+    xdist hands out contiguous shares, of which others take from the end. In three processes they cost a minute more.
     """
-    shares = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    visits = [item for item in items if item.get_closest_marker("browser")]
-    others = [item for item in items if not item.get_closest_marker("browser")]
-    items[:] = [item for share in range(shares) for group in (visits, others) for item in _share(group, share, shares)]
-
-
-def _share(items: list[pytest.Item], share: int, shares: int) -> list[pytest.Item]:
-    return items[len(items) * share // shares : len(items) * (share + 1) // shares]
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
 @pytest.fixture(autouse=True)
