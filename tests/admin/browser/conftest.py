@@ -91,6 +91,18 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave to `make test-long` what is run a second time and not sampled."""
+    assert isinstance(item, pytest.Function)
+    is_again = item.function.__module__ != item.module.__name__
+    if is_again and (item.originalname not in item.module.SAMPLED or not _has_first_parameters(item)):
+        item.add_marker(pytest.mark.long)
+
+
+def _has_first_parameters(item: pytest.Function) -> bool:
+    return not any(item.callspec.indices.values()) if hasattr(item, "callspec") else True
+
+
 def new_page(browser: Browser, **options: Any) -> Page:
     """A page of a browser session of its own, which waits for what is to come as long as a busy machine may take."""
     page = browser.new_context(**options).new_page()
@@ -205,13 +217,14 @@ class Walker(Visitor):
         return response.status
 
 
-WIDE_AND_NARROW = [(1280, "light"), (390, "dark")]
+# Narrow, the way of a wide screen is gone again.
+WIDE_AND_NARROW = [(1280, "light"), pytest.param(390, "dark", marks=pytest.mark.long)]
 
 
 @pytest.fixture
 def walk(request: pytest.FixtureRequest, browser: Browser, site: str, looks: accessibility.Looks) -> Iterator[Any]:
     """A new walker for a user; on a wide screen if the test does not say otherwise."""
-    width, scheme = getattr(request, "param", WIDE_AND_NARROW[0])
+    width, scheme = getattr(request, "param", (1280, "light"))
     walkers: list[Walker] = []
 
     def begin(user: User) -> Walker:
@@ -338,7 +351,10 @@ def zipped(where: Path) -> Path:
 
 
 def using(module: ModuleType, fixture: str) -> dict[str, Any]:
-    """The tests of a module that use a fixture: to be run again, with another one of that name."""
+    """The tests of a module that use a fixture: to be run again, with another one of that name.
+
+    `make test` runs again those that the module that does so names as SAMPLED, each with its first parameters.
+    """
     found = vars(module).items()
     return {
         name: test for name, test in found if name.startswith("test_") and fixture in inspect.signature(test).parameters
