@@ -63,7 +63,8 @@ def principal_of(request: HttpRequest | Request, key: str) -> api_keys.Principal
 
 def key_of(request: HttpRequest | Request) -> str:
     """Return the key that a request carries; "" for none."""
-    scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    headers = request.META
+    scheme, _, credentials = str(headers.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    return str(request.META.get("HTTP_X_API_KEY", "")).strip()
+    return str(headers.get("HTTP_X_API_KEY", "")).strip()
