@@ -61,7 +61,7 @@ class AccountAdmin(ReadOnly):
         return self.page(
             request,
             "list",
-            title="Account",
+            title="Reconciliation",
             balance=result,
             state=_state(result),
             verdict=VERDICTS[result.state],
@@ -115,7 +115,7 @@ class RejectedSampleAdmin(ReadOnly):
 
 def _state(result: balance.Balance) -> SafeString:
     if result.state == "not yet" and result.settled_at is not None:
-        return badge("ok", f"balanced up to {result.settled_at:%Y-%m-%d %H:%M:%S}Z")
+        return badge("ok", f"balanced up to {result.settled_at:%H:%M:%S}Z")
     return badge(LEVELS[result.state], IN_WORDS.get(result.state, result.state))
 
 

@@ -36,9 +36,24 @@ class KeyInline(admin.TabularInline):
         return False
 
 
+SCOPES = {
+    "write": "send events, heartbeats and manifests",
+    "read": "search and read records",
+    "export": "make evidence bundles, statements and reports",
+    "unredacted": "see what redaction rules hide, in bundles and exports",
+    "hold": "place and release legal holds",
+}
+
+
 class WriterForm(forms.ModelForm):
     """The writer, and a subject of tokens to admit."""
 
+    scopes = forms.MultipleChoiceField(
+        choices=[(name, f"{name}: {text}") for name, text in SCOPES.items()],
+        widget=forms.CheckboxSelectMultiple,
+        initial=["write"],
+        help_text="What its keys may do. All but write waits for a second person.",
+    )
     new_subject = forms.CharField(
         max_length=500,
         required=False,

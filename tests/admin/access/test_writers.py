@@ -1,6 +1,5 @@
 """The page of writers: whose tokens speak as one."""
 
-import json
 import secrets
 from typing import Any
 
@@ -22,7 +21,7 @@ def writer() -> Writer:
 
 
 def admit(client: Client, writer: Writer, subject: str) -> str:
-    form = {"scopes": json.dumps(writer.scopes), "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    form = {"scopes": writer.scopes, "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
     page = client.post(f"/admin/audit/writer/{writer.pk}/change/", form | {"new_subject": subject})
     return page.content.decode()
 

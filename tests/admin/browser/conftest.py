@@ -41,7 +41,7 @@ OTHERS = ("--originals", "--range")
 
 FAULT = re.compile(r"(?:ALTERED|FORKED|NOT COVERED)  |cannot be used: |(?:\d+ faults|one fault)$")
 
-OWN_WORDS = ("this is not JSON:", "a file of the bundle was changed:", "lacks something that it should have:")
+OWN_WORDS = ("this is not JSON:", "lacks something that it should have:")
 """What follows these is what Python's own library says, and a browser's is another one."""
 
 
