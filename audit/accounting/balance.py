@@ -134,6 +134,13 @@ class Balance(NamedTuple):
         return [row for row in self.rows if row.not_yet]
 
     @property
+    def settled_at(self) -> datetime | None:
+        """Up to when all that is counted adds up, with nothing lost; None where it does not, or too little is known."""
+        if self.copied_at is None or self.read_at is None or self.is_stale or not self.rows:
+            return None
+        return min(self.copied_at, self.read_at) if all(row.line.balanced for row in self.rows) else None
+
+    @property
     def state(self) -> str:
         """The worst state of all rows, `NOTHING` without any: a loss goes before what is not known."""
         states = {row.state for row in self.rows} or {NOTHING}
@@ -244,8 +251,8 @@ def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, dat
     columns = {f"{name}_sum": Sum(name) for name in queue_counts.COPIED}
     for key, row in _grouped(Passage.objects.filter(**where), **columns):
         sums[key] |= {name: row[f"{name}_sum"] for name in queue_counts.COPIED}
-    kept = Q(reason=rejections.KEPT)
-    events = {"rejected": Sum("events", filter=~kept, default=0), "invalid": Sum("events", filter=kept, default=0)}
+    kept, refused = Q(reason=rejections.KEPT), ~Q(reason__in=rejections.NO_EVENTS)
+    events = {"rejected": Sum("events", filter=refused, default=0), "invalid": Sum("events", filter=kept, default=0)}
     for key, row in _grouped(Rejection.objects.filter(**where), **events):
         sums[key] |= {name: row[name] for name in events}
     doubted = restored.days_in_doubt()

@@ -28,8 +28,7 @@ def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Pa
 
     page.goto(f"{auditor.site}/admin/audit/report/")
     page.get_by_label("this month so far").check()
-    for box in page.locator("input[name=pack]:not([value=nist-au])").all():
-        box.uncheck()
+    page.check("input[name=pack][value=nist-au]")
     page.get_by_role("button", name="Make the report").click()
     page.wait_for_url("**/change/")
     report = Report.objects.get(requested_by=user.username)
