@@ -3,16 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from audit.admin.base import ReadOnly
 from audit.admin.search import query_bar
+from audit.evidence.download import spooled
 from audit.evidence.volumes import cell
 from audit.formats import event
 from audit.models import Record
@@ -28,7 +31,7 @@ class TwinPages(ReadOnly):
         twins = [path(f"list.{form}", view, {"form": form}, name=f"audit_record_{form}") for form in ("json", "csv")]
         return [*twins, *super().get_urls()]
 
-    def twin_view(self, request: HttpRequest, form: str) -> HttpResponse:
+    def twin_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Return the records of a query; `next` (or the header `Link`) is the address of those after them."""
         self.require_view(request)
         bar = query_bar.read(request.GET)
@@ -38,37 +41,53 @@ class TwinPages(ReadOnly):
             after = query.read_cursor(request.GET["after"]) if request.GET.get("after") else None
             search = msgspec.structs.replace(bar.search(LIMIT), after=after)
             visible: Any = self.get_queryset(request)
-            records, more = query.page(search, visible)
+            ids, more = query.page_ids(search, visible)
         except ValueError as error:
             return JsonResponse({"error": f"after {error}"}, status=400)
         except OperationalError as error:
             if not cost.was_stopped(error):
                 raise
             return JsonResponse({"error": "This search takes too long: narrow it by time."}, status=503)
-        return _answer(form, bar, records, request, query.cursor(records[-1]) if more else None)
+        return _answer(form, bar, ids, more, request)
 
 
-def _answer(form: str, bar: Any, records: list[Record], request: HttpRequest, cursor: str | None) -> HttpResponse:
-    more = {"after": cursor} if cursor else {}
-    following = request.build_absolute_uri(f"?{query_bar.parameters(bar.text, more)}") if cursor else None
-    response: HttpResponse
+def _answer(form: str, bar: Any, ids: Sequence[UUID], more: bool, request: HttpRequest) -> HttpResponseBase:
+    following = _following(bar, ids[-1], request) if more else None
     if form == "json":
-        body = {"query": str(bar.query), "data": [record.as_json() for record in records], "next": following}
-        response = HttpResponse(json.dumps(body, ensure_ascii=False), content_type="application/json")
+        response = spooled(_json(bar, ids, following), "application/json")
     else:
-        response = HttpResponse(rows(records), content_type="text/csv; charset=utf-8")
+        response = spooled(_csv(ids), "text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="records.csv"'
     if following:
         response["Link"] = f'<{following}>; rel="next"'
     return response
 
 
-def rows(records: Iterable[Record]) -> str:
-    """Return records as CSV with a header; no cell can be executed by a spreadsheet."""
+def _following(bar: Any, last: UUID, request: HttpRequest) -> str:
+    after = query.cursor(Record.objects.only("event_timestamp").get(pk=last))
+    return str(request.build_absolute_uri(f"?{query_bar.parameters(bar.text, {'after': after})}"))
+
+
+def _json(bar: Any, ids: Sequence[UUID], following: str | None) -> Iterator[bytes]:
+    yield f'{{"query": {json.dumps(str(bar.query), ensure_ascii=False)}, "data": ['.encode()
+    between = ""
+    for portion in query.in_portions(ids):
+        for record in portion:
+            yield f"{between}{json.dumps(record.as_json(), ensure_ascii=False)}".encode()
+            between = ", "
+    yield f'], "next": {json.dumps(following)}}}'.encode()
+
+
+def _csv(ids: Sequence[UUID]) -> Iterator[bytes]:
+    yield _row(COLUMNS)
+    for portion in query.in_portions(ids):
+        for record in portion:
+            values = record.as_json()
+            yield _row([cell(values.get(name)) for name in COLUMNS])
+
+
+def _row(cells: Sequence[str]) -> bytes:
+    """A line of CSV; no cell of a record can be executed by a spreadsheet."""
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for record in records:
-        values = record.as_json()
-        writer.writerow([cell(values.get(name)) for name in COLUMNS])
-    return text.getvalue()
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode()
