@@ -1,13 +1,16 @@
 """POST and GET of events: parse, call one verb, render."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 import structlog
 from django.db import DatabaseError
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,6 +23,7 @@ from audit.api.base import Answer, ApiView, is_lenient, parameters, with_prefere
 from audit.api.openapi import events as openapi
 from audit.api.parsers import text_of
 from audit.errors import Conflict, Invalid, Unavailable
+from audit.evidence.download import spooled
 from audit.formats import canonical, event, times
 from audit.formats.canonical import Unreadable
 from audit.formats.event import Accepted
@@ -69,23 +73,22 @@ class EventsView(ApiView):
         return with_preference(request, _receipt(recorded))
 
     @extend_schema(**openapi.GET_EVENTS)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         asked = {name: value for name, value in parameters(request).items() if name != "format"}
         search = query.parse(asked)
         query.admit(search, asked)
         asked_for = unasked.left_out(asked)
-        records, has_more = query.page(search, asked_for)
+        ids, has_more = query.page_ids(search, asked_for)
         # A count that takes too long gives way to what is known: that there are so many at least.
-        total, capped = query.count(query.matching(search, asked_for)) or (search.offset + len(records), True)
+        total, capped = query.count(query.matching(search, asked_for)) or (search.offset + len(ids), True)
         pagination = {
             "limit": search.limit,
             "offset": search.offset,
             "total": total,
             "total_is_capped": capped,
             "has_more": has_more,
-            "next": query.cursor(records[-1]) if has_more else None,
         }
-        return Response({"data": [row.as_json() for row in records], "pagination": pagination})
+        return spooled(_as_json(ids, pagination), "application/json")
 
 
 class BatchView(ApiView):
@@ -127,6 +130,18 @@ class EventView(ApiView):
             return Response(_stored(event_id))  # a drain may have moved it between the two looks
         except Record.DoesNotExist:
             raise NotFound(f"No event has the id {event_id}.") from None
+
+
+def _as_json(ids: Sequence[UUID], pagination: dict[str, Any]) -> Iterator[bytes]:
+    """Yield a page of these records as JSON, a record at a time, and where the next one begins."""
+    write, last = JSONRenderer().render, None
+    yield b'{"data":['
+    for portion in query.in_portions(ids):
+        for row in portion:
+            yield (b"," if last else b"") + write(row.as_json())
+            last = row
+    after = query.cursor(last) if pagination["has_more"] and last else None
+    yield b'],"pagination":' + write(pagination | {"next": after}) + b"}"
 
 
 def _may_be_sent_again(documents: Any) -> bool:

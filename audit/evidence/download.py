@@ -1,11 +1,15 @@
 """download: a file over HTTP, or the byte range of it that is asked for, so that a download can be resumed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+
+from audit.postgres.portions import PORTION_BYTES
 
 BYTES_PER_READ = 1 << 18
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z", re.ASCII)
@@ -19,6 +23,20 @@ class FileSlice(NamedTuple):
     offset: int
     length: int
     etag: str
+
+
+def spooled(parts: Iterable[bytes], content_type: str) -> HttpResponse | FileResponse:
+    """Answer with what is made a part at a time; it waits on the disk where it is long."""
+    with ExitStack() as unless_sent:
+        body = unless_sent.enter_context(SpooledTemporaryFile(PORTION_BYTES))
+        for part in parts:
+            body.write(part)
+        length = body.tell()
+        body.seek(0)
+        if length <= PORTION_BYTES:
+            return HttpResponse(body.read(), content_type=content_type)
+        unless_sent.pop_all()
+        return FileResponse(body, content_type=content_type)
 
 
 def response(request: HttpRequest, part: FileSlice) -> StreamingHttpResponse | HttpResponse:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 import rfc8785
@@ -22,11 +23,14 @@ from audit.ingest import trail
 from audit.ledger import keys, reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Checkpoint, Export, Leaf, Record
+from audit.postgres.portions import PORTION_BYTES
 from audit.search import query
 from audit.search.query import Search
 
 FORMAT = "auditsite/export/v1"
 MAX_RECORDS = query.MAX_LIMIT
+# As many bytes as are read at once, so many times.
+MAX_PORTIONS = 4
 
 
 class LeafVerdict(NamedTuple):
@@ -57,11 +61,12 @@ def make(requester: Requester, search: Search, filters: Mapping[str, str], wante
         export.redaction = [*export.redaction, *upstream_form.personal_rules()]
     redaction.refuse(search.query, export.redaction)
     limit = min(MAX_RECORDS, wanted.page or MAX_RECORDS)
-    records, more = query.page(msgspec.structs.replace(search, limit=limit))
+    ids, more = query.page_ids(msgspec.structs.replace(search, limit=limit))
     if more and wanted.page != limit:
         raise TooManyMatch(
             f"More than {MAX_RECORDS:,} records match: narrow the query, or ask for a bundle (POST exports)."
         )
+    records = _in_memory(ids)
     checkpoint = reader.signed_head()
     verdicts = _verify(records, checkpoint)
     valid = [
@@ -88,6 +93,19 @@ def make(requester: Requester, search: Search, filters: Mapping[str, str], wante
     if wanted.detached:
         document["detached_signature"] = upstream_form.detached(signed)
     return document | {"signature": _sign(document, requester, export)}
+
+
+def _in_memory(ids: Sequence[UUID]) -> list[Record]:
+    """All records: they are signed together. Raises `TooManyMatch` where they are too long for that."""
+    records: list[Record] = []
+    for turn, portion in enumerate(query.in_portions(ids)):
+        if turn == MAX_PORTIONS:
+            raise TooManyMatch(
+                f"The records that match have more than {MAX_PORTIONS * PORTION_BYTES >> 20} MiB: narrow the query, or "
+                "ask for a bundle (POST exports)."
+            )
+        records += portion
+    return records
 
 
 def _verify(records: Sequence[Record], checkpoint: Checkpoint) -> list[LeafVerdict]:

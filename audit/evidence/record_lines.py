@@ -4,16 +4,17 @@ A bundle has what its checkpoint covers: leaves never move and records never cha
 gives the same bytes, and no snapshot has to be held open for it.
 """
 
+import threading
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.errors import LogDamaged
@@ -21,7 +22,8 @@ from audit.formats import event
 from audit.formats.grammar import Query
 from audit.models import Export, Record
 from audit.models.base import visible_to
-from audit.search import filters
+from audit.postgres.portions import PORTION_BYTES
+from audit.search import cost, filters
 
 TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")
 # The members of a line, which are the columns of a CSV too.
@@ -33,10 +35,13 @@ MEMBERS = (
 FIND_TIMEOUT_S = 40
 # Writing JSON keeps one core of PostgreSQL busy for each connection.
 CONNECTIONS = 2
-# What PostgreSQL sorts for one read fits in its memory.
+# What PostgreSQL sorts for one read fits in its memory, where records are of the usual size.
 RECORDS_PER_READ = 5_000
-# Hundreds of records go into one value: a row for each costs both ends more.
+READ_BYTES = 32 * 2**20
+# Hundreds of records go into one value, for a row of each costs both ends more; fewer where they are large.
 RECORDS_PER_VALUE = 200
+# Values that wait for whoever writes them, of each read.
+VALUES_AHEAD = 2
 _EXPRESSIONS = {
     "leaf_index": "l.index",
     "event_id": "r.id",
@@ -47,17 +52,23 @@ _EXPRESSIONS = {
 # The leaves are read once: looking each record up in their index costs more than reading all of them together.
 _LINES = f"""
 COPY (
-    SELECT count(*), min(event_timestamp COLLATE "C"), max(event_timestamp COLLATE "C"),
-        convert_to(string_agg(row_to_json(line)::text, E'\\n' ORDER BY leaf_index) || E'\\n', 'UTF8')
+    SELECT count(*), max(leaf_index), min(since COLLATE "C"), max(since COLLATE "C"),
+        convert_to(string_agg(line, E'\\n' ORDER BY leaf_index) || E'\\n', 'UTF8')
     FROM (
-        WITH wanted AS MATERIALIZED (SELECT l.index, l.record_id FROM audit_leaf l WHERE {{leaves}})
-        SELECT {", ".join(f"{_EXPRESSIONS.get(name, f'r.{name}')} AS {name}" for name in MEMBERS)}
-        FROM wanted l JOIN audit_record r ON r.id = l.record_id
-        WHERE r.id = ANY(ARRAY(SELECT record_id FROM wanted))
-    ) line GROUP BY leaf_index / {RECORDS_PER_VALUE} ORDER BY leaf_index / {RECORDS_PER_VALUE}
+        SELECT leaf_index, since, line, sum(octet_length(line)) OVER (ORDER BY leaf_index) / {PORTION_BYTES} AS portion
+        FROM (
+            SELECT leaf_index, event_timestamp AS since, row_to_json(record)::text AS line
+            FROM (
+                WITH wanted AS MATERIALIZED (SELECT l.index, l.record_id FROM audit_leaf l WHERE {{leaves}})
+                SELECT {", ".join(f"{_EXPRESSIONS.get(name, f'r.{name}')} AS {name}" for name in MEMBERS)}
+                FROM wanted l JOIN audit_record r ON r.id = l.record_id
+                WHERE r.id = ANY(ARRAY(SELECT record_id FROM wanted))
+            ) record
+        ) written
+    ) placed GROUP BY leaf_index / {RECORDS_PER_VALUE}, portion ORDER BY min(leaf_index)
 ) TO STDOUT (FORMAT binary)
 """
-_TYPES = ("int8", "text", "text", "bytea")
+_TYPES = ("int8", "int8", "text", "text", "bytea")
 _RANGE = "l.index >= %s AND l.index < %s"
 _LISTED = "l.index = ANY(%s)"
 _FIND = """
@@ -75,6 +86,45 @@ class RecordLines(NamedTuple):
     until: str
 
 
+class _Read:
+    """The lines of one read, of which a few wait for whoever writes them. Its thread waits when these are too many."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[RecordLines | Exception | None] = deque()
+        self._is_abandoned = False
+
+    def put(self, item: RecordLines | Exception | None) -> None:
+        """Hand over lines, an error, or None for the end. Raises `_Abandoned`."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) < VALUES_AHEAD or self._is_abandoned)
+            if self._is_abandoned:
+                raise _Abandoned
+            self._waiting.append(item)
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        with self._changed:
+            self._is_abandoned = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[RecordLines]:
+        while (item := self._next()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def _next(self) -> RecordLines | Exception | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting)
+            self._changed.notify_all()
+            return self._waiting.popleft()
+
+
+class _Abandoned(Exception):
+    """Nobody wants the lines any more."""
+
+
 class Readers:
     def __init__(self, using: str = "reader"):
         self._idle: SimpleQueue[BaseDatabaseWrapper] = SimpleQueue()
@@ -83,53 +133,92 @@ class Readers:
             connection.inc_thread_sharing()
             self._idle.put(connection)
         self._threads = ThreadPoolExecutor(CONNECTIONS)
+        self._reads: deque[_Read] = deque()
+        # What a record took in the newest read.
+        self._record_bytes = 0
 
     def __enter__(self) -> "Readers":
         return self
 
     def __exit__(self, *error: object) -> None:
+        for read in self._reads:
+            read.abandon()
         self._threads.shutdown(cancel_futures=True)
         for connection in self._open:
             connection.close()
 
     def read(self, indexes: Sequence[int]) -> Iterator[RecordLines]:
-        """A line for each of these leaves, in order, RECORDS_PER_READ at a time, at most CONNECTIONS reads ahead.
+        """A line for each of these leaves, in order, at most CONNECTIONS reads ahead.
 
         Raises `LogDamaged` where a record is missing.
         """
-        starts = iter(range(0, len(indexes), RECORDS_PER_READ))
-        waiting: deque[Future[RecordLines]] = deque()
+        place = 0
         while True:
-            for start in islice(starts, CONNECTIONS + 1 - len(waiting)):
-                waiting.append(self._threads.submit(self._read, indexes[start : start + RECORDS_PER_READ]))
-            if not waiting:
+            while place < len(indexes) and len(self._reads) <= CONNECTIONS:
+                wanted = indexes[place : place + self._records_per_read()]
+                place += len(wanted)
+                self._reads.append(read := _Read())
+                self._threads.submit(self._read, wanted, read)
+            if not self._reads:
                 return
-            yield waiting.popleft().result()
+            yield from self._reads[0]
+            self._reads.popleft()
 
-    def _read(self, indexes: Sequence[int]) -> RecordLines:
+    def _records_per_read(self) -> int:
+        """As many as can be expected to be read within the time that the server gives a statement."""
+        return max(min(RECORDS_PER_READ, READ_BYTES // max(self._record_bytes, 1)), 1)
+
+    def _read(self, indexes: Sequence[int], read: _Read) -> None:
         connection = self._idle.get()
         try:
-            return _read_lines(indexes, connection)
+            read_bytes = 0
+            for part in _read_lines(indexes, connection):
+                read_bytes += len(part.lines)
+                read.put(part)
+            self._record_bytes = read_bytes // len(indexes)
+            read.put(None)
+        except _Abandoned:
+            pass
+        except Exception as error:
+            with suppress(_Abandoned):
+                read.put(error)
         finally:
             self._idle.put(connection)
 
 
-def _read_lines(indexes: Sequence[int], connection: BaseDatabaseWrapper) -> RecordLines:
-    is_range = isinstance(indexes, range)
+def _read_lines(indexes: Sequence[int], connection: BaseDatabaseWrapper) -> Iterator[RecordLines]:
+    """Read the lines of these leaves; in halves where the server gives up on all at once. Raises `LogDamaged`."""
+    rest = indexes
+    try:
+        for part, last in _lines(indexes, connection):
+            # Leaves are in order, in a range as in a list.
+            rest = indexes[bisect_right(indexes, last) :]
+            yield part
+    except DatabaseError as error:
+        if not cost.was_stopped(error) or len(indexes) == 1:
+            raise
+        middle = -(-len(rest) // 2)
+        for half in filter(len, (rest[:middle], rest[middle:])):
+            yield from _read_lines(half, connection)
+
+
+def _lines(indexes: Sequence[int], connection: BaseDatabaseWrapper) -> Iterator[tuple[RecordLines, int]]:
+    """Yield lines, and the last leaf of them. Raises `LogDamaged`."""
+    is_range, records = isinstance(indexes, range), 0
     parameters = [indexes[0], indexes[-1] + 1] if is_range else [list(indexes)]
-    with connection.cursor() as cursor:
-        statement = _LINES.format(leaves=_RANGE if is_range else _LISTED)
-        with cursor.connection.cursor().copy(statement, parameters) as copy:
-            copy.set_types(_TYPES)
-            rows = list(copy.rows())
-    records = sum(count for count, _, _, _ in rows)
+    statement = _LINES.format(leaves=_RANGE if is_range else _LISTED)
+    connection.ensure_connection()
+    assert connection.connection is not None
+    with connection.wrap_database_errors, connection.connection.cursor().copy(statement, parameters) as copy:
+        copy.set_types(_TYPES)
+        for count, last, since, until, lines in copy.rows():
+            records += count
+            yield RecordLines(lines, count, since, until), last
     if records != len(indexes):
         raise LogDamaged(
             f"Of the {len(indexes)} records of the leaves {indexes[0]} to {indexes[-1]} only {records} are here: "
             "verify the log (`manage.py verify`)."
         )
-    since, until = min(first for _, first, _, _ in rows), max(last for _, _, last, _ in rows)
-    return RecordLines(b"".join(lines for _, _, _, lines in rows), records, since, until)
 
 
 def find(export: Export, query: Query, using: str = "reader") -> Iterator[list[int]]:

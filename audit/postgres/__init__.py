@@ -1,6 +1,7 @@
 """postgres: talking to PostgreSQL, with an end to every wait.
 
 sql         `rows` of a query, `run` a statement
+portions    rows that are bounded by bytes, not by their number
 gateway     bounded connections, pool and breaker of recording
 breaker     stops asking a server that is down, until a probe succeeds
 durability  `durability`: would it keep what it confirmed, and on how many servers

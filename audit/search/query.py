@@ -3,14 +3,15 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import Q
+from django.db.models import Func, Q, TextField
+from django.db.models.functions import Cast
 
 from audit import visibility
 from audit.errors import Invalid
@@ -18,7 +19,7 @@ from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Record, RecordQuerySet
-from audit.postgres import sql
+from audit.postgres import portions, sql
 from audit.search import cost, filters
 
 EXACT = (
@@ -73,18 +74,32 @@ def admit(search: Search, parameters: Mapping[str, str]) -> None:
 
 
 def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Record], bool]:
-    """Return the records of one page, and whether there are more."""
-    matches = matching(search, records)
-    if search.after is not None:
-        matches = matches.filter(older_than(*search.after))
-    wanted = slice(search.offset, search.offset + search.limit + 1)
-    rows = (
-        list(matches.with_state()[wanted])
-        if cost.is_in_order(search.query)
-        else _page_by_cheaper_plan(search.query, matches, wanted)
-    )
+    """Return the records of one page, and whether there are more. They are in memory together: ask for a few."""
+    if not cost.is_in_order(search.query):
+        ids, more = page_ids(search, records)
+        return list(Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state()), more
+    rows = list(_from_place(search, records).with_state()[_wanted(search)])
     visibility.note_shown(record.pk for record in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
+
+
+def page_ids(search: Search, records: RecordQuerySet | None = None) -> tuple[list[UUID], bool]:
+    """Return the ids of the records of one page, in order, and whether there are more."""
+    matches, wanted = _from_place(search, records), _wanted(search)
+    if cost.is_in_order(search.query):
+        ids = list(matches.values_list("id", flat=True)[wanted])
+    else:
+        ids = _ids_by_cheaper_plan(search.query, matches, wanted)
+    visibility.note_shown(ids[: search.limit])
+    return ids[: search.limit], len(ids) > search.limit
+
+
+def in_portions(ids: Sequence[UUID]) -> Iterator[list[Record]]:
+    """Yield the records with these ids, newest first, so many at once as have few enough bytes."""
+    wanted = Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id")
+    sized = wanted.values_list("id", Func(Cast("event_data", TextField()), function="octet_length")) if ids else []
+    for portion in portions.portions(list(sized), lambda row: int(row[1])):
+        yield list(wanted.filter(id__in=[record_id for record_id, _ in portion]).with_state())
 
 
 def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
@@ -136,17 +151,26 @@ def read_cursor(text: str) -> tuple[datetime, UUID]:
         raise ValueError("is not a cursor of this service: take it from pagination.next") from None
 
 
-def _page_by_cheaper_plan(query: Query, matches: RecordQuerySet, wanted: slice) -> list[Record]:
+def _from_place(search: Search, records: RecordQuerySet | None) -> RecordQuerySet:
+    matches = matching(search, records)
+    return matches if search.after is None else matches.filter(older_than(*search.after))
+
+
+def _wanted(search: Search) -> slice:
+    """The rows of the page, and one that says whether there are more."""
+    return slice(search.offset, search.offset + search.limit + 1)
+
+
+def _ids_by_cheaper_plan(query: Query, matches: RecordQuerySet, wanted: slice) -> list[UUID]:
     """Try the index over the data, after 50 ms the other plan: the planner cannot know how common a JSON value is."""
     # The index gathers rare values at once; walking back in time meets common ones at once. The same holds for terms
     # that occur together more often than by chance.
     try:
         with cost.reading(milliseconds=FIRST_WAY_MS, never=cost.IN_ORDER if cost.looks_into_data(query) else ()):
-            ids = list(matches.values_list("id", flat=True)[wanted])
+            return list(matches.values_list("id", flat=True)[wanted])
     except cost.TookTooLong:
         with cost.reading(never=cost.GATHERING):
-            ids = list(matches.values_list("id", flat=True)[wanted])
-    return list(Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state())
+            return list(matches.values_list("id", flat=True)[wanted])
 
 
 def _joined(query: Query, terms: list[tuple[str, Term]], errors: dict[str, str]) -> Query:

@@ -1,17 +1,21 @@
 """The record list as data: `list.json`, a thousand records at a time, and `list.csv`, all up to a stated limit."""
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path
 
 from audit.admin.base import ReadOnly
 from audit.admin.search import query_bar, table
+from audit.evidence.download import spooled
+from audit.models import Record
 from audit.search import cost, query
 
 LIMIT = 1_000
@@ -42,16 +46,26 @@ class TwinPages(ReadOnly):
             return JsonResponse({"error": "This search takes too long: narrow it by time."}, status=503)
 
 
-def _page(request: HttpRequest, bar: query_bar.QueryBar, visible: Any) -> HttpResponse:
+def _page(request: HttpRequest, bar: query_bar.QueryBar, visible: Any) -> HttpResponseBase:
     after = query.read_cursor(request.GET["after"]) if request.GET.get("after") else None
-    records, more = query.page(msgspec.structs.replace(bar.search(LIMIT), after=after), visible)
-    following = None
-    if more:
-        following = request.build_absolute_uri(
-            f"?{query_bar.parameters(bar.text, {'after': query.cursor(records[-1])})}"
-        )
-    body = {"query": str(bar.query), "data": [record.as_json() for record in records], "next": following}
-    response = HttpResponse(json.dumps(body, ensure_ascii=False), content_type="application/json")
+    ids, more = query.page_ids(msgspec.structs.replace(bar.search(LIMIT), after=after), visible)
+    following = _following(bar, ids[-1], request) if more else None
+    response = spooled(_json(bar, ids, following), "application/json")
     if following:
         response["Link"] = f'<{following}>; rel="next"'
     return response
+
+
+def _following(bar: query_bar.QueryBar, last: UUID, request: HttpRequest) -> str:
+    after = query.cursor(Record.objects.only("event_timestamp").get(pk=last))
+    return str(request.build_absolute_uri(f"?{query_bar.parameters(bar.text, {'after': after})}"))
+
+
+def _json(bar: query_bar.QueryBar, ids: Sequence[UUID], following: str | None) -> Iterator[bytes]:
+    yield f'{{"query": {json.dumps(str(bar.query), ensure_ascii=False)}, "data": ['.encode()
+    between = ""
+    for portion in query.in_portions(ids):
+        for record in portion:
+            yield f"{between}{json.dumps(record.as_json(), ensure_ascii=False)}".encode()
+            between = ", "
+    yield f'], "next": {json.dumps(following)}}}'.encode()

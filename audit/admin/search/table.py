@@ -24,7 +24,8 @@ MAX_BYTES = 200 * 1024 * 1024
 MAX_S = 45.0
 # Where the file holds fewer records than match, so many are counted for its name, for so long.
 COUNT_CAP, COUNT_MS = 5_000_000, 2_000
-RECORDS_PER_READ = 1_000
+# A record may take megabytes as text.
+RECORDS_PER_READ = 10
 BYTES_IN_MEMORY = 1 << 20
 # Excel reads a file without it in the code page of the machine.
 BYTE_ORDER_MARK = "\ufeff"

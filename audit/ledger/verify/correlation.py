@@ -9,12 +9,11 @@ from audit.formats import merkle
 from audit.ledger import reader
 from audit.ledger.keys import Keys
 from audit.ledger.verify import checkpoints
-from audit.ledger.verify.records import COLUMNS, MEMBERS, LeafRow, fault, fetch
+from audit.ledger.verify.records import COLUMNS, Checked, check_each
 from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Finding
 
 CHUNK = 1000
-TIME = MEMBERS.index("event_timestamp")
 OTHERS = (
     "Whether other records of this correlation were removed does not show from those that are here: "
     "a verification of the whole log shows every record that is gone."
@@ -50,18 +49,16 @@ def check(report: RunReport, keys: Keys, correlation_id: str, using: str) -> Non
         )
 
 
-def _pages(correlation_id: str, using: str) -> Iterator[list[LeafRow]]:
+def _pages(correlation_id: str, using: str) -> Iterator[list[Checked]]:
     place: tuple[str, UUID] = ("-infinity", UUID(int=0))
     within, parameters = visibility.sql_condition("r")
-    while rows := fetch(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
+    while rows := check_each(PAGE.format(within=within), [correlation_id, *place, *parameters, CHUNK], using):
         visibility.note_read(row.record_id for row in rows)
         yield rows
-        last = rows[-1]
-        assert last.record is not None
-        place = (last.record[TIME], last.record_id)
+        place = (rows[-1].event_timestamp, rows[-1].record_id)
 
 
-def _check(report: RunReport, rows: list[LeafRow], size: int, root: bytes, using: str) -> None:
+def _check(report: RunReport, rows: list[Checked], size: int, root: bytes, using: str) -> None:
     """Recompute each record; prove those that are what they were, all of a page by the hashes of one statement."""
     same = []
     for row in rows:
@@ -69,8 +66,8 @@ def _check(report: RunReport, rows: list[LeafRow], size: int, root: bytes, using
             _check_unsealed(report, row)
             continue
         report.count("records")
-        if (why := fault(row)) is not None:
-            _find(report, row, f"was changed: {why}.")
+        if row.fault is not None:
+            _find(report, row, f"was changed: {row.fault}.")
         else:
             same.append(row)
     for row, proof in zip(same, _proofs([row.leaf_index for row in same], size, using), strict=True):
@@ -97,19 +94,18 @@ def _proof(index: int, size: int, using: str) -> list[bytes] | LogDamaged:
         return error
 
 
-def _find(report: RunReport, row: LeafRow, what: str) -> None:
+def _find(report: RunReport, row: Checked, what: str) -> None:
     detail = f"The record of leaf {row.leaf_index} {what}"
     report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
 
 
-def _check_unsealed(report: RunReport, row: LeafRow) -> None:
+def _check_unsealed(report: RunReport, row: Checked) -> None:
     """Compare a record with what the sealer was given when it was stored: nothing in the log shows it yet."""
     report.count("unsealed")
     report.leave_out("Some records of this correlation are not sealed yet.")
     if not row.leaf_hash:
         detail = "This record has no leaf and does not wait for one: it came into the table past the store."
         report.find(Verdict.UNKNOWN, "record", detail, record_id=row.record_id)
-    elif (why := fault(row)) is not None:
-        report.find(
-            Verdict.ALTERED, "record", f"The record was changed before it was sealed: {why}.", record_id=row.record_id
-        )
+    elif row.fault is not None:
+        detail = f"The record was changed before it was sealed: {row.fault}."
+        report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id)

@@ -9,7 +9,7 @@ from audit.errors import LogDamaged
 from audit.formats.tiles import Edge, Node, Run
 from audit.ledger import reader
 from audit.ledger.verify.checkpoints import Head
-from audit.ledger.verify.records import COLUMNS, LeafRow, fault, fetch
+from audit.ledger.verify.records import COLUMNS, Checked, check_each
 from audit.ledger.verify.result import RunReport, Verdict
 
 CHUNK = 2000
@@ -38,7 +38,7 @@ class TreeCheck:
             return
         self._compare()
 
-    def extend(self, rows: list[LeafRow]) -> None:
+    def extend(self, rows: list[Checked]) -> None:
         """Add the leaves of the rows, stopping at each signed size on the way."""
         hashes = [row.leaf_hash for row in rows]
         while hashes and self._edge is not None:
@@ -126,7 +126,7 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
     tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
         end = min(start + CHUNK, last)
-        rows = fetch(LEAVES, [start, end], using)
+        rows = check_each(LEAVES, [start, end], using)
         _check_dense(tree, rows, start, end)
         _check_records(report, rows)
         tree.extend(rows)
@@ -137,21 +137,21 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
     report.reached(last)
 
 
-def _check_dense(tree: TreeCheck, rows: list[LeafRow], start: int, end: int) -> None:
+def _check_dense(tree: TreeCheck, rows: list[Checked], start: int, end: int) -> None:
     indexes = [start - 1, *(row.leaf_index for row in rows), end]
     for before, after in pairwise(indexes):
         if after != before + 1:
             tree.gap(before + 1, after)
 
 
-def _check_records(report: RunReport, rows: list[LeafRow]) -> None:
+def _check_records(report: RunReport, rows: list[Checked]) -> None:
     report.count("leaves", len(rows))
     for row in rows:
-        if row.record is None:
+        if not row.is_here:
             detail = f"The record of leaf {row.leaf_index} is gone: it was sealed, and the store no longer has it."
             report.find(Verdict.MISSING, "record", detail, record_id=row.record_id, index=row.leaf_index)
             continue
         report.count("records")
-        if (why := fault(row)) is not None:
-            detail = f"The record of leaf {row.leaf_index} was changed: {why}."
+        if row.fault is not None:
+            detail = f"The record of leaf {row.leaf_index} was changed: {row.fault}."
             report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)

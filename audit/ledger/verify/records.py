@@ -1,15 +1,16 @@
 """Verify one record against its leaf: recompute both from the row, as fast as possible."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from django.db import connections
 
 from audit.formats import canonical, entry, event
 from audit.formats.canonical import NotCanonical
 from audit.formats.times import timestamp_text
 from audit.models import Record
+from audit.postgres import portions
 
 MEMBERS = ("event_id", "writer", *(name for name in event.FIELDS if name != "event_id"))
 TIMES = ("received_at", "parked_at", "stored_at")
@@ -29,13 +30,34 @@ class LeafRow(NamedTuple):
     record: tuple[Any, ...] | None
 
 
-def fetch(sql: str, parameters: list[Any], using: str = "reader") -> list[LeafRow]:
-    """Run a statement that selects leaf index, record id, leaf hash and COLUMNS."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return [
-            LeafRow(row[0], row[1], row[2], row[3:] if row[3] is not None else None) for row in cursor.cursor.fetchall()
-        ]
+class Checked(NamedTuple):
+    """What is left of a leaf and its record once they were compared."""
+
+    leaf_index: int
+    record_id: UUID
+    leaf_hash: bytes
+    is_here: bool  # whether there is a record
+    fault: str | None
+    event_timestamp: str
+
+
+def fetch(sql: str, parameters: list[Any], using: str = "reader") -> Iterator[LeafRow]:
+    """Run a statement that selects leaf index, record id, leaf hash and COLUMNS; yield its rows as they come."""
+    for row in portions.stream(sql, parameters, using):
+        yield LeafRow(row[0], row[1], row[2], row[3:] if row[3] is not None else None)
+
+
+def check_each(sql: str, parameters: list[Any], using: str = "reader") -> list[Checked]:
+    """Run such a statement, and compare each row as it comes."""
+    # Only what is left of them is kept: the records of a few thousand leaves may have gigabytes.
+    return [_checked(row) for row in fetch(sql, parameters, using)]
+
+
+def _checked(row: LeafRow) -> Checked:
+    if row.record is None:
+        return Checked(row.leaf_index, row.record_id, row.leaf_hash, False, None, "")
+    moment = row.record[MEMBERS.index("event_timestamp")]
+    return Checked(row.leaf_index, row.record_id, row.leaf_hash, True, fault(row), moment)
 
 
 def fault(row: LeafRow) -> str | None:

@@ -158,7 +158,9 @@ def test_an_unknown_id_is_404(service: Sender) -> None:
 def test_records_are_read_as_the_reader_role(service: Sender, correlation: str) -> None:
     with CaptureQueriesContext(connections["reader"]) as queries:
         service.get(correlation_id=correlation)
-    assert len([query for query in queries if 'FROM "audit_record"' in query["sql"]]) == 2
+    assert len([query for query in queries if 'FROM "audit_record"' in query["sql"]]) == 4, (
+        "the count, the ids, their sizes, the records"
+    )
     with connections["reader"].cursor() as cursor:
         cursor.execute("SELECT current_user, current_setting('statement_timeout')")
         assert cursor.fetchone() == ("audit_reader", "5s")
