@@ -104,8 +104,8 @@ class ConsistencyView(LogView):
 
     @extend_schema(**openapi.GET_CONSISTENCY)
     def get(self, request: Request) -> Response:
-        size = reader.signed_head().size
-        first, second = _integer(request, "first"), _integer(request, "second", default=size)
+        first, size = _integer(request, "first"), reader.signed_head().size
+        second = _integer(request, "second", default=size)
         if not 0 < first <= second <= size:
             raise Invalid({"first": f"must be above 0 and not above second, and second not above {size}"})
         proof = reader.consistency(first, second)

@@ -284,3 +284,16 @@ def test_the_leaf_in_sql_is_the_leaf_in_python(service: Sender) -> None:
         data = json.loads(entry.entry(bytes(record.digest), str(record.id), *parts))
         assert data["received_at"] == formats_times.timestamp_text(record.received_at)
         assert UUID(data["event_id"]) == record.id
+
+
+@pytest.mark.parametrize("asked", ["consistency?first=1&first=2", "checkpoints?before=1&before=2"])
+def test_a_parameter_that_stands_twice_is_refused(asked: str) -> None:
+    answer = Sender("read").get(f"{API}/{asked}")
+    assert answer.status_code == 400
+    assert [*answer.json()["field_errors"]] == [asked.partition("?")[2].partition("=")[0]]
+
+
+def test_no_cache_keeps_an_answer_but_tiles() -> None:
+    reader = Sender("read")
+    for path in ("events", "events?limit=1000", "checkpoints", "consistency", "nothing"):
+        assert "no-store" in reader.get(f"{API}/{path}").get("Cache-Control", ""), path

@@ -61,7 +61,7 @@ def test_every_call_answers_as_described_at_every_edge_too(case: Any, key: str) 
 
 
 def _answers_as_described(case: Any, key: str) -> None:
-    # A time not ahead of now, a UUIDv7, 256 KiB, ten levels: JSON Schema cannot say them, so a body that fits it
+    # A time not ahead of now, a UUIDv7, 256 KiB, 64 levels: JSON Schema cannot say them, so a body that fits it
     # may still be refused with 400.
     left_out = [positive_data_acceptance]
     if "501" in case.operation.definition.raw["responses"]:
