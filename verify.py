@@ -42,6 +42,7 @@ import errno
 import hashlib
 import heapq
 import io
+import ipaddress
 import json
 import lzma
 import re
@@ -1045,6 +1046,8 @@ def matches(record: dict[str, Any], terms: list[dict[str, Any]]) -> bool:
 def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
     """Whether the record has one of the values, or its time lies within the bounds."""
     value: Any = record.get(term["field"], NOTHING)
+    if "is" in term or "is_not" in term:
+        return is_address(value, term["is"]) if "is" in term else not is_address(value, term["is_not"])
     if "equals" not in term:
         return not (value < term.get("from", "") or value >= term.get("before", "~") or value > term.get("until", "~"))
     for key in term.get("path", ()):
@@ -1052,6 +1055,20 @@ def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
     if isinstance(value, str) and value.startswith(tuple(term["begins"])):
         return True
     return any(same(value, wanted) for wanted in term["equals"])
+
+
+def is_address(text: Any, wanted: list[str]) -> bool:
+    """Whether a text is one of the addresses, in any spelling, or begins with one that ends in a dot or a colon."""
+    try:
+        address = ipaddress.ip_address(text) if isinstance(text, str) else None
+    except ValueError:
+        return False
+    if address is None:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    groups = (f"{int(group, 16):x}" for group in address.exploded.split(":"))
+    spelled = str(address) if address.version == 4 else ":".join(groups)
+    return spelled in wanted or spelled.startswith(tuple(start for start in wanted if start.endswith((".", ":"))))
 
 
 def same(value: Any, wanted: Any) -> bool:

@@ -29,8 +29,8 @@ log = logging.getLogger("auditclient")
 
 RECOUNT_S = 1.0
 ROOM_PAUSE_S = 0.05
-# What "process" leaves to the cache of the kernel at most.
-SYNC_PAUSE_S = 0.05
+# What "process" leaves to the cache of the kernel at most. Each flush makes the service's own commits wait.
+SYNC_PAUSE_S = 1.0
 NUMBERS = ("source_seq", "source_epoch")
 
 
@@ -118,6 +118,8 @@ class Client:
             if self._thread.is_alive():
                 # It has a request in hand: its files stay locked until this process ends.
                 return Flushed(not self.pending, self.pending)
+        if self.pending:
+            self._try_to_sync()
         for writer in self._writers:
             writer.close()
         self._sender.close()
@@ -258,11 +260,14 @@ class Client:
     def _sync_again(self) -> None:
         while not self._is_stopping:
             if self._unsynced.wait(1.0):
-                try:
-                    self.sync()
-                except OSError as error:
-                    log.error("the spool cannot be flushed (%s)", error.strerror)
+                self._try_to_sync()
                 time.sleep(SYNC_PAUSE_S)
+
+    def _try_to_sync(self) -> None:
+        try:
+            self.sync()
+        except OSError as error:
+            log.error("the spool cannot be flushed (%s)", error.strerror)
 
     def _run(self) -> None:
         """Send until the client is closed: when there are enough for a batch, or the oldest is old enough."""

@@ -93,6 +93,8 @@ WRITER_RATE = env.str("WRITER_RATE", "")
 WRITER_BYTES_RATE = env.str("WRITER_BYTES_RATE", "")
 # How long a process may trust a key it has checked: the bound for rotation and revocation.
 WRITER_KEY_TTL_S = env.float("WRITER_KEY_TTL_S", 3.0)
+# How long the old keys of a writer work beside the one that a rotation makes.
+KEY_OVERLAP_HOURS = env.int("KEY_OVERLAP_HOURS", 24)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 # What of one writer is kept though it is not valid, on a UTC day.
 INVALID_EVENTS = env.int("INVALID_EVENTS", 10_000)
@@ -153,6 +155,8 @@ HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a
 EXPORT_DIR = env.path("EXPORT_DIR", None)
 EXPORT_CERTIFICATE_FILE = env.path("EXPORT_CERTIFICATE_FILE", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
+# Tasks that failed are listed so long; sessions are removed once they are over.
+FAILED_TASK_DAYS = env.float("FAILED_TASK_DAYS", 30)
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)

@@ -13,13 +13,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 import psycopg
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from audit.access import published_keys
@@ -39,9 +40,15 @@ UNKNOWN_KEYS = 10_000
 _FIND = b"""
 SELECT w.name, w.scopes, extract(epoch FROM k.expires_at)::float8, w.reads_writers, w.reads_categories,
        ARRAY[w.quota_events, w.quota_bytes, w.quota_epochs, w.quota_manifests, w.quota_exports], w.is_lenient,
-       k.entry_key
+       k.entry_key, k.revoked_at IS NOT NULL
 FROM audit_writerkey k JOIN audit_writer w ON w.id = k.writer_id
-WHERE k.digest = %s AND k.revoked_at IS NULL
+WHERE k.digest = %s
+"""
+# To the minute, and without waiting for anybody who is changing the row.
+_USED = b"""
+UPDATE audit_writerkey SET used_at = now() WHERE id IN (
+    SELECT id FROM audit_writerkey WHERE digest = %s AND (used_at IS NULL OR used_at < now() - interval '1 minute')
+    FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -72,6 +79,12 @@ class Principal:
     @property
     def pk(self) -> str:
         return self.name
+
+
+class Ended(NamedTuple):
+    """A key that was this writer's, and has been revoked or has expired."""
+
+    name: str
 
 
 class Unanswerable(Exception):
@@ -115,11 +128,29 @@ class SubjectTaken(AuditError):
     """This subject speaks as a writer already: revoke that first."""
 
 
-def rotate(writer: Writer) -> str:
-    """Make a new key; the old ones stop. Subjects of tokens stay."""
+def overlap() -> timedelta:
+    """Return how long the old keys work beside a new one, unless somebody says otherwise."""
+    return timedelta(hours=settings.KEY_OVERLAP_HOURS)
+
+
+def rotate(writer: Writer, *, overlap: timedelta) -> str:
+    """Make a new key; the old ones stop after `overlap`, or sooner where they would. Subjects of tokens stay."""
     with transaction.atomic():
-        writer.keys.filter(revoked_at=None, subject="").update(revoked_at=timezone.now())
+        now, old = timezone.now(), writer.keys.filter(revoked_at=None, subject="")
+        if overlap:
+            old.filter(Q(expires_at=None) | Q(expires_at__gt=now + overlap)).update(expires_at=now + overlap)
+        else:
+            old.update(revoked_at=now)
         return issue(writer)
+
+
+def revoke_old(writer: Writer) -> int:
+    """Stop all keys but the newest; return how many. Subjects of tokens stay."""
+    keys = writer.keys.filter(revoked_at=None, subject="")
+    newest = keys.order_by("-created_at", "-pk").values("pk")[:1]
+    count: int = keys.exclude(pk__in=newest).update(revoked_at=timezone.now())
+    publish()
+    return count
 
 
 def revoke(writer: Writer) -> int:
@@ -163,15 +194,22 @@ def check_digest(key_digest: str, network: str = "", key: str = "") -> Principal
         return None
     cached = _cache.principal(key_digest)
     if cached is None or cached[0] < time.monotonic():
-        principal = _look_up_or_trust(key_digest, network, cached, key)
-        _cache.remember(key_digest, principal)
-        if principal is None and network:
+        answer = _look_up_or_trust(key_digest, network, cached, key)
+        _cache.remember(key_digest, answer)
+        if answer is None and network:
             unknown_keys.spend(network)
     else:
-        principal = cached[1]
-    if principal is None or (principal.expires_at is not None and principal.expires_at < time.time()):
-        return None
-    return principal
+        answer = cached[1]
+    return answer if isinstance(answer, Principal) and not _has_expired(answer) else None
+
+
+def whose_ended(key: str) -> str | None:
+    """Return whose key it was that `check` has refused just now, because it is revoked or has expired."""
+    return _cache.ended(digest(key))
+
+
+def _has_expired(principal: Principal) -> bool:
+    return principal.expires_at is not None and principal.expires_at < time.time()
 
 
 def forget() -> None:
@@ -185,7 +223,7 @@ class _Cache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Principal]] = {}
-        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._unknown: OrderedDict[str, tuple[float, Ended | None]] = OrderedDict()
 
     def principal(self, key_digest: str) -> tuple[float, Principal] | None:
         """Return a valid key, and until when (monotonic) it is trusted."""
@@ -194,17 +232,26 @@ class _Cache:
 
     def is_unknown(self, key_digest: str) -> bool:
         with self._lock:
-            return self._unknown.get(key_digest, 0.0) > time.monotonic()
+            return self._unknown.get(key_digest, (0.0, None))[0] > time.monotonic()
 
-    def remember(self, key_digest: str, principal: Principal | None) -> None:
+    def ended(self, key_digest: str) -> str | None:
+        """Return whose key it was, of one that is refused."""
+        with self._lock:
+            _, principal = self._known.get(key_digest, (0.0, None))
+            _, ended = self._unknown.get(key_digest, (0.0, None))
+        if principal is not None and _has_expired(principal):
+            return principal.name
+        return ended and ended.name
+
+    def remember(self, key_digest: str, answer: Principal | Ended | None) -> None:
         until = time.monotonic() + settings.WRITER_KEY_TTL_S
         with self._lock:
-            if principal is not None:
-                self._known[key_digest] = (until, principal)
+            if isinstance(answer, Principal):
+                self._known[key_digest] = (until, answer)
                 self._unknown.pop(key_digest, None)
                 return
             self._known.pop(key_digest, None)
-            self._unknown[key_digest] = until
+            self._unknown[key_digest] = until, answer
             self._unknown.move_to_end(key_digest)
             if len(self._unknown) > UNKNOWN_KEYS:
                 self._unknown.popitem(last=False)
@@ -249,7 +296,7 @@ def _published(key: WriterKey) -> list[Any]:
 
 def _look_up_or_trust(
     key_digest: str, network: str, cached: tuple[float, Principal] | None, key: str
-) -> Principal | None:
+) -> Principal | Ended | None:
     """Look a key up; while neither server answers nobody can revoke one, so a key that was valid stays valid.
 
     Raises `Unanswerable` for a key that this process has not seen.
@@ -277,7 +324,7 @@ def _ask_copy(key_digest: str) -> Principal | None:
     return None if writer is None else _principal(*writer)
 
 
-def _ask_postgres(key_digest: str, key: str) -> Principal | None:
+def _ask_postgres(key_digest: str, key: str) -> Principal | Ended | None:
     try:
         with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
             row = connection.execute(_FIND, (key_digest,)).fetchone()
@@ -287,10 +334,21 @@ def _ask_postgres(key_digest: str, key: str) -> Principal | None:
         raise Unanswerable from error
     if row is None:
         return None
-    *found, entry_key = row
+    *found, entry_key, is_revoked = row
+    if is_revoked:
+        return Ended(found[0])
+    principal = _principal(*found)
+    if principal is not None and not _has_expired(principal):
+        _note_use(key_digest)
     if key:
         entry_keys.learn(key, key_digest, entry_key)
-    return _principal(*found)
+    return principal
+
+
+def _note_use(key_digest: str) -> None:
+    """Keep when a key was used; what cannot be kept is left out, and stops nobody."""
+    with suppress(psycopg.Error, Unavailable), gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
+        connection.execute(_USED, (key_digest,))
 
 
 def _principal(

@@ -57,14 +57,26 @@ def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *
     rates = (*_rate(settings.WRITER_RATE), *_rate(settings.WRITER_BYTES_RATE))
     of_day = [NONE if quota is None else quota for quota in (quotas.events, quotas.bytes, quotas.epochs)]
     counted = epochs if quotas.epochs is not None else ()
+    arguments: list[Any] = [events if sends else 1, size, *rates, *of_day, int(sends), *counted]
     try:
-        arguments: list[Any] = [events if sends else 1, size, *rates, *of_day, int(sends), *counted]
-        limit, wait_ms, left = _connection().register_script(SCRIPT)(keys=_names(writer.name), args=arguments)
+        limit, wait_ms, left = _run(writer.name, arguments)
     except redis.RedisError as error:
         _paused_until = time.monotonic() + PAUSE_S
         log.warning("limits_not_checked", error=type(error).__name__)
         return None
     return Refusal(limit.decode(), wait_ms / 1000, left) if limit else None
+
+
+def count(writer: str, events: int, size: int) -> None:
+    """Charge to the day of a writer what its client has parked by itself.
+
+    It is taken whatever the quotas are: only what is sent afterwards is refused for it.
+    """
+    unlimited = [0, 0, 0, 0, NONE, NONE, NONE]
+    try:
+        _run(writer, [events, size, *unlimited, 1])
+    except redis.RedisError as error:
+        log.warning("limits_not_counted", writer=writer, error=type(error).__name__)
 
 
 def may_keep_invalid(writer: str, events: int, size: int) -> bool:
@@ -92,6 +104,10 @@ def usage(writer: str) -> Usage | None:
         return Usage(today.get("events", 0), today.get("bytes", 0), connection.scard(epochs))
     except redis.RedisError:
         return None
+
+
+def _run(writer: str, arguments: list[Any]) -> Any:
+    return _connection().register_script(SCRIPT)(keys=_names(writer), args=arguments)
 
 
 def _rate(text: str) -> tuple[float, float]:

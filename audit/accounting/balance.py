@@ -251,8 +251,8 @@ def _counted(where: dict[str, Any]) -> tuple[dict[Key, DayCounts], dict[Key, dat
     columns = {f"{name}_sum": Sum(name) for name in queue_counts.COPIED}
     for key, row in _grouped(Passage.objects.filter(**where), **columns):
         sums[key] |= {name: row[f"{name}_sum"] for name in queue_counts.COPIED}
-    kept = Q(reason=rejections.KEPT)
-    events = {"rejected": Sum("events", filter=~kept, default=0), "invalid": Sum("events", filter=kept, default=0)}
+    kept, refused = Q(reason=rejections.KEPT), ~Q(reason__in=rejections.NO_EVENTS)
+    events = {"rejected": Sum("events", filter=refused, default=0), "invalid": Sum("events", filter=kept, default=0)}
     for key, row in _grouped(Rejection.objects.filter(**where), **events):
         sums[key] |= {name: row[name] for name in events}
     doubted = restored.days_in_doubt()

@@ -8,9 +8,11 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from audit import visibility
+from audit import metrics, visibility
 from audit.access import api_keys, client
 from audit.access.tokens import check as token_check
+from audit.ingest import rejection_counters, rejections
+from audit.ingest.rejections import Refusal
 
 
 class WriterKeyAuthentication(BaseAuthentication):
@@ -24,6 +26,7 @@ class WriterKeyAuthentication(BaseAuthentication):
         except api_keys.TooManyUnknown:
             raise Throttled(1, "This network sent too many unknown keys: wait, and send the right one.") from None
         if principal is None:
+            _count_ended(key)
             raise AuthenticationFailed(
                 "The key or token is unknown, revoked or expired: ask the operator for a new one."
             )
@@ -61,9 +64,17 @@ def principal_of(request: HttpRequest | Request, key: str) -> api_keys.Principal
     return check(key, client.network(request))
 
 
+def _count_ended(key: str) -> None:
+    """Count a request with a key that was good: its sender has not got the new one, and what it sends is lost."""
+    if (writer := api_keys.whose_ended(key)) is not None:
+        metrics.ended_keys.labels(writer=writer).inc()
+        rejection_counters.count(writer, [Refusal(rejections.ENDED_KEY, 1)])
+
+
 def key_of(request: HttpRequest | Request) -> str:
     """Return the key that a request carries; "" for none."""
-    scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    headers = request.META
+    scheme, _, credentials = str(headers.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    return str(request.META.get("HTTP_X_API_KEY", "")).strip()
+    return str(headers.get("HTTP_X_API_KEY", "")).strip()

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["text", "uuid", "outcome", "time"]
+Kind = Literal["text", "uuid", "outcome", "time", "address"]
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ FIELDS = {
     "namespace": Field("namespace", "the namespace", "namespace:prod"),
     "cluster": Field("cluster_id", "the cluster", "cluster:eu-1"),
     "error": Field("error_code", "the error code", "error:E_TIMEOUT"),
-    "ip": Field("actor_ip", "the actor's address, as it was sent", "ip:192.0.2.7"),
+    "ip": Field("actor_ip", "the actor's address, in any spelling", "ip:192.0.2.7", kind="address"),
     "parent": Field(
         "parent_event_id", "the event that led to it", "parent:0198c5a2-7b1e-7000-8000-00000000002a", kind="uuid"
     ),

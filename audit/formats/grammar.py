@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from audit.formats import canonical, times
+from audit.formats import canonical, spellings, times
 from audit.formats.fields import ALIASES, ANY, ANYWHERE, DATA, FIELDS, OUTCOMES
 
 MAX_TEXT = 4_000
@@ -235,7 +235,7 @@ def _checked(name: str, value: Value, quoted: bool) -> Value:
     kind = FIELDS[name].kind if name != DATA else "data"
     if not quoted and "*" in value.text:
         raise ValueError('`*` stands for any ending, at the end alone: quote the value ("a*b") if the star is meant')
-    if value.prefix and kind != "text":
+    if value.prefix and kind not in ("text", "address"):
         raise ValueError(f"`{name}` is looked up whole: leave out the `*`, or quote it")
     if value.prefix and not value.text:
         raise ValueError("this asks for anything at all: leave the term out")
@@ -247,6 +247,17 @@ def _checked_uuid(name: str, value: Value, quoted: bool) -> Value:
         return Value(str(UUID(value.text)))
     except ValueError:
         raise ValueError(f"`{name}` takes the id of an event, a UUID: {FIELDS[name].example}") from None
+
+
+def _checked_address(name: str, value: Value, quoted: bool) -> Value:
+    if value.prefix:
+        return Value(spellings.read_network(value.text), prefix=True)
+    try:
+        return Value(str(spellings.read_address(value.text)))
+    except ValueError:
+        raise ValueError(
+            f"`{name}` takes an IPv4 or IPv6 address, without port or zone: {FIELDS[name].example}"
+        ) from None
 
 
 def _checked_outcome(name: str, value: Value, quoted: bool) -> Value:
@@ -266,6 +277,7 @@ def _checked_time(name: str, value: Value, quoted: bool) -> Value:
 _CHECKS: dict[str, Callable[[str, Value, bool], Value]] = {
     "text": lambda name, value, quoted: value,
     "uuid": _checked_uuid,
+    "address": _checked_address,
     "outcome": _checked_outcome,
     "time": _checked_time,
     "data": lambda name, value, quoted: Value(value.text, only_text=quoted and bool(scalars(value.text))),

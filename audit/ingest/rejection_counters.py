@@ -55,7 +55,7 @@ DELETE FROM audit_rejectedsample WHERE writer = %s AND reason = %s AND id NOT IN
 def count(writer: str, refusals: Sequence[Refusal]) -> None:
     """Count them, and keep samples. Never raises: the answer to the sender does not wait for it."""
     for refusal in refusals:
-        if refusal.reason == rejections.KEPT:
+        if refusal.reason in rejections.NO_EVENTS:
             continue
         metrics.rejected_events.labels(reason=refusal.reason).inc(refusal.events)
     now = datetime.now(UTC)

@@ -12,8 +12,12 @@ TOO_LARGE = "body too large"
 MEDIA_TYPE = "not application/json"
 # Not refused: in the dead letter queue, for a person. Counted here, so that it shows beside what was refused.
 KEPT = "kept as invalid"
+# Not refused events either, but requests of which nothing was read: a client that has not got its new key.
+ENDED_KEY = "requests with a key that has ended"
 ENCODING = "not plain and not gzip"
 UNREADABLE = "not readable as JSON"
+# What stands beside the events that were refused, and is none of them.
+NO_EVENTS = (KEPT, ENDED_KEY)
 # Reasons for an event as a whole, by how the message begins.
 WHOLE = {
     "expected a JSON object": "not an event",

@@ -93,6 +93,7 @@ class WriterKey(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField("last used", null=True, editable=False, help_text="To the minute.")
 
     class Meta:
         ordering = ("-created_at",)

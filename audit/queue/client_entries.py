@@ -8,6 +8,7 @@ import structlog
 from django.conf import settings
 
 import dlq.stream
+from audit.access import limits
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.formats.event import Accepted
@@ -43,12 +44,24 @@ def move(bring: Callable[[list[Message]], None]) -> int:
             log.warning("client_entries_wait", entries=queue.inbox.depth())
         if messages:
             bring(messages)
-            count += len(messages) if queue.inbox.take(entries[: len(messages)]) else 0
+            if queue.inbox.take(entries[: len(messages)]):
+                count += len(messages)
+                _charge(messages)
         if len(messages) < len(entries):
             break
     if count:
         log.info("client_entries_moved", entries=count)
     return count
+
+
+def _charge(messages: list[Message]) -> None:
+    """Count them to the quotas of their writers, as what they send by HTTP."""
+    sizes: dict[str, list[int]] = {}
+    for message in messages:
+        if message.source != NOBODY:
+            sizes.setdefault(message.source, []).append(len(message.body))
+    for writer, of_writer in sizes.items():
+        limits.count(writer, len(of_writer), sum(of_writer))
 
 
 def read(raw: bytes, now: datetime | None = None) -> Accepted | Outcome:

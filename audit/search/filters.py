@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Func, Q, TextField
+from django.db.models.lookups import Exact, StartsWith
 
-from audit.formats import times
+from audit.formats import spellings, times
 from audit.formats.fields import ANY, ANYWHERE, DATA, FIELDS
 from audit.formats.grammar import Query, Term, Value, scalars
+from audit.formats.terms import spelled_out
 
 
 def where(query: Query, now: datetime | None = None) -> Q:
@@ -38,6 +40,8 @@ def condition(term: Term, now: datetime) -> Q:
 
 
 def _field(term: Term) -> Q:
+    if FIELDS[term.field].kind == "address":
+        return _any(_address(FIELDS[term.field].column, spelled) for spelled in spelled_out(term))
     column = FIELDS[term.field].column
     read = UUID if FIELDS[term.field].kind == "uuid" else str
     whole = [read(value.text) for value in term.values if not value.prefix]
@@ -45,6 +49,17 @@ def _field(term: Term) -> Q:
     if not whole:
         return matches
     return matches | (Q((column, whole[0])) if len(whole) == 1 else Q((f"{column}__in", whole)))
+
+
+def _address(column: str, spelled: str) -> Q:
+    """Match an address in any spelling, or those that begin so. IPv4 has one spelling, and others as IPv6."""
+    is_network = spelled.endswith((".", ":"))
+    bits: Any = Func(F(column), function="audit_address", output_field=TextField())
+    lookup: Any = StartsWith if is_network else Exact
+    as_ipv6 = Q((f"{column}__contains", ":")) & Q(lookup(bits, spellings.bits(spelled)))
+    if ":" in spelled:
+        return as_ipv6
+    return Q((f"{column}__startswith" if is_network else column, spelled)) | as_ipv6
 
 
 def _anywhere(value: Value) -> Q:

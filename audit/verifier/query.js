@@ -4,6 +4,7 @@ import { Float, member, memberOf, python, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { entryLeaf } from "./records.js";
 import { rowsOf } from "./rows.js";
+import { spelledOut } from "./spellings.js";
 import { Forked, Lacking, Uncovered, unbase64 } from "./words.js";
 
 /** The terms as JSON, as Python writes it in ASCII with the names in order. */
@@ -44,6 +45,8 @@ const isNegated = (term) => term.has("negated") && memberOf("boolean", term, "ne
 /** Whether the record has one of the values, or its time lies within the bounds. */
 function holds(record, term) {
   let value = record.get(member(term, "field"));
+  if (term.has("is")) return isAddress(value, term.get("is"));
+  if (term.has("is_not")) return !isAddress(value, term.get("is_not"));
   if (!term.has("equals")) return isWithin(memberOf("string", record, term.get("field")), term);
   for (const key of term.get("path") ?? []) value = value instanceof Map ? value.get(key) : undefined;
   if (typeof value === "string" && member(term, "begins").some((start) => begins(value, start))) return true;
@@ -53,6 +56,13 @@ function holds(record, term) {
 function begins(value, start) {
   if (typeof start !== "string") throw new Lacking("'begins' of texts");
   return value.startsWith(start);
+}
+
+/** Whether a text is one of the addresses, in any spelling, or begins with one that ends in a dot or a colon. */
+function isAddress(text, wanted) {
+  const spelled = typeof text === "string" ? spelledOut(text) : null;
+  if (spelled === null) return false;
+  return wanted.some((it) => spelled === it || ((it.endsWith(".") || it.endsWith(":")) && spelled.startsWith(it)));
 }
 
 function isWithin(value, term) {

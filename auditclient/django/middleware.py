@@ -1,4 +1,7 @@
-"""The middleware: whose request it is stands in each event, and events are on the disk before the answer goes out."""
+"""The middleware: whose request it is stands in each event, and events are on the disk before the answer goes out.
+
+With `durability="process"` the answer does not wait for the disk: what a request recorded survives a kill -9 alone.
+"""
 
 import ipaddress
 import uuid
@@ -24,7 +27,7 @@ class AuditMiddleware:
         before = _recorded()
         try:
             response = self._get_response(request)
-            if _recorded() != before:
+            if _recorded() != before and recording.client().config.durability == "disk":
                 recording.client().sync()
             return response
         finally:

@@ -1,93 +1,83 @@
-"""`make bench-client`: a service with and without auditing, side by side, while store and queue are both down.
+"""`make bench-client`: what auditing costs a service whose store and queue are both down, beside none and beside peers.
 
-The service is a small one: it reads a request, commits a row to a SQLite of its own, as durable as the audit event,
-and answers. Requests of the three kinds take turns, so that whatever else the machine does meets all alike.
+The service is a shop: Django under gunicorn, with a PostgreSQL of its own. A request reads an order, changes and saves
+it in one transaction. Each kind of auditing has processes of its own, and all have the same load, in turns: half of
+what the shop can do without auditing. Latencies begin when a request was due.
 """
 
 import argparse
-import sqlite3
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from auditclient import Client, Config, Receipt
-from auditclient.config import DLQConfig
-from bench.fleet import free_port
-from bench.load import sample
+from bench.client.shop import CONNECTIONS, KINDS, Shops
+from bench.ingest.result import Goal, Result, Row
+from bench.ingest.scene import ratios
 
-REPEATS = 40
-console = Console()
-Act = Callable[[dict[str, object]], Receipt | None]
-
-
-class Service:
-    """Something that a service does for a request: some work, and a commit of its own."""
-
-    def __init__(self, folder: Path):
-        self._database = sqlite3.connect(folder / "service.sqlite3", isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.execute("CREATE TABLE done (id INTEGER PRIMARY KEY, text TEXT)")
-
-    def answer(self, event: dict[str, object], record: Act) -> float:
-        """Answer a request; return how long it took, in seconds."""
-        started = time.perf_counter()
-        for _ in range(REPEATS):
-            text = repr(event)
-        self._database.execute("INSERT INTO done (text) VALUES (?)", (text,))
-        record(event)
-        return time.perf_counter() - started
+P99_MOST = 1.05
+PEERS = ("auditlog", "simple-history", "pghistory")
+CLIENTS = ("auditclient-process", "auditclient-disk")
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
-def measure(requests: int, folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of each request, by the kind of service."""
-    address, service = free_port(), Service(folder)
-    config = Config(
-        url=f"http://127.0.0.1:{address}/api/v1/audit",
-        key="nobody",
-        dlq=DLQConfig(redis_url=f"redis://127.0.0.1:{address}/0"),
-        spool_dir=folder / "spool",
-        exit_s=0.0,
-    )
-    with Client(config) as client:
-        kinds: dict[str, Act] = {
-            "without auditing": lambda event: None,
-            'audited, durability="process"': lambda event: client.record(event, durability="process"),
-            'audited, durability="disk"': lambda event: client.record(event, durability="disk"),
-        }
-        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-        events = sample()
-        for number in range(requests + 20):
-            for kind, act in kinds.items():
-                taken = service.answer(next(events), act)
-                if number >= 20:
-                    seconds[kind].append(taken)
-    return seconds
+@dataclass
+class Latencies:
+    """Milliseconds of one kind, a value a round."""
+
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+
+
+def measure(shops: Shops, rounds: int, seconds: float) -> tuple[float, dict[str, Latencies]]:
+    """Return the rate that all were given, requests a second, and how long their answers took."""
+    for kind in KINDS:
+        shops.load(kind, seconds / 5)
+    rate = shops.load("none", seconds).rate / 2
+    taken = {kind: Latencies() for kind in KINDS}
+    kinds = list(KINDS)
+    for turn in range(rounds):
+        for kind in kinds[turn % len(kinds) :] + kinds[: turn % len(kinds)]:
+            load = shops.load(kind, seconds, rate)
+            taken[kind].p50.append(load.percentile(0.5))
+            taken[kind].p99.append(load.percentile(0.99))
+    return rate, taken
+
+
+def compared(taken: dict[str, Latencies]) -> list[Row]:
+    """The lines of the table: p99 beside no auditing, then the client beside each peer."""
+    plain = taken["none"]
+    rows = [Row(f"p50 of the shop {KINDS['none']}", "", None, plain.p50, remark="ms")]
+    rows += [Row(f"p99 of the shop {KINDS['none']}", "", None, plain.p99, remark="ms")]
+    for kind in (*CLIENTS, *PEERS):
+        goal = Goal(P99_MOST, at_least=False) if kind == CLIENTS[0] else None
+        rows.append(Row(f"p99, {KINDS[kind]}", KINDS["none"], goal, ratios(taken[kind].p99, plain.p99)))
+    for kind in CLIENTS:
+        for peer in PEERS:
+            goal = Goal(1.0, at_least=False) if kind == CLIENTS[0] else None
+            rows.append(Row(f"p50, {KINDS[kind]}", KINDS[peer], goal, ratios(taken[kind].p50, taken[peer].p50)))
+    return rows
 
 
 def main() -> int:
-    """Measure once, and print."""
+    """Measure, and print. Exit status 1 where a whole run misses a goal."""
     parser = argparse.ArgumentParser(prog="python -m bench.client.service")
-    parser.add_argument("--requests", type=int, default=3_000)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        seconds = measure(parser.parse_args().requests, Path(folder))
-    base = sorted(seconds["without auditing"])
-    table = Table(title="A service, milliseconds; store and queue are down")
-    for column in ("service", "p50", "p99", "p99 beside no auditing"):
-        table.add_column(column, justify="left" if column == "service" else "right")
-    for kind, taken in seconds.items():
-        taken.sort()
-        p50, p99, base_p99 = (
-            each[int(len(each) * share)] for each, share in ((taken, 0.5), (taken, 0.99), (base, 0.99))
-        )
-        table.add_row(kind, f"{p50 * 1e3:.2f}", f"{p99 * 1e3:.2f}", f"{(p99 / base_p99 - 1) * 100:+.1f} %")
-    console.print(table)
-    return 0
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each kind in each round")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="auditsite-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL runs as another user where we are root
+        with Shops(folder) as shops:
+            rate, taken = measure(shops, asked.rounds, asked.seconds)
+    about = f"{rate:.0f} changes a second over {CONNECTIONS} connections, {asked.rounds} rounds of {asked.seconds:g} s"
+    result = Result({"load": f"{about}; store and queue are down"}, rows=compared(taken))
+    result.print(console)
+    is_whole = asked.rounds >= 5
+    console.print("measured" if result.is_met or not is_whole else "[red]a goal was missed[/red]")
+    return int(is_whole and not result.is_met)
 
 
 if __name__ == "__main__":

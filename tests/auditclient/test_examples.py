@@ -12,6 +12,16 @@ import pytest
 from audit.models import Record
 from auditclient import Client
 
+SICK = """
+import errno, os
+from django.test import Client
+
+def sick(descriptor):
+    raise OSError(errno.EIO, "Input/output error")
+
+os.fdatasync = sick
+assert Client().get("/products/1/price?price=2.75").status_code == 204
+"""
 ROOT = Path(__file__).parent.parent.parent
 SHOP = ROOT / "auditclient" / "examples" / "shop"
 WORK = """
@@ -93,3 +103,10 @@ def test_the_command_sends_shows_and_verifies(environ: dict[str, str], service: 
     assert (status, said.count("shop.stock.counted")) == (0, 4), said
     status, said = run("verify")
     assert status == 0 and '"not_signed": 0' in said and '"verdicts": ["kept"]' in said, said
+
+
+@pytest.mark.slow
+def test_with_durability_of_the_process_no_answer_waits_for_the_disk(environ: dict[str, str]) -> None:
+    manage(environ, "migrate", "--run-syncdb", "--verbosity", "0")
+    tea = "from shop.models import Product; Product.objects.create(name='Tea', price='2.50')\n"
+    manage(environ | {"AUDIT_DURABILITY": "process"}, "shell", "--no-imports", "-c", tea + SICK)

@@ -22,7 +22,7 @@ SHORT = {
     "attacks": (["EVERY=40"], r"^3 attacks, 1 honest runs, 0 not as they must be$"),
     "bench": (["SHARE=0.02", "PEERS=no"], r"^written to .*: ingest.json, ingest.svg, rates.svg$"),
     "soak": (["MINUTES=0.1"], r"^flat: .*soak.svg$"),
-    "bench-client": (["REQUESTS=20"], r'durability="disk"'),
+    "bench-client": (["ROUNDS=1", "SECONDS=0.5"], r"^measured$"),
     "bench-log": (["SHARE=0.02"], r"inclusion proof of [\d,]+, whole"),
     "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),
     "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),

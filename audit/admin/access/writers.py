@@ -1,11 +1,12 @@
 """The page of writers and their keys. A key is shown once, when it is created."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -15,8 +16,8 @@ from audit.admin.base import HistoryIsRecords
 from audit.admin.display import column
 from audit.admin.frame import connect
 from audit.api import throttles
-from audit.ingest import trail
-from audit.models import Writer, WriterKey
+from audit.ingest import rejections, trail
+from audit.models import Rejection, Writer, WriterKey
 
 WAITS = "A second person has to grant this (Requests for rights) before"
 QUOTAS = ("quota_events", "quota_bytes", "quota_epochs", "quota_manifests", "quota_exports")
@@ -24,7 +25,7 @@ QUOTAS = ("quota_events", "quota_bytes", "quota_epochs", "quota_manifests", "quo
 
 class KeyInline(admin.TabularInline):
     model = WriterKey
-    fields = readonly_fields = ("prefix", "subject", "created_at", "expires_at", "revoked_at")
+    fields = readonly_fields = ("prefix", "subject", "created_at", "used_at", "expires_at", "revoked_at")
     extra = 0
     can_delete = False
 
@@ -35,9 +36,24 @@ class KeyInline(admin.TabularInline):
         return False
 
 
+SCOPES = {
+    "write": "send events, heartbeats and manifests",
+    "read": "search and read records",
+    "export": "make evidence bundles, statements and reports",
+    "unredacted": "see what redaction rules hide, in bundles and exports",
+    "hold": "place and release legal holds",
+}
+
+
 class WriterForm(forms.ModelForm):
     """The writer, and a subject of tokens to admit."""
 
+    scopes = forms.MultipleChoiceField(
+        choices=[(name, f"{name}: {text}") for name, text in SCOPES.items()],
+        widget=forms.CheckboxSelectMultiple,
+        initial=["write"],
+        help_text="What its keys may do. All but write waits for a second person.",
+    )
     new_subject = forms.CharField(
         max_length=500,
         required=False,
@@ -60,14 +76,14 @@ class WriterAdmin(HistoryIsRecords):
 
     list_display = ("name", "scope_names", "created_at", "valid_keys")
     inlines = (KeyInline,)
-    actions = ("rotate", "revoke")
+    actions = ("rotate", "rotate_at_once", "revoke_old", "revoke")
     form = WriterForm
 
     def has_delete_permission(self, request: HttpRequest, obj: Writer | None = None) -> bool:
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Writer | None = None) -> tuple[str, ...]:
-        return ("name", "created_at", "used_today") if obj else ()
+        return ("name", "created_at", "used_today", "ended_keys") if obj else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Writer]:
         return super().get_queryset(request).prefetch_related("keys")
@@ -92,13 +108,19 @@ class WriterAdmin(HistoryIsRecords):
     def response_add(self, request: HttpRequest, obj: Writer, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, [(obj, api_keys.issue(obj))])
 
-    @admin.action(description="Rotate: a new key, the old ones stop", permissions=["change"])
+    @admin.action(description="Rotate: a new key, the old ones work on for a while", permissions=["change"])
     def rotate(self, request: HttpRequest, queryset: QuerySet[Writer]) -> HttpResponse:
-        keys = []
+        return self._rotate(request, queryset, api_keys.overlap())
+
+    @admin.action(description="Rotate at once: a new key, the old ones stop", permissions=["change"])
+    def rotate_at_once(self, request: HttpRequest, queryset: QuerySet[Writer]) -> HttpResponse:
+        return self._rotate(request, queryset, timedelta(0))
+
+    @admin.action(description="Revoke the old keys, all but the newest", permissions=["change"])
+    def revoke_old(self, request: HttpRequest, queryset: QuerySet[Writer]) -> None:
         for writer in queryset:
-            _record(request, "rotated", writer)
-            keys.append((writer, api_keys.rotate(writer)))
-        return self._show(request, keys)
+            _record(request, "revoked", writer, old=True)
+            messages.success(request, f"{api_keys.revoke_old(writer)} old keys of {writer} stop within 5 seconds.")
 
     @admin.action(description="Revoke all keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Writer]) -> None:
@@ -123,7 +145,25 @@ class WriterAdmin(HistoryIsRecords):
         opened, exports = throttles.open_manifests(writer.name), throttles.exports_today(writer.name)
         return f"{sent}; {opened:,} open manifests; {exports:,} exports"
 
+    @admin.display(description="requests with a key that has ended")
+    def ended_keys(self, writer: Writer) -> str:
+        """Whose client goes on with an old key loses what it sends."""
+        days = Rejection.objects.filter(writer=writer.name, reason=rejections.ENDED_KEY).order_by("-day")
+        counts = [
+            f"{day['requests']:,} on {day['day']}" for day in days.values("day").annotate(requests=Sum("events"))[:7]
+        ]
+        return f"{', '.join(counts)} (UTC), each answered 401: give its clients the new key" if counts else "none"
+
     scope_names = column("scopes", lambda writer: ", ".join(writer.scopes))
+
+    def _rotate(self, request: HttpRequest, writers: QuerySet[Writer], overlap: timedelta) -> HttpResponse:
+        keys, hours = [], overlap // timedelta(hours=1)
+        for writer in writers:
+            _record(request, "rotated", writer, overlap_hours=hours)
+            keys.append((writer, api_keys.rotate(writer, overlap=overlap)))
+        ends = f"work until {timezone.now() + overlap:%Y-%m-%d %H:%M}Z" if overlap else "stop within 5 seconds"
+        messages.success(request, f"The old keys {ends}.")
+        return self._show(request, keys)
 
     def _show(self, request: HttpRequest, keys: list[tuple[Writer, str]]) -> HttpResponse:
         """Show new keys on the page that answers the form: nothing that the browser or the session keeps has them."""

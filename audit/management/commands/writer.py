@@ -1,5 +1,6 @@
 """`manage.py writer`: the writers and their keys."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,8 @@ from audit.ingest import trail
 from audit.management import operator_name
 from audit.models import Writer
 
+MAX_OVERLAP = timedelta(days=366)
+
 
 class Command(BaseCommand):
     help = "Create, list, rotate and revoke the API keys of writers."
@@ -22,9 +25,12 @@ class Command(BaseCommand):
         create.add_argument("name")
         create.add_argument("--scopes", nargs="+", choices=Writer.SCOPES, default=["write"])
         actions.add_parser("list", help="all writers and the state of their keys")
-        for action, text in (("rotate", "a new key; the old ones stop"), ("revoke", "all keys stop")):
-            actions.add_parser(action, help=text).add_argument("name")
-
+        rotate = actions.add_parser("rotate", help="a new key; the old ones work on for a while")
+        rotate.add_argument("name")
+        rotate.add_argument("--overlap", type=int, metavar="HOURS", help="how long; 0: they stop at once")
+        revoke = actions.add_parser("revoke", help="all keys stop")
+        revoke.add_argument("name")
+        revoke.add_argument("--old", action="store_true", help="all but the newest")
         subject = actions.add_parser("subject", help="tokens of JWT_ISSUER with this subject speak as the writer")
         subject.add_argument("name")
         subject.add_argument("subject", help="such as system:serviceaccount:NAMESPACE:NAME")
@@ -35,7 +41,7 @@ class Command(BaseCommand):
         elif options["action"] == "create":
             self._create(options["name"], options["scopes"])
         else:
-            self._change(options["action"], options["name"], options.get("subject", ""))
+            self._change(options)
 
     def _create(self, name: str, scopes: list[str]) -> None:
         writer = Writer(name=name, scopes=scopes)
@@ -54,19 +60,28 @@ class Command(BaseCommand):
             for key in writer.keys.all():
                 self.stdout.write(f"  {key}  made {key.created_at:%Y-%m-%d %H:%M}Z  {_state(key)}")
 
-    def _change(self, action: str, name: str, subject: str = "") -> None:
+    def _change(self, options: dict[str, Any]) -> None:
+        name = options["name"]
         writer = Writer.objects.filter(name=name).first()
         if writer is None:
             raise CommandError(f"There is no writer {name!r}: `manage.py writer list` shows all.")
-        if action == "subject":
-            self._admit(writer, subject)
-        elif action == "rotate":
-            self._record("rotated", name)
-            self.stdout.write(api_keys.rotate(writer))
+        if options["action"] == "subject":
+            self._admit(writer, options["subject"])
+        elif options["action"] == "rotate":
+            self._rotate(writer, options["overlap"])
         else:
-            self._record("revoked", name)
-            count = api_keys.revoke(writer)
+            self._record("revoked", name, old=options["old"])
+            count = api_keys.revoke_old(writer) if options["old"] else api_keys.revoke(writer)
             self.stdout.write(f"{count} keys of {name} revoked; no process serves them after 5 s.")
+
+    def _rotate(self, writer: Writer, hours: int | None) -> None:
+        overlap = api_keys.overlap() if hours is None else timedelta(hours=hours)
+        if not timedelta(0) <= overlap <= MAX_OVERLAP:
+            raise CommandError(f"--overlap takes hours, from 0 to {MAX_OVERLAP // timedelta(hours=1)}.")
+        self._record("rotated", writer.name, overlap_hours=overlap // timedelta(hours=1))
+        self.stdout.write(api_keys.rotate(writer, overlap=overlap))
+        ends = f"until {timezone.now() + overlap:%Y-%m-%d %H:%M}Z" if overlap else "no more"
+        self.stderr.write(f"Keep this key now: it cannot be shown again. The old ones work {ends}.")
 
     def _admit(self, writer: Writer, subject: str) -> None:
         if not settings.JWT_ISSUER:
@@ -84,8 +99,9 @@ class Command(BaseCommand):
 
 
 def _state(key: Any) -> str:
+    used = f"used {key.used_at:%Y-%m-%d %H:%M}Z" if key.used_at else "never used"
     if key.revoked_at:
-        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z"
+        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z, {used}"
     if key.expires_at and key.expires_at < timezone.now():
-        return "expired"
-    return "valid"
+        return f"expired {key.expires_at:%Y-%m-%d %H:%M}Z, {used}"
+    return f"valid{f' until {key.expires_at:%Y-%m-%d %H:%M}Z' if key.expires_at else ''}, {used}"

@@ -1,13 +1,14 @@
 """The page of writers: whose tokens speak as one."""
 
-import json
 import secrets
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from audit.access import api_keys
+from audit.ingest import rejection_counters
 from audit.models import Record, Writer
 from tests.admin.conftest import logged_in, person
 
@@ -20,7 +21,7 @@ def writer() -> Writer:
 
 
 def admit(client: Client, writer: Writer, subject: str) -> str:
-    form = {"scopes": json.dumps(writer.scopes), "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    form = {"scopes": writer.scopes, "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
     page = client.post(f"/admin/audit/writer/{writer.pk}/change/", form | {"new_subject": subject})
     return page.content.decode()
 
@@ -39,6 +40,18 @@ def test_a_subject_is_admitted_on_the_writers_page_and_recorded(writer: Writer, 
 
 def test_without_an_issuer_no_subject_is_admitted(writer: Writer) -> None:
     assert "JWT_ISSUER" in admit(logged_in(person("administrator")), writer, "somebody")
+
+
+def test_the_page_shows_when_a_key_was_used_and_who_goes_on_with_an_old_one(writer: Writer) -> None:
+    client, key = logged_in(person("administrator")), api_keys.issue(writer)
+    where = f"/admin/audit/writer/{writer.pk}/change/"
+    assert api_keys.check(key) is not None
+    api_keys.revoke(writer)
+    assert Client().get("/api/v1/audit/events", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+    rejection_counters.gather()
+    page = client.get(where).content.decode()
+    assert "1 on 20" in page and "give its clients the new key" in page
+    assert "Last used" in page and f"{timezone.now():%Y}" in page.partition("field-used_at")[2][:60]
 
 
 def test_the_history_of_a_writer_is_among_the_records(writer: Writer, auditor: Client) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 import dlq.stream
 from audit.models import Discard, Episode, Quarantined, Record
 from dlq.message import Message
+from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import parked_message, person
 from tests.admin.queue.conftest import an_episode
@@ -31,7 +32,7 @@ def comes_in(browser: Browser, site: str, group: str) -> tuple[Visitor, User]:
 
 
 @pytest.fixture
-def operator_page(browser: Browser, site: str) -> Iterator[Visitor]:
+def operator_page(browser: Browser, site: str, looks: Looks) -> Iterator[Visitor]:
     visitor, _ = comes_in(browser, site, "operator")
     yield visitor
     assert visitor.findings() == []

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.completeness import coverage, silence
+from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import SCRIPT, TERMINAL, TURNED, own, person, stored_record
 from tests.audit.conftest import sealed_event
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def auditor_page(browser: Browser, site: str) -> Iterator[Visitor]:
+def auditor_page(browser: Browser, site: str, looks: Looks) -> Iterator[Visitor]:
     user = person("auditor")
     visitor = Visitor(browser, site, "light")
     visitor.come_in(user)

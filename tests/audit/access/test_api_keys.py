@@ -15,9 +15,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 import dlq.client
+from audit import metrics
 from audit.access import api_keys, published_keys
+from audit.accounting import balance
 from audit.ingest import rejection_counters, rejections
-from audit.models import OWN_WRITER, Record, WriterKey
+from audit.models import OWN_WRITER, Record, Rejection, WriterKey
 from audit.postgres.gateway import gateway
 from audit.queue import drain
 from tests.audit.conftest import EVENTS, Sender, an_event
@@ -65,10 +67,59 @@ def test_another_process_trusts_a_revoked_key_no_longer_than_the_ttl(
     assert api_keys.check(writer.key) is None
 
 
-def test_rotation_gives_a_new_key_and_stops_the_old_one(writer: Sender) -> None:
-    old, writer.key = writer.key, api_keys.rotate(writer.writer)
+def test_after_a_rotation_both_keys_work_until_the_overlap_ends(writer: Sender) -> None:
+    old, new = writer.key, api_keys.rotate(writer.writer, overlap=timedelta(hours=1))
+    assert [api_keys.check(key) is not None for key in (old, new)] == [True, True]
+    assert dlq.client.connect(500).hexists(published_keys.hash_name(), api_keys.digest(old))
+    ends = WriterKey.objects.get(digest=api_keys.digest(old)).expires_at
+    assert ends is not None and timedelta(minutes=59) < ends - timezone.now() < timedelta(minutes=61)
+    api_keys.rotate(writer.writer, overlap=timedelta(hours=9))
+    assert WriterKey.objects.get(digest=api_keys.digest(old)).expires_at == ends
+    writer.writer.keys.filter(expires_at=ends).update(expires_at=timezone.now() - timedelta(seconds=1))
+    api_keys.publish()
+    assert [api_keys.check(key) is not None for key in (old, new)] == [False, True]
+
+
+def test_the_old_keys_can_be_revoked_at_once(writer: Sender) -> None:
+    middle = api_keys.rotate(writer.writer, overlap=timedelta(hours=1))
+    new = api_keys.rotate(writer.writer, overlap=timedelta(hours=1))
+    assert api_keys.revoke_old(writer.writer) == 2
+    assert [api_keys.check(key) is not None for key in (writer.key, middle, new)] == [False, False, True]
+    last = api_keys.rotate(writer.writer, overlap=timedelta(0))
+    assert [api_keys.check(key) is not None for key in (new, last)] == [False, True]
+
+
+def test_when_a_key_was_used_is_known_to_the_minute(writer: Sender) -> None:
+    key = WriterKey.objects.get(writer=writer.writer)
+    before = timezone.now()
     assert writer.post(an_event()).status_code == 201
-    assert api_keys.check(old) is None
+    key.refresh_from_db()
+    assert key.used_at is not None and key.used_at >= before
+    api_keys.forget()
+    writer.get()
+    assert WriterKey.objects.get(pk=key.pk).used_at == key.used_at
+    WriterKey.objects.filter(pk=key.pk).update(used_at=before - timedelta(minutes=2))
+    api_keys.forget()
+    writer.get()
+    assert WriterKey.objects.get(pk=key.pk).used_at >= before
+
+
+@pytest.mark.parametrize("ended", [{"revoked_at": timezone.now()}, {"expires_at": timezone.now()}])
+def test_requests_with_a_key_that_has_ended_are_counted_by_writer(writer: Sender, ended: dict[str, Any]) -> None:
+    of_metric = metrics.ended_keys.labels(writer=writer.name)._value.get
+    before = of_metric()
+    WriterKey.objects.filter(writer=writer.writer).update(**ended)
+    api_keys.publish()
+    for answer in (writer.post(an_event()), writer.post([an_event()], path=f"{EVENTS}/batch"), writer.get()):
+        assert answer.status_code == 401
+    writer.key = f"aw_{secrets.token_hex(20)}"
+    assert writer.post(an_event()).status_code == 401
+    rejection_counters.gather()
+    (counted,) = Rejection.objects.filter(writer=writer.name)
+    assert (counted.reason, counted.events) == (rejections.ENDED_KEY, 3)
+    assert of_metric() - before == 3
+    day = counted.day
+    assert balance.compute(day, day, writer=writer.name).total.rejected == 0
 
 
 def test_an_expired_key_is_refused(writer: Sender) -> None:
@@ -202,15 +253,27 @@ def test_the_command_makes_lists_rotates_and_revokes() -> None:
     assert api_keys.check(first) == api_keys.Principal("by-command", frozenset({"write", "read"}))
     assert "by-command  write,read" in command("list")
     second = command("rotate", "by-command")
+    assert all(api_keys.check(key) for key in (first, second))
+    assert " until 20" in command("list")
+    assert "1 keys of by-command revoked" in command("revoke", "by-command", "--old")
     assert (api_keys.check(first), bool(api_keys.check(second))) == (None, True)
+    third = command("rotate", "by-command", "--overlap", "0")
+    assert (api_keys.check(second), bool(api_keys.check(third))) == (None, True)
     assert "1 keys of by-command revoked" in command("revoke", "by-command")
-    assert api_keys.check(second) is None
+    assert api_keys.check(third) is None
     acts = Record.objects.filter(correlation_id="writer-by-command").values_list("event_type", flat=True)
     assert set(acts) == {f"audit.writer.{act}" for act in ("created", "rotated", "revoked")}
 
 
 @pytest.mark.parametrize(
-    "arguments", [("create", "Bad Name"), ("create", "auditsite"), ("rotate", "nobody"), ("revoke", "nobody")]
+    "arguments",
+    [
+        ("create", "Bad Name"),
+        ("create", "auditsite"),
+        ("rotate", "nobody"),
+        ("revoke", "nobody"),
+        ("rotate", "kept", "--overlap", "-1"),
+    ],
 )
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):

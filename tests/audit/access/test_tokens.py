@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_a_key_that_reads_as_a_subject_opens_nothing(issuer: Issuer, service: Se
 
 def test_a_subject_that_is_revoked_speaks_no_more_and_rotation_leaves_it(issuer: Issuer, service: Sender) -> None:
     token = issuer.token(subject_of(service))
-    api_keys.rotate(service.writer)
+    api_keys.rotate(service.writer, overlap=timedelta(0))
     assert post(service, token) == 201
     with pytest.raises(CommandError, match="speaks as a writer already"):
         call_command("writer", "subject", Sender("write").name, subject_of(service))

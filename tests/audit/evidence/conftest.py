@@ -39,12 +39,12 @@ HOSTILE = '=HYPERLINK("https://evil.example")<script>alert(1)</script>'
 
 
 def sealed(count: int = 12, **changes: Any) -> str:
-    """So many sealed records of one correlation."""
-    correlation = f"rr-{secrets.token_hex(6)}"
-    made = [accept(an_event(correlation_id=correlation, **changes), writer="tests") for _ in range(count)]
+    """So many sealed records of one correlation, which is named."""
+    changes.setdefault("correlation_id", f"rr-{secrets.token_hex(6)}")
+    made = [accept(an_event(**changes), writer="tests") for _ in range(count)]
     store(made, timeout_s=20)
     seal.Sealer().once()
-    return correlation
+    return str(changes["correlation_id"])
 
 
 def made(requester: Requester = ME, **asked: Any) -> Export:

@@ -159,14 +159,30 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("text", QUERIES)
-def test_a_query_means_to_the_verifier_what_it_means_to_the_store(text: str) -> None:
+def test_a_query_means_to_the_verifier_what_it_means_to_the_store() -> None:
     word = sealed(1, event_type="sampling.seen", actor_id="ann", actor_ip="192.0.2.7", event_data=DATA)
-    now, query = datetime.now(UTC), grammar.parse(f"{text} correlation:{word}")
-    line = next(iter(lines_of_bundle(word)))
-    asked = json.loads(json.dumps(terms.plain(query, now)))
-    matching = Record.objects.filter(filters.where(query, now)).exists()
-    assert verify.matches(line, asked) is matching
+    (line,) = lines_of_bundle(word)
+    for text in QUERIES:
+        now, query = datetime.now(UTC), grammar.parse(f"{text} correlation:{word}")
+        asked = json.loads(json.dumps(terms.plain(query, now)))
+        matching = Record.objects.filter(filters.where(query, now)).exists()
+        assert verify.matches(line, asked) is matching, text
+
+
+def test_an_address_in_any_spelling_means_the_same_to_store_and_verifier() -> None:
+    sent = ["::ffff:192.0.2.7", "2001:DB8::1", "2001:db8:0:0:0:0:0:0001", "2001:0db8::0.0.0.1", "2001:db8::1:0", "::1"]
+    word = f"address-{secrets.token_hex(4)}"
+    for address in sent:
+        sealed(1, correlation_id=word, actor_ip=address)
+    lines, now = lines_of_bundle(word), datetime.now(UTC)
+    assert [line["actor_ip"] for line in lines] == sent
+    for text, number in {"192.0.2.7": 1, "2001:db8::1": 3, "2001:db8:0:*": 4, "192.*": 1, "::c000:207": 0}.items():
+        for sign in ("", "-"):
+            query = grammar.parse(f"{sign}ip:{text} correlation:{word}")
+            wanted = set(Record.objects.filter(filters.where(query, now)).values_list("actor_ip", flat=True))
+            asked = terms.plain(query, now)
+            assert {line["actor_ip"] for line in lines if verify.matches(line, asked)} == wanted
+            assert len(wanted) == (len(sent) - number if sign else number), (text, sign)
 
 
 def lines_of_bundle(word: str) -> list[dict[str, Any]]:

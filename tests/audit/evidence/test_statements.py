@@ -117,6 +117,31 @@ def test_what_matches_is_counted_and_named(checked: Checked) -> None:
         assert words in printed
 
 
+def test_none_from_an_address_is_said_of_all_its_spellings(checked: Checked) -> None:
+    network = f"2001:db8:{secrets.randbelow(65535) + 1:x}"
+    for address in (f"{network.upper()}::0:7", f"{network}:0:0::0.0.0.7", f"{network}::70", "::ffff:198.51.100.77"):
+        sealed(1, actor_ip=address)
+    statement = statements.make(requester(), f"ip:{network}::7")
+    assert statement.event_data["found"] == 2
+    bundle = range_of(statement)
+    status, printed = checked(text_of(statement), "--range", bundle)
+    assert status == 0, printed
+    for text, said in (
+        (f"ip:{network}::8", "none"),
+        (f"ip:{network}:*", "3"),
+        (f"-ip:{network}:* ip:{network}::7", "none"),
+    ):
+        status, printed = checked(text_of(statements.make(requester(), text)), "--range", bundle)
+        assert (status, f"shown: {said} of the" in printed) == (0, True), printed
+    status, printed = checked(
+        said_anew(statement, lambda facts: facts["terms"][0].update({"is": [f"{network}:0:0:0:0:70"]})),
+        "--range",
+        bundle,
+    )
+    assert status == 1, printed
+    assert "1 of the" in printed
+
+
 def test_a_record_of_the_window_that_was_sealed_late_is_counted() -> None:
     word = f"late-{secrets.token_hex(6)}"
     long_ago = an_event(event_timestamp="2024-01-01T10:00:00Z", correlation_id=word)

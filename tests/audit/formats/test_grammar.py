@@ -92,6 +92,8 @@ def stable_or_refused(text: str) -> None:
         ("rr-17 -alice a.b*", "rr-17 -alice a.b*"),
         ('"7d" "failure" "a:b" "-x" "alice"', '"7d" "failure" "a:b" "-x" alice'),
         ("user:alice host:192.0.2.7 event:a.b", "actor:alice ip:192.0.2.7 type:a.b"),
+        ("ip:2001:0DB8::0:1 ip:::ffff:192.0.2.7", "ip:2001:db8::1 ip:192.0.2.7"),
+        ("ip:192.0.* -ip:2001:0DB8:*", "ip:192.0.* -ip:2001:db8:*"),
         ("", ""),
     ],
 )

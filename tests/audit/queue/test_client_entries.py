@@ -58,6 +58,18 @@ def test_it_becomes_a_record_of_whoever_signed_it_once(queue: Stream, writer: Se
     assert answer.status_code == 200 and answer.json()["digest"] == record.digest.hex()
 
 
+def test_it_counts_to_the_quotas_of_its_writer_and_is_taken_over_them(queue: Stream) -> None:
+    writer = Sender("write")
+    writer.writer.quota_events = 2
+    writer.writer.save()
+    api_keys.publish()
+    events = [park(queue, writer.key) for _ in range(3)]
+    assert drain.empty_inbox() == 3
+    assert Record.objects.filter(id__in=[event["event_id"] for event in events]).count() == 3
+    answer = writer.post(an_event())
+    assert answer.status_code == 429 and "quota of events: 0 are left" in answer.json()["detail"]
+
+
 def test_while_postgresql_is_away_it_is_in_the_queue_and_counts_there(
     queue: Stream, writer: Sender, postgres: Any
 ) -> None:

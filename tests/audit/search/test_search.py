@@ -26,6 +26,12 @@ from tests.audit.conftest import Sender, an_event
 
 ODD = ("alice", "alice.b", "al%ce", "al_ce", "al\\ce", "Alice", "\u202eecila", "a b", 'a"b', "", "*")
 NUMBERS = (7, 7.5, True, None, "7", "true", "null", "alice", ["alice"], {"b": "alice"}, {"b": 7})
+# Addresses as they are sent, and with all their parts.
+ADDRESSES = {
+    **dict.fromkeys(("192.0.2.7", "::ffff:192.0.2.7", "::FFFF:c000:0207", "0::ffff:192.0.2.7"), "192.0.2.7"),
+    **{"192.0.2.70": "192.0.2.70", "::ffff:192.0.20.7": "192.0.20.7", "::c000:207": "0:0:0:0:0:0:c000:207"},
+    **dict.fromkeys(("2001:db8::1", "2001:0DB8:0::0:1", "2001:db8:0:0:0:0:0.0.0.1"), "2001:db8:0:0:0:0:0:1"),
+}
 NOW = datetime(2026, 8, 20, tzinfo=UTC)
 
 
@@ -47,7 +53,7 @@ def _varied(correlation: str, number: int) -> dict[str, Any]:
         namespace=pick([None, "prod", "dev"]),
         cluster_id=pick([None, *ODD]),
         error_code=pick([None, "E1", "E_1"]),
-        actor_ip=pick([None, "192.0.2.7"]),
+        actor_ip=pick([None, *ADDRESSES]),
         event_data={"a": pick(NUMBERS), "a.b": pick(NUMBERS), "n": number % 5},
     )
 
@@ -91,6 +97,9 @@ def _has(record: Record, term: Term, value: Value) -> bool:
             return at.astimezone(UTC).date().isoformat() == value.text
     if found is None:
         return False
+    if term.field == "ip":
+        spelled = ADDRESSES[found]
+        return spelled.startswith(value.text) if value.prefix else spelled == ADDRESSES[value.text]
     return str(found).startswith(value.text) if value.prefix else str(found) == value.text
 
 
@@ -121,7 +130,13 @@ _in_the_data = st.sampled_from(["7", "7.0", "7.5", "true", "null", "alice", "8",
 _times = st.sampled_from(
     [("after", "48h"), ("before", "2026-08-18"), ("until", "2026-08-18T00:00:00Z"), ("on", "2026-08-17")]
 ).map(lambda pair: Term(pair[0], (Value(pair[1]),)))
-_queries = st.lists(_plain_terms | _outcomes | _in_the_data | _times, max_size=4, unique_by=lambda term: term.key)
+_addresses = st.sampled_from(list(ADDRESSES)).map(Value) | st.builds(
+    Value,
+    st.sampled_from(["192.", "192.0.2.", "2001:db8:", "2001:db8:0:", "0:0:0:0:0:0:", "2001:0:"]),
+    prefix=st.just(True),
+)
+_at = st.builds(Term, st.just("ip"), st.lists(_addresses, min_size=1, max_size=3).map(tuple), st.booleans())
+_queries = st.lists(_plain_terms | _at | _outcomes | _in_the_data | _times, max_size=4, unique_by=lambda term: term.key)
 
 
 @given(_queries)
@@ -132,6 +147,14 @@ def test_a_query_finds_what_a_plain_filter_finds(stored: list[Record], terms: li
     found, more = query.page(Search(query=wanted, now=NOW, limit=1000))
     assert [one.id for one in found] == [one.id for one in plainly(stored, wanted)]
     assert not more
+
+
+def test_an_address_narrows_what_an_index_finds(stored: list[Record]) -> None:
+    wanted = grammar.parse(f"ip:2001:db8::1 correlation:{stored[0].correlation_id}")
+    with cost.reading(never=("enable_seqscan",)):
+        plan = query.matching(Search(query=wanted, now=NOW)).explain()
+    assert "correlation_id" in plan.split("Index Cond")[1].splitlines()[0]
+    assert "Seq Scan on audit_record" not in plan
 
 
 @pytest.mark.parametrize("text", ["data.n:3", "data.n:3 outcome:failure", "data.n:3 -data.a:7", "data.n:9"])

@@ -14,7 +14,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
 from auditsite.several import SEPARATOR
-from tests.admin.browser.conftest import PASSWORD, new_page, served, violations
+from tests.admin.browser.accessibility import Looks, violations
+from tests.admin.browser.conftest import PASSWORD, new_page, served
 from tests.admin.conftest import person
 
 
@@ -29,7 +30,7 @@ def extended_site(tmp_path_factory: pytest.TempPathFactory, **settings: str) -> 
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, looks: Looks) -> Iterator[Page]:
     page = new_page(browser)
     faults: list[str] = []
     page.on(

@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
 from audit.models import Record
-from tests.admin.browser.conftest import PASSWORD, picture, violations
+from tests.admin.browser.accessibility import picture, violations
+from tests.admin.browser.conftest import PASSWORD
 from tests.admin.browser.logins.conftest import code, extended_site, log_in, someone
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

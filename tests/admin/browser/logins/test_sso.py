@@ -19,7 +19,8 @@ from jwt.algorithms import RSAAlgorithm
 from playwright.sync_api import Page
 
 from audit.models import Record
-from tests.admin.browser.conftest import PASSWORD, violations
+from tests.admin.browser.accessibility import violations
+from tests.admin.browser.conftest import PASSWORD
 from tests.admin.browser.logins.conftest import code, extended_site, log_in, someone
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
