@@ -586,10 +586,10 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
         lines = path.read_text(encoding="utf-8").splitlines()
         texts += [line for line in lines if line.strip() and not line.startswith("#")]
     keys = [read_key(text, (ED25519,)) for text in texts]
-    if len({key.name for key in keys}) > 1:
-        raise Unusable("the keys are of several logs: check one log at a time")
     if any(key.name.endswith(RECEIPTS) for key in keys):
         raise Unusable("a receipt signing key was given as --key: it goes with --receipt-key")
+    if len({key.name for key in keys}) > 1:
+        raise Unusable("the keys are of several logs: check one log at a time")
     witnesses = [read_key(text, (COSIGNATURE,)) for text in arguments.witness]
     quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
     if not 0 <= quorum <= len(witnesses):
@@ -604,8 +604,27 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
     return Trust(keys, witnesses, quorum)
 
 
+# What the first bytes of a file say that it is, and the command that verifies it.
+KINDS_OF_FILES = {
+    b"PK": "an evidence bundle: run verify.py evidence",
+    b"auditsite/statement/": "a signed statement: run verify.py statement",
+    b"auditsite/receipt/": "a receipt: run verify.py receipt",
+}
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raises `Unusable` for a file that another command verifies."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    for start, what in KINDS_OF_FILES.items():
+        if head.startswith(start):
+            raise Unusable(f"this is {what} {path.name}")
+
+
 def verify_records(options: argparse.Namespace) -> str:
     """Verify, print, and return the verdict. Raises `Altered` and `Unusable`."""
+    if options.bundle:
+        refuse_other_kinds(options.bundle)
     trust = trust_of(options)
     result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
     report(result, trust)
@@ -705,6 +724,10 @@ class Bundle:
 
     def __init__(self, path: Path):
         self._folder = path
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(2) != b"PK":
+                    raise Unusable("this is no evidence bundle: give the .zip as it was downloaded, not a file of it")
         try:
             self._zip = None if path.is_dir() else zipfile.ZipFile(path)
         except (ValueError, OSError) as error:

@@ -251,6 +251,14 @@ def test_witnesses_count_when_asked_for(run: Any) -> None:
     assert "not checked: the signature of w1.example" in run(witnessed, *PINNED)[1]
 
 
+def test_a_file_that_another_command_verifies_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for body, command in ((b"PK\x03\x04", "evidence"), (b"auditsite/statement/v1\n", "statement")):
+        file = tmp_path / "bundle"
+        file.write_bytes(body)
+        assert verify.main([str(file), "--key", LOG.vkey()]) == 2
+        assert f"run verify.py {command} bundle" in capsys.readouterr().err
+
+
 def test_an_empty_bundle_covers_nothing(run: Any) -> None:
     assert run(bundle([]), *PINNED)[0] == 3
 

@@ -67,8 +67,17 @@ class ReviewAdmin(ReadOnly):
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
         (review,) = signoff.states([asked])
+        said = signoff.dispositions(review) if review.reviews else {}
         groups = [
-            (group, [(row, _address(asked, group, row)) for row in group.rows]) for group in report.groups if group.rows
+            (
+                group,
+                [
+                    (row, _address(asked, group, row), said.get(group.name, {}).get(row.label), _field(group, place))
+                    for place, row in enumerate(group.rows)
+                ],
+            )
+            for group in report.groups
+            if group.rows
         ]
         return self.page(
             request,
@@ -82,6 +91,8 @@ class ReviewAdmin(ReadOnly):
             exceptions=[(group, rows) for group, rows in groups if group.counts],
             informational=[(group, rows) for group, rows in groups if not group.counts],
             empty=[group.title for group in report.groups if group.counts and not group.rows],
+            dispositions=signoff.DISPOSITIONS,
+            has_said=bool(said),
             may_sign=request.user.has_perm("audit.sign_review") and asked < today,
             due_at=time_tag(signoff.due_at(asked)),
             before=asked - timedelta(days=1),
@@ -108,7 +119,8 @@ class ReviewAdmin(ReadOnly):
             seen = request.POST.get("digest", ""), number(request.POST.get("signatures", ""))
             by, address = request.user.get_username(), client.address(request)
             try:
-                signoff.sign(signed, request.POST.get("note", ""), by=by, seen=seen, address=address)
+                lines = _lines(request, signoff.report_to_sign(signed))
+                signoff.sign(signed, request.POST.get("note", ""), by=by, seen=seen, address=address, lines=lines)
             except TookTooLong:
                 raise signoff.NotSigned(TOO_LONG) from None
 
@@ -176,6 +188,22 @@ def _badge(review: ReviewState) -> SafeString:
 def _added_since(report: ExceptionReport, review: ReviewState) -> int:
     """Exceptions that the last signature did not show."""
     return report.added_since(review.reviews[-1].shown) if review.reviews else 0
+
+
+def _field(group: ExceptionGroup, place: int) -> str:
+    return f"{group.name}-{place}"
+
+
+def _lines(request: HttpRequest, report: ExceptionReport) -> signoff.Dispositions:
+    """What the form says of single lines, in the order in which they are shown: the digest holds that order."""
+    lines: signoff.Dispositions = {}
+    for group in report.groups:
+        for place, row in enumerate(group.rows):
+            field = _field(group, place)
+            if (chosen := request.POST.get(f"is-{field}")) in signoff.DISPOSITIONS:
+                why = client.text(request.POST.get(f"why-{field}", "").strip(), signoff.MAX_REASON_CHARS)
+                lines.setdefault(group.name, {})[row.label] = {"is": str(chosen), "why": why}
+    return lines
 
 
 def _address(day: date, group: ExceptionGroup, row: ExceptionRow) -> str:

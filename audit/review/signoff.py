@@ -17,13 +17,19 @@ from audit.errors import AuditError
 from audit.formats import times
 from audit.ingest import trail
 from audit.ingest.notify import notify
-from audit.models import OWN_WRITER, Followed, MissedReview, Review
+from audit.models import OWN_WRITER, Followed, MissedReview, Record, Review
 from audit.postgres import sql
 from audit.review.exception_report import ExceptionReport, exception_report
 
+SIGNED = ("audit.review.signed", "audit.review.countersigned")
 # The row of audit_followed that holds the first day that may still be signed in time.
 REVIEWS = "reviews"
 MAX_NOTE_CHARS = 5_000
+MAX_REASON_CHARS = 200
+# What a reviewer says of a line, and what that means.
+DISPOSITIONS = {"expected": "expected, nothing to do", "ticket": "a ticket follows it", "incident": "an incident"}
+# Of each part that counts, the lines of which something is said.
+Dispositions = dict[str, dict[str, dict[str, str]]]
 # Of a day, with the level of its badge.
 STATES = {
     "signed": "ok",
@@ -78,10 +84,19 @@ def states(days: Iterable[date], now: datetime | None = None) -> list[ReviewStat
     ]
 
 
-def sign(day: date, note: str, *, by: str, seen: tuple[str, int], address: str | None = None) -> Review:
+def sign(
+    day: date,
+    note: str,
+    *,
+    by: str,
+    seen: tuple[str, int],
+    address: str | None = None,
+    lines: Dispositions | None = None,
+) -> Review:
     """Sign a day, or countersign it. `seen` is the digest and the number of signatures that the page showed.
 
-    Raises `NotSigned`, `NothingKept`, `TookTooLong`.
+    `lines` says of single lines what became of them; the note says it of the rest. Raises `NotSigned`, `NothingKept`,
+    `TookTooLong`.
     """
     now, note = datetime.now(UTC), note.replace("\x00", "").strip()[:MAX_NOTE_CHARS]
     if day >= now.date():
@@ -91,13 +106,27 @@ def sign(day: date, note: str, *, by: str, seen: tuple[str, int], address: str |
         shown, number = report_to_sign(day), Review.objects.filter(day=day).count() + 1
         if seen != (shown.digest, number - 1):
             raise NotSigned("Something came, or somebody signed, since this page was shown: read it again, then sign.")
-        if shown.exceptions and not note:
-            raise NotSigned("There are exceptions: say in the note what became of them.")
-        _record_signature(shown, note, number, by, address)
+        if shown.exceptions and not note and not _says_all(shown, lines or {}):
+            raise NotSigned("There are exceptions: say of each line, or in the note, what became of them.")
+        _record_signature(shown, note, number, by, address, lines or {})
         values = (day, number, by, now, note, shown.exceptions, shown.digest, json.dumps(shown.document))
         sql.run(_SIGN, values)
         MissedReview.objects.filter(day=day, closed_at=None).update(closed_at=now)
     return Review.objects.get(day=day, number=number)
+
+
+def dispositions(review: ReviewState) -> Dispositions:
+    """What the last signature that says anything of single lines says of them: it is in the record of the signature."""
+    signed = Record.objects.filter(
+        writer=OWN_WRITER, correlation_id=f"review-{review.day}", event_type__in=SIGNED, event_category="security"
+    )
+    with visibility.as_system():
+        said = [record.event_data.get("lines") for record in signed.order_by("-event_timestamp", "-id")]
+    return next((lines for lines in said if lines), {})
+
+
+def _says_all(shown: ExceptionReport, lines: Dispositions) -> bool:
+    return all(row.label in lines.get(group.name, {}) for group in shown.groups if group.counts for row in group.rows)
 
 
 def find_missed(now: datetime | None = None) -> list[date]:
@@ -179,9 +208,11 @@ def _notify(now: datetime) -> None:
         notify("audit.review", text, told=lambda: told.update(told_at=now), days=len(days))
 
 
-def _record_signature(shown: ExceptionReport, note: str, number: int, by: str, address: str | None) -> None:
+def _record_signature(
+    shown: ExceptionReport, note: str, number: int, by: str, address: str | None, lines: Dispositions
+) -> None:
     trail.add(
-        f"audit.review.{'signed' if number == 1 else 'countersigned'}",
+        SIGNED[min(number, 2) - 1],
         _where(shown.day, address),
         actor=by,
         correlation=f"review-{shown.day}",
@@ -190,6 +221,7 @@ def _record_signature(shown: ExceptionReport, note: str, number: int, by: str, a
         exceptions=shown.exceptions,
         note=note or None,
         shown=shown.document,
+        lines=lines or None,
     )
 
 

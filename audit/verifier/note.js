@@ -191,8 +191,8 @@ export const readKeys = (text, kind) =>
 export function trustOf(asked, claimed) {
   const keys = readKeys(asked.keys, ED25519);
   const many = (found) => new Set(found.map((key) => key.name)).size > 1;
-  if (many(keys)) throw new Unusable("the keys are of several logs: check one log at a time");
   if (keys.some(isOfReceipts)) throw new Unusable("a receipt signing key was given as --key: it goes with --receipt-key");
+  if (many(keys)) throw new Unusable("the keys are of several logs: check one log at a time");
   const witnesses = readKeys(asked.witnesses, COSIGNATURE);
   const quorum = asked.quorum === "" ? witnesses.length : Number(asked.quorum);
   if (!(quorum >= 0 && quorum <= witnesses.length)) {

@@ -94,6 +94,16 @@ worker.onerror = () => at("unready").removeAttribute("hidden");
 /** The field of files that something was dropped on; anywhere else it is the bundle. */
 const taking = (target) => target.closest?.(".drop")?.querySelector("input") ?? at("file");
 
+/** Keys that were pasted together are put into the field that each belongs to: its name says which. */
+function sortKeys() {
+  const isOfReceipts = (line) => /^[^+]*\/receipts\+/.test(line);
+  const lines = ["keys", "receipt-keys"].flatMap((id) => at(id).value.split("\n"));
+  const given = [...new Set(lines.map((line) => line.trim()))].filter((line) => line && !line.startsWith("#"));
+  at("keys").value = given.filter((line) => !isOfReceipts(line)).join("\n");
+  at("receipt-keys").value = given.filter(isOfReceipts).join("\n");
+}
+
+for (const id of ["keys", "receipt-keys"]) at(id).addEventListener("change", sortKeys);
 form.addEventListener("submit", begin);
 for (const kind of ["dragover", "dragleave", "drop"]) {
   form.addEventListener(kind, (event) => {

@@ -20,6 +20,14 @@ export const damaged = (error) =>
   error instanceof Damaged ? new Unusable("the zip of the bundle is damaged or cut off") : error;
 
 /** Raises `Unusable`. */
+function requireZip(source) {
+  const head = source.read(0, Math.min(2, source.size));
+  if (head[0] !== 0x50 || head[1] !== 0x4b) {
+    throw new Unusable("this is no evidence bundle: give the .zip as it was downloaded, not a file of it");
+  }
+}
+
+/** Raises `Unusable`. */
 export function zipOf(source) {
   try {
     return new Zip(source);
@@ -41,6 +49,7 @@ const long = (view, at) => Number(view.getBigUint64(at, true));
 export class Zip {
   constructor(source) {
     this.source = source;
+    requireZip(source);
     const found = directory(source).filter((one) => !one.name.endsWith("/"));
     this.files = new Map(found.map((one) => [one.name, one]));
     if (this.files.size !== found.length) throw new Unusable("two files of the bundle have one name");

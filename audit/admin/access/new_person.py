@@ -33,6 +33,11 @@ class NewPersonForm(AdminUserCreationForm):
     class Meta(AdminUserCreationForm.Meta):
         fields = ("username", "email", "groups")
 
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        # The page focuses the first field by itself, and the browser complains of being told twice.
+        self.fields["username"].widget.attrs.pop("autofocus", None)
+
     def save(self, commit: bool = True) -> User:
         self.instance.is_staff = True  # who has a role uses these pages
         person: User = super().save(commit)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import logout
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -34,6 +35,8 @@ class PeopleAdmin(HistoryIsRecords, UserAdmin):
     )
     list_display = ("username", "email", "roles", "is_active", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
+    # Few enough to be ticked; the widget that moves names between two lists cannot be read aloud.
+    filter_horizontal = ()
 
     @admin.action(description="End all sessions: they have to log in again", permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -69,6 +72,11 @@ class PeopleAdmin(HistoryIsRecords, UserAdmin):
             return fixed
         own = ("groups", "is_active", "is_staff") if obj == request.user else ()
         return (*fixed, "is_superuser", "user_permissions", *own)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs |= {"widget": forms.CheckboxSelectMultiple, "help_text": "The roles of this person."}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         groups = super().get_fieldsets(request, obj)

@@ -35,9 +35,13 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     page.go_back()
     page.get_by_role("button", name="I have reviewed this day").click()
     assert not Review.objects.filter(day=day).exists(), "signed without the note that exceptions need"
-    page.fill("#note", "Three cards were refused by the bank; the cluster was removed by change 7.")
+    page.get_by_label("Disposition of payments.card.refused, tests").select_option("expected")
+    page.get_by_label("Reason or ticket of payments.card.refused, tests").fill("refused by the bank")
+    assert page.locator("#reviewed").inner_text().startswith("1 of ")
+    page.fill("#note", "The cluster was removed by change 7.")
     page.get_by_role("button", name="I have reviewed this day").click()
     page.wait_for_selector("text=is signed, and recorded")
+    assert page.locator("td", has_text="expected: refused by the bank").count() == 1
     officer.stop("review-signed")
 
     failed(day)

@@ -103,6 +103,21 @@ def test_a_zip_whose_directory_points_two_names_at_one_place_is_refused(verifier
     assert lines == ["cannot be used: the zip of the bundle is damaged or cut off"]
 
 
+@pytest.mark.parametrize("name", ["records.csv", "keys.txt"])
+def test_a_file_that_is_no_bundle_is_named_as_such(both: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("event_id,event_type\n")
+    status, printed = both("evidence", tmp_path / name, *PINNED)
+    assert status == 2
+    assert "give the .zip as it was downloaded" in printed
+
+
+def test_keys_that_are_pasted_together_are_put_where_they_belong(verifier: Verifier) -> None:
+    verifier.page.fill("#keys", f"{RECEIPT_KEY}\n{SEAL_KEY}")
+    verifier.page.dispatch_event("#keys", "change")
+    assert verifier.page.input_value("#keys") == str(SEAL_KEY)
+    assert verifier.page.input_value("#receipt-keys") == str(RECEIPT_KEY)
+
+
 # --- Nothing leaves the machine, and all can see it ---
 
 

@@ -111,12 +111,30 @@ def test_signing_is_a_record_with_all_that_was_shown() -> None:
 def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
     day = a_day()
     failed(day)
-    with pytest.raises(NotSigned, match="say in the note"):
+    with pytest.raises(NotSigned, match="or in the note"):
         sign(day, "  \x00")
     assert acts(day) == []
     quiet = a_day() - timedelta(days=300 * 366)  # before all that any test has found
     assert signoff.report_to_sign(quiet).exceptions == 0
     assert sign(quiet, "").note == ""
+
+
+def test_a_day_whose_lines_are_all_disposed_of_needs_no_note() -> None:
+    day = a_day()
+    failed(day, 2)
+    happened(day, severity="critical", event_type="gateway.signal.received")
+    shown = exception_report.exception_report(day)
+    lines = {
+        group.name: {row.label: {"is": "ticket", "why": "T-1"} for row in group.rows}
+        for group in shown.groups
+        if group.counts and group.rows
+    }
+    some = {"failed": lines["failed"]}
+    with pytest.raises(NotSigned, match="of each line"):
+        signoff.sign(day, "", by="officer", seen=(shown.digest, 0), lines=some)
+    signoff.sign(day, "", by="officer", seen=(shown.digest, 0), lines=lines)
+    (state,) = signoff.states([day])
+    assert signoff.dispositions(state) == lines
 
 
 def test_a_day_that_is_not_over_is_not_signed() -> None:
