@@ -59,7 +59,8 @@ def test_a_figure_leads_to_the_search_that_gives_it(auditor: Client) -> None:
     assert auditor.get(reverse("admin:audit_record_changelist"), {"q": query}).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["json", "html", "pdf"])
+# What a PDF is made of, tests/audit/reports holds; it takes seconds.
+@pytest.mark.parametrize("kind", ["json", "html", pytest.param("pdf", marks=pytest.mark.long)])
 def test_a_report_is_taken_away_as_a_file_and_that_is_recorded(auditor: Client, kind: str) -> None:
     if kind == "pdf" and not render.has_pdf():
         pytest.skip("WeasyPrint or Pango is not there: install auditsite[pdf] and libpango")
