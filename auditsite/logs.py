@@ -19,8 +19,8 @@ def configure(level: str) -> dict[str, Any]:
     structlog.configure(
         processors=[*SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # What is below the level costs a call, and nothing is made of it.
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        # What is for debugging alone costs a call, and nothing is made of it.
+        wrapper_class=structlog.make_filtering_bound_logger(min(logging.getLevelName(level), logging.INFO)),
         cache_logger_on_first_use=True,
     )
     return {

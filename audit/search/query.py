@@ -99,7 +99,9 @@ def in_portions(ids: Sequence[UUID]) -> Iterator[list[Record]]:
     wanted = Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id")
     sized = wanted.values_list("id", Func(Cast("event_data", TextField()), function="octet_length")) if ids else []
     for portion in portions.portions(list(sized), lambda row: int(row[1])):
-        yield list(wanted.filter(id__in=[record_id for record_id, _ in portion]).with_state())
+        records = list(wanted.filter(id__in=[record_id for record_id, _ in portion]).with_state())
+        visibility.note_shown(ids)  # however often they were read for it
+        yield records
 
 
 def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:

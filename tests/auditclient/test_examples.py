@@ -20,7 +20,7 @@ def sick(descriptor):
     raise OSError(errno.EIO, "Input/output error")
 
 os.fdatasync = sick
-assert Client().get("/products/1/price?price=2.75").status_code == 204
+assert Client().get("/products/77/price?price=2.75").status_code == 204
 """
 ROOT = Path(__file__).parent.parent.parent
 SHOP = ROOT / "auditclient" / "examples" / "shop"
@@ -108,5 +108,5 @@ def test_the_command_sends_shows_and_verifies(environ: dict[str, str], service: 
 @pytest.mark.slow
 def test_with_durability_of_the_process_no_answer_waits_for_the_disk(environ: dict[str, str]) -> None:
     manage(environ, "migrate", "--run-syncdb", "--verbosity", "0")
-    tea = "from shop.models import Product; Product.objects.create(name='Tea', price='2.50')\n"
+    tea = "from shop.models import Product; Product.objects.create(id=77, name='Tea', price='2.50')\n"
     manage(environ | {"AUDIT_DURABILITY": "process"}, "shell", "--no-imports", "-c", tea + SICK)
