@@ -36,7 +36,9 @@ cannot be used, 3 NOT COVERED, 4 REDACTED: all holds, but what is left of redact
 import argparse
 import base64
 import binascii
+import copy
 import csv
+import errno
 import hashlib
 import heapq
 import io
@@ -705,7 +707,10 @@ class Bundle:
         self._folder = path
         try:
             self._zip = None if path.is_dir() else zipfile.ZipFile(path)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
+            # A place in the zip that lies before its beginning; a file that is not there is another matter.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
             raise zipfile.BadZipFile(str(error)) from None
         if self._zip is not None:
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
@@ -719,6 +724,14 @@ class Bundle:
         if name not in self.names:
             raise Altered(f"{name} is missing")
         return (self._folder / name).open("rb") if self._zip is None else self._zip.open(name)
+
+    def read_on(self, name: str) -> IO[bytes]:
+        """Open a file that was compared already: no checksum stops the reading, so that what was changed is named."""
+        if self._zip is None or name not in self.names:
+            return self.open(name)
+        info = copy.copy(self._zip.getinfo(name))
+        del info.CRC
+        return self._zip.open(info)
 
     def size(self, name: str) -> int:
         return (self._folder / name).stat().st_size if self._zip is None else self._zip.getinfo(name).file_size
@@ -823,7 +836,7 @@ class Tree:
 
 def proof_hashes(bundle: Bundle, name: str) -> Iterator[bytes]:
     """The hashes of a volume's proof, streaming. Raises `Altered`."""
-    with bundle.open(name) as file:
+    with bundle.read_on(name) as file:
         if file.readline() != f"{BETWEEN}\n".encode():
             raise Altered(f"{name} does not start with {BETWEEN}")
         for line in file:
@@ -835,7 +848,7 @@ def proof_hashes(bundle: Bundle, name: str) -> Iterator[bytes]:
 
 def evidence_rows(bundle: Bundle, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The leaf and the record of each line of a volume, the record without members that have no value."""
-    with bundle.open(name) as file:
+    with bundle.read_on(name) as file:
         for line in file:
             record = _object(parse(line))
             index = record.pop("leaf_index", None)
@@ -1220,7 +1233,7 @@ def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
 def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
     """A CSV must say what the JSON lines beside it say, which are proved."""
     csv.field_size_limit(MAX_TEXT_BYTES)
-    with bundle.open(name) as table, bundle.open(records) as file:
+    with bundle.read_on(name) as table, bundle.read_on(records) as file:
         rows = csv.reader(io.TextIOWrapper(table, "utf-8", newline=""))
         heads = next(rows, [])
         for line in file:
@@ -1295,8 +1308,8 @@ class Evidence:
             yield from self.volumes.end()
         except (Altered, Unusable) as error:
             yield str(error)
-        except (*BROKEN_ZIP, csv.Error, UnicodeDecodeError) as error:
-            yield f"a file of the bundle was changed: {error}"
+        except (*BROKEN_ZIP, csv.Error, UnicodeDecodeError):
+            yield "a file of the bundle was changed, so that it cannot be read"
 
 
 def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, list[Key]]:
@@ -1680,11 +1693,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = read_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
         verdict = options.verify(options)
-    except (Unusable, Altered, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        print("cannot be used: it is not UTF-8", file=sys.stderr)
+        return 2
+    except (Unusable, Altered, OSError) as error:
         print(f"cannot be used: {error}", file=sys.stderr)
         return 2
-    except BROKEN_ZIP as error:
-        print(f"cannot be used: the zip of the bundle is damaged or cut off: {error}", file=sys.stderr)
+    except BROKEN_ZIP:
+        print("cannot be used: the zip of the bundle is damaged or cut off", file=sys.stderr)
         return 2
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         print(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)

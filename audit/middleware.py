@@ -99,6 +99,7 @@ class AccessMiddleware(Middleware):
             access_log.write(viewer, request, response)
         except AuditError as error:
             log.error("look_refused", path=request.path, error=type(error).__name__)
+            response.close()
             return _unrecorded(request)
         if isinstance(response, StreamingHttpResponse):
             response.streaming_content = _as_viewer(viewer, response.streaming_content)

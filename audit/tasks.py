@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar
 import redis
 import structlog
 from django.conf import settings
-from django_q.models import Schedule
+from django.core.management import call_command
+from django_q.models import Failure, Schedule
 from django_q.tasks import async_task
 
 import dlq.alarm
@@ -180,6 +181,15 @@ def publish_keys() -> None:
 
 
 @task
+def tidy() -> str:
+    """Remove what is nobody's record: sessions that are over, and tasks that failed FAILED_TASK_DAYS ago."""
+    call_command("clearsessions")
+    old = datetime.now(UTC) - timedelta(days=settings.FAILED_TASK_DAYS)
+    removed, _ = Failure.objects.filter(stopped__lt=old).delete()
+    return f"{removed} failed tasks removed"
+
+
+@task
 def make_partitions() -> int:
     return partitions.make()
 
@@ -195,6 +205,7 @@ SCHEDULES = {
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
+    "remove what is over": ("audit.tasks.tidy", Schedule.HOURLY, None),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.HOURLY, None),
 }
 

@@ -10,13 +10,8 @@ import psycopg
 import redis
 import uuid_utils.compat
 
-# What a login of each group is for; docs/access.md has the whole table.
-MAY = {
-    "auditor": "searches, reads, verifies and exports records, makes reports",
-    "operator": "looks after the queue and outages; may not read records",
-    "compliance officer": "as the auditor; signs reviews, places holds, rules on redaction, approves discards",
-    "administrator": "people, writers and their keys, scopes, rules; may not read records",
-}
+from audit.access.roles import MAY
+
 SAMPLE = (
     "a week of a made-up system, incomplete on purpose, so that the start page has something to say: events 17 and 18",
     "of the writer gateway never came, and many works have no end (expectations that are not met). Nothing is broken.",

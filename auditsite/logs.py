@@ -1,5 +1,6 @@
 """Logs: one JSON object a line, whoever writes it."""
 
+import logging
 from typing import Any
 
 import structlog
@@ -18,7 +19,8 @@ def configure(level: str) -> dict[str, Any]:
     structlog.configure(
         processors=[*SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        # What is below the level costs a call, and nothing is made of it.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
     return {

@@ -26,6 +26,7 @@ from rich.console import Console
 
 from auditsite import greeting, several
 from auditsite.embedded import Postgres, Redis, Server
+from auditsite.front import bounds
 from auditsite.roles import ROLES, create_database
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +35,8 @@ DATABASE = "audit"
 ORIGIN = "localhost/audit"
 RESTART_PAUSE_S = 1.0
 UNDER_MAKE = "--under-make"
-# Processes, and threads of each that may wait for a server: several writes that wait together are stored together.
-INGEST_WORKERS, INGEST_THREADS = 4, 8
+# Threads of each process that may wait for a server: several writes that wait together are stored together.
+INGEST_THREADS = 8
 SITE_WORKERS, SITE_THREADS = 2, 4
 # What is done before anything is served, a process each; the second knows the keys that the first has made.
 PREPARATIONS = (
@@ -220,7 +221,7 @@ def _services(port: int, ingest_port: int) -> list[Service]:
     manage = [sys.executable, "manage.py"]
     return [
         Service("web", _front("site", port, SITE_WORKERS, SITE_THREADS)),
-        Service("ingest", _front("ingest", ingest_port, INGEST_WORKERS, INGEST_THREADS)),
+        Service("ingest", _front("ingest", ingest_port, bounds.processes(), INGEST_THREADS)),
         Service("queue", [*manage, "worker"]),
         Service("drain", [*manage, "drain_dlq", "--watch"]),
         Service("seal", [*manage, "seal", "--follow"]),

@@ -155,6 +155,8 @@ HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a
 EXPORT_DIR = env.path("EXPORT_DIR", None)
 EXPORT_CERTIFICATE_FILE = env.path("EXPORT_CERTIFICATE_FILE", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
+# Tasks that failed are listed so long; sessions are removed once they are over.
+FAILED_TASK_DAYS = env.float("FAILED_TASK_DAYS", 30)
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)

@@ -18,6 +18,7 @@ import redis
 
 from audit.formats.note import Signer
 from auditsite.embedded import Postgres, Redis
+from auditsite.front import bounds
 from auditsite.roles import create_database
 from bench.load import WRITER, wait_until
 
@@ -31,7 +32,7 @@ class Fleet:
     def __init__(
         self,
         *,
-        workers: int = 4,
+        workers: int = bounds.processes(),
         threads: int = 8,
         drainers: int = 2,
         application: str = "auditsite.wsgi:application",

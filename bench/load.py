@@ -144,13 +144,13 @@ class Senders:
             self._ledger.latencies.setdefault(status, []).append(seconds)
 
 
-def wait_until(reached: Callable[[], bool], *, seconds: float, what: str) -> float:
+def wait_until(reached: Callable[[], bool], *, seconds: float, what: str, every_s: float = 0.02) -> float:
     """Wait for `reached`; return how long it took. Raises `TimeoutError` naming `what`."""
     started = time.monotonic()
     while not reached():
         if time.monotonic() - started > seconds:
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(every_s)
     return time.monotonic() - started
 
 

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any, Literal, TypedDict
 
 State = Literal["due", "waiting", "leased", "dead"]
@@ -142,17 +143,10 @@ def decoded(rows: Iterable[Any]) -> list[tuple[str, dict[bytes, bytes]]]:
 
 def unpacked(lengths: bytes, values: bytes, count: int) -> Iterator[tuple[bytes | None, ...]]:
     """Return the values that `claim.lua` wrote one after the other, in groups of `count`; None for what is absent."""
-    at = 0
-    group: list[bytes | None] = []
-    for length in struct.unpack(f">{len(lengths) // 4}I", lengths):
-        if length == ABSENT:
-            group.append(None)
-        else:
-            group.append(values[at : at + length])
-            at += length
-        if len(group) == count:
-            yield tuple(group)
-            group = []
+    sizes = struct.unpack(f">{len(lengths) // 4}I", lengths)
+    ends = accumulate(0 if size == ABSENT else size for size in sizes)
+    cells = [None if size == ABSENT else values[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return zip(*[iter(cells)] * count, strict=True)
 
 
 def label_of(fields: dict[bytes, bytes]) -> str:

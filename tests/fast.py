@@ -5,8 +5,6 @@ time. Of the rest, the tests marked `slow` and `browser` are left out.
 """
 
 import re
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,8 +41,6 @@ LEFT_OUT = (
 )
 # A module's mark for all of its tests, at the start of a line.
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(slow|browser)\b", re.MULTILINE)
-# So much processor time a fast test may take; most take a hundredth of it.
-SHARE_S = 0.5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,14 +60,3 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.option.fast:
         items[:] = [item for item in items if not {mark.name for mark in item.iter_markers()} & {"slow", "browser"}]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Hold each test to its share: of processor time, which other work on the machine hardly changes."""
-    begun = time.process_time()
-    result = yield
-    took = time.process_time() - begun
-    if pyfuncitem.config.option.fast and took > SHARE_S:
-        pytest.fail(f"takes {took:.2f} s of processor time; a fast test may take {SHARE_S} s: mark it slow, or mend it")
-    return result

@@ -5,6 +5,7 @@ skip then. Otherwise each process that runs tests has servers of its own, for te
 """
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -38,6 +39,8 @@ FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-", dir=_parent()))
 FOLDER.chmod(0o755)
 for name in ("static", "exports"):
     (FOLDER / name).mkdir()
+# Python looks for cycles each 700 objects and more, and through all tests that were collected: a seventh of the time.
+gc.set_threshold(100_000, 20, 20)
 is_started = False
 postgres: Postgres | None = None
 redis: Redis | None = None

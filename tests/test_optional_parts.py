@@ -32,11 +32,16 @@ ACTS = {
 }
 
 
+# Where they are used; the whole suite is collected by `make test-long`.
+USING = ("tests/admin", "tests/audit/reports", "tests/test_optional_parts.py")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-def test_the_suite_is_collected_although(act: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [USING, pytest.param((), marks=pytest.mark.long, id="all")])
+def test_the_suite_is_collected_although(where: tuple[str, ...], act: str, tmp_path: Path) -> None:
     (tmp_path / "in_the_way.py").write_text(FINDER.replace("ACT", act), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "in_the_way", "--collect-only", "-q", "-n", "0"]
+    command = [sys.executable, "-m", "pytest", "-p", "in_the_way", "--collect-only", "-q", "-n", "0", *where]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env["PYTHONPATH"] = str(tmp_path)
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 
 from audit import visibility
 from audit.access import client
@@ -62,7 +62,8 @@ def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
         query=client.text(request.META.get("QUERY_STRING", ""), QUERY_CHARACTERS),
         status=response.status_code,
         rows=look.rows,
-        rows_follow=True if getattr(response, "streaming", False) else None,
+        # A file is whole before it is sent.
+        rows_follow=True if response.streaming and not isinstance(response, FileResponse) else None,
         records=[client.text(seen) for seen in look.ids],
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -21,6 +22,12 @@ def address(request: HttpRequest | None) -> str | None:
         # Each of our proxies appends the address that it saw; what stands before is the client's own claim.
         passed = [part.strip() for part in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",")]
         seen = passed[-hops] if len(passed) >= hops else seen
+    return _canonical(seen)
+
+
+# A client sends thousands of requests from one address.
+@lru_cache(maxsize=1024)
+def _canonical(seen: str) -> str | None:
     try:
         return str(spellings.read_address(_without_port(seen).partition("%")[0]))
     except ValueError:
@@ -40,8 +47,12 @@ def network(request: HttpRequest | None) -> str:
 
     Returns "" for a local socket.
     """
-    if (seen := address(request)) is None:
-        return ""
+    seen = address(request)
+    return "" if seen is None else _network_of(seen)
+
+
+@lru_cache(maxsize=1024)
+def _network_of(seen: str) -> str:
     parsed = ipaddress.ip_address(seen)
     if isinstance(parsed, ipaddress.IPv4Address):
         return seen

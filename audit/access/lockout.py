@@ -68,4 +68,13 @@ class LoginForm(AdminAuthenticationForm):
                 "or ask an administrator for a new password.",
                 code="locked",
             )
-        return super().get_invalid_login_error()
+        return ValidationError(
+            "This name and this password do not belong together. Both are case-sensitive.", code="invalid_login"
+        )
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Tell whoever knows the password what lacks. Raises `ValidationError`."""
+        if user.is_active and not user.is_staff:
+            text = "Your account does not open these pages yet: ask an administrator for a role and for “staff status”."
+            raise ValidationError(text, code="no_rights")
+        super().confirm_login_allowed(user)

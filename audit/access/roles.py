@@ -1,6 +1,14 @@
 """The groups of people that every installation has, with their permissions."""
 
-from django.contrib.auth.models import Group, Permission
+from typing import Any
+
+# What each is for, in words; docs/access.md has the whole table.
+MAY = {
+    "auditor": "searches, reads, verifies and exports records, makes reports",
+    "operator": "looks after the queue and outages; may not read records",
+    "compliance officer": "as the auditor; signs reviews, places holds, rules on redaction, approves discards",
+    "administrator": "people, writers and their keys, scopes, rules; may not read records",
+}
 
 
 def _audit(act: str, *models: str) -> list[str]:
@@ -49,12 +57,16 @@ GROUPS = {
 
 def groups(using: str) -> None:
     """Create the groups, and give them exactly the permissions above."""
+    from django.contrib.auth.models import Group  # not above: `make run` reads MAY before Django is set up
+
     for name, wanted in GROUPS.items():
         group, _ = Group.objects.using(using).get_or_create(name=name)
         permissions = [_permission(using, label) for label in wanted]
         group.permissions.set([permission for permission in permissions if permission is not None])
 
 
-def _permission(using: str, label: str) -> Permission | None:
+def _permission(using: str, label: str) -> Any:
+    from django.contrib.auth.models import Permission
+
     app, codename = label.split(".")
     return Permission.objects.using(using).filter(content_type__app_label=app, codename=codename).first()

@@ -134,6 +134,13 @@ class Balance(NamedTuple):
         return [row for row in self.rows if row.not_yet]
 
     @property
+    def settled_at(self) -> datetime | None:
+        """Up to when all that is counted adds up, with nothing lost; None where it does not, or too little is known."""
+        if self.copied_at is None or self.read_at is None or self.is_stale or not self.rows:
+            return None
+        return min(self.copied_at, self.read_at) if all(row.line.balanced for row in self.rows) else None
+
+    @property
     def state(self) -> str:
         """The worst state of all rows, `NOTHING` without any: a loss goes before what is not known."""
         states = {row.state for row in self.rows} or {NOTHING}

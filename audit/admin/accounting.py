@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from audit import visibility
 from audit.accounting import balance
@@ -24,8 +25,9 @@ VERDICTS = {
     "lost": "Events were promised and are nowhere: Redis lost them.",
     "unexplained": "The counts disagree: tell your security officer, and change nothing.",
     balance.NOTHING: "No event of these days is known: there is nothing to balance.",
-    "not yet": "Not all of it is known now; nothing is said of what is not.",
+    "not yet": "Newer events are still being counted.",
 }
+IN_WORDS = {"not yet": "in progress"}
 
 
 @admin.register(Account)
@@ -59,9 +61,9 @@ class AccountAdmin(ReadOnly):
         return self.page(
             request,
             "list",
-            title="Account",
+            title="Reconciliation",
             balance=result,
-            state=badge(LEVELS[result.state], result.state),
+            state=_state(result),
             verdict=VERDICTS[result.state],
             first=first,
             last=last,
@@ -69,7 +71,11 @@ class AccountAdmin(ReadOnly):
             wrong=wrong,
             chart=balance_chart.account(sums),
             rows=[
-                (row, badge(LEVELS[row.state], row.state), explained.get((row.day, row.writer)))
+                (
+                    row,
+                    badge(LEVELS[row.state], IN_WORDS.get(row.state, row.state)),
+                    explained.get((row.day, row.writer)),
+                )
                 for row in rows[:ROWS_SHOWN]
             ],
             losses=[(row, explained.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES_SHOWN],
@@ -105,6 +111,12 @@ class RejectedSampleAdmin(ReadOnly):
         )
 
     time = time_column("rejected (UTC)", "at")
+
+
+def _state(result: balance.Balance) -> SafeString:
+    if result.state == "not yet" and result.settled_at is not None:
+        return badge("ok", f"balanced up to {result.settled_at:%H:%M:%S}Z")
+    return badge(LEVELS[result.state], IN_WORDS.get(result.state, result.state))
 
 
 def printable(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -9,10 +10,11 @@ from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 
 from audit.admin.display import badge, column, number
 from audit.errors import AuditError, Invalid
+from audit.formats.grammar import Query
 from audit.postgres.faults import headline
 from dlq.errors import Refused
 
@@ -79,6 +81,22 @@ class ReadOnly(admin.ModelAdmin):
         return row
 
 
+class HistoryIsRecords(admin.ModelAdmin):
+    """What was done to a row is found among the records; `history_of` is the correlation of those of a row."""
+
+    def history_of(self, row: Any) -> str:
+        return f"{self.opts.model_name}-{row.name}"
+
+    def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
+        if not request.user.has_perm("audit.view_record"):
+            raise PermissionDenied
+        query = Query().with_term("correlation", self.history_of(row))
+        return redirect(f"{reverse('admin:audit_record_changelist')}?{urlencode({'q': str(query)})}")
+
+
 class RecordedFirst(admin.ModelAdmin):
     """A form whose save is recorded first: what cannot be recorded is not done, and the person is told."""
 
@@ -90,7 +108,7 @@ class RecordedFirst(admin.ModelAdmin):
             return redirect(request.get_full_path())
 
 
-class RuleAdmin(RecordedFirst):
+class RuleAdmin(HistoryIsRecords, RecordedFirst):
     """Rules that records name: switched off, never deleted, and never renamed."""
 
     actions = None

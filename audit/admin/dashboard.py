@@ -18,9 +18,12 @@ from audit.accounting import balance
 from audit.admin.display import age
 from audit.completeness import summary
 from audit.ledger import reader
+from audit.ledger.verify.share import DAYS as VERIFIED_DAYS
+from audit.ledger.verify.share import verified_share
 from audit.models import Finding, Record, Verification
 from audit.postgres import clock, durability, sql
 from audit.postgres.gateway import gateway
+from audit.reports import figures
 from audit.review import signoff
 from audit.search import query
 
@@ -28,6 +31,7 @@ STALE_S = 180
 VIEWS_COUNTED = 1_000
 # Completeness is judged each minute; what is older than this says nothing about now.
 RECONCILED_STALE_S = 900
+SCOPES = {"all": "the whole log", "newest": "the newest entries", "rolling": "a scheduled part"}
 LEVELS = ("ok", "warning", "error")
 PROBLEMS = {"warning": "things to look at", "error": "problems"}
 ACCOUNT_DAYS = 7
@@ -93,7 +97,7 @@ def questions(user: Any) -> list[Question]:
     ]
     asked = [
         Question("Is it complete?", "Nothing is missing", complete),
-        Question("Is it intact?", "Verified", intact),
+        Question("Is it intact?", f"{intact[0].value}, nothing amiss" if intact else "", intact),
         Question("Is anything waiting?", "Nothing waits", [*_queue(user), *_reviews(user)]),
         *([_who_looked()] if user.has_perm("audit.view_access") else []),
         Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis(), _clocks()]),
@@ -139,8 +143,13 @@ def _account() -> list[Part]:
     today = datetime.now(UTC).date()
     result = balance.compute(today - timedelta(days=ACCOUNT_DAYS - 1), today)
     level = {"balanced": "ok", "not yet": "warning", balance.NOTHING: "warning"}.get(result.state, "error")
+    value, settled = result.state, result.settled_at
+    if value == "not yet" and settled and datetime.now(UTC) - settled < timedelta(seconds=RECONCILED_STALE_S):
+        level, value = "ok", f"balanced up to {settled:%H:%M:%S}Z"
+    elif value == "not yet":
+        value = "in progress"
     url = reverse("admin:audit_account_changelist")
-    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, result.state, result.total.sentence, url)]
+    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, value, result.total.sentence, url)]
 
 
 def _records() -> list[Part]:
@@ -180,7 +189,10 @@ def _verification() -> list[Part]:
         remark = "The schedule verifies: is the worker running?"
         return [*parts, Part("Verification", "warning", "never ran", remark, url)]
     level = "ok" if last.verdict == "VERIFIED" else "warning" if last.verdict == "NOT COVERED" else "error"
-    return [*parts, Part("Verification", level, last.verdict, f"{last.scope}, {_since(last.ended_at)} ago", url)]
+    leaves, size = verified_share()
+    value = f"{figures.share(leaves, size)} of the log verified in {VERIFIED_DAYS} days"
+    remark = f"The last run: {last.verdict}, {SCOPES[last.scope]}, {_since(last.ended_at)} ago."
+    return [*parts, Part("Verification", level, value, remark, url)]
 
 
 def _protection() -> list[Part]:

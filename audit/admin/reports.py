@@ -125,7 +125,7 @@ class ReportAdmin(ReadOnly):
         "first",
     )
     about = column("controls", lambda report: ", ".join(report.packs))
-    requested = time_column("asked (UTC)", "requested_at")
+    requested = time_column("requested (UTC)", "requested_at")
     short_digest = column("SHA-256", lambda report: f"{report.digest[:16]}…" if report.digest else "—")
 
 

@@ -26,6 +26,9 @@ from audit.search.cost import TookTooLong
 
 TOO_LONG = "This day has more than can be counted here: look at its records, an hour at a time."
 FIRST_YEAR = 1970
+# So far back a day is looked for that waits to be signed.
+DUE_DAYS = 60
+IN_WORDS = {"not asked for": "not required", "not over": "in progress"}
 
 
 @admin.register(Review)
@@ -49,7 +52,7 @@ class ReviewAdmin(ReadOnly):
             before=(month - timedelta(days=1)).replace(day=1) if month.year > FIRST_YEAR else None,
             after=(month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
             waiting=signoff.waiting(),
-            yesterday=today - timedelta(days=1),
+            due=_next_due(today),
         )
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -153,6 +156,12 @@ def _weeks(month: date) -> list[list[dict[str, Any] | None]]:
     return [[_calendar_day(states[day]) if day.month == month.month else None for day in week] for week in weeks]
 
 
+def _next_due(today: date) -> date | None:
+    """Return the newest day that waits to be signed, of the last weeks; None where none does."""
+    days = signoff.states(today - timedelta(days=ago) for ago in range(1, DUE_DAYS))
+    return next((review.day for review in days if review.state in ("due", "missed")), None)
+
+
 def _calendar_day(review: ReviewState) -> dict[str, Any]:
     who = ", ".join(dict.fromkeys(signature.signed_by for signature in review.reviews))
     has_begun = review.day <= datetime.now(UTC).date()
@@ -160,7 +169,7 @@ def _calendar_day(review: ReviewState) -> dict[str, Any]:
 
 
 def _badge(review: ReviewState) -> SafeString:
-    level, text = signoff.STATES[review.state], review.state
+    level, text = signoff.STATES[review.state], IN_WORDS.get(review.state, review.state)
     return format_html('<span class="quiet">{}</span>', text) if level == "pending" else badge(level, text)
 
 

@@ -73,7 +73,8 @@ def _count_ended(key: str) -> None:
 
 def key_of(request: HttpRequest | Request) -> str:
     """Return the key that a request carries; "" for none."""
-    scheme, _, credentials = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    headers = request.META
+    scheme, _, credentials = str(headers.get("HTTP_AUTHORIZATION", "")).partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
-    return str(request.META.get("HTTP_X_API_KEY", "")).strip()
+    return str(headers.get("HTTP_X_API_KEY", "")).strip()

@@ -1,8 +1,12 @@
 """The base of every view of the API, and of answers that have only one form."""
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, ClassVar
 
+import msgspec
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.datastructures import MultiValueDict
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +17,34 @@ from audit.models import Export, Report
 from audit.postgres import gateway
 from audit.tasks import enqueue
 
+JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
+
+
+class ApiRequest(Request):
+    """A request whose body, where it says that it is JSON and nothing else, is handed to the parser at once."""
+
+    def _load_data_and_files(self) -> None:
+        if self.content_type != JSON or self._request.META.get("CONTENT_LENGTH") in (None, "", "0"):
+            super()._load_data_and_files()  # type: ignore[misc]
+            return
+        body: Any = self._request
+        (parser,) = self.parsers or ()
+        try:
+            self._data = parser.parse(body, JSON, self.parser_context)
+        except Exception:
+            self._data = QueryDict()  # as the base has it: what is wrong is found once
+            raise
+        finally:
+            self._files: MultiValueDict[str, Any] = MultiValueDict()
+            self._full_data = self._data
+
+
+class Answer(HttpResponse):
+    """JSON that has one form."""
+
+    def __init__(self, body: dict[str, Any], status: int):
+        super().__init__(msgspec.json.encode(body), content_type=JSON, status=status)
 
 
 class IgnoreAccept(DefaultContentNegotiation):
@@ -32,10 +63,33 @@ class ApiView(APIView):
     # The methods that also answer without PostgreSQL.
     works_without_postgres: ClassVar[tuple[str, ...]] = ()
 
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        return ApiRequest(
+            request,
+            parsers=self.get_parsers(),
+            authenticators=self.get_authenticators(),
+            negotiator=self.get_content_negotiator(),
+            parser_context=self.get_parser_context(request),
+        )
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        renderer = self.renderer_classes[0]()
+        return renderer, str(renderer.media_type)
+
+    def _allowed_methods(self) -> list[str]:
+        view: Any = type(self)
+        return _allowed(view, tuple(self.http_method_names))
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method not in ("OPTIONS", *self.works_without_postgres):
             gateway.require()
+
+
+@lru_cache(maxsize=256)
+def _allowed(view: Any, names: tuple[str, ...]) -> list[str]:
+    """Return the methods that a view has; found once, for each request asks twice."""
+    return [name.upper() for name in names if hasattr(view, name)]
 
 
 def members(document: Any, known: Collection[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -65,7 +119,7 @@ def is_lenient(request: Request) -> bool:
     return handling == "lenient" if handling else bool(getattr(request.user, "is_lenient", False))
 
 
-def with_preference(request: Request, response: Response) -> Response:
+def with_preference(request: Request, response: HttpResponse) -> HttpResponse:
     """Say in an answer that the sender's preference was followed (RFC 7240)."""
     if _preferred_handling(request) == "lenient":
         response["Preference-Applied"] = "handling=lenient"
@@ -74,7 +128,8 @@ def with_preference(request: Request, response: Response) -> Response:
 
 def _preferred_handling(request: Request) -> str:
     """Return `lenient` or `strict`, the first that `Prefer: handling=` names; "" where it names neither."""
-    for preference in str(request.META.get("HTTP_PREFER", "")).split(","):
+    preferences = str(request._request.META.get("HTTP_PREFER", ""))
+    for preference in preferences.split(",") if preferences else ():
         name, _, value = preference.partition(";")[0].partition("=")
         handling = value.strip().strip('"').lower()
         if name.strip().lower() == "handling" and handling in ("lenient", "strict"):

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
@@ -18,7 +19,7 @@ import dlq.stream
 from audit import visibility
 from audit.access import limits
 from audit.api.auth import writer_name
-from audit.api.base import ApiView, is_lenient, parameters, with_preference
+from audit.api.base import Answer, ApiView, is_lenient, parameters, with_preference
 from audit.api.openapi import events as openapi
 from audit.api.parsers import text_of
 from audit.errors import Conflict, Invalid, Unavailable
@@ -59,7 +60,7 @@ class EventsView(ApiView):
     many = False
 
     @extend_schema(**openapi.POST_EVENT)
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         try:
             accepted = _accept(request.data, writer_name(request))
             structlog.contextvars.bind_contextvars(event_id=str(accepted.id))
@@ -98,13 +99,14 @@ class BatchView(ApiView):
     takes_events = many = True
 
     @extend_schema(**openapi.POST_BATCH)
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         accepted, errors = _accept_each(request.data, writer_name(request))
         if is_lenient(request):
             return _keep_each(request, accepted, errors)
         if errors:
             raise Invalid(_by_place(errors))
-        return _receipts(request, record(list(accepted.values())))
+        body, status = _receipts(request, record(list(accepted.values())))
+        return Answer(body, status)
 
 
 class EventView(ApiView):
@@ -147,17 +149,17 @@ def _may_be_sent_again(documents: Any) -> bool:
     return all(isinstance(document, dict) and document.get("event_id") for document in documents)
 
 
-def _receipt(recorded: Recorded) -> Response:
+def _receipt(recorded: Recorded) -> Answer:
     body: dict[str, Any] = {"event_id": str(recorded.event.id), "message": MESSAGES[recorded.state]}
     body["receipt"] = issue.sign([recorded])
     if recorded.state == "parked":
-        return Response(body | {"status": "accepted", "state": "parked"}, status=202)
+        return Answer(body | {"status": "accepted", "state": "parked"}, 202)
     body |= {
         "event_timestamp": times.timestamp_text(recorded.event.event_timestamp),
         "state": "stored",
         "digest": recorded.event.digest.hex(),
     }
-    return Response(body, status=201 if recorded.state == "stored" else 200)
+    return Answer(body, 201 if recorded.state == "stored" else 200)
 
 
 def _accept(document: Any, writer: str) -> Accepted:
@@ -199,27 +201,28 @@ def _by_place(errors: Errors) -> dict[str, str]:
     }
 
 
-def _receipts(request: Request, recorded: list[Recorded]) -> Response:
+def _receipts(request: Request, recorded: list[Recorded]) -> tuple[dict[str, Any], int]:
+    """The answer for events that were recorded together, and its status."""
     ids = [str(item.event.id) for item in recorded]
     states = {item.state for item in recorded}
     body: dict[str, Any] = {"event_ids": ids, "count": len(ids), "receipt": issue.sign(recorded)}
     if "parked" in states:
         status = 202 if _may_be_sent_again(request.data) else 201
-        return Response(body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, status)
+        return body | {"status": "accepted", "message": MESSAGES["parked"], "state": "parked"}, status
     message = f"{len(ids)} audit events stored"
     status = 200 if states == {"duplicate"} else 201
-    return Response(body | {"message": message, "state": "stored"}, status)
+    return body | {"message": message, "state": "stored"}, status
 
 
-def _keep_single(request: Request, error: Invalid | Conflict) -> Response:
+def _keep_single(request: Request, error: Invalid | Conflict) -> HttpResponse:
     """Keep one event that is not valid, as it came, and answer 202. Raises the error again where that may not be."""
     errors = error.errors if isinstance(error, Invalid) else CONFLICT
     (event_id,) = _keep(request, [InvalidEvent(text_of(request._request), errors)], error)
     body = {"event_id": str(event_id), "status": "accepted", "message": MESSAGES["dead"], "state": "dead"}
-    return with_preference(request, Response(body | {"receipt": None, "field_errors": errors}, 202))
+    return with_preference(request, Answer(body | {"receipt": None, "field_errors": errors}, 202))
 
 
-def _keep_each(request: Request, accepted: dict[int, Accepted], errors: Errors) -> Response:
+def _keep_each(request: Request, accepted: dict[int, Accepted], errors: Errors) -> HttpResponse:
     """Record what is valid of a batch, keep what is not, and answer what became of each."""
     raw = canonical.texts(text_of(request._request)) if errors else []
     ids: dict[int, UUID] = _keep_places(request, raw, errors)
@@ -234,23 +237,23 @@ def _keep_each(request: Request, accepted: dict[int, Accepted], errors: Errors) 
             ids |= _keep_places(request, canonical.texts(text_of(request._request)), refused)
             errors |= refused
             accepted = {place: item for place, item in accepted.items() if place not in refused}
-    response = _receipts(request, recorded)
+    body, status = _receipts(request, recorded)
     states = {
         place: "parked" if item.state == "parked" else "stored" for place, item in zip(accepted, recorded, strict=True)
     }
     ids |= {place: item.id for place, item in accepted.items()}
     if errors:
-        response.data["message"] += f"; {len(errors)} are not valid, and wait for a person in the dead letter queue"
+        body["message"] += f"; {len(errors)} are not valid, and wait for a person in the dead letter queue"
     if not recorded:
-        response.data |= {"status": "accepted", "message": MESSAGES["dead"], "state": "dead", "receipt": None}
-        response.status_code = 202
-    response.data |= {"event_ids": [str(ids[place]) for place in sorted(ids)], "count": len(ids)}
-    response.data["events"] = [
+        body |= {"status": "accepted", "message": MESSAGES["dead"], "state": "dead", "receipt": None}
+        status = 202
+    body |= {"event_ids": [str(ids[place]) for place in sorted(ids)], "count": len(ids)}
+    body["events"] = [
         {"event_id": str(ids[place]), "state": states.get(place, "dead")}
         | ({"field_errors": errors[place]} if place in errors else {})
         for place in sorted(ids)
     ]
-    return with_preference(request, response)
+    return with_preference(request, Answer(body, status))
 
 
 def _keep_places(request: Request, raw: list[str], errors: Errors) -> dict[int, UUID]:

@@ -56,7 +56,9 @@ class StatementBundleView(StatementsApi):
     @extend_schema(**evidence.POST_STATEMENT_BUNDLE)
     def post(self, request: Request, statement_id: UUID) -> Response:
         throttles.check_exports(request)
-        bundle = statements.request_bundle(self.statement(statement_id), self.requester())
+        requester = self.requester()
+        statement = self.statement(statement_id)
+        bundle = statements.request_bundle(statement, requester, unredacted=requester.may_unredacted)
         return begun(bundle, shown(bundle), EXPORTS_PATH)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Min, Q, Sum
 from django.db.models.functions import Coalesce
 
 from audit import visibility
@@ -86,7 +86,8 @@ class Completeness(NamedTuple):
         covered = [writer for writer in self.writers if writer.is_covered]
         whole = [writer for writer in covered if writer.verdict != "incomplete"]
         times = f"from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
-        parts = [f"Complete {times} for {len(whole)} of {_many(len(covered), 'writer')} with numbers or manifests"]
+        of = f"{len(whole)} of {_many(len(covered), 'writer')} with numbers or manifests"
+        parts = [f"Complete for {of}, in what was received {times}, whenever it happened"]
         if covered and len(whole) < len(covered):
             lost = f"{_many(sum(writer.missing for writer in covered), 'numbered event')} never came"
             short = sum(writer.short_manifests for writer in covered)
@@ -101,6 +102,23 @@ class Completeness(NamedTuple):
             rules = _many(self.expected.in_force, "rule")
             parts.append(f"{_many(self.expected.unmet, 'expectation')} not met, of {rules} in force")
         return "; ".join(parts) + "."
+
+    @property
+    def causes(self) -> list[tuple[str, str]]:
+        """Why it is not whole: the kind of each cause, and how many there are in words."""
+        lacking = [writer for writer in self.writers if writer.missing or writer.reused]
+        missing, reused = (sum(getattr(writer, name) for writer in lacking) for name in ("missing", "reused"))
+        short = sum(writer.short_manifests for writer in self.writers)
+        silent = sum(writer.silent_since is not None for writer in self.writers)
+        of = _many(len(lacking), "writer")
+        causes = [
+            ("gaps", missing, f"{_many(missing, 'numbered event')} never came, of {of}"),
+            ("numbers", reused, f"{_many(reused, 'event')} with a number that another had"),
+            ("manifests", short, f"{_many(short, 'manifest')} did not agree with what came"),
+            ("silent", silent, f"{_many(silent, 'writer')} silent for longer than usual"),
+            ("unmet", self.expected.unmet, f"{_many(self.expected.unmet, 'expectation')} not met"),
+        ]
+        return [(kind, words) for kind, count, words in causes if count]
 
     @property
     def _reservations(self) -> list[str]:
@@ -127,6 +145,16 @@ def summarize() -> Completeness:
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     since = min((writer.first_at for writer in writers if writer.first_at), default=None)
     return Completeness(writers, since, until, _expected())
+
+
+def unmet_by_rule() -> list[tuple[str, int, int, datetime]]:
+    """Return for each rule that is not met, unexplained: its name, how often, of how many correlations, since when."""
+    rows = visibility.visible_totals(Unmet.objects.filter(OPEN, closed_at=None)).order_by()
+    grouped = rows.values("expectation__name").annotate(
+        events=Count("pk"), subjects=Count("subject", distinct=True), since=Min("due_at")
+    )
+    columns = grouped.order_by("-events", "expectation__name")
+    return list(columns.values_list("expectation__name", "events", "subjects", "since"))
 
 
 def _many(count: int, noun: str) -> str:

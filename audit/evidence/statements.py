@@ -83,15 +83,18 @@ def get(statement_id: UUID) -> Record:
     return newest_first().get(correlation_id=f"statement-{statement_id}")
 
 
-def request_bundle(statement: Record, requester: Requester) -> Export:
-    """Begin the bundle that lets anybody check it: all leaves that it covers, under its checkpoint, whole."""
+def request_bundle(statement: Record, requester: Requester, *, unredacted: bool = False) -> Export:
+    """Begin the bundle that lets others check it: all leaves that it covers, under its checkpoint.
+
+    Only an unredacted one is enough to count again. Raises `Invalid` for a requester who may not have that.
+    """
     facts = statement.event_data
     return export.request(
         requester,
         first=facts["first"],
         last=facts["last"],
         as_of=facts["checkpoint"],
-        unredacted=requester.may_unredacted,
+        unredacted=unredacted,
     )
 
 

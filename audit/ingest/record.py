@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -22,13 +22,13 @@ from audit.ingest import own_event, parked_counts
 from audit.ingest.together import Together
 from audit.models import OWN_WRITER
 from audit.postgres.faults import RETRY_AT_ONCE, Fault, Overrun, fault, headline
-from audit.postgres.gateway import BoundedConnection, gateway
+from audit.postgres.gateway import BoundedConnection, Statement, gateway
 from dlq.message import Document
 
 log = structlog.get_logger(__name__)
 
 State = Literal["stored", "duplicate", "parked"]
-INSERT = Path(__file__).with_name("record.sql").read_bytes()
+INSERT = Statement(b"record", Path(__file__).with_name("record.sql").read_bytes())
 DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
 # What each event and each MiB adds to the deadline: a large batch on a busy server is no sign of an outage, and
 # PostgreSQL indexes every member of `event_data`.
@@ -326,20 +326,21 @@ def _insert_each(
     parked_at: Sequence[datetime | None] | None,
 ) -> list[State | None]:
     parameters = (
-        "[" + b",".join([event.body for event in events]).decode() + "]",
-        _array(f"\\\\x{event.digest.hex()}" for event in events),
-        _array(event.received_at.isoformat() for event in events),
-        _array(at.isoformat() if at else None for at in parked_at or [None] * len(events)),
+        b"[%b]" % b",".join([event.body for event in events]),
+        _array([f"\\\\x{event.digest.hex()}" for event in events]),
+        _array([event.received_at.isoformat() for event in events]),
+        _array([at.isoformat() if at else None for at in parked_at or [None] * len(events)]),
     )
-    inserted = {row[0] for row in connection.execute(INSERT, parameters, prepare=True, binary=True).fetchall()}
-    if len(inserted) == len(events):
+    result = connection.run(INSERT, parameters)
+    if result.ntuples == len(events):
         return ["stored"] * len(events)
-    return _compare(connection, events, inserted)
+    ids = [result.get_value(row, 0) for row in range(result.ntuples)]
+    return _compare(connection, events, {UUID(bytes=id_bytes) for id_bytes in ids})
 
 
-def _array(values: Iterable[str | None]) -> str:
+def _array(values: Sequence[str | None]) -> bytes:
     """An array as PostgreSQL reads it. The values hold nothing that would have to be escaped more than it is."""
-    return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"
+    return ("{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}").encode()
 
 
 def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted: set[UUID]) -> list[State | None]:

@@ -9,7 +9,7 @@ WITH stored AS (
         source_seq, source_epoch, digest, received_at, parked_at
     )
     SELECT * FROM ROWS FROM (
-        jsonb_to_recordset(%s::jsonb) AS (
+        jsonb_to_recordset($1::jsonb) AS (
             event_id uuid, writer text, version text, event_type text, event_timestamp timestamptz,
             event_category text, event_action text, event_outcome text, correlation_id text, event_data jsonb,
             actor_type text, actor_id text, actor_ip text, resource_type text, resource_id text,
@@ -17,7 +17,7 @@ WITH stored AS (
             error_code text, error_message text, retention_days integer, is_sensitive boolean, source_seq bigint,
             source_epoch text
         ),
-        unnest(%s::bytea[]), unnest(%s::timestamptz[]), unnest(%s::timestamptz[])
+        unnest($2::bytea[]), unnest($3::timestamptz[]), unnest($4::timestamptz[])
     )
     ON CONFLICT (id) DO NOTHING
     RETURNING id, digest, received_at, parked_at, stored_at

@@ -21,6 +21,18 @@ SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at))
 """
 _NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >= %s AND index < %s"
 
+# From name to name by the index: as fast with one cosignature as with millions.
+LAST_COSIGNED = """
+WITH RECURSIVE witness AS (
+    SELECT min(name) AS name FROM audit_cosignature
+    UNION ALL
+    SELECT (SELECT min(name) FROM audit_cosignature WHERE name > witness.name) FROM witness WHERE name IS NOT NULL
+)
+SELECT name, (
+    SELECT attested_at FROM audit_cosignature WHERE name = witness.name ORDER BY checkpoint DESC LIMIT 1
+) FROM witness WHERE name IS NOT NULL
+"""
+
 
 class Evidence(NamedTuple):
     leaf: Leaf
@@ -128,7 +140,7 @@ def waiting() -> tuple[int, float]:
 
 def last_cosigned() -> dict[str, datetime]:
     """When each witness last cosigned, by its name."""
-    return dict(sql.rows("SELECT name, max(attested_at) FROM audit_cosignature GROUP BY name", using="reader"))
+    return dict(sql.rows(LAST_COSIGNED, using="reader"))
 
 
 def _span_hashes(spans: Sequence[merkle.Span], using: str) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The sealed log: leaves, checkpoints, what verifications found."""
 
 from typing import ClassVar
+from uuid import UUID
 
 from django.db import models
 
@@ -58,6 +59,9 @@ class Verification(models.Model):
     first = models.BigIntegerField(default=0, help_text="The first leaf.")
     last = models.BigIntegerField(default=0, help_text="The leaf after the last one.")
     position = models.BigIntegerField(default=0, help_text="The leaf that is next.")
+    ids_position = models.UUIDField(
+        db_default=UUID(int=0), help_text="Records up to this id were looked at for a leaf."
+    )
     requested_by = models.CharField(max_length=150)
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()

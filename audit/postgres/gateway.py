@@ -6,15 +6,18 @@ out.
 """
 
 import os
+import select
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from django.conf import settings
 from django.db import connections
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGresult
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit.errors import Unavailable
@@ -25,6 +28,14 @@ from audit.postgres.heartbeat import Heartbeat
 # How often a write that waits looks whether PostgreSQL still answers anybody.
 CHECK_S = 0.025
 OVERRUNS_SPENT = 3
+OVERRUN = "PostgreSQL took longer than it may; it is given up."
+
+
+class Statement(NamedTuple):
+    """A statement that a connection prepares once, under its name. Parameters are `$1` and on, as text."""
+
+    name: bytes
+    sql: bytes
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -33,6 +44,51 @@ class BoundedConnection(psycopg.Connection[Any]):
     deadline: float | None = None
     is_silent: Callable[[], bool] | None = None
 
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._statements: set[Statement] = set()
+        self._poller = select.poll()
+
+    def run(self, statement: Statement, parameters: Sequence[bytes | None]) -> PGresult:
+        """Execute a prepared statement by libpq itself, which costs a third of what a cursor costs; values are binary.
+
+        Raises what `execute` raises.
+        """
+        with self.lock:
+            if statement not in self._statements:
+                self.pgconn.send_prepare(statement.name, statement.sql)
+                self._result()
+                self._statements.add(statement)
+            self.pgconn.send_query_prepared(statement.name, parameters, result_format=Format.BINARY)
+            return self._result()
+
+    def _result(self) -> PGresult:
+        """Return the result of what was sent. Raises `Overrun`, `Silent`, psycopg's errors."""
+        pgconn, result = self.pgconn, None
+        while pgconn.flush():
+            self._wait_for(select.POLLIN | select.POLLOUT)
+            pgconn.consume_input()
+        while True:
+            while pgconn.is_busy():
+                self._wait_for(select.POLLIN)
+                pgconn.consume_input()
+            if (following := pgconn.get_result()) is None:
+                break
+            result = following
+        assert result is not None
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise psycopg.errors.error_from_result(result)
+        return result
+
+    def _wait_for(self, events: int) -> None:
+        """Wait until the socket is ready, as `wait` does."""
+        self._poller.register(self.pgconn.socket, events)
+        deadline, silences = self.deadline or float("inf"), 0
+        while not self._poller.poll(max(min(CHECK_S, deadline - time.monotonic()), 0.001) * 1000):
+            silences = self._silences(silences)
+            if time.monotonic() >= deadline:
+                raise Overrun(OVERRUN)
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         if self.deadline is None:
             return super().wait(gen, interval, timeout)
@@ -40,7 +96,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(self._watched(gen), min(CHECK_S, remaining_s), remaining_s)
         except psycopg.errors._WaitTimeout as error:
-            raise Overrun("PostgreSQL took longer than it may; it is given up.") from error
+            raise Overrun(OVERRUN) from error
 
     def _watched(self, gen: Any) -> Generator[Any, Any, Any]:
         """Pass on what `gen` waits for; whenever nothing came, look whether anything still can."""
@@ -50,10 +106,17 @@ class BoundedConnection(psycopg.Connection[Any]):
                 ready = yield gen.send(ready)
             except StopIteration as end:
                 return end.value
-            # Twice, for a process that was stopped itself wakes up to a silence of its own.
-            silences = silences + 1 if not ready and self.is_silent is not None and self.is_silent() else 0
-            if silences > 1:
-                raise Silent("PostgreSQL answers nobody; the write is given up.")
+            silences = 0 if ready else self._silences(silences)
+
+    def _silences(self, before: int) -> int:
+        """Count how often in a row PostgreSQL was silent while nothing came. Raises `Silent`.
+
+        At the second time, for a process that was stopped itself wakes up to a silence of its own.
+        """
+        silences = before + 1 if self.is_silent is not None and self.is_silent() else 0
+        if silences > 1:
+            raise Silent("PostgreSQL answers nobody; the write is given up.")
+        return silences
 
 
 class Patience:

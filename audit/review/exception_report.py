@@ -15,6 +15,7 @@ from audit import visibility
 from audit.accounting import daily
 from audit.formats import canonical, times
 from audit.formats.grammar import Query
+from audit.ingest import rejections
 from audit.models import (
     ACCESS,
     OWN_WRITER,
@@ -39,13 +40,14 @@ GRAVE_SEVERITIES = ("emergency", "alert", "fatal", "critical", "high")
 MAX_ROWS = 20
 REST = "all others"
 TIMEOUT_S = 20.0
+CONFLICT_RECORD = "audit.event.conflict"
 LOGIN_FAILURES = ("audit.person.login_refused", "audit.person.login_locked")
 # Not reported: they are on the pages about access.
 LOGINS_AND_LOGOUTS = ("audit.person.logged_in", "audit.person.logged_out")
 CHANGES = ("audit.person.", "audit.group.", "audit.scope.", "audit.writer.", "audit.sealkey.", "audit.receiptkey.")
 # The groups of the store's own records; the last one is informational.
 STORE_GROUPS = {
-    "alarms": "What the store found or refused",
+    "alarms": "What the store detected or refused",
     "logins": "Logins that failed or were locked out",
     "changes": "Changes of people, groups, scopes, writers and keys",
     "acts": "What else people and the store did",
@@ -57,6 +59,11 @@ FINDINGS: dict[str, type[Discrepancy]] = {
     "broken promises": BrokenPromise,
     "missed reviews": MissedReview,
 }
+# Alarms about these findings: the findings are counted, so what tells of them is not.
+FINDING_ALARMS = (
+    *(f"audit.{model.NOUN}.found" for model in FINDINGS.values()),
+    *("audit.expectation.unmet", "audit.receipt.broken", "audit.review.missed"),
+)
 
 
 class ExceptionRow(NamedTuple):
@@ -81,12 +88,16 @@ class ExceptionGroup(NamedTuple):
 
 
 class ExceptionReport(NamedTuple):
+    """`twice`: how many exceptions are in the rows of two groups."""
+
     day: date
     groups: list[ExceptionGroup]
+    twice: int = 0
 
     @property
     def exceptions(self) -> int:
-        return sum(group.total for group in self.groups if group.counts)
+        """How many there are, each counted once."""
+        return sum(group.total for group in self.groups if group.counts) - self.twice
 
     @property
     def document(self) -> dict[str, Any]:
@@ -118,17 +129,25 @@ def exception_report(day: date) -> ExceptionReport:
             *_writers_groups(day, first, end),
             *_store_groups(day, first, end),
             _new_findings(first, end),
-            _open_findings(end),
+            _older_findings(first, end),
             _queue(day, first, end),
-            ExceptionGroup("rejected", "Events that were refused", _rejected(day)),
+            ExceptionGroup("rejected", "Rejected events", _rejected(day)),
             ExceptionGroup("verified", "Verifications that ended", _verified(first, end), counts=False),
-            ExceptionGroup(
-                "looked", "Who looked at records, or took them away", _access(day, first, end), counts=False
-            ),
+            ExceptionGroup("looked", "Who viewed or exported records", _access(day, first, end), counts=False),
             ExceptionGroup("account", "The account of the day, as it is recorded", _account(day), counts=False),
         ]
+        twice = _in_two_groups(day, first, end)
     visibility.note_read(())  # reading the day's records is access to them, though none is named
-    return ExceptionReport(day, groups)
+    return ExceptionReport(day, groups, twice)
+
+
+def _in_two_groups(day: date, first: datetime, end: datetime) -> int:
+    """Count grave events that failed too, and conflicts: each is recorded, and counted as refused."""
+    records = Record.objects.filter(event_timestamp__gte=first, event_timestamp__lt=end, event_outcome="failure")
+    grave = records.filter(severity__in=GRAVE_SEVERITIES).exclude(writer=OWN_WRITER).count()
+    recorded = records.filter(event_category="security", writer=OWN_WRITER, event_type=CONFLICT_RECORD).count()
+    refused = Rejection.objects.filter(day=day, reason=rejections.CONFLICT).aggregate(count=Sum("events"))["count"]
+    return grave + min(recorded, refused or 0)
 
 
 def _writers_groups(day: date, first: datetime, end: datetime) -> list[ExceptionGroup]:
@@ -143,7 +162,10 @@ def _writers_groups(day: date, first: datetime, end: datetime) -> list[Exception
         ("severity", "event_type"),
         lambda severity, event_type: _search(day, severity=severity, type=event_type),
     )
-    return [ExceptionGroup("failed", "Actions that failed", failed), ExceptionGroup("grave", "Grave events", grave)]
+    return [
+        ExceptionGroup("failed", "Actions that failed", failed),
+        ExceptionGroup("grave", "High-severity events", grave),
+    ]
 
 
 def _store_groups(day: date, first: datetime, end: datetime) -> list[ExceptionGroup]:
@@ -162,7 +184,7 @@ def _store_groups(day: date, first: datetime, end: datetime) -> list[ExceptionGr
 def _store_group(event_type: str, outcome: str) -> str:
     if event_type in LOGIN_FAILURES:
         return "logins"
-    if outcome == "failure":
+    if outcome == "failure" and event_type not in FINDING_ALARMS:
         return "alarms"
     return "changes" if event_type.startswith(CHANGES) else "acts"
 
@@ -175,18 +197,18 @@ def _new_findings(first: datetime, end: datetime) -> ExceptionGroup:
     findings = Finding.objects.filter(first_seen__gte=first, first_seen__lt=end).order_by()
     kinds = findings.values_list("kind").annotate(count=Count("pk"))
     rows += [ExceptionRow(f"verification: {kind}", count) for kind, count in kinds]
-    return ExceptionGroup("found", "Findings that are new", _ranked(rows))
+    return ExceptionGroup("found", "New findings", _ranked(rows))
 
 
-def _open_findings(end: datetime) -> ExceptionGroup:
-    """As they were at the end of the day, whatever became of them since."""
+def _older_findings(first: datetime, end: datetime) -> ExceptionGroup:
+    """As they were at the end of the day, whatever became of them since; those of the day itself are new."""
     not_closed = Q(closed_at=None) | Q(closed_at__gte=end)
     not_explained = Q(explained_at=None) | Q(explained_at__gte=end)
     rows = [
-        ExceptionRow(label, model._default_manager.filter(not_closed, not_explained, found_at__lt=end).count())
+        ExceptionRow(label, model._default_manager.filter(not_closed, not_explained, found_at__lt=first).count())
         for label, model in FINDINGS.items()
     ]
-    return ExceptionGroup("open", "Findings that were open at the end of the day", _ranked(rows))
+    return ExceptionGroup("open", "Findings of earlier days, still open at the end of the day", _ranked(rows))
 
 
 def _queue(day: date, first: datetime, end: datetime) -> ExceptionGroup:
@@ -197,7 +219,7 @@ def _queue(day: date, first: datetime, end: datetime) -> ExceptionGroup:
     rows = [
         ExceptionRow("outages during which events were parked", outages.count()),
         ExceptionRow("events put into the quarantine", quarantined.count()),
-        ExceptionRow("discards that were asked for", discards.count()),
+        ExceptionRow("discards that were requested", discards.count()),
     ]
     rows += [ExceptionRow(f"events of the day: {name}", sums.get(name, 0)) for name in ("dead", "lost", "unexplained")]
     return ExceptionGroup("queue", "The dead letter queue", _ranked(rows))

@@ -113,7 +113,7 @@ export async function* faults(zip, trust, receiptKeys, found) {
     }
     yield* volumes.end();
   } catch (error) {
-    if (error instanceof Damaged) yield `a file of the bundle was changed: ${error.message}`;
+    if (error instanceof Damaged) yield "a file of the bundle was changed, so that it cannot be read";
     else if (error instanceof Altered || error instanceof Unusable) yield error.message;
     else throw error;
   }

@@ -9,7 +9,9 @@ from test_client import events_in
 from auditclient import Client
 from auditclient.log_handler import AuditHandler
 
-MARKED = {"audit": {"event_type": "payments.refund.approved", "correlation_id": "order-7", "event_data": {"amount": 25}}}
+MARKED = {
+    "audit": {"event_type": "payments.refund.approved", "correlation_id": "order-7", "event_data": {"amount": 25}},
+}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from auditsite.front import bounds
 from auditsite.front.gate import Gate
 
 
@@ -13,8 +14,8 @@ def main() -> int:
     parser.add_argument("--role", choices=("site", "ingest"), default="site", help="everything, or writes only")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--workers", type=int, default=4, help="processes")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each that may wait for a server")
+    parser.add_argument("--workers", type=int, default=bounds.processes(), help="processes; one a core")
+    parser.add_argument("--threads", type=int, default=8, help="threads of each that may wait for a server")
     parser.add_argument("application", nargs="?", default="auditsite.wsgi:application")
     options = parser.parse_args()
     os.environ["ROLE"] = options.role

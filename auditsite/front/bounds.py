@@ -1,5 +1,6 @@
 """What a connection may take: bytes, seconds, bytes a second."""
 
+import os
 import resource
 
 # --- Reading --------------------------------------------------------------------------------
@@ -35,6 +36,11 @@ CONNECTIONS = 4_096
 # Files of a process that are no connection: databases, logs, metrics.
 OTHER_FILES = 128
 STOP_S = 10.0
+
+
+def processes() -> int:
+    """Return how many processes serve best: one a core, for more share less work; two, so that one may be replaced."""
+    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2)
 
 
 def is_too_slow(bytes_done: int, seconds: float) -> bool:

@@ -4,6 +4,7 @@ While all threads are at work (they wait for PostgreSQL, say) the watching one r
 /livez first of all, and queues the rest.
 """
 
+import gc
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ from auditsite.front.request import Refused, Request
 READY = b"\x00" * 16
 TICK_S = 0.05
 SWEEP_S = 0.25
+# Garbage in cycles is looked for when there are so many new objects: a request makes some hundreds.
+GARBAGE_OBJECTS = 10_000
 _JSON = ("Content-Type", "application/json")
 _PROBES = {"/livez": json.dumps({"status": "alive"}).encode()}
 
@@ -274,9 +277,15 @@ def main() -> None:
     wsgi = getattr(import_module(module), name)
     from django.conf import settings
 
-    from auditsite import admission
+    from auditsite import admission, connections
 
+    connections.look_after_used_ones()
     import_module(settings.ROOT_URLCONF)  # it is the first request that would wait for it
+
+    # What is loaded now stays: to look through it for garbage, again and again, costs each request a tenth.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
 
     worker = Worker(
         gate,

@@ -27,28 +27,51 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '(' .. (now + longest), 
   redis.call('ZADD', leased, lease_end, id)
 end
 
+-- So many ids one command is given: Lua has no room for many more arguments.
+local MOST = 1000
 local HISTORY, FIRST = ARGV[5], 6
 local lengths, values, vanished, size = {}, {}, {}, 0
 local function add(value)
   lengths[#lengths + 1] = struct.pack('>I4', value and #value or 4294967295)
   values[#values + 1] = value or ''
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
+local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)
+-- Few messages have a history: all are asked for at once.
+local function some_have_history()
+  for first = 1, #ids, MOST do
+    local names = {}
+    for place = first, math.min(first + MOST - 1, #ids) do names[#names + 1] = HISTORY .. ids[place] end
+    if redis.call('EXISTS', unpack(names)) > 0 then return true end
+  end
+  return false
+end
+local has_histories = some_have_history()
+local taken, leases = {}, {}
+for _, id in ipairs(ids) do
   if size > most_bytes then break end
-  redis.call('ZADD', leased, lease_end, id)
-  redis.call('ZREM', due, id)
+  taken[#taken + 1] = id
+  leases[#leases + 1] = lease_end
+  leases[#leases + 1] = id
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if entry then
-    local fields = {}
-    for f = 1, #entry[2], 2 do
-      fields[entry[2][f]] = entry[2][f + 1]
-      size = size + #entry[2][f] + #entry[2][f + 1]
+    local fields, packed = {}, entry[2]
+    for f = 1, #packed, 2 do
+      fields[packed[f]] = packed[f + 1]
+      size = size + #packed[f] + #packed[f + 1]
     end
     add(id)
-    for _, value in ipairs(redis.call('HMGET', HISTORY .. id, 'attempts', 'errors')) do add(value) end
+    local attempts, errors = false, false
+    if has_histories then attempts, errors = unpack(redis.call('HMGET', HISTORY .. id, 'attempts', 'errors')) end
+    add(attempts)
+    add(errors)
     for n = FIRST, #ARGV do add(fields[ARGV[n]]) end
   else
     vanished[#vanished + 1] = id
   end
+end
+for first = 1, #taken, MOST do
+  local last = math.min(first + MOST - 1, #taken)
+  redis.call('ZADD', leased, unpack(leases, 2 * first - 1, 2 * last))
+  redis.call('ZREM', due, unpack(taken, first, last))
 end
 return {0, now, lease_end, vanished, table.concat(lengths), table.concat(values)}

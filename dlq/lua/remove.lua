@@ -4,7 +4,11 @@
 --       how many messages it has, and of each id and key
 -- Returns: how many were there, whether this call cleared the alarm (1/0)
 local stream, due, leased, dead, ids, stats, alarm, counters = unpack(KEYS)
+-- So many arguments one command is given: Lua has no room for many more.
+local MOST = 1000
 local removed = 0
+local some_dead = redis.call('ZCARD', dead) > 0
+local out, histories, keys = {}, {}, {}
 local function take_out(id, key, label)
   if redis.call('XDEL', stream, id) == 1 then
     -- Beside the removal, for a kill may cut the writes of this script; after it, for then a full Redis takes it.
@@ -12,11 +16,19 @@ local function take_out(id, key, label)
     redis.call('HINCRBY', counters, ARGV[1] .. '|' .. label, 1)
     removed = removed + 1
   end
-  redis.call('ZREM', due, id)
-  redis.call('ZREM', leased, id)
-  if redis.call('ZREM', dead, id) == 1 then redis.call('HINCRBY', counters, 'dead|' .. label, -1) end
-  redis.call('DEL', ARGV[3] .. id)
-  if redis.call('HGET', ids, key) == id then redis.call('HDEL', ids, key) end
+  if some_dead and redis.call('ZREM', dead, id) == 1 then redis.call('HINCRBY', counters, 'dead|' .. label, -1) end
+  out[#out + 1], histories[#histories + 1], keys[#keys + 1] = id, ARGV[3] .. id, key
+end
+-- What points to entries goes once the entries are gone; an index that a kill leaves behind is taken out as vanished.
+local function forget(first, last)
+  redis.call('ZREM', due, unpack(out, first, last))
+  redis.call('ZREM', leased, unpack(out, first, last))
+  redis.call('DEL', unpack(histories, first, last))
+  local same = {}
+  for place, id in ipairs(redis.call('HMGET', ids, unpack(keys, first, last))) do
+    if id == out[first + place - 1] then same[#same + 1] = keys[first + place - 1] end
+  end
+  if #same > 0 then redis.call('HDEL', ids, unpack(same)) end
 end
 
 local i = 4
@@ -25,6 +37,7 @@ while i < #ARGV do
   for j = i + 2, last, 2 do take_out(ARGV[j], ARGV[j + 1], label) end
   i = last + 2
 end
+for first = 1, #out, MOST do forget(first, math.min(first + MOST - 1, #out)) end
 local cleared = 0
 if redis.call('XLEN', stream) < tonumber(ARGV[2]) and redis.call('HDEL', alarm, 'depth_since', 'depth_told') > 0 then
   cleared = 1

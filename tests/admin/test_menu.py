@@ -85,6 +85,8 @@ def test_no_link_leads_to_a_page_that_is_refused_or_fails(role: str) -> None:
             continue
         seen.add(match.url_name)
         answer = client.get(address)
+        if answer.streaming:
+            answer.close()
         if answer.status_code >= 400:
             wrong.append((address, answer.status_code))
         elif not answer.streaming and answer.headers.get("Content-Type", "").startswith("text/html"):

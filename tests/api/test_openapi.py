@@ -46,7 +46,7 @@ def key() -> str:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @some.parametrize()
-@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_call_answers_as_described(case: Any, key: str) -> None:
     _answers_as_described(case, key)
 

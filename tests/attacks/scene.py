@@ -130,7 +130,7 @@ class Scene:
         connections.close_all()
         gateway().close()
         with psycopg.connect(self._admin_url, autocommit=True) as admin:
-            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER audit_owner")
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER audit_owner STRATEGY FILE_COPY")
             admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 
     def _drop(self, name: str) -> None:

@@ -105,7 +105,7 @@ def test_the_columns_are_as_wide_as_the_event_allows() -> None:
 
 
 def test_the_insert_names_every_column_once() -> None:
-    text = record.INSERT.decode()
+    text = record.INSERT.sql.decode()
     columns = re.search(r"INSERT INTO audit_record \((.*?)\)", text, re.DOTALL)
     assert columns is not None
     named = [name.strip() for name in columns[1].split(",")]

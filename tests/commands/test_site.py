@@ -41,7 +41,7 @@ MANAGED: list[tuple[str, int, str]] = [
     ("writer create payments --scopes write", 0, r"^aw_"),
     ("writer list", 0, r"  (write|write,read|made .*valid)$"),
     ("writer rotate payments", 0, r"^aw_"),
-    ("writer revoke payments", 0, r"^1 keys of payments revoked"),
+    ("writer revoke payments", 0, r"^2 keys of payments revoked"),
     ("createsuperuser --noinput --username first --email first@example.org", 0, r"^Superuser created"),
 ]
 NOT_RUN = {"shell": "Django's own, and it waits for a person", "worker": "`make run` runs it, with `seal --follow`"}

@@ -352,3 +352,17 @@ def test_a_list_of_one_state_is_whole_while_messages_leave_it(stream: Stream, mo
     stream.acknowledge(messages[:3], "drained")
     seen += [message.key for message in selected]
     assert len(seen) == len(set(seen)) and set(seen) >= {message.key for message in messages[3:]}
+
+
+@pytest.mark.slow
+def test_more_messages_than_a_command_takes_are_claimed_and_taken_out_with_their_histories(stream: Stream) -> None:
+    parked(stream, 1100)
+    failed = stream.claim(1)[0]
+    stream.fail(failed, "Broken", "once")
+    stream.snooze([failed.id], for_s=0)
+    messages = stream.claim(1100)
+    assert len(messages) == 1100
+    assert [(message.id, message.attempts) for message in messages if message.errors] == [(failed.id, 1)]
+    assert stream.acknowledge(messages, "drained") == 1100
+    assert (stream.totals.depth(), stream.claim(9)) == (0, [])
+    assert list(stream.redis.scan_iter(stream.keys.history("*"))) == []

@@ -4,12 +4,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from audit import visibility
 from audit.access import access_log
+from audit.admin.access.page_names import page_name
 from audit.admin.base import ReadOnly
 from audit.admin.display import time_tag
 from audit.formats import times
@@ -18,6 +20,8 @@ from audit.search import query
 
 SHOWN = 20
 PAGE = 50
+# So many people are offered to choose from.
+NAMES = 500
 FILTERS = ("who", "since", "until")
 
 
@@ -37,6 +41,7 @@ class AccessAdmin(ReadOnly):
             "list",
             title="Access log",
             asked=filters,
+            names=User.objects.order_by("username").values_list("username", flat=True)[:NAMES],
             wrong=wrong,
             rows=[look_row(access) for access in accesses[:PAGE]],
             next_url=f"?{urlencode(onward)}" if onward else "",
@@ -82,14 +87,17 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
 
 def look_row(access: Record) -> dict[str, Any]:
     facts = access.event_data
+    path, asked = facts.get("path", ""), facts.get("query", "")
     return {
         "at": time_tag(access.event_timestamp),
         "who": access.actor_id,
         "kind": access.actor_type,
         "act": access.event_action,
         "address": access.actor_ip or "\u2014",
-        "path": facts.get("path", ""),
-        "query": facts.get("query", ""),
+        "path": path,
+        "page": page_name(path, asked),
+        "query": asked,
+        "session": access.correlation_id if access.correlation_id.startswith("session-") else "",
         "rows": "all that match" if facts.get("rows_follow") else facts.get("rows", 0),
         "status": facts.get("status", ""),
         "refused": access.event_outcome != "success",

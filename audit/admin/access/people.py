@@ -13,18 +13,27 @@ from django.urls import path
 from django_q.models import Failure, Schedule, Success
 
 from audit.access import rights, sessions
+from audit.admin.access.new_person import NewPersonForm
 from audit.admin.access.writers import WAITS
-from audit.admin.base import ReadOnly
+from audit.admin.base import HistoryIsRecords, ReadOnly
+from audit.admin.display import column
 from audit.ingest import trail
 
 admin.site.unregister([User, Group, Success, Failure, Schedule])
 
 
 @admin.register(User)
-class PeopleAdmin(UserAdmin):
+class PeopleAdmin(HistoryIsRecords, UserAdmin):
     """Only a superuser makes superusers or gives single permissions. An administrator gives groups to others."""
 
     actions = ("end_sessions",)
+    add_form = NewPersonForm
+    add_fieldsets = (
+        (None, {"classes": ("wide",), "fields": ("username", "email", "groups")}),
+        ("Password", {"classes": ("wide",), "fields": ("usable_password", "password1", "password2")}),
+    )
+    list_display = ("username", "email", "roles", "is_active", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
 
     @admin.action(description="End all sessions: they have to log in again", permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -33,9 +42,17 @@ class PeopleAdmin(UserAdmin):
                 count = sessions.end_all(user, by=request.user.get_username())
                 messages.success(request, f"{count} sessions of {user} ended.")
 
+    def history_of(self, row: User) -> str:
+        return f"person-{row.get_username()}"
+
     def get_urls(self) -> list[Any]:
         own = path("own-sessions/", self.admin_site.admin_view(self.own_sessions_view), name="own_sessions")
         return [own, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    roles = column("roles", lambda person: ", ".join(group.name for group in person.groups.all()) or "none")
 
     def own_sessions_view(self, request: HttpRequest) -> HttpResponse:
         """Log out everywhere; anybody may do that for themselves."""
@@ -96,8 +113,11 @@ class PeopleAdmin(UserAdmin):
 
 
 @admin.register(Group)
-class RightsAdmin(GroupAdmin):
+class RightsAdmin(HistoryIsRecords, GroupAdmin):
     """Groups are emptied, not deleted: one click would take its rights from everyone in it."""
+
+    def history_of(self, row: Group) -> str:
+        return "rights"
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

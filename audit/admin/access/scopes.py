@@ -5,18 +5,22 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from audit.admin.base import HistoryIsRecords
 from audit.admin.display import column
 from audit.ingest import trail
 from audit.models import AuditorScope
 
 
 @admin.register(AuditorScope)
-class ScopeAdmin(admin.ModelAdmin):
+class ScopeAdmin(HistoryIsRecords):
     """Removing a scope opens everything to its person or group, and is recorded too."""
 
     list_display = ("whose", "of_writers", "of_categories")
     list_select_related = ("user", "group")
     actions = None
+
+    def history_of(self, row: AuditorScope) -> str:
+        return _correlation(row)
 
     def get_readonly_fields(self, request: HttpRequest, obj: AuditorScope | None = None) -> tuple[str, ...]:
         return ("user", "group") if obj else ()
@@ -47,12 +51,15 @@ class ScopeAdmin(admin.ModelAdmin):
         return scope.user != request.user and scope.group not in request.user.groups.all()
 
 
+def _correlation(scope: AuditorScope) -> str:
+    return f"person-{scope.user}" if scope.user else "rights"
+
+
 def _record(request: HttpRequest, act: str, scope: AuditorScope, before: AuditorScope | None) -> None:
-    name = f"person-{scope.user}" if scope.user else "rights"
     trail.add(
         f"audit.scope.{act}",
         actor=request.user.get_username(),
-        correlation=name,
+        correlation=_correlation(scope),
         person=scope.user and scope.user.get_username(),
         group=scope.group and scope.group.name,
         writers=[] if act == "removed" else scope.writers,

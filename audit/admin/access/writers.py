@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from audit.access import api_keys, limits, rights
+from audit.admin.base import HistoryIsRecords
 from audit.admin.display import column
 from audit.admin.frame import connect
 from audit.api import throttles
@@ -35,9 +36,24 @@ class KeyInline(admin.TabularInline):
         return False
 
 
+SCOPES = {
+    "write": "send events, heartbeats and manifests",
+    "read": "search and read records",
+    "export": "make evidence bundles, statements and reports",
+    "unredacted": "see what redaction rules hide, in bundles and exports",
+    "hold": "place and release legal holds",
+}
+
+
 class WriterForm(forms.ModelForm):
     """The writer, and a subject of tokens to admit."""
 
+    scopes = forms.MultipleChoiceField(
+        choices=[(name, f"{name}: {text}") for name, text in SCOPES.items()],
+        widget=forms.CheckboxSelectMultiple,
+        initial=["write"],
+        help_text="What its keys may do. All but write waits for a second person.",
+    )
     new_subject = forms.CharField(
         max_length=500,
         required=False,
@@ -55,7 +71,7 @@ class WriterForm(forms.ModelForm):
 
 
 @admin.register(Writer)
-class WriterAdmin(admin.ModelAdmin):
+class WriterAdmin(HistoryIsRecords):
     """Nobody deletes a writer: its name is in records."""
 
     list_display = ("name", "scope_names", "created_at", "valid_keys")

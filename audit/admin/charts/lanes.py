@@ -12,12 +12,15 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from audit.admin.display import precise
+from audit.formats.times import timestamp_text
 from audit.models import Record
 
 WIDTH, LEFT, RIGHT, TOP, LANE = 1240, 190, 20, 26, 30
 BREAK = 56  # what a pause that is cut out takes, however long it was
 BREAKS, LANES = 8, 30
 OUTSTANDING = 20.0  # A pause is cut out when it is so many times what half of them stay below
+TOUCHING = 8.0  # Marks that are nearer to each other than this many pixels cannot be told apart
+TICK_APART = 210.0  # Pixels between the times below the lanes
 WIDE = 120.0  # A pause that is so wide is labelled as well
 
 
@@ -69,6 +72,7 @@ def draw(records: Sequence[Record]) -> SafeString:
     shown = [{"name": _short(name), "y": lanes[name]} for name in names[:LANES]]
     if len(names) > LANES:
         shown.append({"name": f"{len(names) - LANES} more", "y": TOP + LANE * LANES + LANE // 2})
+    marks = [_mark(record, scale, lanes[record.writer]) for record in records]
     context = {
         "width": WIDTH,
         "height": height + 24,
@@ -77,18 +81,43 @@ def draw(records: Sequence[Record]) -> SafeString:
         "bottom": height,
         "lanes": shown,
         "pauses": [Pause(LEFT + pause.x, LEFT + pause.middle, pause.width, pause.text) for pause in scale.pauses],
-        "marks": [_mark(record, scale, lanes[record.writer]) for record in records],
-        "first": f"{records[0].event_timestamp:%Y-%m-%d %H:%M:%S}Z",
-        "last": f"{records[-1].event_timestamp:%Y-%m-%d %H:%M:%S}Z",
+        "marks": marks,
+        "clusters": _clusters(marks),
+        "ticks": _ticks([record.event_timestamp for record in records], scale),
+        "first": timestamp_text(records[0].event_timestamp)[:-4] + "Z",
+        "last": timestamp_text(records[-1].event_timestamp)[:-4] + "Z",
     }
     return SafeString(render_to_string("admin/audit/record/lanes.svg", context))
+
+
+def _clusters(marks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where the marks of a lane lie on each other: the place, and how many there are."""
+    clusters: list[dict[str, Any]] = []
+    for mark in sorted(marks, key=lambda mark: (mark["y"], mark["x"])):
+        last = clusters[-1] if clusters else None
+        if last and last["y"] == mark["y"] and mark["x"] - last["x"] < TOUCHING:
+            last["count"] += 1
+        else:
+            clusters.append({"x": mark["x"], "y": mark["y"], "count": 1})
+    return [cluster for cluster in clusters if cluster["count"] > 1]
+
+
+def _ticks(moments: Sequence[datetime], scale: Scale) -> list[dict[str, Any]]:
+    """The times of some events between the first and the last, far enough from each other to be read."""
+    ticks: list[dict[str, Any]] = []
+    x, end = TICK_APART, scale.at(moments[-1]) - TICK_APART
+    for moment in moments:
+        if x <= (place := scale.at(moment)) <= end:
+            ticks.append({"x": round(LEFT + place, 1), "text": f"{timestamp_text(moment)[11:23]}"})
+            x = place + TICK_APART
+    return ticks
 
 
 def _mark(record: Record, scale: Scale, y: int) -> dict[str, Any]:
     x = LEFT + scale.at(record.event_timestamp)
     took = record.duration_ms or 0
     begins = LEFT + scale.at(_began(record.event_timestamp, took)) if took else x
-    title = f"{record.event_timestamp:%H:%M:%S}Z {_short(record.event_type, 60)}, {record.event_outcome}"
+    title = f"{timestamp_text(record.event_timestamp)[11:23]}Z {_short(record.event_type, 60)}, {record.event_outcome}"
     title += f", took {precise(took / 1000)}" if took else ""
     shape = {"x": round(x, 1), "begins": round(begins, 1), "length": round(x - begins, 1), "y": y}
     url = reverse("admin:audit_record_change", args=[record.pk])

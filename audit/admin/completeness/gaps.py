@@ -16,6 +16,15 @@ HOLES_SHOWN = 200
 OUTCOMES = {"complete": "ok", "incomplete": "error", "differs": "error"}
 VERDICTS = {"complete": "ok", "partly covered": "warning", "not covered": "warning", "silent": "warning"}
 
+# Where each cause is shown: on this page, or on one beside it.
+CAUSES = {
+    "gaps": "#gaps",
+    "numbers": "#writers",
+    "manifests": "../manifest/?state=open",
+    "silent": "#writers",
+    "unmet": "#unmet",
+}
+
 
 @admin.register(Gap)
 class GapAdmin(DiscrepancyAdmin):
@@ -32,6 +41,8 @@ class GapAdmin(DiscrepancyAdmin):
             "summary": result,
             "writers": [(each, badge(VERDICTS.get(each.verdict, "error"), each.verdict)) for each in result.writers],
             "until": time_tag(result.until),
+            "causes": [(words, CAUSES[kind]) for kind, words in result.causes],
+            "unmet": [(*row, time_tag(since)) for *row, since in summary.unmet_by_rule()],
         }
         return super().changelist_view(request, context | (extra_context or {}))
 

@@ -25,6 +25,9 @@ class RedactionRuleAdmin(RuleAdmin):
     list_display = ("name", "path", "event_type", "method", "state")
     title = "Rules of redaction"
 
+    def history_of(self, row: Any) -> str:
+        return f"redaction-{row.name}"
+
     def get_readonly_fields(self, request: HttpRequest, obj: RedactionRule | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()
 

@@ -10,11 +10,12 @@ from django.urls import reverse
 
 from audit import visibility
 from audit.admin.base import ReadOnly, post_act
-from audit.admin.display import badge, time_tag
+from audit.admin.display import time_tag
 from audit.admin.evidence.exports import MAKE as MAKE_EXPORT
 from audit.admin.evidence.exports import begun, requester_of
+from audit.completeness import summary
 from audit.evidence import statements
-from audit.models import Record, Statement
+from audit.models import Record, RedactionRule, Statement
 
 ROWS_PER_PAGE = 50
 
@@ -62,6 +63,8 @@ class StatementAdmin(ReadOnly):
             last=statement.event_data["last"] - 1,
             made=time_tag(statement.event_timestamp),
             badge=_badge(statement),
+            missing=summary.summarize().causes if request.user.has_perm("audit.view_gap") else [],
+            redacts=RedactionRule.objects.filter(active=True).exists(),
         )
 
     def note_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
@@ -71,7 +74,8 @@ class StatementAdmin(ReadOnly):
 
     def bundle_view(self, request: HttpRequest, statement_id: UUID) -> HttpResponse:
         def begin() -> HttpResponse:
-            return begun(statements.request_bundle(self._get(request, statement_id), requester_of(request)))
+            statement, unredacted = self._get(request, statement_id), "unredacted" in request.POST
+            return begun(statements.request_bundle(statement, requester_of(request), unredacted=unredacted))
 
         back = reverse("admin:audit_statement_detail", args=[statement_id])
         return post_act(request, MAKE_EXPORT, begin, back=back, refusal="Nothing is exported")
@@ -84,6 +88,6 @@ class StatementAdmin(ReadOnly):
             raise Http404(f"There is no statement {statement_id}.") from None
 
 
-def _badge(statement: Record) -> Any:
+def _badge(statement: Record) -> str:
     count = statement.event_data["found"]
-    return badge("warning", f"{count:,} found") if count else badge("ok", "none found")
+    return f"{count:,} found" if count else "none found"

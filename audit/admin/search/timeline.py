@@ -1,12 +1,13 @@
 """The timeline page of a correlation, actor or resource: drawn and as a table, with the pauses between events."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -50,6 +51,7 @@ class TimelinePage(ReadOnly):
             steps=_steps(records),
             picture=lanes.draw(records),
             lasted="" if lasted is None else precise(lasted.total_seconds()),
+            of=_of_how_many(wanted),
             failures=sum(record.event_outcome == "failure" for record in records),
             older=events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
             newer=events.newer and "?" + urlencode(wanted.kept | {"after": events.newer}),
@@ -68,6 +70,13 @@ def _asked(request: HttpRequest) -> TimelineRequest:
     before, after = (_read(name, query.read_cursor, parameters) for name in ("before", "after"))
     kept = {name: parameters[name] for name in (*named, "since") if parameters.get(name)}
     return TimelineRequest(named[0], parameters[named[0]], since, before, after, kept)
+
+
+def _of_how_many(wanted: TimelineRequest) -> str:
+    """Return how many events the whole timeline has; "" where counting takes too long."""
+    search = query.Search(query=_query(wanted), now=datetime.now(UTC))
+    counted = query.count(query.matching(search))
+    return "" if counted is None else f"{intcomma(counted[0])}{'+' * counted[1]}"
 
 
 def _query(wanted: TimelineRequest) -> Query:

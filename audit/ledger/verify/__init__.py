@@ -6,9 +6,11 @@ unsealed     records without a leaf, and the tail that waits for the sealer
 correlation  the records of one correlation, each with its proof
 pending      a moment in which the sealer may take what a correlation has
 result       counts, findings, verdict
+share        how much of the log was verified lately
 """
 
 from audit.ledger.verify.result import Progress, RunReport, Verdict
 from audit.ledger.verify.run import begin, newest, next_slice, resume, verify
+from audit.ledger.verify.share import verified_share
 
-__all__ = ["Progress", "RunReport", "Verdict", "begin", "newest", "next_slice", "resume", "verify"]
+__all__ = ["Progress", "RunReport", "Verdict", "begin", "newest", "next_slice", "resume", "verified_share", "verify"]

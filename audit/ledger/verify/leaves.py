@@ -8,7 +8,6 @@ from operator import attrgetter
 from audit.errors import LogDamaged
 from audit.formats.tiles import Edge, Node, Run
 from audit.ledger import reader
-from audit.ledger.verify import unsealed
 from audit.ledger.verify.checkpoints import Head
 from audit.ledger.verify.records import COLUMNS, Checked, check_each
 from audit.ledger.verify.result import RunReport, Verdict
@@ -120,8 +119,9 @@ class TreeCheck:
 
 
 def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int, using: str) -> None:
-    """Check the leaves first .. last-1 with their records, the records between them for their leaves, and the tree
-    with the signed roots `heads`. Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
+    """Check the leaves first .. last-1 with their records, and the tree with the signed roots `heads`.
+
+    Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
     """
     tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
@@ -131,17 +131,10 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
         _check_records(report, rows)
         tree.extend(rows)
         if turn % SAVE_EVERY == SAVE_EVERY - 1 and end < last:
-            _pause(report, end, using)
+            report.reached(end)  # from there a killed run resumes
+            report.stop_if_late()
     tree.finish(last)
-    unsealed.check(report, using, report.run.position, last)
     report.reached(last)
-
-
-def _pause(report: RunReport, end: int, using: str) -> None:
-    """Save the position from which a killed run resumes. Raises `OutOfTime`."""
-    unsealed.check(report, using, report.run.position, end)
-    report.reached(end)
-    report.stop_if_late()
 
 
 def _check_dense(tree: TreeCheck, rows: list[Checked], start: int, end: int) -> None:

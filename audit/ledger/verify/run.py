@@ -1,7 +1,8 @@
 """Verification runs: what each scope covers, and what happens when something was found."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -16,6 +17,9 @@ from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
 
 RUNS_A_DAY = 144  # how often the schedule takes a slice
 LEAST_SLICE = 1_000
+# Records that a run of the newest part looks at for a leaf: those with ids since the run before, and of an hour more.
+NEWEST_IDS = 200_000
+NEWEST_IDS_SINCE = timedelta(hours=1)
 NAMED = 100  # how many findings the record of a run names; the rest is counted
 
 
@@ -55,6 +59,7 @@ def begin(
         first=min(first, size),
         last=_covered(last, size, using),
         position=min(first, size),
+        ids_position=_first_id(scope, now),
         requested_by=requested_by,
         started_at=now,
         updated_at=now,
@@ -107,6 +112,16 @@ def next_slice(*, seconds: float | None = None, using: str = "reader") -> Verifi
     return resume(begin("rolling", first=first, last=first + wanted, using=using), seconds=seconds, using=using)
 
 
+def _first_id(scope: str, now: datetime) -> UUID:
+    """Return the id after which a run looks for records that have no leaf."""
+    done = _last_ended(scope)
+    if scope == "newest":
+        return unsealed.id_of((now if done is None else done.started_at) - NEWEST_IDS_SINCE)
+    if scope == "rolling" and done is not None and done.ids_position < unsealed.MOST:
+        return done.ids_position
+    return unsealed.LEAST
+
+
 def _cut_off(scope: str) -> Verification | None:
     return Verification.objects.filter(scope=scope, ended_at=None, requested_by=OWN_WRITER).first()
 
@@ -117,6 +132,7 @@ def _last_ended(scope: str) -> Verification | None:
 
 def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
     run = report.run
+    _look_for_strays(report, using)
     at_end = run.last >= reader.signed_size(using) or run.scope in ("all", "newest")
     # What anchor and witnesses have past the end of the range is checked by other runs.
     most = 2**63 if at_end else run.last
@@ -130,6 +146,20 @@ def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
         unsealed.check_tail(report, using)
     else:
         report.leave_out(f"Only the leaves {run.first} to {run.last - 1} were checked.")
+
+
+def _look_for_strays(report: RunReport, using: str) -> None:
+    """Look for records without a leaf: all of them, or as many as the run has its turn with."""
+    run = report.run
+    if run.scope == "range":
+        report.leave_out("Records without a leaf were not looked for: a run of the whole log does that.")
+        return
+    most = {"newest": NEWEST_IDS, "rolling": max(run.last - run.first, LEAST_SLICE)}.get(run.scope)
+    unsealed.walk(report, using, most)
+    if run.scope == "newest" and run.ids_position < unsealed.MOST:
+        report.leave_out(
+            f"Records with ids past {run.ids_position} were not looked at for a leaf: that is for the slices."
+        )
 
 
 def _covered(last: int | None, size: int, using: str) -> int:

@@ -1,5 +1,6 @@
 """Verify that no record passed the sealer by, no leaf is unsigned, and the queue is short."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,21 +29,34 @@ SELECT coalesce((SELECT max(index) + 1 FROM audit_leaf), 0),
        coalesce((SELECT size FROM audit_checkpoint ORDER BY number DESC LIMIT 1), 0)
 """
 LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
+# Among the counts of a run: how many records were looked at for a leaf.
+LOOKED_AT = "ids"
 
 
-def check(report: RunReport, using: str, first: int, last: int) -> None:
-    """Check that every record with an id between those of the leaves first and last has a leaf or waits for one."""
-    # Neighbouring ranges share their bounds, so together they cover all ids, in whatever order ids and leaves came.
-    start = _bound(first, using)
-    [(size,)] = sql.rows("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf", using=using)
-    end = MOST if last >= size else _bound(last, using)
-    while start < end:
-        part = min(_first_id(NEXT, [start, CHUNK], using) or end, end)
-        # The first bound is an id that a record could have; every other one belongs to the range before.
-        for (record_id,) in sql.rows(STRAYS, [start, LEAST if start == LEAST else None, part], using):
+def walk(report: RunReport, using: str, most: int | None) -> None:
+    """Look for a leaf of every record from `ids_position` on, in the order of ids; at most `most` in the whole run.
+
+    It has a cursor of its own: leaves of neighbouring places may have ids that are years apart, with the whole store
+    between them. Saves its place after each portion. Raises `OutOfTime` where the report's time is over.
+    """
+    run = report.run
+    while (start := run.ids_position) < MOST and (most is None or report.counts[LOOKED_AT] < most):
+        portion = CHUNK if most is None else min(CHUNK, most - report.counts[LOOKED_AT])
+        end = _first_id(NEXT, [start, portion - 1], using) or MOST
+        # The first bound is an id that a record could have; every other one belongs to the portion before.
+        for (record_id,) in sql.rows(STRAYS, [start, LEAST if start == LEAST else None, end], using):
             detail = "This record has no leaf and does not wait for one: it came into the table past the store."
             report.find(Verdict.UNKNOWN, "record", detail, record_id=record_id)
-        start = part
+        report.count(LOOKED_AT, portion)
+        run.ids_position = end
+        report.save()
+        if end < MOST:
+            report.stop_if_late()
+
+
+def id_of(at: datetime) -> UUID:
+    """Return the least UUIDv7 of a moment."""
+    return UUID(int=(int(at.timestamp() * 1000) << 80) | 0x7 << 76 | 0x2 << 62)
 
 
 def check_tail(report: RunReport, using: str) -> None:
@@ -60,11 +74,6 @@ def check_tail(report: RunReport, using: str) -> None:
     if leaves != size:
         detail = f"The log has {leaves} leaves, and its newest checkpoint covers {size}."
         report.find(Verdict.MISSING if leaves < size else Verdict.UNKNOWN, "leaf", detail, index=min(leaves, size))
-
-
-def _bound(index: int, using: str) -> UUID:
-    """Return the id of the record before leaf `index`."""
-    return _first_id("SELECT record_id FROM audit_leaf WHERE index = %s", [index - 1], using) or LEAST
 
 
 def _first_id(statement: str, parameters: list[Any], using: str) -> UUID | None:

@@ -46,10 +46,49 @@ def test_what_is_given_and_taken_is_recorded(superuser_client: Client) -> None:
 def test_new_people_and_passwords_are_recorded(administrator: Client) -> None:
     name, password = f"new-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
     secret = {"usable_password": "true", "password1": password, "password2": password}
-    administrator.post("/admin/auth/user/add/", {"username": name, **secret})
+    administrator.post("/admin/auth/user/add/", {"username": name, "groups": role("operator"), **secret})
     user = User.objects.get(username=name)
     administrator.post(f"/admin/auth/user/{user.pk}/password/", secret)
     assert acts(name) == ["created", "password_asked_to_change"]
+
+
+def role(name: str) -> int:
+    return Group.objects.get(name=name).pk
+
+
+def test_a_person_who_is_made_with_a_role_can_log_in_at_once(administrator: Client) -> None:
+    name, password = f"new-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+    secret = {"usable_password": "true", "password1": password, "password2": password}
+    form = {"username": name, "email": "a@example.org", "groups": role("operator"), **secret}
+    administrator.post("/admin/auth/user/add/", form)
+    client = Client()
+    client.post("/admin/login/", {"username": name, "password": password})
+    assert client.get("/admin/audit/parked/").status_code == 200
+
+
+def test_a_role_that_opens_records_waits_for_a_second_person(administrator: Client) -> None:
+    name, password = f"new-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+    secret = {"usable_password": "true", "password1": password, "password2": password}
+    form = {"username": name, "groups": role("auditor"), **secret}
+    page = administrator.post("/admin/auth/user/add/", form, follow=True).content.decode()
+    assert f"{name} is in the group auditor" in page
+    assert not User.objects.get(username=name).groups.exists()
+
+
+def test_nobody_is_made_without_a_role(administrator: Client) -> None:
+    answer = administrator.post("/admin/auth/user/add/", {"username": "new-without", "usable_password": "false"})
+    assert "This field is required." in answer.content.decode()
+
+
+def test_who_knows_the_password_of_an_account_without_pages_is_told_what_lacks() -> None:
+    user, password = person("operator"), secrets.token_urlsafe(16)
+    user.set_password(password)
+    user.is_staff = False
+    user.save()
+    page = Client().post("/admin/login/", {"username": user.username, "password": password}).content.decode()
+    assert "does not open these pages yet" in page
+    wrong = Client().post("/admin/login/", {"username": user.username, "password": "wrong"}).content.decode()
+    assert "do not belong together" in wrong
 
 
 def test_what_cannot_be_recorded_is_not_done(superuser_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

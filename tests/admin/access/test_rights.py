@@ -72,7 +72,7 @@ def test_an_administrator_cannot_make_a_superuser(administrator: Client) -> None
 
 
 def test_an_administrator_makes_a_writer_and_sees_its_key_once(administrator: Client) -> None:
-    form = {"name": "made-in-admin", "scopes": '["write"]', "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    form = {"name": "made-in-admin", "scopes": "write", "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
     response = administrator.post(f"{WRITERS}add/", form, follow=True)
     assert "shown only now</dt><dd><code data-copy>aw_" in response.content.decode()
     writer = Writer.objects.get(name="made-in-admin")
@@ -85,7 +85,7 @@ def test_an_administrator_makes_a_writer_and_sees_its_key_once(administrator: Cl
 
 @pytest.mark.parametrize("name", ["auditsite", "Upper", "", "a b"])
 def test_a_writer_needs_a_proper_name(administrator: Client, name: str) -> None:
-    form = {"name": name, "scopes": '["write"]', "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    form = {"name": name, "scopes": "write", "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
     assert administrator.post(f"{WRITERS}add/", form).status_code == 200
     assert not Writer.objects.filter(name=name).exists()
 

@@ -1,6 +1,5 @@
 """What opens records or decides about others needs two people; nobody is named as the store is."""
 
-import json
 import secrets
 from typing import Any
 
@@ -24,12 +23,12 @@ KEYS = {"keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
 def make_writer(client: Client, *scopes: str, **fields: str) -> tuple[Writer, str]:
     """Make a writer in the admin; return it with the page that answers."""
     name = f"w-{secrets.token_hex(4)}"
-    page = client.post(f"{WRITERS}add/", {"name": name, "scopes": json.dumps(scopes), **fields, **KEYS})
+    page = client.post(f"{WRITERS}add/", {"name": name, "scopes": scopes, **fields, **KEYS})
     return Writer.objects.get(name=name), page.content.decode()
 
 
 def change_writer(client: Client, writer: Writer, *scopes: str, **fields: str) -> None:
-    client.post(f"{WRITERS}{writer.pk}/change/", {"scopes": json.dumps(scopes), **fields, **KEYS})
+    client.post(f"{WRITERS}{writer.pk}/change/", {"scopes": scopes, **fields, **KEYS})
     writer.refresh_from_db()
 
 

@@ -1,6 +1,5 @@
 """The page of writers: whose tokens speak as one."""
 
-import json
 import secrets
 from typing import Any
 
@@ -22,7 +21,7 @@ def writer() -> Writer:
 
 
 def admit(client: Client, writer: Writer, subject: str) -> str:
-    form = {"scopes": json.dumps(writer.scopes), "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
+    form = {"scopes": writer.scopes, "keys-TOTAL_FORMS": "0", "keys-INITIAL_FORMS": "0"}
     page = client.post(f"/admin/audit/writer/{writer.pk}/change/", form | {"new_subject": subject})
     return page.content.decode()
 
@@ -53,3 +52,13 @@ def test_the_page_shows_when_a_key_was_used_and_who_goes_on_with_an_old_one(writ
     page = client.get(where).content.decode()
     assert "1 on 20" in page and "give its clients the new key" in page
     assert "Last used" in page and f"{timezone.now():%Y}" in page.partition("field-used_at")[2][:60]
+
+
+def test_the_history_of_a_writer_is_among_the_records(writer: Writer, auditor: Client) -> None:
+    administrator = logged_in(person("administrator"))
+    administrator.post("/admin/audit/writer/", {"action": "rotate", "_selected_action": [writer.pk]})
+    page = f"/admin/audit/writer/{writer.pk}/"
+    assert "historylink" not in administrator.get(f"{page}change/").content.decode()
+    assert administrator.get(f"{page}history/").status_code == 403
+    found = auditor.get(f"{page}history/", follow=True).content.decode()
+    assert "audit.writer.rotated" in found

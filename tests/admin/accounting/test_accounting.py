@@ -48,7 +48,7 @@ def test_what_is_not_known_is_said_not_to_be(auditor: Client) -> None:
 
     sender.post(an_event())
     page = page_of(auditor, writer=sender.name)
-    assert "not yet" in page
+    assert "in progress" in page
     assert "1 record is stored and not read yet" in page
     follow()
 

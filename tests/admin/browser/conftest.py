@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from axe_core_python.base import AXE_SCRIPT
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
@@ -24,6 +22,17 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.fleet import answers, free_port
 from bench.load import wait_until
+from tests.admin.browser import accessibility
+from tests.admin.browser.accessibility import (
+    NARROW,
+    OF_COLOURS,
+    OF_SCROLLING,
+    SIDEWAYS,
+    SMALL,
+    WIDE,
+    picture,
+    violations,
+)
 from tests.auditor import verify
 
 FIELDS = {"--key": "#keys", "--receipt-key": "#receipt-keys", "--witness": "#witnesses", "--quorum": "#quorum"}
@@ -32,7 +41,7 @@ OTHERS = ("--originals", "--range")
 
 FAULT = re.compile(r"(?:ALTERED|FORKED|NOT COVERED)  |cannot be used: |(?:\d+ faults|one fault)$")
 
-OWN_WORDS = ("this is not JSON:", "a file of the bundle was changed:", "lacks something that it should have:")
+OWN_WORDS = ("this is not JSON:", "lacks something that it should have:")
 """What follows these is what Python's own library says, and a browser's is another one."""
 
 
@@ -43,24 +52,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer", "--in
 FLAGS += ["--renderer-process-limit=1"]
 
 
-SHOTS = Path(__file__).parents[3] / ".local" / "screenshots"
-
-
 PASSWORD = "correct horse battery staple"
 
 
 PATIENCE_MS = 240_000
-
-
-WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
-
-
-OF_COLOURS = ("color-contrast",)
-"""What a dark scheme can break; to all other rules of axe it is the same page."""
-
-
-OF_SCROLLING = ("scrollable-region-focusable",)
-"""What scrolls on a narrow screen alone has to be reached by keyboard too."""
 
 
 @contextmanager
@@ -96,6 +91,18 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave to `make test-long` what is run a second time and not sampled."""
+    assert isinstance(item, pytest.Function)
+    is_again = item.function.__module__ != item.module.__name__
+    if is_again and (item.originalname not in item.module.SAMPLED or not _has_first_parameters(item)):
+        item.add_marker(pytest.mark.long)
+
+
+def _has_first_parameters(item: pytest.Function) -> bool:
+    return not any(item.callspec.indices.values()) if hasattr(item, "callspec") else True
+
+
 def new_page(browser: Browser, **options: Any) -> Page:
     """A page of a browser session of its own, which waits for what is to come as long as a busy machine may take."""
     page = browser.new_context(**options).new_page()
@@ -103,39 +110,12 @@ def new_page(browser: Browser, **options: Any) -> Page:
     return page
 
 
-SIDEWAYS = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
-    [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth
-        && !one.closest(".scroll, .results")).slice(0, 3).map((one) => one.outerHTML.slice(0, 150))"""
-
-
-SMALL = """() => [...document.querySelectorAll("button, summary, select, a.button, input:not([type=hidden])")]
-    .filter((one) => one.checkVisibility() && !one.closest(".visually-hidden"))
-    .filter((one) => { const at = one.getBoundingClientRect(); return Math.min(at.width, at.height) < 24; })
-    .map((one) => one.outerHTML.slice(0, 150))"""
-
-
-LIKE_THOSE_ABOVE = "tbody > tr:nth-child(n+9)"
-"""The rows of a list are made by one template: axe, which takes longer than the page, looks at the first eight."""
-
-
-def picture(page: Page, name: str) -> None:
-    """Of the whole page, for whoever set SCREENSHOTS: it takes longer than the page."""
-    if os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
-def violations(page: Page, *rules: str) -> list[str]:
-    """What axe finds wrong with the page at hand, of any impact: of all its rules, or of these."""
-    if page.evaluate("typeof axe === 'undefined'"):
-        page.evaluate(AXE_SCRIPT)
-    # Only the violations: what passed is megabytes, and was most of the time.
-    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
-    script = "([left, options]) => axe.run({exclude: [[left]]}, options).then(result => result.violations)"
-    return [
-        f"{violation['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:200]}"
-        for violation in page.evaluate(script, [LIKE_THOSE_ABOVE, options])
-        for node in violation["nodes"][:1]
-    ]
+@pytest.fixture(params=["each kind", pytest.param("every", marks=pytest.mark.long)])
+def looks(request: pytest.FixtureRequest) -> Iterator[accessibility.Looks]:
+    """Axe looks at each kind of page once; in `make test-long`, at every page where a test stops."""
+    accessibility.looks.at_all = request.param == "every"
+    yield accessibility.looks
+    accessibility.looks.at_all = False
 
 
 class Visitor:
@@ -178,10 +158,10 @@ class Visitor:
 
     def findings_of_state(self, name: str) -> list[str]:
         """Everywhere where this visitor has not seen the page yet; another state of one that was seen, in the light."""
-        template = re.sub(r"/[^/]+/change/$", "/change/", urlsplit(self.page.url).path)
-        if template in self._seen:
+        page = accessibility.kind(self.page)
+        if page in self._seen:
             return self.findings()
-        self._seen.add(template)
+        self._seen.add(page)
         return self.findings_everywhere(name)
 
     def findings_everywhere(self, name: str) -> list[str]:
@@ -202,7 +182,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(browser: Browser, site: str) -> Iterator[Visitor]:
+def visitor(browser: Browser, site: str, looks: accessibility.Looks) -> Iterator[Visitor]:
     found = Visitor(browser, site, "light")
     yield found
     found.page.context.close()
@@ -237,13 +217,14 @@ class Walker(Visitor):
         return response.status
 
 
-WIDE_AND_NARROW = [(1280, "light"), (390, "dark")]
+# Narrow, the way of a wide screen is gone again.
+WIDE_AND_NARROW = [(1280, "light"), pytest.param(390, "dark", marks=pytest.mark.long)]
 
 
 @pytest.fixture
-def walk(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Any]:
+def walk(request: pytest.FixtureRequest, browser: Browser, site: str, looks: accessibility.Looks) -> Iterator[Any]:
     """A new walker for a user; on a wide screen if the test does not say otherwise."""
-    width, scheme = getattr(request, "param", WIDE_AND_NARROW[0])
+    width, scheme = getattr(request, "param", (1280, "light"))
     walkers: list[Walker] = []
 
     def begin(user: User) -> Walker:
@@ -370,7 +351,10 @@ def zipped(where: Path) -> Path:
 
 
 def using(module: ModuleType, fixture: str) -> dict[str, Any]:
-    """The tests of a module that use a fixture: to be run again, with another one of that name."""
+    """The tests of a module that use a fixture: to be run again, with another one of that name.
+
+    `make test` runs again those that the module that does so names as SAMPLED, each with its first parameters.
+    """
     found = vars(module).items()
     return {
         name: test for name, test in found if name.startswith("test_") and fixture in inspect.signature(test).parameters

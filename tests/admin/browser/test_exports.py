@@ -16,6 +16,7 @@ from tests.audit.evidence.conftest import HOSTILE, sealed
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
+@pytest.mark.long
 def test_the_pages_of_bundles_are_clean_and_accessible(visitor: Visitor, tmp_path: Path) -> None:
     user = person("auditor")
     requester = Requester(user.username)

@@ -1,4 +1,4 @@
-"""Whole ways through the admin in a real Chromium, one of them on a narrow screen too: as auditors go them."""
+"""Whole ways through the admin in a real Chromium, as auditors go them; `make test-long` goes a narrow one too."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from audit.models import AuditorScope, Record
-from tests.admin.browser.conftest import WIDE_AND_NARROW
 from tests.admin.conftest import person, stored_record
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LIST = "/admin/audit/record/"
+WIDE, NARROW = (1280, "light"), (390, "dark")
 
 
 def acts_of(actor: str) -> list[Record]:
@@ -37,7 +37,7 @@ def acts_of(actor: str) -> list[Record]:
     ]
 
 
-@pytest.mark.parametrize("walk", WIDE_AND_NARROW, indirect=True, ids=["wide", "narrow"])
+@pytest.mark.parametrize("walk", [WIDE, pytest.param(NARROW, marks=pytest.mark.long)], indirect=True, ids=str)
 def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) -> None:
     actor, name = f"alice-{secrets.token_hex(4)}", f"Failures {secrets.token_hex(4)}"
     *_, failed = acts_of(actor)

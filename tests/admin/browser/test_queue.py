@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 import dlq.stream
 from audit.models import Discard, Episode, Quarantined, Record
 from dlq.message import Message
+from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import parked_message, person
 from tests.admin.queue.conftest import an_episode
@@ -31,7 +32,7 @@ def comes_in(browser: Browser, site: str, group: str) -> tuple[Visitor, User]:
 
 
 @pytest.fixture
-def operator_page(browser: Browser, site: str) -> Iterator[Visitor]:
+def operator_page(browser: Browser, site: str, looks: Looks) -> Iterator[Visitor]:
     visitor, _ = comes_in(browser, site, "operator")
     yield visitor
     assert visitor.findings() == []
@@ -56,6 +57,7 @@ def test_an_operator_retries_a_dead_event(operator_page: Visitor) -> None:
     assert found is None or found.state == "due"
 
 
+@pytest.mark.long
 def test_an_operator_retries_all_that_match_after_seeing_how_many(operator_page: Visitor) -> None:
     messages, page = [dead_message(event_type="walk.bulk.retry") for _ in range(3)], operator_page.page
     operator_page.open("/admin/audit/parked/?type=walk.bulk.retry", "walk-filtered")
@@ -89,6 +91,7 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     assert Discard.objects.get(message_id=message.id).decision == "discarded"
 
 
+@pytest.mark.long
 def test_an_operator_corrects_and_sends_again(operator_page: Visitor) -> None:
     message, page = dead_message(), operator_page.page
     operator_page.open(f"/admin/audit/parked/{message.id}/change/", "walk-dead")
@@ -102,6 +105,7 @@ def test_an_operator_corrects_and_sends_again(operator_page: Visitor) -> None:
     assert dlq.stream.for_drain().pages.get(message.id) is not None
 
 
+@pytest.mark.long
 def test_an_operator_writes_what_was_done_about_an_outage(operator_page: Visitor) -> None:
     episode, page = an_episode(), operator_page.page
     operator_page.open(f"/admin/audit/episode/{episode.pk}/change/", "walk-outage")

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from audit.completeness import coverage, silence
+from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import SCRIPT, TERMINAL, TURNED, own, person, stored_record
 from tests.audit.conftest import sealed_event
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def auditor_page(browser: Browser, site: str) -> Iterator[Visitor]:
+def auditor_page(browser: Browser, site: str, looks: Looks) -> Iterator[Visitor]:
     user = person("auditor")
     visitor = Visitor(browser, site, "light")
     visitor.come_in(user)
@@ -51,7 +52,10 @@ def test_a_cell_under_the_keyboard_is_read_in_full(auditor_page: Visitor) -> Non
     assert (text.bounding_box() or {"width": 0})["width"] > 100
 
 
-@pytest.mark.parametrize("text", [SCRIPT, TURNED, TERMINAL, "</svg></title><img src=x onerror=alert(1)>"])
+IN_LONG = [pytest.param(text, marks=pytest.mark.long) for text in (TURNED, TERMINAL)]
+
+
+@pytest.mark.parametrize("text", [SCRIPT, "</svg></title><img src=x onerror=alert(1)>", *IN_LONG])
 def test_a_hostile_payload_does_nothing(auditor_page: Visitor, text: str) -> None:
     record = stored_record(**own(text))
     dialogs: list[str] = []

@@ -52,6 +52,7 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     assert [one.event_action for one in found] == ["signed", "countersigned"]
 
 
+@pytest.mark.long
 def test_the_pages_around_it_are_clean(walk: Any) -> None:
     day, now, writer = a_day(), datetime.now(UTC), a_line(came=7)
     missed = MissedReview.objects.get_or_create(day=day, defaults={"due_at": now, "found_at": now})[0]

@@ -9,7 +9,8 @@ from playwright.sync_api import Browser
 
 from audit.evidence import statements
 from audit.evidence.request import Requester
-from tests.admin.browser.conftest import Verifier, using, zipped
+from tests.admin.browser.accessibility import Looks
+from tests.admin.browser.conftest import WIDE_AND_NARROW, Verifier, using, zipped
 from tests.audit.evidence import test_extract as of_extracts
 from tests.audit.evidence import test_redaction as of_redaction
 from tests.audit.evidence import test_sampling as of_samples
@@ -51,7 +52,19 @@ def checked(both: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     return next(way for module, way in ways.items() if module.__name__ == request.function.__module__)
 
 
-# Every test of verify.py that checks one of these is run here as well, with the page beside it.
+# Every test of verify.py that checks one of these is run here as well, with the page beside it; a few by `make test`.
+SAMPLED = {
+    "test_a_bundle_that_has_not_all_of_the_leaves_shows_nothing",
+    "test_a_redacted_bundle_proves_each_place_and_says_what_it_does_not",
+    "test_a_sample_of_a_range_is_drawn_again_without_the_range",
+    "test_a_sample_that_was_chosen_and_not_drawn_is_found_with_the_range",
+    "test_a_statement_that_was_changed_or_signed_by_another_is_refused",
+    "test_an_answer_that_was_changed_is_refused",
+    "test_it_is_redacted_as_bundles_are",
+    "test_nothing_is_slipped_in_under_cover_of_redaction",
+    "test_that_none_matches_is_said_signed_and_recorded",
+    "test_the_originals_open_what_was_redacted",
+}
 for _module in (of_redaction, of_samples, of_statements, of_extracts):
     globals().update(using(_module, "checked"))
 
@@ -115,9 +128,9 @@ def test_witnesses_count_for_a_sample_too(both: Any) -> None:
     assert "fewer than the 1 witnesses that you ask for have cosigned" in printed
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), WIDE_AND_NARROW)
 def test_what_is_redacted_drawn_or_stated_can_be_seen(
-    browser: Browser, site: str, made: Any, width: int, scheme: str, tmp_path: Path
+    browser: Browser, site: str, looks: Looks, made: Any, width: int, scheme: str, tmp_path: Path
 ) -> None:
     verifier = Verifier(browser, site, scheme, width)
     assert verifier.check(path(made()), *PINNED)[0] == "REDACTED"

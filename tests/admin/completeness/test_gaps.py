@@ -31,7 +31,7 @@ def test_the_page_begins_with_the_sentence_and_names_each_writer(auditor: Client
     sender.post(numbered(1, 2, 4), BATCH)
     follow()
     page = html.unescape(auditor.get(PAGE).content.decode())
-    assert "Complete from " in page
+    assert "in what was received from " in page
     assert sender.name in page
     assert "not complete" in page
 

@@ -6,7 +6,8 @@ from uuid import uuid4
 from django.test import Client
 from django.urls import reverse
 
-from audit.models import Export
+from audit.models import Export, RedactionRule
+from tests.admin.conftest import logged_in, person
 from tests.audit.evidence.conftest import sealed
 
 LIST, MAKE = reverse("admin:audit_statement_changelist"), reverse("admin:audit_statement_make")
@@ -28,6 +29,22 @@ def test_a_search_leads_to_a_statement_and_to_the_bundle_that_shows_it(auditor: 
     assert query in auditor.get(LIST).content.decode()
     begun = auditor.post(f"{answer['Location']}bundle/")
     assert Export.objects.get(pk=begun["Location"].split("/")[-3]).kind == "range"
+
+
+def test_the_page_says_what_redaction_does_to_the_check_and_who_can_have_it_whole(auditor: Client) -> None:
+    rule = RedactionRule.objects.create(
+        name=f"r-{secrets.token_hex(4)}", path="actor_ip", method="remove", reason="tests", active=True
+    )
+    try:
+        place = auditor.post(MAKE, {"q": f"actor:nobody-{secrets.token_hex(4)}"})["Location"]
+        page = auditor.get(place).content.decode()
+        assert "Yours will be redacted" in page and "A compliance officer can export them whole" in page
+        officer = logged_in(person("compliance officer"))
+        assert "A compliance officer can" not in officer.get(place).content.decode()
+        begun = officer.post(f"{place}bundle/", {"unredacted": "1"})
+        assert Export.objects.get(pk=begun["Location"].split("/")[-3]).unredacted
+    finally:
+        RedactionRule.objects.filter(pk=rule.pk).update(active=False)
 
 
 def test_what_is_found_is_named(auditor: Client) -> None:

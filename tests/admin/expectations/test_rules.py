@@ -177,3 +177,9 @@ def test_what_cannot_be_recorded_is_not_done(administrator: Client, monkeypatch:
     answer = administrator.post(f"{RULES}add/", form(name), follow=True)
     assert "Nothing was done" in answer.content.decode()
     assert not Expectation.objects.filter(name=name).exists()
+
+
+def test_a_rule_without_a_kind_is_refused_in_words_beside_that_field(administrator: Client) -> None:
+    page = administrator.post(f"{RULES}add/", form("t-without", kind="")).content.decode()
+    assert "This field is required." in page
+    assert "Invalid enum value" not in page

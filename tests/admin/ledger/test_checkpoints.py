@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,8 @@ from django.test import Client, override_settings
 
 from audit import tasks
 from audit.formats import note
-from audit.ledger import keys, seal, verify
+from audit.ledger import keys, reader, seal, verify
+from audit.ledger.verify.share import DAYS
 from audit.models import Checkpoint, Finding, Record, Verification
 from tests.admin.conftest import stored_record
 
@@ -160,10 +162,20 @@ def test_the_whole_log_is_verified_from_the_list(auditor: Client, monkeypatch: p
     tasks.continue_verification(run.pk)
     page = auditor.get(RUNS).content.decode()
     assert f"{RUNS}{run.pk}/change/" in page
-    assert auditor.get("/admin/").content.decode().count("Verification") >= 1
 
 
-def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, sealed: Record) -> None:
+def test_the_start_page_tells_how_much_was_verified_and_not_how_the_last_run_ended(auditor: Client) -> None:
+    stored_record()
+    seal.Sealer().once()
+    begun = datetime.now(UTC)
+    runs = [verify.verify(scope="rolling", first=first, last=first + 1) for first in (0, 0)]
+    assert verify.verified_share(begun + timedelta(days=DAYS)) == (runs[0].last, reader.signed_size())
+    page = auditor.get("/admin/").content.decode()
+    assert re.search(r"[0-9.]+ % of the log verified in 30 days", page)
+    assert "The last run: VERIFIED, a scheduled part" in page
+
+
+def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, operator: Client, sealed: Record) -> None:
     run = verify.begin()
     report = verify.RunReport(run)
     report.find(verify.Verdict.ALTERED, "record", "made for this test", record_id=sealed.id, index=7)
@@ -171,6 +183,9 @@ def test_findings_are_listed_with_kind_and_first_seen(auditor: Client, sealed: R
     assert "made for this test" in page
     assert f"/admin/audit/record/{sealed.id}/change/" in page
     assert "made for this test" in auditor.get(f"{RUNS}{run.pk}/change/").content.decode()
+    for address in ("/admin/audit/finding/", f"{RUNS}{run.pk}/change/"):
+        page = operator.get(address).content.decode()  # operators read no records, and no link leads to a refusal
+        assert str(sealed.id) in page and f"/record/{sealed.id}/" not in page
     assert "Findings" in auditor.get("/admin/").content.decode()
     Finding.objects.using("owner").filter(run=run).delete()  # the application may not
 

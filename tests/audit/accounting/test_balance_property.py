@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from django.test import override_settings
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -157,7 +158,13 @@ class Lives(RuleBasedStateMachine):
         self.prefix.disable()
 
 
-TestLives = Lives.TestCase
-TestLives.settings = settings(
-    max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
-)
+LIFE = settings(max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class TestLives(Lives.TestCase):
+    settings = LIFE
+
+
+@pytest.mark.long
+class TestManyLives(Lives.TestCase):
+    settings = settings(LIFE, max_examples=100)

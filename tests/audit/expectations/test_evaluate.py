@@ -10,7 +10,7 @@ import pytest
 import uuid_utils.compat
 from django.core.management import call_command
 from django.test import override_settings
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import dlq.stream
@@ -387,17 +387,14 @@ class Sent(NamedTuple):
 SENT = st.builds(Sent, st.integers(0, 1), st.sampled_from("xxyz"), st.integers(0, 12))
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(sent=st.lists(SENT, max_size=10), data=st.data())
 @pytest.mark.slow
-def test_in_any_order_and_portions_the_result_is_that_of_looking_at_all(
-    rule: MakeRule, sent: list[Sent], data: st.DataObject
-) -> None:
+@pytest.mark.parametrize("examples", [12, pytest.param(80, marks=pytest.mark.long)])
+def test_in_any_order_and_portions_the_result_is_that_of_looking_at_all(rule: MakeRule, examples: int) -> None:
+    chosen = settings(max_examples=examples, deadline=None, phases=[Phase.explicit, Phase.generate])
+    chosen(given(rule=st.just(rule), sent=st.lists(SENT, max_size=10), data=st.data())(_is_that_of_looking_at_all))()
+
+
+def _is_that_of_looking_at_all(rule: MakeRule, sent: list[Sent], data: st.DataObject) -> None:
     word = f"t{secrets.token_hex(4)}"
     ends = rule(name=word, when_types=[f"{word}.x"], expect_types=[f"{word}.y"], within_s=240)
     cause = rule("has", name=f"{word}-has", when_types=[f"{word}.*"], expect_types=[f"{word}.z"])

@@ -151,7 +151,7 @@ def test_a_record_that_commits_late_is_sealed_late_and_nothing_is_skipped(
         while not Record.objects.filter(id=fast.id).exists():
             pass
         assert sealer.once().added == 1
-    sealer._full_scan_at = 0  # a quarter of a second later
+    sealer._memory.full_scan_at = 0.0  # a quarter of a second later
     assert sealer.once().added == 1
     indexes = [Leaf.objects.get(record_id=found.id).index for found in (fast, slow)]
     assert indexes == sorted(indexes)

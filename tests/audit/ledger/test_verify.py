@@ -19,7 +19,7 @@ from audit.ledger import reader, seal, verify
 from audit.ledger.keys import DEVELOPMENT
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
-from audit.ledger.verify import leaves, run
+from audit.ledger.verify import leaves, run, unsealed
 from audit.ledger.verify.result import Verdict
 from audit.models import Checkpoint, Finding, Leaf, Record, Verification
 from tests import servers
@@ -242,6 +242,24 @@ def test_slices_together_find_a_back_dated_stray(
     statement(text)(store, None)  # type: ignore[arg-type]
     verdicts = [verify.next_slice().verdict for _ in range(3)]  # 200 each
     assert verdicts.count("UNKNOWN") == 1
+
+
+def test_the_walk_over_ids_is_bounded_and_goes_on_where_it_was_whatever_ids_the_leaves_have(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "LEAST_SLICE", 130)
+    monkeypatch.setattr(unsealed, "CHUNK", 50)
+    send(1, event_id="00000000-0000-7000-8000-000000000002")  # a backlog of long ago, at the end of the log
+    seal.Sealer().once()
+    slices = [verify.next_slice()]
+    while slices[-1].ids_position < unsealed.MOST:
+        slices.append(verify.next_slice())
+        assert slices[-1].counts["ids"] <= 200, "as many as a slice has leaves"
+    assert len(slices) >= 4 and {found.verdict for found in slices} == {"VERIFIED"}
+    whole, parts = verify.begin(requested_by="somebody"), 0
+    while whole.ids_position < unsealed.MOST:
+        whole, parts = verify.resume(whole, seconds=-1), parts + 1
+    assert parts == 13, "601 ids in portions of 50"
 
 
 def test_a_correlation_says_what_it_cannot_show(store: psycopg.Connection[Any]) -> None:

@@ -18,6 +18,8 @@ from bench.load import wait_until
 from dlq.activity import Activity
 
 ROOT = Path(__file__).parents[3]
+# A look at the processes of the machine costs a fiftieth of a second of processor.
+LOOK_S = 0.3
 
 
 @pytest.fixture
@@ -63,8 +65,8 @@ def test_a_cluster_that_hangs_is_killed_whole_and_started_again(watched: psutil.
         found = cluster_of(watched)
         return found is not None and found.pid not in first
 
-    wait_until(hangs, seconds=180, what="the cluster")
-    wait_until(replaced, seconds=180, what="another cluster")
+    wait_until(hangs, seconds=180, what="the cluster", every_s=LOOK_S)
+    wait_until(replaced, seconds=180, what="another cluster", every_s=LOOK_S)
     wait_until(lambda: not any(map(lives, hung)), seconds=60, what="the end of the whole cluster that hung")
 
 
@@ -84,8 +86,8 @@ def test_a_cluster_that_ends_is_started_again_and_the_end_ends_all(watched: psut
         found = cluster_of(watched)
         return found is not None and found.pid not in ended
 
-    wait_until(ends, seconds=180, what="the cluster")
-    wait_until(replaced, seconds=180, what="another cluster")
+    wait_until(ends, seconds=180, what="the cluster", every_s=LOOK_S)
+    wait_until(replaced, seconds=180, what="another cluster", every_s=LOOK_S)
     family = watched.children(recursive=True)
     watched.terminate()
     _, alive = psutil.wait_procs(family, timeout=60)

@@ -11,6 +11,7 @@ from django.test import override_settings
 from audit import tasks
 from audit.completeness import explain
 from audit.errors import Immutable
+from audit.ingest import rejections
 from audit.models import Followed, Gap, MissedReview, Numbering, Record, Rejection, Review
 from audit.review import exception_report, signoff
 from audit.review.signoff import NotSigned
@@ -65,11 +66,23 @@ def test_a_finding_is_open_on_the_days_on_which_it_was_whatever_became_of_it_sin
         numbering=numbering, first=3, last=4, missing=2, before_at=at, found_at=noon(day), closed_at=noon(day, 48)
     )
     what = "gaps in the numbers of writers"
-    before = [rows(day + timedelta(days=n), "open").get(what, 0) for n in (-1, 0, 1, 2)]
-    assert [before[1] - before[0], before[2] - before[3]] == [1, 1]
+    before = [rows(day + timedelta(days=n), "open").get(what, 0) for n in (0, 1, 2)]
+    assert [before[1] - before[0], before[1] - before[2]] == [1, 1]
     assert rows(day, "found")[what] >= 1
-    Gap.objects.filter(pk=gap.pk).update(closed_at=noon(day, 30))
-    assert rows(day, "open")[what] == before[1]
+    Gap.objects.filter(pk=gap.pk).update(closed_at=noon(day, 54))
+    assert rows(day + timedelta(days=1), "open")[what] == before[1]
+
+
+def test_what_is_shown_in_two_places_is_one_exception() -> None:
+    day = a_day()
+    before = exception_report.exception_report(day).exceptions
+    happened(day, event_outcome="failure", severity="critical")
+    own = {"event_category": "security", "writer": "auditsite", "event_outcome": "failure"}
+    happened(day, event_type="audit.gap.found", **own)  # it tells of gaps, which are counted themselves
+    happened(day, event_type="audit.event.conflict", **own)
+    Rejection.objects.create(day=day, writer="tests", reason=rejections.CONFLICT, events=1)
+    assert rows(day, "acts") == {"audit.gap.found, failure": 1}
+    assert exception_report.exception_report(day).exceptions == before + 2
 
 
 def test_many_kinds_are_the_most_frequent_and_the_rest_together() -> None:

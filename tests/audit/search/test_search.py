@@ -139,9 +139,12 @@ _at = st.builds(Term, st.just("ip"), st.lists(_addresses, min_size=1, max_size=3
 _queries = st.lists(_plain_terms | _at | _outcomes | _in_the_data | _times, max_size=4, unique_by=lambda term: term.key)
 
 
-@given(_queries)
-@settings(max_examples=300, deadline=None)
-def test_a_query_finds_what_a_plain_filter_finds(stored: list[Record], terms: list[Term]) -> None:
+@pytest.mark.parametrize("examples", [60, pytest.param(300, marks=pytest.mark.long)])
+def test_a_query_finds_what_a_plain_filter_finds(stored: list[Record], examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(given(st.just(stored), _queries)(_finds))()
+
+
+def _finds(stored: list[Record], terms: list[Term]) -> None:
     own = Term("correlation", (Value(stored[0].correlation_id[:-1], prefix=True),))
     wanted = Query((own, *terms))
     found, more = query.page(Search(query=wanted, now=NOW, limit=1000))

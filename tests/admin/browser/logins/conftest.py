@@ -7,29 +7,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
 from auditsite.several import SEPARATOR
-from tests.admin.browser.conftest import PASSWORD, new_page, served, violations
+from tests.admin.browser.accessibility import Looks, violations
+from tests.admin.browser.conftest import PASSWORD, new_page
 from tests.admin.conftest import person
 
 
-@contextmanager
-def extended_site(tmp_path_factory: pytest.TempPathFactory, **settings: str) -> Iterator[str]:
-    """The site with the extra switched on, its tables made and its files collected."""
-    settings |= {"STATIC_ROOT": str(tmp_path_factory.mktemp("static"))}
+@pytest.fixture(scope="session")
+def extended(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> dict[str, str]:
+    """The settings of a site with the extra switched on, whose tables are made and whose files are collected."""
+    settings = {"LOGIN_MFA": "optional", "STATIC_ROOT": str(tmp_path_factory.mktemp("static"))}
     commands = ["migrate", "-v0", SEPARATOR, "collectstatic", "--noinput", "-v0"]
     subprocess.run([sys.executable, "-m", "auditsite.several", *commands], env=os.environ | settings, check=True)
-    with served(**settings) as address:
-        yield address
+    return settings
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, looks: Looks) -> Iterator[Page]:
     page = new_page(browser)
     faults: list[str] = []
     page.on(

@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page
 
 from audit.models import Record
-from tests.admin.browser.conftest import PASSWORD, picture, violations
-from tests.admin.browser.logins.conftest import code, extended_site, log_in, someone
+from tests.admin.browser.accessibility import picture, violations
+from tests.admin.browser.conftest import PASSWORD, served
+from tests.admin.browser.logins.conftest import code, log_in, someone
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -21,9 +22,9 @@ FINGER = {"isUserVerified": True, "automaticPresenceSimulation": True}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+def site(extended: dict[str, str]) -> Iterator[str]:
     """By its name, for a browser lets no bare number have keys."""
-    with extended_site(tmp_path_factory, LOGIN_MFA="optional") as address:
+    with served(**extended) as address:
         yield address.replace("127.0.0.1", "localhost")
 
 
@@ -136,6 +137,7 @@ def test_a_passkey_alone_lets_one_in(page: Page, site: str, phone: Authenticator
     assert [record.event_data.get("without_password") for record in last][-2:] == [True, None]
 
 
+@pytest.mark.long
 def test_a_passkey_without_its_owner_lets_nobody_in_and_the_page_says_why(
     page: Page, site: str, phone: Authenticator
 ) -> None:
@@ -160,6 +162,7 @@ def test_what_no_browser_sends_is_refused(page: Page, site: str) -> None:
         assert (response.status, response.url) == (200, f"{site}/accounts/login/"), credential
 
 
+@pytest.mark.long
 def test_an_authenticator_app_is_still_asked_for_a_code_alone(page: Page, site: str, browser: Browser) -> None:
     user = someone("auditor")
     log_in(page, site, user.username)

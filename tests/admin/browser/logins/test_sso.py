@@ -19,8 +19,9 @@ from jwt.algorithms import RSAAlgorithm
 from playwright.sync_api import Page
 
 from audit.models import Record
-from tests.admin.browser.conftest import PASSWORD, violations
-from tests.admin.browser.logins.conftest import code, extended_site, log_in, someone
+from tests.admin.browser.accessibility import violations
+from tests.admin.browser.conftest import PASSWORD, served
+from tests.admin.browser.logins.conftest import code, log_in, someone
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -97,9 +98,9 @@ def provider() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def site(provider: str, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[str]:
+def site(provider: str, extended: dict[str, str]) -> Iterator[str]:
     of_provider = {"LOGIN_OIDC_URL": provider, "LOGIN_OIDC_CLIENT_ID": CLIENT, "LOGIN_OIDC_SECRET": "secret"}
-    with extended_site(tmp_path_factory, LOGIN_MFA="required", **of_provider) as address:
+    with served(**extended | {"LOGIN_MFA": "required"} | of_provider) as address:
         yield address
 
 

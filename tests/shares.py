@@ -1,0 +1,60 @@
+"""Holds each test to its share of processor time, so that `make test-fast` and `make test` stay within theirs.
+
+Processor time hardly changes with other work on the machine. Counted is the test without its fixtures: in this process,
+in those that it started and waited for, and for a browser test in the browser and the site too.
+"""
+
+import resource
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+# A fast test: most take a hundredth of it.
+FAST_S = 0.5
+# Any other that is not left to `make test-long`, on a machine three times as slow as ours.
+SHARE_S = 20.0
+# What holds more than one promise at once, because getting there takes longer than holding each.
+LARGE_S = {
+    "test_all_that_the_pages_say_of_a_site_of_ones_own_works": 120.0,
+    "test_every_page_is_clean_and_accessible_light_dark_and_narrow": 90.0,
+    "test_an_auditor_finds_and_understands_a_failure_and_passes_it_on": 60.0,
+    "test_a_key_is_added_asked_for_renamed_and_removed": 45.0,
+    "test_a_cluster_that_hangs_is_killed_whole_and_started_again": 60.0,
+    "test_no_page_of_the_admin_shows_a_record_without_recording_the_look": 45.0,
+    "test_every_call_answers_as_described": 45.0,
+}
+
+
+def share(name: str, *, is_fast: bool) -> float:
+    """The seconds that a test of this name may take."""
+    return FAST_S if is_fast else LARGE_S.get(name, SHARE_S)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Fail a test that takes more than its share."""
+    is_in_browser = pyfuncitem.get_closest_marker("browser") is not None
+    begun = _used_s(is_in_browser)
+    result = yield
+    took = _used_s(is_in_browser) - begun
+    most = share(pyfuncitem.originalname, is_fast=pyfuncitem.config.option.fast)
+    if took > most and pyfuncitem.get_closest_marker("long") is None:
+        mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
+        pytest.fail(f"takes {took:.2f} s of processor time, and may take {most} s: {mend}, or mend it")
+    return result
+
+
+def _used_s(is_in_browser: bool) -> float:
+    """What this process has used so far with all that it waited for; with all that it runs now, if that counts."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    running = psutil.Process().children(recursive=True) if is_in_browser else []
+    return sum(one.ru_utime + one.ru_stime for one in used) + sum(map(_of_process_s, running))
+
+
+def _of_process_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)

@@ -1,0 +1,18 @@
+"""Tests keep to their share of processor time: what may take more is named, and is there."""
+
+import re
+from pathlib import Path
+
+from tests import shares
+
+
+def test_a_share_is_small_in_the_fast_tests_and_larger_where_it_is_named() -> None:
+    large = next(iter(shares.LARGE_S))
+    assert shares.share(large, is_fast=True) == shares.share("test_any", is_fast=True) == 0.5
+    assert shares.share(large, is_fast=False) > shares.share("test_any", is_fast=False) == shares.SHARE_S
+
+
+def test_what_may_take_more_is_a_test() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")]
+    tests = {name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}
+    assert shares.LARGE_S.keys() <= tests
