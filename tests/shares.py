@@ -1,10 +1,12 @@
 """Holds each test to its share of processor time, so that `make test-fast` and `make test` stay within theirs.
 
 Processor time hardly changes with other work on the machine. Counted is the test without its fixtures: in this process,
-in those that it started and waited for, and for a browser test in the browser and the site too.
+of the whole suite also in those that it started and waited for, and for a browser test in the browser and the site too.
+A fast test that stops a server would have all that the server did before counted as its own.
 """
 
 import resource
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -34,11 +36,13 @@ def share(name: str, *, is_fast: bool) -> float:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Fail a test that takes more than its share."""
+    is_fast: bool = pyfuncitem.config.option.fast
     is_in_browser = pyfuncitem.get_closest_marker("browser") is not None
-    begun = _used_s(is_in_browser)
+    use = time.process_time if is_fast else lambda: _used_s(is_in_browser)
+    begun = use()
     result = yield
-    took = _used_s(is_in_browser) - begun
-    most = share(pyfuncitem.originalname, is_fast=pyfuncitem.config.option.fast)
+    took = use() - begun
+    most = share(pyfuncitem.originalname, is_fast=is_fast)
     if took > most and pyfuncitem.get_closest_marker("long") is None:
         mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
         pytest.fail(f"takes {took:.2f} s of processor time, and may take {most} s: {mend}, or mend it")
