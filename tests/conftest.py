@@ -3,15 +3,18 @@
 Records are append-only: no test can roll back or truncate. Tests never clean up; they use names and ids of their own.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 from django.db import connections
+from hypothesis.strategies import integers, text
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from audit.access import api_keys, lockout
@@ -96,6 +99,23 @@ def _files_looked_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(WhiteNoiseMiddleware, "update_files_dictionary", remembered)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _charged_to_no_test() -> None:
+    """What comes once in a process would be in the share of a test that meets it.
+
+    Hypothesis reads the constants of all modules at its first test; and garbage is looked for in all that was loaded.
+    """
+
+    @hypothesis.settings(max_examples=1, database=None, deadline=None)
+    @hypothesis.given(integers(), text())
+    def first(number: int, word: str) -> None:
+        pass
+
+    first()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
