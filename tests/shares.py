@@ -53,7 +53,7 @@ def _used_s(is_in_browser: bool) -> float:
     """What this process has used so far with all that it waited for; with all that it runs now, if that counts."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     running = psutil.Process().children(recursive=True) if is_in_browser else []
-    return sum(one.ru_utime + one.ru_stime for one in used) + sum(map(_of_process_s, running))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used) + sum(map(_of_process_s, running))
 
 
 def _of_process_s(process: psutil.Process) -> float:

@@ -30,7 +30,7 @@ def spelled(draw: st.DrawFn) -> str:
 @given(spelled())
 @example("::ffff:192.0.2.7")
 @example("::192.0.2.7")
-@settings(max_examples=40)
+@settings(max_examples=100)
 def test_an_address_is_written_out_alike_whatever_its_spelling(text: str) -> None:
     address = spellings.read_address(text)
     out = spellings.spelled_out(address)
