@@ -16,6 +16,7 @@ from audit.admin.base import ReadOnly, post_act
 from audit.admin.charts import balance as balance_chart
 from audit.admin.display import badge, time_column, time_tag
 from audit.completeness import explain
+from audit.ingest import rejections
 from audit.models import Account, RejectedSample, Rejection
 
 USUAL_DAYS, MAX_DAYS, ROWS_SHOWN, LOSSES_SHOWN = 7, 92, 500, 20
@@ -81,6 +82,7 @@ class AccountAdmin(ReadOnly):
             losses=[(row, explained.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES_SHOWN],
             more=max(len(rows) - ROWS_SHOWN, 0),
             rejections=_rejections(first, last, writer),
+            unread=[rejections.ENDED_KEY],
             copied_at=time_tag(result.copied_at),
             read_at=time_tag(result.read_at),
         )
@@ -141,8 +143,8 @@ def _parameters(request: HttpRequest) -> tuple[date, date, str, str]:
 
 
 def _rejections(first: date, last: date, writer: str) -> list[Any]:
-    rejections = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
+    rows = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
-        rejections = rejections.filter(writer=writer)
-    sums = rejections.order_by().values("writer", "reason").annotate(count=Sum("events"))
+        rows = rows.filter(writer=writer)
+    sums = rows.order_by().values("writer", "reason").annotate(count=Sum("events"))
     return list(sums.order_by("-count", "writer", "reason")[:ROWS_SHOWN])

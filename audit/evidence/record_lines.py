@@ -213,7 +213,13 @@ def _lines(indexes: Sequence[int], connection: BaseDatabaseWrapper) -> Iterator[
         copy.set_types(_TYPES)
         for count, last, since, until, lines in copy.rows():
             records += count
+            # Each time: what is read again in halves begins behind the last of them.
+            _check_whole(indexes[: bisect_right(indexes, last)], records)
             yield RecordLines(lines, count, since, until), last
+    _check_whole(indexes, records)
+
+
+def _check_whole(indexes: Sequence[int], records: int) -> None:
     if records != len(indexes):
         raise LogDamaged(
             f"Of the {len(indexes)} records of the leaves {indexes[0]} to {indexes[-1]} only {records} are here: "

@@ -1,5 +1,6 @@
 """The base of sealkey and receiptkey: create, rotate and list keys. Private keys are only in files."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from audit.management import operator_name
 WAIT_S = 180.0
 
 
-class KeyCommand(BaseCommand):
+class KeyCommand(ABC, BaseCommand):
     """`noun` is the command, `setting` names the file of the private key."""
 
     noun: ClassVar[str]
@@ -26,19 +27,20 @@ class KeyCommand(BaseCommand):
     # Without a key the checks fail, and this is where it comes from.
     requires_system_checks = []  # noqa: RUF012
 
+    @abstractmethod
     def keys(self) -> Keys:
-        raise NotImplementedError
+        """Return the keys that are there."""
 
+    @abstractmethod
     def key_name(self, origin: str | None) -> str:
         """Return the name of the first key of the log with this origin."""
-        raise NotImplementedError
 
     def confirm(self, new: Signer, wait_s: float) -> None:
         """Wait until every process knows the new key. Raises `AuditError` where one does not in time."""
 
+    @abstractmethod
     def put(self, path: Path, public: Path, new: Signer) -> str:
         """Let a rotated key, recorded already, sign from now on; return what it signed."""
-        raise NotImplementedError
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)

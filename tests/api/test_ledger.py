@@ -293,7 +293,7 @@ def test_a_parameter_that_stands_twice_is_refused(asked: str) -> None:
     assert [*answer.json()["field_errors"]] == [asked.partition("?")[2].partition("=")[0]]
 
 
-def test_no_cache_keeps_an_answer_but_tiles() -> None:
+def test_no_cache_keeps_an_answer_of_the_api() -> None:
     reader = Sender("read")
     for path in ("events", "events?limit=1000", "checkpoints", "consistency", "nothing"):
         assert "no-store" in reader.get(f"{API}/{path}").get("Cache-Control", ""), path

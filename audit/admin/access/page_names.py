@@ -58,5 +58,7 @@ def _words(match: ResolverMatch) -> str:
         return ""
     meta = apps.get_model("audit", model)._meta
     key = str(next(iter(match.kwargs.values()), ""))
+    if (model, view) == ("account", "changelist"):
+        return "reconciliation"
     shown = key if view == "day" or len(key) <= KEY_CHARS else f"{key[:KEY_CHARS]}…"
     return VIEWS[view].format(one=meta.verbose_name, many=meta.verbose_name_plural, key=shown)

@@ -124,6 +124,8 @@ class PeopleAdmin(HistoryIsRecords, UserAdmin):
 class RightsAdmin(HistoryIsRecords, GroupAdmin):
     """Groups are emptied, not deleted: one click would take its rights from everyone in it."""
 
+    filter_horizontal = ()  # as for people
+
     def history_of(self, row: Group) -> str:
         return "rights"
 

@@ -49,7 +49,7 @@ class WriterForm(forms.ModelForm):
     """The writer, and a subject of tokens to admit."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(name, f"{name}: {text}") for name, text in SCOPES.items()],
+        choices=[(name, f"{name}: {SCOPES[name]}") for name in Writer.SCOPES],
         widget=forms.CheckboxSelectMultiple,
         initial=["write"],
         help_text="What its keys may do. All but write waits for a second person.",

@@ -17,6 +17,7 @@ TIMES = ("received_at", "parked_at", "stored_at")
 # As text, for PostgreSQL writes ids and times faster than Python reads them and writes them again.
 _AS_TEXT = ("event_timestamp", "parent_event_id", *TIMES)
 _TEXTS = {"event_id": "r.id::text"} | {name: f"r.{name}::text" for name in _AS_TEXT}
+TIME = MEMBERS.index("event_timestamp")
 DIGEST = len(MEMBERS)  # where the digest stands in the columns; the three times follow it
 COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES))
 
@@ -56,8 +57,7 @@ def check_each(sql: str, parameters: list[Any], using: str = "reader") -> list[C
 def _checked(row: LeafRow) -> Checked:
     if row.record is None:
         return Checked(row.leaf_index, row.record_id, row.leaf_hash, False, None, "")
-    moment = row.record[MEMBERS.index("event_timestamp")]
-    return Checked(row.leaf_index, row.record_id, row.leaf_hash, True, fault(row), moment)
+    return Checked(row.leaf_index, row.record_id, row.leaf_hash, True, fault(row), row.record[TIME])
 
 
 def fault(row: LeafRow) -> str | None:

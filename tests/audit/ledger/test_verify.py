@@ -255,11 +255,22 @@ def test_the_walk_over_ids_is_bounded_and_goes_on_where_it_was_whatever_ids_the_
     while slices[-1].ids_position < unsealed.MOST:
         slices.append(verify.next_slice())
         assert slices[-1].counts["ids"] <= 200, "as many as a slice has leaves"
-    assert len(slices) >= 4 and {found.verdict for found in slices} == {"VERIFIED"}
+    assert len(slices) >= 4 and {part.verdict for part in slices} == {"VERIFIED"}
     whole, parts = verify.begin(requested_by="somebody"), 0
     while whole.ids_position < unsealed.MOST:
         whole, parts = verify.resume(whole, seconds=-1), parts + 1
     assert parts == 13, "601 ids in portions of 50"
+
+
+def test_the_last_cosignature_of_each_witness_is_looked_up(store: psycopg.Connection[Any]) -> None:
+    assert "w1" not in reader.last_cosigned()
+    for checkpoint, witness, second in ((1, "w1", 1), (2, "w1", 2), (3, "w1", 3), (1, "w2", 4)):
+        store.execute(
+            "INSERT INTO audit_cosignature VALUES (%s, %s, 'line', %s)",
+            [checkpoint, witness, f"2026-01-01T00:00:0{second}Z"],
+        )
+    last = reader.last_cosigned()
+    assert (last["w1"].second, last["w2"].second) == (3, 4)
 
 
 def test_a_correlation_says_what_it_cannot_show(store: psycopg.Connection[Any]) -> None:
