@@ -105,10 +105,10 @@ def _files_looked_at_once() -> Iterator[None]:
 def _charged_to_no_test() -> None:
     """What comes once in a process would be in the share of a test that meets it.
 
-    Hypothesis reads the constants of all modules at its first test; and garbage is looked for in all that was loaded.
+    Hypothesis reads the constants of all modules at its first examples; and garbage is looked for in all that was loaded.
     """
 
-    @hypothesis.settings(max_examples=1, database=None, deadline=None)
+    @hypothesis.settings(max_examples=20, database=None, deadline=None)
     @hypothesis.given(integers(), text())
     def first(number: int, word: str) -> None:
         pass

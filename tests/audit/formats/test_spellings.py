@@ -27,6 +27,7 @@ def spelled(draw: st.DrawFn) -> str:
     return f"{':'.join(texts[:first])}::{':'.join(texts[last:])}"
 
 
+@pytest.mark.slow
 @given(spelled())
 @example("::ffff:192.0.2.7")
 @example("::192.0.2.7")
