@@ -105,7 +105,7 @@ def _files_looked_at_once() -> Iterator[None]:
 def _charged_to_no_test() -> None:
     """What comes once in a process would be in the share of a test that meets it.
 
-    Hypothesis reads the constants of all modules at its first examples; and garbage is looked for in all that was loaded.
+    Hypothesis reads the constants of all modules at its first examples; garbage is looked for in all that was loaded.
     """
 
     @hypothesis.settings(max_examples=20, database=None, deadline=None)
