@@ -224,7 +224,7 @@ def _answer(act: Callable[[str], None], key: str = "") -> str:
     servers.postgres.stop()
     try:
         api_keys.forget()
-        headers = {"Authorization": f"Bearer {key}"}
+        headers = {"Authorization": f"Bearer {key}", "Host": "localhost"}
         answer = Client().post(EVENTS, json.dumps(an_event()), headers=headers, content_type="application/json")
     finally:
         servers.postgres.start()
