@@ -88,8 +88,7 @@ OUTAGE_MIN_S = env.int("OUTAGE_MIN_S", 10)  # what lasted shorter and parked few
 OUTAGE_MIN_EVENTS = env.int("OUTAGE_MIN_EVENTS", 100)
 # Connections for recording in each web process: one that single events of all threads share, others for batches.
 RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
-# How often the breaker asks whether PostgreSQL is back.
-PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
+PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)  # how often the breaker asks whether PostgreSQL is back
 PARTITIONS_AHEAD = env.int("PARTITIONS_AHEAD", 6)  # months
 # What one writer may send, in events and in bytes ("1000/s", "60000/min"); empty means no limit.
 WRITER_RATE = env.str("WRITER_RATE", "")

@@ -513,7 +513,6 @@ def test_nobody_has_more_than_five_made_at_once() -> None:
 # --- Cut off, cancelled, expired ---
 
 
-@pytest.mark.usefixtures("small_volumes")
 def test_all_bundles_together_are_bounded_by_the_disk_and_by_how_many_are_made(settings: Any, tmp_path: Path) -> None:
     settings.EXPORT_VOLUME, settings.EXPORT_MAX_MB, settings.EXPORT_DIR = 4, 1, tmp_path
     bundle = export.request(ME, query=f"correlation:{sealed(12)}")
@@ -532,6 +531,7 @@ def test_all_bundles_together_are_bounded_by_the_disk_and_by_how_many_are_made(s
         export.request(ME, first=0, last=1)
 
 
+@pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_is_made_a_part_at_a_time_and_is_the_same(checked: Any) -> None:
     correlation = sealed(12)
     bundle = export.request(ME, query=f"correlation:{correlation}")
