@@ -709,7 +709,11 @@ def verify_receipt(options: argparse.Namespace) -> str:
 
 EVIDENCE = "auditsite/evidence/v1"
 BETWEEN = "auditsite/between/v1"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+OLD_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Where a spreadsheet's locale separates cells by something else than a comma, a formula can begin within a text.
+BLANKS = r'[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"]*'
+LATER_FORMULA = re.compile(rf"([;|\t\r\n]{BLANKS})([=+\-@\uff1d\uff0b\uff0d\uff20])")
 SIGNED_FILES = {"manifest.json", "manifest.txt"}
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 # So many bytes more than the manifest names are still read, to say what is wrong with them; a bomb has more.
@@ -1060,7 +1064,7 @@ def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
 def is_address(text: Any, wanted: list[str]) -> bool:
     """Whether a text is one of the addresses, in any spelling, or begins with one that ends in a dot or a colon."""
     try:
-        address = ipaddress.ip_address(text) if isinstance(text, str) else None
+        address = ipaddress.ip_address(text) if isinstance(text, str) and "%" not in text else None
     except ValueError:
         return False
     if address is None:
@@ -1257,11 +1261,13 @@ def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
     """A CSV must say what the JSON lines beside it say, which are proved."""
     csv.field_size_limit(MAX_TEXT_BYTES)
     with bundle.read_on(name) as table, bundle.read_on(records) as file:
-        rows = csv.reader(io.TextIOWrapper(table, "utf-8", newline=""))
+        rows = csv.reader(io.TextIOWrapper(table, "utf-8-sig", newline=""))
         heads = next(rows, [])
         for line in file:
             values = _object(parse(line))
-            if heads != list(values) or next(rows, None) != [cell(value) for value in values.values()]:
+            row = next(rows, [])
+            is_same = any(row == [as_cell(value) for value in values.values()] for as_cell in (cell, old_cell))
+            if heads != list(values) or not is_same:
                 yield f"{name} does not say what {records} says, at leaf {values.get('leaf_index')}"
                 return
         if next(rows, None) is not None:
@@ -1269,11 +1275,22 @@ def check_csv(bundle: Bundle, name: str, records: str) -> Iterator[str]:
 
 
 def cell(value: Any) -> str:
-    """A value as the text of a cell, with an apostrophe before what a spreadsheet would take for a formula."""
+    """A value as the text of a cell, with an apostrophe before each place at which a formula could begin."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+        return LATER_FORMULA.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}", text)
+    guarded = LATER_FORMULA.sub(r"\1'\2", value)
+    return f"'{guarded}" if guarded.startswith(FORMULA) else guarded
+
+
+def old_cell(value: Any) -> str:
+    """The same in bundles of before: an apostrophe at the beginning alone."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
+    return f"'{text}" if isinstance(value, str) and text.startswith(OLD_FORMULA) else text
 
 
 def evidence_checkpoint(bundle: Bundle, manifest: dict[str, Any], trust: Trust) -> Checkpoint:

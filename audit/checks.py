@@ -42,8 +42,11 @@ COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
+    "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
+# The function and the file of each table's trigger, where it is not that of all others.
+MOVES_ON = {("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql")}
 # pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
 MONTHS_AHEAD_LEAST = 2
@@ -86,7 +89,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in APPEND_ONLY for message in triggers(table)),
+            *(message for table in (*APPEND_ONLY, "audit_head") for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *leaf_function(),
             *roles(),
@@ -113,7 +116,7 @@ def triggers(table: str) -> Iterator[CheckMessage]:
             enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
             if (enabled, fires, conditional) != ("A", kind, False):
                 yield _error("E001", f"{name}: the trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
-            elif source != body_of("audit_refuse_change", "0002_append_only.sql"):
+            elif source != body_of(*MOVES_ON.get((table, trigger), ("audit_refuse_change", "0002_append_only.sql"))):
                 yield _error("E002", f"{name}: the function of {trigger} is not the one of the repository.")
 
 

@@ -33,6 +33,9 @@ CONNECT_TIMEOUT = 2  # seconds; libpq's least
 SYNCHRONOUS_COMMIT = env.str("SYNCHRONOUS_COMMIT", "on", validate=validate.OneOf(["on", "remote_apply"]))
 WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
 READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
+# A migration waits so long for a lock, for inserts wait behind it; then it tries again, for MIGRATE_PATIENCE_S.
+MIGRATE_LOCK_MS = env.int("MIGRATE_LOCK_MS", 100)
+MIGRATE_PATIENCE_S = env.float("MIGRATE_PATIENCE_S", 600.0)
 
 
 def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
@@ -57,6 +60,7 @@ DATABASES = {
     "reader": database("DATABASE_READER_URL", READER_STATEMENT_TIMEOUT_MS),
 }
 DATABASES["owner"]["CONN_MAX_AGE"] = 0
+DATABASES["owner"]["OPTIONS"]["options"] += f" -c lock_timeout={MIGRATE_LOCK_MS}"
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 REDIS_URL = secret("REDIS_URL")
@@ -141,6 +145,8 @@ RECEIPT_PUBLIC_KEYS = env.str("RECEIPT_PUBLIC_KEYS", "")
 RECEIPT_PUBLIC_KEYS_FILE = key_file("RECEIPT_PUBLIC_KEYS", "receipt_key.pub")
 SEAL_INTERVAL_MS = env.int("SEAL_INTERVAL_MS", 400)
 SEAL_WAIT_MS = env.int("SEAL_WAIT_MS", 2000)
+# A signed head becomes a checkpoint so often, and where it is given out; the others are replaced by the next.
+SEAL_KEEP_S = env.int("SEAL_KEEP_S", 60)
 SEAL_IDLE_S = env.int("SEAL_IDLE_S", 3600)
 SEAL_MERGE_DELAY_S = env.int("SEAL_MERGE_DELAY_S", 60)
 SEAL_WITNESSES: list[str] = env.list("SEAL_WITNESSES", [])
@@ -368,6 +374,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "audit.api.openapi.blocks.complete"],
     "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
 }
 

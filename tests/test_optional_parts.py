@@ -26,10 +26,11 @@ sys.meta_path.insert(0, InTheWay())
 """
 WARN = "warnings.warn('libharfbuzz-subset cannot be loaded', UserWarning, stacklevel=1)"
 NO_PANGO = "raise OSError('cannot load library libpango-1.0-0')"
-ACTS = {
-    "each is missing, WeasyPrint for want of Pango": f"{NO_PANGO} if name == 'weasyprint' else ImportError(name)",
-    "each warns": WARN,
-}
+MISSING = f"{NO_PANGO} if name == 'weasyprint' else ImportError(name)"
+ACTS = [
+    pytest.param(MISSING, id="each is missing, WeasyPrint for want of Pango"),
+    pytest.param(WARN, id="each warns", marks=pytest.mark.long),
+]
 
 
 # Where they are used; the whole suite is collected by `make test-long`.
@@ -37,7 +38,7 @@ USING = ("tests/admin", "tests/audit/reports", "tests/test_optional_parts.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+@pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("where", [USING, pytest.param((), marks=pytest.mark.long, id="all")])
 def test_the_suite_is_collected_although(where: tuple[str, ...], act: str, tmp_path: Path) -> None:
     (tmp_path / "in_the_way.py").write_text(FINDER.replace("ACT", act), encoding="utf-8")

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -27,8 +28,13 @@ BETWEEN = "auditsite/between/v1"
 SPANS_PER_READ = 4_000
 # Stored hashes with at most so many others between them are read together: that costs less than another read.
 NEARBY_HASHES = 512
-# What a spreadsheet takes for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet takes for the beginning of a formula: at the beginning of a cell, and where its locale separates
+# cells by something else than a comma. `verify.py` and `audit/verifier/csv.js` have the same.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+_BLANKS = r'[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"]*'
+_LATER_FORMULA = re.compile(rf"([;|\t\r\n]{_BLANKS})([=+\-@\uff1d\uff0b\uff0d\uff20])")
+# Excel reads a file without it in the code page of the machine.
+BYTE_ORDER_MARK = "\ufeff"
 
 Indexes = Sequence[int]
 
@@ -131,6 +137,7 @@ def csv_rows(lines: bytes, *, with_header: bool) -> bytes:
     for line in lines.splitlines():
         record = json.loads(line)
         if with_header:
+            text.write(BYTE_ORDER_MARK)
             writer.writerow(record)
             with_header = False
         writer.writerow([cell(value) for value in record.values()])
@@ -138,11 +145,15 @@ def csv_rows(lines: bytes, *, with_header: bool) -> bytes:
 
 
 def cell(value: Any) -> str:
-    """A value as the text of a cell; an apostrophe keeps what looks like a formula from being one."""
+    """A value as the text of a cell, with an apostrophe before each place at which a formula could begin."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(FORMULA) and not isinstance(value, int | float) else text
+    if not isinstance(value, str):
+        # Within JSON an escape keeps the value what it is.
+        text = json.dumps(value, ensure_ascii=False)
+        return _LATER_FORMULA.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}", text)
+    guarded = _LATER_FORMULA.sub(r"\1'\2", value)
+    return f"'{guarded}" if guarded.startswith(FORMULA) else guarded
 
 
 def _merge_nearby(runs: Iterable[Run]) -> list[Run]:

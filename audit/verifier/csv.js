@@ -1,24 +1,35 @@
 // A table must say what the JSON lines beside it say, which are proved.
 
-import { Float, parse, python, said } from "./json.js";
+import { parse, python, said } from "./json.js";
 import { object } from "./records.js";
 import { Damaged } from "./words.js";
 
-const FORMULA = ["=", "+", "-", "@", "\t", "\r"];
+const OLD_FORMULA = ["=", "+", "-", "@", "\t", "\r"];
+const FORMULA = [...OLD_FORMULA, "\uff1d", "\uff0b", "\uff0d", "\uff20", "\n"];
+// Where a spreadsheet's locale separates cells by something else than a comma, a formula can begin within a text.
+const LATER_FORMULA = /([;|\t\r\n][\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])/g;
 const CELL = /"([^"]*(?:""[^"]*)*)"([^,\r\n]*)|([^,\r\n]*)/y;
 const ROW_END = /\r\n|\r|\n/y;
 
-/** A value as the text of a cell, with an apostrophe before what a spreadsheet would take for a formula. */
+/** A value as the text of a cell, with an apostrophe before each place at which a formula could begin. */
 function cell(value) {
   if (value === null) return "";
-  const number = ["number", "bigint", "boolean"].includes(typeof value) || value instanceof Float;
-  const text = typeof value === "string" ? value : python(value);
-  return !number && FORMULA.includes(text[0]) ? `'${text}` : text;
+  const escape = (_, before, sign) => `${before}\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  if (typeof value !== "string") return python(value).replace(LATER_FORMULA, escape);
+  const guarded = value.replace(LATER_FORMULA, "$1'$2");
+  return FORMULA.includes(guarded[0]) ? `'${guarded}` : guarded;
+}
+
+/** The same in bundles of before: an apostrophe at the beginning alone. */
+function oldCell(value) {
+  if (value === null) return "";
+  if (typeof value !== "string") return python(value);
+  return OLD_FORMULA.includes(value[0]) ? `'${value}` : value;
 }
 
 /** The rows of a table, read a chunk at a time. */
 function* rows(chunks) {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
   const decoded = (chunk) => {
     try {
       return decoder.decode(chunk, { stream: chunk !== undefined });
@@ -61,7 +72,9 @@ export function* checkCsv(zip, name, records) {
   const heads = table.next().value ?? [];
   for (const line of zip.lines(records)) {
     const values = object(parse(line));
-    if (!equal(heads, [...values.keys()]) || !equal(table.next().value, Array.from(values.values(), cell))) {
+    const row = table.next().value;
+    const isSame = [cell, oldCell].some((asCell) => equal(row, Array.from(values.values(), asCell)));
+    if (!equal(heads, [...values.keys()]) || !isSame) {
       yield `${name} does not say what ${records} says, at leaf ${said(values.get("leaf_index"))}`;
       return;
     }

@@ -12,16 +12,16 @@ const VERDICTS = {
   "NOT COVERED": ["warning", "!", "NOT COVERED"],
   "ALTERED": ["error", "✗", "FAILED: ALTERED"],
   "FORKED": ["error", "✗", "FAILED: FORKED"],
-  "CANNOT BE USED": ["error", "✗", "FAILED: this cannot be used"],
+  "CANNOT BE USED": ["warning", "!", "CANNOT BE USED"],
 };
 const MEANS = {
-  "VERIFIED": "All that was checked fits what was signed with the keys that you gave.",
+  "VERIFIED": "Authentic: all that was checked fits what was signed with the keys that you gave.",
   "SIGNED": "Somebody with a key that you gave has said so, and cannot take it back. That it is so was not shown.",
   "REDACTED": "All that was checked fits, but what is left of redacted records was not shown. Below is by which rules.",
-  "NOT COVERED": "Nothing is wrong, but something that you need was not shown. Below is what.",
-  "ALTERED": "Something is not what was signed. Below is what.",
-  "FORKED": "The log has told two stories. Below is where.",
-  "CANNOT BE USED": "Nothing can be said about it. Below is why.",
+  "NOT COVERED": "Consistent, but not confirmed: nothing is wrong, and something that you need was not shown. Below is what.",
+  "ALTERED": "Does not match: something is not what was signed. Below is what.",
+  "FORKED": "Does not match: the log has told two stories. Below is where.",
+  "CANNOT BE USED": "Nothing was checked, which says nothing for or against it: a file or a key is not what is needed here. Below is why.",
 };
 const IS_FAULT = /^(?:ALTERED|FORKED|NOT COVERED) {2}|^cannot be used: |^(?:[0-9]+ faults|one fault)$/;
 

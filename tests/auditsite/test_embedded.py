@@ -145,7 +145,7 @@ def test_a_socket_path_never_exceeds_the_kernels_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["a clone", "a,b", "50%25 a?b#c", "Prüfung"])
+@pytest.mark.parametrize("name", ["a clone", "50%25 a,b?c#Prüfung"])
 def test_servers_start_in_a_folder_whose_name_a_url_would_misread(name: str, folder: Path) -> None:
     postgres, valkey = Postgres(folder / name / "postgres"), Redis(folder / name / "redis")
     try:

@@ -53,6 +53,7 @@ def test_every_command_is_run_or_said_why_not() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_all_that_the_pages_say_of_a_site_of_ones_own_works(site: Site) -> None:
     url, key = _the_greeting(site)

@@ -148,7 +148,7 @@ def test_a_page_without_a_filter_can_be_read_whatever_the_store_wrote_itself(cli
     assert all(found.event_type in TYPES for found in client.page(since="1m", event_category="security"))
 
 
-@pytest.mark.parametrize("count", [3, 100, 1000])
+@pytest.mark.parametrize("count", [3, 100, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_batch_is_stored_whole(client: Client, correlation: str, count: int) -> None:
     """14_audit_batch_write_api, batch_size_limit."""
     batch = [client.event(correlation_id=correlation) for _ in range(count)]

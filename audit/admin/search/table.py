@@ -2,17 +2,16 @@
 
 import csv
 import io
-import re
 import tempfile
 import time
 from collections.abc import Iterable
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 from uuid import UUID
 
 from django.http import FileResponse
 
 from audit import visibility
-from audit.evidence.volumes import cell
+from audit.evidence.volumes import BYTE_ORDER_MARK, cell
 from audit.formats import event
 from audit.models import Record, RecordQuerySet
 from audit.search import cost, query
@@ -27,11 +26,6 @@ COUNT_CAP, COUNT_MS = 5_000_000, 2_000
 # A record may take megabytes as text.
 RECORDS_PER_READ = 10
 BYTES_IN_MEMORY = 1 << 20
-# Excel reads a file without it in the code page of the machine.
-BYTE_ORDER_MARK = "\ufeff"
-# What separates cells where a spreadsheet's locale has no comma for it, and then the beginning of a formula.
-_LATER_FORMULA = re.compile(r'([;|\t\r\n][\s"]*)([=+\-@\uff1d\uff0b\uff0d\uff20])')
-_FULL_WIDTH = ("\uff1d", "\uff0b", "\uff0d", "\uff20", "\n")
 
 
 class Table(NamedTuple):
@@ -53,17 +47,7 @@ def response(search: query.Search, visible: RecordQuerySet) -> FileResponse:
 def row(record: Record) -> str:
     """Return a line of the table; no spreadsheet executes a cell, whatever its locale."""
     values = record.as_json()
-    return _line([inert(values.get(name)) for name in COLUMNS])
-
-
-def inert(value: Any) -> str:
-    """Return the text of a cell, with an apostrophe before each place at which a formula could begin."""
-    text = cell(value)
-    if not isinstance(value, str):
-        # Within JSON an escape keeps the value what it is.
-        return _LATER_FORMULA.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}", text)
-    guarded = _LATER_FORMULA.sub(r"\1'\2", text)
-    return f"'{guarded}" if guarded.startswith(_FULL_WIDTH) else guarded
+    return _line([cell(values.get(name)) for name in COLUMNS])
 
 
 def _write(records: RecordQuerySet) -> Table:

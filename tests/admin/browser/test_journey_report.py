@@ -15,7 +15,7 @@ from tests.audit.evidence.conftest import PINNED
 from tests.audit.reports.conftest import sealed
 from tests.audit.review.conftest import failed
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
 
 def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Path) -> None:
@@ -67,7 +67,6 @@ def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Pa
     auditor.stop("report-verified")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("walk", [(390, "light")], indirect=True)
 def test_an_officer_signs_the_day_and_the_report_says_so(walk: Any) -> None:
     day = date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))

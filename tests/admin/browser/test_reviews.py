@@ -11,7 +11,7 @@ from tests.admin.accounting.conftest import a_line
 from tests.admin.conftest import person
 from tests.audit.review.conftest import a_day, failed, happened
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
 
 def test_an_officer_signs_the_daily_review(walk: Any) -> None:
@@ -56,7 +56,6 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     assert [one.event_action for one in found] == ["signed", "countersigned"]
 
 
-@pytest.mark.long
 def test_the_pages_around_it_are_clean(walk: Any) -> None:
     day, now, writer = a_day(), datetime.now(UTC), a_line(came=7)
     missed = MissedReview.objects.get_or_create(day=day, defaults={"due_at": now, "found_at": now})[0]

@@ -1,26 +1,39 @@
 """What people come to do, from the start page, by clicks that are counted and no address that is typed."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator
 
+import dlq.stream
 from audit import tasks
-from audit.models import Record, Report, Review, RightsRequest, Writer
+from audit.evidence import build
+from audit.models import Discard, Export, LegalHold, Record, Report, Review, RightsRequest, Writer
+from dlq.message import Message
+from tests.admin.browser.accessibility import NARROW, WIDE
 from tests.admin.browser.conftest import Visitor
 from tests.admin.completeness.conftest import a_gap
-from tests.admin.conftest import person, stored_record
-from tests.audit.reports.conftest import sealed
+from tests.admin.conftest import parked_message, person, stored_record
+from tests.audit.evidence.conftest import sealed
+from tests.audit.reports.conftest import sealed as sealed_now
 from tests.audit.review.conftest import failed
+from tests.servers import RECEIPT_KEY, SEAL_KEY
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
 
 class Worker(Visitor):
-    """A person on the start page who may click so often."""
+    """A person on the start page who may click so often; on a phone, once more for each time the menu is opened."""
+
+    def __init__(self, browser: Browser, site: str, screen: dict[str, int]):
+        super().__init__(browser, site, "light")
+        self.is_narrow = screen == NARROW
+        self.page.set_viewport_size(screen)
 
     def begin(self, user: Any, *, clicks: int) -> None:
         self.left = clicks
@@ -37,29 +50,37 @@ class Worker(Visitor):
         self.click(self.page.get_by_role("link", name=name, **where).first)
 
     def rail(self, name: str) -> None:
+        if self.is_narrow:
+            self.page.locator("#rail-open").click()
         self.click(self.page.locator("#rail").get_by_role("link", name=name).first)
 
     def button(self, name: str) -> None:
         self.click(self.page.get_by_role("button", name=name, exact=True).first)
 
+    def fold(self, name: str) -> None:
+        """Open what stands folded under a word."""
+        self.click(self.page.locator("summary", has_text=name).first)
+
     def find(self, text: str) -> None:
         self.page.keyboard.press("/")
         self.page.keyboard.type(text)
         self.page.keyboard.press("Enter")
-        self.page.wait_for_url("**q=**")
+        self.page.wait_for_url(re.compile("q=|/change/"))
 
     def end(self) -> None:
         """What stands at the end of the job is in order."""
-        assert self.findings() == []
+        name = f"job-{self.page.viewport_size['width']}"
+        assert (self.findings() if self.is_narrow else self.findings_everywhere(name)) == []
         assert self.wrong == []
+        assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it is too wide"
 
 
-@pytest.fixture
-def work(browser: Browser, site: str) -> Iterator[Any]:
+@pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])
+def work(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Any]:
     workers: list[Worker] = []
 
     def begin(user: Any, *, clicks: int) -> Worker:
-        workers.append(Worker(browser, site, "light"))
+        workers.append(Worker(browser, site, request.param))
         workers[-1].begin(user, clicks=clicks)
         return workers[-1]
 
@@ -68,13 +89,45 @@ def work(browser: Browser, site: str) -> Iterator[Any]:
         worker.page.context.close()
 
 
+def dead_message() -> Message:
+    message = parked_message()
+    dlq.stream.for_drain().fail(message, "Poison", "never to be stored", dead=True)
+    return message
+
+
 def test_who_changed_a_thing_last_week(work: Any) -> None:
     thing = f"pod-{secrets.token_hex(4)}"
     stored_record(resource_id=thing, actor_id="alice", event_action="deleted")
     job = work(person("auditor"), clicks=1)
     job.find(thing)
     job.click(job.page.locator("#result_list .field-time a"))
-    assert "alice" in job.page.locator("#beside").inner_text()
+    job.page.locator(".record").wait_for()
+    assert "alice" in job.page.locator(".record").inner_text()
+    job.end()
+
+
+def test_all_that_a_person_did_is_exported_and_verified_as_authentic(work: Any, tmp_path: Path) -> None:
+    actor, user = f"alice-{secrets.token_hex(4)}", person("auditor")
+    sealed(3, actor_id=actor)
+    job = work(user, clicks=6)
+    job.find(f"actor:{actor}")
+    job.fold("export")
+    job.button("Export")
+    job.page.wait_for_url("**/export/**/change/")
+    build.resume(Export.objects.get(requested_by=user.username))
+    job.page.get_by_text("Download the bundle").wait_for()
+    with job.page.expect_download() as downloading:
+        job.link("Download the bundle")
+    file = tmp_path / "bundle.zip"
+    downloading.value.save_as(file)
+    job.end()
+    job.link("verify it in the browser")
+    job.page.wait_for_selector("#go:enabled")
+    job.page.set_input_files("#file", file)
+    job.page.fill("#keys", f"{SEAL_KEY}\n{RECEIPT_KEY}")
+    job.button("Verify")
+    job.page.locator("#verdict[data-verdict=VERIFIED]").wait_for()
+    assert "uthentic" in job.page.locator("#result").inner_text()
     job.end()
 
 
@@ -89,7 +142,7 @@ def test_whether_it_is_complete_and_why_not(work: Any) -> None:
 
 
 def test_a_report_on_one_set_of_controls_and_from_a_figure_to_its_records(work: Any) -> None:
-    sealed(2, event_outcome="failure")
+    sealed_now(2, event_outcome="failure")
     user = person("auditor")
     job = work(user, clicks=5)
     job.rail("Reports")
@@ -117,6 +170,57 @@ def test_a_day_is_reviewed_line_by_line(work: Any) -> None:
     job.page.get_by_text("is signed, and recorded").wait_for()
     assert Review.objects.filter(day=day, signed_by=user.username).exists()
     job.end()
+
+
+def test_a_parked_event_is_corrected_and_sent_again(work: Any) -> None:
+    message = dead_message()
+    job = work(person("operator"), clicks=2)
+    job.find(message.key)
+    job.fold("Correct and send again")
+    event = job.page.locator("#event")
+    event.fill(event.input_value().replace('"event_action": "', '"event_action": "corrected-'))
+    job.button("Record the new event")
+    job.page.get_by_text("Recorded as the new event").wait_for()
+    assert Record.objects.get(parent_event_id=message.key).event_action.startswith("corrected-")
+    job.end()
+
+
+def test_an_event_is_discarded_by_two_people(work: Any) -> None:
+    message = dead_message()
+    job = work(person("operator"), clicks=1)
+    job.find(message.key)
+    job.page.get_by_label("Reason for permanent deletion").fill("sent to the wrong store by a test")
+    job.button("Request approval")
+    job.page.get_by_text("Awaiting approval from").wait_for()
+    job.end()
+    second = work(person("administrator"), clicks=4)
+    second.rail("My tasks")
+    second.link(message.key)
+    second.click(second.page.get_by_label("I have looked at the event"))
+    second.button("Discard it for good")
+    second.page.get_by_text("Decided by").wait_for()
+    second.end()
+    assert Discard.objects.get(message_id=message.id).decision == "discarded"
+    assert dlq.stream.for_drain().pages.get(message.id) is None
+
+
+def test_a_hold_on_a_matter_is_placed_and_released(work: Any) -> None:
+    matter = f"matter-{secrets.token_hex(4)}"
+    stored_record(correlation_id=matter)
+    job = work(person("compliance officer"), clicks=4)
+    job.find(matter)
+    job.click(job.page.locator("#result_list .field-time a"))
+    job.link("place a legal hold")
+    job.page.get_by_label("Why: the matter, and who asks for it").fill("Case 12/2026, asked for by counsel")
+    job.button("Place the hold")
+    job.page.get_by_text("It is held, and that is recorded.").wait_for()
+    assert LegalHold.objects.get(correlation_id=matter).released_at is None
+    job.end()
+    job.page.get_by_label("Reason for release").fill("The case is closed, says counsel")
+    job.button("Release it")
+    job.page.get_by_text("It is released, and that is recorded.").wait_for()
+    job.end()
+    assert LegalHold.objects.get(correlation_id=matter).released_at is not None
 
 
 def test_a_service_is_connected(work: Any) -> None:

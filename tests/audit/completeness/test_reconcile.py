@@ -340,6 +340,7 @@ def test_a_writer_of_which_nothing_ever_came_is_named(sender: Sender) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_whose_own_clock_is_wrong_tells_no_gap_before_its_time(sender: Sender) -> None:
     sender.post(numbered(1, 5), BATCH)
     seal.Sealer().once()

@@ -320,8 +320,13 @@ def test_a_file_too_many_or_too_few_is_named(tmp_path: Path, checked: Any) -> No
 
 
 def test_a_table_that_says_something_else_than_the_records_is_refused(tmp_path: Path, checked: Any) -> None:
-    folder = unpacked(of_correlation(with_csv=True), tmp_path / "bundle")
+    bundle = made(query=f"correlation:{sealed(2, actor_id='a;=1+1')}", with_csv=True)
+    folder = unpacked(bundle, tmp_path / "bundle")
     file = folder / "records-0001.csv"
+    as_before = file.read_text(encoding="utf-8-sig").replace("a;'=1+1", "a;=1+1")
+    file.write_text(as_before, encoding="utf-8", newline="")
+    signed_anew(folder)
+    assert checked(folder)[0] == 0, "a table as bundles had it before is still the same"
     file.write_bytes(file.read_bytes().replace(b",success,", b",failure,", 1))
     signed_anew(folder)
     status, printed = checked(folder)
@@ -453,16 +458,17 @@ def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
 
 
 def test_what_others_sent_comes_alive_neither_in_a_spreadsheet_nor_in_a_browser(checked: Any) -> None:
-    data = {"a": "+1", "b": HOSTILE, "n": 1e-7, "text": "Zürich €\u2028\n", "deep": [[{"": None}]]}
-    correlation = sealed(2, actor_id=HOSTILE, event_data=data)
+    data = {"a": "+1;=1", "b": HOSTILE, "n": 1e-7, "text": "Zürich €\u2028\n", "deep": [[{"": None}]]}
+    correlation = sealed(2, actor_id=HOSTILE, resource_id='a;"=1+1', event_action="\uff1d1+1", event_data=data)
     bundle = made(Requester(HOSTILE), query=f"correlation:{correlation}", with_csv=True)
     assert checked(path(bundle))[0] == 0
     with zipfile.ZipFile(path(bundle)) as whole:
-        table = list(csv.reader(io.StringIO(whole.read("records-0001.csv").decode())))
+        table = list(csv.reader(io.StringIO(whole.read("records-0001.csv").decode("utf-8-sig"))))
         page = whole.read("README.html").decode()
         record = json.loads(whole.read("records-0001.jsonl").splitlines()[0])
     assert len(table) == 3
-    assert not [text for row in table for text in row if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert not [text for row in table for text in row if text.startswith(("=", "+", "-", "@", "\uff1d", "\t", "\r"))]
+    assert not [text for row in table for text in row if ";=" in text or ';"=' in text]
     assert record["actor_id"] == HOSTILE
     assert record["event_data"] == data
     assert "<script" not in page

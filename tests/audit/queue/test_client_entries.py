@@ -106,9 +106,9 @@ def test_nobody_speaks_as_another_writer(queue: Stream, writer: Sender, service:
     [
         (b'{"event":{"event_type":"A"}}', "version: this field is required"),
         (b'{"no_event":1}', "has no event"),
-        (b"[]", "has no event"),
-        (b'{"event":{},"event":{}}', "occurs twice"),
-        (b"\xff", "not UTF-8"),
+        pytest.param(b"[]", "has no event", marks=pytest.mark.slow),
+        pytest.param(b'{"event":{},"event":{}}', "occurs twice", marks=pytest.mark.slow),
+        pytest.param(b"\xff", "not UTF-8", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_valid_is_kept_raw_with_the_reason(

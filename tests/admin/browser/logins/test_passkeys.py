@@ -79,6 +79,7 @@ def facts(user: User) -> list[tuple[str, Any]]:
     return [(record.event_action, record.event_data.get("key")) for record in found]
 
 
+@pytest.mark.long
 def test_a_key_is_added_asked_for_renamed_and_removed(page: Page, site: str, phone: Authenticator) -> None:
     user, name = someone("auditor"), f"stick {secrets.token_hex(3)}"
     log_in(page, site, user.username)
