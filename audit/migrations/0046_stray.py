@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0045_tidy"),
+        ("audit", "0051_help_texts"),
     ]
 
     operations = [RunSqlFile("0046_stray.sql")]

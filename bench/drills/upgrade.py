@@ -79,7 +79,10 @@ def main() -> int:
     options = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="auditsite-upgrade-") as folder:
-        unpack(options.commit, Path(folder))
+        try:
+            unpack(options.commit, Path(folder))
+        except ValueError as error:
+            parser.error(str(error))
         passed = run(Path(folder), options.records, options.seconds)
     verdict = "nothing lost, duplicated or altered" if passed else "FAILED"
     console.print(f"{verdict} ({time.monotonic() - started:.0f} s)")

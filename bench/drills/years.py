@@ -43,6 +43,10 @@ LISTED = {
     "GET events": "the same",
     "page /admin/audit/hourcount/": "its writers are those of ten years",
 }
+SEALED = """
+SELECT r.id, r.correlation_id FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
+WHERE r.correlation_id LIKE 'rr-%' ORDER BY l.index DESC LIMIT 1
+"""
 COMMANDS = ("verify", "account", "coverage", "reconcile", "expectations", "partitions", "check --database default")
 console = Console(width=None if sys.stdout.isatty() else 160)
 
@@ -139,7 +143,7 @@ def _costs(fleet: Fleet) -> dict[str, Cost]:
             costs[f"manage.py {command}"] = watch.forked(runner, "command", command)
         runner.stop()
         fleet.start_web()
-        row = fleet.sql("SELECT id, correlation_id FROM audit_record ORDER BY id DESC LIMIT 1")[0]
+        row = fleet.sql(SEALED)[0]
         visitor, key = Visitor(fleet), fleet.new_writer()
         for path in pages(str(row[0]), str(row[1])):
             name = f"page {path}".replace(str(row[0]), "ID").replace(str(row[1]), "ID")
