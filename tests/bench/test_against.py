@@ -1,19 +1,12 @@
 """Another commit and the peers are measured beside this one, in turns, in one run."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.commands.conftest import environment
-from tests.commands.named import ROOT
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command here, where git has the history."""
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
+from tests.bench.conftest import run
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.bench.test_against import run
+from tests.bench.conftest import run
 
 
 @pytest.mark.slow
