@@ -1,13 +1,16 @@
 """What ten years leave behind beside records: checkpoints, cosignatures, and a writer who means harm."""
 
 import multiprocessing
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
 from audit.formats import note, tiles
 from audit.formats.note import Signer
-from bench.fleet import Fleet
+from bench.fleet import ROOT, Fleet
+from bench.ledger.log import connect
 
 PORTION = 20_000
 WITNESS = "witness.example/w"
@@ -58,25 +61,24 @@ def copy_checkpoints(portion: tuple[str, int, int, datetime]) -> None:
 
 def a_hostile_writer(fleet: Fleet, share: float) -> None:
     """An epoch an event, heartbeats in as many others, open manifests of what never came; nobody has reconciled yet."""
-    from audit.formats import event
-    from audit.ingest.record import store
-
-    document: dict[str, object] = {
-        "version": "1.0",
-        "event_type": "hostile.act",
-        "event_category": "hostile",
-        "event_action": "act",
-    }
-    document |= {"event_outcome": "success", "correlation_id": "hostile", "event_data": {}, "source_seq": 2}
-    document |= {"actor_type": "service", "actor_id": "hostile", "resource_type": "none", "resource_id": "none"}
-    epochs = range(int(EPOCHS * share))
-    for first in range(0, len(epochs), 1_000):
-        moment = datetime.now(UTC).isoformat()
-        events = [
-            event.accept(document | {"event_timestamp": moment, "source_epoch": f"e{n}"}, writer="hostile")
-            for n in epochs[first : first + 1_000]
-        ]
-        store(events, timeout_s=60)
+    script = f"from bench.drills.old_store import store_epochs; store_epochs({int(EPOCHS * share)})"
+    # In a process of its own: this one's settings are those of the store before.
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=fleet.env, check=True)
     fleet.manage("seal")
     fleet.sql(HEARD, int(HEARTBEATS * share))
     fleet.sql(STATED, int(MANIFESTS * share))
+
+
+def store_epochs(count: int) -> None:
+    """Store an event in each of so many epochs."""
+    connect({})
+    from audit.formats import event
+    from audit.ingest.record import store
+
+    document: dict[str, object] = {"version": "1.0", "event_type": "hostile.act", "event_category": "hostile"}
+    document |= {"event_action": "act", "event_outcome": "success", "correlation_id": "hostile", "event_data": {}}
+    document |= {"actor_type": "service", "actor_id": "hostile", "resource_type": "none", "resource_id": "none"}
+    for first in range(0, count, 1_000):
+        moment = datetime.now(UTC).isoformat()
+        facts = [{"event_timestamp": moment, "source_epoch": f"e{n}", "source_seq": 2} for n in range(first, count)]
+        store([event.accept(document | each, writer="hostile") for each in facts[:1_000]], timeout_s=60)
