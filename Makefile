@@ -80,12 +80,13 @@ bench-pages: $(READY) ## Measure the auditor's pages at LARGE (10,000,000) recor
 bench-export: $(READY) ## Measure evidence bundles of RECORDS (200,000) beside plain COPY, and the memory that they take (minutes)
 	$(BIN)/python -m bench.evidence.export --records $(or $(RECORDS),200000)
 
-check: $(READY) ## Lint, types, import contracts, migrations
+check: $(READY) ## Lint, types, import contracts, migrations, and that none stops ingest
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m auditsite.offline mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m auditsite.offline python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m auditsite.offline python -m auditsite.migrationlint
 
 fix: $(READY) ## Mend what the linter can mend
 	$(BIN)/ruff check --fix .

@@ -1064,7 +1064,7 @@ def holds(record: dict[str, Any], term: dict[str, Any]) -> bool:
 def is_address(text: Any, wanted: list[str]) -> bool:
     """Whether a text is one of the addresses, in any spelling, or begins with one that ends in a dot or a colon."""
     try:
-        address = ipaddress.ip_address(text) if isinstance(text, str) else None
+        address = ipaddress.ip_address(text) if isinstance(text, str) and "%" not in text else None
     except ValueError:
         return False
     if address is None:

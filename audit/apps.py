@@ -1,5 +1,6 @@
 """The app, and the admin site that it brings."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
@@ -33,8 +34,13 @@ class AuditAdminConfig(AdminConfig):
     default_site = "audit.site.AuditAdminSite"
 
 
-def _after_migrate(using: str, **kwargs: Any) -> None:
-    """Bring rights, groups, schedules and rules and views to what the repository says; the same each time."""
+def _after_migrate(using: str, plan: Sequence[tuple[Any, bool]] = (), **kwargs: Any) -> None:
+    """Bring rights, groups, schedules and rules and views to what the repository says; the same each time.
+
+    On the way back to an older release they stay: that release brings its own.
+    """
+    if any(backwards for _, backwards in plan):
+        return
     from audit import tasks
     from audit.access import roles
     from audit.expectations import packs

@@ -42,8 +42,11 @@ COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
+    "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
+# The function and the file of each table's trigger, where it is not that of all others.
+MOVES_ON = {("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql")}
 # pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
 MONTHS_AHEAD_LEAST = 2
@@ -69,6 +72,14 @@ _ROLES = """
 SELECT session_user, current_user, rolsuper, pg_has_role(session_user, 'audit_owner', 'MEMBER')
 FROM pg_roles WHERE rolname = session_user
 """
+# A statement that does not go by the id locks the parent, each partition and each index of them.
+_LOCKS = """
+SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int,
+       count(*) + (SELECT count(*) FROM pg_index WHERE indrelid = ANY (array_agg(relid::oid)))
+FROM pg_partition_tree('audit_record')
+"""
+# So many such statements at once the lock table must have room for.
+STATEMENTS_AT_ONCE = 20
 _PARTITIONS = """
 SELECT count(*) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'audit_record'::regclass AND relname ~ '^audit_record_[0-9]{4}_[0-9]{2}$'
@@ -86,11 +97,12 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in APPEND_ONLY for message in triggers(table)),
+            *(message for table in (*APPEND_ONLY, "audit_head") for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *leaf_function(),
             *roles(),
             *partitions(),
+            *locks(),
             *durability.ask().findings,
         ]
     except DatabaseError as error:
@@ -113,7 +125,7 @@ def triggers(table: str) -> Iterator[CheckMessage]:
             enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
             if (enabled, fires, conditional) != ("A", kind, False):
                 yield _error("E001", f"{name}: the trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
-            elif source != body_of("audit_refuse_change", "0002_append_only.sql"):
+            elif source != body_of(*MOVES_ON.get((table, trigger), ("audit_refuse_change", "0002_append_only.sql"))):
                 yield _error("E002", f"{name}: the function of {trigger} is not the one of the repository.")
 
 
@@ -153,6 +165,18 @@ def partitions() -> Iterator[CheckMessage]:
             "Records lie in audit_record_default: their ids are older than the oldest partition.",
             hint="Nothing is lost. Events that were late by months do this; a wrong clock does it as well.",
             id="audit.W003",
+        )
+
+
+def locks() -> Iterator[CheckMessage]:
+    """The lock table has room for searches that look into every month, several at once."""
+    room, each = sql.rows(_LOCKS)[0]
+    if room < each * STATEMENTS_AT_ONCE:
+        yield Warning(
+            f"A search locks {each:,} tables and indexes, and PostgreSQL has room for {room:,} locks in all: "
+            f"from {room // each + 1} searches at once on they fail with 'out of shared memory'.",
+            hint="Set max_locks_per_transaction = 512 in postgresql.conf, and restart it (docs/deployment.md).",
+            id="audit.W009",
         )
 
 

@@ -14,7 +14,7 @@ from audit.api.openapi import receipts as openapi
 from audit.errors import AuditError, Invalid
 from audit.formats import merkle, note
 from audit.formats.times import timestamp_text
-from audit.ledger import keys, reader
+from audit.ledger import heads, keys, reader
 from audit.receipts import verify
 from audit.receipts.verify import ReceiptResult
 
@@ -91,9 +91,10 @@ def _proofs(sealed: list[ReceiptResult]) -> dict[str, str]:
     if not sealed:
         return {}
     try:
-        head = reader.signed_head()
+        leaves = {each.event_id: each.leaf for each in sealed if each.leaf is not None}
+        head = heads.give_out(covering=max(leaves.values(), default=0) + 1)
+        leaves = {event_id: leaf for event_id, leaf in leaves.items() if leaf < head.size}
         text = reader.full_note(head)
-        leaves = {each.event_id: each.leaf for each in sealed if each.leaf is not None and each.leaf < head.size}
         hashes = reader.inclusions(list(leaves.values()), head.size)
     except (AuditError, DatabaseError, merkle.ProofError) as error:
         log.error("receipts_without_proofs", error=type(error).__name__)

@@ -20,7 +20,7 @@ from audit.evidence.request import Requester, refuse_unredacted
 from audit.formats import merkle, note
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
-from audit.ledger import keys, reader
+from audit.ledger import heads, keys, reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Checkpoint, Export, Leaf, Record
 from audit.postgres.portions import PORTION_BYTES
@@ -67,7 +67,7 @@ def make(requester: Requester, search: Search, filters: Mapping[str, str], wante
             f"More than {MAX_RECORDS:,} records match: narrow the query, or ask for a bundle (POST exports)."
         )
     records = _in_memory(ids)
-    checkpoint = reader.signed_head()
+    checkpoint = heads.give_out()
     verdicts = _verify(records, checkpoint)
     valid = [
         record.digest_holds if verdict.holds is None else verdict.holds

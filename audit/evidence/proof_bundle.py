@@ -12,8 +12,8 @@ import rfc8785
 
 from audit.errors import NotSealed
 from audit.formats import note
+from audit.ledger import heads, reader
 from audit.ledger import keys as ledger_keys
-from audit.ledger import reader
 from audit.models import Checkpoint, Leaf, Record
 
 FORMAT = "auditsite/v1"
@@ -25,7 +25,7 @@ def lines(records: Iterable[Record], using: str = "reader") -> Iterator[bytes]:
     Raises `NotSealed` for a record that is not sealed yet, `KeyMissing` without the log's public keys.
     """
     keys = ledger_keys.load()
-    checkpoint = reader.signed_head(using)
+    checkpoint = heads.give_out()
     text = reader.full_note(checkpoint, using)
     header = {"bundle": FORMAT, "keys": [str(key) for key in keys.verifiers], "origin": keys.origin}
     digest, count = hashlib.sha256(), 0

@@ -23,7 +23,7 @@ from audit.formats import event, terms
 from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
-from audit.ledger import reader
+from audit.ledger import heads, reader
 from audit.models import OWN_WRITER, STATEMENT, Checkpoint, Export, Leaf, Record
 from audit.search import cost
 
@@ -39,7 +39,7 @@ def make(requester: Requester, text: str) -> Record:
     """Count, sign and record. Raises `Invalid`, `NotSealed`, `KeyMissing`, `NothingKept`, `Unavailable`."""
     if requester.sight:
         raise Invalid({"q": "a statement is about every record, and you may see those of some: ask for a bundle"})
-    checkpoint, now = reader.signed_head(), datetime.now(UTC)
+    checkpoint, now = heads.give_out(), datetime.now(UTC)
     query = parse_query(text, now)
     if not query.terms:
         raise Invalid({"q": "is required: of everything there is a bundle, no statement"})
@@ -129,7 +129,7 @@ def _coverage(query: Query, now: datetime, checkpoint: Checkpoint, matches: list
         older = Checkpoint.objects.using("reader").filter(
             created_at__lt=sealed_by, size__lt=checkpoint.size, size__gt=0
         )
-        before = older.first()
+        before = older.order_by("-created_at", "-number").first()
     if before is not None and matches and matches[0] < before.size:
         before = None
     return {

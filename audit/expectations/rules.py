@@ -11,7 +11,7 @@ from audit.formats import expectation
 from audit.formats.expectation import RulePack
 from audit.ingest import trail
 from audit.ingest.trail import Change
-from audit.models import ASKS, Checkpoint, Expectation, Followed, Unmet, Waiver
+from audit.models import ASKS, Expectation, Followed, Unmet, Waiver, newest_head
 
 
 class LoadedRule(NamedTuple):
@@ -97,7 +97,7 @@ def _explain(waiver: Waiver) -> int:
 
 
 def _begin_anew(row: Expectation, before: Expectation | None) -> None:
-    head = Checkpoint.objects.using("default").first()
+    head = newest_head("default")
     row.first_leaf = 0 if head is None else head.size
     counts_days = row.kind == "rate" and row.active
     row.next_day = expectation.first_whole_day(datetime.now(UTC)) if counts_days else None

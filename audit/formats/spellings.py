@@ -26,6 +26,8 @@ def read_uuid(text: str) -> UUID:
 
 def read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Read an IPv4 or IPv6 address; an IPv4 address in the form of IPv6 is that IPv4 address. Raises `ValueError`."""
+    if "%" in text:
+        raise ValueError("an address with a zone means nothing outside its host: leave out the zone")
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 

@@ -1,4 +1,4 @@
-"""The sealer process: seals at a fixed rhythm, while a thread publishes each head to witnesses and the anchor."""
+"""The sealer process: seals at a fixed rhythm, while a thread publishes each checkpoint to witnesses and the anchor."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
 from audit.formats.note import NoteError
 from audit.ingest.notify import notify_anyway
-from audit.ledger import anchor, reader, witnesses
+from audit.ledger import anchor, heads, reader, witnesses
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
 
@@ -28,15 +28,17 @@ class Publisher:
 
     def __init__(self) -> None:
         self._anchored_at = float("-inf")
-        self._asked = -1
+        # Numbers of checkpoints: what no record follows is neither asked about nor anchored again.
+        self._anchored, self._asked = -1, -1
 
     def publish(self, head: Checkpoint) -> list[str]:
         """Have a head cosigned and anchored; return what went wrong, in words."""
         complaints = self._ask_witnesses(head) if head.number != self._asked else []
-        if anchor.has_anchor() and time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S:
+        is_due = time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S
+        if anchor.has_anchor() and is_due and head.number != self._anchored:
             try:
                 anchor.anchor(head, reader.full_note(head, "default"))
-                self._anchored_at = time.monotonic()
+                self._anchored_at, self._anchored = time.monotonic(), head.number
             except OSError as error:
                 complaints.append(f"The anchor could not be written: {error.strerror or type(error).__name__}.")
         return complaints
@@ -57,26 +59,22 @@ class Publisher:
 
 def follow(stop: threading.Event) -> None:
     """Seal until `stop`; no outage and no refusal ends it."""
-    heads = _Newest()
-    publisher = threading.Thread(target=_carry, args=(heads, stop), name="publisher", daemon=True)
+    publisher = threading.Thread(target=_carry, args=(stop,), name="publisher", daemon=True)
     publisher.start()
     try:
-        _seal(stop, heads)
+        _seal(stop)
     finally:
         publisher.join(timeout=witnesses.TIMEOUT_S)
         connections.close_all()
 
 
-def _seal(stop: threading.Event, heads: "_Newest") -> None:
+def _seal(stop: threading.Event) -> None:
     sealer = Sealer()
     while not stop.is_set():
         # A fixed rhythm: a pass that took long on a busy machine is not followed by a whole pause.
         following = time.monotonic() + settings.SEAL_INTERVAL_MS / 1000
         try:
-            sealed = sealer.once()
-            if sealed.checkpoint is not None:
-                heads.checkpoint = sealed.checkpoint
-            if sealed.more:
+            if sealer.once(keep_each=False).more:
                 continue
         except (KeyMissing, LogDamaged, ClocksDisagree) as error:
             _tell_of(error)
@@ -87,27 +85,22 @@ def _seal(stop: threading.Event, heads: "_Newest") -> None:
         stop.wait(max(following - time.monotonic(), LEAST_PAUSE_S))
 
 
-class _Newest:
-    """The newest head: the publisher takes this one and skips those in between."""
-
-    checkpoint: Checkpoint | None = None
-
-
 def _tell_of(error: AuditError) -> None:
     """Raise the alarm about a refusal to seal, once an hour, however often the sealer is started anew."""
     log.error("seal_refused", reason=str(error))
     notify_anyway("audit.seal", f"The sealer refuses to sign: {error}", not_again_for=REFUSAL_ALARM_EVERY)
 
 
-def _carry(heads: _Newest, stop: threading.Event) -> None:
-    """Publish heads in a thread of its own: witnesses may take long, and no seal waits for them."""
+def _carry(stop: threading.Event) -> None:
+    """Publish the newest checkpoint, whoever made the head one, in a thread of its own: witnesses may take long, and no
+    seal waits for them."""
     publisher = Publisher()
     while not stop.wait(PUBLISH_PAUSE_S):
-        if heads.checkpoint is not None:
-            try:
-                for complaint in publisher.publish(heads.checkpoint):
-                    log.warning("courier", complaint=complaint)
-            except Exception as error:  # whatever a witness answers, the next head is published all the same
-                log.warning("courier_interrupted", error=type(error).__name__)
-                connections.close_all()
+        try:
+            newest = heads.newest_checkpoint("default")
+            for complaint in publisher.publish(newest) if newest is not None else ():
+                log.warning("courier", complaint=complaint)
+        except Exception as error:  # whatever a witness answers, the next head is published all the same
+            log.warning("courier_interrupted", error=type(error).__name__)
+            connections.close_all()
     connections.close_all()

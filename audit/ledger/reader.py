@@ -11,7 +11,8 @@ from uuid import UUID
 from audit.errors import LogDamaged, NotSealed
 from audit.formats import merkle, note, tiles
 from audit.formats.tiles import Edge, Lookup, Run
-from audit.models import Checkpoint, Leaf
+from audit.ledger import heads
+from audit.models import Checkpoint, Leaf, newest_head
 from audit.postgres import sql
 
 # Bounds are written into each part, so that PostgreSQL plans a look into the index, however large the table is.
@@ -41,11 +42,12 @@ class Evidence(NamedTuple):
 
 
 def head(using: str = "reader") -> Checkpoint | None:
-    return Checkpoint.objects.using(using).first()
+    """Return the newest signed head; one that is no checkpoint yet has the number of the next one."""
+    return newest_head(using)
 
 
 def signed_head(using: str = "reader") -> Checkpoint:
-    """Return the newest checkpoint. Raises `NotSealed` while nothing was ever sealed."""
+    """Return the newest signed head. Raises `NotSealed` while nothing was ever sealed."""
     if (newest := head(using)) is None:
         raise NotSealed("Nothing is sealed yet: is the sealer running?")
     return newest
@@ -103,11 +105,11 @@ def consistency(old: int, new: int, using: str = "reader") -> list[bytes]:
 
 
 def evidence(record_id: UUID, using: str = "reader") -> Evidence:
-    """Return the proof of one record under the newest checkpoint. Raises `NotSealed`."""
+    """Return the proof of one record under a checkpoint that stays. Raises `NotSealed`."""
     leaf = Leaf.objects.using(using).filter(record_id=record_id).first()
     if leaf is None:
         raise NotSealed
-    checkpoint = signed_head(using)
+    checkpoint = heads.give_out(covering=leaf.index + 1)
     proof = note.Proof(leaf.index, inclusion(leaf.index, checkpoint.size, using), full_note(checkpoint, using))
     return Evidence(leaf, checkpoint, proof)
 

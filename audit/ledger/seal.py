@@ -3,7 +3,8 @@
 1. One transaction, one sealer: an advisory lock; another sealer gives up.
 2. The newest checkpoint must be signed by a known key, and the kept hashes must fold to its root: nothing is ever
    signed on top of a tree other than the one that was signed before, so this code cannot fork the log.
-3. Take records from the queue, in the order of their storage; write leaf, node and checkpoint rows; sign; commit.
+3. Take records from the queue, in the order of their storage; write leaf and node rows; sign; write the head, which
+   becomes a checkpoint where it is its turn (audit/ledger/heads.py); commit.
 
 A kill at any point rolls the transaction back, and the next pass repeats it.
 """
@@ -22,7 +23,7 @@ from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
 from audit.formats import merkle, note
 from audit.formats.tiles import Edge, Node
 from audit.ingest import trail
-from audit.ledger import anchor, reader
+from audit.ledger import anchor, heads, reader
 from audit.ledger import keys as ledger_keys
 from audit.models import OWN_WRITER, Checkpoint
 from audit.postgres import sql
@@ -32,6 +33,17 @@ log = structlog.get_logger(__name__)
 BATCH = 20_000
 HASH = merkle.HASH_SIZE
 TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
+# A head that was kept, perhaps at this very moment, has its number for good; one that was not gives it to the next.
+REPLACE_HEAD = """
+UPDATE audit_head SET number = CASE WHEN kept THEN greatest(number + 1, %(number)s) ELSE number END,
+    size = %(size)s, root = %(root)s, note = %(note)s, created_at = %(created_at)s, kept = %(keep)s
+RETURNING number, extract(epoch FROM clock_timestamp() - %(now)s)::float8
+"""
+FIRST_HEAD = """
+INSERT INTO audit_head (number, size, root, note, created_at, kept)
+VALUES (%(number)s, %(size)s, %(root)s, %(note)s, %(created_at)s, %(keep)s)
+RETURNING number, extract(epoch FROM clock_timestamp() - %(now)s)::float8
+"""
 FULL_SCAN_EVERY_S = 0.25
 # No time is signed that PostgreSQL contradicts by more than this.
 CLOCK_TOLERANCE_S = 60.0
@@ -40,10 +52,12 @@ SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
 
 class Sealed(NamedTuple):
-    # The newest checkpoint; None where another sealer was at work, or nothing was to be signed yet.
+    # The newest head; None where another sealer was at work, or nothing was to be signed yet.
     checkpoint: Checkpoint | None
     added: int = 0
     signed: bool = False
+    # Whether it became a checkpoint in this pass.
+    kept: bool = False
 
     @property
     def more(self) -> bool:
@@ -55,6 +69,8 @@ class Sealed(NamedTuple):
 class _Memory:
     edge: Edge | None = None
     head: Checkpoint | None = None
+    # The newest checkpoint; None where it was not looked up yet.
+    newest: Checkpoint | None = None
     # The block of the queue's table at which the next scan starts: the first half of a ctid.
     block: int = 0
     # In seconds of the monotonic clock.
@@ -66,10 +82,12 @@ class Sealer:
 
     def __init__(self) -> None:
         self._memory = _Memory()
-        self._highest = -1  # the newest number that it signed itself; no failure makes it forget that
+        self._highest = (-1, 0)  # number and size of the newest head that it signed; no failure makes it forget that
 
-    def once(self, *, sign_anyway: bool = False, from_start: bool = False) -> Sealed:
+    def once(self, *, sign_anyway: bool = False, from_start: bool = False, keep_each: bool = True) -> Sealed:
         """Run one pass. It signs where records were added, where SEAL_IDLE_S passed in silence, or `sign_anyway`.
+
+        The head becomes a checkpoint, or, without `keep_each`, where the last one is SEAL_KEEP_S old.
 
         Now and then it scans the whole queue, and always `from_start`: only then does a pass that is not full mean that
         nothing waits. Raises `KeyMissing`, `LogDamaged` and database errors; nothing is changed then.
@@ -77,17 +95,17 @@ class Sealer:
         if from_start:
             self._memory.full_scan_at = 0.0
         try:
-            return self._pass(sign_anyway)
+            return self._pass(sign_anyway, keep_each)
         except IntegrityError:
             # Somebody queued records that are sealed already: they would stop every further pass.
             self._memory = _Memory()
             _drop_repeated()
-            return self._pass(sign_anyway)
+            return self._pass(sign_anyway, keep_each)
         except BaseException:
             self._memory = _Memory()
             raise
 
-    def _pass(self, sign_anyway: bool) -> Sealed:
+    def _pass(self, sign_anyway: bool, keep_each: bool) -> Sealed:
         keys = ledger_keys.load()
         if keys.signer is None:
             raise KeyMissing("This process has only public keys: the sealer needs SEAL_KEY_FILE.")
@@ -98,17 +116,33 @@ class Sealer:
             edge = self._edge_of(reader.head("default"), keys)
             leaves = self._take(cursor, edge.size)
             before = self._memory.head
+            keep = keep_each or self._is_due()
             if not (leaves or sign_anyway or _is_silent(before)):
-                return Sealed(before)
+                return Sealed(before, kept=keep and self._keep(before))
             _write_nodes(cursor, edge.extend(leaves))
-            head = _sign(cursor, before, edge, keys.signer)
-        self._memory.head, self._highest = head, head.number
-        return Sealed(head, len(leaves), signed=True)
+            head = _sign(cursor, before, edge, keys.signer, keep)
+        if keep or (before is not None and head.number > before.number):
+            self._memory.newest = head if keep else before  # `before` was given out meanwhile
+        self._memory.head, self._highest = head, (head.number, head.size)
+        return Sealed(head, len(leaves), signed=True, kept=keep)
+
+    def _is_due(self) -> bool:
+        if self._memory.newest is None:
+            self._memory.newest = heads.newest_checkpoint("default")
+        return heads.is_due(_host_time(), self._memory.newest)
+
+    def _keep(self, head: Checkpoint | None) -> bool:
+        """Make the head of the last burst a checkpoint, though no record came since."""
+        newest = self._memory.newest
+        if head is None or (newest is not None and newest.number >= head.number):
+            return False
+        self._memory.newest = heads.keep()
+        return True
 
     def _edge_of(self, head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
         """Return the edge of the signed tree: remembered, or read and checked against the signature."""
-        if (-1 if head is None else head.number) < self._highest:
-            raise LogDamaged(f"Checkpoint {self._highest} was signed and is gone: {RESTORED}")
+        if ((-1, 0) if head is None else (head.number, head.size)) < self._highest:
+            raise LogDamaged(f"Checkpoint {self._highest[0]} was signed and is gone: {RESTORED}")
         memory = self._memory
         if memory.edge is None or memory.head is None or head is None or not _are_same(memory.head, head):
             memory.edge, memory.head = checked_edge(head, keys), head
@@ -188,7 +222,7 @@ def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
         )
 
 
-def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer) -> Checkpoint:
+def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer, keep: bool) -> Checkpoint:
     """Sign twice with the one key: plainly, and with the time, so that silence is signed too."""
     text = note.TreeHead(signer.name, edge.size, edge.root()).text
     now = _host_time()
@@ -200,12 +234,7 @@ def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signe
         created_at=_time_after(before, now),
     )
     head.note = note.join(text, [signer.sign(text), signer.cosign(text, int(head.created_at.timestamp()))])
-    cursor.execute(
-        "INSERT INTO audit_checkpoint (number, size, root, note, created_at) VALUES (%s, %s, %s, %s, %s) "
-        "RETURNING extract(epoch FROM clock_timestamp() - %s)::float8",
-        [head.number, head.size, head.root, head.note, head.created_at, now],
-    )
-    (behind_s,) = cursor.fetchone()
+    behind_s = _write_head(cursor, head, now, keep)
     if abs(behind_s) > CLOCK_TOLERANCE_S:
         direction = "behind" if behind_s > 0 else "ahead of"
         raise ClocksDisagree(
@@ -213,6 +242,23 @@ def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signe
             f"within {CLOCK_TOLERANCE_S:.0f} s. Correct the one that is wrong (NTP)."
         )
     return head
+
+
+def _write_head(cursor: Any, head: Checkpoint, now: datetime, keep: bool) -> float:
+    """Put a head in the place of the last one, and among the checkpoints too; return by how much `now` is behind."""
+    values = {"number": head.number, "size": head.size, "root": head.root, "note": head.note, "keep": keep, "now": now}
+    values["created_at"] = head.created_at
+    cursor.execute(REPLACE_HEAD, values)
+    if (row := cursor.fetchone()) is None:
+        cursor.execute(FIRST_HEAD, values)
+        row = cursor.fetchone()
+    head.number, behind_s = row
+    if keep:
+        cursor.execute(
+            "INSERT INTO audit_checkpoint (number, size, root, note, created_at) VALUES (%s, %s, %s, %s, %s)",
+            [head.number, head.size, head.root, head.note, head.created_at],
+        )
+    return float(behind_s)
 
 
 def _host_time() -> datetime:

@@ -1,5 +1,7 @@
 from django.db import migrations
 
+from audit.operations import IndexBesideInserts
+
 
 class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY: cosignatures come in meanwhile
@@ -8,9 +10,4 @@ class Migration(migrations.Migration):
         ("audit", "0041_verification_ids_position"),
     ]
 
-    operations = [
-        migrations.RunSQL(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_cosignature_name ON audit_cosignature (name, checkpoint)",
-            "DROP INDEX CONCURRENTLY IF EXISTS audit_cosignature_name",
-        ),
-    ]
+    operations = [IndexBesideInserts("audit_cosignature_name", "audit_cosignature", "(name, checkpoint)")]

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0042_cosignature_by_name"),
+        ("audit", "0045_tidy"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount,
 from audit.models.evidence import STATEMENT, Export, LegalHold, RedactionRule, Statement
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.ingest import OutboxAlarm
-from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification
+from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification, newest_head
 from audit.models.queue import Discard, Episode, Parked, Quarantined, QueueGeneration
 from audit.models.receipts import BrokenPromise
 from audit.models.records import OWN_WRITER, Record, RecordQuerySet

@@ -48,6 +48,19 @@ class Checkpoint(AppendOnly):
         return f"checkpoint {self.number} ({self.size} records)"
 
 
+# In one statement's view the newest head is in exactly one of the two places.
+_NEWEST_HEAD = """
+SELECT number, size, root, note, created_at FROM audit_head WHERE NOT kept
+UNION ALL (SELECT number, size, root, note, created_at FROM audit_checkpoint ORDER BY number DESC LIMIT 1)
+ORDER BY number DESC LIMIT 1
+"""
+
+
+def newest_head(using: str) -> Checkpoint | None:
+    """Return the newest signed head, whether it stays or not: one that does not is in no table of checkpoints."""
+    return next(iter(Checkpoint.objects.using(using).raw(_NEWEST_HEAD)), None)
+
+
 class Verification(models.Model):
     """One run of `verify`: what it covered and what it found. `position` is where it goes on."""
 

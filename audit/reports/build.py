@@ -26,7 +26,7 @@ from audit.errors import Invalid, NotSealed
 from audit.evidence import export
 from audit.evidence.request import THE_STORE, ExportRequest, Requester, record_act
 from audit.formats import canonical
-from audit.ledger import reader
+from audit.ledger import heads, reader
 from audit.models import OWN_WRITER, Checkpoint, Export, Finding, Report
 from audit.models.lifecycle import JobEnded
 from audit.postgres import sql
@@ -57,7 +57,7 @@ def request(
 
     Raises `Invalid`, `UnreadablePack`, `NotSealed`, `NothingKept`.
     """
-    now, checkpoint = datetime.now(UTC), reader.signed_head("default")
+    now, checkpoint = datetime.now(UTC), heads.give_out()
     _check(requester, first, last, names, checkpoint)
     report = Report(first=first, last=last, packs=sorted(set(names)), sight=_as_json(requester.sight))
     report.requested_by, report.requested_at, report.updated_at = requester.name, now, now

@@ -45,11 +45,13 @@ GRANT SELECT, INSERT ON audit_review TO audit_app;
 GRANT SELECT ON audit_review TO audit_reader;
 
 -- The log grows at its end; only what waits for the sealer is ever taken away.
-REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM PUBLIC, audit_app;
-REVOKE ALL ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed FROM audit_reader;
+REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed
+    FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature TO audit_app;
+-- The newest head is replaced by the next one; a trigger lets it move on alone.
+GRANT SELECT, INSERT, UPDATE ON audit_head TO audit_app;
 GRANT SELECT, INSERT, DELETE ON audit_unsealed TO audit_app;
-GRANT SELECT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature, audit_unsealed TO audit_reader;
+GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed TO audit_reader;
 
 -- What was found, decided and noted is written on, and never taken away.
 REVOKE DELETE, TRUNCATE ON

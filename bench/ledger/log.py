@@ -87,7 +87,8 @@ class LogFleet(Fleet):
     """An installation whose sealer is started when it is wanted."""
 
     def __init__(self, size: Size) -> None:
-        super().__init__(drainers=0)
+        # The lag to each signed head is measured, so each stays.
+        super().__init__(drainers=0, SEAL_KEEP_S="0")
         self.size = size
 
 

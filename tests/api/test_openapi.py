@@ -1,8 +1,10 @@
 """The OpenAPI description says what the API does: schemathesis sends what it allows, and worse."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import schemathesis
@@ -25,6 +27,19 @@ from tests.audit.conftest import Sender, an_event
 some, whole = (schemathesis.pytest.from_fixture(f"{name}_schema") for name in ("some", "whole"))
 
 
+def moment() -> st.SearchStrategy[datetime]:
+    """A moment that is not ahead of the server's clock: what `date-time` does not say, and the description does."""
+    return st.datetimes(max_value=datetime.now(UTC).replace(tzinfo=None))
+
+
+def uuid7(milliseconds: int, random: int) -> str:
+    return str(UUID(int=milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1))
+
+
+schemathesis.openapi.format("date-time", moment().map(lambda at: f"{at.isoformat()}Z"))
+schemathesis.openapi.format("uuid", st.builds(uuid7, st.integers(0, 1_700_000_000_000), st.integers(0, 2**74 - 1)))
+
+
 @pytest.fixture
 def whole_schema(request: pytest.FixtureRequest) -> Any:
     request.node._nodeid = request.node.nodeid  # which schemathesis 4.32 looks for, and pytest 9.2 no longer has
@@ -40,7 +55,7 @@ def some_schema(whole_schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def key() -> str:
-    return Sender("write", "read", "export").key
+    return Sender("write", "read", "export", "hold").key
 
 
 @pytest.mark.slow
@@ -60,10 +75,17 @@ def test_every_call_answers_as_described_at_every_edge_too(case: Any, key: str) 
     _answers_as_described(case, key)
 
 
+# Why a call that fits its description may be refused with 400: no schema can say it. None of them takes events.
+UNSAID = {
+    **dict.fromkeys(("find_events", "get_extract", "post_export", "post_statement"), "a query has a grammar"),
+    **dict.fromkeys(("get_account", "post_report"), "of two days the last is not before the first"),
+    "get_consistency": "of two sizes none is above that of the log",
+    "post_manifest": "its count is that of its numbers, or of its ids",
+}
+
+
 def _answers_as_described(case: Any, key: str) -> None:
-    # A time not ahead of now, a UUIDv7, 256 KiB, 64 levels: JSON Schema cannot say them, so a body that fits it
-    # may still be refused with 400.
-    left_out = [positive_data_acceptance]
+    left_out: list[Any] = [positive_data_acceptance] if case.operation.definition.raw["operationId"] in UNSAID else []
     if "501" in case.operation.definition.raw["responses"]:
         left_out.append(not_a_server_error)  # refused, whatever is sent
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, excluded_checks=left_out)
@@ -142,10 +164,10 @@ values = st.recursive(
 @pytest.mark.parametrize("examples", [200, pytest.param(2000, marks=pytest.mark.long)])
 def test_what_is_accepted_is_stored_and_read_back_equal(examples: int) -> None:
     """So many generated events: each is refused by name, or comes back with the same digest."""
-    hypothesis_settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(_reads_back)()
+    drawn = given(st.dictionaries(texts, values, max_size=4), texts, st.datetimes())(_reads_back)
+    hypothesis_settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))(drawn)()
 
 
-@given(st.dictionaries(texts, values, max_size=4), texts, st.datetimes())
 def _reads_back(data: dict[str, Any], text: str, when: Any) -> None:
     document = an_event(event_data=data, error_message=text, event_timestamp=when.isoformat() + "Z")
     try:

@@ -25,10 +25,12 @@ from tests.attacks.statements import (
     DELETE_TAIL,
     DETACH,
     DISABLE,
+    DROP_HEAD,
     EDIT,
     EDIT_COSIGNATURE,
     EDIT_DATA,
     EDIT_DIGEST,
+    EDIT_HEAD,
     EDIT_LEAF,
     EDIT_NODE,
     EDIT_PARKED,
@@ -47,13 +49,14 @@ from tests.attacks.statements import (
     SWAP_LEAVES,
     TRIGGER_THAT_NEVER_FIRES,
     TRUNCATE,
+    TURN_BACK,
     drop_checkpoints,
     leaf,
 )
 from tests.audit.conftest import an_event
 
 VERIFIED, ALTERED, MISSING, UNKNOWN, FORKED = "VERIFIED", "ALTERED", "MISSING", "UNKNOWN", "FORKED"
-TABLES = ("audit_record", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature")
+TABLES = ("audit_record", "audit_leaf", "audit_node", "audit_head", "audit_checkpoint", "audit_cosignature")
 Superuser = psycopg.Connection[Any]
 
 
@@ -248,6 +251,17 @@ def edited_while_it_waits(db: Superuser, scene: Scene) -> None:
     seal()
 
 
+def head_that_is_no_checkpoint(*texts: str) -> Callable[[Superuser, Scene], None]:
+    """SQL with all triggers off, where the newest head covers 5 records more than the newest checkpoint."""
+
+    def run(db: Superuser, scene: Scene) -> None:
+        send(5)
+        assert not Sealer().once(keep_each=False).kept
+        statement(*texts)(db, scene)
+
+    return run
+
+
 def queued_again(db: Superuser, scene: Scene) -> None:
     db.execute("INSERT INTO audit_unsealed SELECT record_id, leaf_hash, now() FROM audit_leaf WHERE index IN (1, 2, 3)")
     db.execute("INSERT INTO audit_unsealed SELECT * FROM audit_unsealed")
@@ -294,6 +308,8 @@ ATTACKS = [
     Attack("truncate the records as superuser in replica mode", as_role("replica", TRUNCATE), prevented=True),
     Attack("edit a leaf as the application", as_role("audit_app", "UPDATE audit_leaf SET index = 7"), prevented=True),
     Attack("delete a checkpoint as the owner", as_role("audit_owner", "DELETE FROM audit_checkpoint"), prevented=True),
+    Attack("take away the newest head as the owner", as_role("audit_owner", "DELETE FROM audit_head"), prevented=True),
+    Attack("turn the newest head back as the application", as_role("audit_app", TURN_BACK), prevented=True),
     Attack("truncate the leaves as the owner", as_role("audit_owner", "TRUNCATE audit_leaf"), prevented=True),
     Attack("insert a leaf as the reader", as_role("audit_reader", leaf(600, "gen_random_uuid()")), prevented=True),
     Attack("give a leaf an index that is taken", as_role("audit_app", leaf(5, "gen_random_uuid()")), prevented=True),
@@ -325,6 +341,7 @@ ATTACKS = [
     Attack("drop a checkpoint in the middle", statement(*drop_checkpoints("= 3")), MISSING),
     Attack("drop the newest checkpoint", statement(*drop_checkpoints("= 5")), UNKNOWN, MISSING, MISSING, refuses=True),
     Attack("drop all checkpoints", statement(*drop_checkpoints(">= 0")), UNKNOWN, MISSING, MISSING, refuses=True),
+    Attack("drop the newest head, no checkpoint yet", head_that_is_no_checkpoint(DROP_HEAD), UNKNOWN, refuses=True),
     Attack("delete a node", statement("DELETE FROM audit_node WHERE index = 1"), MISSING, refuses=True),
     # What was slipped in.
     Attack("insert a back-dated record", statement(COPY), UNKNOWN),
@@ -338,6 +355,7 @@ ATTACKS = [
     Attack("edit a node alone", statement(EDIT_NODE), ALTERED, refuses=True),
     Attack("edit the time of a checkpoint", statement(EDIT_TIME), ALTERED),
     Attack("edit the size of a checkpoint", statement(EDIT_SIZE), ALTERED),
+    Attack("edit the newest head, no checkpoint yet", head_that_is_no_checkpoint(EDIT_HEAD), ALTERED, refuses=True),
     Attack("edit a cosignature", statement(EDIT_COSIGNATURE), VERIFIED, VERIFIED, ALTERED, why=NO_WITNESS),
     Attack("edit the anchor", damaged_anchor, VERIFIED, ALTERED, VERIFIED, why=NO_ANCHOR),
     # The machinery.
@@ -405,6 +423,7 @@ HONEST: dict[str, Callable[[Superuser, Scene], None]] = {
     "replays of what is stored": honest_replay,
     "an idle log that is signed again and again": honest_idle,
     "records that wait for the sealer": honest_tail,
+    "a head that is no checkpoint yet": head_that_is_no_checkpoint(),
     "a rotated key": honest_rotation,
     "a record that was put into the queue again": queued_again,
 }

@@ -17,6 +17,9 @@ EDIT_LEAF = (
 EDIT_NODE = f"UPDATE audit_node SET hash = {FORGED} WHERE index = 1"
 EDIT_TIME = "UPDATE audit_checkpoint SET created_at = created_at - interval '1 day' WHERE number = 2"
 EDIT_SIZE = "UPDATE audit_checkpoint SET size = 350 WHERE number = 3"
+DROP_HEAD = "DELETE FROM audit_head"
+EDIT_HEAD = f"UPDATE audit_head SET root = {FORGED}"
+TURN_BACK = "UPDATE audit_head SET size = 500, kept = false"
 EDIT_COSIGNATURE = (
     "UPDATE audit_cosignature SET line = (SELECT line FROM audit_cosignature WHERE checkpoint = 1) WHERE checkpoint = 2"
 )

@@ -8,6 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from audit.api.problems import CONTENT_TYPE
+from audit.formats import canonical
 from audit.search import query
 
 
@@ -35,13 +36,50 @@ def declared(struct: type) -> dict[str, Any]:
     """Return the schema of a struct, in the dialect of OpenAPI."""
     schema: dict[str, Any] = msgspec.json.schema(struct)["$defs"][struct.__name__]
     for declared in schema["properties"].values():
-        # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
         declared.pop("default", None)
-        if "pattern" in declared:
-            declared["pattern"] = declared["pattern"].removesuffix(r"(?!\n)")
+        for choice in declared.get("anyOf", [declared]):
+            if choice.get("type") == "string" and "format" not in choice:
+                # Python's guard against a final newline; in ECMA-262, JSON Schema's dialect, `$` needs none.
+                choice["pattern"] = choice.get("pattern", WITHOUT_NUL).removesuffix(r"(?!\n)")
+    if "source_epoch" in schema["properties"]:
+        # It says which numbers these are.
+        nothing, numbered = {"properties": {"source_epoch": {"type": "null"}}}, {"required": ["source_seq"]}
+        numbered |= {"properties": {"source_seq": INTEGER}}  # type: ignore[dict-item]
+        schema["dependentSchemas"] = {"source_epoch": {"anyOf": [nothing, numbered]}}
     return schema
 
 
+_bodies: dict[str, dict[str, Any]] = {}
+
+
+def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Say of each body that it has to be there, and of any JSON what the store can hold. A hook of drf-spectacular.
+
+    It leaves out the body of a DELETE, and does not say that one is required.
+    """
+    calls = [call for path in result["paths"].values() for call in path.values()]
+    for call in calls:
+        if (body := _bodies.get(call["operationId"])) is not None:
+            call["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    result["components"].setdefault("schemas", {})["JsonValue"] = _JSON_VALUE
+    return result
+
+
+# What can be written back by everybody as it came, as text with U+0000 and integers beyond 2^53-1 cannot.
+WITHOUT_NUL = r"^[^\u0000]*$"
+WITH_A_LETTER = r"^[^\u0000]*[^\u0000\s][^\u0000]*$"
+TEXT_SENT = {"type": "string", "pattern": WITHOUT_NUL}
+ANY_JSON = {"$ref": "#/components/schemas/JsonValue"}
+ANY_MEMBERS = {"propertyNames": TEXT_SENT, "additionalProperties": ANY_JSON}
+_JSON_VALUE = {
+    "anyOf": [
+        {"type": ["null", "boolean"]},
+        {"type": "number", "minimum": -canonical.MAX_SAFE_INTEGER, "maximum": canonical.MAX_SAFE_INTEGER},
+        TEXT_SENT,
+        {"type": "array", "items": ANY_JSON},
+        {"type": "object"} | ANY_MEMBERS,
+    ]
+}
 TEXT = {"type": "string"}
 INTEGER = {"type": "integer"}
 NULLABLE = {"type": ["string", "null"]}
@@ -76,7 +114,9 @@ def operation(
     """Return the arguments of `extend_schema` for one operation; `body` is the schema of its JSON."""
     described: dict[str, Any] = {"operation_id": name, "responses": answers}
     if body is not None:
-        described["request"] = {"application/json": body}
+        others = ANY_MEMBERS if body["type"] == "object" and "additionalProperties" not in body else {}
+        described["request"] = {"application/json": body | others}
+        _bodies[name] = body | others
     return described if parameters is None else described | {"parameters": parameters}
 
 

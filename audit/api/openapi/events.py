@@ -2,8 +2,18 @@
 
 from drf_spectacular.utils import OpenApiParameter
 
-from audit.api.openapi.blocks import NULLABLE, OF_BODIES, TEXT, declared, object_schema, operation, parameter, responses
-from audit.formats import event
+from audit.api.openapi.blocks import (
+    ANY_MEMBERS,
+    NULLABLE,
+    OF_BODIES,
+    TEXT,
+    declared,
+    object_schema,
+    operation,
+    parameter,
+    responses,
+)
+from audit.formats import canonical, event
 from audit.search import query
 
 STATE = {"type": "string", "enum": ["stored", "parked", "sealed", "dead"]}
@@ -15,6 +25,23 @@ PREFER = OpenApiParameter(
     description="handling=lenient: keep what is valid; what is not is kept as it came, for a person to correct",
 )
 EVENT = declared(event.Event)
+_NOTHING = {"type": "null"}
+_NOT_AHEAD = "at most 60 minutes ahead of the server's clock"
+_UUID7 = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
+# What the declaration leaves to code.
+EVENT["properties"] |= {
+    "event_timestamp": EVENT["properties"]["event_timestamp"] | {"description": f"cut to microseconds; {_NOT_AHEAD}"},
+    "event_id": {
+        "anyOf": [{"type": "string", "format": "uuid", "pattern": _UUID7}, _NOTHING],
+        "description": f"a UUIDv7 of a time {_NOT_AHEAD}",
+    },
+    "actor_ip": {"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, _NOTHING]},
+    "event_data": {
+        "type": "object",
+        "description": f"at most {event.MAX_DATA_BYTES // 1024} KiB and {canonical.MAX_DEPTH} levels",
+    }
+    | ANY_MEMBERS,
+}
 # Read, and left out.
 SENT = EVENT | {
     "properties": EVENT["properties"]

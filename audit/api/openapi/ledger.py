@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, operation, responses
+from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, TEXT_SENT, object_schema, operation, responses
 
 _CHECKPOINT = object_schema({"number": INTEGER, "size": INTEGER, "root": TEXT, "created_at": TEXT, "note": TEXT})
 _CHECKPOINTS = object_schema({"data": {"type": "array", "items": _CHECKPOINT}, "next": {"type": ["integer", "null"]}})
@@ -19,6 +19,8 @@ _CHAIN = object_schema(
     | {"is_valid": {"type": "boolean"}}
     | {"tampered_events": {"type": "array", "items": _TAMPERED}, "not_covered": {"type": "array", "items": TEXT}}
 )
+# So many records no log has; the server reads 18 digits.
+_MOST = 2**53 - 1
 _OF_THE_LOG = {409: "Not sealed yet: try again in a second", 500: "The log is damaged, or its keys are missing"}
 _ABSENT = {404: "There is no such thing"}
 _ADDRESS = OpenApiParameter("address", TEXT, OpenApiParameter.PATH, description="x001/x234/067, or 000.p/17 for a part")
@@ -32,7 +34,9 @@ def answer_as(media_type: str, text: str, problems: dict[int, str]) -> dict[Any,
 
 
 def _number(name: str, text: str, *, required: bool = False) -> OpenApiParameter:
-    return OpenApiParameter(name, {"type": "integer", "minimum": 0}, description=text, required=required)
+    return OpenApiParameter(
+        name, {"type": "integer", "minimum": 0, "maximum": _MOST}, description=text, required=required
+    )
 
 
 GET_PROOF = operation("get_proof", answer_as("text/plain", "The proof of one record (C2SP tlog-proof)", _ABSENT))
@@ -68,5 +72,5 @@ GET_ENTRIES = operation(
 VERIFY_CHAIN = operation(
     "verify_chain",
     responses({200: (_CHAIN, "What was found; is_valid only where all was sealed and fits")}, _OF_THE_LOG | OF_BODIES),
-    body=object_schema({"correlation_id": {"type": "string", "minLength": 1, "maxLength": 255}}),
+    body=object_schema({"correlation_id": TEXT_SENT | {"minLength": 1, "maxLength": 255}}),
 )

@@ -2,17 +2,27 @@
 
 from drf_spectacular.utils import OpenApiParameter
 
-from audit.api.openapi.blocks import INTEGER, NULLABLE, OF_BODIES, TEXT, object_schema, operation, responses
+from audit.api.openapi.blocks import (
+    INTEGER,
+    NULLABLE,
+    OF_BODIES,
+    TEXT,
+    TEXT_SENT,
+    WITH_A_LETTER,
+    object_schema,
+    operation,
+    responses,
+)
 from audit.evidence.legal_holds import REASON_MAX
 
-_REASON = {"type": "string", "minLength": 1, "maxLength": REASON_MAX}
+_REASON = {"type": "string", "pattern": WITH_A_LETTER, "maxLength": REASON_MAX}
 _HOLD = dict.fromkeys(("correlation_id", "reason", "placed_by", "placed_at"), TEXT) | dict.fromkeys(
     ("released_by", "released_at", "release_reason"), NULLABLE
 )
 _HOLDS = object_schema(
     {"holds": {"type": "array", "items": object_schema(_HOLD | {"events_affected": INTEGER})}, "total": INTEGER}
 )
-_CORRELATION = {"type": "string", "minLength": 1, "maxLength": 255}
+_CORRELATION = TEXT_SENT | {"minLength": 1, "maxLength": 255}
 _STRICT = {"additionalProperties": False}
 POST_HOLD = operation(
     "place_legal_hold",

@@ -10,6 +10,7 @@ from audit.api.openapi.blocks import (
     OF_BODIES,
     PROBLEM,
     TEXT,
+    TEXT_SENT,
     object_schema,
     operation,
     responses,
@@ -17,8 +18,8 @@ from audit.api.openapi.blocks import (
 from audit.api.problems import CONTENT_TYPE
 from audit.search.unasked import STATUSES
 
-_NON_EMPTY = {"type": "string", "minLength": 1}
-_ID = {"type": "string", "minLength": 1, "maxLength": 255}
+_NON_EMPTY = TEXT_SENT | {"minLength": 1}
+_ID = _NON_EMPTY | {"maxLength": 255}
 _STATUS = {"type": "string", "enum": list(STATUSES)}
 _SENT = {
     "remediation_id": _ID,

@@ -40,6 +40,13 @@ def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str
             before, after = row, row.number
 
 
+def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> None:
+    """Check a head by itself: one that is no checkpoint yet as well."""
+    _check_cosignatures(report, [head], using)
+    report.count("checkpoints")
+    _check_signature(report, keys, head)
+
+
 def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
     """Yield the anchored checkpoints of sizes first .. last that are signed by the log."""
     if not anchor.has_anchor():

@@ -9,8 +9,8 @@ from django.conf import settings
 from audit.errors import AuditError
 from audit.ingest import trail
 from audit.ingest.notify import notify
+from audit.ledger import heads, reader
 from audit.ledger import keys as ledger_keys
-from audit.ledger import reader
 from audit.ledger.verify import checkpoints, correlation, leaves, unsealed
 from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, RunReport, Verdict
 from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
@@ -52,13 +52,14 @@ def begin(
     using: str = "reader",
 ) -> Verification:
     now = datetime.now(UTC)
-    size = reader.signed_size(using)
+    # A correlation is proved under the newest head, and needs none that stays.
+    last = reader.signed_size(using) if scope == "correlation" else _covered(last, using)
     return Verification.objects.create(
         scope=scope,
         correlation_id=correlation_id,
-        first=min(first, size),
-        last=_covered(last, size, using),
-        position=min(first, size),
+        first=min(first, last),
+        last=last,
+        position=min(first, last),
         ids_position=_first_id(scope, now),
         requested_by=requested_by,
         started_at=now,
@@ -162,12 +163,15 @@ def _look_for_strays(report: RunReport, using: str) -> None:
         )
 
 
-def _covered(last: int | None, size: int, using: str) -> int:
-    """Move the end of a range to the next signed size: only there can the tree be compared."""
-    if last is None or last >= size:
-        return size
-    checkpoint = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
-    return size if checkpoint is None else checkpoint.size
+def _covered(last: int | None, using: str) -> int:
+    """Move the end of a range to the next checkpoint: only there can the tree be compared. The newest head becomes one,
+    for while the run goes on the sealer would put the next in its place."""
+    if last is not None:
+        checkpoint = Checkpoint.objects.using(using).filter(size__gte=last).order_by("size").first()
+        if checkpoint is not None:
+            return checkpoint.size
+    newest = heads.keep()
+    return 0 if newest is None else newest.size
 
 
 def _record_end(report: RunReport, new: int) -> None:

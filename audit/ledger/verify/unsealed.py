@@ -26,7 +26,8 @@ FROM audit_unsealed
 """
 UNSIGNED = """
 SELECT coalesce((SELECT max(index) + 1 FROM audit_leaf), 0),
-       coalesce((SELECT size FROM audit_checkpoint ORDER BY number DESC LIMIT 1), 0)
+       coalesce((SELECT size FROM audit_head WHERE NOT kept),
+                (SELECT size FROM audit_checkpoint ORDER BY number DESC LIMIT 1), 0)
 """
 LEAST, MOST = UUID(int=0), UUID(int=2**128 - 1)
 # Among the counts of a run: how many records were looked at for a leaf.

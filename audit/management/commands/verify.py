@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.ledger import reader
+from audit.ledger import heads
 from audit.ledger.verify import Verdict, resume, verify
 from audit.ledger.verify.result import FAILURES
 from audit.management import HarmlessCommand, operator_name
@@ -73,7 +73,7 @@ def _run(options: dict[str, Any], progress: Any) -> Verification:
 def _size_of(number: int) -> int:
     checkpoint = Checkpoint.objects.filter(number=number).first()
     if checkpoint is None:
-        head = reader.head()
+        head = heads.newest_checkpoint()
         raise CommandError(f"There is no checkpoint {number}; the newest is {head.number if head else 'none'}.")
     return checkpoint.size
 

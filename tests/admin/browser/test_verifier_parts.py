@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from audit.formats import spellings
 from tests.admin.browser.conftest import new_page
 from tests.auditor import VECTORS, verify
 
@@ -26,6 +27,46 @@ def modules(browser: Browser, site: str) -> Iterator[Page]:
     page.goto(f"{site}/verify/")
     yield page
     page.context.close()
+
+
+def spelling(draw: random.Random) -> str:
+    """What is an address of IPv4 or IPv6 in some spelling, or nearly."""
+    written = [format(draw.choice([0, 0, 1, 0xFFFF, 0xDB8]), draw.choice(["x", "X", "04x"])) for _ in range(8)]
+    groups = [draw.choice(["10000", "g", "", "00", "\u0663"]) if draw.random() < 0.03 else group for group in written]
+    if draw.random() < 0.3:
+        groups[:6] = ["0"] * 5 + ["ffff"]
+    if draw.random() < 0.4:
+        groups[6:] = [
+            ".".join(draw.choice(["0", "7", "192", "255", "256", "01"]) for _ in range(draw.choice([3, 4, 4])))
+        ]
+    first = draw.randrange(len(groups) + 1)
+    last = draw.randrange(first, len(groups) + 1)
+    short = ":".join(groups[:first]) + "::" + ":".join(groups[last:])
+    text = draw.choice([":".join(groups), short, short, groups[-1]])
+    place = draw.randrange(len(text) + 1)
+    return (
+        text[:place] + draw.choice([":", ".", " ", "%1", "\n", "0", "/", "-"]) + text[place:]
+        if draw.random() < 0.1
+        else text
+    )
+
+
+def test_an_address_is_the_same_to_the_page_and_to_python_in_any_spelling(modules: Page) -> None:
+    draw = random.Random(7)
+    texts = [spelling(draw) for _ in range(5_000)]
+    import_it = 'async (texts) => texts.map((await import("/verify/spellings.js")).spelledOut)'
+    of_page = modules.evaluate(import_it, texts)
+    assert 1_000 < sum(spelled is not None for spelled in of_page) < 4_000
+    for text, spelled in zip(texts, of_page, strict=True):
+        assert spelled == spelled_out(text), text
+        assert verify.is_address(text, [spelled or text]) == (spelled is not None), text
+
+
+def spelled_out(text: str) -> str | None:
+    try:
+        return spellings.spelled_out(spellings.read_address(text))
+    except ValueError:
+        return None
 
 
 SHA256 = {

@@ -122,6 +122,7 @@ def test_a_text_is_written_in_one_way(text: str, written: str) -> None:
         ("type:*", 1, "type:*", "leave the term out", []),
         ("data.a:x*", 1, "data.a:x*", "looked up whole", []),
         ("id:7", 1, "id:7", "a UUID", []),
+        ("ip:fe80::1%eth0", 1, "ip:fe80::1%eth0", "without port or zone", []),
         ("outcome:failed", 1, "outcome:failed", "success, failure or pending", []),
         ("after:yesterday", 1, "after:yesterday", "neither a span such as 24h", []),
         ("on:march", 1, "on:march", "a day such as 2026-03-04", []),

@@ -17,8 +17,9 @@ from tests.audit.conftest import Sender, an_event
 PARTITION = "(SELECT tableoid::regclass FROM audit_record WHERE id = '{id}')"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def record(writer: Sender) -> Record:
+    """Attempted by all of these tests; that it is as it was is what they are about."""
     document = an_event()
     assert writer.post(document).status_code == 201
     return Record.objects.get(correlation_id=document["correlation_id"])

@@ -1,21 +1,25 @@
 """The server as a process, with one worker of one thread."""
 
+import gzip
 import http.client
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from bench.fleet import answers, free_port
 from bench.load import wait_until
+from tests.audit.conftest import EVENTS, Sender, with_id
 
 PER_ADDRESS = 20
 
@@ -50,6 +54,11 @@ def front() -> Iterator[Front]:
     yield front
     front.process.terminate()
     assert front.process.wait(timeout=20) == 0
+
+
+@pytest.fixture(scope="module")
+def sender(django_db_setup: None) -> Sender:
+    return Sender("write", "read")
 
 
 def head(path: str, *lines: str) -> bytes:
@@ -108,3 +117,77 @@ def test_a_worker_that_is_killed_is_replaced(front: Front) -> None:
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     wait_until(lambda: front.get("/livez") == 200, seconds=60, what="another worker")
+
+
+def post(front: Front, key: str, body: bytes, *lines: str, ended: bool = True) -> tuple[int, dict[str, Any]]:
+    """Send the head of an event with these lines and a body, and return the answer."""
+    with front.connect() as client:
+        client.sendall(head(EVENTS, key, "Content-Type: application/json", *lines) + body)
+        if not ended:
+            client.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+def chunks(body: bytes, size: int = 100) -> bytes:
+    """A chunked body but for its end."""
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def of(sender: Sender, event: dict[str, Any]) -> int:
+    """The status of asking for the event."""
+    return int(sender.get(f"{EVENTS}/{event['event_id']}").status_code)
+
+
+CHUNKED, END = "Transfer-Encoding: chunked", b"0\r\n\r\n"
+
+
+@pytest.mark.slow
+def test_an_event_comes_chunked_or_compressed_or_both_and_by_either_header_of_the_key(
+    front: Front, sender: Sender
+) -> None:
+    for key in (f"Authorization: Bearer {sender.key}", f"X-API-Key: {sender.key}"):
+        for lines in ([CHUNKED], ["Content-Encoding: gzip"], [CHUNKED, "Content-Encoding: gzip"]):
+            event = with_id(event_data={"text": "x" * 1_000})
+            body = json.dumps(event).encode()
+            body = gzip.compress(body) if "Content-Encoding: gzip" in lines else body
+            sent = chunks(body) + END if CHUNKED in lines else body
+            length = [] if CHUNKED in lines else [f"Content-Length: {len(body)}"]
+            status, answer = post(front, key, sent, *lines, *length)
+            assert (status, answer["state"]) == (201, "stored")
+            assert sender.get(f"{EVENTS}/{event['event_id']}").json()["event_data"] == event["event_data"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("encoding", "content", "status"),
+    [
+        ("gzip", gzip.compress(b" " * 50_000_000, 1), 413),
+        ("gzip", gzip.compress(b"{}")[:-9], 400),
+        ("deflate", b"{}", 415),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415),
+    ],
+    ids=["bomb", "cut off", "deflate", "twice"],
+)
+def test_what_cannot_be_unpacked_is_refused(
+    front: Front, sender: Sender, encoding: str, content: bytes, status: int
+) -> None:
+    lines = (f"Content-Encoding: {encoding}", f"Content-Length: {len(content)}")
+    assert post(front, f"X-API-Key: {sender.key}", content, *lines)[0] == status
+
+
+@pytest.mark.slow
+def test_of_a_body_that_ends_early_nothing_is_kept(front: Front, sender: Sender) -> None:
+    key, event = f"X-API-Key: {sender.key}", with_id()
+    body = json.dumps(event).encode()
+    assert post(front, key, body, f"Content-Length: {len(body) + 1}", ended=False)[0] == 400
+    assert post(front, key, chunks(body), CHUNKED, ended=False)[0] == 400
+    with front.connect() as client:  # whose connection breaks
+        client.sendall(head(EVENTS, key, "Content-Type: application/json", CHUNKED) + chunks(body))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert post(front, "X-API-Key: aw_wrong", body, f"Content-Length: {len(body)}")[0] == 401
+    assert of(sender, event) == 404
+    assert post(front, key, chunks(body) + END, CHUNKED)[0] == 201
+    assert of(sender, event) == 200
