@@ -72,6 +72,14 @@ _ROLES = """
 SELECT session_user, current_user, rolsuper, pg_has_role(session_user, 'audit_owner', 'MEMBER')
 FROM pg_roles WHERE rolname = session_user
 """
+# A statement that does not go by the id locks the parent, each partition and each index of them.
+_LOCKS = """
+SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int,
+       count(*) + (SELECT count(*) FROM pg_index WHERE indrelid = ANY (array_agg(relid::oid)))
+FROM pg_partition_tree('audit_record')
+"""
+# So many such statements at once the lock table must have room for.
+STATEMENTS_AT_ONCE = 20
 _PARTITIONS = """
 SELECT count(*) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'audit_record'::regclass AND relname ~ '^audit_record_[0-9]{4}_[0-9]{2}$'
@@ -94,6 +102,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
             *leaf_function(),
             *roles(),
             *partitions(),
+            *locks(),
             *durability.ask().findings,
         ]
     except DatabaseError as error:
@@ -156,6 +165,18 @@ def partitions() -> Iterator[CheckMessage]:
             "Records lie in audit_record_default: their ids are older than the oldest partition.",
             hint="Nothing is lost. Events that were late by months do this; a wrong clock does it as well.",
             id="audit.W003",
+        )
+
+
+def locks() -> Iterator[CheckMessage]:
+    """The lock table has room for searches that look into every month, several at once."""
+    room, each = sql.rows(_LOCKS)[0]
+    if room < each * STATEMENTS_AT_ONCE:
+        yield Warning(
+            f"A search locks {each:,} tables and indexes, and PostgreSQL has room for {room:,} locks in all: "
+            f"from {room // each + 1} searches at once on they fail with 'out of shared memory'.",
+            hint="Set max_locks_per_transaction = 512 in postgresql.conf, and restart it (docs/deployment.md).",
+            id="audit.W009",
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, Min, QuerySet, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from audit.accounting import balance, queue_counts
 from audit.completeness import silence
+from audit.evidence import build, room
 from audit.ledger import reader
 from audit.models import (
     BrokenPromise,
@@ -24,10 +26,15 @@ from audit.models import (
     Unmet,
     Verification,
 )
-from audit.postgres import clock
+from audit.postgres import clock, sql
 from audit.postgres.gateway import gateway
 
 ACCOUNT_DAYS = 7
+# What the last vacuum counted: it costs the same however many there are.
+_ROWS = """
+SELECT relname::text, greatest(reltuples, 0)::bigint FROM pg_class
+WHERE oid = ANY ('{audit_verification,audit_heartbeat,django_session,django_q_task}'::regclass[])
+"""
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
 
@@ -130,6 +137,15 @@ def _exports() -> Iterator[Metric]:
     yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))
 
 
+def _ends() -> Iterator[Metric]:
+    """Of what has an end, so that one that is not kept shows."""
+    rows = {name: float(count) for name, count in sql.rows(_ROWS, using="reader")}
+    yield _family("audit_table_rows", "About how many rows, of tables whose rows have an end", "table", rows)
+    if settings.EXPORT_DIR is not None:
+        taken = room.used(build.folder())
+        yield GaugeMetricFamily("audit_export_bytes", "What evidence bundles take on the disk", value=taken)
+
+
 def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, number in values.items():
@@ -142,4 +158,4 @@ def _by_state(kind: type[Discrepancy]) -> dict[str, QuerySet[Any]]:
     return {"open": rows.filter(explained_at=None), "explained": rows.filter(explained_at__isnull=False)}
 
 
-_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports)
+_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _ends)

@@ -20,6 +20,7 @@ class AuditAdminSite(AdminSite):
     site_title = settings.SITE_NAME
     index_title = "State of the store"
     site_url = None
+    empty_value_display = "—"
     # Ours, of audit/admin/frame/navigation.py, stands in its place.
     enable_nav_sidebar = True
 

@@ -22,13 +22,15 @@ import dlq.history
 import dlq.stream
 from audit.access import api_keys
 from audit.accounting import daily, queue_counts
+from audit.completeness import heartbeats
 from audit.completeness.reconcile import reconcile
 from audit.evidence import build as evidence_build
-from audit.evidence import export
+from audit.evidence import export, room
 from audit.ingest import clock_alarm, notify, rejection_counters
 from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
+from audit.ledger.verify.forget import forget
 from audit.models import OWN_WRITER, Export, Report, Verification
 from audit.postgres import partitions
 from audit.queue import drain, outages
@@ -182,11 +184,13 @@ def publish_keys() -> None:
 
 @task
 def tidy() -> str:
-    """Remove what is nobody's record: sessions that are over, and tasks that failed FAILED_TASK_DAYS ago."""
+    """Remove what is nobody's record, each kind after a time of its own (docs/operations.md, What has an end)."""
     call_command("clearsessions")
     old = datetime.now(UTC) - timedelta(days=settings.FAILED_TASK_DAYS)
-    removed, _ = Failure.objects.filter(stopped__lt=old).delete()
-    return f"{removed} failed tasks removed"
+    tasks, _ = Failure.objects.filter(stopped__lt=old).delete()
+    runs, beats = forget(), heartbeats.forget()
+    strays = 0 if settings.EXPORT_DIR is None else room.remove_strays(evidence_build.folder())
+    return f"{tasks} failed tasks, {runs} verifications, {beats} heartbeats, {strays} parts of bundles removed"
 
 
 @task

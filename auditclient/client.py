@@ -31,7 +31,6 @@ RECOUNT_S = 1.0
 ROOM_PAUSE_S = 0.05
 # What "process" leaves to the cache of the kernel at most. Each flush makes the service's own commits wait.
 SYNC_PAUSE_S = 1.0
-NUMBERS = ("source_seq", "source_epoch")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,14 @@ class Flushed(NamedTuple):
     left: int
 
 
+class Wait:
+    """Somebody who waits until an event has left the spool."""
+
+    def __init__(self) -> None:
+        self.told = threading.Event()
+        self.state = ""
+
+
 class Client:
     """Records events for one writer. Raises `ConfigError` where the configuration does not hold."""
 
@@ -73,8 +80,8 @@ class Client:
         """
         if self._is_closed:
             raise Closed
-        if given := [name for name in NUMBERS if name in event]:
-            raise InvalidEvent(f"{' and '.join(given)}: this client numbers events itself. Nothing was kept.")
+        if "source_seq" in event or "source_epoch" in event:
+            raise InvalidEvent("source_seq and source_epoch: this client numbers events itself. Nothing was kept.")
         document = complete(event)
         body = encode(document)
         depth = getattr(self._local, "depth", 0)
@@ -147,10 +154,12 @@ class Client:
         self._direct_lock = threading.Lock()
         self._wake, self._full, self._unsynced = Wake(), Wake(), Wake()
         self._moved = threading.Condition()
-        self._waits: dict[str, tuple[threading.Event, list[str]]] = {}
+        self._waits: dict[str, Wait] = {}
         self._thread: threading.Thread | None = None
         self._syncer: threading.Thread | None = None
         self._is_stopping = self._is_waiting = False
+        # Held by who starts a thread. Others leave it to them: a signal handler must not wait for what it interrupted.
+        self._starting, self._starting_syncer = threading.Lock(), threading.Lock()
         self._held, self._recount_at = 0, 0.0
 
     def _after_fork(self) -> None:
@@ -168,22 +177,22 @@ class Client:
         self, writer: Writer, document: dict[str, Any], body: bytes, wait_s: float, durability: Durability
     ) -> Receipt:
         event_id: str = document["event_id"]
-        wait = (threading.Event(), [])  # type: tuple[threading.Event, list[str]]
+        wait: Wait | None = None
         if wait_s:
-            self._waits[event_id] = wait
+            wait = self._waits[event_id] = Wait()
         try:
             number, state = self._spool_or_send(writer, document, body, durability)
             self.counts.add("recorded")
             if state == "spooled":
                 self._start()
                 self._wake.call()
-                if wait_s or (self.pending >= self.config.batch_events and not self._is_waiting):
+                if wait_s or (not self._is_waiting and self.pending >= self.config.batch_events):
                     self._full.call()
-                if wait_s and wait[0].wait(wait_s):
-                    state = wait[1][0]
+                if wait is not None and wait.told.wait(wait_s):
+                    state = wait.state
             return Receipt(event_id, state, number, writer.epoch)
         finally:
-            if wait_s:
+            if wait is not None:
                 del self._waits[event_id]
 
     def _spool_or_send(
@@ -243,18 +252,27 @@ class Client:
 
     def _tell(self, event_id: str, state: str) -> None:
         if (wait := self._waits.get(event_id)) is not None:
-            wait[1].append(state)
-            wait[0].set()
+            wait.state = state
+            wait.told.set()
 
     def _start(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="auditclient", daemon=True)
-            self._thread.start()
+        """See to it that a thread sends; never two, which would send the same lines side by side."""
+        if (self._thread is None or not self._thread.is_alive()) and self._starting.acquire(blocking=False):
+            try:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, name="auditclient", daemon=True)
+                    self._thread.start()
+            finally:
+                self._starting.release()
 
     def _sync_soon(self) -> None:
-        if self._syncer is None:
-            self._syncer = threading.Thread(target=self._sync_again, name="auditclient-sync", daemon=True)
-            self._syncer.start()
+        if self._syncer is None and self._starting_syncer.acquire(blocking=False):
+            try:
+                if self._syncer is None:
+                    self._syncer = threading.Thread(target=self._sync_again, name="auditclient-sync", daemon=True)
+                    self._syncer.start()
+            finally:
+                self._starting_syncer.release()
         self._unsynced.call()
 
     def _sync_again(self) -> None:

@@ -130,13 +130,18 @@ class Sender:
 
     def _batch(self, segment: Segment) -> list[Line]:
         batch: list[Line] = []
-        size = 0
+        size, most = 0, self._most()
         for line in segment.lines():
             size += len(line.raw)
-            if batch and (len(batch) == self._config.batch_events or size > self._config.batch_kb << 10):
+            if batch and (len(batch) == most or size > self._config.batch_kb << 10):
                 break
             batch.append(line)
         return batch
+
+    def _most(self) -> int:
+        """How many events to try at once: one where the tier failed before. An outage costs the service the less."""
+        tier = self._http if self._http.is_over() else self._redis
+        return 1 if tier.is_failing or self._blocked.is_failing else self._config.batch_events
 
     def _set_aside_damaged(self, batch: Sequence[Line]) -> None:
         for line in batch:

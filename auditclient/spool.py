@@ -86,10 +86,10 @@ class Segment:
 
     def append(self, line: bytes) -> int:
         """Append a line whole or not at all; return the position after it. One thread at a time. Raises `OSError`."""
-        rest = memoryview(line)
         try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            done = os.write(self._descriptor, line)
+            while done < len(line):
+                done += os.write(self._descriptor, line[done:])
         except BaseException:
             self.is_broken = True
             os.ftruncate(self._descriptor, self.size)
@@ -155,6 +155,7 @@ class Writer:
         self._folder = folder
         self.lock = threading.Lock()
         self.epoch = epoch()
+        self._end = b',"source_seq":%%d,"source_epoch":"%b"}' % self.epoch.encode()
         self.sequence = 0
         self.delivered = 0
         self.is_closed = False
@@ -182,7 +183,7 @@ class Writer:
             return number
 
     def _numbered(self, body: bytes, number: int) -> bytes:
-        return body[:-1] + b',"source_seq":%d,"source_epoch":"%b"}' % (number, self.epoch.encode())
+        return body[:-1] + self._end % number
 
     def let_go(self, segment: Segment) -> None:
         """Of a file of which everything was shipped: remove it, or empty it where it may still grow."""
@@ -231,11 +232,12 @@ def abandoned(folder: Path, own: set[Path]) -> Iterator[Segment]:
 def size(folder: Path) -> int:
     """Return how many bytes wait in the folder."""
     total = 0
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # shipped meanwhile
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                total += entry.stat().st_size if entry.name.endswith(SUFFIX) else 0
+            except FileNotFoundError:
+                continue  # shipped meanwhile
     return total
 
 

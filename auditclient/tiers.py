@@ -211,6 +211,11 @@ class Backoff:
         if not self._is_told:
             self.until = 0.0
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it failed when it was asked last."""
+        return self._pause_s > 0
+
     def succeed(self) -> None:
         """Note that it answered."""
         self._pause_s = self.until = 0.0

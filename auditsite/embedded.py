@@ -174,6 +174,7 @@ class Postgres(Server):
             "unix_socket_directories": str(self.sockets),
             "shared_buffers": "256MB",
             "max_connections": "200",
+            "max_locks_per_transaction": "512",
             "max_wal_size": "2GB",
         }
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]

@@ -84,13 +84,11 @@ RECORD_PATIENCE_MS = env.int("RECORD_PATIENCE_MS", 2_000)
 RECORD_TIMEOUT_MS = env.int("RECORD_TIMEOUT_MS", 200)
 # While a write waits PostgreSQL is asked for a sign of life; after a silence of this long all of them are parked.
 HEARTBEAT_TIMEOUT_MS = env.int("HEARTBEAT_TIMEOUT_MS", 150)
-# What lasted shorter and parked fewer events is no outage: it is counted as a blip.
-OUTAGE_MIN_S = env.int("OUTAGE_MIN_S", 10)
+OUTAGE_MIN_S = env.int("OUTAGE_MIN_S", 10)  # what lasted shorter and parked fewer is no outage but a blip
 OUTAGE_MIN_EVENTS = env.int("OUTAGE_MIN_EVENTS", 100)
 # Connections for recording in each web process: one that single events of all threads share, others for batches.
 RECORD_CONNECTIONS = env.int("RECORD_CONNECTIONS", 2)
-# How often the breaker asks whether PostgreSQL is back.
-PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)
+PROBE_INTERVAL_MS = env.int("PROBE_INTERVAL_MS", 250)  # how often the breaker asks whether PostgreSQL is back
 PARTITIONS_AHEAD = env.int("PARTITIONS_AHEAD", 6)  # months
 # What one writer may send, in events and in bytes ("1000/s", "60000/min"); empty means no limit.
 WRITER_RATE = env.str("WRITER_RATE", "")
@@ -161,14 +159,17 @@ HEARTBEAT_EPOCHS = env.int("HEARTBEAT_EPOCHS", 10_000)  # of one writer within a
 EXPORT_DIR = env.path("EXPORT_DIR", None)
 EXPORT_CERTIFICATE_FILE = env.path("EXPORT_CERTIFICATE_FILE", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
-# Tasks that failed are listed so long; sessions are removed once they are over.
+EXPORT_MAX_MB = env.int("EXPORT_MAX_MB", 20_000)  # of all bundles, also of those that are being made; 0: no bound
+EXPORT_AT_ONCE = env.int("EXPORT_AT_ONCE", 20)
+# So long stay tasks that failed, verifications that found nothing, heartbeats of epochs that are over.
 FAILED_TASK_DAYS = env.float("FAILED_TASK_DAYS", 30)
+VERIFICATION_DAYS = env.float("VERIFICATION_DAYS", 400, validate=validate.Range(min=31))
+HEARTBEAT_DAYS = env.float("HEARTBEAT_DAYS", 30, validate=validate.Range(min=1))
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)
-# A folder of more sets of controls for compliance reports; and those of which each month is reported by itself.
-CONTROL_PACKS = env.path("CONTROL_PACKS", None)
-REPORT_PACKS: list[str] = env.list("REPORT_PACKS", [])
+CONTROL_PACKS = env.path("CONTROL_PACKS", None)  # a folder of more sets of controls for compliance reports
+REPORT_PACKS: list[str] = env.list("REPORT_PACKS", [])  # those of which each month is reported by itself
 WORKER_STALE_S = env.float("WORKER_STALE_S", 150.0)
 
 # --- Django ---------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ def _queue(user: Any) -> list[Part]:
     parts = [Part("Dead letter queue", level, f"{intcomma(stats.depth)} parked", remark, url)]
     if stats.dead:
         remark = "They need a person: correct, retry or discard them."
-        parts.append(Part("Dead events", "error", intcomma(stats.dead), remark, url and f"{url}?state=dead"))
+        parts.append(Part("Dead events", "error", f"{intcomma(stats.dead)} dead", remark, url and f"{url}?state=dead"))
     if stopped := queue.activity.paused():
         text = f"By {stopped[0]}, {_since(stopped[1])} ago: parked events stay parked until somebody resumes it."
         parts.append(Part("Draining", "warning", "paused", text, url))

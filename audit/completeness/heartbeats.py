@@ -1,6 +1,6 @@
 """heartbeats: a writer says that it lives and which number it gave out last, and learns which numbers never came."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -35,6 +35,18 @@ ON CONFLICT (writer, epoch) DO UPDATE SET
 """
 
 
+# Its number is in the writer's numbering, and so is what never came of it; the writer was heard since in another epoch.
+_FORGET = """
+DELETE FROM audit_heartbeat WHERE id IN (
+    SELECT beat.id FROM audit_heartbeat beat
+    WHERE beat.at < %(before)s AND beat.waiting_at IS NULL
+      AND (beat.seq IS NULL OR EXISTS (SELECT FROM audit_numbering n WHERE n.writer = beat.writer
+                                       AND n.epoch = beat.epoch AND n.highest >= beat.seq))
+      AND EXISTS (SELECT FROM audit_heartbeat later WHERE later.writer = beat.writer AND later.at > beat.at)
+    LIMIT 10000)
+"""
+
+
 class Beat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a writer sends."""
 
@@ -62,6 +74,12 @@ def beat(document: Any, *, writer: str) -> HeartbeatAnswer:
         missing=[(hole.first, hole.last) for hole in sequences.missing(writer, epoch, limit=MAX_RUNS)],
         read_until=Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first(),
     )
+
+
+def forget() -> int:
+    """Remove a portion of the heartbeats that are HEARTBEAT_DAYS old and counted; return how many. A writer's newest
+    stays, and so does one that is still to be judged."""
+    return sql.run(_FORGET, {"before": sql.now() - timedelta(days=settings.HEARTBEAT_DAYS)})
 
 
 def _store(writer: str, epoch: str, seq: int | None) -> None:

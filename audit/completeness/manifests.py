@@ -11,7 +11,8 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from msgspec import Meta
 
 from audit import visibility
@@ -104,11 +105,18 @@ def compare(manifest: Manifest) -> None:
 def compare_open(writers: Iterable[str], is_late: Callable[[], bool]) -> None:
     """Compare the open manifests of writers that were heard anew, and those that were not compared for an hour.
 
-    Those first that were compared longest ago, so that each has its turn however many there are.
+    Each writer in its turn, and of each those first that were compared longest ago, however many there are.
     """
     heard, stale = Q(writer__in=set(writers)), Q(looked_at__lt=sql.now() - COMPARED_EVERY)
     due = Manifest.objects.filter(heard | stale, closed_at=None)
-    compare_all(due.order_by(F("looked_at").asc(nulls_first=True), "pk")[:MAX_COMPARED], is_late)
+    compare_all(in_turns(due)[:MAX_COMPARED], is_late)
+
+
+def in_turns(manifests: QuerySet[Manifest]) -> QuerySet[Manifest]:
+    """Order manifests so that each writer has a first one before any has a second: none waits for another's many."""
+    longest_ago = (F("looked_at").asc(nulls_first=True), F("pk").asc())
+    turn = Window(RowNumber(), partition_by=[F("writer")], order_by=longest_ago)
+    return manifests.annotate(turn=turn).order_by("turn", *longest_ago)
 
 
 def compare_all(manifests: QuerySet[Manifest], is_late: Callable[[], bool]) -> None:

@@ -88,7 +88,7 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
         pass
     _notify_unmet(now)
     # A run that was killed may have read what these name, and not compared.
-    manifests.compare_all(overdue(Manifest, now)[:FINDINGS_NAMED], is_late)
+    manifests.compare_all(manifests.in_turns(overdue(Manifest, now))[:FINDINGS_NAMED], is_late)
     text = "{count} manifests of {writers} name events that never came; the first: {first}."
     _notify_overdue(Manifest, now, text, looked_at__gte=now)
     manifests.compare_open(heard, is_late)

@@ -21,7 +21,7 @@ from django.db import OperationalError
 
 from audit.errors import ExportsOff, KeyMissing, LogDamaged
 from audit.evidence import manifest as bundle_manifest
-from audit.evidence import record_lines, redaction, resumable_zip, volumes
+from audit.evidence import record_lines, redaction, resumable_zip, room, volumes
 from audit.evidence.request import THE_STORE, record_act
 from audit.formats import grammar, sampling
 from audit.models import Export
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 LEAF_INDEXES = "leaves"
 # How often a build notes its progress, and learns of a cancel, within a volume.
 SAVE_INTERVAL_S = 0.5
+# How often it looks between two volumes how much of the disk is taken.
+ROOM_INTERVAL_S = 1.0
 
 # Called with the records that are written, and of how many.
 Progress = Callable[[int, int | None], None]
@@ -88,8 +90,12 @@ def _build(export: Export, work: Path, deadline: float | None, progress: Progres
             with_csv=export.with_csv,
             redactor=redaction.redactor(export),
         )
+        looked_at = float("-inf")
         while export.done < export.total:
             _stop_if_late(deadline)
+            if time.monotonic() - looked_at > ROOM_INTERVAL_S:
+                looked_at = time.monotonic()
+                _stop_if_full(export)
             _write_volume(export, work, writer, progress)
     _stop_if_late(deadline)
     _finish(export, work)
@@ -173,6 +179,12 @@ def _fail(export: Export, reason: str) -> None:
 
 def _stop_if_late(deadline: float | None) -> None:
     if deadline is not None and time.monotonic() > deadline:
+        raise JobEnded
+
+
+def _stop_if_full(export: Export) -> None:
+    if lacking := room.lacking(folder()):
+        _fail(export, f"There is no room: {lacking}.")
         raise JobEnded
 
 

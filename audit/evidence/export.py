@@ -7,10 +7,11 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Unpack
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from audit.errors import Invalid
-from audit.evidence import build, resumable_zip
+from audit.evidence import build, resumable_zip, room
 from audit.evidence.download import FileSlice
 from audit.evidence.request import ExportRequest, Requester, fill, record_act, refuse_unredacted
 from audit.ledger import heads
@@ -32,14 +33,23 @@ def request(requester: Requester, **wanted: Unpack[ExportRequest]) -> Export:
     export.checkpoint, export.size = checkpoint.number, checkpoint.size
     fill(export, wanted)
     refuse_unredacted(requester, export.unredacted)
-    if requested_by(requester).filter(ended_at=None).count() >= MAX_UNDER_WAY:
-        raise Invalid({"q": f"{MAX_UNDER_WAY} bundles of yours are being made already: wait for one, or cancel it"})
+    _refuse_too_many(requester)
     facts = {"query": export.query or None, "size": export.size, "unredacted": export.unredacted or None}
     facts |= {"sample": export.sample, "seed": export.seed or None, **export.range_facts()}
     rules = [rule["name"] for rule in export.redaction] or None
     record_act("asked", export, requester, **facts, rules=rules, of_report=wanted.get("of_report"))
     export.save(force_insert=True)
     return export
+
+
+def _refuse_too_many(requester: Requester) -> None:
+    """Bundles are bounded by how many are made at once, of one requester and of all, and by the disk that they take."""
+    if requested_by(requester).filter(ended_at=None).count() >= MAX_UNDER_WAY:
+        raise Invalid({"q": f"{MAX_UNDER_WAY} bundles of yours are being made already: wait for one, or cancel it"})
+    if Export.objects.filter(ended_at=None).count() >= settings.EXPORT_AT_ONCE:
+        raise Invalid({"q": f"{settings.EXPORT_AT_ONCE} bundles are being made already (EXPORT_AT_ONCE): try later"})
+    if lacking := room.lacking(build.folder()):
+        raise Invalid({"q": lacking})
 
 
 def _checkpoint(wanted: ExportRequest) -> Checkpoint:

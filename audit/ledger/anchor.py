@@ -37,8 +37,9 @@ def anchor(checkpoint: Checkpoint, text: str) -> None:
         line = {"anchored_at": datetime.now(UTC).isoformat(), "note": text}
         _append_line(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False).encode())
     if settings.SEAL_ANCHOR_DIR is not None:
-        name = f"{checkpoint.size:020d}-{checkpoint.number:012d}.checkpoint"
-        _write_whole(settings.SEAL_ANCHOR_DIR / name, text.encode())
+        folder = settings.SEAL_ANCHOR_DIR / f"{checkpoint.created_at:%Y-%m-%d}"
+        folder.mkdir(exist_ok=True)
+        _write_whole(folder / f"{checkpoint.size:020d}-{checkpoint.number:012d}.checkpoint", text.encode())
 
 
 def anchored() -> Iterator[Anchored]:
@@ -53,7 +54,7 @@ def anchored() -> Iterator[Anchored]:
 def newest_anchored() -> list[Anchored]:
     """Return the last whole checkpoint of the file and of the directory, and what is torn after it."""
     lines = [Anchored("the end of the anchor file", _note_of(line)) for line in reversed(_last_lines())]
-    return [*_up_to_whole(iter(lines)), *_up_to_whole(_read_file(path) for path in reversed(_anchor_files()))]
+    return [*_up_to_whole(iter(lines)), *_up_to_whole(_read_file(path) for path in _anchor_files(newest_first=True))]
 
 
 def last_anchored() -> note.TreeHead | None:
@@ -72,7 +73,7 @@ def has_anchor() -> bool:
 def empty_anchors() -> list[str]:
     file, folder = settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_DIR
     empty = [] if file is None or _last_lines() else [f"file {file.name}"]
-    return empty + ([] if folder is None or _anchor_files() else [f"folder {folder.name}"])
+    return empty + ([] if folder is None or any(_anchor_files()) else [f"folder {folder.name}"])
 
 
 def _up_to_whole(newest_first: Iterator[Anchored]) -> Iterator[Anchored]:
@@ -82,9 +83,13 @@ def _up_to_whole(newest_first: Iterator[Anchored]) -> Iterator[Anchored]:
             return
 
 
-def _anchor_files() -> list[Path]:
-    folder = settings.SEAL_ANCHOR_DIR
-    return [] if folder is None else sorted(folder.glob("[0-9]*.checkpoint"))
+def _anchor_files(*, newest_first: bool = False) -> Iterator[Path]:
+    """Yield the files of the folder, day by day; those outside of days were written before there were."""
+    if (folder := settings.SEAL_ANCHOR_DIR) is None:
+        return
+    days = [folder, *sorted(folder.glob("[0-9]*-[0-9]*-[0-9]*/"))]
+    for day in reversed(days) if newest_first else days:
+        yield from sorted(day.glob("[0-9]*.checkpoint"), reverse=newest_first)
 
 
 def _read_file(path: Path) -> Anchored:

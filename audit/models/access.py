@@ -20,8 +20,8 @@ class AuditorScope(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="auditor_scope"
     )
     group = models.OneToOneField(Group, on_delete=models.PROTECT, null=True, blank=True, related_name="auditor_scope")
-    writers = names("Only records of these writers; empty: of all.")
-    categories = names("Only records of these categories; empty: of all.")
+    writers = names("Limit to records of these writers (blank = all).")
+    categories = names("Limit to records of these categories (blank = all).")
 
     class Meta:
         constraints = (
@@ -53,10 +53,10 @@ class RightsRequest(models.Model):
     KINDS = (("writer", "writer"), ("person", "person"))
 
     kind = models.CharField(max_length=10, choices=KINDS)
-    subject = models.CharField(max_length=150, help_text="The name of the writer or person that would get them.")
+    subject = models.CharField(max_length=150, help_text="The writer or person who would get the rights.")
     asked = models.JSONField(help_text="`groups` of a person; `scopes` and what they may read of a writer.")
-    asked_by = models.CharField(max_length=150)
-    asked_at = models.DateTimeField()
+    asked_by = models.CharField("requested by", max_length=150)
+    asked_at = models.DateTimeField("requested at")
     decision = models.CharField(max_length=10, blank=True, choices=[(name, name) for name in ("granted", "declined")])
     decided_by = models.CharField(max_length=150, blank=True)
     decided_at = models.DateTimeField(null=True)

@@ -13,8 +13,10 @@ class Account(models.Model):
     day = models.DateField()
     writer = models.TextField()
     direct = models.BigIntegerField(default=0, help_text="Stored at once.")
-    queued = models.BigIntegerField(default=0, help_text="Stored after they had waited: parked_at is set.")
-    spooled = models.BigIntegerField(default=0, help_text="Brought from local files to the store, past the queue.")
+    queued = models.BigIntegerField(
+        default=0, help_text="Stored after waiting in the dead letter queue (parked_at is set)."
+    )
+    spooled = models.BigIntegerField(default=0, help_text="Stored from the local spool, without the queue.")
     changed_at = models.DateTimeField()
 
     class Meta:
@@ -32,14 +34,16 @@ class Passage(models.Model):
     queue = models.CharField(max_length=100)
     day = models.DateField()
     writer = models.TextField()
-    first = models.CharField(max_length=50, help_text="The stream id of the first; Redis that lost it counts anew.")
+    first = models.CharField(
+        max_length=50, help_text="The stream id of the first. A Redis that lost it starts a new count."
+    )
     came = models.BigIntegerField(default=0)
-    again = models.BigIntegerField(default=0, help_text="Of those: released from the quarantine.")
+    again = models.BigIntegerField(default=0, help_text="How many of them came back from the quarantine.")
     drained = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)
     quarantined = models.BigIntegerField(default=0)
     discarded = models.BigIntegerField(default=0)
-    here = models.BigIntegerField(default=0, help_text="In the queue; 0 where Redis does not know of it any more.")
+    here = models.BigIntegerField(default=0, help_text="How many are in the queue; 0 if Redis no longer knows them.")
     dead = models.BigIntegerField(default=0)
     copied_at = models.DateTimeField()
 
@@ -76,7 +80,9 @@ class Rejection(models.Model):
     day = models.DateField()
     writer = models.TextField()
     reason = models.CharField(max_length=100)
-    life = models.CharField(max_length=32, blank=True, help_text='Which count in Redis; "": counted here.')
+    life = models.CharField(
+        max_length=32, blank=True, help_text="Which count in Redis this is; blank if counted by the store itself."
+    )
     events = models.BigIntegerField()
 
     class Meta:
@@ -94,7 +100,7 @@ class Loss(Discrepancy):
 
     day = models.DateField()
     writer = models.TextField()
-    lost = models.BigIntegerField(help_text="How many events were lost when it was explained.")
+    lost = models.BigIntegerField(help_text="How many events were lost when the explanation was given.")
 
     class Meta:
         default_permissions = ()
@@ -141,8 +147,8 @@ class DayRecord(models.Model):
     """The account of a day, kept first and then recorded under this event id."""
 
     day = models.DateField()
-    version = models.IntegerField(help_text="From 1; a later one corrects the one before.")
-    part = models.IntegerField(help_text="From 1: a record holds so many writers.")
+    version = models.IntegerField(help_text="Starts at 1; each later version corrects the one before.")
+    part = models.IntegerField(help_text="Starts at 1; a day with many writers takes several records.")
     event_id = models.UUIDField()
     document = models.JSONField()
     made_at = models.DateTimeField()

@@ -109,7 +109,7 @@ class Discrepancy(models.Model):
 
     found_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
-    told_at = models.DateTimeField(null=True, help_text="When the alarm went out.")
+    told_at = models.DateTimeField(null=True, help_text="When the alarm was sent.")
     owner = models.CharField(max_length=150, blank=True)
     explanation = models.TextField(blank=True)
     explained_at = models.DateTimeField(null=True)

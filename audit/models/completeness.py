@@ -18,8 +18,8 @@ class Followed(models.Model):
 
     name = models.CharField(max_length=50, primary_key=True)
     position = models.BigIntegerField(default=0)
-    followed_at = models.DateTimeField(null=True, help_text="What was stored before then is read.")
-    batch = models.PositiveIntegerField(db_default=MAX_FOLLOWED, help_text="So many leaves the next step reads.")
+    followed_at = models.DateTimeField(null=True, help_text="Everything stored before this time has been read.")
+    batch = models.PositiveIntegerField(db_default=MAX_FOLLOWED, help_text="How many log entries the next step reads.")
 
     class Meta:
         default_permissions = ()
@@ -33,11 +33,13 @@ class Numbering(models.Model):
 
     writer = models.CharField(max_length=100)
     epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
-    highest = models.BigIntegerField(default=0, help_text="All up to here came, but for what the gaps name.")
-    highest_at = models.DateTimeField(null=True, help_text="The event time of that one.")
+    highest = models.BigIntegerField(
+        default=0, help_text="All numbers up to this one arrived, except those that the gaps list."
+    )
+    highest_at = models.DateTimeField(null=True, help_text="The event time of the event with that number.")
     events = models.BigIntegerField(default=0)
-    reused = models.BigIntegerField(default=0, help_text="Events whose number another event had before.")
-    reused_first = models.JSONField(default=list, help_text="The first of them: number and record.")
+    reused = models.BigIntegerField(default=0, help_text="Events with a number that another event already had.")
+    reused_first = models.JSONField(default=list, help_text="The first of them: number and record id.")
     began_at = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(null=True)
 
@@ -56,13 +58,17 @@ class Gap(Discrepancy):
     RELATED = ("numbering",)
 
     numbering = models.ForeignKey(Numbering, on_delete=models.PROTECT, related_name="gaps")
-    first = models.BigIntegerField(help_text="The first number that was missing when it was found.")
+    first = models.BigIntegerField(help_text="The first missing number when the gap was detected.")
     last = models.BigIntegerField()
-    missing = models.BigIntegerField(help_text="How many of them are missing still.")
-    after_at = models.DateTimeField(null=True, help_text="The event time of the number before: not made earlier.")
-    before_at = models.DateTimeField(help_text="The event time of the number after: not made later.")
-    tail = models.BooleanField(default=False, help_text="Known from a heartbeat: no later event came yet.")
-    last_late_at = models.DateTimeField(null=True, help_text="When the last of them came after all.")
+    missing = models.BigIntegerField(help_text="How many are still missing.")
+    after_at = models.DateTimeField(
+        null=True, help_text="The event time of the number before: the missing events were made after it."
+    )
+    before_at = models.DateTimeField(
+        help_text="The event time of the number after: the missing events were made before it."
+    )
+    tail = models.BooleanField(default=False, help_text="Reported by a heartbeat: no later event has arrived yet.")
+    last_late_at = models.DateTimeField(null=True, help_text="When the last of them arrived late.")
 
     class Meta:
         default_permissions = ("view",)
@@ -122,7 +128,7 @@ class Heartbeat(models.Model):
     epoch = models.CharField(max_length=event.limit("source_epoch"), blank=True)
     seq = models.BigIntegerField(null=True)
     at = models.DateTimeField()
-    waiting_seq = models.BigIntegerField(null=True, help_text="An earlier number, until it is old enough to judge.")
+    waiting_seq = models.BigIntegerField(null=True, help_text="An earlier number that is still too recent to judge.")
     waiting_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -151,7 +157,7 @@ class Manifest(Discrepancy):
     ids_digest = models.CharField(max_length=64, blank=True)
     contents_digest = models.CharField(max_length=64, blank=True)
     came = models.BigIntegerField(default=0)
-    surplus = models.BigIntegerField(default=0, help_text="Events that came beyond those that were stated.")
+    surplus = models.BigIntegerField(default=0, help_text="Events that arrived beyond the stated number.")
     agrees = models.BooleanField(default=False)
     looked_at = models.DateTimeField(null=True)
 
@@ -192,7 +198,7 @@ class Rhythm(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField(help_text="When the newest event was received.")
     longest = models.JSONField(default=dict, help_text="The longest silence of each day, in seconds.")
-    told_at = models.DateTimeField(null=True, help_text="When the alarm about its silence went out.")
+    told_at = models.DateTimeField(null=True, help_text="When the alarm about its silence was sent.")
 
     class Meta:
         default_permissions = ()
@@ -207,8 +213,8 @@ class HourCount(models.Model):
     writer = models.CharField(max_length=100)
     hour = models.DateTimeField(help_text="The beginning of the hour, UTC.")
     events = models.BigIntegerField(default=0)
-    failures = models.BigIntegerField(default=0, help_text="Those with the outcome failure.")
-    parked = models.BigIntegerField(default=0, help_text="Those that came by way of the dead letter queue.")
+    failures = models.BigIntegerField(default=0, help_text="Events with the outcome failure.")
+    parked = models.BigIntegerField(default=0, help_text="Events that came through the dead letter queue.")
 
     class Meta:
         default_permissions = ("view",)

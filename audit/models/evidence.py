@@ -25,30 +25,34 @@ class Export(Job):
 
     state = models.CharField(max_length=20, default="pending", choices=[(state, state) for state in STATES])
     kind = models.CharField(max_length=10, choices=[(kind, kind) for kind in KINDS])
-    query = models.TextField(blank=True, help_text="In the grammar of the search; spans count back from the request.")
-    first = models.BigIntegerField(default=0, help_text="The first leaf of a range.")
-    last = models.BigIntegerField(default=0, help_text="The leaf after the last one of a range.")
+    query = models.TextField(
+        blank=True, help_text="A query as in the search; a span such as 7d counts back from the request."
+    )
+    first = models.BigIntegerField(default=0, help_text="The first log entry of a range.")
+    last = models.BigIntegerField(default=0, help_text="The log entry after the last one of a range.")
     received = models.JSONField(
-        null=True, help_text="The window of time whose records the range holds, and how many they are."
+        null=True, help_text="The times between which the records of the range were received, and how many there are."
     )
-    sample = models.IntegerField(null=True, help_text="How many are drawn of those asked for; empty: all are taken.")
-    seed = models.CharField(max_length=100, blank=True, help_text="What the sample is drawn with.")
-    population = models.BigIntegerField(null=True, help_text="Of how many the sample is drawn.")
+    sample = models.IntegerField(null=True, help_text="Sample size (blank = all).")
+    seed = models.CharField(max_length=100, blank=True, help_text="The random seed of the sample.")
+    population = models.BigIntegerField(null=True, help_text="How many records the sample is drawn from.")
     redaction = models.JSONField(
-        default=list, help_text="The rules that held at the request; empty: nothing is redacted."
+        default=list, help_text="The rules in force at the request (empty = nothing is redacted)."
     )
-    unredacted = models.BooleanField(default=False, help_text="Whether it was asked for without redaction.")
+    unredacted = models.BooleanField(default=False, help_text="Whether it was requested without redaction.")
     with_csv = models.BooleanField(default=False)
-    by_service = models.BooleanField(default=False, help_text="Whether a writer's key asked, and not a person.")
+    by_service = models.BooleanField(
+        default=False, help_text="Whether a service requested it by its key, not a person."
+    )
     expires_at = models.DateTimeField(null=True)
-    checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that all proofs lead to.")
+    checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that all proofs refer to.")
     size = models.BigIntegerField(help_text="How many records that checkpoint covers.")
-    total = models.BigIntegerField(null=True, help_text="How many records go in, once it is known.")
-    done = models.BigIntegerField(default=0, help_text="Records in whole volumes.")
-    volumes = models.JSONField(default=list, help_text="The volumes that are whole, with what is known of each.")
+    total = models.BigIntegerField(null=True, help_text="How many records it will hold, once known.")
+    done = models.BigIntegerField(default=0, help_text="Records in finished volumes.")
+    volumes = models.JSONField(default=list, help_text="The finished volumes, with sizes and hashes.")
     manifest = models.JSONField(null=True)
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of manifest.json.")
-    bytes = models.BigIntegerField(default=0, help_text="Of the zip.")
+    bytes = models.BigIntegerField(default=0, help_text="Size of the zip file.")
 
     class Meta:
         default_permissions = ("view",)
@@ -89,17 +93,19 @@ class RedactionRule(NamedRule):
     name = rule_name("bundles and records")
     path = models.CharField(
         max_length=500,
-        help_text="actor_ip, or event_data.user.email; * is any one member, ** any number of levels.",
+        help_text="A field such as actor_ip or event_data.user.email; * is any one name, ** any number of levels.",
     )
     event_type = models.CharField(
-        max_length=100, blank=True, help_text="Only in events of this type; gateway.* is all that begins so."
+        max_length=100,
+        blank=True,
+        help_text="Only in events of this type (blank = all); gateway.* means all types that begin with gateway.",
     )
     method = models.CharField(
         max_length=10,
         choices=[(method, method) for method in get_args(redaction.Method)],
-        help_text="remove leaves nothing; digest the same for equal values of a bundle; mask a letter.",
+        help_text="remove: no value; digest: equal values of a bundle become the same code; mask: one letter is left.",
     )
-    reason = models.TextField(max_length=1_000, help_text="The duty or law that asks for it: it stands in the bundle.")
+    reason = models.TextField(max_length=1_000, help_text="The law or duty that requires it. It appears in the bundle.")
 
     @property
     def rule(self) -> Rule:

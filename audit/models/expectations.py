@@ -33,7 +33,7 @@ class Expectation(NamedRule):
 
     name = rule_name("records and alarms")
     kind = models.CharField(max_length=10, choices=KINDS)
-    why = models.TextField(max_length=1_000, help_text="Why it matters that these events come.")
+    why = models.TextField(max_length=1_000, help_text="Why these events must arrive.")
     when_types = models.JSONField(default=no_types, blank=True)
     expect_types = models.JSONField(default=no_types)
     writer = models.CharField(max_length=100, blank=True)
@@ -43,9 +43,11 @@ class Expectation(NamedRule):
     pack = models.CharField(max_length=50, blank=True, editable=False)
     inactive_because = models.TextField(max_length=1_000, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
-    first_leaf = models.BigIntegerField(default=0, editable=False, help_text="The first place in the log that counts.")
-    next_day = models.DateField(null=True, editable=False, help_text="The first day that is not judged yet.")
-    met = models.BigIntegerField(default=0, editable=False, help_text="How often it was met.")
+    first_leaf = models.BigIntegerField(
+        default=0, editable=False, help_text="The first log entry that the rule applies to."
+    )
+    next_day = models.DateField(null=True, editable=False, help_text="The first day that has not been judged yet.")
+    met = models.BigIntegerField(default=0, editable=False, help_text="How often the rule was met.")
 
     @property
     def rule(self) -> ExpectationRule:
@@ -70,12 +72,12 @@ class Awaited(models.Model):
 
     expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="awaited")
     subject = models.CharField(max_length=CORRELATION)
-    key = models.CharField(max_length=40, help_text="Tells it from others of the same rule and subject.")
+    key = models.CharField(max_length=40, help_text="Distinguishes it from others of the same rule and subject.")
     writer = models.CharField(max_length=100)
     began_by = models.UUIDField()
     since = models.DateTimeField()
     due_at = models.DateTimeField()
-    ripe_at = models.DateTimeField(help_text="From then on it may be missed: it is due, and what began it is here.")
+    ripe_at = models.DateTimeField(help_text="When it is due and can be judged.")
 
     class Meta:
         default_permissions = ()
@@ -106,9 +108,11 @@ class Waiver(models.Model):
 
     expectation = models.ForeignKey(Expectation, on_delete=models.PROTECT, related_name="waivers")
     correlation = models.CharField(
-        max_length=CORRELATION, blank=True, help_text="Of this correlation; with * at its end, of all that begin so."
+        max_length=CORRELATION,
+        blank=True,
+        help_text="Only this correlation (blank = any); order-* means all that begin with order-.",
     )
-    writer = models.CharField(max_length=100, blank=True, help_text="Of this writer; empty for any.")
+    writer = models.CharField(max_length=100, blank=True, help_text="Only this writer (blank = any).")
     begins_at = models.DateTimeField(help_text="UTC")
     ends_at = models.DateTimeField(help_text="UTC")
     reason = models.TextField(max_length=1_000)
@@ -155,16 +159,16 @@ class Unmet(Discrepancy):
     subject = models.CharField(max_length=CORRELATION, help_text="The correlation, or the writer.")
     key = models.CharField(max_length=40)
     writer = models.CharField(max_length=100)
-    began_by = models.UUIDField(null=True, help_text="The record that made us wait.")
+    began_by = models.UUIDField(null=True, help_text="The record that started the wait.")
     since = models.DateTimeField()
     due_at = models.DateTimeField()
-    wanted = models.TextField(help_text="What was expected, in words, as the rule was then.")
+    wanted = models.TextField(help_text="What was expected, in words, by the rule of that time.")
     kind = models.CharField(max_length=10)
     expect_types = models.JSONField(default=no_types)
     least = models.PositiveIntegerField(null=True)
-    came = models.BigIntegerField(default=0, help_text="How many came, where they are counted.")
-    met_at = models.DateTimeField(null=True, help_text="The event time of what came after all.")
-    met_by = models.UUIDField(null=True, help_text="The record of it.")
+    came = models.BigIntegerField(default=0, help_text="How many arrived, for rules that count.")
+    met_at = models.DateTimeField(null=True, help_text="The event time of the event that met it late.")
+    met_by = models.UUIDField(null=True, help_text="The record that met it late.")
     waiver = models.ForeignKey(Waiver, on_delete=models.PROTECT, null=True, related_name="excused")
 
     class Meta:

@@ -10,7 +10,7 @@ class OutboxAlarm(models.Model):
     text = models.TextField()
     figures = models.JSONField(default=dict)
     made_at = models.DateTimeField(auto_now_add=True)
-    taken_by = models.JSONField(default=list, help_text="The ways that took it already.")
+    taken_by = models.JSONField(default=list, help_text="The ways (e-mail, webhook) that already delivered it.")
     tried_at = models.DateTimeField(null=True)
     heard_at = models.DateTimeField(null=True)
 

@@ -69,18 +69,18 @@ class Verification(models.Model):
 
     scope = models.CharField(max_length=20, choices=[(name, name) for name in SCOPES])
     correlation_id = base.text("correlation_id", blank=True)
-    first = models.BigIntegerField(default=0, help_text="The first leaf.")
-    last = models.BigIntegerField(default=0, help_text="The leaf after the last one.")
-    position = models.BigIntegerField(default=0, help_text="The leaf that is next.")
+    first = models.BigIntegerField(default=0, help_text="The first log entry that is checked.")
+    last = models.BigIntegerField(default=0, help_text="The log entry after the last one that is checked.")
+    position = models.BigIntegerField(default=0, help_text="The log entry that is checked next.")
     ids_position = models.UUIDField(
-        db_default=UUID(int=0), help_text="Records up to this id were looked at for a leaf."
+        db_default=UUID(int=0), help_text="Records up to this id were checked for a log entry."
     )
     requested_by = models.CharField(max_length=150)
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     verdict = models.CharField(max_length=20, blank=True, choices=[(name, name) for name in VERDICTS])
-    counts = models.JSONField(default=dict, help_text="How many of each were checked.")
+    counts = models.JSONField(default=dict, help_text="How many of each kind were checked.")
     not_covered = models.JSONField(default=list, help_text="What was not checked, in words.")
     skipped = models.JSONField(default=list, help_text="Subjects of findings that this run cannot clear.")
 
@@ -109,13 +109,17 @@ class Finding(models.Model):
 
     key = models.CharField(max_length=300, unique=True, editable=False)
     kind = models.CharField(max_length=20)
-    subject = models.CharField(max_length=20, help_text="What is at fault: record, leaf, node, checkpoint ...")
+    subject = models.CharField(
+        max_length=20, help_text="The kind of thing with the fault: record, leaf, node, checkpoint ..."
+    )
     record_id = models.UUIDField(null=True)
     index = models.BigIntegerField(null=True)
     detail = models.TextField()
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
-    run = models.ForeignKey(Verification, on_delete=models.PROTECT, related_name="findings", help_text="Seen last in.")
+    run = models.ForeignKey(
+        Verification, on_delete=models.PROTECT, related_name="findings", help_text="The run that saw it last."
+    )
 
     objects: ClassVar[models.Manager["Finding"]] = models.Manager.from_queryset(FindingQuerySet)()
 

@@ -24,7 +24,7 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=20, default="pending")
-    sight = models.JSONField(default=list, help_text="What the one who asked may see; empty: everything.")
+    sight = models.JSONField(default=list, help_text="What the requester may see (empty = everything).")
     requested_by = models.CharField(max_length=150)
     requested_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -78,7 +78,7 @@ def rule_name(used_in: str) -> "models.CharField[Any, str]":
         max_length=50,
         unique=True,
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*\Z", "Use lower-case letters, digits and '-'.")],
-        help_text=f"Stands in {used_in}, and cannot be changed.",
+        help_text=f"Appears in {used_in}; cannot be changed later.",
     )
 
 

@@ -57,8 +57,8 @@ class Discard(models.Model):
     source = models.TextField()
     kind = models.TextField()
     reason = models.CharField(max_length=1000)
-    asked_by = models.CharField(max_length=150)
-    asked_at = models.DateTimeField()
+    asked_by = models.CharField("requested by", max_length=150)
+    asked_at = models.DateTimeField("requested at")
     decision = models.CharField(max_length=20, blank=True)
     decided_by = models.CharField(max_length=150, blank=True)
     decided_at = models.DateTimeField(null=True)
@@ -107,14 +107,12 @@ class QueueGeneration(models.Model):
 
     queue = models.CharField(max_length=100, primary_key=True)
     generation = models.CharField(max_length=32)
-    last_id = models.CharField(max_length=50, help_text="The highest id that its stream had given.")
+    last_id = models.CharField(max_length=50, help_text="The highest id that its stream had assigned.")
     enqueued = models.BigIntegerField()
     gone = models.BigIntegerField()
-    base = models.JSONField(
-        default=dict, help_text="What a restored queue had counted before: counted already, by counter."
-    )
-    restored = models.JSONField(default=dict, help_text="What was found when it was restored.")
-    told_at = models.DateTimeField(null=True, help_text="When the alarm about that went out.")
+    base = models.JSONField(default=dict, help_text="What the counters of a restored queue had already counted.")
+    restored = models.JSONField(default=dict, help_text="What was detected when it was restored.")
+    told_at = models.DateTimeField(null=True, help_text="When the alarm about it was sent.")
 
     class Meta:
         default_permissions = ()

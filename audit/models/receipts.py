@@ -17,7 +17,7 @@ class BrokenPromise(Discrepancy):
     kind = models.CharField(max_length=20, choices=[(kind, kind) for kind in KINDS])
     writer = models.CharField(max_length=100)
     digest = models.CharField(max_length=64)
-    promised = models.CharField(max_length=10, help_text="The state that the receipt names.")
+    promised = models.CharField(max_length=10, help_text="The state that the receipt promised.")
     promised_at = models.DateTimeField()
     sealed_by = models.DateTimeField()
     why = models.TextField()

@@ -14,11 +14,13 @@ class Report(Job):
     first = models.DateField(help_text="The first day, UTC.")
     last = models.DateField(help_text="The last day.")
     packs = models.JSONField(help_text="The names of the sets of controls.")
-    checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that it is as of.")
-    done = models.IntegerField(default=0, help_text="Sections that are computed.")
+    checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that the report is based on.")
+    done = models.IntegerField(default=0, help_text="How many sections are finished.")
     total = models.IntegerField(default=0)
     content = models.JSONField(null=True, help_text="What the digest covers.")
-    beside = models.JSONField(null=True, help_text="What no checkpoint fixes: as it was when the report was made.")
+    beside = models.JSONField(
+        null=True, help_text="Figures that no checkpoint fixes, as they were when the report was made."
+    )
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the content in RFC 8785.")
     again_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="repeated")
 

@@ -12,11 +12,11 @@ class Review(AppendOnly):
     """One signature under a day: the first signs it, later ones countersign. See audit/sql/0018_review.sql."""
 
     day = models.DateField()
-    number = models.IntegerField(help_text="From 1; later ones countersign.")
+    number = models.IntegerField(help_text="1 is the signature; later ones are countersignatures.")
     signed_by = models.CharField(max_length=150)
     signed_at = models.DateTimeField()
     note = models.TextField(blank=True)
-    exceptions = models.BigIntegerField(help_text="How many were shown.")
+    exceptions = models.BigIntegerField(help_text="How many exceptions the page showed when it was signed.")
     digest = models.CharField(max_length=64, help_text="SHA-256 of the RFC 8785 form of what was shown.")
     shown = models.JSONField()
 

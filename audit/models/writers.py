@@ -34,27 +34,28 @@ class Writer(models.Model):
         max_length=100,
         unique=True,
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*\Z", "Use lower-case letters, digits, '.', '_' and '-'.")],
-        help_text="Stands in every record of this writer, and cannot be changed.",
+        help_text="Appears in every record of this writer; cannot be changed later.",
     )
     scopes = models.JSONField(
         default=default_scopes, help_text='Any of "write", "read", "export", "unredacted", "hold".'
     )
-    reads_writers = names("The scope read gives the records of these writers alone; empty: of all.")
-    reads_categories = names("The scope read gives the records of these categories alone; empty: of all.")
+    reads_writers = names("Limit read access to records of these writers (blank = all).")
+    reads_categories = names("Limit read access to records of these categories (blank = all).")
     created_at = models.DateTimeField(auto_now_add=True)
-    quota_events = quota("Events a UTC day; empty: no limit.")
-    quota_bytes = quota("Bytes of requests with events, a UTC day.")
-    quota_epochs = quota("Distinct source_epoch values of events, a UTC day.")
-    quota_manifests = quota("Manifests that are open, for their events are not all here.")
-    quota_exports = quota("Evidence bundles that are asked for on a UTC day, those of statements and reports too.")
+    quota_events = quota("Events per UTC day (blank = no limit).")
+    quota_bytes = quota("Bytes of requests with events, per UTC day (blank = no limit).")
+    quota_epochs = quota("Different source_epoch values per UTC day (blank = no limit).")
+    quota_manifests = quota("Manifests still waiting for some of their events (blank = no limit).")
+    quota_exports = quota(
+        "Evidence bundles requested per UTC day, including those of statements and reports (blank = no limit)."
+    )
 
     is_lenient = models.BooleanField(
         "keep invalid events",
         default=False,
         db_default=False,
-        help_text="Its events that are not valid go to the dead letter queue as they came, for a person to "
-        "correct, and are answered as accepted: for clients that drop what is refused and cannot send "
-        "Prefer: handling=lenient.",
+        help_text="Accept its invalid events and keep them in the dead letter queue for a person to correct, instead "
+        "of rejecting them: for clients that drop rejected events and cannot send Prefer: handling=lenient.",
     )
 
     class Meta:
@@ -79,7 +80,7 @@ class WriterKey(models.Model):
     """One API key of a writer, or a subject whose tokens speak as it. Of a key only the SHA-256 is kept."""
 
     writer = models.ForeignKey(Writer, on_delete=models.PROTECT, related_name="keys")
-    prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
+    prefix = models.CharField(max_length=16, help_text="The first characters of the key, to tell keys apart.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     entry_key = models.BinaryField(
         max_length=128,
@@ -88,12 +89,17 @@ class WriterKey(models.Model):
         help_text="The key that signs what its holder parks, encrypted with DLQ_ENTRY_KEY.",
     )
     subject = models.CharField(
-        max_length=500, blank=True, default="", help_text="Of tokens of JWT_ISSUER, where it is no key."
+        max_length=500,
+        blank=True,
+        default="",
+        help_text="The subject of tokens of JWT_ISSUER, where the writer uses tokens instead of a key.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    used_at = models.DateTimeField("last used", null=True, editable=False, help_text="To the minute.")
+    used_at = models.DateTimeField(
+        "last used", null=True, editable=False, help_text="When a request last used this key, to the minute."
+    )
 
     class Meta:
         ordering = ("-created_at",)

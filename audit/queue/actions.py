@@ -24,6 +24,13 @@ EVENTS_NAMED = 100
 # An act on all that match takes this many; the rest is left for the next, so that a slip stays small.
 MESSAGES_PER_ACT = 5_000
 SNOOZE = timedelta(days=1)
+# What a page offers, by the name in its form. A parked event is quarantined after seven days, snoozed or not.
+SNOOZES = {
+    "1h": ("1 hour", timedelta(hours=1)),
+    "4h": ("4 hours", timedelta(hours=4)),
+    "24h": ("1 day", SNOOZE),
+    "72h": ("3 days", timedelta(days=3)),
+}
 CORRELATION = "dead-letter-queue"
 
 
@@ -75,7 +82,7 @@ def rebuild(by: str) -> Rebuilt:
 # Name in the form: label of the button, act.
 BULK_ACTS: dict[str, tuple[str, Callable[[Sequence[Message], str], int]]] = {
     "retry": ("Retry now", retry),
-    "snooze": ("Snooze for a day", snooze),
+    "snooze": ("Snooze", snooze),
     "quarantine": ("Quarantine", put_aside),
 }
 

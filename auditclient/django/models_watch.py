@@ -4,7 +4,8 @@ Audited are the models that AUDITCLIENT["models"] names (an app, or app.Model) a
 `auditclient.django.mixin.Audited`. Bulk operations and QuerySet.update send no signals in Django, and are not seen.
 """
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db.models import Field, Model
@@ -74,29 +75,47 @@ def _linked(sender: type[Model], instance: Model, action: str, model: type[Model
 def _values(instance: Model) -> dict[str, Any]:
     """The values of all fields that were read, by the names of their columns."""
     known = instance.__dict__
-    return {field.attname: known[field.attname] for field in instance._meta.concrete_fields if field.attname in known}
+    return {name: known[name] for name in _shape(type(instance)).names if name in known}
 
 
 def _record(instance: Model, what: str, using: str, changes: dict[str, list[Any]], **more: Any) -> None:
-    meta = instance._meta
-    excluded = of_settings(models=True).get("exclude", ())
-    shown = {
-        field.attname: [None if value is None else HIDDEN for value in changes[field.attname]]
-        if _is_secret(field, excluded)
-        else changes[field.attname]
-        for field in meta.concrete_fields
-        if field.attname in changes
-    }
+    shape = _shape(type(instance))
+    for name in shape.secret & changes.keys():
+        changes[name] = [None if value is None else HIDDEN for value in changes[name]]
     record(
         {
-            "event_type": f"{meta.app_label}.{meta.model_name}.{what}".lower(),
-            "event_category": meta.app_label.lower()[:CATEGORY_CHARACTERS],
+            "event_type": f"{shape.type}.{what}",
+            "event_category": shape.category,
             "event_action": what,
-            "resource_type": meta.label_lower,
+            "resource_type": shape.resource,
             "resource_id": str(instance.pk),
-            "event_data": {"changes": shown, "text": str(instance)[:200]} | more,
+            "event_data": {"changes": changes, "text": str(instance)[:200], **more},
         },
         using=using,
+    )
+
+
+class Shape(NamedTuple):
+    """What is the same for all instances of a model."""
+
+    # Its columns, and those whose values are never written out.
+    names: tuple[str, ...]
+    secret: frozenset[str]
+    type: str
+    category: str
+    resource: str
+
+
+@cache
+def _shape(model: type[Model]) -> Shape:
+    meta = model._meta
+    excluded = of_settings(models=True).get("exclude", ())
+    return Shape(
+        tuple(field.attname for field in meta.concrete_fields),
+        frozenset(field.attname for field in meta.concrete_fields if _is_secret(field, excluded)),
+        f"{meta.app_label}.{meta.model_name}".lower(),
+        meta.app_label.lower()[:CATEGORY_CHARACTERS],
+        meta.label_lower,
     )
 
 

@@ -1,31 +1,50 @@
 """The client of this process, and who acts in the request at hand."""
 
+import ipaddress
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.http import HttpRequest
 
 from auditclient.client import Client
 from auditclient.config import Config
 from auditclient.events import plain
+from auditclient.ids import uuid7
 
 # Members of AUDITCLIENT that are about models; all others are those of `Config`, which AUDIT_* variables give as well.
 OF_MODELS = ("models", "exclude")
+REQUEST_ID_CHARACTERS = 100
 
 
-class Actor(NamedTuple):
-    """Who acts, for the events of a request."""
+class Acting:
+    """A request, for the events that are recorded in it."""
 
-    type: str = "service"
-    id: str = ""
-    ip: str = ""
-    correlation_id: str = ""
+    def __init__(self, request: HttpRequest):
+        self._request = request
+        self.has_recorded = False
+
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        """Who acts, from where, and the correlation. Asked at the first event: the user may cost a query."""
+        user = getattr(self._request, "user", None)
+        known = user is not None and user.is_authenticated
+        fields = {
+            "actor_type": "user" if known else "anonymous",
+            "correlation_id": self._request.headers.get("X-Request-ID", "")[:REQUEST_ID_CHARACTERS] or uuid7(),
+        }
+        if known and user is not None:
+            fields["actor_id"] = user.get_username()
+        if address := _address(self._request.META.get("REMOTE_ADDR", "")):
+            fields["actor_ip"] = address
+        return fields
 
 
-actor: ContextVar[Actor | None] = ContextVar("auditclient_actor", default=None)
+acting: ContextVar[Acting | None] = ContextVar("auditclient_acting", default=None)
 _lock = threading.Lock()
 _client: Client | None = None
 
@@ -33,10 +52,11 @@ _client: Client | None = None
 def client() -> Client:
     """Return the client of this process, made at its first use. Raises `ConfigError`."""
     global _client
-    with _lock:
-        if _client is None:
-            _client = Client(Config.of_environment(**of_settings(models=False)))
-        return _client
+    if _client is None:
+        with _lock:
+            if _client is None:
+                _client = Client(Config.of_environment(**of_settings(models=False)))
+    return _client
 
 
 def of_settings(*, models: bool) -> dict[str, Any]:
@@ -50,21 +70,27 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
 
     A kill of the process loses nothing from then on, and it is on the disk before the answer to the request goes out.
     """
-    who = actor.get() or Actor()
-    document = {
-        "actor_type": who.type,
-        "actor_id": who.id or None,
-        "actor_ip": who.ip or None,
-        "correlation_id": who.correlation_id,
-        **event,
-    }
-    if not document["correlation_id"]:
+    request = acting.get()
+    document = {**(request.fields if request is not None else {"actor_type": "service"}), **event}
+    if not document.get("correlation_id"):
         document["correlation_id"] = document.get("resource_id") or "none"
     document["event_data"] = plain(document.get("event_data") or {})
     transaction.on_commit(lambda: _record(document), using=using)
 
 
 def _record(document: dict[str, Any]) -> None:
-    recording = client()
-    # In a request its end waits for the disk, once for all of its events.
-    recording.record(document, durability="process" if actor.get() is not None else None)
+    request = acting.get()
+    if request is None:
+        client().record(document)
+        return
+    # Its end waits for the disk, once for all of its events.
+    request.has_recorded = True
+    client().record(document, durability="process")
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return ""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ import pytest
 from conftest import an_event
 
 from auditclient import AsyncClient, Client, Closed, Config, InvalidEvent, NotKept, spool
+from auditclient.sender import Sender
 
 PROCESS = """
 import sys
@@ -27,6 +28,15 @@ client = Client(Config(url="http://127.0.0.1:9/api/v1/audit", key="k", spool_dir
 while True:
     print(client.record({"event_type": "a.b", "correlation_id": "c"}).event_id, flush=True)
 """
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Have threads take turns a thousand times as often as usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def events_in(folder: Path) -> list[dict[str, Any]]:
@@ -96,6 +106,37 @@ def test_threads_share_flushes_and_get_numbers_without_holes(client: Client) -> 
     for thread in threads:
         thread.join()
     assert [event["source_seq"] for event in events_in(client.config.spool_dir)] == [*range(1, 201)]
+
+
+@pytest.mark.parametrize("durability", ["disk", "process"])
+def test_threads_that_record_first_at_once_start_a_single_sender(
+    a_config: Callable[..., Config], quick_switches: None, durability: str
+) -> None:
+    before = set(threading.enumerate())
+    with Client(a_config(durability=durability)) as client:
+        at_once = threading.Barrier(8)
+
+        def record() -> None:
+            at_once.wait()
+            client.record(an_event())
+
+        threads = [threading.Thread(target=record, name="caller") for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        own = sorted(thread.name for thread in set(threading.enumerate()) - before - set(threads))
+        assert own == ["auditclient", "auditclient-sync"][: 1 + (durability == "process")]
+
+
+def test_a_tier_that_failed_is_tried_again_with_a_single_event(client: Client) -> None:
+    for _ in range(20):
+        client.record(an_event())
+    (segment,) = client._writers[0].segments
+    sender = Sender(client.config, client._writers, client.counts, lambda event_id, state: None)
+    assert len(sender._batch(segment)) == 20
+    assert sender.turn() and len(sender._batch(segment)) == 1
+    sender.close()
 
 
 @pytest.mark.parametrize("durability", ["disk", "process"])

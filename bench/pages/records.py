@@ -49,7 +49,7 @@ def paths(count: int, cursor: str, record: str) -> dict[str, str]:
         "a record": f"{RECORDS}{record}/change/",
         "timeline of a correlation": f"{RECORDS}timeline/?correlation={middle['correlation_id']}",
         "timeline of an actor": f"{RECORDS}timeline/?actor={middle['actor_id']}",
-        "heat-map of 90 days": "/admin/audit/hourcount/",
+        "heat-map of 90 days": "/admin/audit/hourcount/?days=90",
         "completeness": "/admin/audit/gap/",
         "start page": "/admin/",
     }

@@ -128,3 +128,10 @@ def test_a_folder_of_bundles_that_cannot_be_written_is_an_error_and_none_a_warni
             assert [str(found.id) for found in checks.export_folder(None)] == expected
     with override_settings(EXPORT_DIR=None):
         assert [str(found.id) for found in checks.export_folder(None)] == ["audit.W006"]
+
+
+def test_a_lock_table_too_small_for_the_months_there_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(checks.locks()) == []
+    monkeypatch.setattr(checks, "STATEMENTS_AT_ONCE", 10_000)
+    (warning,) = checks.locks()
+    assert warning.id == "audit.W009" and "max_locks_per_transaction = 512" in str(warning.hint)

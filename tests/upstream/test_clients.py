@@ -1,10 +1,7 @@
 """What Kubernaut's own e2e and integration tests ask of its Data Storage, asked of this store by a generated client.
 
 Each test is a file of theirs, read at 01b21b5e and 189044aa (test/e2e/datastorage, test/integration/datastorage); its
-assertions are written anew. Refused on purpose, and so other than there: `reconstruct` (21) and `remediation-history`
-(25) are 501; `actor_id` defaults to the writer's name; an event whose parent is missing is stored (12); an unknown
-correlation does not verify as valid (verify_chain); metrics have names of their own (17); problem types are paths of
-this store (15). docs/api.md says so to users.
+assertions are written anew. README.md lists them, with those that are refused on purpose; docs/api.md says so to users.
 """
 
 import base64
@@ -113,7 +110,7 @@ def test_an_event_without_a_required_member_is_a_problem(client: Client, correla
 
 
 def test_pages_narrow_and_follow_each_other(client: Client, correlation: str) -> None:
-    """13_audit_query_api."""
+    """13_audit_query_api, 09_event_type_jsonb_comprehensive."""
     old = (datetime.now(UTC) - timedelta(hours=30)).isoformat()
     gateway_events = [client.event(correlation_id=correlation, event_outcome="failure") for _ in range(3)]
     others = [client.event("aianalysis.analysis.completed", correlation_id=correlation) for _ in range(2)]
@@ -259,19 +256,40 @@ def test_probes_and_metrics_need_no_key(client: Client, address: str) -> None:
             assert (answer.status, text in answer.read().decode()) == (200, True)
 
 
+def test_what_is_refused_on_purpose_is_refused_with_the_reason(client: Client, correlation: str) -> None:
+    """12_audit_write_api, 15_http_api, audit_verify_chain, 17_metrics_api, 21_reconstruction_api, 25_remediation."""
+    child = client.event(correlation_id=correlation, parent_event_id=str(uuid4()))
+    client.get("create_audit_event", body=child)
+    (record,) = stored(correlation)
+    assert (record.actor_id, record.parent_event_id) == (client.sender.name, child.parent_event_id)
+    status, problem = raw(client, "notifications", {})
+    assert (status, problem["type"]) == (400, "/problems/validation-error")
+    unknown = client.models.VerifyAuditChainBody(correlation_id=f"{correlation}-none")
+    found = client.get("verify_audit_chain", body=unknown)
+    assert (found.is_valid, found.total_events) == (False, 0)
+    with urllib.request.urlopen(f"{client.client._base_url}/metrics") as answer:
+        metrics = answer.read().decode()
+    assert "audit_lag_seconds" not in metrics and "write_duration" not in metrics
+    for status, problem in (
+        raw(client, f"remediation-requests/{correlation}/reconstruct", {}),
+        _answer(client, "remediation-history/context?targetKind=Deployment", None),
+    ):
+        assert (status, "judges none" in problem["detail"]) == (501, True)
+
+
 def raw(client: Client, path: str, document: Any) -> tuple[int, Any]:
     """POST what the generated client cannot say."""
-    return _answer(client, path, json.dumps(document).encode())
+    return _answer(client, f"audit/{path}", json.dumps(document).encode())
 
 
 def raw_get(client: Client, path: str, parameters: dict[str, str]) -> tuple[int, Any]:
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
-    return _answer(client, f"{path}?{query}", None)
+    return _answer(client, f"audit/{path}?{query}", None)
 
 
 def _answer(client: Client, path: str, body: bytes | None) -> tuple[int, Any]:
     headers = {"Authorization": f"Bearer {client.sender.key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{client.client._base_url}/api/v1/audit/{path}", body, headers)
+    request = urllib.request.Request(f"{client.client._base_url}/api/v1/{path}", body, headers)
     try:
         with urllib.request.urlopen(request) as answer:
             return answer.status, json.load(answer)

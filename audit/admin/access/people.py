@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import path
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django_q.models import Failure, Schedule, Success
 
 from audit.access import rights, sessions
@@ -128,6 +130,18 @@ class RightsAdmin(HistoryIsRecords, GroupAdmin):
 
     def history_of(self, row: Group) -> str:
         return "rights"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whoever may not change them reads the rights a line each."""
+        return super().get_fields(request, obj) if self.has_change_permission(request, obj) else ("name", "may")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("may",) if not self.has_change_permission(request, obj) else super().get_readonly_fields(request, obj)
+
+    @admin.display(description="rights")
+    def may(self, group: Group) -> SafeString:
+        names = sorted((permission.name for permission in group.permissions.all()), key=str.lower)
+        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", ((name,) for name in names)))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Pages of requests for rights: asked for by one person, decided by another."""
+"""Pages of requests for rights: made by one person, decided by another."""
 
 from typing import Any, ClassVar
 
@@ -11,7 +11,11 @@ from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.models import RightsRequest
 
-DECISIONS = {"": ("pending", "asked for"), "granted": ("ok", "granted"), "declined": ("warning", "declined")}
+DECISIONS = {
+    "": ("pending", "waiting for a decision"),
+    "granted": ("ok", "granted"),
+    "declined": ("warning", "declined"),
+}
 PERMISSION = "audit.approve_rights"
 
 
@@ -45,5 +49,5 @@ class RightsRequestAdmin(ReadOnly):
         return post_act(request, PERMISSION, act, back=reverse("admin:audit_rightsrequest_change", args=[pk]))
 
     what = column("rights", lambda row: row.words)
-    asked_on = time_column("asked (UTC)", "asked_at")
+    asked_on = time_column("requested (UTC)", "asked_at")
     state = column("state", lambda row: badge(*DECISIONS[row.decision]))

@@ -86,7 +86,7 @@ def months(columns: Sequence[Column]) -> list[tuple[str, int]]:
 
 
 def _words(count: Count, why: Sequence[Cause]) -> str:
-    parts = [f"{count.events:,} events"]
+    parts = [f"{count.events:,} event{'' if count.events == 1 else 's'}"]
     parts += [f"{count.failures:,} failed"] if count.failures else []
     parts += [f"{count.parked:,} through the queue"] if count.parked else []
     nothing = [] if count.events or why else ["no outage, gap or silence is known of"]

@@ -12,7 +12,7 @@ from dlq.history import Sample
 
 CHART_WIDTH, CHART_HEIGHT = 720, 110
 
-BAR_LEFT, BAR_LENGTH = 260, 230
+BAR_LENGTH, BAR_STEP = 270, 32
 
 
 def queue_chart(samples: list[Sample], minutes: int, depth: int = 0) -> SafeString:
@@ -40,6 +40,8 @@ def queue_chart(samples: list[Sample], minutes: int, depth: int = 0) -> SafeStri
         "came": points(((minute, arrived) for minute, arrived, _ in flows), busiest),
         "went": points(((minute, left) for minute, _, left in flows), busiest),
         "deepest": f"{deepest:,}",
+        "half": f"{deepest / 2:,.0f}" if deepest > 1 else "",
+        "middle": CHART_HEIGHT // 2,
         "busiest": f"{busiest:,.0f}",
         "width": CHART_WIDTH,
         "height": CHART_HEIGHT,
@@ -71,8 +73,8 @@ def bars(title: str, counts: dict[str, int]) -> SafeString:
     rows = []
     for place, (label, count) in enumerate(counts.items()):
         length = round(BAR_LENGTH * count / most, 1)
-        y = 32 + place * 18
-        end = round(BAR_LEFT + length + 6, 1)
-        rows.append({"label": label[:34], "number": f"{count:,}", "y": y, "top": y - 10, "length": length, "end": end})
-    context = {"title": title, "bars": rows, "left": BAR_LEFT, "width": 560, "height": 32 + 18 * len(rows)}
+        y = 32 + place * BAR_STEP
+        end = round(length + 6, 1)
+        rows.append({"label": label[:44], "number": f"{count:,}", "y": y, "top": y + 5, "length": length, "end": end})
+    context = {"title": title, "bars": rows, "width": 340, "height": 20 + BAR_STEP * len(rows)}
     return SafeString(render_to_string("admin/audit/parked/bars.svg", context))

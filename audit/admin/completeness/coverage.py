@@ -16,7 +16,8 @@ from audit.completeness import causes, coverage
 from audit.formats import times
 from audit.models import Followed, HourCount, Rhythm
 
-DAYS_SHOWN, WEEK_DAYS = 90, 7
+# The first is shown where none is chosen.
+SPANS_DAYS, WEEK_DAYS = (30, 90), 7
 WRITERS_SHOWN = 50
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -29,6 +30,8 @@ class CoverageQuery(NamedTuple):
     writer: str
     # The writers that come after this one.
     after: str
+    # How many days are shown.
+    days: int = SPANS_DAYS[0]
 
 
 @admin.register(HourCount)
@@ -51,17 +54,18 @@ def _parse(request: HttpRequest) -> CoverageQuery:
         except ValueError:
             messages.warning(request, "That is no day such as 2026-08-18: these are the newest.")
     clean = {name: request.GET.get(name, "").replace("\x00", "")[:100] for name in ("writer", "after")}
-    return CoverageQuery(last, bool(request.GET.get("day")), clean["writer"], clean["after"])
+    days = next((days for days in SPANS_DAYS if request.GET.get("days") == str(days)), SPANS_DAYS[0])
+    return CoverageQuery(last, bool(request.GET.get("day")), clean["writer"], clean["after"], days)
 
 
 def _writers(asked: CoverageQuery, links: bool) -> dict[str, Any]:
     """A row a writer: the days up to one, or the hours of one."""
     end = times.midnight(asked.last) + DAY
-    since, step = (end - DAY, HOUR) if asked.is_hours else (end - DAYS_SHOWN * DAY, DAY)
+    since, step = (end - DAY, HOUR) if asked.is_hours else (end - asked.days * DAY, DAY)
     heard = visibility.visible_totals(Rhythm.objects.filter(last_at__gte=since - HOUR, writer__gt=asked.after))
     rhythms = list(heard.order_by("writer")[: WRITERS_SHOWN + 1])
     began = {rhythm.writer: coverage.hour_of(rhythm.first_at) for rhythm in rhythms[:WRITERS_SHOWN]}
-    columns = _hours(since) if asked.is_hours else _days(since)
+    columns = _hours(since) if asked.is_hours else _days(since, asked.days)
     counts, known = coverage.sums(list(began), since, end, step), causes.find(list(began), since, end)
     picture = heatmap.Picture(counts, known, datetime.now(UTC), links=links)
     rows = [
@@ -73,11 +77,12 @@ def _writers(asked: CoverageQuery, links: bool) -> dict[str, Any]:
         "title": f"Activity by writer: {title}",
         "what": "writer",
         "columns": columns,
+        "spans": [] if asked.is_hours else [(days, _span_address(asked, days)) for days in SPANS_DAYS],
         "months": None if asked.is_hours else heatmap.months(columns),
         "rows": rows,
         "legend": picture.legend,
         "next": rhythms[WRITERS_SHOWN - 1].writer if len(rhythms) > WRITERS_SHOWN else None,
-        **_steps(asked, DAY if asked.is_hours else DAYS_SHOWN * DAY),
+        **_steps(asked, DAY if asked.is_hours else asked.days * DAY),
     }
 
 
@@ -106,12 +111,16 @@ def _week(asked: CoverageQuery, links: bool) -> dict[str, Any]:
 
 def _steps(asked: CoverageQuery, step: timedelta) -> dict[str, str]:
     """The addresses of the same picture one step earlier and one later."""
-    same = {"writer": asked.writer, "after": asked.after}
+    same = {"writer": asked.writer, "after": asked.after, "days": "" if asked.days == SPANS_DAYS[0] else asked.days}
     name, today = "day" if asked.is_hours else "until", datetime.now(UTC).date()
     return {
         "older": _address(**same, **{name: asked.last - step}) if asked.last > date(2, 1, 1) else "",
         "newer": _address(**same, **{name: min(asked.last + step, today)}) if asked.last < today else "",
     }
+
+
+def _span_address(asked: CoverageQuery, days: int) -> str:
+    return _address(after=asked.after, until=asked.last, days=days)
 
 
 def _address(**parameters: Any) -> str:
@@ -122,13 +131,18 @@ def _day_text(day: date) -> str:
     return f"{day:%Y-%m-%d %a}"
 
 
-def _days(since: datetime) -> list[Column]:
+def _days(since: datetime, number: int) -> list[Column]:
+    """A column a day; of many days, Mondays alone have their number: for all of them there is no room."""
+    is_wide = number == SPANS_DAYS[0]
     return [
-        # Mondays have their number: for all of them there is no room.
         heatmap.column(
-            day, day + DAY, "" if day.weekday() else f"{day:%d}", f"{day:%Y-%m-%d}", _address(day=day.date())
+            day,
+            day + DAY,
+            f"{day:%d}" if is_wide or not day.weekday() else "",
+            f"{day:%Y-%m-%d}",
+            _address(day=day.date()),
         )
-        for day in (since + DAY * n for n in range(DAYS_SHOWN))
+        for day in (since + DAY * n for n in range(number))
     ]
 
 

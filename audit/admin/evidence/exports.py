@@ -102,17 +102,17 @@ class ExportAdmin(ReadOnly):
             manifest=manifest and pretty(manifest),
         )
 
-    @admin.display(description="asked for")
+    @admin.display(description="query")
     def asked(self, bundle: Export) -> str:
         asked = bundle.query or "everything that may be seen"
         if bundle.kind == "range":
-            asked = f"leaves {bundle.first:,} to {bundle.last - 1:,} of the log"
+            asked = f"log entries {bundle.first:,} to {bundle.last - 1:,}"
             if bundle.received:
                 asked += "; received from {since} to before {until}".format(**bundle.received)
         return f"a sample of {bundle.sample:,}, seed {bundle.seed}, of {asked}" if bundle.sample else asked
 
     state_badge = column("state", lambda bundle: badge(STATES[bundle.state], bundle.state), "state")
-    requested = time_column("asked (UTC)", "requested_at")
+    requested = time_column("requested (UTC)", "requested_at")
     records = column("records", lambda bundle: f"{bundle.done:,}")
     expires = time_column("kept until (UTC)", "expires_at", sortable=False)
 

@@ -12,6 +12,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 GLOSSARY = settings.BASE_DIR / "docs" / "glossary.md"
+ROLES = settings.BASE_DIR / "docs" / "access.md"
 _ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<meaning>[^|]+) \|[^|]*\|$")
 _CODE = re.compile(r"`([^`]+)`")
 _EMPHASIS = re.compile(r"\*([^*]+)\*")
@@ -25,7 +26,12 @@ class Chapter(NamedTuple):
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    context = {**admin.site.each_context(request), "title": "Help and glossary", "chapters": chapters()}
+    context = {
+        **admin.site.each_context(request),
+        "title": "Help and glossary",
+        "chapters": chapters(),
+        "roles": roles(),
+    }
     return TemplateResponse(request, "admin/help.html", context)
 
 
@@ -39,6 +45,14 @@ def chapters() -> list[Chapter]:
         elif found and (row := _ROW.match(line)) and row["word"] not in ("word", "---"):
             found[-1].words.append((row["word"].strip(), _marked(row["meaning"].strip())))
     return found
+
+
+@cache
+def roles() -> list[list[str]]:
+    """Read who may do what: the roles, and then a line a right with what each role may."""
+    table = ROLES.read_text(encoding="utf-8").partition("| may |")
+    rows = "".join(table[1:]).partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if not row.startswith("|---")]
 
 
 def _marked(text: str) -> SafeString:

@@ -1,5 +1,6 @@
 """Pages of the sealed log: how large it is, who vouches for it, and each checkpoint as it was signed."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -39,7 +40,8 @@ class CheckpointAdmin(ReadOnly):
             title="The sealed log",
             facts=_facts(reader.head(), now),
             trust=trust(reader.head()),
-            keys=_keys(),
+            keys=_public(keys.load),
+            receipt_keys=_public(keys.receipts),
             chain=ledger.chain(newest, set(_cosigners([row.number for row in newest])), now) if newest else "",
             rows=[(row, time_tag(row.created_at), ", ".join(names.get(row.number, []))) for row in rows[:PAGE]],
             next=rows[PAGE - 1].number if len(rows) > PAGE else None,
@@ -113,15 +115,16 @@ def _facts(head: Checkpoint | None, now: datetime) -> list[tuple[str, Any]]:
 def _witnesses(now: datetime) -> str:
     names = [witness.verifier.name for witness in witnesses.witnesses()]
     if not names:
-        return "none is asked"
+        return "none configured"
     last = reader.last_cosigned()
     ages = {name: f"{age((now - last[name]).total_seconds())} ago" if name in last else "never" for name in names}
     return ", ".join(f"{name}: {when}" for name, when in ages.items())
 
 
-def _keys() -> list[str]:
+def _public(load: Callable[[], Any]) -> list[str]:
+    """Return the public keys, the one that signs now first, or why there is none."""
     try:
-        return [str(key) for key in keys.load().verifiers]
+        return [str(key) for key in load().verifiers]
     except KeyMissing as error:
         return [str(error)]
 

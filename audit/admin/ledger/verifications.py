@@ -27,7 +27,7 @@ CHECKED = {
     "checkpoints": "checkpoints with their signatures",
     "cosignatures": "cosignatures",
     "anchored checkpoints": "anchored checkpoints",
-    "witnesses": "witnesses asked",
+    "witnesses": "witnesses queried",
 }
 
 

@@ -1,4 +1,4 @@
-"""Discards: asked for by one person, decided by another."""
+"""Discards: requested by one person, decided by another."""
 
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from audit.models.base import visible_raw
 from audit.queue import discards
 
 DECISIONS = {
-    "": ("pending", "asked for"),
+    "": ("pending", "waiting for approval"),
     "discarded": ("warning", "discarded"),
     "discard_declined": ("ok", "declined"),
 }
@@ -54,5 +54,5 @@ class DiscardAdmin(ReadOnly):
 
         return post_act(request, PERMISSION, act, back=reverse("admin:audit_discard_change", args=[pk]))
 
-    asked = time_column("asked (UTC)", "asked_at")
+    asked = time_column("requested (UTC)", "asked_at")
     state = column("state", lambda discard: badge(*DECISIONS[discard.decision]))

@@ -26,7 +26,7 @@ REASONS = {
     "database-busy": "PostgreSQL gave writes up (timeout, deadlock)",
     "database-refused": "PostgreSQL refused",
 }
-TIMES = {"First event parked": "began_at", "PostgreSQL up again": "up_at", "Queue empty": "emptied_at"}
+TIMES = {"First event parked": "began_at", "PostgreSQL up again": "up_at", "Queue worked off": "emptied_at"}
 
 
 @admin.register(Episode)
@@ -62,7 +62,7 @@ class OutageAdmin(ReadOnly):
         return post_act(request, "audit.note_episode", act, "The note is kept, and recorded.", back=back)
 
     began = time_column("began (UTC)", "began_at")
-    lasted = column("until empty", lambda outage: _span(outage.began_at, outage.emptied_at))
+    lasted = column("until worked off", lambda outage: _span(outage.began_at, outage.emptied_at))
     cause = column("cause", lambda outage: _causes(outage.reasons))
     parked_count = column("parked", lambda outage: intcomma(outage.parked), "parked")
     stored_count = column("stored", lambda outage: intcomma(outage.stored), "stored")

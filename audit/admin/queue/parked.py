@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -72,7 +73,7 @@ class ParkedAdmin(ReadOnly):
         if message is None:
             messages.info(request, "That event is not in the queue any more: it is stored, or never was here.")
             return redirect(LIST)
-        return self.page(request, "detail", **parked_rows.detail(message))
+        return self.page(request, "detail", **parked_rows.detail(message), **_snoozes())
 
     def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         def act() -> int:
@@ -123,12 +124,13 @@ class ParkedAdmin(ReadOnly):
         def act() -> HttpResponse | int:
             assert bulk_act is not None
             if request.POST.get("scope") == "all" and "sure" not in request.POST:
-                parameters = {key: request.POST.get(key, "") for key in ("act", *FILTERS)}
+                parameters = {key: request.POST.get(key, "") for key in ("act", "snooze", *FILTERS)}
                 return redirect(f"{reverse('admin:audit_parked_count')}?{urlencode(parameters)}")
             chosen = parked_rows.chosen(request.POST)
             if not chosen:
                 raise Invalid({"": "no event is selected: tick some, or choose all that match."})
-            number: int = bulk_act(chosen, request.user.get_username())
+            options = {"span": _snooze_span(request.POST.get("snooze", ""))} if bulk_act is actions.snooze else {}
+            number: int = bulk_act(chosen, request.user.get_username(), **options)
             return number
 
         def success(result: HttpResponse | int) -> str:
@@ -145,7 +147,7 @@ class ParkedAdmin(ReadOnly):
             counted = count.step(request, parked_rows.selection(request.GET))
         except Refused:
             return self._unreadable(request)
-        parameters = {key: request.GET.get(key, "") for key in ("act", *FILTERS)}
+        parameters = {key: request.GET.get(key, "") for key in ("act", "snooze", *FILTERS)}
         response = self.page(
             request, "sure", title=f"{name}?", name=name, counted=counted, parameters=parameters.items()
         )
@@ -214,7 +216,9 @@ class ParkedAdmin(ReadOnly):
             span=parked_rows.span(request),
             states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, "quarantined"))],
             filters={name: request.GET.get(name, "") for name in ("q", *FILTERS)},
+            is_filtered=any(request.GET.get(name) for name in ("q", *FILTERS)),
             acts=[(act, label) for act, (label, _) in actions.BULK_ACTS.items()],
+            **_snoozes(),
             may_act=request.user.has_perm(PERMISSION),
             next_url=f"?{parameters.urlencode()}" if next_id else "",
             looked_at=parked_rows.LOOKS_PER_PAGE if next_id and len(rows) < parked_rows.PAGE else 0,
@@ -238,6 +242,15 @@ def _bulk_act(name: str) -> tuple[str, Any]:
     if name not in actions.BULK_ACTS:
         raise Http404("There is no such act.")
     return actions.BULK_ACTS[name]
+
+
+def _snoozes() -> dict[str, Any]:
+    """What a form needs to offer a snooze: each name with its words, and the one that is chosen."""
+    return {"snoozes": [(name, words) for name, (words, _) in actions.SNOOZES.items()], "snooze": "24h"}
+
+
+def _snooze_span(name: str) -> timedelta:
+    return actions.SNOOZES.get(name, ("", actions.SNOOZE))[1]
 
 
 def _message_or_404(message_id: str) -> Message:

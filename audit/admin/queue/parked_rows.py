@@ -54,7 +54,7 @@ def figures() -> list[SafeString]:
         return []
     of = f" (of {makeup.drawn} drawn at random)" if makeup.drawn >= dlq.sample.DRAWN else ""
     return [
-        queue_charts.bars(f"Age{of}", makeup.ages),
+        queue_charts.bars(f"Age{of}", {age: number for age, number in makeup.ages.items() if number}),
         queue_charts.bars(f"Why{of}", dict(list(makeup.reasons.items())[:8])),
     ]
 
@@ -88,6 +88,7 @@ def row(message: Message) -> dict[str, Any]:
     return {
         "message": message,
         "age": age(message.age),
+        "parked_at": time_tag(message.parked_at),
         "state": badge(STATES[message.state], message.state),
         "attempts": f"{message.attempts}/{policy.MAX_RETRIES}",
         "next_try": _next_try(message),
@@ -111,11 +112,19 @@ def detail(message: Message) -> dict[str, Any]:
     return row(message) | {
         "title": f"Parked event {message.key}",
         "payload": pretty_body(message.body),
+        "failures": [(_moment(error["at"]), error["kind"], error["error"]) for error in message.errors],
         "raw": message.body.decode("utf-8", errors="backslashreplace"),
         "digest": message.digest.hex(),
-        "parked_at": time_tag(message.parked_at),
         "received_at": time_tag(message.received_at),
     }
+
+
+def _moment(text: str) -> SafeString | str:
+    """A time of the queue as pages show times; as it is, where it is none."""
+    try:
+        return time_tag(times.read_time(text))
+    except ValueError:
+        return text
 
 
 def pretty_body(body: bytes) -> str:

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from audit import visibility
 from audit.admin.display import age
-from audit.admin.search import hints, histogram, query_bar
+from audit.admin.search import facets, hints, histogram, query_bar
 from audit.models import Record
 from audit.search import query
 
@@ -29,6 +29,7 @@ class KeysetChangeList(ChangeList):
     count_text = in_log = ""
     newest: Record | None = None
     chart: histogram.Chart | None = None
+    facet_counts: facets.Facets | None = None
     near: list[hints.Offer]
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
@@ -48,6 +49,7 @@ class KeysetChangeList(ChangeList):
         self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.in_log = query.about_how_many()
         self.chart = histogram.chart(self.bar, self.queryset) if rows and place is None else None
+        self.facet_counts = facets.facets(self.bar, self.queryset) if len(rows) > 1 and place is None else None
         self.near = hints.near(self.bar) if not rows and not self.bar.problem else []
         visibility.note_shown(row.pk for row in rows)
         with visibility.as_system():

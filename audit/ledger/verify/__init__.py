@@ -6,6 +6,7 @@ unsealed     records without a leaf, and the tail that waits for the sealer
 correlation  the records of one correlation, each with its proof
 pending      a moment in which the sealer may take what a correlation has
 result       counts, findings, verdict
+forget       runs that found nothing have an end
 share        how much of the log was verified lately
 """
 

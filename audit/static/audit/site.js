@@ -50,6 +50,20 @@ const keys = () => {
   dialog.showModal();
 };
 
+// Times are UTC; the reader's own, and how long ago that is, on hover.
+const AGES = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+const ago = (moment) => {
+  const seconds = (moment - Date.now()) / 1000;
+  const [unit, length] = AGES.find(([, length]) => Math.abs(seconds) >= 2 * length) ?? AGES.at(-1);
+  return new Intl.RelativeTimeFormat("en").format(Math.round(seconds / length), unit);
+};
+document.addEventListener("pointerover", (event) => {
+  const time = event.target.closest?.("time[datetime]");
+  if (!time) return;
+  const moment = new Date(time.dateTime);
+  if (!Number.isNaN(moment.valueOf())) time.title = `${moment.toLocaleString("en-GB", { timeZoneName: "short" })} on this device, ${ago(moment)}; shown in UTC`;
+});
+
 document.addEventListener("keydown", (event) => {
   const isJump = event.key === "k" && (event.ctrlKey || event.metaKey) && !event.altKey;
   if (isJump || (event.key === "/" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey)) {

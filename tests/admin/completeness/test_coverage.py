@@ -92,7 +92,7 @@ def test_numbers_that_never_came_mark_their_hours_also_beside_others(auditor: Cl
     sequences.apply([sealed_event(writer, start, seq=1), sealed_event(writer, start + 3 * HOUR, seq=9)])
     page = look(auditor, writer=writer)
     empty = [text for text in texts(page, writer) if "0 events" in text and "numbers 2 to 8 never came" in text]
-    full = [text for text in texts(page, writer) if "1 events" in text and "numbers 2 to 8 never came" in text]
+    full = [text for text in texts(page, writer) if "1 event;" in text and "numbers 2 to 8 never came" in text]
     assert (len(empty), len(full)) == (2, 2)
     assert page.count("heat-why-gap") == 2 + 1  # and in the legend
 

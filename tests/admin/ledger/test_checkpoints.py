@@ -1,5 +1,6 @@
 """The pages of the sealed log, of verification, and the evidence that they hand out."""
 
+import html
 import re
 import subprocess
 import sys
@@ -214,3 +215,9 @@ def test_the_start_page_shows_that_somebody_took_a_protection_away(
     finally:
         superuser.execute("REVOKE UPDATE ON audit_leaf FROM audit_app")
     assert "audit.E003: The role audit_app may UPDATE on audit_leaf." in page
+
+
+def test_the_page_of_the_log_shows_both_keys_with_their_fingerprints(auditor: Client, sealed: Record) -> None:
+    page = auditor.get(LOG).content.decode()
+    for key in (keys.load().verifiers[0], keys.receipts().verifiers[0]):
+        assert f"<code data-copy>{key}</code>" in html.unescape(page)

@@ -139,8 +139,12 @@ def test_what_was_ticked_is_acted_on_and_recorded(operator: Client) -> None:
     page = operator.post(ACT, {"act": "retry", "scope": "ticked", "id": [first.id, second.id]}, follow=True)
     assert "Retry now: 2 events" in page.content.decode()
     assert [getattr(queue.pages.get(one.id), "state", "") for one in (first, second)] == ["due", "due"]
-    operator.post(ACT, {"act": "snooze", "scope": "ticked", "id": [third.id]})
-    assert getattr(queue.pages.get(third.id), "state", "") == "waiting"
+    operator.post(ACT, {"act": "snooze", "snooze": "72h", "scope": "ticked", "id": [third.id]})
+    snoozed = queue.pages.get(third.id)
+    assert snoozed is not None
+    assert snoozed.state == "waiting"
+    assert snoozed.next_try is not None
+    assert (snoozed.next_try - snoozed.parked_at).days in (2, 3)
     operator.post(ACT, {"act": "quarantine", "scope": "ticked", "id": [third.id]})
     assert queue.pages.get(third.id) is None
     assert Quarantined.objects.filter(key=third.key).count() == 1

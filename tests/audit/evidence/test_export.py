@@ -513,6 +513,24 @@ def test_nobody_has_more_than_five_made_at_once() -> None:
 # --- Cut off, cancelled, expired ---
 
 
+def test_all_bundles_together_are_bounded_by_the_disk_and_by_how_many_are_made(settings: Any, tmp_path: Path) -> None:
+    settings.EXPORT_VOLUME, settings.EXPORT_MAX_MB, settings.EXPORT_DIR = 4, 1, tmp_path
+    bundle = export.request(ME, query=f"correlation:{sealed(12)}")
+    (tmp_path / "other.zip").write_bytes(bytes(1_000_001))
+    build.resume(bundle)
+    assert (bundle.state, bundle.done) == ("failed", 0)
+    assert "EXPORT_MAX_MB is 1" in bundle.error
+    with pytest.raises(Invalid, match="the bundles here take 1 MB"):
+        export.request(ME, first=0, last=1)
+    (tmp_path / "other.zip").unlink()
+    assert export.reopen(bundle, ME)
+    bundle.refresh_from_db()
+    assert build.resume(bundle).state == "ready"
+    settings.EXPORT_AT_ONCE = 0
+    with pytest.raises(Invalid, match="are being made already"):
+        export.request(ME, first=0, last=1)
+
+
 @pytest.mark.usefixtures("small_volumes")
 def test_a_bundle_is_made_a_part_at_a_time_and_is_the_same(checked: Any) -> None:
     correlation = sealed(12)

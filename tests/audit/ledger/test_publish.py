@@ -79,8 +79,9 @@ def test_an_anchor_in_a_folder_is_a_file_a_checkpoint_and_never_overwritten(tmp_
         assert head is not None
         for _ in range(2):
             assert publish.Publisher().publish(head) == []
-        (file,) = tmp_path.iterdir()
-        assert file.name == f"{head.size:020d}-{head.number:012d}.checkpoint"
+        (file,) = tmp_path.glob("*/*")
+        day = f"{head.created_at:%Y-%m-%d}"
+        assert str(file.relative_to(tmp_path)) == f"{day}/{head.size:020d}-{head.number:012d}.checkpoint"
         assert file.read_text() == head.note
         assert anchor.last_anchored() == note.TreeHead.parse(note.split(head.note)[0])
 

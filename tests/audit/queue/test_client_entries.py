@@ -1,5 +1,7 @@
 """What a writer's client parks by itself becomes its record, once; what is wrong with it stays, dead, in sight."""
 
+import hashlib
+import hmac
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +32,7 @@ def queue() -> Iterator[Stream]:
 
 def park(queue: Stream, key: str, **changes: Any) -> dict[str, Any]:
     """Park an event as the client does; return it."""
-    event = an_event(event_id=str(uuid7())) | changes
+    event = an_event(event_id=uuid7()) | changes
     queue.redis.rpush(queue.keys.inbox, Signer(key).entry(json.dumps(event).encode()))
     return event
 
@@ -90,7 +92,7 @@ def test_while_postgresql_is_away_it_is_in_the_queue_and_counts_there(
 
 
 def test_nobody_speaks_as_another_writer(queue: Stream, writer: Sender, service: Sender) -> None:
-    event = json.dumps(an_event(event_id=str(uuid7()))).encode()
+    event = json.dumps(an_event(event_id=uuid7())).encode()
     own = Signer(writer.key)
     own.key_id = Signer(service.key).key_id
     message = dead(queue, pushed(queue, own.entry(event)))
@@ -121,9 +123,19 @@ def test_an_entry_of_a_later_contract_waits_for_a_store_that_knows_it(queue: Str
     assert message.last_error_class == "Unreadable" and "update it" in message.last_error
 
 
-def test_a_client_of_the_version_before_parks_into_todays_store(queue: Stream, writer: Sender) -> None:
-    event = an_event(event_id=str(uuid7()))
-    pushed(queue, Signer(writer.key).sign(json.dumps({"event": event}).encode(), "1.0"))
+def parked_by(version: str, api_key: str, payload: bytes) -> bytes:
+    """An entry as a client of another version writes it, which shares no line with today's."""
+    head = f"{version} {hashlib.sha256(api_key.encode()).hexdigest()[:16]}".encode()
+    mac_key = hmac.digest(api_key.encode(), b"audit dlq entry key 1", "sha256")
+    return head + b" " + hmac.new(mac_key, head + b"\n" + payload, "sha256").hexdigest().encode() + b"\n" + payload
+
+
+@pytest.mark.parametrize(("version", "more"), [("1.0", {}), ("1.2", {"of_tomorrow": {"a": 1}, "parked_at": 7})])
+def test_a_client_of_the_version_before_or_after_parks_into_todays_store(
+    queue: Stream, writer: Sender, version: str, more: dict[str, Any]
+) -> None:
+    event = an_event(event_id=uuid7())
+    pushed(queue, parked_by(version, writer.key, json.dumps({"event": event} | more).encode()))
     assert drain.empty_inbox() == 1
     assert Record.objects.get(id=event["event_id"]).writer == writer.name
 
@@ -141,7 +153,7 @@ def test_a_key_from_before_is_learned_at_its_next_call_and_a_retry_stores_what_w
 ) -> None:
     sender = Sender("write")
     WriterKey.objects.filter(writer=sender.writer).update(entry_key=None)
-    event = an_event(event_id=str(uuid7()))
+    event = an_event(event_id=uuid7())
     message = dead(queue, pushed(queue, Signer(sender.key).entry(json.dumps(event).encode())))
     assert "has not been used with the API" in message.last_error
     api_keys.forget()
@@ -162,7 +174,7 @@ def test_an_entry_key_outlives_the_key_that_encrypts_it_as_long_as_that_is_known
     assert drain.empty_inbox() == 1 and Record.objects.filter(id=event["event_id"]).exists()
     settings.DLQ_ENTRY_OLD_KEYS = []
     entry_keys.forget()
-    lost = an_event(event_id=str(uuid7()))
+    lost = an_event(event_id=uuid7())
     message = dead(queue, pushed(queue, Signer(sender.key).entry(json.dumps(lost).encode())))
     assert "send one event there" in message.last_error
     api_keys.forget()

@@ -200,7 +200,7 @@ def test_a_writers_client_parks_and_can_do_nothing_else(
     become: Callable[[str], None], server: RoleRedis, writer: Any
 ) -> None:
     keys = dlq.client.QueueKeys(server._prefix)
-    body = json.dumps(an_event(event_id=str(uuid7()))).encode()
+    body = json.dumps(an_event(event_id=uuid7())).encode()
     dlq_config = DLQConfig(redis_url=server.url_of("park"), prefix=server._prefix)
     assert ClientQueue(dlq_config, Signer(writer.key)).park([body]).verdict == "kept"
     with client_of(server, "park") as connection:
