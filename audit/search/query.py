@@ -19,7 +19,7 @@ from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Checkpoint, Record, RecordQuerySet
-from audit.postgres import portions, sql
+from audit.postgres import portions
 from audit.search import cost, filters, months
 
 EXACT = (
