@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill drill-client chaos busy slow outage ghosts missing growth attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ missing: $(READY) ## Simulate 50 writers and EVENTS (1,000,000), and look whethe
 
 growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE (10,000,000) records (an hour or more)
 	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000) --ticks $(or $(TICKS),7)
+
+years: $(READY) ## Fill a store of ten years, SIZE (20,000,000) records, and one of a month; measure every task, page, call and command (hours; SHARE=0.001 of it)
+	$(BIN)/python -m bench.drills.years --size $(or $(SIZE),20000000) --share $(or $(SHARE),1)
+
+upgrade: $(READY) ## Upgrade a store of RECORDS (100,000) from the commit FROM to this one while events are sent (minutes)
+	$(BIN)/python -m bench.drills.upgrade --records $(or $(RECORDS),100000) --seconds $(or $(SECONDS),30) $(if $(FROM),--from $(FROM))
 
 attacks: $(READY) ## Attack the log as a database superuser, and the queue as who has Redis' password; print the matrix (a minute or two; EVERY=10: each tenth)
 	$(BIN)/python -m tests.attacks --every $(or $(EVERY),1)

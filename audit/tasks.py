@@ -38,6 +38,7 @@ from audit.queue.quarantine import quarantine_old
 from audit.receipts import verify as verify_receipts
 from audit.reports import build
 from audit.review import signoff
+from audit.search import months
 
 log = structlog.get_logger(__name__)
 
@@ -189,6 +190,7 @@ def tidy() -> str:
     old = datetime.now(UTC) - timedelta(days=settings.FAILED_TASK_DAYS)
     tasks, _ = Failure.objects.filter(stopped__lt=old).delete()
     runs, beats = forget(), heartbeats.forget()
+    months.follow(seconds=TASK_S / 2)
     strays = 0 if settings.EXPORT_DIR is None else room.remove_strays(evidence_build.folder())
     return f"{tasks} failed tasks, {runs} verifications, {beats} heartbeats, {strays} parts of bundles removed"
 

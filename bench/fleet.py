@@ -83,6 +83,10 @@ class Fleet:
     def start(self) -> None:
         """Servers, schema, web, drainers and a sealer with them; returns when the site answers."""
         self.start_servers()
+        self.start_services()
+
+    def start_services(self) -> None:
+        """Web, drainers and a sealer with them; returns when the site answers."""
         self.start_web()
         for number in range(self._drainers):
             self.start_drainer(number)
@@ -313,6 +317,15 @@ class Fleet:
         self.start_sealer()
         wait_until(lambda: not self.number("SELECT count(*) FROM audit_unsealed"), seconds=600, what="the sealer")
         self.stop_sealer()
+
+    def restart(self, root: Path) -> None:
+        """End every process, and start it again with the code in another folder."""
+        while self._processes:
+            _, process = self._processes.popitem()
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+        self.root = root
+        self.start_services()
 
     def stop(self) -> None:
         """End everything, web first."""

@@ -52,17 +52,18 @@ FROM audit_record WHERE writer LIKE 'service-%' ORDER BY id
 console = Console(stderr=True)
 
 
-def load(url: str, count: int) -> None:
-    """Fill the store at its owner's address with `count` records that wait for the sealer. Exits where it is in use."""
+def load(url: str, count: int, *, days: int = DAYS) -> None:
+    """Fill the store at its owner's address with `count` records of so many days that wait for the sealer. Exits where
+    it is in use."""
     now = datetime.now(UTC)
     with psycopg.connect(url, autocommit=True) as connection, _bar() as bar:
         if (found := connection.execute(STRANGERS, [_known()]).fetchone()) is not None:
             raise SystemExit(f"The store has records of {found[0]!r}, which is no sample: seed another database.")
-        _make_months(connection, now)
+        _make_months(connection, now, days)
         indexes = connection.execute(INDEXES).fetchall()
         for name, _ in indexes:
             connection.execute(f"DROP INDEX {name}".encode())
-        _copy(url, count, now, bar)
+        _copy(url, count, now, days, bar)
         steps = [definition for _, definition in indexes] + [QUEUE, "ANALYZE"]
         for statement in bar.track(steps, description="indexes, queue"):
             connection.execute(statement.encode())
@@ -81,35 +82,35 @@ def _bar() -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=console)
 
 
-def _make_months(connection: psycopg.Connection[Any], now: datetime) -> None:
+def _make_months(connection: psycopg.Connection[Any], now: datetime, days: int) -> None:
     """Partitions for the months before this one; the store itself makes them ahead only."""
     start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    for _ in range(DAYS // 28 + 1):
+    for _ in range(days // 28 + 1 if days <= DAYS else days * 12 // 365 + 1):
         end, start = start, (start - timedelta(days=1)).replace(day=1)
         connection.execute(MONTH.format(name=f"audit_record_{start:%Y_%m}", start=start, end=end).encode())
 
 
-def _copy(url: str, count: int, now: datetime, bar: Progress) -> None:
+def _copy(url: str, count: int, now: datetime, days: int, bar: Progress) -> None:
     task = bar.add_task("records", total=count)
-    portions = [(url, first, min(first + PORTION, count), count, now) for first in range(0, count, PORTION)]
+    portions = [(url, first, min(first + PORTION, count), count, now, days) for first in range(0, count, PORTION)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for copied in pool.imap_unordered(copy_portion, portions):
             bar.advance(task, copied)
 
 
-def copy_portion(portion: tuple[str, int, int, int, datetime]) -> int:
+def copy_portion(portion: tuple[str, int, int, int, datetime, int]) -> int:
     """Copy the records first .. last-1 of `count`."""
-    url, first, last, count, now = portion
+    url, first, last, count, now, days = portion
     statement = f"COPY audit_record ({COLUMNS}) FROM STDIN".encode()
     with psycopg.connect(url) as connection, connection.cursor().copy(statement) as copy:
-        for line in rows(first, last, count, now):
+        for line in rows(first, last, count, now, days):
             copy.write(line)
     return last - first
 
 
-def rows(first: int, last: int, count: int, now: datetime) -> Iterator[bytes]:
+def rows(first: int, last: int, count: int, now: datetime, days: int) -> Iterator[bytes]:
     """Lines for COPY, each a record."""
-    began, step = now - timedelta(days=DAYS), timedelta(days=DAYS) / count
+    began, step = now - timedelta(days=days), timedelta(days=days) / count
     for n in range(first, last):
         yield _row(n, began + step * n)
 

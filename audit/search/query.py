@@ -20,7 +20,7 @@ from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
 from audit.models import Checkpoint, Record, RecordQuerySet
 from audit.postgres import portions
-from audit.search import cost, filters
+from audit.search import cost, filters, months
 
 EXACT = (
     *("event_type", "event_category", "event_outcome", "severity", "correlation_id", "actor_id"),
@@ -106,7 +106,8 @@ def in_portions(ids: Sequence[UUID]) -> Iterator[list[Record]]:
 
 def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQuerySet:
     base = Record.objects.all() if records is None else records
-    return base.filter(filters.where(search.query, search.now)).order_by("-event_timestamp", "-id")
+    found = base.filter(filters.where(search.query, search.now), months.of(search.query, search.now))
+    return found.order_by("-event_timestamp", "-id")
 
 
 def sees_whole_correlation(correlation_id: str) -> bool:

@@ -53,6 +53,10 @@ GRANT SELECT, INSERT, UPDATE ON audit_head TO audit_app;
 GRANT SELECT, INSERT, DELETE ON audit_unsealed TO audit_app;
 GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed TO audit_reader;
 
+-- Noted by a trigger, and read.
+REVOKE ALL ON audit_stray FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT ON audit_stray TO audit_app, audit_reader;
+
 -- What was found, decided and noted is written on, and never taken away.
 REVOKE DELETE, TRUNCATE ON
     audit_verification,

@@ -17,9 +17,7 @@ def start(name: str, folder: Path) -> Site:
 
     Raises `ValueError` where git does not know the commit.
     """
-    if not commit(name):
-        raise ValueError(f"git knows no commit {name!r} here: name one of `git log`, in a clone with its history.")
-    _unpack(name, folder)
+    unpack(name, folder)
     pinned = (folder / PINNED).read_bytes()
     same = pinned == (ROOT / PINNED).read_bytes()
     fleet = Fleet(root=folder, python=sys.executable if same else python_with(pinned), drainers=0)
@@ -31,7 +29,12 @@ def start(name: str, folder: Path) -> Site:
         raise
 
 
-def _unpack(name: str, folder: Path) -> None:
-    """The files of a commit, and nothing of git's: no work tree is left behind if this process is killed."""
+def unpack(name: str, folder: Path) -> None:
+    """The files of a commit, and nothing of git's: no work tree is left behind if this process is killed.
+
+    Raises `ValueError` where git does not know the commit.
+    """
+    if not commit(name):
+        raise ValueError(f"git knows no commit {name!r} here: name one of `git log`, in a clone with its history.")
     archive = subprocess.run(["git", "archive", "--format=tar", name], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
