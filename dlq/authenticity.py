@@ -6,6 +6,7 @@ stays in the queue, dead, with an alarm.
 """
 
 import hmac
+import struct
 from datetime import UTC, datetime
 
 import structlog
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 # The kind of error of a message that does not verify.
 FORGED = "Forged"
 # With its length before it, as all fields have.
+_LENGTHS = struct.Struct(">5Q").pack
 _DOMAIN = len(b"dlq entry 1").to_bytes(8, "big") + b"dlq entry 1"
 
 
@@ -50,15 +52,15 @@ def _passes_unsigned(message: Message) -> bool:
 
 
 def _mac(key: bytes, document: Document | Message) -> bytes:
-    fields = (
-        document.source.encode(errors="replace"),
-        document.key.encode(errors="replace"),
-        document.kind.encode(errors="replace"),
-        document.digest,
-        str(microseconds(document.received_at)).encode(),
+    source = document.source.encode(errors="replace")
+    name = document.key.encode(errors="replace")
+    kind = document.kind.encode(errors="replace")
+    digest = document.digest
+    received = b"%d" % microseconds(document.received_at)
+    lengths = _LENGTHS(len(source), len(name), len(kind), len(digest), len(received))
+    # Each after its length, so that no two documents give the same bytes.
+    parts = (
+        *(_DOMAIN, lengths[:8], source, lengths[8:16], name, lengths[16:24], kind),
+        *(lengths[24:32], digest, lengths[32:], received),
     )
-    # Each with its length, so that no two documents give the same bytes.
-    parts = [_DOMAIN]
-    for field in fields:
-        parts += (len(field).to_bytes(8, "big"), field)
     return hmac.digest(key, b"".join(parts), "sha256")

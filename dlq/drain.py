@@ -36,6 +36,8 @@ class Outcome(NamedTuple):
 
 # Stores the documents of the messages, committed when it returns. Raises `DatabaseDown` for an outage.
 Handler = Callable[[Sequence[Message]], Sequence[Outcome]]
+# Does what the handler need not wait with, of messages that it gets next; it never raises.
+Prepare = Callable[[Sequence[Message]], None]
 
 
 @dataclass
@@ -58,6 +60,7 @@ def drain(
     handler: Handler,
     *,
     probe: Callable[[], bool],
+    prepare: Prepare | None = None,
     limit: int | None = None,
     seconds: float | None = None,
     stop: threading.Event | None = None,
@@ -68,7 +71,7 @@ def drain(
 
     1. Return where a person has paused the queue, or the database is not up: touch nothing.
     2. Lease a batch of due messages. Other drainers see the rest. Nothing due, or paused meanwhile: end.
-    3. Hand it to `handler`. Meanwhile the next batch is leased, and the one before taken out.
+    3. Hand it to `handler`. Meanwhile the next batch is leased and handed to `prepare`, and the one before taken out.
     4. Take out what is stored, note what failed. Only now does a message leave the queue.
     5. Where the database went away in between: give the lease back, count no attempt, end.
 
@@ -87,7 +90,7 @@ def drain(
         if queue.totals.depth() and not probe():
             summary.database_up = False
             return summary
-        with _Ahead(queue, limit, summary) as ahead:
+        with _Ahead(queue, limit, summary, prepare) as ahead:
             while not is_over() and (messages := ahead.next()):
                 summary.claimed += len(messages)
                 _handle(handler, messages, queue, ahead, summary)
@@ -108,15 +111,16 @@ def drain(
 
 
 class _Ahead:
-    """Leases the next batch, and takes out the one before, in a thread beside the handler.
+    """Leases the next batch, and takes out the one before, each in a thread beside the handler.
 
     Its end waits until all is taken out that was to be, and gives back what was leased and not asked for.
     """
 
-    def __init__(self, queue: streams.Stream, limit: int | None, summary: Summary):
-        self._queue, self._limit, self._summary = queue, limit, summary
+    def __init__(self, queue: streams.Stream, limit: int | None, summary: Summary, prepare: Prepare | None):
+        self._queue, self._limit, self._summary, self._prepare = queue, limit, summary, prepare
         self._claimed = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="drain-ahead")
+        self._out = ThreadPoolExecutor(1, thread_name_prefix="drain-out")
         self._leased: Future[list[Message]] | None = None
         self._taken_out: list[tuple[Future[int], WayOut, int]] = []
 
@@ -131,6 +135,7 @@ class _Ahead:
             with suppress(Paused, Refused):  # a lease that cannot be given back ends by itself
                 self._queue.release(leased.result() if leased is not None else [])
             self._thread.shutdown()
+            self._out.shutdown()
 
     def next(self) -> list[Message]:
         """Return a batch; none where nothing is due, or the limit is reached. Raises `Paused`, `Refused`."""
@@ -149,7 +154,7 @@ class _Ahead:
     def take_out(self, messages: list[Message], way: WayOut) -> None:
         """Begin to take out messages whose documents are stored; `settle` waits for it."""
         if messages:
-            self._taken_out.append((self._thread.submit(self._queue.acknowledge, messages, way), way, len(messages)))
+            self._taken_out.append((self._out.submit(self._queue.acknowledge, messages, way), way, len(messages)))
 
     def settle(self) -> None:
         """Wait until what was begun is taken out, and count it. Raises `Refused`."""
@@ -161,7 +166,10 @@ class _Ahead:
 
     def _claim(self) -> list[Message]:
         size = settings.DLQ_BATCH if self._limit is None else min(settings.DLQ_BATCH, self._limit - self._claimed)
-        return self._queue.claim(size) if size > 0 else []
+        messages = self._queue.claim(size) if size > 0 else []
+        if self._prepare is not None:
+            self._prepare(messages)
+        return messages
 
 
 def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, ahead: _Ahead, summary: Summary) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 
 State = Literal["due", "waiting", "leased", "dead"]
 EPOCH = datetime.fromtimestamp(0, UTC)
+_MICROSECOND = timedelta(microseconds=1)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
 # The length of what is not there.
 ABSENT = 2**32 - 1
@@ -195,7 +196,7 @@ def read(
 
 def microseconds(at: datetime) -> int:
     """Return the microseconds since 1970, exactly: a float would round them."""
-    return (at - EPOCH) // timedelta(microseconds=1)
+    return (at - EPOCH) // _MICROSECOND
 
 
 def _label(received_at: datetime, source: str) -> str:

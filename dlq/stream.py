@@ -132,15 +132,15 @@ class Stream(Connection):
         return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
     def _readable(self, entries: Iterable[tuple[bytes | None, ...]], lease_end: int, now: int) -> Iterator[Message]:
+        names = (*FIELDS, MAC)
         for raw_id, attempts, errors, *values in entries:
-            names = zip((*FIELDS, MAC), values, strict=True)
-            fields = {name: value for name, value in names if value is not None}
+            fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             message = read((raw_id or b"").decode(), fields, "leased", lease_end, (attempts, errors), now)
-            missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
-            if not missing:
-                yield message
-            else:
+            if len(fields) < len(FIELDS) or None in values[: len(FIELDS)]:
+                missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
                 self.fail(message, "Unparsable", f"the stream entry lacks {missing}", dead=True)
+            else:
+                yield message
 
     def _remove(self, leaving: Sequence[tuple[str, str, str]], counter: str) -> int:
         """Take out messages, given as id, key and label; return how many were there."""

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from audit.admin.display import badge, column, number
+from audit.admin.frame import navigation
 from audit.errors import AuditError, Invalid
 from audit.formats.grammar import Query
 from audit.postgres.faults import headline
@@ -86,6 +87,9 @@ class HistoryIsRecords(admin.ModelAdmin):
 
     def history_of(self, row: Any) -> str:
         return f"{self.opts.model_name}-{row.name}"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": navigation.name_of(self.opts), **(extra_context or {})})
 
     def history_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.get_object(request, object_id)

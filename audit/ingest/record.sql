@@ -9,7 +9,7 @@ WITH stored AS (
         source_seq, source_epoch, digest, received_at, parked_at
     )
     SELECT * FROM ROWS FROM (
-        jsonb_to_recordset($1::jsonb) AS (
+        json_to_recordset($1::json) AS (
             event_id uuid, writer text, version text, event_type text, event_timestamp timestamptz,
             event_category text, event_action text, event_outcome text, correlation_id text, event_data jsonb,
             actor_type text, actor_id text, actor_ip text, resource_type text, resource_id text,

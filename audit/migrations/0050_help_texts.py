@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0045_tidy"),
+        ("audit", "0046_stray"),
     ]
 
     operations = [

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -58,11 +59,28 @@ def drain(
     empty_spool()
     empty_inbox()
     start = restored.settle(dlq.stream.for_drain()) if is_up() else None
-    noted = _Noted(start, progress)
+    noted, ahead = _Noted(start, progress), _ReadAhead()
     try:
-        return drain_queue(store_parked, probe=is_up, limit=limit, seconds=seconds, stop=stop, progress=noted)
+        return drain_queue(
+            ahead.store, probe=is_up, prepare=ahead.read, limit=limit, seconds=seconds, stop=stop, progress=noted
+        )
     finally:
         noted.note()
+
+
+class _ReadAhead:
+    """Reads and verifies messages while PostgreSQL stores those before: the drain waits for one of the two."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Accepted | Outcome] = {}
+
+    def read(self, messages: Sequence[Message]) -> None:
+        """Read what needs no server for it."""
+        self._read |= {message.id: _read(message) for message in messages if message.kind not in (KIND, invalid.KIND)}
+
+    def store(self, messages: Sequence[Message]) -> list[Outcome]:
+        already = {message.id: self._read.pop(message.id, None) for message in messages}
+        return store_parked(messages, already)
 
 
 class _Facts(msgspec.Struct):
@@ -182,12 +200,15 @@ def _paused() -> bool:
         return False
 
 
-def store_parked(messages: Sequence[Message]) -> list[Outcome]:
+def store_parked(
+    messages: Sequence[Message], already: Mapping[str, Accepted | Outcome | None] = MappingProxyType({})
+) -> list[Outcome]:
     """Store a batch of parked messages: together if that works, else each by itself.
 
-    Raises `DatabaseDown` when PostgreSQL is the reason; no message is to blame then.
+    `already` holds what was read of some. Raises `DatabaseDown` when PostgreSQL is the reason; no message is to
+    blame then.
     """
-    read = [_read(message) for message in messages]
+    read = [already.get(message.id) or _read(message) for message in messages]
     readable = [(message, event) for message, event in zip(messages, read, strict=True) if isinstance(event, Accepted)]
     outcomes = iter(_store_or_halve(readable))
     return [event if isinstance(event, Outcome) else next(outcomes) for event in read]

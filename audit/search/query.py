@@ -18,8 +18,8 @@ from audit.errors import Invalid
 from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
-from audit.models import Record, RecordQuerySet
-from audit.postgres import portions, sql
+from audit.models import Checkpoint, Record, RecordQuerySet
+from audit.postgres import portions
 from audit.search import cost, filters, months
 
 EXACT = (
@@ -245,13 +245,12 @@ _CHECKS: dict[str, Callable[[Mapping[str, str]], object]] = {
 
 
 def about_how_many() -> str:
-    """Return the planner's estimate of the number of records; it costs nothing, and is shown as an estimate."""
-    [(estimate,)] = sql.rows(
-        "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint "
-        "FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'audit_record'::regclass",
-        using="reader",
-    )
-    if estimate > COUNT_CAP and not visibility.scopes():
-        return f"≈ {intcomma(estimate)}"
-    counted, capped = capped_count(Record.objects.all())
-    return f"≈ {intcomma(max(estimate, counted))}" if capped else intcomma(counted)
+    """Return how many records there are: counted while they are few, else as many as the newest checkpoint covers.
+
+    To a scope, which must not learn of others: as many as it may see, so far as they are counted.
+    """
+    size = 0 if visibility.scopes() else Checkpoint.objects.order_by("-number").values_list("size", flat=True).first()
+    if size and size > COUNT_CAP:
+        return str(intcomma(size))
+    counted, capped = capped_count(Record.objects.all(), COUNT_CAP)
+    return f"{intcomma(counted)}{'+' * capped}"

@@ -102,6 +102,27 @@ def test_stop_ends_after_the_batch_in_hand(stream: Stream, monkeypatch: pytest.M
     assert stream.totals.stats().leased == 0
 
 
+def test_the_next_batch_is_prepared_while_the_handler_is_at_work(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DLQ_BATCH", 2)
+    keys = [message.key for message in parked(stream, 4)]
+    prepared: list[str] = []
+    is_second_ready = threading.Event()
+
+    def prepare(messages: Sequence[Message]) -> None:
+        prepared.extend(message.key for message in messages)
+        if len(prepared) == len(keys):
+            is_second_ready.set()
+
+    def handle(messages: Sequence[Message]) -> Sequence[Outcome]:
+        assert is_second_ready.wait(60)
+        return [Outcome("stored")] * len(messages)
+
+    assert drain(handle, probe=always, prepare=prepare, stream=stream).stored == 4
+    assert sorted(prepared) == sorted(keys)
+
+
 def _drain_in_process(url: str, prefix: str, result: Any) -> None:
     import django
 

@@ -150,6 +150,11 @@ def _here(request: HttpRequest) -> str:
     return (match.url_name or "") if match is not None else ""
 
 
+def name_of(options: Any) -> str:
+    """Return what the list of a model is called, by its `_meta`: in the rail, and above it."""
+    return NAMES.get(options.label_lower) or str(options.verbose_name_plural).capitalize()
+
+
 def _page(request: HttpRequest, label: str, here: str) -> Page | None:
     app, model = label.split(".")
     entry = next((own for kind, own in admin.site._registry.items() if kind._meta.label_lower == label), None)
@@ -159,8 +164,7 @@ def _page(request: HttpRequest, label: str, here: str) -> Page | None:
         url = reverse(f"admin:{app}_{model}_changelist")
     except NoReverseMatch:
         return None
-    name = NAMES.get(label) or str(entry.opts.verbose_name_plural).capitalize()
-    return Page(name, url, here.startswith(f"{app}_{model}_"))
+    return Page(name_of(entry.opts), url, here.startswith(f"{app}_{model}_"))
 
 
 @visibility.as_system()

@@ -2,9 +2,10 @@
 
 import csv
 import io
-import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
 from typing import IO, NamedTuple
 from uuid import UUID
 
@@ -52,21 +53,23 @@ def row(record: Record) -> str:
 
 def _write(records: RecordQuerySet) -> Table:
     """Write the table to a file: only a whole one can be named, and recorded as seen, before it is sent."""
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(BYTES_IN_MEMORY)  # noqa: SIM115  # the answer closes it
     seen: list[UUID] = []
     ends = time.monotonic() + MAX_S
-    file.write((BYTE_ORDER_MARK + _line(COLUMNS)).encode())
     cut = False
-    with cost.reading():
-        for record in records.with_state()[: MAX_RECORDS + 1].iterator(RECORDS_PER_READ):
-            if cut := len(seen) == MAX_RECORDS or file.tell() > MAX_BYTES:
-                break
-            if time.monotonic() > ends:
-                raise cost.TookTooLong(f"The table was not made in {MAX_S:.0f} s.")
-            file.write(row(record).encode())
-            seen.append(record.pk)
-    visibility.note_shown(seen)
-    file.seek(0)
+    with ExitStack() as unless_sent:
+        file = unless_sent.enter_context(SpooledTemporaryFile(BYTES_IN_MEMORY))
+        file.write((BYTE_ORDER_MARK + _line(COLUMNS)).encode())
+        with cost.reading():
+            for record in records.with_state()[: MAX_RECORDS + 1].iterator(RECORDS_PER_READ):
+                if cut := len(seen) == MAX_RECORDS or file.tell() > MAX_BYTES:
+                    break
+                if time.monotonic() > ends:
+                    raise cost.TookTooLong(f"The table was not made in {MAX_S:.0f} s.")
+                file.write(row(record).encode())
+                seen.append(record.pk)
+        visibility.note_shown(seen)
+        file.seek(0)
+        unless_sent.pop_all()  # the answer closes it
     return Table(file, len(seen), cut)
 
 

@@ -19,8 +19,8 @@ _CHAIN = object_schema(
     | {"is_valid": {"type": "boolean"}}
     | {"tampered_events": {"type": "array", "items": _TAMPERED}, "not_covered": {"type": "array", "items": TEXT}}
 )
-# So many records no log has; the server reads 18 digits.
-_MOST = 2**53 - 1
+# The server reads 18 digits; so many records no log has.
+_MOST = 10**18 - 1
 _OF_THE_LOG = {409: "Not sealed yet: try again in a second", 500: "The log is damaged, or its keys are missing"}
 _ABSENT = {404: "There is no such thing"}
 _ADDRESS = OpenApiParameter("address", TEXT, OpenApiParameter.PATH, description="x001/x234/067, or 000.p/17 for a part")

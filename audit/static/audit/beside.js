@@ -62,5 +62,17 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   open(rows().indexOf(link)).catch(() => location.assign(link.href));
 });
+// Two records are compared: the button waits for them.
+const compare = document.querySelector("button[form=compare]");
+if (compare) {
+  const boxes = [...document.querySelectorAll("#result_list input[type=checkbox]")];
+  const count = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    compare.disabled = ticked !== 2;
+    compare.textContent = ticked ? `Compare selected (${ticked})` : "Compare two: tick them";
+  };
+  for (const box of boxes) box.addEventListener("change", count);
+  count();
+}
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && panel?.contains(document.activeElement)) leave(); });
 }

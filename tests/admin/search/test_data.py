@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import secrets
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 import pytest
 from django.test import Client
@@ -137,3 +139,22 @@ def test_two_records_are_compared_member_by_member(auditor: Client) -> None:
 @pytest.mark.parametrize("ids", [[], ["x", "y"], ["01a20bb1-b393-74f5-b757-9d83c0875f64"]])
 def test_what_is_not_two_records_is_sent_back_with_words(auditor: Client, ids: list[str]) -> None:
     assert "Select exactly two records" in auditor.get(COMPARE, {"id": ids}, follow=True).content.decode()
+
+
+def test_a_table_that_takes_too_long_is_refused_in_words_and_leaves_no_file(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "MAX_S", -1.0)
+    monkeypatch.setattr(table, "BYTES_IN_MEMORY", 1)
+    made: list[IO[bytes]] = []
+
+    def watched(size: int) -> IO[bytes]:
+        made.append(SpooledTemporaryFile(size))  # noqa: SIM115  # the page closes it
+        return made[-1]
+
+    monkeypatch.setattr(table, "SpooledTemporaryFile", watched)
+    word = stored_record(correlation_id=secrets.token_hex(6)).correlation_id
+    answer = auditor.get(reverse("admin:audit_record_csv"), {"q": f"correlation:{word}"})
+    assert answer.status_code == 503
+    (file,) = made
+    assert file.closed

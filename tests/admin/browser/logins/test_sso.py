@@ -124,7 +124,7 @@ def test_whoever_administers_sets_up_a_second_factor_and_then_needs_it(page: Pag
     page.get_by_role("button", name="Set up").click()
     page.wait_for_url("**/accounts/2fa/recovery-codes/")
     page.goto(f"{site}/admin/auth/user/")
-    assert page.get_by_role("heading", name="Select user to change").is_visible()
+    assert page.get_by_role("heading", name="People").is_visible()
     page.context.clear_cookies()
     log_in(page, site, user.username)
     page.goto(f"{site}/admin/auth/user/")
