@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0051_help_texts"),
+        ("audit", "0045_tidy"),
     ]
 
     operations = [RunSqlFile("0046_stray.sql")]
