@@ -6,6 +6,7 @@ together; the error in the log comes at that moment. The watcher and the schedul
 
 import http.client
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 
@@ -106,8 +107,11 @@ def _webhook(name: str, text: str, figures: dict[str, int]) -> None:
     request = urllib.request.Request(
         settings.DLQ_ALERT_WEBHOOK, body, {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S):
-        pass
+    try:
+        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
 
 
 def _email(name: str, text: str, figures: dict[str, int]) -> None:

@@ -66,8 +66,12 @@ def cosign(witness: RemoteWitness, checkpoint: Checkpoint) -> None:
 def latest_of(witness: RemoteWitness, origin: str) -> str:
     """Fetch the newest checkpoint of our log that a witness has seen, as a note. Raises `OSError`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
-    with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-        return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
+    try:
+        with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
 
 
 def _ask(witness: RemoteWitness, checkpoint: Checkpoint, old: int) -> tuple[int, str]:

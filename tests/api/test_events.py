@@ -25,6 +25,10 @@ from audit.models import Record
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
 from tests.audit.formats.conftest import SAMPLES
 
+# Deeper than Python reads before 3.14.
+NESTED = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
+DEEP = json.dumps(an_event(event_data={})).encode().replace(b'"event_data": {}', b'"event_data": ' + NESTED)
+
 
 def stored(correlation_id: str) -> list[Record]:
     return list(Record.objects.filter(correlation_id=correlation_id))
@@ -178,7 +182,7 @@ def test_a_batch_of_a_thousand_is_stored(writer: Sender) -> None:
     [
         (b"{", "", "not valid JSON"),
         (b'{"a":1,"a":2}', "a", "occurs twice"),
-        (b"[" * 50_000, "0" + ".0" * 64, "nested too deep"),
+        (DEEP, "event_data" + ".a" * 64, "nested too deep"),
         (b'{"version": NaN}', "version", "not a JSON number"),
         (b"\xff", "", "not UTF-8"),
     ],

@@ -294,5 +294,6 @@ def _answer(client: Client, path: str, body: bytes | None) -> tuple[int, Any]:
         with urllib.request.urlopen(request) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
-        assert error.headers["Content-Type"] == "application/problem+json"
-        return error.code, json.load(error)
+        with error:
+            assert error.headers["Content-Type"] == "application/problem+json"
+            return error.code, json.load(error)

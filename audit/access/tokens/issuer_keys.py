@@ -9,6 +9,7 @@ import json
 import ssl
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -107,8 +108,12 @@ def fetch(url: str) -> str:
         token = settings.JWT_TOKEN_FILE.read_text(encoding="utf-8").strip()
         request.add_header("Authorization", f"Bearer {token}")
     context = ssl.create_default_context(cafile=settings.JWT_CA_FILE) if url.startswith("https:") else None
-    with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S, context=context) as answer:
-        body: bytes = answer.read(MAX_BYTES + 1)
+    try:
+        with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S, context=context) as answer:
+            body: bytes = answer.read(MAX_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
     if len(body) > MAX_BYTES:
         raise ValueError("the issuer's keys are too long")
     return body.decode()

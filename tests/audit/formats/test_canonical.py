@@ -150,8 +150,22 @@ FAULTS = [
 ]
 
 
+def is_read_by_python(text: bytes) -> bool:
+    """Whether this Python reads what is as deep: 3.14 does, and then the depth is found fault with by `canonical`."""
+    try:
+        json.loads(text.replace(b"NaN", b"1"))
+    except RecursionError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(("text", "faults"), FAULTS, ids=range(len(FAULTS)))
 def test_what_is_at_fault_is_named_by_its_path_and_spares_its_neighbours(text: bytes, faults: dict[str, str]) -> None:
+    if "too deep" in str(faults) and is_read_by_python(text):
+        with pytest.raises(NotCanonical) as deep:
+            canonical(read(text))
+        assert deep.value.faults.keys() == faults.keys()
+        return
     before, unreadable, after = read(b' [{"n": 12.0},' + text + b' , {"n": 2} ]\n')
     assert (before, after) == ({"n": 12}, {"n": 2})
     assert unreadable.text.encode() == text

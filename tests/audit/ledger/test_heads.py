@@ -21,6 +21,12 @@ def nothing_waits() -> None:
     seal.Sealer().once(sign_anyway=True, from_start=True)
 
 
+@pytest.fixture(autouse=True)
+def _in_the_same_minute(settings: Any) -> None:
+    """However long these tests take."""
+    settings.SEAL_KEEP_S = 1_000_000
+
+
 def sealed_sparingly(times: int = 1) -> Checkpoint:
     """Send and seal events one by one, as the sealer service does; return the newest head."""
     sealer = seal.Sealer()
