@@ -19,7 +19,7 @@ run: $(READY) ## Set up everything, load sample data into an empty store, serve 
 seed: $(READY) ## Copy RECORDS (1,000,000) more records into the store of a `make run` in another shell
 	$(BIN)/python -m bench.seed --records $(or $(RECORDS),1000000)
 
-test: $(READY) ## Run all tests, a process a core and one more: about 8 minutes on 2 cores; browser tests need Chromium
+test: $(READY) ## Run all tests, a process a core and one more: about 5 minutes on 2 cores; browser tests need Chromium
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
 
 test-long: $(READY) ## Run each drill and bench in its shortest form, and the whole of what `make test` samples: about 25 minutes on 2 cores
