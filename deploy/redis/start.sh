@@ -13,10 +13,16 @@ secrets=${SECRETS_DIR:-/run/secrets}
 users=${USERS_FILE:-/run/users.acl}
 prefix=${DLQ_PREFIX:-dlq}
 
+# Redis before 7.2 starts with no rule about a command that it does not have.
+case $("$1" --version) in
+*v=6.* | *v=7.0.* | *v=7.1.*) unknown='s/ +client|setinfo//; s/ +waitaof//' ;;
+*) unknown='' ;;
+esac
+
 # Without -r, so that a line goes on after a backslash.
 while read keyword user rules; do
   [ "$keyword" = user ] || continue
-  rules=$(printf %s "$rules" | sed "s/{dlq}/{$prefix}/g")
+  rules=$(printf %s "$rules" | sed "s/{dlq}/{$prefix}/g; $unknown")
   if [ "$user" = default ]; then
     printf 'user default on nopass %s\n' "$rules"
     continue
