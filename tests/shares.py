@@ -8,7 +8,7 @@ test always, this process alone counts.
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,18 +36,31 @@ def share(name: str, *, is_fast: bool) -> float:
     return FAST_S if is_fast else LARGE_S.get(name, SHARE_S)
 
 
+class Meter:
+    """What has been used since it was made, by `use`: a clock in seconds."""
+
+    def __init__(self, use: Callable[[], float]):
+        self._use, self._children = use, _children()
+        self._begun, self._own_begun = use(), time.process_time()
+
+    def took_s(self, most: float) -> float:
+        """Return the seconds: of this process alone where they are more than `most` and a process of before has ended.
+
+        With that comes all that it ever did.
+        """
+        took = self._use() - self._begun
+        return time.process_time() - self._own_begun if took > most and self._children - _children() else took
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Fail a test that takes more than its share."""
     is_fast: bool = pyfuncitem.config.option.fast
     is_in_browser = pyfuncitem.get_closest_marker("browser") is not None
-    use = time.process_time if is_fast else lambda: _used_s(is_in_browser)
-    children, begun, own_begun = _children(), use(), time.process_time()
+    meter = Meter(time.process_time if is_fast else lambda: _used_s(is_in_browser))
     result = yield
-    took = use() - begun
     most = share(pyfuncitem.originalname, is_fast=is_fast)
-    if took > most and children - _children():  # with what has ended comes all that it did in tests before
-        took = time.process_time() - own_begun
+    took = meter.took_s(most)
     if took > most and pyfuncitem.get_closest_marker("long") is None:
         mend = "mark it slow" if most == FAST_S else "take a sample and mark the whole long"
         pytest.fail(f"takes {took:.2f} s of processor time, and may take {most} s: {mend}, or mend it")

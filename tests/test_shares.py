@@ -2,11 +2,15 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from tests import shares
+
+BUSY = "import time\nwhile time.process_time() < 0.3: pass"
 
 
 def test_a_share_is_small_in_the_fast_tests_and_larger_where_it_is_named() -> None:
@@ -22,9 +26,18 @@ def test_what_may_take_more_is_a_test() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
-def test_what_was_started_is_among_the_children_until_it_has_ended() -> None:
-    before = shares._children()
-    with subprocess.Popen(["sleep", "60"]) as process:
-        assert shares._children() - before == {str(process.pid)}
+def test_what_a_process_did_before_is_charged_to_no_test_that_ends_it() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{BUSY}\nprint(flush=True)\ninput()"], stdin=PIPE, stdout=PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        meter = shares.Meter(lambda: shares._used_s(is_in_browser=False))
         process.kill()
-    assert shares._children() == before
+    assert meter.took_s(1e9) > 0.2 > meter.took_s(0.2)
+
+
+def test_what_a_test_starts_itself_is_charged_to_it() -> None:
+    meter = shares.Meter(lambda: shares._used_s(is_in_browser=False))
+    subprocess.run([sys.executable, "-c", BUSY], check=True)
+    assert meter.took_s(0.2) > 0.2
