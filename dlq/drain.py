@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 # Stores the documents of the messages, committed when it returns. Raises `DatabaseDown` for an outage.
 Handler = Callable[[Sequence[Message]], Sequence[Outcome]]
-# Does what the handler need not wait with, of messages that it gets next; it never raises.
+# Does what the handler need not wait with, of messages that it gets next.
 Prepare = Callable[[Sequence[Message]], None]
 
 
@@ -168,7 +168,9 @@ class _Ahead:
         size = settings.DLQ_BATCH if self._limit is None else min(settings.DLQ_BATCH, self._limit - self._claimed)
         messages = self._queue.claim(size) if size > 0 else []
         if self._prepare is not None:
-            self._prepare(messages)
+            # What breaks here breaks in the handler too, which is then called for each message alone.
+            with suppress(Exception):
+                self._prepare(messages)
         return messages
 
 

@@ -76,7 +76,7 @@ class _ReadAhead:
 
     def read(self, messages: Sequence[Message]) -> None:
         """Read what needs no server for it."""
-        self._read |= {message.id: _read(message) for message in messages if message.kind not in (KIND, invalid.KIND)}
+        self._read |= {message.id: _read(message) for message in messages if message.kind != KIND}
 
     def store(self, messages: Sequence[Message]) -> list[Outcome]:
         already = {message.id: self._read.pop(message.id, None) for message in messages}

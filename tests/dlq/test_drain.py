@@ -81,6 +81,18 @@ def test_a_handler_that_breaks_on_one_message_stores_the_others(stream: Stream) 
     assert (left.key, left.last_error_class) == (messages[2].key, "KeyError")
 
 
+def test_what_cannot_be_prepared_holds_nothing_up(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DLQ_BATCH", 2)
+    messages = parked(stream, 6)
+
+    def break_on_poison(batch: Sequence[Message]) -> None:
+        if messages[2].key in {message.key for message in batch}:
+            raise KeyError("poison")
+
+    summary = drain(storing(Counter()), probe=always, prepare=break_on_poison, stream=stream)
+    assert (summary.stored, summary.remaining, stream.totals.stats().leased) == (6, 0, 0)
+
+
 def test_a_handler_with_the_wrong_number_of_outcomes_takes_nothing_out(stream: Stream) -> None:
     parked(stream, 3)
     summary = drain(lambda batch: [Outcome("stored")] * 2, probe=always, stream=stream)

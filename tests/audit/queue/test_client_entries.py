@@ -18,6 +18,7 @@ from auditclient.ids import uuid7
 from dlq.inbox import KIND
 from dlq.message import Message, digest_of
 from dlq.stream import Stream
+from tests.admin.conftest import parked_message
 from tests.audit.conftest import Sender, an_event
 
 
@@ -89,6 +90,13 @@ def test_while_postgresql_is_away_it_is_in_the_queue_and_counts_there(
     drain.drain(seconds=20)
     assert Record.objects.filter(id=event["event_id"]).exists()
     assert queue.inbox.depth() == 0 and not Record.objects.filter(id=unknown["event_id"]).exists()
+
+
+def test_what_may_have_to_be_asked_of_postgresql_is_not_read_ahead(queue: Stream) -> None:
+    entry, event = dead(queue, pushed(queue, b"[]")), parked_message()
+    ahead = drain._ReadAhead()
+    ahead.read([entry, event])
+    assert ahead._read.keys() == {event.id}
 
 
 def test_nobody_speaks_as_another_writer(queue: Stream, writer: Sender, service: Sender) -> None:
