@@ -35,9 +35,11 @@ $body$;
 REVOKE ALL ON FUNCTION audit_note_strays(bigint, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_note_strays(bigint, bigint) TO audit_app;
 
--- How far a follower has come; an empty store has nothing to look at.
+-- How far a follower has come; an empty store has nothing to look at. The time is not that of the beginning of this
+-- transaction: what was stored while it waited for its locks has no trigger behind it either.
 INSERT INTO audit_followed (name, position, followed_at)
-SELECT 'strays', CASE WHEN EXISTS (SELECT FROM audit_record LIMIT 1) THEN 0 ELSE 9223372036854775807 END, now();
+SELECT 'strays', CASE WHEN EXISTS (SELECT FROM audit_record LIMIT 1) THEN 0 ELSE 9223372036854775807 END,
+       clock_timestamp();
 
 -- reverse
 DELETE FROM audit_followed WHERE name = 'strays';

@@ -7,15 +7,21 @@ from uuid import uuid4
 
 import pytest
 from django.db import connections
+from django.db.transaction import atomic
 
 from audit.ledger import seal
 from audit.models import Followed
+from audit.operations import RunSqlFile
 from audit.postgres import sql
 from audit.search import months, query
 from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender, an_event
 
 MONTHS = 120
+
+
+class Undone(Exception):
+    """Ends a transaction of which nothing stays."""
 
 
 def found(text: str) -> list[str]:
@@ -85,3 +91,13 @@ def test_records_of_before_are_looked_through_until_all_are_noted(
     assert sql.rows("SELECT count(*) FROM audit_stray WHERE id = %s::uuid", [old["event_id"]]) == [(1,)]
     assert months.of(query.parse({"q": "after:1d"}).query, now)
     assert months.follow(seconds=60) == 0
+
+
+def test_what_was_stored_while_the_migration_waited_for_its_locks_is_looked_at_too() -> None:
+    operation = RunSqlFile("0046_stray.sql")
+    with pytest.raises(Undone), atomic("owner"), connections["owner"].cursor() as cursor:
+        cursor.execute(str(operation.reverse_sql))
+        cursor.execute(str(operation.sql))
+        cursor.execute("SELECT followed_at > now() FROM audit_followed WHERE name = 'strays'")
+        assert cursor.fetchone() == (True,), "noted is since the beginning of the transaction, before it had the locks"
+        raise Undone
