@@ -27,6 +27,35 @@ class RunSqlFile(RunSQL):
         return f"Run audit/sql/{self.name}"
 
 
+class Words(Operation):
+    """Say what forms show of some fields of a model, and how they call them: state alone, no SQL."""
+
+    reversible = True
+
+    def __init__(self, model: str, help_texts: dict[str, str], names: dict[str, str] | None = None):
+        self.model, self.help_texts, self.names = model, help_texts, names or {}
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, str]]:
+        return "Words", [self.model, self.help_texts, self.names], {}
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        for key, words in (("help_text", self.help_texts), ("verbose_name", self.names)):
+            for name, text in words.items():
+                field = state.models[app_label, self.model].fields[name]
+                _, _, arguments, options = field.deconstruct()
+                said = type(field)(*arguments, **options | {key: text})
+                state.alter_field(app_label, self.model, name, said, preserve_default=True)
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """No column knows its words."""
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """No column knows its words."""
+
+    def describe(self) -> str:
+        return f"Say what forms show of {self.model}"
+
+
 class IndexBesideInserts(Operation):
     """Make an index while rows come in, of a partitioned table one partition after the other.
 
