@@ -38,7 +38,7 @@ def anchor(checkpoint: Checkpoint, text: str) -> None:
         _append_line(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False).encode())
     if settings.SEAL_ANCHOR_DIR is not None:
         folder = settings.SEAL_ANCHOR_DIR / f"{checkpoint.created_at:%Y-%m-%d}"
-        folder.mkdir(exist_ok=True)
+        _make_folder(folder)
         _write_whole(folder / f"{checkpoint.size:020d}-{checkpoint.number:012d}.checkpoint", text.encode())
 
 
@@ -155,11 +155,22 @@ def _write_whole(path: Path, text: bytes) -> None:
         _link(part, path)
     finally:
         part.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _make_folder(path: Path) -> None:
+    if not path.exists():
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder outlive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def _link(part: Path, path: Path) -> None:
