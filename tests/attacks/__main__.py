@@ -22,8 +22,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditsite.settings")
 django.setup()
 
 from audit.ledger import verify  # noqa: E402
-from tests.attacks.catalogue import ATTACKS, HONEST, Attack  # noqa: E402
+from tests.attacks.catalogue import ATTACKS, Attack  # noqa: E402
 from tests.attacks.forger import FORGERIES, run_forgery  # noqa: E402
+from tests.attacks.honest import HONEST  # noqa: E402
 from tests.attacks.run import run  # noqa: E402
 from tests.attacks.scene import Scene  # noqa: E402
 

@@ -8,8 +8,9 @@ import pytest
 
 from audit.ledger import verify
 from tests import servers
-from tests.attacks.catalogue import ATTACKS, HONEST, Attack
+from tests.attacks.catalogue import ATTACKS, Attack
 from tests.attacks.forger import FORGERIES, Forgery, run_forgery
+from tests.attacks.honest import HONEST
 from tests.attacks.run import run
 from tests.attacks.scene import Scene
 
