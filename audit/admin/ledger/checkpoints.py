@@ -34,12 +34,13 @@ class CheckpointAdmin(ReadOnly):
         now = datetime.now(UTC)
         names = _cosigners([row.number for row in rows])
         newest = list(Checkpoint.objects.all()[: ledger.SHOWN + 1])
+        head = reader.head()
         return self.page(
             request,
             "list",
             title="The sealed log",
-            facts=_facts(reader.head(), now),
-            trust=trust(reader.head()),
+            facts=_facts(head, now),
+            trust=trust(head),
             keys=_public(keys.load),
             receipt_keys=_public(keys.receipts),
             chain=ledger.chain(newest, set(_cosigners([row.number for row in newest])), now) if newest else "",

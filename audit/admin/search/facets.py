@@ -44,8 +44,8 @@ def facets(bar: query_bar.QueryBar, records: RecordQuerySet) -> Facets | None:
     found: dict[str, list[Value]] = defaultdict(list)
     names, number = list(FIELDS), 0
     for grouping, value, count in rows:
-        # One bit of four is not set: that of the column that was grouped by.
-        name = names[len(names) - 1 - (grouping ^ (2 ** len(names) - 1)).bit_length() + 1]
+        # Of its bits, the last of which is the last column's, one is not set: that of the column that was grouped by.
+        name = names[-(grouping ^ (2 ** len(names) - 1)).bit_length()]
         number += count if name == names[0] else 0
         if value:
             address = query_bar.address(bar.query.with_term(name, value)) + bar.suffix
