@@ -22,6 +22,13 @@ from audit.postgres.gateway import gateway
 from auditsite.embedded import Server
 from tests import servers
 
+# How fast a machine draws, or runs, an example decides no test.
+_too_slow = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile(
+    "any machine", hypothesis.settings(), deadline=None, suppress_health_check=_too_slow
+)
+hypothesis.settings.load_profile("any machine")
+
 
 class Breakable:
     """A server that a test may stop or hang; it is back and healthy afterwards."""
