@@ -34,7 +34,7 @@ def lines(port: int, ingest_port: int, local: Path, env: dict[str, str], origins
     site, ingest = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ingest_port}"
     yield f"site      {site}/admin/"
     yield f"ingest    {ingest}/api/v1/audit/events   for writers: what people do at the site cannot slow it down"
-    yield f"API       {site}/api/v1/audit/events   schema: /api/schema/"
+    yield f"API       {site}/api/v1/audit/events   every call: /api/docs/"
     yield f"health    {site}/readyz   /metrics   /status"
     yield f"servers   {postgres_version(env['DATABASE_URL'])}, {origins['PostgreSQL']}"
     yield f"          {redis_version(env['REDIS_URL'])}, {origins['Redis']}"

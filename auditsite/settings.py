@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from environs import validate
 
-from auditsite import logs
+from auditsite import logs, rest
 from auditsite.entrykey import entry_keys
 from auditsite.readers import BASE_DIR, env, key_file, moment, secret
 
@@ -185,6 +185,7 @@ INSTALLED_APPS = [
     "csp",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "dlq.apps.DlqConfig",
     "audit.apps.AuditConfig",
@@ -357,27 +358,7 @@ if ROLE == "ingest":
     ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Host", "Security", "Access")
     MIDDLEWARE = [name for name in MIDDLEWARE if name.rpartition(".")[2].removesuffix("Middleware") in _kept]
 
-REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["audit.api.auth.WriterKeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["audit.api.auth.HasScope"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["audit.api.parsers.RawJSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": ["audit.api.throttles.WriterThrottle"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "audit.api.problems.exception_handler",
-    "UNAUTHENTICATED_USER": None,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Audit store",
-    "DESCRIPTION": "Append-only audit records: an event goes in, and nothing is lost.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": [],
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "audit.api.openapi.blocks.complete"],
-    "PATH_CONVERTER_OVERRIDES": {"any_uuid": {"type": "string", "format": "uuid"}},
-}
+REST_FRAMEWORK, SPECTACULAR_SETTINGS = rest.REST_FRAMEWORK, rest.SPECTACULAR_SETTINGS
 
 Q_CLUSTER = {
     # django-q2 only triggers: what must survive it lives in Redis Streams and PostgreSQL.

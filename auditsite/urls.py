@@ -9,7 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from audit import health
-from audit.admin.frame import error_pages
+from audit.admin.frame import api_page, error_pages
 from audit.admin.queue import status_page
 from audit.api import problems
 from audit.api.upstream import refused
@@ -50,6 +50,7 @@ urlpatterns = [
     path("api/v1/effectiveness/<path:correlation_id>", refused.EffectivenessView.as_view()),
     path("api/v1/remediation-history/context", refused.RemediationHistoryView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", api_page.page, name="api-docs"),
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("status", status_page.status_page),

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from audit.api.openapi import examples, groups
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.formats.event import accept
 from audit.ingest.record import store
+from audit.ledger import seal
 from audit.models import Record
 from auditsite.wsgi import application
 from tests.audit.conftest import Sender, an_event
@@ -94,6 +96,35 @@ def _answers_as_described(case: Any, key: str) -> None:
 def described() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Client().get("/api/schema/", {"format": "json"}).content)
     return found
+
+
+def test_every_call_has_a_group_and_a_title_and_every_group_its_calls() -> None:
+    description = described()
+    calls = {call["operationId"]: call for path in description["paths"].values() for call in path.values()}
+    assert set(calls) == {name for group in groups.GROUPS for name in group.titles}
+    assert [tag["name"] for tag in description["tags"]] == [group.name for group in groups.GROUPS]
+    assert all(call["summary"] and call["tags"] for call in calls.values())
+
+
+def test_what_stands_as_an_example_works_when_it_is_pasted(key: str) -> None:
+    """In the order of the description: an event first, and then what is asked about it."""
+    description, client = described(), Client(headers={"Authorization": f"Bearer {key}"})
+    seal.Sealer().once()  # an export, a statement and a report are of what is sealed
+    calls = {
+        call["operationId"]: (path.replace("{correlation_id}", examples.CORRELATION), method, call)
+        for path, methods in description["paths"].items()
+        for method, call in methods.items()
+    }
+    for name in examples.BODIES:
+        path, method, call = calls[name]
+        body = call["requestBody"]["content"]["application/json"]["example"]
+        answer = client.generic(method.upper(), path, json.dumps(body), "application/json")
+        assert answer.status_code in (200, 201, 202), (name, answer.content)
+
+
+def test_a_call_with_a_body_has_an_example_where_a_body_can_be_made_up() -> None:
+    calls = [call for path in described()["paths"].values() for call in path.values() if "requestBody" in call]
+    assert {call["operationId"] for call in calls} - set(examples.BODIES) == {"verify_receipts"}
 
 
 def test_the_paths_of_the_contract_are_described() -> None:

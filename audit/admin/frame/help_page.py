@@ -43,7 +43,7 @@ def chapters() -> list[Chapter]:
         if line.startswith("## "):
             found.append(Chapter(line.removeprefix("## "), []))
         elif found and (row := _ROW.match(line)) and row["word"] not in ("word", "---"):
-            found[-1].words.append((row["word"].strip(), _marked(row["meaning"].strip())))
+            found[-1].words.append((row["word"].strip(), marked(row["meaning"].strip())))
     return found
 
 
@@ -55,7 +55,7 @@ def roles() -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if not row.startswith("|---")]
 
 
-def _marked(text: str) -> SafeString:
+def marked(text: str) -> SafeString:
     """Return a line of Markdown with its code and its emphasis as HTML."""
     plain = _CODE.sub(r"<code>\1</code>", escape(text))
     return mark_safe(_EMPHASIS.sub(r"<em>\1</em>", plain))  # escaped before

@@ -7,6 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+from audit.api.openapi import examples
 from audit.api.problems import CONTENT_TYPE
 from audit.formats import canonical
 from audit.search import query
@@ -53,14 +54,16 @@ _bodies: dict[str, dict[str, Any]] = {}
 
 
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Say of each body that it has to be there, and of any JSON what the store can hold. A hook of drf-spectacular.
+    """Say of each body that it has to be there, and of any JSON what the store can hold; give an example of each.
 
-    It leaves out the body of a DELETE, and does not say that one is required.
+    A hook of drf-spectacular, which leaves out the body of a DELETE, and does not say that one is required.
     """
     calls = [call for path in result["paths"].values() for call in path.values()]
     for call in calls:
         if (body := _bodies.get(call["operationId"])) is not None:
             call["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        if (example := examples.BODIES.get(call["operationId"])) is not None:
+            call["requestBody"]["content"]["application/json"]["example"] = example
     result["components"].setdefault("schemas", {})["JsonValue"] = _JSON_VALUE
     return result
 

@@ -1,0 +1,40 @@
+"""Bodies that work when they are pasted: an event first, and then what is asked about it."""
+
+from typing import Any
+
+CORRELATION = "order-4711"
+EVENT: dict[str, Any] = {
+    "version": "1.0",
+    "event_timestamp": "2026-01-15T09:30:00Z",
+    "event_type": "payments.refund.approved",
+    "event_category": "payments",
+    "event_action": "approved",
+    "event_outcome": "success",
+    "actor_type": "user",
+    "actor_id": "alice",
+    "correlation_id": CORRELATION,
+    "event_data": {"amount": 25},
+}
+
+# By the id of the operation. None is for bodies that hold what an answer before gave, such as receipts.
+BODIES: dict[str, Any] = {
+    "record_event": EVENT,
+    "record_batch": [EVENT, EVENT | {"event_type": "payments.refund.paid", "event_action": "paid"}],
+    "record_notification": {
+        "remediation_id": CORRELATION,
+        "notification_id": "notification-1",
+        "recipient": "alice@example.com",
+        "channel": "email",
+        "message_summary": "The refund was paid.",
+        "status": "sent",
+        "sent_at": "2026-01-15T09:31:00Z",
+    },
+    "post_heartbeat": {"source_seq": 1, "source_epoch": "run-1"},
+    "post_manifest": {"since": "2026-01-15T09:00:00Z", "until": "2026-01-15T10:00:00Z", "count": 2},
+    "post_export": {"q": f"correlation:{CORRELATION}"},
+    "post_statement": {"q": f"correlation:{CORRELATION}"},
+    "post_report": {"first": "2026-01-15", "last": "2026-01-15", "packs": ["soc2"]},
+    "verify_chain": {"correlation_id": CORRELATION},
+    "place_legal_hold": {"correlation_id": CORRELATION, "reason": "Matter 2026-017"},
+    "release_legal_hold": {"release_reason": "Matter 2026-017 is closed"},
+}

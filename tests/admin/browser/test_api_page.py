@@ -1,0 +1,33 @@
+"""The page of the API, in a real Chromium: what each answer means, and every call, tried with a writer's key."""
+
+import pytest
+
+from tests.admin.browser.conftest import Visitor
+from tests.audit.conftest import Sender
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_a_call_is_tried_with_a_key_and_the_page_is_clean_in_every_form(visitor: Visitor) -> None:
+    page = visitor.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    visitor.open("/api/docs/", "api")
+    page.wait_for_selector("#operations-Send-record_event")
+    assert visitor.findings_everywhere("api") == []
+
+    page.click(".btn.authorize")
+    assert visitor.findings() == []
+    page.locator(".auth-container input").first.fill(Sender("write").key)
+    page.get_by_label("Apply credentials").first.click()
+    page.click(".btn-done")
+
+    page.click("#operations-Send-record_event .opblock-summary-control")
+    page.click("#operations-Send-record_event .execute")
+    page.wait_for_selector(".live-responses-table .response-col_description pre")
+    assert page.locator(".live-responses-table .response-col_status").nth(1).inner_text().startswith("201")
+    assert visitor.findings_everywhere("api-tried") == []
+
+    assert visitor.wrong == []
+    assert {url.split("/")[2] for url in asked if not url.startswith("data:")} == {visitor.site.split("/")[2]}
+    assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
