@@ -154,6 +154,23 @@ def test_the_outage_page_explains_itself(browser: Browser) -> None:
     assert [text for text in visitor.wrong if "503" not in text] == []
 
 
+COLOURS = """() => ["--header-bg", "--header-color", "--primary", "--secondary", "--accent", "--link-fg", "--body-bg",
+    "--breadcrumbs-bg", "--button-bg"].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"""
+
+
+def test_a_scheme_that_is_chosen_looks_as_it_does_by_itself(visitor: Visitor) -> None:
+    visitor.open("/admin/login/", "login")
+    looks: dict[str, list[str]] = {}
+    for scheme in ("light", "dark"):
+        visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        visitor.page.evaluate("delete document.documentElement.dataset.theme")
+        looks[scheme] = visitor.page.evaluate(COLOURS)
+    for system, chosen in (("dark", "light"), ("light", "dark"), ("light", "light")):
+        visitor.page.emulate_media(color_scheme=system)  # type: ignore[arg-type]
+        visitor.page.evaluate("theme => document.documentElement.dataset.theme = theme", chosen)
+        assert visitor.page.evaluate(COLOURS) == looks[chosen]
+
+
 @pytest.mark.long
 def test_an_auditor_verifies_a_file_of_receipts(visitor: Visitor, tmp_path: Path) -> None:
     auditor = person("auditor", password=PASSWORD)
