@@ -10,7 +10,8 @@ from django.utils.crypto import constant_time_compare
 from audit.access import access_log, client
 from audit.access.outage import session_copies
 from audit.access.outage.person import VIEW_PARKED, KnownPerson
-from audit.access.outage.session_copies import CopyUnavailable, SessionCopy
+from audit.access.outage.session_copies import SessionCopy
+from audit.access.published_keys import CopyUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,8 @@ from django.urls import Resolver404, resolve
 
 from audit.access.outage import session_copies
 from audit.access.outage.person import KnownPerson
-from audit.access.outage.session_copies import CopyUnavailable, SessionCopy
+from audit.access.outage.session_copies import SessionCopy
+from audit.access.published_keys import CopyUnavailable
 
 log = structlog.get_logger(__name__)
 

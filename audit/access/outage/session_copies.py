@@ -21,6 +21,7 @@ from django.conf import settings
 
 import dlq.client
 from audit.access.outage.person import KnownPerson
+from audit.access.published_keys import CopyUnavailable
 from audit.visibility import Scope
 
 log = structlog.get_logger(__name__)
@@ -30,10 +31,6 @@ EVERYBODY = "all"
 # What Redis was not there to be told, and is told later by the same process.
 OWED_MAX = 1_000
 _DOMAIN = b"session copy 1\n"
-
-
-class CopyUnavailable(Exception):
-    """Redis did not answer."""
 
 
 class SessionCopy(NamedTuple):
@@ -53,7 +50,11 @@ class SessionCopy(NamedTuple):
 
 
 def stamps(person: str) -> tuple[str, str]:
-    """Return the stamps of everybody's rights and of this person's: to be read before the rights. May raise."""
+    """Return the stamps of everybody's rights and of this person's: to be read before the rights.
+
+    Raises `CopyUnavailable`.
+    """
+    _tell_owed()
     fresh = secrets.token_hex(8)
     with _answering(), _redis().pipeline(transaction=False) as pipe:
         for name in (EVERYBODY, person):
