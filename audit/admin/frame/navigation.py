@@ -140,7 +140,7 @@ def paused(user: Any) -> tuple[str, Any] | None:
         return None
 
 
-def outage(user: Any) -> str:
+def away(user: Any) -> str:
     """Return what happens to the queue, in one sentence, for who reads it while PostgreSQL is away; else ""."""
     if not isinstance(user, KnownPerson):
         return ""
