@@ -12,7 +12,9 @@ from django.urls import NoReverseMatch, reverse
 
 import dlq.stream
 from audit import visibility
+from audit.access.outage.person import KnownPerson
 from audit.admin.frame import my_tasks
+from audit.admin.queue import progress
 from audit.models import BrokenPromise, Discard, Finding, Gap, Manifest, RightsRequest, Unmet
 from audit.review import signoff
 from audit.search import saved_views
@@ -92,11 +94,12 @@ _kept: dict[Any, tuple[float, Mapping[str, Open]]] = {}
 def rail(request: HttpRequest) -> list[Section]:
     """Return the sections that this person may see."""
     here = _here(request)
-    opened = _kept_open(request.user)
-    sections = [
-        Section(OVERVIEW, reverse("admin:index"), here == "index"),
-        _section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened),
-    ]
+    opened: Mapping[str, Open] = {}
+    sections = []
+    if not isinstance(request.user, KnownPerson):  # in an outage there are no counts, and only the queue opens
+        opened = _kept_open(request.user)
+        sections.append(Section(OVERVIEW, reverse("admin:index"), here == "index"))
+        sections.append(_section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened))
     for name, labels in SECTIONS.items():
         pages = tuple(page for label in labels if (page := _page(request, label, here)) is not None)
         if not pages:
@@ -135,6 +138,16 @@ def paused(user: Any) -> tuple[str, Any] | None:
         return dlq.stream.default().activity.paused()
     except Refused:
         return None
+
+
+def away(user: Any) -> str:
+    """Return what happens to the queue, in one sentence, for who reads it while PostgreSQL is away; else ""."""
+    if not isinstance(user, KnownPerson):
+        return ""
+    try:
+        return progress.sentence(dlq.stream.for_drain(), database_up=False)
+    except Refused:
+        return "Neither PostgreSQL nor Redis answers."
 
 
 def _saved(request: HttpRequest) -> tuple[Page, ...]:
