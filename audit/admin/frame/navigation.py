@@ -106,7 +106,8 @@ def rail(request: HttpRequest) -> list[Section]:
             continue
         current = any(page.is_current for page in pages)
         if name == "Records" and current:
-            pages += _saved(request, here)
+            saved = _saved(request, here)
+            pages = (pages[0]._replace(is_current=not saved[0].is_current), *pages[1:], *saved)
         shown = pages if current and len(pages) > 1 else ()
         sections.append(_section(Section(name, pages[0].url, current, pages=shown), opened))
     return sections

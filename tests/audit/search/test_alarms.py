@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 
+from audit import tasks
 from audit.access.access_log import sight_of
 from audit.formats.event import accept
 from audit.ingest.record import store
@@ -86,6 +87,7 @@ def test_each_record_is_told_once_and_none_of_before_and_none_of_the_looks_thems
     for hour, outcome in ((1, "failure"), (2, "success"), (3, "failure")):
         keep(actor_id=actor, event_outcome=outcome, event_timestamp=f"2026-08-18T0{hour}:00:00Z", event_data={"s": 42})
     run(), run()
+    assert tasks.tell_saved_searches() == "2 searches looked for, 0 told, 0 could not look"
     assert (told(view), told(looks)) == ([2], [])
     text = OutboxAlarm.objects.get(text__contains=view.name).text
     assert f"2 new records match the saved search “{view.name}” of {ann.username}" in text
