@@ -9,14 +9,14 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 import dlq.durability
 import dlq.errors
 import dlq.gauges
 import dlq.spool
 import dlq.stream
-from audit import gauges
+from audit import gauges, metric_files
 from audit.postgres import durability, gateway
 
 log = structlog.get_logger(__name__)
@@ -86,22 +86,7 @@ def _counters() -> bytes:
     """The counters of this process; of all that share PROMETHEUS_MULTIPROC_DIR, where it is set."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return bytes(generate_latest(REGISTRY))
-    _forget_dead_processes(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return bytes(generate_latest(registry))
-
-
-def _forget_dead_processes(folder: Path) -> None:
-    """A process that was killed leaves its last gauges behind: a breaker would seem open for ever."""
-    for path in folder.glob("gauge_live*_*.db"):
-        pid = int(path.stem.rpartition("_")[2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
-        except PermissionError:
-            continue
+    return metric_files.text(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
 
 
 def _postgresql() -> dict[str, Any]:

@@ -318,13 +318,15 @@ class Fleet:
         wait_until(lambda: not self.number("SELECT count(*) FROM audit_unsealed"), seconds=600, what="the sealer")
         self.stop_sealer()
 
-    def restart(self, root: Path) -> None:
-        """End every process, and start it again with the code in another folder."""
+    def restart(self, root: Path, python: str) -> None:
+        """End every process, and start it again with the code in another folder, by another Python."""
         while self._processes:
             _, process = self._processes.popitem()
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
-        self.root = root
+        self.root, self.python = root, python
+        if self.site_port == self.port:  # one server was all
+            self.site_port = free_port()
         self.start_services()
 
     def stop(self) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import seed
 from bench.account import compare, depth
 from bench.fleet import ROOT, Fleet
-from bench.ingest.against import unpack
+from bench.ingest.against import python_of, unpack
 from bench.ledger.log import connect
 from bench.load import Ledger, Senders, wait_until
 
@@ -31,21 +30,27 @@ console = Console(width=None if sys.stdout.isatty() else 150)
 def migrate(fleet: Fleet) -> float:
     """Run this commit's migrations; return the seconds that they took."""
     started = time.monotonic()
-    command = [fleet.python, "manage.py", "migrate", "--verbosity", "0"]
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     done = subprocess.run(command, cwd=ROOT, env=fleet.env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the migration failed:\n{done.stdout}{done.stderr}")
     return time.monotonic() - started
 
 
+def fill(fleet: Fleet, records: int) -> None:
+    """Fill the store by the earlier commit's own means, which know its tables."""
+    command = [fleet.python, "-m", "bench.seed", "--records", str(records)]
+    subprocess.run(command, cwd=fleet.root, env=fleet.env, check=True)
+
+
 def run(folder: Path, records: int, seconds: float) -> bool:
     """Fill, send, migrate, restart, compare; say whether all was as it must be."""
-    fleet, ledger = Fleet(root=folder), Ledger()
+    fleet, ledger = Fleet(root=folder, python=python_of(folder)), Ledger()
     senders = None
     try:
         fleet.start_servers()
         connect(fleet.env)
-        seed.load(fleet.env["DATABASE_OWNER_URL"], records)
+        fill(fleet, records)
         fleet.start_services()
         senders = Senders(fleet.port, fleet.new_writer(), ledger, count=SENDERS, rate=RATE)
         senders.start()
@@ -54,7 +59,7 @@ def run(folder: Path, records: int, seconds: float) -> bool:
         took = migrate(fleet)
         console.print(f"migrated in {took:.1f} s; {ledger.promised(202) - before} events answered 202 meanwhile")
         time.sleep(seconds)
-        fleet.restart(ROOT)
+        fleet.restart(ROOT, sys.executable)
         console.print("every process runs this commit's code")
         time.sleep(seconds)
         senders.stop()

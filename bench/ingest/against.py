@@ -18,9 +18,7 @@ def start(name: str, folder: Path) -> Site:
     Raises `ValueError` where git does not know the commit.
     """
     unpack(name, folder)
-    pinned = (folder / PINNED).read_bytes()
-    same = pinned == (ROOT / PINNED).read_bytes()
-    fleet = Fleet(root=folder, python=sys.executable if same else python_with(pinned), drainers=0)
+    fleet = Fleet(root=folder, python=python_of(folder), drainers=0)
     try:
         fleet.start()
         return Site(fleet, fleet.new_writer())
@@ -38,3 +36,9 @@ def unpack(name: str, folder: Path) -> None:
         raise ValueError(f"git knows no commit {name!r} here: name one of `git log`, in a clone with its history.")
     archive = subprocess.run(["git", "archive", "--format=tar", name], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+
+
+def python_of(folder: Path) -> str:
+    """The Python that runs an unpacked commit: ours, or where it pins other libraries, the one that has those."""
+    pinned = (folder / PINNED).read_bytes()
+    return sys.executable if pinned == (ROOT / PINNED).read_bytes() else python_with(pinned)

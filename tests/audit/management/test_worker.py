@@ -36,7 +36,10 @@ def watched() -> Iterator[psutil.Process]:
 
 
 def cluster_of(watched: psutil.Process) -> psutil.Process | None:
-    return next(iter(watched.children()), None)
+    """The cluster's leash; Python may have a process of its own beside it, as 3.14 has for shared memory."""
+    with suppress(psutil.NoSuchProcess):
+        return next((child for child in watched.children() if "qcluster" in child.cmdline()), None)
+    return None
 
 
 def lives(process: psutil.Process) -> bool:
