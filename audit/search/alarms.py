@@ -28,6 +28,7 @@ from audit.ingest import own_event, trail
 from audit.ingest.notify import notify
 from audit.models import ACCESS, OWN_WRITER, OutboxAlarm, Record, SavedView, SearchAlarm, newest_head
 from audit.postgres import sql
+from audit.safe_text import harmless
 from audit.search import cost, filters
 from audit.search.saved_views import NotSaved, require_owner
 from audit.visibility import Scopes, Viewer
@@ -229,9 +230,8 @@ def _settle(alarm: SearchAlarm, look: _Look, now: datetime, *, is_whole: bool) -
     query = within(alarm.view.query, look.first, look.last)
     notify(
         ALARM,
-        f"{counted(look.records)} new record{'' if look.records == 1 else 's'} match the saved search "
-        f"“{alarm.view.name}” of {alarm.view.owner}, of {times.timestamp_text(look.first)} to "
-        f"{times.timestamp_text(look.last)}. See {address(query)}",
+        f"{_matching(look.records)} the saved search “{harmless(alarm.view.name)}” of {harmless(alarm.view.owner)}. "
+        f"Time: {times.timestamp_text(look.first)} to {times.timestamp_text(look.last)}. See {address(query)}",
         event=_look_event(alarm.view, look, query),
         told=lambda: _move(alarm, change),
         records=min(look.records, COUNTED),
@@ -261,6 +261,10 @@ def address(text: str) -> str:
 def counted(records: int) -> str:
     """Return how many, as far as it is told: `12`, or `1,000+`."""
     return f"{intcomma(COUNTED)}+" if records > COUNTED else intcomma(records)
+
+
+def _matching(records: int) -> str:
+    return "1 new record matches" if records == 1 else f"{counted(records)} new records match"
 
 
 def _look_event(view: SavedView, look: _Look, query: str) -> dict[str, Any]:

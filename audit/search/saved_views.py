@@ -12,7 +12,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from audit.errors import AuditError
 from audit.formats import grammar
 from audit.ingest import trail
-from audit.models import SavedView
+from audit.models import SavedView, SearchAlarm
 
 VIEWS = Path(__file__).parent / "packs" / "views.json"
 
@@ -43,10 +43,18 @@ def save(name: str, text: str, *, by: Any, group: int | None = None) -> SavedVie
     if SavedView.objects.filter(owner=owner).exclude(name=words).count() >= MOST:
         raise NotSaved(f"{MOST} searches are kept for each person: remove one first.")
     _record("saved", owner, words, query, shared)
+    _forget_told(SearchAlarm.objects.filter(view__owner=owner, view__pack="", view__name=words), query)
     view, _ = SavedView.objects.update_or_create(
         owner=owner, pack="", name=words, defaults={"query": query, "group": shared, "saved_at": datetime.now(UTC)}
     )
     return view
+
+
+def _forget_told(alarms: QuerySet[SearchAlarm], query: str) -> None:
+    """What an alarm told, and why it could not look, is of no other query: that one is looked for at the next run."""
+    forgotten = dict.fromkeys(("told_at", "told_first", "told_last"))
+    changed = alarms.exclude(view__query=query)
+    changed.update(**forgotten, told_records=0, problem="", due_at=datetime.now(UTC))
 
 
 def remove(view: SavedView, *, by: Any) -> None:

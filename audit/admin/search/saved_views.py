@@ -1,6 +1,7 @@
 """Saved searches: a page of them, saved, renamed, pinned, removed, and the alarms on them turned on and off."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,6 +11,7 @@ from django.utils.safestring import SafeString
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import number, time_tag
 from audit.admin.search import query_bar
+from audit.formats.grammar import QueryRefused
 from audit.models import SavedView, SearchAlarm
 from audit.search import alarms, saved_views
 
@@ -90,8 +92,9 @@ def _row(view: SavedView, user: Any) -> Row:
         return Row(view, url, is_own, None, "", "", "", "")
     told, last = "", ""
     if alarm.told_first is not None and alarm.told_last is not None:
-        told = alarms.counted(alarm.told_records)
-        last = _address(alarms.within(view.query, alarm.told_first, alarm.told_last))
+        told, last = alarms.counted(alarm.told_records), url
+        with suppress(QueryRefused):  # one that was saved before the language changed
+            last = _address(alarms.within(view.query, alarm.told_first, alarm.told_last))
     return Row(view, url, True, alarm, time_tag(alarm.looked_until), time_tag(alarm.told_at), told, last)
 
 
