@@ -1,7 +1,8 @@
 """Holds each test to its share of processor time, so that `make test-fast` and `make test` stay within theirs.
 
-Other work on the machine makes processor time longer, too: on a crowded machine a share is not held. Counted is the test without its fixtures: in this process,
-of the whole suite also in those that it started and waited for, and for a browser test in the browser and the site too.
+Other work on the machine makes processor time longer, too: on a crowded machine a share is not held. Counted is the
+test without its fixtures: in this process, of the whole suite also in those that it started and waited for, and for a
+browser test in the browser and the site too.
 Of a process that a test before has started and this one ends, all would count that it did before: then, and in a fast
 test always, this process alone counts.
 """

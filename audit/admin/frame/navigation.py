@@ -65,9 +65,12 @@ NAMES = {
 
 
 class Page(NamedTuple):
+    """A page of a section; `alarm` says of a saved search that one is on it ("on"), or that it is stuck ("stuck")."""
+
     name: str
     url: str
     is_current: bool
+    alarm: str = ""
 
 
 class Section(NamedTuple):
@@ -106,7 +109,8 @@ def rail(request: HttpRequest) -> list[Section]:
             continue
         current = any(page.is_current for page in pages)
         if name == "Records" and current:
-            pages += _saved(request)
+            saved = _saved(request, here)
+            pages = (pages[0]._replace(is_current=not saved[0].is_current), *pages[1:], *saved)
         shown = pages if current and len(pages) > 1 else ()
         sections.append(_section(Section(name, pages[0].url, current, pages=shown), opened))
     return sections
@@ -150,11 +154,20 @@ def away(user: Any) -> str:
         return "Neither PostgreSQL nor Redis answers."
 
 
-def _saved(request: HttpRequest) -> tuple[Page, ...]:
-    """The person's saved searches, as pages of the records."""
-    place, here = reverse("admin:audit_record_changelist"), request.GET.get("q")
+def _saved(request: HttpRequest, here: str) -> tuple[Page, ...]:
+    """The person's saved searches, as pages of the records, and the page of all of them."""
+    place, asked = reverse("admin:audit_record_changelist"), request.GET.get("q")
+    whole = Page("Saved searches", reverse("admin:audit_record_saved"), here == "audit_record_saved")
     views = saved_views.visible_to(request.user)[:SAVED_SHOWN]
-    return tuple(Page(view.name, f"{place}?{urlencode({'q': view.query})}", view.query == here) for view in views)
+    return whole, *(
+        Page(view.name, f"{place}?{urlencode({'q': view.query})}", view.query == asked, _alarm(view, request.user))
+        for view in views
+    )
+
+
+def _alarm(view: Any, user: Any) -> str:
+    alarm = getattr(view, "alarm", None) if view.owner == user.get_username() else None
+    return "" if alarm is None else "stuck" if alarm.problem else "on"
 
 
 def _here(request: HttpRequest) -> str:

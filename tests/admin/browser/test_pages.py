@@ -179,7 +179,8 @@ def test_in_an_outage_a_page_says_so_and_leads_who_was_logged_in_to_the_queue(
 
 
 COLOURS = """() => ["--header-bg", "--header-color", "--primary", "--secondary", "--accent", "--link-fg", "--body-bg",
-    "--breadcrumbs-bg", "--button-bg"].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"""
+    "--breadcrumbs-bg", "--button-bg"]
+    .map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"""
 
 
 def test_a_scheme_that_is_chosen_looks_as_it_does_by_itself(visitor: Visitor) -> None:
