@@ -173,7 +173,9 @@ class WriterAdmin(HistoryIsRecords):
         """Show new keys on the page that answers the form: nothing that the browser or the session keeps has them."""
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "New keys", "keys": keys}
         if len(keys) == 1:
-            context |= connect.guide(request, reads="read" in keys[0][0].scopes) | {"first": connect.first_event(keys[0][0].name)}
+            writer = keys[0][0]
+            context |= connect.guide(request, reads="read" in writer.scopes)
+            context["first"] = connect.first_event(writer.name)
         return TemplateResponse(request, "admin/audit/writer/keys.html", context)
 
 
