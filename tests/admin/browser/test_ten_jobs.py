@@ -191,7 +191,7 @@ def test_an_event_is_discarded_by_two_people(work: Any) -> None:
     job = work(person("operator"), clicks=1)
     job.find(message.key)
     job.page.get_by_label("Reason for permanent deletion").fill("sent to the wrong store by a test")
-    job.button("Request approval")
+    job.button("Discard, once a second person approves")
     job.page.get_by_text("Awaiting approval from").wait_for()
     job.end()
     second = work(person("administrator"), clicks=4)
