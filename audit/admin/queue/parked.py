@@ -1,7 +1,7 @@
 """The dead letter queue, read from Redis: what waits, why, and a way to try again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from django.urls import reverse
 import dlq.outage
 import dlq.stream
 from audit import visibility
+from audit.access.outage.person import KnownPerson
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.queue import count, parked_rows, progress
 from audit.errors import Invalid
@@ -47,7 +48,7 @@ REASON_CHARACTERS = 1_000
 
 @admin.register(Parked)
 class ParkedAdmin(ReadOnly):
-    """Pages of the queue. Nothing here needs PostgreSQL but the login."""
+    """Pages of the queue. Who was logged in reads the list and each event also while PostgreSQL is away."""
 
     views: ClassVar = {
         "act/": "act",
@@ -80,7 +81,8 @@ class ParkedAdmin(ReadOnly):
 
     def _message_page(self, request: HttpRequest, message: Message, error: Exception | None = None) -> HttpResponse:
         """The page of a message; after a correction that was refused with what was typed, and what is wrong with it."""
-        shown = parked_rows.detail(message) | parked_rows.said_of(message)
+        is_away = isinstance(request.user, KnownPerson)
+        shown = parked_rows.detail(message) | (parked_rows.NOTHING_SAID if is_away else parked_rows.said_of(message))
         return self.page(
             request,
             "detail",
@@ -220,8 +222,11 @@ class ParkedAdmin(ReadOnly):
 
     def _list_page(self, request: HttpRequest, rows: list[Message], next_id: str | None) -> HttpResponse:
         parameters, stats = request.GET.copy(), dlq.stream.for_drain().totals.stats()
+        # What is in PostgreSQL is not offered while that is away.
+        is_away = isinstance(request.user, KnownPerson)
+        elsewhere = () if is_away else ("quarantined",)
         parameters["after"] = next_id or ""
-        corrected = parked_rows.corrections_of(rows)
+        corrected = {} if is_away else parked_rows.corrections_of(rows)
         return self.page(
             request,
             "list",
@@ -229,7 +234,7 @@ class ParkedAdmin(ReadOnly):
             rows=[parked_rows.row(message) | {"correction": corrected.get(message.id)} for message in rows],
             links_records=request.user.has_perm("audit.view_record") and not visibility.scopes(),
             stats=stats,
-            tabs=_tabs(request.GET.get("state", "")),
+            tabs=_tabs(request.GET.get("state", ""), elsewhere),
             sentence=progress.sentence(dlq.stream.for_drain(), database_up=not gateway().breaker.is_open),
             paused=dlq.stream.for_drain().activity.paused(),
             blips=dlq.outage.blips(dlq.stream.for_drain()),
@@ -238,7 +243,7 @@ class ParkedAdmin(ReadOnly):
             since_wrong=parked_rows.since(request.GET)[1],
             spans=parked_rows.SPAN_MINUTES,
             span=parked_rows.span(request),
-            states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, "quarantined"))],
+            states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, *elsewhere))],
             filters={name: request.GET.get(name, "") for name in ("q", *FILTERS)},
             is_filtered=any(request.GET.get(name) for name in ("q", *FILTERS)),
             acts=[(act, label) for act, (label, _) in actions.BULK_ACTS.items()],
@@ -253,12 +258,12 @@ class ParkedAdmin(ReadOnly):
         return self.page(request, "unreadable", title="Dead letter queue", status=503)
 
 
-def _tabs(state: str) -> list[tuple[str, str, int | None, bool]]:
+def _tabs(state: str, elsewhere: Sequence[str]) -> list[tuple[str, str, int | None, bool]]:
     """Label, state, count and whether it is shown, of each tab; what is apart from the queue is not counted here."""
     totals = dlq.stream.for_drain().totals.read()
     waiting = totals["due"] - totals["ready"]
     counts = {"": totals["depth"], "due": totals["ready"], "waiting": waiting, "leased": totals["leased"]}
-    tabs: dict[str, int | None] = {**counts, "dead": totals["dead"], "quarantined": None}
+    tabs: dict[str, int | None] = {**counts, "dead": totals["dead"], **dict.fromkeys(elsewhere)}
     return [(TAB_NAMES[name], name, number, name == state) for name, number in tabs.items()]
 
 

@@ -32,6 +32,7 @@ from dlq.selection import Selection
 PAGE = 50
 # One page looks at this many messages for those that pass the filters.
 LOOKS_PER_PAGE = 2_500
+NOTHING_SAID: dict[str, Any] = {"correction": None, "corrected_at": "", "discard": None}
 SPAN_MINUTES = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 
 
@@ -125,14 +126,13 @@ def corrections_of(messages: Sequence[Message]) -> dict[str, Correction]:
 
 def said_of(message: Message) -> dict[str, Any]:
     """What people did about a message: its correction, and a discard that waits; without, while PostgreSQL is away."""
-    nothing: dict[str, Any] = {"correction": None, "corrected_at": "", "discard": None}
     if gateway().breaker.is_open:
-        return nothing
+        return NOTHING_SAID
     try:
         correction = corrections.find(message) if message.state == "dead" else None
         said = {"correction": correction, "discard": discards.waiting(message)}
     except DatabaseError:
-        return nothing
+        return NOTHING_SAID
     return said | {"corrected_at": time_tag(correction.at) if correction else ""}
 
 
