@@ -139,11 +139,13 @@ def post_act(
     *,
     back: str,
     refusal: str = "Nothing was done",
+    refused: Callable[[Exception], HttpResponse] | None = None,
 ) -> HttpResponse:
     """Do what a person posted, tell them what came of it, and redirect to `back`.
 
     `success` is the message, or makes it of the result ("" for none). An act may return the response itself, such as
-    a redirect to what it made. Refusals of the store, of Redis and of PostgreSQL are shown after `refusal`.
+    a redirect to what it made. Refusals of the store, of Redis and of PostgreSQL are shown after `refusal`, on the page
+    that `refused` makes where what was typed has to stay.
     Raises `PermissionDenied`; another method than POST is answered 405.
     """
     if request.method != "POST":
@@ -154,7 +156,7 @@ def post_act(
         result = act()
     except (AuditError, Refused, DatabaseError) as error:
         messages.error(request, f"{refusal}: {_reason(error)}")
-        return redirect(back)
+        return redirect(back) if refused is None else refused(error)
     if text := success if isinstance(success, str) else success(result):
         messages.success(request, text)
     return result if isinstance(result, HttpResponse) else redirect(back)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -19,7 +19,8 @@ from audit.admin.search import query_bar
 from audit.errors import AuditError
 from audit.formats.times import timestamp_text
 from audit.models import MissedReview, Review
-from audit.review import signoff
+from audit.review import dispositions, signoff
+from audit.review.dispositions import Dispositions
 from audit.review.exception_report import FINDINGS, ExceptionGroup, ExceptionReport, ExceptionRow
 from audit.review.signoff import ReviewState
 from audit.search.cost import TookTooLong
@@ -28,7 +29,12 @@ TOO_LONG = "This day has more than can be counted here: look at its records, an 
 FIRST_YEAR = 1970
 # So far back a day is looked for that waits to be signed.
 DUE_DAYS = 60
-IN_WORDS = {"not asked for": "not required", "not over": "in progress"}
+IN_WORDS = {"not asked for": "no review required", "not over": "in progress"}
+ACTS = {
+    dispositions.SIGNED: "signed",
+    dispositions.COUNTERSIGNED: "countersigned",
+    dispositions.SIGNED_AGAIN: "signed again by the same person",
+}
 
 
 @admin.register(Review)
@@ -53,6 +59,7 @@ class ReviewAdmin(ReadOnly):
             after=(month + timedelta(days=31)).replace(day=1) if month < today.replace(day=1) else None,
             waiting=signoff.waiting(),
             due=_next_due(today),
+            since=signoff.asked_since(),
         )
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -60,25 +67,21 @@ class ReviewAdmin(ReadOnly):
 
     def day_view(self, request: HttpRequest, day: str) -> HttpResponse:
         self.require_view(request)
-        asked, today = _day(day), datetime.now(UTC).date()
+        return self._day_page(request, _day(day))
+
+    def _day_page(self, request: HttpRequest, asked: date) -> HttpResponse:
+        """The page of a day; after a refusal with what was typed, as long as it shows the same."""
+        today = datetime.now(UTC).date()
         try:
             report = signoff.report_to_sign(asked)
         except (AuditError, TookTooLong) as error:
             messages.error(request, TOO_LONG if isinstance(error, TookTooLong) else str(error))
             return redirect("admin:audit_review_changelist")
         (review,) = signoff.states([asked])
-        said = signoff.dispositions(review) if review.reviews else {}
-        groups = [
-            (
-                group,
-                [
-                    (row, _address(asked, group, row), said.get(group.name, {}).get(row.label), _field(group, place))
-                    for place, row in enumerate(group.rows)
-                ],
-            )
-            for group in report.groups
-            if group.rows
-        ]
+        typed = request.POST if request.POST.get("digest") == report.digest else QueryDict()
+        lines = _Lines(asked, review, report, typed)
+        groups = [(group, lines.of(group)) for group in report.groups if group.rows]
+        can_sign = request.user.has_perm("audit.sign_review")
         return self.page(
             request,
             "day",
@@ -86,15 +89,20 @@ class ReviewAdmin(ReadOnly):
             report=report,
             state=_badge(review),
             review=review,
-            signatures=[(signature, time_tag(signature.signed_at)) for signature in review.reviews],
+            signatures=[(row, time_tag(row.signed_at), ACTS[act], reviewed) for row, act, reviewed in _acts(review)],
+            reviewed=dispositions.Reviewed(len(lines.standing), len(dispositions.lines_of(report.document))),
             added_since=_added_since(report, review),
             exceptions=[(group, rows) for group, rows in groups if group.counts],
             informational=[(group, rows) for group, rows in groups if not group.counts],
             empty=[group.title for group in report.groups if group.counts and not group.rows],
-            dispositions=signoff.DISPOSITIONS,
-            has_said=bool(said),
-            may_sign=request.user.has_perm("audit.sign_review") and asked < today,
+            dispositions=dispositions.DISPOSITIONS,
+            has_said=bool(lines.history),
+            typed_note=typed.get("note", ""),
+            can_sign=can_sign,
+            may_sign=can_sign and asked < today,
+            has_signed=request.user.get_username() in {signature.signed_by for signature in review.reviews},
             due_at=time_tag(signoff.due_at(asked)),
+            since=signoff.asked_since(),
             before=asked - timedelta(days=1),
             after=asked + timedelta(days=1) if asked < today else None,
         )
@@ -120,12 +128,21 @@ class ReviewAdmin(ReadOnly):
             by, address = request.user.get_username(), client.address(request)
             try:
                 lines = _lines(request, signoff.report_to_sign(signed))
-                signoff.sign(signed, request.POST.get("note", ""), by=by, seen=seen, address=address, lines=lines)
+                note, in_part = request.POST.get("note", ""), "partly" in request.POST
+                signoff.sign(signed, note, by=by, seen=seen, address=address, lines=lines, in_part=in_part)
             except TookTooLong:
                 raise signoff.NotSigned(TOO_LONG) from None
 
         back, text = reverse("admin:audit_review_day", args=[day]), f"The review of {signed} is signed, and recorded."
-        return post_act(request, "audit.sign_review", sign, text, back=back, refusal="Not signed")
+        return post_act(
+            request,
+            "audit.sign_review",
+            sign,
+            text,
+            back=back,
+            refusal="Not signed",
+            refused=lambda _: self._day_page(request, signed),
+        )
 
 
 @admin.register(MissedReview)
@@ -177,7 +194,8 @@ def _next_due(today: date) -> date | None:
 def _calendar_day(review: ReviewState) -> dict[str, Any]:
     who = ", ".join(dict.fromkeys(signature.signed_by for signature in review.reviews))
     has_begun = review.day <= datetime.now(UTC).date()
-    return {"day": review.day, "state": _badge(review), "who": who, "has_begun": has_begun}
+    reviewed = str(review.reviewed) if review.reviewed.left else ""
+    return {"day": review.day, "state": _badge(review), "who": who, "has_begun": has_begun, "reviewed": reviewed}
 
 
 def _badge(review: ReviewState) -> SafeString:
@@ -194,13 +212,45 @@ def _field(group: ExceptionGroup, place: int) -> str:
     return f"{group.name}-{place}"
 
 
-def _lines(request: HttpRequest, report: ExceptionReport) -> signoff.Dispositions:
+def _acts(review: ReviewState) -> list[tuple[Review, str, dispositions.Reviewed]]:
+    """Each signature of a day, the event type of its record, and how many lines had a disposition with it."""
+    signers = [signature.by for signature in review.signatures]
+    return [
+        (row, dispositions.act(signers[:place], row.signed_by), dispositions.reviewed(review.signatures[: place + 1]))
+        for place, row in enumerate(review.reviews)
+    ]
+
+
+class _Lines:
+    """The lines of a day as its page shows them: what was said of each, by whom, and what the form holds."""
+
+    def __init__(self, day: date, review: ReviewState, report: ExceptionReport, typed: QueryDict):
+        self.day, self.typed = day, typed
+        self.history = dispositions.history(review.signatures)
+        self.standing = dispositions.standing(review.signatures, report.document)
+
+    def of(self, group: ExceptionGroup) -> list[dict[str, Any]]:
+        return [
+            {
+                "row": row,
+                "url": _address(self.day, group, row),
+                "said": [(said, time_tag(said.at)) for said in reversed(self.history.get((group.name, row.label), []))],
+                "standing": self.standing.get((group.name, row.label)),
+                "field": (field := _field(group, place)),
+                "chosen": self.typed.get(f"is-{field}", ""),
+                "why": self.typed.get(f"why-{field}", ""),
+            }
+            for place, row in enumerate(group.rows)
+        ]
+
+
+def _lines(request: HttpRequest, report: ExceptionReport) -> Dispositions:
     """What the form says of single lines, in the order in which they are shown: the digest holds that order."""
-    lines: signoff.Dispositions = {}
-    for group in report.groups:
+    lines: Dispositions = {}
+    for group in (group for group in report.groups if group.counts):
         for place, row in enumerate(group.rows):
             field = _field(group, place)
-            if (chosen := request.POST.get(f"is-{field}")) in signoff.DISPOSITIONS:
+            if (chosen := request.POST.get(f"is-{field}")) in dispositions.DISPOSITIONS:
                 why = client.text(request.POST.get(f"why-{field}", "").strip(), signoff.MAX_REASON_CHARS)
                 lines.setdefault(group.name, {})[row.label] = {"is": str(chosen), "why": why}
     return lines
@@ -226,8 +276,11 @@ def _as_json(report: ExceptionReport, review: ReviewState) -> dict[str, Any]:
             "note": signature.note or None,
             "exceptions": signature.exceptions,
             "digest": signature.digest,
+            "act": act.rsplit(".", 1)[-1],
+            "lines_reviewed": reviewed.done,
+            "lines": reviewed.lines,
         }
-        for signature in review.reviews
+        for signature, act, reviewed in _acts(review)
     ]
     facts = {"state": review.state, "digest": report.digest, "came_after": _added_since(report, review)}
     return report.document | facts | {"signatures": signatures}

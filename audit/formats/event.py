@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -218,6 +218,8 @@ def _without_parent_date(document: dict[str, Any]) -> dict[str, Any]:
 
 
 _SMALL_NUMBER = re.compile(rb"[:,\[]-?[0-9.]+e-([0-9]+)(?=[,\]}])")
+# The begin of what msgspec says of a value that is none of a field's; the value follows.
+NO_SUCH_VALUE = "Invalid enum value"
 _PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<field>[a-z_]*).*`)?$", re.DOTALL)
 
 
@@ -226,10 +228,17 @@ def _by_field(text: str, document: dict[str, Any]) -> dict[str, str]:
     match = _PATH.match(text)
     assert match is not None
     field, message = match["field"], match["message"]
+    if field in ENUMS and message.startswith(NO_SUCH_VALUE):
+        message = f"must be {_either(ENUMS[field])}, not {message.removeprefix(NO_SUCH_VALUE).strip()}"
     missing = {name: "this field is required" for name in REQUIRED if name not in document}
     unknown_names = (name for name in document if name not in FIELDS)
     unknown = {name[:100]: "this field is unknown" for name in islice(unknown_names, MAX_UNKNOWN_NAMED)}
     return missing | unknown | ({field: message} if field else {}) or {"": message}
+
+
+def _either(values: tuple[str, ...]) -> str:
+    *most, last = values
+    return f"{', '.join(most)} or {last}"
 
 
 def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]) -> bytes:
@@ -298,5 +307,9 @@ def _declared(field: str) -> dict[str, Any]:
 
 _SCHEMA = msgspec.json.schema(Event)["$defs"]["Event"]["properties"]
 _LIMITS: dict[str, int | None] = {name: _declared(name).get("maxLength") for name in FIELDS}
+# The values that a field may have, in the order of their declaration.
+ENUMS = {
+    field.name: get_args(field.type) for field in msgspec.structs.fields(Event) if get_origin(field.type) is Literal
+}
 REQUIRED = tuple(name for name, f in zip(FIELDS, msgspec.structs.fields(Event), strict=True) if f.required)
 TEXT_FIELDS = tuple(name for name in FIELDS if _LIMITS[name] is not None)

@@ -9,7 +9,7 @@ from audit.models.records import OWN_WRITER
 
 
 class Review(AppendOnly):
-    """One signature under a day: the first signs it, later ones countersign. See audit/sql/0018_review.sql."""
+    """A signature under a day: the first, one of another person, or one more of the same (0018_review.sql)."""
 
     day = models.DateField()
     number = models.IntegerField(help_text="1 is the signature; later ones are countersignatures.")

@@ -1,6 +1,8 @@
 """Send a parked event that can never be stored again, corrected, as a new event. The old one stays as it is."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -16,6 +18,10 @@ from audit.safe_text import storable
 from dlq.message import Message
 
 OWN_TYPES = "audit."
+CORRECTED = "audit.parked.corrected"
+# A list looks at so many of the newest corrections, and a day further back: clocks may not agree.
+CORRECTIONS_LOOKED_AT = 1_000
+SLACK = timedelta(days=1)
 # The id is new, since the content is; the number belongs to the writer.
 FIELDS_DROPPED = ("event_id", "writer", "source_seq", "source_epoch")
 log = structlog.get_logger(__name__)
@@ -23,6 +29,56 @@ log = structlog.get_logger(__name__)
 
 class NotToCorrect(AuditError):
     """Only a dead event of a writer is corrected, and once."""
+
+
+class Correction(NamedTuple):
+    """A person's correction of a parked event, as the trail has it. `record_id` is that of the new record."""
+
+    by: str
+    at: datetime
+    record_id: str
+    # Of the event that was corrected.
+    message_id: str
+    key: str
+    writer: str
+
+
+def find(message: Message) -> Correction | None:
+    """The correction of a message, where there is one."""
+    return _first(message_id=message.id)
+
+
+def among(messages: Sequence[Message]) -> dict[str, Correction]:
+    """The corrections of those of these messages that are dead, by message id, of the newest corrections."""
+    dead = {message.id: message.parked_at for message in messages if message.state == "dead"}
+    if not dead:
+        return {}
+    with visibility.as_system():
+        acts = Record.objects.filter(
+            writer=OWN_WRITER, event_type=CORRECTED, event_timestamp__gte=min(dead.values()) - SLACK
+        ).order_by("-event_timestamp", "-id")[:CORRECTIONS_LOOKED_AT]
+        corrections = [_correction(act) for act in acts]
+    return {correction.message_id: correction for correction in corrections if correction.message_id in dead}
+
+
+def that_made(record: Record) -> Correction | None:
+    """The correction that this record came from, where it did: only the store's own records do."""
+    if record.writer != OWN_WRITER or record.event_type.startswith(OWN_TYPES):
+        return None
+    return _first(corrected_event_id=str(record.pk))
+
+
+def _first(**facts: str) -> Correction | None:
+    with visibility.as_system():
+        act = Record.objects.filter(writer=OWN_WRITER, event_type=CORRECTED, event_data__contains=facts).first()
+    return None if act is None else _correction(act)
+
+
+def _correction(act: Record) -> Correction:
+    message_id, key, writer, new = (
+        str(act.event_data.get(name, "")) for name in ("message_id", "event_id", "writer", "corrected_event_id")
+    )
+    return Correction(act.actor_id, act.event_timestamp, new, message_id, key, writer)
 
 
 def correct(message: Message, text: bytes, *, by: str) -> Recorded:
@@ -34,7 +90,7 @@ def correct(message: Message, text: bytes, *, by: str) -> Recorded:
     _refuse_unless_due(message)
     corrected = event.accept(_document(message, text), writer=OWN_WRITER)
     act = own_event.document(
-        "audit.parked.corrected",
+        CORRECTED,
         actor=by,
         outcome="success",
         correlation=CORRELATION,
@@ -56,14 +112,8 @@ def _refuse_unless_due(message: Message) -> None:
         raise NotToCorrect("This event is not dead: the store may still take it as it is.")
     if message.source == OWN_WRITER:
         raise NotToCorrect("This is a record of the store's own acts: nobody corrects those.")
-    with visibility.as_system():
-        before = Record.objects.filter(
-            writer=OWN_WRITER,
-            event_type="audit.parked.corrected",
-            event_data__contains={"message_id": message.id},
-        ).first()
-    if before is not None:
-        raise NotToCorrect(f"This event was corrected before, as {before.event_data['corrected_event_id']}.")
+    if (before := find(message)) is not None:
+        raise NotToCorrect(f"This event was corrected before, as {before.record_id}.")
 
 
 def _document(message: Message, text: bytes) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from audit.queue.actions import CORRELATION
 from audit.safe_text import storable
 from dlq.message import Message
 
+# Decisions that leave the event where it is.
+LEFT = ("discard_declined", "discard_withdrawn")
+
 
 class NotYours(AuditError):
     """Whoever asked for a discard cannot approve it: a second person has to."""
@@ -59,6 +62,27 @@ def decide(discard: Discard, *, approve: bool, by: str) -> None:
         row.save(update_fields=["decision", "decided_by", "decided_at"])
 
 
+def withdraw(discard: Discard, *, by: str) -> None:
+    """Take a request back, as whoever made it: nobody can approve it then. Raises `NotYours`, `Decided`, `NothingKept`.
+
+    One that was approved before a crash is noted as approved.
+    """
+    if by != discard.asked_by:
+        raise NotYours("Only whoever requested a discard withdraws it; others decline it.")
+    with transaction.atomic():
+        row = Discard.objects.select_for_update().get(pk=discard.pk)
+        if row.decision:
+            raise Decided
+        row.decision, row.decided_by = _decided_before_crash(row) or _withdrawn(row, by)
+        row.decided_at = datetime.now(UTC)
+        row.save(update_fields=["decision", "decided_by", "decided_at"])
+
+
+def waiting(message: Message) -> Discard | None:
+    """The request to discard a message that nobody has decided yet."""
+    return Discard.objects.filter(message_id=message.id, decision="").first()
+
+
 def recorded(row: Discard) -> Record | None:
     """The record of the act that discarded the message, where there is one."""
     with visibility.as_system():
@@ -80,6 +104,12 @@ def _decide(row: Discard, approve: bool, by: str) -> tuple[str, str]:
         dlq.stream.for_drain().acknowledge([message], "discarded")
         restored.note_progress(dlq.stream.for_drain())
     return act, by
+
+
+def _withdrawn(row: Discard, by: str) -> tuple[str, str]:
+    facts = {"event_id": row.key, "digest": row.digest, "message_id": row.message_id, "reason": row.reason}
+    trail.add("audit.parked.discard_withdrawn", actor=by, correlation=CORRELATION, asked_by=row.asked_by, **facts)
+    return "discard_withdrawn", by
 
 
 def _decided_before_crash(row: Discard) -> tuple[str, str] | None:

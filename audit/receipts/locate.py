@@ -102,7 +102,7 @@ def _quarantined(ids: Sequence[str]) -> Iterator[tuple[str, PutAside]]:
 
 def _discarded(ids: Sequence[str]) -> Iterator[tuple[str, PutAside]]:
     """Also what was discarded by an act that a crash kept from being noted: the trail has it."""
-    for row in Discard.objects.filter(key__in=ids).exclude(decision="discard_declined").order_by("id"):
+    for row in Discard.objects.filter(key__in=ids).exclude(decision__in=discards.LEFT).order_by("id"):
         if row.decided_at is not None:
             yield row.key, PutAside("discarded", row.digest, row.decided_by, row.decided_at)
         elif (act := discards.recorded(row)) is not None:

@@ -45,7 +45,9 @@ LOGIN_FAILURES = ("audit.person.login_refused", "audit.person.login_locked")
 # Not reported: they are on the pages about access.
 LOGINS_AND_LOGOUTS = ("audit.person.logged_in", "audit.person.logged_out")
 CHANGES = ("audit.person.", "audit.group.", "audit.scope.", "audit.writer.", "audit.sealkey.", "audit.receiptkey.")
-# The groups of the store's own records; the last one is informational.
+# Groups whose rows are no exceptions, and of which a reviewer says nothing.
+INFORMATIONAL = ("acts", "verified", "looked", "account")
+# The groups of the store's own records.
 STORE_GROUPS = {
     "alarms": "What the store detected or refused",
     "logins": "Logins that failed or were locked out",
@@ -75,12 +77,16 @@ class ExceptionRow(NamedTuple):
 
 
 class ExceptionGroup(NamedTuple):
-    """Rows of a kind. `counts`: whether they count as exceptions, or are informational."""
+    """Rows of a kind."""
 
     name: str
     title: str
     rows: list[ExceptionRow]
-    counts: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether the rows count as exceptions."""
+        return self.name not in INFORMATIONAL
 
     @property
     def total(self) -> int:
@@ -132,9 +138,9 @@ def exception_report(day: date) -> ExceptionReport:
             _older_findings(first, end),
             _queue(day, first, end),
             ExceptionGroup("rejected", "Rejected events", _rejected(day)),
-            ExceptionGroup("verified", "Verifications that ended", _verified(first, end), counts=False),
-            ExceptionGroup("looked", "Who viewed or exported records", _access(day, first, end), counts=False),
-            ExceptionGroup("account", "The account of the day, as it is recorded", _account(day), counts=False),
+            ExceptionGroup("verified", "Verifications that ended", _verified(first, end)),
+            ExceptionGroup("looked", "Who viewed or exported records", _access(day, first, end)),
+            ExceptionGroup("account", "The account of the day, as it is recorded", _account(day)),
         ]
         twice = _in_two_groups(day, first, end)
     visibility.note_read(())  # reading the day's records is access to them, though none is named
@@ -178,7 +184,7 @@ def _store_groups(day: date, first: datetime, end: datetime) -> list[ExceptionGr
     for event_type, outcome, count in counts:
         query = _search(day, type=event_type, outcome=outcome, writer=OWN_WRITER)
         rows[_store_group(event_type, outcome)].append(ExceptionRow(f"{event_type}, {outcome}", count, query))
-    return [ExceptionGroup(name, title, _ranked(rows[name]), name != "acts") for name, title in STORE_GROUPS.items()]
+    return [ExceptionGroup(name, title, _ranked(rows[name])) for name, title in STORE_GROUPS.items()]
 
 
 def _store_group(event_type: str, outcome: str) -> str:

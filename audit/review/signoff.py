@@ -17,23 +17,23 @@ from audit.errors import AuditError
 from audit.formats import times
 from audit.ingest import trail
 from audit.ingest.notify import notify
-from audit.models import OWN_WRITER, Followed, MissedReview, Record, Review
+from audit.models import OWN_WRITER, Followed, MissedReview, Review
 from audit.postgres import sql
+from audit.review import dispositions
+from audit.review.dispositions import Dispositions, Reviewed, Signature
 from audit.review.exception_report import ExceptionReport, exception_report
 
-SIGNED = ("audit.review.signed", "audit.review.countersigned")
 # The row of audit_followed that holds the first day that may still be signed in time.
 REVIEWS = "reviews"
 MAX_NOTE_CHARS = 5_000
 MAX_REASON_CHARS = 200
-# What a reviewer says of a line, and what that means.
-DISPOSITIONS = {"expected": "expected, nothing to do", "ticket": "a ticket follows it", "incident": "an incident"}
-# Of each part that counts, the lines of which something is said.
-Dispositions = dict[str, dict[str, dict[str, str]]]
 # Of a day, with the level of its badge.
 STATES = {
     "signed": "ok",
     "signed late": "ok",
+    # Signed, though lines of it have no disposition.
+    "signed in part": "warning",
+    "signed late in part": "warning",
     "due": "warning",
     "missed": "error",
     "explained": "warning",
@@ -51,10 +51,17 @@ class NotSigned(AuditError):
 
 
 class ReviewState(NamedTuple):
+    """`signatures` are those of `reviews`, with what they say of single lines."""
+
     day: date
     state: str
     reviews: list[Review]
     missed: MissedReview | None
+    signatures: list[Signature]
+
+    @property
+    def reviewed(self) -> Reviewed:
+        return dispositions.reviewed(self.signatures)
 
 
 class ReviewsWaiting(NamedTuple):
@@ -77,9 +84,15 @@ def states(days: Iterable[date], now: datetime | None = None) -> list[ReviewStat
     for review in Review.objects.filter(day__in=days):
         reviews[review.day].append(review)
     missed = {row.day: row for row in MissedReview.objects.filter(day__in=days)}
-    since = _asked_since()
+    since, signed = asked_since(), dispositions.signatures(row for rows in reviews.values() for row in rows)
     return [
-        ReviewState(day, _state(day, now, reviews[day], missed.get(day), since), reviews[day], missed.get(day))
+        ReviewState(
+            day,
+            _state(day, now, signed.get(day, []), missed.get(day), since),
+            reviews[day],
+            missed.get(day),
+            signed.get(day, []),
+        )
         for day in days
     ]
 
@@ -92,41 +105,57 @@ def sign(
     seen: tuple[str, int],
     address: str | None = None,
     lines: Dispositions | None = None,
+    in_part: bool = False,
 ) -> Review:
-    """Sign a day, or countersign it. `seen` is the digest and the number of signatures that the page showed.
+    """Sign a day, countersign it, or sign it again. `seen` is the digest and number of signatures that the page showed.
 
-    `lines` says of single lines what became of them; the note says it of the rest. Raises `NotSigned`, `NothingKept`,
-    `TookTooLong`.
+    `lines` says of single lines what became of them; the note says it of the rest, which `in_part` has to allow.
+    Raises `NotSigned`, `NothingKept`, `TookTooLong`.
     """
     now, note = datetime.now(UTC), note.replace("\x00", "").strip()[:MAX_NOTE_CHARS]
     if day >= now.date():
         raise NotSigned(f"The day {day} is not over: it can be signed from 00:00 UTC on.")
     with transaction.atomic():
         _lock()
-        shown, number = report_to_sign(day), Review.objects.filter(day=day).count() + 1
+        shown, (before,) = report_to_sign(day), states([day], now)
+        number = len(before.reviews) + 1
         if seen != (shown.digest, number - 1):
             raise NotSigned("Something came, or somebody signed, since this page was shown: read it again, then sign.")
-        if shown.exceptions and not note and not _says_all(shown, lines or {}):
-            raise NotSigned("There are exceptions: say of each line, or in the note, what became of them.")
-        _record_signature(shown, note, number, by, address, lines or {})
+        reviewed = dispositions.reviewed([*before.signatures, Signature(by, now, shown.document, lines or {})])
+        _refuse_unless_said(shown, note, lines or {}, reviewed, in_part)
+        _record_signature(
+            shown,
+            note,
+            dispositions.act((review.signed_by for review in before.reviews), by),
+            number,
+            by,
+            address,
+            lines or {},
+            reviewed,
+        )
         values = (day, number, by, now, note, shown.exceptions, shown.digest, json.dumps(shown.document))
         sql.run(_SIGN, values)
         MissedReview.objects.filter(day=day, closed_at=None).update(closed_at=now)
     return Review.objects.get(day=day, number=number)
 
 
-def dispositions(review: ReviewState) -> Dispositions:
-    """What the last signature that says anything of single lines says of them: it is in the record of the signature."""
-    signed = Record.objects.filter(
-        writer=OWN_WRITER, correlation_id=f"review-{review.day}", event_type__in=SIGNED, event_category="security"
-    )
-    with visibility.as_system():
-        said = [record.event_data.get("lines") for record in signed.order_by("-event_timestamp", "-id")]
-    return next((lines for lines in said if lines), {})
-
-
-def _says_all(shown: ExceptionReport, lines: Dispositions) -> bool:
-    return all(row.label in lines.get(group.name, {}) for group in shown.groups if group.counts for row in group.rows)
+def _refuse_unless_said(
+    shown: ExceptionReport, note: str, lines: Dispositions, reviewed: Reviewed, in_part: bool
+) -> None:
+    """Raises `NotSigned`."""
+    for group in lines.values():
+        for label, said in group.items():
+            if said["is"] == "ticket" and not said["why"]:
+                raise NotSigned(f"“{label}” is followed by a ticket: say which, beside it.")
+    if not reviewed.left:
+        return
+    if not note and shown.exceptions:
+        raise NotSigned("There are exceptions: say of each line, or in the note, what became of them.")
+    if not in_part:
+        raise NotSigned(
+            f"{reviewed.left} of {reviewed.lines} lines have no disposition: choose one for each, or tick that you "
+            "sign with lines not reviewed."
+        )
 
 
 def find_missed(now: datetime | None = None) -> list[date]:
@@ -137,7 +166,7 @@ def find_missed(now: datetime | None = None) -> list[date]:
         return []
     with transaction.atomic():
         _lock()
-        first = _asked_since() or _begin(now)
+        first = asked_since() or _begin(now)
         ended = (now - timedelta(hours=settings.REVIEW_HOURS)).date()
         days = [first + timedelta(days=n) for n in range((ended - first).days)]
         signed = set(Review.objects.filter(day__in=days).values_list("day", flat=True))
@@ -151,7 +180,7 @@ def find_missed(now: datetime | None = None) -> list[date]:
 
 
 def waiting(now: datetime | None = None) -> ReviewsWaiting:
-    now, since = now or datetime.now(UTC), _asked_since()
+    now, since = now or datetime.now(UTC), asked_since()
     due = 0
     if since is not None and settings.REVIEW_HOURS > 0:
         signed = Review.objects.filter(day__gte=since, number=1).count()
@@ -164,9 +193,10 @@ def due_at(day: date) -> datetime:
     return times.midnight(day) + timedelta(days=1, hours=settings.REVIEW_HOURS)
 
 
-def _state(day: date, now: datetime, signed: list[Review], missed: MissedReview | None, since: date | None) -> str:
+def _state(day: date, now: datetime, signed: list[Signature], missed: MissedReview | None, since: date | None) -> str:
     if signed:
-        return "signed late" if missed is not None else "signed"
+        late = "signed late" if missed is not None else "signed"
+        return f"{late} in part" if dispositions.reviewed(signed).left else late
     if missed is not None:
         return "missed" if missed.state == "open" else missed.state
     if day >= now.date():
@@ -174,7 +204,7 @@ def _state(day: date, now: datetime, signed: list[Review], missed: MissedReview 
     return "not asked for" if settings.REVIEW_HOURS <= 0 or since is None or day < since else "due"
 
 
-def _asked_since() -> date | None:
+def asked_since() -> date | None:
     """The first day that may still be signed in time; None before reviews are asked for."""
     followed_at = Followed.objects.filter(name=REVIEWS).values_list("followed_at", flat=True).first()
     return followed_at and followed_at.date()
@@ -209,16 +239,26 @@ def _notify(now: datetime) -> None:
 
 
 def _record_signature(
-    shown: ExceptionReport, note: str, number: int, by: str, address: str | None, lines: Dispositions
+    shown: ExceptionReport,
+    note: str,
+    event_type: str,
+    number: int,
+    by: str,
+    address: str | None,
+    lines: Dispositions,
+    reviewed: Reviewed,
 ) -> None:
     trail.add(
-        SIGNED[min(number, 2) - 1],
+        event_type,
         _where(shown.day, address),
         actor=by,
         correlation=f"review-{shown.day}",
         number=number,
         digest=shown.digest,
         exceptions=shown.exceptions,
+        reviewed=str(reviewed),
+        lines_reviewed=reviewed.done,
+        lines_shown=reviewed.lines,
         note=note or None,
         shown=shown.document,
         lines=lines or None,

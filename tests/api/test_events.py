@@ -101,7 +101,9 @@ def test_a_bad_event_is_named_by_its_place_and_nothing_of_the_batch_is_kept(writ
     del bad["version"]
     response = writer.post([good, bad, an_event(surprise=1)], BATCH)
     assert response.status_code == 400
-    assert set(response.json()["field_errors"]) == {"1.version", "1.event_outcome", "2.surprise"}
+    errors = response.json()["field_errors"]
+    assert set(errors) == {"1.version", "1.event_outcome", "2.surprise"}
+    assert errors["1.event_outcome"] == "must be success, failure or pending, not 'maybe'"
     assert stored(good["correlation_id"]) == []
 
 

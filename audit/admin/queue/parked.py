@@ -14,6 +14,7 @@ from django.urls import reverse
 
 import dlq.outage
 import dlq.stream
+from audit import visibility
 from audit.access.outage.person import KnownPerson
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.queue import count, parked_rows, progress
@@ -37,6 +38,8 @@ TAB_NAMES = {
     "dead": "Dead (needs action)",
     "quarantined": "Quarantined",
 }
+QUEUED = "Queued for immediate retry."
+WILL_FAIL = f"{QUEUED} It will fail again, for it is not a valid event: correct it instead."
 FILTERS = ("state", "writer", "type", "error", "text", "since")
 PERMISSION = "audit.retry_parked"
 LIST = "admin:audit_parked_changelist"
@@ -74,13 +77,30 @@ class ParkedAdmin(ReadOnly):
         if message is None:
             messages.info(request, "That event is not in the queue any more: it is stored, or never was here.")
             return redirect(LIST)
-        return self.page(request, "detail", **parked_rows.detail(message), **_snoozes())
+        return self._message_page(request, message)
+
+    def _message_page(self, request: HttpRequest, message: Message, error: Exception | None = None) -> HttpResponse:
+        """The page of a message; after a correction that was refused with what was typed, and what is wrong with it."""
+        is_away = isinstance(request.user, KnownPerson)
+        shown = parked_rows.detail(message) | (parked_rows.NOTHING_SAID if is_away else parked_rows.said_of(message))
+        return self.page(
+            request,
+            "detail",
+            **shown,
+            **_snoozes(),
+            typed=shown["payload"] if error is None else request.POST.get("event", ""),
+            faults=list(error.errors.items()) if isinstance(error, Invalid) else [],
+            is_editing=error is not None and shown["correction"] is None,
+            links_records=request.user.has_perm("audit.view_record") and not visibility.scopes(),
+        )
 
     def retry_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
-        def act() -> int:
-            return actions.retry([_message_or_404(message_id)], request.user.get_username())
+        def act() -> str:
+            message = _message_or_404(message_id)
+            actions.retry([message], request.user.get_username())
+            return WILL_FAIL if parked_rows.is_invalid(message) else QUEUED
 
-        return post_act(request, PERMISSION, act, "Queued for immediate retry.", back=_page_of(message_id))
+        return post_act(request, PERMISSION, act, str, back=_page_of(message_id))
 
     def rehearse_view(self, request: HttpRequest, message_id: str) -> HttpResponse:
         """Say what a drain would do with one message; nothing of it is kept."""
@@ -116,7 +136,10 @@ class ParkedAdmin(ReadOnly):
         def success(recorded: Recorded) -> str:
             return f"Recorded as the new event {recorded.event.id} ({recorded.state}). The old one stays."
 
-        return post_act(request, PERMISSION, act, success, back=_page_of(message_id))
+        def refused(error: Exception) -> HttpResponse:
+            return self._message_page(request, _message_or_404(message_id), error)
+
+        return post_act(request, PERMISSION, act, success, back=_page_of(message_id), refused=refused)
 
     def act_view(self, request: HttpRequest) -> HttpResponse:
         """Act on the messages that were ticked, or on all that match: those are counted first."""
@@ -200,13 +223,16 @@ class ParkedAdmin(ReadOnly):
     def _list_page(self, request: HttpRequest, rows: list[Message], next_id: str | None) -> HttpResponse:
         parameters, stats = request.GET.copy(), dlq.stream.for_drain().totals.stats()
         # What is in PostgreSQL is not offered while that is away.
-        elsewhere = () if isinstance(request.user, KnownPerson) else ("quarantined",)
+        is_away = isinstance(request.user, KnownPerson)
+        elsewhere = () if is_away else ("quarantined",)
         parameters["after"] = next_id or ""
+        corrected = {} if is_away else parked_rows.corrections_of(rows)
         return self.page(
             request,
             "list",
             title="Dead letter queue",
-            rows=[parked_rows.row(message) for message in rows],
+            rows=[parked_rows.row(message) | {"correction": corrected.get(message.id)} for message in rows],
+            links_records=request.user.has_perm("audit.view_record") and not visibility.scopes(),
             stats=stats,
             tabs=_tabs(request.GET.get("state", ""), elsewhere),
             sentence=progress.sentence(dlq.stream.for_drain(), database_up=not gateway().breaker.is_open),

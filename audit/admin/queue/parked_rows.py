@@ -1,11 +1,13 @@
 """Which parked messages a page of the queue shows, and each of them as a row."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -17,7 +19,10 @@ from audit import visibility
 from audit.admin.charts import queue as queue_charts
 from audit.admin.display import STATES, age, badge, pretty, time_tag
 from audit.formats import times
-from audit.queue import actions
+from audit.models import OWN_WRITER
+from audit.postgres.gateway import gateway
+from audit.queue import actions, corrections, discards
+from audit.queue.corrections import Correction
 from audit.queue.visible import may_see, visible
 from dlq import policy
 from dlq.message import STATES as MESSAGE_STATES
@@ -27,6 +32,7 @@ from dlq.selection import Selection
 PAGE = 50
 # One page looks at this many messages for those that pass the filters.
 LOOKS_PER_PAGE = 2_500
+NOTHING_SAID: dict[str, Any] = {"correction": None, "corrected_at": "", "discard": None}
 SPAN_MINUTES = {"1h": 60, "24h": 24 * 60, "7d": 7 * 24 * 60}
 
 
@@ -108,8 +114,48 @@ def _next_try(message: Message) -> str:
     return f"in {age(message.next_try.timestamp() - message.parked_at.timestamp() - message.age)}"
 
 
+def corrections_of(messages: Sequence[Message]) -> dict[str, Correction]:
+    """Which of these were corrected; while PostgreSQL is away the queue is shown without."""
+    if gateway().breaker.is_open:
+        return {}
+    try:
+        return corrections.among(messages)
+    except DatabaseError:
+        return {}
+
+
+def said_of(message: Message) -> dict[str, Any]:
+    """What people did about a message: its correction, and a discard that waits; without, while PostgreSQL is away."""
+    if gateway().breaker.is_open:
+        return NOTHING_SAID
+    try:
+        correction = corrections.find(message) if message.state == "dead" else None
+        said = {"correction": correction, "discard": discards.waiting(message)}
+    except DatabaseError:
+        return NOTHING_SAID
+    return said | {"corrected_at": time_tag(correction.at) if correction else ""}
+
+
+def payload_id(message: Message) -> str:
+    """The event_id that the payload has, where the queue calls the event by another one; else empty."""
+    try:
+        document = json.loads(message.body)
+    except (ValueError, RecursionError):
+        return ""
+    own = document.get("event_id") if isinstance(document, dict) else None
+    return own if isinstance(own, str) and own.lower() != message.key.lower() else ""
+
+
+def is_invalid(message: Message) -> bool:
+    """Whether no retry can store it: it is dead since it is no valid event."""
+    return message.state == "dead" and message.last_error_class == "Invalid"
+
+
 def detail(message: Message) -> dict[str, Any]:
     return row(message) | {
+        "is_invalid": is_invalid(message),
+        "is_correctable": message.state == "dead" and message.source != OWN_WRITER,
+        "payload_id": payload_id(message),
         "title": f"Parked event {message.key}",
         "payload": pretty_body(message.body),
         "failures": [(_moment(error["at"]), error["kind"], error["error"]) for error in message.errors],

@@ -29,6 +29,7 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger import reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Episode, Record
+from audit.queue import corrections
 from audit.search import timeline
 
 DATA = ".event_data"
@@ -58,6 +59,7 @@ class RecordPage(ReadOnly):
             "tree": tree(record.event_data, DATA),
             "difference": difference(record.event_data, DATA),
             **_way(record),
+            **_origin(record),
             **_beside(record),
             "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.of_correlation(record.correlation_id)],
             **_proof(record),
@@ -100,6 +102,17 @@ def _way(record: Record) -> dict[str, Any]:
         "late": precise((record.received_at - record.event_timestamp).total_seconds()),
         "waited": precise(waited.total_seconds()) if waited is not None else "",
         "outage": _outage(record.parked_at) if record.parked_at else None,
+    }
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    """The event that the record came from: the one that a person corrected, and the parent, if it is a record."""
+    correction = corrections.that_made(record)
+    parent = record.parent_event_id
+    return {
+        "correction": correction,
+        "corrected_at": time_tag(correction.at) if correction else "",
+        "parent_is_record": parent is not None and Record.objects.filter(pk=parent).exists(),
     }
 
 

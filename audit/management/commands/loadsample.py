@@ -95,8 +95,13 @@ def _events() -> None:
 
 def _acts() -> None:
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    note = "Sample: the failures were looked through, and each has a ticket."
-    signoff.sign(yesterday, note, by=OFFICER, seen=(signoff.report_to_sign(yesterday).digest, 0))
+    note, shown = "Sample: the failures were looked through, and each has a ticket.", signoff.report_to_sign(yesterday)
+    lines = {
+        group.name: {row.label: {"is": "ticket", "why": "SAMPLE-1"} for row in group.rows}
+        for group in shown.groups
+        if group.counts and group.rows
+    }
+    signoff.sign(yesterday, note, by=OFFICER, seen=(shown.digest, 0), lines=lines)
     newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
     reason = "Sample: the insurer asks what was done to the cluster."
     legal_holds.place(newest.correlation_id, reason=reason, by=OFFICER)

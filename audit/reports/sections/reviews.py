@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from audit.reports.figures import Figure, Section, State, TableRow, counted, listing, out_of_scope, wrong
 from audit.reports.snapshot import Act, Snapshot
+from audit.review import dispositions
+from audit.review.dispositions import COUNTERSIGNED, SIGNED, SIGNED_AGAIN, Reviewed
 
-SIGNED, COUNTERSIGNED, MISSED = (f"audit.review.{act}" for act in ("signed", "countersigned", "missed"))
+MISSED = "audit.review.missed"
 EXPLAINED = (
     *(f"audit.{noun}.explained" for noun in ("gap", "manifest", "promise", "expectation", "account", "review")),
     "audit.episode.annotated",
@@ -19,6 +21,7 @@ MAX_ACTS, MAX_ROWS, CELL_CHARS = 20_000, 100, 200
 LABELS = {
     "signed": "Days whose review is signed",
     "missed": "Days that nobody signed in time",
+    "partly": "Days signed with lines that nobody reviewed",
     "late": "Days signed late",
     "countersigned": "Days that a second person signed too",
     "unasked": "Days neither signed nor missed: not asked for, or not due yet",
@@ -32,6 +35,16 @@ class RecordedReview(NamedTuple):
     day: date
     signed: list[Act]
     missed: list[Act]
+
+    @property
+    def reviewed(self) -> Reviewed:
+        """How many lines of what was signed last have a disposition."""
+        return dispositions.reviewed(
+            [
+                dispositions.Signature(act.actor, act.at, act.data.get("shown") or {}, act.data.get("lines") or {})
+                for act in self.signed
+            ]
+        )
 
 
 def section(snapshot: Snapshot) -> Section:
@@ -51,7 +64,7 @@ def section(snapshot: Snapshot) -> Section:
 def reviews(snapshot: Snapshot) -> list[RecordedReview]:
     """The days of the period of which there is a record, in their order."""
     signed, missed = defaultdict[str, list[Act]](list), defaultdict[str, list[Act]](list)
-    for act in reversed(snapshot.acts(SIGNED, COUNTERSIGNED, MISSED, limit=MAX_ACTS, open_end=True)):
+    for act in reversed(snapshot.acts(SIGNED, COUNTERSIGNED, SIGNED_AGAIN, MISSED, limit=MAX_ACTS, open_end=True)):
         (missed if act.event_type == MISSED else signed)[act.resource].append(act)
     days = ((day, day.isoformat()) for day in snapshot.days)
     return [RecordedReview(day, signed[name], missed[name]) for day, name in days if signed[name] or missed[name]]
@@ -63,10 +76,13 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure
     missed = sum(bool(review.missed) for review in recorded)
     late = sum(bool(review.missed and review.signed) for review in recorded)
     twice = sum(len({act.actor for act in review.signed}) > 1 for review in recorded)
-    state: State = "none" if not signed else "exception" if signed < over else "shown"
+    partly = sum(bool(review.signed and review.reviewed.left) for review in recorded)
+    state: State = "none" if not signed else "exception" if signed < over or partly else "shown"
     note = "" if signed else "No daily review was signed of this period."
     if 0 < signed < over:
         note = f"{over - signed} of the days were not signed."
+    if partly:
+        note = f"{note} {partly} of those signed have lines that nobody reviewed.".strip()
     value, after = f"{signed} of {over}", f"after:{snapshot.first}"
     explained = snapshot.query(*(f"type:{event_type}" for event_type in EXPLAINED))
     return (
@@ -74,6 +90,7 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure
             key="signed", label=LABELS["signed"], value=value, state=state, query=f"type:{SIGNED} {after}", note=note
         ),
         wrong("missed", LABELS["missed"], missed, query=f"type:{MISSED} {after}"),
+        wrong("partly", LABELS["partly"], partly, page="audit/review/"),
         counted("late", LABELS["late"], late, page="audit/missedreview/"),
         counted("countersigned", LABELS["countersigned"], twice, query=f"type:{COUNTERSIGNED} {after}"),
         counted("unasked", LABELS["unasked"], over - len(recorded), page="audit/review/"),
@@ -83,6 +100,8 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure
 
 def _row(review: RecordedReview) -> TableRow:
     state = "missed" if not review.signed else "signed late" if review.missed else "signed"
+    if review.signed and review.reviewed.left:
+        state = f"{state}, {review.reviewed}"
     by = ", ".join(f"{act.actor} {act.at:%Y-%m-%d %H:%M}Z" for act in review.signed)
     first = review.signed[0].data if review.signed else {}
     exceptions, note = first.get("exceptions"), str(first.get("note") or "")

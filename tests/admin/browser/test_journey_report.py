@@ -76,6 +76,7 @@ def test_an_officer_signs_the_day_and_the_report_says_so(walk: Any) -> None:
     page = officer.page
     page.goto(officer.site + reverse("admin:audit_review_day", args=[day]))
     page.fill("#note", "The bank refused one card.")
+    page.get_by_label("I sign with").check()
     page.get_by_role("button", name="I have reviewed this day").click()
     page.wait_for_selector("text=is signed, and recorded")
     assert Review.objects.filter(day=day, signed_by=user.username).exists()

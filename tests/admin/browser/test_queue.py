@@ -75,7 +75,7 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     message, page = dead_message(), operator_page.page
     operator_page.open(f"/admin/audit/parked/{message.id}/change/", "walk-message")
     page.fill("#reason", "a test event that was sent to the wrong store")
-    page.click("text=Request approval")
+    page.click("text=Discard, once a second person approves")
     assert page.locator("text=Awaiting approval from").count() == 1
     address = page.url.removeprefix(site)
     second, _ = comes_in(browser, site, "administrator")

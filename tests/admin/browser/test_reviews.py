@@ -1,5 +1,6 @@
 """The daily review in a real Chromium: an officer signs it."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +41,9 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     assert page.locator("#reviewed").inner_text().startswith("1 of ")
     page.fill("#note", "The cluster was removed by change 7.")
     page.get_by_role("button", name="I have reviewed this day").click()
+    assert not Review.objects.filter(day=day).exists(), "signed without the tick that lines without disposition need"
+    page.get_by_label("I sign with").check()
+    page.get_by_role("button", name="I have reviewed this day").click()
     page.wait_for_selector("text=is signed, and recorded")
     assert page.locator("td", has_text="expected: refused by the bank").count() == 1
     officer.stop("review-signed")
@@ -47,7 +51,11 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     failed(day)
     other.page.goto(other.site + reverse("admin:audit_review_day", args=[day]))
     other.stop("review-came-after")
-    other.page.fill("#note", "One more, of the same kind.")
+    other.page.select_option("#rest-is", "ticket")
+    other.page.fill("#rest-why", "T-7")
+    other.page.get_by_role("button", name="Set them").click()
+    assert re.match(r"(\d+) of \1 lines reviewed", other.page.locator("#reviewed").inner_text())
+    assert not other.page.get_by_label("I sign with").is_visible()
     other.page.get_by_role("button", name="I have reviewed this day").click()
     other.page.wait_for_selector("text=(countersigned)")
     other.page.goto(f"{other.site}/admin/audit/review/?month={day:%Y-%m}")

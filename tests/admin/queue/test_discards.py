@@ -11,6 +11,7 @@ from audit.errors import NothingKept
 from audit.ingest.record import store
 from audit.models import Discard, Record
 from audit.queue import discards
+from audit.receipts import locate
 from dlq.message import Message
 from tests.admin.conftest import logged_in, parked_message, person
 
@@ -53,6 +54,27 @@ def test_whoever_asked_cannot_approve(parked: Message) -> None:
     page = client.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"}, follow=True).content.decode()
     assert "a second person has to" in page
     assert dlq.stream.for_drain().pages.get(parked.id) is not None
+
+
+def test_whoever_asked_withdraws_and_the_event_says_that_a_discard_waits_until_then(
+    operator: Client, administrator: Client, parked: Message
+) -> None:
+    asked = ask(operator, parked)
+    page, button = f"{PARKED}{parked.id}/change/", "Discard, once a second person approves"
+    waits = operator.get(page).content.decode()
+    assert f'href="{DISCARDS}{asked.pk}/change/">A discard waits' in waits and button not in waits
+    assert administrator.post(f"{DISCARDS}{asked.pk}/withdraw/").status_code == 403
+    colleague = logged_in(person("operator"))
+    answer = colleague.post(f"{DISCARDS}{asked.pk}/withdraw/", follow=True).content.decode()
+    assert "Only whoever requested a discard withdraws it" in answer
+    operator.post(f"{DISCARDS}{asked.pk}/withdraw/")
+    assert administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"}).status_code == 404
+    asked.refresh_from_db()
+    act = Record.objects.get(event_type="audit.parked.discard_withdrawn", event_data__event_id=parked.key)
+    assert (asked.decision, act.actor_id) == ("discard_withdrawn", asked.asked_by)
+    assert dlq.stream.for_drain().pages.get(parked.id) is not None
+    assert list(locate._discarded([parked.key])) == []
+    assert button in operator.get(page).content.decode()
 
 
 def test_a_declined_discard_leaves_the_event(operator: Client, administrator: Client, parked: Message) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import uuid_utils.compat
 from django.core.management import call_command
 from django.test import Client
 
@@ -20,11 +21,13 @@ import dlq.stream
 from audit.admin.queue import count
 from audit.errors import NothingKept
 from audit.formats.event import Accepted
+from audit.ingest import invalid
 from audit.ingest.record import Recorded, record
 from audit.models import Quarantined, Record
 from audit.queue import actions
-from dlq.message import Document, Message
+from dlq.message import Document, Message, digest_of
 from tests.admin.conftest import parked_message
+from tests.audit.conftest import an_event
 
 PARKED = "/admin/audit/parked/"
 
@@ -236,7 +239,9 @@ def test_an_act_that_cannot_be_recorded_is_not_done(
     assert message.state == "dead"
 
 
-def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked: Message) -> None:
+def test_a_mended_event_is_a_new_one_that_names_the_old_which_leads_to_it(
+    operator: Client, superuser_client: Client, parked: Message
+) -> None:
     dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
     document = json.loads(parked.body) | {"severity": "corrected"}
     page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": json.dumps(document)}, follow=True)
@@ -248,6 +253,46 @@ def test_a_mended_event_is_a_new_one_that_names_the_old(operator: Client, parked
     assert (old.body, old.state) == (parked.body, "dead")
     noted = Record.objects.get(event_type="audit.parked.corrected", event_data__event_id=parked.key)
     assert noted.event_data["corrected_event_id"] == str(new.id)
+    link = f'href="/admin/audit/record/{new.id}/change/"'
+    shown = superuser_client.get(f"{PARKED}{parked.id}/change/").content.decode()
+    assert f"Corrected by {noted.actor_id}" in shown and link in shown
+    assert f'value="corrected as {new.id}"' in shown and "Record the new event" not in shown
+    assert link in superuser_client.get(PARKED, {"q": parked.key}).content.decode()
+
+
+def test_the_record_that_a_correction_made_says_so_and_its_parent_is_no_dead_link(
+    operator: Client, auditor: Client, parked: Message
+) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    corrected(operator, parked)
+    new = Record.objects.get(parent_event_id=parked.key)
+    page = auditor.get(f"/admin/audit/record/{new.id}/change/").content.decode()
+    assert re.search(rf"Corrected by operator-\w+, .* from an event of tests that was parked as .*{parked.key}", page)
+    assert f'href="/admin/audit/record/{parked.key}/change/"' not in page
+    assert "is no record that you may see" in page
+
+
+def an_invalid_event() -> Message:
+    document = an_event(event_outcome="ok") | {"event_id": str(uuid.uuid4())}
+    raw, now = json.dumps(document).encode(), datetime.now(UTC)
+    key = str(uuid_utils.compat.uuid7())
+    dlq.stream.for_drain().park([Document(key, digest_of(raw), raw, "tests", invalid.KIND, now)], reason="invalid")
+    message = dlq.stream.for_drain().pages.find(key)
+    assert message is not None
+    dlq.stream.for_drain().fail(message, "Invalid", "event_outcome: wrong", dead=True)
+    return message
+
+
+def test_what_was_typed_stays_in_the_open_editor_beside_what_is_wrong_with_it(operator: Client) -> None:
+    message = an_invalid_event()
+    shown = operator.get(f"{PARKED}{message.id}/change/").content.decode()
+    assert shown.index("Correct and send again") < shown.index("Retry now")
+    assert f"the event_id in its payload is {json.loads(message.body)['event_id']}" in shown
+    typed = corrected(operator, message, event_action="typed-by-hand")
+    assert "<details open>" in typed and "typed-by-hand" in typed.partition("<textarea")[2]
+    assert "<code>event_outcome</code>: must be success, failure or pending, not &#x27;ok&#x27;" in typed
+    retried = operator.post(f"{PARKED}{message.id}/retry/", follow=True).content.decode()
+    assert "It will fail again" in retried
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "1.0"}', '{"half": "\\ud800"}'])

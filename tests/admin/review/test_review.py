@@ -3,7 +3,7 @@
 import html
 import re
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,10 +30,11 @@ def page(client: Client, day: Any) -> str:
     return html.unescape(client.get(address(day)).content.decode())
 
 
-def sign(client: Client, day: Any, note: str = "all looked at") -> str:
-    """As the form on the page does it."""
+def sign(client: Client, day: Any, note: str = "all looked at", **fields: str) -> str:
+    """As the form on the page does it; with lines left where `fields` do not say otherwise."""
     hidden = dict(re.findall(r'<input type="hidden" name="(digest|signatures)" value="(\w*)">', page(client, day)))
-    answer = client.post(reverse("admin:audit_review_sign", args=[day]), hidden | {"note": note}, follow=True)
+    sent = hidden | {"note": note} | (fields or {"partly": "yes"})
+    answer = client.post(reverse("admin:audit_review_sign", args=[day]), sent, follow=True)
     return html.unescape(answer.content.decode())
 
 
@@ -49,10 +50,31 @@ def test_an_officer_signs_a_day_and_another_countersigns(officer: Client) -> Non
     assert "payments.card.refused, tests" in shown
     assert f"outcome%3Afailure+type%3Apayments.card.refused+writer%3Atests+on%3A{day}" in shown
     assert f"The review of {day} is signed, and recorded." in sign(officer, day)
+    again = sign(officer, day, "once more")
+    assert "(signed again by the same person)" in again and "(countersigned)" not in again
     other = logged_in(person("compliance officer"))
     assert "(countersigned)" in sign(other, day, "I agree")
-    assert Record.objects.filter(resource_type="review", resource_id=day.isoformat()).count() == 2
-    assert Review.objects.filter(day=day).count() == 2
+    assert Record.objects.filter(resource_type="review", resource_id=day.isoformat()).count() == 3
+    assert Review.objects.filter(day=day).count() == 3
+
+
+def test_lines_that_are_left_are_told_before_signing_and_after_and_what_was_typed_stays(officer: Client) -> None:
+    day = date(1970, 1, 1) + timedelta(days=secrets.randbelow(300))  # before all that any test has found
+    failed(day, 2)
+    happened(day, severity="critical", event_type="gateway.signal.received")
+    assert "2 of 2 lines have no disposition yet" in page(officer, day)
+    typed = {"is-failed-0": "expected", "why-failed-0": "by the bank"}
+    refused = sign(officer, day, "looked at", **typed)
+    assert "Not signed: 1 of 2 lines have no disposition" in refused
+    assert 'value="by the bank"' in refused and "looked at</textarea>" in refused
+    assert '<option value="expected" selected>' in refused
+    assert not Review.objects.filter(day=day).exists()
+    signed = sign(officer, day, "looked at", **typed, partly="yes")
+    assert "1 of 2 lines reviewed" in signed and "signed in part" in signed
+    second = sign(officer, day, "", **{"is-failed-0": "incident", "is-grave-0": "ticket", "why-grave-0": "T-1"})
+    assert "2 of 2 lines reviewed" in second
+    assert second.index("incident <span") < second.index("before: expected: by the bank")
+    assert "0 of 2 lines have no disposition yet" in second
 
 
 def test_a_day_with_exceptions_is_not_signed_without_a_note(officer: Client) -> None:
@@ -81,7 +103,8 @@ def test_a_form_that_names_nothing_that_was_shown_signs_nothing(officer: Client)
 
 def test_an_auditor_reads_and_does_not_sign(auditor: Client) -> None:
     day = a_day()
-    assert "I have reviewed this day" not in page(auditor, day)
+    shown = page(auditor, day)
+    assert "I have reviewed this day" not in shown and "compliance officers sign" in shown
     assert auditor.post(reverse("admin:audit_review_sign", args=[day]), {"note": "n"}).status_code == 403
 
 
@@ -119,7 +142,8 @@ def test_the_twin_says_the_same_and_takes_nothing(officer: Client) -> None:
     document = officer.get(twin).json()
     assert document["day"] == day.isoformat()
     assert document["parts"]["failed"] == {"payments.card.refused, tests": 3}
-    assert (document["state"], document["came_after"], len(document["signatures"])) == ("signed", 0, 1)
+    assert (document["state"], document["came_after"], len(document["signatures"])) == ("signed in part", 0, 1)
+    assert document["signatures"][0]["lines_reviewed"] == 0
     assert document["digest"] == document["signatures"][0]["digest"]
     assert officer.post(twin).status_code == 405
 

@@ -11,6 +11,7 @@ from audit.formats.event import accept
 from audit.ingest.record import store
 from audit.models import Followed, Review
 from audit.review import signoff
+from audit.review.dispositions import Dispositions
 from tests.audit.conftest import an_event
 
 
@@ -28,9 +29,12 @@ def failed(day: date, times: int = 1) -> None:
         happened(day, event_outcome="failure", event_type="payments.card.refused")
 
 
-def sign(day: date, note: str = "looked at", by: str = "officer") -> Review:
+def sign(
+    day: date, note: str = "looked at", by: str = "officer", lines: Dispositions | None = None, in_part: bool = True
+) -> Review:
     shown = signoff.report_to_sign(day)
-    return signoff.sign(day, note, by=by, seen=(shown.digest, Review.objects.filter(day=day).count()))
+    seen = (shown.digest, Review.objects.filter(day=day).count())
+    return signoff.sign(day, note, by=by, seen=seen, lines=lines, in_part=in_part)
 
 
 @pytest.fixture

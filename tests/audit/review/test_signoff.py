@@ -13,7 +13,7 @@ from audit.completeness import explain
 from audit.errors import Immutable
 from audit.ingest import rejections
 from audit.models import Followed, Gap, MissedReview, Numbering, Record, Rejection, Review
-from audit.review import exception_report, signoff
+from audit.review import dispositions, exception_report, signoff
 from audit.review.signoff import NotSigned
 from tests.audit.review.conftest import a_day, failed, happened, noon, sign
 
@@ -105,7 +105,7 @@ def test_signing_is_a_record_with_all_that_was_shown() -> None:
     assert record.event_data["digest"] == signed.digest == signoff.report_to_sign(day).digest
     assert record.event_data["note"] == "looked at"
     assert record.event_data["shown"] == signed.shown
-    assert [state.state for state in signoff.states([day])] == ["signed"]
+    assert [state.state for state in signoff.states([day])] == ["signed in part"]
 
 
 def test_exceptions_need_a_note_and_a_quiet_day_none() -> None:
@@ -134,7 +134,64 @@ def test_a_day_whose_lines_are_all_disposed_of_needs_no_note() -> None:
         signoff.sign(day, "", by="officer", seen=(shown.digest, 0), lines=some)
     signoff.sign(day, "", by="officer", seen=(shown.digest, 0), lines=lines)
     (state,) = signoff.states([day])
-    assert signoff.dispositions(state) == lines
+    assert (state.state, state.reviewed.left) == ("signed", 0)
+    assert state.signatures[0].lines == lines
+
+
+LINE = {"failed": {"payments.card.refused, tests": {"is": "expected", "why": ""}}}
+OTHER = {"grave": {"critical, gateway.signal.received": {"is": "ticket", "why": "T-1"}}}
+
+
+def a_day_of_two_lines() -> date:
+    day = a_day() - timedelta(days=300 * 366)  # before all that any test has found
+    failed(day, 2)
+    happened(day, severity="critical", event_type="gateway.signal.received")
+    return day
+
+
+def test_a_day_with_lines_left_is_signed_only_by_whoever_says_so_and_then_in_part() -> None:
+    day = a_day_of_two_lines()
+    with pytest.raises(NotSigned, match="1 of 2 lines have no disposition"):
+        sign(day, lines=LINE, in_part=False)
+    sign(day, lines=LINE)
+    record = Record.objects.get(event_type="audit.review.signed", resource_id=day.isoformat())
+    assert record.event_data["reviewed"] == "1 of 2 lines reviewed"
+    assert (record.event_data["lines_reviewed"], record.event_data["lines_shown"]) == (1, 2)
+    (state,) = signoff.states([day])
+    assert (state.state, signoff.STATES[state.state], str(state.reviewed)) == (
+        "signed in part",
+        "warning",
+        "1 of 2 lines reviewed",
+    )
+
+
+def test_dispositions_stand_beside_later_ones_until_the_line_counts_more() -> None:
+    day = a_day_of_two_lines()
+    sign(day, lines=LINE)
+    sign(day, lines=OTHER, by="other", in_part=False)
+    (state,) = signoff.states([day])
+    assert (state.state, state.reviewed) == ("signed", (2, 2))
+    sign(day, lines={"grave": {"critical, gateway.signal.received": {"is": "expected", "why": "T-1 is done"}}})
+    said = dispositions.history(signoff.states([day])[0].signatures)[("grave", "critical, gateway.signal.received")]
+    assert [(saying.by, saying.disposition) for saying in said] == [("other", "ticket"), ("officer", "expected")]
+    failed(day)
+    sign(day)
+    assert str(signoff.states([day])[0].reviewed) == "1 of 2 lines reviewed"
+
+
+def test_a_ticket_that_follows_is_named() -> None:
+    day = a_day_of_two_lines()
+    with pytest.raises(NotSigned, match=r"“critical, gateway.signal.received” is followed by a ticket: say which"):
+        sign(day, lines={"grave": {"critical, gateway.signal.received": {"is": "ticket", "why": ""}}})
+
+
+def test_whoever_signed_signs_again_and_only_another_person_countersigns() -> None:
+    day = a_day()
+    sign(day)
+    sign(day)
+    sign(day, by="other")
+    sign(day, by="other")
+    assert acts(day) == ["signed", "signed_again", "countersigned", "signed_again"]
 
 
 def test_a_day_that_is_not_over_is_not_signed() -> None:
@@ -147,7 +204,7 @@ def test_two_people_never_sign_the_same_day_unknown_to_each_other() -> None:
     day = a_day()
     failed(day)
     seen = (signoff.report_to_sign(day).digest, 0)
-    signoff.sign(day, "the first", by="officer", seen=seen)
+    signoff.sign(day, "the first", by="officer", seen=seen, in_part=True)
     with pytest.raises(NotSigned, match="somebody signed"):
         signoff.sign(day, "the second", by="other", seen=seen)
     assert sign(day, "I agree", by="other").number == 2
@@ -208,7 +265,7 @@ def test_a_day_that_nobody_signs_in_time_is_a_finding_once(followed: Any) -> Non
     sign(day, "late, I was ill")
     missed.refresh_from_db()
     assert missed.state == "closed"
-    assert [state.state for state in signoff.states([day])] == ["signed late"]
+    assert signoff.states([day])[0].state.startswith("signed late")
 
 
 def test_a_day_that_is_signed_in_time_is_none(followed: Any) -> None:
