@@ -81,8 +81,8 @@ class AccountAdmin(ReadOnly):
             ],
             losses=[(row, explained.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES_SHOWN],
             more=max(len(rows) - ROWS_SHOWN, 0),
-            rejections=_rejections(first, last, writer),
-            unread=[rejections.ENDED_KEY],
+            **_rejections(first, last, writer),
+            kept=rejections.KEPT,
             copied_at=time_tag(result.copied_at),
             read_at=time_tag(result.read_at),
         )
@@ -142,9 +142,14 @@ def _parameters(request: HttpRequest) -> tuple[date, date, str, str]:
     return first, last, writer, ""
 
 
-def _rejections(first: date, last: date, writer: str) -> list[Any]:
+def _rejections(first: date, last: date, writer: str) -> dict[str, list[Any]]:
+    """What was rejected, which adds up to the figure of that name, and what only stands beside it."""
     rows = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
         rows = rows.filter(writer=writer)
     sums = rows.order_by().values("writer", "reason").annotate(count=Sum("events"))
-    return list(sums.order_by("-count", "writer", "reason")[:ROWS_SHOWN])
+    ordered, others = sums.order_by("-count", "writer", "reason"), rejections.NO_EVENTS
+    return {
+        "rejections": list(ordered.exclude(reason__in=others)[:ROWS_SHOWN]),
+        "no_rejections": list(ordered.filter(reason__in=others)[:ROWS_SHOWN]),
+    }
