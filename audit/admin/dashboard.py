@@ -257,7 +257,7 @@ def _reviews(user: Any) -> list[Part]:
         return [Part("Daily review", "error", f"{_days(days.missed)} missed", text, url)]
     if days.due:
         return [Part("Daily review", "warning", f"{_days(days.due)} to review", "Look through it, and sign.", url)]
-    return [Part("Daily review", "ok", "up to date", "All required reviews are complete.", url)]
+    return [Part("Daily review", "ok", "up to date", "Each day that was asked for and is over is signed.", url)]
 
 
 def _days(count: int) -> str:
