@@ -27,9 +27,11 @@ BADGES = {
     "partly": ("warning", "!", "partial"),
     "not shown": ("error", "✗", "none"),
 }
-# A span of time with its unit at the end, as the content has it.
-SPAN = re.compile(r"([0-9,]+(?:\.[0-9]+)?) s")
-SPAN_KEYS = ("longest",)
+# A span of time as the content has it, and which figures are one: alone, or named in their text.
+SPAN = re.compile(r"(?<![\w.,])([0-9][0-9,]*(?:\.[0-9]+)?) s\b")
+COUNTS_SECONDS, NAMES_SPANS = ("longest",), ("skew",)
+# Shorter spans are read as they are.
+READABLE_S = 60
 # Where a figure is looked up instead of where the content of the report says: the digest fixes the content, and these
 # sources would not give the figure. The address, and how it is checked in words.
 OTHER_SOURCES = {
@@ -174,14 +176,21 @@ def _number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     span = SPAN.fullmatch(str(value))
-    return times.precise(float(span[1].replace(",", ""))) if span else str(value)
+    return _span(span) if span else str(value)
+
+
+def _span(match: re.Match[str]) -> str:
+    seconds = float(match[1].replace(",", ""))
+    return times.precise(seconds) if seconds >= READABLE_S else match[0]
 
 
 def _value(figure: dict[str, Any]) -> str:
     """The value of a figure; of one that counts seconds with the span in other words."""
-    text = _number(figure["value"])
-    if figure["key"] in SPAN_KEYS and isinstance(figure["value"], int) and figure["value"] >= 60:
-        text += f" ({times.precise(figure['value'])})"
+    key, value, text = figure["key"], figure["value"], _number(figure["value"])
+    if key in NAMES_SPANS:
+        return SPAN.sub(_span, text)
+    if key in COUNTS_SECONDS and isinstance(value, int) and value >= READABLE_S:
+        return f"{text} ({times.precise(value)})"
     return text
 
 
