@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 
 from audit import safe_text, visibility
 from audit.access import access_log
+from audit.access.outage import pages
 from audit.api import problems
 from audit.errors import AuditError
 from audit.postgres.gateway import gateway
@@ -68,12 +69,12 @@ BAD_HOST = "This site is not called so: check the address, or ALLOWED_HOSTS.\n"
 
 
 class OutagePageMiddleware(Middleware):
-    """The admin needs PostgreSQL: without it people get a page that says so, and what still works."""
+    """The admin needs PostgreSQL: without it people get a page that says so, and the queue read-only."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # A page that waits for a server known to hang would hold a thread that writers need.
-        if request.path.startswith(PAGES) and gateway().breaker.is_open:
-            return render(request, "pages/outage.html", status=503)
+        if request.path.startswith(PAGES) and gateway().breaker.is_open and not pages.is_readable(request):
+            return pages.instead(request)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -84,7 +85,7 @@ class OutagePageMiddleware(Middleware):
         if cost.was_stopped(error):
             return render(request, "pages/timeout.html", {"back": request.path}, status=503)
         log.error("page_without_postgresql", path=request.path, error=type(error.__cause__).__name__)
-        return render(request, "pages/outage.html", status=503)
+        return pages.instead(request)
 
 
 class AccessMiddleware(Middleware):

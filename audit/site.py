@@ -54,12 +54,13 @@ class AuditAdminSite(AdminSite):
         return super().login(request, extra_context)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page knows: the rail, and who paused the queue; both are read where they are shown."""
+        """What every page knows: the rail, whether PostgreSQL is away, who paused the queue; each read where shown."""
         from audit.admin.frame import navigation
 
         return super().each_context(request) | {
             "second_factor": settings.LOGIN_MFA != "off",
             "rail": SimpleLazyObject(lambda: navigation.rail(request)),
+            "away": SimpleLazyObject(lambda: navigation.away(request.user)),
             "queue_paused": SimpleLazyObject(lambda: navigation.paused(request.user)),
         }
 

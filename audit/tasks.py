@@ -20,7 +20,7 @@ import dlq.alarm
 import dlq.errors
 import dlq.history
 import dlq.stream
-from audit.access import api_keys
+from audit.access import access_log, api_keys
 from audit.accounting import daily, queue_counts
 from audit.completeness import heartbeats
 from audit.completeness.reconcile import reconcile
@@ -38,7 +38,7 @@ from audit.queue.quarantine import quarantine_old
 from audit.receipts import verify as verify_receipts
 from audit.reports import build
 from audit.review import signoff
-from audit.search import months
+from audit.search import alarms, months
 
 log = structlog.get_logger(__name__)
 
@@ -178,6 +178,13 @@ def judge_reviews() -> str:
 
 
 @task
+def tell_saved_searches() -> str:
+    """Tell who set an alarm on a saved search which new records match."""
+    done = alarms.tell(seconds=TASK_S / 2, sight_of=access_log.sight_of)
+    return f"{done.looked} searches looked for, {done.told} told, {done.stuck} could not look"
+
+
+@task
 def publish_keys() -> None:
     """Copy the writers' keys to Redis again, in case it lost them."""
     api_keys.publish()
@@ -208,6 +215,7 @@ SCHEDULES = {
     "look for what never came": ("audit.tasks.account", Schedule.MINUTES, 1),
     "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "look for days without a review": ("audit.tasks.judge_reviews", Schedule.MINUTES, 30),
+    "tell what saved searches match": ("audit.tasks.tell_saved_searches", Schedule.MINUTES, 5),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),

@@ -35,6 +35,13 @@ def _parent() -> Path | None:
     return RAM_DISK if is_roomy else None
 
 
+def open_folder() -> Path:
+    """A new folder on disk that PostgreSQL's own user reaches: pytest closes those of its own whenever it starts."""
+    folder = Path(tempfile.mkdtemp(prefix="auditsite-open-"))
+    folder.chmod(0o755)
+    return folder
+
+
 FOLDER = Path(tempfile.mkdtemp(prefix="auditsite-test-", dir=_parent()))
 FOLDER.chmod(0o755)
 for name in ("static", "exports"):

@@ -1,5 +1,6 @@
 """Tests keep to their share of processor time: what may take more is named, and is there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,13 @@ def test_a_share_is_small_in_the_fast_tests_and_larger_where_it_is_named() -> No
     large = next(iter(shares.LARGE_S))
     assert shares.share(large, is_fast=True) == shares.share("test_any", is_fast=True) == 0.5
     assert shares.share(large, is_fast=False) > shares.share("test_any", is_fast=False) == shares.SHARE_S
+
+
+def test_only_much_other_work_makes_a_machine_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    for load, crowded in ((2.0 * cores, False), (4.0 * cores, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, load, load))
+        assert shares.is_crowded() is crowded
 
 
 def test_what_may_take_more_is_a_test() -> None:

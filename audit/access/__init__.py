@@ -6,7 +6,8 @@ limits, budget  rates and quotas of writers; what a network may try before it is
 client          address, session and texts of a request
 logins          records logins, logouts and refused logins
 lockout         locks a name at an address after too many wrong passwords; the login form that says so
-sessions        ends sessions by age; `end_all` ends all of a person
+sessions        ends sessions by age, and keeps their copies; `end_all` ends all of a person
+outage          copies of sessions, by which people read the queue while PostgreSQL is away
 sso, mfa, passkeys  single sign-on, second factors, passkeys
 rights          what needs a second person: `ask`, `decide`
 names           the name that nobody may have

@@ -9,6 +9,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 
 from audit import visibility
 from audit.access import client
+from audit.access.outage.person import KnownPerson
 from audit.ingest import trail
 from audit.models import ACCESS, OWN_WRITER, AuditorScope, Record
 from audit.visibility import Scopes, Viewer
@@ -31,6 +32,8 @@ def _person(request: HttpRequest) -> Any:
 
 def sight_of(user: Any) -> Scopes:
     """Return what a person may see: what any scope of theirs or of their groups covers; everything without a scope."""
+    if isinstance(user, KnownPerson):
+        return user.sight
     if not user.is_authenticated:
         return visibility.EVERYTHING
     return tuple(scope.scope for scope in AuditorScope.objects.filter(Q(user=user) | Q(group__user=user)).distinct())
@@ -57,6 +60,8 @@ def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
         outcome="success" if response.status_code < 400 else "failure",
         correlation=f"session-{session}" if person else f"writer-{actor}",
         session=session or None,
+        # Who it was says the copy of the session: PostgreSQL was away.
+        session_copy=True if person and isinstance(request.user, KnownPerson) else None,
         method=request.method,
         path=client.text(request.path),
         query=client.text(request.META.get("QUERY_STRING", ""), QUERY_CHARACTERS),

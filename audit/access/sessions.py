@@ -1,4 +1,4 @@
-"""Limit how long sessions last, and end all of a person's at once."""
+"""Limit how long sessions last, end all of a person's at once, and keep a copy of each for outages."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,12 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.models import Session
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils import timezone
 
 from audit.access import client, logins
+from audit.access.outage import copying, pages
 from audit.ingest import trail
+from audit.postgres.gateway import gateway
 
 PAGES = ("/admin/", "/accounts/")
 BEGAN, SEEN = "began", "seen"
@@ -30,12 +31,13 @@ class SessionLimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         # No other page knows sessions; some have to work without the database that holds them.
-        if request.path.startswith(PAGES):
-            try:
-                _limit(request, time.time())
-            except (OperationalError, InterfaceError):
-                return render(request, "pages/outage.html", status=503)
-        return self.get_response(request)
+        if not request.path.startswith(PAGES):
+            return self.get_response(request)
+        if gateway().breaker.is_open or not _limited(request):
+            return self.get_response(request) if pages.enter(request) else pages.instead(request)
+        response = self.get_response(request)
+        _keep_copy(request)
+        return response
 
 
 def end_all(person: Any, *, by: str) -> int:
@@ -51,6 +53,23 @@ def end_all(person: Any, *, by: str) -> int:
 def start_clock(request: HttpRequest | None = None, **details: Any) -> None:
     if request is not None:
         request.session[BEGAN] = request.session[SEEN] = time.time()
+
+
+def _limited(request: HttpRequest) -> bool:
+    """End a session that has lasted too long; False where PostgreSQL does not say which session it is."""
+    try:
+        _limit(request, time.time())
+    except (OperationalError, InterfaceError):
+        return False
+    return True
+
+
+def _keep_copy(request: HttpRequest) -> None:
+    """Keep what an outage would need of a session, also of one that has just begun."""
+    try:
+        copying.renew(request, request.session.get(BEGAN, 0.0), time.time())
+    except (OperationalError, InterfaceError):
+        return  # the answer is there: PostgreSQL went away after it, and the session is read anew by the next
 
 
 def _limit(request: HttpRequest, now: float) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.db.models.signals import pre_save
+from django.db.models.signals import post_delete, pre_save
 
 from audit.access import logins, names, sessions
+from audit.access.outage import endings
 
 
 def connect() -> None:
@@ -20,8 +21,13 @@ def connect() -> None:
     user_logged_in.connect(sessions.start_clock, dispatch_uid="audit.session_begins")
     user_logged_out.connect(logins.logged_out, dispatch_uid="audit.logged_out")
     user_login_failed.connect(logins.refused, dispatch_uid="audit.login_failed")
+    endings.connect()
     if settings.LOGIN_EXTRA:
+        from allauth.mfa.models import Authenticator
+
         from audit.access import sso
+
+        post_delete.connect(endings.factor_removed, sender=Authenticator, dispatch_uid="audit.factor_removed")
 
         for act, signal in sso.ACTS.items():
             signal.connect(sso.receiver(act), dispatch_uid=f"audit.{act}", weak=False)

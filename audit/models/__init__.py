@@ -13,5 +13,5 @@ from audit.models.receipts import BrokenPromise
 from audit.models.records import OWN_WRITER, Record, RecordQuerySet
 from audit.models.reports import Report
 from audit.models.review import MissedReview, Review
-from audit.models.search import SavedView
+from audit.models.search import SavedView, SearchAlarm
 from audit.models.writers import Writer, WriterKey, default_scopes

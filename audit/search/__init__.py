@@ -4,5 +4,6 @@ query        parse parameters; `page`, `count`
 filters      query terms as conditions
 cost         estimate what a query costs; refuse too expensive ones
 timeline     the events of a correlation, actor or resource
-saved_views  `save`, `remove` and list saved views
+saved_views  `save`, `rename`, `remove` and list saved searches
+alarms       `tell` owners of saved searches which new records match
 """

@@ -1,4 +1,4 @@
-"""Saved views that people keep and share. A view is a query, and every permission still counts when it is opened."""
+"""Saved searches that people keep and share: queries with a name. Every permission still counts when one is opened."""
 
 import json
 from datetime import UTC, datetime
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models import Q, QuerySet
+from django.db import IntegrityError
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from audit.errors import AuditError
 from audit.formats import grammar
 from audit.ingest import trail
-from audit.models import SavedView
+from audit.models import SavedView, SearchAlarm
 
 VIEWS = Path(__file__).parent / "packs" / "views.json"
 
@@ -23,15 +24,16 @@ class NotSaved(AuditError):
 
 
 def visible_to(user: Any) -> QuerySet[SavedView]:
-    mine = Q(owner=user.get_username()) | Q(group__in=user.groups.all()) | ~Q(pack="")
-    return SavedView.objects.filter(mine).select_related("group").distinct()
+    """Return what a person sees, each with its alarm: first what they pinned, then their own and what is shared."""
+    own = Q(owner=user.get_username())
+    seen = SavedView.objects.filter(own | Q(group__in=user.groups.all()) | ~Q(pack=""))
+    first = ExpressionWrapper(own & Q(pinned=True), output_field=BooleanField())
+    return seen.select_related("group", "alarm").annotate(first=first).order_by("-first", "pack", "name").distinct()
 
 
 def save(name: str, text: str, *, by: Any, group: int | None = None) -> SavedView:
-    """Save a query under a name, or change the view of that name. Raises `NotSaved`, `NothingKept`."""
-    words = " ".join(name.replace("\x00", "").split())[:NAME]
-    if not words:
-        raise NotSaved("A view needs a name: say what it is looked at for.")
+    """Save a query under a name, or change the search of that name. Raises `NotSaved`, `NothingKept`."""
+    words = _name(name)
     try:
         query = str(grammar.parse(text))
     except grammar.QueryRefused as refused:
@@ -39,20 +41,62 @@ def save(name: str, text: str, *, by: Any, group: int | None = None) -> SavedVie
     owner = by.get_username()
     shared = _group(group, by)
     if SavedView.objects.filter(owner=owner).exclude(name=words).count() >= MOST:
-        raise NotSaved(f"{MOST} views are kept for each person: remove one first.")
+        raise NotSaved(f"{MOST} searches are kept for each person: remove one first.")
     _record("saved", owner, words, query, shared)
+    _forget_told(SearchAlarm.objects.filter(view__owner=owner, view__pack="", view__name=words), query)
     view, _ = SavedView.objects.update_or_create(
         owner=owner, pack="", name=words, defaults={"query": query, "group": shared, "saved_at": datetime.now(UTC)}
     )
     return view
 
 
+def _forget_told(alarms: QuerySet[SearchAlarm], query: str) -> None:
+    """What an alarm told, and why it could not look, is of no other query: that one is looked for at the next run."""
+    forgotten = dict.fromkeys(("told_at", "told_first", "told_last"))
+    changed = alarms.exclude(view__query=query)
+    changed.update(**forgotten, told_records=0, problem="", due_at=datetime.now(UTC))
+
+
 def remove(view: SavedView, *, by: Any) -> None:
-    """Remove a view; only its owner may. Raises `NotSaved`, `NothingKept`."""
-    if view.owner != by.get_username():
-        raise NotSaved("Only who saved a view may remove it.")
+    """Remove a search and its alarm; only its owner may. Raises `NotSaved`, `NothingKept`."""
+    require_owner(view, by)
     _record("removed", view.owner, view.name, view.query, view.group)
     view.delete()
+
+
+def rename(view: SavedView, name: str, *, by: Any) -> None:
+    """Give a search another name; its alarm stays. Raises `NotSaved`, `NothingKept`."""
+    require_owner(view, by)
+    words, before = _name(name), view.name
+    if words == before:
+        return
+    if SavedView.objects.filter(owner=view.owner, pack=view.pack, name=words).exists():
+        raise NotSaved(f"You have a search “{words}” already: choose another name.")
+    _record("renamed", view.owner, words, view.query, view.group, before=before)
+    view.name = words
+    try:
+        view.save(update_fields=["name"])
+    except IntegrityError:  # saved by the same person at the same time
+        raise NotSaved(f"You have a search “{words}” already: choose another name.") from None
+
+
+def pin(view: SavedView, pinned: bool, *, by: Any) -> None:
+    """Have it stand first in its owner's list, or no more. Raises `NotSaved`."""
+    require_owner(view, by)
+    SavedView.objects.filter(pk=view.pk).update(pinned=pinned)
+
+
+def require_owner(view: SavedView, by: Any) -> None:
+    """Raises `NotSaved`."""
+    if not view.owner or view.owner != by.get_username():
+        raise NotSaved("Only who saved a search may change it: save it under a name of your own.")
+
+
+def _name(text: str) -> str:
+    words = " ".join(text.replace("\x00", "").split())[:NAME]
+    if not words:
+        raise NotSaved("A saved search needs a name: say what it is looked at for.")
+    return words
 
 
 def _group(pk: int | None, by: Any) -> Group | None:
@@ -60,13 +104,13 @@ def _group(pk: int | None, by: Any) -> Group | None:
         return None
     group: Group | None = by.groups.filter(pk=pk).first()
     if group is None:
-        raise NotSaved("A view is shared with a group that you are in yourself.")
+        raise NotSaved("A search is shared with a group that you are in yourself.")
     return group
 
 
-def _record(act: str, by: str, name: str, query: str, group: Group | None) -> None:
+def _record(act: str, by: str, name: str, query: str, group: Group | None, **facts: str) -> None:
     shared = group.name if group else None
-    trail.add(f"audit.view.{act}", actor=by, correlation="views", name=name, query=query, shared_with=shared)
+    trail.add(f"audit.view.{act}", actor=by, correlation="views", name=name, query=query, shared_with=shared, **facts)
 
 
 def seed(using: str) -> None:

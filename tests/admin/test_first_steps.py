@@ -50,6 +50,7 @@ def test_a_new_key_comes_with_requests_and_waits_for_the_first_event(administrat
     assert key is not None
     assert page.count(key[1]) == 2  # by itself, and in the variables of the requests
     assert all(text in page for text in ("curl --silent", "urllib.request", "http.Client", "waiting"))
+    assert "needs the scope read" not in page  # what its key is refused is not asked for
     assert "waiting" in administrator.get(reverse("admin:connect"), {"writer": name}).content.decode()
     sender = stored_record().writer
     administrator.post(reverse("admin:audit_writer_add"), form | {"name": sender})

@@ -1,10 +1,12 @@
 """Servers on a leash: they start anywhere, survive a crash, and never outlive who started them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,17 +25,17 @@ from auditsite.embedded import (
     socket_folder,
 )
 from auditsite.roles import ROLES, create_database
+from tests import servers
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder() -> Iterator[Path]:
     """A folder that PostgreSQL's own user may reach."""
-    made = tmp_path_factory.mktemp("servers")
-    for path in (made, *made.parents[:2]):
-        path.chmod(0o755)
-    return made
+    made = servers.open_folder()
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def ended(pid: int) -> bool:

@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 
 from bench.fleet import free_port
+from tests import servers
 from tests.commands.named import ROOT
 
 # Bytecode is copied: a user has it from the second `make` on, and the first one spends a fifth of a minute on it.
@@ -75,15 +76,13 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def clone() -> Iterator[Clone]:
     """One for all tests of this folder."""
-    folder = tmp_path_factory.mktemp("clone") / "auditsite"
+    folder = servers.open_folder() / "auditsite"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (folder / ".venv").symlink_to(sys.prefix)
-    for parent in folder.parents[:3]:  # PostgreSQL runs as another user where we are root
-        if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
-            parent.chmod(0o755)
-    return Clone(folder)
+    yield Clone(folder)
+    shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ class PeopleAdmin(HistoryIsRecords, UserAdmin):
         if guarded:
             names = sorted(group.name for group in guarded)
             rights.ask("person", obj.get_username(), {"groups": names}, by=request.user.get_username())
-            messages.info(request, f"{WAITS} {obj.get_username()} is in the group {', '.join(names)}.")
+            messages.warning(request, f"{WAITS} {obj.get_username()} is in the group {', '.join(names)}.")
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         if request.method == "POST" and (person := self.get_object(request, id)) is not None:

@@ -19,7 +19,7 @@ from audit.api import throttles
 from audit.ingest import rejections, trail
 from audit.models import Rejection, Writer, WriterKey
 
-WAITS = "A second person has to grant this (Requests for rights) before"
+WAITS = "This waits: another person who may grant rights, such as a compliance officer, finds it in their tasks, before"
 QUOTAS = ("quota_events", "quota_bytes", "quota_epochs", "quota_manifests", "quota_exports")
 
 
@@ -82,6 +82,10 @@ class WriterAdmin(HistoryIsRecords):
     def has_delete_permission(self, request: HttpRequest, obj: Writer | None = None) -> bool:
         return False
 
+    def get_inlines(self, request: HttpRequest, obj: Writer | None) -> tuple[type[KeyInline], ...]:
+        """The keys; a writer that is being made has none before it is saved."""
+        return self.inlines if obj else ()
+
     def get_readonly_fields(self, request: HttpRequest, obj: Writer | None = None) -> tuple[str, ...]:
         return ("name", "created_at", "used_today", "ended_keys") if obj else ()
 
@@ -103,7 +107,7 @@ class WriterAdmin(HistoryIsRecords):
             api_keys.admit_subject(obj, subject)
         if asked:
             rights.ask("writer", obj.name, asked, by=request.user.get_username())
-            messages.info(request, f"{WAITS} the scopes or the reading of {obj.name} change.")
+            messages.warning(request, f"{WAITS} the scopes or the reading of {obj.name} change.")
 
     def response_add(self, request: HttpRequest, obj: Writer, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, [(obj, api_keys.issue(obj))])
@@ -169,7 +173,9 @@ class WriterAdmin(HistoryIsRecords):
         """Show new keys on the page that answers the form: nothing that the browser or the session keeps has them."""
         context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "New keys", "keys": keys}
         if len(keys) == 1:
-            context |= connect.guide(request) | {"first": connect.first_event(keys[0][0].name)}
+            writer = keys[0][0]
+            context |= connect.guide(request, reads="read" in writer.scopes)
+            context["first"] = connect.first_event(writer.name)
         return TemplateResponse(request, "admin/audit/writer/keys.html", context)
 
 

@@ -18,6 +18,8 @@ GUIDE = settings.BASE_DIR / "docs" / "connect.md"
 LANGUAGES = ("curl", "Python", "Go")
 _CODE = re.compile(r"^```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
+_READING = re.compile(r"^.*# needs the scope read\n", re.MULTILINE)
+
 
 class Sample(NamedTuple):
     language: str
@@ -30,24 +32,25 @@ def page(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     writer = Writer.objects.filter(name=request.GET.get("writer", "").replace("\x00", "")).first()
     title = f"Connect {writer}" if writer else "Connect a service"
-    context = {**admin.site.each_context(request), "title": title, "writer": writer, **guide(request)}
+    context = {**admin.site.each_context(request), "title": title, "writer": writer}
+    context |= guide(request, reads=writer is not None and "read" in writer.scopes)
     return TemplateResponse(
         request, "admin/connect.html", context | {"first": first_event(writer.name) if writer else ""}
     )
 
 
-def guide(request: HttpRequest) -> dict[str, object]:
-    """What the pages about connecting have in common: the address of the store, and the samples."""
-    return {"api": request.build_absolute_uri("/api/v1/audit"), "samples": samples()}
+def guide(request: HttpRequest, *, reads: bool = False) -> dict[str, object]:
+    """What the pages about connecting have in common: the address of the store, and the samples for such a key."""
+    return {"api": request.build_absolute_uri("/api/v1/audit"), "samples": samples(reads=reads)}
 
 
 @cache
-def samples() -> list[Sample]:
-    """Return the first block of code under the heading of each language."""
+def samples(*, reads: bool) -> list[Sample]:
+    """Return the first block of code under the heading of each language, for a key that reads too, or sends alone."""
     text = GUIDE.read_text(encoding="utf-8")
     parts = {part.partition("\n")[0].strip(): part for part in text.split("\n## ")}
     codes = {name: _CODE.search(parts[name]) for name in LANGUAGES if name in parts}
-    return [Sample(name, code[1]) for name, code in codes.items() if code]
+    return [Sample(name, code[1] if reads else _READING.sub("", code[1])) for name, code in codes.items() if code]
 
 
 @visibility.as_system()

@@ -37,6 +37,7 @@ class Group(NamedTuple):
 def page(request: HttpRequest) -> HttpResponse:
     groups = [group for group in (*_waiting(request.user), *_ready(request.user)) if group.tasks]
     context = {**admin.site.each_context(request), "title": "My tasks", "groups": groups, "most": SHOWN}
+    context["pending"] = RightsRequest.objects.filter(kind="person", subject=request.user.get_username(), decision="")
     return TemplateResponse(request, "admin/tasks.html", context)
 
 

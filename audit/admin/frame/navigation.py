@@ -12,7 +12,9 @@ from django.urls import NoReverseMatch, reverse
 
 import dlq.stream
 from audit import visibility
+from audit.access.outage.person import KnownPerson
 from audit.admin.frame import my_tasks
+from audit.admin.queue import progress
 from audit.completeness import findings
 from audit.models import Discard, Finding, RightsRequest
 from audit.review import signoff
@@ -64,9 +66,12 @@ NAMES = {
 
 
 class Page(NamedTuple):
+    """A page of a section; `alarm` says of a saved search that one is on it ("on"), or that it is stuck ("stuck")."""
+
     name: str
     url: str
     is_current: bool
+    alarm: str = ""
 
 
 class Section(NamedTuple):
@@ -96,18 +101,20 @@ _kept: dict[Any, tuple[float, Mapping[str, Open]]] = {}
 def rail(request: HttpRequest) -> list[Section]:
     """Return the sections that this person may see."""
     here = _here(request)
-    opened = _kept_open(request.user)
-    sections = [
-        Section(OVERVIEW, reverse("admin:index"), here == "index"),
-        _section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened),
-    ]
+    opened: Mapping[str, Open] = {}
+    sections = []
+    if not isinstance(request.user, KnownPerson):  # in an outage there are no counts, and only the queue opens
+        opened = _kept_open(request.user)
+        sections.append(Section(OVERVIEW, reverse("admin:index"), here == "index"))
+        sections.append(_section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened))
     for name, labels in SECTIONS.items():
         pages = tuple(page for label in labels if (page := _page(request, label, here)) is not None)
         if not pages:
             continue
         current = any(page.is_current for page in pages)
         if name == "Records" and current:
-            pages += _saved(request)
+            saved = _saved(request, here)
+            pages = (pages[0]._replace(is_current=not saved[0].is_current), *pages[1:], *saved)
         shown = pages if current and len(pages) > 1 else ()
         sections.append(_section(Section(name, pages[0].url, current, pages=shown), opened))
     return sections
@@ -141,11 +148,30 @@ def paused(user: Any) -> tuple[str, Any] | None:
         return None
 
 
-def _saved(request: HttpRequest) -> tuple[Page, ...]:
-    """The person's saved searches, as pages of the records."""
-    place, here = reverse("admin:audit_record_changelist"), request.GET.get("q")
+def away(user: Any) -> str:
+    """Return what happens to the queue, in one sentence, for who reads it while PostgreSQL is away; else ""."""
+    if not isinstance(user, KnownPerson):
+        return ""
+    try:
+        return progress.sentence(dlq.stream.for_drain(), database_up=False)
+    except Refused:
+        return "Neither PostgreSQL nor Redis answers."
+
+
+def _saved(request: HttpRequest, here: str) -> tuple[Page, ...]:
+    """The person's saved searches, as pages of the records, and the page of all of them."""
+    place, asked = reverse("admin:audit_record_changelist"), request.GET.get("q")
+    whole = Page("Saved searches", reverse("admin:audit_record_saved"), here == "audit_record_saved")
     views = saved_views.visible_to(request.user)[:SAVED_SHOWN]
-    return tuple(Page(view.name, f"{place}?{urlencode({'q': view.query})}", view.query == here) for view in views)
+    return whole, *(
+        Page(view.name, f"{place}?{urlencode({'q': view.query})}", view.query == asked, _alarm(view, request.user))
+        for view in views
+    )
+
+
+def _alarm(view: Any, user: Any) -> str:
+    alarm = getattr(view, "alarm", None) if view.owner == user.get_username() else None
+    return "" if alarm is None else "stuck" if alarm.problem else "on"
 
 
 def _here(request: HttpRequest) -> str:

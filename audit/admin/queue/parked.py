@@ -1,7 +1,7 @@
 """The dead letter queue, read from Redis: what waits, why, and a way to try again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -14,6 +14,7 @@ from django.urls import reverse
 
 import dlq.outage
 import dlq.stream
+from audit.access.outage.person import KnownPerson
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.queue import count, parked_rows, progress
 from audit.errors import Invalid
@@ -44,7 +45,7 @@ REASON_CHARACTERS = 1_000
 
 @admin.register(Parked)
 class ParkedAdmin(ReadOnly):
-    """Pages of the queue. Nothing here needs PostgreSQL but the login."""
+    """Pages of the queue. Who was logged in reads the list and each event also while PostgreSQL is away."""
 
     views: ClassVar = {
         "act/": "act",
@@ -198,6 +199,8 @@ class ParkedAdmin(ReadOnly):
 
     def _list_page(self, request: HttpRequest, rows: list[Message], next_id: str | None) -> HttpResponse:
         parameters, stats = request.GET.copy(), dlq.stream.for_drain().totals.stats()
+        # What is in PostgreSQL is not offered while that is away.
+        elsewhere = () if isinstance(request.user, KnownPerson) else ("quarantined",)
         parameters["after"] = next_id or ""
         return self.page(
             request,
@@ -205,7 +208,7 @@ class ParkedAdmin(ReadOnly):
             title="Dead letter queue",
             rows=[parked_rows.row(message) for message in rows],
             stats=stats,
-            tabs=_tabs(request.GET.get("state", "")),
+            tabs=_tabs(request.GET.get("state", ""), elsewhere),
             sentence=progress.sentence(dlq.stream.for_drain(), database_up=not gateway().breaker.is_open),
             paused=dlq.stream.for_drain().activity.paused(),
             blips=dlq.outage.blips(dlq.stream.for_drain()),
@@ -214,7 +217,7 @@ class ParkedAdmin(ReadOnly):
             since_wrong=parked_rows.since(request.GET)[1],
             spans=parked_rows.SPAN_MINUTES,
             span=parked_rows.span(request),
-            states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, "quarantined"))],
+            states=[("", "all"), *((state, state) for state in (*MESSAGE_STATES, *elsewhere))],
             filters={name: request.GET.get(name, "") for name in ("q", *FILTERS)},
             is_filtered=any(request.GET.get(name) for name in ("q", *FILTERS)),
             acts=[(act, label) for act, (label, _) in actions.BULK_ACTS.items()],
@@ -229,12 +232,12 @@ class ParkedAdmin(ReadOnly):
         return self.page(request, "unreadable", title="Dead letter queue", status=503)
 
 
-def _tabs(state: str) -> list[tuple[str, str, int | None, bool]]:
+def _tabs(state: str, elsewhere: Sequence[str]) -> list[tuple[str, str, int | None, bool]]:
     """Label, state, count and whether it is shown, of each tab; what is apart from the queue is not counted here."""
     totals = dlq.stream.for_drain().totals.read()
     waiting = totals["due"] - totals["ready"]
     counts = {"": totals["depth"], "due": totals["ready"], "waiting": waiting, "leased": totals["leased"]}
-    tabs: dict[str, int | None] = {**counts, "dead": totals["dead"], "quarantined": None}
+    tabs: dict[str, int | None] = {**counts, "dead": totals["dead"], **dict.fromkeys(elsewhere)}
     return [(TAB_NAMES[name], name, number, name == state) for name, number in tabs.items()]
 
 

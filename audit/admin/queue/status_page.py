@@ -11,6 +11,7 @@ import dlq.errors
 import dlq.history
 import dlq.stream
 from audit import health
+from audit.access.outage import pages
 from audit.admin.charts import queue as queue_charts
 from audit.admin.display import age
 from audit.admin.queue import progress
@@ -32,6 +33,7 @@ def status_page(request: HttpRequest) -> HttpResponse:
     servers = health.servers()
     context: dict[str, Any] = {"servers": servers.items(), "now": datetime.now(UTC), "refresh_s": REFRESH_S}
     is_up = servers["postgresql"]["ok"]
+    context["may_read_queue"] = not is_up and pages.person_of(request) is not None
     try:
         context |= _queue() | {"sentence": progress.sentence(dlq.stream.for_drain(), database_up=is_up)}
     except dlq.errors.Refused:

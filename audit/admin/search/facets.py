@@ -11,7 +11,13 @@ from audit.postgres import sql
 from audit.search import cost, query
 
 # Field of the query: column.
-FIELDS = {"outcome": "event_outcome", "severity": "severity", "category": "event_category", "writer": "writer"}
+FIELDS = {
+    "outcome": "event_outcome",
+    "actor": "actor_id",
+    "severity": "severity",
+    "category": "event_category",
+    "writer": "writer",
+}
 VALUES_SHOWN = 8
 _COUNTS = f"""
 SELECT GROUPING({", ".join(FIELDS.values())}), COALESCE({", ".join(FIELDS.values())}), count(*)

@@ -34,8 +34,12 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
         "<uuid:record_id>/canonical/": "canonical",
         "timeline/": "timeline",
         "compare/": "compare",
+        "views/": "saved",
         "views/save/": "save",
         "views/<int:pk>/remove/": "remove",
+        "views/<int:pk>/rename/": "rename",
+        "views/<int:pk>/pin/": "pin",
+        "views/<int:pk>/alarm/": "alarm",
     }
     list_display = ("pick", "time", "event_type")
     list_display_links = ("time",)

@@ -30,10 +30,13 @@
   }
   // What happens now, again every few seconds; the ticks stay. Of /status, for each view of the list is a record.
   const now = document.querySelector(".queue-now");
+  const isAway = (said) => /has not answered|^Neither/.test(said.textContent);
   const again = async () => {
     const answer = await fetch("/status");
     const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".verdict");
     if (fresh) now.firstElementChild.textContent = fresh.textContent;
+    // Read-only pages of an outage come back whole once PostgreSQL is back.
+    if (fresh && now.matches(".banner") && !isAway(fresh)) location.reload();
     setTimeout(again, 10_000);
   };
   if (/left to store|has not answered/.test(now.textContent)) setTimeout(again, 10_000);

@@ -93,6 +93,7 @@ def test_an_administrator_alone_puts_nobody_into_a_group_that_opens_or_decides(
     assert [joined.name for joined in user.groups.all()] == ["operator"]
     assert logged_in(user).get("/admin/audit/record/").status_code == 403
     request = waiting(user.username)
+    assert f"Your membership of {group} waits" in logged_in(user).get("/admin/tasks/").content.decode()
     # Not the one who would get it, were they an administrator already.
     user.groups.set(Group.objects.filter(name="administrator"))
     assert not rights.may_decide(request, User.objects.get(pk=user.pk))

@@ -65,7 +65,7 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
     auditor.stop("timeline")
 
     page.goto(address)
-    page.locator("summary", has_text="views").click()
+    page.locator("summary", has_text="saved searches").click()
     page.fill("#view-name", name)
     page.select_option("#view-group", label="auditor")
     page.get_by_role("button", name="Save", exact=True).click()
@@ -75,7 +75,7 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
     colleague = walk(person("auditor"))
     assert colleague.status(address) == 200
     assert colleague.page.locator("#result_list tbody tr").count() == 1
-    colleague.page.locator("summary", has_text="views").click()
+    colleague.page.locator("summary", has_text="saved searches").click()
     assert colleague.page.locator(".views a", has_text=name).is_visible()
 
     other = person("auditor")

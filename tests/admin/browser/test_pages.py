@@ -1,11 +1,13 @@
 """What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from django.conf import settings
+from playwright.sync_api import Browser, Route
 
 import dlq.stream
 from audit.admin.display import OUTCOMES
@@ -18,7 +20,7 @@ from tests.admin.accounting.conftest import a_line, a_sample
 from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import PASSWORD, Visitor, served
 from tests.admin.completeness.conftest import a_gap, a_manifest
-from tests.admin.conftest import parked_message, person, stored_record
+from tests.admin.conftest import logged_in, parked_message, person, stored_record
 from tests.admin.expectations.conftest import an_unmet
 from tests.admin.queue.conftest import an_episode
 from tests.admin.receipts.conftest import a_broken_promise, some_receipts
@@ -140,18 +142,58 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(
     assert visitor.wrong == []
 
 
-def test_the_outage_page_explains_itself(browser: Browser) -> None:
+def without_refresh(route: Route) -> None:
+    """Let a page stand still while it is looked at."""
+    response = route.fetch()
+    route.fulfill(response=response, headers={**response.headers, "refresh": "3600"})
+
+
+def test_in_an_outage_a_page_says_so_and_leads_who_was_logged_in_to_the_queue(
+    browser: Browser, message: Message
+) -> None:
+    client = logged_in(person("operator"))
+    client.get("/admin/audit/parked/0-1/change/")
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
     with served(DATABASE_URL="postgresql://audit_app@/none?host=/nowhere") as address:
         visitor = Visitor(browser, address, "light")
-        visitor.page.context.add_cookies([{"name": "sessionid", "value": "x" * 32, "url": address}])
+        visitor.page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": address}])
+        visitor.page.route(re.compile("/(admin/|status)$"), without_refresh)
         response = visitor.page.goto(f"{address}/admin/")
-        visitor.picture("outage")
         assert response is not None
         assert response.status == 503
         assert visitor.page.locator("text=Nothing is lost").count() == 1
         assert visitor.findings_everywhere("outage") == []
+        visitor.page.click("text=Read the dead letter queue")
+        visitor.page.wait_for_selector("text=PostgreSQL has not answered")
+        assert visitor.findings_everywhere("outage-queue") == []
+        visitor.open(f"/admin/audit/parked/?q={message.key}", "outage-found")
+        visitor.page.click(f"text={message.key}")
+        visitor.page.wait_for_selector("text=Content hash matches")
+        assert visitor.findings_everywhere("outage-event") == []
+        assert visitor.page.locator("form[method=post]").count() == 0
+        visitor.page.click("text=Live status")
+        visitor.page.wait_for_selector("text=Read the dead letter queue")
+        assert visitor.findings_everywhere("outage-status") == []
         visitor.page.context.close()
     assert [text for text in visitor.wrong if "503" not in text] == []
+
+
+COLOURS = """() => ["--header-bg", "--header-color", "--primary", "--secondary", "--accent", "--link-fg", "--body-bg",
+    "--breadcrumbs-bg", "--button-bg"]
+    .map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"""
+
+
+def test_a_scheme_that_is_chosen_looks_as_it_does_by_itself(visitor: Visitor) -> None:
+    visitor.open("/admin/login/", "login")
+    looks: dict[str, list[str]] = {}
+    for scheme in ("light", "dark"):
+        visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        visitor.page.evaluate("delete document.documentElement.dataset.theme")
+        looks[scheme] = visitor.page.evaluate(COLOURS)
+    for system, chosen in (("dark", "light"), ("light", "dark"), ("light", "light")):
+        visitor.page.emulate_media(color_scheme=system)  # type: ignore[arg-type]
+        visitor.page.evaluate("theme => document.documentElement.dataset.theme = theme", chosen)
+        assert visitor.page.evaluate(COLOURS) == looks[chosen]
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ def correlation(monkeypatch: pytest.MonkeyPatch) -> str:
     """Three records of one correlation, of which one failed and one is of another category."""
     monkeypatch.setattr(facets, "MS", 5_000)  # timing decides nothing here
     name = f"facets-{secrets.token_hex(4)}"
-    for changes in ({"event_outcome": "failure"}, {"event_category": "billing"}, {}):
+    for changes in ({"event_outcome": "failure"}, {"event_category": "billing"}, {"actor_id": "mallory"}):
         stored_record(correlation_id=name, **changes)
     return name
 
@@ -31,6 +31,7 @@ def test_each_value_is_counted_and_leads_to_its_records(correlation: str) -> Non
     counts = counts_of(query_bar.read({"q": f"correlation:{correlation}"}))
     assert counts["outcome"] == {"success": 2, "failure": 1}
     assert sorted(counts["category"].values()) == [1, 2]
+    assert counts["actor"]["mallory"] == 1
     assert "writer" not in counts  # all are of one: there is nothing to choose
     page = logged_in(person("auditor")).get(RECORDS, {"q": f"correlation:{correlation}"}).content.decode()
     assert f"q=correlation%3A{correlation}+outcome%3Afailure" in page

@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ import dlq.stream
 from audit import tasks
 from audit.access import api_keys, limits, published_keys
 from audit.access.api_keys import Principal, Quotas
+from audit.access.outage import session_copies
+from audit.access.outage.person import KnownPerson
+from audit.access.outage.session_copies import SessionCopy
 from audit.formats.event import Accepted, accept
 from audit.ingest import clock_alarm, rejection_counters
 from audit.ingest.record import document
@@ -139,6 +143,17 @@ def test_the_web_shows_the_queue_and_keeps_the_copy_of_keys(become: Callable[[st
     rejection_counters.count("tests", [Refusal("malformed", 1, "no JSON", b"{")])
     limits.charge(Principal("tests", frozenset({"write"}), quotas=Quotas(events=9, epochs=2)), 1, 9, ["e"], sends=True)
     assert limits.usage("tests") == limits.Usage(1, 9, 1)
+    copy = session_copy(session_copies.stamps("1"))
+    for end in (lambda: session_copies.end("session"), lambda: session_copies.void("1")):
+        session_copies.keep("session", copy)
+        assert session_copies.find("session") == copy
+        end()
+        assert (session_copies.find("session"), session_copies._owed) == (None, {})
+        session_copies._redis().delete(session_copies._key("ended", session_copies._digest("session")))
+
+
+def session_copy(stamps: tuple[str, str]) -> SessionCopy:
+    return SessionCopy(KnownPerson("1", "somebody", ()), time.time(), time.time(), stamps)
 
 
 @pytest.mark.parametrize("role", ["drain", "worker"])
@@ -236,6 +251,8 @@ def test_tasks_go_through_their_own_role(server: RoleRedis) -> None:
 def test_the_migration_can_check_how_redis_is_set_up(become: Callable[[str], None]) -> None:
     become("migrate")
     assert durability(None, databases=["default"]) == []
+    session_copies.void(session_copies.EVERYBODY)
+    assert session_copies._owed == {}
 
 
 def refused(act: Callable[[], object]) -> bool:
@@ -267,6 +284,7 @@ def test_the_web_cannot_drain(become: Callable[[str], None]) -> None:
 def test_only_web_and_worker_publish_keys(become: Callable[[str], None], role: str) -> None:
     become(role)
     assert refused(lambda: published_keys.replace({"a digest": ["tests", ["write"]]}))
+    assert refused(lambda: session_copies.keep("session", session_copy(("", ""))))
 
 
 @pytest.mark.parametrize("role", ["park", "seal", "queue", "migrate"])
