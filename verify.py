@@ -540,13 +540,17 @@ def lacks_witnesses(checkpoint: Checkpoint, trust: Trust) -> bool:
     return True
 
 
+KEY_NAMES = {"--key": "log signing key", "--receipt-key": "receipt signing key"}
+
+
 def verdict_of(result: Result, trust: Trust) -> str:
     """The verdict; a key that came with the bundle is not enough."""
     if result.verdict == VERIFIED and trust.unconfirmed:
-        print("Everything is consistent, but you have not confirmed who signed it: a key came with the bundle. Compare")
-        print(
-            f"it with the one that was published elsewhere, then run this again with {' and '.join(trust.unconfirmed)}."
-        )
+        for option in trust.unconfirmed:
+            print(
+                f"{NOT_COVERED}  give the {KEY_NAMES[option]}: with {option}, as it was published elsewhere. "
+                "All fits, but the one that came with the bundle cannot confirm who signed it"
+            )
         return NOT_COVERED
     return result.verdict
 
@@ -587,13 +591,13 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
         texts += [line for line in lines if line.strip() and not line.startswith("#")]
     keys = [read_key(text, (ED25519,)) for text in texts]
     if any(key.name.endswith(RECEIPTS) for key in keys):
-        raise Unusable("a receipt signing key was given as --key: it goes with --receipt-key")
+        raise Unusable("a receipt signing key was given with --key: give it with --receipt-key")
     if len({key.name for key in keys}) > 1:
         raise Unusable("the keys are of several logs: check one log at a time")
     witnesses = [read_key(text, (COSIGNATURE,)) for text in arguments.witness]
     quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
     if not 0 <= quorum <= len(witnesses):
-        raise Unusable(f"--quorum {quorum}: only {len(witnesses)} witnesses are given")
+        raise Unusable(f"{quorum} witnesses must have cosigned, and the keys of {len(witnesses)} are given")
     if arguments.bundle:
         origin, claimed = bundle_header(arguments.bundle)
         if keys and keys[0].name != origin:
@@ -1410,13 +1414,15 @@ def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
     """Print what was redacted and by which rule, and what is left to be believed."""
     for rule in (manifest.get("redaction") or {"rules": []})["rules"]:
         kind = f" of {rule['event_type']}" if rule["event_type"] else ""
-        print(f"redacted by {rule['name']} ({rule['method']}): {rule['members']} members {rule['path']}{kind}")
-        print(f"  because: {rule['reason']}")
+        what = f"{rule['members']} members {rule['path']}{kind}"
+        print(f"redacted by {rule['name']} ({rule['method']}): {what}, because: {rule['reason']}")
     if redactions.opened:
         print(f"shown: {redactions.opened} redacted records say what their originals say, but for what is redacted")
     if closed := redactions.records - redactions.opened:
-        print(f"{closed} records have redacted members: what remains of their content is what the operator says,")
-        print("their place, digest and times are proved; give them whole with --originals to check the rest")
+        print(
+            f"{closed} records have redacted members: what remains of their content is what the operator says, "
+            "their place, digest and times are proved; give them whole with --originals to check the rest"
+        )
 
 
 def verify_evidence(options: argparse.Namespace) -> str:

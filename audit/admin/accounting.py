@@ -58,6 +58,7 @@ class AccountAdmin(ReadOnly):
         explained = explain.explained_losses(result.rows)
         rows = sorted(result.rows, key=lambda row: (-row.day.toordinal(), row.writer))
         days = sorted({row.day for row in rows}, reverse=True)
+        refused, others = _rejections(first, last, writer)
         sums = [(day, balance.total(row.line for row in rows if row.day == day)) for day in days]
         return self.page(
             request,
@@ -81,8 +82,9 @@ class AccountAdmin(ReadOnly):
             ],
             losses=[(row, explained.get((row.day, row.writer))) for row in rows if row.line.lost][:LOSSES_SHOWN],
             more=max(len(rows) - ROWS_SHOWN, 0),
-            rejections=_rejections(first, last, writer),
-            unread=[rejections.ENDED_KEY],
+            rejections=refused,
+            no_rejections=others,
+            kept=rejections.KEPT,
             copied_at=time_tag(result.copied_at),
             read_at=time_tag(result.read_at),
         )
@@ -142,9 +144,12 @@ def _parameters(request: HttpRequest) -> tuple[date, date, str, str]:
     return first, last, writer, ""
 
 
-def _rejections(first: date, last: date, writer: str) -> list[Any]:
+def _rejections(first: date, last: date, writer: str) -> tuple[list[Any], list[Any]]:
+    """What was rejected, which adds up to the figure of that name, and what only stands beside it."""
     rows = visibility.visible_totals(Rejection.objects.filter(day__gte=first, day__lte=last))
     if writer:
         rows = rows.filter(writer=writer)
     sums = rows.order_by().values("writer", "reason").annotate(count=Sum("events"))
-    return list(sums.order_by("-count", "writer", "reason")[:ROWS_SHOWN])
+    ordered, others = sums.order_by("-count", "writer", "reason"), rejections.NO_EVENTS
+    refused = ordered.exclude(reason__in=others)
+    return list(refused[:ROWS_SHOWN]), list(ordered.filter(reason__in=others)[:ROWS_SHOWN])

@@ -149,7 +149,9 @@ def _account() -> list[Part]:
     elif value == "not yet":
         value = "in progress"
     url = reverse("admin:audit_account_changelist")
-    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, value, result.total.sentence, url)]
+    as_of = f"Queue counters as of {result.copied_at:%H:%M:%S}Z: " if result.copied_at else ""
+    remark = as_of + result.total.sentence
+    return [Part(f"Reconciliation of {ACCOUNT_DAYS} days", level, value, remark, url)]
 
 
 def _records() -> list[Part]:
@@ -233,9 +235,10 @@ def _queue(user: Any) -> list[Part]:
         return [Part("Dead letter queue", "error", "not readable", "Redis does not answer.", url)]
     level = "error" if stats.depth > settings.DLQ_ALERT_DEPTH else "warning" if stats.depth else "ok"
     remark = f"the oldest for {age(oldest)}" if stats.depth else "Nothing waits."
+    now = f"At {datetime.now(UTC):%H:%M:%S}Z: "
     parts = [Part("Dead letter queue", level, f"{intcomma(stats.depth)} parked", remark, url)]
     if stats.dead:
-        remark = "They need a person: correct, retry or discard them."
+        remark = f"{now}they need a person: correct, retry or discard them."
         parts.append(Part("Dead events", "error", f"{intcomma(stats.dead)} dead", remark, url and f"{url}?state=dead"))
     if stopped := queue.activity.paused():
         text = f"By {stopped[0]}, {_since(stopped[1])} ago: parked events stay parked until somebody resumes it."
@@ -254,7 +257,7 @@ def _reviews(user: Any) -> list[Part]:
         return [Part("Daily review", "error", f"{_days(days.missed)} missed", text, url)]
     if days.due:
         return [Part("Daily review", "warning", f"{_days(days.due)} to review", "Look through it, and sign.", url)]
-    return [Part("Daily review", "ok", "up to date", "All required reviews are complete.", url)]
+    return [Part("Daily review", "ok", "up to date", "Each day that was asked for and is over is signed.", url)]
 
 
 def _days(count: int) -> str:

@@ -18,20 +18,6 @@ def age(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def precise(seconds: float) -> str:
-    """`340 ms`, `12.4 s`, `5 min 3 s`, `2 h 7 min`, `3 d 4 h`; with `-` before negative spans."""
-    sign, seconds = "-" if seconds < 0 else "", abs(seconds)
-    if seconds < 1:
-        return f"{sign}{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{sign}{seconds:.1f} s"
-    for unit, length, lesser, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
-        if seconds >= length:
-            whole, rest = divmod(seconds, length)
-            return f"{sign}{whole:.0f} {unit}" + (f" {rest // part:.0f} {lesser}" if rest >= part else "")
-    return f"{sign}{seconds:.0f} s"
-
-
 def time_tag(moment: datetime | None) -> SafeString | str:
     """A time in UTC at milliseconds, readable by people and machines."""
     if moment is None:

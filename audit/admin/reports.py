@@ -111,11 +111,10 @@ class ReportAdmin(ReadOnly):
         return self.page(
             request,
             "detail",
-            title=f"Compliance report, {report.first} to {report.last}",
             state=self.state_badge(report),
             under_way=report.is_under_way,
             has_pdf=report_render.has_pdf(),
-            **{"report": report, **details},
+            **{"report": report, "title": report_render.title(report), **details},
         )
 
     state_badge = column("state", lambda report: badge(STATES[report.state], report.state), "state")

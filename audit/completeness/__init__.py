@@ -8,5 +8,6 @@ silence     `apply` events; `silent` writers: silent for longer than usual
 coverage    `apply` events, `rebuild` and `sums`: events by writer and hour
 causes      `find` why a writer's hour is empty
 summary     `summarize` all of it by writer, and in one sentence
+findings    `at_most` and `by_span`: how many findings are open
 explain     `assign` and `explain` findings and losses
 """

@@ -55,6 +55,20 @@ def in_microseconds(text: str) -> str:
     return before if before == text or _ends_a_day(before) else text
 
 
+def precise(seconds: float) -> str:
+    """`340 ms`, `12.4 s`, `5 min 3 s`, `2 h 7 min`, `3 d 4 h`; with `-` before negative spans."""
+    sign, seconds = "-" if seconds < 0 else "", abs(seconds)
+    if seconds < 1:
+        return f"{sign}{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{sign}{seconds:.1f} s"
+    for unit, length, lesser, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= length:
+            whole, rest = divmod(seconds, length)
+            return f"{sign}{whole:.0f} {unit}" + (f" {rest // part:.0f} {lesser}" if rest >= part else "")
+    return f"{sign}{seconds:.0f} s"
+
+
 def _ends_a_day(text: str) -> bool:
     """Return whether a time is in the last minute of a UTC day, where leap seconds are."""
     try:

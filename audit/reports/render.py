@@ -1,6 +1,7 @@
 """render: a report for people to read: on a page of the admin, as HTML, JSON and PDF files."""
 
 import json
+import re
 import warnings
 from collections import Counter
 from functools import cache
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from audit import safe_text
 from audit.errors import AuditError
+from audit.formats import times
 from audit.models import Report
 
 STYLE = Path(__file__).parent.parent / "static" / "audit" / "report.css"
@@ -24,6 +26,22 @@ BADGES = {
     "shown": ("plain", "•", "available"),
     "partly": ("warning", "!", "partial"),
     "not shown": ("error", "✗", "none"),
+}
+# A span of time as the content has it, and which figures are one: alone, or named in their text.
+SPAN = re.compile(r"(?<![\w.,])([0-9][0-9,]*(?:\.[0-9]+)?) s\b")
+COUNTS_SECONDS, NAMES_SPANS = ("longest",), ("skew",)
+# Shorter spans are read as they are.
+READABLE_S = 60
+# Where a figure is looked up instead of where the content of the report says: the digest fixes the content, and these
+# sources would not give the figure. The address, and how it is checked in words.
+OTHER_SOURCES = {
+    "volumes.writers": ("#volumes-list-1", "each is in the table below"),
+    "fields.sampled": ("", "a sample: every so many leaves of the period, from where the root of the checkpoint says"),
+}
+# What the page says of a section beside its own words.
+REMARKS = {
+    "reviews": "A day must be signed once reviews are asked for: those before are neither signed nor missed, and need "
+    "no signature. So no day may be missed though few are signed. A day that is not due yet is neither, too."
 }
 # Of a chart, in pixels; as many names as fit below the columns.
 CHART_WIDTH, CHART_HEIGHT, CHART_TOP, MAX_CHART_NAMES = 720, 90, 18, 14
@@ -51,15 +69,22 @@ def context(report: Report, *, site: str = "") -> dict[str, Any]:
     for control in content.get("controls", []):
         rows[control["pack"]].append(_control_row(control))
     beside = report.beside or {}
+    look_up = _LookUp(site, content.get("checkpoint", {}).get("size"))
     return {
         "report": report,
         "content": content,
         "summary": _summary(content, [row for of_pack in rows.values() for row in of_pack]),
         "packs": [{**pack, "controls": rows[pack["pack"]]} for pack in content.get("packs", [])],
-        "sections": [_section(section, site) for section in content.get("sections", [])],
+        "sections": [_section(section, look_up) for section in content.get("sections", [])],
+        "title": title(report),
         "beside": {**beside, "lines": [(label, _number(value)) for label, value in beside.get("lines", [])]},
         "scope": [" and ".join(", ".join(names) for names in span if names) for span in report.sight],
     }
+
+
+def title(report: Report) -> str:
+    names = [pack["title"] for pack in (report.content or {}).get("packs", [])] or report.packs
+    return f"Compliance report, {', '.join(names)}: {report.first} to {report.last}"
 
 
 def html(report: Report, *, site: str = "") -> str:
@@ -113,8 +138,7 @@ def _refuse_url(url: str, *args: Any, **options: Any) -> Any:
 def _control_row(control: dict[str, Any]) -> ControlRow:
     level, sign, word = BADGES[control["verdict"]]
     evidence = [
-        {**figure, "value": _number(figure["value"]), "anchor": f"{key}-{figure['key']}"}
-        for key, figure in control["evidence"]
+        {**figure, "value": _value(figure), "anchor": f"{key}-{figure['key']}"} for key, figure in control["evidence"]
     ]
     names = ("id", "gist", "exceptions", "why")
     return ControlRow(
@@ -148,35 +172,66 @@ def _summary(content: dict[str, Any], rows: list[ControlRow]) -> list[str]:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    """A number with commas, a span of seconds in the units that people read, any other text as it is."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    span = SPAN.fullmatch(str(value))
+    return _span(span) if span else str(value)
 
 
-def _section(section: dict[str, Any], site: str) -> dict[str, Any]:
+def _span(match: re.Match[str]) -> str:
+    seconds = float(match[1].replace(",", ""))
+    return times.precise(seconds) if seconds >= READABLE_S else match[0]
+
+
+def _value(figure: dict[str, Any]) -> str:
+    """The value of a figure; of one that counts seconds with the span in other words."""
+    key, value, text = figure["key"], figure["value"], _number(figure["value"])
+    if key in NAMES_SPANS:
+        return SPAN.sub(_span, text)
+    if key in COUNTS_SECONDS and isinstance(value, int) and value >= READABLE_S:
+        return f"{text} ({times.precise(value)})"
+    return text
+
+
+def _section(section: dict[str, Any], look_up: "_LookUp") -> dict[str, Any]:
     return {
         **section,
+        "remark": REMARKS.get(section["key"], ""),
         "figures": [
-            {**figure, "value": _number(figure["value"]), "address": _address(figure, site)}
+            {**figure, "value": _value(figure), **look_up.of_figure(section["key"], figure)}
             for figure in section["figures"]
         ],
-        "tables": [_table(table, site) for table in section["tables"] if table["rows"]],
+        "tables": [_table(table, look_up) for table in section["tables"] if table["rows"]],
         "drawings": [column_chart(drawing) for drawing in section["drawings"] if any(drawing["numbers"])],
     }
 
 
-def _table(table: dict[str, Any], site: str) -> dict[str, Any]:
+def _table(table: dict[str, Any], look_up: "_LookUp") -> dict[str, Any]:
     rows = []
     for row in table["rows"]:
         first, *rest = ((_number(cell), isinstance(cell, int)) for cell in row["cells"])
-        rows.append({"first": first[0], "rest": rest, "address": _address(row, site)})
+        rows.append({"first": first[0], "rest": rest, "address": look_up.address(row)})
     numeric = [isinstance(cell, int) for cell in table["rows"][0]["cells"]]
     return {**table, "rows": rows, "heads": list(zip(table["columns"], numeric, strict=True))}
 
 
-def _address(source: dict[str, Any], site: str) -> str:
-    """Where a figure or a row is looked up; "" where nowhere."""
-    if source.get("query"):
-        return f"{site}{reverse('admin:audit_record_changelist')}?q={quote(source['query'])}"
-    return f"{site}{reverse('admin:index')}{source['page']}" if source.get("page") else ""
+class _LookUp(NamedTuple):
+    """Where figures and rows are looked up, as of the checkpoint of the report, of so many records."""
+
+    site: str
+    size: int | None
+
+    def of_figure(self, section: str, figure: dict[str, Any]) -> dict[str, str]:
+        address, how = OTHER_SOURCES.get(f"{section}.{figure['key']}", ("", ""))
+        return {"address": address if how else self.address(figure), "how": how}
+
+    def address(self, source: dict[str, Any]) -> str:
+        """The address of a search or a page; "" where there is none."""
+        if source.get("query"):
+            bound = "" if self.size is None else f"&as_of={self.size}"
+            return f"{self.site}{reverse('admin:audit_record_changelist')}?q={quote(source['query'])}{bound}"
+        return f"{self.site}{reverse('admin:index')}{source['page']}" if source.get("page") else ""
 
 
 def column_chart(drawing: dict[str, Any]) -> SafeString:

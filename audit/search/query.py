@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import Func, Q, TextField
+from django.db.models import Func, OuterRef, Q, Subquery, TextField
 from django.db.models.functions import Cast
 
 from audit import visibility
@@ -18,7 +18,7 @@ from audit.errors import Invalid
 from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
-from audit.models import Checkpoint, Record, RecordQuerySet
+from audit.models import Checkpoint, Leaf, Record, RecordQuerySet
 from audit.postgres import portions
 from audit.search import cost, filters, months
 
@@ -108,6 +108,12 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
     base = Record.objects.all() if records is None else records
     found = base.filter(filters.where(search.query, search.now), months.of(search.query, search.now))
     return found.order_by("-event_timestamp", "-id")
+
+
+def sealed_before(records: RecordQuerySet, size: int) -> RecordQuerySet:
+    """Those records with a leaf below this size of the log: each leaf is looked up, whatever else the query asks."""
+    leaf = Leaf.objects.filter(record_id=OuterRef("pk")).values("index")[:1]
+    return records.alias(leaf_below=Subquery(leaf)).filter(leaf_below__lt=size)
 
 
 def sees_whole_correlation(correlation_id: str) -> bool:

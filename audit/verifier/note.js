@@ -1,7 +1,7 @@
 // C2SP signed-note: keys, signatures, and the checkpoint that a log has signed. Ed25519 is the browser's own.
 
 import { sha256 } from "./sha256.js";
-import { Altered, Forked, Uncovered, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
+import { Altered, Forked, IN_FIELD, Uncovered, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
 import { same } from "./merkle.js";
 
 export const [ED25519, COSIGNATURE] = [1, 4];
@@ -118,7 +118,7 @@ export async function checkSigned({ text, signatures }, origin, keys, otherwise)
 /** The keys of receipts that were given, where nothing comes with keys of its own. Raises `Unusable`. */
 export function receiptKeysOf(asked) {
   const keys = readKeys(asked.receiptKeys, ED25519);
-  if (!keys.length) throw new Unusable("give the public key of receipts with --receipt-key");
+  if (!keys.length) throw new Unusable(`give the public key of receipts ${IN_FIELD["--receipt-key"]}`);
   return keys;
 }
 
@@ -191,16 +191,18 @@ export const readKeys = (text, kind) =>
 export function trustOf(asked, claimed) {
   const keys = readKeys(asked.keys, ED25519);
   const many = (found) => new Set(found.map((key) => key.name)).size > 1;
-  if (keys.some(isOfReceipts)) throw new Unusable("a receipt signing key was given as --key: it goes with --receipt-key");
+  if (keys.some(isOfReceipts)) {
+    throw new Unusable(`a receipt signing key was given ${IN_FIELD["--key"]}: give it ${IN_FIELD["--receipt-key"]}`);
+  }
   if (many(keys)) throw new Unusable("the keys are of several logs: check one log at a time");
   const witnesses = readKeys(asked.witnesses, COSIGNATURE);
   const quorum = asked.quorum === "" ? witnesses.length : Number(asked.quorum);
   if (!(quorum >= 0 && quorum <= witnesses.length)) {
-    throw new Unusable(`--quorum ${asked.quorum}: only ${witnesses.length} witnesses are given`);
+    throw new Unusable(`${asked.quorum} witnesses must have cosigned, and the keys of ${witnesses.length} are given`);
   }
   const used = claimed(keys);
   if (many(used)) throw new Unusable("the keys are of several logs: check one log at a time");
-  if (!used.length) throw new Unusable("give the log's public key with --key or --keys");
+  if (!used.length) throw new Unusable(`give the log's public key ${IN_FIELD["--key"]}`);
   return new Trust(used, witnesses, quorum, keys.length ? [] : ["--key"]);
 }
 

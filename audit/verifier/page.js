@@ -30,6 +30,16 @@ const HARMFUL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 const harmless = (text) =>
   text.replace(HARMFUL, (one) => `\\u${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
 
+/** A key is broken between its parts, so that none of its characters stands alone on a line. */
+function breakable(line) {
+  const [, before, hash, key] = /^(key \(.*?\): [^+]*\+)([0-9a-f]{8}\+)(.*)$/s.exec(line) ?? [];
+  if (!key) return [line];
+  const last = document.createElement("span");
+  last.className = "key";
+  last.textContent = key;
+  return [before, document.createElement("wbr"), hash, last];
+}
+
 let [name, untold] = ["", 0];
 function show(line) {
   const list = at(IS_FAULT.test(line) ? "faults" : "facts");
@@ -38,7 +48,7 @@ function show(line) {
     return;
   }
   const item = document.createElement("li");
-  item.textContent = harmless(line);
+  item.append(...breakable(harmless(line)));
   list.append(item);
 }
 
@@ -79,7 +89,8 @@ function end(verdict) {
   for (const id of ["faults", "facts"]) at(`${id}-part`).hidden = !at(id).childElementCount;
   at("result").hidden = false;
   busy(false);
-  at("verdict").scrollIntoView({ block: "nearest" });
+  at("verdict").focus({ preventScroll: true });
+  at("result").scrollIntoView({ block: "start" });
   at("verdict").dataset.verdict = verdict;
 }
 
@@ -103,6 +114,8 @@ function sortKeys() {
   at("receipt-keys").value = given.filter(isOfReceipts).join("\n");
 }
 
+// Taken along and served by itself, the page is at the root: there is no site above it.
+at("back").hidden = new URL("..", location).href === new URL(".", location).href;
 for (const id of ["keys", "receipt-keys"]) at(id).addEventListener("change", sortKeys);
 form.addEventListener("submit", begin);
 for (const kind of ["dragover", "dragleave", "drop"]) {

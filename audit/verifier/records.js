@@ -4,7 +4,7 @@ import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
 import { ED25519, isOfReceipts, readKey, trustOf, when } from "./note.js";
 import { Sha256 } from "./sha256.js";
-import { Altered, Forked, Uncovered, Unusable, bytesOf, hex, lines, quoted, unbase64 } from "./words.js";
+import { Altered, Forked, IN_FIELD, Uncovered, Unusable, bytesOf, hex, lines, quoted, unbase64 } from "./words.js";
 
 export const STORE_MEMBERS = ["state", "digest", "received_at", "parked_at", "stored_at"];
 const ENTRY = ["digest", "event_id", "received_at", "parked_at", "stored_at"];
@@ -161,10 +161,14 @@ export function* keysOf(keys, trust) {
   }
 }
 
+const KEY_NAMES = { "--key": "log signing key", "--receipt-key": "receipt signing key" };
+
 /** The verdict; a key that came with the bundle is not enough. */
 export function* ended(verdict, trust) {
   if (verdict !== "VERIFIED" || !trust.unconfirmed.length) return verdict;
-  yield "Everything is consistent, but you have not confirmed who signed it: a key came with the bundle. Compare";
-  yield `it with the one that was published elsewhere, then run this again with ${trust.unconfirmed.join(" and ")}.`;
+  for (const option of trust.unconfirmed) {
+    yield `NOT COVERED  give the ${KEY_NAMES[option]}: ${IN_FIELD[option]}, as it was published elsewhere. `
+      + "All fits, but the one that came with the bundle cannot confirm who signed it";
+  }
   return "NOT COVERED";
 }

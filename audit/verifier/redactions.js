@@ -3,7 +3,7 @@
 import { canonical, member, parse, said } from "./json.js";
 import { leafHash } from "./merkle.js";
 import { STORE_MEMBERS, entryLeaf, object } from "./records.js";
-import { Altered, cut, hex, lines, quoted } from "./words.js";
+import { Altered, IN_FIELD, cut, hex, lines, quoted } from "./words.js";
 
 // White space as Python has it, which is not quite the \s of browsers.
 const PART = /(\*\*?|[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000."*\\]+|"(?:[^"\\]|\\[^\n])*")(?:\.|$)/uy;
@@ -68,15 +68,15 @@ export class Redactions {
     for (const rule of member(saidOf(manifest), "rules")) {
       const the = (name) => said(member(rule, name));
       const kind = the("event_type") && ` of ${the("event_type")}`;
-      yield `redacted by ${the("name")} (${the("method")}): ${the("members")} members ${the("path")}${kind}`;
-      yield `  because: ${the("reason")}`;
+      const what = `${the("members")} members ${the("path")}${kind}`;
+      yield `redacted by ${the("name")} (${the("method")}): ${what}, because: ${the("reason")}`;
     }
     if (this.#opened) {
       yield `shown: ${this.#opened} redacted records say what their originals say, but for what is redacted`;
     }
     if (!this.closed) return;
-    yield `${this.closed} records have redacted members: what remains of their content is what the operator says,`;
-    yield "their place, digest and times are proved; give them whole with --originals to check the rest";
+    yield `${this.closed} records have redacted members: what remains of their content is what the operator says, `
+      + `their place, digest and times are proved; give them whole ${IN_FIELD["--originals"]} to check the rest`;
   }
 
   /** Compare with the record as it was: it has this digest, and differs in what is redacted alone. */

@@ -5,7 +5,7 @@ import { member, parse, said } from "./json.js";
 import { checkSigned, readNote, receiptKeysOf, trustOf, when } from "./note.js";
 import { inWords, leavesThatMatch, sameLog } from "./query.js";
 import { TIME, object, verdictOf } from "./records.js";
-import { Altered, Lacking, Uncovered, Unusable, bytesOf, lacking } from "./words.js";
+import { Altered, IN_FIELD, Lacking, Uncovered, Unusable, bytesOf, lacking } from "./words.js";
 import { zipOf } from "./zip.js";
 
 export const STATEMENT = "auditsite/statement/v1";
@@ -32,7 +32,7 @@ export async function* verifyStatement(text, range, asked) {
     return "NOT COVERED";
   }
   if (!range) {
-    yield "not shown: that it is so; give a bundle of these leaves with --range";
+    yield `not shown: that it is so; give a bundle of these leaves ${IN_FIELD["--range"]}`;
     return "SIGNED";
   }
   const [first, last] = leavesOf(statement);

@@ -3,6 +3,14 @@
 /** So many faults are shown; all are counted. */
 export const MOST_TOLD = 20;
 
+/** Where the page takes what verify.py takes with an option: the fields have these names in `index.html`. */
+export const IN_FIELD = {
+  "--key": 'in the field "Log signing key"',
+  "--receipt-key": 'in the field "Receipt signing key"',
+  "--originals": 'in the field "Supporting files"',
+  "--range": 'in the field "Supporting files"',
+};
+
 /** The input is not what it should be: nothing can be said about it. */
 export class Unusable extends Error {}
 /** Something does not fit what was signed. */

@@ -40,7 +40,7 @@ def test_every_list_has_its_place() -> None:
 def test_what_is_open_is_counted_beside_its_section(auditor: Client) -> None:
     a_gap()
     page = auditor.get(reverse("admin:index")).content.decode()
-    assert re.search(r'>Completeness <span class="open open-error">\d+\+?<', page)
+    assert re.search(r'>Completeness <span class="open open-error" title="\d+\+? open findings: [^"]+">\d+\+?<', page)
     assert auditor.get("/admin/audit/").headers["Location"] == reverse("admin:index")
 
 

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from audit.admin.display import precise
+from audit.formats import times
 from audit.formats.times import timestamp_text
 from audit.models import Record
 
@@ -48,7 +48,7 @@ class Scale:
             self._x.append(x + wide)
             if place in cut or wide > WIDE:
                 shaded = BREAK if place in cut else 0
-                self.pauses.append(Pause(round(x, 1), round(x + wide / 2, 1), shaded, precise(gap)))
+                self.pauses.append(Pause(round(x, 1), round(x + wide / 2, 1), shaded, times.precise(gap)))
 
     def at(self, moment: datetime) -> float:
         """Return pixels from the left edge; earlier times are at the edge."""
@@ -118,7 +118,7 @@ def _mark(record: Record, scale: Scale, y: int) -> dict[str, Any]:
     took = record.duration_ms or 0
     begins = LEFT + scale.at(_began(record.event_timestamp, took)) if took else x
     title = f"{timestamp_text(record.event_timestamp)[11:23]}Z {_short(record.event_type, 60)}, {record.event_outcome}"
-    title += f", took {precise(took / 1000)}" if took else ""
+    title += f", took {times.precise(took / 1000)}" if took else ""
     shape = {"x": round(x, 1), "begins": round(begins, 1), "length": round(x - begins, 1), "y": y}
     url = reverse("admin:audit_record_change", args=[record.pk])
     return {**shape, "css": record.event_outcome, "title": title, "url": url}

@@ -1,5 +1,6 @@
 """What should be here and is not, of any kind: filtered by its state, assigned, explained."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -10,7 +11,7 @@ from django.urls import reverse
 from audit import visibility
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.display import badge, column, number, time_column, time_tag
-from audit.completeness import explain
+from audit.completeness import explain, findings
 from audit.models import Discrepancy
 
 STATES = {"open": "error", "explained": "warning", "closed": "ok"}
@@ -34,10 +35,23 @@ class StateFilter(admin.SimpleListFilter):
         return queryset
 
 
+class DetectedFilter(admin.SimpleListFilter):
+    title = "detected"
+    parameter_name = "detected"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(days), f"last {days} days" if days > 1 else "last 24 h") for days in findings.SPANS_DAYS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if (days := self.value()) is None:
+            return queryset
+        return queryset.filter(found_at__gt=datetime.now(UTC) - timedelta(days=int(days)))
+
+
 class DiscrepancyAdmin(ReadOnly):
     """A list, and a page for each; the page posts to `act` what `discrepancy/explanation.html` holds."""
 
-    list_filter: ClassVar[tuple[Any, ...]] = (StateFilter,)
+    list_filter: ClassVar[tuple[Any, ...]] = (StateFilter, DetectedFilter)
     views: ClassVar = {"<int:pk>/act/": "act"}
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:

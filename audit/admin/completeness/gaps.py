@@ -1,15 +1,17 @@
 """Completeness: what never came, of each writer, down to single numbers; and what cannot be seen."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
 from audit.admin.display import badge, column, time_column, time_tag
-from audit.completeness import manifests, summary
+from audit.completeness import findings, manifests, summary
 from audit.models import Gap, Manifest, Record
 
 HOLES_SHOWN = 200
@@ -42,6 +44,8 @@ class GapAdmin(DiscrepancyAdmin):
             "writers": [(each, badge(VERDICTS.get(each.verdict, "error"), each.verdict)) for each in result.writers],
             "until": time_tag(result.until),
             "causes": [(words, CAUSES[kind]) for kind, words in result.causes],
+            "spans": [f"last {days} days" if days > 1 else "last 24 h" for days in findings.SPANS_DAYS],
+            "findings": _findings(request),
             "unmet": [(*row, time_tag(since)) for *row, since in summary.unmet_by_rule()],
         }
         return super().changelist_view(request, context | (extra_context or {}))
@@ -98,6 +102,21 @@ class ManifestAdmin(DiscrepancyAdmin):
     )
     outcome_badge = column("what came", lambda manifest: badge(OUTCOMES[manifest.outcome], manifest.outcome))
     came_of = column("events", lambda manifest: f"{manifest.came:,} of {manifest.count:,}", "came")
+
+
+def _findings(request: HttpRequest) -> list[tuple[str, list[tuple[int, str]]]]:
+    """For each kind of finding how many are open, by when they were detected, each with its list; the sum last."""
+    counts = findings.by_span(datetime.now(UTC))
+    rows = []
+    for kind, numbers in counts.items():
+        address = ""
+        if request.user.has_perm(f"audit.view_{kind._meta.model_name}"):
+            address = f"{reverse(f'admin:audit_{kind._meta.model_name}_changelist')}?state=open"
+        within = [f"{address}&detected={days}" if address else "" for days in findings.SPANS_DAYS]
+        anchor = "#gaps" if kind is Gap and address else ""
+        rows.append((findings.KINDS[kind], [(n, a + anchor) for n, a in zip(numbers, [*within, address], strict=True)]))
+    sums = [(sum(column), "") for column in zip(*counts.values(), strict=True)]
+    return [*rows, ("all together", sums)]
 
 
 def _neighbours(gap: Gap) -> list[tuple[str, Record]]:

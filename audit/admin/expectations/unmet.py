@@ -27,7 +27,7 @@ class Moment(NamedTuple):
 
 @admin.register(Unmet)
 class UnmetAdmin(DiscrepancyAdmin):
-    list_display = ("subject", "rule", "state_badge", "due", "detected", "how", "owner")
+    list_display = ("subject", "missing_event", "rule", "says", "state_badge", "due", "detected", "how", "owner")
     search_fields = ("subject__exact", "expectation__name__exact", "writer__exact")
     search_help_text = "Correlation, rule or writer, as it is written"
     list_select_related = ("expectation",)
@@ -42,9 +42,18 @@ class UnmetAdmin(DiscrepancyAdmin):
             "left_out": may_see and _later(unmet)[AFTER : AFTER + 1].exists(),
         }
 
+    missing_event = column("missing event", lambda unmet: _missing(unmet))
+    says = column("what the rule says", lambda unmet: unmet.wanted, "wanted")
     rule = column("rule", lambda unmet: unmet.expectation.name, "expectation__name")
     due = time_column("due (UTC)", "due_at")
     how = column("how it closed", lambda unmet: unmet.closed_how or "—")
+
+
+def _missing(unmet: Unmet) -> str:
+    types = " or ".join(unmet.expect_types)
+    if unmet.kind == "rate":
+        return f"{max((unmet.least or 0) - unmet.came, 0):,} {types} on {unmet.key}"
+    return types
 
 
 def _moments(unmet: Unmet) -> list[Moment]:

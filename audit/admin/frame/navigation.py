@@ -15,7 +15,8 @@ from audit import visibility
 from audit.access.outage.person import KnownPerson
 from audit.admin.frame import my_tasks
 from audit.admin.queue import progress
-from audit.models import BrokenPromise, Discard, Finding, Gap, Manifest, RightsRequest, Unmet
+from audit.completeness import findings
+from audit.models import Discard, Finding, RightsRequest
 from audit.review import signoff
 from audit.search import saved_views
 from dlq.errors import Refused
@@ -48,7 +49,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 # Names of pages where that of the model would say less.
 NAMES = {
     "audit.record": "Search",
-    "audit.gap": "Missing events",
+    "audit.gap": "Completeness",
     "audit.account": "Reconciliation",
     "audit.hourcount": "Activity by writer",
     "audit.checkpoint": "Sealed log",
@@ -81,6 +82,8 @@ class Section(NamedTuple):
     is_current: bool
     number: str = ""
     level: str = ""
+    # What the number counts, in words.
+    counted: str = ""
     pages: tuple[Page, ...] = ()
 
 
@@ -88,6 +91,7 @@ class Open(NamedTuple):
     """How much is open in a section, and how bad that is."""
 
     number: int
+    counted: str
     level: str = "warning"
 
 
@@ -121,7 +125,7 @@ def _section(section: Section, opened: Mapping[str, Open]) -> Section:
     found = opened.get(section.name)
     if found is None or not found.number:
         return section
-    return section._replace(number=_text(found.number), level=found.level)
+    return section._replace(number=_text(found.number), level=found.level, counted=found.counted)
 
 
 def _kept_open(user: Any) -> Mapping[str, Open]:
@@ -130,7 +134,7 @@ def _kept_open(user: Any) -> Mapping[str, Open]:
     if kept is None or now - kept[0] > KEPT_S:
         if len(_kept) >= KEPT_PEOPLE:
             _kept.clear()
-        kept = _kept[user.pk] = (now, _open(user) | {TASKS: Open(my_tasks.count(user))})
+        kept = _kept[user.pk] = (now, _open(user) | _own(user))
     return kept[1]
 
 
@@ -193,40 +197,48 @@ def _page(request: HttpRequest, label: str, here: str) -> Page | None:
     return Page(name_of(entry.opts), url, here.startswith(f"{app}_{model}_"))
 
 
+def _own(user: Any) -> dict[str, Open]:
+    """Return what is counted as this person sees it."""
+    own = {TASKS: Open(my_tasks.count(user), "tasks that wait for you")}
+    if user.has_perm("audit.view_gap"):
+        own["Completeness"] = Open(findings.at_most(COUNTED + 1), findings.COUNTED, "error")
+    return own
+
+
 @visibility.as_system()
 def _open(user: Any) -> dict[str, Open]:
     """Return what is open in each section that this person may see; reading it is no access to records."""
     ways: dict[str, tuple[str, Callable[[], Open]]] = {
-        "Completeness": ("audit.view_gap", _missing),
-        "Integrity": ("audit.view_finding", lambda: Open(_few(Finding.objects.still_so()), "error")),
+        "Integrity": ("audit.view_finding", _found),
         "Dead letter queue": ("audit.view_parked", _queue),
         "Reviews": ("audit.view_review", _reviews),
-        "Settings": ("audit.approve_rights", lambda: Open(_few(RightsRequest.objects.filter(decision="")))),
+        "Settings": ("audit.approve_rights", _rights),
     }
     return {name: way() for name, (permission, way) in ways.items() if user.has_perm(permission)}
 
 
-def _missing() -> Open:
-    kinds: tuple[Any, ...] = (Gap, Manifest, BrokenPromise, Unmet)
-    count = 0
-    for kind in kinds:
-        if count <= COUNTED:
-            count += _few(kind.objects.filter(closed_at=None, explained_at=None))
-    return Open(count, "error")
+def _found() -> Open:
+    return Open(_few(Finding.objects.still_so()), "findings of verifications that are still so", "error")
+
+
+def _rights() -> Open:
+    return Open(_few(RightsRequest.objects.filter(decision="")), "requests for rights that nobody has decided")
 
 
 def _queue() -> Open:
     try:
         stats = dlq.stream.default().totals.stats()
     except Refused:
-        return Open(0)
-    asked = _few(Discard.objects.filter(decision=""))
-    return Open(stats.depth or asked, "error" if stats.dead else "warning")
+        return Open(0, "")
+    level = "error" if stats.dead else "warning"
+    if stats.depth:
+        return Open(stats.depth, "parked events, dead ones among them", level)
+    return Open(_few(Discard.objects.filter(decision="")), "requests to discard that nobody has decided", level)
 
 
 def _reviews() -> Open:
     days = signoff.waiting()
-    return Open(days.due + days.missed, "error" if days.missed else "warning")
+    return Open(days.due + days.missed, "days to review, missed ones among them", "error" if days.missed else "warning")
 
 
 def _few(rows: QuerySet[Any]) -> int:

@@ -17,6 +17,8 @@ from audit.models import Record
 from audit.search import query
 
 CURSOR = "after"
+# The size of a checkpoint: what was sealed later is left out. The figures of reports lead here with it.
+AS_OF = "as_of"
 # How far a search is counted; who needs to know how many there are takes an evidence bundle, which says so exactly.
 COUNTED = 1_000
 
@@ -28,6 +30,7 @@ class KeysetChangeList(ChangeList):
     next_cursor: str | None = None
     count_text = in_log = ""
     newest: Record | None = None
+    as_of: int | None = None
     chart: histogram.Chart | None = None
     facet_counts: facets.Facets | None = None
     near: list[hints.Offer]
@@ -39,6 +42,9 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         self.bar = query_bar.read(request.GET)
         place = self._place(request)
+        self.as_of = _as_of(request)
+        if self.as_of is not None:
+            self.queryset = query.sealed_before(self.queryset, self.as_of)
         search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
         rows, more = query.page(search, self.queryset) if not self.bar.problem else ([], False)
         for row in rows:
@@ -79,6 +85,11 @@ class KeysetChangeList(ChangeList):
         return f"?{query_bar.parameters(self.bar.text)}"
 
     @property
+    def now_url(self) -> str:
+        """The same query without the bound of a checkpoint."""
+        return self.get_query_string({}, [AS_OF])
+
+    @property
     def next_url(self) -> str:
         return self.get_query_string({CURSOR: self.next_cursor})
 
@@ -101,3 +112,13 @@ class KeysetChangeList(ChangeList):
         except ValueError:
             messages.warning(request, "The page address was damaged: this is the first page.")
             return None
+
+
+def _as_of(request: HttpRequest) -> int | None:
+    text = request.GET.get(AS_OF, "")
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and int(text) < 2**63:
+        return int(text)
+    messages.warning(request, "The size of the checkpoint is no number: these are the records of now.")
+    return None

@@ -17,13 +17,13 @@ from audit import safe_text
 from audit.admin.access import access_log
 from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
-from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
+from audit.admin.display import OUTCOMES, STATES, badge, time_tag
 from audit.admin.search import query_bar
 from audit.admin.search.diff import difference
 from audit.admin.search.json_tree import tree
 from audit.errors import AuditError
 from audit.evidence import legal_holds, proof_bundle
-from audit.formats import canonical, merkle, note
+from audit.formats import canonical, merkle, note, times
 from audit.formats.grammar import Query
 from audit.ledger import keys as ledger_keys
 from audit.ledger import reader
@@ -98,9 +98,9 @@ def _way(record: Record) -> dict[str, Any]:
     return {
         "times": [(name, time_tag(getattr(record, name))) for name in TIMES],
         "happened": time_tag(record.event_timestamp),
-        "took": precise((record.stored_at - record.received_at).total_seconds()),
-        "late": precise((record.received_at - record.event_timestamp).total_seconds()),
-        "waited": precise(waited.total_seconds()) if waited is not None else "",
+        "took": times.precise((record.stored_at - record.received_at).total_seconds()),
+        "late": times.precise((record.received_at - record.event_timestamp).total_seconds()),
+        "waited": times.precise(waited.total_seconds()) if waited is not None else "",
         "outage": _outage(record.parked_at) if record.parked_at else None,
     }
 
@@ -124,7 +124,7 @@ def _outage(parked_at: datetime) -> Episode | None:
 def _beside(record: Record) -> dict[str, Any]:
     earlier, later = timeline.beside(record)
     gaps = [
-        (name, neighbour, precise(abs((neighbour.event_timestamp - record.event_timestamp).total_seconds())))
+        (name, neighbour, times.precise(abs((neighbour.event_timestamp - record.event_timestamp).total_seconds())))
         for name, neighbour in (("before", earlier), ("after", later))
         if neighbour is not None
     ]

@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 
 from audit.admin.base import ReadOnly
 from audit.admin.charts import lanes
-from audit.admin.display import OUTCOMES, STATES, badge, precise, time_tag
+from audit.admin.display import OUTCOMES, STATES, badge, time_tag
 from audit.formats import times
 from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
@@ -50,7 +50,7 @@ class TimelinePage(ReadOnly):
             asked=wanted,
             steps=_steps(records),
             picture=lanes.draw(records),
-            lasted="" if lasted is None else precise(lasted.total_seconds()),
+            lasted="" if lasted is None else times.precise(lasted.total_seconds()),
             of=_of_how_many(wanted),
             failures=sum(record.event_outcome == "failure" for record in records),
             older=events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
@@ -93,13 +93,13 @@ def _read(name: str, read: Any, parameters: dict[str, str]) -> Any:
 
 def _steps(records: Sequence[Record]) -> list[dict[str, Any]]:
     pauses = [later.event_timestamp - earlier.event_timestamp for earlier, later in pairwise(records)]
-    texts = ["", *(f"+{precise(pause.total_seconds())}" for pause in pauses)][: len(records)]
+    texts = ["", *(f"+{times.precise(pause.total_seconds())}" for pause in pauses)][: len(records)]
     return [
         {
             "record": record,
             "at": time_tag(record.event_timestamp),
             "since": since,
-            "took": precise(record.duration_ms / 1000) if record.duration_ms is not None else "—",
+            "took": times.precise(record.duration_ms / 1000) if record.duration_ms is not None else "—",
             "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
             "state": badge(STATES[record.state], record.state),
         }

@@ -1,6 +1,7 @@
 """The page of the account: the equation, each writer's day, and what was refused."""
 
 import html
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.admin.accounting import printable
-from audit.ingest import rejection_counters
+from audit.ingest import rejection_counters, rejections
+from audit.ingest.rejections import Refusal
 from audit.models import Loss, Passage, Record
 from tests.admin.accounting.conftest import a_line, a_sample
 from tests.audit.accounting.conftest import own_queue
@@ -34,6 +36,20 @@ def test_the_page_writes_the_equation_out_and_names_each_writer(auditor: Client)
     assert writer in page
     assert "unknown field" in page
     assert "<svg" in page
+
+
+def test_what_was_rejected_adds_up_and_what_was_kept_for_a_person_stands_apart(auditor: Client) -> None:
+    writer = a_line(direct=5, came=2, here=2, dead=2, rejected=3)
+    rejection_counters.count(writer, [Refusal(rejections.KEPT, 2)])
+    rejection_counters.gather()
+    page = page_of(auditor, writer=writer)
+    rejected, _, kept = page.partition("<h2>Rejected events</h2>")[2].partition("<h2>Not among the rejected</h2>")
+    assert "By writer and reason: 3 rejected" in rejected
+    assert rejections.KEPT not in rejected
+    assert f"events {rejections.KEPT}" in kept
+    assert "among parked or dead above" in kept
+    columns = re.findall(r'<th scope="col">([^<]+)</th>', page)[:5]
+    assert columns == ["writer, day", "state", "lost", "unexplained", "received"]
 
 
 def test_a_loss_is_told_in_words(auditor: Client) -> None:

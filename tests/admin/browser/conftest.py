@@ -45,6 +45,17 @@ OWN_WORDS = ("this is not JSON:", "lacks something that it should have:")
 """What follows these is what Python's own library says, and a browser's is another one."""
 
 
+# What verify.py takes with an option the page takes in the field of this name, and must say so: the options that it is
+# told of are put into its words before they are compared.
+FIELD_NAMES = {
+    "--key": "Log signing key",
+    "--receipt-key": "Receipt signing key",
+    "--originals": "Supporting files",
+    "--range": "Supporting files",
+}
+OPTION = re.compile(r"\bwith (--[a-z-]+)(?: or --keys)?")
+
+
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 # No process of its own for each page: starting it takes longer than most pages.
@@ -319,7 +330,7 @@ def _as_keys(arguments: tuple[str, ...]) -> list[str]:
 
 def _compare(shown: tuple[str, list[str]], file: Path, printed: str, status: int) -> None:
     verdict, lines = shown
-    *said, last = printed.splitlines()
+    *said, last = OPTION.sub(lambda match: f'in the field "{FIELD_NAMES[match[1]]}"', printed).splitlines()
     if status == 2:
         said, last = [*said, last], "VERDICT: CANNOT BE USED"
     assert f"VERDICT: {verdict}" == last, (lines, said)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Route
 from audit.evidence.request import Requester
 from tests import test_verify_file as of_records
 from tests.admin.browser.accessibility import Looks
-from tests.admin.browser.conftest import WIDE_AND_NARROW, Verifier, Visitor, new_page, using, zipped
+from tests.admin.browser.conftest import FIELD_NAMES, WIDE_AND_NARROW, Verifier, Visitor, new_page, using, zipped
 from tests.admin.conftest import person
 from tests.audit.evidence import test_export as of_evidence
 from tests.audit.evidence.conftest import PINNED, made, of_correlation, of_range, path, sealed, small_volumes, unpacked
@@ -116,6 +116,25 @@ def test_keys_that_are_pasted_together_are_put_where_they_belong(verifier: Verif
     verifier.page.dispatch_event("#keys", "change")
     assert verifier.page.input_value("#keys") == str(SEAL_KEY)
     assert verifier.page.input_value("#receipt-keys") == str(RECEIPT_KEY)
+
+
+def test_a_key_that_is_lacking_is_asked_for_first_in_the_words_of_the_page(verifier: Verifier) -> None:
+    labels = verifier.page.locator("label").all_inner_texts()
+    assert all(any(label.startswith(name) for label in labels) for name in FIELD_NAMES.values())
+    assert [label.partition("; ")[2] for label in labels if "signing key" in label] == [
+        "needed for .zip, .jsonl and .txt",
+        "needed for .zip, .txt and .json",
+    ]
+    verdict, lines = verifier.check(path(of_range(2)), *PINNED[:2])
+    assert (verdict, lines[0].partition(", ")[0]) == (
+        "NOT COVERED",
+        'NOT COVERED  give the receipt signing key: in the field "Receipt signing key"',
+    )
+    assert not any("--" in line for line in lines)
+    assert verifier.page.evaluate("document.activeElement.id") == "verdict"
+    shown = "document.querySelector('#facts li').getBoundingClientRect().bottom <= innerHeight"
+    assert verifier.page.evaluate(shown)
+    assert verifier.page.get_attribute("#back a", "href") == "../"
 
 
 # --- Nothing leaves the machine, and all can see it ---

@@ -2,13 +2,15 @@
 
 import html
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from audit.admin import dashboard
-from audit.completeness import sequences, summary
+from audit.admin.frame import navigation
+from audit.completeness import findings, sequences, summary
 from audit.completeness.summary import Completeness
 from audit.models import Gap, Manifest, Record
 from tests.admin.completeness.conftest import a_gap, a_manifest
@@ -31,9 +33,30 @@ def test_the_page_begins_with_the_sentence_and_names_each_writer(auditor: Client
     sender.post(numbered(1, 2, 4), BATCH)
     follow()
     page = html.unescape(auditor.get(PAGE).content.decode())
-    assert "in what was received from " in page
+    assert "All events that were received from " in page
     assert sender.name in page
     assert "not complete" in page
+
+
+def test_the_number_in_the_menu_is_the_sum_on_the_page_of_findings_by_when_they_were_detected(auditor: Client) -> None:
+    gap, before = a_gap(), summary_of(auditor.get(PAGE))
+    Gap.objects.filter(pk=gap.pk).update(found_at=datetime.now(UTC) - timedelta(days=2))
+    navigation._kept.clear()
+    answer = auditor.get(PAGE)
+    after = summary_of(answer)
+    assert [old - new for old, new in zip(before, after, strict=True)] == [1, 0, 0, 0]
+    ever = after[-1]
+    section = next(section for section in answer.context["rail"] if section.name == "Completeness")
+    assert section.number == (str(ever) if ever <= navigation.COUNTED else f"{navigation.COUNTED}+")
+    assert f'title="{section.number} {findings.COUNTED}"' in answer.content.decode()
+    asked = {"q": gap.numbering.writer, "state": "open"}
+    for days, is_there in (("1", False), ("7", True)):
+        assert (detail(gap) in auditor.get(PAGE, asked | {"detected": days}).content.decode()) is is_there
+
+
+def summary_of(answer: Any) -> list[int]:
+    """The last row of the table of findings: their sums by when they were detected."""
+    return [count for count, _ in answer.context["findings"][-1][1]]
 
 
 def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:

@@ -1,5 +1,6 @@
 """Compliance reports in the admin: asked for, read, taken away, made again; reading one is recorded."""
 
+import html
 import json
 import secrets
 from pathlib import Path
@@ -55,8 +56,42 @@ def test_a_figure_leads_to_the_search_that_gives_it(auditor: Client) -> None:
     section = next(section for section in (report.content or {})["sections"] if section["key"] == "volumes")
     query = next(figure["query"] for figure in section["figures"] if figure["key"] == "failures")
     shown = page(auditor, report)
-    assert f"?q={query.replace(':', '%3A').replace(' ', '%20')}" in shown
+    assert f"?q={query.replace(':', '%3A').replace(' ', '%20')}&amp;as_of=" in shown
     assert auditor.get(reverse("admin:audit_record_changelist"), {"q": query}).status_code == 200
+
+
+def test_a_link_of_a_figure_finds_as_many_after_more_was_sealed(auditor: Client) -> None:
+    word = f"gateway.signal.s{secrets.token_hex(4)}"
+    sealed(3, event_type=word)
+    size = (made().content or {})["checkpoint"]["size"]
+    sealed(2, event_type=word)
+    query, records = f"type:{word}", reverse("admin:audit_record_changelist")
+    bound = auditor.get(records, {"q": query, "as_of": size})
+    assert bound.context["cl"].count_text == "3"
+    assert auditor.get(records, {"q": query}).context["cl"].count_text == "5"
+    assert f"As of the checkpoint of {size:,} records: 3 match" in bound.content.decode()
+    assert "is no number" in auditor.get(records, {"q": query, "as_of": "x"}).content.decode()
+
+
+def test_the_page_of_a_report_is_read_by_people_and_its_content_stays_as_it_was_signed(auditor: Client) -> None:
+    sealed()
+    report = made()
+    content = report.content or {}
+    shown = html.unescape(page(auditor, report))
+    assert f"<h1>Compliance report, {content['packs'][0]['title']}: " in shown
+    sampled = shown.partition('<tr id="fields-sampled">')[2].partition("</tr>")[0]
+    assert "every so many leaves" in sampled and "href" not in sampled
+    assert '<a href="#volumes-list-1">each is in the table below</a>' in shown
+    assert 'id="volumes-list-1"' in shown
+    marks = shown.count('<span class="badge badge-warning"><span aria-hidden="true">!</span> exception</span></li>')
+    assert marks == sum(control["exceptions"] for control in content["controls"])
+    assert build.digest(content) == report.digest
+    fields = next(section for section in content["sections"] if section["key"] == "fields")
+    next(figure for figure in fields["figures"] if figure["key"] == "skew")["value"] = (
+        "0.001 s, of 99 in 100 at most 288427.677 s"
+    )
+    rows = next(section for section in render.context(report)["sections"] if section["key"] == "fields")["figures"]
+    assert "0.001 s, of 99 in 100 at most 3 d 8 h" in [row["value"] for row in rows]
 
 
 # What a PDF is made of, tests/audit/reports holds; it takes seconds.

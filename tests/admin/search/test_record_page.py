@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from django.test import Client
 from django.urls import reverse
 
-from audit.admin.display import precise
 from audit.admin.search.diff import difference
 from audit.admin.search.json_tree import LINES, tree
 from audit.formats.event import accept
+from audit.formats.times import precise
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.models import Record

@@ -287,8 +287,8 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     all_is_well = Completeness([a_standing(), a_standing()], since, until)
     assert all_is_well.whole
     assert all_is_well.sentence == (
-        "Complete for 2 of 2 writers with numbers or manifests, in what was received from 2026-08-18 10:00 to "
-        "2026-08-19 11:00 UTC, whenever it happened."
+        "All events that were received from 2026-08-18 10:00 to 2026-08-19 11:00 UTC are judged: "
+        "complete for 2 of 2 writers with numbers or manifests."
     )
     mixed = [a_standing(), a_standing(missing=4), a_standing(numbered=0), a_standing(silent_since=since)]
     found = Completeness(mixed, since, until)
