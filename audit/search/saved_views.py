@@ -16,7 +16,7 @@ from audit.models import SavedView, SearchAlarm
 
 VIEWS = Path(__file__).parent / "packs" / "views.json"
 
-NAME, WHY, MOST = 100, 300, 200  # characters of a name and of a reason, and views of one person
+NAME, QUERY, WHY, MOST = 100, 2_000, 300, 200  # characters of a name, query and reason, and views of one person
 
 
 class NotSaved(AuditError):
@@ -38,6 +38,8 @@ def save(name: str, text: str, *, by: Any, group: int | None = None) -> SavedVie
         query = str(grammar.parse(text))
     except grammar.QueryRefused as refused:
         raise NotSaved(f"The query cannot be read, and was not saved: {refused}.") from None
+    if len(query) > QUERY:
+        raise NotSaved(f"The query has {len(query):,} characters, and {QUERY:,} are kept of a search: shorten it.")
     owner = by.get_username()
     shared = _group(group, by)
     if SavedView.objects.filter(owner=owner).exclude(name=words).count() >= MOST:

@@ -74,6 +74,8 @@ def test_what_is_no_query_or_has_no_name_is_not_saved(ann: User) -> None:
         saved_views.save(" ", QUERY, by=ann)
     with pytest.raises(saved_views.NotSaved, match="cannot be read"):
         saved_views.save(a_name(), "nonsense:1", by=ann)
+    with pytest.raises(saved_views.NotSaved, match="shorten it"):
+        saved_views.save(a_name(), " ".join(f"data.k{number}:{'x' * 90}" for number in range(30)), by=ann)
 
 
 def test_a_form_alone_saves_and_removes(ann: User) -> None:
