@@ -40,7 +40,7 @@ def test_what_is_no_file_of_the_page_is_not_served() -> None:
 def test_all_that_the_page_loads_is_there() -> None:
     for name in NAMES:
         text = (page.FOLDER / name).read_text(encoding="utf-8")
-        loaded = re.findall(r'from "\./([^"]+)"|Worker\("([^"]+)"|(?:src|href)="([^"]+)"', text)
+        loaded = re.findall(r'from "\./([^"]+)"|Worker\("([^"]+)"|<(?:script|link)[^>]* (?:src|href)="([^"]+)"', text)
         for one in ("".join(found) for found in loaded):
             assert Client().get(f"/verify/{one}").status_code == 200, (name, one)
 
