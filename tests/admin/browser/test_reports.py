@@ -25,7 +25,8 @@ def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visi
     assert visitor.findings_everywhere("report-begun") == []
     begun = Report.objects.get(requested_by=user.username)
     tasks.continue_report(str(begun.pk))
-    visitor.page.get_by_role("heading", name="SOC 2, trust services criteria", exact=True).wait_for()  # without loading it again
+    # Without loading it again.
+    visitor.page.get_by_role("heading", name="SOC 2, trust services criteria", exact=True).wait_for()
     visitor.picture(f"report-{visitor.scheme}")
     assert visitor.findings_everywhere("report") == []
     visitor.page.locator("#changes-people a").click()
