@@ -180,6 +180,8 @@ class Visitor:
         found, size = self.findings(), self.page.viewport_size
         assert size is not None
         self.page.emulate_media(color_scheme="dark")
+        # The page's own scripts hear of it before the next picture is drawn.
+        self.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => drawn()))")
         self.picture(f"{name}-dark")
         found += [f"dark: {one}" for one in self.findings(*OF_COLOURS)]
         self.page.set_viewport_size(NARROW)
