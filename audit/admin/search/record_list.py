@@ -11,7 +11,7 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest
 
 from audit import visibility
-from audit.admin.display import age
+from audit.admin.display import age, number
 from audit.admin.search import facets, hints, histogram, query_bar
 from audit.models import Record
 from audit.search import query
@@ -118,7 +118,7 @@ def _as_of(request: HttpRequest) -> int | None:
     text = request.GET.get(AS_OF, "")
     if not text:
         return None
-    if text.isascii() and text.isdigit() and int(text) < 2**63:
-        return int(text)
+    if (size := number(text)) >= 0:
+        return size
     messages.warning(request, "The size of the checkpoint is no number: these are the records of now.")
     return None
