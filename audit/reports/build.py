@@ -33,11 +33,11 @@ from audit.postgres import sql
 from audit.reports import controls, packs
 from audit.reports.packs import Pack, UnreadablePack
 from audit.reports.sections import SECTIONS
-from audit.reports.snapshot import Snapshot
+from audit.reports.snapshot import VERSION, Snapshot
 
 log = structlog.get_logger(__name__)
 
-FORMAT = "auditsite-report-1"
+FORMAT = "auditsite-report-"  # and the version of the content
 MAX_DAYS = 1_100
 # Reports of one requester that may be under way at once.
 MAX_UNDER_WAY = 5
@@ -135,22 +135,23 @@ def request_monthly(now: datetime | None = None) -> Report | None:
 def content(report: Report, *, progress: Progress | None = None) -> dict[str, Any]:
     """What the digest covers: the same for the same days, controls and checkpoint, whenever it is computed."""
     chosen = _chosen_packs(report)
-    snapshot = Snapshot(report.first, report.last, Checkpoint.objects.get(number=report.checkpoint))
+    checkpoint = Checkpoint.objects.get(number=report.checkpoint)
+    snapshot = Snapshot(report.first, report.last, checkpoint, _version(report))
     sections = []
     for compute, _ in SECTIONS.values():
         sections.append(compute(snapshot))
         if progress:
             progress(len(sections))
-    checkpoint = {
+    as_of = {
         "number": report.checkpoint,
         "size": snapshot.size,
         "root": bytes(snapshot.checkpoint.root).hex(),
         "at": snapshot.at.isoformat(),
     }
     document = {
-        "format": FORMAT,
+        "format": f"{FORMAT}{snapshot.version}",
         "period": {"first": report.first, "last": report.last, "time_zone": "UTC"},
-        "checkpoint": checkpoint,
+        "checkpoint": as_of,
         "sight": report.sight,
         "packs": [{"pack": pack.pack, "title": pack.title, "version": pack.version} for pack in chosen],
         "controls": controls.judge(chosen, sections),
@@ -158,6 +159,12 @@ def content(report: Report, *, progress: Progress | None = None) -> dict[str, An
     }
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return plain
+
+
+def _version(report: Report) -> int:
+    """This store's; of a report that is made again that of the first, or it could not be the same."""
+    first = report.again_of and report.again_of.content
+    return int(first["format"].removeprefix(FORMAT)) if first else VERSION
 
 
 def differences(report: Report) -> str:

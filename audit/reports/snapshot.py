@@ -67,13 +67,19 @@ class Act(NamedTuple):
     data: dict[str, Any]
 
 
+# Of the content: what a report of an earlier version says when it is made again, must be what it said.
+# 2: how many lines of a review nobody reviewed.
+VERSION = 2
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """The days from `first` to `last`, UTC, both included, as of a checkpoint."""
+    """The days from `first` to `last`, UTC, both included, as of a checkpoint, as a version tells them."""
 
     first: date
     last: date
     checkpoint: Checkpoint
+    version: int = VERSION
 
     @property
     def size(self) -> int:

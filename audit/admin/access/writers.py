@@ -19,7 +19,7 @@ from audit.api import throttles
 from audit.ingest import rejections, trail
 from audit.models import Rejection, Writer, WriterKey
 
-WAITS = "This waits: another person who may grant rights, such as a compliance officer, finds it in their tasks, before"
+WAITS = "Another person who may grant rights, such as a compliance officer, has to grant this (My tasks) before"
 QUOTAS = ("quota_events", "quota_bytes", "quota_epochs", "quota_manifests", "quota_exports")
 
 

@@ -17,7 +17,6 @@ from audit.models import OWN_WRITER, Record, Rhythm, Writer
 GUIDE = settings.BASE_DIR / "docs" / "connect.md"
 LANGUAGES = ("curl", "Python", "Go")
 _CODE = re.compile(r"^```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
-
 _READING = re.compile(r"^.*# needs the scope read\n", re.MULTILINE)
 
 

@@ -17,6 +17,8 @@ EXPLAINED = (
     *(f"audit.{noun}.explained" for noun in ("gap", "manifest", "promise", "expectation", "account", "review")),
     "audit.episode.annotated",
 )
+# The version of the content from which on a report tells of lines that nobody reviewed.
+TELLS_LINES = 2
 MAX_ACTS, MAX_ROWS, CELL_CHARS = 20_000, 100, 200
 LABELS = {
     "signed": "Days whose review is signed",
@@ -46,17 +48,22 @@ class RecordedReview(NamedTuple):
             ]
         )
 
+    def lines_left(self, version: int) -> bool:
+        """Whether it is signed with lines that nobody reviewed, and this version of the content tells so."""
+        return version >= TELLS_LINES and bool(self.signed and self.reviewed.left)
+
 
 def section(snapshot: Snapshot) -> Section:
     recorded = reviews(snapshot)
     columns = ("day", "review", "signed by", "exceptions", "note")
-    rows = [_row(review) for review in recorded]
+    rows = [_row(review, snapshot.version) for review in recorded]
+    figures = _figures(snapshot, recorded) if snapshot.sees_store_acts else out_of_scope(LABELS)
     return Section(
         key="reviews",
         title="Daily reviews",
         says="A signature under a day is a record with all that was shown; a day that nobody signed in time is a "
         "record, too. Days of the period count, whenever they were signed, up to the checkpoint.",
-        figures=_figures(snapshot, recorded) if snapshot.sees_store_acts else out_of_scope(LABELS),
+        figures=tuple(figure for figure in figures if figure.key != "partly" or snapshot.version >= TELLS_LINES),
         tables=(listing("Each day", columns, rows, MAX_ROWS, last=True),),
     )
 
@@ -76,7 +83,7 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure
     missed = sum(bool(review.missed) for review in recorded)
     late = sum(bool(review.missed and review.signed) for review in recorded)
     twice = sum(len({act.actor for act in review.signed}) > 1 for review in recorded)
-    partly = sum(bool(review.signed and review.reviewed.left) for review in recorded)
+    partly = sum(review.lines_left(snapshot.version) for review in recorded)
     state: State = "none" if not signed else "exception" if signed < over or partly else "shown"
     note = "" if signed else "No daily review was signed of this period."
     if 0 < signed < over:
@@ -98,9 +105,9 @@ def _figures(snapshot: Snapshot, recorded: list[RecordedReview]) -> tuple[Figure
     )
 
 
-def _row(review: RecordedReview) -> TableRow:
+def _row(review: RecordedReview, version: int) -> TableRow:
     state = "missed" if not review.signed else "signed late" if review.missed else "signed"
-    if review.signed and review.reviewed.left:
+    if review.lines_left(version):
         state = f"{state}, {review.reviewed}"
     by = ", ".join(f"{act.actor} {act.at:%Y-%m-%d %H:%M}Z" for act in review.signed)
     first = review.signed[0].data if review.signed else {}

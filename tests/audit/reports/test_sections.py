@@ -174,6 +174,21 @@ def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
     assert repeated.is_same, build.differences(repeated)
 
 
+def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sealed()
+    with monkeypatch.context() as before:
+        before.setattr(build, "VERSION", 1)
+        report = made(names=("soc2",))
+    repeated = build.resume(build.repeat(report, ME))
+    assert repeated.is_same, build.differences(repeated)
+    formats = [(made_then.content or {})["format"] for made_then in (repeated, made(names=("soc2",)))]
+    assert formats == ["auditsite-report-1", "auditsite-report-2"]
+    reviews = next(section for section in (report.content or {})["sections"] if section["key"] == "reviews")
+    assert "partly" not in [figure["key"] for figure in reviews["figures"]]
+
+
 def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
     writer = f"w-{secrets.token_hex(4)}"
     sealed(4, writer=writer)
