@@ -11,22 +11,12 @@ import redis
 import uuid_utils.compat
 
 from audit.access.roles import MAY
+from audit.api.openapi.examples import EVENT
 
 SAMPLE = (
     "a week of a made-up system, incomplete on purpose, so that the start page has something to say: events 17 and 18",
     "of the writer gateway never came, and many works have no end (expectations that are not met). Nothing is broken.",
 )
-EVENT = {
-    "version": "1.0",
-    "event_type": "payments.refund.approved",
-    "event_category": "payments",
-    "event_action": "approved",
-    "event_outcome": "success",
-    "actor_type": "user",
-    "actor_id": "alice",
-    "correlation_id": "order-1",
-    "event_data": {"amount": 25},
-}
 
 
 def lines(port: int, ingest_port: int, local: Path, env: dict[str, str], origins: dict[str, str]) -> Iterator[str]:
@@ -86,7 +76,7 @@ def _without_sample() -> Iterator[str]:
 def requests(site: str, ingest: str, key: str) -> Iterator[str]:
     """One request that sends an event, sent again it is the same record; and one that reads it back."""
     event_id, now = str(uuid_utils.compat.uuid7()), datetime.now(UTC)
-    body = json.dumps({"event_id": event_id, "event_timestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"} | EVENT)
+    body = json.dumps({"event_id": event_id} | EVENT | {"event_timestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"})
     events, header = "/api/v1/audit/events", shlex.quote(f"X-API-Key: {key}")
     yield ""
     yield "Send an event. Sent again it is the same record, for its event_id is the same:"

@@ -12,7 +12,7 @@ class Review(AppendOnly):
     """A signature under a day: the first, one of another person, or one more of the same (0018_review.sql)."""
 
     day = models.DateField()
-    number = models.IntegerField(help_text="1 is the signature; later ones are countersignatures.")
+    number = models.IntegerField(help_text="1 is the first signature; later ones countersign it or sign again.")
     signed_by = models.CharField(max_length=150)
     signed_at = models.DateTimeField()
     note = models.TextField(blank=True)
