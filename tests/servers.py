@@ -106,6 +106,7 @@ def start() -> None:
         "STATIC_ROOT": str(FOLDER / "static"),
         "STATIC_COMPRESSED": "false",
         "EXPORT_DIR": str(FOLDER / "exports"),
+        "EXPORT_AT_ONCE": "100000",  # what other tests have left unmade
         # No sealer runs beside most tests.
         "SEAL_WAIT_MS": "0",
         "CACHE_URL": os.environ["REDIS_URL"].replace("db=0", "db=1"),

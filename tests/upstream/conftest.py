@@ -118,9 +118,20 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def client(generated: ModuleType, address: str) -> Iterator[Client]:
+def _client(generated: ModuleType, address: str) -> Iterator[Client]:
     with closing(Client(address, "write", "read", "export", "hold")) as client:
         yield client
+
+
+@pytest.fixture
+def client(_client: Client) -> Client:
+    """Of a server that stores: it learns by its next event that a test before took PostgreSQL away and gave it back."""
+    wait_until(lambda: _stores(_client), seconds=60, what="the site's connections to PostgreSQL")
+    return _client
+
+
+def _stores(client: Client) -> bool:
+    return bool(client.call("create_audit_event", body=client.event()).status_code == 201)
 
 
 def seal() -> None:
