@@ -19,6 +19,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from audit.access import api_keys, limits, lockout
 from audit.postgres.gateway import gateway
+from audit.reports import build
 from auditsite.embedded import Server
 from tests import servers
 
@@ -98,6 +99,14 @@ def _patient_limits() -> Iterator[None]:
     """Limits let pass what Redis does not count within a tenth of a second: a busy machine must not decide a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "TIMEOUT_S", 1.5)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _settled_at_once() -> Iterator[None]:
+    """A report waits for what others had begun when its checkpoint was signed: in a test nobody else has begun."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "SETTLE_S", 0.0)
         yield
 
 
