@@ -4,12 +4,14 @@ An alarm is put into the outbox in the transaction that marks what it tells as t
 that is away loses it, and nothing is told twice for it.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import F
 
 import dlq.alarm
 from audit.formats import event as event_format
@@ -20,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 RETRY_AFTER = timedelta(seconds=30)
 KEPT_FOR = timedelta(days=30)
+# A way that hangs costs seconds an alarm: whoever delivers has other things to do, and goes on at the next turn.
+DELIVER_S = 10.0
+ALARMS_EACH_TURN, OLD_EACH_TURN = 500, 5_000
 
 
 def notify(
@@ -66,17 +71,23 @@ def notify_anyway(alarm: str, text: str, *, not_again_for: timedelta | None = No
         return dlq.alarm.tell(alarm, text, **figures)
 
 
-def deliver(*, retry_after: timedelta = RETRY_AFTER) -> int:
-    """Send the alarms that were not heard, the oldest first; return how many still wait. Raises database errors.
+def deliver(*, retry_after: timedelta = RETRY_AFTER, seconds: float = DELIVER_S) -> int:
+    """Send alarms that were not heard, for about `seconds`; return how many still wait. Raises database errors.
 
+    First those that nobody tried, then those whose last try is the longest ago, so that none that a way refuses keeps
+    another from being told. At least one is tried.
     Safe in several processes at once: each alarm is sent by one of them at a time, and a way that took it is not asked
     again. A process that is killed between the two may repeat one.
     """
-    now = datetime.now(UTC)
-    OutboxAlarm.objects.filter(heard_at__lt=now - KEPT_FOR).delete()
+    ends, now = time.monotonic() + seconds, datetime.now(UTC)
+    old = OutboxAlarm.objects.filter(heard_at__lt=now - KEPT_FOR).order_by("heard_at").values("pk")
+    OutboxAlarm.objects.filter(pk__in=old[:OLD_EACH_TURN]).delete()
     unheard = OutboxAlarm.objects.filter(heard_at=None)
-    for pk in list(unheard.order_by("id").values_list("pk", flat=True)):
+    due = unheard.exclude(tried_at__gt=now - retry_after).order_by(F("tried_at").asc(nulls_first=True), "id")
+    for pk in list(due.values_list("pk", flat=True)[:ALARMS_EACH_TURN]):
         _deliver(pk, now - retry_after)
+        if time.monotonic() > ends:
+            break
     return unheard.count()
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ from django.urls import URLPattern, path
 from audit.admin.base import ReadOnly
 from audit.admin.search import query_bar, table
 from audit.evidence.download import spooled
-from audit.models import Record
+from audit.models import Record, RecordQuerySet
 from audit.search import cost, query
 
 LIMIT = 1_000
@@ -33,7 +33,9 @@ class TwinPages(ReadOnly):
         bar = query_bar.read(request.GET)
         if bar.problem:
             return JsonResponse({"error": bar.problem, "try": [link.label for link in bar.offers]}, status=400)
-        visible: Any = self.get_queryset(request)
+        if bar.refused_as_of:
+            return JsonResponse({"error": "as_of is no number: it is the size of a checkpoint"}, status=400)
+        visible = bar.bound(cast(RecordQuerySet, self.get_queryset(request)))
         try:
             return table.response(bar.search(LIMIT), visible) if form == "csv" else _page(request, bar, visible)
         except ValueError as error:
@@ -58,7 +60,7 @@ def _page(request: HttpRequest, bar: query_bar.QueryBar, visible: Any) -> HttpRe
 
 def _following(bar: query_bar.QueryBar, last: UUID, request: HttpRequest) -> str:
     after = query.cursor(Record.objects.only("event_timestamp").get(pk=last))
-    return str(request.build_absolute_uri(f"?{query_bar.parameters(bar.text, {'after': after})}"))
+    return str(request.build_absolute_uri(f"?{query_bar.parameters(bar.text, bar.kept_by_columns | {'after': after})}"))
 
 
 def _json(bar: query_bar.QueryBar, ids: Sequence[UUID], following: str | None) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from audit.admin.search import query_bar
 from audit.formats import grammar
 from audit.formats.fields import ANY, ANYWHERE
 from audit.formats.grammar import Query, Term, Value
+from audit.models import RecordQuerySet
 from audit.search import query
 from audit.search.query import Search
 
@@ -30,14 +31,14 @@ def words_as_fields(bar: query_bar.QueryBar) -> list[query_bar.Link]:
     return [query_bar.to(str(named), label=str(named)) for named in grammar.in_fields(bar.query)]
 
 
-def near(bar: query_bar.QueryBar) -> list[Offer]:
+def near(bar: query_bar.QueryBar, records: RecordQuerySet) -> list[Offer]:
     """Return queries that differ in letter case or in the field of one term and find something."""
     offers = []
     for candidate in list(dict.fromkeys(_candidates(bar.query)))[:TRIED]:
         search = Search(query=candidate, now=bar.now, limit=1)
-        if (counted := query.count(query.matching(search), COUNTED)) and counted[0]:
+        if (counted := query.count(query.matching(search, records), COUNTED)) and counted[0]:
             text = str(candidate)
-            address = query_bar.to(text, label=text).address
+            address = query_bar.to(text, label=text).address + bar.suffix
             offers.append(Offer(text, address, f"{intcomma(counted[0])}{'+' * counted[1]}"))
     return offers
 

@@ -6,15 +6,19 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from audit.admin.display import number
 from audit.formats import grammar
 from audit.formats.fields import DATA, FIELDS, OUTCOMES
 from audit.formats.grammar import Query, QueryRefused
+from audit.models import RecordQuerySet
 from audit.search import cost
-from audit.search.query import Search
+from audit.search.query import Search, sealed_before
 
 QUERY = "q"
 FROM, UNTIL = "from", "until"
 CHOSEN = "columns"
+# The size of a checkpoint: what was sealed later is left out. The figures of reports lead here with it.
+AS_OF = "as_of"
 COLUMNS = {
     "actor_id": "actor",
     "resource": "resource",
@@ -59,8 +63,10 @@ class Help(NamedTuple):
 
 
 class QueryBar:
-    def __init__(self, text: str, columns: Sequence[str] = ()):
+    def __init__(self, text: str, columns: Sequence[str] = (), as_of: str = ""):
         self.text = text
+        self.as_of = size if as_of and (size := number(as_of)) >= 0 else None
+        self.refused_as_of = as_of if self.as_of is None else ""
         self.columns = [name for name in columns if name in COLUMNS]
         self.query = Query()
         self._rests: dict[str, str] = {}
@@ -81,10 +87,23 @@ class QueryBar:
     def search(self, limit: int) -> Search:
         return Search(query=self.query, now=self.now, limit=limit)
 
+    def bound(self, records: RecordQuerySet) -> RecordQuerySet:
+        """Leave out what was sealed after the checkpoint that the address names."""
+        return records if self.as_of is None else sealed_before(records, self.as_of)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """What every address and form of the page keeps beside the query: the checkpoint, the chosen columns."""
+        return self.kept_by_columns | ({CHOSEN: ",".join(self.columns)} if self.columns else {})
+
+    @property
+    def kept_by_columns(self) -> dict[str, str]:
+        return {} if self.as_of is None else {AS_OF: str(self.as_of)}
+
     @property
     def suffix(self) -> str:
-        """What keeps the chosen columns in every address of the page."""
-        return f"&{urlencode({CHOSEN: ','.join(self.columns)})}" if self.columns else ""
+        """The same, as the end of an address."""
+        return f"&{urlencode(self.kept)}" if self.kept else ""
 
     @property
     def choices(self) -> list[tuple[str, str, bool]]:
@@ -121,7 +140,7 @@ class QueryBar:
     def narrower(self) -> list[Link]:
         """Windows to try when the search took too long."""
         tries = [windowed(self.query, span) for span in ("24h", "1h")]
-        return [to(str(query), label=str(query)) for query in tries if query != self.query]
+        return [Link(str(query), address(query) + self.suffix) for query in tries if query != self.query]
 
     @property
     def completion(self) -> dict[str, list[str]]:
@@ -141,7 +160,7 @@ class QueryBar:
 
 
 def read(parameters: Mapping[str, str]) -> QueryBar:
-    return QueryBar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters))
+    return QueryBar(parameters.get(QUERY, DEFAULT), chosen_columns(parameters), parameters.get(AS_OF, ""))
 
 
 def chosen_columns(parameters: Mapping[str, str]) -> list[str]:
@@ -162,7 +181,7 @@ def chosen_window(parameters: Mapping[str, str]) -> str | None:
         return None
     for field, text in times.items():
         query = query.with_term(field, text) if text else query
-    return address(query)
+    return address(query) + read(parameters).suffix
 
 
 def windowed(query: Query, span: str) -> Query:

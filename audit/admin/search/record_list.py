@@ -11,14 +11,12 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest
 
 from audit import visibility
-from audit.admin.display import age, number
+from audit.admin.display import age
 from audit.admin.search import facets, hints, histogram, query_bar
 from audit.models import Record
 from audit.search import query
 
 CURSOR = "after"
-# The size of a checkpoint: what was sealed later is left out. The figures of reports lead here with it.
-AS_OF = "as_of"
 # How far a search is counted; who needs to know how many there are takes an evidence bundle, which says so exactly.
 COUNTED = 1_000
 
@@ -30,7 +28,6 @@ class KeysetChangeList(ChangeList):
     next_cursor: str | None = None
     count_text = in_log = ""
     newest: Record | None = None
-    as_of: int | None = None
     chart: histogram.Chart | None = None
     facet_counts: facets.Facets | None = None
     near: list[hints.Offer]
@@ -42,9 +39,9 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         self.bar = query_bar.read(request.GET)
         place = self._place(request)
-        self.as_of = _as_of(request)
-        if self.as_of is not None:
-            self.queryset = query.sealed_before(self.queryset, self.as_of)
+        self.queryset = self.bar.bound(self.queryset)
+        if self.bar.refused_as_of:
+            messages.warning(request, "The size of the checkpoint is no number: these are the records of now.")
         search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
         rows, more = query.page(search, self.queryset) if not self.bar.problem else ([], False)
         for row in rows:
@@ -56,7 +53,7 @@ class KeysetChangeList(ChangeList):
         self.in_log = query.about_how_many()
         self.chart = histogram.chart(self.bar, self.queryset) if rows and place is None else None
         self.facet_counts = facets.facets(self.bar, self.queryset) if len(rows) > 1 and place is None else None
-        self.near = hints.near(self.bar) if not rows and not self.bar.problem else []
+        self.near = hints.near(self.bar, self.queryset) if not rows and not self.bar.problem else []
         visibility.note_shown(row.pk for row in rows)
         with visibility.as_system():
             self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()
@@ -82,12 +79,12 @@ class KeysetChangeList(ChangeList):
     @property
     def twin(self) -> str:
         """The address of the same records as data, without the path."""
-        return f"?{query_bar.parameters(self.bar.text)}"
+        return f"?{query_bar.parameters(self.bar.text, self.bar.kept_by_columns)}"
 
     @property
     def now_url(self) -> str:
         """The same query without the bound of a checkpoint."""
-        return self.get_query_string({}, [AS_OF])
+        return self.get_query_string({}, [query_bar.AS_OF])
 
     @property
     def next_url(self) -> str:
@@ -112,13 +109,3 @@ class KeysetChangeList(ChangeList):
         except ValueError:
             messages.warning(request, "The page address was damaged: this is the first page.")
             return None
-
-
-def _as_of(request: HttpRequest) -> int | None:
-    text = request.GET.get(AS_OF, "")
-    if not text:
-        return None
-    if (size := number(text)) >= 0:
-        return size
-    messages.warning(request, "The size of the checkpoint is no number: these are the records of now.")
-    return None

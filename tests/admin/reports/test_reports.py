@@ -2,8 +2,10 @@
 
 import html
 import json
+import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -72,6 +74,26 @@ def test_a_link_of_a_figure_finds_as_many_after_more_was_sealed(auditor: Client)
     assert f"As of the checkpoint of {size:,} records: 3 match" in bound.content.decode()
     for size in ("x", "9" * 5_000):
         assert "is no number" in auditor.get(records, {"q": query, "as_of": size}).content.decode()
+        assert auditor.get(f"{records}list.json", {"q": query, "as_of": size}).status_code == 400
+
+
+def test_whatever_is_clicked_there_is_still_as_of_the_checkpoint(auditor: Client) -> None:
+    word = f"gateway.signal.s{secrets.token_hex(4)}"
+    sealed(3, event_type=word)
+    size = (made().content or {})["checkpoint"]["size"]
+    sealed(2, event_type=word)
+    records, asked = reverse("admin:audit_record_changelist"), {"q": f"type:{word}", "as_of": size}
+    shown = auditor.get(records, asked).content.decode()
+    leads = [lead.replace("&amp;", "&") for lead in re.findall(r'href="([^"]*)"', shown) if f"q=type%3A{word}" in lead]
+    assert len(leads) > 10
+    of_now = {lead.partition("?")[0] for lead in leads if f"as_of={size}" not in lead}
+    assert of_now == {"", reverse("admin:audit_statement_changelist")}  # "As of now", and a signed count
+    for form in ("csv", "json"):
+        answer: Any = auditor.get(f"{records}list.{form}", asked)
+        rows = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        assert rows.count(f'"event_type": "{word}"'.encode() if form == "json" else word.encode()) == 3
+    window = auditor.get(records, asked | {"from": "2026-01-01T00:00", "until": ""})
+    assert f"as_of={size}" in window["Location"]
 
 
 def test_the_page_of_a_report_is_read_by_people_and_its_content_stays_as_it_was_signed(auditor: Client) -> None:

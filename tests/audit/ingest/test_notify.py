@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core import mail
 from django.db import transaction
+from django.db.models import F
 
 from audit.errors import NothingKept
 from audit.ingest import own_event
@@ -52,6 +53,24 @@ def test_a_way_that_fails_is_left_alone_for_a_moment(monkeypatch: pytest.MonkeyP
     assert OutboxAlarm.objects.get(text=text).tried_at == tried
     monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", "")
     deliver(retry_after=timedelta(0))
+
+
+def test_a_turn_is_bounded_and_what_is_refused_keeps_no_other_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(retry_after=timedelta(0), seconds=60)
+    texts = [f"{number} is missing: {secrets.token_hex(4)}." for number in range(3)]
+    OutboxAlarm.objects.bulk_create(OutboxAlarm(alarm="audit.tests", text=text) for text in texts)
+    monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", nobody_listens())
+    tried = []
+    for _turn in range(4):
+        deliver(retry_after=timedelta(0), seconds=0)
+        tried.append(
+            OutboxAlarm.objects.filter(text__in=texts, heard_at=None)
+            .order_by(F("tried_at").desc(nulls_last=True))[0]
+            .text
+        )
+    assert tried == [*texts, texts[0]]
+    monkeypatch.setattr(settings, "DLQ_ALERT_WEBHOOK", "")
+    assert deliver(retry_after=timedelta(0)) == 0
 
 
 def test_the_alarm_is_kept_in_the_transaction_of_what_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
