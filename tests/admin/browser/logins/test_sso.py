@@ -21,7 +21,7 @@ from playwright.sync_api import Page
 from audit.models import Record
 from tests.admin.browser.accessibility import violations
 from tests.admin.browser.conftest import PASSWORD, served
-from tests.admin.browser.logins.conftest import code, log_in, someone
+from tests.admin.browser.logins.conftest import enter_code, log_in, someone
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -119,10 +119,7 @@ def test_whoever_administers_sets_up_a_second_factor_and_then_needs_it(page: Pag
     page.get_by_role("button").click()
     assert page.url.endswith("/accounts/2fa/totp/activate/")
     assert violations(page) == []
-    secret = page.locator("#secret").inner_text()
-    page.get_by_label("Code").fill(code(secret))
-    page.get_by_role("button", name="Set up").click()
-    page.wait_for_url("**/accounts/2fa/recovery-codes/")
+    enter_code(page)
     page.goto(f"{site}/admin/auth/user/")
     assert page.get_by_role("heading", name="People").is_visible()
     page.context.clear_cookies()
