@@ -20,6 +20,7 @@ from audit.ingest.record import store
 from audit.ledger import reader, seal
 from audit.models import Export, RedactionRule
 from tests.audit.conftest import an_event
+from tests.auditor import verify
 from tests.servers import RECEIPT_KEY, SEAL_KEY
 
 WHO = {"user": {"email": "ann@example.org", "a.b": 1}, "hosts": [{"ip": "192.0.2.7"}, {"ip": "192.0.2.7"}], "kept": 1.5}
@@ -76,6 +77,16 @@ def leaves(bundle: Export) -> list[int]:
 @pytest.fixture
 def small_volumes(settings: Any) -> None:
     settings.EXPORT_VOLUME = 5
+
+
+@pytest.fixture
+def checked(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    def checked(where: Path, *arguments: str) -> tuple[int, str]:
+        status = verify.main(["evidence", str(where), *(arguments or PINNED)])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return checked
 
 
 def unpacked(bundle: Export, folder: Path) -> Path:
