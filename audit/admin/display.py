@@ -1,13 +1,16 @@
 """Times, sizes, JSON and badges as people read them."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+_PART_ENDS = re.compile(r"[._/:@]")
 
 
 def age(seconds: float) -> str:
@@ -41,6 +44,11 @@ def column(title: str, read: Callable[[Any], Any], order_by: str | None = None) 
 def time_column(title: str, field: str, *, sortable: bool = True) -> "staticmethod[[Any], Any]":
     """A column that shows a time of the row, UTC."""
     return column(title, lambda row: time_tag(getattr(row, field)), field if sortable else None)
+
+
+def breakable(text: str) -> SafeString:
+    """Text of a narrow column, which breaks between its parts before it breaks within one."""
+    return mark_safe(_PART_ENDS.sub(r"\g<0><wbr>", escape(text)))
 
 
 def badge(kind: str, text: str) -> SafeString:

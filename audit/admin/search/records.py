@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.base import ReadOnly
-from audit.admin.display import OUTCOMES, STATES, badge, column, time_column
+from audit.admin.display import OUTCOMES, STATES, badge, breakable, column, time_column
 from audit.admin.search import query_bar
 from audit.admin.search.compare import ComparePage
 from audit.admin.search.data import TwinPages
@@ -107,7 +107,7 @@ def _value(record: Any, field: str, text: str | None, shown: SafeString | None =
     if not text:
         return "—"
     link = '<a class="value" href="{}" data-field="{}" data-value="{}">{}</a>'
-    return format_html(link, record.bar.narrowed(field, text), field, text, shown if shown is not None else text)
+    return format_html(link, record.bar.narrowed(field, text), field, text, breakable(text) if shown is None else shown)
 
 
 def _resource(record: Any) -> SafeString:

@@ -68,7 +68,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// The chart: what is dragged over becomes the time of the query.
+// The chart: what is newest is seen first where not all of it has room; what is dragged over becomes the time of the query.
+for (const box of document.querySelectorAll(".chart .scroll")) box.scrollLeft = box.scrollWidth;
 for (const chart of document.querySelectorAll("svg.counts")) {
   const { first, end, left, right } = chart.dataset;
   const brush = chart.querySelector(".brush");
@@ -97,7 +98,8 @@ for (const chart of document.querySelectorAll("svg.counts")) {
     chart.addEventListener("click", (click) => click.preventDefault(), { capture: true, once: true });
     const address = new URL(location.href);
     const query = document.querySelector("#changelist-search [name=q]").defaultValue;
-    address.search = new URLSearchParams({ q: query, from: moment(low), until: moment(high) });
+    const kept = [...document.querySelectorAll("#changelist-search [type=hidden]")].map((field) => [field.name, field.value]);
+    address.search = new URLSearchParams({ ...Object.fromEntries(kept), q: query, from: moment(low), until: moment(high) });
     location.assign(address);
   });
 }

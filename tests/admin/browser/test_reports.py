@@ -29,6 +29,9 @@ def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visi
     visitor.page.get_by_role("heading", name="SOC 2, trust services criteria", exact=True).wait_for()
     visitor.picture(f"report-{visitor.scheme}")
     assert visitor.findings_everywhere("report") == []
+    visitor.page.evaluate("window.scrollTo(0, document.body.scrollHeight / 2)")
+    header, contents = (visitor.page.locator(place).bounding_box() for place in ("#header", ".contents"))
+    assert header and contents and header["y"] == 0 and contents["y"] >= header["height"] - 1
     visitor.page.locator("#changes-people a").click()
     visitor.page.wait_for_url("**/admin/audit/record/?q=**")
     visitor.page.go_back()
