@@ -101,11 +101,12 @@ def parse(source: str) -> Query:
     while (place := _skip_space(source, place)) < len(source):
         term, end = _term(source, place)
         earlier = terms.get(term.key)
-        if earlier is not None and FIELDS.get(term.field, FIELDS["actor"]).kind == "time":
+        is_time = FIELDS.get(term.field, FIELDS["actor"]).kind == "time"
+        if earlier is not None and is_time:
             _refuse(f"`{term.field}` stands twice: keep one of them", source, place, end)
-        count += 1
+        count += not is_time  # so that whatever is read can be narrowed to a time
         if count > MAX_VALUES:
-            _refuse(f"at most {MAX_VALUES} terms are read: leave some out", source, place, end)
+            _refuse(f"at most {MAX_VALUES} terms are read beside those of time: leave some out", source, place, end)
         merged = dict.fromkeys((*earlier.values, *term.values)) if earlier else term.values
         terms[term.key] = Term(term.field, tuple(merged), term.negated, term.path)
         place = end

@@ -134,7 +134,7 @@ def test_a_text_is_written_in_one_way(text: str, written: str) -> None:
         ("actor:a\x00b", 8, "�", "U+0000", []),
         ("actor:a\ud800", 8, "�", "U+D800", []),
         ("a" * 10_000, MAX_TEXT + 1, "a" * 60 + "…", "10000 characters, at most 4000", []),
-        (" ".join(f"actor:a{n}" for n in range(MAX_VALUES + 1)), 491, "actor:a50", "at most 50 terms", []),
+        (" ".join(f"actor:a{n}" for n in range(MAX_VALUES + 1)), 491, "actor:a50", "at most 50 terms are read", []),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_its_place_and_a_way_on(
@@ -145,6 +145,12 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_a_way_on(
     assert says in refused.value.message
     assert (refused.value.position, refused.value.word, refused.value.offers) == (position, word, offers)
     assert f"at character {position}" in str(refused.value)
+
+
+def test_the_longest_query_that_is_read_can_be_narrowed_to_a_time() -> None:
+    longest = parse(" ".join(f"actor:a{n}" for n in range(MAX_VALUES)))
+    narrowed = longest.with_term("after", "2026-11-01").with_term("until", "2026-11-02")
+    assert parse(str(narrowed)) == narrowed
 
 
 def test_a_word_without_a_field_is_meant_in_each_that_it_may_be_in() -> None:
