@@ -18,7 +18,7 @@ ANSWERS = "| answer | it means | do |"
 @require_safe
 @csp_update({"img-src": ["data:"]})  # the icons of Swagger UI stand in its style sheet
 def page(request: HttpRequest) -> HttpResponse:
-    """For who writes a client, without a login, as the description at /api/schema/ is. It asks no other host."""
+    """For people who write a client, without a login, as the description at /api/schema/ is. It asks no other host."""
     return render(request, "pages/api.html", {"answers": answers()})
 
 

@@ -1,4 +1,4 @@
-"""Pages for what cannot be shown: in the dress of the site for who is logged in, plain for others."""
+"""Pages for what cannot be shown: in the dress of the site for whoever is logged in, plain for others."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse

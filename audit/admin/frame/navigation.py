@@ -149,7 +149,7 @@ def paused(user: Any) -> tuple[str, Any] | None:
 
 
 def away(user: Any) -> str:
-    """Return what happens to the queue, in one sentence, for who reads it while PostgreSQL is away; else ""."""
+    """Return what happens to the queue, in one sentence, for whoever reads it while PostgreSQL is away; else ""."""
     if not isinstance(user, KnownPerson):
         return ""
     try:
