@@ -23,7 +23,7 @@ REASON_MAX = 2_000
 
 
 class NothingToHold(AuditError):
-    """No record has this correlation: look how it is spelled."""
+    """No record has this correlation: copy it from the page of a record, where it stands under Correlation."""
 
 
 class AlreadyHeld(AuditError):

@@ -21,6 +21,12 @@ from audit.formats.fields import ALIASES, ANY, ANYWHERE, DATA, FIELDS, OUTCOMES
 MAX_TEXT = 4_000
 MAX_VALUES = 50
 MAX_SHOWN = 60
+# What other search boxes know and this one does not, and what to write instead.
+OPERATORS = {
+    "AND": "terms are always combined with AND: leave it out",
+    "OR": "repeat a field for OR, such as `actor:a actor:b`; different fields need a search each",
+    "NOT": "write `-` before what is to be left out, such as `-outcome:success`",
+}
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -301,6 +307,9 @@ def _bare_word(source: str, place: int) -> tuple[Term, int]:
         _refuse("a word to leave out is missing after the dash", source, place, place + 1)
     value, quoted, end = _value(source, start, place)
     if not quoted:
+        if _is_operator(value):
+            offers = [f'{source[place:start]}"{value.text}"']
+            _refuse(f"{OPERATORS[value.text]}. Quoted it is the word itself", source, place, end, offers)
         if fields := _meant(value.text):
             sign = "-" if negated else ""
             offers = [sign + next(parts(Term(name, (Value(value.text),)))) for name in fields]
@@ -311,6 +320,10 @@ def _bare_word(source: str, place: int) -> tuple[Term, int]:
     if not value.text:
         _refuse("this asks for anything at all: leave it out", source, place, end)
     return Term(ANY, (value,), negated), end
+
+
+def _is_operator(value: Value) -> bool:
+    return value.text in OPERATORS and not value.prefix
 
 
 def _meant(word: str) -> list[str]:
@@ -351,7 +364,7 @@ def _key_text(key: str) -> str:
 def _word_text(value: Value) -> str:
     """Return a bare word, quoted where it would be read as something else."""
     bare = _value_text(value)
-    is_plain = bare[0] == '"' or not (bare[0] == "-" or _HEAD.match(bare) or _meant(value.text))
+    is_plain = bare[0] == '"' or not (bare[0] == "-" or _HEAD.match(bare) or _meant(value.text) or _is_operator(value))
     return bare if is_plain else _quoted(value.text) + "*" * value.prefix
 
 

@@ -24,6 +24,7 @@ PERMISSION, REQUEST_PERMISSION = "audit.approve_discard", "audit.retry_parked"
 
 @admin.register(Discard)
 class DiscardAdmin(ReadOnly):
+    change_list_template = "admin/audit/discard/list.html"
     list_display = ("key", "kind", "source", "reason", "asked", "asked_by", "state", "decided_by")
     views: ClassVar = {"<int:pk>/decide/": "decide", "<int:pk>/withdraw/": "withdraw"}
 

@@ -227,6 +227,7 @@ class ParkedAdmin(ReadOnly):
         elsewhere = () if is_away else ("quarantined",)
         parameters["after"] = next_id or ""
         corrected = {} if is_away else parked_rows.corrections_of(rows)
+        key = request.GET.get("q", "").strip()
         return self.page(
             request,
             "list",
@@ -250,6 +251,7 @@ class ParkedAdmin(ReadOnly):
             **_snoozes(),
             may_act=request.user.has_perm(PERMISSION),
             next_url=f"?{parameters.urlencode()}" if next_id else "",
+            discarded=[] if rows or is_away or not key else parked_rows.discarded(key),
             looked_at=parked_rows.LOOKS_PER_PAGE if next_id and len(rows) < parked_rows.PAGE else 0,
             query=request.GET.urlencode(),
         )

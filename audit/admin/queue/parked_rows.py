@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import DatabaseError
+from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -19,7 +20,8 @@ from audit import visibility
 from audit.admin.charts import queue as queue_charts
 from audit.admin.display import STATES, age, badge, pretty, time_tag
 from audit.formats import times
-from audit.models import OWN_WRITER
+from audit.models import OWN_WRITER, Discard
+from audit.models.base import visible_raw
 from audit.postgres.gateway import gateway
 from audit.queue import actions, corrections, discards
 from audit.queue.corrections import Correction
@@ -134,6 +136,11 @@ def said_of(message: Message) -> dict[str, Any]:
     except DatabaseError:
         return NOTHING_SAID
     return said | {"corrected_at": time_tag(correction.at) if correction else ""}
+
+
+def discarded(key: str) -> QuerySet[Discard]:
+    """The discard of what had this id, where a second person approved it and the viewer may see its writer."""
+    return Discard.objects.filter(visible_raw("source"), key=key, decision="discarded").order_by("-id")[:1]
 
 
 def payload_id(message: Message) -> str:

@@ -19,7 +19,8 @@ def sentence(queue: Stream, *, database_up: bool) -> str:
     if paused is not None:
         return f"Draining is paused by {paused[0]} for {_since(paused[1])}. {kept}"
     if stats.depth == stats.dead:
-        return f"{_events(stats.dead)} dead: each needs a person. Nothing else waits."
+        needs = "it needs a person" if stats.dead == 1 else "each needs a person"
+        return f"{_events(stats.dead)} dead: {needs}. Nothing else waits."
     left = stats.depth - stats.dead
     return f"PostgreSQL answers. {_events(left)} left to store{_about(outage, left)}."
 

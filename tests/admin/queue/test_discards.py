@@ -43,6 +43,11 @@ def test_two_people_discard_with_a_reason_and_three_records(
     assert asked.decision == "discarded"
     assert asked.decided_by != asked.asked_by
     assert administrator.post(f"{DISCARDS}{asked.pk}/decide/", {"approve": "yes"}).status_code == 404
+    assert f'It was discarded: <a href="{DISCARDS}{asked.pk}/change/">' in text_of_search(operator, parked.key)
+
+
+def text_of_search(client: Client, key: str) -> str:
+    return client.get(PARKED, {"q": key}).content.decode()
 
 
 def test_whoever_asked_cannot_approve(parked: Message) -> None:
