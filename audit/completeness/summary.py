@@ -87,7 +87,7 @@ class Completeness(NamedTuple):
         whole = [writer for writer in covered if writer.verdict != "incomplete"]
         times = f"from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
         of = f"{len(whole)} of {_many(len(covered), 'writer')} with numbers or manifests"
-        parts = [f"All events that were received {times} are judged: complete for {of}"]
+        parts = [f"All events that were received {times} are judged: nothing is missing of {of}"]
         if covered and len(whole) < len(covered):
             lost = f"{_many(sum(writer.missing for writer in covered), 'numbered event')} never came"
             short = sum(writer.short_manifests for writer in covered)

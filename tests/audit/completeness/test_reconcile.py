@@ -288,12 +288,12 @@ def test_the_sentence_says_what_holds_and_what_does_not() -> None:
     assert all_is_well.whole
     assert all_is_well.sentence == (
         "All events that were received from 2026-08-18 10:00 to 2026-08-19 11:00 UTC are judged: "
-        "complete for 2 of 2 writers with numbers or manifests."
+        "nothing is missing of 2 of 2 writers with numbers or manifests."
     )
     mixed = [a_standing(), a_standing(missing=4), a_standing(numbered=0), a_standing(silent_since=since)]
     found = Completeness(mixed, since, until)
     assert not found.whole
-    assert "for 2 of 3 writers" in found.sentence
+    assert "nothing is missing of 2 of 3 writers" in found.sentence
     assert "4 numbered events never came, of 1 writer" in found.sentence
     assert "1 writer without either" in found.sentence
     assert "1 writer silent" in found.sentence
