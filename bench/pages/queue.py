@@ -52,9 +52,11 @@ class Visitor:
         self.get("/admin/login/", urllib.parse.urlencode(form).encode())
 
     def get(self, path: str, form: bytes | None = None) -> str:
-        """The page at a path."""
+        """The page at a path. Raises `RuntimeError` where the site shows its login in place of it."""
         with self._open(self._site + path, form, timeout=120) as answer:
             text: str = answer.read().decode()
+            if "/login/" in answer.url and "/login/" not in path:
+                raise RuntimeError(f"{path}: the site asks who is there, so this would time its login page")
             return text
 
 
