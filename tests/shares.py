@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-# A fast test: most take a hundredth of it. Aim at half, for the same work takes twice as long at another time of day.
-FAST_S = 1.0
+# A fast test: most take a hundredth of it.
+FAST_S = 0.5
 # Any other that is not left to `make test-long`, on a machine three times as slow as ours.
 SHARE_S = 20.0
 # Processes that want a core, for each core, above which a machine is crowded; the suite itself makes about two.
