@@ -55,15 +55,23 @@ def request(path: str, body: bytes, key: str) -> bytes:
 
 
 def fire(
-    port: int, requests: Sequence[bytes], *, seconds: float, connections: int = 16, rate: float | None = None
+    port: int | Sequence[int],
+    requests: Sequence[bytes],
+    *,
+    seconds: float,
+    connections: int = 16,
+    rate: float | None = None,
 ) -> Load:
     """Send the requests in turn over `connections` sockets for `seconds`, from a process of its own.
+
+    Of several ports each gets as many of the sockets.
 
     Each socket sends its next request when the last is answered; with a `rate`, so many requests a second are due,
     whatever the server does, and one that finds every socket busy waits, which its latency holds.
     Raises `ConnectionError` or `TimeoutError` where the server did not answer.
     """
-    asked = pickle.dumps((port, list(requests), seconds, connections, rate))
+    ports = [port] if isinstance(port, int) else list(port)
+    asked = pickle.dumps((ports, list(requests), seconds, connections, rate))
     # Not multiprocessing: it would import what the bench imports, a second of processor time before each load.
     done = subprocess.run(
         [sys.executable, "-m", "bench.wire"], input=asked, cwd=ROOT, stdout=subprocess.PIPE, check=True
@@ -76,9 +84,9 @@ def fire(
 
 def main() -> None:
     """Do what standard input asks for, and write what was seen to standard output, both pickled."""
-    port, requests, seconds, connections, rate = pickle.load(sys.stdin.buffer)
+    ports, requests, seconds, connections, rate = pickle.load(sys.stdin.buffer)
     try:
-        generator = _Generator(port, requests, connections)
+        generator = _Generator(ports, requests, connections)
         load = generator.steady(seconds, rate) if rate else generator.saturate(seconds)
         outcome: tuple[object, ...] | OSError = (load.seconds, load.latencies, load.statuses)
     except OSError as error:
@@ -120,8 +128,8 @@ class _Connection:
 class _Generator:
     """All connections of one run."""
 
-    def __init__(self, port: int, requests: list[bytes], connections: int):
-        self._idle = deque(_Connection(port) for _ in range(connections))
+    def __init__(self, ports: list[int], requests: list[bytes], connections: int):
+        self._idle = deque(_Connection(ports[place % len(ports)]) for place in range(connections))
         self._busy: dict[socket.socket, _Connection] = {}
         self._requests = requests
         self._sent = 0

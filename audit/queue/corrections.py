@@ -18,6 +18,7 @@ from audit.safe_text import storable
 from dlq.message import Message
 
 OWN_TYPES = "audit."
+REASON_CHARACTERS = 1_000
 CORRECTED = "audit.parked.corrected"
 # A list looks at so many of the newest corrections, and a day further back: clocks may not agree.
 CORRECTIONS_LOOKED_AT = 1_000
@@ -41,6 +42,8 @@ class Correction(NamedTuple):
     message_id: str
     key: str
     writer: str
+    # Why it was corrected so; "" of those that were made before a reason was asked for.
+    reason: str
 
 
 def find(message: Message) -> Correction | None:
@@ -63,9 +66,12 @@ def among(messages: Sequence[Message]) -> dict[str, Correction]:
 
 def that_made(record: Record) -> Correction | None:
     """The correction that this record came from, where it did: only the store's own records do."""
-    if record.writer != OWN_WRITER or record.event_type.startswith(OWN_TYPES):
-        return None
-    return _first(corrected_event_id=str(record.pk))
+    return _first(corrected_event_id=str(record.pk)) if is_corrected(record) else None
+
+
+def is_corrected(record: Record) -> bool:
+    """Whether a person wrote this record as the correction of a parked event: the store's own acts begin otherwise."""
+    return record.writer == OWN_WRITER and not record.event_type.startswith(OWN_TYPES)
 
 
 def _first(**facts: str) -> Correction | None:
@@ -75,19 +81,23 @@ def _first(**facts: str) -> Correction | None:
 
 
 def _correction(act: Record) -> Correction:
-    message_id, key, writer, new = (
-        str(act.event_data.get(name, "")) for name in ("message_id", "event_id", "writer", "corrected_event_id")
+    message_id, key, writer, reason, new = (
+        str(act.event_data.get(name, ""))
+        for name in ("message_id", "event_id", "writer", "reason", "corrected_event_id")
     )
-    return Correction(act.actor_id, act.event_timestamp, new, message_id, key, writer)
+    return Correction(act.actor_id, act.event_timestamp, new, message_id, key, writer, reason)
 
 
-def correct(message: Message, text: bytes, *, by: str) -> Recorded:
-    """Record the corrected event, which names the old one as its parent, and who corrected it: both, or neither.
+def correct(message: Message, text: bytes, *, by: str, reason: str) -> Recorded:
+    """Record the corrected event, which names the old one as its parent, and who corrected it why: both, or neither.
 
     It is the store's own record: what a person typed is not what the writer sent.
     Raises `NotToCorrect`, `Invalid` naming what is still wrong, `Conflict`, `NothingKept`.
     """
     _refuse_unless_due(message)
+    reason = storable(reason.strip())
+    if not 1 <= len(reason) <= REASON_CHARACTERS:
+        raise Invalid({"reason": f"say why it is corrected so, in at most {REASON_CHARACTERS:,} characters"})
     corrected = event.accept(_document(message, text), writer=OWN_WRITER)
     act = own_event.document(
         CORRECTED,
@@ -98,6 +108,7 @@ def correct(message: Message, text: bytes, *, by: str) -> Recorded:
         message_id=message.id,
         writer=storable(message.source),
         digest=message.digest.hex(),
+        reason=reason,
         corrected_event_id=str(corrected.id),
         corrected_digest=corrected.digest.hex(),
     )

@@ -18,20 +18,22 @@ KINDS = {
     "simple-history": "django-simple-history",
     "pghistory": "django-pghistory",
 }
+# Each worker has a port of its own: gunicorn gives a connection to whichever of its workers wakes up first, and a
+# percentile would tell how many each happened to get.
 WORKERS, THREADS = 2, 4
 CONNECTIONS = 8
 ORDER = request("/orders", b"{}", "nobody")
 
 
 class Shops:
-    """One gunicorn for each kind. The store and its queue, for the client, are addresses where nobody listens."""
+    """Workers for each kind. The store and its queue, for the client, are addresses where nobody listens."""
 
     def __init__(self, folder: Path):
         """Install what they need, if it is not there yet, and make their tables. Raises `RuntimeError`."""
         self._folder = folder
         self._postgres = Postgres(folder / "postgres")
         self._stack = ExitStack()
-        self._ports = {kind: free_port() for kind in KINDS}
+        self._ports = {kind: [free_port() for _ in range(WORKERS)] for kind in KINDS}
         nobody = free_port()
         self._project = Project(
             "bench.client",
@@ -68,8 +70,9 @@ class Shops:
 
     def _serve(self, kind: str, stack: ExitStack) -> None:
         spool, log = self._folder / f"{kind}-spool", self._folder / f"{kind}.log"
-        process = self._project.serve(
-            self._ports[kind], log, workers=WORKERS, threads=THREADS, SHOP_AUDIT=kind, AUDIT_SPOOL_DIR=str(spool)
-        )
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
+        for port in self._ports[kind]:
+            process = self._project.serve(
+                port, log, workers=1, threads=THREADS, SHOP_AUDIT=kind, AUDIT_SPOOL_DIR=str(spool)
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)

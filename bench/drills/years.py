@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -131,10 +132,18 @@ def measure(size: int, *, months: int, share: float) -> dict[str, Cost]:
         fleet.stop()
 
 
+class _Costs(dict[str, Cost]):
+    """Says each as soon as it is measured: the table comes hours later, and not at all after a fault."""
+
+    def __setitem__(self, name: str, cost: Cost) -> None:
+        console.print(f"{datetime.now(UTC):%H:%M:%SZ} {name}: {cost.ms:,.0f} ms, {cost.mb:.0f} MB", highlight=False)
+        super().__setitem__(name, cost)
+
+
 def _costs(fleet: Fleet) -> dict[str, Cost]:
     from audit.tasks import SCHEDULES
 
-    costs: dict[str, Cost] = {}
+    costs = _Costs()
     with Watch(fleet) as watch:
         runner = Runner(fleet)
         for function, *_ in SCHEDULES.values():

@@ -94,7 +94,7 @@ def test_a_person_corrects_it_and_the_new_event_names_it(sender: Sender) -> None
     document = an_event(actor_ip="10.0.0.1:443")
     message = dead(sender.post(document, headers=LENIENT).json()["event_id"])
     text = json.dumps(document | {"actor_ip": "10.0.0.1"}).encode()
-    recorded = corrections.correct(message, text, by="alice")
+    recorded = corrections.correct(message, text, by="alice", reason="a test")
     record = Record.objects.get(id=recorded.event.id)
     assert (record.actor_ip, str(record.parent_event_id)) == ("10.0.0.1", message.key)
 

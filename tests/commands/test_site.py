@@ -113,7 +113,7 @@ def _the_clients(site: Site, url: str, key: str) -> None:
     env = {"AUDIT_URL": url.removesuffix("/events"), "AUDIT_KEY": key}
     (shell,) = named.blocks("docs/connect.md", "sh")
     printed = site.clone.run("bash", "-c", shell, env=env).stdout
-    assert SENT in printed and '"correlation_id":"order-4711"' in printed, printed
+    assert SENT in printed and '"correlation_id":"example-4711"' in printed, printed
     (program,) = named.blocks("docs/connect.md", "python")
     beat = 'print(send("heartbeats", {"source_seq": 42, "source_epoch": "pay-7f9c"}))'
     assert beat[6:-1] in (named.ROOT / "docs" / "connect.md").read_text(encoding="utf-8")

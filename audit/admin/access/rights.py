@@ -46,7 +46,8 @@ class RightsRequestAdmin(ReadOnly):
                 raise Http404("Nothing waits for a decision here.")
             rights.decide(row, approve="approve" in request.POST, by=request.user.get_username())
 
-        return post_act(request, PERMISSION, act, back=reverse("admin:audit_rightsrequest_change", args=[pk]))
+        success, back = "It is decided, and that is recorded.", reverse("admin:audit_rightsrequest_change", args=[pk])
+        return post_act(request, PERMISSION, act, success, back=back)
 
     what = column("rights", lambda row: row.words)
     asked_on = time_column("requested (UTC)", "asked_at")

@@ -22,6 +22,7 @@ OUTSTANDING = 20.0  # A pause is cut out when it is so many times what half of t
 TOUCHING = 8.0  # Marks that are nearer to each other than this many pixels cannot be told apart
 TICK_APART = 210.0  # Pixels between the times below the lanes
 WIDE = 120.0  # A pause that is so wide is labelled as well
+CHARACTER = 7.0  # What a character of a label takes, and so many pixels lie between two labels
 
 
 class Pause(NamedTuple):
@@ -73,6 +74,8 @@ def draw(records: Sequence[Record]) -> SafeString:
     if len(names) > LANES:
         shown.append({"name": f"{len(names) - LANES} more", "y": TOP + LANE * LANES + LANE // 2})
     marks = [_mark(record, scale, lanes[record.writer]) for record in records]
+    # What is drawn last lies on top: a failure must not hide behind what went well.
+    marks.sort(key=lambda mark: mark["css"] == "failure")
     context = {
         "width": WIDTH,
         "height": height + 24,
@@ -80,7 +83,7 @@ def draw(records: Sequence[Record]) -> SafeString:
         "right": WIDTH - RIGHT,
         "bottom": height,
         "lanes": shown,
-        "pauses": [Pause(LEFT + pause.x, LEFT + pause.middle, pause.width, pause.text) for pause in scale.pauses],
+        "pauses": _labelled(scale.pauses),
         "marks": marks,
         "clusters": _clusters(marks),
         "ticks": _ticks([record.event_timestamp for record in records], scale),
@@ -90,15 +93,28 @@ def draw(records: Sequence[Record]) -> SafeString:
     return SafeString(render_to_string("admin/audit/record/lanes.svg", context))
 
 
+def _labelled(pauses: Sequence[Pause]) -> list[Pause]:
+    """Move the pauses right of the names; a text that would lie on the one before it is left out."""
+    moved: list[Pause] = []
+    end = 0.0
+    for pause in pauses:
+        half, middle = CHARACTER * len(pause.text) / 2, LEFT + pause.middle
+        has_room = middle - half >= end
+        end = middle + half + CHARACTER if has_room else end
+        moved.append(Pause(LEFT + pause.x, middle, pause.width, pause.text if has_room else ""))
+    return moved
+
+
 def _clusters(marks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Where the marks of a lane lie on each other: the place, and how many there are."""
+    """Where the marks of a lane lie on each other: the place, how many there are, and how many of them failed."""
     clusters: list[dict[str, Any]] = []
     for mark in sorted(marks, key=lambda mark: (mark["y"], mark["x"])):
         last = clusters[-1] if clusters else None
         if last and last["y"] == mark["y"] and mark["x"] - last["x"] < TOUCHING:
             last["count"] += 1
+            last["failed"] += mark["css"] == "failure"
         else:
-            clusters.append({"x": mark["x"], "y": mark["y"], "count": 1})
+            clusters.append({"x": mark["x"], "y": mark["y"], "count": 1, "failed": int(mark["css"] == "failure")})
     return [cluster for cluster in clusters if cluster["count"] > 1]
 
 

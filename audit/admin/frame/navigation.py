@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -104,7 +104,7 @@ def rail(request: HttpRequest) -> list[Section]:
     opened: Mapping[str, Open] = {}
     sections = []
     if not isinstance(request.user, KnownPerson):  # in an outage there are no counts, and only the queue opens
-        opened = _kept_open(request.user)
+        opened = _kept_open(request.user, is_told=len(messages.get_messages(request)) > 0)
         sections.append(Section(OVERVIEW, reverse("admin:index"), here == "index"))
         sections.append(_section(Section(TASKS, reverse("admin:tasks"), here == "tasks"), opened))
     for name, labels in SECTIONS.items():
@@ -128,10 +128,11 @@ def _section(section: Section, opened: Mapping[str, Open]) -> Section:
     return section._replace(number=_text(found.number), level=found.level, counted=found.counted)
 
 
-def _kept_open(user: Any) -> Mapping[str, Open]:
+def _kept_open(user: Any, *, is_told: bool) -> Mapping[str, Open]:
+    """What is open as it was some seconds ago; as it is now on a page that tells them what they have just done."""
     now = time.monotonic()
     kept = _kept.get(user.pk)
-    if kept is None or now - kept[0] > KEPT_S:
+    if is_told or kept is None or now - kept[0] > KEPT_S:
         if len(_kept) >= KEPT_PEOPLE:
             _kept.clear()
         kept = _kept[user.pk] = (now, _open(user) | _own(user))

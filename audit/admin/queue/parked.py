@@ -89,6 +89,7 @@ class ParkedAdmin(ReadOnly):
             **shown,
             **_snoozes(),
             typed=shown["payload"] if error is None else request.POST.get("event", ""),
+            typed_reason="" if error is None else request.POST.get("reason", ""),
             faults=list(error.errors.items()) if isinstance(error, Invalid) else [],
             is_editing=error is not None and shown["correction"] is None,
             links_records=request.user.has_perm("audit.view_record") and not visibility.scopes(),
@@ -131,7 +132,8 @@ class ParkedAdmin(ReadOnly):
 
         def act() -> Recorded:
             text = request.POST.get("event", "").encode("utf-8", "surrogatepass")
-            return corrections.correct(_message_or_404(message_id), text, by=request.user.get_username())
+            by, reason = request.user.get_username(), request.POST.get("reason", "")
+            return corrections.correct(_message_or_404(message_id), text, by=by, reason=reason)
 
         def success(recorded: Recorded) -> str:
             return f"Recorded as the new event {recorded.event.id} ({recorded.state}). The old one stays."

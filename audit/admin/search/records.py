@@ -21,6 +21,7 @@ from audit.admin.search.record_page import RecordPage
 from audit.admin.search.saved_views import SavedViews, views_of
 from audit.admin.search.timeline import TimelinePage
 from audit.models import Record, RecordQuerySet
+from audit.queue import corrections
 from audit.search import cost
 
 
@@ -79,7 +80,7 @@ class RecordAdmin(RecordPage, TimelinePage, TwinPages, ComparePage, SavedViews, 
         return format_html(box, record.pk, record.event_type, record.event_timestamp)
 
     time = time_column("time (UTC)", "event_timestamp", sortable=False)
-    event_type_value = column("type", lambda record: _value(record, "type", record.event_type))
+    event_type_value = column("type", lambda record: _type(record))
     received = time_column("received (UTC)", "received_at", sortable=False)
     actor_id_value = column("actor", lambda record: _value(record, "actor", record.actor_id))
     resource = column("resource", lambda record: _resource(record))
@@ -108,6 +109,15 @@ def _value(record: Any, field: str, text: str | None, shown: SafeString | None =
         return "—"
     link = '<a class="value" href="{}" data-field="{}" data-value="{}">{}</a>'
     return format_html(link, record.bar.narrowed(field, text), field, text, breakable(text) if shown is None else shown)
+
+
+def _type(record: Any) -> SafeString | str:
+    value = _value(record, "type", record.event_type)
+    if not corrections.is_corrected(record):
+        return value
+    return format_html(
+        '{} <span class="quiet" title="A person wrote it: the writer sent another">corrected</span>', value
+    )
 
 
 def _resource(record: Any) -> SafeString:

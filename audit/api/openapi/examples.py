@@ -2,16 +2,17 @@
 
 from typing import Any
 
-CORRELATION = "order-4711"
+# What is tried on a store that is in use stays there for ever: it must not look like something that happened.
+CORRELATION = "example-4711"
 EVENT: dict[str, Any] = {
     "version": "1.0",
     "event_timestamp": "2026-01-15T09:30:00Z",
-    "event_type": "payments.refund.approved",
-    "event_category": "payments",
+    "event_type": "example.refund.approved",
+    "event_category": "example",
     "event_action": "approved",
     "event_outcome": "success",
     "actor_type": "user",
-    "actor_id": "alice",
+    "actor_id": "example-person",
     "correlation_id": CORRELATION,
     "event_data": {"amount": 25},
 }
@@ -19,13 +20,13 @@ EVENT: dict[str, Any] = {
 # By the id of the operation. None is for bodies that hold what an answer before gave, such as receipts.
 BODIES: dict[str, Any] = {
     "record_event": EVENT,
-    "record_batch": [EVENT, EVENT | {"event_type": "payments.refund.paid", "event_action": "paid"}],
+    "record_batch": [EVENT, EVENT | {"event_type": "example.refund.paid", "event_action": "paid"}],
     "record_notification": {
         "remediation_id": CORRELATION,
         "notification_id": "notification-1",
-        "recipient": "alice@example.com",
+        "recipient": "somebody@example.com",
         "channel": "email",
-        "message_summary": "The refund was paid.",
+        "message_summary": "An example: the refund was paid.",
         "status": "sent",
         "sent_at": "2026-01-15T09:31:00Z",
     },
@@ -35,6 +36,6 @@ BODIES: dict[str, Any] = {
     "post_statement": {"q": f"correlation:{CORRELATION}"},
     "post_report": {"first": "2026-01-15", "last": "2026-01-15", "packs": ["soc2"]},
     "verify_chain": {"correlation_id": CORRELATION},
-    "place_legal_hold": {"correlation_id": CORRELATION, "reason": "Matter 2026-017"},
-    "release_legal_hold": {"release_reason": "Matter 2026-017 is closed"},
+    "place_legal_hold": {"correlation_id": CORRELATION, "reason": "An example, no matter"},
+    "release_legal_hold": {"release_reason": "The example is over"},
 }

@@ -24,7 +24,14 @@
   };
   if (told && choices.length) {
     for (const choice of choices) choice.addEventListener("change", count);
+    restWhy.addEventListener("input", () => restWhy.setCustomValidity(""));
     restSet.addEventListener("click", () => {
+      // One reason stands for many lines, which nobody has looked at one by one.
+      if (!restWhy.value.trim()) {
+        restWhy.setCustomValidity("Say why, or name a ticket: it stands for all lines that are not set yet.");
+        restWhy.reportValidity();
+        return;
+      }
       for (const choice of choices.filter((choice) => !isReviewed(choice) && restIs.value)) {
         choice.value = restIs.value;
         if (!why(choice).value) why(choice).value = restWhy.value;

@@ -68,6 +68,20 @@ def test_an_administrator_alone_gives_no_scope_that_opens_anything(administrator
     assert acts(writer.name) == ["asked", "granted"]
 
 
+def test_who_has_decided_sees_the_menu_count_it_no_longer(administrator: Client) -> None:
+    writer, _ = make_writer(administrator, "write", "read")
+    second = logged_in(person("administrator"))
+
+    def counted(page: Any) -> str:
+        return str({section.name: section.number for section in page.context["rail"]}["Settings"])
+
+    before = int(counted(second.get(REQUESTS)))
+    address = f"{REQUESTS}{waiting(writer.name).pk}/decide/"
+    told = second.post(address, {"approve": "yes"}, follow=True)
+    assert "It is decided" in told.content.decode()
+    assert counted(told) == ("" if before == 1 else str(before - 1))
+
+
 def test_nor_does_one_widen_what_a_reading_key_may_read(administrator: Client) -> None:
     writer = Writer.objects.create(name=f"w-{secrets.token_hex(4)}", scopes=["read"], reads_writers=["billing"])
     change_writer(administrator, writer, "read", reads_writers="", reads_categories="")

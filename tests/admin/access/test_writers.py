@@ -54,6 +54,14 @@ def test_the_page_shows_when_a_key_was_used_and_who_goes_on_with_an_old_one(writ
     assert "Last used" in page and f"{timezone.now():%Y}" in page.partition("field-used_at")[2][:60]
 
 
+def test_what_nothing_limits_is_said_not_to_be_counted(writer: Writer) -> None:
+    client, where = logged_in(person("administrator")), f"/admin/audit/writer/{writer.pk}/change/"
+    assert "not counted: nothing limits them" in client.get(where).content.decode()
+    Writer.objects.filter(pk=writer.pk).update(quota_events=5)
+    page = client.get(where).content.decode()
+    assert "not counted" not in page and "0 events, 0 bytes" in page
+
+
 def test_the_history_of_a_writer_is_among_the_records(writer: Writer, auditor: Client) -> None:
     administrator = logged_in(person("administrator"))
     administrator.post("/admin/audit/writer/", {"action": "rotate", "_selected_action": [writer.pk]})

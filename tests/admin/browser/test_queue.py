@@ -98,6 +98,7 @@ def test_an_operator_corrects_and_sends_again(operator_page: Visitor) -> None:
     page.click("text=Correct and send again, as a new event")
     document = json.loads(page.input_value("#event")) | {"severity": "low"}
     page.fill("#event", json.dumps(document, indent=2))
+    page.fill("#correct-reason", "the writer says so")
     page.click("text=Record the new event")
     assert page.locator("text=Recorded as the new event").count() == 1
     shot(operator_page, "corrected")

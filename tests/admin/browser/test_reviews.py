@@ -51,6 +51,10 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     failed(day)
     other.page.goto(other.site + reverse("admin:audit_review_day", args=[day]))
     other.stop("review-came-after")
+    other.page.select_option("#rest-is", "expected")
+    before = other.page.locator("#reviewed").inner_text()
+    other.page.get_by_role("button", name="Set them").click()
+    assert other.page.locator("#reviewed").inner_text() == before, "many lines were set without a reason"
     other.page.select_option("#rest-is", "ticket")
     other.page.fill("#rest-why", "T-7")
     other.page.get_by_role("button", name="Set them").click()

@@ -180,6 +180,7 @@ def test_a_parked_event_is_corrected_and_sent_again(work: Any) -> None:
     job.fold("Correct and send again")
     event = job.page.locator("#event")
     event.fill(event.input_value().replace('"event_action": "', '"event_action": "corrected-'))
+    job.page.fill("#correct-reason", "the writer says so")
     job.button("Record the new event")
     job.page.get_by_text("Recorded as the new event").wait_for()
     assert Record.objects.get(parent_event_id=message.key).event_action.startswith("corrected-")

@@ -29,7 +29,7 @@ def test_an_officer_holds_a_correlation_from_a_record(officer: Client, auditor: 
     assert f"{PLACE}?correlation={record.correlation_id}" in officer.get(page).content.decode()
     assert PLACE not in auditor.get(page).content.decode()
     shown = officer.get(PLACE, {"correlation": record.correlation_id}).content.decode()
-    assert "1 record now" in shown
+    assert f"1 record of {record.correlation_id} now" in shown
     hold = placed(officer, record.correlation_id)
     assert "may not be purged" in auditor.get(page).content.decode()
     assert "case 7" in auditor.get(reverse("admin:audit_legalhold_change", args=[hold.pk])).content.decode()

@@ -19,6 +19,7 @@ from tests.admin.conftest import parked_message
 from tests.audit.conftest import an_event
 
 PARKED = "/admin/audit/parked/"
+WHY = {"reason": "the writer says so"}
 
 
 def test_a_mended_event_is_a_new_one_that_names_the_old_which_leads_to_it(
@@ -26,7 +27,7 @@ def test_a_mended_event_is_a_new_one_that_names_the_old_which_leads_to_it(
 ) -> None:
     dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
     document = json.loads(parked.body) | {"severity": "corrected"}
-    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": json.dumps(document)}, follow=True)
+    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": json.dumps(document), **WHY}, follow=True)
     assert "Recorded as the new event" in page.content.decode()
     new = Record.objects.get(parent_event_id=parked.key)
     assert (new.severity, new.writer, str(new.id) != parked.key) == ("corrected", "auditsite", True)
@@ -34,7 +35,7 @@ def test_a_mended_event_is_a_new_one_that_names_the_old_which_leads_to_it(
     assert old is not None
     assert (old.body, old.state) == (parked.body, "dead")
     noted = Record.objects.get(event_type="audit.parked.corrected", event_data__event_id=parked.key)
-    assert noted.event_data["corrected_event_id"] == str(new.id)
+    assert (noted.event_data["corrected_event_id"], noted.event_data["reason"]) == (str(new.id), WHY["reason"])
     link = f'href="/admin/audit/record/{new.id}/change/"'
     shown = superuser_client.get(f"{PARKED}{parked.id}/change/").content.decode()
     assert f"Corrected by {noted.actor_id}" in shown and link in shown
@@ -50,7 +51,10 @@ def test_the_record_that_a_correction_made_says_so_and_its_parent_is_no_dead_lin
     new = Record.objects.get(parent_event_id=parked.key)
     page = auditor.get(f"/admin/audit/record/{new.id}/change/").content.decode()
     assert re.search(rf"Corrected by operator-\w+, .* from an event of tests that was parked as .*{parked.key}", page)
+    assert f"Their reason: {WHY['reason']}" in page
     assert f'href="/admin/audit/record/{parked.key}/change/"' not in page
+    listed = auditor.get("/admin/audit/record/", {"q": f"correlation:{new.correlation_id}"}).content.decode()
+    assert listed.count(">corrected</span>") == 1
     assert "is not among the records that you may see" in page
 
 
@@ -80,14 +84,25 @@ def test_what_was_typed_stays_in_the_open_editor_beside_what_is_wrong_with_it(op
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "1.0"}', '{"half": "\\ud800"}'])
 def test_what_is_still_wrong_is_named_and_nothing_is_done(operator: Client, parked: Message, text: str) -> None:
     dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
-    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": text}, follow=True).content.decode()
+    page = operator.post(f"{PARKED}{parked.id}/correct/", {"event": text, **WHY}, follow=True).content.decode()
     assert "Nothing was done" in page
+    assert not Record.objects.filter(parent_event_id=parked.key).exists()
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 1_001])
+def test_without_a_reason_nothing_is_corrected_and_what_was_typed_stays(
+    operator: Client, parked: Message, reason: str
+) -> None:
+    dlq.stream.for_drain().fail(parked, "DataError", "never", dead=True)
+    form = {"event": json.dumps(json.loads(parked.body) | {"severity": "typed-by-hand"}), "reason": reason}
+    page = operator.post(f"{PARKED}{parked.id}/correct/", form).content.decode()
+    assert "say why it is corrected so" in page and "typed-by-hand" in page.partition("<textarea")[2]
     assert not Record.objects.filter(parent_event_id=parked.key).exists()
 
 
 def corrected(client: Client, message: Message, **changes: Any) -> str:
     document = json.loads(message.body) | changes
-    answer = client.post(f"{PARKED}{message.id}/correct/", {"event": json.dumps(document)}, follow=True)
+    answer = client.post(f"{PARKED}{message.id}/correct/", {"event": json.dumps(document), **WHY}, follow=True)
     return answer.content.decode()
 
 

@@ -3,6 +3,7 @@
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -106,6 +107,27 @@ def test_writers_have_lanes_and_failures_a_sign_and_words(auditor: Client) -> No
         assert f'text-anchor="end">{writer}</text>' in page
     assert 'class="failed"' in page and "1 failed" in page
     assert "took 2.5 s" in page and 'class="number">2.5 s' in page
+
+
+def test_a_failure_lies_on_top_of_what_went_well_and_is_counted(auditor: Client) -> None:
+    value = name()
+    steps(0, correlation_id=value, event_outcome="failure")
+    steps(0, 0, 500, correlation_id=value)
+    page = auditor.get(PAGE, {"correlation": value}).content.decode()
+    assert page.rindex('class="failed"') > page.rindex('class="dot dot-success"')
+    assert "\N{MULTIPLICATION SIGN}3, 1 ✗</text>" in page
+
+
+def test_labels_of_pauses_do_not_lie_on_each_other() -> None:
+    value = name()
+    seconds = [part for burst in range(9) for part in (burst * 86_400.0, burst * 86_400.0 + 1, burst * 86_400.0 + 2)]
+    picture = lanes.draw(steps(*seconds, correlation_id=value))
+    labels = [
+        (float(x), text) for x, text in re.findall(r'x="([0-9.]+)" y="13" text-anchor="middle">([^<]+)<', picture)
+    ]
+    assert labels
+    for (left, before), (right, after) in pairwise(sorted(labels)):
+        assert right - left >= lanes.CHARACTER * (len(before) + len(after)) / 2
 
 
 def test_what_is_not_there_is_said_with_a_way_on(auditor: Client) -> None:
