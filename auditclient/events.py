@@ -2,11 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
+
+import msgspec
 
 from auditclient.errors import InvalidEvent
 from auditclient.ids import uuid7
@@ -24,9 +26,10 @@ def complete(event: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(event, Mapping):
         raise InvalidEvent(f"An event is a mapping of fields, not {type(event).__name__}: nothing was kept.")
-    if missing := [name for name in REQUIRED if not isinstance(event.get(name), str) or not event[name]]:
+    event_type = event.get("event_type")
+    if not _is_text(event_type) or not _is_text(event.get("correlation_id")):
+        missing = [name for name in REQUIRED if not _is_text(event.get(name))]
         raise InvalidEvent(f"The event lacks {' and '.join(missing)}, a text: nothing was kept.")
-    event_type: str = event["event_type"]
     document = {
         "version": "1.0",
         "event_timestamp": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -34,21 +37,40 @@ def complete(event: Mapping[str, Any]) -> dict[str, Any]:
         "event_action": event_type.rpartition(".")[2],
         "event_outcome": "success",
         "event_data": {},
-        **{name: value for name, value in event.items() if value is not None},
     }
+    for name, value in event.items():
+        if value is not None:
+            document[name] = value
     document["event_id"] = str(event.get("event_id") or uuid7())
     return document
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """Return the JSON of an event. Times, UUIDs and decimals become texts. Raises `InvalidEvent`."""
+    return _bounded(_json.encode, document)
+
+
+def encode_plain(document: Mapping[str, Any]) -> bytes:
+    """The same in a fifth of the time, of an event whose values are `plain`. Raises `InvalidEvent`.
+
+    Of others msgspec would write some differently: a time without a zone, bytes, a number that JSON does not have.
+    """
+    return _bounded(_msgspec.encode, document)
+
+
+def _bounded(write: Callable[[Any], str | bytes], document: Mapping[str, Any]) -> bytes:
     try:
-        body = _json.encode(document).encode()
+        text = write(document)
+        body = text if isinstance(text, bytes) else text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"The event cannot be written as JSON ({error}): nothing was kept.") from None
     if len(body) > EVENT_BYTES_MAX:
         raise InvalidEvent(f"The event has {len(body):,} bytes, at most {EVENT_BYTES_MAX:,}: nothing was kept.")
     return body
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
 
 
 def plain(value: Any) -> Any:
@@ -84,4 +106,5 @@ def _as_json(value: Any) -> str:
     raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
+_msgspec = msgspec.json.Encoder()
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)

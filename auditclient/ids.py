@@ -9,30 +9,35 @@ import time
 EPOCH_CHARACTERS_MAX = 64
 # Random bytes of an id, and for how many ids they are fetched at once: each call of the kernel lets another thread go
 # first, for which a busy service waits long.
-ID_BYTES, IDS_AT_ONCE = 10, 400
+ID_BYTES, IDS_AT_ONCE = 10, 100
+# The digit that holds the variant: of its four bits the first are 1 and 0, the last two are chance.
+VARIANTS = {f"{digit:x}": f"{8 | digit & 3:x}" for digit in range(16)}
 
-_random: list[bytes] = []
+_ends: list[str] = []
 # A child would else give its events the ids of its parent's.
-os.register_at_fork(after_in_child=_random.clear)
+os.register_at_fork(after_in_child=_ends.clear)
 
 
 def uuid7(milliseconds: int | None = None) -> str:
     """Return a UUIDv7 of this moment, or of these milliseconds since 1970, as text."""
-    at = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
-    bits = at << 80 | int.from_bytes(_chance())
-    bits = bits & ~(0xF << 76) | 0x7 << 76
-    text = f"{bits & ~(0x3 << 62) | 0x2 << 62:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    at = f"{time.time_ns() // 1_000_000 if milliseconds is None else milliseconds:012x}"
+    return f"{at[:8]}-{at[8:]}-{_chance()}"
 
 
-def _chance() -> bytes:
-    """Return random bytes that nobody else gets; `pop` alone takes them, which no thread or signal can divide."""
+def _chance() -> str:
+    """Return an end of an id that nobody else gets; `pop` alone takes it, which no thread or signal can divide."""
     while True:
         try:
-            return _random.pop()
+            return _ends.pop()
         except IndexError:
-            fresh = os.urandom(ID_BYTES * IDS_AT_ONCE)
-            _random.extend(fresh[at : at + ID_BYTES] for at in range(0, len(fresh), ID_BYTES))
+            fresh = os.urandom(ID_BYTES * IDS_AT_ONCE).hex()
+            digits = 2 * ID_BYTES
+            _ends.extend(_end(fresh[at : at + digits]) for at in range(0, len(fresh), digits))
+
+
+def _end(chance: str) -> str:
+    """The last three groups of an id, with its version and variant, of twenty random hexadecimal digits."""
+    return f"7{chance[1:4]}-{VARIANTS[chance[4]]}{chance[5:8]}-{chance[8:]}"
 
 
 def epoch() -> str:

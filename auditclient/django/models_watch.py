@@ -12,8 +12,9 @@ from django.db.models import Field, Model
 from django.db.models.signals import m2m_changed, post_delete, post_init, post_save
 
 from auditclient.django.mixin import Audited
-from auditclient.django.recording import of_settings, record
+from auditclient.django.recording import of_settings, record_plain
 from auditclient.errors import ConfigError
+from auditclient.events import plain
 
 BEFORE = "_auditclient_before"
 # Never written out, whatever AUDITCLIENT["exclude"] says.
@@ -55,9 +56,11 @@ def _saved(sender: type[Model], instance: Model, created: bool, using: str, raw:
     instance.__dict__[BEFORE] = now
     if created:
         return _record(instance, "created", using, {name: [None, value] for name, value in now.items()})
-    changes = {
-        name: [before.get(name), value] for name, value in now.items() if name not in before or before[name] != value
-    }
+    changes = {}
+    for name, value in now.items():
+        old = before.get(name)
+        if old != value or name not in before:
+            changes[name] = [old, value]
     if changes:
         _record(instance, "changed", using, changes)
 
@@ -80,16 +83,21 @@ def _values(instance: Model) -> dict[str, Any]:
 
 def _record(instance: Model, what: str, using: str, changes: dict[str, list[Any]], **more: Any) -> None:
     shape = _shape(type(instance))
-    for name in shape.secret & changes.keys():
-        changes[name] = [None if value is None else HIDDEN for value in changes[name]]
-    record(
+    for name in shape.secret:
+        if name in changes:
+            changes[name] = [None if value is None else HIDDEN for value in changes[name]]
+    record_plain(
         {
             "event_type": f"{shape.type}.{what}",
             "event_category": shape.category,
             "event_action": what,
             "resource_type": shape.resource,
             "resource_id": str(instance.pk),
-            "event_data": {"changes": changes, "text": str(instance)[:200], **more},
+            "event_data": {
+                "changes": {name: [plain(old), plain(new)] for name, (old, new) in changes.items()},
+                "text": plain(str(instance)[:200]),
+                **more,
+            },
         },
         using=using,
     )

@@ -2,7 +2,7 @@
 
 import ipaddress
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,6 +19,8 @@ from auditclient.ids import uuid7
 # Members of AUDITCLIENT that are about models; all others are those of `Config`, which AUDIT_* variables give as well.
 OF_MODELS = ("models", "exclude")
 REQUEST_ID_CHARACTERS = 100
+# Who acts where there is no request.
+SERVICE = {"actor_type": "service"}
 
 
 class Acting:
@@ -35,10 +37,11 @@ class Acting:
         known = user is not None and user.is_authenticated
         fields = {
             "actor_type": "user" if known else "anonymous",
-            "correlation_id": self._request.headers.get("X-Request-ID", "")[:REQUEST_ID_CHARACTERS] or uuid7(),
+            # `request.headers` would copy all of them first.
+            "correlation_id": self._request.META.get("HTTP_X_REQUEST_ID", "")[:REQUEST_ID_CHARACTERS] or uuid7(),
         }
         if known and user is not None:
-            fields["actor_id"] = user.get_username()
+            fields["actor_id"] = str(user.get_username())
         if address := _address(self._request.META.get("REMOTE_ADDR", "")):
             fields["actor_ip"] = address
         return fields
@@ -70,22 +73,31 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
 
     A kill of the process loses nothing from then on, and it is on the disk before the answer to the request goes out.
     """
+    data = plain(event.get("event_data") or {})
+    _once_committed({**event, "event_data": data}, lambda: client().record, using)
+
+
+def record_plain(event: Mapping[str, Any], *, using: str | None = None) -> None:
+    """Record an event whose values are plain already, as `record` does."""
+    _once_committed(event, lambda: client().record_plain, using)
+
+
+def _once_committed(event: Mapping[str, Any], way: Callable[[], Callable[..., Any]], using: str | None) -> None:
     request = acting.get()
-    document = {**(request.fields if request is not None else {"actor_type": "service"}), **event}
+    document = {**(request.fields if request is not None else SERVICE), **event}
     if not document.get("correlation_id"):
         document["correlation_id"] = document.get("resource_id") or "none"
-    document["event_data"] = plain(document.get("event_data") or {})
-    transaction.on_commit(lambda: _record(document), using=using)
+    transaction.on_commit(lambda: _record(document, way()), using=using)
 
 
-def _record(document: dict[str, Any]) -> None:
+def _record(document: dict[str, Any], record: Callable[..., Any]) -> None:
     request = acting.get()
     if request is None:
-        client().record(document)
+        record(document)
         return
     # Its end waits for the disk, once for all of its events.
     request.has_recorded = True
-    client().record(document, durability="process")
+    record(document, durability="process")
 
 
 @lru_cache(maxsize=1024)
