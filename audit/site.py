@@ -67,7 +67,9 @@ class AuditAdminSite(AdminSite):
     def _login_elsewhere(self, request: HttpRequest) -> HttpResponse:
         """To allauth's page; who is logged in there and comes back may not see the page that they asked for."""
         if request.user.is_authenticated and not self.has_permission(request):
-            return render(request, "pages/no_rights.html", status=403)
+            from audit.admin.frame import my_tasks
+
+            return render(request, "pages/no_rights.html", {"pending": my_tasks.pending(request.user)}, status=403)
         following = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
         if request.user.is_authenticated:
             return redirect("admin:index")
@@ -76,7 +78,8 @@ class AuditAdminSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Not above: audit.admin registers its pages with this site while it is imported.
         from audit.admin import dashboard
-        from audit.admin.frame import connect
+        from audit.admin.frame import connect, my_tasks
 
         context = {"questions": dashboard.questions(request.user), "first_steps": connect.is_needed()}
+        context["pending"] = my_tasks.pending(request.user)
         return super().index(request, context | (extra_context or {}))

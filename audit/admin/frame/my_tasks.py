@@ -37,8 +37,13 @@ class Group(NamedTuple):
 def page(request: HttpRequest) -> HttpResponse:
     groups = [group for group in (*_waiting(request.user), *_ready(request.user)) if group.tasks]
     context = {**admin.site.each_context(request), "title": "My tasks", "groups": groups, "most": SHOWN}
-    context["pending"] = RightsRequest.objects.filter(kind="person", subject=request.user.get_username(), decision="")
+    context["pending"] = pending(request.user)
     return TemplateResponse(request, "admin/tasks.html", context)
+
+
+def pending(user: Any) -> QuerySet[RightsRequest]:
+    """The rights of this person that wait for a second person."""
+    return RightsRequest.objects.filter(kind="person", subject=user.get_username(), decision="")
 
 
 @visibility.as_system()

@@ -73,6 +73,10 @@ def test_a_role_that_opens_records_waits_for_a_second_person(administrator: Clie
     page = administrator.post("/admin/auth/user/add/", form, follow=True).content.decode()
     assert f"{name} is in the group auditor" in page
     assert not User.objects.get(username=name).groups.exists()
+    new = Client()
+    new.post("/admin/login/", {"username": name, "password": password})
+    told = new.get("/admin/", follow=True).content.decode()
+    assert "Your membership of auditor waits for a second person" in told
 
 
 def test_nobody_is_made_without_a_role(administrator: Client) -> None:
