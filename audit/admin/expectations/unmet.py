@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
@@ -27,7 +28,7 @@ class Moment(NamedTuple):
 
 @admin.register(Unmet)
 class UnmetAdmin(DiscrepancyAdmin):
-    list_display = ("subject", "missing_event", "rule", "says", "state_badge", "due", "detected", "how", "owner")
+    list_display = ("subject", "missing_event", "rule", "state_badge", "due", "detected", "owner")
     search_fields = ("subject__exact", "expectation__name__exact", "writer__exact")
     search_help_text = "Correlation, rule or writer, as it is written"
     list_select_related = ("expectation",)
@@ -43,10 +44,12 @@ class UnmetAdmin(DiscrepancyAdmin):
         }
 
     missing_event = column("missing event", lambda unmet: _missing(unmet))
-    says = column("what the rule says", lambda unmet: unmet.wanted, "wanted")
-    rule = column("rule", lambda unmet: unmet.expectation.name, "expectation__name")
+    rule = column("rule, and what it says", lambda unmet: _rule(unmet), "expectation__name")
     due = time_column("due (UTC)", "due_at")
-    how = column("how it closed", lambda unmet: unmet.closed_how or "—")
+
+
+def _rule(unmet: Unmet) -> SafeString:
+    return format_html('{}<br><span class="quiet">{}</span>', unmet.expectation.name, unmet.wanted)
 
 
 def _missing(unmet: Unmet) -> str:

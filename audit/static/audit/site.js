@@ -64,6 +64,19 @@ document.addEventListener("pointerover", (event) => {
   if (!Number.isNaN(moment.valueOf())) time.title = `${moment.toLocaleString("en-GB", { timeZoneName: "short" })} on this device, ${ago(moment)}; shown in UTC`;
 });
 
+// On a narrow screen a row of a wide table is a card: each value stands beside the name of its column.
+const WIDE_COLUMNS = 4;
+const ownForm = ".model-record #result_list, .stacked, .lines, .calendar, .heat-map";
+for (const table of document.querySelectorAll("#result_list, .scroll .plain")) {
+  const heads = [...(table.tHead?.rows[0]?.cells ?? [])];
+  if (heads.length < WIDE_COLUMNS || table.matches(ownForm) || table.tHead.rows.length > 1) continue;
+  const names = heads.map((cell) => (cell.querySelector(".text") ?? cell).textContent.trim());
+  table.classList.add("cards");
+  for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
+    [...row.cells].forEach((cell, place) => (cell.dataset.column = names[place] ?? ""));
+  }
+}
+
 document.addEventListener("keydown", (event) => {
   const isJump = event.key === "k" && (event.ctrlKey || event.metaKey) && !event.altKey;
   if (isJump || (event.key === "/" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey)) {

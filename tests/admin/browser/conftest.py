@@ -24,6 +24,7 @@ from bench.fleet import answers, free_port
 from bench.load import wait_until
 from tests.admin.browser import accessibility
 from tests.admin.browser.accessibility import (
+    CUT,
     NARROW,
     OF_COLOURS,
     OF_SCROLLING,
@@ -189,6 +190,7 @@ class Visitor:
         found += [f"narrow: {one}" for one in self.findings(*OF_SCROLLING)]
         found += [f"narrow: {one} scrolls the page sideways" for one in self.page.evaluate(SIDEWAYS)]
         found += [f"narrow: {one} is smaller than a finger" for one in self.page.evaluate(SMALL)]
+        found += [f"narrow: the table {one} is cut" for one in self.page.evaluate(CUT)]
         self.page.set_viewport_size(size)
         self.page.emulate_media(color_scheme=self.scheme)
         return found

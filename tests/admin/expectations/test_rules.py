@@ -113,7 +113,7 @@ def test_the_list_says_how_each_rule_stands(administrator: Client, auditor: Clie
     opened = auditor.get(UNMET, {"q": known.name, "state": "open"}).content.decode()
     assert found(known)[0].subject in opened
     assert f">{known.name}.y</td>" in opened
-    assert f">{html.escape(known.words)}</td>" in opened
+    assert f">{html.escape(known.words)}</span></td>" in opened
 
 
 def test_a_finding_shows_what_came_and_what_is_missing(auditor: Client, operator: Client, rule: MakeRule) -> None:
