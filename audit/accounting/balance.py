@@ -25,12 +25,12 @@ NOTHING = "nothing received"
 # The worst first.
 STATES = ("lost", "unexplained", "not yet", NOTHING, "balanced")
 TERMS = ("stored", "parked", "dead", "quarantined", "discarded", "rejected")
-_UNREAD = """
+_UNREAD = f"""
 SELECT (r.received_at AT TIME ZONE 'UTC')::date, r.writer, count(*) FROM (
     SELECT record_id FROM audit_unsealed UNION ALL
     SELECT record_id FROM audit_leaf WHERE index >= %s
     LIMIT %s
-) unread JOIN audit_record r ON r.id = unread.record_id GROUP BY 1, 2
+) l JOIN {sql.RECORD_OF_LEAF} GROUP BY 1, 2
 """
 
 Key = tuple[date, str]

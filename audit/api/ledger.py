@@ -25,9 +25,9 @@ from audit.models import Checkpoint, Leaf, Record, Verification
 from audit.postgres import sql
 
 PAGE = 100
-ENTRIES = """
+ENTRIES = f"""
 SELECT r.digest, r.id::text, r.received_at::text, r.parked_at::text, r.stored_at::text FROM audit_leaf l
-JOIN audit_record r ON r.id = l.record_id WHERE l.index >= %s AND l.index < %s ORDER BY l.index
+JOIN {sql.RECORD_OF_LEAF} WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 MAX_CORRELATION = 255
 

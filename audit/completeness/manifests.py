@@ -52,9 +52,11 @@ SELECT before + 1, seq - 1 FROM (
     ) numbers
 ) neighbours WHERE seq > before + 1 ORDER BY seq LIMIT %(runs)s
 """
+# `OFFSET 0`: each id is looked up in its own month (see `sql.RECORD_OF_LEAF`).
 _MISSING_IDS = """
 SELECT wanted::text FROM unnest(%(ids)s::uuid[]) wanted
-WHERE NOT EXISTS (SELECT FROM audit_record WHERE id = wanted AND writer = %(writer)s) ORDER BY wanted LIMIT %(runs)s
+WHERE NOT EXISTS (SELECT FROM audit_record WHERE id = wanted AND writer = %(writer)s OFFSET 0)
+ORDER BY wanted LIMIT %(runs)s
 """
 
 

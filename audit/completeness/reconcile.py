@@ -32,10 +32,10 @@ LEAST_BATCH = 100
 FINDINGS_NAMED, NAMES_TOLD = 100, 5
 # How long an event that may still be in the queue keeps a gap from being told, and an expectation from being judged.
 LONGEST_WAIT = timedelta(hours=1)
-_ROWS = """
+_ROWS = f"""
 SELECT l.index, r.id, r.writer, r.event_type, r.event_category, r.correlation_id, r.event_timestamp, r.stored_at,
        r.received_at, coalesce(r.source_epoch, ''), r.source_seq, r.event_outcome, r.parked_at
-FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
+FROM audit_leaf l JOIN {sql.RECORD_OF_LEAF}
 WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"

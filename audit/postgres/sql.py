@@ -9,6 +9,11 @@ from django.db import connections
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
+# Joined to a leaf `l`, its record `r`. Each is looked up in its own month: to a plain join PostgreSQL adds the cost of
+# all months for each row, and would rather read the whole store for every batch.
+RECORD_OF_LEAF = "LATERAL (SELECT * FROM audit_record WHERE id = l.record_id OFFSET 0) r ON true"
+
+
 def rows(statement: str, parameters: Parameters = None, using: str = "default") -> list[Any]:
     """All rows of a query, as tuples. Without parameters a `%` in it stands for itself."""
     with connections[using].cursor() as cursor:

@@ -11,12 +11,13 @@ from audit.ledger import reader
 from audit.ledger.verify.checkpoints import Head
 from audit.ledger.verify.records import COLUMNS, Checked, check_each
 from audit.ledger.verify.result import RunReport, Verdict
+from audit.postgres import sql
 
 CHUNK = 2000
 SAVE_EVERY = 10
 LEAVES = f"""
 SELECT l.index, l.record_id, l.leaf_hash, {COLUMNS}
-FROM audit_leaf l LEFT JOIN audit_record r ON r.id = l.record_id
+FROM audit_leaf l LEFT JOIN {sql.RECORD_OF_LEAF}
 WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 

@@ -16,10 +16,10 @@ from audit.reports.snapshot import Snapshot
 
 SAMPLE_SIZE, MAX_WRITERS, MAX_TYPES = 5_000, 100, 60
 KEYS = ("sampled", "who", "what", "when", "outcome", "origin", "object", "skew", "ahead", "types")
-_ROWS = """
+_ROWS = f"""
 SELECT r.writer, r.event_type, r.event_timestamp, r.received_at, r.event_outcome, r.actor_id, r.actor_ip, r.cluster_id,
        r.resource_id, r.correlation_id
-FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id WHERE l.index = ANY(%s) {within} ORDER BY l.index
+FROM audit_leaf l JOIN {sql.RECORD_OF_LEAF} WHERE l.index = ANY(%s) {{within}} ORDER BY l.index
 """
 LACKING = "No record of this period could be looked at."
 FIELDS = (

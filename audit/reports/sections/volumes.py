@@ -15,7 +15,7 @@ KEYS = ("events", "failures", "queued", "writers", "sealed", "empty_days")
 MAX_WRITERS, MAX_DAYS_DRAWN = 100, 100
 # The hourly counts reach as far as the log was followed, a report as far as its checkpoint: the leaves in between are
 # added or taken away. One statement, so that both are of one moment.
-_DAYS = """
+_DAYS = f"""
 WITH place AS (SELECT coalesce((SELECT position FROM audit_followed WHERE name = %(name)s), 0) AS at)
 SELECT writer, day, sum(events)::bigint, sum(failures)::bigint, sum(parked)::bigint FROM (
     SELECT writer, (hour AT TIME ZONE 'UTC')::date AS day, events, failures, parked
@@ -25,7 +25,7 @@ SELECT writer, day, sum(events)::bigint, sum(failures)::bigint, sum(parked)::big
            CASE WHEN l.index < %(size)s THEN 1 ELSE -1 END,
            CASE WHEN r.event_outcome <> 'failure' THEN 0 WHEN l.index < %(size)s THEN 1 ELSE -1 END,
            CASE WHEN r.parked_at IS NULL THEN 0 WHEN l.index < %(size)s THEN 1 ELSE -1 END
-    FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id
+    FROM audit_leaf l JOIN {sql.RECORD_OF_LEAF}
     WHERE l.index >= (SELECT least(at, %(size)s) FROM place) AND l.index < (SELECT greatest(at, %(size)s) FROM place)
       AND r.event_timestamp >= %(begins)s AND r.event_timestamp < %(ends)s
 ) AS parts GROUP BY 1, 2 HAVING sum(events) <> 0
