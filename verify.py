@@ -744,6 +744,8 @@ class Bundle:
                 raise
             raise zipfile.BadZipFile(str(error)) from None
         if self._zip is not None:
+            if any(info.header_offset < 0 for info in self._zip.infolist()):
+                raise zipfile.BadZipFile("a file would begin before the zip does")
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
             names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]

@@ -47,7 +47,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/audit/", include("audit.api.urls")),
-    path("api/v1/effectiveness/<path:correlation_id>", refused.EffectivenessView.as_view()),
+    path("api/v1/effectiveness/<any_text:correlation_id>", refused.EffectivenessView.as_view()),
     path("api/v1/remediation-history/context", refused.RemediationHistoryView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", api_page.page, name="api-docs"),

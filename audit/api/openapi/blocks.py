@@ -51,6 +51,7 @@ def declared(struct: type) -> dict[str, Any]:
 
 
 _bodies: dict[str, dict[str, Any]] = {}
+_without_body: set[str] = set()
 
 
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -61,10 +62,11 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     calls = [call for path in result["paths"].values() for call in path.values()]
     for call in calls:
         if (body := _bodies.get(call["operationId"])) is not None:
-            call["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+            required = call["operationId"] not in _without_body
+            call["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
         if (example := examples.BODIES.get(call["operationId"])) is not None:
             call["requestBody"]["content"]["application/json"]["example"] = example
-    result["components"].setdefault("schemas", {})["JsonValue"] = _JSON_VALUE
+    result["components"].setdefault("schemas", {}).update(JsonValue=_JSON_VALUE, IgnoredValue=_IGNORED_VALUE)
     return result
 
 
@@ -74,10 +76,23 @@ WITH_A_LETTER = r"^[^\u0000]*[^\u0000\s][^\u0000]*$"
 TEXT_SENT = {"type": "string", "pattern": WITHOUT_NUL}
 ANY_JSON = {"$ref": "#/components/schemas/JsonValue"}
 ANY_MEMBERS = {"propertyNames": TEXT_SENT, "additionalProperties": ANY_JSON}
+_PLAIN = [
+    {"type": ["null", "boolean"]},
+    {"type": "number", "minimum": -canonical.MAX_SAFE_INTEGER, "maximum": canonical.MAX_SAFE_INTEGER},
+]
+# Members that nothing reads: only what cannot be told from another number is refused, as anywhere in a body.
+IGNORED = {"$ref": "#/components/schemas/IgnoredValue"}
+_IGNORED_VALUE = {
+    "anyOf": [
+        *_PLAIN,
+        {"type": "string"},
+        {"type": "array", "items": IGNORED},
+        {"type": "object", "additionalProperties": IGNORED},
+    ]
+}
 _JSON_VALUE = {
     "anyOf": [
-        {"type": ["null", "boolean"]},
-        {"type": "number", "minimum": -canonical.MAX_SAFE_INTEGER, "maximum": canonical.MAX_SAFE_INTEGER},
+        *_PLAIN,
         TEXT_SENT,
         {"type": "array", "items": ANY_JSON},
         {"type": "object"} | ANY_MEMBERS,
@@ -112,12 +127,20 @@ def responses(answers: dict[int, tuple[dict[str, Any], str]], problems: dict[int
 
 
 def operation(
-    name: str, answers: dict[Any, Any], *, body: Any = None, parameters: list[Any] | None = None
+    name: str,
+    answers: dict[Any, Any],
+    *,
+    body: Any = None,
+    required: bool = True,
+    parameters: list[Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the arguments of `extend_schema` for one operation; `body` is the schema of its JSON."""
+    """Return the arguments of `extend_schema` for one operation; `body` is the schema of its JSON, if it is sent."""
     described: dict[str, Any] = {"operation_id": name, "responses": answers}
     if body is not None:
-        others = ANY_MEMBERS if body["type"] == "object" and "additionalProperties" not in body else {}
+        is_open = body["type"] == "object" and "additionalProperties" not in body
+        others = {"additionalProperties": IGNORED} if is_open else {}
+        if not required:
+            _without_body.add(name)
         described["request"] = {"application/json": body | others}
         _bodies[name] = body | others
     return described if parameters is None else described | {"parameters": parameters}

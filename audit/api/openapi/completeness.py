@@ -14,6 +14,7 @@ POST_HEARTBEAT = operation(
     "post_heartbeat",
     responses({200: (_HEARTBEAT, "What of this writer's numbers came, and which runs of them never did")}, OF_BODIES),
     body=declared(heartbeats.Beat),
+    required=False,
 )
 POST_MANIFEST = operation(
     "post_manifest",

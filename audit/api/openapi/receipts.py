@@ -1,7 +1,7 @@
 """What the OpenAPI description says of receipts."""
 
 from audit.api.openapi import ledger
-from audit.api.openapi.blocks import INTEGER, OF_BODIES, TEXT, TEXT_SENT, object_schema, operation, responses
+from audit.api.openapi.blocks import INTEGER, OF_BODIES, TEXT, object_schema, operation, responses
 from audit.receipts import verify
 
 _TEXTS = ("why", "event_id", "digest", "writer", "promised", "promised_at", "sealed_by", "proof_path", "proof")
@@ -21,7 +21,7 @@ VERIFY_RECEIPTS = operation(
         {200: (_VERDICT, "What became of each event of each receipt")},
         {500: "There is no key of receipts", **OF_BODIES},
     ),
-    body=object_schema({"receipts": {"type": "array", "items": TEXT_SENT, "minItems": 1}}),
+    body=object_schema({"receipts": {"type": "array", "items": TEXT, "minItems": 1}}),
 )
 GET_RECEIPT_KEYS = operation(
     "get_receipt_keys",

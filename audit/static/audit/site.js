@@ -65,7 +65,7 @@ document.addEventListener("pointerover", (event) => {
 });
 
 // On a narrow screen a row of a wide table is a card: each value stands beside the name of its column.
-const WIDE_COLUMNS = 4;
+const WIDE_COLUMNS = 3;
 const ownForm = ".model-record #result_list, .stacked, .lines, .calendar, .heat-map";
 for (const table of document.querySelectorAll("#result_list, .scroll .plain")) {
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])];

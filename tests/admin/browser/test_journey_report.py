@@ -86,6 +86,7 @@ def test_an_officer_signs_the_day_and_the_report_says_so(walk: Any) -> None:
     page.get_by_label("these days").check()
     page.fill("input[name=first]", day.isoformat())
     page.fill("input[name=last]", day.isoformat())
+    page.check("input[name=pack][value=nist-au]")
     page.get_by_role("button", name="Make the report").click()
     page.wait_for_url("**/change/")
     tasks.continue_report(str(Report.objects.get(requested_by=user.username).pk))

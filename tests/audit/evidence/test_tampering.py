@@ -66,6 +66,12 @@ def test_one_changed_byte_anywhere_in_the_records_of_the_zip_is_found(
         assert checked(damaged)[0] == 1
 
 
+def test_a_zip_in_which_a_file_would_begin_before_its_beginning_is_damaged(checked: Any, tmp_path: Path) -> None:
+    body, damaged = path(of_range(2)).read_bytes(), tmp_path / "damaged.zip"
+    damaged.write_bytes(body[:40] + body[50:])  # the first of them by ten bytes
+    assert checked(damaged) == (2, "cannot be used: the zip of the bundle is damaged or cut off\n")
+
+
 MUTATIONS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "one missing": (lambda lines: lines[:2] + lines[3:], "a record of the range is left out"),
     "the last missing": (lambda lines: lines[:-1], "the range ends at leaf"),
