@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from audit.api.openapi.blocks import (
+    ANY_MEMBERS,
     INTEGER,
     NULLABLE,
     OF_BODIES,
@@ -41,7 +42,7 @@ POST_NOTIFICATION = operation(
         },
         {409: "The notification id was used before"} | OF_BODIES,
     ),
-    body=object_schema(_SENT),
+    body=object_schema(_SENT) | ANY_MEMBERS,
 )
 
 
