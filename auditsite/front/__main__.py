@@ -28,6 +28,8 @@ def main() -> int:
         threads=options.threads,
         # Behind proxies of ours every connection is theirs; they bound their clients.
         per_address=0 if settings.PROXY_HOPS else settings.CONNECTIONS_PER_ADDRESS,
+        # Pages take long, and may be at work wherever there is room: writers must not wait beside them.
+        stay=options.role == "ingest",
     )
     gate.serve()
     return 0

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 
 # --- Reading --------------------------------------------------------------------------------
 
@@ -40,7 +41,12 @@ STOP_S = 10.0
 
 def processes() -> int:
     """Return how many processes serve best: one a core, for more share less work; two, so that one may be replaced."""
-    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2)
+    return max(2, len(cores()) or os.cpu_count() or 2)
+
+
+def cores() -> list[int]:
+    """Return the numbers of the cores that this process may use; none where the system does not say (macOS)."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
 def is_too_slow(bytes_done: int, seconds: float) -> bool:

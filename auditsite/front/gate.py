@@ -31,6 +31,7 @@ class Member:
 
     process: subprocess.Popen[bytes]
     channel: socket.socket
+    core: int | None
     is_ready: bool = False
     received: bytes = b""
     connections: Counter[bytes] = field(default_factory=Counter)
@@ -44,11 +45,19 @@ class Gate:
     """Serves `application` at an address, with `workers` processes of `threads` threads."""
 
     def __init__(
-        self, address: tuple[str, int], application: str, *, workers: int, threads: int, per_address: int
+        self,
+        address: tuple[str, int],
+        application: str,
+        *,
+        workers: int,
+        threads: int,
+        per_address: int,
+        stay: bool,
     ) -> None:
-        """`per_address` bounds the connections of one address; 0: no bound."""
+        """`per_address` bounds the connections of one address; 0: no bound. With `stay` a worker keeps to one core."""
         self._command = [sys.executable, "-m", "auditsite.front.worker", application, str(threads)]
         self._wanted = workers
+        self._cores = bounds.cores() if stay else []
         self._per_address = per_address
         self._most = bounds.connections()
         self._members: list[Member] = []
@@ -101,13 +110,20 @@ class Gate:
             _log("worker_ended", "error", pid=member.process.pid, status=member.process.returncode)
         while len(self._members) < self._wanted:
             ours, theirs = socket.socketpair()
-            process = subprocess.Popen(self._command, stdin=theirs.fileno(), start_new_session=False)
+            core = self._free_core()
+            command = self._command if core is None else [*self._command, str(core)]
+            process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=False)
             theirs.close()
             ours.setblocking(False)
-            member = Member(process, ours)
+            member = Member(process, ours, core)
             self._members.append(member)
             self._selector.register(ours, selectors.EVENT_READ, member)
         self._listen(wanted=any(member.is_ready for member in self._members))
+
+    def _free_core(self) -> int | None:
+        """The core that the fewest workers keep to; None where they go where they like."""
+        taken = Counter(member.core for member in self._members)
+        return min(self._cores, key=lambda core: taken[core], default=None)
 
     def _listen(self, *, wanted: bool) -> None:
         if wanted and not self._listens:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from auditsite.front import bounds
 from bench.fleet import answers, free_port
 from bench.load import wait_until
 from tests.audit.conftest import EVENTS, Sender, with_id
@@ -25,9 +26,9 @@ PER_ADDRESS = 20
 
 
 class Front:
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
         self.port = free_port()
-        size = ("--workers", "1", "--threads", "1")
+        size = ("--workers", str(workers), "--threads", "1")
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "auditsite.front", "--role", "ingest", "--port", str(self.port), *size),
@@ -109,6 +110,29 @@ def test_what_is_wrong_below_api_is_a_problem_document(front: Front, path: str, 
     body = json.loads(answer.read())
     assert (answer.status, answer.headers["Content-Type"]) == (body["status"], "application/problem+json")
     connection.close()
+
+
+def cores(front: Front) -> list[list[int]]:
+    return [worker.cpu_affinity() for worker in psutil.Process(front.process.pid).children()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a process to a core")
+def test_a_worker_of_ingest_keeps_to_one_core(front: Front) -> None:
+    assert [len(own) for own in cores(front)] == [1]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(len(bounds.cores()) < 2, reason="needs Linux and two cores")
+def test_workers_keep_to_different_cores_also_after_one_was_killed() -> None:
+    front = Front(workers=2)
+    try:
+        assert len({core for own in cores(front) for core in own}) == 2
+        psutil.Process(front.process.pid).children()[0].kill()
+        wait_until(lambda: sorted(len(own) for own in cores(front)) == [1, 1], seconds=60, what="another worker")
+        assert len({core for own in cores(front) for core in own}) == 2
+    finally:
+        front.process.terminate()
+        assert front.process.wait(timeout=20) == 0
 
 
 @pytest.mark.slow
