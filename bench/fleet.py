@@ -242,10 +242,12 @@ class Fleet:
         wait_until(lambda: answers(self.port), seconds=120, what="the site")
 
     def stop_web(self) -> None:
-        """End the site: nothing listens at its port any more."""
-        process = self._processes.pop("web")
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        """End the site and ingest: nothing listens at their ports any more."""
+        ended = [self._processes.pop(name) for name in ("web", "ingest") if name in self._processes]
+        for process in ended:
+            process.send_signal(signal.SIGTERM)
+        for process in ended:
+            process.wait(timeout=20)
 
     def start_drainer(self, number: int, *, skew_s: float = 0) -> None:
         """A drainer as a service runs it; with a wrong clock, if `skew_s` is given."""
