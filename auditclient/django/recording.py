@@ -2,7 +2,7 @@
 
 import ipaddress
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cached_property, lru_cache
 from typing import Any
@@ -74,23 +74,24 @@ def record(event: Mapping[str, Any], *, using: str | None = None) -> None:
     A kill of the process loses nothing from then on, and it is on the disk before the answer to the request goes out.
     """
     data = plain(event.get("event_data") or {})
-    _once_committed({**event, "event_data": data}, lambda: client().record, using)
+    _once_committed({**event, "event_data": data}, using, is_plain=False)
 
 
 def record_plain(event: Mapping[str, Any], *, using: str | None = None) -> None:
     """Record an event whose values are plain already, as `record` does."""
-    _once_committed(event, lambda: client().record_plain, using)
+    _once_committed(event, using, is_plain=True)
 
 
-def _once_committed(event: Mapping[str, Any], way: Callable[[], Callable[..., Any]], using: str | None) -> None:
+def _once_committed(event: Mapping[str, Any], using: str | None, *, is_plain: bool) -> None:
     request = acting.get()
     document = {**(request.fields if request is not None else SERVICE), **event}
     if not document.get("correlation_id"):
         document["correlation_id"] = document.get("resource_id") or "none"
-    transaction.on_commit(lambda: _record(document, way()), using=using)
+    transaction.on_commit(lambda: _record(document, is_plain), using=using)
 
 
-def _record(document: dict[str, Any], record: Callable[..., Any]) -> None:
+def _record(document: dict[str, Any], is_plain: bool) -> None:
+    record = client().record_plain if is_plain else client().record
     request = acting.get()
     if request is None:
         record(document)

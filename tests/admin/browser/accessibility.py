@@ -28,8 +28,9 @@ SMALL = """() => [...document.querySelectorAll("button, summary, select, a.butto
     .map((one) => one.outerHTML.slice(0, 150))"""
 # A table of many columns is read from above to below there, not through a slot.
 CUT = """() => [...document.querySelectorAll("#result_list, .plain")]
-    .filter((one) => one.checkVisibility() && one.tHead && one.scrollWidth > one.parentElement.clientWidth + 1)
-    .map((one) => one.caption?.textContent ?? one.id)"""
+    .filter((table) => table.checkVisibility() && table.tHead)
+    .filter((table) => table.scrollWidth > table.parentElement.clientWidth + 1)
+    .map((table) => table.caption?.textContent ?? table.id)"""
 # The rows of a list are made by one template: axe looks at the first eight.
 LIKE_THOSE_ABOVE = "tbody > tr:nth-child(n+9)"
 SEEN_AS = f"[innerWidth <= {NARROW['width']}, matchMedia('(prefers-color-scheme: dark)').matches]"

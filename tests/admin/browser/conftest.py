@@ -190,7 +190,7 @@ class Visitor:
         found += [f"narrow: {one}" for one in self.findings(*OF_SCROLLING)]
         found += [f"narrow: {one} scrolls the page sideways" for one in self.page.evaluate(SIDEWAYS)]
         found += [f"narrow: {one} is smaller than a finger" for one in self.page.evaluate(SMALL)]
-        found += [f"narrow: the table {one} is cut" for one in self.page.evaluate(CUT)]
+        found += [f"narrow: the table {table} is cut" for table in self.page.evaluate(CUT)]
         self.page.set_viewport_size(size)
         self.page.emulate_media(color_scheme=self.scheme)
         return found
