@@ -121,7 +121,7 @@ def test_a_failure_lies_on_top_of_what_went_well_and_is_counted(auditor: Client)
 def test_labels_of_pauses_do_not_lie_on_each_other() -> None:
     value = name()
     # Pauses that are cut out, one right after the other: each is narrower than its label.
-    seconds = [*map(float, range(20)), *(20 + day * 86_400.0 for day in range(1, lanes.BREAKS + 1))]
+    seconds = [*map(float, range(20)), *(20 + turn * 28_620.0 for turn in range(1, lanes.BREAKS + 1))]
     picture = lanes.draw(steps(*seconds, correlation_id=value))
     labels = [
         (float(x), text) for x, text in re.findall(r'x="([0-9.]+)" y="13" text-anchor="middle">([^<]+)<', picture)
