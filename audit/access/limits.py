@@ -5,7 +5,7 @@ or to none. While Redis does not answer nothing is limited: no event may be refu
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,9 +45,12 @@ class Usage(NamedTuple):
 
 def apply_to(writer: Principal, *, sends: bool) -> bool:
     """Return whether anything limits this writer; a request that does not send events is bound by rates alone."""
-    quotas = writer.quotas if sends else NO_QUOTAS
-    limited = settings.WRITER_RATE or settings.WRITER_BYTES_RATE or any(quota is not None for quota in quotas)
-    return bool(limited) and time.monotonic() >= _paused_until
+    return are_counted(writer.quotas if sends else NO_QUOTAS) and time.monotonic() >= _paused_until
+
+
+def are_counted(quotas: Iterable[int | None]) -> bool:
+    """Whether events are counted: of a writer with one of these quotas, or of all where they have a rate."""
+    return bool(settings.WRITER_RATE or settings.WRITER_BYTES_RATE) or any(quota is not None for quota in quotas)
 
 
 def charge(writer: Principal, events: int, size: int, epochs: Collection[str], *, sends: bool) -> Refusal | None:

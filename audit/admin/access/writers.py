@@ -143,7 +143,7 @@ class WriterAdmin(HistoryIsRecords):
         used = limits.usage(writer.name)
         if used is None:
             sent = "events, bytes and epochs are not known: Redis does not answer"
-        elif not _is_counted(writer) and not used.events:
+        elif not used.events and not limits.are_counted(writer.quotas):
             sent = "events, bytes and epochs are not counted: nothing limits them"
         else:
             sent = f"{used.events:,} events, {used.bytes:,} bytes, {used.epochs:,} epochs"
@@ -178,12 +178,6 @@ class WriterAdmin(HistoryIsRecords):
             context |= connect.guide(request, reads="read" in writer.scopes)
             context["first"] = connect.first_event(writer.name)
         return TemplateResponse(request, "admin/audit/writer/keys.html", context)
-
-
-def _is_counted(writer: Writer) -> bool:
-    """Whether what this writer sends is counted: see `limits.apply_to`."""
-    quotas = writer.quota_events, writer.quota_bytes, writer.quota_epochs
-    return bool(settings.WRITER_RATE or settings.WRITER_BYTES_RATE) or any(quota is not None for quota in quotas)
 
 
 def _record(request: HttpRequest, act: str, writer: Writer, **facts: Any) -> None:

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin.completeness.discrepancy import DiscrepancyAdmin
-from audit.admin.display import badge, column, time_column, time_tag
+from audit.admin.display import badge, breakable, column, time_column, time_tag
 from audit.models import Record, Unmet
 
 # Events of a correlation that are shown before and after the one that began it.
@@ -43,7 +43,7 @@ class UnmetAdmin(DiscrepancyAdmin):
             "left_out": may_see and _later(unmet)[AFTER : AFTER + 1].exists(),
         }
 
-    missing_event = column("missing event", lambda unmet: _missing(unmet))
+    missing_event = column("missing event", lambda unmet: breakable(_missing(unmet)))
     rule = column("rule, and what it says", lambda unmet: _rule(unmet), "expectation__name")
     due = time_column("due (UTC)", "due_at")
 
