@@ -317,8 +317,12 @@ class Fleet:
     def seal_all(self) -> None:
         """Have nothing wait."""
         self.start_sealer()
-        wait_until(lambda: not self.number("SELECT count(*) FROM audit_unsealed"), seconds=600, what="the sealer")
+        self.wait_for_sealer()
         self.stop_sealer()
+
+    def wait_for_sealer(self) -> None:
+        """Return when all that is stored is sealed."""
+        wait_until(lambda: not self.number("SELECT count(*) FROM audit_unsealed"), seconds=600, what="the sealer")
 
     def restart(self, root: Path, python: str) -> None:
         """End every process, and start it again with the code in another folder, by another Python."""

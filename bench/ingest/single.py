@@ -18,7 +18,7 @@ POST, BARE, INSERT, OTHER = "POST events", "bare DRF view", "prepared insert", "
 
 def measure(scene: Scene) -> Part:
     """All of it in turns, and after each round the latency at half of what was reached in it."""
-    parked, late_ms = 0, []
+    parked, late_ms, inserted_ms = 0, [], []
 
     def post() -> float:
         nonlocal parked
@@ -26,11 +26,11 @@ def measure(scene: Scene) -> Part:
         parked += load.statuses[202]
         return scene.kept(load)
 
-    ours = scene.ours
+    ours, inserts = scene.ours, inserts_of_rows()
     requests, bare = ours.single(), ours.single("/bare")
     runs: dict[str, Callable[[], float]] = {
         BARE: lambda: _rate(scene, ours, bare),
-        INSERT: lambda: insert_rate(ours, scene.size.seconds),
+        INSERT: lambda: pgbench.rate(ours.fleet, inserts, scene.size.seconds),
         POST: post,
         **_beside(scene),
     }
@@ -39,13 +39,15 @@ def measure(scene: Scene) -> Part:
         rate = max(1.0, rates[POST][-1] / 2)
         port, seconds = ours.fleet.ingest_port, scene.size.seconds
         late_ms.append(fire(port, requests, seconds=seconds, connections=CONNECTIONS, rate=rate).percentile(0.99))
+        inserted = pgbench.latencies(ours.fleet, inserts, seconds, rate)
+        inserted_ms.append(inserted[int(len(inserted) * 0.99)])
 
     rates = in_turns(scene.size.rounds, runs, then=half_of_it)
-    return Part(_rows(scene, rates, late_ms, parked), _rates(scene, rates))
+    return Part(_rows(scene, rates, late_ms, inserted_ms, parked), _rates(scene, rates))
 
 
-def insert_rate(site: Site, seconds: float) -> float:
-    """Inserts a second of the same rows, by as many clients as there are connections, as the site's role."""
+def inserts_of_rows() -> pgbench.Load:
+    """Inserts of the same rows, by as many clients as there are connections, as the site's role."""
     scripts: list[str] = []
     variables: dict[str, str] = {}
     for number, document in enumerate(islice(sample(), INSERTS)):
@@ -59,9 +61,7 @@ def insert_rate(site: Site, seconds: float) -> float:
         columns, marks = ", ".join(row), ", ".join(f":e{number}_{name}" for name in row)
         scripts.append(f"INSERT INTO audit_record (id, {columns}) VALUES (uuidv7(), {marks});")
         variables |= {f"e{number}_{name}": str(value) for name, value in row.items()}
-    return pgbench.rate(
-        site.fleet, scripts, clients=CONNECTIONS, seconds=seconds, variables=variables, role="audit_app", jobs=2
-    )
+    return pgbench.Load(scripts, clients=CONNECTIONS, variables=variables, role="audit_app", jobs=2)
 
 
 def _beside(scene: Scene) -> dict[str, Callable[[], float]]:
@@ -81,13 +81,16 @@ def _rate(scene: Scene, site: Site, requests: list[bytes]) -> float:
     return scene.kept(fire(site.fleet.ingest_port, requests, seconds=scene.size.seconds, connections=CONNECTIONS))
 
 
-def _rows(scene: Scene, rates: dict[str, list[float]], late_ms: list[float], parked: int) -> list[Row]:
+def _rows(
+    scene: Scene, rates: dict[str, list[float]], late_ms: list[float], inserted_ms: list[float], parked: int
+) -> list[Row]:
     limits = [1 / (1 / bare + 1 / insert) for bare, insert in zip(rates[BARE], rates[INSERT], strict=True)]
     remark = f"{parked} answers were 202" if parked else ""
     what = f"{POST}, {CONNECTIONS} connections"
     return [
         Row(what, "limit of view and insert", Goal(0.7), ratios(rates[POST], limits), remark),
         Row("p99 at half of that load", "", Goal(10, "ms", at_least=False), late_ms),
+        Row("p99 of prepared inserts at that rate, ms", "", None, inserted_ms),
         _against(scene, rates, "naive build", "naive", 4.0, scene.not_measured.get("peers", "")),
         _against(scene, rates, scene.other_name, OTHER, 2.0, scene.not_measured.get("other", "")),
     ]

@@ -238,7 +238,7 @@ def _pgbench(fleet: LogFleet, script: str, writers: int, correlations: int) -> f
     if ours:
         fleet.start_sealer()
     scripts = [f"\\set c random(1, {correlations})\n{script}"]
-    rate = pgbench.rate(fleet, scripts, clients=writers, seconds=fleet.size.chain_seconds)
+    rate = pgbench.rate(fleet, pgbench.Load(scripts, clients=writers), fleet.size.chain_seconds)
     if ours:
         fleet.stop_sealer()
     return rate
