@@ -75,6 +75,9 @@ class Verification(models.Model):
     ids_position = models.UUIDField(
         db_default=UUID(int=0), help_text="Records up to this id were checked for a log entry."
     )
+    checkpoints_position = models.BigIntegerField(
+        null=True, help_text="Checkpoints up to this number were checked; empty: those before position."
+    )
     requested_by = models.CharField(max_length=150)
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()

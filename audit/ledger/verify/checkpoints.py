@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.db.models import Q
+
 from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ledger import anchor, reader, witnesses
@@ -19,24 +21,29 @@ class Head(NamedTuple):
 
     size: int
     root: bytes
-    kind: Verdict  # what it means when the leaves do not lead there
+    kind: Verdict | None  # what it means when the leaves do not lead there; None where its root means nothing
     subject: str
     name: str
+    number: int | None = None  # of a checkpoint
 
 
-def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
-    """Yield the checkpoints of sizes first .. last in order, each checked by itself on the way."""
-    before: Checkpoint | None = None
-    after = _number_before(first, using)
-    while rows := list(
-        Checkpoint.objects.using(using).filter(number__gt=after, size__lte=last).order_by("number")[:CHUNK]
-    ):
+def checkpoints(report: RunReport, keys: Keys, last: int, using: str, *, at_end: bool) -> Iterator[Head]:
+    """Yield the checkpoints from where the run is up to size `last` in their order, each checked by itself on the way.
+
+    Those of one size may be millions: no more than CHUNK are in memory, and the next are read when they are asked for.
+    `at_end` says that the log ends at `last`.
+    """
+    after, before = _place(report, using)
+    # Past a part of the log the later ones are left out by their numbers: to leave out each by its size reads them all.
+    covered = Q(size__lte=last) if at_end else Q(number__lte=_newest_number(last, using))
+    size = report.run.position
+    while rows := list(Checkpoint.objects.using(using).filter(covered, number__gt=after).order_by("number")[:CHUNK]):
         _check_cosignatures(report, rows, using)
         for row in rows:
             _check_order(report, before, row, after)
-            report.count("checkpoints")
-            if (kind := _check_signature(report, keys, row)) is not None:
-                yield Head(row.size, bytes(row.root), kind, "checkpoint", f"checkpoint {row.number}")
+            kind = _check_signature(report, keys, row)
+            size = size if kind is None else row.size
+            yield Head(size, bytes(row.root), kind, "checkpoint", f"checkpoint {row.number}", row.number)
             before, after = row, row.number
 
 
@@ -93,10 +100,21 @@ def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
         yield Head(head.size, head.root, Verdict.FORKED, "witness", f"witness {name}")
 
 
-def _number_before(first: int, using: str) -> int:
-    """Return the checkpoint to begin after: the newest one that ends where the range begins is included."""
-    row = Checkpoint.objects.using(using).filter(size__lte=first).order_by("-size", "-number").first()
-    return -1 if row is None or first == 0 else row.number - 1
+def _place(report: RunReport, using: str) -> tuple[int, Checkpoint | None]:
+    """Return the number to begin after, and its checkpoint where the run has checked it.
+
+    Without a saved place it begins with the newest one that ends where the range begins.
+    """
+    run = report.run
+    if (saved := run.checkpoints_position) is not None:
+        return saved, Checkpoint.objects.using(using).filter(number=saved).first()
+    return -1 if run.position == 0 else _newest_number(run.position, using) - 1, None
+
+
+def _newest_number(size: int, using: str) -> int:
+    """Return the number of the newest checkpoint of at most this size; 0 where there is none."""
+    row = Checkpoint.objects.using(using).filter(size__lte=size).order_by("-size", "-number").first()
+    return 0 if row is None else row.number
 
 
 def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
