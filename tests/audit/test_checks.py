@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,10 +11,13 @@ from django.conf import settings
 from django.db import connections
 from django.db.models import CharField
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from audit import checks
 from audit.ingest import record
 from audit.models import Record
+from tests.attacks.scene import Scene
+from tests.audit.conftest import Sender, an_event
 
 
 def ids() -> set[str]:
@@ -119,6 +123,17 @@ def test_the_default_partition_is_reported_when_it_is_used() -> None:
         (strays,) = cursor.fetchone()
     found = {str(finding.id) for finding in checks.database(None, databases=["default"])}
     assert ("audit.W003" in found) is (strays > 0)
+
+
+def test_an_empty_default_partition_is_known_by_its_size_alone(elsewhere: Scene) -> None:
+    with CaptureQueriesContext(connections["default"]) as queries:
+        assert "audit.W003" not in {finding.id for finding in checks.partitions()}
+    asked = [query["sql"] for query in queries]
+    assert any("pg_relation_size" in text for text in asked)
+    assert not any("FROM audit_record" in text for text in asked), "which is planned over all months"
+    old_id = f"0190{uuid4().hex[:4]}-0000-7000-8000-{uuid4().hex[:12]}"
+    assert Sender("write").post(an_event(event_id=old_id)).status_code == 201
+    assert "audit.W003" in {finding.id for finding in checks.partitions()}
 
 
 def test_a_folder_of_bundles_that_cannot_be_written_is_an_error_and_none_a_warning(tmp_path: Path) -> None:
