@@ -29,6 +29,9 @@ ask its witnesses.
 Where a bundle is redacted, the place, the id, the digest and the times of each record are proved all the same, and
 nothing else of those that are redacted, unless they are given whole with --originals.
 
+What is printed of a file in which nothing is wrong stands in two parts: "Checked here", and what the file only states
+("Stated by the bundle, not checked"), such as who asked for it, or a key that came with it.
+
 Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
 cannot be used, 3 NOT COVERED, 4 REDACTED: all holds, but what is left of redacted records was not shown.
 """
@@ -316,10 +319,9 @@ class Trust:
     roots: dict[int, bytes] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
 
-    def named(self, key: Key) -> str:
-        """A key as it is printed, with where it came from."""
-        option = "--receipt-key" if key.name.endswith(RECEIPTS) else "--key"
-        return f"key ({'FIRST USE: it came with the bundle' if option in self.unconfirmed else 'pinned'}): {key}"
+    def confirms(self, key: Key) -> bool:
+        """Whether the key was given: one that came with the bundle is what the bundle states."""
+        return ("--receipt-key" if key.name.endswith(RECEIPTS) else "--key") not in self.unconfirmed
 
     def checkpoint(self, note: str) -> Checkpoint:
         """Check a signed note, each only once. Raises `Altered`, `Uncovered`, `Unusable`; `Forked` is an `Altered`."""
@@ -525,10 +527,51 @@ def check_all(items: Iterator[Item], trust: Trust) -> Result:
     return result
 
 
+# What would begin a line, reorder the text beside it or drive a terminal is printed as an escape.
+HARMFUL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def say(line: str, file: IO[str] | None = None) -> None:
+    """Print one line, whatever texts of others are in it."""
+    print(HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04X}", line), file=file)
+
+
+CHECKED, STATED = "Checked here", "Stated by the {}, not checked"
+
+
+@dataclass
+class Report:
+    """The lines of what was checked here, and of what a file (a bundle, a receipt ...) only states."""
+
+    of: str
+    checked: list[str] = field(default_factory=list)
+    stated: list[str] = field(default_factory=list)
+
+    def add_checkpoint(self, what: str, checkpoint: Checkpoint) -> None:
+        self.checked.append(f"{what}: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+        self.checked += [f"cosigned by {name}{_when(moment)}" for name, moment in checkpoint.witnessed.items()]
+
+    def add_keys(self, keys: list[Key], trust: Trust) -> None:
+        """Keys that were given are what was checked with; those that came with the bundle confirm nothing."""
+        for key in keys:
+            if trust.confirms(key):
+                self.checked.append(f"key (pinned): {key}")
+            else:
+                self.stated.append(f"key (FIRST USE: it came with the bundle): {key}")
+
+    def say(self) -> None:
+        """Print both parts, each under its heading."""
+        for heading, lines in ((CHECKED, self.checked), (STATED.format(self.of), self.stated)):
+            if lines:
+                say(heading)
+            for line in lines:
+                say(f"  {line}")
+
+
 def refuse(what: str, error: Altered | Uncovered) -> str:
     """Print why something does not hold; return the verdict on it."""
     verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
-    print(f"{verdict}  {what}: {error}" if what else f"{verdict}  {error}")
+    say(f"{verdict}  {what}: {error}" if what else f"{verdict}  {error}")
     return verdict
 
 
@@ -536,7 +579,7 @@ def lacks_witnesses(checkpoint: Checkpoint, trust: Trust) -> bool:
     """Whether fewer witnesses than are asked for have cosigned; it is printed then."""
     if len(checkpoint.witnessed) >= trust.quorum:
         return False
-    print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+    say(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
     return True
 
 
@@ -547,7 +590,7 @@ def verdict_of(result: Result, trust: Trust) -> str:
     """The verdict; a key that came with the bundle is not enough."""
     if result.verdict == VERIFIED and trust.unconfirmed:
         for option in trust.unconfirmed:
-            print(
+            say(
                 f"{NOT_COVERED}  give the {KEY_NAMES[option]}: with {option}, as it was published elsewhere. "
                 "All fits, but the one that came with the bundle cannot confirm who signed it"
             )
@@ -560,18 +603,15 @@ def show_progress(records: int, every: int) -> None:
         print(f"\r{records} records", end="", file=sys.stderr)
 
 
-def report(result: Result, trust: Trust) -> None:
-    """Print what was checked, with what, and what was not."""
-    print(f"{result.records} records checked against the log {trust.keys[0].name}")
+def report_records(result: Result, trust: Trust, report: Report) -> None:
+    """Say how many records were checked, and with what."""
+    report.checked.append(f"{result.records} records checked against the log {trust.keys[0].name}")
+    if result.verdict == VERIFIED:
+        report.checked.append("each record is in the log, and as it was sealed")
     if result.newest is not None:
-        print(f"newest checkpoint: {result.newest.size} records{_when(result.newest.signed_at)}, by the log itself")
-        for name, moment in result.newest.witnessed.items():
-            print(f"cosigned by {name}{_when(moment)}")
-    for key in trust.keys:
-        print(trust.named(key))
-    for name in sorted(trust.strangers):
-        print(f"not checked: the signature of {name}, whose key was not given")
-    print("not shown: that there are no other records; these are in the log, and as they were sealed")
+        report.add_checkpoint("newest checkpoint", result.newest)
+    report.add_keys(trust.keys, trust)
+    report.stated += [f"the signature of {name}, whose key was not given" for name in sorted(trust.strangers)]
 
 
 def _when(moment: int | None) -> str:
@@ -631,7 +671,10 @@ def verify_records(options: argparse.Namespace) -> str:
         refuse_other_kinds(options.bundle)
     trust = trust_of(options)
     result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
-    report(result, trust)
+    report = Report("bundle")
+    report_records(result, trust, report)
+    report.stated.append("that there are no other records")
+    report.say()
     return verdict_of(result, trust)
 
 
@@ -675,20 +718,19 @@ def check_receipt(receipt: Receipt, bundle: Path, trust: Trust) -> Result:
     for event_id, digest in receipt.events.items():
         if event_id not in digests:
             result.worsen(NOT_COVERED)
-            print(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
+            say(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
         elif digests[event_id] != digest:
             result.worsen(ALTERED)
-            print(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
+            say(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
     return result
 
 
-def report_receipt(receipt: Receipt, keys: list[Key]) -> None:
-    """Print what the receipt says."""
-    print(f"receipt of {len(receipt.events)} events, signed by a key that you gave:")
-    for name, value in receipt.members.items():
-        print(f"  {name} {value}")
-    for key in keys:
-        print(f"key (pinned): {key}")
+def report_receipt(receipt: Receipt, keys: list[Key]) -> Report:
+    """What the receipt says, and who signed it."""
+    report = Report("receipt", [f"receipt of {len(receipt.events)} events, signed by a key that you gave"])
+    report.checked += [f"key (pinned): {key}" for key in keys]
+    report.stated += [f"{name} {value}" for name, value in receipt.members.items()]
+    return report
 
 
 def verify_receipt(options: argparse.Namespace) -> str:
@@ -698,14 +740,15 @@ def verify_receipt(options: argparse.Namespace) -> str:
         receipt = read_receipt(options.receipt.read_bytes().decode("utf-8"), keys)
     except (Altered, Uncovered) as error:
         return refuse("the receipt", error)
+    report = report_receipt(receipt, keys)
     if options.bundle is None:
-        report_receipt(receipt, keys)
-        print("not shown: that the events are in the log; give a bundle of them with --bundle")
+        report.stated.append("that the events are in the log; give a bundle of them with --bundle to check it")
+        report.say()
         return SIGNED
     trust = trust_of(options)
     result = check_receipt(receipt, options.bundle, trust)
-    report_receipt(receipt, keys)
-    report(result, trust)
+    report_records(result, trust, report)
+    report.say()
     return verdict_of(result, trust)
 
 
@@ -1372,58 +1415,79 @@ def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, l
     return trust, receipts or [key for key in claimed if key.name.endswith(RECEIPTS)]
 
 
-def report_evidence(evidence: Evidence) -> None:
-    """Print what the bundle is of, what its proof shows, and what is only said."""
-    manifest, checkpoint, trust = evidence.manifest, evidence.checkpoint, evidence.trust
+def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
+    """Print what the proof of the bundle shows, and what the bundle only states."""
+    manifest, trust, redactions = evidence.manifest, evidence.trust, evidence.volumes.redactions
     what = "a range of the log" if manifest.get("range") else manifest["query"] or "everything"
-    print(f"evidence {manifest['id']} of {manifest['system']}: {what}")
-    print(f"asked for by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}")
-    print(f"{evidence.volumes.records} records checked against the log {trust.keys[0].name}")
-    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
-    for name, moment in checkpoint.witnessed.items():
-        print(f"cosigned by {name}{_when(moment)}")
-    for key in (*trust.keys, *evidence.receipt_keys):
-        print(trust.named(key))
+    report = Report("bundle")
+    report.stated.append(f"evidence {manifest['id']} of {manifest['system']}: {what}")
+    report.stated.append(
+        f"requested by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}"
+    )
+    report.checked.append(f"{evidence.volumes.records} records checked against the log {trust.keys[0].name}")
+    report.add_checkpoint("checkpoint", evidence.checkpoint)
+    report.add_keys([*trust.keys, *evidence.receipt_keys], trust)
+    report_content(evidence, report)
     if manifest["kind"] == "sample":
-        report_sample(manifest)
+        report_sample(manifest, drawn_again, report)
     elif manifest["kind"] == "range":
-        first, last = manifest["range"]["first"], manifest["range"]["last"]
-        print(f"shown: these are all leaves from {first} to {last - 1}: no record of the range is left out")
-        if window := manifest.get("received"):
-            print(
-                f"shown: {window['records']} of them were received from {window['since']} to before {window['until']}"
-            )
-            print("said by the operator, not shown: that no record outside the range was")
+        report_range(manifest, report)
     else:
-        print("shown: each record is in the log, and as it was sealed")
-        print("said by the operator, not shown: that no other record matches the query")
-    report_redactions(manifest, evidence.volumes.redactions)
-    print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
+        report.stated.append("that no other record matches the query")
+    report_redactions(manifest, redactions, report)
+    report.stated.append("statement.json, of what waits in the queue and what never came")
+    report.say()
 
 
-def report_sample(manifest: dict[str, Any]) -> None:
-    """Print of what the sample was drawn, and whether that is shown."""
+def report_content(evidence: Evidence, report: Report) -> None:
+    """Say of the records, if there are any, what holds of each."""
+    if not evidence.volumes.records:
+        return
+    redactions = evidence.volumes.redactions
+    where = " where it is not redacted" if redactions.opened < redactions.records else ""
+    report.checked.append(f"each record is in the log, and as it was sealed{where}")
+    if evidence.manifest["kind"] != "range" and evidence.manifest["terms"]:
+        report.checked.append(f"each record matches the query{where}: {terms_text(evidence.manifest['terms'])}")
+
+
+def report_range(manifest: dict[str, Any], report: Report) -> None:
+    """Say which leaves these are, and which of them were received in the time that was asked for."""
+    first, last = manifest["range"]["first"], manifest["range"]["last"]
+    report.checked.append(f"these are all leaves from {first} to {last - 1}: no record of the range is left out")
+    if window := manifest.get("received"):
+        report.checked.append(
+            f"{window['records']} of them were received from {window['since']} to before {window['until']}"
+        )
+        report.stated.append("that no record outside the range was received in that time")
+
+
+def report_sample(manifest: dict[str, Any], drawn_again: list[str], report: Report) -> None:
+    """Say of what the sample was drawn, and whether that was checked."""
     sample, leaves = manifest["sample"], manifest["range"]
-    print("shown: each record is in the log, and as it was sealed")
-    print(f"a sample of {sample['size']} of {sample['population']}, drawn with the seed {sample['seed']!r}")
-    if leaves is not None:
-        print(f"shown: these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
+    drawn = f"a sample of {sample['size']} of {sample['population']}, drawn with the seed {sample['seed']!r}"
+    if drawn_again or leaves is not None:
+        report.checked += [drawn, *drawn_again]
     else:
-        print("said by the operator, not shown: of which leaves it was drawn; give all of them: verify.py sample")
+        report.stated += [drawn, "of which leaves it was drawn; give all of them to check it: verify.py sample"]
+    if leaves is not None:
+        report.checked.append(f"these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
 
 
-def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
-    """Print what was redacted and by which rule, and what is left to be believed."""
+def report_redactions(manifest: dict[str, Any], redactions: Redactions, report: Report) -> None:
+    """Say what was redacted and by which rule, and what is left to be believed."""
     for rule in (manifest.get("redaction") or {"rules": []})["rules"]:
         kind = f" of {rule['event_type']}" if rule["event_type"] else ""
         what = f"{rule['members']} members {rule['path']}{kind}"
-        print(f"redacted by {rule['name']} ({rule['method']}): {what}, because: {rule['reason']}")
+        report.checked.append(f"redacted by {rule['name']} ({rule['method']}): {what}")
+        report.stated.append(f"the reason of {rule['name']}: {rule['reason']}")
     if redactions.opened:
-        print(f"shown: {redactions.opened} redacted records say what their originals say, but for what is redacted")
+        report.checked.append(
+            f"{redactions.opened} redacted records say what their originals say, but for what is redacted"
+        )
     if closed := redactions.records - redactions.opened:
-        print(
-            f"{closed} records have redacted members: what remains of their content is what the operator says, "
-            "their place, digest and times are proved; give them whole with --originals to check the rest"
+        report.checked.append(f"place, digest and times of {closed} redacted records")
+        report.stated.append(
+            f"what remains of the content of {closed} redacted records; give them whole with --originals to check it"
         )
 
 
@@ -1435,24 +1499,24 @@ def verify_evidence(options: argparse.Namespace) -> str:
     try:
         for count, fault in enumerate(evidence.faults(), start=1):
             if count <= MAX_FAULTS_SHOWN:
-                print(f"{ALTERED}  {fault}")
+                say(f"{ALTERED}  {fault}")
     except Uncovered as error:
         verdict = refuse("", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"a file of the bundle lacks something that it should have: {error}") from None
     if count:
-        print(f"{count} faults" if count > 1 else "one fault")
+        say(f"{count} faults" if count > 1 else "one fault")
         return ALTERED
     return end_evidence(evidence) if verdict == VERIFIED else verdict
 
 
-def end_evidence(evidence: Evidence) -> str:
+def end_evidence(evidence: Evidence, drawn_again: list[str] | None = None) -> str:
     """Print what is shown by a bundle in which nothing is wrong, and return the verdict."""
-    report_evidence(evidence)
+    report_evidence(evidence, drawn_again or [])
     if lacks_witnesses(evidence.checkpoint, evidence.trust):
         return NOT_COVERED
     if not evidence.volumes.records:
-        print("the bundle holds no record: that none matches is said, not shown")
+        say(f"{NOT_COVERED}  the bundle holds no record: that none matches is stated, not checked")
         return NOT_COVERED
     verdict, redactions = verdict_of(Result(verdict=VERIFIED), evidence.trust), evidence.volumes.redactions
     return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
@@ -1522,19 +1586,28 @@ def check_statement(statement: dict[str, Any], log: Evidence, checkpoint: Checkp
         raise Altered("other records match than the statement names")
 
 
-def report_statement(statement: dict[str, Any], checkpoint: Checkpoint, trust: Trust, receipt_keys: list[Key]) -> None:
-    """Print what the statement says, of which leaves."""
+def report_statement(statement: dict[str, Any], checkpoint: Checkpoint, keys: list[Key], *, is_checked: bool) -> None:
+    """Print what the statement says, of which leaves, and whether that was checked with a bundle of them."""
     first, last = statement["leaves"]["first"], statement["leaves"]["last"]
-    print(f"statement {statement['id']} of {statement['system']}, ", end="")
-    print(f"made at {statement['made_at']} for {statement['asked_by']}")
-    print(f"query: {statement['query']}")
-    print(f"asked of each record: {terms_text(statement['terms'])}")
-    print(f"{statement['found']} records match of the leaves {first} to {last - 1}")
-    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+    report = Report("statement", ["the statement is signed by a key that you gave"])
+    report.checked.append(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
     if first:
-        print(f"leaves before {first} were sealed an hour or more before the time that is asked for")
-    for key in (*trust.keys, *receipt_keys):
-        print(f"key (pinned): {key}")
+        report.checked.append(f"leaves before {first} were sealed an hour or more before the time that is asked for")
+    report.checked += [f"key (pinned): {key}" for key in keys]
+    report.stated.append(
+        f"statement {statement['id']} of {statement['system']}, "
+        f"made at {statement['made_at']}, requested by {statement['asked_by']}"
+    )
+    report.stated.append(f"query: {statement['query']}")
+    what = (
+        f"records that match: {statement['found'] or 'none'} of the {last - first} of the leaves {first} to {last - 1}"
+    )
+    lines = [f"asked of each record: {terms_text(statement['terms'])}", what]
+    if is_checked:
+        report.checked += lines
+    else:
+        report.stated += [*lines, "give a bundle of these leaves with --range to check it"]
+    report.say()
 
 
 def verify_statement(options: argparse.Namespace) -> str:
@@ -1553,15 +1626,10 @@ def verify_statement(options: argparse.Namespace) -> str:
         return refuse("the statement", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the statement lacks something that it should have: {error}") from None
-    report_statement(statement, checkpoint, trust, keys)
+    report_statement(statement, checkpoint, [*trust.keys, *keys], is_checked=options.range is not None)
     if lacks_witnesses(checkpoint, trust):
         return NOT_COVERED
-    if options.range is None:
-        print("not shown: that it is so; give a bundle of these leaves with --range")
-        return SIGNED
-    records = statement["leaves"]["last"] - statement["leaves"]["first"]
-    print(f"shown: {statement['found'] or 'none'} of the {records} records matches")
-    return VERIFIED
+    return SIGNED if options.range is None else VERIFIED
 
 
 # --- Signed extracts --------------------------------------------------------------------------
@@ -1601,14 +1669,17 @@ def verify_extract(options: argparse.Namespace) -> str:
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the export lacks something that it should have: {error}") from None
     for fault in faults[:MAX_FAULTS_SHOWN]:
-        print(f"{ALTERED}  the export: {fault}")
+        say(f"{ALTERED}  the export: {fault}")
     if faults:
         return ALTERED
-    summary = f"{valid} of {checked} were found to be as sealed"
-    print(f"{len(events)} events of the query {query!r}, signed by a key that you gave")
-    print(f"said by the operator, not shown: {summary}, and no other record matches; for proofs: POST exports")
+    report = Report("export", [f"{len(events)} events, signed by a key that you gave"])
+    report.checked.append(f"the digest of {len(events) - redacted} events that are not redacted")
+    report.stated.append(f"query: {query!r}")
+    report.stated.append(f"{valid} of {checked} were found to be as sealed; for proofs: POST exports")
+    report.stated.append("that no other record matches")
     if redacted:
-        print(f"{redacted} of them are redacted: what remains of their content is what the operator says")
+        report.stated.append(f"what remains of the content of {redacted} redacted events")
+    report.say()
     return SIGNED
 
 
@@ -1623,18 +1694,21 @@ def verify_sample(options: argparse.Namespace) -> str:
     try:
         for evidence in (sample, population):
             if (fault := next(evidence.faults(), None)) is not None:
-                print(f"{ALTERED}  {fault}")
+                say(f"{ALTERED}  {fault}")
                 return ALTERED
         if sample.manifest["kind"] != "sample" or population.manifest["kind"] != "range":
             raise Unusable("give a bundle of a sample, and then one of a range of the log")
-        draw_again(sample, population)
+        drawn_again = draw_again(sample, population)
     except (Altered, Uncovered) as error:
         return refuse("", error)
-    return end_evidence(sample)
+    return end_evidence(sample, drawn_again)
 
 
-def draw_again(sample: Evidence, log: Evidence) -> None:
-    """Look for the population in a range of the log, and draw from it. Raises `Altered`, `Uncovered`."""
+def draw_again(sample: Evidence, log: Evidence) -> list[str]:
+    """Look for the population in a range of the log, and draw from it; return the lines that say what that shows.
+
+    Raises `Altered`, `Uncovered`.
+    """
     manifest, drawn, checkpoint = sample.manifest, sample.manifest["sample"], sample.checkpoint
     terms, leaves = manifest["terms"], manifest["range"] or {"first": 0, "last": checkpoint.size}
     first, last = leaves["first"], leaves["last"]
@@ -1644,12 +1718,14 @@ def draw_again(sample: Evidence, log: Evidence) -> None:
         raise Uncovered(f"the range has not all leaves from {first} to {last - 1}")
     same_log(log.bundle, log.manifest, checkpoint)
     population = [index for index in leaves_that_match(log.bundle, log.manifest, terms, last) if index >= first]
-    print(f"asked again of each record: {terms_text(terms)}")
     if len(population) != drawn["population"]:
         raise Altered(f"{len(population)} records match, and the sample is said to be of {drawn['population']}")
     if faults := list(other_sample(sample.volumes.places, draw(population, drawn), drawn)):
         raise Altered(faults[0])
-    print(f"shown: {len(population)} of the leaves {first} to {last - 1} match, and this is their sample")
+    return [
+        f"asked again of each record: {terms_text(terms)}",
+        f"{len(population)} of the leaves {first} to {last - 1} match, and this is their sample",
+    ]
 
 
 # --- The command line -------------------------------------------------------------------------
@@ -1742,18 +1818,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         verdict = options.verify(options)
     except UnicodeDecodeError:
-        print("cannot be used: it is not UTF-8", file=sys.stderr)
+        say("cannot be used: it is not UTF-8", file=sys.stderr)
         return 2
     except (Unusable, Altered, OSError) as error:
-        print(f"cannot be used: {error}", file=sys.stderr)
+        say(f"cannot be used: {error}", file=sys.stderr)
         return 2
     except BROKEN_ZIP:
-        print("cannot be used: the zip of the bundle is damaged or cut off", file=sys.stderr)
+        say("cannot be used: the zip of the bundle is damaged or cut off", file=sys.stderr)
         return 2
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        print(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)
+        say(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)
         return 2
-    print(f"VERDICT: {verdict}")
+    say(f"VERDICT: {verdict}")
     return EXIT[verdict]
 
 
