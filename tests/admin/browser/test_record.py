@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from audit.completeness import coverage, silence
 from tests.admin.browser.accessibility import Looks
@@ -62,5 +62,5 @@ def test_a_hostile_payload_does_nothing(auditor_page: Visitor, text: str) -> Non
     auditor_page.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     for path in (f"timeline/?{urlencode({'correlation': record.correlation_id})}", f"{record.pk}/change/"):
         auditor_page.open(f"/admin/audit/record/{path}", "hostile")
-        assert auditor_page.page.locator(f"text={record.event_type}").count() > 0
+        expect(auditor_page.page.locator(f"text={record.event_type}").first).to_be_attached()
     assert dialogs == []
