@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from audit.access import published_keys
 from audit.access.budget import Budget
-from audit.access.published_keys import CopyUnavailable
+from audit.access.outage.signed_copies import CopyUnavailable
 from audit.errors import AuditError, Unavailable
 from audit.ingest import entry_keys
 from audit.models import OWN_WRITER, Writer, WriterKey

@@ -5,8 +5,6 @@ entry signed with DLQ_ENTRY_KEY, which Redis does not have. So whoever can write
 The public keys of the issuer of tokens are kept so, too.
 """
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +14,12 @@ import structlog
 from django.conf import settings
 
 import dlq.client
+from audit.access.outage import signed_copies
+from audit.access.outage.signed_copies import CopyUnavailable
 
 log = structlog.get_logger(__name__)
 
-_DOMAIN = b"published key 1\n"
-
-
-class CopyUnavailable(Exception):
-    """Redis did not answer."""
+_KIND = b"published key 1\n"
 
 
 def hash_name() -> str:
@@ -76,18 +72,11 @@ def kept(name: str) -> str | None:
 
 def _opened(name: str, entry: bytes) -> bytes | None:
     """The text of an entry that the store itself signed under this name."""
-    mac, _, text = entry.partition(b" ")
-    keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
-    if not any(hmac.compare_digest(mac, _mac(key, name, text)) for key in keys):
+    text = signed_copies.opened(_KIND, name, entry)
+    if text is None:
         log.error("published_key_forged", digest=name[:12])
-        return None
     return text
 
 
-def _signed(digest: str, text: str) -> bytes:
-    return _mac(settings.DLQ_ENTRY_KEY, digest, text.encode()) + b" " + text.encode()
-
-
-def _mac(key: bytes, digest: str, text: bytes) -> bytes:
-    # Digests and names have no newline, so no two pairs give the same bytes.
-    return hmac.digest(key, _DOMAIN + digest.encode() + b"\n" + text, hashlib.sha256).hex().encode()
+def _signed(name: str, text: str) -> bytes:
+    return signed_copies.sign(_KIND, name, text.encode())
