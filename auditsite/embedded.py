@@ -4,6 +4,7 @@ No port is taken: both listen on Unix sockets only. Each server runs on a leash,
 started it ends. Never for production: docker-compose.yml shows that shape.
 """
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -17,6 +18,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,6 +29,8 @@ START_TIMEOUT_S = 60.0
 SOCKET_PATH_MAX = 100  # bytes; the kernel's limit is 107
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing in a URL, nor in PostgreSQL's list of folders
 SYSTEM_USER = "pgserver"
+# Of folders for sockets that are not beside the data.
+SHORT_NAME, NAME_LENGTH = f"auditsite-{os.getuid()}-", 16
 REDIS_OLDEST = (6, 2)
 NO_REDIS = (
     "Set REDIS_SERVER to the program of a Redis or Valkey, 6.2 or later "
@@ -44,14 +48,20 @@ class Server(ABC):
     name = ""
     stop_signal = "TERM"
 
-    def __init__(self, data: Path):
+    def __init__(self, data: Path, socket_name: str):
         self.data = data
+        self.sockets = socket_folder(data, socket_name)
         self._leash: subprocess.Popen[bytes] | None = None
+        # The folder of the sockets, open and locked as long as this object may use it.
+        self._held: int | None = None
 
     def start(self) -> None:
         """Start, and return when it answers; one that this object started before is let go. Raises `ServerFailed`."""
         if self._leash is not None:
             self._close()
+        remove_left_behind()
+        if self._held is None:
+            self._held = hold(self.sockets)
         self._prepare()
         user = ["--user", SYSTEM_USER] if self._as_other_user() else []
         leash = [sys.executable, "-m", "auditsite.leash", "--signal", self.stop_signal, *user, "--"]
@@ -67,11 +77,15 @@ class Server(ABC):
         self._wait(self._answers)
 
     def stop(self) -> None:
-        """Stop cleanly; harmless when it does not run."""
+        """Stop cleanly, and remove the folder of its sockets; harmless when it does not run."""
         if self._leash is not None:
             self._leash.terminate()
             self._leash.wait()
             self._close()
+        if self._held is not None:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+            os.close(self._held)
+            self._held = None
 
     def kill(self) -> None:
         """kill -9 of all its processes, as a crash of the machine would."""
@@ -136,8 +150,7 @@ class Postgres(Server):
     stop_signal = "INT"  # fast shutdown: ends sessions, loses nothing
 
     def __init__(self, data: Path):
-        super().__init__(data)
-        self.sockets = socket_folder(data, ".s.PGSQL.5432")
+        super().__init__(data, ".s.PGSQL.5432")
 
     def url(self, role: str = "postgres", database: str = "postgres") -> str:
         """The address for this role and database."""
@@ -148,7 +161,6 @@ class Postgres(Server):
 
     def _prepare(self) -> None:
         super()._prepare()
-        self.sockets.mkdir(parents=True, exist_ok=True)
         if self._as_other_user():
             self._hand_over()
         if not (self.data / "PG_VERSION").exists():
@@ -207,17 +219,13 @@ class Redis(Server):
     name = "Redis"
 
     def __init__(self, data: Path, *, program: str | None = None):
-        super().__init__(data)
-        self.socket = socket_folder(data, "redis.sock") / "redis.sock"
+        super().__init__(data, "redis.sock")
+        self.socket = self.sockets / "redis.sock"
         self.program = program or redis_binary()
 
     def url(self, db: int = 0) -> str:
         """The address of a database."""
         return f"unix://{self.socket}?db={db}"
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self.socket.parent.mkdir(parents=True, exist_ok=True)
 
     def _command(self) -> list[str]:
         settings = {
@@ -299,5 +307,29 @@ def socket_folder(data: Path, socket_name: str) -> Path:
     folder = data.parent / f"{data.name}.socket"
     if len(bytes(folder / socket_name)) <= SOCKET_PATH_MAX and PLAIN_PATH.fullmatch(str(folder)):
         return folder
-    name = hashlib.sha256(bytes(data.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"auditsite-{os.getuid()}-{name}"
+    name = hashlib.sha256(bytes(data.resolve())).hexdigest()[:NAME_LENGTH]
+    return Path(tempfile.gettempdir()) / f"{SHORT_NAME}{name}"
+
+
+def hold(folder: Path) -> int:
+    """Make a folder for sockets, and return it open, with a lock that keeps `remove_left_behind` away from it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # it was removed in between
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if folder.exists() and os.path.samestat(os.fstat(held), folder.stat()):
+                return held
+            os.close(held)
+
+
+def remove_left_behind() -> None:
+    """Remove the empty folders for sockets of servers whose owner was killed: none that is held or has a socket."""
+    for folder in Path(tempfile.gettempdir()).glob(SHORT_NAME + "[0-9a-f]" * NAME_LENGTH):
+        with suppress(OSError):  # it is no folder, or held by its owner, or not empty
+            left = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                folder.rmdir()
+            finally:
+                os.close(left)
