@@ -88,7 +88,7 @@ class TreeCheck:
                 in_order = head.size == self._edge.size
                 computed = self._edge.root() if in_order else reader.root(head.size, self._using)
                 if computed != head.root:
-                    self._refute(head)
+                    self._refute(head, head.kind)
                     return
                 self._good = max(self._good, head.size)
                 self._report.count("roots")
@@ -115,13 +115,13 @@ class TreeCheck:
             detail = f"{head.name} has another root for the first {head.size} records: the log is another one."
             self._report.find(Verdict.FORKED, head.subject, detail, index=head.size)
 
-    def _refute(self, head: Head) -> None:
+    def _refute(self, head: Head, kind: Verdict) -> None:
         where = f"between leaf {self._good} and leaf {max(head.size - 1, 0)}"
-        if head.kind is Verdict.FORKED:
+        if kind is Verdict.FORKED:
             detail = f"{head.name} has another root for the first {head.size} records: {where} the log is another one."
         else:
             detail = f"The leaves do not lead to the root of {head.name}: {where} one was changed after it was signed."
-        self._break(head.kind, "tree" if head.subject == "checkpoint" else head.subject, detail, self._good)
+        self._break(kind, "tree" if head.subject == "checkpoint" else head.subject, detail, self._good)
 
     def _break(self, kind: Verdict, subject: str, detail: str, index: int) -> None:
         self._report.find(kind, subject, detail, index=index)
