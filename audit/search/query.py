@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
 MAX_OFFSET = 100_000
 COUNT_CAP = 10_000
 COUNT_MS = 50
+NEAR = timedelta(days=7)
 # After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all.
 FIRST_WAY_MS = 50
 
@@ -108,6 +109,16 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
     base = Record.objects.all() if records is None else records
     found = base.filter(filters.where(search.query, search.now), months.of(search.query, search.now))
     return found.order_by("-event_timestamp", "-id")
+
+
+def newest(records: RecordQuerySet, before: datetime) -> Record | None:
+    """Return the newest of these records, all of which happened before a moment.
+
+    It is looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
+    """
+    ordered, near = records.order_by("-event_timestamp", "-id"), before - NEAR
+    found = ordered.filter(Q(event_timestamp__gte=near), months.since(near)).first()
+    return ordered.first() if found is None else found
 
 
 def sealed_before(records: RecordQuerySet, size: int) -> RecordQuerySet:
