@@ -43,7 +43,7 @@ LEFT_OUT = (
     "commands",
     "dlq/test_rebuild.py",
     "test_names.py",
-    "test_verify_file.py",
+    "verify_file",
 )
 # A module's mark for all of its tests, at the start of a line.
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(slow|browser)\b", re.MULTILINE)

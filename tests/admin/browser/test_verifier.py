@@ -10,13 +10,13 @@ from playwright.sync_api import Browser, Route, expect
 
 from audit.evidence.request import Requester
 from audit.verifier import page as verifier_page
-from tests import test_verify_file as of_records
 from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import FIELD_NAMES, WIDE_AND_NARROW, Verifier, Visitor, new_page, using, zipped
 from tests.admin.conftest import person
 from tests.audit.evidence import test_export as of_evidence
 from tests.audit.evidence.conftest import PINNED, made, of_correlation, of_range, path, sealed, small_volumes, unpacked
 from tests.servers import RECEIPT_KEY, SEAL_KEY
+from tests.verify_file import test_records as of_records
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 __all__ = ["small_volumes"]

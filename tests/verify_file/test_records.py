@@ -1,6 +1,5 @@
-"""verify.py, the file for an auditor's laptop, against logs that this file builds by itself."""
+"""The verifier that is one file: what an auditor runs on records, without this site, and what it must never say."""
 
-import base64
 import hashlib
 import json
 import subprocess
@@ -10,77 +9,21 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.auditor import FILE, VECTORS, W1, W2, Notary, parts, verify
-
-LOG, OLD_KEY = Notary("audit.example/log", 1), Notary("audit.example/log", 2)
-
-
-def mth(leaves: list[bytes]) -> bytes:
-    if len(leaves) == 1:
-        return leaves[0]
-    middle = 1 << (len(leaves) - 1).bit_length() - 1
-    return hashlib.sha256(b"\x01" + mth(leaves[:middle]) + mth(leaves[middle:])).digest()
-
-
-def path(index: int, leaves: list[bytes]) -> list[bytes]:
-    if len(leaves) == 1:
-        return []
-    middle = 1 << (len(leaves) - 1).bit_length() - 1
-    if index < middle:
-        return [*path(index, leaves[:middle]), mth(leaves[middle:])]
-    return [*path(index - middle, leaves[middle:]), mth(leaves[:middle])]
-
-
-def hashed(value: Any) -> bytes:
-    return hashlib.sha256(b"\x00" + rfc8785.dumps(value)).digest()
-
-
-def a_record(number: int) -> dict[str, Any]:
-    event = {
-        "event_id": f"01900000-0000-7000-8000-{number:012d}",
-        "writer": "tests",
-        "event_type": "gateway.signal.received",
-        "event_data": {"text": "Zürich €", "number": 1.5 + number, "small": 1e-7, "nested": [True, None, {"": 0}]},
-        "correlation_id": f"rr-{number}",
-    }
-    moment = f"2026-08-18T10:00:{number:02d}.000001Z"
-    store = {"received_at": moment, "parked_at": moment if number == 3 else None, "stored_at": moment}
-    return event | store | {"digest": hashed(event).hex(), "state": "sealed"}
-
-
-def leaf(record: dict[str, Any]) -> bytes:
-    return hashed({name: record[name] for name in ("digest", "event_id", "parked_at", "received_at", "stored_at")})
-
-
-RECORDS = [a_record(number) for number in range(11)]
-LEAVES = [leaf(record) for record in RECORDS]
-
-
-def note(size: int, *lines: Any, leaves: list[bytes] = LEAVES, signer: Notary = LOG) -> str:
-    text = f"{signer.name}\n{size}\n{base64.b64encode(mth(leaves[:size])).decode()}\n"
-    made = [signer.sign(text), signer.cosign(text, 1_790_000_000), *(make(text) for make in lines)]
-    return f"{text}\n{''.join(made)}"
-
-
-def proof(index: int, checkpoint: str, size: int = 11, leaves: list[bytes] = LEAVES) -> str:
-    hashes = [base64.b64encode(value).decode() for value in path(index, leaves[:size])]
-    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", checkpoint])
-
-
-def bundle(items: list[tuple[dict[str, Any], str]], keys: list[str] | None = None) -> bytes:
-    header = {"bundle": "auditsite/v1", "keys": keys or [LOG.vkey()], "origin": LOG.name}
-    lines = [header, *({"record": record, "proof": text} for record, text in items)]
-    body = b"".join(rfc8785.dumps(line) + b"\n" for line in lines)
-    end = {"records": len(items), "sha256": hashlib.sha256(body).hexdigest()}
-    return body + rfc8785.dumps(end) + b"\n"
-
-
-def honest(count: int = 11, *lines: Any) -> bytes:
-    checkpoint = note(11, *lines)
-    return bundle([(RECORDS[index], proof(index, checkpoint)) for index in range(count)])
+from tests.auditor import FILE, W1, W2, Notary, parts, verify
+from tests.verify_file.conftest import (
+    LEAVES,
+    LOG,
+    OLD_KEY,
+    PINNED,
+    RECORDS,
+    bundle,
+    hashed,
+    honest,
+    key_id,
+    note,
+    proof,
+)
 
 
 @pytest.fixture
@@ -93,9 +36,6 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         return status, printed.out + printed.err
 
     return run
-
-
-PINNED = ("--key", LOG.vkey())
 
 
 def test_an_honest_bundle_is_verified_anywhere(tmp_path: Path) -> None:
@@ -133,11 +73,6 @@ def test_a_key_of_another_log_or_another_key_of_this_one_does_not_do(run: Any) -
     assert status == 3
     assert f"signed by a key of this origin that you did not give: {key_id(LOG)}\n" in printed
     assert "ALTERED" not in printed
-
-
-def key_id(signer: Notary) -> str:
-    """The name of a key and its id, as a signature line has them."""
-    return signer.vkey().rpartition("+")[0]
 
 
 def test_a_key_that_was_given_must_have_signed_well_whoever_else_signed(run: Any) -> None:
@@ -294,87 +229,6 @@ def test_many_records_with_a_directory_of_proofs(tmp_path: Path, capsys: pytest.
     assert f"NOT COVERED  {RECORDS[7]['event_id']}" in capsys.readouterr().out
 
 
-RECEIPTS_KEY = Notary("audit.example/log/receipts", 5)
-
-
-def receipt_of(*records: dict[str, Any], signer: Notary = RECEIPTS_KEY, **changes: str) -> str:
-    moment = "2026-08-18T10:00:00.000Z"
-    members = {"origin": LOG.name, "writer": "tests", "state": "stored", "promised": moment, "sealed-by": moment}
-    lines = [*members | changes, *(record["event_id"] for record in records)]
-    values = [*(members | changes).values(), *(record["digest"] for record in records)]
-    text = "".join(f"{name} {value}\n" for name, value in zip(lines, values, strict=True))
-    return f"auditsite/receipt/v1\n{text}\n{signer.sign(f'auditsite/receipt/v1{chr(10)}{text}')}"
-
-
-@pytest.fixture
-def redeem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    def redeem(text: str, *arguments: str, body: bytes | None = None) -> tuple[int, str]:
-        file, evidence = tmp_path / "receipt.txt", tmp_path / "bundle.jsonl"
-        file.write_text(text)
-        if body is not None:
-            evidence.write_bytes(body)
-            arguments = (*arguments, "--bundle", str(evidence))
-        status = verify.main(["receipt", str(file), "--receipt-key", RECEIPTS_KEY.vkey(), *arguments])
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
-
-    return redeem
-
-
-def test_a_receipt_is_checked_without_any_store(redeem: Any) -> None:
-    status, printed = redeem(receipt_of(RECORDS[1], RECORDS[2]))
-    assert status == 0
-    assert "receipt of 2 events" in parts(printed)["Checked"]
-    assert "that the events are in the log" in parts(printed)["Stated"]
-    assert printed.endswith("VERDICT: SIGNED\n")
-
-
-def test_the_events_of_a_receipt_are_found_in_a_bundle(redeem: Any) -> None:
-    text = receipt_of(RECORDS[1], RECORDS[2])
-    status, printed = redeem(text, *PINNED, body=honest(3))
-    assert (status, printed.splitlines()[-1]) == (0, "VERDICT: VERIFIED")
-    assert redeem(text, body=honest(3))[0] == 3  # the key came with the bundle
-    assert redeem(text, *PINNED, body=honest(2))[0] == 3
-    status, printed = redeem(receipt_of(RECORDS[1], RECORDS[2] | {"digest": "0" * 64}), *PINNED, body=honest(3))
-    assert status == 1
-    assert f"ALTERED  {RECORDS[2]['event_id']}: it is not what the receipt promised" in printed
-
-
-def test_no_byte_of_a_receipt_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    body, file = receipt_of(RECORDS[1]).encode(), tmp_path / "receipt.txt"
-    passed = []
-    for place in range(len(body)):
-        damaged = bytearray(body)
-        damaged[place] ^= 1
-        file.write_bytes(damaged)
-        if verify.main(["receipt", str(file), "--receipt-key", RECEIPTS_KEY.vkey()]) == 0:
-            passed.append(place)
-    assert passed == []
-
-
-def test_a_key_of_another_log_does_not_sign_receipts(redeem: Any) -> None:
-    another = Notary(RECEIPTS_KEY.name, 6)
-    status, printed = redeem(receipt_of(RECORDS[1], signer=another))
-    assert status == 3
-    assert f"signed by a key of this origin that you did not give: {key_id(another)}\n" in printed
-    assert redeem(receipt_of(RECORDS[1], origin="other.example/log"))[0] == 1
-    assert redeem(receipt_of(RECORDS[1]), "--key", Notary("other.example/log", 1).vkey(), body=honest(2))[0] == 2
-    assert redeem("hello")[0] == 2
-    assert redeem(receipt_of())[0] == 2
-
-
-def test_what_the_store_signs_the_file_reads() -> None:
-    from audit.formats import receipt
-    from tests.audit.formats.conftest import KEY_OF_RECEIPTS, a_promise
-
-    promise = a_promise()
-    receipt_read = verify.read_receipt(
-        receipt.sign(promise, KEY_OF_RECEIPTS), [verify.read_key(str(KEY_OF_RECEIPTS), (1,))]
-    )
-    assert receipt_read.events == promise.events
-    assert receipt_read.members["writer"] == promise.writer
-
-
 MALFORMED = {
     "nothing": b"",
     "not JSON": b"hello\n",
@@ -418,37 +272,3 @@ def test_arguments_that_do_not_fit_are_refused(arguments: list[str]) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify.main([str(tmp_path / "absent.jsonl"), *PINNED]) == 2
     assert "absent.jsonl" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
-def test_the_canonical_form_is_as_published(case: dict[str, str]) -> None:
-    assert verify.canonical(json.loads(case["input"])).hex() == case["canonical_hex"]
-
-
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53) + 1, 2**53 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(VALUES)
-def test_the_canonical_form_is_the_one_of_another_implementation(value: Any) -> None:
-    assert verify.canonical(value) == rfc8785.dumps(value)
-
-
-def test_the_published_proof_verifies() -> None:
-    from tests.audit.formats.conftest import LOG_KEY as KEY
-    from tests.audit.formats.conftest import PROOF, WITNESS
-
-    proof_read = verify.read_proof(PROOF)
-    trust = verify.Trust([verify.read_key(KEY, (1,))], [verify.read_key(WITNESS, (4,))], 1)
-    checkpoint = trust.checkpoint(proof_read.note)
-    leaf_hash = hashlib.sha256(b"\x00" + bytes.fromhex("40414243")).digest()
-    verify.check_inclusion(leaf_hash, proof_read.index, checkpoint.size, proof_read.hashes, checkpoint.root)
-    assert checkpoint.witnessed == {"witness.example/w1": 1679315147}
