@@ -1,4 +1,4 @@
-"""Checkpoints in a verification: those of one size are taken in portions, each once, and none past what a part covers."""
+"""Checkpoints in a verification: those of one size are taken in portions, and none past what a part covers."""
 
 from typing import Any
 
