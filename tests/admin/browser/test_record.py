@@ -1,5 +1,6 @@
 """A record, its timeline and coverage, in a real Chromium: paths are copied, cells are read, payloads do nothing."""
 
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -39,11 +40,11 @@ def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:
 
 
 def test_a_cell_under_the_keyboard_is_read_in_full(auditor_page: Visitor) -> None:
-    now, page = datetime.now(UTC), auditor_page.page
-    heard = [sealed_event("heard-now", now, outcome="failure")]
+    now, page, writer = datetime.now(UTC), auditor_page.page, f"heard-{secrets.token_hex(4)}"
+    heard = [sealed_event(writer, now, outcome="failure")]
     silence.apply(heard)
     coverage.apply(heard)
-    auditor_page.open("/admin/audit/hourcount/?writer=heard-now", "cell")
+    auditor_page.open(f"/admin/audit/hourcount/?writer={writer}", "cell")
     cell = page.locator("td.heat a", has_text="1 failed").first
     text = cell.locator("span")
     assert (text.bounding_box() or {"width": 0})["width"] < 5
