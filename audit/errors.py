@@ -12,6 +12,7 @@ AuditError
 │   └── KeyUnknown       a key of the log is not known here
 ├── ClocksDisagree       this host's time is not PostgreSQL's
 ├── ExportsOff           no evidence bundles are made here
+├── ArchiveUnusable      a folder is not one of an archive of this log, or cannot become one
 └── TooManyMatch         more records match than are exported at once
 
 The docstring of each class is its default message.
@@ -83,6 +84,10 @@ class ClocksDisagree(AuditError):
 
 class ExportsOff(AuditError):
     """No evidence bundles are made here: set EXPORT_DIR to a folder that web processes and workers share."""
+
+
+class ArchiveUnusable(AuditError):
+    """This folder holds no archive of this log."""
 
 
 class TooManyMatch(AuditError):

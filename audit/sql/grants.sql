@@ -57,6 +57,9 @@ GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosi
 REVOKE ALL ON audit_stray FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT ON audit_stray TO audit_app, audit_reader;
 
+-- What a check of an archive said is added to, and never changed.
+REVOKE UPDATE ON audit_archivecheck FROM audit_app;
+
 -- What was found, decided and noted is written on, and never taken away.
 REVOKE DELETE, TRUNCATE ON
     audit_verification,
@@ -71,6 +74,9 @@ REVOKE DELETE, TRUNCATE ON
     audit_unmet,
     audit_waiver,
     audit_export,
+    audit_archive,
+    audit_archivevolume,
+    audit_archivecheck,
     audit_legalhold,
     audit_missedreview,
     audit_loss,
