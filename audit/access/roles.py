@@ -19,13 +19,13 @@ def _audit(act: str, *models: str) -> list[str]:
 OVERSIGHT = [
     *_audit("view", "parked", "quarantined", "discard", "episode", "writer", "checkpoint", "verification", "finding"),
     *_audit("view", "gap", "hourcount", "manifest", "brokenpromise", "expectation", "unmet", "waiver", "account"),
-    *_audit("view", "rejectedsample"),
+    *_audit("view", "rejectedsample", "archive"),
     *("audit.explain_gap", "audit.verify_receipt"),
 ]
 # What comes with reading records.
 READING = [
     *_audit("view", "record", "access", "export", "legalhold", "report", "review", "missedreview", "redactionrule"),
-    *_audit("view", "statement"),
+    *_audit("view", "statement", "archivedrecord"),
     *_audit("make", "export", "report", "statement"),
     *("audit.start_verification", "audit.add_waiver"),
 ]

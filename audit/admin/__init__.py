@@ -3,6 +3,7 @@
 # ruff: noqa: F401
 from audit.admin import accounting, receipts, reports, review
 from audit.admin.access import access_log, people, rights, scopes, writers
+from audit.admin.archive import archived_records, archives
 from audit.admin.completeness import coverage, gaps
 from audit.admin.evidence import exports, legal_holds, redaction, statements
 from audit.admin.expectations import rules, unmet

@@ -6,6 +6,8 @@ volumes   a volume: the evidence bundle of a part of the range
 index     the signed index, which names each volume
 folder    where the files lie: put, get and list, never remove
 check     `check`: prove all of it, or a volume, against the log
+read      `read` an archive back into a table of its own, `forget` it again
+archived  look for what was read back
 covering  `covers`: the checked archive that holds all of a range
 """
 

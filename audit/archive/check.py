@@ -63,7 +63,7 @@ def check(
     tell = progress or (lambda done, total: None)
     for volume in wanted:
         tell(records, total)
-        faults += _faults_of_volume(target, volume, signed)
+        faults += faults_of_volume(target, volume, signed)
         records += volume.last - volume.first
     tell(records, total)
     verdict = min((fault.kind for fault in faults), key=list(Verdict).index, default=Verdict.VERIFIED)
@@ -156,7 +156,8 @@ def _faults_of_files(target: Target, named: list[ArchiveVolume]) -> list[Fault]:
     return [Fault(Verdict.NOT_COVERED, f"{name} is in the folder, and the index does not name it") for name in strange]
 
 
-def _faults_of_volume(target: Target, volume: ArchiveVolume, signed: Index | None) -> Iterator[Fault]:
+def faults_of_volume(target: Target, volume: ArchiveVolume, signed: Index | None) -> Iterator[Fault]:
+    """Yield what is wrong with a volume: with its file, by the index, and with its bundle, by verify.py."""
     name = volume.name
     try:
         with target.get(name) as path:

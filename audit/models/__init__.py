@@ -8,6 +8,7 @@ from audit.models.evidence import (
     STATEMENT,
     Archive,
     ArchiveCheck,
+    ArchivedRecord,
     ArchiveVolume,
     Export,
     LegalHold,
@@ -19,7 +20,7 @@ from audit.models.ingest import OutboxAlarm
 from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification, newest_head
 from audit.models.queue import Discard, Episode, Parked, Quarantined, QueueGeneration
 from audit.models.receipts import BrokenPromise
-from audit.models.records import OWN_WRITER, Record, RecordQuerySet
+from audit.models.records import OWN_WRITER, EventColumns, Record, RecordQuerySet
 from audit.models.reports import Report
 from audit.models.review import MissedReview, Review
 from audit.models.search import SavedView, SearchAlarm

@@ -8,12 +8,14 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
+from audit import visibility
 from audit.errors import Invalid
 from audit.formats import redaction
 from audit.formats.redaction import Rule
+from audit.models.base import NotedAppendOnlyQuerySet, visible_to
 from audit.models.ledger import Verification
 from audit.models.lifecycle import Job, NamedRule, rule_name
-from audit.models.records import Record
+from audit.models.records import EventColumns, Record
 
 STATEMENT = "audit.statement.made"
 
@@ -146,6 +148,7 @@ class ArchiveVolume(models.Model):
     sha256 = models.CharField(max_length=64)
     since = models.CharField(max_length=30, help_text="The first time of its events.")
     until = models.CharField(max_length=30, help_text="The last time of its events.")
+    read_at = models.DateTimeField(null=True, help_text="When its records were read back, to search in them.")
 
     class Meta:
         default_permissions = ()
@@ -186,6 +189,42 @@ class ArchiveCheck(models.Model):
     @property
     def is_whole(self) -> bool:
         return self.volume is None
+
+
+class ArchivedRecords(NotedAppendOnlyQuerySet["ArchivedRecord"]):
+    """Copies of records, read from archives: within the scopes of whoever looks, and noted."""
+
+
+class ArchivedRecordManager(models.Manager.from_queryset(ArchivedRecords)["ArchivedRecord"]):  # type: ignore[misc]
+    """Gives the viewer only what they may see, whatever page or path asks."""
+
+    def get_queryset(self) -> ArchivedRecords:
+        rows = ArchivedRecords(self.model, using=self._db)
+        scopes = visibility.scopes()
+        return rows.filter(visible_to(scopes, "writer", "event_category")) if scopes else rows
+
+
+class ArchivedRecord(EventColumns):
+    """A copy of a record, read from an archive to search in it. See audit/sql/0066_archived_record.sql.
+
+    It is no record: nothing is counted or proved by it. Of one id there is a copy for each archive that has it.
+    """
+
+    archive = models.ForeignKey(Archive, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    leaf_index = models.BigIntegerField()
+
+    objects = ArchivedRecordManager()
+
+    class Meta:
+        db_table = "audit_archived_record"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-event_timestamp", "-id")
+
+    @property
+    def state(self) -> str:
+        """What is in an archive was sealed."""
+        return "sealed"
 
 
 class RedactionRule(NamedRule):

@@ -158,7 +158,12 @@ def older_than(moment: datetime, record_id: UUID) -> Q:
 
 def cursor(record: Record) -> str:
     """Return an opaque cursor for the page after `record`."""
-    text = f"{record.event_timestamp.astimezone(UTC).isoformat()} {record.id}"
+    return cursor_at(record.event_timestamp, record.id)
+
+
+def cursor_at(moment: datetime, record_id: UUID) -> str:
+    """Return an opaque cursor for the page after a record of this time and id."""
+    text = f"{moment.astimezone(UTC).isoformat()} {record_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -35,6 +35,22 @@ BEGIN
 END
 $$;
 
+-- Copies of archived records are added, and go with their partition, by a function of the owner's.
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    REVOKE ALL ON audit_archived_record FROM PUBLIC, audit_app, audit_reader;
+    GRANT SELECT, INSERT ON audit_archived_record TO audit_app;
+    GRANT SELECT ON audit_archived_record TO audit_reader;
+    FOR partition IN
+        SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_archived_record'::regclass
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, audit_app, audit_reader', partition);
+    END LOOP;
+END
+$$;
+
 REVOKE ALL ON audit_quarantine FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_quarantine TO audit_app;
 GRANT SELECT ON audit_quarantine TO audit_reader;

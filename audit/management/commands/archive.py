@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from audit.archive import check, create, span
+from audit.archive import check, create, read, span
 from audit.evidence.request import Requester
 from audit.ledger.verify.result import FAILURES, Verdict
 from audit.management import HarmlessCommand, operator_name
@@ -33,6 +33,11 @@ class Command(HarmlessCommand):
         checking = actions.add_parser("check", help="prove an archive against the log")
         checking.add_argument("folder", type=Path, metavar="FOLDER")
         checking.add_argument("--volume", type=int, metavar="N", help="this volume alone")
+        reading = actions.add_parser("read", help="read an archive back, to search in it: the page Archived records")
+        reading.add_argument("folder", type=Path, metavar="FOLDER")
+        reading.add_argument("--volume", type=int, metavar="N", help="this volume alone")
+        forgetting = actions.add_parser("forget", help="remove what was read back; the archive stays")
+        forgetting.add_argument("archive", metavar="FOLDER|ID")
         actions.add_parser("list", help="all archives, and what their last check said")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -61,6 +66,18 @@ class Command(HarmlessCommand):
         self.stdout.write(result.verdict)
         verdict = Verdict(result.verdict)
         sys.exit(0 if verdict is Verdict.VERIFIED else FAILED if verdict in FAILURES else NOT_COVERED)
+
+    def _read(self, options: dict[str, Any]) -> None:
+        with counted("records") as show:
+            archive = read.read(Requester(operator_name()), options["folder"], options["volume"], show)
+        volumes = archive.volumes.exclude(read_at=None)
+        records = sum(volume.last - volume.first for volume in volumes)
+        self.stdout.write(f"{records} records of {volumes.count()} volumes can be found under Archived records")
+
+    def _forget(self, options: dict[str, Any]) -> None:
+        archive = read.archive_of(options["archive"])
+        read.forget(Requester(operator_name()), archive)
+        self.stdout.write(f"The records of the archive {archive.pk} are no longer found; {archive.folder} is as it was")
 
     def _list(self, options: dict[str, Any]) -> None:
         for archive in Archive.objects.all():

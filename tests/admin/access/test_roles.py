@@ -23,6 +23,8 @@ MEANS = {
     "place and release legal holds": {"audit.place_legalhold"},
     "have statements signed, and see them": {"audit.view_statement", "audit.make_statement"},
     "make them without redaction": {"audit.export_unredacted"},
+    "see archives, and what their checks said": {"audit.view_archive"},
+    "search records that were read back from archives": {"audit.view_archivedrecord"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
     "make and read compliance reports": {"audit.make_report", "audit.view_report"},

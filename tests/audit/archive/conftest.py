@@ -8,7 +8,7 @@ import pytest
 
 from audit.archive import check, create
 from audit.archive.span import read_span
-from audit.ledger import reader
+from audit.ledger import reader, seal
 from audit.models import Archive, ArchiveCheck
 from tests.audit.evidence.conftest import ME, sealed
 
@@ -23,6 +23,7 @@ def small_parts(settings: Any) -> None:
 
 def begun(folder: Path, count: int = 20, **changes: Any) -> Archive:
     """An archive of so many new records, of which nothing is written yet."""
+    seal.Sealer().once()  # what others left, so that the newest leaves are ours
     sealed(count, **changes)
     size = reader.signed_head().size
     return create.create(ME, folder, read_span(str(size - count), str(size)))
