@@ -59,26 +59,47 @@ def check(
     if number is not None and not wanted:
         raise ArchiveUnusable(f"The archive has no volume {number}: it has {len(_named(archive, signed))}.")
     faults += _faults_of_files(target, _named(archive, signed)) if number is None else []
-    records, total = 0, sum(volume.last - volume.first for volume in wanted)
-    tell = progress or (lambda done, total: None)
-    for volume in wanted:
-        tell(records, total)
-        faults += faults_of_volume(target, volume, signed)
-        records += volume.last - volume.first
-    tell(records, total)
+    proved = 0
+    for volume, of_volume in _volumes_checked(target, wanted, signed, progress or (lambda done, total: None)):
+        faults += of_volume
+        proved += 0 if of_volume else volume.last - volume.first
+    result = ArchiveCheck(archive=archive, volume=number, folder=str(target), volumes=len(wanted), records=proved)
+    result.requested_by, result.started_at = requester.name, started_at
+    return _kept(result, faults, requester)
+
+
+def _kept(result: ArchiveCheck, faults: list[Fault], requester: Requester) -> ArchiveCheck:
+    """Record what a check found, and keep it."""
     verdict = min((fault.kind for fault in faults), key=list(Verdict).index, default=Verdict.VERIFIED)
-    result = ArchiveCheck(archive=archive, volume=number, folder=str(target), verdict=verdict)
-    result.requested_by, result.started_at, result.ended_at = requester.name, started_at, datetime.now(UTC)
-    result.volumes, result.records = len(wanted), records
+    result.verdict, result.ended_at = verdict, datetime.now(UTC)
     result.faults = [str(fault) for fault in faults[: ArchiveCheck.MOST_NAMED]]
-    facts = {"volume": number, "volumes": len(wanted), "records": records, "faults": len(faults) or None}
-    outcome = "success" if verdict is Verdict.VERIFIED else "failure"
-    named = [text[:FAULT_CHARACTERS] for text in result.faults[:FAULTS_RECORDED]] or None
     record_act(
-        "checked", archive, requester, outcome=outcome, verdict=verdict, folder=str(target), **facts, named=named
+        "checked",
+        result.archive,
+        requester,
+        outcome="success" if verdict is Verdict.VERIFIED else "failure",
+        verdict=verdict,
+        volume=result.volume,
+        volumes=result.volumes,
+        records=result.records,
+        folder=result.folder,
+        faults=len(faults) or None,
+        named=[text[:FAULT_CHARACTERS] for text in result.faults[:FAULTS_RECORDED]] or None,
     )
     result.save(force_insert=True)
     return result
+
+
+def _volumes_checked(
+    target: Target, wanted: list[ArchiveVolume], signed: Index | None, tell: Progress
+) -> Iterator[tuple[ArchiveVolume, list[Fault]]]:
+    """Yield each volume with what is wrong with it, and tell how far this is."""
+    done, total = 0, sum(volume.last - volume.first for volume in wanted)
+    tell(done, total)
+    for volume in wanted:
+        yield volume, list(faults_of_volume(target, volume, signed))
+        done += volume.last - volume.first
+        tell(done, total)
 
 
 def _open(target: Folder) -> tuple[Archive, Index | None, list[Fault]]:

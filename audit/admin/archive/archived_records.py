@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from audit import safe_text
 from audit.admin.base import ReadOnly
-from audit.admin.display import OUTCOMES, badge, pretty, time_tag
+from audit.admin.display import OUTCOMES, badge, breakable, pretty, time_tag
 from audit.archive import archived
 from audit.archive.archived import Shown
 from audit.errors import Invalid
@@ -85,12 +85,13 @@ def _archive(asked: dict[str, str]) -> UUID | None:
 def _row(shown: Shown) -> dict[str, Any]:
     """What the list shows of a record; a value that is redacted is said to be."""
     record = shown.record
-    values = {name: record.get(name) or ("redacted" if name in shown.redacted else "—") for name in _COLUMNS}
+    empty = {name: "redacted" if name in shown.redacted else "—" for name in _COLUMNS}
+    values = {name: breakable(record.get(name) or empty[name]) for name in _COLUMNS}
     outcome = badge(OUTCOMES[record["event_outcome"]], record["event_outcome"])
-    return {"shown": shown, "time": time_tag(shown.at), "outcome": outcome, "record": record, "values": values}
+    return {"shown": shown, "time": time_tag(shown.at), "outcome": outcome, "values": values}
 
 
-_COLUMNS = ("actor_id", "resource_type", "resource_id", "writer")
+_COLUMNS = ("event_type", "actor_id", "resource_type", "resource_id", "writer")
 
 
 def _following(asked: dict[str, str], last: Shown) -> str:

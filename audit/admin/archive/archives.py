@@ -11,7 +11,7 @@ from audit.admin.base import ReadOnly
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.admin.evidence.exports import own_or_404
 from audit.ledger.verify import Verdict
-from audit.models import Archive, ArchiveCheck
+from audit.models import Archive, ArchiveCheck, ArchiveVolume
 
 CHECKS_SHOWN, VOLUMES_SHOWN = 20, 200
 
@@ -40,7 +40,7 @@ class ArchiveAdmin(ReadOnly):
             last=last,
             last_folder=last.folder if last else archive.folder,
             checks=[(check, time_tag(check.ended_at), verdict_badge(check)) for check in checks],
-            volumes=[(volume, volume.last - 1) for volume in volumes[:VOLUMES_SHOWN]],
+            volumes=[_volume(volume) for volume in volumes[:VOLUMES_SHOWN]],
             volumes_count=volumes.count(),
         )
 
@@ -48,6 +48,12 @@ class ArchiveAdmin(ReadOnly):
     records = column("records", lambda archive: f"{archive.done:,}")
     state_badge = column("last check", lambda archive: state_badge(archive))
     begun = time_column("created (UTC)", "requested_at", sortable=False)
+
+
+def _volume(volume: ArchiveVolume) -> dict[str, Any]:
+    """What the page shows of a volume; times to the second."""
+    since, until = (f"{time[:10]} {time[11:19]}Z" for time in (volume.since, volume.until))
+    return {"volume": volume, "last": volume.last - 1, "since": since, "until": until}
 
 
 def state_badge(archive: Archive) -> SafeString:

@@ -61,8 +61,8 @@ class Command(HarmlessCommand):
             self.stdout.write(fault)
         archive = result.archive
         self.stdout.write(f"archive {archive.pk} of the leaves {archive.first} to {archive.last - 1}")
-        of_all = "of it" if result.is_whole else f"of volume {result.volume} alone"
-        self.stdout.write(f"checked: {result.records} records in {result.volumes} volumes, {of_all}")
+        part = "all of it" if result.is_whole else f"volume {result.volume} alone"
+        self.stdout.write(f"checked: {part}, volumes: {result.volumes}, records proved: {result.records}")
         self.stdout.write(result.verdict)
         verdict = Verdict(result.verdict)
         sys.exit(0 if verdict is Verdict.VERIFIED else FAILED if verdict in FAILURES else NOT_COVERED)
@@ -95,4 +95,6 @@ def _begun(requester: Requester, folder: Path, options: dict[str, Any]) -> Archi
         return create.create(requester, folder, span.read_span(*bounds))
     if not bounds and not options["month"] and (begun := create.unfinished(folder)) is not None:
         return begun
-    raise CommandError("Say what to archive: --from and --to, or --month. Without them an unfinished archive goes on.")
+    raise CommandError(
+        f"There is no unfinished archive in {folder} to go on with. Say what to archive: --from and --to, or --month."
+    )
