@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0051_strays_by_month"),
+        ("audit", "0052_verification_checkpoints_position"),
     ]
 
     operations = [
