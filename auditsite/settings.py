@@ -123,6 +123,9 @@ DLQ_SPOOL_DIR = env.path("DLQ_SPOOL_DIR", None)
 DLQ_SPOOL_MAX_MB = env.int("DLQ_SPOOL_MAX_MB", 256)
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
 DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
+# So long, and so much, of what was drained stays in Redis, for a store that is restored from a backup; 0: none.
+DLQ_KEEP_DRAINED_S = env.float("DLQ_KEEP_DRAINED_S", 6 * 3600.0, validate=validate.Range(min=0))
+DLQ_KEEP_DRAINED_BYTES = env.int("DLQ_KEEP_DRAINED_BYTES", 256 * 2**20, validate=validate.Range(min=0))
 # What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY without a file.
 DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None))
 # Until then entries without a signature are taken, for an upgrade with a queue that is not empty; unset: never.

@@ -34,7 +34,7 @@ from audit.ingest.rejections import Refusal
 from audit.ledger import keys, known_keys
 from audit.models import Discard, Quarantined, Record
 from audit.postgres import clock
-from audit.queue import actions, discards, drain, outages, quarantine
+from audit.queue import actions, discards, drain, outages, quarantine, refill
 from auditclient.config import DLQConfig
 from auditclient.contract import Signer
 from auditclient.ids import uuid7
@@ -181,6 +181,8 @@ def test_the_drain_stores_mends_and_acts(
     drain.drain(seconds=20)
     assert Record.objects.filter(id__in=[stored.key, kept.key, spooled.id]).count() == 3
     assert spool.keep_old(queue) == 0
+    assert {stored.key, kept.key, str(spooled.id)} == {m.key for p in queue.kept.portions() for m in p.messages}
+    assert refill.refill(by="somebody").here == 3
     assert [message.key for message in queue.pages.page(limit=9)] == [waiting.key]
     drain.mend_queue()
     dlq.history.sample(queue)
@@ -264,6 +266,18 @@ def refused(act: Callable[[], object]) -> bool:
         assert isinstance(cause, redis.ResponseError) and re.search(NO_PERMISSION, str(cause)), repr(cause)
         return True
     return False
+
+
+def test_the_web_makes_room_of_what_is_kept_and_keeps_nothing(become: Callable[[str], None]) -> None:
+    become("drain")
+    parked()
+    queue = dlq.stream.for_drain()
+    queue.acknowledge(queue.claim(9), "drained")
+    become("web")
+    queue = dlq.stream.for_drain()
+    assert queue.kept.size().messages == 1
+    assert refused(lambda: queue.kept._run(0, [1, b"", b""]))
+    assert queue.kept.make_room(1) == 1
 
 
 def test_the_web_cannot_drain(become: Callable[[str], None]) -> None:
