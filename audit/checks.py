@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
 from audit.postgres import durability, sql
+from audit.recovery import history
 from audit.reports import packs
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -32,7 +34,10 @@ def _tables(*names: str) -> tuple[str, ...]:
     return tuple(f"audit_{name}" for name in names)
 
 
-APPEND_ONLY = _tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review")
+APPEND_ONLY = (
+    *_tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
+    *_tables("backup", "restoredrill"),
+)
 KEPT = (
     *_tables("verification", "finding", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"),
     *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
@@ -247,6 +252,24 @@ def export_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="audit.E010",
         )
     ]
+
+
+def backups(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """A backup was made lately."""
+    if not databases or not settings.BACKUP_HOURS:
+        return []
+    try:
+        last = history.last_backup()
+    except DatabaseError:
+        return []  # W001 says so
+    since = datetime.now(UTC) - timedelta(hours=settings.BACKUP_HOURS)
+    if last is not None and last.began_at >= since:
+        return []
+    when = (
+        "No backup was ever made" if last is None else f"The last backup was begun at {last.began_at:%Y-%m-%d %H:%M}Z"
+    )
+    hint = "Run `manage.py backup FOLDER` by a timer (docs/operations.md, Backup), or set BACKUP_HOURS=0."
+    return [Warning(f"{when}: what came since is lost with the disk.", hint=hint, id="audit.W010")]
 
 
 def tokens(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -13,7 +13,9 @@ AuditError
 ├── ClocksDisagree       this host's time is not PostgreSQL's
 ├── ExportsOff           no evidence bundles are made here
 ├── ArchiveUnusable      a folder is not one of an archive of this log, or cannot become one
-└── TooManyMatch         more records match than are exported at once
+├── TooManyMatch         more records match than are exported at once
+├── BackupFailed         a part of a backup could not be made
+└── ResumeRefused        the log cannot go on under a cross-link as things are
 
 The docstring of each class is its default message.
 """
@@ -92,6 +94,14 @@ class ArchiveUnusable(AuditError):
 
 class TooManyMatch(AuditError):
     """More records match than are exported at once: narrow the query, or ask for an evidence bundle."""
+
+
+class BackupFailed(AuditError):
+    """A part of the backup could not be made: nothing of it is to be relied on."""
+
+
+class ResumeRefused(AuditError):
+    """The log cannot be resumed as things are."""
 
 
 class Invalid(AuditError, ValueError):

@@ -22,3 +22,4 @@ breaker_open = Gauge("audit_breaker_open", "1 while a process does not ask Postg
 breaker_opened = Counter("audit_breaker_opened_total", "Outages of PostgreSQL that a process noticed", ["reason"])
 unsigned = Counter("audit_receipts_unsigned_total", "Answers without a signed receipt", ["reason"])
 refilled = Counter("audit_refilled_total", "Drained events that Redis kept, brought back or looked at", ["outcome"])
+backed_up = Counter("audit_backed_up_total", "Backups that this process made")

@@ -13,11 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -149,12 +150,32 @@ class Postgres(Server):
     name = "PostgreSQL"
     stop_signal = "INT"  # fast shutdown: ends sessions, loses nothing
 
-    def __init__(self, data: Path):
+    def __init__(self, data: Path, *, archive: Path | None = None):
+        """`archive` is a folder for the WAL that is full, which the server's user may write to."""
         super().__init__(data, ".s.PGSQL.5432")
+        self.archive = archive
 
     def url(self, role: str = "postgres", database: str = "postgres") -> str:
         """The address for this role and database."""
         return f"postgresql://{role}@/{database}?host={self.sockets}"
+
+    def unpack(self, base_backup: Path, *, recovery: Mapping[str, str] | None = None) -> None:
+        """Fill the empty folder from a base backup (base.tar, pg_wal.tar), to be started afterwards.
+
+        With `recovery` the server goes on from there at its start, by these settings: `restore_command` and a target.
+        """
+        self.data.mkdir(parents=True, exist_ok=True)
+        for name, into in (("base.tar", self.data), ("pg_wal.tar", self.data / "pg_wal")):
+            with tarfile.open(base_backup / name) as archive:
+                archive.extractall(into, filter="data")
+        if recovery is not None:
+            (self.data / "recovery.signal").touch()
+            lines = [f"{name} = '{value}'\n" for name, value in recovery.items()]
+            with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+                settings.writelines(lines)
+        if self._as_other_user():
+            for path in (self.data, *self.data.rglob("*")):
+                shutil.chown(path, SYSTEM_USER, SYSTEM_USER)
 
     def _as_other_user(self) -> bool:
         return os.geteuid() == 0
@@ -189,6 +210,10 @@ class Postgres(Server):
             "max_locks_per_transaction": "512",
             "max_wal_size": "2GB",
         }
+        if self.archive is not None:
+            # As PostgreSQL's manual says: a file that is there is never overwritten.
+            copy = f"test ! -f {self.archive}/%f && cp %p {self.archive}/%f"
+            settings |= {"archive_mode": "on", "archive_command": copy, "archive_timeout": "5"}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         return [str(binaries() / "postgres"), "-D", str(self.data), *options]
 
@@ -226,6 +251,19 @@ class Redis(Server):
     def url(self, db: int = 0) -> str:
         """The address of a database."""
         return f"unix://{self.socket}?db={db}"
+
+    def load(self, snapshot: Path) -> None:
+        """Make a file of the whole the beginning of the empty folder's append-only file, from which the server starts.
+
+        For Redis 7 and later; before, the file itself is `appendonly.aof`.
+        """
+        files = self.data / "appendonlydir"
+        files.mkdir(parents=True)
+        shutil.copyfile(snapshot, files / "appendonly.aof.1.base.rdb")
+        manifest = "file appendonly.aof.1.base.rdb seq 1 type b\n"
+        (files / "appendonly.aof.manifest").write_text(manifest, encoding="ascii")
+        if redis_version(self.program)[1] < "7":
+            shutil.copyfile(snapshot, self.data / "appendonly.aof")
 
     def _command(self) -> list[str]:
         settings = {

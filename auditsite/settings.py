@@ -63,6 +63,10 @@ DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASES["owner"]["OPTIONS"]["options"] += f" -c lock_timeout={MIGRATE_LOCK_MS}"
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
+# A role that may replicate, for `manage.py backup` alone. After BACKUP_HOURS without a backup a check warns; 0: never.
+DATABASE_BACKUP_URL = secret("DATABASE_BACKUP_URL", "")
+BACKUP_HOURS = env.float("BACKUP_HOURS", 26)
+
 REDIS_URL = secret("REDIS_URL")
 # The cache only carries the limits of writers. Never the queue's database: a cache may be cleared.
 CACHE_URL = secret("CACHE_URL", "")

@@ -109,6 +109,7 @@ class Fleet:
                 "CACHE_URL": self.redis.url(1),
                 "QUEUE_URL": self.redis.url(2),
                 "SECRET_KEY": "drill",
+                "DATABASE_BACKUP_URL": self.postgres.url("postgres", "drill"),
                 "SEAL_KEY": Signer("drill.example/log", bytes(32)).encode(),
                 "RECEIPT_KEY": Signer("drill.example/log/receipts", bytes(32)).encode(),
                 "SECURE_COOKIES": "false",

@@ -21,6 +21,7 @@ from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Veri
 from audit.models.queue import Discard, Episode, Parked, Quarantined, QueueGeneration
 from audit.models.receipts import BrokenPromise
 from audit.models.records import OWN_WRITER, EventColumns, Record, RecordQuerySet
+from audit.models.recovery import Backup, RestoreDrill
 from audit.models.reports import Report
 from audit.models.review import MissedReview, Review
 from audit.models.search import SavedView, SearchAlarm

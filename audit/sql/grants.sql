@@ -60,6 +60,11 @@ REVOKE ALL ON audit_review FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_review TO audit_app;
 GRANT SELECT ON audit_review TO audit_reader;
 
+-- Backups and drills are noted once.
+REVOKE ALL ON audit_backup, audit_restoredrill FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_backup, audit_restoredrill TO audit_app;
+GRANT SELECT ON audit_backup, audit_restoredrill TO audit_reader;
+
 -- The log grows at its end; only what waits for the sealer is ever taken away.
 REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed
     FROM PUBLIC, audit_app, audit_reader;
