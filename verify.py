@@ -9,6 +9,7 @@
     python verify.py sample SAMPLE.zip RANGE.zip --key KEY --receipt-key KEY
     python verify.py statement STATEMENT.txt --key KEY --receipt-key KEY [--range RANGE.zip]
     python verify.py export EXPORT.json --receipt-key KEY
+    python verify.py crosslink CROSS-LINKS.txt --key KEY
 
 What is checked, for each record:
 
@@ -25,6 +26,9 @@ that its records together lead to the signed root, and, of a range, that no reco
 
 What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
 ask its witnesses.
+
+Where a log was restored from a backup it goes on under another name and key. With --crosslink, the key of before leads
+to the one of now: up to the restored leaf both are one log, what the log of before had after it is gone, and is named.
 
 Where a bundle is redacted, the place, the id, the digest and the times of each record are proved all the same, and
 nothing else of those that are redacted, unless they are given whole with --originals.
@@ -316,8 +320,9 @@ class Trust:
     # The options that would confirm the keys that came with the bundle.
     unconfirmed: tuple[str, ...] = ()
     seen: dict[str, Checkpoint] = field(default_factory=dict)
-    roots: dict[int, bytes] = field(default_factory=dict)
+    roots: dict[tuple[str, int], bytes] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
+    links: list["CrossLink"] = field(default_factory=list)
 
     def confirms(self, key: Key) -> bool:
         """Whether the key was given: one that came with the bundle is what the bundle states."""
@@ -334,16 +339,33 @@ class Trust:
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] or not all(lines[:-1]) or not SIZE.match(lines[1]):
             raise Unusable("a checkpoint has at least three lines: origin, size, root")
-        if lines[0] != self.keys[0].name:
+        if lines[0] not in {key.name for key in self.keys}:
             raise Unusable(f"the checkpoint is of the log {lines[0]!r}, the key of {self.keys[0].name!r}")
         signed, moments, witnessed = self._signatures(text, signatures)
         if not signed:
             otherwise = f"no key of the log {lines[0]} that you trust has signed the checkpoint"
             raise unsigned(signatures, lines[0], otherwise)
         size, root = int(lines[1]), unbase64(lines[2])
-        if self.roots.setdefault(size, root) != root:
+        if self.roots.setdefault((self._line_of(lines[0], size, moments), size), root) != root:
             raise Forked(f"the log has signed two different trees of {size} records")
         return Checkpoint(size, root, max(moments, default=None), witnessed)
+
+    def _line_of(self, name: str, size: int, moments: list[int]) -> str:
+        """Which line a tree belongs to: "" for what the log has now, else the name whose end was cut off by a restore.
+
+        Raises `Altered` and `Forked` where a cross-link says other than is so.
+        """
+        closed = [link for link in self.links if name in (link.restored[0], *(head[0] for head in link.known))]
+        link = min(closed, key=lambda each: each.at, default=None)
+        if link is None:
+            return ""
+        if any(moment > link.at for moment in moments):
+            raise Forked(f"{name} was closed by a cross-link, and has signed a checkpoint after that")
+        if size <= link.restored[1]:
+            return ""
+        if size > max(head[1] for head in (link.restored, *link.known) if head[0] == name):
+            raise Altered(f"a checkpoint of {size} records of {name} is known, and the cross-link knew of less")
+        return name
 
     def _signatures(self, text: str, signatures: list[Signature]) -> tuple[bool, list[int], dict[str, int]]:
         signed, moments, witnessed = False, [], {}
@@ -361,6 +383,104 @@ class Trust:
             else:
                 self.strangers.add(name)
         return signed, moments, witnessed
+
+
+# --- Cross-links: how a log goes on after a restore -------------------------------------------
+
+CROSSLINK = "auditsite/crosslink/v1"
+
+
+class CrossLink(NamedTuple):
+    """Where a log was cut by a restore, the newest heads known of it, and the key that goes on."""
+
+    restored: tuple[str, int, bytes]  # name, leaves, root
+    known: list[tuple[str, int, bytes]]
+    continues: Key
+    at: int
+    asked_by: str
+    approved_by: str
+    reason: str
+
+
+def read_crosslinks(path: Path, trust: Trust) -> None:
+    """Learn from the cross-links in a file, whatever their order. Raises `Unusable`, `Altered`."""
+    notes = [f"{CROSSLINK}{part}" for part in path.read_text(encoding="utf-8").split(CROSSLINK)[1:]]
+    notes = [note.rstrip("\n") + "\n" for note in notes]
+    if not notes:
+        raise Unusable(f"{path.name} has no cross-link: it starts with {CROSSLINK}")
+    while notes:
+        learned = [note for note in notes if learn(note, trust)]
+        if not learned:
+            raise Unusable(f"no key that you trust has signed the cross-link in {path.name}: nothing of it is believed")
+        notes = [note for note in notes if note not in learned]
+
+
+def learn(note: str, trust: Trust) -> bool:
+    """Trust the key that a cross-link names, if one that is trusted has signed it; say whether one has.
+
+    Raises `Unusable`, `Altered`.
+    """
+    text, signatures = read_note(note)
+    link = parse_crosslink(text)
+    names = {head[0] for head in (link.restored, *link.known)}
+    trusted = {(key.name, key.id): key for key in trust.keys if key.name in names}
+    before = [(trusted[name, key_id], blob) for name, key_id, blob in signatures if (name, key_id) in trusted]
+    if not before:
+        return False
+    after = [blob for name, key_id, blob in signatures if (name, key_id) == (link.continues.name, link.continues.id)]
+    if not after:
+        raise Altered("the key that goes on has not signed the cross-link")
+    for key, blob in (*before, (link.continues, after[0])):
+        key.check(text, blob)
+    trust.links.append(link)
+    trust.keys.append(link.continues)
+    return True
+
+
+def parse_crosslink(text: str) -> CrossLink:
+    """Read the text of a cross-link. Raises `Unusable`."""
+    header, *lines = text.removesuffix("\n").split("\n")
+    pairs = [line.partition(" ")[::2] for line in lines]
+    names, values = [name for name, _ in pairs], [value for _, value in pairs]
+    count = names.count("known")
+    wanted = ["restored", *["known"] * count, "continues", "at", "asked-by", "approved-by", "reason"]
+    if header != CROSSLINK or not count or names != wanted:
+        raise Unusable(f"a cross-link starts with {CROSSLINK}, and has its members in their order")
+    heads = [crosslink_head(value) for value in values[: 1 + count]]
+    key, at, asked_by, approved_by, reason = values[1 + count :]
+    moment = int(datetime.fromisoformat(at).timestamp())
+    return CrossLink(heads[0], heads[1:], read_key(key, (ED25519,)), moment, asked_by, approved_by, reason)
+
+
+def crosslink_head(text: str) -> tuple[str, int, bytes]:
+    """A head in a cross-link: name, leaves, root. Raises `Unusable`."""
+    name, size, root = (*text.split(" "), "", "", "")[:3]
+    if not name or not SIZE.match(size) or len(unbase64(root)) != 32:
+        raise Unusable(f"{text[:80]!r} is no head: name, leaves, root")
+    return name, int(size), unbase64(root)
+
+
+def crosslink_lines(trust: Trust) -> list[str]:
+    """Where the log was cut, in words."""
+    lines = []
+    for link in trust.links:
+        when = datetime.fromtimestamp(link.at, UTC)
+        lines.append(f"cross-link of {when:%Y-%m-%d %H:%M}Z: the log was restored, {link.reason}")
+        lines.append(f"  asked by {link.asked_by}, approved by {link.approved_by}")
+        lines.append(f"  the first {link.restored[1]:,} leaves of {link.restored[0]} are the same as before")
+        for name, size, _ in link.known:
+            lines.append(f"  {name} had {size:,}: {max(size - link.restored[1], 0):,} after those are gone")
+        lines.append(f"  it goes on as {link.continues}")
+    return lines
+
+
+def verify_crosslink(options: argparse.Namespace) -> str:
+    """Verify cross-links, print what they say, and return the verdict. Raises `Altered` and `Unusable`."""
+    options.bundle = None
+    options.crosslink = [options.file]
+    for line in crosslink_lines(trust_of(options)):
+        say(line)
+    return VERIFIED
 
 
 # --- Records and their proofs -----------------------------------------------------------------
@@ -610,6 +730,7 @@ def report_records(result: Result, trust: Trust, report: Report) -> None:
         report.checked.append("each record is in the log, and as it was sealed")
     if result.newest is not None:
         report.add_checkpoint("newest checkpoint", result.newest)
+    report.checked += crosslink_lines(trust)
     report.add_keys(trust.keys, trust)
     report.stated += [f"the signature of {name}, whose key was not given" for name in sorted(trust.strangers)]
 
@@ -638,14 +759,20 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
     quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
     if not 0 <= quorum <= len(witnesses):
         raise Unusable(f"{quorum} witnesses must have cosigned, and the keys of {len(witnesses)} are given")
+    trust = Trust(keys, witnesses, quorum)
+    for path in arguments.crosslink:
+        read_crosslinks(path, trust)
     if arguments.bundle:
         origin, claimed = bundle_header(arguments.bundle)
-        if keys and keys[0].name != origin:
-            raise Unusable(f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}")
-        return Trust(keys or claimed, witnesses, quorum, () if keys else ("--key",))
+        if keys and origin not in {key.name for key in keys}:
+            raise Unusable(
+                f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}: where the log was restored, its "
+                "cross-link (--crosslink) leads from one to the other"
+            )
+        return trust if keys else Trust(claimed, witnesses, quorum, ("--key",))
     if not keys:
         raise Unusable("give the log's public key with --key or --keys")
-    return Trust(keys, witnesses, quorum)
+    return trust
 
 
 # What the first bytes of a file say that it is, and the command that verifies it.
@@ -1426,6 +1553,7 @@ def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
     )
     report.checked.append(f"{evidence.volumes.records} records checked against the log {trust.keys[0].name}")
     report.add_checkpoint("checkpoint", evidence.checkpoint)
+    report.checked += crosslink_lines(trust)
     report.add_keys([*trust.keys, *evidence.receipt_keys], trust)
     report_content(evidence, report)
     if manifest["kind"] == "sample":
@@ -1737,6 +1865,7 @@ COMMANDS = {
     "sample": ("Draw a sample again.", verify_sample),
     "statement": ("Verify a signed statement.", verify_statement),
     "export": ("Verify the signed answer of GET export.", verify_extract),
+    "crosslink": ("Verify the cross-links of a log that was restored.", verify_crosslink),
 }
 
 
@@ -1772,6 +1901,9 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
     command = commands["export"]
     command.add_argument("export", type=Path, help="the answer, JSON")
     add_receipt_keys(command, required=True)
+    command = commands["crosslink"]
+    command.add_argument("file", type=Path, help="the cross-links, signed notes one after the other")
+    add_trust(command)
     return commands
 
 
@@ -1789,6 +1921,13 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     """Arguments for the keys of the log and its witnesses."""
     parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
     parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
+    parser.add_argument(
+        "--crosslink",
+        action="append",
+        default=[],
+        type=Path,
+        help="cross-links of a restored log (repeatable)",
+    )
     parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
     parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
 

@@ -36,10 +36,12 @@ def _tables(*names: str) -> tuple[str, ...]:
 
 APPEND_ONLY = (
     *_tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
-    *_tables("backup", "restoredrill"),
+    *_tables("backup", "restoredrill", "crosslink"),
 )
 KEPT = (
-    *_tables("verification", "finding", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"),
+    *_tables(
+        "verification", "finding", "logresume", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"
+    ),
     *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
 )
 COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")

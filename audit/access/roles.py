@@ -41,7 +41,13 @@ GROUPS = {
     "compliance officer": [
         *(*OVERSIGHT, *READING),
         *("audit.view_rightsrequest", "audit.approve_rights"),
-        *("audit.approve_discard", "audit.place_legalhold", "audit.sign_review", "audit.export_unredacted"),
+        *(
+            "audit.approve_discard",
+            "audit.approve_logresume",
+            "audit.place_legalhold",
+            "audit.sign_review",
+            "audit.export_unredacted",
+        ),
         *("audit.add_redactionrule", "audit.change_redactionrule"),
     ],
     "administrator": [

@@ -62,7 +62,7 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     manifest = _manifest(export, checkpoint)
     texts = {
         "checkpoint.txt": reader.full_note(checkpoint),
-        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().verifiers, *keys.receipts().verifiers)),
+        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().current, *keys.receipts().current)),
         "query.txt": _query(export),
         "statement.json": _json(_statement(export)),
         "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),

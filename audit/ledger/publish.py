@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
 from audit.formats.note import NoteError
 from audit.ingest.notify import notify_anyway
-from audit.ledger import anchor, heads, reader, witnesses
+from audit.ledger import anchor, heads, outside, reader, witnesses
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
 
@@ -50,6 +50,7 @@ class Publisher:
                 witnesses.cosign(witness, head)
             except witnesses.WitnessRefused as error:
                 complaints.append(str(error))
+                outside.refused.set()
             except (OSError, NoteError) as error:
                 complaints.append(f"The witness {witness.verifier.name} did not answer: {type(error).__name__}.")
         if not complaints:

@@ -30,6 +30,10 @@ class WitnessRefused(AuditError):
     """The witness did not cosign."""
 
 
+class NothingSeen(OSError):
+    """The witness answers, and has seen nothing of this log."""
+
+
 class RemoteWitness(NamedTuple):
     url: str
     verifier: Verifier
@@ -64,13 +68,15 @@ def cosign(witness: RemoteWitness, checkpoint: Checkpoint) -> None:
 
 
 def latest_of(witness: RemoteWitness, origin: str) -> str:
-    """Fetch the newest checkpoint of our log that a witness has seen, as a note. Raises `OSError`."""
+    """Fetch the newest checkpoint of a log that a witness has seen, as a note. Raises `OSError`, and `NothingSeen`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
     try:
         with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
+        if error.code == 404:
+            raise NothingSeen(f"{witness.verifier.name} has seen nothing of {origin}") from None
         raise
 
 

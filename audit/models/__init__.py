@@ -17,7 +17,16 @@ from audit.models.evidence import (
 )
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
 from audit.models.ingest import OutboxAlarm
-from audit.models.ledger import Checkpoint, Finding, FindingQuerySet, Leaf, Verification, newest_head
+from audit.models.ledger import (
+    Checkpoint,
+    Finding,
+    FindingQuerySet,
+    Leaf,
+    LogCrossLink,
+    LogResume,
+    Verification,
+    newest_head,
+)
 from audit.models.queue import Discard, Episode, Parked, Quarantined, QueueGeneration
 from audit.models.receipts import BrokenPromise
 from audit.models.records import OWN_WRITER, EventColumns, Record, RecordQuerySet

@@ -60,10 +60,10 @@ REVOKE ALL ON audit_review FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_review TO audit_app;
 GRANT SELECT ON audit_review TO audit_reader;
 
--- Backups and drills are noted once.
-REVOKE ALL ON audit_backup, audit_restoredrill FROM PUBLIC, audit_app, audit_reader;
-GRANT SELECT, INSERT ON audit_backup, audit_restoredrill TO audit_app;
-GRANT SELECT ON audit_backup, audit_restoredrill TO audit_reader;
+-- Backups, drills and cross-links are noted once.
+REVOKE ALL ON audit_backup, audit_restoredrill, audit_crosslink FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_app;
+GRANT SELECT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_reader;
 
 -- The log grows at its end; only what waits for the sealer is ever taken away.
 REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed
@@ -85,6 +85,7 @@ REVOKE UPDATE ON audit_archivecheck FROM audit_app;
 REVOKE DELETE, TRUNCATE ON
     audit_verification,
     audit_finding,
+    audit_logresume,
     audit_discard,
     audit_rightsrequest,
     audit_episode,

@@ -52,7 +52,7 @@ def checkpoint_costs(fleet: Fleet, count: int) -> tuple[float, float]:
     taken = fleet.number(BYTES) - before
     report, started = RunReport(Verification()), time.process_time()
     size = reader.signed_size()
-    checked = sum(1 for _ in checkpoints.checkpoints(report, keys.load(), size, "reader", at_end=True))
+    checked = sum(1 for _ in checkpoints.checkpoints(report, keys.load(), [], size, "reader", at_end=True))
     assert checked >= count, (checked, count)
     return taken / count, (time.process_time() - started) / checked
 

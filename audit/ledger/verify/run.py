@@ -149,10 +149,12 @@ def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
     at_end = run.last >= reader.signed_size(using) or run.scope in ("all", "newest")
     # What anchor and witnesses have past the end of the range is checked by other runs.
     most = 2**63 if at_end else run.last
+    links = checkpoints.cross_links(report, keys, using)
+    newest_only = run.scope in ("newest", "rolling")
     signed = [
-        checkpoints.checkpoints(report, keys, run.last, using, at_end=at_end),
-        checkpoints.anchored(report, keys, run.position, most, newest_only=run.scope in ("newest", "rolling")),
-        (head for head in checkpoints.witnessed(report, keys) if run.position <= head.size <= most),
+        checkpoints.checkpoints(report, keys, links, run.last, using, at_end=at_end),
+        checkpoints.anchored(report, keys, links, run.position, most, newest_only=newest_only),
+        (head for head in checkpoints.witnessed(report, keys, links) if run.position <= head.size <= most),
     ]
     leaves.check(report, signed, run.position, run.last, using)
     if at_end:
