@@ -34,10 +34,10 @@ def read(keys: Keys, using: str = "reader") -> list[Link]:
     return links
 
 
-def origin_of(number: int, links: Sequence[Link], current: str) -> str:
-    """The name under which the checkpoint of this number was to be signed."""
+def origin_of(number: int, links: Sequence[Link], own: str) -> str:
+    """The name under which the checkpoint of this number was to be signed; `own` is that of the newest head."""
     if not links:
-        return current
+        return own
     if number < links[0].checkpoint:
         return links[0].says.restored.origin
     return next(link.says.continues.name for link in reversed(links) if link.checkpoint <= number)

@@ -17,7 +17,7 @@ from audit.models import Checkpoint
 
 log = structlog.get_logger(__name__)
 
-# Set where a witness refused to cosign: the sealer of this process then asks again before it goes on.
+# Set where a witness has seen more, or another log: the sealer of this process then asks again before it goes on.
 refused = threading.Event()
 
 

@@ -50,7 +50,8 @@ class Publisher:
                 witnesses.cosign(witness, head)
             except witnesses.WitnessRefused as error:
                 complaints.append(str(error))
-                outside.refused.set()
+                if isinstance(error, witnesses.WitnessAhead):
+                    outside.refused.set()
             except (OSError, NoteError) as error:
                 complaints.append(f"The witness {witness.verifier.name} did not answer: {type(error).__name__}.")
         if not complaints:

@@ -3,7 +3,9 @@
 1. One transaction, one sealer: an advisory lock; another sealer gives up.
 2. The newest checkpoint must be signed by a known key, and the kept hashes must fold to its root: nothing is ever
    signed on top of a tree other than the one that was signed before, so this code cannot fork the log.
-3. Take records from the queue, in the order of their storage; write leaf and node rows; sign; write the head, which
+3. Nor beside or below a head that the anchor or a witness has: a database that was restored is resumed first
+   (audit/ledger/resume.py). Both are asked before the first pass, and the anchor whenever another sealer has signed.
+4. Take records from the queue, in the order of their storage; write leaf and node rows; sign; write the head, which
    becomes a checkpoint where it is its turn (audit/ledger/heads.py); commit.
 
 A kill at any point rolls the transaction back, and the next pass repeats it.

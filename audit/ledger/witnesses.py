@@ -30,6 +30,10 @@ class WitnessRefused(AuditError):
     """The witness did not cosign."""
 
 
+class WitnessAhead(WitnessRefused):
+    """The witness has seen more of the log than there is, or another log of this name."""
+
+
 class NothingSeen(OSError):
     """The witness answers, and has seen nothing of this log."""
 
@@ -60,10 +64,11 @@ def cosign(witness: RemoteWitness, checkpoint: Checkpoint) -> None:
         size = answer.strip()
         seen = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else -1
         if not 0 <= seen <= checkpoint.size:
-            raise WitnessRefused(f"The witness {witness.verifier.name} has seen {seen} records, more than there are.")
+            raise WitnessAhead(f"The witness {witness.verifier.name} has seen {seen} records, more than there are.")
         status, answer = _ask(witness, checkpoint, seen)
     if status != 200:
-        raise WitnessRefused(f"The witness {witness.verifier.name} answered {status}: {answer.strip()[:200]}")
+        refusal = WitnessAhead if status == 422 else WitnessRefused
+        raise refusal(f"The witness {witness.verifier.name} answered {status}: {answer.strip()[:200]}")
     _keep(witness, checkpoint, answer)
 
 

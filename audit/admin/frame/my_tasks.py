@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from audit import visibility
 from audit.access import rights
 from audit.admin.display import time_tag
-from audit.models import BrokenPromise, Discard, Export, Gap, Manifest, Report, RightsRequest, Unmet
+from audit.models import BrokenPromise, Discard, Export, Gap, LogResume, Manifest, Report, RightsRequest, Unmet
 from audit.review import signoff
 
 # Rows of a group that are shown and counted.
@@ -56,6 +56,8 @@ def _waiting(user: Any) -> Iterable[Group]:
     name = user.get_username()
     if user.has_perm("audit.approve_discard"):
         yield Group("Discards to approve or decline", [_discard(row) for row in _discards(name)])
+    if user.has_perm("audit.approve_logresume"):
+        yield Group("The log of a restored store", [_resume(row) for row in _resumes(name)])
     if user.has_perm("audit.approve_rights"):
         waiting = RightsRequest.objects.filter(decision="")[:SHOWN]
         yield Group("Rights to grant or decline", [_right(row) for row in waiting if rights.may_decide(row, user)])
@@ -84,6 +86,15 @@ def _discards(name: str) -> QuerySet[Discard]:
 def _discard(row: Discard) -> Task:
     remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
     return Task(f"Discard of {row.key or row.message_id}", reverse("admin:audit_discard_change", args=[row.pk]), remark)
+
+
+def _resumes(name: str) -> QuerySet[LogResume]:
+    return LogResume.objects.filter(decision="", resumed_at=None).exclude(asked_by=name)[:SHOWN]
+
+
+def _resume(row: LogResume) -> Task:
+    remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
+    return Task("Let the log go on, or decline", reverse("admin:audit_checkpoint_changelist"), remark)
 
 
 def _right(row: RightsRequest) -> Task:

@@ -60,6 +60,8 @@ def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> N
 
 def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
     """The cross-links under which the log went on after restores; a finding where one cannot be believed."""
+    # A store that was restored from before a resume has the name of then, whatever key is here.
+    report.own_name = crosslinks.own_name(reader.head(using), keys)
     try:
         links = crosslinks.read(keys, using)
     except LogDamaged as error:
@@ -212,7 +214,7 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
         return None
     moments = [attestation.moment for attestation in signed if attestation.moment is not None]
-    if head != note.TreeHead(crosslinks.origin_of(row.number, links, keys.origin), row.size, bytes(row.root)):
+    if head != note.TreeHead(crosslinks.origin_of(row.number, links, report.own_name), row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
         detail = f"Checkpoint {row.number}: its time in the table is not the signed one."

@@ -28,6 +28,7 @@ class Command(HarmlessCommand):
         parsers = parser.add_subparsers(dest="action", required=True)
         lacking = parsers.add_parser("check", help="what the store lacks, by anchor, witnesses, receipts and the queue")
         lacking.add_argument("receipts", nargs="*", type=Path, help="files of receipts, as their writers kept them")
+        lacking.add_argument("--missing", type=Path, metavar="FILE", help="write the ids of all missing events there")
         secrets = parsers.add_parser("secrets", help="write the private keys of a backup into files")
         secrets.add_argument("backup", type=Path, help="the backup's folder")
         secrets.add_argument("--passphrase-file", type=Path, required=True)
@@ -47,6 +48,8 @@ class Command(HarmlessCommand):
         lacks = check(options["receipts"], by=operator_name(), progress=lambda text: self.stderr.write(text))
         for line in _lines(lacks):
             self.stdout.write(line)
+        if options["missing"] is not None:
+            options["missing"].write_text("".join(f"{event_id}\n" for event_id in lacks.missing), encoding="utf-8")
         sys.exit(LACKS if lacks.anything else UNKNOWN if lacks.unknown else 0)
 
     def _secrets(self, options: dict[str, Any]) -> None:

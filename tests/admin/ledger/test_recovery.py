@@ -53,6 +53,7 @@ def test_a_request_is_shown_with_what_is_gone_and_whom_nobody_asked(auditor: Cli
 def test_a_compliance_officer_approves_what_another_asked(asked: LogResume) -> None:
     officer = logged_in(person("compliance officer"))
     assert "Let the log go on" in page_of(officer)
+    assert "Let the log go on, or decline" in officer.get("/admin/tasks/").content.decode()
     officer.post(f"{LOG}resume/{asked.pk}/decide/", {"sure": "yes", "approve": "yes"})
     asked.refresh_from_db()
     assert asked.decision == "approved" and asked.decided_by

@@ -258,6 +258,8 @@ def test_a_store_that_is_restored_once_more_is_resumed_once_more(restored: Scene
     send(1)
     with pytest.raises(LogDamaged, match="had been resumed"):
         Sealer().once()
+    kinds = set(Finding.objects.filter(run=whole()).values_list("kind", flat=True))
+    assert kinds <= {"MISSING", "FORKED"}, "what the backup has is as it was signed, under the name of then"
     second = go_on("it burned again")
     assert second.continues.name == f"{SEAL_KEY.name}/resumed-2"
     assert {known.origin: known.size for known in second.known} == {

@@ -40,7 +40,7 @@ from auditclient.contract import Signer
 from auditclient.ids import uuid7
 from auditclient.tiers import Queue as ClientQueue
 from auditsite.embedded import Redis
-from dlq import spool
+from dlq import snapshot, spool
 from dlq.checks import durability
 from dlq.errors import Refused
 from dlq.message import Message
@@ -50,7 +50,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 ACL = ROOT / "deploy" / "redis"
 # The last is what Redis 7.0 says to a script of a key that its caller may not touch.
 NO_PERMISSION = r"NOPERM|permission|ACL|can't access at least one of the keys"
-ROLES = ("web", "park", "drain", "worker", "seal", "queue", "migrate")
+ROLES = ("web", "park", "drain", "worker", "seal", "backup", "queue", "migrate")
 
 
 class RoleRedis(Redis):
@@ -266,6 +266,23 @@ def refused(act: Callable[[], object]) -> bool:
         assert isinstance(cause, redis.ResponseError) and re.search(NO_PERMISSION, str(cause)), repr(cause)
         return True
     return False
+
+
+def test_the_backup_takes_a_copy_and_changes_nothing(become: Callable[[str], None], tmp_path: Path) -> None:
+    become("web")
+    (message,) = parked()
+    become("backup")
+    assert snapshot.save(tmp_path / "redis.rdb") == (tmp_path / "redis.rdb").stat().st_size
+    assert message.key.encode() in (tmp_path / "redis.rdb").read_bytes()
+    queue = dlq.stream.for_drain()
+    assert refused(lambda: queue.claim(9)) and refused(lambda: queue.kept.make_room(1))
+
+
+@pytest.mark.parametrize("role", ["web", "park", "drain", "worker", "seal", "queue", "migrate"])
+def test_nobody_else_takes_a_copy(become: Callable[[str], None], tmp_path: Path, role: str) -> None:
+    become(role)
+    with pytest.raises(Refused, match="refused to give a copy"):
+        snapshot.save(tmp_path / "redis.rdb")
 
 
 def test_the_web_makes_room_of_what_is_kept_and_keeps_nothing(become: Callable[[str], None]) -> None:
