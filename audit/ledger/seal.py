@@ -84,7 +84,8 @@ class Sealer:
 
     def __init__(self) -> None:
         self._memory = _Memory()
-        self._highest = (-1, 0)  # number and size of the newest head that it signed; no failure makes it forget that
+        # Number and size of the newest head that it signed, and under which name; no failure makes it forget that.
+        self._highest, self._name = (-1, 0), ""
 
     def once(self, *, sign_anyway: bool = False, from_start: bool = False, keep_each: bool = True) -> Sealed:
         """Run one pass. It signs where records were added, where SEAL_IDLE_S passed in silence, or `sign_anyway`.
@@ -130,7 +131,7 @@ class Sealer:
             head = sign_head(cursor, before, edge, keys.signer, keep=keep)
         if keep or (before is not None and head.number > before.number):
             self._memory.newest = head if keep else before  # `before` was given out meanwhile
-        self._memory.head, self._highest = head, (head.number, head.size)
+        self._memory.head, self._highest, self._name = head, (head.number, head.size), keys.origin
         return Sealed(head, len(leaves), signed=True, kept=keep)
 
     def _is_due(self) -> bool:
@@ -148,7 +149,9 @@ class Sealer:
 
     def _edge_of(self, head: Checkpoint | None, keys: ledger_keys.Keys, known: outside.Known | None) -> Edge:
         """Return the edge of the signed tree: remembered, or read and checked against the signature."""
-        if ((-1, 0) if head is None else (head.number, head.size)) < self._highest:
+        is_behind = ((-1, 0) if head is None else (head.number, head.size)) < self._highest
+        # A cross-link ends a name with all that was signed under it: somebody resumed the log meanwhile.
+        if is_behind and crosslinks.closing(self._name, crosslinks.read(keys, "default")) is None:
             raise LogDamaged(f"Checkpoint {self._highest[0]} was signed and is gone: {RESTORED}")
         memory = self._memory
         if memory.edge is None or memory.head is None or head is None or not _are_same(memory.head, head):

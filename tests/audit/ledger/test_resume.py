@@ -128,6 +128,22 @@ def test_the_log_goes_on_under_another_name_with_the_same_leaves(restored: Scene
     assert (newest.size, bytes(newest.root)) == (EARLY, link.restored.root)
 
 
+def test_a_sealer_that_ran_all_along_goes_on_after_the_resume_and_not_before(
+    elsewhere: Scene, key_files: Path, settings: Any
+) -> None:
+    """It remembers what it signed, whoever else does not."""
+    sealer = Sealer()
+    assert sealer.once(sign_anyway=True).signed
+    elsewhere.restore_early()
+    with pytest.raises(LogDamaged, match="was signed and is gone"):
+        sealer.once()
+    settings.SEAL_ANCHOR_FILE = elsewhere.anchor
+    go_on()
+    send(1)
+    sealed = sealer.once(from_start=True)
+    assert sealed.signed and sealed.added == 1
+
+
 def test_the_log_is_verified_and_says_where_it_was_cut(restored: Scene) -> None:
     before = whole()
     assert before.verdict == "MISSING"
