@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0051_strays_by_month"),
+        ("audit", "0052_verification_checkpoints_position"),
     ]
 
     operations = [

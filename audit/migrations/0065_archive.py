@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0052_verification_checkpoints_position"),
+        ("audit", "0061_crosslink"),
     ]
 
     operations = [
