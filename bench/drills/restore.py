@@ -71,9 +71,17 @@ class RestoreDrill:
     def __init__(self, share: float):
         """`share` of the events of a whole drill."""
         self.events = max(int(EVENTS * share), 60)
-        settings = {"SEAL_MERGE_DELAY_S": "2", "SEAL_KEEP_S": "1", "SEAL_INTERVAL_MS": "200", "GAP_GRACE_S": "1"}
         self.fleet = Fleet(
-            workers=1, drainers=1, anchored=True, spooled=True, rotatable=True, archived=True, **settings
+            workers=1,
+            drainers=1,
+            anchored=True,
+            spooled=True,
+            rotatable=True,
+            archived=True,
+            SEAL_MERGE_DELAY_S="2",
+            SEAL_KEEP_S="1",
+            SEAL_INTERVAL_MS="200",
+            GAP_GRACE_S="1",
         )
         self.backups = self.fleet.folder / "backups"
         self.rounds: list[Round] = []
