@@ -10,6 +10,7 @@
     python verify.py statement STATEMENT.txt --key KEY --receipt-key KEY [--range RANGE.zip]
     python verify.py export EXPORT.json --receipt-key KEY
     python verify.py crosslink CROSS-LINKS.txt --key KEY
+    python verify.py purge CERTIFICATE.txt --receipt-key KEY [--ranges RANGES.txt] [--leaf N]
 
 What is checked, for each record:
 
@@ -1811,6 +1812,70 @@ def verify_extract(options: argparse.Namespace) -> str:
     return SIGNED
 
 
+# --- Certificates of purges -------------------------------------------------------------------
+
+PURGE = "auditsite/purge/v1"
+
+
+def read_certificate(note: str, keys: list[Key]) -> dict[str, Any]:
+    """What a certificate says, signed by a trusted key of receipts. Raises `Altered`, `Uncovered`, `Unusable`."""
+    otherwise = f"this is no certificate of a purge: {PURGE}, origin, what is said"
+    return _object(parse(signed_line(note, PURGE, keys, otherwise).encode()))
+
+
+def certified_ranges(certificate: dict[str, Any], file: Path | None) -> list[tuple[int, int]] | None:
+    """The log entries that were removed, first and last + 1; None where they are not at hand. Raises `Altered`."""
+    ranges = [(first, last) for first, last in certificate["named"]]
+    if file is not None:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        ranges = [(int(first), int(last)) for first, last in (line.split(" ") for line in lines)]
+    elif len(ranges) != certificate["ranges"]:
+        return None
+    body = "".join(f"{first} {last}\n" for first, last in ranges)
+    if hashlib.sha256(body.encode()).hexdigest() != certificate["ranges_sha256"]:
+        raise Altered("these ranges are not those that it was signed for")
+    if sum(last - first for first, last in ranges) != certificate["records"]:
+        raise Altered("its ranges have not as many log entries as it says records were removed")
+    return ranges
+
+
+def verify_purge(options: argparse.Namespace) -> str:
+    """Verify a certificate, print it, and say of each leaf that is asked for whether its record was removed."""
+    keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
+    try:
+        certificate = read_certificate(options.certificate.read_bytes().decode("utf-8"), keys)
+        ranges = certified_ranges(certificate, options.ranges)
+        report_certificate(certificate, keys)
+        if not options.leaf:
+            return SIGNED
+        if ranges is None:
+            raise Uncovered(
+                f"it names {len(certificate['named'])} of its {certificate['ranges']} ranges: give --ranges"
+            )
+        for leaf in options.leaf:
+            if not any(first <= leaf < last for first, last in ranges):
+                raise Uncovered(f"leaf {leaf} is not among what it says was removed")
+            print(f"PURGED  leaf {leaf}")
+    except (Altered, Uncovered) as error:
+        return refuse("the certificate", error)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Unusable(f"the certificate lacks something that it should have: {error}") from None
+    return SIGNED
+
+
+def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key]) -> None:
+    """Print what was removed, by whom and why."""
+    print(f"purge {certificate['plan']} of {certificate['system']}, ended and certified at {certificate['made_at']}")
+    print(f"{certificate['records']} records of {certificate['ranges']} ranges of leaves, due at {certificate['cut']}")
+    for category, months in sorted(certificate["counts"].items()):
+        print(f"  {category}: {sum(months.values())}, stored in {min(months)} to {max(months)}")
+    print(f"requested by {certificate['asked_by']} at {certificate['asked_at']}: {certificate['reason']}")
+    print(f"approved by {certificate['approved_by']} at {certificate['approved_at']}, run by {certificate['run_by']}")
+    print("not shown: that these records were due and held by nobody; the leaves are in the log as before")
+    for key in receipt_keys:
+        print(f"key (pinned): {key}")
+
+
 # --- Samples drawn again ----------------------------------------------------------------------
 
 
@@ -1866,6 +1931,7 @@ COMMANDS = {
     "statement": ("Verify a signed statement.", verify_statement),
     "export": ("Verify the signed answer of GET export.", verify_extract),
     "crosslink": ("Verify the cross-links of a log that was restored.", verify_crosslink),
+    "purge": ("Verify the certificate of a purge.", verify_purge),
 }
 
 
@@ -1904,6 +1970,11 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
     command = commands["crosslink"]
     command.add_argument("file", type=Path, help="the cross-links, signed notes one after the other")
     add_trust(command)
+    command = commands["purge"]
+    command.add_argument("certificate", type=Path, help="the certificate, a signed note")
+    add_receipt_keys(command, required=True)
+    command.add_argument("--ranges", type=Path, help="all ranges that were removed, a line FIRST LAST for each")
+    command.add_argument("--leaf", type=int, action="append", default=[], help="was its record removed? (repeatable)")
     return commands
 
 

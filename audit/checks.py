@@ -37,12 +37,13 @@ def _tables(*names: str) -> tuple[str, ...]:
 APPEND_ONLY = (
     *_tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
     *_tables("backup", "restoredrill", "crosslink"),
+    *_tables("retentionrequest", "retentiondecision", "legalhold"),
 )
 KEPT = (
     *_tables(
         "verification", "finding", "logresume", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"
     ),
-    *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
+    *_tables("unmet", "waiver", "export", "missedreview", "loss", "redactionrule", "report"),
 )
 COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 # Who may do what with the records, their log, and what was found and decided; nobody else may do anything.
@@ -50,13 +51,33 @@ GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
+    **{
+        table: {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}}
+        for table in _tables("purged", "purgerun", "purgecount", "purgemonth")
+    },
     "audit_stray": {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
+# The function of the triggers that refuse, and the file that has it.
+REFUSES = ("audit_refuse_change", "0055_purge.sql")
 # The function and the file of each table's trigger, where it is not that of all others.
 MOVES_ON = {("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql")}
 # pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
+# What decides about the log, and about what is removed.
+FUNCTIONS = {
+    "audit_leaf_hash": "0003_log.sql",
+    **dict.fromkeys(("audit_floor_since", "audit_retained_until", "audit_check_request"), "0053_policy.sql"),
+    **dict.fromkeys(("audit_held", "audit_check_hold", "audit_check_decision"), "0054_holds.sql"),
+    **dict.fromkeys(
+        (
+            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_purge"),
+            *("audit_retention_state", "audit_purge_look", "audit_purge_detach", "audit_purge_drop"),
+        ),
+        "0055_purge.sql",
+    ),
+    "audit_skip_purged": "0056_purged_ids.sql",
+}
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """
@@ -103,9 +124,9 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in (*APPEND_ONLY, "audit_head") for message in triggers(table)),
+            *(message for table in (*APPEND_ONLY, "audit_head", "audit_purged") for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
-            *leaf_function(),
+            *functions(),
             *roles(),
             *partitions(),
             *locks(),
@@ -131,7 +152,7 @@ def triggers(table: str) -> Iterator[CheckMessage]:
             enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
             if (enabled, fires, conditional) != ("A", kind, False):
                 yield _error("E001", f"{name}: the trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
-            elif source != body_of(*MOVES_ON.get((table, trigger), ("audit_refuse_change", "0002_append_only.sql"))):
+            elif source != body_of(*MOVES_ON.get((table, trigger), REFUSES)):
                 yield _error("E002", f"{name}: the function of {trigger} is not the one of the repository.")
 
 
@@ -186,11 +207,12 @@ def locks() -> Iterator[CheckMessage]:
         )
 
 
-def leaf_function() -> Iterator[CheckMessage]:
-    """Leaf hashes are computed as the repository says."""
-    source = body_of("audit_leaf_hash", "0003_log.sql")
-    if sql.rows("SELECT prosrc FROM pg_proc WHERE proname = 'audit_leaf_hash'") != [(source,)]:
-        yield _error("E002", "The function audit_leaf_hash is not the one of the repository.")
+def functions() -> Iterator[CheckMessage]:
+    """Leaf hashes are computed, and records kept, held and removed, as the repository says."""
+    live = dict(sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]))
+    for name, file in FUNCTIONS.items():
+        if live.get(name) != body_of(name, file):
+            yield _error("E002", f"The function {name} is not the one of the repository.")
 
 
 def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -6,7 +6,7 @@ from typing import Any
 MAY = {
     "auditor": "searches, reads, verifies and exports records, makes reports",
     "operator": "looks after the queue and outages; may not read records",
-    "compliance officer": "as the auditor; signs reviews, places holds, rules on redaction, approves discards",
+    "compliance officer": "as the auditor; signs reviews, places holds, redacts; approves discards and retention",
     "administrator": "people, writers and their keys, scopes, rules; may not read records",
 }
 
@@ -25,7 +25,7 @@ OVERSIGHT = [
 # What comes with reading records.
 READING = [
     *_audit("view", "record", "access", "export", "legalhold", "report", "review", "missedreview", "redactionrule"),
-    *_audit("view", "statement", "archivedrecord"),
+    *_audit("view", "statement", "archivedrecord", "retentionrequest"),
     *_audit("make", "export", "report", "statement"),
     *("audit.start_verification", "audit.add_waiver"),
 ]
@@ -48,7 +48,7 @@ GROUPS = {
             "audit.sign_review",
             "audit.export_unredacted",
         ),
-        *("audit.add_redactionrule", "audit.change_redactionrule"),
+        *("audit.add_redactionrule", "audit.change_redactionrule", "audit.ask_retention", "audit.approve_retention"),
     ],
     "administrator": [
         *("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group", "django_q.view_schedule"),
@@ -56,6 +56,7 @@ GROUPS = {
         *_audit("add", "writer", "auditorscope", "expectation"),
         *_audit("change", "writer", "auditorscope", "expectation"),
         *("audit.delete_auditorscope", "audit.approve_discard"),
+        *("audit.view_retentionrequest", "audit.approve_retention"),
         *("audit.view_rightsrequest", "audit.approve_rights"),
     ],
 }

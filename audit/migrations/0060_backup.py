@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0052_verification_checkpoints_position"),
+        ("audit", "0056_purged_ids"),
     ]
 
     operations = [

@@ -1,4 +1,4 @@
-"""Evidence bundles, archives, rules of redaction, legal holds and signed statements."""
+"""Evidence bundles, archives, rules of redaction and signed statements."""
 
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -6,7 +6,6 @@ from typing import Any, get_args
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
 
 from audit import visibility
 from audit.errors import Invalid
@@ -256,32 +255,6 @@ class RedactionRule(NamedRule):
             redaction.check(self.rule)
         except Invalid as invalid:
             raise ValidationError(invalid.errors) from None
-
-
-class LegalHold(models.Model):
-    """A hold on all records of a correlation, also those still to come. Placing and releasing it are records."""
-
-    correlation_id = models.CharField(max_length=255)
-    reason = models.TextField()
-    placed_by = models.CharField(max_length=150)
-    placed_at = models.DateTimeField()
-    released_by = models.CharField(max_length=150, blank=True)
-    released_at = models.DateTimeField(null=True)
-    release_reason = models.TextField(blank=True)
-
-    class Meta:
-        default_permissions = ("view",)
-        permissions = (("place_legalhold", "Can place and release legal holds"),)
-        ordering = ("-placed_at", "-id")
-        constraints = (
-            models.UniqueConstraint(
-                fields=("correlation_id",), condition=Q(released_at=None), name="audit_hold_one_at_a_time"
-            ),
-        )
-        indexes = (models.Index(fields=("correlation_id", "placed_at"), name="audit_hold_correlation"),)
-
-    def __str__(self) -> str:
-        return f"hold on {self.correlation_id}"
 
 
 class Statement(Record):

@@ -65,6 +65,16 @@ REVOKE ALL ON audit_backup, audit_restoredrill, audit_crosslink FROM PUBLIC, aud
 GRANT SELECT, INSERT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_app;
 GRANT SELECT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_reader;
 
+-- Holds, and what two people decide about retention, are appended. Floors and releases are views of it.
+REVOKE ALL ON audit_legalhold, audit_retentionrequest, audit_retentiondecision, audit_floor, audit_holdrelease
+    FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_legalhold, audit_retentionrequest, audit_retentiondecision TO audit_app;
+GRANT SELECT ON audit_legalhold, audit_retentionrequest, audit_retentiondecision TO audit_reader;
+GRANT SELECT ON audit_floor, audit_holdrelease TO audit_app, audit_reader;
+-- What was removed is noted by the functions that remove it, and by nobody else.
+REVOKE ALL ON audit_purged, audit_purgerun, audit_purgecount, audit_purgemonth FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT ON audit_purged, audit_purgerun, audit_purgecount, audit_purgemonth TO audit_app, audit_reader;
+
 -- The log grows at its end; only what waits for the sealer is ever taken away.
 REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed
     FROM PUBLIC, audit_app, audit_reader;
@@ -99,7 +109,6 @@ REVOKE DELETE, TRUNCATE ON
     audit_archive,
     audit_archivevolume,
     audit_archivecheck,
-    audit_legalhold,
     audit_missedreview,
     audit_loss,
     audit_redactionrule,

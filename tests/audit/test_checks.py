@@ -78,7 +78,7 @@ def test_another_body_of_the_function_is_found(superuser: psycopg.Connection[Any
     try:
         assert ids() == {"audit.E002"}
     finally:
-        superuser.execute(quiet.format(checks.body_of("audit_refuse_change", "0002_append_only.sql")).encode())
+        superuser.execute(quiet.format(checks.body_of(*checks.REFUSES)).encode())
     assert ids() == set()
 
 
@@ -150,3 +150,13 @@ def test_a_lock_table_too_small_for_the_months_there_are_is_told(monkeypatch: py
     monkeypatch.setattr(checks, "STATEMENTS_AT_ONCE", 10_000)
     (warning,) = checks.locks()
     assert warning.id == "audit.W009" and "max_locks_per_transaction = 512" in str(warning.hint)
+
+
+def test_another_body_of_what_says_who_is_held_is_found(superuser: psycopg.Connection[Any]) -> None:
+    held = "CREATE OR REPLACE FUNCTION audit_held(r audit_record) RETURNS boolean LANGUAGE sql STABLE AS $body${}$body$"
+    superuser.execute(held.format(" SELECT false ").encode())
+    try:
+        assert ids() == {"audit.E002"}
+    finally:
+        superuser.execute(held.format(checks.body_of("audit_held", "0054_holds.sql")).encode())
+    assert ids() == set()

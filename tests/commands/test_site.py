@@ -29,6 +29,7 @@ MANAGED: list[tuple[str, int, str]] = [
     ("expectations dump --pack remediation", 0, r"^\}$"),
     ("export --query correlation:order-1", 0, r"/evidence-[0-9a-f-]+\.zip$"),
     ("migrate", 0, r"No migrations to apply\.$"),
+    ("purge plan", 0, r"^Nothing is requested: give a --reason for that\.$"),
     ("receiptkey list", 0, r"signs now$"),
     ("receipts verify /dev/null", 4, r"^There is no receipt here"),
     ("reconcile", 3, r"2 numbered events never came"),

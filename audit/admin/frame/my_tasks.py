@@ -15,7 +15,18 @@ from django.utils.safestring import SafeString
 from audit import visibility
 from audit.access import rights
 from audit.admin.display import time_tag
-from audit.models import BrokenPromise, Discard, Export, Gap, LogResume, Manifest, Report, RightsRequest, Unmet
+from audit.models import (
+    BrokenPromise,
+    Discard,
+    Export,
+    Gap,
+    LogResume,
+    Manifest,
+    Report,
+    RetentionRequest,
+    RightsRequest,
+    Unmet,
+)
 from audit.review import signoff
 
 # Rows of a group that are shown and counted.
@@ -61,6 +72,9 @@ def _waiting(user: Any) -> Iterable[Group]:
     if user.has_perm("audit.approve_rights"):
         waiting = RightsRequest.objects.filter(decision="")[:SHOWN]
         yield Group("Rights to grant or decline", [_right(row) for row in waiting if rights.may_decide(row, user)])
+    if user.has_perm("audit.approve_retention"):
+        waits = RetentionRequest.objects.filter(decision=None).exclude(asked_by=name)[:SHOWN]
+        yield Group("Retention to approve or decline", [_retention(row) for row in waits])
     if user.has_perm("audit.sign_review"):
         yield Group("Daily reviews", _reviews())
     if user.has_perm("audit.view_gap"):
@@ -95,6 +109,12 @@ def _resumes(name: str) -> QuerySet[LogResume]:
 def _resume(row: LogResume) -> Task:
     remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
     return Task("Let the log go on, or decline", reverse("admin:audit_checkpoint_changelist"), remark)
+
+
+def _retention(row: RetentionRequest) -> Task:
+    remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
+    url = reverse("admin:audit_retentionrequest_change", args=[row.pk])
+    return Task(f"{row.get_kind_display()} {row.pk}".capitalize(), url, remark)
 
 
 def _right(row: RightsRequest) -> Task:

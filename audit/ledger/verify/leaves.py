@@ -11,6 +11,7 @@ from audit.ledger import reader
 from audit.ledger.verify import checkpoints
 from audit.ledger.verify.checkpoints import Head
 from audit.ledger.verify.records import COLUMNS, Checked, check_each
+from audit.ledger.verify.removed import Removed
 from audit.ledger.verify.result import RunReport, Verdict
 from audit.postgres import sql
 
@@ -152,13 +153,14 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
 
     Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
     """
+    removed = Removed(report, using)
     tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
         end = min(start + CHUNK, last)
         rows = check_each(LEAVES, [start, end], using)
         _check_dense(tree, rows, start, end)
         for part in tree.parts(rows):
-            _check_records(report, part)
+            _check_records(report, part, removed)
             tree.extend(part)
         if turn % SAVE_EVERY == SAVE_EVERY - 1 and end < last:
             report.reached(end)  # from there a killed run resumes
@@ -174,10 +176,13 @@ def _check_dense(tree: TreeCheck, rows: list[Checked], start: int, end: int) -> 
             tree.gap(before + 1, after)
 
 
-def _check_records(report: RunReport, rows: list[Checked]) -> None:
+def _check_records(report: RunReport, rows: list[Checked], removed: Removed) -> None:
     report.count("leaves", len(rows))
+    removed.look(rows)
     for row in rows:
         if not row.is_here:
+            if removed.explains(row):
+                continue
             detail = f"The record of leaf {row.leaf_index} is gone: it was sealed, and the store no longer has it."
             report.find(Verdict.MISSING, "record", detail, record_id=row.record_id, index=row.leaf_index)
             continue

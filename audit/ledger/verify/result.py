@@ -113,4 +113,6 @@ class RunReport:
         for kind in FAILURES:
             if self.counts[kind.value]:
                 return kind
+        if self.counts["purged without a certificate"]:
+            return Verdict.NOT_COVERED
         return Verdict.VERIFIED if self.counts["records"] else Verdict.NOT_COVERED

@@ -1,6 +1,7 @@
 """What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
 
 import re
+import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,10 @@ from playwright.sync_api import Browser, Route, expect
 
 import dlq.stream
 from audit.admin.display import OUTCOMES
-from audit.evidence import legal_holds
 from audit.ledger import seal, verify
 from audit.models import Quarantined
 from audit.queue import discards, quarantine
+from audit.retention import legal_holds, policy
 from dlq.message import Message
 from tests.admin.accounting.conftest import a_line, a_sample
 from tests.admin.browser.accessibility import Looks
@@ -67,6 +68,7 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(
     with rule_maker() as make:
         unmet = an_unmet(make(), others=3)
     steps = [stored_record(correlation_id=f"rr-{message.key}", event_outcome=outcome) for outcome in OUTCOMES]
+    a_floor = policy.ask(f"c-{secrets.token_hex(4)}", 4_000, reason="a law", by="somebody")
     held = legal_holds.place(steps[0].correlation_id, reason="a matter", by="somebody")
     changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
@@ -128,6 +130,10 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(
         "discards": "/admin/audit/discard/",
         "holds": "/admin/audit/legalhold/",
         "hold": f"/admin/audit/legalhold/{held.pk}/change/",
+        "retention": "/admin/audit/retentionrequest/",
+        "retention-policy": "/admin/audit/retentionrequest/policy/",
+        "retention-purge": "/admin/audit/retentionrequest/purge/",
+        "retention-request": f"/admin/audit/retentionrequest/{a_floor.pk}/change/",
         "hold-place": f"/admin/audit/legalhold/place/?correlation={sealed.correlation_id}",
         "held": f"/admin/audit/record/{steps[0].id}/change/",
         "writer-add": "/admin/audit/writer/add/",

@@ -39,10 +39,10 @@ def test_a_run_that_was_killed_is_resumed_by_the_command(
 ) -> None:
     checked = leaves._check_records
 
-    def killed(report: Any, rows: Any) -> None:
+    def killed(report: Any, rows: Any, removed: Any) -> None:
         if rows[0].leaf_index > 300:
             raise KeyboardInterrupt
-        checked(report, rows)
+        checked(report, rows, removed)
 
     monkeypatch.setattr(leaves, "_check_records", killed)
     with pytest.raises(KeyboardInterrupt):

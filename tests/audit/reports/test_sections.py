@@ -13,7 +13,7 @@ from django.conf import LazySettings
 import dlq.stream
 from audit.errors import Invalid
 from audit.evidence import build as evidence_build
-from audit.evidence import export, legal_holds, statements
+from audit.evidence import export, statements
 from audit.evidence.request import Requester
 from audit.ingest import trail
 from audit.ledger import reader, seal, verify
@@ -25,6 +25,7 @@ from audit.reports.sections import acts, completeness, redaction, retention, rev
 from audit.reports.sections import legal_holds as legal_holds_section
 from audit.reports.sections import outages as outages_section
 from audit.reports.snapshot import Snapshot
+from audit.retention import legal_holds
 from audit.review import signoff
 from audit.visibility import Scope
 from tests.admin.conftest import parked_message
@@ -74,7 +75,7 @@ def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[d
 def test_holds_are_those_of_the_records_and_of_the_checkpoint() -> None:
     placed, released = sealed(2), sealed(2)
     legal_holds.place(placed, reason="case 7", by="olga")
-    legal_holds.place(released, reason="case 8", by="olga")
+    legal_holds.place(released, reason="case 8", by="olga", by_service=True)
     before = a_basis()
     legal_holds.release(released, reason="settled", by="otto")
     after = a_basis()
@@ -163,7 +164,7 @@ def test_the_evidence_of_a_report_is_what_was_sealed_in_its_period_under_its_che
 
 def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
     word, day = sealed(2), date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))
-    legal_holds.place(word, reason="case 7", by="olga")
+    legal_holds.place(word, reason="case 7", by="olga", by_service=True)
     sign(day, "all read", by="olga")
     sealed()
     report = made(names=("gdpr", "nist-au"))
