@@ -25,6 +25,7 @@ from django.conf import settings
 import dlq.errors
 from audit import metrics
 from audit.errors import BackupFailed, KeyMissing
+from audit.evidence import resumable_zip
 from audit.evidence.manifest import VERSION, sign_note
 from audit.formats import note
 from audit.formats.times import timestamp_text
@@ -64,9 +65,9 @@ def back_up(
     facts = _copy(part, redis_file, passphrase_file, progress)
     progress("signing the manifest")
     size, digest = _write_manifest(part, name, began_at, facts)
-    _sync(part)
+    resumable_zip.sync(part)
     part.rename(folder / name)
-    _sync(folder)
+    resumable_zip.sync(folder)
     backup = Backup(
         name=name, began_at=began_at, ended_at=datetime.now(UTC), bytes=size, manifest=digest, made_by=by,
         log_size=facts["log"]["size"],
@@ -185,11 +186,3 @@ def measure(path: Path) -> dict[str, Any]:
             size += len(data)
         os.fsync(file.fileno())
     return {"bytes": size, "sha256": digest.hexdigest()}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
