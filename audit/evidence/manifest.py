@@ -17,10 +17,11 @@ import dlq.errors
 import dlq.stream
 from audit.errors import KeyMissing
 from audit.evidence import redaction, resumable_zip, volumes
-from audit.formats import grammar, note, sampling, terms
+from audit.formats import grammar, note, sampling
 from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
 from audit.models import Checkpoint, Export, Gap
+from audit.search import terms
 
 FORMAT = "auditsite/evidence/v1"
 MAX_NAMED_GAPS = 100

@@ -11,9 +11,8 @@ from audit import visibility
 from audit.errors import Invalid
 from audit.formats import redaction
 from audit.formats.redaction import Rule
-from audit.models.base import NotedAppendOnlyQuerySet, visible_to
+from audit.models.base import Job, NamedRule, NotedAppendOnlyQuerySet, rule_name, visible_to
 from audit.models.ledger import Verification
-from audit.models.lifecycle import Job, NamedRule, rule_name
 from audit.models.records import EventColumns, Record
 
 STATEMENT = "audit.statement.made"

@@ -68,8 +68,12 @@ class Command(HarmlessCommand):
     def _show(self, options: dict[str, Any]) -> None:
         if (row := resume.waiting()) is not None:
             self._print(row)
-        for link in resume.links():
+        else:
+            self.stdout.write("No request is open.")
+        for link in (links := resume.links()):
             self.stdout.write(link.note)
+        if not links:
+            self.stdout.write("No cross-link: the log goes on under the name that it began with.")
 
     def _print(self, row: Any) -> None:
         origin, size, _ = row.restored

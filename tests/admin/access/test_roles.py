@@ -53,6 +53,7 @@ MEANS = {
     "make writers, give and revoke keys": {"audit.add_writer", "audit.change_writer", "audit.view_writerkey"},
     "manage people and their groups": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group"},
     "grant rights that another asked for": {"audit.view_rightsrequest", "audit.approve_rights"},
+    "approve that the log of a restored store goes on": {"audit.approve_logresume"},
     "set scopes": {f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")},
 }
 """The rights behind each line of the page."""

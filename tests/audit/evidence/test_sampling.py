@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from audit.errors import Invalid
 from audit.evidence import export
 from audit.evidence.request import Requester
-from audit.formats import grammar, sampling, terms
+from audit.formats import grammar, sampling
 from audit.ledger import reader
 from audit.models import Leaf, Record
-from audit.search import filters
+from audit.search import filters, terms
 from audit.visibility import Scope
 from tests.api.conftest import EXPORTS
 from tests.audit.conftest import Sender

@@ -46,7 +46,7 @@ def test_the_function_that_computes_leaves_is_checked(superuser: psycopg.Connect
     )
     superuser.execute(create.replace("{}", " SELECT digest ").encode())
     try:
-        assert ids(list(checks.leaf_function())) == ["audit.E002"]
+        assert ids(list(checks.functions())) == ["audit.E002"]
     finally:
         superuser.execute(create.replace("{}", body).encode())
-    assert ids(list(checks.leaf_function())) == []
+    assert ids(list(checks.functions())) == []
