@@ -157,12 +157,12 @@ def test_a_floor_that_was_raised_after_the_approval_keeps_what_was_due() -> None
 
 def test_what_became_due_after_the_cut_and_what_was_sealed_after_it_stays() -> None:
     category = short()
-    early, later = aged(ago(50), event_category=category), aged(ago(40), event_category=category)
+    early, later, last = (aged(ago(days), event_category=category) for days in (50, 40, 50))
     plan = approved(ago(15))
     after = aged(ago(60), event_category=category)
     seal()
     purge.run(plan, by=BEN)
-    assert here([early, later, after]) == {later, after}
+    assert here([early, later, last, after]) == {later, after}
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_was() -> None:

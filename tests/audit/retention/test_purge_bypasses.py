@@ -56,9 +56,10 @@ def test_the_application_removes_nothing_by_itself(statement: str, refusal: str)
 def test_tables_of_ones_own_do_not_stand_in_for_those_of_the_store() -> None:
     """What a function of the owner looks at is not what the caller put in its place."""
     category, actor = short(), word()
+    before = aged(ago(40), event_category=category)
     record = aged(ago(40), event_category=category, actor_id=actor)
     legal_holds.place(Named(actor=actor), reason="case 7", by=ANN, matter="7/2026")
-    other = aged(ago(40), event_category=category)
+    after = aged(ago(40), event_category=category)
     plan = approved()
     with connections["default"].cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE audit_legalhold (LIKE public.audit_legalhold)")
@@ -71,7 +72,7 @@ def test_tables_of_ones_own_do_not_stand_in_for_those_of_the_store() -> None:
         finally:
             cursor.execute("RESET search_path")
             cursor.execute("DROP TABLE pg_temp.audit_legalhold, pg_temp.audit_floor")
-    assert here([record, other]) == {record}
+    assert here([before, record, after]) == {record}
 
 
 def test_a_snapshot_from_before_a_hold_removes_nothing() -> None:
