@@ -113,7 +113,9 @@ class RestoreDrill:
         self._outage(self.events // 3)
         moment = datetime.now(UTC)
         time.sleep(1)
-        self._load(self.events // 3)
+        self._load(self.events // 6)
+        self._archived()
+        self._load(self.events // 6)
         self._published()
         self._burn(redis_too)
         self._timed(this, "restore", lambda: self._restore(backup, target(moment), redis_too))
@@ -140,6 +142,11 @@ class RestoreDrill:
         self.holder.send(count)
         self.fleet.postgres.start()
         wait_until(lambda: depth(self.fleet) == 0, seconds=600, what="the queue to be drained")
+
+    def _archived(self) -> None:
+        """The WAL of up to now is in the archive; what comes after it burns."""
+        segment = str(self.fleet.sql("SELECT pg_walfile_name(pg_switch_wal())")[0][0])
+        wait_until(lambda: (self.fleet.wal / segment).exists(), seconds=600, what="the WAL to be archived")
 
     def _published(self) -> None:
         """All is sealed, and anchor and witness have it: what burns now is known outside."""

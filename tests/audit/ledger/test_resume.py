@@ -181,6 +181,22 @@ def test_witness_and_anchor_go_on_and_keep_what_they_had(restored: Scene, settin
     assert Sealer().once(from_start=True).signed
 
 
+def test_a_publisher_that_ran_all_along_publishes_what_has_the_number_of_one_that_is_gone(
+    elsewhere: Scene, key_files: Path, settings: Any
+) -> None:
+    settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_S = elsewhere.anchor, 0
+    publisher = Publisher()
+    gone = Checkpoint.objects.get(number=4)
+    assert publisher.publish(gone) == []
+    elsewhere.restore_early()
+    link = go_on()
+    head = Checkpoint.objects.get(number=4)
+    assert publisher.publish(head) == []
+    last = anchor.last_anchored()
+    assert last is not None and (last.origin, last.size) == (link.continues.name, EARLY)
+    assert settings.SEAL_ANCHOR_FILE.read_text(encoding="utf-8").count(link.continues.name + "\\n") == 2
+
+
 def test_one_person_alone_resumes_nothing(restored: Scene) -> None:
     row = resume.request("the disk burned", by="olga")
     with pytest.raises(resume.NotYours):
