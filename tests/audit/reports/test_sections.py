@@ -258,8 +258,8 @@ def test_of_a_period_in_which_nothing_was_sealed_there_is_no_evidence() -> None:
         build.request_evidence(report, ME)
 
 
-def test_every_pack_says_that_there_is_no_purge_and_none_that_there_are_no_holds() -> None:
+def test_every_pack_says_where_purges_stand_and_none_that_there_are_no_holds() -> None:
     sealed()
     text = json.dumps(made(names=("gdpr", "iso27001", "nist-au", "sec-17a-4", "soc2")).content)
-    assert "has no purge" in text
+    assert "Purges and their certificates stand under Retention and holds" in text
     assert "holds do not exist" not in text and "no legal holds" not in text
