@@ -32,6 +32,7 @@ PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing in a URL, nor
 SYSTEM_USER = "pgserver"
 # Of folders for sockets that are not beside the data.
 SHORT_NAME, NAME_LENGTH = f"auditsite-{os.getuid()}-", 16
+RECOVERY = re.compile(r"(restore_command|recovery_target\w*)\s*=")
 REDIS_OLDEST = (6, 2)
 NO_REDIS = (
     "Set REDIS_SERVER to the program of a Redis or Valkey, 6.2 or later "
@@ -170,9 +171,11 @@ class Postgres(Server):
                 archive.extractall(into, filter="data")
         if recovery is not None:
             (self.data / "recovery.signal").touch()
-            lines = [f"{name} = '{value}'\n" for name, value in recovery.items()]
-            with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
-                settings.writelines(lines)
+            settings = self.data / "postgresql.auto.conf"
+            # A backup of a server that was restored itself brings the settings of then along: two targets are refused.
+            kept = [line for line in settings.read_text(encoding="utf-8").splitlines() if not RECOVERY.match(line)]
+            lines = [*kept, *(f"{name} = '{value}'" for name, value in recovery.items())]
+            settings.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         if self._as_other_user():
             for path in (self.data, *self.data.rglob("*")):
                 shutil.chown(path, SYSTEM_USER, SYSTEM_USER)
