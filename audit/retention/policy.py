@@ -73,8 +73,8 @@ def days_of(category: str) -> int:
 
 def retained_until(record: Record) -> datetime | None:
     """Until when the record is kept at least, by what applies now; None where it stays for good."""
-    found = sql.rows(_RETAINED, [record.pk], using="reader")
-    return found[0][0] if found else None
+    rows = sql.rows(_RETAINED, [record.pk], using="reader")
+    return rows[0][0] if rows else None
 
 
 def _facts(request: RetentionRequest) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def ask(
     facts = {"cut": timestamp_text(cut), "records": counted.due, "held": counted.held}
     facts |= {"first": counted.first, "size": counted.size}
     columns = {"cut": cut, "first": counted.first, "size": counted.size}
-    counts = [one._asdict() for one in counted.counts]
+    counts = [each._asdict() for each in counted.counts]
     return approval.ask("purge", reason=reason, by=by, where=where, facts=facts, counts=counts, **columns)
 
 
@@ -296,7 +296,7 @@ def _patiently(using: str, seconds: float) -> Iterator[None]:
 
 def planned(plan: RetentionRequest) -> int:
     """How many records the plan would remove, as they were counted when it was made."""
-    return sum(one["due"] for one in plan.counts or ())
+    return sum(each["due"] for each in plan.counts or ())
 
 
 def _facts(plan: RetentionRequest) -> dict[str, Any]:

@@ -45,12 +45,11 @@ class Command(HarmlessCommand):
     def _plan(self, options: dict[str, Any]) -> None:
         cut = _time(options["due"])
         if not options["reason"]:
-            found = purge.count(cut, seconds=purge.PATIENT_S)
-            self._print(found.counts)
+            self._print(purge.count(cut, seconds=purge.PATIENT_S).counts)
             self.stdout.write("Nothing is requested: give a --reason for that.")
             return
         plan = purge.ask(cut, reason=options["reason"], by=operator_name(), seconds=purge.PATIENT_S)
-        self._print(Count(**one) for one in plan.counts or ())
+        self._print(Count(**count) for count in plan.counts or ())
         self.stdout.write(f"Purge {plan.pk} is requested: a second person approves it in the admin, under Retention.")
 
     def _show(self, options: dict[str, Any]) -> None:
@@ -69,7 +68,7 @@ class Command(HarmlessCommand):
             self.stdout.write(certificate.event_data["note"], ending="")
             return
         self.stdout.write(_line(plan))
-        self._print(Count(**one) for one in plan.counts or ())
+        self._print(Count(**count) for count in plan.counts or ())
         if certificate is not None:
             self.stdout.write(f"Its certificate is the record {certificate.pk}: --certificate prints it.")
 
@@ -81,9 +80,9 @@ class Command(HarmlessCommand):
 
     def _print(self, counts: Iterable[Count]) -> None:
         due = held = 0
-        for one in counts:
-            self.stdout.write(f"{one.month}  {one.category:50} {one.due:>12,} due {one.held:>12,} held")
-            due, held = due + one.due, held + one.held
+        for count in counts:
+            self.stdout.write(f"{count.month}  {count.category:50} {count.due:>12,} due {count.held:>12,} held")
+            due, held = due + count.due, held + count.held
         self.stdout.write(f"{due:,} records are due, {held:,} more are held.")
 
 

@@ -233,7 +233,7 @@ def test_a_record_is_held_as_the_plain_model_says(
             and (ends is None or ends > AT)
         )
         assert is_held(record) == expected
-        assert ({found.pk for found in legal_holds.of_record(Record.objects.get(pk=record))} == {hold.pk}) == expected
+        assert ({each.pk for each in legal_holds.of_record(Record.objects.get(pk=record))} == {hold.pk}) == expected
         search = query.Search(query=grammar.parse(grammar.text(asked.query())), now=datetime.now(UTC))
         assert query.matching(search).filter(pk=record).exists() == expected
     finally:
