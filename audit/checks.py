@@ -72,6 +72,7 @@ FUNCTIONS = {
     **dict.fromkeys(
         (
             *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_purge"),
+            "audit_is_purged",
             *("audit_retention_state", "audit_purge_look", "audit_purge_detach", "audit_purge_drop"),
         ),
         "0055_purge.sql",
