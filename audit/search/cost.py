@@ -91,6 +91,14 @@ def reading(*, milliseconds: int | None = None, never: tuple[str, ...] = ()) -> 
         raise TookTooLong(*error.args) from error.__cause__
 
 
+def ways(query: Query) -> tuple[tuple[str, ...], ...]:
+    """Return the plan types to do without in a first and a second try: nobody knows how common a JSON value is.
+
+    Walking back in time meets common values at once, the index over the data gathers rare ones at once.
+    """
+    return (GATHERING, IN_ORDER) if looks_into_data(query) else ((),)
+
+
 def was_stopped(error: Exception) -> bool:
     """Return whether PostgreSQL ended the statement because its time was up."""
     return getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED

@@ -17,8 +17,6 @@ from audit.models import Record
 from audit.search import query
 
 CURSOR = "after"
-# How far a search is counted; who needs to know how many there are takes an evidence bundle, which says so exactly.
-COUNTED = 1_000
 
 
 class KeysetChangeList(ChangeList):
@@ -49,12 +47,12 @@ class KeysetChangeList(ChangeList):
         self.result_list = rows
         self.result_count = len(rows)
         self.next_cursor = query.cursor(rows[-1]) if more else None
-        self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.in_log = query.about_how_many()
         # What is all on this page is counted by its ids, which lie in few months.
         counted = self.queryset if more else self.queryset.filter(pk__in=[row.pk for row in rows])
         self.chart = histogram.chart(self.bar, counted) if rows and place is None else None
         self.facet_counts = facets.facets(self.bar, counted) if len(rows) > 1 and place is None else None
+        self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.near = hints.near(self.bar, self.queryset) if not rows and not self.bar.problem else []
         visibility.note_shown(row.pk for row in rows)
         with visibility.as_system():
@@ -102,7 +100,10 @@ class KeysetChangeList(ChangeList):
 
     def _count(self) -> str:
         """Return how many records match, as far as that is known quickly: the rows matter more."""
-        counted = query.count(query.matching(self.bar.search(1), self.queryset), COUNTED)
+        if self.facet_counts is not None:
+            counted: tuple[int, bool] | None = self.facet_counts.records, self.facet_counts.is_capped
+        else:
+            counted = query.count(query.matching(self.bar.search(1), self.queryset), facets.RECORDS)
         return "many" if counted is None else f"{intcomma(counted[0])}{'+' * counted[1]}"
 
     def _place(self, request: HttpRequest) -> tuple[datetime, UUID] | None:

@@ -4,8 +4,11 @@ import secrets
 from typing import Any
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from audit.admin.search import facets, query_bar
+from audit.admin.search.records import RecordAdmin
 from audit.models import AuditorScope, Record
 from tests.admin.conftest import logged_in, person, stored_record
 from tests.admin.search.conftest import RECORDS
@@ -43,3 +46,25 @@ def test_what_a_scope_hides_is_not_counted(correlation: str) -> None:
     page: Any = logged_in(user).get(RECORDS, {"q": f"correlation:{correlation}"}).content.decode()
     assert "1 record, newest first" in page
     assert 'class="facets"' not in page
+
+
+def test_the_newest_are_counted_and_more_are_said_to_be_there(
+    correlation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facets, "RECORDS", 2)
+    counted = facets.facets(query_bar.read({"q": f"correlation:{correlation}"}), Record.objects.all())
+    assert counted is not None
+    assert (counted.records, counted.is_capped) == (2, True)
+    assert sum(value.records for field, values in counted.fields for value in values if field == "category") == 2
+
+
+def test_the_list_counts_its_records_and_their_values_in_one_read(
+    correlation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordAdmin, "list_per_page", 2)
+    with CaptureQueriesContext(connections["reader"]) as queries:
+        page = logged_in(person("auditor")).get(RECORDS, {"q": f"correlation:{correlation}"}).content.decode()
+    assert "3 records" in page
+    assert "mallory" in page
+    counts = [statement["sql"] for statement in queries if "count(*)" in statement["sql"].lower()]
+    assert len([statement for statement in counts if correlation in statement]) == 1

@@ -158,7 +158,7 @@ def test_the_start_page_names_each_part(auditor: Client, record: Record) -> None
 def test_a_search_is_counted_so_far_and_then_says_that_there_are_more(
     auditor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.admin.search.record_list.COUNTED", 60)
+    monkeypatch.setattr("audit.admin.search.facets.RECORDS", 60)
     actor = f"busy-{secrets.token_hex(4)}"
     store([accept(an_event(actor_id=actor), writer="tests") for _ in range(61)], timeout_s=5)
     assert (

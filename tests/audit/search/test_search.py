@@ -180,6 +180,28 @@ def test_a_value_too_common_to_gather_is_met_on_the_way_back(
     assert any("enable_bitmapscan" in one["sql"] for one in queries)
 
 
+def test_a_page_of_a_common_value_is_read_from_the_newest_records_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.search.query.NEWEST_MS", 5_000)  # timing decides nothing here
+    actor = f"common-{secrets.token_hex(6)}"
+    events = [an_event(actor_id=actor, event_data={"n": number % 3}) for number in range(30)]
+    store([accept(event, writer="tests") for event in events], timeout_s=20)
+    stored = list(Record.objects.filter(actor_id=actor))
+    wanted = grammar.parse(f"actor:{actor} data.n:1")
+    with CaptureQueriesContext(connections["reader"]) as queries:
+        found, more = query.page(Search(query=wanted, now=NOW, limit=7))
+    assert [record.id for record in found] == [record.id for record in plainly(stored, wanted)][:7]
+    assert more
+    assert not any("enable_" in one["sql"] for one in queries)
+    # What the newest do not fill is gathered, and pages that follow each other leave nothing out.
+    assert pages(Search(query=wanted, now=NOW, limit=4)) == [record.id for record in plainly(stored, wanted)]
+
+
+def test_a_value_that_only_old_records_have_is_found(stored: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.search.query.NEWEST", 2)
+    wanted = grammar.parse(f"correlation:{stored[0].correlation_id} data.n:3")
+    assert pages(Search(query=wanted, now=NOW, limit=1)) == [record.id for record in plainly(stored, wanted)]
+
+
 def _own(stored: list[Record]) -> str:
     return f"correlation:{stored[0].correlation_id[:-1]}*"
 
