@@ -14,7 +14,7 @@ from audit.search import months, query
 
 # What a timeline may be of, and the indexed field that finds it.
 SUBJECTS = {"correlation": "correlation_id", "actor": "actor_id", "resource": "resource_id"}
-EVENTS = 200
+EVENTS = 100
 
 Place = tuple[datetime, UUID]
 

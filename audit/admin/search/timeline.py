@@ -20,6 +20,9 @@ from audit.formats.times import timestamp_text
 from audit.models import Record
 from audit.search import query, timeline
 
+# How far the events of a timeline are counted.
+COUNTED = 1_000
+
 
 class TimelineRequest(NamedTuple):
     subject: str
@@ -75,7 +78,7 @@ def _asked(request: HttpRequest) -> TimelineRequest:
 def _of_how_many(wanted: TimelineRequest) -> str:
     """Return how many events the whole timeline has; "" where counting takes too long."""
     search = query.Search(query=_query(wanted), now=datetime.now(UTC))
-    counted = query.count(query.matching(search))
+    counted = query.count(query.matching(search), COUNTED)
     return "" if counted is None else f"{intcomma(counted[0])}{'+' * counted[1]}"
 
 
