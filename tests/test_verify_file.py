@@ -13,7 +13,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.auditor import FILE, VECTORS, W1, W2, Notary, verify
+from tests.auditor import ERASABLE, FILE, VECTORS, W1, W2, Notary, verify
 
 LOG, OLD_KEY = Notary("audit.example/log", 1), Notary("audit.example/log", 2)
 
@@ -249,6 +249,24 @@ def test_witnesses_count_when_asked_for(run: Any) -> None:
     forged = honest(2, lambda text: W1.cosign(text + "x", 5))
     assert run(forged, *PINNED, "--witness", W1.vkey(4))[0] == 1
     assert "not checked: the signature of w1.example" in run(witnessed, *PINNED)[1]
+
+
+@pytest.mark.parametrize("case", ERASABLE, ids=[case["name"] for case in ERASABLE])
+def test_each_value_that_can_be_erased_is_compared_with_its_commitment(case: dict[str, Any]) -> None:
+    try:
+        verify.leaf_of(case["record"])
+        fault = ""
+    except verify.Altered as error:
+        fault = str(error)
+    assert fault == case["fault"]
+
+
+def test_a_record_of_which_something_was_erased_is_verified_and_says_so(run: Any) -> None:
+    record = next(case["record"] for case in ERASABLE if case["name"] == "all values were erased")
+    leaves = [leaf(record)]
+    status, printed = run(bundle([(record, proof(0, note(1, leaves=leaves), 1, leaves))]), *PINNED)
+    assert (status, printed.count("\n4 members erased under Art. 17(1)(b) on 2026-11-28, by request 3")) == (0, 1)
+    assert "not shown: why they were erased" in printed
 
 
 def test_a_file_that_another_command_verifies_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

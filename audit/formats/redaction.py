@@ -69,15 +69,11 @@ def check(rule: Rule) -> None:
 
 def read_path(text: str) -> tuple[str, ...]:
     """Return the parts of a path. Raises `ValueError`."""
-    parts, place = [], 0
-    while place < len(text):
-        match = _PART.match(text, place)
-        if match is None:
-            raise ValueError(f'cannot be read at character {place + 1}: write actor_ip, or event_data."a name".email')
-        if (bare := _bare(match[1])) != match[1]:
-            raise ValueError(f"has {match[1]} in quotes that it does not need: write {bare}, as records name it")
-        parts.append(match[1])
-        place = match.end()
+    parts = []
+    for part in split(text):
+        if (bare := _bare(part)) != part:
+            raise ValueError(f"has {part} in quotes that it does not need: write {bare}, as records name it")
+        parts.append(part)
     if not parts or text.endswith("."):
         raise ValueError("names no member: write actor_ip, or event_data.user.email")
     if parts[0] == "data":
@@ -87,6 +83,22 @@ def read_path(text: str) -> tuple[str, ...]:
     if parts[0] != DATA and len(parts) > 1:
         raise ValueError(f"{parts[0]} has no members: write it alone, or event_data.member")
     return tuple(parts)
+
+
+def split(text: str) -> Iterator[str]:
+    """Yield the parts of a path as they are written. Raises `ValueError`."""
+    place = 0
+    while place < len(text):
+        match = _PART.match(text, place)
+        if match is None:
+            raise ValueError(f'cannot be read at character {place + 1}: write actor_ip, or event_data."a name".email')
+        yield match[1]
+        place = match.end()
+
+
+def name_of(part: str) -> str:
+    """Return the name of a member, of a part that is no star."""
+    return re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL) if part.startswith('"') else part
 
 
 def covers(path: str, place: tuple[str, ...]) -> bool:
@@ -142,7 +154,7 @@ class Redactor:
         for rule in self._rules:
             rule_parts = self._parts[rule.name]
             if rule.concerns(record["event_type"]):
-                for place in _find(record, rule_parts):
+                for place in find(record, rule_parts):
                     if len(place) > 1 or record[rule_parts[0]] is not None:
                         places.setdefault(place, rule)
         return {
@@ -181,18 +193,18 @@ def mask(value: Any) -> str:
     return f"{value[:1]}***" if len(value) > 3 else "***"
 
 
-def _find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
+def find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
     """Yield the places in a value that a path names."""
     if not parts:
         yield at
         return
     if parts[0] == DEEP:
-        yield from _find(value, parts[1:], at)
+        yield from find(value, parts[1:], at)
     for key, member in _members(value):
         if parts[0] == DEEP:
-            yield from _find(member, parts, (*at, key))
+            yield from find(member, parts, (*at, key))
         elif parts[0] == ANY or parts[0] == _part(key):
-            yield from _find(member, parts[1:], (*at, key))
+            yield from find(member, parts[1:], (*at, key))
 
 
 def _fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
@@ -219,4 +231,4 @@ def _bare(part: str) -> str:
     """Return a part of a path as `_part` writes the same name, so that it can be compared with one in a record."""
     if part in (ANY, DEEP) or not part.startswith('"'):
         return part
-    return _part(re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL))
+    return _part(name_of(part))

@@ -154,6 +154,7 @@ export function* report({ manifest, checkpoint, volumes }, trust, receiptKeys) {
     yield "said by the operator, not shown: that no other record matches the query";
   }
   yield* volumes.redactions.report(manifest);
+  yield* volumes.erasures.report();
   yield "said by the operator, not shown: statement.json, of what waits in the queue and what never came";
 }
 

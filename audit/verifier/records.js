@@ -1,5 +1,6 @@
 // Records: their leaves, and a bundle of records in which each has a proof of its own (`manage.py bundle`).
 
+import { Erasures, checkValues, committed } from "./erasable.js";
 import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
 import { ED25519, isOfReceipts, readKey, trustOf, when } from "./note.js";
@@ -21,7 +22,8 @@ export function object(value) {
 export function leafOf(record) {
   const missing = [...STORE_MEMBERS, "event_id", "writer"].filter((name) => !record.has(name));
   if (missing.length) throw new Unusable(`the record lacks ${missing.join(", ")}`);
-  const event = new Map([...record].filter(([name]) => !STORE_MEMBERS.includes(name)));
+  checkValues(record);
+  const event = new Map([...committed(record)].filter(([name]) => !STORE_MEMBERS.includes(name)));
   if (hex(leafHash(canonical(event))) !== record.get("digest")) {
     throw new Altered("the digest of the event is not the one that the record names: its content was changed");
   }
@@ -125,10 +127,12 @@ export async function* verifyRecords(source, asked) {
     return keys.length ? keys : header.keys;
   });
   let [records, verdict, newest] = [0, "VERIFIED", null];
+  const erasures = new Erasures();
   for (const [record, text] of items(source)) {
     records++;
     try {
       const found = await checkRecord(record, readProof(text), trust);
+      erasures.note(record);
       if (!newest || found.size > newest.size) newest = found;
     } catch (error) {
       if (!(error instanceof Altered || error instanceof Uncovered)) throw error;
@@ -137,15 +141,16 @@ export async function* verifyRecords(source, asked) {
       yield `${found}  ${said(record.get("event_id"), 80)}: ${error.message}`;
     }
   }
-  yield* report(records, newest, trust);
+  yield* report(records, newest, erasures, trust);
   return yield* ended(records ? verdict : "NOT COVERED", trust);
 }
 
-function* report(records, newest, trust) {
+function* report(records, newest, erasures, trust) {
   yield `${records} records checked against the log ${trust.keys[0].name}`;
   if (newest) yield* seen("newest checkpoint", newest);
   yield* keysOf(trust.keys, trust);
   for (const name of [...trust.strangers].sort()) yield `not checked: the signature of ${name}, whose key was not given`;
+  yield* erasures.report();
   yield "not shown: that there are no other records; these are in the log, and as they were sealed";
 }
 
