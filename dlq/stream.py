@@ -35,7 +35,8 @@ LONGEST_LEASE_S = 3600
 DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
-MAC = b"mac"
+# Fields that entries of before, or those that need none, do not have.
+MAC, BESIDE = b"mac", b"beside"
 
 # What becomes of the count of attempts when a message is moved.
 Attempts = Literal["count", "keep", "reset"]
@@ -74,6 +75,7 @@ class Stream(Connection):
         for document in documents:
             arguments += [document.key, document.digest, document.body, document.source, document.kind]
             arguments += [microseconds(document.received_at), sign(document) if document.mac is None else document.mac]
+            arguments.append(document.beside)
         keys = self.keys
         answer = self._confirmed(
             "park", [keys.stream, keys.due, keys.ids, keys.stats, keys.alarm, keys.counters], arguments
@@ -93,14 +95,14 @@ class Stream(Connection):
         """
         keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
         places = [keys.stream, keys.due, keys.leased, keys.pause]
-        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC]
+        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC, BESIDE]
         paused, now, lease_end, vanished, packed_lengths, packed = self.run("claim", places, arguments)
         if paused:
             raise Paused
         for raw_id in vanished:
             log.error("dlq_message_vanished", message_id=raw_id.decode())
             self._remove([(raw_id.decode(), "", "")], "vanished")
-        return [*self._readable(unpacked(packed_lengths, packed, 4 + len(FIELDS)), lease_end, now)]
+        return [*self._readable(unpacked(packed_lengths, packed, 5 + len(FIELDS)), lease_end, now)]
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there."""
@@ -132,11 +134,11 @@ class Stream(Connection):
         return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
     def _readable(self, entries: Iterable[tuple[bytes | None, ...]], lease_end: int, now: int) -> Iterator[Message]:
-        names = (*FIELDS, MAC)
+        names = (*FIELDS, MAC, BESIDE)
         for raw_id, attempts, errors, *values in entries:
             fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             message = read((raw_id or b"").decode(), fields, "leased", lease_end, (attempts, errors), now)
-            if len(fields) < len(FIELDS) or None in values[: len(FIELDS)]:
+            if None in values[: len(FIELDS)]:
                 missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
                 self.fail(message, "Unparsable", f"the stream entry lacks {missing}", dead=True)
             else:
