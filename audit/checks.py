@@ -32,10 +32,14 @@ def _tables(*names: str) -> tuple[str, ...]:
     return tuple(f"audit_{name}" for name in names)
 
 
-APPEND_ONLY = _tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review")
+APPEND_ONLY = _tables(
+    *("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
+    *("erasable", "erasurerequest", "erasuredecision"),
+)
 KEPT = (
     *_tables("verification", "finding", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"),
     *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
+    "audit_erasurerule",
 )
 COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 # Who may do what with the records, their log, and what was found and decided; nobody else may do anything.
@@ -43,13 +47,29 @@ GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
-    "audit_stray": {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}},
+    **{
+        f"audit_{table}": {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}}
+        for table in ("stray", "erased", "erasureprogress")
+    },
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
 # The function and the file of each table's trigger, where it is not that of all others.
-MOVES_ON = {("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql")}
+MOVES_ON = {
+    ("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql"),
+    ("audit_erasable", "audit_no_change"): ("audit_erased_alone", "0070_erasable.sql"),
+}
 # pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
+# Functions that no trigger on a checked table calls, and their files.
+FUNCTIONS = {
+    "audit_leaf_hash": "0003_log.sql",
+    **dict.fromkeys(
+        ("audit_erase", "audit_is_approved", "audit_is_held", "audit_may_be_erased", "audit_second_person"),
+        "0070_erasable.sql",
+    ),
+}
+# Triggers of erasure, for each row before INSERT.
+GUARDS, BEFORE_INSERT = ("audit_may_be_erased", "audit_second_person"), 1 | 2 | 4
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """
@@ -98,9 +118,10 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in (*APPEND_ONLY, "audit_head") for message in triggers(table)),
+            *(message for table in (*APPEND_ONLY, "audit_head", "audit_erased") for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
-            *leaf_function(),
+            *functions(),
+            *guards(),
             *roles(),
             *partitions(),
             *locks(),
@@ -181,11 +202,19 @@ def locks() -> Iterator[CheckMessage]:
         )
 
 
-def leaf_function() -> Iterator[CheckMessage]:
-    """Leaf hashes are computed as the repository says."""
-    source = body_of("audit_leaf_hash", "0003_log.sql")
-    if sql.rows("SELECT prosrc FROM pg_proc WHERE proname = 'audit_leaf_hash'") != [(source,)]:
-        yield _error("E002", "The function audit_leaf_hash is not the one of the repository.")
+def functions() -> Iterator[CheckMessage]:
+    """Leaf hashes are computed, and values erased, as the repository says."""
+    for name, file in FUNCTIONS.items():
+        if sql.rows("SELECT prosrc FROM pg_proc WHERE proname = %s", [name]) != [(body_of(name, file),)]:
+            yield _error("E002", f"The function {name} is not the one of the repository.")
+
+
+def guards() -> Iterator[CheckMessage]:
+    """Nothing counts as erased, and nothing as approved, past the triggers that ask who agreed to it."""
+    for trigger in GUARDS:
+        live = "SELECT tgenabled::text, tgtype, tgqual IS NULL FROM pg_trigger WHERE tgname = %s"
+        if sql.rows(live, [trigger]) != [("A", BEFORE_INSERT, True)]:
+            yield _error("E001", f"The trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
 
 
 def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -338,6 +338,15 @@ def test_a_receipt_is_checked_without_any_store(redeem: Any) -> None:
     assert printed.endswith("VERDICT: SIGNED\n")
 
 
+def test_an_event_that_was_promised_with_other_salts_is_not_called_altered(redeem: Any) -> None:
+    record = next(case["record"] for case in ERASABLE if case["name"] == "values in their places")
+    leaves = [leaf(record)]
+    body = bundle([(record, proof(0, note(1, leaves=leaves), 1, leaves))])
+    assert redeem(receipt_of(record), *PINNED, body=body)[0] == 0
+    status, printed = redeem(receipt_of(record | {"digest": "ab" * 32}), *PINNED, body=body)
+    assert (status, "another digest each time that it is accepted" in printed) == (3, True)
+
+
 def test_the_events_of_a_receipt_are_found_in_a_bundle(redeem: Any) -> None:
     text = receipt_of(RECORDS[1], RECORDS[2])
     status, printed = redeem(text, *PINNED, body=honest(3))

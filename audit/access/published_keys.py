@@ -5,25 +5,18 @@ entry signed with DLQ_ENTRY_KEY, which Redis does not have. So whoever can write
 The public keys of the issuer of tokens are kept so, too.
 """
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import redis
-import structlog
 from django.conf import settings
 
 import dlq.client
+from audit.ingest import signed_copies
+from audit.ingest.signed_copies import CopyUnavailable, keep, kept
 
-log = structlog.get_logger(__name__)
-
-_DOMAIN = b"published key 1\n"
-
-
-class CopyUnavailable(Exception):
-    """Redis did not answer."""
+__all__ = ["CopyUnavailable", "find", "hash_name", "keep", "kept", "replace"]
 
 
 def hash_name() -> str:
@@ -33,7 +26,7 @@ def hash_name() -> str:
 
 def replace(writers: Mapping[str, list[Any]]) -> None:
     """Make the copy hold exactly these writers, by the digest of their key. Raises `CopyUnavailable`."""
-    signed = {digest: _signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
+    signed = {digest: signed_copies.signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
     try:
         with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
             pipe.delete(hash_name())
@@ -52,42 +45,5 @@ def find(digest: str) -> list[Any] | None:
         raise CopyUnavailable(type(error).__name__) from error
     if entry is None:
         return None
-    text = _opened(digest, entry)
+    text = signed_copies.opened(digest, entry)
     return None if text is None else list(json.loads(text))
-
-
-def keep(name: str, text: str) -> None:
-    """Keep a text under a name that is no digest. Raises `CopyUnavailable`."""
-    try:
-        dlq.client.connect(settings.DLQ_TIMEOUT_MS).set(dlq.client.app_key("audit", name), _signed(name, text))
-    except redis.RedisError as error:
-        raise CopyUnavailable(type(error).__name__) from error
-
-
-def kept(name: str) -> str | None:
-    """Return the text, if the store itself kept it. Raises `CopyUnavailable`."""
-    try:
-        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).get(dlq.client.app_key("audit", name))
-    except redis.RedisError as error:
-        raise CopyUnavailable(type(error).__name__) from error
-    text = None if entry is None else _opened(name, entry)
-    return None if text is None else text.decode()
-
-
-def _opened(name: str, entry: bytes) -> bytes | None:
-    """The text of an entry that the store itself signed under this name."""
-    mac, _, text = entry.partition(b" ")
-    keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
-    if not any(hmac.compare_digest(mac, _mac(key, name, text)) for key in keys):
-        log.error("published_key_forged", digest=name[:12])
-        return None
-    return text
-
-
-def _signed(digest: str, text: str) -> bytes:
-    return _mac(settings.DLQ_ENTRY_KEY, digest, text.encode()) + b" " + text.encode()
-
-
-def _mac(key: bytes, digest: str, text: bytes) -> bytes:
-    # Digests and names have no newline, so no two pairs give the same bytes.
-    return hmac.digest(key, _DOMAIN + digest.encode() + b"\n" + text, hashlib.sha256).hex().encode()

@@ -8,8 +8,8 @@ import hmac
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -47,16 +47,34 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
     def concerns(self, event_type: str) -> bool:
-        if self.event_type.endswith(".*"):
-            return event_type.startswith(self.event_type[:-1])
-        return self.event_type in ("", event_type)
+        return is_of_type(event_type, self.event_type)
 
 
-def check(rule: Rule) -> None:
-    """Raise `Invalid` for a rule that cannot be applied."""
+class Named(Protocol):
+    """A rule about members, of redaction or of erasure."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def event_type(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def is_of_type(event_type: str, wanted: str) -> bool:
+    """Return whether a rule for a type, for all that begin with `gateway.`, or for all, concerns an event."""
+    if wanted.endswith(".*"):
+        return event_type.startswith(wanted[:-1])
+    return wanted in ("", event_type)
+
+
+def check(rule: Named, read: Callable[[str], object] | None = None) -> None:
+    """Raise `Invalid` for a rule that cannot be applied. `read` reads its path where it is no path of redaction."""
     errors = {}
     try:
-        read_path(rule.path)
+        (read or read_path)(rule.path)
     except ValueError as error:
         errors["path"] = str(error)
     if rule.event_type and not _TYPE.match(rule.event_type):
@@ -104,7 +122,7 @@ def name_of(part: str) -> str:
 def covers(path: str, place: tuple[str, ...]) -> bool:
     """Return whether a rule with this path redacts the member at `place`, by itself or with a member around it."""
     parts = read_path(path)
-    return any(_fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
+    return any(fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
 
 
 def path_text(place: Place) -> str:
@@ -129,6 +147,7 @@ class Redactor:
     def redact(self, record: dict[str, Any]) -> dict[str, str]:
         """Redact a record in place; return the rule that was applied at each path."""
         places = self._places(record)
+        conceal(record, places)
         for place, rule in places.items():
             self._change(record, place, rule.method)
             self.members[rule.name] += 1
@@ -181,6 +200,17 @@ class Redactor:
         return DIGEST + hmac.digest(self._key, text, "sha256").hex()
 
 
+def conceal(record: dict[str, Any], redacted: Iterable[Place]) -> None:
+    """Take the salts out of a record whose values are redacted, wholly or in part: without them none can be guessed."""
+    if not (salts := record.get("salts")):
+        return
+    hidden = [tuple(map(_part, place)) for place in redacted]
+    for path in list(salts):
+        parts = tuple(split(path))
+        if any(parts[: len(other)] == other[: len(parts)] for other in hidden):
+            del salts[path]
+
+
 def mask(value: Any) -> str:
     """Return a text that keeps almost nothing: `a***@e***`, `192.***`, `K***`."""
     if not isinstance(value, str):
@@ -207,12 +237,13 @@ def find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
             yield from find(member, parts[1:], (*at, key))
 
 
-def _fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+def fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Return whether a path, as parts, is one that a rule's path names."""
     if not parts:
         return not place
     if parts[0] == DEEP:
-        return _fits(place, parts[1:]) or (bool(place) and _fits(place[1:], parts))
-    return bool(place) and parts[0] in (ANY, place[0]) and _fits(place[1:], parts[1:])
+        return fits(place, parts[1:]) or (bool(place) and fits(place[1:], parts))
+    return bool(place) and parts[0] in (ANY, place[0]) and fits(place[1:], parts[1:])
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:

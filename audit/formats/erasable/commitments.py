@@ -51,8 +51,13 @@ def opened(document: dict[str, Any], beside: Beside) -> dict[str, Any]:
     """Return an event with those values in their places that stand beside it. Raises `Gone`."""
     shown = _copied(document)
     for path, kept in beside.items():
-        _put(shown, place_of(shown, path), json.loads(kept.value))
+        put(shown, path, json.loads(kept.value))
     return shown
+
+
+def put(document: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value where a commitment stands for it. Raises `Gone`."""
+    _put(document, place_of(document, path), value)
 
 
 def same_as(sent: dict[str, Any], commitments: Mapping[str, str], beside: Beside, erased: Collection[str]) -> bytes:
@@ -114,20 +119,6 @@ def from_text(text: bytes) -> Beside:
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
     return {path: Kept(bytes.fromhex(salt), value.encode()) for path, (salt, value) in read.items()}
-
-
-def conceal(record: dict[str, Any], redacted: Iterable[Place]) -> None:
-    """Take the salts out of a shown record whose values are redacted, wholly or in part: without them none can be
-    guessed."""
-    if not (salts := record.get(SALTS)):
-        return
-    places = [*redacted]
-    for path in list(salts):
-        parts = tuple(redaction.split(path))
-        for place in places:
-            other = tuple(redaction.split(redaction.path_text(place)))
-            if parts[: len(other)] == other or other[: len(parts)] == parts:
-                salts.pop(path, None)
 
 
 def replace(document: dict[str, Any], places: Iterable[Place], commitments: Mapping[str, str]) -> None:

@@ -1,13 +1,11 @@
 """Rules of erasure: which members of which events are stored so that they can be erased later."""
 
-import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from audit.errors import Invalid
 from audit.formats import canonical, redaction
 from audit.formats.erasable.commitments import SALT_BYTES, Beside, Kept, replace, value_at
 from audit.formats.redaction import DATA, DEEP, Place
@@ -17,7 +15,6 @@ MAY = ("actor_id", "actor_ip", "resource_id", "namespace", "cluster_id", "error_
 # Beyond that `event_data` is committed to as a whole: each place costs a row, and a path is part of its key.
 MAX_PLACES = 100
 MAX_PATH_CHARACTERS = 500
-_TYPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*(\.\*)?\Z")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,26 +27,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     def concerns(self, event_type: str, is_sensitive: bool) -> bool:
-        if self.only_sensitive and not is_sensitive:
-            return False
-        if self.event_type.endswith(".*"):
-            return event_type.startswith(self.event_type[:-1])
-        return self.event_type in ("", event_type)
+        return (is_sensitive or not self.only_sensitive) and redaction.is_of_type(event_type, self.event_type)
 
 
 def check(rule: Rule) -> None:
     """Raise `Invalid` for a rule that cannot be applied."""
-    errors = {}
-    try:
-        read_path(rule.path)
-    except ValueError as error:
-        errors["path"] = str(error)
-    if rule.event_type and not _TYPE.match(rule.event_type):
-        errors["event_type"] = "is an event type, or gateway.* for all that begins so; leave it empty for all events"
-    if not rule.reason.strip():
-        errors["reason"] = "is required: say which duty or law asks for it"
-    if errors:
-        raise Invalid(errors)
+    redaction.check(rule, read_path)
 
 
 def read_path(text: str) -> tuple[str, ...]:

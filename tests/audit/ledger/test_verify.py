@@ -440,10 +440,10 @@ def test_the_function_that_computes_leaves_is_checked(superuser: psycopg.Connect
     )
     superuser.execute(create.replace("{}", " SELECT digest ").encode())
     try:
-        assert ids(list(checks.leaf_function())) == ["audit.E002"]
+        assert ids(list(checks.functions())) == ["audit.E002"]
     finally:
         superuser.execute(create.replace("{}", body).encode())
-    assert ids(list(checks.leaf_function())) == []
+    assert ids(list(checks.functions())) == []
 
 
 def test_a_record_with_the_least_of_all_ids_is_no_blind_spot(store: psycopg.Connection[Any]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.errors import Invalid
-from audit.formats import canonical, event
+from audit.formats import canonical, event, redaction
 from audit.formats.erasable import commitments, rules
 from audit.formats.erasable.commitments import INSTEAD, Gone, Kept
 from audit.formats.erasable.rules import MAX_PLACES, Rule, Rules
@@ -176,6 +176,6 @@ def test_a_shown_record_has_no_salt_of_what_is_redacted_in_it_or_around_it() -> 
     salts = {"event_data.user": "1", "event_data.users": "2", "event_data.card": "3", "actor_id": "4"}
     record = {"salts": dict(salts)}
 
-    commitments.conceal(record, [("event_data", "user", "email"), ("event_data", "card"), ("actor_id",)])
+    redaction.conceal(record, [("event_data", "user", "email"), ("event_data", "card"), ("actor_id",)])
 
     assert record["salts"] == {"event_data.users": "2"}
