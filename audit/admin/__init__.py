@@ -4,7 +4,7 @@
 from audit.admin import accounting, receipts, reports, review
 from audit.admin.access import access_log, people, rights, scopes, writers
 from audit.admin.completeness import coverage, gaps
-from audit.admin.evidence import exports, legal_holds, redaction, statements
+from audit.admin.evidence import erasure, exports, legal_holds, redaction, statements
 from audit.admin.expectations import rules, unmet
 from audit.admin.ledger import checkpoints, verifications
 from audit.admin.queue import discards, outages, parked, quarantine

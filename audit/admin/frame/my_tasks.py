@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 from audit import visibility
 from audit.access import rights
 from audit.admin.display import time_tag
-from audit.models import BrokenPromise, Discard, Export, Gap, Manifest, Report, RightsRequest, Unmet
+from audit.evidence.erasure import requests
+from audit.models import BrokenPromise, Discard, ErasureRequest, Export, Gap, Manifest, Report, RightsRequest, Unmet
 from audit.review import signoff
 
 # Rows of a group that are shown and counted.
@@ -56,6 +57,8 @@ def _waiting(user: Any) -> Iterable[Group]:
     name = user.get_username()
     if user.has_perm("audit.approve_discard"):
         yield Group("Discards to approve or decline", [_discard(row) for row in _discards(name)])
+    if user.has_perm("audit.decide_erasure"):
+        yield Group("Erasures to approve or refuse", [_erasure(row) for row in requests.undecided(name)[:SHOWN]])
     if user.has_perm("audit.approve_rights"):
         waiting = RightsRequest.objects.filter(decision="")[:SHOWN]
         yield Group("Rights to grant or decline", [_right(row) for row in waiting if rights.may_decide(row, user)])
@@ -84,6 +87,11 @@ def _discards(name: str) -> QuerySet[Discard]:
 def _discard(row: Discard) -> Task:
     remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
     return Task(f"Discard of {row.key or row.message_id}", reverse("admin:audit_discard_change", args=[row.pk]), remark)
+
+
+def _erasure(row: ErasureRequest) -> Task:
+    remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
+    return Task(f"Erasure {row.pk}", reverse("admin:audit_erasurerequest_change", args=[row.pk]), remark)
 
 
 def _right(row: RightsRequest) -> Task:

@@ -40,7 +40,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Outages": ("audit.episode",),
     "Reviews": ("audit.review", "audit.missedreview"),
     "Reports": ("audit.report",),
-    "Evidence": ("audit.export", "audit.statement", "audit.legalhold", "audit.redactionrule"),
+    "Evidence": (
+        *("audit.export", "audit.statement", "audit.legalhold", "audit.redactionrule"),
+        *("audit.erasurerequest", "audit.erasurerule"),
+    ),
     "Settings": (
         *("audit.writer", "audit.expectation", "audit.waiver", "auth.user", "auth.group", "audit.rightsrequest"),
         *("audit.auditorscope", "django_q.schedule", "django_q.success", "django_q.failure", "django_q.ormq"),
@@ -60,6 +63,8 @@ NAMES = {
     "audit.auditorscope": "Record access rules",
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
+    "audit.erasurerequest": "Erasures",
+    "audit.erasurerule": "Rules of erasure",
     "auth.user": "People",
     "auth.group": "Roles",
 }

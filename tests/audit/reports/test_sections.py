@@ -184,7 +184,7 @@ def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_ma
     repeated = build.resume(build.repeat(report, ME))
     assert repeated.is_same, build.differences(repeated)
     formats = [(made_then.content or {})["format"] for made_then in (repeated, made(names=("soc2",)))]
-    assert formats == ["auditsite-report-1", "auditsite-report-2"]
+    assert formats == ["auditsite-report-1", "auditsite-report-3"]
     reviews = next(section for section in (report.content or {})["sections"] if section["key"] == "reviews")
     assert "partly" not in [figure["key"] for figure in reviews["figures"]]
 
