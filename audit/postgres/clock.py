@@ -43,7 +43,7 @@ def local_now() -> datetime:
 
 
 def latest_now() -> datetime:
-    return local_now() + timedelta(seconds=max(0.0, *(ahead for ahead in skew() if ahead is not None)))
+    return local_now() + timedelta(seconds=max([0.0, *(ahead for ahead in skew() if ahead is not None)]))
 
 
 def skew() -> Skew:

@@ -98,3 +98,8 @@ def test_an_alarm_that_no_way_took_waits_in_the_outbox(monkeypatch: pytest.Monke
     notify.deliver(retry_after=timedelta(0))
     waiting.refresh_from_db()
     assert waiting.heard_at is not None
+
+
+def test_while_neither_server_tells_its_clock_the_own_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "skew", lambda: clock.Skew(None, None))
+    assert abs(clock.latest_now() - datetime.now(UTC)) < timedelta(minutes=5)
