@@ -100,7 +100,7 @@ class Message:
         return self.errors[-1]["error"] if self.errors else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it for exports: the body as text, with its digest."""
+        """Return all of it for exports: the body as text, with its digest and what is kept beside it."""
         return {
             "event_id": self.key,
             "message_id": self.id,
@@ -116,6 +116,7 @@ class Message:
             "digest": self.digest.hex(),
             "digest_holds": self.digest_ok,
             "body": self.body.decode("utf-8", errors="backslashreplace"),
+            **({"beside": self.beside.decode("utf-8", errors="backslashreplace")} if self.beside else {}),
         }
 
 

@@ -80,6 +80,7 @@ def test_what_is_kept_beside_a_document_comes_with_it_and_no_release_takes_it_fo
     (paged,) = stream.pages.page(limit=9)
     (claimed,) = stream.claim(9)
     assert (paged.beside, claimed.beside, is_authentic(claimed)) == (b"salts", b"salts", True)
+    assert claimed.as_json()["beside"] == "salts"
     assert is_authentic(stream.pages.find_all([document.key])[document.key])
     # What does not know it computes the signature as if nothing were there.
     assert not is_authentic(replace(claimed, beside=b""))
