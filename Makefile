@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill restore-drill drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-fast: $(READY) ## Run the fast tests, a process a core: about 30 s on 2 cor
 
 drill: $(READY) ## Kill everything under load, then check every promise (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.drills.drill --share $(or $(SHARE),1)
+
+restore-drill: $(READY) ## Back up, go on under load, burn, restore at three points; is everything back? (minutes; SHARE=0.1 of it)
+	$(BIN)/python -m bench.drills.restore --share $(or $(SHARE),1)
 
 drill-client: $(READY) ## Kill the sending process KILLS (200) times, server and Redis away in turns; is every event stored once? (minutes)
 	$(BIN)/python -m bench.drills.client --kills $(or $(KILLS),200) --seed $(or $(SEED),1)

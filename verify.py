@@ -9,6 +9,8 @@
     python verify.py sample SAMPLE.zip RANGE.zip --key KEY --receipt-key KEY
     python verify.py statement STATEMENT.txt --key KEY --receipt-key KEY [--range RANGE.zip]
     python verify.py export EXPORT.json --receipt-key KEY
+    python verify.py crosslink CROSS-LINKS.txt --key KEY
+    python verify.py purge CERTIFICATE.txt --receipt-key KEY [--ranges RANGES.txt] [--leaf N]
 
 What is checked, for each record:
 
@@ -26,11 +28,17 @@ that its records together lead to the signed root, and, of a range, that no reco
 What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
 ask its witnesses.
 
+Where a log was restored from a backup it goes on under another name and key. With --crosslink, the key of before leads
+to the one of now: up to the restored leaf both are one log, what the log of before had after it is gone, and is named.
+
 Where a bundle is redacted, the place, the id, the digest and the times of each record are proved all the same, and
 nothing else of those that are redacted, unless they are given whole with --originals.
 
 Of members that can be erased a record proves commitments: that each value is the one that was accepted, or, where it
 was erased, that something was there.
+
+What is printed of a file in which nothing is wrong stands in two parts: "Checked here", and what the file only states
+("Stated by the bundle, not checked"), such as who asked for it, or a key that came with it.
 
 Exit status: 0 VERIFIED, or SIGNED for a receipt without a bundle, 1 ALTERED or FORKED, 2 the input or the arguments
 cannot be used, 3 NOT COVERED, 4 REDACTED: all holds, but what is left of redacted records was not shown.
@@ -316,13 +324,13 @@ class Trust:
     # The options that would confirm the keys that came with the bundle.
     unconfirmed: tuple[str, ...] = ()
     seen: dict[str, Checkpoint] = field(default_factory=dict)
-    roots: dict[int, bytes] = field(default_factory=dict)
+    roots: dict[tuple[str, int], bytes] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
+    links: list["CrossLink"] = field(default_factory=list)
 
-    def named(self, key: Key) -> str:
-        """A key as it is printed, with where it came from."""
-        option = "--receipt-key" if key.name.endswith(RECEIPTS) else "--key"
-        return f"key ({'FIRST USE: it came with the bundle' if option in self.unconfirmed else 'pinned'}): {key}"
+    def confirms(self, key: Key) -> bool:
+        """Whether the key was given: one that came with the bundle is what the bundle states."""
+        return ("--receipt-key" if key.name.endswith(RECEIPTS) else "--key") not in self.unconfirmed
 
     def checkpoint(self, note: str) -> Checkpoint:
         """Check a signed note, each only once. Raises `Altered`, `Uncovered`, `Unusable`; `Forked` is an `Altered`."""
@@ -335,16 +343,33 @@ class Trust:
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] or not all(lines[:-1]) or not SIZE.match(lines[1]):
             raise Unusable("a checkpoint has at least three lines: origin, size, root")
-        if lines[0] != self.keys[0].name:
+        if lines[0] not in {key.name for key in self.keys}:
             raise Unusable(f"the checkpoint is of the log {lines[0]!r}, the key of {self.keys[0].name!r}")
         signed, moments, witnessed = self._signatures(text, signatures)
         if not signed:
             otherwise = f"no key of the log {lines[0]} that you trust has signed the checkpoint"
             raise unsigned(signatures, lines[0], otherwise)
         size, root = int(lines[1]), unbase64(lines[2])
-        if self.roots.setdefault(size, root) != root:
+        if self.roots.setdefault((self._line_of(lines[0], size, moments), size), root) != root:
             raise Forked(f"the log has signed two different trees of {size} records")
         return Checkpoint(size, root, max(moments, default=None), witnessed)
+
+    def _line_of(self, name: str, size: int, moments: list[int]) -> str:
+        """Which line a tree belongs to: "" for what the log has now, else the name whose end was cut off by a restore.
+
+        Raises `Altered` and `Forked` where a cross-link says other than is so.
+        """
+        closed = [link for link in self.links if name in (link.restored[0], *(head[0] for head in link.known))]
+        link = min(closed, key=lambda each: each.at, default=None)
+        if link is None:
+            return ""
+        if any(moment > link.at for moment in moments):
+            raise Forked(f"{name} was closed by a cross-link, and has signed a checkpoint after that")
+        if size <= link.restored[1]:
+            return ""
+        if size > max(head[1] for head in (link.restored, *link.known) if head[0] == name):
+            raise Altered(f"a checkpoint of {size} records of {name} is known, and the cross-link knew of less")
+        return name
 
     def _signatures(self, text: str, signatures: list[Signature]) -> tuple[bool, list[int], dict[str, int]]:
         signed, moments, witnessed = False, [], {}
@@ -362,6 +387,104 @@ class Trust:
             else:
                 self.strangers.add(name)
         return signed, moments, witnessed
+
+
+# --- Cross-links: how a log goes on after a restore -------------------------------------------
+
+CROSSLINK = "auditsite/crosslink/v1"
+
+
+class CrossLink(NamedTuple):
+    """Where a log was cut by a restore, the newest heads known of it, and the key that goes on."""
+
+    restored: tuple[str, int, bytes]  # name, leaves, root
+    known: list[tuple[str, int, bytes]]
+    continues: Key
+    at: int
+    asked_by: str
+    approved_by: str
+    reason: str
+
+
+def read_crosslinks(path: Path, trust: Trust) -> None:
+    """Learn from the cross-links in a file, whatever their order. Raises `Unusable`, `Altered`."""
+    notes = [f"{CROSSLINK}{part}" for part in path.read_text(encoding="utf-8").split(CROSSLINK)[1:]]
+    notes = [note.rstrip("\n") + "\n" for note in notes]
+    if not notes:
+        raise Unusable(f"{path.name} has no cross-link: it starts with {CROSSLINK}")
+    while notes:
+        learned = [note for note in notes if learn(note, trust)]
+        if not learned:
+            raise Unusable(f"no key that you trust has signed the cross-link in {path.name}: nothing of it is believed")
+        notes = [note for note in notes if note not in learned]
+
+
+def learn(note: str, trust: Trust) -> bool:
+    """Trust the key that a cross-link names, if one that is trusted has signed it; say whether one has.
+
+    Raises `Unusable`, `Altered`.
+    """
+    text, signatures = read_note(note)
+    link = parse_crosslink(text)
+    names = {head[0] for head in (link.restored, *link.known)}
+    trusted = {(key.name, key.id): key for key in trust.keys if key.name in names}
+    before = [(trusted[name, key_id], blob) for name, key_id, blob in signatures if (name, key_id) in trusted]
+    if not before:
+        return False
+    after = [blob for name, key_id, blob in signatures if (name, key_id) == (link.continues.name, link.continues.id)]
+    if not after:
+        raise Altered("the key that goes on has not signed the cross-link")
+    for key, blob in (*before, (link.continues, after[0])):
+        key.check(text, blob)
+    trust.links.append(link)
+    trust.keys.append(link.continues)
+    return True
+
+
+def parse_crosslink(text: str) -> CrossLink:
+    """Read the text of a cross-link. Raises `Unusable`."""
+    header, *lines = text.removesuffix("\n").split("\n")
+    pairs = [line.partition(" ")[::2] for line in lines]
+    names, values = [name for name, _ in pairs], [value for _, value in pairs]
+    count = names.count("known")
+    wanted = ["restored", *["known"] * count, "continues", "at", "asked-by", "approved-by", "reason"]
+    if header != CROSSLINK or not count or names != wanted:
+        raise Unusable(f"a cross-link starts with {CROSSLINK}, and has its members in their order")
+    heads = [crosslink_head(value) for value in values[: 1 + count]]
+    key, at, asked_by, approved_by, reason = values[1 + count :]
+    moment = int(datetime.fromisoformat(at).timestamp())
+    return CrossLink(heads[0], heads[1:], read_key(key, (ED25519,)), moment, asked_by, approved_by, reason)
+
+
+def crosslink_head(text: str) -> tuple[str, int, bytes]:
+    """A head in a cross-link: name, leaves, root. Raises `Unusable`."""
+    name, size, root = (*text.split(" "), "", "", "")[:3]
+    if not name or not SIZE.match(size) or len(unbase64(root)) != 32:
+        raise Unusable(f"{text[:80]!r} is no head: name, leaves, root")
+    return name, int(size), unbase64(root)
+
+
+def crosslink_lines(trust: Trust) -> list[str]:
+    """Where the log was cut, in words."""
+    lines = []
+    for link in trust.links:
+        when = datetime.fromtimestamp(link.at, UTC)
+        lines.append(f"cross-link of {when:%Y-%m-%d %H:%M}Z: the log was restored, {link.reason}")
+        lines.append(f"  asked by {link.asked_by}, approved by {link.approved_by}")
+        lines.append(f"  the first {link.restored[1]:,} leaves of {link.restored[0]} are the same as before")
+        for name, size, _ in link.known:
+            lines.append(f"  {name} had {size:,}: {max(size - link.restored[1], 0):,} after those are gone")
+        lines.append(f"  it goes on as {link.continues}")
+    return lines
+
+
+def verify_crosslink(options: argparse.Namespace) -> str:
+    """Verify cross-links, print what they say, and return the verdict. Raises `Altered` and `Unusable`."""
+    options.bundle = None
+    options.crosslink = [options.file]
+    for line in crosslink_lines(trust_of(options)):
+        say(line)
+    return VERIFIED
 
 
 # --- Records and their proofs -----------------------------------------------------------------
@@ -465,12 +588,14 @@ class Erasures:
             words = f"erased under {facts['basis']} on {facts['at'][:10]}, by request {facts['request']}"
             self.members[words] = self.members.get(words, 0) + 1
 
-    def report(self) -> None:
-        """Print what was erased, and that its reason is only said."""
-        for words, count in sorted(self.members.items()):
-            print(f"{count} members {words}: what they were is committed to, and nobody can show it")
-        if self.members:
-            print("said by the operator, not shown: why they were erased, and that it was approved")
+    def report(self, report: "Report") -> None:
+        """Say that what was erased is committed to; when and why it went is only stated."""
+        if not self.members:
+            return
+        count = sum(self.members.values())
+        report.checked.append(f"of {count} erased members the log has commitments: nobody can show what they were")
+        report.stated += [f"that {count} members were {words}" for words, count in sorted(self.members.items())]
+        report.stated.append("that these erasures were approved")
 
 
 def check_record(record: dict[str, Any], proof: Proof, trust: Trust) -> Checkpoint:
@@ -591,10 +716,51 @@ def check_all(items: Iterator[Item], trust: Trust) -> Result:
     return result
 
 
+# What would begin a line, reorder the text beside it or drive a terminal is printed as an escape.
+HARMFUL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def say(line: str, file: IO[str] | None = None) -> None:
+    """Print one line, whatever texts of others are in it."""
+    print(HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04X}", line), file=file)
+
+
+CHECKED, STATED = "Checked here", "Stated by the {}, not checked"
+
+
+@dataclass
+class Report:
+    """The lines of what was checked here, and of what a file (a bundle, a receipt ...) only states."""
+
+    of: str
+    checked: list[str] = field(default_factory=list)
+    stated: list[str] = field(default_factory=list)
+
+    def add_checkpoint(self, what: str, checkpoint: Checkpoint) -> None:
+        self.checked.append(f"{what}: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+        self.checked += [f"cosigned by {name}{_when(moment)}" for name, moment in checkpoint.witnessed.items()]
+
+    def add_keys(self, keys: list[Key], trust: Trust) -> None:
+        """Keys that were given are what was checked with; those that came with the bundle confirm nothing."""
+        for key in keys:
+            if trust.confirms(key):
+                self.checked.append(f"key (pinned): {key}")
+            else:
+                self.stated.append(f"key (FIRST USE: it came with the bundle): {key}")
+
+    def say(self) -> None:
+        """Print both parts, each under its heading."""
+        for heading, lines in ((CHECKED, self.checked), (STATED.format(self.of), self.stated)):
+            if lines:
+                say(heading)
+            for line in lines:
+                say(f"  {line}")
+
+
 def refuse(what: str, error: Altered | Uncovered) -> str:
     """Print why something does not hold; return the verdict on it."""
     verdict = FORKED if isinstance(error, Forked) else ALTERED if isinstance(error, Altered) else NOT_COVERED
-    print(f"{verdict}  {what}: {error}" if what else f"{verdict}  {error}")
+    say(f"{verdict}  {what}: {error}" if what else f"{verdict}  {error}")
     return verdict
 
 
@@ -602,7 +768,7 @@ def lacks_witnesses(checkpoint: Checkpoint, trust: Trust) -> bool:
     """Whether fewer witnesses than are asked for have cosigned; it is printed then."""
     if len(checkpoint.witnessed) >= trust.quorum:
         return False
-    print(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
+    say(f"{NOT_COVERED}  fewer than the {trust.quorum} witnesses that you ask for have cosigned")
     return True
 
 
@@ -613,7 +779,7 @@ def verdict_of(result: Result, trust: Trust) -> str:
     """The verdict; a key that came with the bundle is not enough."""
     if result.verdict == VERIFIED and trust.unconfirmed:
         for option in trust.unconfirmed:
-            print(
+            say(
                 f"{NOT_COVERED}  give the {KEY_NAMES[option]}: with {option}, as it was published elsewhere. "
                 "All fits, but the one that came with the bundle cannot confirm who signed it"
             )
@@ -626,19 +792,17 @@ def show_progress(records: int, every: int) -> None:
         print(f"\r{records} records", end="", file=sys.stderr)
 
 
-def report(result: Result, trust: Trust) -> None:
-    """Print what was checked, with what, and what was not."""
-    print(f"{result.records} records checked against the log {trust.keys[0].name}")
+def report_records(result: Result, trust: Trust, report: Report) -> None:
+    """Say how many records were checked, and with what."""
+    report.checked.append(f"{result.records} records checked against the log {trust.keys[0].name}")
+    if result.verdict == VERIFIED:
+        report.checked.append("each record is in the log, and as it was sealed")
     if result.newest is not None:
-        print(f"newest checkpoint: {result.newest.size} records{_when(result.newest.signed_at)}, by the log itself")
-        for name, moment in result.newest.witnessed.items():
-            print(f"cosigned by {name}{_when(moment)}")
-    for key in trust.keys:
-        print(trust.named(key))
-    for name in sorted(trust.strangers):
-        print(f"not checked: the signature of {name}, whose key was not given")
-    result.erasures.report()
-    print("not shown: that there are no other records; these are in the log, and as they were sealed")
+        report.add_checkpoint("newest checkpoint", result.newest)
+    report.checked += crosslink_lines(trust)
+    report.add_keys(trust.keys, trust)
+    report.stated += [f"the signature of {name}, whose key was not given" for name in sorted(trust.strangers)]
+    result.erasures.report(report)
 
 
 def _when(moment: int | None) -> str:
@@ -665,14 +829,20 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
     quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
     if not 0 <= quorum <= len(witnesses):
         raise Unusable(f"{quorum} witnesses must have cosigned, and the keys of {len(witnesses)} are given")
+    trust = Trust(keys, witnesses, quorum)
+    for path in arguments.crosslink:
+        read_crosslinks(path, trust)
     if arguments.bundle:
         origin, claimed = bundle_header(arguments.bundle)
-        if keys and keys[0].name != origin:
-            raise Unusable(f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}")
-        return Trust(keys or claimed, witnesses, quorum, () if keys else ("--key",))
+        if keys and origin not in {key.name for key in keys}:
+            raise Unusable(
+                f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}: where the log was restored, its "
+                "cross-link (--crosslink) leads from one to the other"
+            )
+        return trust if keys else Trust(claimed, witnesses, quorum, ("--key",))
     if not keys:
         raise Unusable("give the log's public key with --key or --keys")
-    return Trust(keys, witnesses, quorum)
+    return trust
 
 
 # What the first bytes of a file say that it is, and the command that verifies it.
@@ -698,7 +868,10 @@ def verify_records(options: argparse.Namespace) -> str:
         refuse_other_kinds(options.bundle)
     trust = trust_of(options)
     result = check_all(bundle_items(options.bundle) if options.bundle else file_items(options), trust)
-    report(result, trust)
+    report = Report("bundle")
+    report_records(result, trust, report)
+    report.stated.append("that there are no other records")
+    report.say()
     return verdict_of(result, trust)
 
 
@@ -743,26 +916,25 @@ def check_receipt(receipt: Receipt, bundle: Path, trust: Trust) -> Result:
     for event_id, digest in receipt.events.items():
         if event_id not in digests:
             result.worsen(NOT_COVERED)
-            print(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
+            say(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
         elif digests[event_id] != digest and event_id in salted:
             result.worsen(NOT_COVERED)
-            print(
+            say(
                 f"{NOT_COVERED}  {event_id}: it was promised as {digest}. Members of it can be erased, so the same "
                 "event has another digest each time that it is accepted: ask the store for its record audit.event.again"
             )
         elif digests[event_id] != digest:
             result.worsen(ALTERED)
-            print(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
+            say(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
     return result
 
 
-def report_receipt(receipt: Receipt, keys: list[Key]) -> None:
-    """Print what the receipt says."""
-    print(f"receipt of {len(receipt.events)} events, signed by a key that you gave:")
-    for name, value in receipt.members.items():
-        print(f"  {name} {value}")
-    for key in keys:
-        print(f"key (pinned): {key}")
+def report_receipt(receipt: Receipt, keys: list[Key]) -> Report:
+    """What the receipt says, and who signed it."""
+    report = Report("receipt", [f"receipt of {len(receipt.events)} events, signed by a key that you gave"])
+    report.checked += [f"key (pinned): {key}" for key in keys]
+    report.stated += [f"{name} {value}" for name, value in receipt.members.items()]
+    return report
 
 
 def verify_receipt(options: argparse.Namespace) -> str:
@@ -772,14 +944,15 @@ def verify_receipt(options: argparse.Namespace) -> str:
         receipt = read_receipt(options.receipt.read_bytes().decode("utf-8"), keys)
     except (Altered, Uncovered) as error:
         return refuse("the receipt", error)
+    report = report_receipt(receipt, keys)
     if options.bundle is None:
-        report_receipt(receipt, keys)
-        print("not shown: that the events are in the log; give a bundle of them with --bundle")
+        report.stated.append("that the events are in the log; give a bundle of them with --bundle to check it")
+        report.say()
         return SIGNED
     trust = trust_of(options)
     result = check_receipt(receipt, options.bundle, trust)
-    report_receipt(receipt, keys)
-    report(result, trust)
+    report_records(result, trust, report)
+    report.say()
     return verdict_of(result, trust)
 
 
@@ -1473,59 +1646,81 @@ def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, l
     return trust, receipts or [key for key in claimed if key.name.endswith(RECEIPTS)]
 
 
-def report_evidence(evidence: Evidence) -> None:
-    """Print what the bundle is of, what its proof shows, and what is only said."""
-    manifest, checkpoint, trust = evidence.manifest, evidence.checkpoint, evidence.trust
+def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
+    """Print what the proof of the bundle shows, and what the bundle only states."""
+    manifest, trust, redactions = evidence.manifest, evidence.trust, evidence.volumes.redactions
     what = "a range of the log" if manifest.get("range") else manifest["query"] or "everything"
-    print(f"evidence {manifest['id']} of {manifest['system']}: {what}")
-    print(f"asked for by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}")
-    print(f"{evidence.volumes.records} records checked against the log {trust.keys[0].name}")
-    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
-    for name, moment in checkpoint.witnessed.items():
-        print(f"cosigned by {name}{_when(moment)}")
-    for key in (*trust.keys, *evidence.receipt_keys):
-        print(trust.named(key))
+    report = Report("bundle")
+    report.stated.append(f"evidence {manifest['id']} of {manifest['system']}: {what}")
+    report.stated.append(
+        f"requested by {manifest['requested_by']} at {manifest['requested_at']}, as of {manifest['as_of']}"
+    )
+    report.checked.append(f"{evidence.volumes.records} records checked against the log {trust.keys[0].name}")
+    report.add_checkpoint("checkpoint", evidence.checkpoint)
+    report.checked += crosslink_lines(trust)
+    report.add_keys([*trust.keys, *evidence.receipt_keys], trust)
+    report_content(evidence, report)
     if manifest["kind"] == "sample":
-        report_sample(manifest)
+        report_sample(manifest, drawn_again, report)
     elif manifest["kind"] == "range":
-        first, last = manifest["range"]["first"], manifest["range"]["last"]
-        print(f"shown: these are all leaves from {first} to {last - 1}: no record of the range is left out")
-        if window := manifest.get("received"):
-            print(
-                f"shown: {window['records']} of them were received from {window['since']} to before {window['until']}"
-            )
-            print("said by the operator, not shown: that no record outside the range was")
+        report_range(manifest, report)
     else:
-        print("shown: each record is in the log, and as it was sealed")
-        print("said by the operator, not shown: that no other record matches the query")
-    report_redactions(manifest, evidence.volumes.redactions)
-    evidence.volumes.erasures.report()
-    print("said by the operator, not shown: statement.json, of what waits in the queue and what never came")
+        report.stated.append("that no other record matches the query")
+    report_redactions(manifest, redactions, report)
+    evidence.volumes.erasures.report(report)
+    report.stated.append("statement.json, of what waits in the queue and what never came")
+    report.say()
 
 
-def report_sample(manifest: dict[str, Any]) -> None:
-    """Print of what the sample was drawn, and whether that is shown."""
+def report_content(evidence: Evidence, report: Report) -> None:
+    """Say of the records, if there are any, what holds of each."""
+    if not evidence.volumes.records:
+        return
+    redactions = evidence.volumes.redactions
+    where = " where it is not redacted" if redactions.opened < redactions.records else ""
+    report.checked.append(f"each record is in the log, and as it was sealed{where}")
+    if evidence.manifest["kind"] != "range" and evidence.manifest["terms"]:
+        report.checked.append(f"each record matches the query{where}: {terms_text(evidence.manifest['terms'])}")
+
+
+def report_range(manifest: dict[str, Any], report: Report) -> None:
+    """Say which leaves these are, and which of them were received in the time that was asked for."""
+    first, last = manifest["range"]["first"], manifest["range"]["last"]
+    report.checked.append(f"these are all leaves from {first} to {last - 1}: no record of the range is left out")
+    if window := manifest.get("received"):
+        report.checked.append(
+            f"{window['records']} of them were received from {window['since']} to before {window['until']}"
+        )
+        report.stated.append("that no record outside the range was received in that time")
+
+
+def report_sample(manifest: dict[str, Any], drawn_again: list[str], report: Report) -> None:
+    """Say of what the sample was drawn, and whether that was checked."""
     sample, leaves = manifest["sample"], manifest["range"]
-    print("shown: each record is in the log, and as it was sealed")
-    print(f"a sample of {sample['size']} of {sample['population']}, drawn with the seed {sample['seed']!r}")
-    if leaves is not None:
-        print(f"shown: these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
+    drawn = f"a sample of {sample['size']} of {sample['population']}, drawn with the seed {sample['seed']!r}"
+    if drawn_again or leaves is not None:
+        report.checked += [drawn, *drawn_again]
     else:
-        print("said by the operator, not shown: of which leaves it was drawn; give all of them: verify.py sample")
+        report.stated += [drawn, "of which leaves it was drawn; give all of them to check it: verify.py sample"]
+    if leaves is not None:
+        report.checked.append(f"these are what the seed draws of the leaves {leaves['first']} to {leaves['last'] - 1}")
 
 
-def report_redactions(manifest: dict[str, Any], redactions: Redactions) -> None:
-    """Print what was redacted and by which rule, and what is left to be believed."""
+def report_redactions(manifest: dict[str, Any], redactions: Redactions, report: Report) -> None:
+    """Say what was redacted and by which rule, and what is left to be believed."""
     for rule in (manifest.get("redaction") or {"rules": []})["rules"]:
         kind = f" of {rule['event_type']}" if rule["event_type"] else ""
         what = f"{rule['members']} members {rule['path']}{kind}"
-        print(f"redacted by {rule['name']} ({rule['method']}): {what}, because: {rule['reason']}")
+        report.checked.append(f"redacted by {rule['name']} ({rule['method']}): {what}")
+        report.stated.append(f"the reason of {rule['name']}: {rule['reason']}")
     if redactions.opened:
-        print(f"shown: {redactions.opened} redacted records say what their originals say, but for what is redacted")
+        report.checked.append(
+            f"{redactions.opened} redacted records say what their originals say, but for what is redacted"
+        )
     if closed := redactions.records - redactions.opened:
-        print(
-            f"{closed} records have redacted members: what remains of their content is what the operator says, "
-            "their place, digest and times are proved; give them whole with --originals to check the rest"
+        report.checked.append(f"place, digest and times of {closed} redacted records")
+        report.stated.append(
+            f"what remains of the content of {closed} redacted records; give them whole with --originals to check it"
         )
 
 
@@ -1537,24 +1732,24 @@ def verify_evidence(options: argparse.Namespace) -> str:
     try:
         for count, fault in enumerate(evidence.faults(), start=1):
             if count <= MAX_FAULTS_SHOWN:
-                print(f"{ALTERED}  {fault}")
+                say(f"{ALTERED}  {fault}")
     except Uncovered as error:
         verdict = refuse("", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"a file of the bundle lacks something that it should have: {error}") from None
     if count:
-        print(f"{count} faults" if count > 1 else "one fault")
+        say(f"{count} faults" if count > 1 else "one fault")
         return ALTERED
     return end_evidence(evidence) if verdict == VERIFIED else verdict
 
 
-def end_evidence(evidence: Evidence) -> str:
+def end_evidence(evidence: Evidence, drawn_again: list[str] | None = None) -> str:
     """Print what is shown by a bundle in which nothing is wrong, and return the verdict."""
-    report_evidence(evidence)
+    report_evidence(evidence, drawn_again or [])
     if lacks_witnesses(evidence.checkpoint, evidence.trust):
         return NOT_COVERED
     if not evidence.volumes.records:
-        print("the bundle holds no record: that none matches is said, not shown")
+        say(f"{NOT_COVERED}  the bundle holds no record: that none matches is stated, not checked")
         return NOT_COVERED
     verdict, redactions = verdict_of(Result(verdict=VERIFIED), evidence.trust), evidence.volumes.redactions
     return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
@@ -1624,19 +1819,28 @@ def check_statement(statement: dict[str, Any], log: Evidence, checkpoint: Checkp
         raise Altered("other records match than the statement names")
 
 
-def report_statement(statement: dict[str, Any], checkpoint: Checkpoint, trust: Trust, receipt_keys: list[Key]) -> None:
-    """Print what the statement says, of which leaves."""
+def report_statement(statement: dict[str, Any], checkpoint: Checkpoint, keys: list[Key], *, is_checked: bool) -> None:
+    """Print what the statement says, of which leaves, and whether that was checked with a bundle of them."""
     first, last = statement["leaves"]["first"], statement["leaves"]["last"]
-    print(f"statement {statement['id']} of {statement['system']}, ", end="")
-    print(f"made at {statement['made_at']} for {statement['asked_by']}")
-    print(f"query: {statement['query']}")
-    print(f"asked of each record: {terms_text(statement['terms'])}")
-    print(f"{statement['found']} records match of the leaves {first} to {last - 1}")
-    print(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
+    report = Report("statement", ["the statement is signed by a key that you gave"])
+    report.checked.append(f"checkpoint: {checkpoint.size} records{_when(checkpoint.signed_at)}, by the log itself")
     if first:
-        print(f"leaves before {first} were sealed an hour or more before the time that is asked for")
-    for key in (*trust.keys, *receipt_keys):
-        print(f"key (pinned): {key}")
+        report.checked.append(f"leaves before {first} were sealed an hour or more before the time that is asked for")
+    report.checked += [f"key (pinned): {key}" for key in keys]
+    report.stated.append(
+        f"statement {statement['id']} of {statement['system']}, "
+        f"made at {statement['made_at']}, requested by {statement['asked_by']}"
+    )
+    report.stated.append(f"query: {statement['query']}")
+    what = (
+        f"records that match: {statement['found'] or 'none'} of the {last - first} of the leaves {first} to {last - 1}"
+    )
+    lines = [f"asked of each record: {terms_text(statement['terms'])}", what]
+    if is_checked:
+        report.checked += lines
+    else:
+        report.stated += [*lines, "give a bundle of these leaves with --range to check it"]
+    report.say()
 
 
 def verify_statement(options: argparse.Namespace) -> str:
@@ -1655,15 +1859,10 @@ def verify_statement(options: argparse.Namespace) -> str:
         return refuse("the statement", error)
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the statement lacks something that it should have: {error}") from None
-    report_statement(statement, checkpoint, trust, keys)
+    report_statement(statement, checkpoint, [*trust.keys, *keys], is_checked=options.range is not None)
     if lacks_witnesses(checkpoint, trust):
         return NOT_COVERED
-    if options.range is None:
-        print("not shown: that it is so; give a bundle of these leaves with --range")
-        return SIGNED
-    records = statement["leaves"]["last"] - statement["leaves"]["first"]
-    print(f"shown: {statement['found'] or 'none'} of the {records} records matches")
-    return VERIFIED
+    return SIGNED if options.range is None else VERIFIED
 
 
 # --- Signed extracts --------------------------------------------------------------------------
@@ -1703,15 +1902,82 @@ def verify_extract(options: argparse.Namespace) -> str:
     except (KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the export lacks something that it should have: {error}") from None
     for fault in faults[:MAX_FAULTS_SHOWN]:
-        print(f"{ALTERED}  the export: {fault}")
+        say(f"{ALTERED}  the export: {fault}")
     if faults:
         return ALTERED
-    summary = f"{valid} of {checked} were found to be as sealed"
-    print(f"{len(events)} events of the query {query!r}, signed by a key that you gave")
-    print(f"said by the operator, not shown: {summary}, and no other record matches; for proofs: POST exports")
+    report = Report("export", [f"{len(events)} events, signed by a key that you gave"])
+    report.checked.append(f"the digest of {len(events) - redacted} events that are not redacted")
+    report.stated.append(f"query: {query!r}")
+    report.stated.append(f"{valid} of {checked} were found to be as sealed; for proofs: POST exports")
+    report.stated.append("that no other record matches")
     if redacted:
-        print(f"{redacted} of them are redacted: what remains of their content is what the operator says")
+        report.stated.append(f"what remains of the content of {redacted} redacted events")
+    report.say()
     return SIGNED
+
+
+# --- Certificates of purges -------------------------------------------------------------------
+
+PURGE = "auditsite/purge/v1"
+
+
+def read_certificate(note: str, keys: list[Key]) -> dict[str, Any]:
+    """What a certificate says, signed by a trusted key of receipts. Raises `Altered`, `Uncovered`, `Unusable`."""
+    otherwise = f"this is no certificate of a purge: {PURGE}, origin, what is said"
+    return _object(parse(signed_line(note, PURGE, keys, otherwise).encode()))
+
+
+def certified_ranges(certificate: dict[str, Any], file: Path | None) -> list[tuple[int, int]] | None:
+    """The log entries that were removed, first and last + 1; None where they are not at hand. Raises `Altered`."""
+    ranges = [(first, last) for first, last in certificate["named"]]
+    if file is not None:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        ranges = [(int(first), int(last)) for first, last in (line.split(" ") for line in lines)]
+    elif len(ranges) != certificate["ranges"]:
+        return None
+    body = "".join(f"{first} {last}\n" for first, last in ranges)
+    if hashlib.sha256(body.encode()).hexdigest() != certificate["ranges_sha256"]:
+        raise Altered("these ranges are not those that it was signed for")
+    if sum(last - first for first, last in ranges) != certificate["records"]:
+        raise Altered("its ranges have not as many log entries as it says records were removed")
+    return ranges
+
+
+def verify_purge(options: argparse.Namespace) -> str:
+    """Verify a certificate, print it, and say of each leaf that is asked for whether its record was removed."""
+    keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
+    try:
+        certificate = read_certificate(options.certificate.read_bytes().decode("utf-8"), keys)
+        ranges = certified_ranges(certificate, options.ranges)
+        report_certificate(certificate, keys)
+        if not options.leaf:
+            return SIGNED
+        if ranges is None:
+            raise Uncovered(
+                f"it names {len(certificate['named'])} of its {certificate['ranges']} ranges: give --ranges"
+            )
+        for leaf in options.leaf:
+            if not any(first <= leaf < last for first, last in ranges):
+                raise Uncovered(f"leaf {leaf} is not among what it says was removed")
+            print(f"PURGED  leaf {leaf}")
+    except (Altered, Uncovered) as error:
+        return refuse("the certificate", error)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Unusable(f"the certificate lacks something that it should have: {error}") from None
+    return SIGNED
+
+
+def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key]) -> None:
+    """Print what was removed, by whom and why."""
+    print(f"purge {certificate['plan']} of {certificate['system']}, ended and certified at {certificate['made_at']}")
+    print(f"{certificate['records']} records of {certificate['ranges']} ranges of leaves, due at {certificate['cut']}")
+    for category, months in sorted(certificate["counts"].items()):
+        print(f"  {category}: {sum(months.values())}, stored in {min(months)} to {max(months)}")
+    print(f"requested by {certificate['asked_by']} at {certificate['asked_at']}: {certificate['reason']}")
+    print(f"approved by {certificate['approved_by']} at {certificate['approved_at']}, run by {certificate['run_by']}")
+    print("not shown: that these records were due and held by nobody; the leaves are in the log as before")
+    for key in receipt_keys:
+        print(f"key (pinned): {key}")
 
 
 # --- Samples drawn again ----------------------------------------------------------------------
@@ -1725,18 +1991,21 @@ def verify_sample(options: argparse.Namespace) -> str:
     try:
         for evidence in (sample, population):
             if (fault := next(evidence.faults(), None)) is not None:
-                print(f"{ALTERED}  {fault}")
+                say(f"{ALTERED}  {fault}")
                 return ALTERED
         if sample.manifest["kind"] != "sample" or population.manifest["kind"] != "range":
             raise Unusable("give a bundle of a sample, and then one of a range of the log")
-        draw_again(sample, population)
+        drawn_again = draw_again(sample, population)
     except (Altered, Uncovered) as error:
         return refuse("", error)
-    return end_evidence(sample)
+    return end_evidence(sample, drawn_again)
 
 
-def draw_again(sample: Evidence, log: Evidence) -> None:
-    """Look for the population in a range of the log, and draw from it. Raises `Altered`, `Uncovered`."""
+def draw_again(sample: Evidence, log: Evidence) -> list[str]:
+    """Look for the population in a range of the log, and draw from it; return the lines that say what that shows.
+
+    Raises `Altered`, `Uncovered`.
+    """
     manifest, drawn, checkpoint = sample.manifest, sample.manifest["sample"], sample.checkpoint
     terms, leaves = manifest["terms"], manifest["range"] or {"first": 0, "last": checkpoint.size}
     first, last = leaves["first"], leaves["last"]
@@ -1746,12 +2015,14 @@ def draw_again(sample: Evidence, log: Evidence) -> None:
         raise Uncovered(f"the range has not all leaves from {first} to {last - 1}")
     same_log(log.bundle, log.manifest, checkpoint)
     population = [index for index in leaves_that_match(log.bundle, log.manifest, terms, last) if index >= first]
-    print(f"asked again of each record: {terms_text(terms)}")
     if len(population) != drawn["population"]:
         raise Altered(f"{len(population)} records match, and the sample is said to be of {drawn['population']}")
     if faults := list(other_sample(sample.volumes.places, draw(population, drawn), drawn)):
         raise Altered(faults[0])
-    print(f"shown: {len(population)} of the leaves {first} to {last - 1} match, and this is their sample")
+    return [
+        f"asked again of each record: {terms_text(terms)}",
+        f"{len(population)} of the leaves {first} to {last - 1} match, and this is their sample",
+    ]
 
 
 # --- The command line -------------------------------------------------------------------------
@@ -1763,6 +2034,8 @@ COMMANDS = {
     "sample": ("Draw a sample again.", verify_sample),
     "statement": ("Verify a signed statement.", verify_statement),
     "export": ("Verify the signed answer of GET export.", verify_extract),
+    "crosslink": ("Verify the cross-links of a log that was restored.", verify_crosslink),
+    "purge": ("Verify the certificate of a purge.", verify_purge),
 }
 
 
@@ -1798,6 +2071,14 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
     command = commands["export"]
     command.add_argument("export", type=Path, help="the answer, JSON")
     add_receipt_keys(command, required=True)
+    command = commands["crosslink"]
+    command.add_argument("file", type=Path, help="the cross-links, signed notes one after the other")
+    add_trust(command)
+    command = commands["purge"]
+    command.add_argument("certificate", type=Path, help="the certificate, a signed note")
+    add_receipt_keys(command, required=True)
+    command.add_argument("--ranges", type=Path, help="all ranges that were removed, a line FIRST LAST for each")
+    command.add_argument("--leaf", type=int, action="append", default=[], help="was its record removed? (repeatable)")
     return commands
 
 
@@ -1815,6 +2096,13 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     """Arguments for the keys of the log and its witnesses."""
     parser.add_argument("--key", action="append", default=[], help="a public key of the log (repeatable)")
     parser.add_argument("--keys", action="append", default=[], type=Path, help="a file of them, one a line")
+    parser.add_argument(
+        "--crosslink",
+        action="append",
+        default=[],
+        type=Path,
+        help="cross-links of a restored log (repeatable)",
+    )
     parser.add_argument("--witness", action="append", default=[], help="a public key of a witness (repeatable)")
     parser.add_argument("--quorum", type=int, help="how many witnesses must have cosigned; all of them by default")
 
@@ -1844,18 +2132,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         verdict = options.verify(options)
     except UnicodeDecodeError:
-        print("cannot be used: it is not UTF-8", file=sys.stderr)
+        say("cannot be used: it is not UTF-8", file=sys.stderr)
         return 2
     except (Unusable, Altered, OSError) as error:
-        print(f"cannot be used: {error}", file=sys.stderr)
+        say(f"cannot be used: {error}", file=sys.stderr)
         return 2
     except BROKEN_ZIP:
-        print("cannot be used: the zip of the bundle is damaged or cut off", file=sys.stderr)
+        say("cannot be used: the zip of the bundle is damaged or cut off", file=sys.stderr)
         return 2
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        print(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)
+        say(f"cannot be used: it lacks something that it should have: {error!r}", file=sys.stderr)
         return 2
-    print(f"VERDICT: {verdict}")
+    say(f"VERDICT: {verdict}")
     return EXIT[verdict]
 
 

@@ -25,6 +25,7 @@ class AuditConfig(AppConfig):
         register(checks.tokens, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         register(checks.export_folder, Tags.security, deploy=True)
+        register(checks.backups, Tags.database, deploy=True)
         visibility.watch()
         signals.connect()
         post_migrate.connect(_after_migrate, sender=self)

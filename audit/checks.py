@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
 from audit.postgres import durability, sql
+from audit.recovery import history
 from audit.reports import packs
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -32,14 +34,17 @@ def _tables(*names: str) -> tuple[str, ...]:
     return tuple(f"audit_{name}" for name in names)
 
 
-APPEND_ONLY = _tables(
-    *("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
-    *("erasable", "erasurerequest", "erasuredecision"),
+APPEND_ONLY = (
+    *_tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
+    *_tables("backup", "restoredrill", "crosslink"),
+    *_tables("retentionrequest", "retentiondecision", "legalhold"),
+    *_tables("erasable", "erasurerequest", "erasuredecision"),
 )
 KEPT = (
-    *_tables("verification", "finding", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"),
-    *_tables("unmet", "waiver", "export", "legalhold", "missedreview", "loss", "redactionrule", "report"),
-    "audit_erasurerule",
+    *_tables(
+        "verification", "finding", "logresume", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"
+    ),
+    *_tables("unmet", "waiver", "export", "missedreview", "loss", "redactionrule", "erasurerule", "report"),
 )
 COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 # Who may do what with the records, their log, and what was found and decided; nobody else may do anything.
@@ -48,25 +53,39 @@ GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
     "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
     **{
-        f"audit_{table}": {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}}
-        for table in ("stray", "erased", "erasureprogress")
+        table: {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}}
+        for table in _tables("purged", "purgerun", "purgecount", "purgemonth", "stray", "erased", "erasureprogress")
     },
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
+# The function of the triggers that refuse, and the file that has it.
+REFUSES = ("audit_refuse_change", "0055_purge.sql")
 # The function and the file of each table's trigger, where it is not that of all others.
 MOVES_ON = {
     ("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql"),
     ("audit_erasable", "audit_no_change"): ("audit_erased_alone", "0070_erasable.sql"),
+    ("audit_quarantine", "audit_no_change"): ("audit_quarantine_change", "0071_quarantine_beside.sql"),
 }
 # pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
-# Functions that no trigger on a checked table calls, and their files.
+# What decides about the log, and about what is removed or erased.
 FUNCTIONS = {
     "audit_leaf_hash": "0003_log.sql",
+    **dict.fromkeys(("audit_floor_since", "audit_retained_until", "audit_check_request"), "0053_policy.sql"),
+    **dict.fromkeys(("audit_held", "audit_check_hold", "audit_check_decision"), "0054_holds.sql"),
     **dict.fromkeys(
-        ("audit_erase", "audit_is_approved", "audit_is_held", "audit_may_be_erased", "audit_second_person"),
-        "0070_erasable.sql",
+        (
+            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_is_purged"),
+            *("audit_retention_state", "audit_purge_look", "audit_purge_detach"),
+        ),
+        "0055_purge.sql",
     ),
+    "audit_skip_purged": "0056_purged_ids.sql",
+    **dict.fromkeys(("audit_purge", "audit_purge_drop"), "0072_purge_values.sql"),
+    **dict.fromkeys(
+        ("audit_erase", "audit_is_approved", "audit_may_be_erased", "audit_second_person"), "0070_erasable.sql"
+    ),
+    "audit_beside_left": "0071_quarantine_beside.sql",
 }
 # Triggers of erasure, for each row before INSERT.
 GUARDS, BEFORE_INSERT = ("audit_may_be_erased", "audit_second_person"), 1 | 2 | 4
@@ -106,11 +125,9 @@ SELECT count(*) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = 'audit_record'::regclass AND relname ~ '^audit_record_[0-9]{4}_[0-9]{2}$'
   AND relname > 'audit_record_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')
 """
-# Its size first: nobody may read a partition by itself, and to look for its rows through the parent reads all of them.
-_STRAYS = """
-SELECT CASE WHEN pg_relation_size('audit_record_default') = 0 THEN false
-    ELSE EXISTS (SELECT FROM audit_record WHERE tableoid = 'audit_record_default'::regclass) END
-"""
+# Its size first: nobody may read a partition by itself, and to look for its rows through the parent plans all months.
+_DEFAULT_BYTES = "SELECT pg_relation_size('audit_record_default')"
+_STRAYS = "SELECT EXISTS (SELECT FROM audit_record WHERE tableoid = 'audit_record_default'::regclass)"
 
 
 def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -118,7 +135,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in (*APPEND_ONLY, "audit_head", "audit_erased") for message in triggers(table)),
+            *(message for table in (*APPEND_ONLY, *_tables("head", "purged", "erased")) for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *functions(),
             *guards(),
@@ -147,7 +164,7 @@ def triggers(table: str) -> Iterator[CheckMessage]:
             enabled, fires, conditional, source = live.get(trigger, ("", 0, False, ""))
             if (enabled, fires, conditional) != ("A", kind, False):
                 yield _error("E001", f"{name}: the trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
-            elif source != body_of(*MOVES_ON.get((table, trigger), ("audit_refuse_change", "0002_append_only.sql"))):
+            elif source != body_of(*MOVES_ON.get((table, trigger), REFUSES)):
                 yield _error("E002", f"{name}: the function of {trigger} is not the one of the repository.")
 
 
@@ -182,7 +199,7 @@ def partitions() -> Iterator[CheckMessage]:
             hint="Is a worker running? `manage.py partitions` makes them now.",
             id="audit.W002",
         )
-    if sql.rows(_STRAYS)[0][0]:
+    if sql.rows(_DEFAULT_BYTES)[0][0] and sql.rows(_STRAYS)[0][0]:
         yield Warning(
             "Records lie in audit_record_default: their ids are older than the oldest partition.",
             hint="Nothing is lost. Events that were late by months do this; a wrong clock does it as well.",
@@ -203,9 +220,10 @@ def locks() -> Iterator[CheckMessage]:
 
 
 def functions() -> Iterator[CheckMessage]:
-    """Leaf hashes are computed, and values erased, as the repository says."""
+    """Leaf hashes are computed, and records kept, held, removed and erased, as the repository says."""
+    live = dict(sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]))
     for name, file in FUNCTIONS.items():
-        if sql.rows("SELECT prosrc FROM pg_proc WHERE proname = %s", [name]) != [(body_of(name, file),)]:
+        if live.get(name) != body_of(name, file):
             yield _error("E002", f"The function {name} is not the one of the repository.")
 
 
@@ -278,6 +296,24 @@ def export_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="audit.E010",
         )
     ]
+
+
+def backups(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """A backup was made lately."""
+    if not databases or not settings.BACKUP_HOURS:
+        return []
+    try:
+        last = history.last_backup()
+    except DatabaseError:
+        return []  # W001 says so
+    since = datetime.now(UTC) - timedelta(hours=settings.BACKUP_HOURS)
+    if last is not None and last.began_at >= since:
+        return []
+    when = (
+        "No backup was ever made" if last is None else f"The last backup was begun at {last.began_at:%Y-%m-%d %H:%M}Z"
+    )
+    hint = "Run `manage.py backup FOLDER` by a timer (docs/operations.md, Backup), or set BACKUP_HOURS=0."
+    return [Warning(f"{when}: what came since is lost with the disk.", hint=hint, id="audit.W010")]
 
 
 def tokens(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

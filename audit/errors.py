@@ -12,7 +12,10 @@ AuditError
 │   └── KeyUnknown       a key of the log is not known here
 ├── ClocksDisagree       this host's time is not PostgreSQL's
 ├── ExportsOff           no evidence bundles are made here
-└── TooManyMatch         more records match than are exported at once
+├── ArchiveUnusable      a folder is not one of an archive of this log, or cannot become one
+├── TooManyMatch         more records match than are exported at once
+├── BackupFailed         a part of a backup could not be made
+└── ResumeRefused        the log cannot go on under a cross-link as things are
 
 The docstring of each class is its default message.
 """
@@ -85,8 +88,20 @@ class ExportsOff(AuditError):
     """No evidence bundles are made here: set EXPORT_DIR to a folder that web processes and workers share."""
 
 
+class ArchiveUnusable(AuditError):
+    """This folder holds no archive of this log."""
+
+
 class TooManyMatch(AuditError):
     """More records match than are exported at once: narrow the query, or ask for an evidence bundle."""
+
+
+class BackupFailed(AuditError):
+    """A part of the backup could not be made: nothing of it is to be relied on."""
+
+
+class ResumeRefused(AuditError):
+    """The log cannot be resumed as things are."""
 
 
 class Invalid(AuditError, ValueError):

@@ -28,6 +28,7 @@ from audit.models import (
 )
 from audit.postgres import clock, sql
 from audit.postgres.gateway import gateway
+from audit.recovery import history
 
 ACCOUNT_DAYS = 7
 # What the last vacuum counted: it costs the same however many there are.
@@ -137,6 +138,14 @@ def _exports() -> Iterator[Metric]:
     yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))
 
 
+def _recovery() -> Iterator[Metric]:
+    backup, drill = history.last_backup(), history.last_drill()
+    known = {} if backup is None else {"backup": backup.began_at.timestamp()}
+    known |= {} if drill is None else {"drill": drill.drilled_at.timestamp()}
+    text = "When the last backup was begun, and the last restore drill noted"
+    yield _family("audit_backup_timestamp_seconds", text, "act", known)
+
+
 def _ends() -> Iterator[Metric]:
     """Of what has an end, so that one that is not kept shows."""
     rows = {name: float(count) for name, count in sql.rows(_ROWS, using="reader")}
@@ -158,4 +167,4 @@ def _by_state(kind: type[Discrepancy]) -> dict[str, QuerySet[Any]]:
     return {"open": rows.filter(explained_at=None), "explained": rows.filter(explained_at__isnull=False)}
 
 
-_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _ends)
+_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _ends)

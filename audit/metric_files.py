@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import MmapedDict
 
 log = structlog.get_logger(__name__)
@@ -29,8 +30,17 @@ def text(folder: Path) -> bytes:
     with _alone(folder):
         _keep_of_ended(folder)
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+        _Collector(registry, str(folder))  # type: ignore[no-untyped-call]
         return bytes(generate_latest(registry))
+
+
+class _Collector(multiprocess.MultiProcessCollector):
+    """Passes over the file that a process has just made, and written nothing into yet: the library raises."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(path) for path in Path(self._path).glob("*.db") if path.stat().st_size]
+        metrics: Iterable[Metric] = self.merge(files)  # type: ignore[no-untyped-call]
+        return metrics
 
 
 @contextmanager

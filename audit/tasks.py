@@ -32,12 +32,13 @@ from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.ledger.verify.forget import forget
-from audit.models import OWN_WRITER, Export, Report, Verification
+from audit.models import OWN_WRITER, Export, Report, RetentionRequest, Verification
 from audit.postgres import partitions
 from audit.queue import drain, outages
 from audit.queue.quarantine import quarantine_old
 from audit.receipts import verify as verify_receipts
 from audit.reports import build
+from audit.retention import purge
 from audit.review import signoff
 from audit.search import alarms, months
 
@@ -156,6 +157,15 @@ def go_on_with_reports() -> str:
     build.request_monthly()
     left = Report.next_pending()
     return "none waits" if left is None else build.resume(left).state
+
+
+@task
+def continue_purge(plan_id: int, by: str) -> str:
+    """A part of a purge that somebody runs; what is left is queued again."""
+    done = purge.run(RetentionRequest.objects.get(pk=plan_id), by=by, seconds=TASK_S)
+    if done.ended_at is None:
+        async_task("audit.tasks.continue_purge", plan_id, by)
+    return f"{done.purged} records removed"
 
 
 def _so_far(run: Verification) -> str:

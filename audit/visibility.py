@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 RowsT = TypeVar("RowsT", bound=QuerySet[Any])
 # This many of the records that were read are named one by one; all are counted.
 RECORDS_NAMED = 100
-_WATCHED_TABLES = re.compile(r"\baudit_(?:record|quarantine|rejectedsample)\b")
+_WATCHED_TABLES = re.compile(r"\baudit_(?:record|archived_record|quarantine|rejectedsample)\b")
 
 
 class Scope(NamedTuple):

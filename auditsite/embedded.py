@@ -4,6 +4,7 @@ No port is taken: both listen on Unix sockets only. Each server runs on a leash,
 started it ends. Never for production: docker-compose.yml shows that shape.
 """
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -12,11 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,6 +30,9 @@ START_TIMEOUT_S = 60.0
 SOCKET_PATH_MAX = 100  # bytes; the kernel's limit is 107
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing in a URL, nor in PostgreSQL's list of folders
 SYSTEM_USER = "pgserver"
+# Of folders for sockets that are not beside the data.
+SHORT_NAME, NAME_LENGTH = f"auditsite-{os.getuid()}-", 16
+RECOVERY = re.compile(r"(restore_command|recovery_target\w*)\s*=")
 REDIS_OLDEST = (6, 2)
 NO_REDIS = (
     "Set REDIS_SERVER to the program of a Redis or Valkey, 6.2 or later "
@@ -44,14 +50,20 @@ class Server(ABC):
     name = ""
     stop_signal = "TERM"
 
-    def __init__(self, data: Path):
+    def __init__(self, data: Path, socket_name: str):
         self.data = data
+        self.sockets = socket_folder(data, socket_name)
         self._leash: subprocess.Popen[bytes] | None = None
+        # The folder of the sockets, open and locked as long as this object may use it.
+        self._held: int | None = None
 
     def start(self) -> None:
         """Start, and return when it answers; one that this object started before is let go. Raises `ServerFailed`."""
         if self._leash is not None:
             self._close()
+        remove_left_behind()
+        if self._held is None:
+            self._held = hold(self.sockets)
         self._prepare()
         user = ["--user", SYSTEM_USER] if self._as_other_user() else []
         leash = [sys.executable, "-m", "auditsite.leash", "--signal", self.stop_signal, *user, "--"]
@@ -67,11 +79,15 @@ class Server(ABC):
         self._wait(self._answers)
 
     def stop(self) -> None:
-        """Stop cleanly; harmless when it does not run."""
+        """Stop cleanly, and remove the folder of its sockets; harmless when it does not run."""
         if self._leash is not None:
             self._leash.terminate()
             self._leash.wait()
             self._close()
+        if self._held is not None:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+            os.close(self._held)
+            self._held = None
 
     def kill(self) -> None:
         """kill -9 of all its processes, as a crash of the machine would."""
@@ -135,20 +151,40 @@ class Postgres(Server):
     name = "PostgreSQL"
     stop_signal = "INT"  # fast shutdown: ends sessions, loses nothing
 
-    def __init__(self, data: Path):
-        super().__init__(data)
-        self.sockets = socket_folder(data, ".s.PGSQL.5432")
+    def __init__(self, data: Path, *, archive: Path | None = None):
+        """`archive` is a folder for the WAL that is full, which the server's user may write to."""
+        super().__init__(data, ".s.PGSQL.5432")
+        self.archive = archive
 
     def url(self, role: str = "postgres", database: str = "postgres") -> str:
         """The address for this role and database."""
         return f"postgresql://{role}@/{database}?host={self.sockets}"
+
+    def unpack(self, base_backup: Path, *, recovery: Mapping[str, str] | None = None) -> None:
+        """Fill the empty folder from a base backup (base.tar, pg_wal.tar), to be started afterwards.
+
+        With `recovery` the server goes on from there at its start, by these settings: `restore_command` and a target.
+        """
+        self.data.mkdir(parents=True, exist_ok=True)
+        for name, into in (("base.tar", self.data), ("pg_wal.tar", self.data / "pg_wal")):
+            with tarfile.open(base_backup / name) as archive:
+                archive.extractall(into, filter="data")
+        if recovery is not None:
+            (self.data / "recovery.signal").touch()
+            settings = self.data / "postgresql.auto.conf"
+            # A backup of a server that was restored itself brings the settings of then along: two targets are refused.
+            kept = [line for line in settings.read_text(encoding="utf-8").splitlines() if not RECOVERY.match(line)]
+            lines = [*kept, *(f"{name} = '{value}'" for name, value in recovery.items())]
+            settings.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        if self._as_other_user():
+            for path in (self.data, *self.data.rglob("*")):
+                shutil.chown(path, SYSTEM_USER, SYSTEM_USER)
 
     def _as_other_user(self) -> bool:
         return os.geteuid() == 0
 
     def _prepare(self) -> None:
         super()._prepare()
-        self.sockets.mkdir(parents=True, exist_ok=True)
         if self._as_other_user():
             self._hand_over()
         if not (self.data / "PG_VERSION").exists():
@@ -177,6 +213,10 @@ class Postgres(Server):
             "max_locks_per_transaction": "512",
             "max_wal_size": "2GB",
         }
+        if self.archive is not None:
+            # As PostgreSQL's manual says: a file that is there is never overwritten.
+            copy = f"test ! -f {self.archive}/%f && cp %p {self.archive}/%f"
+            settings |= {"archive_mode": "on", "archive_command": copy, "archive_timeout": "5"}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         return [str(binaries() / "postgres"), "-D", str(self.data), *options]
 
@@ -207,17 +247,26 @@ class Redis(Server):
     name = "Redis"
 
     def __init__(self, data: Path, *, program: str | None = None):
-        super().__init__(data)
-        self.socket = socket_folder(data, "redis.sock") / "redis.sock"
+        super().__init__(data, "redis.sock")
+        self.socket = self.sockets / "redis.sock"
         self.program = program or redis_binary()
 
     def url(self, db: int = 0) -> str:
         """The address of a database."""
         return f"unix://{self.socket}?db={db}"
 
-    def _prepare(self) -> None:
-        super()._prepare()
-        self.socket.parent.mkdir(parents=True, exist_ok=True)
+    def load(self, snapshot: Path) -> None:
+        """Make a file of the whole the beginning of the empty folder's append-only file, from which the server starts.
+
+        For Redis 7 and later; before, the file itself is `appendonly.aof`.
+        """
+        files = self.data / "appendonlydir"
+        files.mkdir(parents=True)
+        shutil.copyfile(snapshot, files / "appendonly.aof.1.base.rdb")
+        manifest = "file appendonly.aof.1.base.rdb seq 1 type b\n"
+        (files / "appendonly.aof.manifest").write_text(manifest, encoding="ascii")
+        if redis_version(self.program)[1] < "7":
+            shutil.copyfile(snapshot, self.data / "appendonly.aof")
 
     def _command(self) -> list[str]:
         settings = {
@@ -299,5 +348,29 @@ def socket_folder(data: Path, socket_name: str) -> Path:
     folder = data.parent / f"{data.name}.socket"
     if len(bytes(folder / socket_name)) <= SOCKET_PATH_MAX and PLAIN_PATH.fullmatch(str(folder)):
         return folder
-    name = hashlib.sha256(bytes(data.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"auditsite-{os.getuid()}-{name}"
+    name = hashlib.sha256(bytes(data.resolve())).hexdigest()[:NAME_LENGTH]
+    return Path(tempfile.gettempdir()) / f"{SHORT_NAME}{name}"
+
+
+def hold(folder: Path) -> int:
+    """Make a folder for sockets, and return it open, with a lock that keeps `remove_left_behind` away from it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # it was removed in between
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if folder.exists() and os.path.samestat(os.fstat(held), folder.stat()):
+                return held
+            os.close(held)
+
+
+def remove_left_behind() -> None:
+    """Remove the empty folders for sockets of servers whose owner was killed: none that is held or has a socket."""
+    for folder in Path(tempfile.gettempdir()).glob(SHORT_NAME + "[0-9a-f]" * NAME_LENGTH):
+        with suppress(OSError):  # it is no folder, or held by its owner, or not empty
+            left = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                folder.rmdir()
+            finally:
+                os.close(left)

@@ -21,7 +21,8 @@ LARGE = frozenset(
     for name in (
         *("record", "leaf", "node", "checkpoint", "cosignature", "unsealed", "quarantine", "verification", "finding"),
         *("numbering", "gap", "hole", "heartbeat", "manifest", "brokenpromise", "awaited", "tally", "unmet"),
-        *("hourcount", "account", "passage", "promise", "rejection", "rejectedsample"),
+        *("hourcount", "account", "passage", "promise", "rejection", "rejectedsample", "archived_record"),
+        *("erasable", "erased"),
     )
 )
 TABLE = r"(?:ONLY\s+)?(?:public\.)?\"?(\w+)\"?"

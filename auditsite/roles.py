@@ -1,8 +1,10 @@
 """The three roles and the database, as an administrator of the server makes them.
 
-python -m auditsite.roles     reads DATABASE_ADMIN_URL and the three DATABASE_*URLs, and makes what they name
+python -m auditsite.roles     reads DATABASE_ADMIN_URL and the three DATABASE_*URLs, and makes what they name;
+                              of DATABASE_BACKUP_URL, where it is given, the role that backs up
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ ROLES = {
     "DATABASE_READER_URL": "audit_reader",
 }
 """The variable that holds each role's address: the application appends, the owner migrates, the reader looks."""
+
+
+BACKUP_ROLE = "audit_backup"
+"""Copies PostgreSQL, where DATABASE_BACKUP_URL is given."""
 
 
 def create_database(admin_url: str, name: str, passwords: dict[str, str] | None = None) -> dict[str, str]:
@@ -41,6 +47,13 @@ def create_database(admin_url: str, name: str, passwords: dict[str, str] | None 
         variable: _with(admin_url, database=name, role=role, password=(passwords or {}).get(role))
         for variable, role in ROLES.items()
     }
+
+
+def create_backup_role(admin_url: str, password: str | None) -> None:
+    """Make the role that `manage.py backup` copies PostgreSQL as. The administrator must be able to replicate."""
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        _create_role(admin, BACKUP_ROLE, password)
+        admin.execute(sql.SQL("ALTER ROLE {} REPLICATION").format(sql.Identifier(BACKUP_ROLE)))
 
 
 def _create_role(admin: psycopg.Connection[Any], role: str, password: str | None) -> None:
@@ -76,6 +89,8 @@ def main() -> int:
     passwords = {ROLES[variable]: parts.password or "" for variable, parts in addresses.items()}
     name = addresses["DATABASE_OWNER_URL"].path.lstrip("/")
     create_database(admin_url, name, passwords)
+    if any(f"DATABASE_BACKUP_URL{end}" in os.environ for end in ("", "_FILE")):
+        create_backup_role(admin_url, urlsplit(_secret(env, "DATABASE_BACKUP_URL")).password)
     print(f"The database {name} and the roles {', '.join(ROLES.values())} are there.")
     return 0
 

@@ -206,7 +206,7 @@ def _databases(servers: list[Server]) -> dict[str, str]:
     servers.append(postgres)
     with console.status("starting PostgreSQL"):
         postgres.start()
-    return create_database(postgres.url(), DATABASE)
+    return create_database(postgres.url(), DATABASE) | {"DATABASE_BACKUP_URL": postgres.url()}
 
 
 def _prepare(env: dict[str, str]) -> None:

@@ -63,6 +63,10 @@ DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASES["owner"]["OPTIONS"]["options"] += f" -c lock_timeout={MIGRATE_LOCK_MS}"
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
+# A role that may replicate, for `manage.py backup` alone. After BACKUP_HOURS without a backup a check warns; 0: never.
+DATABASE_BACKUP_URL = secret("DATABASE_BACKUP_URL", "")
+BACKUP_HOURS = env.float("BACKUP_HOURS", 26)
+
 REDIS_URL = secret("REDIS_URL")
 # The cache only carries the limits of writers. Never the queue's database: a cache may be cleared.
 CACHE_URL = secret("CACHE_URL", "")
@@ -123,6 +127,9 @@ DLQ_SPOOL_DIR = env.path("DLQ_SPOOL_DIR", None)
 DLQ_SPOOL_MAX_MB = env.int("DLQ_SPOOL_MAX_MB", 256)
 DLQ_BATCH = env.int("DLQ_BATCH", 500)
 DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
+# So long, and so much, of what was drained stays in Redis, for a store that is restored from a backup; 0: none.
+DLQ_KEEP_DRAINED_S = env.float("DLQ_KEEP_DRAINED_S", 6 * 3600.0, validate=validate.Range(min=0))
+DLQ_KEEP_DRAINED_BYTES = env.int("DLQ_KEEP_DRAINED_BYTES", 256 * 2**20, validate=validate.Range(min=0))
 # What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY without a file.
 DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None))
 # Until then entries without a signature are taken, for an upgrade with a queue that is not empty; unset: never.
@@ -166,6 +173,8 @@ FAILED_TASK_DAYS = env.float("FAILED_TASK_DAYS", 30)
 VERIFICATION_DAYS = env.float("VERIFICATION_DAYS", 400, validate=validate.Range(min=31))
 HEARTBEAT_DAYS = env.float("HEARTBEAT_DAYS", 30, validate=validate.Range(min=1))
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
+# An archive goes on in another volume once one has so many bytes.
+ARCHIVE_VOLUME_MB = env.float("ARCHIVE_VOLUME_MB", 500, validate=validate.Range(min=0.001))
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)
 CONTROL_PACKS = env.path("CONTROL_PACKS", None)  # a folder of more sets of controls for compliance reports

@@ -42,6 +42,7 @@ class Fleet:
         anchored: bool = False,
         replicated: bool = False,
         rotatable: bool = False,
+        archived: bool = False,
         root: Path = ROOT,
         python: str = sys.executable,
         **settings: str,
@@ -51,7 +52,11 @@ class Fleet:
         self.python = python
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-"))
         self.folder.chmod(0o755)
-        self.postgres = Postgres(self.folder / "postgres")
+        # Where PostgreSQL's own user writes the WAL that is full.
+        self.wal = self.folder / "wal"
+        self.wal.mkdir()
+        self.wal.chmod(0o777)
+        self.postgres = Postgres(self.folder / "postgres", archive=self.wal if archived else None)
         self.redis = Redis(self.folder / "redis")
         # Beside it where one replica is asked for; whoever is promoted becomes `redis`.
         self.replica = Redis(self.folder / "replica") if replicated else None
@@ -109,6 +114,7 @@ class Fleet:
                 "CACHE_URL": self.redis.url(1),
                 "QUEUE_URL": self.redis.url(2),
                 "SECRET_KEY": "drill",
+                "DATABASE_BACKUP_URL": self.postgres.url("postgres", "drill"),
                 "SEAL_KEY": Signer("drill.example/log", bytes(32)).encode(),
                 "RECEIPT_KEY": Signer("drill.example/log/receipts", bytes(32)).encode(),
                 "SECURE_COOKIES": "false",

@@ -8,6 +8,7 @@ What its modules do, a verb each:
     totals      count what is in the queue, came and left; counters: per day and source
     activity    pause and resume drains; say when each process last ran
     spool       append to local files what neither the database nor Redis took; restore: park it again
+    kept        keep what was drained for some hours, for a store that is restored from a backup
     outage      follow the open outage until nothing is left to bring home
     generation  tell a queue that was restored from an older file, or replaced
     rebuild     make every index again from the stream; recovery: mend after a restart of Redis

@@ -119,6 +119,11 @@ class QueueKeys:
         return self._key("inbox")
 
     @property
+    def kept(self) -> str:
+        """Stream of what left the queue for the store, for some hours."""
+        return self._key("kept")
+
+    @property
     def rebuild(self) -> str:
         """Lock of the process that makes the indexes again."""
         return self._key("rebuild")

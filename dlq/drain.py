@@ -1,6 +1,5 @@
 """Hand due messages to a handler that stores them, and take out what is stored."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,14 +11,13 @@ from typing import Literal, NamedTuple, Self
 import structlog
 from django.conf import settings
 
+from dlq import policy
 from dlq import stream as streams
 from dlq.errors import DlqError, Paused, Refused
 from dlq.message import Message
 from dlq.stats import WayOut
 
 log = structlog.get_logger(__name__)
-
-RELEASE_JITTER_S = 1.0
 
 
 class DatabaseDown(DlqError):
@@ -178,7 +176,7 @@ def _handle(handler: Handler, messages: list[Message], queue: streams.Stream, ah
     try:
         outcomes = _outcomes(handler, messages)
     except DatabaseDown:
-        queue.release(messages, delay_s=random.uniform(0, RELEASE_JITTER_S))
+        queue.release(messages, delay_s=policy.release_delay())
         summary.released += len(messages)
         summary.database_up = False
         return

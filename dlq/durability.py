@@ -4,6 +4,7 @@ import time
 from typing import Any, NamedTuple
 
 import redis
+from django.conf import settings
 
 from dlq import checks, client, history
 from dlq.stream import Stream
@@ -47,8 +48,11 @@ _last: tuple[float, Durability] | None = None
 def _ask() -> Durability:
     findings = tuple(f"{finding.id}: {finding.msg}" for finding in checks.durability(None, databases=["default"]))
     try:
-        memory: dict[str, Any] = client.connect(500).info("memory")
+        connection: Any = client.connect(500)
+        memory: dict[str, Any] = connection.info("memory")
+        # What is kept of drained messages goes before anything is refused.
+        kept = int(connection.hget(client.QueueKeys(settings.DLQ_PREFIX).stats, "kept_bytes") or 0)
     except redis.RedisError:
         return Durability(findings, None)
     limit = int(memory.get("maxmemory", 0))
-    return Durability(findings, max(limit - int(memory["used_memory"]), 0) // BYTES_A_MESSAGE if limit else None)
+    return Durability(findings, max(limit - int(memory["used_memory"]) + kept, 0) // BYTES_A_MESSAGE if limit else None)

@@ -35,11 +35,19 @@ def _gauges(queue: stream.Stream) -> list[GaugeMetricFamily]:
     durable, hours = durability.durability(), durability.hours_left(queue)
     paused = queue.activity.paused() is not None
     blips = outage.blips(queue)
+    kept = queue.kept.size()
     stats, beats, alarm = queue.totals.stats(), queue.activity.beats(), queue.alarms.read()
     gauges = [
         _gauge("dlq_redis_up", "1 while Redis answers", 1),
         _gauge("dlq_depth", "Messages in the queue", stats.depth),
         _gauge("dlq_inbox", "Entries that writers parked by themselves, not in the queue yet", queue.inbox.depth()),
+        _gauge("dlq_kept", "Drained messages that are kept for a store that is restored from a backup", kept.messages),
+        _gauge("dlq_kept_bytes", "Bytes in them", kept.bytes),
+        *_known_gauge(
+            "dlq_kept_since_timestamp_seconds",
+            "When the oldest of them left the queue, in seconds since 1970",
+            None if kept.since is None else kept.since.timestamp(),
+        ),
         _gauge("dlq_due", "Messages due or waiting", stats.due),
         _gauge("dlq_leased", "Messages that a drainer has in hand", stats.leased),
         _gauge("dlq_dead", "Messages that need a person", stats.dead),

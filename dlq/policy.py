@@ -9,6 +9,7 @@ LONGEST_WAIT_S = 7 * 24 * HOUR_S
 DELAYS_S = (1 * MINUTE_S, 5 * MINUTE_S, 15 * MINUTE_S, 1 * HOUR_S, 4 * HOUR_S, 24 * HOUR_S)
 MAX_RETRIES = len(DELAYS_S)
 JITTER_SHARE = 0.1
+RELEASE_JITTER_S = 1.0
 # More messages than this that a person retries at once come back over that many seconds, so that they stay apart.
 RETRIED_AT_ONCE, SPREAD_S = 100, 60.0
 
@@ -28,4 +29,10 @@ def spread(count: int) -> list[float]:
     return [_rng.uniform(0, SPREAD_S) if count > RETRIED_AT_ONCE else 0.0 for _ in range(count)]
 
 
+def release_delay() -> float:
+    """Return the seconds after which what an outage met in a drain is due again, so that drains stay apart."""
+    return _rng.uniform(0, RELEASE_JITTER_S)
+
+
+# Of its own: whoever seeds or draws the random numbers of the whole process, as tests of properties do, is left alone.
 _rng = random.Random()

@@ -5,7 +5,7 @@ is stored or by an audited act of a person. Everything else is an index that `dl
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import redis
@@ -18,6 +18,7 @@ from dlq.alarm_state import AlarmState
 from dlq.authenticity import FORGED, sign
 from dlq.errors import Paused, Refused
 from dlq.inbox import Inbox
+from dlq.kept import Kept
 from dlq.message import Document, Message, State, microseconds, moment, read, unpacked
 from dlq.pages import Pages
 from dlq.scripts import Connection, refusing
@@ -31,6 +32,10 @@ CLEAR_SHARE = 0.8
 ERRORS_KEPT = 10
 CLAIM_BYTES = 4 * 2**20
 LONGEST_LEASE_S = 3600
+# The ways out whose documents are in the store.
+TO_THE_STORE = ("drained", "duplicate")
+# So often room is made for what is parked, while Redis is full.
+ROOM_TRIES = 3
 # The totals that deaths of a kind are counted in; all others in "died".
 DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
@@ -52,6 +57,7 @@ class Stream(Connection):
         self.activity = Activity(self)
         self.alarms = AlarmState(self)
         self.inbox = Inbox(self)
+        self.kept = Kept(self)
 
     def park(
         self,
@@ -77,9 +83,8 @@ class Stream(Connection):
             arguments += [microseconds(document.received_at), sign(document) if document.mac is None else document.mac]
             arguments.append(document.beside)
         keys = self.keys
-        answer = self._confirmed(
-            "park", [keys.stream, keys.due, keys.ids, keys.stats, keys.alarm, keys.counters], arguments
-        )
+        places = [keys.stream, keys.due, keys.ids, keys.stats, keys.alarm, keys.counters]
+        answer = self._with_room(lambda: self._confirmed("park", places, arguments), documents)
         outcomes = [outcome.decode() for outcome in answer[2:]]
         if len(outcomes) != len(documents):
             raise Refused("Redis answered for another number of documents than were to be parked.")
@@ -105,8 +110,14 @@ class Stream(Connection):
         return [*self._readable(unpacked(packed_lengths, packed, 5 + len(FIELDS)), lease_end, now)]
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
-        """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there."""
-        return self._remove([(message.id, message.key, message.label) for message in messages], way)
+        """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there.
+
+        What leaves for the store is kept for a while beside the queue, before it leaves (`dlq.kept`).
+        """
+        leaving = list(messages)
+        if way in TO_THE_STORE:
+            self.kept.keep(leaving)
+        return self._remove([(message.id, message.key, message.label) for message in leaving], way)
 
     def fail(self, message: Message, kind: str, error: str, *, dead: bool = False) -> State:
         """Note a failure that was not the database's absence: wait for the next try, or be dead."""
@@ -181,6 +192,17 @@ class Stream(Connection):
         places = [keys.stream, keys.due, keys.leased, keys.dead, keys.stats, target, keys.counters]
         return int(self.run("move", places, arguments))
 
+    def _with_room(self, park: Callable[[], Any], documents: Sequence[Document]) -> Any:
+        """Park; where Redis is full, what it keeps of drained messages goes first. Raises `Refused`."""
+        wanted = 4 * sum(len(document.body) + len(document.beside) for document in documents)
+        for _ in range(ROOM_TRIES):
+            try:
+                return park()
+            except Refused as error:
+                if not _is_full(error) or not self.kept.make_room(wanted):
+                    raise
+        return park()
+
     def _confirmed(self, name: str, keys: list[str], arguments: list[Any]) -> Any:
         """Run a script that writes, and have as many replicas confirm it as DLQ_MIN_REPLICAS asks for.
 
@@ -215,6 +237,11 @@ def default() -> Stream:
 def for_drain() -> Stream:
     """Return the queue for drains and pages: a batch of bodies may take longer."""
     return _of_process(client.DRAIN_TIMEOUT_MS)
+
+
+def _is_full(error: Refused) -> bool:
+    """Whether Redis has no memory left. Redis 6.2 says so within the error of the script."""
+    return isinstance(error.__cause__, redis.exceptions.OutOfMemoryError) or "-OOM " in str(error.__cause__)
 
 
 def _count_parked(result: ParkResult, reason: str, each: bool) -> None:

@@ -59,3 +59,16 @@ class Notary:
 
 
 W1, W2 = Notary("w1.example", 3), Notary("w2.example", 4)
+
+
+def parts(printed: str) -> dict[str, str]:
+    """What verify.py printed under each of its headings, by the first word of the heading: Checked, Stated."""
+    found: dict[str, str] = {}
+    heading = ""
+    for line in printed.splitlines():
+        if line.startswith("  "):
+            found[heading] += f"{line.removeprefix('  ')}\n"
+        else:
+            heading = line.partition(" ")[0]
+            found[heading] = ""
+    return found

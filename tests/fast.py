@@ -1,7 +1,7 @@
 """`pytest --fast`: the tests of what is promised to writers, in well under a minute; nothing else is even imported.
 
 Left out whole are pages, files and drills: they protect what people look at and take away, and cost nine tenths of the
-time. Of the rest, the tests marked `slow` and `browser` are left out.
+time. Of the rest, the tests marked `slow`, `browser` and `long` are left out.
 """
 
 import re
@@ -21,6 +21,7 @@ LEFT_OUT = (
     "audit/access/test_limits.py",
     "audit/access/test_tokens.py",
     "audit/accounting",
+    "audit/archive",
     "audit/completeness",
     "audit/evidence",
     "audit/expectations",
@@ -35,7 +36,9 @@ LEFT_OUT = (
     "audit/queue/test_quarantine.py",
     "audit/queue/test_redis_roles.py",
     "audit/receipts",
+    "audit/recovery",
     "audit/reports",
+    "audit/retention",
     "audit/review",
     "audit/search",
     "audit/test_checks.py",
@@ -43,7 +46,7 @@ LEFT_OUT = (
     "commands",
     "dlq/test_rebuild.py",
     "test_names.py",
-    "test_verify_file.py",
+    "verify_file",
 )
 # A module's mark for all of its tests, at the start of a line.
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(slow|browser)\b", re.MULTILINE)
@@ -65,4 +68,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.option.fast:
-        items[:] = [item for item in items if not {mark.name for mark in item.iter_markers()} & {"slow", "browser"}]
+        items[:] = [
+            item for item in items if not {mark.name for mark in item.iter_markers()} & {"slow", "browser", "long"}
+        ]

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis
+import structlog
 from django.conf import settings
 
 import dlq.client
 from audit.ingest import signed_copies
-from audit.ingest.signed_copies import CopyUnavailable, keep, kept
+from audit.ingest.signed_copies import CopyUnavailable
 
-__all__ = ["CopyUnavailable", "find", "hash_name", "keep", "kept", "replace"]
+log = structlog.get_logger(__name__)
+
+_KIND = b"published key 1\n"
 
 
 def hash_name() -> str:
@@ -26,7 +29,7 @@ def hash_name() -> str:
 
 def replace(writers: Mapping[str, list[Any]]) -> None:
     """Make the copy hold exactly these writers, by the digest of their key. Raises `CopyUnavailable`."""
-    signed = {digest: signed_copies.signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
+    signed = {digest: _signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
     try:
         with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
             pipe.delete(hash_name())
@@ -45,5 +48,29 @@ def find(digest: str) -> list[Any] | None:
         raise CopyUnavailable(type(error).__name__) from error
     if entry is None:
         return None
-    text = signed_copies.opened(digest, entry)
+    text = _opened(digest, entry)
     return None if text is None else list(json.loads(text))
+
+
+def keep(name: str, text: str) -> None:
+    """Keep a text under a name that is no digest. Raises `CopyUnavailable`."""
+    signed_copies.put(name, _signed(name, text))
+
+
+def kept(name: str) -> str | None:
+    """Return the text, if the store itself kept it. Raises `CopyUnavailable`."""
+    entry = signed_copies.get(name)
+    text = None if entry is None else _opened(name, entry)
+    return None if text is None else text.decode()
+
+
+def _opened(name: str, entry: bytes) -> bytes | None:
+    """The text of an entry that the store itself signed under this name."""
+    text = signed_copies.opened(_KIND, name, entry)
+    if text is None:
+        log.error("published_key_forged", digest=name[:12])
+    return text
+
+
+def _signed(name: str, text: str) -> bytes:
+    return signed_copies.sign(_KIND, name, text.encode())

@@ -6,7 +6,7 @@ from typing import Any
 MAY = {
     "auditor": "searches, reads, verifies and exports records, makes reports",
     "operator": "looks after the queue and outages; may not read records",
-    "compliance officer": "as the auditor; signs reviews, places holds, rules on redaction, erases, approves discards",
+    "compliance officer": "as the auditor; signs reviews, places holds, redacts, erases; approves discards, retention",
     "administrator": "people, writers and their keys, scopes, rules; may not read records",
 }
 
@@ -19,13 +19,13 @@ def _audit(act: str, *models: str) -> list[str]:
 OVERSIGHT = [
     *_audit("view", "parked", "quarantined", "discard", "episode", "writer", "checkpoint", "verification", "finding"),
     *_audit("view", "gap", "hourcount", "manifest", "brokenpromise", "expectation", "unmet", "waiver", "account"),
-    *_audit("view", "rejectedsample"),
+    *_audit("view", "rejectedsample", "archive"),
     *("audit.explain_gap", "audit.verify_receipt"),
 ]
 # What comes with reading records.
 READING = [
     *_audit("view", "record", "access", "export", "legalhold", "report", "review", "missedreview", "redactionrule"),
-    *_audit("view", "statement", "erasurerule", "erasurerequest"),
+    *_audit("view", "statement", "archivedrecord", "retentionrequest", "erasurerule", "erasurerequest"),
     *_audit("make", "export", "report", "statement"),
     *("audit.start_verification", "audit.add_waiver"),
 ]
@@ -41,8 +41,14 @@ GROUPS = {
     "compliance officer": [
         *(*OVERSIGHT, *READING),
         *("audit.view_rightsrequest", "audit.approve_rights"),
-        *("audit.approve_discard", "audit.place_legalhold", "audit.sign_review", "audit.export_unredacted"),
-        *("audit.add_redactionrule", "audit.change_redactionrule"),
+        *(
+            "audit.approve_discard",
+            "audit.approve_logresume",
+            "audit.place_legalhold",
+            "audit.sign_review",
+            "audit.export_unredacted",
+        ),
+        *("audit.add_redactionrule", "audit.change_redactionrule", "audit.ask_retention", "audit.approve_retention"),
         *("audit.add_erasurerule", "audit.change_erasurerule", "audit.ask_erasure", "audit.decide_erasure"),
     ],
     "administrator": [
@@ -51,6 +57,7 @@ GROUPS = {
         *_audit("add", "writer", "auditorscope", "expectation"),
         *_audit("change", "writer", "auditorscope", "expectation"),
         *("audit.delete_auditorscope", "audit.approve_discard"),
+        *("audit.view_retentionrequest", "audit.approve_retention"),
         *("audit.view_rightsrequest", "audit.approve_rights"),
     ],
 }

@@ -87,7 +87,7 @@ def not_kept(keys: Sequence[str]) -> list[str]:
     kept: set[str] = set()
     for start in range(0, len(keys), CHUNK):
         chunk = list(keys[start : start + CHUNK])
-        kept |= _stored_digests(chunk).keys() | set(
+        kept |= stored_digests(chunk).keys() | set(
             Quarantined.objects.filter(key__in=chunk).values_list("key", flat=True)
         )
         kept |= set(Discard.objects.filter(key__in=chunk, decision="discarded").values_list("key", flat=True))
@@ -150,7 +150,7 @@ def _had_left(queue: Stream) -> Iterator[tuple[WayOut, list[Message]]]:
     for rows in queue.pages.entries(chunk=CHUNK):
         messages = queue.pages.get_all([message_id for message_id, _ in rows])
         keys = [message.key for message in messages]
-        stored = _stored_digests(keys)
+        stored = stored_digests(keys)
         quarantined = set(Quarantined.objects.filter(key__in=keys).values_list("key", "message_id"))
         discarded = set(Discard.objects.filter(key__in=keys, decision="discarded").values_list("key", "message_id"))
         by_way: dict[WayOut, list[Message]] = {"duplicate": [], "quarantined": [], "discarded": []}
@@ -164,7 +164,8 @@ def _had_left(queue: Stream) -> Iterator[tuple[WayOut, list[Message]]]:
         yield from ((way, leaving) for way, leaving in by_way.items() if leaving)
 
 
-def _stored_digests(keys: list[str]) -> dict[str, bytes]:
+def stored_digests(keys: list[str]) -> dict[str, bytes]:
+    """The digest of each of these event ids that is a record, by id. Raises database errors."""
     return {event_id: bytes(digest) for event_id, digest in sql.rows(_STORED, [[key for key in keys if _is_uuid(key)]])}
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.checks import ERROR
+from django.db.models import Q
 from django.urls import reverse
 
 import dlq.checks
@@ -25,7 +26,7 @@ from audit.postgres import clock, durability, sql
 from audit.postgres.gateway import gateway
 from audit.reports import figures
 from audit.review import signoff
-from audit.search import query
+from audit.search import months, query
 
 STALE_S = 180
 VIEWS_COUNTED = 1_000
@@ -107,7 +108,8 @@ def questions(user: Any) -> list[Question]:
 
 
 def _who_looked() -> Question:
-    accesses = access_log.looks().filter(event_timestamp__gte=datetime.now(UTC) - timedelta(days=1))
+    day = datetime.now(UTC) - timedelta(days=1)
+    accesses = access_log.looks().filter(Q(event_timestamp__gte=day), months.since(day))
     count, newest = accesses.order_by()[: VIEWS_COUNTED + 1].count(), accesses.first()
     many = f"{intcomma(VIEWS_COUNTED)}+" if count > VIEWS_COUNTED else intcomma(count)
     text = "No access in 24 h" if newest is None else f"{many} views in 24 h"
@@ -155,7 +157,7 @@ def _account() -> list[Part]:
 
 
 def _records() -> list[Part]:
-    last = Record.objects.order_by("-event_timestamp", "-id").first()
+    last = query.newest(Record.objects.all(), datetime.now(UTC))
     parts = [Part("Records", "ok", query.about_how_many(), url=reverse("admin:audit_record_changelist"))]
     if last is None:
         return [*parts, Part("Last record", "warning", "none yet", "Create a writer and send an event.")]

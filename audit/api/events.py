@@ -30,6 +30,7 @@ from audit.formats.event import Accepted
 from audit.ingest import again, erasure_rules, invalid
 from audit.ingest.invalid import InvalidEvent
 from audit.ingest.record import Recorded, record
+from audit.ledger import purged
 from audit.models import Record
 from audit.postgres import clock, gateway
 from audit.queue import corrections, visible
@@ -129,7 +130,7 @@ class EventView(ApiView):
         try:
             return Response(_stored(event_id))  # a drain may have moved it between the two looks
         except Record.DoesNotExist:
-            raise NotFound(f"No event has the id {event_id}.") from None
+            raise NotFound(purged.absent(event_id)) from None
 
 
 def _as_json(ids: Sequence[UUID], pagination: dict[str, Any]) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from audit.errors import Invalid
 from audit.evidence import proof_bundle
 from audit.formats import entry, event, note, tiles
 from audit.formats.times import timestamp_text
-from audit.ledger import keys, reader
+from audit.ledger import keys, purged, reader
 from audit.ledger.verify import pending, verify
 from audit.ledger.verify.records import recomputed, rfc3339
 from audit.ledger.verify.result import FAILURES
@@ -138,7 +138,12 @@ class EntriesView(LogView):
             for digest, event_id, *times in rows
         ]
         if len(entries) != width:
-            raise NotFound("Records of this tile are not here any more; their leaves are: see the tile of level 0.")
+            gone = purged.spans(index * tiles.WIDTH, index * tiles.WIDTH + width)
+            plans = ", ".join(sorted({str(span.plan) for span in gone}))
+            why = f": removed by the purge {plans}" if plans else ""
+            raise NotFound(
+                f"Records of this tile are not here any more{why}; their leaves are: see the tile of level 0."
+            )
         return _octets(b"".join(len(data).to_bytes(2, "big") + data for data in entries))
 
 
@@ -199,7 +204,7 @@ def _tampered(record_id: UUID, detail: str) -> dict[str, Any]:
 def _record(event_id: UUID) -> Record:
     record = Record.objects.filter(id=event_id).first()
     if record is None:
-        raise NotFound(f"No record has the id {event_id}.")
+        raise NotFound(purged.absent(event_id))
     return record
 
 

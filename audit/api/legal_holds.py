@@ -12,10 +12,10 @@ from audit.api.auth import writer_name
 from audit.api.base import ApiView, members
 from audit.api.openapi import legal_holds as schema
 from audit.errors import Invalid
-from audit.evidence import legal_holds
 from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
 from audit.models import LegalHold
+from audit.retention import legal_holds
 
 MAX_LISTED = 1_000
 
@@ -28,20 +28,22 @@ class HoldsApi(ApiView):
 
 
 class HoldsView(HoldsApi):
-    """Place a hold, or list those in force."""
+    """Place a hold on a correlation, or list those in force on one."""
 
     @extend_schema(**schema.POST_HOLD)
     def post(self, request: Request) -> Response:
         given, by = _texts(request.data, ("correlation_id", "reason")), writer_name(request)
         try:
-            placed = legal_holds.place(given["correlation_id"], reason=given["reason"], by=by, where=self.where())
+            placed = legal_holds.place(
+                given["correlation_id"], reason=given["reason"], by=by, by_service=True, where=self.where()
+            )
         except legal_holds.NothingToHold as error:
             raise NotFound(str(error)) from None
         return Response(_shown(placed) | {"events_affected": _affected(placed)})
 
     @extend_schema(**schema.GET_HOLDS)
     def get(self, request: Request) -> Response:
-        in_force = legal_holds.visible().filter(released_at=None)
+        in_force = legal_holds.visible().in_force().on_correlations()
         listed = list(in_force[:MAX_LISTED])
         affected = legal_holds.affected(hold.correlation_id for hold in listed)
         holds = [_shown(hold) | {"events_affected": affected[hold.correlation_id]} for hold in listed]
@@ -49,7 +51,7 @@ class HoldsView(HoldsApi):
 
 
 class HoldView(HoldsApi):
-    """Release the hold on a correlation."""
+    """Release the hold that a service placed on a correlation."""
 
     @extend_schema(**schema.DELETE_HOLD)
     def delete(self, request: Request, correlation_id: str) -> Response:
@@ -58,7 +60,7 @@ class HoldView(HoldsApi):
             released = legal_holds.release(correlation_id, reason=reason, by=writer_name(request), where=self.where())
         except legal_holds.NotHeld as error:
             raise NotFound(str(error)) from None
-        except legal_holds.SeenInPart as error:
+        except (legal_holds.SeenInPart, legal_holds.HeldByPeople) as error:
             raise PermissionDenied(str(error)) from None
         return Response(_shown(released) | {"events_released": _affected(released)})
 
@@ -69,9 +71,9 @@ def _shown(hold: LegalHold) -> dict[str, Any]:
         "reason": hold.reason,
         "placed_by": hold.placed_by,
         "placed_at": timestamp_text(hold.placed_at),
-        "released_by": hold.released_by or None,
-        "released_at": hold.released_at and timestamp_text(hold.released_at),
-        "release_reason": hold.release_reason or None,
+        "released_by": hold.released and hold.released.released_by,
+        "released_at": hold.released and timestamp_text(hold.released.released_at),
+        "release_reason": hold.released and hold.released.reason,
     }
 
 

@@ -13,8 +13,8 @@ from audit import errors, metrics
 from audit.access.api_keys import Unanswerable
 from audit.api import rejections
 from audit.api.parsers import TAKEN, UnsupportedEncoding
-from audit.evidence.legal_holds import AlreadyHeld
 from audit.postgres.faults import headline
+from audit.retention.legal_holds import AlreadyHeld
 from audit.search.cost import was_stopped
 
 log = structlog.get_logger(__name__)

@@ -26,6 +26,8 @@ from audit.postgres import sql
 REUSED_NAMED = 100
 # Heartbeats that one transaction takes.
 BEATS = 5_000
+# Gaps and holes that one statement inserts: a step may open 20,000, and their SQL would be in memory together.
+ROWS = 1_000
 _BEGIN = """
 INSERT INTO audit_numbering (writer, epoch, highest, events, reused, reused_first)
 SELECT writer, epoch, 0, 0, 0, '[]' FROM unnest(%s::text[], %s::text[]) AS key (writer, epoch) ORDER BY writer, epoch
@@ -188,10 +190,12 @@ def _advance(numbering: Numbering, events: Sequence[NumberedEvent], left_out: Mi
 
 def _open(ranges: MissingRanges, now: datetime, *, tail: bool = False) -> None:
     gaps = Gap.objects.bulk_create(
-        [Gap(numbering=row, missing=each.size, found_at=now, tail=tail, **each._asdict()) for row, each in ranges]
+        [Gap(numbering=row, missing=each.size, found_at=now, tail=tail, **each._asdict()) for row, each in ranges],
+        batch_size=ROWS,
     )
     Hole.objects.bulk_create(
-        [Hole(gap=gap, numbering=row, **each._asdict()) for gap, (row, each) in zip(gaps, ranges, strict=True)]
+        [Hole(gap=gap, numbering=row, **each._asdict()) for gap, (row, each) in zip(gaps, ranges, strict=True)],
+        batch_size=ROWS,
     )
 
 
@@ -225,7 +229,7 @@ def _split(filled: Sequence[tuple[Hole, list[NumberedEvent]]], now: datetime) ->
             if each.size > 0
         ]
     Hole.objects.filter(pk__in=[hole.pk for hole, _ in filled]).delete()
-    Hole.objects.bulk_create(remaining)
+    Hole.objects.bulk_create(remaining, batch_size=ROWS)
     sql.run(_CAME, [now, now, list(came_of), list(came_of.values())])
 
 

@@ -12,5 +12,4 @@ extract        a few records, signed, in one answer
 statements     a signed count of the records that match a query
 proof_bundle   records with their proofs in one file
 redaction      the rules of redaction in force
-legal_holds    `place` and `release` holds of a correlation
 """

@@ -25,7 +25,7 @@ from audit.evidence import record_lines, redaction, resumable_zip, room, volumes
 from audit.evidence.request import THE_STORE, record_act
 from audit.formats import grammar, sampling
 from audit.models import Export
-from audit.models.lifecycle import JobEnded
+from audit.models.base import JobEnded
 from audit.search import cost
 
 log = structlog.get_logger(__name__)

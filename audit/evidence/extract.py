@@ -14,7 +14,7 @@ import msgspec
 import rfc8785
 
 from audit.errors import TooManyMatch
-from audit.evidence import legal_holds, redaction, upstream_form
+from audit.evidence import redaction, upstream_form
 from audit.evidence.manifest import sign_note
 from audit.evidence.request import Requester, refuse_unredacted
 from audit.formats import merkle, note
@@ -23,6 +23,7 @@ from audit.ingest import trail
 from audit.ledger import heads, keys, reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Checkpoint, Export, Leaf, Record
+from audit.postgres import sql
 from audit.postgres.portions import PORTION_BYTES
 from audit.search import query
 from audit.search.query import Search
@@ -73,11 +74,11 @@ def make(requester: Requester, search: Search, filters: Mapping[str, str], wante
         record.digest_holds if verdict.holds is None else verdict.holds
         for record, verdict in zip(records, verdicts, strict=True)
     ]
-    held = legal_holds.in_force({record.correlation_id for record in records})
+    held = {record_id for (record_id,) in sql.rows(sql.HELD, [ids], using="reader")}
     events = [
         record.as_json()
         | {"leaf_index": verdict.leaf, "verified": verdict.holds, "redacted": None}
-        | {"hash_chain_valid": holds, "legal_hold": record.correlation_id in held}
+        | {"hash_chain_valid": holds, "legal_hold": record.id in held}
         for record, verdict, holds in zip(records, verdicts, valid, strict=True)
     ]
     summary = _summary(records, verdicts, checkpoint)

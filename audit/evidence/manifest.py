@@ -17,10 +17,11 @@ import dlq.errors
 import dlq.stream
 from audit.errors import KeyMissing
 from audit.evidence import redaction, resumable_zip, volumes
-from audit.formats import grammar, note, sampling, terms
+from audit.formats import grammar, note, sampling
 from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
 from audit.models import Checkpoint, Export, Gap
+from audit.search import terms
 
 FORMAT = "auditsite/evidence/v1"
 MAX_NAMED_GAPS = 100
@@ -62,7 +63,7 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     manifest = _manifest(export, checkpoint)
     texts = {
         "checkpoint.txt": reader.full_note(checkpoint),
-        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().verifiers, *keys.receipts().verifiers)),
+        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().current, *keys.receipts().current)),
         "query.txt": _query(export),
         "statement.json": _json(_statement(export)),
         "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),

@@ -27,7 +27,7 @@ def lines(records: Iterable[Record], using: str = "reader") -> Iterator[bytes]:
     keys = ledger_keys.load()
     checkpoint = heads.give_out()
     text = reader.full_note(checkpoint, using)
-    header = {"bundle": FORMAT, "keys": [str(key) for key in keys.verifiers], "origin": keys.origin}
+    header = {"bundle": FORMAT, "keys": [str(key) for key in keys.current], "origin": keys.origin}
     digest, count = hashlib.sha256(), 0
     for count, line in enumerate(_header_and_records(header, records, checkpoint, text, using)):  # noqa: B007
         digest.update(line)

@@ -13,8 +13,9 @@ from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ingest.trail import Where
+from audit.ledger import purged
 from audit.models import ACCESS, OWN_WRITER, Export
-from audit.models.lifecycle import Job
+from audit.models.base import Job
 from audit.postgres import sql
 from audit.search import cost
 
@@ -115,6 +116,9 @@ def _fill_range(export: Export, first: int | None, last: int | None) -> None:
     export.kind, export.first, export.last = "range", first or 0, export.size if last is None else last
     if not 0 <= export.first < export.last <= export.size:
         raise Invalid({"last": f"a range is first and last, with 0 <= first < last <= {export.size}"})
+    if gone := purged.spans(export.first, export.last):
+        what = f"the records of {gone[0].first} to {gone[0].last - 1} were removed by the purge {gone[0].plan}"
+        raise Invalid({"first": f"{what}: ask for a range without them, or with q for records that are here"})
     export.total = export.last - export.first
 
 

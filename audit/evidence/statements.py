@@ -19,13 +19,13 @@ from audit.errors import Invalid, Unavailable
 from audit.evidence import export, record_lines, redaction
 from audit.evidence.manifest import sign_note
 from audit.evidence.request import Requester, parse_query
-from audit.formats import event, terms
+from audit.formats import event
 from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ledger import heads, reader
 from audit.models import OWN_WRITER, STATEMENT, Checkpoint, Export, Leaf, Record
-from audit.search import cost
+from audit.search import cost, terms
 
 FORMAT = "auditsite/statement/v1"
 # A query that more records match needs no statement: a bundle shows them.

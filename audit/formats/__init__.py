@@ -8,7 +8,7 @@ multiproof   the proof of many leaves at once
 tiles        the hashes that the store keeps of the tree
 note         signed notes, tree heads, keys
 receipt      the signed receipt
-grammar      the query language; `fields` lists what it can ask for, `terms` is a query as plain data
+grammar      the query language; `fields` lists what it can ask for
 sampling     a sample that anybody can draw again from its seed
 expectation  rules about events that must come
 erasable     members that can be erased later: commitments to them

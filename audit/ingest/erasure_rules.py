@@ -21,7 +21,7 @@ from audit.postgres.gateway import gateway
 log = structlog.get_logger(__name__)
 
 RULES_TRUSTED_S = 10.0
-COPY = "erasure-rules"
+COPY, _KIND = "erasure-rules", b"erasure rules 1\n"
 _FIND = b"SELECT name, path, event_type, only_sensitive FROM audit_erasurerule WHERE active ORDER BY name"
 
 
@@ -80,13 +80,27 @@ def _from_postgres() -> str | None:
 
 def _keep(text: str) -> None:
     try:
-        signed_copies.keep(COPY, text)
+        signed_copies.put(COPY, _signed(text))
     except CopyUnavailable as error:
         log.warning("erasure_rules_not_copied", error=str(error))
 
 
 def _from_copy() -> str | None:
     try:
-        return signed_copies.kept(COPY)
+        entry = signed_copies.get(COPY)
     except CopyUnavailable:
         return None
+    text = None if entry is None else _opened(entry)
+    return None if text is None else text.decode()
+
+
+def _opened(entry: bytes) -> bytes | None:
+    """The text of a copy, if the store itself signed it."""
+    text = signed_copies.opened(_KIND, COPY, entry)
+    if text is None:
+        log.error("erasure_rules_forged")
+    return text
+
+
+def _signed(text: str) -> bytes:
+    return signed_copies.sign(_KIND, COPY, text.encode())

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +20,12 @@ from django.conf import settings
 from audit.formats import note
 from audit.models import Checkpoint
 
+# The member of a line that is no checkpoint.
+CROSSLINK = "crosslink"
 # A line of the file is shorter: this much of its end is read for the last lines.
 LAST_LINES_BYTES = 256 * 1024
+# Among so many the newest is looked for: those of two days.
+NEWEST_MOST = 3_000
 NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -42,19 +47,41 @@ def anchor(checkpoint: Checkpoint, text: str) -> None:
         _write_whole(folder / f"{checkpoint.size:020d}-{checkpoint.number:012d}.checkpoint", text.encode())
 
 
+def anchor_crosslink(text: str, checkpoint: int) -> None:
+    """Put a cross-link where the checkpoints are, so that whoever has them finds why they go on under another name.
+
+    Raises `OSError`.
+    """
+    if settings.SEAL_ANCHOR_FILE is not None:
+        line = {"anchored_at": datetime.now(UTC).isoformat(), CROSSLINK: text}
+        _append_line(settings.SEAL_ANCHOR_FILE, json.dumps(line, ensure_ascii=False).encode())
+    if settings.SEAL_ANCHOR_DIR is not None:
+        _write_whole(settings.SEAL_ANCHOR_DIR / f"{checkpoint:012d}.crosslink", text.encode())
+
+
 def anchored() -> Iterator[Anchored]:
     if (path := settings.SEAL_ANCHOR_FILE) is not None and path.exists():
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
+                if _is_crosslink(line):
+                    continue
                 yield Anchored(f"{path.name} line {number}", _note_of(line))
     for path in _anchor_files():
         yield _read_file(path)
 
 
-def newest_anchored() -> list[Anchored]:
-    """Return the last whole checkpoint of the file and of the directory, and what is torn after it."""
-    lines = [Anchored("the end of the anchor file", _note_of(line)) for line in reversed(_last_lines())]
-    return [*_up_to_whole(iter(lines)), *_up_to_whole(_read_file(path) for path in _anchor_files(newest_first=True))]
+def newest_anchored(origin: str | None = None) -> list[Anchored]:
+    """Return the last whole checkpoint of the file and of the directory, and what is torn after it.
+
+    With `origin`, up to the last one of a log of this name: a log that was resumed had another name before.
+    """
+    lines = (
+        Anchored("the end of the anchor file", _note_of(line))
+        for line in reversed(_last_lines())
+        if not _is_crosslink(line)
+    )
+    files = (_read_file(path) for path in _anchor_files(newest_first=True))
+    return [*_up_to_whole(lines, origin), *_up_to_whole(files, origin)]
 
 
 def last_anchored() -> note.TreeHead | None:
@@ -76,10 +103,10 @@ def empty_anchors() -> list[str]:
     return empty + ([] if folder is None or any(_anchor_files()) else [f"folder {folder.name}"])
 
 
-def _up_to_whole(newest_first: Iterator[Anchored]) -> Iterator[Anchored]:
-    for checkpoint in newest_first:
+def _up_to_whole(newest_first: Iterator[Anchored], origin: str | None) -> Iterator[Anchored]:
+    for checkpoint in islice(newest_first, NEWEST_MOST):
         yield checkpoint
-        if checkpoint.note is not None:
+        if checkpoint.note is not None and origin in (None, note.origin_of(checkpoint.note)):
             return
 
 
@@ -94,6 +121,13 @@ def _anchor_files(*, newest_first: bool = False) -> Iterator[Path]:
 
 def _read_file(path: Path) -> Anchored:
     return Anchored(path.name, _whole(path.read_text(encoding="utf-8", errors="replace")))
+
+
+def _is_crosslink(line: bytes) -> bool:
+    try:
+        return CROSSLINK in json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 def _note_of(line: bytes) -> str | None:

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from audit.errors import KeyMissing
 from audit.formats import receipt
+from audit.formats.crosslink import base_of
 from audit.formats.note import NoteError, Signer, Verifier
 from audit.ledger import known_keys
 
@@ -29,6 +30,15 @@ class Keys:
     @property
     def origin(self) -> str:
         return self.verifiers[0].name
+
+    @property
+    def current(self) -> list[Verifier]:
+        """Those of the name that the log has now: before it was resumed after a restore it had another."""
+        return [verifier for verifier in self.verifiers if verifier.name == self.origin]
+
+    def is_ours(self, origin: str) -> bool:
+        """Whether a log of this name is this one, now or before it was resumed."""
+        return bool(origin) and base_of(origin) == base_of(self.origin)
 
     @property
     def all_verifiers(self) -> list[Verifier]:
@@ -78,7 +88,7 @@ def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:
         raise KeyMissing(
             f"There is no key of {of}: make one with `manage.py {command} create`, and set {prefix}_KEY_FILE."
         )
-    if len({verifier.name for verifier in verifiers}) > 1:
+    if len({base_of(verifier.name) for verifier in verifiers}) > 1:
         names = ", ".join(sorted({verifier.name for verifier in verifiers}))
         raise KeyMissing(f"The keys are of several logs ({names}): one log has one name, whatever its keys.")
     return Keys(signer, tuple(verifiers))
@@ -99,14 +109,16 @@ def create(path: Path, public: Path, origin: str) -> Signer:
     return signer
 
 
-def prepare(path: Path, public: Path, old: Signer) -> Signer:
+def prepare(path: Path, public: Path, old: Signer, name: str | None = None) -> Signer:
     """Create the key that follows `old` and publish its public half, last in the file; it signs nothing yet.
+
+    It has the name of `old`, or another, where the log goes on under that.
 
     It is kept in `path`.next until `replace`: a rotation that was cut off goes on with the same key.
     """
     following = _next_path(path)
     if not following.exists():
-        _write_new(following, Signer(old.name, secrets.token_bytes(32)).encode() + "\n", 0o600)
+        _write_new(following, Signer(name or old.name, secrets.token_bytes(32)).encode() + "\n", 0o600)
     new = Signer.parse(following.read_text(encoding="utf-8").strip())
     lines = [line for line in _lines(public) if line != str(new)] or [str(old)]
     _swap(public, "\n".join([*lines, str(new), ""]), 0o644)

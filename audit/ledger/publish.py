@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
 from audit.formats.note import NoteError
 from audit.ingest.notify import notify_anyway
-from audit.ledger import anchor, heads, reader, witnesses
+from audit.ledger import anchor, heads, outside, reader, witnesses
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
 
@@ -28,17 +28,18 @@ class Publisher:
 
     def __init__(self) -> None:
         self._anchored_at = float("-inf")
-        # Numbers of checkpoints: what no record follows is neither asked about nor anchored again.
-        self._anchored, self._asked = -1, -1
+        # Notes of checkpoints: what no record follows is neither asked about nor anchored again. Not their numbers:
+        # after a restore another checkpoint has the number of one that is gone.
+        self._anchored, self._asked = "", ""
 
     def publish(self, head: Checkpoint) -> list[str]:
         """Have a head cosigned and anchored; return what went wrong, in words."""
-        complaints = self._ask_witnesses(head) if head.number != self._asked else []
+        complaints = self._ask_witnesses(head) if head.note != self._asked else []
         is_due = time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S
-        if anchor.has_anchor() and is_due and head.number != self._anchored:
+        if anchor.has_anchor() and is_due and head.note != self._anchored:
             try:
                 anchor.anchor(head, reader.full_note(head, "default"))
-                self._anchored_at, self._anchored = time.monotonic(), head.number
+                self._anchored_at, self._anchored = time.monotonic(), head.note
             except OSError as error:
                 complaints.append(f"The anchor could not be written: {error.strerror or type(error).__name__}.")
         return complaints
@@ -50,10 +51,12 @@ class Publisher:
                 witnesses.cosign(witness, head)
             except witnesses.WitnessRefused as error:
                 complaints.append(str(error))
+                if isinstance(error, witnesses.WitnessAhead):
+                    outside.refused.set()
             except (OSError, NoteError) as error:
                 complaints.append(f"The witness {witness.verifier.name} did not answer: {type(error).__name__}.")
         if not complaints:
-            self._asked = head.number
+            self._asked = head.note
         return complaints
 
 

@@ -46,6 +46,11 @@ def head(using: str = "reader") -> Checkpoint | None:
     return newest_head(using)
 
 
+def checkpoint_sizes(count: int, using: str = "reader") -> list[int]:
+    """Return the sizes of the newest checkpoints, the newest first."""
+    return list(Checkpoint.objects.using(using).values_list("size", flat=True)[:count])
+
+
 def signed_head(using: str = "reader") -> Checkpoint:
     """Return the newest signed head. Raises `NotSealed` while nothing was ever sealed."""
     if (newest := head(using)) is None:

@@ -3,7 +3,9 @@
 1. One transaction, one sealer: an advisory lock; another sealer gives up.
 2. The newest checkpoint must be signed by a known key, and the kept hashes must fold to its root: nothing is ever
    signed on top of a tree other than the one that was signed before, so this code cannot fork the log.
-3. Take records from the queue, in the order of their storage; write leaf and node rows; sign; write the head, which
+3. Nor beside or below a head that the anchor or a witness has: a database that was restored is resumed first
+   (audit/ledger/resume.py). Both are asked before the first pass, and the anchor whenever another sealer has signed.
+4. Take records from the queue, in the order of their storage; write leaf and node rows; sign; write the head, which
    becomes a checkpoint where it is its turn (audit/ledger/heads.py); commit.
 
 A kill at any point rolls the transaction back, and the next pass repeats it.
@@ -23,8 +25,9 @@ from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
 from audit.formats import merkle, note
 from audit.formats.tiles import Edge, Node
 from audit.ingest import trail
-from audit.ledger import anchor, heads, reader
+from audit.ledger import crosslinks, heads, outside, reader
 from audit.ledger import keys as ledger_keys
+from audit.ledger.crosslinks import RESTORED
 from audit.models import OWN_WRITER, Checkpoint
 from audit.postgres import sql
 
@@ -47,7 +50,6 @@ RETURNING number, extract(epoch FROM clock_timestamp() - %(now)s)::float8
 FULL_SCAN_EVERY_S = 0.25
 # No time is signed that PostgreSQL contradicts by more than this.
 CLOCK_TOLERANCE_S = 60.0
-RESTORED = "the database was restored from an older copy. See docs/operations.md, A restored database."
 SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
 
@@ -82,7 +84,8 @@ class Sealer:
 
     def __init__(self) -> None:
         self._memory = _Memory()
-        self._highest = (-1, 0)  # number and size of the newest head that it signed; no failure makes it forget that
+        # Number and size of the newest head that it signed, and under which name; no failure makes it forget that.
+        self._highest, self._name = (-1, 0), ""
 
     def once(self, *, sign_anyway: bool = False, from_start: bool = False, keep_each: bool = True) -> Sealed:
         """Run one pass. It signs where records were added, where SEAL_IDLE_S passed in silence, or `sign_anyway`.
@@ -109,21 +112,26 @@ class Sealer:
         keys = ledger_keys.load()
         if keys.signer is None:
             raise KeyMissing("This process has only public keys: the sealer needs SEAL_KEY_FILE.")
+        if outside.refused.is_set():
+            outside.refused.clear()
+            self._memory = _Memory()  # a witness has seen more than we remember: look again
+        # Before the database is looked at: another sealer may publish what it signs meanwhile.
+        known = outside.newest(keys) if self._memory.edge is None else None
         with transaction.atomic(), connections["default"].cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_seal'))")
             if not cursor.fetchone()[0]:
                 return Sealed(None)
-            edge = self._edge_of(reader.head("default"), keys)
+            edge = self._edge_of(reader.head("default"), keys, known)
             leaves = self._take(cursor, edge.size)
             before = self._memory.head
             keep = keep_each or self._is_due()
             if not (leaves or sign_anyway or _is_silent(before)):
                 return Sealed(before, kept=keep and self._keep(before))
             _write_nodes(cursor, edge.extend(leaves))
-            head = _sign(cursor, before, edge, keys.signer, keep)
+            head = sign_head(cursor, before, edge, keys.signer, keep=keep)
         if keep or (before is not None and head.number > before.number):
             self._memory.newest = head if keep else before  # `before` was given out meanwhile
-        self._memory.head, self._highest = head, (head.number, head.size)
+        self._memory.head, self._highest, self._name = head, (head.number, head.size), keys.origin
         return Sealed(head, len(leaves), signed=True, kept=keep)
 
     def _is_due(self) -> bool:
@@ -139,13 +147,15 @@ class Sealer:
         self._memory.newest = heads.keep()
         return True
 
-    def _edge_of(self, head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
+    def _edge_of(self, head: Checkpoint | None, keys: ledger_keys.Keys, known: outside.Known | None) -> Edge:
         """Return the edge of the signed tree: remembered, or read and checked against the signature."""
-        if ((-1, 0) if head is None else (head.number, head.size)) < self._highest:
+        is_behind = ((-1, 0) if head is None else (head.number, head.size)) < self._highest
+        # A cross-link ends a name with all that was signed under it: somebody resumed the log meanwhile.
+        if is_behind and crosslinks.closing(self._name, crosslinks.read(keys, "default")) is None:
             raise LogDamaged(f"Checkpoint {self._highest[0]} was signed and is gone: {RESTORED}")
         memory = self._memory
         if memory.edge is None or memory.head is None or head is None or not _are_same(memory.head, head):
-            memory.edge, memory.head = checked_edge(head, keys), head
+            memory.edge, memory.head = checked_edge(head, keys, known or outside.of_anchor(keys)), head
         return memory.edge
 
     def _take(self, cursor: Any, size: int) -> list[bytes]:
@@ -176,9 +186,20 @@ def _are_same(head: Checkpoint, other: Checkpoint) -> bool:
     return (head.number, bytes(head.root)) == (other.number, bytes(other.root))
 
 
-def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
-    """Return the edge under the newest checkpoint. Raises `LogDamaged` unless it is what was signed."""
-    _check_outside(head)
+def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys, known: outside.Known) -> Edge:
+    """Return the edge under the newest head. Raises `LogDamaged` unless it is what was signed, here and outside."""
+    _check_outside(head, keys, known)
+    edge = signed_edge(head, keys)
+    if head is not None and crosslinks.own_name(head, keys) != keys.origin:
+        raise LogDamaged(
+            f"Checkpoint {head.number} is of {crosslinks.own_name(head, keys)}, and the log goes on as {keys.origin}: "
+            f"it had been resumed, and {RESTORED}"
+        )
+    return edge
+
+
+def signed_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
+    """Return the edge under a head, whatever is known outside. Raises `LogDamaged` unless it is what was signed."""
     size = 0 if head is None else head.size
     [(leaves,)] = sql.rows("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf")
     if leaves != size:
@@ -189,12 +210,12 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
         text, _ = note.verify(head.note, keys.all_verifiers)
         signed = note.TreeHead.parse(text)
     except note.UnknownKey as error:
-        if note.origin_of(head.note) == keys.origin:
+        if keys.is_ours(note.origin_of(head.note)):
             raise KeyUnknown(f"Checkpoint {head.number}: {error}. Add its public half to SEAL_PUBLIC_KEYS.") from None
         raise LogDamaged(f"Checkpoint {head.number} is of another log: {error}.") from None
     except note.NoteError as error:
         raise LogDamaged(f"Checkpoint {head.number} cannot be believed: {error}.") from None
-    if signed != note.TreeHead(keys.origin, head.size, bytes(head.root)):
+    if signed != note.TreeHead(signed.origin, head.size, bytes(head.root)):
         raise LogDamaged(f"Checkpoint {head.number} says other than what was signed: run `manage.py verify`.")
     edge = reader.edge(size, "default")
     if edge.root() != signed.root:
@@ -204,14 +225,12 @@ def checked_edge(head: Checkpoint | None, keys: ledger_keys.Keys) -> Edge:
     return edge
 
 
-def _check_outside(head: Checkpoint | None) -> None:
-    """Refuse a database that is older than its anchor: it was restored, and to go on would fork the log."""
-    anchored = anchor.last_anchored()
-    if anchored is not None and anchored.size > (0 if head is None else head.size):
-        raise LogDamaged(
-            f"The anchor has a checkpoint of {anchored.size} records, the database of "
-            f"{0 if head is None else head.size}: {RESTORED}"
-        )
+def _check_outside(head: Checkpoint | None, keys: ledger_keys.Keys, known: outside.Known) -> None:
+    """Refuse a database that is older than what anchor and witnesses have, or another: to go on would fork the log."""
+    for name in known.unasked:
+        log.warning("outside_not_asked", where=name)
+    if conflicts := outside.conflicts(known, head, keys, "default"):
+        raise LogDamaged(f"The log cannot go on from here. {conflicts[0]}")
 
 
 def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
@@ -222,7 +241,7 @@ def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
         )
 
 
-def _sign(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer, keep: bool) -> Checkpoint:
+def sign_head(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer, *, keep: bool) -> Checkpoint:
     """Sign twice with the one key: plainly, and with the time, so that silence is signed too."""
     text = note.TreeHead(signer.name, edge.size, edge.root()).text
     now = _host_time()

@@ -30,6 +30,14 @@ class WitnessRefused(AuditError):
     """The witness did not cosign."""
 
 
+class WitnessAhead(WitnessRefused):
+    """The witness has seen more of the log than there is, or another log of this name."""
+
+
+class NothingSeen(OSError):
+    """The witness answers, and has seen nothing of this log."""
+
+
 class RemoteWitness(NamedTuple):
     url: str
     verifier: Verifier
@@ -56,21 +64,24 @@ def cosign(witness: RemoteWitness, checkpoint: Checkpoint) -> None:
         size = answer.strip()
         seen = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else -1
         if not 0 <= seen <= checkpoint.size:
-            raise WitnessRefused(f"The witness {witness.verifier.name} has seen {seen} records, more than there are.")
+            raise WitnessAhead(f"The witness {witness.verifier.name} has seen {seen} records, more than there are.")
         status, answer = _ask(witness, checkpoint, seen)
     if status != 200:
-        raise WitnessRefused(f"The witness {witness.verifier.name} answered {status}: {answer.strip()[:200]}")
+        refusal = WitnessAhead if status == 422 else WitnessRefused
+        raise refusal(f"The witness {witness.verifier.name} answered {status}: {answer.strip()[:200]}")
     _keep(witness, checkpoint, answer)
 
 
 def latest_of(witness: RemoteWitness, origin: str) -> str:
-    """Fetch the newest checkpoint of our log that a witness has seen, as a note. Raises `OSError`."""
+    """Fetch the newest checkpoint of a log that a witness has seen, as a note. Raises `OSError`, and `NothingSeen`."""
     url = f"{witness.url}/{sha256(origin.encode()).hexdigest()}/checkpoint"
     try:
         with _answering(), urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             return str(answer.read(MAX_ANSWER).decode("utf-8", "replace"))
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
+        if error.code == 404:
+            raise NothingSeen(f"{witness.verifier.name} has seen nothing of {origin}") from None
         raise
 
 

@@ -42,6 +42,10 @@ class KeyCommand(ABC, BaseCommand):
     def put(self, path: Path, public: Path, new: Signer) -> str:
         """Let a rotated key, recorded already, sign from now on; return what it signed."""
 
+    def rotated_name(self, old: Signer) -> str:
+        """Return the name of the key that follows this one."""
+        return old.name
+
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help=f"the first key, at {self.setting}")
@@ -91,7 +95,7 @@ class KeyCommand(ABC, BaseCommand):
         if old is None:
             raise KeyMissing
         public = self._public_file(path)
-        new = ledger_keys.prepare(path, public, old)
+        new = ledger_keys.prepare(path, public, old, self.rotated_name(old))
         self.confirm(new, wait_s)
         self._record("rotated", new, before=str(old))
         signed = self.put(path, public, new)

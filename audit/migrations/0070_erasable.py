@@ -8,7 +8,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0051_strays_by_month"),
+        ("audit", "0066_archived_record"),
     ]
 
     operations = [
@@ -126,6 +126,7 @@ class Migration(migrations.Migration):
             database_operations=[RunSqlFile("0070_erasable.sql")],
             state_operations=[
                 migrations.AddField(model_name="record", name="erasable", field=models.JSONField(null=True)),
+                migrations.AddField(model_name="archivedrecord", name="erasable", field=models.JSONField(null=True)),
             ],
         ),
     ]

@@ -1,4 +1,4 @@
-"""Evidence bundles, rules of redaction, legal holds and signed statements."""
+"""Evidence bundles, archives, rules of redaction and signed statements."""
 
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -6,13 +6,14 @@ from typing import Any, get_args
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
 
+from audit import visibility
 from audit.errors import Invalid
 from audit.formats import redaction
 from audit.formats.redaction import Rule
-from audit.models.lifecycle import Job, NamedRule, rule_name
-from audit.models.records import Record
+from audit.models.base import Job, NamedRule, NotedAppendOnlyQuerySet, rule_name, visible_to
+from audit.models.ledger import Verification
+from audit.models.records import EventColumns, Record
 
 STATEMENT = "audit.statement.made"
 
@@ -87,6 +88,143 @@ class Export(Job):
         return {"expires_at": now + timedelta(days=settings.EXPORT_DAYS)}
 
 
+class Archive(Job):
+    """A range of the log as evidence bundles in a folder of its own. Making and checking it are records."""
+
+    STATES = ("running", "ready")
+
+    state = models.CharField(max_length=20, default="running", choices=[(state, state) for state in STATES])
+    folder = models.TextField(help_text="Where it was made.")
+    first = models.BigIntegerField(help_text="The first log entry that it holds.")
+    last = models.BigIntegerField(help_text="The log entry after the last one that it holds.")
+    checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that all proofs refer to.")
+    size = models.BigIntegerField(help_text="How many records that checkpoint covers.")
+    done = models.BigIntegerField(default=0, help_text="Records in finished volumes.")
+    bytes = models.BigIntegerField(default=0, help_text="Size of its finished volumes.")
+    digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of archive.json.")
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-requested_at", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("folder",), condition=models.Q(state="running"), name="audit_archive_one_a_folder"
+            ),
+        )
+        indexes = (models.Index(fields=("first", "last"), name="audit_archive_range"),)
+
+    def __str__(self) -> str:
+        return f"archive {self.id}"
+
+    @property
+    def total(self) -> int:
+        """How many records it holds once it is whole."""
+        return self.last - self.first
+
+    def last_check(self) -> "ArchiveCheck | None":
+        """Return the check that says what the archive is: the last of the whole, or a later fault of a volume."""
+        checks = self.checks.order_by("-id")
+        whole = checks.filter(volume=None).first()
+        later = checks.exclude(verdict="VERIFIED").filter(pk__gt=whole.pk if whole else 0).first()
+        return later or whole
+
+    @property
+    def holds(self) -> bool:
+        """Whether the whole archive was checked, and no fault was seen since."""
+        check = self.last_check()
+        return check is not None and check.is_whole and check.verdict == "VERIFIED"
+
+
+class ArchiveVolume(models.Model):
+    """A file of an archive: the evidence bundle of a part of its range."""
+
+    archive = models.ForeignKey(Archive, on_delete=models.PROTECT, related_name="volumes")
+    number = models.IntegerField()
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    since = models.CharField(max_length=30, help_text="The first time of its events.")
+    until = models.CharField(max_length=30, help_text="The last time of its events.")
+    read_at = models.DateTimeField(null=True, help_text="When its records were read back, to search in them.")
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("number",)
+        constraints = (models.UniqueConstraint(fields=("archive", "number"), name="audit_archivevolume_number"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        return f"volume-{self.number:04}.zip"
+
+
+class ArchiveCheck(models.Model):
+    """A check of an archive against the log, of all of it or of a volume, and what it said."""
+
+    MOST_NAMED = 100
+
+    archive = models.ForeignKey(Archive, on_delete=models.PROTECT, related_name="checks")
+    volume = models.IntegerField(null=True, help_text="The only volume that was checked (blank = all).")
+    folder = models.TextField(help_text="Where the archive was looked for: a copy may lie elsewhere.")
+    requested_by = models.CharField(max_length=150)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    verdict = models.CharField(max_length=20, choices=[(name, name) for name in Verification.VERDICTS])
+    volumes = models.IntegerField(help_text="How many volumes were checked.")
+    records = models.BigIntegerField(help_text="How many records of them were proved.")
+    faults = models.JSONField(default=list, help_text="What is wrong, in words; the first hundred.")
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"check {self.pk} of {self.archive_id}"
+
+    @property
+    def is_whole(self) -> bool:
+        return self.volume is None
+
+
+class ArchivedRecords(NotedAppendOnlyQuerySet["ArchivedRecord"]):
+    """Copies of records, read from archives: within the scopes of whoever looks, and noted."""
+
+
+class ArchivedRecordManager(models.Manager.from_queryset(ArchivedRecords)["ArchivedRecord"]):  # type: ignore[misc]
+    """Gives the viewer only what they may see, whatever page or path asks."""
+
+    def get_queryset(self) -> ArchivedRecords:
+        rows = ArchivedRecords(self.model, using=self._db)
+        scopes = visibility.scopes()
+        return rows.filter(visible_to(scopes, "writer", "event_category")) if scopes else rows
+
+
+class ArchivedRecord(EventColumns):
+    """A copy of a record, read from an archive to search in it. See audit/sql/0066_archived_record.sql.
+
+    It is no record: nothing is counted or proved by it. Of one id there is a copy for each archive that has it.
+    """
+
+    archive = models.ForeignKey(Archive, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    leaf_index = models.BigIntegerField()
+
+    objects = ArchivedRecordManager()
+
+    class Meta:
+        db_table = "audit_archived_record"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-event_timestamp", "-id")
+
+    @property
+    def state(self) -> str:
+        """What is in an archive was sealed."""
+        return "sealed"
+
+
 class RedactionRule(NamedRule):
     """What is redacted in bundles. Never deleted: its name stands in bundles, so it is switched off."""
 
@@ -116,32 +254,6 @@ class RedactionRule(NamedRule):
             redaction.check(self.rule)
         except Invalid as invalid:
             raise ValidationError(invalid.errors) from None
-
-
-class LegalHold(models.Model):
-    """A hold on all records of a correlation, also those still to come. Placing and releasing it are records."""
-
-    correlation_id = models.CharField(max_length=255)
-    reason = models.TextField()
-    placed_by = models.CharField(max_length=150)
-    placed_at = models.DateTimeField()
-    released_by = models.CharField(max_length=150, blank=True)
-    released_at = models.DateTimeField(null=True)
-    release_reason = models.TextField(blank=True)
-
-    class Meta:
-        default_permissions = ("view",)
-        permissions = (("place_legalhold", "Can place and release legal holds"),)
-        ordering = ("-placed_at", "-id")
-        constraints = (
-            models.UniqueConstraint(
-                fields=("correlation_id",), condition=Q(released_at=None), name="audit_hold_one_at_a_time"
-            ),
-        )
-        indexes = (models.Index(fields=("correlation_id", "placed_at"), name="audit_hold_correlation"),)
-
-    def __str__(self) -> str:
-        return f"hold on {self.correlation_id}"
 
 
 class Statement(Record):

@@ -9,8 +9,7 @@ from django.db import models
 from audit.errors import Invalid
 from audit.formats import event, expectation
 from audit.formats.expectation import ExpectationRule
-from audit.models.base import Discrepancy
-from audit.models.lifecycle import NamedRule, rule_name
+from audit.models.base import Discrepancy, NamedRule, rule_name
 
 # What a rule asks of events: a change of one of these makes it another version.
 ASKS = ("kind", "when_types", "expect_types", "writer", "category", "within_s", "least")

@@ -61,6 +61,52 @@ def newest_head(using: str) -> Checkpoint | None:
     return next(iter(Checkpoint.objects.using(using).raw(_NEWEST_HEAD)), None)
 
 
+class LogCrossLink(AppendOnly):
+    """A signed cross-link, under which the log went on after a restore (audit/formats/crosslink.py)."""
+
+    checkpoint = models.BigIntegerField(
+        primary_key=True, help_text="The number of the first checkpoint under the new name."
+    )
+    note = models.TextField()
+    created_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["LogCrossLink"]] = models.Manager.from_queryset(
+        AppendOnlyQuerySet["LogCrossLink"]
+    )()
+
+    class Meta:
+        db_table = "audit_crosslink"
+        default_permissions = ()
+        base_manager_name = "objects"
+        ordering = ("checkpoint",)
+
+    def __str__(self) -> str:
+        return f"cross-link before checkpoint {self.checkpoint}"
+
+
+class LogResume(models.Model):
+    """A request that the log of a restored store go on: who asked, why, and what a second person decided."""
+
+    reason = models.CharField(max_length=500)
+    restored = models.JSONField(help_text="The head of the restored log: name, size, root.")
+    known = models.JSONField(help_text="The newest heads that are known outside: name, size, root, where.")
+    unasked = models.JSONField(default=list, help_text="What could not be asked.")
+    asked_by = models.CharField("requested by", max_length=150)
+    asked_at = models.DateTimeField("requested at")
+    decision = models.CharField(max_length=20, blank=True)
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True)
+    resumed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        permissions = (("approve_logresume", "Can approve that the log of a restored store goes on"),)
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"resume of the log, requested by {self.asked_by}"
+
+
 class Verification(models.Model):
     """One run of `verify`: what it covered and what it found. `position` is where it goes on."""
 
@@ -74,6 +120,9 @@ class Verification(models.Model):
     position = models.BigIntegerField(default=0, help_text="The log entry that is checked next.")
     ids_position = models.UUIDField(
         db_default=UUID(int=0), help_text="Records up to this id were checked for a log entry."
+    )
+    checkpoints_position = models.BigIntegerField(
+        null=True, help_text="Checkpoints up to this number were checked; empty: those before position."
     )
     requested_by = models.CharField(max_length=150)
     started_at = models.DateTimeField()

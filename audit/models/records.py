@@ -1,7 +1,7 @@
 """Records: the rows that store events."""
 
 import copy
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 
@@ -54,8 +54,8 @@ class RecordManager(RecordsManager["Record"]):
         return RecordQuerySet(self.model, using=self._db).within(visibility.scopes())
 
 
-class Record(AppendOnly):
-    """The immutable row that stores one event. The table is made by audit/sql/0001_record.sql."""
+class EventColumns(AppendOnly):
+    """An event, and what the store knows of it: the columns of a record, wherever it is read."""
 
     id = models.UUIDField(primary_key=True)
     writer = models.CharField(max_length=100)
@@ -92,13 +92,8 @@ class Record(AppendOnly):
     parked_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField()
 
-    objects = RecordManager()
-
     class Meta:
-        db_table = "audit_record"
-        default_permissions = ("view",)
-        base_manager_name = "objects"
-        ordering = ("-event_timestamp", "-id")
+        abstract = True
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.id}"
@@ -106,11 +101,7 @@ class Record(AppendOnly):
     @property
     def state(self) -> str:
         """The promise that holds for this record, in the words of the API."""
-        # A leaf and the checkpoint that covers it are committed together.
-        sealed = self.__dict__.get("sealed")  # by with_state()
-        if sealed is None:
-            sealed = Leaf.objects.filter(record_id=self.id).exists()
-        return "sealed" if sealed else "stored"
+        raise NotImplementedError
 
     def document(self) -> dict[str, Any]:
         """The event as it was accepted: what the digest covers."""
@@ -136,7 +127,7 @@ class Record(AppendOnly):
         document = self.document()
         return document if self.erasable is None else self.values().put_into(document)
 
-    def in_words(self) -> "Record":
+    def in_words(self) -> Self:
         """A copy for pages: values in their places, and words where one was erased. It is not what was accepted."""
         if self.erasable is None:
             return self
@@ -159,3 +150,24 @@ class Record(AppendOnly):
     def digest_holds(self) -> bool:
         """Whether the digest, computed anew from what the database returns, is the stored one."""
         return canonical.digest(canonical.canonical(self.document())) == bytes(self.digest)
+
+
+class Record(EventColumns):
+    """The immutable row that stores one event. The table is made by audit/sql/0001_record.sql."""
+
+    objects = RecordManager()
+
+    class Meta:
+        db_table = "audit_record"
+        default_permissions = ("view",)
+        base_manager_name = "objects"
+        ordering = ("-event_timestamp", "-id")
+
+    @property
+    def state(self) -> str:
+        """The promise that holds for this record, in the words of the API."""
+        # A leaf and the checkpoint that covers it are committed together.
+        sealed = self.__dict__.get("sealed")  # by with_state()
+        if sealed is None:
+            sealed = Leaf.objects.filter(record_id=self.id).exists()
+        return "sealed" if sealed else "stored"

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from audit.models.lifecycle import Job
+from audit.models.base import Job
 
 
 class Report(Job):

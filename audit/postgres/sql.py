@@ -13,6 +13,9 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 # all months for each row, and would rather read the whole store for every batch.
 RECORD_OF_LEAF = "LATERAL (SELECT * FROM audit_record WHERE id = l.record_id OFFSET 0) r ON true"
 
+# Which of these records are under a legal hold.
+HELD = "SELECT id FROM audit_record r WHERE id = ANY(%s) AND audit_held(r)"
+
 
 def rows(statement: str, parameters: Parameters = None, using: str = "default") -> list[Any]:
     """All rows of a query, as tuples. Without parameters a `%` in it stands for itself."""

@@ -77,7 +77,7 @@ class _ReadAhead:
 
     def read(self, messages: Sequence[Message]) -> None:
         """Read what needs no server for it."""
-        self._read |= {message.id: _read(message) for message in messages if message.kind != KIND}
+        self._read |= {message.id: read_message(message) for message in messages if message.kind != KIND}
 
     def store(self, messages: Sequence[Message]) -> list[Outcome]:
         already = {message.id: self._read.pop(message.id, None) for message in messages}
@@ -181,6 +181,7 @@ def _bring_home(messages: list[Message]) -> None:
         left = [message for message, outcome in pairs if outcome.verdict not in AT_HOME]
         home = [message for message, outcome in pairs if outcome.verdict in AT_HOME]
         stored_counts.add_spooled((message.source, message.received_at) for message in home)
+        dlq.stream.for_drain().kept.keep(home)
     dlq.restore.restore(dlq.stream.for_drain(), left)
 
 
@@ -209,7 +210,7 @@ def store_parked(
     `already` holds what was read of some. Raises `DatabaseDown` when PostgreSQL is the reason; no message is to
     blame then.
     """
-    read = [already.get(message.id) or _read(message) for message in messages]
+    read = [already.get(message.id) or read_message(message) for message in messages]
     readable = [(message, event) for message, event in zip(messages, read, strict=True) if isinstance(event, Accepted)]
     outcomes = iter(_store_or_halve(readable))
     return [event if isinstance(event, Outcome) else next(outcomes) for event in read]
@@ -218,7 +219,7 @@ def store_parked(
 Readable = tuple[Message, Accepted]
 
 
-def _read(message: Message) -> Accepted | Outcome:
+def read_message(message: Message) -> Accepted | Outcome:
     """The event as it was accepted, or why the message is dead."""
     if not is_authentic(message):
         return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
@@ -285,7 +286,7 @@ def _accepted(message: Message, facts: _Facts) -> Accepted:
 
 def rehearse(message: Message) -> Outcome:
     """What a drain would do with a message now; nothing of it is kept."""
-    event = _read(message)
+    event = read_message(message)
     if isinstance(event, Outcome):
         return event
     try:

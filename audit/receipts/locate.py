@@ -12,6 +12,7 @@ from django.db import DatabaseError
 import dlq.errors
 import dlq.stream
 from audit.errors import Unavailable
+from audit.ledger import purged
 from audit.ledger.verify import records
 from audit.models import Discard, Leaf, Quarantined
 from audit.postgres import gateway
@@ -56,6 +57,8 @@ class Locations:
     aside: dict[str, PutAside] = field(default_factory=dict)
     # Leaves whose record is gone.
     orphans: dict[str, int] = field(default_factory=dict)
+    # Leaves whose record a purge removed, and the number of its plan.
+    purged: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def find(ids: Sequence[str]) -> Locations:
@@ -83,8 +86,18 @@ def _search_database(locations: Locations, ids: Sequence[str]) -> None:
     absent = [event_id for event_id in ids if event_id not in locations.stored]
     if absent:
         leaves = Leaf.objects.filter(record_id__in=absent).values_list("record_id", "index")
-        locations.orphans = {str(record_id): index for record_id, index in leaves}
+        locations.purged = _purged(absent)
+        locations.orphans = {
+            str(record_id): index for record_id, index in leaves if str(record_id) not in locations.purged
+        }
         locations.aside = dict((*_quarantined(absent), *_discarded(absent)))
+
+
+def _purged(ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Those of a purge that is what its certificate says; one that is not explains nothing."""
+    found = purged.plans_of([UUID(event_id) for event_id in ids])
+    believed = {plan for plan in {plan for _, plan in found.values()} if purged.standing(plan).state != "wrong"}
+    return {event_id: place for event_id, place in found.items() if place[1] in believed}
 
 
 def _located(row: records.LeafRow) -> LocatedRecord:

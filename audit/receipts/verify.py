@@ -24,7 +24,7 @@ from audit.receipts.locate import LocatedRecord, Locations
 T = TypeVar("T")
 BROKEN, NOT_OURS, UNKNOWN, KEPT = "broken promise", "not ours", "unknown", "kept"
 # The worst first.
-STATES = (BROKEN, NOT_OURS, UNKNOWN, "pending", "parked", "quarantined", "discarded", "stored", "sealed")
+STATES = (BROKEN, NOT_OURS, UNKNOWN, "pending", "parked", "quarantined", "discarded", "stored", "purged", "sealed")
 NOT_SEEN = {NOT_OURS, UNKNOWN, "pending"}
 MAX_RECHECKED = 5_000
 
@@ -128,6 +128,10 @@ def judge(event: ReceiptResult, promise: Promise, locations: Locations, now: dat
         return _judge_record(event, promise, record, now)
     if (leaf := locations.orphans.get(event.event_id)) is not None:
         return _broken(event, "missing", f"Its leaf is in the log, at index {leaf}, and its record is gone.")
+    if (removed := locations.purged.get(event.event_id)) is not None:
+        leaf, plan = removed
+        why = f"In the signed log, at index {leaf}; its record was due, and was removed by the purge {plan}."
+        return event._replace(state="purged", why=why, leaf=leaf)
     if event.event_id in locations.parked:
         return _judge_message(event, promise, locations, now)
     aside = locations.aside.get(event.event_id)

@@ -28,7 +28,7 @@ from audit.evidence.request import THE_STORE, ExportRequest, Requester, record_a
 from audit.formats import canonical
 from audit.ledger import heads, reader
 from audit.models import OWN_WRITER, Checkpoint, Export, Finding, Report
-from audit.models.lifecycle import JobEnded
+from audit.models.base import JobEnded
 from audit.postgres import sql
 from audit.reports import controls, packs
 from audit.reports.packs import Pack, UnreadablePack

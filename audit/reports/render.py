@@ -18,6 +18,7 @@ from audit import safe_text
 from audit.errors import AuditError
 from audit.formats import times
 from audit.models import Report
+from audit.reports.sections import completeness, fields
 
 STYLE = Path(__file__).parent.parent / "static" / "audit" / "report.css"
 KINDS = {"json": "application/json", "html": "text/html; charset=utf-8", "pdf": "application/pdf"}
@@ -32,11 +33,18 @@ SPAN = re.compile(r"(?<![\w.,])([0-9][0-9,]*(?:\.[0-9]+)?) s\b")
 COUNTS_SECONDS, NAMES_SPANS = ("longest",), ("skew",)
 # Shorter spans are read as they are.
 READABLE_S = 60
+SHARE_OF_SAMPLE = ("", "a share of the records looked at: no search finds these alone")
 # Where a figure is looked up instead of where the content of the report says: the digest fixes the content, and these
 # sources would not give the figure. The address, and how it is checked in words.
 OTHER_SOURCES = {
     "volumes.writers": ("#volumes-list-1", "each is in the table below"),
     "fields.sampled": ("", "a sample: every so many leaves of the period, from where the root of the checkpoint says"),
+    **{f"fields.{key}": SHARE_OF_SAMPLE for key, _ in fields.FIELDS},
+    "fields.types": ("#fields-list-2", "each is in the table below"),
+}
+# Of figures whose search in earlier contents finds something else: its terms, and those that find what is counted.
+OTHER_TERMS = {
+    "completeness.explained": (completeness.GAPS, " ".join(f"type:{name}" for name in completeness.EXPLAINED)),
 }
 # What the page says of a section beside its own words.
 REMARKS = {
@@ -223,8 +231,10 @@ class _LookUp(NamedTuple):
     size: int | None
 
     def of_figure(self, section: str, figure: dict[str, Any]) -> dict[str, str]:
-        address, how = OTHER_SOURCES.get(f"{section}.{figure['key']}", ("", ""))
-        return {"address": address if how else self.address(figure), "how": how}
+        name = f"{section}.{figure['key']}"
+        address, how = OTHER_SOURCES.get(name, ("", ""))
+        query = figure.get("query", "").replace(*OTHER_TERMS.get(name, ("", "")))
+        return {"address": address if how else self.address({**figure, "query": query}), "how": how, "query": query}
 
     def address(self, source: dict[str, Any]) -> str:
         """The address of a search or a page; "" where there is none."""

@@ -2,6 +2,7 @@
 
 query        parse parameters; `page`, `count`
 filters      query terms as conditions
+terms        a query as plain data, for programs without our grammar
 cost         estimate what a query costs; refuse too expensive ones
 timeline     the events of a correlation, actor or resource
 saved_views  `save`, `rename`, `remove` and list saved searches

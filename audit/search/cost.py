@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import OperationalError, connections, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from audit.formats.fields import ANY, DATA, FIELDS
 from audit.formats.grammar import Query, Term
@@ -41,35 +42,38 @@ class TookTooLong(OperationalError):
     """PostgreSQL stopped a statement at its time limit."""
 
 
-def check(query: Query, now: datetime | None = None) -> None:
-    """Raise `TooExpensive` unless an index serves the query, or it reads little."""
+def check(query: Query, now: datetime | None = None, among: QuerySet[Any] | None = None) -> None:
+    """Raise `TooExpensive` unless an index serves the query, or it reads little.
+
+    `among` are rows with the columns and the indexes of records, where it is not about records.
+    """
     now = now or datetime.now(UTC)
     if is_in_order(query) or looks_into_data(query):
         return
-    if (reads := estimate(query, now)) <= MOST_READ:
+    if (reads := estimate(query, now, among)) <= MOST_READ:
         return
-    offers = narrower(query, now)
+    offers = narrower(query, now, among)
     raise TooExpensive(_reason(query, reads, offers), offers)
 
 
-def estimate(query: Query, now: datetime) -> int:
+def estimate(query: Query, now: datetime, among: QuerySet[Any] | None = None) -> int:
     """Return how many consecutive records the page costs: by walking back in time, or by the cheapest index."""
     window = filters.window(query, now)
-    share = PAGE / max(_rows(filters.where(query, now)), 1)
-    ways = [_rows(window) * min(share, 1)]
+    share = PAGE / max(_rows(filters.where(query, now), among), 1)
+    ways = [_rows(window, among) * min(share, 1)]
     for term in query.terms:
         if _finds(term):
-            rows = _rows(window & filters.condition(term, now))
+            rows = _rows(window & filters.condition(term, now), among)
             ways.append(SCATTERED * rows * (min(share, 1) if _in_order(term) else 1))
     return int(min(ways))
 
 
-def narrower(query: Query, now: datetime) -> list[Query]:
+def narrower(query: Query, now: datetime, among: QuerySet[Any] | None = None) -> list[Query]:
     """Return the query in the two widest windows that are not too expensive."""
     if any(query.has(field) for field in ("before", "until", "on")):
         return []
     tries = [query.without("after").with_term("after", span) for span in WINDOWS]
-    return [candidate for candidate in tries if candidate != query and estimate(candidate, now) <= MOST_READ][:2]
+    return [candidate for candidate in tries if candidate != query and estimate(candidate, now, among) <= MOST_READ][:2]
 
 
 @contextmanager
@@ -112,8 +116,9 @@ def _in_order(term: Term) -> bool:
     return term.field != ANY and len(term.values) == 1 and not term.values[0].prefix
 
 
-def _rows(where: Q) -> int:
-    plan = json.loads(Record.objects.filter(where).order_by().explain(format="json"))
+def _rows(where: Q, among: QuerySet[Any] | None) -> int:
+    rows = Record.objects.all() if among is None else among
+    plan = json.loads(rows.filter(where).order_by().explain(format="json"))
     return int(plan[0]["Plan"]["Plan Rows"])
 
 

@@ -11,7 +11,7 @@ from django.db.models.lookups import Exact, StartsWith
 from audit.formats import spellings, times
 from audit.formats.fields import ANY, ANYWHERE, DATA, FIELDS
 from audit.formats.grammar import Query, Term, Value, scalars
-from audit.formats.terms import spelled_out
+from audit.search.terms import spelled_out
 
 
 def where(query: Query, now: datetime | None = None) -> Q:

@@ -31,13 +31,18 @@ _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"
 
 def of(query: Query, now: datetime) -> Q:
     """Return the condition on ids that goes with the query's earliest time; none where it has none."""
-    since = earliest(query, now)
-    if since is None or since < BEFORE_IDS or not _all_are_noted():
+    moment = earliest(query, now)
+    return Q() if moment is None else since(moment)
+
+
+def since(moment: datetime) -> Q:
+    """Return the condition on ids of what happened at this moment or later; none where all months are meant."""
+    if moment < BEFORE_IDS or not _all_are_noted():
         return Q()
-    strays = [record_id for (record_id,) in sql.rows(_STRAYS, [since, MOST + 1], using="reader")]
+    strays = [record_id for (record_id,) in sql.rows(_STRAYS, [moment, MOST + 1], using="reader")]
     if len(strays) > MOST:
         return Q()
-    recent = Q(id__gte=_first_id(since - SLACK))
+    recent = Q(id__gte=_first_id(moment - SLACK))
     return recent | Q(id__in=strays) if strays else recent
 
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 1000
 MAX_OFFSET = 100_000
 COUNT_CAP = 10_000
 COUNT_MS = 50
+NEAR = timedelta(days=7)
 # After so long another way to the rows is taken, and a count is left out: a page has 150 ms in all.
 FIRST_WAY_MS = 50
 
@@ -110,6 +111,16 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
     return found.order_by("-event_timestamp", "-id")
 
 
+def newest(records: RecordQuerySet, before: datetime) -> Record | None:
+    """Return the newest of these records, all of which happened before a moment.
+
+    It is looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
+    """
+    ordered, near = records.order_by("-event_timestamp", "-id"), before - NEAR
+    found = ordered.filter(Q(event_timestamp__gte=near), months.since(near)).first()
+    return ordered.first() if found is None else found
+
+
 def sealed_before(records: RecordQuerySet, size: int) -> RecordQuerySet:
     """Those records with a leaf below this size of the log: each leaf is looked up, whatever else the query asks."""
     leaf = Leaf.objects.filter(record_id=OuterRef("pk")).values("index")[:1]
@@ -147,7 +158,12 @@ def older_than(moment: datetime, record_id: UUID) -> Q:
 
 def cursor(record: Record) -> str:
     """Return an opaque cursor for the page after `record`."""
-    text = f"{record.event_timestamp.astimezone(UTC).isoformat()} {record.id}"
+    return cursor_at(record.event_timestamp, record.id)
+
+
+def cursor_at(moment: datetime, record_id: UUID) -> str:
+    """Return an opaque cursor for the page after a record of this time and id."""
+    text = f"{moment.astimezone(UTC).isoformat()} {record_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from audit.models import Record, RecordQuerySet
-from audit.search import query
+from audit.search import months, query
 
 # What a timeline may be of, and the indexed field that finds it.
 SUBJECTS = {"correlation": "correlation_id", "actor": "actor_id", "resource": "resource_id"}
@@ -53,8 +53,8 @@ def page(
 
 def beside(record: Record) -> tuple[Record | None, Record | None]:
     same, place = Record.objects.filter(correlation_id=record.correlation_id), (record.event_timestamp, record.id)
-    earlier = same.filter(query.older_than(*place)).order_by("-event_timestamp", "-id").first()
-    return earlier, _oldest_first(same.filter(_after(*place))).first()
+    later = same.filter(_after(*place), months.since(record.event_timestamp))
+    return query.newest(same.filter(query.older_than(*place)), record.event_timestamp), _oldest_first(later).first()
 
 
 def _oldest_first(events: RecordQuerySet) -> RecordQuerySet:

@@ -1,6 +1,7 @@
 -- Members of events that can be erased later. The digest covers commitments to them, in the column `erasable`; their
 -- salts and values stand beside the record, and go by an erasure that two people agreed on, and by nothing else.
 ALTER TABLE audit_record ADD COLUMN erasable jsonb;
+ALTER TABLE audit_archived_record ADD COLUMN erasable jsonb;
 
 CREATE TABLE audit_erasable (
     record_id uuid         NOT NULL,
@@ -33,14 +34,6 @@ CREATE TABLE audit_erasureprogress (
     done_at    timestamptz
 );
 
--- Whether a record may not lose anything. The one place that knows what a legal hold covers.
-CREATE FUNCTION audit_is_held(record uuid) RETURNS boolean
-LANGUAGE sql STABLE
-AS $body$
-    SELECT EXISTS (SELECT FROM audit_record r JOIN audit_legalhold h ON h.correlation_id = r.correlation_id
-                   WHERE r.id = record AND h.released_at IS NULL)
-$body$;
-
 CREATE FUNCTION audit_is_approved(request bigint) RETURNS boolean
 LANGUAGE sql STABLE
 AS $body$
@@ -50,7 +43,7 @@ $body$;
 
 -- One decision for each request, by another person than the one who asked.
 CREATE FUNCTION audit_second_person() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $body$
 BEGIN
     IF EXISTS (SELECT FROM public.audit_erasurerequest WHERE id = NEW.request_id AND asked_by = NEW.decided_by) THEN
@@ -66,7 +59,7 @@ ALTER TABLE audit_erasuredecision ENABLE ALWAYS TRIGGER audit_second_person;
 
 -- Nothing counts as erased but what an approved request names, and no hold covers.
 CREATE FUNCTION audit_may_be_erased() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $body$
 DECLARE
     asked record;
@@ -81,7 +74,7 @@ BEGIN
         RAISE EXCEPTION 'erasure request % does not name % of record %', NEW.request_id, NEW.path, NEW.record_id
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
-    IF public.audit_is_held(NEW.record_id) THEN
+    IF EXISTS (SELECT FROM public.audit_record r WHERE r.id = NEW.record_id AND public.audit_held(r)) THEN
         RAISE EXCEPTION 'record % is under a legal hold: nothing of it is erased', NEW.record_id
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
@@ -92,17 +85,18 @@ CREATE TRIGGER audit_may_be_erased BEFORE INSERT ON audit_erased
     FOR EACH ROW EXECUTE FUNCTION audit_may_be_erased();
 ALTER TABLE audit_erased ENABLE ALWAYS TRIGGER audit_may_be_erased;
 
--- A value goes once it is noted as erased; it never changes.
+-- A value goes once it is noted as erased, or its record as removed; it never changes.
 CREATE FUNCTION audit_erased_alone() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $body$
 BEGIN
-    IF TG_OP = 'DELETE' AND EXISTS (
-        SELECT FROM public.audit_erased WHERE record_id = OLD.record_id AND path = OLD.path
+    IF TG_OP = 'DELETE' AND (
+        EXISTS (SELECT FROM public.audit_erased WHERE record_id = OLD.record_id AND path = OLD.path)
+        OR public.audit_is_purged(OLD.record_id)
     ) THEN
         RETURN OLD;
     END IF;
-    RAISE EXCEPTION '% on % is refused: values go by an approved erasure alone', TG_OP, TG_TABLE_NAME
+    RAISE EXCEPTION '% on % is refused: values go by an approved erasure, or with their record', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'integrity_constraint_violation',
               HINT = 'Ask for an erasure; a second person approves it.';
 END
@@ -127,9 +121,10 @@ $$;
 
 -- Erase what an approved request names of its next `most` records; answer whether there are more. Held records keep
 -- everything, and are noted. A portion is one transaction: what breaks off is done again from the place before it.
+-- Nobody places a hold meanwhile, so none is overlooked. What stands beside events of the same id in the quarantine goes.
 -- SECURITY DEFINER: the application may have values erased, it may not remove a row itself.
 CREATE FUNCTION audit_erase(request bigint, most integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '5s'
 AS $body$
 DECLARE
     asked  public.audit_erasurerequest;
@@ -142,6 +137,7 @@ BEGIN
     IF most IS NULL OR most NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'an erasure goes on by 1 to 1000 records, not %', most;
     END IF;
+    PERFORM public.audit_remove_alone();
     SELECT * INTO asked FROM public.audit_erasurerequest WHERE id = request;
     IF NOT FOUND OR NOT public.audit_is_approved(request) THEN
         RAISE EXCEPTION 'erasure request % is not approved by a second person', request
@@ -153,7 +149,7 @@ BEGIN
         RETURN false;
     END IF;
     chosen := asked.records[so_far.place + 1 : so_far.place + most];
-    kept := ARRAY(SELECT id FROM unnest(chosen) id WHERE public.audit_is_held(id));
+    kept := ARRAY(SELECT r.id FROM public.audit_record r WHERE r.id = ANY (chosen) AND public.audit_held(r));
     INSERT INTO public.audit_erased (record_id, path, request_id)
     SELECT e.record_id, e.path, request FROM public.audit_erasable e
     WHERE e.record_id = ANY (chosen) AND NOT e.record_id = ANY (kept)
@@ -161,6 +157,9 @@ BEGIN
     DELETE FROM public.audit_erasable e USING public.audit_erased d
     WHERE e.record_id = ANY (chosen) AND d.request_id = request AND d.record_id = e.record_id AND d.path = e.path;
     GET DIAGNOSTICS gone = ROW_COUNT;
+    UPDATE public.audit_quarantine q SET beside = public.audit_beside_left(q.key, q.beside)
+    WHERE q.key = ANY (chosen::text[]) AND q.beside IS NOT NULL
+      AND q.beside IS DISTINCT FROM public.audit_beside_left(q.key, q.beside);
     is_end := so_far.place + most >= cardinality(asked.records);
     UPDATE public.audit_erasureprogress
     SET place = least(so_far.place + most, cardinality(asked.records)), erased = so_far.erased + gone,
@@ -186,5 +185,5 @@ DROP FUNCTION audit_erased_alone();
 DROP FUNCTION audit_may_be_erased();
 DROP FUNCTION audit_second_person();
 DROP FUNCTION audit_is_approved(bigint);
-DROP FUNCTION audit_is_held(uuid);
+ALTER TABLE audit_archived_record DROP COLUMN erasable;
 ALTER TABLE audit_record DROP COLUMN erasable;

@@ -35,6 +35,22 @@ BEGIN
 END
 $$;
 
+-- Copies of archived records are added, and go with their partition, by a function of the owner's.
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    REVOKE ALL ON audit_archived_record FROM PUBLIC, audit_app, audit_reader;
+    GRANT SELECT, INSERT ON audit_archived_record TO audit_app;
+    GRANT SELECT ON audit_archived_record TO audit_reader;
+    FOR partition IN
+        SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_archived_record'::regclass
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, audit_app, audit_reader', partition);
+    END LOOP;
+END
+$$;
+
 REVOKE ALL ON audit_quarantine FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_quarantine TO audit_app;
 GRANT SELECT ON audit_quarantine TO audit_reader;
@@ -52,6 +68,21 @@ REVOKE ALL ON audit_review FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_review TO audit_app;
 GRANT SELECT ON audit_review TO audit_reader;
 
+-- Backups, drills and cross-links are noted once.
+REVOKE ALL ON audit_backup, audit_restoredrill, audit_crosslink FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_app;
+GRANT SELECT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_reader;
+
+-- Holds, and what two people decide about retention, are appended. Floors and releases are views of it.
+REVOKE ALL ON audit_legalhold, audit_retentionrequest, audit_retentiondecision, audit_floor, audit_holdrelease
+    FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_legalhold, audit_retentionrequest, audit_retentiondecision TO audit_app;
+GRANT SELECT ON audit_legalhold, audit_retentionrequest, audit_retentiondecision TO audit_reader;
+GRANT SELECT ON audit_floor, audit_holdrelease TO audit_app, audit_reader;
+-- What was removed is noted by the functions that remove it, and by nobody else.
+REVOKE ALL ON audit_purged, audit_purgerun, audit_purgecount, audit_purgemonth FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT ON audit_purged, audit_purgerun, audit_purgecount, audit_purgemonth TO audit_app, audit_reader;
+
 -- The log grows at its end; only what waits for the sealer is ever taken away.
 REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed
     FROM PUBLIC, audit_app, audit_reader;
@@ -65,10 +96,14 @@ GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosi
 REVOKE ALL ON audit_stray FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT ON audit_stray TO audit_app, audit_reader;
 
+-- What a check of an archive said is added to, and never changed.
+REVOKE UPDATE ON audit_archivecheck FROM audit_app;
+
 -- What was found, decided and noted is written on, and never taken away.
 REVOKE DELETE, TRUNCATE ON
     audit_verification,
     audit_finding,
+    audit_logresume,
     audit_discard,
     audit_rightsrequest,
     audit_episode,
@@ -79,7 +114,9 @@ REVOKE DELETE, TRUNCATE ON
     audit_unmet,
     audit_waiver,
     audit_export,
-    audit_legalhold,
+    audit_archive,
+    audit_archivevolume,
+    audit_archivecheck,
     audit_missedreview,
     audit_loss,
     audit_redactionrule,

@@ -66,11 +66,14 @@ export class Erasures {
     }
   }
 
-  /** What was erased, and that its reason is only said. */
-  *report() {
+  /** What was erased is committed to; when and why it went is only stated. */
+  report(report) {
+    if (!this.#members.size) return;
+    const count = [...this.#members.values()].reduce((sum, members) => sum + members);
+    report.checked.push(`of ${count} erased members the log has commitments: nobody can show what they were`);
     for (const words of [...this.#members.keys()].sort()) {
-      yield `${this.#members.get(words)} members ${words}: what they were is committed to, and nobody can show it`;
+      report.stated.push(`that ${this.#members.get(words)} members were ${words}`);
     }
-    if (this.#members.size) yield "said by the operator, not shown: why they were erased, and that it was approved";
+    report.stated.push("that these erasures were approved");
   }
 }

@@ -4,8 +4,10 @@
 import { checkCsv } from "./csv.js";
 import { member, memberOf, parse, said } from "./json.js";
 import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, trustOf, when } from "./note.js";
-import { TIME, ended, keysOf, object, seen } from "./records.js";
+import { inWords } from "./query.js";
+import { TIME, ended, object } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
+import { Report } from "./report.js";
 import { Volumes } from "./volumes.js";
 import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
@@ -138,46 +140,55 @@ export function open(source, asked) {
   }
 }
 
-/** What the bundle is of, what its proof shows, and what is only said. */
-export function* report({ manifest, checkpoint, volumes }, trust, receiptKeys) {
+/** What the proof of the bundle shows, and what the bundle only states. */
+export function report({ manifest, checkpoint, volumes }, trust, receiptKeys, drawnAgain = []) {
+  const report = new Report("bundle");
   const the = (name) => said(member(manifest, name));
   const what = manifest.get("range") ? "a range of the log" : the("query") || "everything";
-  yield `evidence ${the("id")} of ${the("system")}: ${what}`;
-  yield `asked for by ${the("requested_by")} at ${the("requested_at")}, as of ${the("as_of")}`;
-  yield `${volumes.records} records checked against the log ${trust.keys[0].name}`;
-  yield* seen("checkpoint", checkpoint);
-  yield* keysOf([...trust.keys, ...receiptKeys], trust);
-  if (volumes.kind === "sample") yield* reportSample(manifest);
-  else if (volumes.kind === "range") yield* reportRange(manifest, volumes.window);
-  else {
-    yield "shown: each record is in the log, and as it was sealed";
-    yield "said by the operator, not shown: that no other record matches the query";
-  }
-  yield* volumes.redactions.report(manifest);
-  yield* volumes.erasures.report();
-  yield "said by the operator, not shown: statement.json, of what waits in the queue and what never came";
+  report.stated.push(`evidence ${the("id")} of ${the("system")}: ${what}`);
+  report.stated.push(`requested by ${the("requested_by")} at ${the("requested_at")}, as of ${the("as_of")}`);
+  report.checked.push(`${volumes.records} records checked against the log ${trust.keys[0].name}`);
+  report.addCheckpoint("checkpoint", checkpoint);
+  report.addKeys([...trust.keys, ...receiptKeys], trust.unconfirmed);
+  reportContent(manifest, volumes, report);
+  if (volumes.kind === "sample") reportSample(manifest, drawnAgain, report);
+  else if (volumes.kind === "range") reportRange(manifest, volumes.window, report);
+  else report.stated.push("that no other record matches the query");
+  volumes.redactions.report(manifest, report);
+  volumes.erasures.report(report);
+  report.stated.push("statement.json, of what waits in the queue and what never came");
+  return report.lines();
 }
 
-function* reportRange(manifest, window) {
+/** Of the records, if there are any, what holds of each. */
+function reportContent(manifest, { kind, records, redactions }, report) {
+  if (!records) return;
+  const where = redactions.closed ? " where it is not redacted" : "";
+  report.checked.push(`each record is in the log, and as it was sealed${where}`);
+  const terms = kind === "range" ? [] : [...member(manifest, "terms")];
+  if (terms.length) report.checked.push(`each record matches the query${where}: ${inWords(terms)}`);
+}
+
+/** Which leaves these are, and which of them were received in the time that was asked for. */
+function reportRange(manifest, window, report) {
   const [first, last] = ["first", "last"].map((name) => member(member(manifest, "range"), name));
-  yield `shown: these are all leaves from ${first} to ${last - 1}: no record of the range is left out`;
+  report.checked.push(`these are all leaves from ${first} to ${last - 1}: no record of the range is left out`);
   if (!window) return;
   const the = (name) => said(member(window, name));
-  yield `shown: ${the("records")} of them were received from ${the("since")} to before ${the("until")}`;
-  yield "said by the operator, not shown: that no record outside the range was";
+  report.checked.push(`${the("records")} of them were received from ${the("since")} to before ${the("until")}`);
+  report.stated.push("that no record outside the range was received in that time");
 }
 
-/** Of what the sample was drawn, and whether that is shown. */
-function* reportSample(manifest) {
+/** Of what the sample was drawn, and whether that was checked. */
+function reportSample(manifest, drawnAgain, report) {
   const [sample, leaves] = [member(manifest, "sample"), member(manifest, "range")];
   const the = (name) => said(member(sample, name));
-  yield "shown: each record is in the log, and as it was sealed";
-  yield `a sample of ${the("size")} of ${the("population")}, drawn with the seed ${quoted(the("seed"))}`;
-  if (leaves) {
-    yield `shown: these are what the seed draws of the leaves ${member(leaves, "first")} to ${member(leaves, "last") - 1}`;
-  } else {
-    yield "said by the operator, not shown: of which leaves it was drawn; give all of them: verify.py sample";
-  }
+  const drawn = `a sample of ${the("size")} of ${the("population")}, drawn with the seed ${quoted(the("seed"))}`;
+  if (drawnAgain.length || leaves) report.checked.push(drawn, ...drawnAgain);
+  else report.stated.push(drawn, "of which leaves it was drawn; give all of them to check it: verify.py sample");
+  if (!leaves) return;
+  const [first, last] = ["first", "last"].map((name) => member(leaves, name));
+  report.checked.push(`these are what the seed draws of the leaves ${first} to ${last - 1}`);
 }
 
 /** Check a bundle; yield what verify.py prints, return the verdict. Raises `Unusable`. */
@@ -210,7 +221,7 @@ export async function* verdictOn({ checkpoint, volumes }, trust) {
     return "NOT COVERED";
   }
   if (!volumes.records) {
-    yield "the bundle holds no record: that none matches is said, not shown";
+    yield "NOT COVERED  the bundle holds no record: that none matches is stated, not checked";
     return "NOT COVERED";
   }
   const verdict = yield* ended("VERIFIED", trust);

@@ -3,6 +3,7 @@
 import { canonical, member, parse, said } from "./json.js";
 import { checkSigned, readNote, receiptKeysOf } from "./note.js";
 import { entryLeaf, leafOf, object } from "./records.js";
+import { Report } from "./report.js";
 import { sha256 } from "./sha256.js";
 import { Altered, MOST_TOLD, Uncovered, Unusable, hex, lacking, quoted } from "./words.js";
 
@@ -56,12 +57,16 @@ async function* faults(document, keys) {
   }
 }
 
-function* report(document) {
+function report(document) {
   const [about, events, summary] = ["export_metadata", "events", "verification"].map((name) => member(document, name));
   const [valid, total] = ["valid_events", "total_events_verified"].map((name) => said(member(summary, name)));
   const redacted = events.filter(isRedacted).length;
-  yield `${events.length} events of the query ${quoted(said(member(about, "query")))}, signed by a key that you gave`;
-  yield `said by the operator, not shown: ${valid} of ${total} were found to be as sealed, `
-    + "and no other record matches; for proofs: POST exports";
-  if (redacted) yield `${redacted} of them are redacted: what remains of their content is what the operator says`;
+  const report = new Report("export");
+  report.checked.push(`${events.length} events, signed by a key that you gave`);
+  report.checked.push(`the digest of ${events.length - redacted} events that are not redacted`);
+  report.stated.push(`query: ${quoted(said(member(about, "query")))}`);
+  report.stated.push(`${valid} of ${total} were found to be as sealed; for proofs: POST exports`);
+  report.stated.push("that no other record matches");
+  if (redacted) report.stated.push(`what remains of the content of ${redacted} redacted events`);
+  return report.lines();
 }

@@ -1,5 +1,7 @@
 // The page: takes the files and the keys, hands them to the worker, and shows what it says. Nothing is sent anywhere.
 
+import { isHeading } from "./words.js";
+
 const at = (id) => document.getElementById(id);
 const form = at("check");
 const worker = new Worker("worker.js", { type: "module" });
@@ -25,8 +27,8 @@ const MEANS = {
 };
 const IS_FAULT = /^(?:ALTERED|FORKED|NOT COVERED) {2}|^cannot be used: |^(?:[0-9]+ faults|one fault)$/;
 
-// Characters that would reorder the text beside them are shown as escapes.
-const HARMFUL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// Characters that would begin a line, or reorder the text beside them, are shown as escapes, as verify.py prints them.
+const HARMFUL = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const harmless = (text) =>
   text.replace(HARMFUL, (one) => `\\u${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
 
@@ -40,9 +42,17 @@ function breakable(line) {
   return [before, document.createElement("wbr"), hash, last];
 }
 
+/** A part of the report begins: its lines are those after its heading. */
+function begun(heading) {
+  const title = document.createElement("h3");
+  title.textContent = heading;
+  at("facts").append(title, document.createElement("ul"));
+}
+
 let [name, untold] = ["", 0];
 function show(line) {
-  const list = at(IS_FAULT.test(line) ? "faults" : "facts");
+  if (isHeading(line)) return begun(line);
+  const list = IS_FAULT.test(line) ? at("faults") : at("facts").lastElementChild;
   if (list.childElementCount >= MOST_SHOWN) {
     at("more").textContent = `${++untold} more lines are not shown here; verify.py prints them all.`;
     return;
@@ -86,7 +96,7 @@ function end(verdict) {
   at("verdict").className = `verdict ${look}`;
   at("verdict").replaceChildren(mark, ` ${words}`);
   at("means").textContent = `${name}: ${MEANS[verdict]}`;
-  for (const id of ["faults", "facts"]) at(`${id}-part`).hidden = !at(id).childElementCount;
+  at("faults-part").hidden = !at("faults").childElementCount;
   at("result").hidden = false;
   busy(false);
   at("verdict").focus({ preventScroll: true });
@@ -115,7 +125,8 @@ function sortKeys() {
 }
 
 // Taken along and served by itself, the page is at the root: there is no site above it.
-at("back").hidden = new URL("..", location).href === new URL(".", location).href;
+const isAlone = new URL("..", location).href === new URL(".", location).href;
+for (const one of document.querySelectorAll(".of-site")) one.hidden = isAlone;
 for (const id of ["keys", "receipt-keys"]) at(id).addEventListener("change", sortKeys);
 form.addEventListener("submit", begin);
 for (const kind of ["dragover", "dragleave", "drop"]) {

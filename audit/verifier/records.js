@@ -3,7 +3,8 @@
 import { Erasures, checkValues, committed } from "./erasable.js";
 import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
-import { ED25519, isOfReceipts, readKey, trustOf, when } from "./note.js";
+import { ED25519, readKey, trustOf } from "./note.js";
+import { Report } from "./report.js";
 import { Sha256 } from "./sha256.js";
 import { Altered, Forked, IN_FIELD, Uncovered, Unusable, bytesOf, hex, lines, quoted, unbase64 } from "./words.js";
 
@@ -141,29 +142,23 @@ export async function* verifyRecords(source, asked) {
       yield `${found}  ${said(record.get("event_id"), 80)}: ${error.message}`;
     }
   }
-  yield* report(records, newest, erasures, trust);
-  return yield* ended(records ? verdict : "NOT COVERED", trust);
+  if (!records) verdict = "NOT COVERED";
+  yield* report(records, verdict, newest, erasures, trust);
+  return yield* ended(verdict, trust);
 }
 
-function* report(records, newest, erasures, trust) {
-  yield `${records} records checked against the log ${trust.keys[0].name}`;
-  if (newest) yield* seen("newest checkpoint", newest);
-  yield* keysOf(trust.keys, trust);
-  for (const name of [...trust.strangers].sort()) yield `not checked: the signature of ${name}, whose key was not given`;
-  yield* erasures.report();
-  yield "not shown: that there are no other records; these are in the log, and as they were sealed";
-}
-
-export function* seen(what, checkpoint) {
-  yield `${what}: ${checkpoint.size} records${when(checkpoint.signedAt)}, by the log itself`;
-  for (const [name, moment] of checkpoint.witnessed) yield `cosigned by ${name}${when(moment)}`;
-}
-
-export function* keysOf(keys, trust) {
-  for (const key of keys) {
-    const option = isOfReceipts(key) ? "--receipt-key" : "--key";
-    yield `key (${trust.unconfirmed.includes(option) ? "FIRST USE: it came with the bundle" : "pinned"}): ${key}`;
+function report(records, verdict, newest, erasures, trust) {
+  const report = new Report("bundle");
+  report.checked.push(`${records} records checked against the log ${trust.keys[0].name}`);
+  if (verdict === "VERIFIED") report.checked.push("each record is in the log, and as it was sealed");
+  if (newest) report.addCheckpoint("newest checkpoint", newest);
+  report.addKeys(trust.keys, trust.unconfirmed);
+  for (const name of [...trust.strangers].sort()) {
+    report.stated.push(`the signature of ${name}, whose key was not given`);
   }
+  erasures.report(report);
+  report.stated.push("that there are no other records");
+  return report.lines();
 }
 
 const KEY_NAMES = { "--key": "log signing key", "--receipt-key": "receipt signing key" };

@@ -63,20 +63,23 @@ export class Redactions {
     }
   }
 
-  /** What was redacted and by which rule, and what is left to be believed. */
-  *report(manifest) {
+  /** Say what was redacted and by which rule, and what is left to be believed. */
+  report(manifest, report) {
     for (const rule of member(saidOf(manifest), "rules")) {
       const the = (name) => said(member(rule, name));
       const kind = the("event_type") && ` of ${the("event_type")}`;
       const what = `${the("members")} members ${the("path")}${kind}`;
-      yield `redacted by ${the("name")} (${the("method")}): ${what}, because: ${the("reason")}`;
+      report.checked.push(`redacted by ${the("name")} (${the("method")}): ${what}`);
+      report.stated.push(`the reason of ${the("name")}: ${the("reason")}`);
     }
     if (this.#opened) {
-      yield `shown: ${this.#opened} redacted records say what their originals say, but for what is redacted`;
+      const what = "redacted records say what their originals say, but for what is redacted";
+      report.checked.push(`${this.#opened} ${what}`);
     }
     if (!this.closed) return;
-    yield `${this.closed} records have redacted members: what remains of their content is what the operator says, `
-      + `their place, digest and times are proved; give them whole ${IN_FIELD["--originals"]} to check the rest`;
+    report.checked.push(`place, digest and times of ${this.closed} redacted records`);
+    const whole = `give them whole ${IN_FIELD["--originals"]} to check it`;
+    report.stated.push(`what remains of the content of ${this.closed} redacted records; ${whole}`);
   }
 
   /** Compare with the record as it was: it has this digest, and differs in what is redacted alone. */

@@ -13,6 +13,7 @@ export async function* verifySample(source, range, asked) {
   const [zip, trust, receiptKeys] = open(source, asked);
   const log = zipOf(range);
   const [found, foundOfRange] = [{}, {}];
+  let drawn;
   try {
     for (const [bundle, seen] of [[zip, found], [log, foundOfRange]]) {
       for await (const fault of faults(bundle, trust, receiptKeys, seen)) {
@@ -23,19 +24,19 @@ export async function* verifySample(source, range, asked) {
     if (member(found.manifest, "kind") !== "sample" || member(foundOfRange.manifest, "kind") !== "range") {
       throw new Unusable("give a bundle of a sample, and then one of a range of the log");
     }
-    yield* drawnAgain(log, foundOfRange.manifest, found);
+    drawn = drawnAgain(log, foundOfRange.manifest, found);
   } catch (error) {
     if (!(error instanceof Altered || error instanceof Uncovered)) throw lacking("a file of the bundle", error);
     const verdict = verdictOf(error);
     yield `${verdict}  ${error.message}`;
     return verdict;
   }
-  yield* report(found, trust, receiptKeys);
+  yield* report(found, trust, receiptKeys, drawn);
   return yield* verdictOn(found, trust);
 }
 
-/** Look for the population in a range of the log, and draw of it. Raises `Altered`, `Uncovered`. */
-function* drawnAgain(log, ofRange, { manifest, checkpoint, volumes }) {
+/** Look for the population in a range of the log, and draw of it: what that shows. Raises `Altered`, `Uncovered`. */
+function drawnAgain(log, ofRange, { manifest, checkpoint, volumes }) {
   const [sample, terms, leaves] = ["sample", "terms", "range"].map((name) => member(manifest, name));
   const [first, last] = leaves ? ["first", "last"].map((name) => member(leaves, name)) : [0, checkpoint.size];
   if ([...member(manifest, "sees")].length) {
@@ -47,11 +48,13 @@ function* drawnAgain(log, ofRange, { manifest, checkpoint, volumes }) {
   }
   sameLog(log, ofRange, checkpoint);
   const found = [...leavesThatMatch(log, ofRange, terms, last).keys()].filter((index) => index >= first);
-  yield `asked again of each record: ${inWords(terms)}`;
   const population = member(sample, "population");
   if (found.length !== population) {
     throw new Altered(`${found.length} records match, and the sample is said to be of ${said(population)}`);
   }
   for (const wrong of otherSample(volumes.places, draw(found, sample), sample)) throw new Altered(wrong);
-  yield `shown: ${found.length} of the leaves ${first} to ${last - 1} match, and this is their sample`;
+  return [
+    `asked again of each record: ${inWords(terms)}`,
+    `${found.length} of the leaves ${first} to ${last - 1} match, and this is their sample`,
+  ];
 }

@@ -5,6 +5,7 @@ import { member, parse, said } from "./json.js";
 import { checkSigned, readNote, receiptKeysOf, trustOf, when } from "./note.js";
 import { inWords, leavesThatMatch, sameLog } from "./query.js";
 import { TIME, object, verdictOf } from "./records.js";
+import { Report } from "./report.js";
 import { Altered, IN_FIELD, Lacking, Uncovered, Unusable, bytesOf, lacking } from "./words.js";
 import { zipOf } from "./zip.js";
 
@@ -26,18 +27,12 @@ export async function* verifyStatement(text, range, asked) {
     yield `${verdict}  the statement: ${error.message}`;
     return verdict;
   }
-  yield* report(statement, checkpoint, [...trust.keys, ...receiptKeys]);
+  yield* report(statement, checkpoint, [...trust.keys, ...receiptKeys], Boolean(range));
   if (checkpoint.witnessed.size < trust.quorum) {
     yield `NOT COVERED  fewer than the ${trust.quorum} witnesses that you ask for have cosigned`;
     return "NOT COVERED";
   }
-  if (!range) {
-    yield `not shown: that it is so; give a bundle of these leaves ${IN_FIELD["--range"]}`;
-    return "SIGNED";
-  }
-  const [first, last] = leavesOf(statement);
-  yield `shown: ${said(member(statement, "found") || "none")} of the ${last - first} records matches`;
-  return "VERIFIED";
+  return range ? "VERIFIED" : "SIGNED";
 }
 
 /** What a statement says, signed by a key of receipts that is trusted. Raises `Altered`, `Uncovered`, `Unusable`. */
@@ -106,14 +101,25 @@ async function checkRange(statement, log, checkpoint, trust, receiptKeys) {
   }
 }
 
-/** What the statement says, of which leaves. */
-function* report(statement, checkpoint, keys) {
+/** What the statement says, of which leaves, and whether that was checked with a bundle of them. */
+function report(statement, checkpoint, keys, isChecked) {
   const [the, [first, last]] = [(name) => said(member(statement, name)), leavesOf(statement)];
-  yield `statement ${the("id")} of ${the("system")}, made at ${the("made_at")} for ${the("asked_by")}`;
-  yield `query: ${the("query")}`;
-  yield `asked of each record: ${inWords(member(statement, "terms"))}`;
-  yield `${the("found")} records match of the leaves ${first} to ${last - 1}`;
-  yield `checkpoint: ${checkpoint.size} records${when(checkpoint.signedAt)}, by the log itself`;
-  if (first) yield `leaves before ${first} were sealed an hour or more before the time that is asked for`;
-  for (const key of keys) yield `key (pinned): ${key}`;
+  const report = new Report("statement");
+  report.checked.push("the statement is signed by a key that you gave");
+  report.checked.push(`checkpoint: ${checkpoint.size} records${when(checkpoint.signedAt)}, by the log itself`);
+  if (first) {
+    report.checked.push(`leaves before ${first} were sealed an hour or more before the time that is asked for`);
+  }
+  report.addKeys(keys, []);
+  const request = `made at ${the("made_at")}, requested by ${the("asked_by")}`;
+  report.stated.push(`statement ${the("id")} of ${the("system")}, ${request}`);
+  report.stated.push(`query: ${the("query")}`);
+  const found = said(member(statement, "found") || "none");
+  const lines = [
+    `asked of each record: ${inWords(member(statement, "terms"))}`,
+    `records that match: ${found} of the ${last - first} of the leaves ${first} to ${last - 1}`,
+  ];
+  if (isChecked) report.checked.push(...lines);
+  else report.stated.push(...lines, `give a bundle of these leaves ${IN_FIELD["--range"]} to check it`);
+  return report.lines();
 }

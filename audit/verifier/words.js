@@ -11,6 +11,12 @@ export const IN_FIELD = {
   "--range": 'in the field "Supporting files"',
 };
 
+/** The headings of the two parts of a report, and how to know them among its lines. */
+export const CHECKED = "Checked here";
+export const STATED = (of) => `Stated by the ${of}, not checked`;
+const OF = ["bundle", "statement", "export"];
+export const isHeading = (line) => line === CHECKED || OF.some((of) => line === STATED(of));
+
 /** The input is not what it should be: nothing can be said about it. */
 export class Unusable extends Error {}
 /** Something does not fit what was signed. */

@@ -52,7 +52,8 @@ def checkpoint_costs(fleet: Fleet, count: int) -> tuple[float, float]:
     taken = fleet.number(BYTES) - before
     report, started = RunReport(Verification()), time.process_time()
     size = reader.signed_size()
-    checked = sum(1 for _ in checkpoints.checkpoints(report, keys.load(), 0, size, "reader"))
+    links = checkpoints.cross_links(report, keys.load(), "reader")
+    checked = sum(1 for _ in checkpoints.checkpoints(report, keys.load(), links, size, "reader", at_end=True))
     assert checked >= count, (checked, count)
     return taken / count, (time.process_time() - started) / checked
 

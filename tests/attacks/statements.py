@@ -79,3 +79,20 @@ def drop_checkpoints(which: str) -> tuple[str, str]:
         f"DELETE FROM audit_cosignature WHERE checkpoint {which}",
         f"DELETE FROM audit_checkpoint WHERE number {which}",
     )
+
+
+# --- Retention ---------------------------------------------------------------------------------
+
+_SOME_REQUEST = "(SELECT min(id) FROM audit_retentionrequest)"
+PURGE = f"SELECT audit_purge({_SOME_REQUEST}, 100)"
+APPROVE_OWN = """
+WITH q AS (
+    INSERT INTO audit_retentionrequest (kind, category, reason, asked_by, cut, first, size, counts)
+    VALUES ('purge', '', 'x', 'mallory', now(), 0, 600, '[]') RETURNING id
+) INSERT INTO audit_retentiondecision (request_id, decision, decided_by, record_id)
+SELECT id, 'approved', 'mallory', gen_random_uuid() FROM q
+"""
+NOTE_PURGED = f"INSERT INTO audit_purged (first, last, plan_id) VALUES ({INDEX}, {INDEX} + 1, {_SOME_REQUEST})"
+DELETE_NOTED = f"DELETE FROM audit_record WHERE id = (SELECT record_id FROM audit_leaf WHERE index = {INDEX})"
+DETACH_MONTH = "ALTER TABLE audit_record DETACH PARTITION audit_record_default"
+LOWER_FLOOR = "UPDATE audit_retentionrequest SET days = 1"

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,11 +11,14 @@ from django.conf import settings
 from django.db import connections
 from django.db.models import CharField
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from audit import checks
 from audit.ingest import record
 from audit.models import Record
 from audit.postgres.gateway import Statement
+from tests.attacks.scene import Scene
+from tests.audit.conftest import Sender, an_event
 
 
 def ids() -> set[str]:
@@ -90,7 +94,7 @@ def test_another_body_of_the_function_is_found(superuser: psycopg.Connection[Any
     try:
         assert ids() == {"audit.E002"}
     finally:
-        superuser.execute(quiet.format(checks.body_of("audit_refuse_change", "0002_append_only.sql")).encode())
+        superuser.execute(quiet.format(checks.body_of(*checks.REFUSES)).encode())
     assert ids() == set()
 
 
@@ -141,6 +145,17 @@ def test_the_default_partition_is_reported_when_it_is_used() -> None:
     assert ("audit.W003" in found) is (strays > 0)
 
 
+def test_an_empty_default_partition_is_known_by_its_size_alone(elsewhere: Scene) -> None:
+    with CaptureQueriesContext(connections["default"]) as queries:
+        assert "audit.W003" not in {finding.id for finding in checks.partitions()}
+    asked = [query["sql"] for query in queries]
+    assert any("pg_relation_size" in text for text in asked)
+    assert not any("FROM audit_record" in text for text in asked), "which is planned over all months"
+    old_id = f"0190{uuid4().hex[:4]}-0000-7000-8000-{uuid4().hex[:12]}"
+    assert Sender("write").post(an_event(event_id=old_id)).status_code == 201
+    assert "audit.W003" in {finding.id for finding in checks.partitions()}
+
+
 def test_a_folder_of_bundles_that_cannot_be_written_is_an_error_and_none_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder, expected in ((tmp_path, []), (tmp_path / "file", ["audit.E010"]), (tmp_path / "none", ["audit.E010"])):
@@ -155,3 +170,13 @@ def test_a_lock_table_too_small_for_the_months_there_are_is_told(monkeypatch: py
     monkeypatch.setattr(checks, "STATEMENTS_AT_ONCE", 10_000)
     (warning,) = checks.locks()
     assert warning.id == "audit.W009" and "max_locks_per_transaction = 512" in str(warning.hint)
+
+
+def test_another_body_of_what_says_who_is_held_is_found(superuser: psycopg.Connection[Any]) -> None:
+    held = "CREATE OR REPLACE FUNCTION audit_held(r audit_record) RETURNS boolean LANGUAGE sql STABLE AS $body${}$body$"
+    superuser.execute(held.format(" SELECT false ").encode())
+    try:
+        assert ids() == {"audit.E002"}
+    finally:
+        superuser.execute(held.format(checks.body_of("audit_held", "0054_holds.sql")).encode())
+    assert ids() == set()

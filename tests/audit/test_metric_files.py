@@ -53,3 +53,11 @@ def test_the_file_of_a_process_that_was_killed_while_it_made_it_hides_no_other(
     (tmp_path / f"counter_{ended[0]}.db").write_bytes(content)
     counted(tmp_path, ended[1], 10)
     assert 'events_total{state="stored"} 10.0' in metric_files.text(tmp_path).decode()
+
+
+def test_the_file_that_a_process_has_just_made_keeps_no_scrape_from_its_answer(tmp_path: Path) -> None:
+    counted(tmp_path, os.getpid(), 1)
+    made = tmp_path / f"histogram_{os.getpid()}.db"
+    made.touch()
+    assert 'events_total{state="stored"} 1.0' in metric_files.text(tmp_path).decode()
+    assert made.exists(), "its process goes on with it"

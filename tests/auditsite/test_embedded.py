@@ -1,10 +1,12 @@
 """Servers on a leash: they start anywhere, survive a crash, and never outlive who started them."""
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +17,16 @@ import pytest
 import redis
 
 from auditsite.embedded import (
+    SHORT_NAME,
     SOCKET_PATH_MAX,
     Postgres,
     Redis,
     ServerFailed,
     bundled_redis,
+    hold,
     redis_binary,
     redis_version,
+    remove_left_behind,
     socket_folder,
 )
 from auditsite.roles import ROLES, create_database
@@ -158,6 +163,67 @@ def test_servers_start_in_a_folder_whose_name_a_url_would_misread(name: str, fol
     finally:
         postgres.stop()
         valkey.stop()
+
+
+@pytest.fixture
+def short_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the folders of sockets are made that do not fit beside the data."""
+    with tempfile.TemporaryDirectory(prefix="s-") as short:
+        monkeypatch.setattr(tempfile, "gettempdir", lambda: short)
+        yield Path(short)
+
+
+def test_a_server_that_stops_leaves_no_folder_of_its_sockets_behind(tmp_path: Path, short_folders: Path) -> None:
+    server = Redis(tmp_path / ("x" * 90) / "redis")
+    server.start()
+    try:
+        assert [*short_folders.iterdir()] == [server.sockets]
+        server.kill()
+        server.start()  # the folder of a killed server is its own again
+        assert server.socket.is_socket()
+        server.kill()
+    finally:
+        server.stop()
+    assert [*short_folders.iterdir()] == []
+    server.stop()
+
+
+def test_what_a_killed_owner_left_is_removed_at_the_next_start_and_what_a_live_one_uses_is_not(
+    tmp_path: Path, short_folders: Path
+) -> None:
+    left, held, full, of_others = (
+        short_folders / name
+        for name in (f"{SHORT_NAME}{1:016x}", f"{SHORT_NAME}{2:016x}", f"{SHORT_NAME}{3:016x}", "auditsite-test-x")
+    )
+    for folder in (left, full, of_others):
+        folder.mkdir()
+    (full / "redis.sock").touch()
+    lock = hold(held)  # as a server that has made its folder, and no socket yet
+    server = Redis(tmp_path / "redis")
+    try:
+        server.start()
+        assert {*short_folders.iterdir()} == {held, full, of_others}
+    finally:
+        server.stop()
+        os.close(lock)
+    remove_left_behind()
+    assert {*short_folders.iterdir()} == {full, of_others}
+
+
+def test_a_folder_that_is_removed_while_it_is_taken_is_made_again(
+    short_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = short_folders / f"{SHORT_NAME}{1:016x}"
+    removed: list[int] = []
+
+    def too_late(fd: int, operation: int) -> None:
+        if not removed:
+            removed.append(operation)
+            folder.rmdir()
+
+    monkeypatch.setattr("fcntl.flock", too_late)
+    os.close(hold(folder))
+    assert folder.is_dir() and removed == [fcntl.LOCK_SH]
 
 
 LEASHED = """

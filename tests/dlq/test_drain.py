@@ -1,6 +1,7 @@
 """drain: nothing leaves the queue before it is stored, whoever else drains, whatever breaks."""
 
 import multiprocessing
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -51,8 +52,10 @@ def test_an_outage_in_between_gives_the_lease_back_and_counts_nothing(stream: St
         raise DatabaseDown
 
     parked(stream, 3)
+    numbers_of_all = random.getstate()
     summary = drain(handle, probe=always, stream=stream)
     assert (summary.released, summary.database_up) == (3, False)
+    assert random.getstate() == numbers_of_all, "a drain disturbs whoever seeds or draws the numbers of the process"
     assert {(message.state in ("due", "waiting"), message.attempts) for message in stream.pages.page(limit=9)} == {
         (True, 0)
     }

@@ -7,7 +7,6 @@ removes: a copy of older rights is void, however late it is written. One of the 
 """
 
 import hashlib
-import hmac
 import json
 import secrets
 import time
@@ -21,7 +20,8 @@ from django.conf import settings
 
 import dlq.client
 from audit.access.outage.person import KnownPerson
-from audit.access.published_keys import CopyUnavailable
+from audit.ingest import signed_copies
+from audit.ingest.signed_copies import CopyUnavailable
 from audit.visibility import Scope
 
 log = structlog.get_logger(__name__)
@@ -141,9 +141,8 @@ def _packed(copy: SessionCopy) -> bytes:
 
 def _opened(digest: str, entry: bytes) -> SessionCopy | None:
     """The copy, if the store itself kept it of this session."""
-    mac, _, text = entry.partition(b" ")
-    keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
-    if not any(hmac.compare_digest(mac, _mac(key, digest, text)) for key in keys):
+    text = signed_copies.opened(_kind(), digest, entry)
+    if text is None:
         log.error("session_copy_forged", digest=digest[:12])
         return None
     pk, name, scopes, began, seen, (of_all, of_person) = json.loads(text)
@@ -152,13 +151,12 @@ def _opened(digest: str, entry: bytes) -> SessionCopy | None:
 
 
 def _signed(digest: str, text: bytes) -> bytes:
-    return _mac(settings.DLQ_ENTRY_KEY, digest, text) + b" " + text
+    return signed_copies.sign(_kind(), digest, text)
 
 
-def _mac(key: bytes, digest: str, text: bytes) -> bytes:
-    # A copy from before a second factor was demanded is none. Neither word has a newline: no two give the same bytes.
-    parts = (_DOMAIN, settings.LOGIN_MFA.encode(), b"\n", digest.encode(), b"\n", text)
-    return hmac.digest(key, b"".join(parts), "sha256").hex().encode()
+def _kind() -> bytes:
+    """A copy from before a second factor was demanded is none."""
+    return _DOMAIN + settings.LOGIN_MFA.encode() + b"\n"
 
 
 def _digest(session_key: str) -> str:

@@ -16,7 +16,7 @@ from audit.admin.base import ReadOnly
 from audit.admin.display import time_tag
 from audit.formats import times
 from audit.models import Access, Record
-from audit.search import query
+from audit.search import months, query
 
 SHOWN = 20
 PAGE = 50
@@ -81,7 +81,8 @@ def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:
     if not request.user.has_perm("audit.view_access"):
         return {"looks": None}
     with visibility.as_system():
-        accesses = list(access_log.at(record)[: SHOWN + 1])
+        # Nobody viewed it before it was there.
+        accesses = list(access_log.at(record).filter(months.since(record.stored_at))[: SHOWN + 1])
     return {"looks": [look_row(access) for access in accesses[:SHOWN]], "more_looks": len(accesses) > SHOWN}
 
 

@@ -14,7 +14,7 @@ from audit.access import client
 from audit.admin.base import ReadOnly, RuleAdmin, post_act
 from audit.admin.display import badge, column, time_column, time_tag
 from audit.errors import AuditError, Invalid
-from audit.evidence.erasure import requests
+from audit.evidence.erasure import elsewhere, requests
 from audit.evidence.erasure.requests import Asked, Preview
 from audit.evidence.erasure.rules import save_rule
 from audit.ingest.trail import Where
@@ -91,7 +91,7 @@ class ErasureRequestAdmin(ReadOnly):
             progress=progress,
             done_at=time_tag(progress.done_at) if progress.done_at else "",
             found=requests.would_erase(row) if decision is None else None,
-            elsewhere=requests.elsewhere(),
+            elsewhere=elsewhere.places(row.records),
             grounds=GROUNDS,
             may_decide=decision is None and request.user.has_perm(DECIDE) and name != row.asked_by,
         )
@@ -166,7 +166,7 @@ def _form(asked: Asked, found: Preview | None) -> dict[str, Any]:
         "bases": BASES,
         "found": found,
         "records": None if found is None else len(found.records),
-        "elsewhere": requests.elsewhere(),
+        "elsewhere": elsewhere.places(() if found is None else found.records),
         "most": requests.MAX_RECORDS,
     }
 

@@ -16,7 +16,19 @@ from audit import visibility
 from audit.access import rights
 from audit.admin.display import time_tag
 from audit.evidence.erasure import requests
-from audit.models import BrokenPromise, Discard, ErasureRequest, Export, Gap, Manifest, Report, RightsRequest, Unmet
+from audit.models import (
+    BrokenPromise,
+    Discard,
+    ErasureRequest,
+    Export,
+    Gap,
+    LogResume,
+    Manifest,
+    Report,
+    RetentionRequest,
+    RightsRequest,
+    Unmet,
+)
 from audit.review import signoff
 
 # Rows of a group that are shown and counted.
@@ -57,11 +69,16 @@ def _waiting(user: Any) -> Iterable[Group]:
     name = user.get_username()
     if user.has_perm("audit.approve_discard"):
         yield Group("Discards to approve or decline", [_discard(row) for row in _discards(name)])
+    if user.has_perm("audit.approve_logresume"):
+        yield Group("The log of a restored store", [_resume(row) for row in _resumes(name)])
     if user.has_perm("audit.decide_erasure"):
         yield Group("Erasures to approve or refuse", [_erasure(row) for row in requests.undecided(name)[:SHOWN]])
     if user.has_perm("audit.approve_rights"):
         waiting = RightsRequest.objects.filter(decision="")[:SHOWN]
         yield Group("Rights to grant or decline", [_right(row) for row in waiting if rights.may_decide(row, user)])
+    if user.has_perm("audit.approve_retention"):
+        waits = RetentionRequest.objects.filter(decision=None).exclude(asked_by=name)[:SHOWN]
+        yield Group("Retention to approve or decline", [_retention(row) for row in waits])
     if user.has_perm("audit.sign_review"):
         yield Group("Daily reviews", _reviews())
     if user.has_perm("audit.view_gap"):
@@ -87,6 +104,21 @@ def _discards(name: str) -> QuerySet[Discard]:
 def _discard(row: Discard) -> Task:
     remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
     return Task(f"Discard of {row.key or row.message_id}", reverse("admin:audit_discard_change", args=[row.pk]), remark)
+
+
+def _resumes(name: str) -> QuerySet[LogResume]:
+    return LogResume.objects.filter(decision="", resumed_at=None).exclude(asked_by=name)[:SHOWN]
+
+
+def _resume(row: LogResume) -> Task:
+    remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
+    return Task("Let the log go on, or decline", reverse("admin:audit_checkpoint_changelist"), remark)
+
+
+def _retention(row: RetentionRequest) -> Task:
+    remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
+    url = reverse("admin:audit_retentionrequest_change", args=[row.pk])
+    return Task(f"{row.get_kind_display()} {row.pk}".capitalize(), url, remark)
 
 
 def _erasure(row: ErasureRequest) -> Task:

@@ -40,10 +40,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Outages": ("audit.episode",),
     "Reviews": ("audit.review", "audit.missedreview"),
     "Reports": ("audit.report",),
-    "Evidence": (
-        *("audit.export", "audit.statement", "audit.legalhold", "audit.redactionrule"),
-        *("audit.erasurerequest", "audit.erasurerule"),
-    ),
+    "Retention": ("audit.retentionrequest", "audit.legalhold", "audit.erasurerequest", "audit.erasurerule"),
+    "Evidence": (*("audit.export", "audit.statement", "audit.archive", "audit.archivedrecord", "audit.redactionrule"),),
     "Settings": (
         *("audit.writer", "audit.expectation", "audit.waiver", "auth.user", "auth.group", "audit.rightsrequest"),
         *("audit.auditorscope", "django_q.schedule", "django_q.success", "django_q.failure", "django_q.ormq"),
@@ -63,6 +61,7 @@ NAMES = {
     "audit.auditorscope": "Record access rules",
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
+    "audit.retentionrequest": "Retention",
     "audit.erasurerequest": "Erasures",
     "audit.erasurerule": "Rules of erasure",
     "auth.user": "People",

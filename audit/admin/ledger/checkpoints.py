@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
 from audit.admin.display import age, badge, number, time_tag
+from audit.admin.ledger import recovery
 from audit.errors import KeyMissing
 from audit.formats import note
-from audit.ledger import anchor, keys, reader, witnesses
+from audit.ledger import anchor, keys, reader, resume, witnesses
 from audit.models import Checkpoint
 
 PAGE = 25
@@ -22,7 +23,11 @@ FRESH_S = 24 * 3600
 
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnly):
-    views: ClassVar = {"<int:number>/note/": "note"}
+    views: ClassVar = {
+        "<int:number>/note/": "note",
+        "cross-links/": "cross_links",
+        "resume/<int:pk>/decide/": "resume_decide",
+    }
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         self.require_view(request)
@@ -47,7 +52,17 @@ class CheckpointAdmin(ReadOnly):
             rows=[(row, time_tag(row.created_at), ", ".join(names.get(row.number, []))) for row in rows[:PAGE]],
             next=rows[PAGE - 1].number if len(rows) > PAGE else None,
             is_first=not before,
+            **recovery.facts(request),
         )
+
+    def cross_links_view(self, request: HttpRequest) -> HttpResponse:
+        self.require_view(request)
+        text = "\n".join(link.note for link in resume.links())
+        headers = {"Content-Disposition": 'attachment; filename="cross-links.txt"'}
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+
+    def resume_decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return recovery.decide(request, pk)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.row_or_404(request, object_id)

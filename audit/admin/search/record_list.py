@@ -53,8 +53,10 @@ class KeysetChangeList(ChangeList):
         self.next_cursor = query.cursor(rows[-1]) if more else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.in_log = query.about_how_many()
-        self.chart = histogram.chart(self.bar, self.queryset) if rows and place is None else None
-        self.facet_counts = facets.facets(self.bar, self.queryset) if len(rows) > 1 and place is None else None
+        # What is all on this page is counted by its ids, which lie in few months.
+        counted = self.queryset if more else self.queryset.filter(pk__in=[row.pk for row in rows])
+        self.chart = histogram.chart(self.bar, counted) if rows and place is None else None
+        self.facet_counts = facets.facets(self.bar, counted) if len(rows) > 1 and place is None else None
         self.near = hints.near(self.bar, self.queryset) if not rows and not self.bar.problem else []
         self.erasable = [] if rows or self.bar.problem else hints.erasable(self.bar.query)
         visibility.note_shown(row.pk for row in rows)

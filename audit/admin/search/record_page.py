@@ -22,15 +22,16 @@ from audit.admin.search import query_bar
 from audit.admin.search.diff import difference
 from audit.admin.search.json_tree import tree
 from audit.errors import AuditError
-from audit.evidence import legal_holds, proof_bundle
+from audit.evidence import proof_bundle
 from audit.formats import canonical, merkle, note, times
 from audit.formats.erasable.commitments import MEMBER
 from audit.formats.grammar import Query
 from audit.ledger import keys as ledger_keys
-from audit.ledger import reader
+from audit.ledger import purged, reader
 from audit.ledger.verify.records import recomputed
 from audit.models import Episode, Record
 from audit.queue import corrections
+from audit.retention import legal_holds
 from audit.search import timeline
 
 DATA = ".event_data"
@@ -46,7 +47,7 @@ class RecordPage(ReadOnly):
         record = self.get_object(request, unquote(object_id))
         self.require_view(request, record)
         if record is None:
-            raise Http404(f"No record has the id {object_id[:ID_CHARACTERS]}.")
+            raise Http404(_absent(object_id))
         shown = record.in_words()
         document = shown.document()
         context = {
@@ -66,7 +67,7 @@ class RecordPage(ReadOnly):
             **_way(record),
             **_origin(record),
             **_beside(record),
-            "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.of_correlation(record.correlation_id)],
+            "holds": [(hold, time_tag(hold.placed_at)) for hold in legal_holds.of_record(record)],
             **_proof(record),
             **access_log.looks_context(request, record),
         }
@@ -88,7 +89,7 @@ class RecordPage(ReadOnly):
         record = Record.objects.filter(id=record_id).first()
         self.require_view(request, record)
         if record is None:
-            raise Http404(f"No record has the id {record_id}.")
+            raise Http404(purged.absent(record_id))
         try:
             body = make(record)
         except AuditError as error:
@@ -96,6 +97,13 @@ class RecordPage(ReadOnly):
             return redirect("admin:audit_record_change", record_id)
         headers = {"Content-Disposition": f'attachment; filename="{record_id}.{suffix}"'}
         return HttpResponse(body, content_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _absent(object_id: str) -> str:
+    try:
+        return purged.absent(UUID(unquote(object_id)))
+    except ValueError:
+        return f"No record has the id {object_id[:ID_CHARACTERS]}."
 
 
 def _erasable(record: Record) -> dict[str, Any]:

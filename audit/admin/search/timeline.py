@@ -51,7 +51,7 @@ class TimelinePage(ReadOnly):
             steps=_steps(records),
             picture=lanes.draw(records),
             lasted="" if lasted is None else times.precise(lasted.total_seconds()),
-            of=_of_how_many(wanted),
+            of=_of_how_many(wanted) if events.older or events.newer else intcomma(len(records)),
             failures=sum(record.event_outcome == "failure" for record in records),
             older=events.older and "?" + urlencode(wanted.kept | {"before": events.older}),
             newer=events.newer and "?" + urlencode(wanted.kept | {"after": events.newer}),

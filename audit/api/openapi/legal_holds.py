@@ -13,7 +13,7 @@ from audit.api.openapi.blocks import (
     operation,
     responses,
 )
-from audit.evidence.legal_holds import REASON_MAX
+from audit.retention.legal_holds import REASON_MAX
 
 _REASON = {"type": "string", "pattern": WITH_A_LETTER, "maxLength": REASON_MAX}
 _HOLD = dict.fromkeys(("correlation_id", "reason", "placed_by", "placed_at"), TEXT) | dict.fromkeys(

@@ -1,4 +1,5 @@
-"""lines: put values into the lines of a bundle, each with its salt beside it; what was erased with its basis."""
+"""lines: put values into the lines of a bundle, each with its salt beside it; what was erased with its basis. Or take
+them out of its lines again."""
 
 import json
 from typing import Any
@@ -25,6 +26,18 @@ def opened(lines: bytes) -> bytes:
     if _MARK not in lines:
         return lines
     return b"".join(_opened(line) if _MARK in line else line for line in lines.splitlines(keepends=True))
+
+
+def closed(line: bytes) -> bytes:
+    """Return a line as its digest covers it: commitments in the place of values, and nothing beside the event."""
+    if _MARK not in line:
+        return line
+    record: dict[str, Any] = json.loads(line)
+    record.pop(SALTS, None)
+    record.pop(ERASED, None)
+    made: dict[str, str] = record[MEMBER] or {}
+    commitments.replace(record, [commitments.place_of(record, path) for path in made], made)
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _opened(line: bytes) -> bytes:

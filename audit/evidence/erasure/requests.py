@@ -13,17 +13,16 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from audit import metrics, visibility
+from audit import metrics
 from audit.errors import AuditError, Invalid
-from audit.evidence import legal_holds
 from audit.formats import canonical, redaction, spellings
 from audit.formats import event as event_format
 from audit.formats.erasable import rules as erasable_rules
 from audit.ingest import trail
-from audit.models import OWN_WRITER, ErasureDecision, ErasureRequest, Export, Quarantined, Record
+from audit.models import OWN_WRITER, ErasureDecision, ErasureRequest, Record
 from audit.models.erasure.requests import Progress, progress_of
 from audit.postgres import sql
 from audit.search import query
@@ -34,10 +33,12 @@ MAX_RECORDS = 10_000
 # So many records are looked at in one transaction.
 PORTION = 100
 CORRELATION = "erasures"
+LOCK_NOT_AVAILABLE = "55P03"
 REASON_MAX, BASIS_MAX, SUBJECT_MAX = 2_000, 200, 400_000
 SUBJECTS = ("ids", "query", "value")
 _BY_VALUE = "SELECT DISTINCT record_id FROM audit_erasable WHERE value = %s LIMIT %s"
 _PATHS = "SELECT record_id, path FROM audit_erasable WHERE record_id = ANY(%s)"
+_HELD = "SELECT count(*) FROM audit_record r WHERE r.id = ANY(%s) AND audit_held(r)"
 _WAITING = """
 SELECT id FROM audit_erasurerequest r WHERE audit_is_approved(id)
 AND NOT EXISTS (SELECT FROM audit_erasureprogress WHERE request_id = r.id AND done_at IS NOT NULL)
@@ -71,13 +72,6 @@ class Preview(NamedTuple):
     held: int
 
 
-class Elsewhere(NamedTuple):
-    """A place that may hold the values still, and how many of it the store knows; None where it knows of none."""
-
-    what: str
-    known: int | None
-
-
 def preview(asked: Asked) -> Preview:
     """What a request would erase. Raises `Invalid`."""
     errors = _faults(asked)
@@ -103,11 +97,8 @@ def _counted(ids: Sequence[UUID], is_named: Callable[[str], bool]) -> Preview:
         if is_named(path):
             paths[path] += 1
             records.add(record_id)
-    with visibility.as_system():
-        correlations = dict(Record.objects.filter(id__in=records).values_list("id", "correlation_id"))
-    held = legal_holds.in_force(correlations.values())
-    held_count = sum(correlation in held for correlation in correlations.values())
-    return Preview(tuple(sorted(records)), dict(sorted(paths.items())), held_count)
+    [(held,)] = sql.rows(_HELD, [list(records)])
+    return Preview(tuple(sorted(records)), dict(sorted(paths.items())), held)
 
 
 def ask(asked: Asked, *, by: str, where: trail.Where = trail.NOTHING_ELSE) -> ErasureRequest:
@@ -163,16 +154,23 @@ def decide(
 def carry_out(request: ErasureRequest, *, seconds: float | None = None) -> Progress:
     """Erase, a portion at a time, until all is done or the time is over; it goes on from where it was.
 
-    Raises `NothingKept`, and what the database raises: where nobody has approved it, for one.
+    Where holds are placed or records removed meanwhile it stops, too. Raises `NothingKept`, and what the database
+    raises: where nobody has approved it, for one.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     while (progress := progress_of([request.pk]).get(request.pk, Progress())).done_at is None:
         if deadline is not None and time.monotonic() > deadline:
             break
-        with transaction.atomic():
-            [(more,)] = sql.rows(_ERASE, [request.pk, PORTION])
-            if not more:
-                _record_done(request)
+        try:
+            with transaction.atomic():
+                [(more,)] = sql.rows(_ERASE, [request.pk, PORTION])
+                if not more:
+                    _record_done(request)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
+                raise
+            log.info("erasure_waits", request=request.pk)
+            break
     return progress
 
 
@@ -196,21 +194,6 @@ def undecided(name: str) -> QuerySet[ErasureRequest]:
     """The requests that wait for a second person, and that this one may decide."""
     decided = ErasureDecision.objects.filter(request_id=OuterRef("pk"))
     return ErasureRequest.objects.exclude(Exists(decided)).exclude(asked_by=name)
-
-
-def elsewhere() -> list[Elsewhere]:
-    """Where values are that no erasure reaches, with how many of each the store knows."""
-    ready = Export.objects.filter(state="ready").count()
-    made = Export.objects.exclude(manifest=None).count()
-    return [
-        Elsewhere("evidence bundles that are still in this store: wait until they expire, or make them again", ready),
-        Elsewhere("evidence bundles that were made and may have left", made),
-        Elsewhere("events in the quarantine, as they came", Quarantined.objects.count()),
-        Elsewhere(
-            "backups of PostgreSQL and of Redis, archives and write-ahead logs: of these the store knows none", None
-        ),
-        Elsewhere("what the writer itself keeps, and answers of the API that were kept by who asked", None),
-    ]
 
 
 def _faults(asked: Asked) -> dict[str, str]:

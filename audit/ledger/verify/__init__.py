@@ -1,6 +1,7 @@
 """Compare the log with records, signatures and copies elsewhere; say what was found, and what was not checked.
 
 leaves       every leaf with its record, the tree with its nodes, and with every signed root
+removed      leaves whose record went under a purge, by its certificate
 checkpoints  every checkpoint: its signature, number and time; cosignatures, anchor, witnesses
 unsealed     records without a leaf, and the tail that waits for the sealer
 correlation  the records of one correlation, each with its proof

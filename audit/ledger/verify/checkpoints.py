@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.db.models import Q
+
+from audit.errors import LogDamaged
 from audit.formats import note
 from audit.formats.note import NoteError
-from audit.ledger import anchor, reader, witnesses
+from audit.ledger import anchor, crosslinks, reader, witnesses
+from audit.ledger.crosslinks import Link
 from audit.ledger.keys import Keys
 from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Checkpoint
@@ -19,24 +23,31 @@ class Head(NamedTuple):
 
     size: int
     root: bytes
-    kind: Verdict  # what it means when the leaves do not lead there
+    kind: Verdict | None  # what it means when the leaves do not lead there; None where its root means nothing
     subject: str
     name: str
+    number: int | None = None  # of a checkpoint
 
 
-def checkpoints(report: RunReport, keys: Keys, first: int, last: int, using: str) -> Iterator[Head]:
-    """Yield the checkpoints of sizes first .. last in order, each checked by itself on the way."""
-    before: Checkpoint | None = None
-    after = _number_before(first, using)
-    while rows := list(
-        Checkpoint.objects.using(using).filter(number__gt=after, size__lte=last).order_by("number")[:CHUNK]
-    ):
+def checkpoints(
+    report: RunReport, keys: Keys, links: list[Link], last: int, using: str, *, at_end: bool
+) -> Iterator[Head]:
+    """Yield the checkpoints from where the run is up to size `last` in their order, each checked by itself on the way.
+
+    Those of one size may be millions: no more than CHUNK are in memory, and the next are read when they are asked for.
+    `at_end` says that the log ends at `last`.
+    """
+    after, before = _place(report, using)
+    # Past a part of the log the later ones are left out by their numbers: to leave out each by its size reads them all.
+    covered = Q(size__lte=last) if at_end else Q(number__lte=_newest_number(last, using))
+    size = report.run.position
+    while rows := list(Checkpoint.objects.using(using).filter(covered, number__gt=after).order_by("number")[:CHUNK]):
         _check_cosignatures(report, rows, using)
         for row in rows:
             _check_order(report, before, row, after)
-            report.count("checkpoints")
-            if (kind := _check_signature(report, keys, row)) is not None:
-                yield Head(row.size, bytes(row.root), kind, "checkpoint", f"checkpoint {row.number}")
+            kind = _check_signature(report, keys, links, row)
+            size = size if kind is None else row.size
+            yield Head(size, bytes(row.root), kind, "checkpoint", f"checkpoint {row.number}", row.number)
             before, after = row, row.number
 
 
@@ -44,10 +55,31 @@ def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> N
     """Check a head by itself: one that is no checkpoint yet as well."""
     _check_cosignatures(report, [head], using)
     report.count("checkpoints")
-    _check_signature(report, keys, head)
+    _check_signature(report, keys, cross_links(report, keys, using), head)
 
 
-def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_only: bool) -> Iterator[Head]:
+def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
+    """The cross-links under which the log went on after restores; a finding where one cannot be believed."""
+    # A store that was restored from before a resume has the name of then, whatever key is here.
+    report.own_name = crosslinks.own_name(reader.head(using), keys)
+    try:
+        links = crosslinks.read(keys, using)
+    except LogDamaged as error:
+        report.find(Verdict.FORKED, "cross-link", str(error))
+        return []
+    for link in links:
+        report.count("cross-links")
+        lost = sum(max(head.size - link.says.restored.size, 0) for head in link.says.known)
+        report.leave_out(
+            f"The log was restored at {link.says.restored.size} leaves and goes on as {link.says.continues.name}, by a "
+            f"cross-link of {link.says.at:%Y-%m-%d %H:%M}Z: {lost} leaves that had been signed after those are gone."
+        )
+    return links
+
+
+def anchored(
+    report: RunReport, keys: Keys, links: list[Link], first: int, last: int, *, newest_only: bool
+) -> Iterator[Head]:
     """Yield the anchored checkpoints of sizes first .. last that are signed by the log."""
     if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
@@ -56,7 +88,7 @@ def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_onl
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
     torn: list[str] = []
-    for entry in anchor.newest_anchored() if newest_only else anchor.anchored():
+    for entry in anchor.newest_anchored(keys.origin) if newest_only else anchor.anchored():
         if entry.note is None:
             torn.append(entry.where)
             continue
@@ -64,7 +96,7 @@ def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_onl
             head = note.TreeHead.parse(note.split(entry.note)[0])
             if not first <= head.size <= last:
                 continue
-            note.verify(entry.note, keys.all_verifiers)
+            _, signed = note.verify(entry.note, keys.all_verifiers)
         except note.UnknownKey as error:
             report.find(_verdict_of_unknown(keys, entry.note), "anchor", f"{entry.where}: {error}")
             continue
@@ -72,31 +104,79 @@ def anchored(report: RunReport, keys: Keys, first: int, last: int, *, newest_onl
             report.find(Verdict.ALTERED, "anchor", f"{entry.where}: {error}")
             continue
         report.count("anchored checkpoints")
-        yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
+        if not _is_cut_off(report, links, head, signed, "anchor", entry.where):
+            yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
     if torn:
         report.leave_out(f"{len(torn)} checkpoints of the anchor are torn and were not compared: first {torn[0]}.")
 
 
-def witnessed(report: RunReport, keys: Keys) -> Iterator[Head]:
+def witnessed(report: RunReport, keys: Keys, links: list[Link]) -> Iterator[Head]:
     """Yield the newest checkpoint that each configured witness has seen."""
     if not (configured := witnesses.witnesses()):
         report.leave_out("No witness is configured: a log rewritten with its own key would not show here.", "witness")
     for witness in configured:
         name = witness.verifier.name
-        try:
-            text = witnesses.latest_of(witness, keys.origin)
-            head = note.TreeHead.parse(note.verify(text, keys.all_verifiers)[0])
-        except (OSError, NoteError) as error:
-            report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
-            continue
-        report.count("witnesses")
-        yield Head(head.size, head.root, Verdict.FORKED, "witness", f"witness {name}")
+        for origin in dict.fromkeys(verifier.name for verifier in keys.verifiers):
+            try:
+                text, signed = note.verify(witnesses.latest_of(witness, origin), keys.all_verifiers)
+                head = note.TreeHead.parse(text)
+            except witnesses.NothingSeen:
+                if origin == keys.origin:
+                    report.leave_out(
+                        f"The witness {name} has seen nothing of {origin}: it does not know its key.", "witness"
+                    )
+                continue
+            except (OSError, NoteError) as error:
+                report.leave_out(f"The witness {name} was not asked: {type(error).__name__}.", "witness")
+                continue
+            report.count("witnesses")
+            if not _is_cut_off(report, links, head, signed, "witness", f"witness {name}"):
+                yield Head(head.size, head.root, Verdict.FORKED, "witness", f"witness {name}")
 
 
-def _number_before(first: int, using: str) -> int:
-    """Return the checkpoint to begin after: the newest one that ends where the range begins is included."""
-    row = Checkpoint.objects.using(using).filter(size__lte=first).order_by("-size", "-number").first()
-    return -1 if row is None or first == 0 else row.number - 1
+def _is_cut_off(
+    report: RunReport,
+    links: list[Link],
+    head: note.TreeHead,
+    signed: list[note.Attestation],
+    subject: str,
+    where: str,
+) -> bool:
+    """Whether a head from outside is of leaves that a cross-link says are gone: there is nothing to compare it with.
+
+    A finding where the link says less than was so: heads beyond those that it knew, or signed after it.
+    """
+    if (link := crosslinks.closing(head.origin, links)) is None:
+        return False
+    moments = [each.moment for each in signed if each.moment is not None and each.verifier.name == head.origin]
+    if any(moment > link.says.at.timestamp() + CLOCK_SLACK_S for moment in moments):
+        detail = f"{where} was signed as {head.origin} after that name was closed by a cross-link: there are two logs."
+        report.find(Verdict.FORKED, subject, detail, index=head.size)
+        return True
+    if head.size <= link.says.restored.size:
+        return False
+    report.count("heads that a cross-link cut off")
+    if head.size > crosslinks.last_of(head.origin, link):
+        detail = f"{where} was signed over {head.size} records of {head.origin}, and the cross-link knew of less."
+        report.find(Verdict.MISSING, subject, detail, index=head.size)
+    return True
+
+
+def _place(report: RunReport, using: str) -> tuple[int, Checkpoint | None]:
+    """Return the number to begin after, and its checkpoint where the run has checked it.
+
+    Without a saved place it begins with the newest one that ends where the range begins.
+    """
+    run = report.run
+    if (saved := run.checkpoints_position) is not None:
+        return saved, Checkpoint.objects.using(using).filter(number=saved).first()
+    return -1 if run.position == 0 else _newest_number(run.position, using) - 1, None
+
+
+def _newest_number(size: int, using: str) -> int:
+    """Return the number of the newest checkpoint of at most this size; 0 where there is none."""
+    row = Checkpoint.objects.using(using).filter(size__lte=size).order_by("-size", "-number").first()
+    return 0 if row is None else row.number
 
 
 def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, after: int) -> None:
@@ -114,10 +194,10 @@ def _check_order(report: RunReport, before: Checkpoint | None, row: Checkpoint, 
 
 def _verdict_of_unknown(keys: Keys, text: str) -> Verdict:
     """A key of this log that is not known here may be new; a key of another log cannot be."""
-    return Verdict.UNKNOWN if note.origin_of(text) == keys.origin else Verdict.FORKED
+    return Verdict.UNKNOWN if keys.is_ours(note.origin_of(text)) else Verdict.FORKED
 
 
-def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> Verdict | None:
+def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Checkpoint) -> Verdict | None:
     """Check that the log signed this checkpoint, and that its columns say the same as its note.
 
     Returns what it means when the leaves do not lead to its root; None where its root means nothing.
@@ -134,7 +214,7 @@ def _check_signature(report: RunReport, keys: Keys, row: Checkpoint) -> Verdict 
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
         return None
     moments = [attestation.moment for attestation in signed if attestation.moment is not None]
-    if head != note.TreeHead(keys.origin, row.size, bytes(row.root)):
+    if head != note.TreeHead(crosslinks.origin_of(row.number, links, report.own_name), row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
         detail = f"Checkpoint {row.number}: its time in the table is not the signed one."

@@ -8,13 +8,17 @@ from operator import attrgetter
 from audit.errors import LogDamaged
 from audit.formats.tiles import Edge, Node, Run
 from audit.ledger import reader
+from audit.ledger.verify import checkpoints
 from audit.ledger.verify.checkpoints import Head
 from audit.ledger.verify.records import COLUMNS, Checked, check_each
+from audit.ledger.verify.removed import Removed
 from audit.ledger.verify.result import RunReport, Verdict
 from audit.postgres import sql
 
 CHUNK = 2000
 SAVE_EVERY = 10
+# So many checkpoints, of one size or of several, are compared between two looks at the clock.
+CHECKPOINTS = 2 * checkpoints.CHUNK
 LEAVES = f"""
 SELECT l.index, l.record_id, l.leaf_hash, {COLUMNS}
 FROM audit_leaf l LEFT JOIN {sql.RECORD_OF_LEAF}
@@ -32,6 +36,7 @@ class TreeCheck:
         self._head = next(heads, None)
         self._edge: Edge | None = None
         self._good = first  # the last size at which the root was the signed one
+        self._checkpoints = 0  # how many were compared since the start
         try:
             self._edge = reader.edge(first, using)
         except LogDamaged as error:
@@ -39,25 +44,35 @@ class TreeCheck:
             return
         self._compare()
 
+    def parts(self, rows: list[Checked]) -> Iterator[list[Checked]]:
+        """Cut the rows at each signed size; each part is to be added before the next is asked for."""
+        start = 0
+        while start < len(rows):
+            end = len(rows)
+            if self._head is not None and self._edge is not None:
+                end = min(end, start + self._head.size - self._edge.size)
+            yield rows[start:end]
+            start = end
+
     def extend(self, rows: list[Checked]) -> None:
-        """Add the leaves of the rows, stopping at each signed size on the way."""
-        hashes = [row.leaf_hash for row in rows]
-        while hashes and self._edge is not None:
-            step = len(hashes) if self._head is None else min(len(hashes), self._head.size - self._edge.size)
-            self._check_nodes(self._edge.extend(hashes[:step]))
-            hashes = hashes[step:]
+        """Add the leaves of such a part, and compare the tree with what was signed where it ends.
+
+        Raises `OutOfTime` where the report's time is over; its run resumes among the heads of this size.
+        """
+        if self._edge is not None:
+            self._check_nodes(self._edge.extend([row.leaf_hash for row in rows]))
             self._compare()
 
     def finish(self, last: int) -> None:
         """Report the heads that are left: their sizes are beyond the log, or were reached only after this run began."""
         while self._head is not None and self._edge is not None:
-            if self._head.size > self._edge.size and self._head.size <= reader.signed_size(self._using):
-                self._compare_with_now(self._head)
-                self._head = next(self._heads, None)
-                continue
             head, size = self._head, self._edge.size
-            detail = f"{head.name} was signed over {head.size} records, and the log has {size}: the end of it is gone."
-            self._report.find(Verdict.MISSING, head.subject, detail, index=size)
+            if head.kind is not None and size < head.size <= reader.signed_size(self._using):
+                self._compare_with_now(head)
+            elif head.kind is not None:
+                where = f"{head.name} was signed over {head.size} records"
+                detail = f"{where}, and the log has {size}: the end of it is gone."
+                self._report.find(Verdict.MISSING, head.subject, detail, index=size)
             self._head = next(self._heads, None)
         if self._edge is not None and self._good < last:
             self._report.leave_out(f"The leaves {self._good} to {last - 1} were not compared with a signed root.")
@@ -69,15 +84,27 @@ class TreeCheck:
     def _compare(self) -> None:
         while self._head is not None and self._edge is not None and self._head.size <= self._edge.size:
             head = self._head
-            # An anchor may have lines that are not in order.
-            in_order = head.size == self._edge.size
-            computed = self._edge.root() if in_order else reader.root(head.size, self._using)
-            if computed != head.root:
-                self._refute(head)
-                return
-            self._good = max(self._good, head.size)
-            self._report.count("roots")
+            if head.kind is not None:
+                # An anchor may have lines that are not in order.
+                in_order = head.size == self._edge.size
+                computed = self._edge.root() if in_order else reader.root(head.size, self._using)
+                if computed != head.root:
+                    self._refute(head, head.kind)
+                    return
+                self._good = max(self._good, head.size)
+                self._report.count("roots")
+            if head.number is not None:
+                self._passed(head.number, self._edge.size)
             self._head = next(self._heads, None)
+
+    def _passed(self, checkpoint: int, size: int) -> None:
+        """Move the run's place past a checkpoint, before the next is read. Raises `OutOfTime`."""
+        self._report.count("checkpoints")
+        self._report.run.checkpoints_position = checkpoint
+        self._checkpoints += 1
+        if self._checkpoints % CHECKPOINTS == 0:
+            self._report.reached(size)
+            self._report.stop_if_late()
 
     def _compare_with_now(self, head: Head) -> None:
         """Compare a head with the log as it is now: it has grown past what this run covers."""
@@ -89,16 +116,18 @@ class TreeCheck:
             detail = f"{head.name} has another root for the first {head.size} records: the log is another one."
             self._report.find(Verdict.FORKED, head.subject, detail, index=head.size)
 
-    def _refute(self, head: Head) -> None:
+    def _refute(self, head: Head, kind: Verdict) -> None:
         where = f"between leaf {self._good} and leaf {max(head.size - 1, 0)}"
-        if head.kind is Verdict.FORKED:
+        if kind is Verdict.FORKED:
             detail = f"{head.name} has another root for the first {head.size} records: {where} the log is another one."
         else:
             detail = f"The leaves do not lead to the root of {head.name}: {where} one was changed after it was signed."
-        self._break(head.kind, "tree" if head.subject == "checkpoint" else head.subject, detail, self._good)
+        self._break(kind, "tree" if head.subject == "checkpoint" else head.subject, detail, self._good)
 
     def _break(self, kind: Verdict, subject: str, detail: str, index: int) -> None:
         self._report.find(kind, subject, detail, index=index)
+        # The heads that are left are passed over: whoever resumes begins with those that are signed where it begins.
+        self._report.run.checkpoints_position = None
         self._report.leave_out(f"The tree was not compared past leaf {index}: it is another one from there on.", "tree")
         self._edge = None
 
@@ -124,13 +153,15 @@ def check(report: RunReport, heads: list[Iterator[Head]], first: int, last: int,
 
     Raises `OutOfTime` where the report's time is over; `report.run.position` says where.
     """
+    removed = Removed(report, using)
     tree = TreeCheck(report, heapq.merge(*heads, key=attrgetter("size")), first, using)
     for turn, start in enumerate(range(first, last, CHUNK)):
         end = min(start + CHUNK, last)
         rows = check_each(LEAVES, [start, end], using)
         _check_dense(tree, rows, start, end)
-        _check_records(report, rows)
-        tree.extend(rows)
+        for part in tree.parts(rows):
+            _check_records(report, part, removed)
+            tree.extend(part)
         if turn % SAVE_EVERY == SAVE_EVERY - 1 and end < last:
             report.reached(end)  # from there a killed run resumes
             report.stop_if_late()
@@ -145,10 +176,13 @@ def _check_dense(tree: TreeCheck, rows: list[Checked], start: int, end: int) -> 
             tree.gap(before + 1, after)
 
 
-def _check_records(report: RunReport, rows: list[Checked]) -> None:
+def _check_records(report: RunReport, rows: list[Checked], removed: Removed) -> None:
     report.count("leaves", len(rows))
+    removed.look(rows)
     for row in rows:
         if not row.is_here:
+            if removed.explains(row):
+                continue
             detail = f"The record of leaf {row.leaf_index} is gone: it was sealed, and the store no longer has it."
             report.find(Verdict.MISSING, "record", detail, record_id=row.record_id, index=row.leaf_index)
             continue

@@ -46,6 +46,8 @@ class RunReport:
         self.counts: Counter[str] = Counter(run.counts)
         self.not_covered: list[str] = list(run.not_covered)
         self._progress = progress
+        # Under which name the newest head was signed.
+        self.own_name = ""
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] += number
@@ -111,4 +113,6 @@ class RunReport:
         for kind in FAILURES:
             if self.counts[kind.value]:
                 return kind
+        if self.counts["purged without a certificate"]:
+            return Verdict.NOT_COVERED
         return Verdict.VERIFIED if self.counts["records"] else Verdict.NOT_COVERED

@@ -61,6 +61,7 @@ def begin(
         last=last,
         position=min(first, last),
         ids_position=_first_id(scope, now),
+        checkpoints_position=_last_checkpoint(scope),
         requested_by=requested_by,
         started_at=now,
         updated_at=now,
@@ -123,6 +124,17 @@ def _first_id(scope: str, now: datetime) -> UUID:
     return unsealed.LEAST
 
 
+def _last_checkpoint(scope: str) -> int | None:
+    """Return the checkpoint after which a run of the newest begins: that before the last one of the run before.
+
+    An idle log has the same size for years, and every run would begin with the first checkpoint of it.
+    """
+    done = _last_ended(scope) if scope == "newest" else None
+    if done is None or done.checkpoints_position is None:
+        return None
+    return done.checkpoints_position - 1
+
+
 def _cut_off(scope: str) -> Verification | None:
     return Verification.objects.filter(scope=scope, ended_at=None, requested_by=OWN_WRITER).first()
 
@@ -137,10 +149,12 @@ def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
     at_end = run.last >= reader.signed_size(using) or run.scope in ("all", "newest")
     # What anchor and witnesses have past the end of the range is checked by other runs.
     most = 2**63 if at_end else run.last
+    links = checkpoints.cross_links(report, keys, using)
+    newest_only = run.scope in ("newest", "rolling")
     signed = [
-        checkpoints.checkpoints(report, keys, run.position, run.last, using),
-        checkpoints.anchored(report, keys, run.position, most, newest_only=run.scope in ("newest", "rolling")),
-        (head for head in checkpoints.witnessed(report, keys) if run.position <= head.size <= most),
+        checkpoints.checkpoints(report, keys, links, run.last, using, at_end=at_end),
+        checkpoints.anchored(report, keys, links, run.position, most, newest_only=newest_only),
+        (head for head in checkpoints.witnessed(report, keys, links) if run.position <= head.size <= most),
     ]
     leaves.check(report, signed, run.position, run.last, using)
     if at_end:

@@ -61,6 +61,7 @@ def _watch(stop: threading.Event) -> None:
         stop,
         lambda: drain(stop=stop),
         mend_queue,
+        lambda: queue().kept.trim(),
         lambda: queue().activity.beat("last_watch_at"),
         lambda: dlq.history.sample(queue()),
         copy_old_to_spool,

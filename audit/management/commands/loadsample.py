@@ -15,7 +15,7 @@ from rich.progress import track
 
 import audit
 from audit.access import api_keys, roles
-from audit.evidence import legal_holds, redaction
+from audit.evidence import redaction
 from audit.evidence.request import Requester
 from audit.formats import event
 from audit.formats import times as formats_times
@@ -23,6 +23,7 @@ from audit.ingest.record import record
 from audit.ledger.seal import Sealer
 from audit.models import OWN_WRITER, Record, RedactionRule, Writer
 from audit.reports import build
+from audit.retention import legal_holds
 from audit.review import signoff
 
 # Numbers that the sample leaves out, so that it shows what missing looks like.
@@ -104,7 +105,7 @@ def _acts() -> None:
     signoff.sign(yesterday, note, by=OFFICER, seen=(shown.digest, 0), lines=lines)
     newest = Record.objects.exclude(writer=OWN_WRITER).latest("event_timestamp")
     reason = "Sample: the insurer asks what was done to the cluster."
-    legal_holds.place(newest.correlation_id, reason=reason, by=OFFICER)
+    legal_holds.place(newest.correlation_id, matter="SAMPLE-2", reason=reason, by=OFFICER)
     reason = "Sample: GDPR Art. 5(1)(c), an address is not needed to see who did what."
     redaction.save_rule(RedactionRule(name="addresses", path="actor_ip", method="mask", reason=reason), by=OFFICER)
     Sealer().once()

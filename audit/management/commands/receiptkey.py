@@ -19,6 +19,10 @@ class Command(KeyCommand):
     def key_name(self, origin: str | None) -> str:
         return (origin or ledger_keys.load().origin) + SUFFIX
 
+    def rotated_name(self, old: Signer) -> str:
+        """The log may have been resumed under another name."""
+        return self.key_name(None)
+
     def put(self, path: Path, public: Path, new: Signer) -> str:
         ledger_keys.replace(path, public, new)
         return "Receipts from now on are"

@@ -14,7 +14,17 @@ from audit.models import Checkpoint, Finding, Verification
 
 SHOWN = 20
 FAILED, NOT_COVERED = 3, 4
-CHECKED = ("records", "leaves", "nodes", "roots", "checkpoints", "cosignatures", "anchored checkpoints", "witnesses")
+CHECKED = (
+    "records",
+    "purged",
+    "leaves",
+    "nodes",
+    "roots",
+    "checkpoints",
+    "cosignatures",
+    "anchored checkpoints",
+    "witnesses",
+)
 
 
 class Command(HarmlessCommand):

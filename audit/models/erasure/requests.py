@@ -11,8 +11,7 @@ from django.db import models
 from audit.errors import Invalid
 from audit.formats.erasable import rules
 from audit.formats.erasable.rules import Rule
-from audit.models.base import AppendOnlyQuerySet
-from audit.models.lifecycle import NamedRule, rule_name
+from audit.models.base import AppendOnlyQuerySet, NamedRule, rule_name
 from audit.postgres import sql
 
 

@@ -34,6 +34,6 @@ SECTIONS: dict[str, tuple[Callable[[Snapshot], Section], tuple[str, ...]]] = {
     "erasure": (erasure.section, tuple(erasure.LABELS)),
 }
 # The version of the content from which on a report has a section that was not always there.
-SINCE = {"erasure": 3}
+SINCE = {"erasure": 4}
 # What a control may name as its evidence.
 REFERENCES = {f"{name}.{key}" for name, (_, keys) in SECTIONS.items() for key in keys}

@@ -14,7 +14,8 @@ NO_RULES = tuple(f"audit.expectation.{act}" for act in ("unmet", "explained", "o
 class ActKind(NamedTuple):
     """Acts that are counted together, except those of the types in `without`.
 
-    `bad`: any is an exception. `lacking`: the note where there is none.
+    `bad`: any is an exception; so it is in reports of a version of the content before `bad_before`.
+    `lacking`: the note where there is none.
     """
 
     key: str
@@ -24,6 +25,7 @@ class ActKind(NamedTuple):
     bad: bool = False
     lacking: str = ""
     outcome: str = ""
+    bad_before: int = 0
 
     def includes(self, act: Act) -> bool:
         return (
@@ -60,7 +62,8 @@ ALERTS = (
         ("audit.gap.found", "audit.manifest.found", "audit.promise.found", "audit.receipt.broken"),
         bad=True,
     ),
-    ActKind("unmet_told", "Expectations not met, told", ("audit.expectation.unmet",), bad=True),
+    # Those that are open are an exception, under completeness: this one was told, whatever became of it.
+    ActKind("unmet_told", "Expectations not met, told", ("audit.expectation.unmet",), bad_before=3),
     ActKind(
         "verification_told", "Verifications that failed, told", ("audit.verification.ended",), (), True, "", "failure"
     ),
@@ -128,7 +131,8 @@ def _figure(snapshot: Snapshot, kind: ActKind) -> Figure:
         return Figure(key=kind.key, label=kind.label, value="—", state="none", note=OUT_OF_SCOPE)
     outcome = kind.outcome
     count = snapshot.count(*kind.patterns, outcome=outcome) - snapshot.count(*kind.without, outcome=outcome)
-    state: State = "exception" if kind.bad and count else "none" if kind.lacking and not count else "shown"
+    is_bad = kind.bad or snapshot.version < kind.bad_before
+    state: State = "exception" if is_bad and count else "none" if kind.lacking and not count else "shown"
     terms = [*(f"type:{pattern}" for pattern in kind.patterns), *(f"-type:{pattern}" for pattern in kind.without)]
     query = snapshot.query(*terms, *([f"outcome:{outcome}"] if outcome else []))
     note = kind.lacking if state == "none" else ""

@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from audit import visibility
 from audit.models import BrokenPromise, Discrepancy, Gap, Manifest, Unmet
 from audit.reports.figures import Figure, Section, Table, TableRow, counted, minute, needed, out_of_scope, wrong
-from audit.reports.snapshot import Snapshot
+from audit.reports.snapshot import FINDS_WHAT_IT_COUNTS, Snapshot
 
 FoundT = TypeVar("FoundT", bound=Discrepancy)
 KEYS = (
@@ -22,6 +22,8 @@ KINDS: tuple[tuple[str, type[Discrepancy], str, str], ...] = (
     ("promises", BrokenPromise, "Promises of receipts that were broken", "audit/brokenpromise/"),
     ("unmet", Unmet, "Expectations that were not met", "audit/unmet/"),
 )
+# What explains a finding of each kind; earlier versions of the content looked it up by GAPS.
+EXPLAINED, GAPS = tuple(f"audit.{model.NOUN}.explained" for _, model, _, _ in KINDS), "type:audit.gap.*"
 
 
 def section(snapshot: Snapshot) -> Section:
@@ -53,12 +55,13 @@ def _recorded(snapshot: Snapshot) -> tuple[Figure, ...]:
     if not snapshot.sees_store_acts:
         labels = {"explained": "Explanations", "accounts": "Accounts of days", "unbalanced": "Days not balanced"}
         return out_of_scope(labels)
-    explained = snapshot.count(*(f"audit.{model.NOUN}.explained" for _, model, _, _ in KINDS))
+    explained = snapshot.count(*EXPLAINED)
+    terms = [f"type:{name}" for name in EXPLAINED] if snapshot.version >= FINDS_WHAT_IT_COUNTS else [GAPS]
     days, unbalanced = snapshot.count("audit.account.day"), snapshot.count("audit.account.day", outcome="failure")
     lacking = "No account of a day was recorded in this period."
     query = snapshot.query("type:audit.account.day")
     return (
-        counted("explained", "Explanations recorded", explained, query=snapshot.query("type:audit.gap.*")),
+        counted("explained", "Explanations recorded", explained, query=snapshot.query(*terms)),
         needed("accounts", "Accounts of days recorded", days, lacking, query=query),
         wrong("unbalanced", "Accounts that did not balance", unbalanced, query=f"{query} outcome:failure"),
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from audit import visibility
 from audit.postgres import sql
 from audit.reports.figures import Figure, Section, State, Table, TableRow, counted, listing, minute, needed, share
-from audit.reports.snapshot import Snapshot
+from audit.reports.snapshot import FINDS_WHAT_IT_COUNTS, Snapshot
 
 SAMPLE_SIZE, MAX_WRITERS, MAX_TYPES = 5_000, 100, 60
 KEYS = ("sampled", "who", "what", "when", "outcome", "origin", "object", "skew", "ahead", "types")
@@ -91,11 +91,11 @@ def _shares(records: Sequence[SampledRecord]) -> list[str]:
 
 
 def _figures(snapshot: Snapshot, records: Sequence[SampledRecord]) -> list[Figure]:
-    figures = [needed("sampled", "Records looked at", len(records), LACKING, query=snapshot.query())]
+    figures = [needed("sampled", "Records looked at", len(records), LACKING, query=_query(snapshot))]
     state: State = "shown" if records else "none"
     note = "" if records else LACKING
     for (key, label), value in zip(FIELDS, _shares(records), strict=True):
-        figures.append(Figure(key=key, label=label, value=value, state=state, note=note, query=snapshot.query()))
+        figures.append(Figure(key=key, label=label, value=value, state=state, note=note, query=_query(snapshot)))
     return figures
 
 
@@ -118,7 +118,12 @@ def _percentile(delays: Sequence[float], percent: int) -> str:
 
 def _type_count(snapshot: Snapshot, records: Sequence[SampledRecord]) -> Figure:
     count = len({record.event_type for record in records})
-    return needed("types", "Types of events", count, "No type of event was seen.", query=snapshot.query())
+    return needed("types", "Types of events", count, "No type of event was seen.", query=_query(snapshot))
+
+
+def _query(snapshot: Snapshot) -> str:
+    """No search finds a sample, or a share of it; earlier versions named all records of the days."""
+    return "" if snapshot.version >= FINDS_WHAT_IT_COUNTS else snapshot.query()
 
 
 def _writers(snapshot: Snapshot, records: Sequence[SampledRecord]) -> Table:

@@ -1,4 +1,4 @@
-"""legal_holds: which correlations were held, by whom and until when, from the sealed records of both acts."""
+"""legal_holds: what was held, by whom and until when, from the sealed records of both acts."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,8 @@ from audit.reports.snapshot import Act, Snapshot
 
 PLACED, RELEASED = "audit.hold.placed", "audit.hold.released"
 MAX_ACTS, MAX_ROWS, CELL_CHARS = 10_000, 50, 200
+# Before, holds were on correlations alone.
+TELLS_QUERIES = 3
 LABELS = {
     "holds": "Legal holds in force at its end",
     "holds_placed": "Legal holds placed",
@@ -47,7 +49,7 @@ def table(snapshot: Snapshot, recorded: list[RecordedHold]) -> Table:
     rows = [
         TableRow(
             (
-                hold.placed.resource,
+                str(hold.placed.data.get("query") or hold.placed.resource)[:CELL_CHARS],
                 f"{minute(hold.placed.at)}, {hold.placed.actor}",
                 _reason(hold.placed),
                 _end(hold.released),
@@ -57,7 +59,7 @@ def table(snapshot: Snapshot, recorded: list[RecordedHold]) -> Table:
         for hold in recorded
         if hold.released is None or hold.released.at >= snapshot.begins
     ]
-    columns = ("correlation", "placed", "reason", "released")
+    columns = ("correlation" if snapshot.version < TELLS_QUERIES else "held", "placed", "reason", "released")
     return listing("Legal holds, the newest first", columns, rows, MAX_ROWS)
 
 

@@ -10,26 +10,48 @@ from datetime import UTC, datetime, time, timedelta
 
 from audit.models import Checkpoint, Finding, Verification
 from audit.reports.figures import Drawing, Figure, Section, State, counted, needed, share
-from audit.reports.sections import legal_holds, volumes
+from audit.reports.sections import legal_holds, purges, volumes
 from audit.reports.snapshot import Snapshot, months_before
 
-KEYS = ("oldest", "months", "total", "growth", "verified", "removed", "modified", *legal_holds.LABELS)
+KEYS = ("oldest", "months", "total", "growth", "purged", "verified", "removed", "modified", *legal_holds.LABELS)
 MONTHS = 12
+TELLS_FLOORS = 3
+_UNCHANGED = (
+    "Records are never removed or changed: the application has no right to, and triggers refuse whoever has; whether "
+    "that held is what verifications look for. "
+)
+SAYS = (
+    "A record is never changed, and never removed but by a purge: the application has no right to, and triggers refuse "
+    "whoever has; whether that held is what verifications look for. A floor by category says for how long records are "
+    "kept at least; two people change one, which shortens nothing that is stored. A purge removes what is due and "
+    "held by nobody, by a plan that two people made, and is certified; its leaves stay, so the log is as it was. A "
+    "legal hold names what may not be purged, whatever comes; placing it, and its release by two people, are records. "
+    "Of these records the figures of holds and purges are."
+)
+# Before there were floors.
+SAID = (
+    f"{_UNCHANGED}This version has no purge and no classes of retention, so all is kept. A legal hold names a "
+    "correlation whose records may not be purged, whatever comes; placing and releasing one are records, and of these "
+    "the figures are."
+)
 # What was sealed so shortly before the end need not be verified yet.
 VERIFICATION_SETTLES = timedelta(hours=1)
 
 
 def section(snapshot: Snapshot) -> Section:
     months, holds = _events_by_month(snapshot), legal_holds.holds(snapshot)
+    tells = snapshot.version >= TELLS_FLOORS
     return Section(
         key="keeping",
         title="Retention and holds",
-        says="Records are never removed or changed: the application has no right to, and triggers refuse whoever "
-        "has; whether that held is what verifications look for. This version has no purge and no classes of "
-        "retention, so all is kept. A legal hold names a correlation whose records may not be purged, whatever "
-        "comes; placing and releasing one are records, and of these the figures are.",
-        figures=(*_figures(snapshot, months), *verified(snapshot), *legal_holds.figures(snapshot, holds)),
-        tables=(legal_holds.table(snapshot, holds),),
+        says=SAYS if tells else SAID,
+        figures=(
+            *_figures(snapshot, months),
+            *(purges.figures(snapshot) if tells else ()),
+            *verified(snapshot),
+            *legal_holds.figures(snapshot, holds),
+        ),
+        tables=(legal_holds.table(snapshot, holds), *((purges.table(snapshot),) if tells else ())),
         drawings=(Drawing(title="Events a month", names=tuple(months), numbers=tuple(months.values())),),
     )
 

@@ -21,8 +21,13 @@ MEANS = {
     "make evidence bundles, and fetch one's own": {"audit.make_export", "audit.view_export"},
     "see legal holds": {"audit.view_legalhold"},
     "place and release legal holds": {"audit.place_legalhold"},
+    "see for how long records are kept, and what was requested": {"audit.view_retentionrequest"},
+    "request changes of it": {"audit.ask_retention"},
+    "approve those that another requested": {"audit.approve_retention"},
     "have statements signed, and see them": {"audit.view_statement", "audit.make_statement"},
     "make them without redaction": {"audit.export_unredacted"},
+    "see archives, and what their checks said": {"audit.view_archive"},
+    "search records that were read back from archives": {"audit.view_archivedrecord"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
     "see erasures and their rules": {"audit.view_erasurerequest", "audit.view_erasurerule"},
@@ -52,6 +57,7 @@ MEANS = {
     "make writers, give and revoke keys": {"audit.add_writer", "audit.change_writer", "audit.view_writerkey"},
     "manage people and their groups": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group"},
     "grant rights that another asked for": {"audit.view_rightsrequest", "audit.approve_rights"},
+    "approve that the log of a restored store goes on": {"audit.approve_logresume"},
     "set scopes": {f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")},
 }
 """The rights behind each line of the page."""

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.fleet import answers, free_port
 from bench.load import wait_until
@@ -68,6 +68,7 @@ PASSWORD = "correct horse battery staple"
 
 
 PATIENCE_MS = 240_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -258,7 +259,7 @@ VERIFY = """async () => {
     const verdict = document.querySelector("#verdict");
     while (!verdict.dataset.verdict) await new Promise((again) => setTimeout(again, 2));
     return [verdict.dataset.verdict,
-        Array.from(document.querySelectorAll("#faults li, #facts li"), (line) => line.textContent)];
+        Array.from(document.querySelectorAll("#faults li, #facts h3, #facts li"), (line) => line.textContent)];
 }"""
 
 
@@ -341,9 +342,8 @@ def _compare(shown: tuple[str, list[str]], file: Path, printed: str, status: int
     if status == 2 and not file.read_bytes().startswith((b"{", b"PK", b"auditsite/statement/v1\n")):
         return  # of none of the kinds that the page knows: which it should be, only a command says
     faults = [line for line in said if FAULT.match(line)]
-    assert [_common(line) for line in lines] == [
-        _common(line) for line in (*faults, *(line for line in said if line not in faults))
-    ]
+    parts = [line.removeprefix("  ") for line in said if line not in faults]
+    assert [_common(line) for line in lines] == [_common(line) for line in (*faults, *parts)]
 
 
 def _common(line: str) -> str:

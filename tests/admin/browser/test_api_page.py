@@ -1,6 +1,9 @@
 """The page of the API, in a real Chromium: what each answer means, and every call, tried with a writer's key."""
 
+import re
+
 import pytest
+from playwright.sync_api import expect
 
 from tests.admin.browser.conftest import Visitor
 from tests.audit.conftest import Sender
@@ -25,7 +28,8 @@ def test_a_call_is_tried_with_a_key_and_the_page_is_clean_in_every_form(visitor:
     page.click("#operations-Send-record_event .opblock-summary-control")
     page.click("#operations-Send-record_event .execute")
     page.wait_for_selector(".live-responses-table .response-col_description pre")
-    assert page.locator(".live-responses-table .response-col_status").nth(1).inner_text().startswith("201")
+    status = page.locator(".live-responses-table .response-col_status").nth(1)
+    expect(status).to_have_text(re.compile(r"^201"), use_inner_text=True)
     assert visitor.findings_everywhere("api-tried") == []
 
     assert visitor.wrong == []

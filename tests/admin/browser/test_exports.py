@@ -6,14 +6,40 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from audit.archive import read
 from audit.evidence import build, export, statements
 from audit.evidence.request import Requester
 from audit.models import Export
 from tests.admin.browser.conftest import Visitor
 from tests.admin.conftest import person
+from tests.audit.archive.conftest import archived, begun, checked
 from tests.audit.evidence.conftest import HOSTILE, sealed
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.mark.long
+def test_the_pages_of_archives_are_clean_and_accessible(visitor: Visitor, tmp_path: Path) -> None:
+    made, half = (
+        archived(tmp_path / "made", 3, actor_id=HOSTILE, event_data={"text": HOSTILE}),
+        begun(tmp_path / "half"),
+    )
+    read.read(Requester("tests"), tmp_path / "made")
+    (tmp_path / "made" / HOSTILE.replace("/", "")).touch()
+    assert checked(tmp_path / "made").verdict == "NOT COVERED"
+    visitor.come_in(person("auditor"))
+    of_list, of_records = "/admin/audit/archive/", "/admin/audit/archivedrecord/"
+    pages = {
+        "archives": of_list,
+        "archive": f"{of_list}{made.pk}/change/",
+        "archive-half": f"{of_list}{half.pk}/change/",
+    }
+    pages |= {"archived": of_records, "archived-record": f"{of_records}{made.pk}/{made.first}/"}
+    for name, address in pages.items():
+        visitor.open(address, name)
+        assert visitor.findings_of_state(name) == [], name
+    assert visitor.wrong == []
+    read.forget(Requester("tests"), made)
 
 
 @pytest.mark.long

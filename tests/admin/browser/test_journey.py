@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from audit.models import AuditorScope, Record
 from tests.admin.conftest import person, stored_record
@@ -49,19 +50,19 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
     page.keyboard.type(f"actor:{actor} outcome:failure after:90d")
     page.keyboard.press("Enter")
     page.wait_for_url("**outcome*failure**")
-    assert page.locator("#result_list tbody tr").count() == 1
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
     auditor.stop("found")
     address = page.url
 
     page.keyboard.press("j")
     page.keyboard.press("o")
     page.wait_for_url(f"**/{failed.pk}/change/**")
-    assert page.locator("code", has_text=".event_data.replicas").first.is_visible()
+    expect(page.locator("code", has_text=".event_data.replicas").first).to_be_visible()
     auditor.stop("understood")
 
     page.get_by_role("link", name="correlation", exact=True).click()
     page.wait_for_url("**timeline**")
-    assert page.locator("table.steps tbody tr").count() == 3
+    expect(page.locator("table.steps tbody tr")).to_have_count(3)
     auditor.stop("timeline")
 
     page.goto(address)
@@ -74,15 +75,15 @@ def test_an_auditor_finds_and_understands_a_failure_and_passes_it_on(walk: Any) 
 
     colleague = walk(person("auditor"))
     assert colleague.status(address) == 200
-    assert colleague.page.locator("#result_list tbody tr").count() == 1
+    expect(colleague.page.locator("#result_list tbody tr")).to_have_count(1)
     colleague.page.locator("summary", has_text="saved searches").click()
-    assert colleague.page.locator(".views a", has_text=name).is_visible()
+    expect(colleague.page.locator(".views a", has_text=name)).to_be_visible()
 
     other = person("auditor")
     AuditorScope.objects.create(user=other, writers=["somebody-else"], categories=[])
     scoped = walk(other)
     assert scoped.status(address) == 200
-    assert scoped.page.locator("#result_list").count() == 0
+    expect(scoped.page.locator("#result_list")).to_have_count(0)
     scoped.stop("nothing-for-others")
     assert actor not in scoped.page.locator("#content").inner_text().replace(f"actor:{actor}", "")
     scoped.status(f"{scoped.site}{LIST}{failed.pk}/change/")
@@ -101,15 +102,13 @@ def test_what_they_looked_at_is_seen_on_the_record(walk: Any) -> None:
     auditor = walk(user)
     for _ in range(2):
         auditor.page.goto(f"{auditor.site}{LIST}{failed.pk}/change/")
-    assert (
-        auditor.page.locator("#content", has_text="Access log of this record").locator(f"text={user.username}").count()
-        >= 1
-    )
+    log = auditor.page.locator("#content", has_text="Access log of this record")
+    expect(log.locator(f"text={user.username}").first).to_be_attached()
     auditor.page.goto(f"{auditor.site}{LIST}?q=actor:{actor}")
     boxes = auditor.page.locator("#result_list input[type=checkbox]")
     boxes.nth(0).check()
     boxes.nth(1).check()
     auditor.page.get_by_role("button", name="Compare").click()
     auditor.page.wait_for_url("**compare**")
-    assert auditor.page.locator("code", has_text=".event_outcome").count() == 1
+    expect(auditor.page.locator("code", has_text=".event_outcome")).to_have_count(1)
     auditor.stop("compared")

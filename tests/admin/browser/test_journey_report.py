@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from audit import tasks
 from audit.models import AuditorScope, Export, Record, Report, Review
@@ -38,7 +39,7 @@ def test_an_auditor_goes_from_a_report_to_what_proves_it(walk: Any, tmp_path: Pa
 
     page.locator("#volumes-failures a").click()
     page.wait_for_url("**/admin/audit/record/?q=**")
-    assert page.locator("#result_list tbody tr").count() == 4
+    expect(page.locator("#result_list tbody tr")).to_have_count(4)
     auditor.stop("report-records")
 
     page.go_back()

@@ -1,20 +1,21 @@
 """What people see, in a real Chromium: no violation of the Content-Security-Policy, no error, accessible."""
 
 import re
+import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Route, expect
 
 import dlq.stream
 from audit.admin.display import OUTCOMES
-from audit.evidence import legal_holds
 from audit.ledger import seal, verify
 from audit.models import Quarantined
 from audit.queue import discards, quarantine
+from audit.retention import legal_holds, policy
 from dlq.message import Message
 from tests.admin.accounting.conftest import a_line, a_sample
 from tests.admin.browser.accessibility import Looks
@@ -67,6 +68,7 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(
     with rule_maker() as make:
         unmet = an_unmet(make(), others=3)
     steps = [stored_record(correlation_id=f"rr-{message.key}", event_outcome=outcome) for outcome in OUTCOMES]
+    a_floor = policy.ask(f"c-{secrets.token_hex(4)}", 4_000, reason="a law", by="somebody")
     held = legal_holds.place(steps[0].correlation_id, reason="a matter", by="somebody")
     changed = stored_record(event_data={"before": {"size": 2, "gone": 1}, "after": {"size": 5, "new": "x" * 999}})
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
@@ -128,6 +130,10 @@ def test_every_page_is_clean_and_accessible_light_dark_and_narrow(
         "discards": "/admin/audit/discard/",
         "holds": "/admin/audit/legalhold/",
         "hold": f"/admin/audit/legalhold/{held.pk}/change/",
+        "retention": "/admin/audit/retentionrequest/",
+        "retention-policy": "/admin/audit/retentionrequest/policy/",
+        "retention-purge": "/admin/audit/retentionrequest/purge/",
+        "retention-request": f"/admin/audit/retentionrequest/{a_floor.pk}/change/",
         "hold-place": f"/admin/audit/legalhold/place/?correlation={sealed.correlation_id}",
         "held": f"/admin/audit/record/{steps[0].id}/change/",
         "writer-add": "/admin/audit/writer/add/",
@@ -161,7 +167,7 @@ def test_in_an_outage_a_page_says_so_and_leads_who_was_logged_in_to_the_queue(
         response = visitor.page.goto(f"{address}/admin/")
         assert response is not None
         assert response.status == 503
-        assert visitor.page.locator("text=Nothing is lost").count() == 1
+        expect(visitor.page.locator("text=Nothing is lost")).to_have_count(1)
         assert visitor.findings_everywhere("outage") == []
         visitor.page.click("text=Read the dead letter queue")
         visitor.page.wait_for_selector("text=PostgreSQL has not answered")
@@ -170,7 +176,7 @@ def test_in_an_outage_a_page_says_so_and_leads_who_was_logged_in_to_the_queue(
         visitor.page.click(f"text={message.key}")
         visitor.page.wait_for_selector("text=Content hash matches")
         assert visitor.findings_everywhere("outage-event") == []
-        assert visitor.page.locator("form[method=post]").count() == 0
+        expect(visitor.page.locator("form[method=post]")).to_have_count(0)
         visitor.page.click("text=Live status")
         visitor.page.wait_for_selector("text=Read the dead letter queue")
         assert visitor.findings_everywhere("outage-status") == []
@@ -208,7 +214,7 @@ def test_an_auditor_verifies_a_file_of_receipts(visitor: Visitor, tmp_path: Path
     visitor.page.click("text=Verify >> nth=-1")
     visitor.page.wait_for_selector("text=The store broke its promise")
     visitor.picture("receipts-verified")
-    assert visitor.page.locator("tbody tr").nth(0).locator("text=broken promise").count() == 1
+    expect(visitor.page.locator("tbody tr").nth(0).locator("text=broken promise")).to_have_count(1)
     assert visitor.findings_everywhere("receipts-verified") == []
     assert visitor.wrong == []
 
@@ -226,10 +232,10 @@ def test_an_auditor_goes_from_the_start_page_to_a_record(visitor: Visitor) -> No
     visitor.page.wait_for_url("**q=correlation**")
     visitor.page.click("#result_list .field-time a")
     visitor.page.click("#beside .tabs >> text=Integrity")
-    assert visitor.page.locator("#beside >> text=Content hash matches").is_visible()
+    expect(visitor.page.locator("#beside >> text=Content hash matches")).to_be_visible()
     assert visitor.findings() == []
     visitor.page.click("a.value[data-field=type]")
     visitor.page.click(".value-menu >> text=Exclude this")
     visitor.page.wait_for_url("**q=correlation**-type**")
-    assert visitor.page.locator("text=No records match.").is_visible()
+    expect(visitor.page.locator("text=No records match.")).to_be_visible()
     assert visitor.wrong == []

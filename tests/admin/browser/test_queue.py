@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 import dlq.stream
 from audit.models import Discard, Episode, Quarantined, Record
@@ -55,10 +55,10 @@ def test_an_operator_retries_a_dead_event(operator_page: Visitor) -> None:
     operator_page.open(f"/admin/audit/parked/?q={message.key}", "walk-find")
     page.click(f"text={message.key}")
     page.click("text=Dry run")
-    assert page.locator("text=Tried and rolled back: it would be stored").count() == 1
+    expect(page.locator("text=Tried and rolled back: it would be stored")).to_have_count(1)
     shot(operator_page, "rehearsed")
     page.click("text=Retry now")
-    assert page.locator("text=Queued for immediate retry").count() == 1
+    expect(page.locator("text=Queued for immediate retry")).to_have_count(1)
     found = dlq.stream.for_drain().pages.get(message.id)
     assert found is None or found.state == "due"
 
@@ -70,10 +70,10 @@ def test_an_operator_retries_all_that_match_after_seeing_how_many(operator_page:
     operator_page.open(f"/admin/audit/parked/?type={kind}", "walk-filtered")
     page.select_option("#scope", "all")
     page.click("button:has-text('Retry now')")
-    assert page.locator("text=3 parked events match").count() == 1
+    expect(page.locator("text=3 parked events match")).to_have_count(1)
     shot(operator_page, "sure")
     page.click("form button[type=submit]:has-text('Retry now')")
-    assert page.locator("text=Retry now: 3 events").count() == 1
+    expect(page.locator("text=Retry now: 3 events")).to_have_count(1)
     states = [getattr(dlq.stream.for_drain().pages.get(one.id), "state", "due") for one in messages]
     assert states == ["due"] * 3
 
@@ -83,14 +83,14 @@ def test_two_people_discard(operator_page: Visitor, browser: Browser, site: str)
     operator_page.open(f"/admin/audit/parked/{message.id}/change/", "walk-message")
     page.fill("#reason", "a test event that was sent to the wrong store")
     page.click("text=Discard, once a second person approves")
-    assert page.locator("text=Awaiting approval from").count() == 1
+    expect(page.locator("text=Awaiting approval from")).to_have_count(1)
     address = page.url.removeprefix(site)
     second, _ = comes_in(browser, site, "administrator")
     second.open(address, "walk-approve")
     assert second.findings() == []
     second.page.check("text=I have looked at the event")
     second.page.click("text=Discard it for good")
-    assert second.page.locator("text=Decided by").count() == 1
+    expect(second.page.locator("text=Decided by")).to_have_count(1)
     shot(second, "discarded")
     assert second.wrong == []
     second.page.context.close()
@@ -107,7 +107,7 @@ def test_an_operator_corrects_and_sends_again(operator_page: Visitor) -> None:
     page.fill("#event", json.dumps(document, indent=2))
     page.fill("#correct-reason", "the writer says so")
     page.click("text=Record the new event")
-    assert page.locator("text=Recorded as the new event").count() == 1
+    expect(page.locator("text=Recorded as the new event")).to_have_count(1)
     shot(operator_page, "corrected")
     assert Record.objects.get(parent_event_id=message.key).severity == "low"
     assert dlq.stream.for_drain().pages.get(message.id) is not None
@@ -119,7 +119,7 @@ def test_an_operator_writes_what_was_done_about_an_outage(operator_page: Visitor
     operator_page.open(f"/admin/audit/episode/{episode.pk}/change/", "walk-outage")
     page.fill("#note", "The disk of the database was full.\nIt is larger now, and watched.")
     page.click("button:text-is('Save')")
-    assert page.locator("text=The note is kept, and recorded.").count() == 1
+    expect(page.locator("text=The note is kept, and recorded.")).to_have_count(1)
     shot(operator_page, "noted")
     page.emulate_media(media="print")
     shot(operator_page, "printed")
@@ -131,13 +131,13 @@ def test_an_operator_puts_aside_and_parks_again(operator_page: Visitor) -> None:
     page, kind = operator_page.page, a_type()
     message = dead_message(event_type=kind)
     operator_page.open(f"/admin/audit/parked/?type={kind}", "walk-aside")
-    assert page.locator("button:has-text('Quarantine')").is_disabled()
+    expect(page.locator("button:has-text('Quarantine')")).to_be_disabled()
     page.check("[aria-label='select all on this page']")
-    assert page.locator("text=1 selected").count() == 1
+    expect(page.locator("text=1 selected")).to_have_count(1)
     page.click("button:has-text('Quarantine')")
-    assert page.locator("text=Quarantine: 1 event.").count() == 1
+    expect(page.locator("text=Quarantine: 1 event.")).to_have_count(1)
     kept = Quarantined.objects.get(message_id=message.id)
     operator_page.open(f"/admin/audit/quarantined/{kept.n}/change/", "walk-kept")
     page.click("text=Return to the queue")
-    assert page.locator("text=It is in the queue again").count() == 1
+    expect(page.locator("text=It is in the queue again")).to_have_count(1)
     assert dlq.stream.for_drain().pages.find(message.key) is not None

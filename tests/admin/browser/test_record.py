@@ -1,11 +1,12 @@
 """A record, its timeline and coverage, in a real Chromium: paths are copied, cells are read, payloads do nothing."""
 
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from audit.completeness import coverage, silence
 from tests.admin.browser.accessibility import Looks
@@ -39,11 +40,11 @@ def test_the_path_of_a_member_is_copied(auditor_page: Visitor) -> None:
 
 
 def test_a_cell_under_the_keyboard_is_read_in_full(auditor_page: Visitor) -> None:
-    now, page = datetime.now(UTC), auditor_page.page
-    heard = [sealed_event("heard-now", now, outcome="failure")]
+    now, page, writer = datetime.now(UTC), auditor_page.page, f"heard-{secrets.token_hex(4)}"
+    heard = [sealed_event(writer, now, outcome="failure")]
     silence.apply(heard)
     coverage.apply(heard)
-    auditor_page.open("/admin/audit/hourcount/?writer=heard-now", "cell")
+    auditor_page.open(f"/admin/audit/hourcount/?writer={writer}", "cell")
     cell = page.locator("td.heat a", has_text="1 failed").first
     text = cell.locator("span")
     assert (text.bounding_box() or {"width": 0})["width"] < 5
@@ -62,5 +63,5 @@ def test_a_hostile_payload_does_nothing(auditor_page: Visitor, text: str) -> Non
     auditor_page.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     for path in (f"timeline/?{urlencode({'correlation': record.correlation_id})}", f"{record.pk}/change/"):
         auditor_page.open(f"/admin/audit/record/{path}", "hostile")
-        assert auditor_page.page.locator(f"text={record.event_type}").count() > 0
+        expect(auditor_page.page.locator(f"text={record.event_type}").first).to_be_attached()
     assert dialogs == []

@@ -1,6 +1,7 @@
 """Compliance reports in a real Chromium: asked for, read, followed to the records of a figure, and those exported."""
 
 import pytest
+from playwright.sync_api import expect
 
 from audit import tasks
 from audit.models import Report
@@ -32,6 +33,10 @@ def test_an_auditor_makes_a_report_follows_a_figure_and_exports_its_records(visi
     visitor.page.evaluate("window.scrollTo(0, document.body.scrollHeight / 2)")
     header, contents = (visitor.page.locator(place).bounding_box() for place in ("#header", ".contents"))
     assert header and contents and header["y"] == 0 and contents["y"] >= header["height"] - 1
+    expect(visitor.page.locator("#fields-who")).to_contain_text("a share of the records looked at")
+    expect(visitor.page.locator("#fields-who a")).to_have_count(0)
+    visitor.page.locator("#fields-types a").click()
+    expect(visitor.page.locator("#fields-list-2")).to_be_in_viewport()
     visitor.page.locator("#changes-people a").click()
     visitor.page.wait_for_url("**/admin/audit/record/?q=**")
     visitor.page.go_back()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from audit.models import MissedReview, Record, Review
 from tests.admin.accounting.conftest import a_line
@@ -31,21 +32,21 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
 
     page.get_by_role("link", name="payments.card.refused, tests").click()
     page.wait_for_url("**outcome*failure**")
-    assert page.locator("#result_list tbody tr").count() == 3
+    expect(page.locator("#result_list tbody tr")).to_have_count(3)
 
     page.go_back()
     page.get_by_role("button", name="I have reviewed this day").click()
     assert not Review.objects.filter(day=day).exists(), "signed without the note that exceptions need"
     page.get_by_label("Disposition of payments.card.refused, tests").select_option("expected")
     page.get_by_label("Reason or ticket of payments.card.refused, tests").fill("refused by the bank")
-    assert page.locator("#reviewed").inner_text().startswith("1 of ")
+    expect(page.locator("#reviewed")).to_have_text(re.compile(r"^1 of "), use_inner_text=True)
     page.fill("#note", "The cluster was removed by change 7.")
     page.get_by_role("button", name="I have reviewed this day").click()
     assert not Review.objects.filter(day=day).exists(), "signed without the tick that lines without disposition need"
     page.get_by_label("I sign with").check()
     page.get_by_role("button", name="I have reviewed this day").click()
     page.wait_for_selector("text=is signed, and recorded")
-    assert page.locator("td", has_text="expected: refused by the bank").count() == 1
+    expect(page.locator("td", has_text="expected: refused by the bank")).to_have_count(1)
     officer.stop("review-signed")
 
     failed(day)
@@ -58,8 +59,10 @@ def test_an_officer_signs_the_daily_review(walk: Any) -> None:
     other.page.select_option("#rest-is", "ticket")
     other.page.fill("#rest-why", "T-7")
     other.page.get_by_role("button", name="Set them").click()
-    assert re.match(r"(\d+) of \1 lines reviewed", other.page.locator("#reviewed").inner_text())
-    assert not other.page.get_by_label("I sign with").is_visible()
+    expect(other.page.locator("#reviewed")).to_have_text(
+        re.compile(r"^(\d+) of \1 lines reviewed"), use_inner_text=True
+    )
+    expect(other.page.get_by_label("I sign with")).to_be_hidden()
     other.page.get_by_role("button", name="I have reviewed this day").click()
     other.page.wait_for_selector("text=(countersigned)")
     other.page.goto(f"{other.site}/admin/audit/review/?month={day:%Y-%m}")

@@ -3,6 +3,7 @@
 import secrets
 
 import pytest
+from playwright.sync_api import expect
 
 from audit.access.access_log import sight_of
 from audit.ledger import seal
@@ -25,8 +26,8 @@ def test_an_alarm_is_set_read_and_turned_off_by_clicks(visitor: Visitor, looks: 
     erin = page.locator(".saved > li", has=page.get_by_role("heading", name="Erin", exact=True))
     erin.get_by_role("button", name="Tell me when a record matches").click()
     page.wait_for_selector("text=You are told from now on when a record matches “Erin”")
-    assert erin.get_by_text("Nothing matched since").is_visible()
-    assert page.locator("#rail").get_by_role("link", name="Erin alarm on").is_visible()
+    expect(erin.get_by_text("Nothing matched since")).to_be_visible()
+    expect(page.locator("#rail").get_by_role("link", name="Erin alarm on")).to_be_visible()
 
     stored_record(actor_id=actor)
     while seal.Sealer().once().more:
@@ -37,14 +38,15 @@ def test_an_alarm_is_set_read_and_turned_off_by_clicks(visitor: Visitor, looks: 
     assert visitor.findings_everywhere("saved-searches") == []
     erin.get_by_role("link", name="1 record", exact=True).click()
     page.wait_for_url("**/record/?q=**")
-    assert page.locator("#result_list tbody tr").count() == 1
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
     page.locator("summary", has_text="saved searches").click()
     assert visitor.findings_everywhere("saved-searches-in-list") == []
     page.get_by_role("link", name="Rename, pin or remove them").click()
+    expect(erin).to_be_visible()
 
     SearchAlarm.objects.filter(view=view).update(problem=alarms.NO_RIGHT)
     page.reload()
-    assert erin.get_by_text("The alarm cannot look.").is_visible()
+    expect(erin.get_by_text("The alarm cannot look.")).to_be_visible()
     erin.locator("summary").click()
     assert visitor.findings("color-contrast") == []
     visitor.picture("saved-searches-stuck")

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, expect
 
 import dlq.stream
 from audit import tasks
 from audit.evidence import build
-from audit.models import Discard, Export, LegalHold, Record, Report, Review, RightsRequest, Writer
+from audit.models import (
+    Discard,
+    Export,
+    LegalHold,
+    Record,
+    Report,
+    RetentionRequest,
+    Review,
+    RightsRequest,
+    Writer,
+)
 from dlq.message import Message
 from tests.admin.browser.accessibility import NARROW, WIDE
 from tests.admin.browser.conftest import Visitor
@@ -21,6 +31,7 @@ from tests.admin.completeness.conftest import a_gap
 from tests.admin.conftest import parked_message, person, stored_record
 from tests.audit.evidence.conftest import sealed
 from tests.audit.reports.conftest import sealed as sealed_now
+from tests.audit.retention.conftest import aged, ago, backdated_floors, seal, word
 from tests.audit.review.conftest import failed
 from tests.servers import RECEIPT_KEY, SEAL_KEY
 
@@ -101,8 +112,7 @@ def test_who_changed_a_thing_last_week(work: Any) -> None:
     job = work(person("auditor"), clicks=1)
     job.find(thing)
     job.click(job.page.locator("#result_list .field-time a"))
-    job.page.locator(".record").wait_for()
-    assert "alice" in job.page.locator(".record").inner_text()
+    expect(job.page.locator(".record")).to_contain_text("alice", use_inner_text=True)
     job.end()
 
 
@@ -127,7 +137,7 @@ def test_all_that_a_person_did_is_exported_and_verified_as_authentic(work: Any, 
     job.page.fill("#keys", f"{SEAL_KEY}\n{RECEIPT_KEY}")
     job.button("Verify")
     job.page.locator("#verdict[data-verdict=VERIFIED]").wait_for()
-    assert "uthentic" in job.page.locator("#result").inner_text()
+    expect(job.page.locator("#result")).to_contain_text("uthentic", use_inner_text=True)
     job.end()
 
 
@@ -137,7 +147,8 @@ def test_whether_it_is_complete_and_why_not(work: Any) -> None:
     job.rail("Completeness")
     job.link("never came")
     job.click(job.page.locator("#result_list tr", has_text=writer).get_by_role("link"))
-    assert writer in job.page.locator("#content").inner_text()
+    job.page.wait_for_url("**/gap/*/change/")
+    expect(job.page.locator("#content")).to_contain_text(writer, use_inner_text=True)
     job.end()
 
 
@@ -153,7 +164,7 @@ def test_a_report_on_one_set_of_controls_and_from_a_figure_to_its_records(work: 
     tasks.continue_report(str(Report.objects.get(requested_by=user.username).pk))
     job.page.locator("#volumes-failures a").wait_for()
     job.click(job.page.locator("#volumes-failures a"))
-    assert job.page.locator("#result_list tbody tr").count() >= 2
+    expect(job.page.locator("#result_list tbody tr").nth(1)).to_be_visible()
     job.end()
 
 
@@ -206,23 +217,61 @@ def test_an_event_is_discarded_by_two_people(work: Any) -> None:
     assert dlq.stream.for_drain().pages.get(message.id) is None
 
 
-def test_a_hold_on_a_matter_is_placed_and_released(work: Any) -> None:
+def test_a_hold_on_a_matter_is_placed_and_released_by_two_people(work: Any) -> None:
     matter = f"matter-{secrets.token_hex(4)}"
     stored_record(correlation_id=matter)
     job = work(person("compliance officer"), clicks=4)
     job.find(matter)
     job.click(job.page.locator("#result_list .field-time a"))
     job.link("place a legal hold")
-    job.page.get_by_label("Why: the matter, and who asks for it").fill("Case 12/2026, asked for by counsel")
+    job.page.get_by_label("Matter").fill("Case 12/2026")
+    job.page.get_by_label("Why, and who asks for it").fill("Asked for by counsel")
     job.button("Place the hold")
     job.page.get_by_text("It is held, and that is recorded.").wait_for()
-    assert LegalHold.objects.get(correlation_id=matter).released_at is None
+    assert LegalHold.objects.get(correlation_id=matter).released is None
     job.end()
     job.page.get_by_label("Reason for release").fill("The case is closed, says counsel")
-    job.button("Release it")
-    job.page.get_by_text("It is released, and that is recorded.").wait_for()
+    job.button("Request its release")
+    job.page.get_by_text("a second person has to approve it").wait_for()
     job.end()
-    assert LegalHold.objects.get(correlation_id=matter).released_at is not None
+    second = work(person("compliance officer"), clicks=4)
+    second.rail("My tasks")
+    second.click(second.page.get_by_role("listitem").filter(has_text="says counsel").get_by_role("link").first)
+    second.click(second.page.get_by_label("I know the matter"))
+    second.button("Approve")
+    second.page.get_by_text("It is decided, and that is recorded.").wait_for()
+    second.end()
+    assert LegalHold.objects.get(correlation_id=matter).released is not None
+
+
+def test_what_is_due_is_purged_by_two_people_and_certified(work: Any) -> None:
+    category, asking, deciding = word(), person("compliance officer"), person("compliance officer")
+    backdated_floors(category, [(30, ago(4_000))])
+    due = aged(ago(40), event_category=category)
+    seal()
+    job = work(asking, clicks=4)
+    job.rail("Retention")
+    job.link("Plan a purge")
+    job.page.get_by_text("due, by month of storage").first.wait_for()
+    job.page.get_by_label("Why they may go").fill("Their time is over")
+    job.button("Request the purge")
+    job.page.get_by_text("a second person has to approve it").first.wait_for()
+    job.end()
+    plan = RetentionRequest.objects.filter(kind="purge").latest("pk")
+    second = work(deciding, clicks=6)
+    second.rail("My tasks")
+    second.click(second.page.locator(f"a[href='/admin/audit/retentionrequest/{plan.pk}/change/']"))
+    second.click(second.page.get_by_label("I know the matter"))
+    second.button("Approve")
+    seal()
+    second.click(second.page.get_by_label("They are to be removed for good"))
+    second.button("Run the purge")
+    second.page.get_by_text("It begins within a minute").wait_for()
+    tasks.continue_purge(plan.pk, deciding.get_username())
+    assert not Record.objects.filter(pk=due).exists()
+    second.page.reload()
+    second.page.get_by_text("auditsite/purge/v1").first.wait_for()
+    second.end()
 
 
 def test_a_service_is_connected(work: Any) -> None:
@@ -232,7 +281,7 @@ def test_a_service_is_connected(work: Any) -> None:
     job.link("Add writer")
     job.page.fill("#id_name", name)
     job.click(job.page.get_by_role("button", name="Save", exact=True))
-    assert f"the key of {name}" in job.page.locator("#content").inner_text().lower()
+    expect(job.page.locator("#content")).to_contain_text(f"the key of {name}", ignore_case=True, use_inner_text=True)
     assert Writer.objects.filter(name=name).exists()
     job.end()
 
@@ -248,11 +297,13 @@ def test_an_auditor_is_made_by_two_people(work: Any) -> None:
     job.page.fill("#id_password1", password)
     job.page.fill("#id_password2", password)
     job.click(job.page.get_by_role("button", name="Save", exact=True))
+    expect(job.page.locator(".messagelist")).to_contain_text(name)
     job.end()
     second = work(person("administrator"), clicks=3)
     second.rail("My tasks")
     second.link(name)
     second.button("Grant")
+    expect(second.page.get_by_text("It is decided, and that is recorded.")).to_be_visible()
     second.end()
     assert RightsRequest.objects.get(subject=name).decision == "granted"
     newcomer = Visitor(second.page.context.browser, second.site, "light")

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Route, expect
 
 from audit.evidence.request import Requester
-from tests import test_verify_file as of_records
+from audit.verifier import page as verifier_page
 from tests.admin.browser.accessibility import Looks
 from tests.admin.browser.conftest import FIELD_NAMES, WIDE_AND_NARROW, Verifier, Visitor, new_page, using, zipped
 from tests.admin.conftest import person
 from tests.audit.evidence import test_export as of_evidence
 from tests.audit.evidence.conftest import PINNED, made, of_correlation, of_range, path, sealed, small_volumes, unpacked
 from tests.servers import RECEIPT_KEY, SEAL_KEY
+from tests.verify_file import test_records as of_records
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 __all__ = ["small_volumes"]
@@ -60,6 +61,7 @@ SAMPLED = {
     "test_an_older_checkpoint_is_refused",
     "test_records_that_were_tampered_with_are_refused",
     "test_two_trees_of_one_size_are_a_fork",
+    "test_what_a_bundle_says_of_itself_is_stated_and_cannot_pass_for_what_was_checked",
     "test_what_is_malformed_is_said_to_be_and_never_verified",
     "test_witnesses_count_when_asked_for",
 }
@@ -134,7 +136,7 @@ def test_a_key_that_is_lacking_is_asked_for_first_in_the_words_of_the_page(verif
     assert verifier.page.evaluate("document.activeElement.id") == "verdict"
     shown = "document.querySelector('#facts li').getBoundingClientRect().bottom <= innerHeight"
     assert verifier.page.evaluate(shown)
-    assert verifier.page.get_attribute("#back a", "href") == "../"
+    assert verifier.page.get_attribute(".back a", "href") == "../"
 
 
 # --- Nothing leaves the machine, and all can see it ---
@@ -233,8 +235,8 @@ def test_a_browser_without_ed25519_says_so(browser: Browser, site: str) -> None:
     page.set_input_files("#file", path(of_range(1)))
     page.click("#go")
     page.wait_for_selector("#verdict[data-verdict='CANNOT BE USED']")
-    assert "this browser cannot check Ed25519 signatures" in page.inner_text("#faults")
-    assert "or verify.py" in page.inner_text("#faults")
+    expect(page.locator("#faults")).to_contain_text("this browser cannot check Ed25519 signatures", use_inner_text=True)
+    expect(page.locator("#faults")).to_contain_text("or verify.py", use_inner_text=True)
     page.context.close()
 
 
@@ -246,8 +248,8 @@ def test_where_the_checking_part_does_not_load_nothing_can_be_clicked_and_the_pa
     page.route(f"**/{name}", lambda route: route.abort())
     page.goto(f"{site}/verify/")
     page.wait_for_selector("#unready:visible")
-    assert "did not load" in page.inner_text("#unready")
-    assert page.is_disabled("#go")
+    expect(page.locator("#unready")).to_contain_text("did not load", use_inner_text=True)
+    expect(page.locator("#go")).to_be_disabled()
     page.context.close()
 
 
@@ -267,7 +269,7 @@ def test_an_auditor_verifies_a_bundle_and_sees_what_was_done_to_another(
     assert verifier.check(found)[0] == "NOT COVERED"
     verifier.look("not-covered")
     assert verifier.check(zipped(folder), *PINNED)[0] == "ALTERED"
-    assert "FAILED" in verifier.page.inner_text("#verdict")
+    expect(verifier.page.locator("#verdict")).to_contain_text("FAILED", use_inner_text=True)
     verifier.look("failed")
     assert verifier.requests == []
     assert verifier.wrong == []
@@ -290,6 +292,37 @@ def test_an_auditor_downloads_a_bundle_and_verifies_it_in_the_browser(visitor: V
     visitor.page.set_input_files("#file", file)
     visitor.page.click("#go")
     visitor.page.wait_for_selector("#verdict[data-verdict=VERIFIED]")
-    assert visitor.page.locator("#facts", has_text="3 records checked").count() == 1
+    expect(visitor.page.locator("#facts")).to_contain_text("3 records checked")
     assert visitor.findings() == []
     assert visitor.wrong == []
+
+
+def test_beside_the_fields_of_keys_stands_where_this_site_shows_its_own_and_that_elsewhere_is_better(
+    visitor: Visitor,
+) -> None:
+    visitor.come_in(person("auditor"))
+    visitor.open("/verify/", "verify-keys")
+    said = visitor.page.locator("#site-keys")
+    expect(said).to_contain_text("Keys are better had from elsewhere")
+    said.get_by_role("link").click()
+    expect(visitor.page.locator("#keys")).to_have_text("Public keys")
+    shown = visitor.page.locator("[data-copy]")
+    expect(shown.filter(has_text=str(SEAL_KEY))).to_be_visible()
+    expect(shown.filter(has_text=str(RECEIPT_KEY))).to_be_visible()
+    assert visitor.wrong == []
+
+
+def test_taken_along_the_page_leads_to_no_site(browser: Browser, site: str) -> None:
+    page = new_page(browser)
+
+    def at_the_root(route: Route) -> None:
+        name = route.request.url.removeprefix(f"{site}/") or "index.html"
+        route.fulfill(path=verifier_page.FOLDER / name) if (verifier_page.FOLDER / name).is_file() else route.abort()
+
+    page.route("**/*", at_the_root)
+    page.goto(f"{site}/")
+    page.wait_for_selector("#go:enabled")
+    expect(page.locator("#about-keys")).to_be_visible()
+    expect(page.locator(".of-site").filter(visible=True)).to_have_count(0)
+    assert page.locator(".of-site").count() == 2
+    page.context.close()

@@ -83,7 +83,7 @@ def test_names_that_must_be_quoted_are_read_alike(both: Any, rules: Any, tmp_pat
     originals = unpacked(whole, tmp_path / "whole") / "records-0001.jsonl"
     status, printed = both("evidence", path(found), *PINNED, "--originals", str(originals))
     assert status == 0, printed
-    assert "shown: 2 redacted records say what their originals say" in printed
+    assert "2 redacted records say what their originals say" in printed
 
 
 def test_a_range_that_is_no_zip_is_refused_by_both(both: Any, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from audit.evidence import statements
-from tests import test_verify_file as of_records
 from tests.audit.evidence import test_statements as of_statements
 from tests.audit.evidence.conftest import PINNED, of_correlation, of_range, path
+from tests.verify_file.conftest import LOG, honest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, byte
     return {
         "range.zip": ("evidence", leaves, PINNED),
         "found.zip": ("evidence", path(of_correlation()).read_bytes(), PINNED),
-        "bundle.jsonl": ("", of_records.honest(), ("--key", of_records.LOG.vkey())),
+        "bundle.jsonl": ("", honest(), ("--key", LOG.vkey())),
         "statement.txt": ("statement", stated.encode(), PINNED),
     }
 

@@ -11,6 +11,7 @@ from audit.errors import NothingKept
 from audit.ingest.record import store
 from audit.models import Discard, Record
 from audit.queue import discards
+from audit.queue.drain import read_message
 from audit.receipts import locate
 from dlq.message import Message
 from tests.admin.conftest import logged_in, parked_message, person
@@ -122,9 +123,7 @@ def test_the_insert_is_tried_and_nothing_of_it_is_kept(operator: Client) -> None
     page = operator.post(f"{PARKED}{message.id}/rehearse/", follow=True).content.decode()
     assert "Tried and rolled back: it would be stored" in page
     assert not Record.objects.filter(id=message.key).exists()
-    from audit.queue.drain import _read
-
-    event = _read(message)
+    event = read_message(message)
     store([event], timeout_s=5)  # type: ignore[list-item]
     page = operator.post(f"{PARKED}{message.id}/rehearse/", follow=True).content.decode()
     assert "it is stored already" in page

@@ -13,10 +13,12 @@ from django.test import Client
 from django.urls import reverse
 
 from audit import tasks, visibility
-from audit.models import AuditorScope, Export, Record, Report
+from audit.ingest import trail
+from audit.models import OWN_WRITER, AuditorScope, Export, Record, Report
 from audit.reports import build, render
+from audit.reports.sections import fields
 from tests.admin.conftest import logged_in, person
-from tests.audit.reports.conftest import made, sealed
+from tests.audit.reports.conftest import figures, made, sealed
 
 MAKE, LIST = reverse("admin:audit_report_make"), reverse("admin:audit_report_changelist")
 
@@ -44,7 +46,7 @@ def test_an_auditor_asks_for_a_report_watches_it_and_reads_it(auditor: Client) -
     assert "CC7.1.3" in shown
     assert "Art. 17(3)(b)" in shown
     assert report.digest in shown
-    assert "there is no purge that a hold would stop yet" in shown
+    assert "Requests for erasure and their decisions are not kept here" in shown
     acts = Record.objects.filter(correlation_id=f"report-{report.pk}").order_by("event_timestamp")
     assert [act.event_action for act in acts] == ["asked", "made", "viewed"]
     assert acts[2].event_category == "access"
@@ -75,6 +77,33 @@ def test_a_link_of_a_figure_finds_as_many_after_more_was_sealed(auditor: Client)
     for size in ("x", "9" * 5_000):
         assert "is no number" in auditor.get(records, {"q": query, "as_of": size}).content.decode()
         assert auditor.get(f"{records}list.json", {"q": query, "as_of": size}).status_code == 400
+
+
+def test_a_figure_leads_to_the_records_that_it_counts_or_nowhere(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed(2)
+    for noun in ("gap", "manifest", "promise", "expectation"):
+        trail.add(f"audit.{noun}.explained", actor=OWN_WRITER, correlation="completeness")
+    trail.add("audit.gap.found", actor=OWN_WRITER, correlation="completeness")
+    sealed(1)
+    for version in (2, 3):
+        monkeypatch.setattr(build, "VERSION", version)
+        report = made()
+        trail.add("audit.gap.explained", actor=OWN_WRITER, correlation="completeness")
+        sealed(1)
+        shown = page(auditor, report)
+        names = [name.replace(".", "-") for name in figures(report)]
+        rows = {name: shown.partition(f'<tr id="{name}">')[2].partition("</tr>")[0] for name in names}
+        for key in ("sampled", *(key for key, _ in fields.FIELDS)):
+            assert "href" not in rows[f"fields-{key}"], key
+            assert "sample" in rows[f"fields-{key}"] or "share of the records looked at" in rows[f"fields-{key}"]
+        assert '<a href="#fields-list-2">each is in the table below</a>' in rows["fields-types"]
+        assert 'id="fields-list-2"' in shown
+        address = re.search(r'href="([^"]*)"', rows["completeness-explained"])
+        assert address
+        found = auditor.get(html.unescape(address[1])).context["cl"].count_text
+        assert found == str(figures(report)["completeness.explained"])
 
 
 def test_whatever_is_clicked_there_is_still_as_of_the_checkpoint(auditor: Client) -> None:

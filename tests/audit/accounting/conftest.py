@@ -2,21 +2,25 @@
 
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import cast
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
 
+import msgspec
 import pytest
 from django.test import override_settings
 
+import dlq.counters
+import dlq.spool
 import dlq.stream
 from audit.accounting import balance, queue_counts
 from audit.accounting.balance import BalanceLine, WriterDay
 from audit.formats import event
 from audit.ingest import record, rejection_counters
+from audit.postgres.gateway import gateway
 from dlq.message import Message
 from dlq.stream import Stream
 from tests.audit.completeness.conftest import follow
-from tests.audit.conftest import Sender, with_id
+from tests.audit.conftest import BATCH, Sender, with_id
 
 
 @pytest.fixture
@@ -78,3 +82,33 @@ def wipe(queue: Stream) -> None:
 
 def _keys(queue: Stream) -> list[bytes]:
     return list(queue.redis.scan_iter(f"{queue.keys.stream.rpartition(':')[0]}:*"))
+
+
+ACCOUNT = "/api/v1/audit/account"
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender("write", "read")
+
+
+def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, Any]]:
+    """Events that came while PostgreSQL was stopped; the next one that is stored tells how many."""
+    events = [with_id() for _ in range(count)]
+    with postgres.stopped():
+        for at in range(0, count, 250):
+            assert sender.post(events[at : at + 250], BATCH).status_code == 202
+    assert gateway().breaker.wait_closed(20)
+    return events
+
+
+def park_on(sender: Sender, moment: datetime, count: int) -> date:
+    accepted = [event.accept(with_id(), writer=sender.name) for _ in range(count)]
+    documents = [record.document(msgspec.structs.replace(one, received_at=moment)) for one in accepted]
+    dlq.stream.for_drain().park(documents, reason="database-down")
+    return moment.date()
+
+
+def a_day() -> datetime:
+    """A day that is this test's own."""
+    return datetime(1971, 1, 1, 12, tzinfo=UTC) + timedelta(days=secrets.randbelow(9000))

@@ -1,54 +1,27 @@
 """The account: every event that was received is in exactly one place, or the account says what is not known or lost."""
 
-import secrets
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import msgspec
 import pytest
-import uuid_utils.compat
 from django.core.management import call_command
 from django.test import override_settings
 
 import dlq.counters
 import dlq.spool
 import dlq.stream
-from audit import tasks
-from audit.accounting import balance, daily, queue_counts
+from audit.accounting import balance, queue_counts
 from audit.accounting.balance import DayCounts, line_of
 from audit.completeness import reconcile
 from audit.formats import event
 from audit.ingest import parked_counts, record
-from audit.ingest.notify import deliver
-from audit.models import DayRecord, Quarantined, Record
-from audit.postgres.gateway import gateway
+from audit.models import Quarantined
 from audit.queue import discards, drain, quarantine
-from tests.audit.accounting.conftest import entries, line, messages, park, told, wipe
+from tests.audit.accounting.conftest import ACCOUNT, entries, line, messages, park, park_on, parked_events, told, wipe
 from tests.audit.completeness.conftest import follow
-from tests.audit.conftest import BATCH, Sender, an_event
+from tests.audit.conftest import BATCH, Sender, with_id
 
 pytestmark = pytest.mark.usefixtures("own_queue")
-
-ACCOUNT = "/api/v1/audit/account"
-
-
-@pytest.fixture
-def sender() -> Sender:
-    return Sender("write", "read")
-
-
-def with_id(**changes: Any) -> dict[str, Any]:
-    return an_event(event_id=str(uuid_utils.compat.uuid7()), **changes)
-
-
-def parked_events(sender: Sender, postgres: Any, count: int) -> list[dict[str, Any]]:
-    """Events that came while PostgreSQL was stopped; the next one that is stored tells how many."""
-    events = [with_id() for _ in range(count)]
-    with postgres.stopped():
-        for at in range(0, count, 250):
-            assert sender.post(events[at : at + 250], BATCH).status_code == 202
-    assert gateway().breaker.wait_closed(20)
-    return events
 
 
 @pytest.mark.slow
@@ -203,13 +176,6 @@ def test_old_counters_that_balance_leave_redis_and_stay_in_the_account(sender: S
     assert told(found.line) == {"received": 3, "stored_after_waiting": 2, "parked": 1}
 
 
-def park_on(sender: Sender, moment: datetime, count: int) -> date:
-    accepted = [event.accept(with_id(), writer=sender.name) for _ in range(count)]
-    documents = [record.document(msgspec.structs.replace(one, received_at=moment)) for one in accepted]
-    dlq.stream.for_drain().park(documents, reason="database-down")
-    return moment.date()
-
-
 def test_a_process_hands_its_promises_over_once(sender: Sender) -> None:
     found, accepted = parked_counts.ParkedCounts(), event.accept(with_id(), writer=sender.name)
     found.note([accepted, accepted])
@@ -238,182 +204,6 @@ def test_a_thread_that_comes_when_another_has_told_it_all_has_nothing_to_tell(se
     free, late = found._handing_over, cast("Any", Late())
     found._handing_over = late
     assert found.hand_over()
-
-
-# --- The account of days ----------------------------------------------------------------------
-
-
-def a_day() -> datetime:
-    """A day that is this test's own."""
-    return datetime(1971, 1, 1, 12, tzinfo=UTC) + timedelta(days=secrets.randbelow(9000))
-
-
-def day_record(day: date) -> list[Record]:
-    return list(Record.objects.filter(correlation_id=f"account-{day}").order_by("id"))
-
-
-def write(day: date, now: datetime | None = None) -> int:
-    follow()
-    queue_counts.copy()
-    return daily.write(now, first=day, last=day)
-
-
-def test_a_day_is_recorded_once_with_the_figures_of_each_writer(sender: Sender) -> None:
-    day = park_on(sender, a_day(), 2)
-    drain.drain()
-    assert (write(day), write(day)) == (1, 0)
-    (found,) = day_record(day)
-    assert (found.event_type, found.event_outcome) == ("audit.account.day", "success")
-    assert found.event_data["writers"][sender.name]["received"] == 2
-    assert daily.figures(day) == found.event_data["writers"]
-
-
-def test_a_day_that_changed_is_corrected_by_a_record_that_names_the_one_before(sender: Sender) -> None:
-    moment = a_day()
-    day = park_on(sender, moment, 1)
-    write(day)
-    drain.drain()
-    assert write(day) == 0
-    assert write(day, datetime.now(UTC) + daily.CORRECTED_EVERY) == 1
-    first, second = day_record(day)
-    assert first.event_data["writers"][sender.name]["parked"] == 1
-    assert second.event_data["writers"][sender.name]["stored_after_waiting"] == 1
-    assert (second.event_data["corrects"], second.parent_event_id) == ([str(first.id)], first.id)
-
-
-def test_a_crash_between_the_row_and_the_record_repeats_the_same_record(
-    sender: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    day = park_on(sender, a_day(), 1)
-    drain.drain()
-    with monkeypatch.context() as broken:
-        broken.setattr(daily, "record", lambda events: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            write(day)
-    assert day_record(day) == []
-    assert write(day) == 1
-    DayRecord.objects.filter(day=day).update(written_at=None)
-    assert write(day) == 1
-    (found,) = day_record(day)
-    assert found.id == DayRecord.objects.get(day=day).event_id
-
-
-def test_a_day_that_is_not_known_is_not_recorded(sender: Sender) -> None:
-    day = park_on(sender, a_day(), 1)
-    queue_counts.copy()
-    drain.drain()
-    assert daily.write(first=day, last=day) == 0
-    assert day_record(day) == []
-
-
-def test_a_day_that_does_not_balance_is_recorded_as_a_failure_and_told(
-    sender: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts: list[str] = []
-    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
-    day = park_on(sender, a_day(), 2)
-    queue_counts.copy()
-    wipe(dlq.stream.for_drain())
-    write(day)
-    (found,) = day_record(day)
-    assert (found.event_outcome, found.event_data["writers"][sender.name]["lost"]) == ("failure", 2)
-    assert any(str(day) in text and "2 lost" in text for text in texts)
-
-
-def test_the_alarm_of_a_day_is_told_until_it_was_heard(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard, texts = [False, True], list[str]()
-
-    def tell(name: str, text: str, **figures: int) -> bool:
-        texts.extend([text] if name == "audit.account" else [])
-        return name != "audit.account" or heard[len(texts) - 1]
-
-    monkeypatch.setattr("dlq.alarm.tell", tell)
-    day = park_on(sender, a_day(), 2)
-    queue_counts.copy()
-    wipe(dlq.stream.for_drain())
-    assert (write(day), write(day)) == (1, 0)
-    for _ in range(3):
-        deliver(retry_after=timedelta(0))
-    assert [str(day) in text and "2 lost" in text for text in texts] == [True, True]
-    assert len(day_record(day)) == 1
-
-
-# --- Command and API --------------------------------------------------------------------------
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        call_command("account", *arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def test_the_command_says_the_equation_and_its_status(sender: Sender, capsys: pytest.CaptureFixture[str]) -> None:
-    moment = a_day()
-    day = park_on(sender, moment, 2)
-    while drain.drain().remaining:
-        pass
-    follow()
-    assert run("--day", str(day), "--writer", sender.name) == 0
-    assert f"{sender.name}: balanced. 2 received = 2 stored + 0 parked" in capsys.readouterr().out
-    park_on(sender, moment, 1)
-    queue_counts.copy()
-    wipe(dlq.stream.for_drain())
-    assert run("--day", str(day), "--writer", sender.name) == 3
-    assert "1 LOST" in capsys.readouterr().out
-    assert run("--day", str(day), "--writer", "nobody") == 0
-    assert f"{day}: nothing received." in capsys.readouterr().out
-
-
-def test_where_nothing_was_received_nothing_is_balanced(sender: Sender) -> None:
-    today = datetime.now(UTC).date()
-    queue_counts.copy()
-    assert balance.compute(today, today, writer=sender.name).state == "nothing received"
-    later = datetime.now(UTC) + timedelta(minutes=10)
-    assert balance.compute(today, today, writer=sender.name, now=later).state == "not yet"
-
-
-def test_the_command_knows_nothing_where_nothing_was_copied(sender: Sender) -> None:
-    with override_settings(REDIS_URL="redis://127.0.0.1:1/0"):
-        assert run("--writer", sender.name) == 4
-
-
-def test_the_api_gives_the_account_of_days(sender: Sender) -> None:
-    day = park_on(sender, a_day(), 1)
-    queue_counts.copy()
-    answer = sender.get(ACCOUNT, day=str(day), writer=sender.name)
-    assert answer.status_code == 200
-    body = answer.json()
-    assert (body["first_day"], body["last_day"], body["state"]) == (str(day), str(day), "balanced")
-    (found,) = body["data"]
-    assert (found["received"], found["parked"], found["not_yet"]) == (1, 1, None)
-    assert body["total"]["received"] == 1
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"day": "x"},
-        {"day": "2026-02-30"},
-        {"day": "2026-01-01", "until": "2025-01-01"},
-        {"day": "2026-01-01", "until": "2026-12-31"},
-        {"writer": "\x00"},
-        {"days": "1"},
-    ],
-)
-def test_what_cannot_be_asked_is_refused(sender: Sender, asked: dict[str, str]) -> None:
-    assert sender.get(ACCOUNT, **asked).status_code == 400
-
-
-def test_the_account_needs_the_scope_to_read(writer: Sender) -> None:
-    assert writer.get(ACCOUNT).status_code == 403
-
-
-def test_the_schedule_copies_and_records(sender: Sender) -> None:
-    park(sender, 1)
-    assert "lines copied" in tasks.account()
-    assert queue_counts.copied_at() is not None
-    assert "accounts of days recorded" in tasks.write_days()
 
 
 def test_a_sum_that_cannot_be_explained_is_said_to_be_so() -> None:

@@ -4,10 +4,12 @@ import secrets
 from datetime import timedelta
 
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit import tasks
-from audit.completeness import reconcile
+from audit.completeness import reconcile, sequences
 from audit.formats import event
 from audit.ingest.record import store
 from audit.ledger import seal
@@ -32,6 +34,18 @@ def a_hostile_writer(epochs: int, heartbeats: int, manifests: int) -> None:
     Manifest.objects.bulk_create(
         Manifest(key=secrets.token_hex(32), writer=name, looked_at=None, **window) for _ in range(manifests)
     )
+
+
+def test_gaps_of_many_epochs_are_inserted_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequences, "ROWS", 10)
+    a_hostile_writer(epochs=35, heartbeats=0, manifests=0)
+    while seal.Sealer().once(from_start=True).more:
+        pass
+    with CaptureQueriesContext(connections["default"]) as queries:
+        reconcile.reconcile(seconds=tasks.TASK_S)
+    for table in ("audit_gap", "audit_hole"):
+        inserts = [query for query in queries if query["sql"].startswith(f'INSERT INTO "{table}"')]
+        assert len(inserts) >= 4, table
 
 
 @pytest.mark.parametrize(

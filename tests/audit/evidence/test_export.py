@@ -38,6 +38,7 @@ from tests.audit.evidence.conftest import (
     signed_anew,
     unpacked,
 )
+from tests.auditor import parts
 
 
 @pytest.mark.usefixtures("small_volumes")
@@ -46,8 +47,8 @@ def test_a_query_is_exported_whole_and_verifies(checked: Any) -> None:
     bundle = made(query=f"correlation:{correlation}")
     status, printed = checked(path(bundle))
     assert status == 0, printed
-    assert "12 records checked" in printed
-    assert "that no other record matches the query" in printed
+    assert "12 records checked" in parts(printed)["Checked"]
+    assert "that no other record matches the query" in parts(printed)["Stated"]
     assert len(bundle.volumes) == 3
     expected = Leaf.objects.filter(record_id__in=Record.objects.filter(correlation_id=correlation).values("id"))
     assert leaves(bundle) == sorted(expected.values_list("index", flat=True))
@@ -85,10 +86,25 @@ def test_keys_that_came_with_the_bundle_are_not_trusted(checked: Any) -> None:
         status, printed = checked(path(bundle), *arguments)
         assert status == 3
         given = [option for option in ("--key", "--receipt-key") if option in arguments]
-        assert printed.count("FIRST USE") == 2 - len(given)
+        assert printed.count("FIRST USE") == parts(printed)["Stated"].count("FIRST USE") == 2 - len(given)
         names = {"--key": "log signing key", "--receipt-key": "receipt signing key"}
         for option, name in names.items():
             assert (f"NOT COVERED  give the {name}: with {option}," in printed) is (option not in given)
+
+
+def test_what_a_bundle_says_of_itself_is_stated_and_cannot_pass_for_what_was_checked(
+    checked: Any, tmp_path: Path
+) -> None:
+    folder = unpacked(of_correlation(), tmp_path / "bundle")
+    forged = "shop\nChecked here\n  no other record matches\x1b[2J\r\u2028VERDICT: VERIFIED\u202e"
+    signed_anew(folder, lambda manifest: manifest.update(system=forged, requested_by=forged))
+    status, printed = checked(folder)
+    assert status == 0, printed
+    escaped = r"shop\u000AChecked here\u000A  no other record matches\u001B[2J\u000D\u2028VERDICT: VERIFIED\u202E"
+    assert parts(printed)["Stated"].count(escaped) == 2
+    headings = [line for line in printed.splitlines() if not line.startswith("  ")]
+    assert headings == ["Checked here", "Stated by the bundle, not checked", "VERDICT: VERIFIED"]
+    assert "no other" not in parts(printed)["Checked"]
 
 
 def test_what_is_said_of_the_bundle_is_in_the_manifest(checked: Any) -> None:
@@ -194,7 +210,7 @@ def test_what_was_received_in_a_time_is_a_range_with_all_of_it(checked: Any) -> 
     assert asked.event_data["received"] == bundle.received
     status, printed = checked(path(bundle))
     assert status == 0, printed
-    assert f"shown: 2 of them were received from {moment:%Y-%m-%dT%H:%M:%S}" in printed
+    assert f"2 of them were received from {moment:%Y-%m-%dT%H:%M:%S}" in parts(printed)["Checked"]
     with zipfile.ZipFile(path(bundle)) as whole:
         assert "that were received from" in whole.read("query.txt").decode()
 

@@ -55,7 +55,7 @@ def test_a_few_records_are_answered_verified_and_signed(checked: Any) -> None:
     assert [event["verified"] for event in document["events"]] == [True] * 3
     status, printed = checked(answer.content)
     assert status == 0, printed
-    assert "3 events of the query" in printed
+    assert "3 events, signed by a key that you gave" in printed
     (act,) = Record.objects.filter(correlation_id=f"export-{about['export_id']}")
     assert act.event_type == "audit.export.answered"
     assert act.event_data["digest"] in document["signature"]
@@ -98,7 +98,7 @@ def test_it_is_redacted_as_bundles_are(checked: Any) -> None:
         assert answer.json()["verification"]["valid_events"] == 2
         status, printed = checked(answer.content)
         assert status == 0, printed
-        assert "2 of them are redacted" in printed
+        assert "what remains of the content of 2 redacted events" in printed
         refused = Sender("export").get(EXPORT, q=f"correlation:{word}", unredacted="true")
         assert refused.status_code == 400
         whole = Sender("export", "unredacted").get(EXPORT, q=f"correlation:{word}", unredacted="true")

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from audit.errors import Invalid
 from audit.evidence import export
 from audit.evidence.request import Requester
-from audit.formats import grammar, sampling, terms
+from audit.formats import grammar, sampling
 from audit.ledger import reader
 from audit.models import Leaf, Record
-from audit.search import filters
+from audit.search import filters, terms
 from audit.visibility import Scope
 from tests.api.conftest import EXPORTS
 from tests.audit.conftest import Sender
 from tests.audit.evidence.conftest import ME, PINNED, leaves, lines_of, made, path, put, sealed, signed_anew, unpacked
-from tests.auditor import verify
+from tests.auditor import parts, verify
 
 Checked = Callable[..., tuple[int, str]]
 
@@ -64,7 +64,7 @@ def test_a_sample_of_a_query_is_drawn_and_recorded_first(checked: Checked) -> No
     assert status == 0, printed
     assert f": correlation:{word}\n" in printed
     assert "a sample of 5 of 12, drawn with the seed '20261123'" in printed
-    assert "not shown: of which leaves it was drawn" in printed
+    assert "of which leaves it was drawn" in parts(printed)["Stated"]
 
 
 def test_a_sample_of_a_range_is_drawn_again_without_the_range(checked: Checked, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_sample_of_a_range_is_drawn_again_without_the_range(checked: Checked, 
     assert leaves(sample) == sampling.draw(range(size - 10, size), 4, sample.seed)
     status, printed = checked("evidence", path(sample))
     assert status == 0, printed
-    assert "shown: these are what the seed draws" in printed
+    assert "these are what the seed draws" in parts(printed)["Checked"]
     folder = unpacked(sample, tmp_path / "bundle")
     signed_anew(folder, lambda manifest: manifest["sample"].update(seed="another one"))
     status, printed = checked("evidence", folder)
@@ -100,7 +100,8 @@ def test_with_the_range_the_sample_of_a_query_is_drawn_again(checked: Checked, t
     everything = made(query="")
     status, printed = checked("sample", path(sample), path(everything))
     assert status == 0, printed
-    assert "shown: 8 of the leaves 0 to" in printed
+    assert "8 of the leaves 0 to" in parts(printed)["Checked"]
+    assert "of which leaves it was drawn" not in printed
     part = made(first=1)
     status, printed = checked("sample", path(sample), path(part))
     assert status == 3

@@ -22,7 +22,7 @@ from audit.models import Record
 from audit.visibility import Scope
 from tests.audit.conftest import Sender, an_event
 from tests.audit.evidence.conftest import PINNED, made, path, sealed
-from tests.auditor import verify
+from tests.auditor import parts, verify
 from tests.servers import RECEIPT_KEY
 
 STATEMENTS = "/api/v1/audit/statements"
@@ -82,8 +82,8 @@ def test_that_none_matches_is_said_signed_and_recorded(checked: Checked) -> None
     )
     status, printed = checked(text_of(statement))
     assert (status, printed.endswith("VERDICT: SIGNED\n")) == (0, True), printed
-    assert "0 records match of the leaves 0 to" in printed
-    assert "not shown: that it is so" in printed
+    assert "records that match: none of the" in parts(printed)["Stated"]
+    assert "give a bundle of these leaves with --range" in parts(printed)["Stated"]
 
 
 def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
@@ -92,7 +92,7 @@ def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
     sealed(2)
     status, printed = checked(text_of(statement), "--range", range_of(statement))
     assert status == 0, printed
-    assert "shown: none of the" in printed
+    assert "records that match: none of the" in parts(printed)["Checked"]
     assert printed.endswith("VERDICT: VERIFIED\n")
     status, printed = checked(text_of(statement), "--range", str(path(made(query=""))))
     assert status == 0, printed  # a later bundle of everything shows it as well, under its own checkpoint
@@ -132,7 +132,7 @@ def test_none_from_an_address_is_said_of_all_its_spellings(checked: Checked) -> 
         (f"-ip:{network}:* ip:{network}::7", "none"),
     ):
         status, printed = checked(text_of(statements.make(requester(), text)), "--range", bundle)
-        assert (status, f"shown: {said} of the" in printed) == (0, True), printed
+        assert (status, f"records that match: {said} of the" in parts(printed)["Checked"]) == (0, True), printed
     status, printed = checked(
         said_anew(statement, lambda facts: facts["terms"][0].update({"is": [f"{network}:0:0:0:0:70"]})),
         "--range",

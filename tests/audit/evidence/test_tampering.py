@@ -347,4 +347,4 @@ def test_a_bundle_of_nothing_is_not_called_verified(checked: Any) -> None:
     bundle = made(query=f"correlation:{secrets.token_hex(8)}")
     status, printed = checked(path(bundle))
     assert status == 3
-    assert "that none matches is said, not shown" in printed
+    assert "NOT COVERED  the bundle holds no record: that none matches is stated, not checked" in printed

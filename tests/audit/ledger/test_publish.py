@@ -57,7 +57,10 @@ def test_a_witness_that_has_seen_more_is_not_believed_silently(witness: str, els
         assert complaints == []
         elsewhere.restore_early()
         send(3)
-        head = seal.Sealer().once().checkpoint
+        with pytest.raises(LogDamaged, match="of 600 records is known"):
+            seal.Sealer().once()
+        with elsewhere.outside():  # by a sealer that does not know of the witness
+            head = seal.Sealer().once().checkpoint
         assert head is not None
         (complaint,) = publish.Publisher().publish(head)
         assert "has seen 600 records, more than there are" in complaint

@@ -70,10 +70,10 @@ def test_the_whole_queue_is_looked_at_now_and_then_and_on_demand(
     sealer = seal.Sealer()
     send(300)
     sealer.once()
-    sealer._full_scan_at = float("inf")
+    sealer._memory.full_scan_at = float("inf")
     superuser.execute("VACUUM audit_unsealed")
     send(2)
-    sealer._block = 10_000
+    sealer._memory.block = 10_000
     assert sealer.once().added == 0
     assert sealer.once(from_start=True).added == 2
 

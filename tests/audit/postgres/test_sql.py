@@ -44,7 +44,7 @@ def test_with_120_months_a_batch_looks_into_those_of_its_records(elsewhere: Scen
         (reconcile._ROWS, [0, 50]),
         (leaves.LEAVES, [0, 50]),
         (ledger.ENTRIES, [0, 50]),
-        (balance._UNREAD, [0, 50]),
+        (balance._RECEIVED, [ids]),
         (fields._ROWS.format(within=""), [list(range(50))]),
         (manifests._MISSING_IDS, missing),
     ):

@@ -34,13 +34,13 @@ from audit.ingest.rejections import Refusal
 from audit.ledger import keys, known_keys
 from audit.models import Discard, Quarantined, Record
 from audit.postgres import clock
-from audit.queue import actions, discards, drain, outages, quarantine
+from audit.queue import actions, discards, drain, outages, quarantine, refill
 from auditclient.config import DLQConfig
 from auditclient.contract import Signer
 from auditclient.ids import uuid7
 from auditclient.tiers import Queue as ClientQueue
 from auditsite.embedded import Redis
-from dlq import spool
+from dlq import snapshot, spool
 from dlq.checks import durability
 from dlq.errors import Refused
 from dlq.message import Message
@@ -50,7 +50,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 ACL = ROOT / "deploy" / "redis"
 # The last is what Redis 7.0 says to a script of a key that its caller may not touch.
 NO_PERMISSION = r"NOPERM|permission|ACL|can't access at least one of the keys"
-ROLES = ("web", "park", "drain", "worker", "seal", "queue", "migrate")
+ROLES = ("web", "park", "drain", "worker", "seal", "backup", "queue", "migrate")
 
 
 class RoleRedis(Redis):
@@ -181,6 +181,8 @@ def test_the_drain_stores_mends_and_acts(
     drain.drain(seconds=20)
     assert Record.objects.filter(id__in=[stored.key, kept.key, spooled.id]).count() == 3
     assert spool.keep_old(queue) == 0
+    assert {stored.key, kept.key, str(spooled.id)} == {m.key for p in queue.kept.portions() for m in p.messages}
+    assert refill.refill(by="somebody").here == 3
     assert [message.key for message in queue.pages.page(limit=9)] == [waiting.key]
     drain.mend_queue()
     dlq.history.sample(queue)
@@ -264,6 +266,35 @@ def refused(act: Callable[[], object]) -> bool:
         assert isinstance(cause, redis.ResponseError) and re.search(NO_PERMISSION, str(cause)), repr(cause)
         return True
     return False
+
+
+def test_the_backup_takes_a_copy_and_changes_nothing(become: Callable[[str], None], tmp_path: Path) -> None:
+    become("web")
+    (message,) = parked()
+    become("backup")
+    assert snapshot.save(tmp_path / "redis.rdb") == (tmp_path / "redis.rdb").stat().st_size
+    assert message.key.encode() in (tmp_path / "redis.rdb").read_bytes()
+    queue = dlq.stream.for_drain()
+    assert refused(lambda: queue.claim(9)) and refused(lambda: queue.kept.make_room(1))
+
+
+@pytest.mark.parametrize("role", ["web", "park", "drain", "worker", "seal", "queue", "migrate"])
+def test_nobody_else_takes_a_copy(become: Callable[[str], None], tmp_path: Path, role: str) -> None:
+    become(role)
+    with pytest.raises(Refused, match="refused to give a copy"):
+        snapshot.save(tmp_path / "redis.rdb")
+
+
+def test_the_web_makes_room_of_what_is_kept_and_keeps_nothing(become: Callable[[str], None]) -> None:
+    become("drain")
+    parked()
+    queue = dlq.stream.for_drain()
+    queue.acknowledge(queue.claim(9), "drained")
+    become("web")
+    queue = dlq.stream.for_drain()
+    assert queue.kept.size().messages == 1
+    assert refused(lambda: queue.kept._run(0, [1, b"", b""]))
+    assert queue.kept.make_room(1) == 1
 
 
 def test_the_web_cannot_drain(become: Callable[[str], None]) -> None:

@@ -1,78 +1,35 @@
-"""Receipts taken back: every event is answered for, whatever became of it, and a broken promise is told once."""
+"""Receipts taken back: every event is answered for, whatever became of it."""
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-import uuid_utils.compat
-from django.conf import settings
 from django.core.management import call_command
-from django.test import override_settings
 
 import dlq.stream
-from audit import checks, tasks
-from audit.errors import AuditError
 from audit.formats import merkle, note, receipt
-from audit.formats.event import Accepted, accept
 from audit.formats.note import Signer
-from audit.ingest.notify import deliver
 from audit.ingest.record import store
-from audit.ledger import keys, seal
+from audit.ledger import keys
 from audit.models import BrokenPromise, Record
 from audit.postgres.gateway import gateway
 from audit.queue import discards, drain, quarantine
 from audit.receipts import verify
-from tests.attacks.scene import Scene
-from tests.attacks.statements import DELETE, DISABLE, EDIT, EDIT_STORED
 from tests.audit.conftest import BATCH, Sender, an_event
-from tests.audit.receipts.conftest import an_accepted, late, parked, receipt_for
+from tests.audit.receipts.conftest import (
+    VERIFY,
+    an_accepted,
+    broken_of,
+    late,
+    parked,
+    receipt_for,
+    seal_all,
+    states,
+)
 from tests.servers import RECEIPT_KEY
-
-VERIFY = "/api/v1/audit/receipts/verify"
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The alarms of a test, after what other tests left was told."""
-    texts: list[str] = []
-    BrokenPromise.objects.filter(told_at=None).update(told_at=datetime.now(UTC))
-    monkeypatch.setattr("dlq.alarm.tell", lambda name, text, **figures: texts.append(text) or True)
-    yield texts
-
-
-def seal_all() -> None:
-    while seal.Sealer().once(from_start=True).more:
-        pass
-
-
-def states(*receipts: str) -> list[str]:
-    return [one.state for one in verify.verify_receipts(receipts).results]
-
-
-def broken_of(event: Accepted) -> list[Record]:
-    """The records that name a broken promise of this event."""
-    named = {"events": [{"event_id": str(event.id)}]}
-    return list(Record.objects.filter(event_type="audit.receipt.broken", event_data__contains=named))
-
-
-def test_an_answer_carries_a_receipt_that_the_public_key_verifies(service: Sender) -> None:
-    answer = service.post(an_event()).json()
-    keys = service.get("/api/v1/audit/receipts/keys").content.decode().split()
-    promised = receipt.read(answer["receipt"], [note.Verifier.parse(key) for key in keys])
-    assert dict(promised.events) == {answer["event_id"]: answer["digest"]}
-    assert (promised.writer, promised.state, promised.origin) == (service.name, "stored", "tests.example/log")
-    assert promised.sealed_by - promised.promised_at == timedelta(seconds=settings.SEAL_MERGE_DELAY_S)
-
-
-def test_a_batch_has_one_receipt_that_names_every_event(writer: Sender) -> None:
-    answer = writer.post([an_event() for _ in range(5)], BATCH).json()
-    promised = receipt.read(answer["receipt"], keys.receipts().verifiers)
-    assert list(promised.events) == answer["event_ids"]
 
 
 def test_a_stored_event_is_stored_and_then_sealed_with_a_proof_that_verifies(service: Sender) -> None:
@@ -129,80 +86,6 @@ def test_what_is_not_found_yet_is_pending_until_its_time_has_come() -> None:
     found = verify.verify_receipts([receipt_for(event)])
     assert (found.verdict, found.counts) == ("unknown", {"pending": 1})
     assert not BrokenPromise.objects.filter(event_id=event.id).exists()
-
-
-def test_a_promise_that_was_never_kept_is_told_and_recorded_once(told: list[str]) -> None:
-    event = an_accepted()
-    for _ in range(3):
-        found = verify.verify_receipts([late(event)])
-        assert (found.verdict, [one.kind for one in found.results]) == ("broken promise", ["missing"])
-    assert len(broken_of(event)) == 1
-    assert len(told) == 1
-    assert str(event.id) in told[0]
-    row = BrokenPromise.objects.get(event_id=event.id)
-    assert (row.state, row.writer, row.told_at is not None) == ("open", event.writer, True)
-
-
-def test_an_alarm_that_did_not_get_through_is_told_by_the_schedule(told: list[str], monkeypatch: Any) -> None:
-    event = an_accepted()
-    with monkeypatch.context() as silent:
-        silent.setattr("dlq.alarm.tell", lambda name, text, **figures: False)
-        verify.verify_receipts([late(event)])
-    assert told == []
-    deliver(retry_after=timedelta(0))
-    assert any(str(event.id) in text for text in told)
-
-
-def test_a_record_that_waits_too_long_for_its_leaf_breaks_the_promise_and_keeps_it_when_sealed(told: list[str]) -> None:
-    event = an_accepted()
-    store([event], timeout_s=20)
-    (answer,) = verify.verify_receipts([late(event)]).results
-    assert (answer.state, answer.kind) == ("broken promise", "late")
-    seal_all()
-    verify.recheck_broken()
-    assert BrokenPromise.objects.get(event_id=event.id).state == "closed"
-    assert states(late(event)) == ["sealed"]
-
-
-def test_another_digest_under_the_id_breaks_the_promise_at_once(told: list[str]) -> None:
-    event = an_accepted()
-    store([event], timeout_s=20)
-    other = receipt_for(event, events={str(event.id): "0" * 64})
-    (answer,) = verify.verify_receipts([other]).results
-    assert (answer.state, answer.kind) == ("broken promise", "altered")
-
-
-def test_an_event_whose_id_was_taken_keeps_its_promise_under_a_new_one(told: list[str]) -> None:
-    event = an_accepted()
-    thief = accept(an_event(event_id=str(event.id)), writer="thief")
-    store([thief], timeout_s=20)
-    drain.store_parked([parked(event)])
-    seal_all()
-    (answer,) = verify.verify_receipts([late(event)]).results
-    assert answer.state == "sealed" and "it is kept as" in answer.why
-    assert Record.objects.get(id=answer.record_id).parent_event_id == event.id
-    (forged,) = verify.verify_receipts([receipt_for(event, events={str(event.id): "0" * 64})]).results
-    assert forged.state == "broken promise"
-
-
-def test_what_was_promised_of_another_content_is_not_kept_by_a_later_receipt(told: list[str]) -> None:
-    event = an_accepted()
-    store([event], timeout_s=20)
-    verify.verify_receipts([receipt_for(event, events={str(event.id): "0" * 64})])
-    seal_all()
-    assert states(receipt_for(event)) == ["sealed"]
-    verify.recheck_broken()
-    assert BrokenPromise.objects.get(event_id=event.id, kind="altered").state == "open"
-
-
-def test_a_promise_that_was_kept_and_is_broken_again_is_open_and_told_again(told: list[str]) -> None:
-    event = an_accepted()
-    verify.verify_receipts([late(event)])
-    BrokenPromise.objects.filter(event_id=event.id).update(closed_at=datetime.now(UTC))
-    for _ in range(2):
-        verify.verify_receipts([late(event)])
-    assert BrokenPromise.objects.get(event_id=event.id).state == "open"
-    assert (len(broken_of(event)), sum(str(event.id) in text for text in told)) == (2, 2)
 
 
 def test_a_parked_event_is_parked_until_its_time_has_come(told: list[str]) -> None:
@@ -262,81 +145,6 @@ def test_what_we_did_not_sign_is_not_ours_and_accuses_nobody(wrong: str) -> None
 
 
 @pytest.mark.slow
-def test_records_that_a_superuser_takes_away_or_alters_break_their_promise(
-    elsewhere: Scene, postgres: Any, told: list[str]
-) -> None:
-    events = [an_accepted() for _ in range(4)]
-    store(events, timeout_s=20)
-    seal.Sealer().once()
-    texts = [receipt_for(event) for event in events]
-    assert states(*texts) == ["sealed"] * 4
-    with psycopg.connect(postgres.url("postgres", f"{elsewhere.name}_now"), autocommit=True) as superuser:
-        superuser.execute(DISABLE)
-        superuser.execute(DELETE.format(id=events[0].id))
-        superuser.execute(EDIT.format(id=events[1].id))
-        superuser.execute(EDIT_STORED.format(id=events[2].id))
-    found = verify.verify_receipts(texts)
-    assert [one.kind for one in found.results] == ["missing", "altered", "altered", ""]
-    assert "at index" in found.results[0].why
-    assert len(broken_of(events[0])) == 1
-    assert len(told) == 1
-
-
-def test_receipts_of_a_rotated_key_hold_as_before(tmp_path: Path) -> None:
-    path, event = tmp_path / "receipt_key", an_accepted()
-    files = {"RECEIPT_KEY_FILE": path, "RECEIPT_PUBLIC_KEYS_FILE": keys.public_path(path)}
-    with override_settings(**files):
-        call_command("receiptkey", "create", verbosity=0)
-        before = keys.receipts().signer
-        assert before is not None
-        assert (before.name, path.stat().st_mode & 0o777) == ("tests.example/log/receipts", 0o600)
-        call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
-        after = keys.receipts().signer  # a process that runs on sees it at its next event
-        assert after not in (before, None)
-        assert states(receipt_for(event, key=before), receipt_for(event, key=after)) == ["pending", "pending"]
-        assert states(receipt_for(event)) == ["not ours"]
-    noted = Record.objects.filter(event_type="audit.receiptkey.rotated", event_data__before=str(before)).get()
-    assert noted.event_data["public_key"] == str(after)
-
-
-def unsigned(sender: Sender) -> bool:
-    answer = sender.post(an_event())
-    assert answer.status_code == 201
-    batch = sender.post([an_event()], BATCH)
-    assert batch.status_code == 201
-    return answer.json()["receipt"] is None and batch.json()["receipt"] is None
-
-
-def test_without_a_key_events_are_taken_and_a_check_says_so(writer: Sender, tmp_path: Path) -> None:
-    assert checks.receipt_key(None) == []
-    with override_settings(RECEIPT_KEY=""):
-        assert unsigned(writer)
-        assert [one.id for one in checks.receipt_key(None)] == ["audit.W005"]
-        assert writer.post({"receipts": ["x"]}, VERIFY).status_code == 500
-    for wrong in ("nonsense", RECEIPT_KEY.encode()[:-6], Signer("tests.example/log", bytes(32)).encode()):
-        with override_settings(RECEIPT_KEY=wrong):
-            assert unsigned(writer)
-            assert [one.id for one in checks.receipt_key(None)] == ["audit.E009"]
-    for unreadable in (tmp_path, tmp_path / "absent"):
-        with override_settings(RECEIPT_KEY_FILE=unreadable, RECEIPT_PUBLIC_KEYS=str(RECEIPT_KEY)):
-            assert unsigned(writer)
-
-
-def test_with_public_keys_alone_receipts_are_verified_and_not_signed(writer: Sender) -> None:
-    with override_settings(RECEIPT_KEY="", RECEIPT_PUBLIC_KEYS=str(RECEIPT_KEY)):
-        assert unsigned(writer)
-        assert checks.receipt_key(None) == []
-        assert states(receipt_for(an_accepted())) == ["pending"]
-
-
-def test_a_receipt_that_cannot_be_signed_does_not_keep_the_event_from_being_answered(
-    writer: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("audit.formats.receipt.sign", lambda *arguments: 1 / 0)
-    assert unsigned(writer)
-
-
-@pytest.mark.slow
 def test_thousands_of_events_are_answered_in_a_few_queries_with_the_worst_in_sight(
     writer: Sender, told: list[str], django_assert_max_num_queries: Any
 ) -> None:
@@ -353,12 +161,6 @@ def test_thousands_of_events_are_answered_in_a_few_queries_with_the_worst_in_sig
     body = writer.post({"receipts": texts[:1]}, VERIFY).json()
     assert sum("proof" in one for one in body["events"]) == 100
     assert all("proof_path" in one for one in body["events"])
-
-
-def test_the_same_event_in_two_receipts_breaks_one_promise(told: list[str]) -> None:
-    event = an_accepted()
-    assert states(late(event), late(event)) == ["broken promise"] * 2
-    assert BrokenPromise.objects.filter(event_id=event.id).count() == 1
 
 
 @pytest.mark.parametrize("body", [{}, [], {"receipts": []}, {"receipts": [1]}, {"receipts": "x"}, None])
@@ -402,26 +204,3 @@ def test_the_command_reads_files_and_its_status_says_what_was_found(
     assert run(str(notes)) == (4, "There is no receipt here: nothing was verified.\n")
     monkeypatch.setattr("sys.stdin", StringIO(kept[0]["receipt"]))
     assert run("-")[0] == 0
-
-
-def test_a_broken_promise_whose_record_cannot_be_kept_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    event = an_accepted()
-
-    def refuse(*arguments: Any, **facts: Any) -> None:
-        raise AuditError("tests")
-
-    with monkeypatch.context() as refusing:
-        refusing.setattr("audit.ingest.trail.add", refuse)
-        with pytest.raises(AuditError):
-            verify.verify_receipts([late(event)])
-    assert not BrokenPromise.objects.filter(event_id=event.id).exists()
-    verify.verify_receipts([late(event)])
-    assert len(broken_of(event)) == 1
-
-
-def test_the_schedule_looks_at_what_is_open_and_tells_nothing_twice(told: list[str]) -> None:
-    event = accept(an_event(event_id=str(uuid_utils.compat.uuid7())), writer="tests")
-    verify.verify_receipts([late(event)])
-    tasks.account()
-    tasks.account()
-    assert len([text for text in told if str(event.id) in text]) == 1

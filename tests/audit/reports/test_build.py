@@ -4,6 +4,7 @@ import json
 import secrets
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from audit.formats.event import accept
 from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import reader, seal, verify
-from audit.models import OWN_WRITER, Gap, Numbering, Record, Report
+from audit.models import OWN_WRITER, Checkpoint, Gap, Numbering, Record, Report
 from audit.reports import build, packs, render
 from audit.reports.packs import UnreadablePack
 from audit.reports.sections import SECTIONS, fields, volumes
@@ -59,6 +60,33 @@ def test_the_same_days_and_checkpoint_give_the_same_digest_whatever_came_since()
     assert repeated.is_same, build.differences(repeated)
     assert repeated.digest == first.digest == build.digest(repeated.content or {})
     assert made(names=tuple(packs.load())).digest != first.digest
+
+
+@pytest.mark.parametrize("settles_s", [3_600.0, 0.0])
+def test_a_report_waits_for_what_others_had_begun_when_its_checkpoint_was_signed(
+    monkeypatch: pytest.MonkeyPatch, settles_s: float
+) -> None:
+    writer, asked = f"w-{secrets.token_hex(4)}", list[float]()
+
+    def meanwhile(seconds: float) -> None:
+        """Another process commits what it had dated before: no time passes here."""
+        asked.append(seconds)
+        gap = a_gap(writer)
+        Gap.objects.filter(pk=gap.pk).update(found_at=sealed_at)
+
+    sealed()
+    begun = build.request(ME, today(), today(), ["soc2"])
+    sealed_at = Checkpoint.objects.get(number=begun.checkpoint).created_at
+    monkeypatch.setattr(build, "SETTLE_S", settles_s)
+    monkeypatch.setattr(build, "time", SimpleNamespace(sleep=meanwhile))
+    earliest = datetime.now(UTC)
+    report = build.resume(begun)
+    latest = datetime.now(UTC)
+    (waited_s,) = asked
+    shortest, longest = (max(settles_s - (now - sealed_at).total_seconds(), 0) for now in (latest, earliest))
+    assert shortest <= waited_s <= longest
+    gaps = next(section for section in (report.content or {})["sections"] if section["key"] == "completeness")
+    assert writer in [row["cells"][0] for row in gaps["tables"][0]["rows"]], "it was computed before the wait was over"
 
 
 def test_a_report_names_the_record_that_has_its_digest() -> None:

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -13,17 +13,19 @@ from django.conf import LazySettings
 import dlq.stream
 from audit.errors import Invalid
 from audit.evidence import build as evidence_build
-from audit.evidence import export, legal_holds, statements
+from audit.evidence import export, statements
 from audit.evidence.request import Requester
+from audit.ingest import trail
 from audit.ledger import reader, seal, verify
-from audit.models import Record, Report
+from audit.models import OWN_WRITER, Expectation, Record, Report, Unmet
 from audit.queue import outages
 from audit.reports import build
 from audit.reports.figures import Figure
+from audit.reports.sections import acts, completeness, redaction, retention, reviews
 from audit.reports.sections import legal_holds as legal_holds_section
 from audit.reports.sections import outages as outages_section
-from audit.reports.sections import redaction, retention, reviews
 from audit.reports.snapshot import Snapshot
+from audit.retention import legal_holds
 from audit.review import signoff
 from audit.visibility import Scope
 from tests.admin.conftest import parked_message
@@ -73,7 +75,7 @@ def test_days_are_counted_as_the_daily_review_records_them(followed: Callable[[d
 def test_holds_are_those_of_the_records_and_of_the_checkpoint() -> None:
     placed, released = sealed(2), sealed(2)
     legal_holds.place(placed, reason="case 7", by="olga")
-    legal_holds.place(released, reason="case 8", by="olga")
+    legal_holds.place(released, reason="case 8", by="olga", by_service=True)
     before = a_basis()
     legal_holds.release(released, reason="settled", by="otto")
     after = a_basis()
@@ -162,7 +164,7 @@ def test_the_evidence_of_a_report_is_what_was_sealed_in_its_period_under_its_che
 
 def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
     word, day = sealed(2), date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))
-    legal_holds.place(word, reason="case 7", by="olga")
+    legal_holds.place(word, reason="case 7", by="olga", by_service=True)
     sign(day, "all read", by="olga")
     sealed()
     report = made(names=("gdpr", "nist-au"))
@@ -177,16 +179,66 @@ def test_the_same_again_whatever_was_held_released_and_reviewed_since() -> None:
 def test_a_report_of_an_earlier_version_of_the_content_is_the_same_when_it_is_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    trail.add("audit.expectation.unmet", actor=OWN_WRITER, correlation="completeness")
     sealed()
-    with monkeypatch.context() as before:
-        before.setattr(build, "VERSION", 1)
-        report = made(names=("soc2",))
-    repeated = build.resume(build.repeat(report, ME))
-    assert repeated.is_same, build.differences(repeated)
-    formats = [(made_then.content or {})["format"] for made_then in (repeated, made(names=("soc2",)))]
-    assert formats == ["auditsite-report-1", "auditsite-report-3"]
-    reviews = next(section for section in (report.content or {})["sections"] if section["key"] == "reviews")
-    assert "partly" not in [figure["key"] for figure in reviews["figures"]]
+    versions = []
+    for version in (1, 2, 3, 4):
+        with monkeypatch.context() as before:
+            before.setattr(build, "VERSION", version)
+            report = made(names=("soc2",))
+        repeated = build.resume(build.repeat(report, ME))
+        assert repeated.is_same, build.differences(repeated)
+        assert (repeated.content or {})["format"] == f"auditsite-report-{version}"
+        versions.append(by_name(report))
+    first, second, third, fourth = versions
+    assert (made(names=("soc2",)).content or {})["format"] == "auditsite-report-4"
+    assert "erasure.asked" not in third and "erasure.asked" in fourth
+    assert "reviews.partly" not in first and "reviews.partly" in second
+    assert [each["alerts.unmet_told"]["state"] for each in versions] == ["exception", "exception", "shown", "shown"]
+    assert second["fields.who"]["query"] and not third["fields.who"]["query"]
+    assert "type:audit.gap.* " in second["completeness.explained"]["query"]
+    assert "type:audit.expectation.explained " in third["completeness.explained"]["query"]
+
+
+def by_name(report: Report) -> dict[str, Any]:
+    """The figures of a report by section and key."""
+    sections = (report.content or {})["sections"]
+    return {f"{section['key']}.{figure['key']}": figure for section in sections for figure in section["figures"]}
+
+
+def test_an_expectation_is_an_exception_while_it_is_open_and_not_for_having_been_told() -> None:
+    day = date(2008, 1, 1) + timedelta(days=secrets.randbelow(4_000))  # of its own
+    finding = unmet(datetime.combine(day, time(12), UTC))
+    trail.add("audit.expectation.unmet", actor=OWN_WRITER, correlation="completeness")
+    basis = a_basis(day, day)
+    shown = {figure.key: figure for figure in completeness.section(basis).figures}
+    assert (shown["unmet"].value, shown["unmet_open"].value, shown["unmet_open"].state) == (1, 1, "exception")
+    finding.closed_at = basis.at - timedelta(seconds=1)
+    finding.save()
+    shown = {figure.key: figure for figure in completeness.section(basis).figures}
+    assert (shown["unmet"].value, shown["unmet_open"].value, shown["unmet_open"].state) == (1, 0, "shown")
+    told = next(figure for figure in acts.alerts(a_basis()).figures if figure.key == "unmet_told")
+    assert (told.value in (0, "—"), told.state) == (False, "shown")
+
+
+def unmet(found_at: datetime) -> Unmet:
+    rule = Expectation.objects.create(
+        name=f"rule-{secrets.token_hex(4)}",
+        kind="followed",
+        when_types=["a.began"],
+        expect_types=["a.ended"],
+        within_s=60,
+    )
+    return Unmet.objects.create(
+        expectation=rule,
+        subject=f"rr-{secrets.token_hex(4)}",
+        writer="tests",
+        kind=rule.kind,
+        wanted=rule.words,
+        since=found_at,
+        due_at=found_at,
+        found_at=found_at,
+    )
 
 
 def test_who_has_a_scope_gets_his_records_as_the_evidence() -> None:
@@ -207,8 +259,8 @@ def test_of_a_period_in_which_nothing_was_sealed_there_is_no_evidence() -> None:
         build.request_evidence(report, ME)
 
 
-def test_every_pack_says_that_there_is_no_purge_and_none_that_there_are_no_holds() -> None:
+def test_every_pack_says_where_purges_stand_and_none_that_there_are_no_holds() -> None:
     sealed()
     text = json.dumps(made(names=("gdpr", "iso27001", "nist-au", "sec-17a-4", "soc2")).content)
-    assert "has no purge" in text
+    assert "Purges and their certificates stand under Retention and holds" in text
     assert "holds do not exist" not in text and "no legal holds" not in text

@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit.formats import grammar, terms
-from audit.search import filters
+from audit.formats import grammar
+from audit.search import filters, terms
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event, with_id
 
 

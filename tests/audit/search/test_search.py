@@ -261,7 +261,7 @@ def test_what_would_scan_is_refused_with_its_reason_and_narrower_queries(
 def test_the_offers_are_the_widest_windows_that_are_narrow_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = {"30d": 900, "7d": 90, "24h": 9, "1h": 0}
     monkeypatch.setattr(
-        "audit.search.cost.estimate", lambda wanted, now: reads.get(str(wanted).rpartition("after:")[2], 10_000)
+        "audit.search.cost.estimate", lambda wanted, now, among: reads.get(str(wanted).rpartition("after:")[2], 10_000)
     )
     monkeypatch.setattr("audit.search.cost.MOST_READ", 100)
     with pytest.raises(cost.TooExpensive, match=r"at most 7d \(after:7d\), or name an actor") as refused:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from audit.models import Record
 from tests.admin.browser.accessibility import picture, violations
@@ -107,10 +107,10 @@ def test_a_key_is_added_asked_for_renamed_and_removed(page: Page, site: str, pho
     page.get_by_role("link", name="Remove phone").click()
     assert is_clean(page)
     page.get_by_role("button", name="Remove").click()
-    assert page.locator("text=You have none.").count() == 1
+    expect(page.locator("text=You have none.")).to_have_count(1)
     page.context.clear_cookies()
     log_in(page, site, user.username)
-    assert page.url == f"{site}/admin/"
+    page.wait_for_url(f"{site}/admin/")
     assert facts(user) == [
         ("logged_in", None),
         ("second_factor_added", name),
@@ -133,7 +133,7 @@ def test_a_passkey_alone_lets_one_in(page: Page, site: str, phone: Authenticator
     page.goto(f"{site}/admin/audit/checkpoint/")
     page.get_by_role("button", name="Log in with a passkey").click()
     page.wait_for_url(f"{site}/admin/**")
-    assert page.locator(f"#user-tools >> text={user.username}").count() == 1
+    expect(page.locator(f"#user-tools >> text={user.username}")).to_have_count(1)
     last = Record.objects.filter(correlation_id=f"person-{user.username}").order_by("event_timestamp", "id")
     assert [record.event_data.get("without_password") for record in last][-2:] == [True, None]
 
@@ -174,5 +174,5 @@ def test_an_authenticator_app_is_still_asked_for_a_code_alone(page: Page, site: 
     enter_code(page)
     page.context.clear_cookies()
     log_in(page, site, user.username)
-    assert page.get_by_role("button", name="Use a key").count() == 0
-    assert page.get_by_label("Code of your authenticator app").count() == 1
+    expect(page.get_by_label("Code of your authenticator app")).to_have_count(1)
+    expect(page.get_by_role("button", name="Use a key")).to_have_count(0)

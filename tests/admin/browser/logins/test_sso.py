@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.contrib.auth.models import User
 from jwt.algorithms import RSAAlgorithm
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from audit.models import Record
 from tests.admin.browser.accessibility import violations
@@ -112,31 +112,31 @@ def acts(name: str) -> list[str]:
 def test_whoever_administers_sets_up_a_second_factor_and_then_needs_it(page: Page, site: str) -> None:
     user = someone("administrator")
     log_in(page, site, user.username)
-    assert "set up a second factor first" in page.content()
+    expect(page.locator("body")).to_contain_text("set up a second factor first")
     assert violations(page) == []
     page.get_by_role("link", name="Set up an app").click()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button").click()
-    assert page.url.endswith("/accounts/2fa/totp/activate/")
+    page.wait_for_url("**/accounts/2fa/totp/activate/")
     assert violations(page) == []
     enter_code(page)
     page.goto(f"{site}/admin/auth/user/")
-    assert page.get_by_role("heading", name="People").is_visible()
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
     page.context.clear_cookies()
     log_in(page, site, user.username)
     page.goto(f"{site}/admin/auth/user/")
-    assert page.url.startswith(f"{site}/accounts/2fa/authenticate/")
+    page.wait_for_url(f"{site}/accounts/2fa/authenticate/**")
     assert violations(page) == []
     page.locator("input[name=code]").fill("000000")
     page.get_by_role("button", name="Log in").click()
-    assert "Incorrect code" in page.content()
+    expect(page.locator("body")).to_contain_text("Incorrect code")
     assert acts(user.username) == ["logged_in", "second_factor_added", "second_factor_added", "second_factor_refused"]
 
 
 def test_an_auditor_needs_no_second_factor_and_sees_records(page: Page, site: str) -> None:
     user = someone("auditor")
     log_in(page, site, user.username)
-    assert page.url == f"{site}/admin/"
+    page.wait_for_url(f"{site}/admin/")
     page.goto(f"{site}/accounts/2fa/")
     assert violations(page) == []
     for closed in ("signup", "email", "password/reset", "3rdparty"):

@@ -65,7 +65,7 @@ def test_a_bundle_has_values_with_their_salts_and_is_verified_before_and_after_a
     for bundle in (before, after):
         status, printed = checked(path(bundle))
         assert status == 0, printed
-    assert f"2 members erased under {BASIS} on " in printed
+    assert f"that 2 members were erased under {BASIS} on " in printed
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_bundle_of_proofs_and_an_extract_have_the_values_too(tmp_path: Path, c
     file = tmp_path / "bundle.jsonl"
     file.write_bytes(b"".join(proof_bundle.lines(list(Record.objects.filter(pk__in=[row.pk for row in rows])))))
     assert verify.main([str(file), *PINNED[:2]]) == 0
-    assert f"2 members erased under {BASIS}" in capsys.readouterr().out
+    assert f"that 2 members were erased under {BASIS}" in capsys.readouterr().out
 
     asked_for = {"q": f"correlation:{rows[0].correlation_id}"}
     answer = extract.make(ME, query.parse(asked_for), asked_for)

@@ -1,0 +1,1 @@
+"""Pages of retention: what is kept for how long, what two people decide about it."""

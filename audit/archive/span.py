@@ -1,0 +1,59 @@
+"""span: which leaves of the log an archive is asked to hold: by their places, by times, or by a month.
+
+A time is taken by seals: a leaf is of the time at which a checkpoint that stays first covered it. So each leaf is of
+one month, and where a month ends the next begins.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from audit.errors import Invalid
+from audit.formats import times
+from audit.ledger import heads
+from audit.models import Checkpoint
+
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])\Z")
+
+
+class Span(NamedTuple):
+    """The leaves from `first` to `last - 1`, and the checkpoint that they are proved against."""
+
+    first: int
+    last: int
+    checkpoint: Checkpoint
+
+
+def read_span(first: str, last: str) -> Span:
+    """Read two bounds, each the place of a leaf or a time; `last` is the leaf, or the time, after the range.
+
+    Raises `Invalid`, `NotSealed`.
+    """
+    checkpoint, now = heads.give_out(), datetime.now(UTC)
+    bounds = {name: _bound(name, text, now, checkpoint) for name, text in (("from", first), ("to", last))}
+    if not 0 <= bounds["from"] < bounds["to"] <= checkpoint.size:
+        leaves = f"{bounds['from']} to {bounds['to'] - 1}"
+        raise Invalid({"to": f"the leaves {leaves} are no range of a log of {checkpoint.size}: nothing to archive"})
+    return Span(bounds["from"], bounds["to"], checkpoint)
+
+
+def read_month(text: str) -> Span:
+    """Read a UTC month that is over, such as 2026-08. Raises `Invalid`, `NotSealed`."""
+    if (match := _MONTH.match(text)) is None:
+        raise Invalid({"month": "is a month such as 2026-08"})
+    year, month = int(match[1]), int(match[2])
+    following = f"{year + month // 12:04}-{month % 12 + 1:02}-01"
+    return read_span(f"{text}-01", following)
+
+
+def _bound(name: str, text: str, now: datetime, newest: Checkpoint) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    try:
+        moment = times.read_time(text, now)
+    except ValueError as error:
+        raise Invalid({name: f"is neither the place of a leaf nor a time: it {error}"}) from None
+    if moment > now:
+        raise Invalid({name: f"{text} is not over yet: archive what is"})
+    before = Checkpoint.objects.using("reader").filter(created_at__lt=moment).order_by("-created_at").first()
+    return 0 if before is None else min(before.size, newest.size)

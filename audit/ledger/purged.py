@@ -1,0 +1,147 @@
+"""purged: which leaves have no record any more because a purge removed it, and the certificate that says so.
+
+That a record is gone under a purge is believed only of what a signed certificate covers: whoever owns the tables can
+note leaves as removed, and cannot sign.
+"""
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from audit import visibility
+from audit.formats import note
+from audit.formats.note import NoteError
+from audit.ledger import keys
+from audit.models import OWN_WRITER
+from audit.postgres import sql
+
+FORMAT = "auditsite/purge/v1"
+COMPLETED = "audit.purge.completed"
+# The ranges do not overlap, so the one that a place lies in is the last that begins before it.
+_BETWEEN = """
+SELECT first, last, plan_id FROM audit_purged
+WHERE first < %(last)s AND last > %(first)s
+  AND first >= coalesce((SELECT max(first) FROM audit_purged WHERE first <= %(first)s), 0)
+ORDER BY first
+"""
+_OF_PLAN = "SELECT first, last FROM audit_purged WHERE plan_id = %s ORDER BY first"
+_PLAN = """
+SELECT d.decision = 'approved' AND d.decided_by <> q.asked_by, r.ended_at < clock_timestamp() - interval '1 day'
+FROM audit_retentionrequest q LEFT JOIN audit_retentiondecision d ON d.request_id = q.id
+LEFT JOIN audit_purgerun r ON r.plan_id = q.id WHERE q.id = %s AND q.kind = 'purge'
+"""
+_COMPLETED = """
+SELECT r.id, r.event_data ->> 'note' FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
+WHERE r.writer = %s AND r.event_type = %s AND r.event_data @> %s::jsonb ORDER BY r.event_timestamp, r.id
+"""
+_OF_IDS = """
+SELECT l.record_id::text, l.index, p.plan_id FROM audit_leaf l JOIN LATERAL (
+    SELECT last, plan_id FROM audit_purged WHERE first <= l.index ORDER BY first DESC LIMIT 1
+) p ON p.last > l.index
+WHERE l.record_id = ANY(%s)
+"""
+
+
+class Span(NamedTuple):
+    """The records of the leaves first to last - 1 were removed under a plan."""
+
+    first: int
+    last: int
+    plan: int
+
+
+class Standing(NamedTuple):
+    """What the removals under a plan are worth: certified, not certified yet, or wrong."""
+
+    state: str
+    why: str
+    certificate: UUID | None = None
+
+
+def spans(first: int, last: int, using: str = "reader") -> list[Span]:
+    """What was removed of the leaves first to last - 1, in order."""
+    return [Span(*row) for row in sql.rows(_BETWEEN, {"first": first, "last": last}, using)]
+
+
+def plan_of(index: int, within: Sequence[Span]) -> int | None:
+    """Under which plan the record of this leaf was removed; None where it was not."""
+    place = bisect_right(within, index, key=lambda span: span.first)
+    return within[place - 1].plan if place and index < within[place - 1].last else None
+
+
+def plans_of(ids: Sequence[Any], using: str = "reader") -> dict[str, tuple[int, int]]:
+    """The leaf and the plan of each of these records that was removed."""
+    return {record_id: (index, plan) for record_id, index, plan in sql.rows(_OF_IDS, [list(ids)], using)}
+
+
+def absent(record_id: UUID, using: str = "reader") -> str:
+    """What to say of an id that no record has. A scope is not told whether there was one."""
+    if not visibility.scopes() and (found := plans_of([record_id], using).get(str(record_id))):
+        index, plan = found
+        return f"The record {record_id} was removed by the purge {plan}; its leaf {index} is in the log."
+    return f"No record has the id {record_id}."
+
+
+def standing(plan: int, using: str = "reader") -> Standing:
+    """Compare what is noted as removed under a plan with its certificate. Raises `KeyMissing`."""
+    found = sql.rows(_PLAN, [plan], using)
+    if not found or not found[0][0]:
+        return Standing("wrong", f"nobody has approved the purge {plan}")
+    wanted = json.dumps({"request": plan})
+    completed = sql.rows(_COMPLETED, [OWN_WRITER, COMPLETED, wanted], using)
+    if not completed:
+        if found[0][1]:
+            return Standing("wrong", f"the purge {plan} ended more than a day ago and has no certificate")
+        return Standing("open", f"the purge {plan} has no certificate yet")
+    faults = []
+    for record_id, text in completed:
+        if (fault := _fault(plan, text or "", using)) is None:
+            return Standing("certified", "", record_id)
+        faults.append(fault)
+    return Standing("wrong", faults[0])
+
+
+def read(text: str) -> dict[str, Any]:
+    """What a certificate says, once its signature was found to hold. Raises `NoteError`, `KeyMissing`."""
+    body, _ = note.verify(text, keys.receipts().verifiers)
+    lines = body.split("\n")
+    if lines[0] != FORMAT or len(lines) != 4 or lines[1] != keys.load().origin:
+        raise NoteError("it is no certificate of a purge of this log")
+    facts: dict[str, Any] = json.loads(lines[2])
+    return facts
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield ranges (first, last + 1) in order as few as can be: those that touch are one."""
+    open_first = open_last = None
+    for first, last in sorted(ranges):
+        if open_last is not None and first <= open_last:
+            open_last = max(open_last, last)
+            continue
+        if open_first is not None and open_last is not None:
+            yield open_first, open_last
+        open_first, open_last = first, last
+    if open_first is not None and open_last is not None:
+        yield open_first, open_last
+
+
+def digest(ranges: Iterable[tuple[int, int]]) -> str:
+    """SHA-256, in hexadecimal, over a line `first last` for each of the merged ranges."""
+    hashed = hashlib.sha256()
+    for first, last in merged(ranges):
+        hashed.update(f"{first} {last}\n".encode())
+    return hashed.hexdigest()
+
+
+def _fault(plan: int, text: str, using: str) -> str | None:
+    try:
+        facts = read(text)
+    except (NoteError, ValueError) as error:
+        return f"the certificate of the purge {plan} does not hold: {error}"
+    ranges = [(first, last) for first, last in sql.rows(_OF_PLAN, [plan], using)]
+    if facts.get("plan") != plan or facts.get("ranges_sha256") != digest(ranges):
+        return f"what is noted as removed under the purge {plan} is not what its certificate says"
+    return None

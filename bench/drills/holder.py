@@ -1,0 +1,76 @@
+"""A writer that keeps what it sent and every receipt, as auditclient does: it can send again what the store lost."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from audit.formats import event
+from bench.load import WRITER, Ledger, documents
+
+BATCH = 20
+PATIENCE_S = 600.0
+
+
+class Holder:
+    """Sends batch after batch until each is acknowledged."""
+
+    def __init__(self, port: int, key: str):
+        self._port = port
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._documents = documents()
+        self._sent: dict[str, dict[str, Any]] = {}
+        self._receipts: list[str] = []
+        self.ledger = Ledger()
+
+    @property
+    def acknowledged(self) -> set[UUID]:
+        """The ids of what was answered 201 or 202."""
+        return set(self.ledger.acknowledged)
+
+    def send(self, count: int) -> None:
+        """Send so many new events. Raises `TimeoutError` where one is not acknowledged in time."""
+        for first in range(0, count, BATCH):
+            self._acknowledged([next(self._documents) for _ in range(min(BATCH, count - first))])
+
+    def send_again(self, ids: Iterable[str]) -> None:
+        """Send again what the store lost, with the same ids."""
+        lost = [self._sent[event_id] for event_id in sorted(ids)]
+        for first in range(0, len(lost), BATCH):
+            self._acknowledged(lost[first : first + BATCH])
+
+    def write_receipts(self, path: Path) -> Path:
+        """Write all receipts into one file, as the API answered them."""
+        path.write_text("\n".join(self._receipts) + "\n", encoding="utf-8")
+        return path
+
+    def _acknowledged(self, sent: list[dict[str, Any]]) -> None:
+        digests = {found.id: found.digest for found in (event.accept(each, writer=WRITER) for each in sent)}
+        self.ledger.digests |= digests
+        self._sent |= {str(each["event_id"]): each for each in sent}
+        body, ends_at = json.dumps(sent).encode(), time.monotonic() + PATIENCE_S
+        while (answer := self._post(body)) is None:
+            if time.monotonic() > ends_at:
+                raise TimeoutError(f"{len(sent)} events: not acknowledged within {PATIENCE_S:.0f} s")
+            time.sleep(0.1)
+        self.ledger.acknowledged |= dict.fromkeys(digests, 201)
+        if receipt := answer.get("receipt"):
+            self._receipts.append(receipt)
+
+    def _post(self, body: bytes) -> dict[str, Any] | None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
+        try:
+            connection.request("POST", "/api/v1/audit/events/batch", body, self._headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        if response.status not in (200, 201, 202):
+            return None
+        answer: dict[str, Any] = json.loads(text)
+        return answer

@@ -1,0 +1,110 @@
+"""A purge in the admin: counted and drawn, requested by one, approved by a second, run by a worker, certified."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from audit import tasks
+from audit.models import Record, RetentionRequest
+from audit.retention import legal_holds
+from audit.retention.legal_holds import Named
+from tests.admin.conftest import logged_in, person
+from tests.attacks.scene import Scene
+from tests.audit.retention.conftest import ANN, aged, ago, backdated_floors, seal, word
+from tests.auditor import verify
+from tests.servers import RECEIPT_KEY
+
+pytestmark = pytest.mark.slow
+PURGE = reverse("admin:audit_retentionrequest_purge")
+
+
+@pytest.fixture
+def due(elsewhere: Scene) -> list[UUID]:
+    """Three records that are due, and one that would be and is held."""
+    category, actor = word(), word()
+    backdated_floors(category, [(30, ago(4_000))])
+    ids = [aged(ago(40), event_category=category) for _ in range(3)]
+    aged(ago(40), event_category=category, actor_id=actor)
+    legal_holds.place(Named(actor=actor), reason="case 7", by=ANN, matter="7/2026")
+    seal()
+    return ids
+
+
+def address(name: str, plan: RetentionRequest) -> str:
+    return reverse(f"admin:audit_retentionrequest_{name}", args=[plan.pk])
+
+
+def officer() -> tuple[User, Client]:
+    user = person("compliance officer")
+    return user, logged_in(user)
+
+
+def requested(client: Client) -> RetentionRequest:
+    answer = client.post(PURGE, {"reason": "it is over", "ask": "yes"})
+    assert answer.status_code == 302, answer.content
+    return RetentionRequest.objects.get(kind="purge")
+
+
+def test_two_people_purge_and_get_a_certificate(
+    due: list[UUID], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (_, first), (second_user, second) = officer(), officer()
+    shown = first.get(PURGE).content.decode()
+    assert "3 records are due; 1 more would be, and is held" in shown
+    assert "<svg" in shown
+    plan = requested(first)
+    page = address("change", plan)
+    assert "Run the purge" not in first.get(page).content.decode()
+    assert (
+        "a second person has to" in first.post(address("decide", plan), {"approve": "y"}, follow=True).content.decode()
+    )
+    second.post(address("decide", plan), {"approve": "yes"})
+    seal()
+    assert "Run the purge" in second.get(page).content.decode()
+    assert "It begins" in second.post(address("run", plan), follow=True).content.decode()
+    assert tasks.continue_purge(plan.pk, second_user.get_username()) == "3 records removed"
+    assert not Record.objects.filter(pk__in=due).exists()
+    seal()
+    shown = first.get(page).content.decode()
+    assert "auditsite/purge/v1" in shown
+    assert "records removed" in shown
+    assert "Run the purge" not in shown
+    gone = first.get(reverse("admin:audit_record_change", args=[due[0]]))
+    assert (gone.status_code, f"removed by the purge {plan.pk}" in gone.content.decode()) == (404, True)
+    note = Record.objects.get(event_type="audit.purge.completed").event_data["note"]
+    file, leaf = tmp_path / "certificate.txt", "600"
+    file.write_text(note, encoding="utf-8")
+    asked = ["purge", str(file), "--receipt-key", str(RECEIPT_KEY), "--leaf"]
+    assert verify.main([*asked, leaf]) == 0
+    assert f"PURGED  leaf {leaf}" in capsys.readouterr().out
+    assert verify.main([*asked, "3"]) == 3
+    file.write_text(note.replace('"records": 3', '"records": 4'), encoding="utf-8")
+    assert verify.main([*asked, leaf]) == 1
+
+
+def test_who_may_not_ask_does_not_run(due: list[UUID], auditor: Client, administrator: Client) -> None:
+    _, first = officer()
+    plan = requested(first)
+    assert administrator.post(address("decide", plan), {"approve": "yes"}).status_code == 302
+    for client in (auditor, administrator):
+        assert client.get(PURGE).status_code == 403
+        assert client.post(PURGE, {"reason": "x", "ask": "yes"}).status_code == 403
+        assert client.post(address("run", plan)).status_code == 403
+    assert Record.objects.filter(pk__in=due).count() == 3
+
+
+def test_a_plan_that_cannot_be_says_why(due: list[UUID]) -> None:
+    _, client = officer()
+    later = client.post(PURGE, {"cut": "2099-01-01", "reason": "x", "ask": "yes"}).content.decode()
+    assert "Nothing is requested: is later than now" in later
+    unread = client.post(PURGE, {"cut": "soon", "reason": "kept", "ask": "yes"}).content.decode()
+    assert "Nothing is requested: &#x27;soon&#x27;" in unread
+    without = client.post(PURGE, {"reason": " ", "ask": "yes"}).content.decode()
+    assert "Nothing is requested: is required" in without
+    nothing = client.post(PURGE, {"cut": "2020-01-01", "reason": "x", "ask": "yes"}).content.decode()
+    assert "No record is due at that time" in nothing
+    assert not RetentionRequest.objects.filter(kind="purge").exists()

@@ -1,0 +1,30 @@
+"""Scenes of ingest: a queue that is empty before and after, and events that are parked."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from audit.formats.event import accept
+from audit.ingest import record
+from audit.models import Record
+from audit.postgres.gateway import gateway
+from audit.queue import drain
+
+
+@pytest.fixture
+def empty_queue() -> Iterator[None]:
+    drain.drain(seconds=20)
+    yield
+    assert gateway().breaker.wait_closed(20)
+    drain.drain(seconds=20)
+
+
+def stored(correlation_id: str) -> list[Record]:
+    return list(Record.objects.filter(correlation_id=correlation_id))
+
+
+def park(*documents: dict[str, Any], writer: str = "tests") -> list[Any]:
+    accepted = [accept(document, writer=writer) for document in documents]
+    record._park(accepted, record.Fault.DOWN)
+    return accepted

@@ -1,0 +1,66 @@
+"""Verification of what belongs together: records of one correlation, sealed or not yet."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from audit.ledger import reader, verify
+from audit.ledger.seal import Sealer
+from audit.models import Record
+from tests.attacks.catalogue import record_id, statement
+from tests.attacks.scene import send
+from tests.audit.ledger.conftest import edit
+
+
+def test_a_correlation_says_what_it_cannot_show(store: psycopg.Connection[Any]) -> None:
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    found = verify.verify("correlation", correlation_id=correlation)
+    assert (found.verdict, found.counts["records"]) == ("VERIFIED", 120)
+    assert any("removed" in text for text in found.not_covered)
+    edit(store, 123)
+    found = verify.verify("correlation", correlation_id=correlation)
+    assert [one.index for one in found.findings.all()] == [123]
+    statement(f"DELETE FROM audit_record WHERE id = '{record_id(store, 456)}'")(store, None)  # type: ignore[arg-type]
+    verify.verify()
+    found = verify.verify("correlation", correlation_id=correlation)
+    assert any("known to be gone" in text for text in found.not_covered)
+
+
+def test_a_record_that_was_changed_before_it_was_sealed_is_found(store: psycopg.Connection[Any]) -> None:
+    (event,) = send(1)
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert (found.verdict, found.counts["unsealed"]) == ("VERIFIED", 1)
+    changed = f"UPDATE audit_record SET actor_id = 'nobody' WHERE id = '{event.id}'"
+    statement(changed)(store, None)  # type: ignore[arg-type]
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert [(finding.kind, finding.record_id) for finding in found.findings.all()] == [("ALTERED", event.id)]
+    statement("DELETE FROM audit_unsealed")(store, None)  # type: ignore[arg-type]
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert found.verdict == "UNKNOWN"
+
+
+def test_what_was_sealed_since_the_head_was_read_is_not_called_altered(
+    store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (event,) = send(1)
+    head = reader.signed_head()
+    Sealer().once()
+    monkeypatch.setattr("audit.ledger.reader.signed_head", lambda using="reader": head)
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert (found.verdict, found.counts["unsealed"]) == ("VERIFIED", 1)
+
+
+def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.ledger.verify.correlation.CHUNK", 7)
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    assert verify.verify("correlation", correlation_id=correlation).counts["records"] == 120
+
+
+def test_a_correlation_of_many_records_is_proved_by_few_statements(store: psycopg.Connection[Any]) -> None:
+    correlation = Record.objects.get(id=record_id(store, 123)).correlation_id
+    with CaptureQueriesContext(connections["reader"]) as queries:
+        verify.verify("correlation", correlation_id=correlation)
+    assert len(queries) < 20

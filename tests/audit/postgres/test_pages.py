@@ -1,0 +1,106 @@
+"""Pages ask for the months that they need, however many there are: PostgreSQL plans a statement month by month."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from audit.accounting import balance
+from audit.completeness import reconcile
+from audit.ledger import seal
+from audit.models import Record
+from audit.postgres import sql
+from audit.search import query
+from tests.admin.conftest import logged_in, person, stored_record
+from tests.attacks.scene import Scene
+
+MONTHS = 120
+# Those to come, the default one, this month and the one before, in which a week or a day may begin.
+FEW = settings.PARTITIONS_AHEAD + 3
+
+
+def planned(statement: str) -> int:
+    """How many partitions of records a statement is planned for."""
+
+    def names(node: dict[str, Any]) -> set[str]:
+        inner = [names(part) for part in node.get("Plans", ())]
+        return set().union(*inner, {node["Relation Name"]} if "Relation Name" in node else set())
+
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT json) {statement}")
+        (explained,) = cursor.fetchone()
+    plan = explained if isinstance(explained, list) else json.loads(explained)
+    return sum(name.startswith("audit_record_") for name in names(plan[0]["Plan"]))
+
+
+def statements(client: Client, address: str) -> Iterator[str]:
+    """What a page asks of the records, in the SQL that PostgreSQL was given."""
+    with ExitStack() as stack:
+        asked = [stack.enter_context(CaptureQueriesContext(connections[name])) for name in ("default", "reader")]
+        assert client.get(address).status_code == 200
+        texts = [captured["sql"] for each in asked for captured in each.captured_queries]
+    for text in texts:
+        if re.match(r"\s*SELECT", text) and re.search(r'(FROM|JOIN|\() *"?audit_record\b', text):
+            yield text
+
+
+@pytest.fixture
+def correlated(elsewhere: Scene, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """Three records of one correlation, in a store of 120 months; one more waits to be reconciled."""
+    first = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    for _ in range(MONTHS):
+        first = (first - timedelta(days=1)).replace(day=1)
+        sql.rows("SELECT audit_make_partition(%s)", [first])
+    monkeypatch.setattr(query, "COUNT_CAP", 100)  # the log says how many there are, as it does of a large store
+    now = datetime.now(UTC)
+    times = [(now - timedelta(seconds=seconds)).isoformat() for seconds in (3, 2, 1)]
+    records = [stored_record(correlation_id="rr-months", event_timestamp=at) for at in times]
+    seal.Sealer().once(from_start=True)
+    reconcile.reconcile(seconds=20)
+    stored_record()
+    return records
+
+
+@pytest.mark.slow
+def test_a_page_is_planned_for_a_few_months_of_120(correlated: list[Record]) -> None:
+    client = logged_in(person(None, is_superuser=True))
+    records = "/admin/audit/record/"
+    for address, for_all in (
+        ("/admin/", 0),
+        ("/admin/audit/account/", 0),
+        (records, 0),
+        (f"{records}{correlated[1].pk}/change/", 0),
+        # A correlation may be of any months: they are planned once, and what is counted of it goes by its ids.
+        (f"{records}?q=correlation:rr-months", 1),
+        (f"{records}timeline/?correlation=rr-months", 1),
+    ):
+        client.get(address)
+        asked = {text: planned(text) for text in statements(client, address)}
+        assert len(asked) >= 1, address
+        assert sum(months > FEW for months in asked.values()) == for_all, (address, asked)
+
+
+@pytest.mark.slow
+def test_what_is_unread_is_counted_in_portions_of_ids(
+    correlated: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = balance._unread(0)
+    assert sum(whole.values()) >= len(correlated)  # other tests of this process leave leaves, too
+    monkeypatch.setattr(balance, "IDS_AT_ONCE", 100)
+    assert balance._unread(0) == whole
+
+
+def test_the_newest_is_found_where_nothing_happened_lately() -> None:
+    old = [stored_record(correlation_id="rr-old", event_timestamp=f"2026-0{month}-01T00:00:00Z") for month in (2, 3)]
+    records = Record.objects.filter(correlation_id="rr-old")
+    assert query.newest(records, datetime.now(UTC)) == old[1]
+    assert query.newest(records, old[1].event_timestamp) == old[1]
+    assert query.newest(records.none(), datetime.now(UTC)) is None

@@ -1,0 +1,88 @@
+"""Receipts as they are answered: signed where there is a key, and no reason to refuse an event where there is none."""
+
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.test import override_settings
+
+from audit import checks
+from audit.formats import note, receipt
+from audit.formats.note import Signer
+from audit.ledger import keys
+from audit.models import Record
+from tests.audit.conftest import BATCH, Sender, an_event
+from tests.audit.receipts.conftest import VERIFY, an_accepted, receipt_for, states
+from tests.servers import RECEIPT_KEY
+
+
+def test_an_answer_carries_a_receipt_that_the_public_key_verifies(service: Sender) -> None:
+    answer = service.post(an_event()).json()
+    keys = service.get("/api/v1/audit/receipts/keys").content.decode().split()
+    promised = receipt.read(answer["receipt"], [note.Verifier.parse(key) for key in keys])
+    assert dict(promised.events) == {answer["event_id"]: answer["digest"]}
+    assert (promised.writer, promised.state, promised.origin) == (service.name, "stored", "tests.example/log")
+    assert promised.sealed_by - promised.promised_at == timedelta(seconds=settings.SEAL_MERGE_DELAY_S)
+
+
+def test_a_batch_has_one_receipt_that_names_every_event(writer: Sender) -> None:
+    answer = writer.post([an_event() for _ in range(5)], BATCH).json()
+    promised = receipt.read(answer["receipt"], keys.receipts().verifiers)
+    assert list(promised.events) == answer["event_ids"]
+
+
+def test_receipts_of_a_rotated_key_hold_as_before(tmp_path: Path) -> None:
+    path, event = tmp_path / "receipt_key", an_accepted()
+    files = {"RECEIPT_KEY_FILE": path, "RECEIPT_PUBLIC_KEYS_FILE": keys.public_path(path)}
+    with override_settings(**files):
+        call_command("receiptkey", "create", verbosity=0)
+        before = keys.receipts().signer
+        assert before is not None
+        assert (before.name, path.stat().st_mode & 0o777) == ("tests.example/log/receipts", 0o600)
+        call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
+        after = keys.receipts().signer  # a process that runs on sees it at its next event
+        assert after not in (before, None)
+        assert states(receipt_for(event, key=before), receipt_for(event, key=after)) == ["pending", "pending"]
+        assert states(receipt_for(event)) == ["not ours"]
+    noted = Record.objects.filter(event_type="audit.receiptkey.rotated", event_data__before=str(before)).get()
+    assert noted.event_data["public_key"] == str(after)
+
+
+def unsigned(sender: Sender) -> bool:
+    answer = sender.post(an_event())
+    assert answer.status_code == 201
+    batch = sender.post([an_event()], BATCH)
+    assert batch.status_code == 201
+    return answer.json()["receipt"] is None and batch.json()["receipt"] is None
+
+
+def test_without_a_key_events_are_taken_and_a_check_says_so(writer: Sender, tmp_path: Path) -> None:
+    assert checks.receipt_key(None) == []
+    with override_settings(RECEIPT_KEY=""):
+        assert unsigned(writer)
+        assert [one.id for one in checks.receipt_key(None)] == ["audit.W005"]
+        assert writer.post({"receipts": ["x"]}, VERIFY).status_code == 500
+    for wrong in ("nonsense", RECEIPT_KEY.encode()[:-6], Signer("tests.example/log", bytes(32)).encode()):
+        with override_settings(RECEIPT_KEY=wrong):
+            assert unsigned(writer)
+            assert [one.id for one in checks.receipt_key(None)] == ["audit.E009"]
+    for unreadable in (tmp_path, tmp_path / "absent"):
+        with override_settings(RECEIPT_KEY_FILE=unreadable, RECEIPT_PUBLIC_KEYS=str(RECEIPT_KEY)):
+            assert unsigned(writer)
+
+
+def test_with_public_keys_alone_receipts_are_verified_and_not_signed(writer: Sender) -> None:
+    with override_settings(RECEIPT_KEY="", RECEIPT_PUBLIC_KEYS=str(RECEIPT_KEY)):
+        assert unsigned(writer)
+        assert checks.receipt_key(None) == []
+        assert states(receipt_for(an_accepted())) == ["pending"]
+
+
+def test_a_receipt_that_cannot_be_signed_does_not_keep_the_event_from_being_answered(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.formats.receipt.sign", lambda *arguments: 1 / 0)
+    assert unsigned(writer)
