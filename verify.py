@@ -34,6 +34,9 @@ to the one of now: up to the restored leaf both are one log, what the log of bef
 Where a bundle is redacted, the place, the id, the digest and the times of each record are proved all the same, and
 nothing else of those that are redacted, unless they are given whole with --originals.
 
+Of members that can be erased a record proves commitments: that each value is the one that was accepted, or, where it
+was erased, that something was there.
+
 What is printed of a file in which nothing is wrong stands in two parts: "Checked here", and what the file only states
 ("Stated by the bundle, not checked"), such as who asked for it, or a key that came with it.
 
@@ -516,7 +519,8 @@ def leaf_of(record: dict[str, Any]) -> bytes:
     missing = [name for name in (*STORE_MEMBERS, "event_id", "writer") if name not in record]
     if missing:
         raise Unusable(f"the record lacks {', '.join(missing)}")
-    event = {name: value for name, value in record.items() if name not in STORE_MEMBERS}
+    check_values(record)
+    event = {name: value for name, value in committed(record).items() if name not in STORE_MEMBERS}
     digest = hashlib.sha256(b"\x00" + canonical(event)).hexdigest()
     if digest != record["digest"]:
         raise Altered("the digest of the event is not the one that the record names: its content was changed")
@@ -530,6 +534,68 @@ def entry_leaf(record: dict[str, Any]) -> bytes:
         raise Unusable("a time of the record is not like 2026-08-18T10:00:00.000000Z")
     entry = {name: record[name] for name in ("digest", "event_id", "received_at", "parked_at", "stored_at")}
     return hashlib.sha256(b"\x00" + canonical(entry)).digest()
+
+
+# --- Members that can be erased ---------------------------------------------------------------
+
+# Of what can be erased the digest covers commitments, SHA-256(salt || value), which the event's member `erasable` names
+# by path. A record has the values in their places, and beside the event their salts, or that they were erased.
+BESIDE = ("salts", "erased")
+INSTEAD = "$erasable"
+HEX32 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def committed(record: dict[str, Any]) -> dict[str, Any]:
+    """The record as its digest covers it: `$erasable` where a commitment stands for the value."""
+    event = {name: value for name, value in record.items() if name not in BESIDE}
+    for path in record.get("erasable") or {}:
+        event = replaced(event, path_parts(path), stand_in(path))
+    return event
+
+
+def stand_in(path: str) -> Any:
+    """What stands in the event where a commitment stands for the value."""
+    return {} if path == "event_data" else INSTEAD
+
+
+def check_values(record: dict[str, Any]) -> None:
+    """Each value that can be erased is the one that was accepted, or is said to be erased. Raises `Altered`."""
+    commitments, salts, erased = (record.get(name) or {} for name in ("erasable", *BESIDE))
+    for path in sorted({*salts, *erased} - {*commitments}):
+        raise Altered(f"{path} was never accepted as something that can be erased")
+    for path, commitment in sorted(commitments.items()):
+        value = member_at(record, path_parts(path))
+        if path in erased:
+            if path in salts or value != stand_in(path):
+                raise Altered(f"{path} is said to be erased, and its value is still here")
+            continue
+        if path not in salts:
+            raise Altered(f"{path} lost its value: it is not here, and is not said to be erased")
+        if not HEX32.match(str(salts[path])):
+            raise Altered(f"{path} has a salt that is not 32 bytes in hex")
+        if hashlib.sha256(bytes.fromhex(salts[path]) + canonical(value)).hexdigest() != commitment:
+            raise Altered(f"{path} is not the value that was accepted: its commitment is another one")
+
+
+@dataclass
+class Erasures:
+    """What is said to be erased: how many members, by the words for it."""
+
+    members: dict[str, int] = field(default_factory=dict)
+
+    def note(self, record: dict[str, Any]) -> None:
+        for facts in (record.get("erased") or {}).values():
+            words = f"erased under {facts['basis']} on {facts['at'][:10]}, by request {facts['request']}"
+            self.members[words] = self.members.get(words, 0) + 1
+
+    def report(self, report: "Report") -> None:
+        """Say that what was erased is committed to; when and why it went is only stated."""
+        if not self.members:
+            return
+        count = sum(self.members.values())
+        report.checked.append(f"of {count} erased members the log has commitments: nobody can show what they were")
+        report.stated += [f"that {count} members were {words}" for words, count in sorted(self.members.items())]
+        report.stated.append("that these erasures were approved")
 
 
 def check_record(record: dict[str, Any], proof: Proof, trust: Trust) -> Checkpoint:
@@ -622,6 +688,7 @@ class Result:
     records: int = 0
     verdict: str = NOT_COVERED
     newest: Checkpoint | None = None
+    erasures: Erasures = field(default_factory=Erasures)
 
     def worsen(self, verdict: str) -> None:
         order = [FORKED, ALTERED, NOT_COVERED, VERIFIED]
@@ -638,6 +705,7 @@ def check_all(items: Iterator[Item], trust: Trust) -> Result:
             if text is None:
                 raise Uncovered("there is no proof of it")
             checkpoint = check_record(record, read_proof(text), trust)
+            result.erasures.note(record)
             if result.newest is None or checkpoint.size > result.newest.size:
                 result.newest = checkpoint
         except (Altered, Uncovered) as error:
@@ -734,6 +802,7 @@ def report_records(result: Result, trust: Trust, report: Report) -> None:
     report.checked += crosslink_lines(trust)
     report.add_keys(trust.keys, trust)
     report.stated += [f"the signature of {name}, whose key was not given" for name in sorted(trust.strangers)]
+    result.erasures.report(report)
 
 
 def _when(moment: int | None) -> str:
@@ -843,10 +912,17 @@ def check_receipt(receipt: Receipt, bundle: Path, trust: Trust) -> Result:
     items = [item for item in bundle_items(bundle) if item[0].get("event_id") in receipt.events]
     result = check_all(iter(items), trust)
     digests = {record["event_id"]: record["digest"] for record, _ in items}
+    salted = {record["event_id"] for record, _ in items if record.get("erasable")}
     for event_id, digest in receipt.events.items():
         if event_id not in digests:
             result.worsen(NOT_COVERED)
             say(f"{NOT_COVERED}  {event_id}: it is not in the bundle")
+        elif digests[event_id] != digest and event_id in salted:
+            result.worsen(NOT_COVERED)
+            say(
+                f"{NOT_COVERED}  {event_id}: it was promised as {digest}. Members of it can be erased, so the same "
+                "event has another digest each time that it is accepted: ask the store for its record audit.event.again"
+            )
         elif digests[event_id] != digest:
             result.worsen(ALTERED)
             say(f"{ALTERED}  {event_id}: it is not what the receipt promised, whose digest is {digest}")
@@ -1101,6 +1177,7 @@ class Volumes:
     span: "Span" = field(default_factory=lambda: Span())
     whole: "Span" = field(default_factory=lambda: Span())
     redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
+    erasures: Erasures = field(default_factory=Erasures)
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
         """The faults of one volume."""
@@ -1115,7 +1192,8 @@ class Volumes:
             try:
                 named = record.pop("redacted", None)
                 leaf = leaf_of(record) if named is None else self.redactions.leaf(record, named)
-                self._content(record, named)
+                self.erasures.note(record)
+                self._content(committed(record), named)
                 if not why:
                     tree.add(index, leaf)
             except Altered as error:
@@ -1273,7 +1351,7 @@ def leaves_that_match(
         for index, record in evidence_rows(bundle, volume["records"]):
             if "redacted" in record:
                 raise Uncovered(f"the record of leaf {index} is redacted: give a bundle without redaction")
-            if index < size and matches(record, terms):
+            if index < size and matches(committed(record), terms):
                 ids[index] = str(record.get("event_id"))
     return ids
 
@@ -1350,16 +1428,24 @@ class Redactions:
         of_type = kind.startswith(wanted[:-1]) if wanted.endswith(".*") else wanted in ("", kind)
         if parts[0] in NEVER_REDACTED or not of_type or not fits(parts, path_parts(rule["path"])):
             raise Altered(f"{path} is redacted by {name}, a rule that does not ask for it")
+        for other in record.get("salts") or {}:
+            if overlap(parts, path_parts(other)):
+                raise Altered(f"{path} is redacted by {name}, and the salt of its value is still here")
         value = member_at(record, parts)
         if not LEFT[rule["method"]].match("" if value is None else value if isinstance(value, str) else "?"):
             raise Altered(f"{path} is redacted by {name}, and is not what the method {rule['method']} leaves")
 
     def _open(self, record: dict[str, Any], whole: dict[str, Any], paths: list[str]) -> None:
         """Compare with the record as it was: it has this digest, and differs in what is redacted alone."""
-        if hashlib.sha256(b"\x00" + canonical(whole)).hexdigest() != record["digest"]:
+        check_values(whole)
+        if hashlib.sha256(b"\x00" + canonical(committed(whole))).hexdigest() != record["digest"]:
             raise Altered("the original that was given is not this record: its digest is another")
-        left = {name: value for name, value in record.items() if name not in STORE_MEMBERS}
-        for path in paths:
+        erased = [*(record.get("erased") or {}), *(whole.get("erased") or {})]
+        left, whole = (
+            {name: value for name, value in each.items() if name not in (*STORE_MEMBERS, *BESIDE)}
+            for each in (record, whole)
+        )
+        for path in (*paths, *erased):
             left, whole = without(left, path_parts(path)), without(whole, path_parts(path))
         if canonical(left) != canonical(whole):
             raise Altered("under cover of redaction its content was changed: the original says something else")
@@ -1377,6 +1463,11 @@ def path_parts(path: str) -> list[str]:
     if not parts:
         raise Altered("a path of redaction is empty")
     return ["event_data", *parts[1:]] if parts[0] == "data" else parts
+
+
+def overlap(parts: list[str], others: list[str]) -> bool:
+    """Whether one of two paths leads to a place within the other's, or to the same."""
+    return all(part == other for part, other in zip(parts, others, strict=False))
 
 
 def fits(parts: list[str], pattern: list[str]) -> bool:
@@ -1415,6 +1506,18 @@ def without(value: Any, parts: list[str]) -> Any:
         return [*value[:key], rest, *value[key + 1 :]]
     kept = {name: member for name, member in value.items() if name != key}
     return kept if len(parts) == 1 else {**kept, key: rest}
+
+
+def replaced(value: Any, parts: list[str], by: Any) -> Any:
+    """The same with something else at a path, where there is one."""
+    if not parts:
+        return by
+    if (key := part_key(parts[0], value)) is None:
+        return value
+    rest = replaced(value[key], parts[1:], by)
+    if isinstance(value, list):
+        return [*value[:key], rest, *value[key + 1 :]]
+    return {**value, key: rest}
 
 
 def read_originals(paths: list[Path]) -> dict[str, dict[str, Any]]:
@@ -1564,6 +1667,7 @@ def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
     else:
         report.stated.append("that no other record matches the query")
     report_redactions(manifest, redactions, report)
+    evidence.volumes.erasures.report(report)
     report.stated.append("statement.json, of what waits in the queue and what never came")
     report.say()
 

@@ -38,12 +38,13 @@ APPEND_ONLY = (
     *_tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
     *_tables("backup", "restoredrill", "crosslink"),
     *_tables("retentionrequest", "retentiondecision", "legalhold"),
+    *_tables("erasable", "erasurerequest", "erasuredecision"),
 )
 KEPT = (
     *_tables(
         "verification", "finding", "logresume", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"
     ),
-    *_tables("unmet", "waiver", "export", "missedreview", "loss", "redactionrule", "report"),
+    *_tables("unmet", "waiver", "export", "missedreview", "loss", "redactionrule", "erasurerule", "report"),
 )
 COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 # Who may do what with the records, their log, and what was found and decided; nobody else may do anything.
@@ -53,32 +54,41 @@ GRANTS = {
     "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
     **{
         table: {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}}
-        for table in _tables("purged", "purgerun", "purgecount", "purgemonth")
+        for table in _tables("purged", "purgerun", "purgecount", "purgemonth", "stray", "erased", "erasureprogress")
     },
-    "audit_stray": {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}},
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
 # The function of the triggers that refuse, and the file that has it.
 REFUSES = ("audit_refuse_change", "0055_purge.sql")
 # The function and the file of each table's trigger, where it is not that of all others.
-MOVES_ON = {("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql")}
+MOVES_ON = {
+    ("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql"),
+    ("audit_erasable", "audit_no_change"): ("audit_erased_alone", "0070_erasable.sql"),
+    ("audit_quarantine", "audit_no_change"): ("audit_quarantine_change", "0071_quarantine_beside.sql"),
+}
 # pg_trigger.tgtype of each: for each row before DELETE or UPDATE; for the statement before TRUNCATE.
 TRIGGERS = {"audit_no_change": 1 | 2 | 8 | 16, "audit_no_truncate": 2 | 32}
-# What decides about the log, and about what is removed.
+# What decides about the log, and about what is removed or erased.
 FUNCTIONS = {
     "audit_leaf_hash": "0003_log.sql",
     **dict.fromkeys(("audit_floor_since", "audit_retained_until", "audit_check_request"), "0053_policy.sql"),
     **dict.fromkeys(("audit_held", "audit_check_hold", "audit_check_decision"), "0054_holds.sql"),
     **dict.fromkeys(
         (
-            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_purge"),
-            "audit_is_purged",
-            *("audit_retention_state", "audit_purge_look", "audit_purge_detach", "audit_purge_drop"),
+            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_is_purged"),
+            *("audit_retention_state", "audit_purge_look", "audit_purge_detach"),
         ),
         "0055_purge.sql",
     ),
     "audit_skip_purged": "0056_purged_ids.sql",
+    **dict.fromkeys(("audit_purge", "audit_purge_drop"), "0072_purge_values.sql"),
+    **dict.fromkeys(
+        ("audit_erase", "audit_is_approved", "audit_may_be_erased", "audit_second_person"), "0070_erasable.sql"
+    ),
+    "audit_beside_left": "0071_quarantine_beside.sql",
 }
+# Triggers of erasure, for each row before INSERT.
+GUARDS, BEFORE_INSERT = ("audit_may_be_erased", "audit_second_person"), 1 | 2 | 4
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """
@@ -125,9 +135,10 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in (*APPEND_ONLY, "audit_head", "audit_purged") for message in triggers(table)),
+            *(message for table in (*APPEND_ONLY, *_tables("head", "purged", "erased")) for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *functions(),
+            *guards(),
             *roles(),
             *partitions(),
             *locks(),
@@ -209,11 +220,19 @@ def locks() -> Iterator[CheckMessage]:
 
 
 def functions() -> Iterator[CheckMessage]:
-    """Leaf hashes are computed, and records kept, held and removed, as the repository says."""
+    """Leaf hashes are computed, and records kept, held, removed and erased, as the repository says."""
     live = dict(sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]))
     for name, file in FUNCTIONS.items():
         if live.get(name) != body_of(name, file):
             yield _error("E002", f"The function {name} is not the one of the repository.")
+
+
+def guards() -> Iterator[CheckMessage]:
+    """Nothing counts as erased, and nothing as approved, past the triggers that ask who agreed to it."""
+    for trigger in GUARDS:
+        live = "SELECT tgenabled::text, tgtype, tgqual IS NULL FROM pg_trigger WHERE tgname = %s"
+        if sql.rows(live, [trigger]) != [("A", BEFORE_INSERT, True)]:
+            yield _error("E001", f"The trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
 
 
 def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -16,6 +16,7 @@ rejected_uncounted = Counter(
     "audit_rejected_uncounted_total", "Events refused that neither server counted: only this metric and the log know"
 )
 ended_keys = Counter("audit_ended_keys_total", "Requests with a key that is revoked or has expired", ["writer"])
+erased = Counter("audit_erased_total", "Values erased")
 conflicts = Counter("audit_conflicts_total", "Event ids used again with other content")
 nothing_kept = Counter("audit_nothing_kept_total", "Events answered 503: neither server could keep them")
 breaker_open = Gauge("audit_breaker_open", "1 while a process does not ask PostgreSQL", multiprocess_mode="livemax")

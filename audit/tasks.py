@@ -26,6 +26,7 @@ from audit.completeness import heartbeats
 from audit.completeness.reconcile import reconcile
 from audit.evidence import build as evidence_build
 from audit.evidence import export, room
+from audit.evidence.erasure import requests
 from audit.ingest import clock_alarm, notify, rejection_counters
 from audit.ledger import verify
 from audit.ledger.publish import Publisher
@@ -108,6 +109,12 @@ def verify_slice() -> str:
     if (left := Verification.objects.filter(ended_at=None, updated_at__lt=stale).order_by("id").first()) is not None:
         return _so_far(verify.resume(left, seconds=TASK_S))
     return _so_far(verify.next_slice(seconds=TASK_S))
+
+
+@task
+def erase() -> str:
+    """Go on with erasures that two people agreed on; the page begins with them at once."""
+    return f"{requests.carry_out_all(seconds=TASK_S)} erasures looked at"
 
 
 @task
@@ -229,6 +236,7 @@ SCHEDULES = {
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),
+    "erase what was approved": ("audit.tasks.erase", Schedule.MINUTES, 1),
     "remove what is over": ("audit.tasks.tidy", Schedule.HOURLY, None),
     "make partitions ahead": ("audit.tasks.make_partitions", Schedule.HOURLY, None),
 }

@@ -22,6 +22,7 @@ LARGE = frozenset(
         *("record", "leaf", "node", "checkpoint", "cosignature", "unsealed", "quarantine", "verification", "finding"),
         *("numbering", "gap", "hole", "heartbeat", "manifest", "brokenpromise", "awaited", "tally", "unmet"),
         *("hourcount", "account", "passage", "promise", "rejection", "rejectedsample", "archived_record"),
+        *("erasable", "erased"),
     )
 )
 TABLE = r"(?:ONLY\s+)?(?:public\.)?\"?(\w+)\"?"

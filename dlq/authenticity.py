@@ -1,8 +1,10 @@
 """Sign what is parked, so that who can write to Redis, or to a file of the spool, cannot speak as a writer.
 
 An entry carries an HMAC-SHA256 under a key that Redis does not have (DLQ_ENTRY_KEY). It covers what the store takes
-from an entry: source, key, kind, digest of the body, and time of receipt. What does not verify is never stored: it
-stays in the queue, dead, with an alarm.
+from an entry: source, key, kind, digest of the body, time of receipt, and what is kept beside it. An entry with nothing
+beside it is signed as all were before there was such a thing: old entries verify, and a release that does not know the
+other kind finds those forged, and never stores them without what belongs to them. What does not verify is never
+stored: it stays in the queue, dead, with an alarm.
 """
 
 import hmac
@@ -21,6 +23,7 @@ log = structlog.get_logger(__name__)
 FORGED = "Forged"
 # With its length before it, as all fields have.
 _LENGTHS = struct.Struct(">5Q").pack
+_BESIDE = len(b"dlq entry 2").to_bytes(8, "big") + b"dlq entry 2"
 _DOMAIN = len(b"dlq entry 1").to_bytes(8, "big") + b"dlq entry 1"
 
 
@@ -59,8 +62,10 @@ def _mac(key: bytes, document: Document | Message) -> bytes:
     received = b"%d" % microseconds(document.received_at)
     lengths = _LENGTHS(len(source), len(name), len(kind), len(digest), len(received))
     # Each after its length, so that no two documents give the same bytes.
-    parts = (
+    parts: tuple[bytes, ...] = (
         *(_DOMAIN, lengths[:8], source, lengths[8:16], name, lengths[16:24], kind),
         *(lengths[24:32], digest, lengths[32:], received),
     )
+    if document.beside:
+        parts = (_BESIDE, *parts[1:], len(document.beside).to_bytes(8, "big"), document.beside)
     return hmac.digest(key, b"".join(parts), "sha256")

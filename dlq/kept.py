@@ -22,9 +22,11 @@ from dlq.scripts import Connection, refusing
 
 log = structlog.get_logger(__name__)
 
-VERSION = "1.0"
-# Fields of a message in a portion, in their order. More may follow in a later 1.x.
-FIELDS = ("id", "key", "digest", "body", "source", "kind", "received_at", "reason", "mac")
+VERSION = "1.1"
+# Fields of a message in a portion, in their order. More may follow in a later 1.x. What stands beside it came with 1.1:
+# its signature covers that, so a reader of 1.0 brings back no event without it.
+FIELDS = ("id", "key", "digest", "body", "source", "kind", "received_at", "reason", "mac", "beside")
+LEAST_FIELDS = 9
 PORTION_BYTES = 128 * 1024
 # Redis is short of memory above so many thousandths of its maxmemory: the rest is for parking.
 SHORT_ABOVE = 900
@@ -107,7 +109,7 @@ def _portions(messages: Sequence[Message]) -> Iterator[list[Message]]:
     size = 0
     for message in messages:
         portion.append(message)
-        size += len(message.body)
+        size += len(message.body) + len(message.beside)
         if size >= PORTION_BYTES:
             yield portion
             portion, size = [], 0
@@ -130,6 +132,7 @@ def _packed(messages: Sequence[Message]) -> tuple[bytes, bytes]:
             received,
             message.reason.encode(errors="replace"),
             message.mac,
+            message.beside,
         ]
     return struct.pack(f">{len(values)}I", *map(len, values)), b"".join(values)
 
@@ -141,7 +144,7 @@ def _portion(left_at: datetime, fields: dict[bytes, bytes]) -> Portion:
     if (
         fields.get(b"version", b"").partition(b".")[0] != b"1"
         or rest
-        or width < len(FIELDS)
+        or width < LEAST_FIELDS
         or not _fits(lengths, values)
     ):
         return Portion(left_at, [], max(count, 1))
@@ -157,7 +160,8 @@ def _fits(lengths: bytes, values: bytes) -> bool:
 
 
 def _message(row: Sequence[bytes | None]) -> Message:
-    message_id, key, digest, body, source, kind, received_at, reason, mac = (value or b"" for value in row)
+    filled = (value or b"" for value in (*row, *[b""] * (len(FIELDS) - len(row))))
+    message_id, key, digest, body, source, kind, received_at, reason, mac, beside = filled
     return Message(
         id=message_id.decode("ascii", "replace"),
         key=key.decode(errors="replace"),
@@ -168,6 +172,7 @@ def _message(row: Sequence[bytes | None]) -> Message:
         received_at=from_microseconds(received_at),
         reason=reason.decode(errors="replace"),
         mac=mac,
+        beside=beside,
     )
 
 

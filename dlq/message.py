@@ -31,6 +31,8 @@ class Document:
     source: str
     kind: str
     received_at: datetime
+    # What is kept with it, and is no part of what its digest covers; whoever hands it in knows what it is.
+    beside: bytes = b""
     # A signature that it was found with, kept although it does not verify; None: it is signed when it is parked.
     mac: bytes | None = None
 
@@ -58,6 +60,8 @@ class Message:
     reason: str
     # Its signature (`dlq.authenticity`); empty where it has none.
     mac: bytes = b""
+    # What is kept with it, and is no part of what its digest covers.
+    beside: bytes = b""
     state: State = "due"
     attempts: int = 0
     next_try: datetime | None = None
@@ -96,7 +100,7 @@ class Message:
         return self.errors[-1]["error"] if self.errors else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it for exports: the body as text, with its digest."""
+        """Return all of it for exports: the body as text, with its digest and what is kept beside it."""
         return {
             "event_id": self.key,
             "message_id": self.id,
@@ -112,6 +116,7 @@ class Message:
             "digest": self.digest.hex(),
             "digest_holds": self.digest_ok,
             "body": self.body.decode("utf-8", errors="backslashreplace"),
+            **({"beside": self.beside.decode("utf-8", errors="backslashreplace")} if self.beside else {}),
         }
 
 
@@ -186,6 +191,7 @@ def read(
         received_at=from_microseconds(fields.get(b"received_at", b"")),
         reason=fields.get(b"reason", b"").decode(errors="replace"),
         mac=fields.get(b"mac", b""),
+        beside=fields.get(b"beside", b""),
         state=state,
         attempts=int(attempts or 0),
         next_try=moment(score) if score is not None and state != "dead" else None,

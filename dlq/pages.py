@@ -39,6 +39,11 @@ class Pages:
             message_id = self._redis.hget(self._keys.ids, key)
         return self.get(message_id.decode()) if message_id else None
 
+    def how_many(self, keys: Sequence[str]) -> int:
+        """Return how many of the documents are in the queue, by an index alone. Raises `Refused`."""
+        with refusing():
+            return sum(message_id is not None for message_id in self._redis.hmget(self._keys.ids, keys)) if keys else 0
+
     def find_all(self, keys: Sequence[str]) -> dict[str, Message]:
         """Return those of the documents that are in the queue, by key; read in parts, for each comes with its body."""
         with refusing():

@@ -55,5 +55,6 @@ def _document(message: Message) -> Document:
         source=message.source,
         kind=message.kind,
         received_at=message.received_at,
+        beside=message.beside,
         mac=None if is_authentic(message) else message.mac,
     )

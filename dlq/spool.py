@@ -283,6 +283,7 @@ def _row(document: Document | Message, facts: dict[str, Any]) -> dict[str, Any]:
         "received_at": microseconds(document.received_at),
         "mac": (sign(document) if document.mac is None else document.mac).hex(),
         "body": base64.b64encode(document.body).decode(),
+        **({"beside": base64.b64encode(document.beside).decode()} if document.beside else {}),
     }
 
 
@@ -298,6 +299,7 @@ def _message(row: dict[str, Any], number: int) -> Message:
         received_at=from_microseconds(str(row["received_at"]).encode()),
         reason=row["reason"],
         mac=bytes.fromhex(row.get("mac", "")),
+        beside=base64.b64decode(row.get("beside", ""), validate=True),
         attempts=int(row.get("attempts", 0)),
         errors=errors,
     )

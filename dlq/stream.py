@@ -40,7 +40,8 @@ ROOM_TRIES = 3
 DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
-MAC = b"mac"
+# Fields that entries of before, or those that need none, do not have.
+MAC, BESIDE = b"mac", b"beside"
 
 # What becomes of the count of attempts when a message is moved.
 Attempts = Literal["count", "keep", "reset"]
@@ -80,6 +81,7 @@ class Stream(Connection):
         for document in documents:
             arguments += [document.key, document.digest, document.body, document.source, document.kind]
             arguments += [microseconds(document.received_at), sign(document) if document.mac is None else document.mac]
+            arguments.append(document.beside)
         keys = self.keys
         places = [keys.stream, keys.due, keys.ids, keys.stats, keys.alarm, keys.counters]
         answer = self._with_room(lambda: self._confirmed("park", places, arguments), documents)
@@ -98,14 +100,14 @@ class Stream(Connection):
         """
         keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
         places = [keys.stream, keys.due, keys.leased, keys.pause]
-        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC]
+        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC, BESIDE]
         paused, now, lease_end, vanished, packed_lengths, packed = self.run("claim", places, arguments)
         if paused:
             raise Paused
         for raw_id in vanished:
             log.error("dlq_message_vanished", message_id=raw_id.decode())
             self._remove([(raw_id.decode(), "", "")], "vanished")
-        return [*self._readable(unpacked(packed_lengths, packed, 4 + len(FIELDS)), lease_end, now)]
+        return [*self._readable(unpacked(packed_lengths, packed, 5 + len(FIELDS)), lease_end, now)]
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there.
@@ -143,11 +145,11 @@ class Stream(Connection):
         return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
     def _readable(self, entries: Iterable[tuple[bytes | None, ...]], lease_end: int, now: int) -> Iterator[Message]:
-        names = (*FIELDS, MAC)
+        names = (*FIELDS, MAC, BESIDE)
         for raw_id, attempts, errors, *values in entries:
             fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             message = read((raw_id or b"").decode(), fields, "leased", lease_end, (attempts, errors), now)
-            if len(fields) < len(FIELDS) or None in values[: len(FIELDS)]:
+            if None in values[: len(FIELDS)]:
                 missing = ", ".join(name.decode() for name in FIELDS if name not in fields)
                 self.fail(message, "Unparsable", f"the stream entry lacks {missing}", dead=True)
             else:
@@ -192,7 +194,7 @@ class Stream(Connection):
 
     def _with_room(self, park: Callable[[], Any], documents: Sequence[Document]) -> Any:
         """Park; where Redis is full, what it keeps of drained messages goes first. Raises `Refused`."""
-        wanted = 4 * sum(len(document.body) for document in documents)
+        wanted = 4 * sum(len(document.body) + len(document.beside) for document in documents)
         for _ in range(ROOM_TRIES):
             try:
                 return park()

@@ -13,7 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 FILE = Path(__file__).parent.parent / "verify.py"
 
 
-VECTORS = json.loads((Path(__file__).parent / "data" / "jcs.json").read_text(encoding="utf-8"))["cases"]
+DATA = Path(__file__).parent / "data"
+VECTORS = json.loads((DATA / "jcs.json").read_text(encoding="utf-8"))["cases"]
+# Records with members that can be erased, and what is wrong with each.
+ERASABLE = json.loads((DATA / "erasable.json").read_text(encoding="utf-8"))
 
 
 def load() -> ModuleType:

@@ -25,9 +25,9 @@ from django.utils import timezone
 
 from audit.access import published_keys
 from audit.access.budget import Budget
-from audit.access.outage.signed_copies import CopyUnavailable
 from audit.errors import AuditError, Unavailable
 from audit.ingest import entry_keys
+from audit.ingest.signed_copies import CopyUnavailable
 from audit.models import OWN_WRITER, Writer, WriterKey
 from audit.postgres.faults import Fault, fault
 from audit.postgres.gateway import gateway

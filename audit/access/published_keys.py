@@ -14,8 +14,8 @@ import structlog
 from django.conf import settings
 
 import dlq.client
-from audit.access.outage import signed_copies
-from audit.access.outage.signed_copies import CopyUnavailable
+from audit.ingest import signed_copies
+from audit.ingest.signed_copies import CopyUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -54,18 +54,12 @@ def find(digest: str) -> list[Any] | None:
 
 def keep(name: str, text: str) -> None:
     """Keep a text under a name that is no digest. Raises `CopyUnavailable`."""
-    try:
-        dlq.client.connect(settings.DLQ_TIMEOUT_MS).set(dlq.client.app_key("audit", name), _signed(name, text))
-    except redis.RedisError as error:
-        raise CopyUnavailable(type(error).__name__) from error
+    signed_copies.put(name, _signed(name, text))
 
 
 def kept(name: str) -> str | None:
     """Return the text, if the store itself kept it. Raises `CopyUnavailable`."""
-    try:
-        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).get(dlq.client.app_key("audit", name))
-    except redis.RedisError as error:
-        raise CopyUnavailable(type(error).__name__) from error
+    entry = signed_copies.get(name)
     text = None if entry is None else _opened(name, entry)
     return None if text is None else text.decode()
 

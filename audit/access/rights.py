@@ -17,7 +17,10 @@ from audit.ingest import trail
 from audit.models import RightsRequest, Writer
 
 # A group with one of these opens records, or can decide.
-GUARDED = ("view_record", "approve_rights", "approve_discard", "approve_retention", "export_unredacted")
+GUARDED = (
+    *("view_record", "approve_rights", "approve_discard", "approve_retention"),
+    *("export_unredacted", "decide_erasure"),
+)
 # The only scope that opens nothing.
 FREE_SCOPE = "write"
 

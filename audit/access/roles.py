@@ -6,7 +6,7 @@ from typing import Any
 MAY = {
     "auditor": "searches, reads, verifies and exports records, makes reports",
     "operator": "looks after the queue and outages; may not read records",
-    "compliance officer": "as the auditor; signs reviews, places holds, redacts; approves discards and retention",
+    "compliance officer": "as the auditor; signs reviews, places holds, redacts, erases; approves discards, retention",
     "administrator": "people, writers and their keys, scopes, rules; may not read records",
 }
 
@@ -25,7 +25,7 @@ OVERSIGHT = [
 # What comes with reading records.
 READING = [
     *_audit("view", "record", "access", "export", "legalhold", "report", "review", "missedreview", "redactionrule"),
-    *_audit("view", "statement", "archivedrecord", "retentionrequest"),
+    *_audit("view", "statement", "archivedrecord", "retentionrequest", "erasurerule", "erasurerequest"),
     *_audit("make", "export", "report", "statement"),
     *("audit.start_verification", "audit.add_waiver"),
 ]
@@ -49,6 +49,7 @@ GROUPS = {
             "audit.export_unredacted",
         ),
         *("audit.add_redactionrule", "audit.change_redactionrule", "audit.ask_retention", "audit.approve_retention"),
+        *("audit.add_erasurerule", "audit.change_erasurerule", "audit.ask_erasure", "audit.decide_erasure"),
     ],
     "administrator": [
         *("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group", "django_q.view_schedule"),

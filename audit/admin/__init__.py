@@ -5,7 +5,7 @@ from audit.admin import accounting, receipts, reports, review
 from audit.admin.access import access_log, people, rights, scopes, writers
 from audit.admin.archive import archived_records, archives
 from audit.admin.completeness import coverage, gaps
-from audit.admin.evidence import exports, redaction, statements
+from audit.admin.evidence import erasure, exports, redaction, statements
 from audit.admin.expectations import rules, unmet
 from audit.admin.ledger import checkpoints, verifications
 from audit.admin.queue import discards, outages, parked, quarantine

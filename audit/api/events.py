@@ -27,13 +27,13 @@ from audit.evidence.download import spooled
 from audit.formats import canonical, event, times
 from audit.formats.canonical import Unreadable
 from audit.formats.event import Accepted
-from audit.ingest import invalid
+from audit.ingest import again, erasure_rules, invalid
 from audit.ingest.invalid import InvalidEvent
 from audit.ingest.record import Recorded, record
 from audit.ledger import purged
 from audit.models import Record
 from audit.postgres import clock, gateway
-from audit.queue import visible
+from audit.queue import corrections, visible
 from audit.receipts import issue
 from audit.search import query, unasked
 from dlq.authenticity import is_authentic
@@ -166,11 +166,11 @@ def _receipt(recorded: Recorded) -> Answer:
 def _accept(document: Any, writer: str) -> Accepted:
     """Accept an event. One from the future is refused by the clock that is furthest ahead: ours may be behind."""
     try:
-        return event.accept(document, writer=writer, now=clock.local_now())
+        return event.accept(document, writer=writer, now=clock.local_now(), erasing=erasure_rules.in_force())
     except Invalid as error:
         if not any(event.AHEAD in message for message in error.errors.values()):
             raise
-    return event.accept(document, writer=writer, now=clock.latest_now())
+    return event.accept(document, writer=writer, now=clock.latest_now(), erasing=erasure_rules.in_force())
 
 
 def _accept_each(documents: Any, writer: str) -> tuple[dict[int, Accepted], Errors]:
@@ -181,7 +181,7 @@ def _accept_each(documents: Any, writer: str) -> tuple[dict[int, Accepted], Erro
         raise Invalid({"": f"expected a JSON array of 1 to {event.MAX_BATCH} events (the batch size limit)"})
     accepted: dict[int, Accepted] = {}
     errors: Errors = {}
-    first: dict[UUID, bytes] = {}
+    first: dict[UUID, Accepted] = {}
     for place, document in enumerate(documents):
         try:
             item = _accept(document, writer)
@@ -189,8 +189,9 @@ def _accept_each(documents: Any, writer: str) -> tuple[dict[int, Accepted], Erro
             errors[place] = error.errors
             continue
         # An id may stand twice in a batch only with the same content.
-        if first.setdefault(item.id, item.digest) == item.digest:
-            accepted[place] = item
+        before = first.setdefault(item.id, item)
+        if again.is_same(before, item):
+            accepted[place] = before
         else:
             errors[place] = {"event_id": "stands in this batch before, with other content"}
     return accepted, errors
@@ -306,6 +307,6 @@ def _content(message: Message) -> dict[str, Any]:
     if not message.digest_ok:
         return {"damaged": "the content does not match the digest, and is not shown"}
     try:
-        return dict(canonical.loads(message.body))
+        return dict(canonical.loads(corrections.as_sent(message)))
     except (canonical.NotCanonical, TypeError, ValueError):
         return {"damaged": "the content cannot be read, and is not shown"}

@@ -1,6 +1,7 @@
 """read: read an archive back into the table of archived records, to search in it; `forget` takes that away again.
 
-Each volume is proved before a line of it is read, and is in the table whole or not at all.
+Each volume is proved before a line of it is read, and is in the table whole or not at all. Of what can be erased the
+commitments are read back, and no values: so there is no copy of them that an erasure would have to reach.
 """
 
 import json
@@ -18,6 +19,7 @@ from audit.archive.create import Progress
 from audit.archive.folder import Folder
 from audit.archive.index import Index, IndexFault
 from audit.errors import ArchiveUnusable
+from audit.evidence.erasure import lines as erasable_lines
 from audit.evidence.request import Requester, record_act
 from audit.models import Archive, ArchiveVolume
 from audit.postgres import sql
@@ -96,12 +98,12 @@ def _read_volume(target: Folder, volume: ArchiveVolume, signed: Index) -> None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of all records in the bundle of a volume."""
+    """Yield the lines of all records in the bundle of a volume, without what can be erased of them."""
     with zipfile.ZipFile(path) as bundle:
         manifest: dict[str, Any] = json.loads(bundle.read("manifest.json"))
         for part in manifest["volumes"]:
             with bundle.open(part["records"]) as file:
-                yield from file
+                yield from map(erasable_lines.closed, file)
 
 
 def archive_of(text: str) -> Archive:

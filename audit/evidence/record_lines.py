@@ -18,7 +18,9 @@ from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.errors import LogDamaged
+from audit.evidence.erasure import lines
 from audit.formats import event
+from audit.formats.erasable.commitments import ERASED, MEMBER, SALTS
 from audit.formats.grammar import Query
 from audit.models import Export, Record
 from audit.models.base import visible_to
@@ -30,6 +32,7 @@ TIMES = ("event_timestamp", "received_at", "parked_at", "stored_at")
 MEMBERS = (
     *("event_timestamp", "leaf_index", "event_id", "writer"),
     *(name for name in event.FIELDS if name not in ("event_id", "event_timestamp")),
+    *(MEMBER, SALTS, ERASED),
     *("state", "digest", "received_at", "parked_at", "stored_at"),
 )
 FIND_TIMEOUT_S = 40
@@ -46,6 +49,8 @@ _EXPRESSIONS = {
     "leaf_index": "l.index",
     "event_id": "r.id",
     "state": "'sealed'",
+    SALTS: lines.SALTS_COLUMN,
+    ERASED: lines.ERASED_COLUMN,
     "digest": "encode(r.digest, 'hex')",
     **{name: f"""to_char(r.{name} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""" for name in TIMES},
 }
@@ -211,11 +216,11 @@ def _lines(indexes: Sequence[int], connection: BaseDatabaseWrapper) -> Iterator[
     assert connection.connection is not None
     with connection.wrap_database_errors, connection.connection.cursor().copy(statement, parameters) as copy:
         copy.set_types(_TYPES)
-        for count, last, since, until, lines in copy.rows():
+        for count, last, since, until, body in copy.rows():
             records += count
             # Each time: what is read again in halves begins behind the last of them.
             _check_whole(indexes[: bisect_right(indexes, last)], records)
-            yield RecordLines(lines, count, since, until), last
+            yield RecordLines(lines.opened(body), count, since, until), last
     _check_whole(indexes, records)
 
 

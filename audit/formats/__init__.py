@@ -11,6 +11,7 @@ receipt      the signed receipt
 grammar      the query language; `fields` lists what it can ask for
 sampling     a sample that anybody can draw again from its seed
 expectation  rules about events that must come
+erasable     members that can be erased later: commitments to them
 redaction    redaction rules, and how they change a record
 spellings    UUIDs and addresses, which have several spellings
 times        times and days as people write them

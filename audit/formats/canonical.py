@@ -99,7 +99,13 @@ def canonical(document: dict[str, Any]) -> bytes:
         raise NotCanonical(str(error), dict(islice(_faults(document), MAX_FAULTS))) from None
 
 
-def plain(document: dict[str, Any]) -> bytes:
+def value(part: Any) -> bytes:
+    """Return the RFC 8785 bytes of any value of a document. Raises `NotCanonical`, as `canonical` does."""
+    body = plain([part]) if _is_plain([part], 0) else _rfc8785([part])
+    return body[1:-1]
+
+
+def plain(document: Any) -> bytes:
     """Return the RFC 8785 bytes of a document for which `_is_plain` holds, thirty times as fast as a library."""
     try:
         return msgspec.json.encode(document, order="sorted", enc_hook=_as_text)
@@ -140,7 +146,7 @@ def _is_plain(container: Any, depth: int) -> bool:
     return plain
 
 
-def _rfc8785(document: dict[str, Any]) -> bytes:
+def _rfc8785(document: Any) -> bytes:
     try:
         return rfc8785.dumps(document)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:

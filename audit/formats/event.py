@@ -5,11 +5,11 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,9 @@ from msgspec import Meta
 
 from audit.errors import Invalid
 from audit.formats import canonical, spellings, times
+
+if TYPE_CHECKING:
+    from audit.formats.erasable.commitments import Kept
 
 MAX_DATA_BYTES = 256 * 1024
 # What PostgreSQL gives back of it, so that a page and a bundle of many can always be made.
@@ -102,17 +105,34 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes  # the canonical document, RFC 8785
     digest: bytes
     received_at: datetime
+    # Salts and values of members that can be erased, by path; None where there are none.
+    beside: "Mapping[str, Kept] | None" = None
 
 
-def accept(document: Any, *, writer: str, now: datetime | None = None) -> Accepted:
-    """Validate a parsed document, fill in the defaults, and fix its canonical form. Raises `Invalid`."""
+class Committing(Protocol):
+    """Rules of erasure: `audit.formats.erasable.rules.Rules`."""
+
+    def commit(self, document: dict[str, Any], sent: Collection[str]) -> "Mapping[str, Kept]":
+        """Replace members by commitments; return what is to stand beside the event."""
+
+
+def accept(document: Any, *, writer: str, now: datetime | None = None, erasing: Committing | None = None) -> Accepted:
+    """Validate a parsed document, fill in the defaults, and fix its canonical form. Raises `Invalid`.
+
+    What `erasing` names is in that form as commitments alone; limits hold for what was sent.
+    """
     event = _validated(document)
     now = now or datetime.now(UTC)
     errors = dict(_faults(event, now))
     event_id = event.event_id or uuid_utils.compat.uuid7()
-    body = b"" if errors else _canonical(event, event_id, writer, errors)
     if errors:
         raise Invalid(errors)
+    complete = as_document(event, event_id, writer)
+    body, beside = _canonical(event, complete, errors), None
+    if errors:
+        raise Invalid(errors)
+    if erasing and (beside := erasing.commit(complete, _sent(event)) or None):
+        body = canonical.canonical(complete)
     return Accepted(
         id=event_id,
         writer=writer,
@@ -122,6 +142,7 @@ def accept(document: Any, *, writer: str, now: datetime | None = None) -> Accept
         body=body,
         digest=canonical.digest(body),
         received_at=now,
+        beside=beside,
     )
 
 
@@ -241,9 +262,13 @@ def _either(values: tuple[str, ...]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _canonical(event: Event, event_id: UUID, writer: str, errors: dict[str, str]) -> bytes:
+def _sent(event: Event) -> frozenset[str]:
+    return frozenset(name for name in FIELDS if getattr(event, name) is not None)
+
+
+def _canonical(event: Event, complete: dict[str, Any], errors: dict[str, str]) -> bytes:
     try:
-        body = canonical.canonical(as_document(event, event_id, writer))
+        body = canonical.canonical(complete)
         if len(body) > MAX_DATA_BYTES:
             size = len(canonical.canonical(event.event_data))
             if size > MAX_DATA_BYTES:

@@ -8,8 +8,8 @@ import hmac
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -47,16 +47,34 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
     def concerns(self, event_type: str) -> bool:
-        if self.event_type.endswith(".*"):
-            return event_type.startswith(self.event_type[:-1])
-        return self.event_type in ("", event_type)
+        return is_of_type(event_type, self.event_type)
 
 
-def check(rule: Rule) -> None:
-    """Raise `Invalid` for a rule that cannot be applied."""
+class Named(Protocol):
+    """A rule about members, of redaction or of erasure."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def event_type(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def is_of_type(event_type: str, wanted: str) -> bool:
+    """Return whether a rule for a type, for all that begin with `gateway.`, or for all, concerns an event."""
+    if wanted.endswith(".*"):
+        return event_type.startswith(wanted[:-1])
+    return wanted in ("", event_type)
+
+
+def check(rule: Named, read: Callable[[str], object] | None = None) -> None:
+    """Raise `Invalid` for a rule that cannot be applied. `read` reads its path where it is no path of redaction."""
     errors = {}
     try:
-        read_path(rule.path)
+        (read or read_path)(rule.path)
     except ValueError as error:
         errors["path"] = str(error)
     if rule.event_type and not _TYPE.match(rule.event_type):
@@ -69,15 +87,11 @@ def check(rule: Rule) -> None:
 
 def read_path(text: str) -> tuple[str, ...]:
     """Return the parts of a path. Raises `ValueError`."""
-    parts, place = [], 0
-    while place < len(text):
-        match = _PART.match(text, place)
-        if match is None:
-            raise ValueError(f'cannot be read at character {place + 1}: write actor_ip, or event_data."a name".email')
-        if (bare := _bare(match[1])) != match[1]:
-            raise ValueError(f"has {match[1]} in quotes that it does not need: write {bare}, as records name it")
-        parts.append(match[1])
-        place = match.end()
+    parts = []
+    for part in split(text):
+        if (bare := _bare(part)) != part:
+            raise ValueError(f"has {part} in quotes that it does not need: write {bare}, as records name it")
+        parts.append(part)
     if not parts or text.endswith("."):
         raise ValueError("names no member: write actor_ip, or event_data.user.email")
     if parts[0] == "data":
@@ -89,10 +103,26 @@ def read_path(text: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def split(text: str) -> Iterator[str]:
+    """Yield the parts of a path as they are written. Raises `ValueError`."""
+    place = 0
+    while place < len(text):
+        match = _PART.match(text, place)
+        if match is None:
+            raise ValueError(f'cannot be read at character {place + 1}: write actor_ip, or event_data."a name".email')
+        yield match[1]
+        place = match.end()
+
+
+def name_of(part: str) -> str:
+    """Return the name of a member, of a part that is no star."""
+    return re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL) if part.startswith('"') else part
+
+
 def covers(path: str, place: tuple[str, ...]) -> bool:
     """Return whether a rule with this path redacts the member at `place`, by itself or with a member around it."""
     parts = read_path(path)
-    return any(_fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
+    return any(fits(tuple(map(_part, place[:end])), parts) for end in range(1, len(place) + 1))
 
 
 def path_text(place: Place) -> str:
@@ -117,6 +147,7 @@ class Redactor:
     def redact(self, record: dict[str, Any]) -> dict[str, str]:
         """Redact a record in place; return the rule that was applied at each path."""
         places = self._places(record)
+        conceal(record, places)
         for place, rule in places.items():
             self._change(record, place, rule.method)
             self.members[rule.name] += 1
@@ -142,7 +173,7 @@ class Redactor:
         for rule in self._rules:
             rule_parts = self._parts[rule.name]
             if rule.concerns(record["event_type"]):
-                for place in _find(record, rule_parts):
+                for place in find(record, rule_parts):
                     if len(place) > 1 or record[rule_parts[0]] is not None:
                         places.setdefault(place, rule)
         return {
@@ -169,6 +200,17 @@ class Redactor:
         return DIGEST + hmac.digest(self._key, text, "sha256").hex()
 
 
+def conceal(record: dict[str, Any], redacted: Iterable[Place]) -> None:
+    """Take the salts out of a record whose values are redacted, wholly or in part: without them none can be guessed."""
+    if not (salts := record.get("salts")):
+        return
+    hidden = [tuple(map(_part, place)) for place in redacted]
+    for path in list(salts):
+        parts = tuple(split(path))
+        if any(parts[: len(other)] == other[: len(parts)] for other in hidden):
+            del salts[path]
+
+
 def mask(value: Any) -> str:
     """Return a text that keeps almost nothing: `a***@e***`, `192.***`, `K***`."""
     if not isinstance(value, str):
@@ -181,26 +223,27 @@ def mask(value: Any) -> str:
     return f"{value[:1]}***" if len(value) > 3 else "***"
 
 
-def _find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
+def find(value: Any, parts: tuple[str, ...], at: Place = ()) -> Iterator[Place]:
     """Yield the places in a value that a path names."""
     if not parts:
         yield at
         return
     if parts[0] == DEEP:
-        yield from _find(value, parts[1:], at)
+        yield from find(value, parts[1:], at)
     for key, member in _members(value):
         if parts[0] == DEEP:
-            yield from _find(member, parts, (*at, key))
+            yield from find(member, parts, (*at, key))
         elif parts[0] == ANY or parts[0] == _part(key):
-            yield from _find(member, parts[1:], (*at, key))
+            yield from find(member, parts[1:], (*at, key))
 
 
-def _fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+def fits(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Return whether a path, as parts, is one that a rule's path names."""
     if not parts:
         return not place
     if parts[0] == DEEP:
-        return _fits(place, parts[1:]) or (bool(place) and _fits(place[1:], parts))
-    return bool(place) and parts[0] in (ANY, place[0]) and _fits(place[1:], parts[1:])
+        return fits(place, parts[1:]) or (bool(place) and fits(place[1:], parts))
+    return bool(place) and parts[0] in (ANY, place[0]) and fits(place[1:], parts[1:])
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
@@ -219,4 +262,4 @@ def _bare(part: str) -> str:
     """Return a part of a path as `_part` writes the same name, so that it can be compared with one in a record."""
     if part in (ANY, DEEP) or not part.startswith('"'):
         return part
-    return _part(re.sub(r"\\(.)", r"\1", part[1:-1], flags=re.DOTALL))
+    return _part(name_of(part))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -17,8 +17,10 @@ import dlq.stream
 from audit import metrics
 from audit.errors import AuditError, Conflict, Invalid, NothingKept, Unavailable
 from audit.formats import event as event_format
+from audit.formats.erasable import commitments
 from audit.formats.event import Accepted
-from audit.ingest import own_event, parked_counts
+from audit.ingest import again, own_event, parked_counts
+from audit.ingest.again import State
 from audit.ingest.together import Together
 from audit.models import OWN_WRITER
 from audit.postgres.faults import RETRY_AT_ONCE, Fault, Overrun, fault, headline
@@ -27,9 +29,15 @@ from dlq.message import Document
 
 log = structlog.get_logger(__name__)
 
-State = Literal["stored", "duplicate", "parked"]
 INSERT = Statement(b"record", Path(__file__).with_name("record.sql").read_bytes())
-DIGESTS = b"SELECT id, digest FROM audit_record WHERE id = ANY(%s)"
+# The same with commitments, and what stands beside events. Whatever has none is stored as ever: each column costs.
+INSERT_BESIDE = Statement(
+    b"record_beside",
+    INSERT.sql.replace(b"source_epoch, digest,", b"source_epoch, erasable, digest,")
+    .replace(b"source_epoch text\n", b"source_epoch text, erasable jsonb\n")
+    .removesuffix(b"\nSELECT id FROM stored\n")
+    + Path(__file__).with_name("record_beside.sql").read_bytes(),
+)
 # What each event and each MiB adds to the deadline: a large batch on a busy server is no sign of an outage, and
 # PostgreSQL indexes every member of `event_data`.
 SECONDS_PER_EVENT = 0.0005
@@ -59,7 +67,7 @@ class Alone:
 
 ALONE = Alone()
 # What became of one event of a group.
-Outcome = Sequence[State] | Exception | Alone
+Outcome = Sequence[State | again.Again] | Exception | Alone
 Stored = TypeVar("Stored")
 
 
@@ -112,8 +120,8 @@ def record(events: Sequence[Accepted]) -> list[Recorded]:
 
 def store(
     events: Sequence[Accepted], *, timeout_s: float, parked_at: Sequence[datetime | None] | None = None
-) -> list[State]:
-    """Insert all of the events, or none; "duplicate" for those that are there already.
+) -> list[State | again.Again]:
+    """Insert all of the events, or none; "duplicate" for those that are there already, `Again` with other salts.
 
     Raises `Conflict`, `Unavailable` while the breaker is open, else whatever psycopg raised.
     """
@@ -124,10 +132,29 @@ def store(
             return _insert(connection, events, parked_at)
 
 
+def store_promised(
+    events: Sequence[Accepted], *, timeout_s: float, parked_at: Sequence[datetime | None] | None = None
+) -> list[State]:
+    """Do as `store` does with events that were promised before.
+
+    One that is there under another digest, since its salts are others, was promised under this one: that is recorded.
+    """
+    states = store(events, timeout_s=timeout_s, parked_at=parked_at)
+    acts = [
+        again.act(event, state.event.digest)
+        for event, state in zip(events, states, strict=True)
+        if isinstance(state, again.Again)
+    ]
+    if acts:
+        store(acts, timeout_s=timeout_s)
+    return ["duplicate" if isinstance(state, again.Again) else state for state in states]
+
+
 def rehearse(event: Accepted, *, timeout_s: float) -> State:
     """What `store` would do with an event; nothing of it is kept. Raises as `store` does."""
     with gateway().connection(timeout_s) as connection, connection.transaction(force_rollback=True):
-        return _insert(connection, [event], None)[0]
+        (state,) = _insert(connection, [event], None)
+        return "duplicate" if isinstance(state, again.Again) else state
 
 
 def record_conflicts(refused: Sequence[Accepted]) -> None:
@@ -149,6 +176,7 @@ def document(event: Accepted) -> Document:
         source=event.writer,
         kind=event.event_type,
         received_at=event.received_at,
+        beside=commitments.to_text(event.beside) if event.beside else b"",
     )
 
 
@@ -167,35 +195,39 @@ def _conflict(event: Accepted) -> dict[str, Any]:
 def _store_or_park(events: Sequence[Accepted]) -> list[Recorded]:
     if gateway().breaker.is_open:
         return _park(events, Fault.DOWN)
-    _refuse_ids_in_queue(events)
+    events = _as_promised(events)
     outcome = _try_to_store(events)
     if isinstance(outcome, Conflict):
         raise outcome
     if isinstance(outcome, Exception):
         return _park_or_refuse(outcome, events)
     parked_counts.of_process().hand_over()
-    return [Recorded(event, state) for event, state in zip(events, outcome, strict=True)]
+    return [
+        Recorded(state.event, "duplicate") if isinstance(state, again.Again) else Recorded(event, state)
+        for event, state in zip(events, outcome, strict=True)
+    ]
 
 
-def _refuse_ids_in_queue(events: Sequence[Accepted]) -> None:
-    """An event that waits in the queue was promised first: its id is taken. Raises `Conflict`.
+def _as_promised(events: Sequence[Accepted]) -> Sequence[Accepted]:
+    """An event that waits in the queue was promised first: its id is taken, and its salts hold. Raises `Conflict`.
 
     Asked while PostgreSQL answers; the queue itself compares what is parked. A process that cannot see the queue
     goes on: a Redis outage must not disturb what PostgreSQL keeps.
     """
     if _queue_seen_empty.holds():
-        return
+        return events
     try:
         waiting = dlq.stream.default().pages.digests([str(event.id) for event in events])
     except dlq.errors.Refused:
         waiting = None
     if waiting is None:
         _queue_seen_empty.note()
-        return
-    _refuse([waiting.get(str(event.id), event.digest) == event.digest for event in events])
+        return events
+    agrees = [waiting.get(str(event.id), event.digest) == event.digest for event in events]
+    return events if all(agrees) else again.as_they_wait(events, agrees)
 
 
-def _try_to_store(events: Sequence[Accepted]) -> Sequence[State] | Exception:
+def _try_to_store(events: Sequence[Accepted]) -> Sequence[State | again.Again] | Exception:
     """What became of the events, or what went wrong, as a value: in a group several threads have the same."""
     try:
         if len(events) > 1:
@@ -262,7 +294,7 @@ def _park_or_refuse(error: Exception, events: Sequence[Accepted]) -> list[Record
     return _park(events, verdict)
 
 
-def _park(events: Sequence[Accepted], verdict: Fault) -> list[Recorded]:
+def _park(events: Sequence[Accepted], verdict: Fault, *, compared: bool = False) -> list[Recorded]:
     _queue_seen_empty.forget()
     metrics.parked.labels(fault=verdict.value).inc(len(events))
     documents = [document(event) for event in events]
@@ -270,7 +302,10 @@ def _park(events: Sequence[Accepted], verdict: Fault) -> list[Recorded]:
         outcomes = _put_into_queue(documents, verdict)
     except dlq.errors.Refused:
         return _spool(events, documents, verdict)
-    _refuse([outcome != "conflict" for outcome in outcomes])
+    agrees = [outcome != "conflict" for outcome in outcomes]
+    if not all(agrees) and not compared:
+        return _park(again.as_they_wait(events, agrees), verdict, compared=True)
+    _refuse(agrees)
     pairs = zip(events, outcomes, strict=True)
     parked_counts.of_process().note(event for event, outcome in pairs if outcome == "parked")
     return [Recorded(event, "parked") for event in events]
@@ -304,7 +339,7 @@ def _spool(events: Sequence[Accepted], documents: Sequence[Document], verdict: F
     return [Recorded(event, "parked") for event in events]
 
 
-def _store_each(events: Sequence[Accepted], *, timeout_s: float) -> list[State | None]:
+def _store_each(events: Sequence[Accepted], *, timeout_s: float) -> list[State | again.Again | None]:
     """Insert the events; None for one whose id is used with other content. Raises what else `store` does."""
     with gateway().connection(timeout_s) as connection:
         return _insert_each(connection, events, None)
@@ -314,7 +349,7 @@ def _insert(
     connection: BoundedConnection,
     events: Sequence[Accepted],
     parked_at: Sequence[datetime | None] | None,
-) -> list[State]:
+) -> list[State | again.Again]:
     states = _insert_each(connection, events, parked_at)
     _refuse([state is not None for state in states])
     return [state for state in states if state is not None]
@@ -324,37 +359,26 @@ def _insert_each(
     connection: BoundedConnection,
     events: Sequence[Accepted],
     parked_at: Sequence[datetime | None] | None,
-) -> list[State | None]:
-    parameters = (
+) -> list[State | again.Again | None]:
+    parameters: tuple[bytes, ...] = (
         b"[%b]" % b",".join([event.body for event in events]),
         _array([f"\\\\x{event.digest.hex()}" for event in events]),
         _array([event.received_at.isoformat() for event in events]),
         _array([at.isoformat() if at else None for at in parked_at or [None] * len(events)]),
     )
-    result = connection.run(INSERT, parameters)
+    statement = INSERT
+    if any(event.beside for event in events):
+        statement, parameters = INSERT_BESIDE, (*parameters, again.beside_of(events))
+    result = connection.run(statement, parameters)
     if result.ntuples == len(events):
         return ["stored"] * len(events)
     ids = [result.get_value(row, 0) for row in range(result.ntuples)]
-    return _compare(connection, events, {UUID(bytes=id_bytes) for id_bytes in ids})
+    return again.compare(connection, events, {UUID(bytes=id_bytes) for id_bytes in ids})
 
 
 def _array(values: Sequence[str | None]) -> bytes:
     """An array as PostgreSQL reads it. The values hold nothing that would have to be escaped more than it is."""
     return ("{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}").encode()
-
-
-def _compare(connection: BoundedConnection, events: Sequence[Accepted], inserted: set[UUID]) -> list[State | None]:
-    """Tell replays from conflicts, in a second statement: the first could not see a commit beside it."""
-    rows = connection.execute(DIGESTS, ([event.id for event in events],), prepare=True, binary=True).fetchall()
-    digests = {row[0]: row[1] for row in rows}
-    states: list[State | None] = []
-    for event in events:
-        if digests.get(event.id) != event.digest:
-            states.append(None)
-            continue
-        states.append("stored" if event.id in inserted else "duplicate")
-        inserted.discard(event.id)
-    return states
 
 
 def _refuse(agrees: Sequence[bool]) -> None:

@@ -33,6 +33,7 @@ class Quarantined(AppendOnly):
     cause = models.TextField()
     quarantined_by = models.TextField()
     quarantined_at = models.DateTimeField()
+    beside = models.BinaryField(null=True)
 
     objects: ClassVar[models.Manager["Quarantined"]] = QuarantinedManager()
 

@@ -1,13 +1,17 @@
 """Records: the rows that store events."""
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 from django.db import models
 
 from audit import visibility
 from audit.formats import canonical, event, times
+from audit.formats.erasable.commitments import MEMBER
+from audit.formats.erasable.rules import MAY
 from audit.models import base
 from audit.models.base import AppendOnly, NotedAppendOnlyQuerySet, visible_to
+from audit.models.erasure.values import NONE, Values, values_of
 from audit.models.ledger import Leaf
 
 
@@ -25,6 +29,15 @@ class RecordQuerySet(NotedAppendOnlyQuerySet["Record"]):
     def within(self, scopes: visibility.Scopes) -> "RecordQuerySet":
         """Those that somebody with these scopes may see."""
         return self.filter(visible_to(scopes, "writer", "event_category")) if scopes else self
+
+    def with_values(self) -> list["Record"]:
+        """The rows, each with what stands beside it, in one query more where anything does."""
+        rows = list(self)
+        with_some = [row.pk for row in rows if row.erasable is not None]
+        found = values_of(with_some, self.db) if with_some else {}
+        for row in rows:
+            row.__dict__["_values"] = found.get(row.pk, NONE)
+        return rows
 
     def with_state(self) -> "RecordQuerySet":
         """Each row with whether it is sealed, in the same query."""
@@ -72,6 +85,8 @@ class EventColumns(AppendOnly):
     is_sensitive = models.BooleanField()
     source_seq = models.BigIntegerField(null=True)
     source_epoch = base.text("source_epoch", null=True)
+    # Commitments to what can be erased, by path; None where nothing can.
+    erasable = models.JSONField(null=True)
     digest = models.BinaryField()
     received_at = models.DateTimeField()
     parked_at = models.DateTimeField(null=True)
@@ -90,16 +105,40 @@ class EventColumns(AppendOnly):
 
     def document(self) -> dict[str, Any]:
         """The event as it was accepted: what the digest covers."""
-        document = {name: getattr(self, name) for name in event.FIELDS if name != "event_id"}
+        document = {name: getattr(self, name) for name in (*event.FIELDS, MEMBER) if name != "event_id"}
         document |= {"event_id": str(self.id), "writer": self.writer}
         document["event_timestamp"] = times.timestamp_text(self.event_timestamp)
         if self.parent_event_id is not None:
             document["parent_event_id"] = str(self.parent_event_id)
         return {name: value for name, value in document.items() if value is not None}
 
+    def values(self) -> Values:
+        """What stands beside the record; read when it is asked for, unless `RecordQuerySet.with_values` did."""
+        if self.erasable is None:
+            return NONE
+        found: Values | None = self.__dict__.get("_values")
+        if found is None:
+            found = values_of([self.pk], self._state.db or "default").get(self.pk, NONE)
+            self.__dict__["_values"] = found
+        return found
+
+    def shown(self) -> dict[str, Any]:
+        """The event as it was sent, as far as nothing of it was erased."""
+        document = self.document()
+        return document if self.erasable is None else self.values().put_into(document)
+
+    def in_words(self) -> Self:
+        """A copy for pages: values in their places, and words where one was erased. It is not what was accepted."""
+        if self.erasable is None:
+            return self
+        shown, document = copy.copy(self), self.values().in_words(self.document())
+        for name in MAY:
+            setattr(shown, name, document.get(name))
+        return shown
+
     def as_json(self) -> dict[str, Any]:
-        """The record as the API shows it: the event, then what the store knows of it."""
-        return self.document() | {
+        """The record as the API shows it: the event with its values, then what the store knows of it."""
+        return self.shown() | {
             "state": self.state,
             "digest": bytes(self.digest).hex(),
             "received_at": times.timestamp_text(self.received_at),

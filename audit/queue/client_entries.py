@@ -12,7 +12,7 @@ from audit.access import limits
 from audit.errors import Invalid
 from audit.formats import canonical, event
 from audit.formats.event import Accepted
-from audit.ingest import entry_keys, record
+from audit.ingest import entry_keys, erasure_rules, record
 from audit.postgres import clock
 from dlq.authenticity import FORGED, sign
 from dlq.drain import Outcome
@@ -90,11 +90,11 @@ def read(raw: bytes, now: datetime | None = None) -> Accepted | Outcome:
 def _accepted(document: Any, writer: str, now: datetime | None) -> Accepted:
     """Accept it, as the API does: by the clock that is furthest ahead."""
     try:
-        return event.accept(document, writer=writer, now=now or clock.local_now())
+        return event.accept(document, writer=writer, now=now or clock.local_now(), erasing=erasure_rules.in_force())
     except Invalid as invalid:
         if not any(event.AHEAD in message for message in invalid.errors.values()):
             raise
-    return event.accept(document, writer=writer, now=clock.latest_now())
+    return event.accept(document, writer=writer, now=clock.latest_now(), erasing=erasure_rules.in_force())
 
 
 def _message(raw: bytes, now_ms: int, place: int) -> Message:
@@ -117,6 +117,7 @@ def _message(raw: bytes, now_ms: int, place: int) -> Message:
         received_at=document.received_at,
         reason=REASON,
         mac=sign(document),
+        beside=document.beside,
     )
 
 

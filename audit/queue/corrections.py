@@ -10,7 +10,9 @@ import structlog
 from audit import visibility
 from audit.errors import AuditError, Invalid
 from audit.formats import canonical, event
-from audit.ingest import own_event
+from audit.formats.erasable import commitments
+from audit.formats.erasable.commitments import MEMBER
+from audit.ingest import erasure_rules, own_event
 from audit.ingest.record import Recorded, record
 from audit.models import OWN_WRITER, Record
 from audit.queue.actions import CORRELATION
@@ -24,7 +26,7 @@ CORRECTED = "audit.parked.corrected"
 CORRECTIONS_LOOKED_AT = 1_000
 SLACK = timedelta(days=1)
 # The id is new, since the content is; the number belongs to the writer.
-FIELDS_DROPPED = ("event_id", "writer", "source_seq", "source_epoch")
+FIELDS_DROPPED = ("event_id", "writer", "source_seq", "source_epoch", MEMBER)
 log = structlog.get_logger(__name__)
 
 
@@ -98,7 +100,7 @@ def correct(message: Message, text: bytes, *, by: str, reason: str) -> Recorded:
     reason = storable(reason.strip())
     if not 1 <= len(reason) <= REASON_CHARACTERS:
         raise Invalid({"reason": f"say why it is corrected so, in at most {REASON_CHARACTERS:,} characters"})
-    corrected = event.accept(_document(message, text), writer=OWN_WRITER)
+    corrected = event.accept(_document(message, text), writer=OWN_WRITER, erasing=erasure_rules.in_force())
     act = own_event.document(
         CORRECTED,
         actor=by,
@@ -116,6 +118,17 @@ def correct(message: Message, text: bytes, *, by: str, reason: str) -> Recorded:
     recorded, _ = record([corrected, event.accept(act, writer=OWN_WRITER)])
     log.warning("parked_event_corrected", event_id=message.key, corrected=str(corrected.id), by=by)
     return recorded
+
+
+def as_sent(message: Message) -> bytes:
+    """Return the event of a message with its values in their places; as it is where it cannot be read."""
+    if not message.beside:
+        return message.body
+    try:
+        document = canonical.loads(message.body)
+        return canonical.canonical(commitments.opened(document, commitments.from_text(message.beside)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return message.body
 
 
 def _refuse_unless_due(message: Message) -> None:

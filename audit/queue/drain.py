@@ -24,9 +24,10 @@ from audit.accounting import restored, stored_counts
 from audit.errors import AuditError, Conflict, Invalid, Unavailable
 from audit.formats import canonical
 from audit.formats import event as event_format
+from audit.formats.erasable import commitments
 from audit.formats.event import Accepted
 from audit.ingest import entry_keys, invalid, trail
-from audit.ingest.record import record_conflicts, store
+from audit.ingest.record import record_conflicts, store_promised
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
 from audit.postgres.faults import Fault, fault, headline
@@ -279,6 +280,7 @@ def _accepted(message: Message, facts: _Facts) -> Accepted:
         body=message.body,
         digest=message.digest,
         received_at=message.received_at,
+        beside=commitments.from_text(message.beside) if message.beside else None,
     )
 
 
@@ -313,7 +315,7 @@ def _store_or_halve(readable: Sequence[Readable], *, again: bool = True) -> list
 
 def _store(readable: Sequence[Readable]) -> list[Outcome]:
     events = [event for _, event in readable]
-    states = store(events, timeout_s=DRAIN_TIMEOUT_S, parked_at=[message.parked_at for message, _ in readable])
+    states = store_promised(events, timeout_s=DRAIN_TIMEOUT_S, parked_at=[message.parked_at for message, _ in readable])
     return [Outcome("duplicate" if state == "duplicate" else "stored") for state in states]
 
 

@@ -31,8 +31,8 @@ SEVEN_DAYS = "seven days in the queue"
 INSERT = """
 INSERT INTO audit_quarantine
     (message_id, key, digest, body, source, kind, reason, attempts, errors, received_at, parked_at, cause,
-     quarantined_by)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+     quarantined_by, beside)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
@@ -59,6 +59,7 @@ def release(row: Quarantined, *, by: str) -> str:
         source=row.source,
         kind=row.kind,
         received_at=row.received_at or EPOCH,
+        beside=bytes(row.beside or b""),
         # What was forged when it came here stays so: it is dead again at the next drain.
         mac=b"" if any(attempt["kind"] == FORGED for attempt in json.loads(row.errors or "[]")) else None,
     )
@@ -111,6 +112,7 @@ def _row(message: Message, cause: str, by: str) -> list[Any]:
         message.parked_at,
         cause,
         by,
+        message.beside or None,
     ]
 
 

@@ -15,7 +15,7 @@ from audit.formats import canonical, times
 from audit.formats import event as event_format
 from audit.formats.event import Accepted, another_id
 from audit.ingest import own_event
-from audit.ingest.record import store
+from audit.ingest.record import store_promised
 from audit.models import OWN_WRITER, Record
 from dlq.message import Message
 
@@ -23,7 +23,7 @@ from dlq.message import Message
 def store_under_new_id(message: Message, event: Accepted, *, timeout_s: float) -> UUID:
     """Store the event under another id, and with it the record that says so; return the id. Raises as `store` does."""
     renamed = _renamed(event)
-    states = store(
+    states = store_promised(
         [renamed, _act(event, renamed, message.parked_at)], timeout_s=timeout_s, parked_at=[message.parked_at, None]
     )
     if states[0] == "stored":

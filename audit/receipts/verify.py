@@ -14,6 +14,7 @@ from uuid import UUID
 from audit.formats import receipt
 from audit.formats.note import NoteError, Verifier
 from audit.formats.receipt import Promise
+from audit.ingest import again
 from audit.ledger import keys
 from audit.models import BrokenPromise
 from audit.queue import renamed
@@ -153,6 +154,10 @@ def _judge_record(event: ReceiptResult, promise: Promise, record: LocatedRecord,
         under_new_id = locate.find([new_id]).stored[new_id]._replace(digest=event.digest)
         result = _judge_record(event._replace(record_id=new_id), promise, under_new_id, now)
         return result._replace(why=f"Its id was taken by another event: it is kept as {new_id}. {result.why}")
+    if record.fault is None and record.digest != event.digest and again.is_recorded(event.event_id, event.digest):
+        result = _judge_record(event._replace(digest=record.digest), promise, record, now)
+        why = "It came again and is stored once, with other salts for what can be erased of it (audit.event.again)."
+        return result._replace(digest=event.digest, why=f"{why} {result.why}")
     if record.fault is not None or record.digest != event.digest:
         why = f"The record is not what was promised: {record.fault or 'its digest is another'}."
         return _broken(event, "altered", why)

@@ -32,7 +32,7 @@ from audit.models.base import JobEnded
 from audit.postgres import sql
 from audit.reports import controls, packs
 from audit.reports.packs import Pack, UnreadablePack
-from audit.reports.sections import SECTIONS
+from audit.reports.sections import SECTIONS, SINCE
 from audit.reports.snapshot import VERSION, Snapshot
 
 log = structlog.get_logger(__name__)
@@ -138,7 +138,9 @@ def content(report: Report, *, progress: Progress | None = None) -> dict[str, An
     checkpoint = Checkpoint.objects.get(number=report.checkpoint)
     snapshot = Snapshot(report.first, report.last, checkpoint, _version(report))
     sections = []
-    for compute, _ in SECTIONS.values():
+    for name, (compute, _) in SECTIONS.items():
+        if SINCE.get(name, 0) > snapshot.version:
+            continue
         sections.append(compute(snapshot))
         if progress:
             progress(len(sections))

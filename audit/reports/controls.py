@@ -29,7 +29,8 @@ def judge(packs: Iterable[Pack], sections: Sequence[Section]) -> list[ControlRes
         f"{section.key}.{figure.key}": (section.key, figure) for section in sections for figure in section.figures
     }
     return [
-        _judge(pack, control, [figures[name] for name in control.evidence])
+        # A report of an earlier version has not all sections; which names there are at all is checked with the pack.
+        _judge(pack, control, [figures[name] for name in control.evidence if name in figures])
         for pack in packs
         for control in pack.controls
     ]

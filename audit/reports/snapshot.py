@@ -71,7 +71,8 @@ class Act(NamedTuple):
 # 2: how many lines of a review nobody reviewed.
 # 3: an unmet expectation is an exception while it is open, not for having been told; a query finds what is counted.
 # Floors, and holds on more than a correlation.
-VERSION = 3
+# 4: erasures.
+VERSION = 4
 FINDS_WHAT_IT_COUNTS = 3
 
 

@@ -1,7 +1,8 @@
 """purge: remove the records that are due: by a plan, approved by a second person, in bounded portions.
 
-PostgreSQL removes, and checks age, floor, hold, seal and approval by itself (audit/sql/0055_purge.sql): what is here
-asks for it, goes on from the saved place, and certifies what was done. Leaves stay, so every proof still verifies.
+PostgreSQL removes, and checks age, floor, hold, seal and approval by itself (audit/sql/0055_purge.sql, and what can be
+erased of records: 0072_purge_values.sql). What is here asks for it, goes on from the saved place, and certifies what
+was done. Leaves stay, so every proof still verifies.
 """
 
 import json
@@ -238,14 +239,14 @@ def _sign(facts: dict[str, Any]) -> str:
 def _remove_months(plan: RetentionRequest, ends_at: float | None) -> None:
     """Take out whole months, where all of them may go; what was taken out before is dropped first."""
     for name in _names(_LEFT, plan.pk):
-        _ask_again("audit_purge_drop", plan, name)
+        _drop(plan, name, ends_at)
     for name in _names(_MONTHS, plan.cut):
         if ends_at is not None and time.monotonic() > ends_at:
             return
         while _call("audit_purge_look", plan, name) == "whole":
             outcome = _ask_again("audit_purge_detach", plan, name)
             if outcome == "detached":
-                _ask_again("audit_purge_drop", plan, name)
+                _drop(plan, name, ends_at)
             if outcome != "changed":
                 break
 
@@ -257,6 +258,13 @@ def _remove_records(plan: RetentionRequest, ends_at: float | None, portion: int,
         [(place,)] = sql.rows("SELECT audit_purge(%s, %s)", [plan.pk, portion])
         if progress is not None:
             progress(place, plan.size)
+        if ends_at is not None and time.monotonic() > ends_at:
+            return
+
+
+def _drop(plan: RetentionRequest, name: str, ends_at: float | None) -> None:
+    """Remove what can be erased of a month that was taken out, in portions, and then its table."""
+    while _ask_again("audit_purge_drop", plan, name) == "values":
         if ends_at is not None and time.monotonic() > ends_at:
             return
 

@@ -83,8 +83,8 @@ def page(search: Search, records: RecordQuerySet | None = None) -> tuple[list[Re
     """Return the records of one page, and whether there are more. They are in memory together: ask for a few."""
     if not cost.is_in_order(search.query):
         ids, more = page_ids(search, records)
-        return list(Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state()), more
-    rows = list(_from_place(search, records).with_state()[_wanted(search)])
+        return Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id").with_state().with_values(), more
+    rows = _from_place(search, records).with_state()[_wanted(search)].with_values()
     visibility.note_shown(record.pk for record in rows[: search.limit])
     return rows[: search.limit], len(rows) > search.limit
 
@@ -104,7 +104,7 @@ def in_portions(ids: Sequence[UUID]) -> Iterator[list[Record]]:
     wanted = Record.objects.filter(id__in=ids).order_by("-event_timestamp", "-id")
     sized = wanted.values_list("id", Func(Cast("event_data", TextField()), function="octet_length")) if ids else []
     for portion in portions.portions(list(sized), lambda row: int(row[1])):
-        records = list(wanted.filter(id__in=[record_id for record_id, _ in portion]).with_state())
+        records = wanted.filter(id__in=[record_id for record_id, _ in portion]).with_state().with_values()
         visibility.note_shown(ids)  # however often they were read for it
         yield records
 

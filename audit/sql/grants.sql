@@ -55,6 +55,14 @@ REVOKE ALL ON audit_quarantine FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_quarantine TO audit_app;
 GRANT SELECT ON audit_quarantine TO audit_reader;
 
+-- Values that can be erased are added; they go by the function audit_erase alone, which notes what it erased.
+REVOKE ALL ON audit_erasable, audit_erased, audit_erasureprogress, audit_erasurerequest, audit_erasuredecision
+    FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_erasable, audit_erasurerequest, audit_erasuredecision TO audit_app;
+GRANT SELECT ON audit_erased, audit_erasureprogress TO audit_app;
+GRANT SELECT ON audit_erasable, audit_erased, audit_erasureprogress, audit_erasurerequest, audit_erasuredecision
+    TO audit_reader;
+
 -- A signature under a day is added to, and never changed.
 REVOKE ALL ON audit_review FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_review TO audit_app;
@@ -112,6 +120,7 @@ REVOKE DELETE, TRUNCATE ON
     audit_missedreview,
     audit_loss,
     audit_redactionrule,
+    audit_erasurerule,
     audit_report,
     audit_account,
     audit_passage,

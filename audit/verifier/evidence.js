@@ -155,6 +155,7 @@ export function report({ manifest, checkpoint, volumes }, trust, receiptKeys, dr
   else if (volumes.kind === "range") reportRange(manifest, volumes.window, report);
   else report.stated.push("that no other record matches the query");
   volumes.redactions.report(manifest, report);
+  volumes.erasures.report(report);
   report.stated.push("statement.json, of what waits in the queue and what never came");
   return report.lines();
 }

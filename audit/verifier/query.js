@@ -1,5 +1,6 @@
 // Evaluates the terms of a query for each record of a range.
 
+import { committed } from "./erasable.js";
 import { Float, member, memberOf, python, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { entryLeaf } from "./records.js";
@@ -24,7 +25,7 @@ export function leavesThatMatch(zip, manifest, terms, size) {
     if (record.has("redacted")) {
       throw new Uncovered(`the record of leaf ${index} is redacted: give a bundle without redaction`);
     }
-    if (index < size && matches(record, terms)) found.set(index, said(record.get("event_id")));
+    if (index < size && matches(committed(record), terms)) found.set(index, said(record.get("event_id")));
   }
   return found;
 }

@@ -1,5 +1,6 @@
 // Records: their leaves, and a bundle of records in which each has a proof of its own (`manage.py bundle`).
 
+import { Erasures, checkValues, committed } from "./erasable.js";
 import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
 import { ED25519, readKey, trustOf } from "./note.js";
@@ -22,7 +23,8 @@ export function object(value) {
 export function leafOf(record) {
   const missing = [...STORE_MEMBERS, "event_id", "writer"].filter((name) => !record.has(name));
   if (missing.length) throw new Unusable(`the record lacks ${missing.join(", ")}`);
-  const event = new Map([...record].filter(([name]) => !STORE_MEMBERS.includes(name)));
+  checkValues(record);
+  const event = new Map([...committed(record)].filter(([name]) => !STORE_MEMBERS.includes(name)));
   if (hex(leafHash(canonical(event))) !== record.get("digest")) {
     throw new Altered("the digest of the event is not the one that the record names: its content was changed");
   }
@@ -126,10 +128,12 @@ export async function* verifyRecords(source, asked) {
     return keys.length ? keys : header.keys;
   });
   let [records, verdict, newest] = [0, "VERIFIED", null];
+  const erasures = new Erasures();
   for (const [record, text] of items(source)) {
     records++;
     try {
       const found = await checkRecord(record, readProof(text), trust);
+      erasures.note(record);
       if (!newest || found.size > newest.size) newest = found;
     } catch (error) {
       if (!(error instanceof Altered || error instanceof Uncovered)) throw error;
@@ -139,11 +143,11 @@ export async function* verifyRecords(source, asked) {
     }
   }
   if (!records) verdict = "NOT COVERED";
-  yield* report(records, verdict, newest, trust);
+  yield* report(records, verdict, newest, erasures, trust);
   return yield* ended(verdict, trust);
 }
 
-function report(records, verdict, newest, trust) {
+function report(records, verdict, newest, erasures, trust) {
   const report = new Report("bundle");
   report.checked.push(`${records} records checked against the log ${trust.keys[0].name}`);
   if (verdict === "VERIFIED") report.checked.push("each record is in the log, and as it was sealed");
@@ -152,6 +156,7 @@ function report(records, verdict, newest, trust) {
   for (const name of [...trust.strangers].sort()) {
     report.stated.push(`the signature of ${name}, whose key was not given`);
   }
+  erasures.report(report);
   report.stated.push("that there are no other records");
   return report.lines();
 }

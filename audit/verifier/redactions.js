@@ -1,12 +1,12 @@
 // Redaction: which members of which records are redacted, each by a rule that the manifest names, and as the rule says.
 
+import { BESIDE, checkValues, committed, pathsIn } from "./erasable.js";
 import { canonical, member, parse, said } from "./json.js";
 import { leafHash } from "./merkle.js";
+import { memberAt, overlap, pathParts, without } from "./paths.js";
 import { STORE_MEMBERS, entryLeaf, object } from "./records.js";
-import { Altered, IN_FIELD, cut, hex, lines, quoted } from "./words.js";
+import { Altered, IN_FIELD, hex, lines, quoted } from "./words.js";
 
-// White space as Python has it, which is not quite the \s of browsers.
-const PART = /(\*\*?|[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000."*\\]+|"(?:[^"\\]|\\[^\n])*")(?:\.|$)/uy;
 const NEVER_REDACTED = [
   "event_id", "event_timestamp", "version", "event_type", "event_category", "event_action", "event_outcome",
   "writer", "leaf_index", ...STORE_MEMBERS,
@@ -84,11 +84,16 @@ export class Redactions {
 
   /** Compare with the record as it was: it has this digest, and differs in what is redacted alone. */
   #open(record, whole, paths) {
-    if (hex(leafHash(canonical(whole))) !== member(record, "digest")) {
+    checkValues(whole);
+    if (hex(leafHash(canonical(committed(whole)))) !== member(record, "digest")) {
       throw new Altered("the original that was given is not this record: its digest is another");
     }
-    let left = new Map([...record].filter(([name]) => !STORE_MEMBERS.includes(name)));
-    for (const path of paths) [left, whole] = [left, whole].map((one) => without(one, pathParts(path)));
+    const erased = [record, whole].flatMap((one) => pathsIn(one, "erased"));
+    let left;
+    [left, whole] = [record, whole].map(
+      (one) => new Map([...one].filter(([name]) => ![...STORE_MEMBERS, ...BESIDE].includes(name))),
+    );
+    for (const path of [...paths, ...erased]) [left, whole] = [left, whole].map((one) => without(one, pathParts(path)));
     if (hex(canonical(left)) !== hex(canonical(whole))) {
       throw new Altered("under cover of redaction its content was changed: the original says something else");
     }
@@ -105,22 +110,13 @@ function checkPlace(record, path, rule, name) {
   if (NEVER_REDACTED.includes(parts[0]) || !isOfType || !fits(parts, pathParts(member(rule, "path")))) {
     throw new Altered(`${path} is redacted by ${said(name)}, a rule that does not ask for it`);
   }
+  if (pathsIn(record, "salts").some((other) => overlap(parts, pathParts(other)))) {
+    throw new Altered(`${path} is redacted by ${said(name)}, and the salt of its value is still here`);
+  }
   const value = memberAt(record, parts);
   if (!LEFT.get(method).test(value == null ? "" : typeof value === "string" ? value : "?")) {
     throw new Altered(`${path} is redacted by ${said(name)}, and is not what the method ${method} leaves`);
   }
-}
-
-/** The parts of a path, as they are written. Raises `Altered`. */
-export function pathParts(path) {
-  const parts = [];
-  for (PART.lastIndex = 0; PART.lastIndex < path.length; ) {
-    const found = PART.exec(path);
-    if (!found) throw new Altered(`${quoted(cut(path, 100))} is not the path of a member`);
-    parts.push(found[1]);
-  }
-  if (!parts.length) throw new Altered("a path of redaction is empty");
-  return parts[0] === "data" ? ["event_data", ...parts.slice(1)] : parts;
 }
 
 /** Whether a path is one that a rule's path names: `*` is any one part, `**` any number. */
@@ -128,37 +124,6 @@ function fits(parts, [first, ...rest]) {
   if (first === undefined) return !parts.length;
   if (first === "**") return fits(parts, rest) || (parts.length > 0 && fits(parts.slice(1), [first, ...rest]));
   return parts.length > 0 && ["*", parts[0]].includes(first) && fits(parts.slice(1), rest);
-}
-
-/** What a part of a path means in an object or a list; nothing where there is no such member. */
-function keyOf(part, holder) {
-  if (Array.isArray(holder)) return /^[0-9]+$/.test(part) && Number(part) < holder.length ? Number(part) : undefined;
-  const name = part.startsWith('"') ? part.slice(1, -1).replace(/\\(.)/gsu, "$1") : part;
-  return holder instanceof Map && holder.has(name) ? name : undefined;
-}
-
-const valueOf = (holder, key) => (Array.isArray(holder) ? holder[key] : holder.get(key));
-
-/** What stands at a path; nothing where nothing does. */
-function memberAt(value, parts) {
-  for (const part of parts) {
-    const key = keyOf(part, value);
-    if (key === undefined) return undefined;
-    value = valueOf(value, key);
-  }
-  return value;
-}
-
-/** The same without what stands at a path; a list keeps the place. */
-function without(value, [part, ...more]) {
-  const key = keyOf(part, value);
-  if (key === undefined) return value;
-  const rest = more.length ? without(valueOf(value, key), more) : null;
-  if (Array.isArray(value)) return value.with(key, rest);
-  const kept = new Map(value);
-  if (more.length) kept.set(key, rest);
-  else kept.delete(key);
-  return kept;
 }
 
 /** Records as they were, by id; of each only its place in the file is kept, and what stands there is read when asked. */

@@ -1,10 +1,11 @@
 // The volumes of a bundle: records in the order of the log, whose leaves and proof lead to the signed root.
 
+import { Erasures, committed } from "./erasable.js";
 import { member, memberOf, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
+import { pathParts } from "./paths.js";
 import { matches } from "./query.js";
 import { leafOf } from "./records.js";
-import { pathParts } from "./redactions.js";
 import { rowsOf } from "./rows.js";
 import { checkSample } from "./sampling.js";
 import { OF_BUNDLE, OF_VOLUME, Span } from "./span.js";
@@ -31,6 +32,7 @@ export class Volumes {
   constructor(zip, manifest, checkpoint, redactions) {
     Object.assign(this, { zip, manifest, checkpoint, redactions, records: 0, last: -1, received: 0, places: [] });
     this.whole = new Span();
+    this.erasures = new Erasures();
     this.kind = member(manifest, "kind");
     this.window = manifest.get("received") ?? null;
   }
@@ -66,7 +68,8 @@ export class Volumes {
     const named = record.get("redacted");
     record.delete("redacted");
     const leaf = named === undefined ? leafOf(record) : this.redactions.leaf(record, named);
-    this.#content(record, named ?? new Map());
+    this.erasures.note(record);
+    this.#content(committed(record), named ?? new Map());
     return leaf;
   }
 

@@ -2,12 +2,12 @@
 -- KEYS: stream, due, ids, stats, alarm, counters
 -- ARGV: delay of the first try (ms), reason, alert depth, whether they were here before (1/0), whether replicas must
 --       confirm (1/0), whether each is parked by itself (1/0), then for each document: key, digest, body, source, kind, received_at (microseconds),
---       signature
+--       signature, what is kept beside it (empty: nothing)
 -- Returns: depth, whether this call raised the alarm (1/0), then for each document "parked", "duplicate" or "conflict"
 local stream, due, ids, stats, alarm, counters = unpack(KEYS)
 local delay, reason, alert_depth, again, confirm = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local each = ARGV[6] == '1'
-local FIRST, FIELDS = 7, 7
+local FIRST, FIELDS = 7, 8
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local outcomes, seen, conflict = {}, {}, false
@@ -40,9 +40,13 @@ if each or not conflict then
   for n, outcome in ipairs(outcomes) do
     if outcome == 'parked' then
       local i = FIRST + (n - 1) * FIELDS
-      local id = redis.call('XADD', stream, '*', 'key', ARGV[i], 'digest', ARGV[i + 1], 'body', ARGV[i + 2],
-        'source', ARGV[i + 3], 'kind', ARGV[i + 4], 'received_at', ARGV[i + 5], 'mac', ARGV[i + 6],
-        'reason', reason)
+      local fields = {'key', ARGV[i], 'digest', ARGV[i + 1], 'body', ARGV[i + 2], 'source', ARGV[i + 3],
+        'kind', ARGV[i + 4], 'received_at', ARGV[i + 5], 'mac', ARGV[i + 6], 'reason', reason}
+      if ARGV[i + 7] ~= '' then
+        fields[#fields + 1] = 'beside'
+        fields[#fields + 1] = ARGV[i + 7]
+      end
+      local id = redis.call('XADD', stream, '*', unpack(fields))
       redis.call('ZADD', due, now + delay, id)
       redis.call('HSET', ids, ARGV[i], id)
       parked = parked + 1

@@ -16,6 +16,7 @@ from audit.ingest.record import store
 from audit.ledger import keys
 from audit.ledger.seal import Sealer
 from audit.models import Record
+from tests.attacks.erasures import ASK, NOTE, TAKE, decided_by, with_triggers, without_triggers
 from tests.attacks.scene import CORRELATIONS, Scene, seal, send
 from tests.attacks.statements import (
     APPROVE_OWN,
@@ -304,6 +305,7 @@ def damaged_anchor(db: Superuser, scene: Scene) -> None:
 THE_KEY = "who has the key can tell another story; only what others have kept of the first one shows it"
 THE_END = "the store is whole as it was then; only what others have kept shows that there was more"
 APPENDED = "it is a record like any other, at the end of the log, whatever time it claims"
+NO_ACTS = "it is an erasure like any other, but for the records of its acts: whoever looks for these finds none"
 NO_WITNESS = "without the witness's key there is nothing to check its line with"
 NO_ANCHOR = "without an anchor there is none to edit"
 
@@ -368,6 +370,23 @@ ATTACKS = [
     Attack("insert a record and a leaf for it", statement(COPY, LEAF_FOR_COPY), UNKNOWN, refuses=True),
     Attack("forge a leaf far beyond the end", as_role("audit_app", FAR_LEAF), UNKNOWN, refuses=True),
     Attack("send a back-dated event through the store itself", slipped_through_the_queue, VERIFIED, why=APPENDED),
+    # Values that can be erased.
+    Attack("take a value away as the application", with_triggers("audit_app", TAKE), prevented=True),
+    Attack("take a value away as the owner of the tables", with_triggers("audit_owner", TAKE), prevented=True),
+    Attack("note an erasure that nobody approved, as the owner", with_triggers("audit_owner", NOTE), prevented=True),
+    Attack("take a value away with the triggers off", without_triggers(TAKE), MISSING),
+    Attack("edit a value with the triggers off", without_triggers("UPDATE audit_erasable SET value = '1'"), ALTERED),
+    Attack("note an erasure that nobody asked for, and take the value", without_triggers(NOTE, TAKE), MISSING),
+    Attack(
+        "ask for an erasure and approve it as the same person",
+        without_triggers(ASK, decided_by("olga"), NOTE, TAKE),
+        MISSING,
+    ),
+    Attack(
+        "ask for and approve an erasure as two people who never did",
+        without_triggers(ASK, decided_by("otto"), NOTE, TAKE),
+        why=NO_ACTS,
+    ),
     # Order and identity.
     Attack("swap the contents of two records", unguarded(swapped), ALTERED),
     Attack("swap two leaves", statement(*SWAP_LEAVES), ALTERED),

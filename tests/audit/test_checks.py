@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from audit import checks
 from audit.ingest import record
 from audit.models import Record
+from audit.postgres.gateway import Statement
 from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender, an_event
 
@@ -34,6 +35,21 @@ BREAKAGES = {
         "ALTER TABLE audit_record_default ENABLE TRIGGER audit_no_truncate",
         "ALTER TABLE audit_record_default ENABLE ALWAYS TRIGGER audit_no_truncate",
         "audit.E001",
+    ),
+    "a value that can be erased by nobody's leave": (
+        "ALTER TABLE audit_erasable DISABLE TRIGGER audit_no_change",
+        "ALTER TABLE audit_erasable ENABLE ALWAYS TRIGGER audit_no_change",
+        "audit.E001",
+    ),
+    "an erasure that nobody has to approve": (
+        "ALTER TABLE audit_erased DISABLE TRIGGER audit_may_be_erased",
+        "ALTER TABLE audit_erased ENABLE ALWAYS TRIGGER audit_may_be_erased",
+        "audit.E001",
+    ),
+    "a right to take values away": (
+        "GRANT DELETE ON audit_erasable TO audit_app",
+        "REVOKE DELETE ON audit_erasable FROM audit_app",
+        "audit.E003",
     ),
     "a right too many": (
         "GRANT UPDATE ON audit_record TO audit_app",
@@ -108,12 +124,16 @@ def test_the_columns_are_as_wide_as_the_event_allows() -> None:
     assert model == live
 
 
-def test_the_insert_names_every_column_once() -> None:
-    text = record.INSERT.sql.decode()
-    columns = re.search(r"INSERT INTO audit_record \((.*?)\)", text, re.DOTALL)
+@pytest.mark.parametrize(
+    ("statement", "unnamed"),
+    [(record.INSERT, {"stored_at", "erasable"}), (record.INSERT_BESIDE, {"stored_at"})],
+    ids=["of most", "of what can be erased"],
+)
+def test_the_insert_names_every_column_once(statement: Statement, unnamed: set[str]) -> None:
+    columns = re.search(r"INSERT INTO audit_record \((.*?)\)", statement.sql.decode(), re.DOTALL)
     assert columns is not None
     named = [name.strip() for name in columns[1].split(",")]
-    assert sorted(named) == sorted(field.column for field in Record._meta.fields if field.column != "stored_at")
+    assert sorted(named) == sorted(field.column for field in Record._meta.fields if field.column not in unnamed)
 
 
 def test_the_default_partition_is_reported_when_it_is_used() -> None:

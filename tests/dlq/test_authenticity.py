@@ -59,6 +59,40 @@ def test_each_change_of_an_entry_is_found(stream: Stream, field: bytes, forged: 
     assert stream.pages.digests([entry.key]) == {}
 
 
+# As the release before there was anything beside an entry signed `a_document("old")`, under a key of zeros.
+SIGNED_BEFORE = "cbcfd4b4b45bdbb167ca75a21db3a032bd84cc7290fa5f2ab7c7fe6d51ee1208"
+
+
+def test_an_entry_with_nothing_beside_it_is_signed_as_all_were_before(stream: Stream, settings: Any) -> None:
+    settings.DLQ_ENTRY_KEY = bytes(32)
+    document = replace(a_document("old"), received_at=datetime(2026, 11, 27, tzinfo=UTC))
+    assert sign(document).hex() == SIGNED_BEFORE
+    stream.park([document], reason="tests")
+    (message,) = stream.claim(9)
+    assert (b"beside" in fields_of(stream, message), message.beside, is_authentic(message)) == (False, b"", True)
+
+
+def test_what_is_kept_beside_a_document_comes_with_it_and_no_release_takes_it_for_nothing(
+    stream: Stream, settings: Any, tmp_path: Path
+) -> None:
+    document, settings.DLQ_SPOOL_DIR = replace(a_document(), beside=b"salts"), tmp_path
+    stream.park([document], reason="tests")
+    (paged,) = stream.pages.page(limit=9)
+    (claimed,) = stream.claim(9)
+    assert (paged.beside, claimed.beside, is_authentic(claimed)) == (b"salts", b"salts", True)
+    assert claimed.as_json()["beside"] == "salts"
+    assert is_authentic(stream.pages.find_all([document.key])[document.key])
+    # What does not know it computes the signature as if nothing were there.
+    assert not is_authentic(replace(claimed, beside=b""))
+    assert not is_authentic(replace(claimed, beside=b"other"))
+    stream.acknowledge([claimed], "stored")
+
+    spool.append([document], reason="down")
+    assert spool.empty(lambda messages: restore.restore(stream, messages), answers=lambda: True) == 1
+    (restored,) = stream.pages.page(limit=9)
+    assert (restored.beside, is_authentic(restored)) == (b"salts", True)
+
+
 def test_no_two_documents_are_signed_alike() -> None:
     document = a_document()
     assert sign(replace(document, source="ab", key="c")) != sign(replace(document, source="a", key="bc"))

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,14 +35,15 @@ def fill(stream: Stream) -> None:
 
 @pytest.mark.parametrize("way", ["drained", "duplicate"])
 def test_what_leaves_for_the_store_is_kept_as_it_was(stream: Stream, way: Any) -> None:
-    stream.park([a_document(body=bytes(range(256))), a_document(body=b"")], reason="database-down")
+    beside = replace(a_document(), beside=b"what its digest does not cover")
+    stream.park([a_document(body=bytes(range(256))), a_document(body=b""), beside], reason="database-down")
     messages = stream.claim(9)
     stream.acknowledge(messages, way)
     assert stream.totals.depth() == 0
     names = [*FIELDS, "parked_at"]
     assert [[getattr(m, n) for n in names] for m in of(stream)] == [[getattr(m, n) for n in names] for m in messages]
     size = stream.kept.size()
-    assert size.messages == 2 and size.bytes > 256 and size.since is not None
+    assert size.messages == 3 and size.bytes > 256 and size.since is not None
     assert stream.totals.stats().balanced
 
 
@@ -153,6 +155,16 @@ def test_a_later_minor_version_is_read_and_another_major_is_named_and_left(strea
     portions = list(stream.kept.portions())
     assert [[m.key for m in portion.messages] for portion in portions] == [[message.key], [message.key], []]
     assert [portion.unreadable for portion in portions] == [0, 0, 1]
+
+
+def test_what_a_release_before_kept_is_read_with_nothing_beside_it(stream: Stream) -> None:
+    (message,) = drained(stream, 1)
+    ((_, fields),) = stream.redis.xrange(stream.keys.kept)
+    stream.redis.xadd(stream.keys.kept, fields | {"version": "1.0", "lengths": fields[b"lengths"][:-4]})
+    portions = list(stream.kept.portions())
+    assert [[(m.key, m.mac, m.beside) for m in portion.messages] for portion in portions] == (
+        [[(message.key, message.mac, b"")]] * 2
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.auditor import Notary, parts, verify
-from tests.verify_file.conftest import LOG, PINNED, RECORDS, honest, key_id
+from tests.auditor import ERASABLE, Notary, parts, verify
+from tests.verify_file.conftest import LOG, PINNED, RECORDS, bundle, honest, key_id, leaf, note, proof
 
 RECEIPTS_KEY = Notary("audit.example/log/receipts", 5)
 
@@ -41,6 +41,15 @@ def test_a_receipt_is_checked_without_any_store(redeem: Any) -> None:
     assert "receipt of 2 events" in parts(printed)["Checked"]
     assert "that the events are in the log" in parts(printed)["Stated"]
     assert printed.endswith("VERDICT: SIGNED\n")
+
+
+def test_an_event_that_was_promised_with_other_salts_is_not_called_altered(redeem: Any) -> None:
+    record = next(case["record"] for case in ERASABLE if case["name"] == "values in their places")
+    leaves = [leaf(record)]
+    body = bundle([(record, proof(0, note(1, leaves=leaves), 1, leaves))])
+    assert redeem(receipt_of(record), *PINNED, body=body)[0] == 0
+    status, printed = redeem(receipt_of(record | {"digest": "ab" * 32}), *PINNED, body=body)
+    assert (status, "another digest each time that it is accepted" in printed) == (3, True)
 
 
 def test_the_events_of_a_receipt_are_found_in_a_bundle(redeem: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from tests.auditor import FILE, W1, W2, Notary, parts, verify
+from tests.auditor import ERASABLE, FILE, W1, W2, Notary, parts, verify
 from tests.verify_file.conftest import (
     LEAVES,
     LOG,
@@ -21,6 +21,7 @@ from tests.verify_file.conftest import (
     hashed,
     honest,
     key_id,
+    leaf,
     note,
     proof,
 )
@@ -193,6 +194,27 @@ def test_witnesses_count_when_asked_for(run: Any) -> None:
     forged = honest(2, lambda text: W1.cosign(text + "x", 5))
     assert run(forged, *PINNED, "--witness", W1.vkey(4))[0] == 1
     assert "the signature of w1.example" in parts(run(witnessed, *PINNED)[1])["Stated"]
+
+
+@pytest.mark.parametrize("case", ERASABLE, ids=[case["name"] for case in ERASABLE])
+def test_each_value_that_can_be_erased_is_compared_with_its_commitment(case: dict[str, Any]) -> None:
+    try:
+        verify.leaf_of(case["record"])
+        fault = ""
+    except verify.Altered as error:
+        fault = str(error)
+    assert fault == case["fault"]
+
+
+def test_a_record_of_which_something_was_erased_is_verified_and_says_so(run: Any) -> None:
+    record = next(case["record"] for case in ERASABLE if case["name"] == "all values were erased")
+    leaves = [leaf(record)]
+    status, printed = run(bundle([(record, proof(0, note(1, leaves=leaves), 1, leaves))]), *PINNED)
+    said = parts(printed)
+    assert status == 0
+    assert "of 4 erased members the log has commitments" in said["Checked"]
+    assert "that 4 members were erased under Art. 17(1)(b) on 2026-11-28, by request 3" in said["Stated"]
+    assert "that these erasures were approved" in said["Stated"]
 
 
 def test_a_file_that_another_command_verifies_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

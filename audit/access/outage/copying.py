@@ -11,7 +11,7 @@ from audit.access import access_log, client
 from audit.access.outage import session_copies
 from audit.access.outage.person import VIEW_PARKED, KnownPerson
 from audit.access.outage.session_copies import SessionCopy
-from audit.access.outage.signed_copies import CopyUnavailable
+from audit.ingest.signed_copies import CopyUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -19,9 +19,9 @@ import structlog
 from django.conf import settings
 
 import dlq.client
-from audit.access.outage import signed_copies
 from audit.access.outage.person import KnownPerson
-from audit.access.outage.signed_copies import CopyUnavailable
+from audit.ingest import signed_copies
+from audit.ingest.signed_copies import CopyUnavailable
 from audit.visibility import Scope
 
 log = structlog.get_logger(__name__)

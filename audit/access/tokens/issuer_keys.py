@@ -20,7 +20,7 @@ from django.conf import settings
 
 from audit.access import published_keys
 from audit.access.api_keys import Unanswerable
-from audit.access.outage.signed_copies import CopyUnavailable
+from audit.ingest.signed_copies import CopyUnavailable
 
 log = structlog.get_logger(__name__)
 

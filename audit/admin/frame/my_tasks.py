@@ -15,9 +15,11 @@ from django.utils.safestring import SafeString
 from audit import visibility
 from audit.access import rights
 from audit.admin.display import time_tag
+from audit.evidence.erasure import requests
 from audit.models import (
     BrokenPromise,
     Discard,
+    ErasureRequest,
     Export,
     Gap,
     LogResume,
@@ -69,6 +71,8 @@ def _waiting(user: Any) -> Iterable[Group]:
         yield Group("Discards to approve or decline", [_discard(row) for row in _discards(name)])
     if user.has_perm("audit.approve_logresume"):
         yield Group("The log of a restored store", [_resume(row) for row in _resumes(name)])
+    if user.has_perm("audit.decide_erasure"):
+        yield Group("Erasures to approve or refuse", [_erasure(row) for row in requests.undecided(name)[:SHOWN]])
     if user.has_perm("audit.approve_rights"):
         waiting = RightsRequest.objects.filter(decision="")[:SHOWN]
         yield Group("Rights to grant or decline", [_right(row) for row in waiting if rights.may_decide(row, user)])
@@ -115,6 +119,11 @@ def _retention(row: RetentionRequest) -> Task:
     remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
     url = reverse("admin:audit_retentionrequest_change", args=[row.pk])
     return Task(f"{row.get_kind_display()} {row.pk}".capitalize(), url, remark)
+
+
+def _erasure(row: ErasureRequest) -> Task:
+    remark = format_html("requested by {}, {}: {}", row.asked_by, time_tag(row.asked_at), row.reason)
+    return Task(f"Erasure {row.pk}", reverse("admin:audit_erasurerequest_change", args=[row.pk]), remark)
 
 
 def _right(row: RightsRequest) -> Task:

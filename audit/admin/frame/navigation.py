@@ -40,7 +40,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Outages": ("audit.episode",),
     "Reviews": ("audit.review", "audit.missedreview"),
     "Reports": ("audit.report",),
-    "Retention": ("audit.retentionrequest", "audit.legalhold"),
+    "Retention": ("audit.retentionrequest", "audit.legalhold", "audit.erasurerequest", "audit.erasurerule"),
     "Evidence": (*("audit.export", "audit.statement", "audit.archive", "audit.archivedrecord", "audit.redactionrule"),),
     "Settings": (
         *("audit.writer", "audit.expectation", "audit.waiver", "auth.user", "auth.group", "audit.rightsrequest"),
@@ -62,6 +62,8 @@ NAMES = {
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
     "audit.retentionrequest": "Retention",
+    "audit.erasurerequest": "Erasures",
+    "audit.erasurerule": "Rules of erasure",
     "auth.user": "People",
     "auth.group": "Roles",
 }

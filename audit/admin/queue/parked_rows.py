@@ -164,7 +164,7 @@ def detail(message: Message) -> dict[str, Any]:
         "is_correctable": message.state == "dead" and message.source != OWN_WRITER,
         "payload_id": payload_id(message),
         "title": f"Parked event {message.key}",
-        "payload": pretty_body(message.body),
+        "payload": pretty_body(corrections.as_sent(message)),
         "failures": [(_moment(error["at"]), error["kind"], error["error"]) for error in message.errors],
         "raw": message.body.decode("utf-8", errors="backslashreplace"),
         "digest": message.digest.hex(),

@@ -1,14 +1,15 @@
 """What the record list says beside its records: where a word was looked for, and what is near where nothing matches."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 
 from audit.admin.search import query_bar
-from audit.formats import grammar
-from audit.formats.fields import ANY, ANYWHERE
+from audit.formats import grammar, redaction
+from audit.formats.fields import ANY, ANYWHERE, DATA, FIELDS
 from audit.formats.grammar import Query, Term, Value
-from audit.models import RecordQuerySet
+from audit.models import ErasureRule, RecordQuerySet
 from audit.search import query
 from audit.search.query import Search
 
@@ -41,6 +42,21 @@ def near(bar: query_bar.QueryBar, records: RecordQuerySet) -> list[Offer]:
             address = query_bar.to(text, label=text).address + bar.suffix
             offers.append(Offer(text, address, f"{intcomma(counted[0])}{'+' * counted[1]}"))
     return offers
+
+
+def erasable(asked: Query) -> list[str]:
+    """Return the paths of rules that name what a query asks for: no search finds a value that can be erased."""
+    parts = [tuple(redaction.split(path)) for path in _asked(asked)]
+    paths = dict.fromkeys(ErasureRule.objects.values_list("path", flat=True))
+    return [path for path in paths if any(redaction.covers(path, place) for place in parts)]
+
+
+def _asked(query: Query) -> Iterator[str]:
+    for term in query.terms:
+        if term.field == DATA:
+            yield redaction.path_text((redaction.DATA, *term.path))
+        elif term.field in FIELDS:
+            yield FIELDS[term.field].column
 
 
 def _candidates(asked: Query) -> list[Query]:

@@ -29,6 +29,7 @@ class KeysetChangeList(ChangeList):
     chart: histogram.Chart | None = None
     facet_counts: facets.Facets | None = None
     near: list[hints.Offer]
+    erasable: list[str]
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         """Return nothing: the query alone filters."""
@@ -42,6 +43,7 @@ class KeysetChangeList(ChangeList):
             messages.warning(request, "The size of the checkpoint is no number: these are the records of now.")
         search = msgspec.structs.replace(self.bar.search(self.list_per_page), after=place)
         rows, more = query.page(search, self.queryset) if not self.bar.problem else ([], False)
+        rows = [row.in_words() for row in rows]
         for row in rows:
             row.bar = self.bar  # type: ignore[attr-defined]  # the columns link to narrower queries
         self.result_list = rows
@@ -54,6 +56,7 @@ class KeysetChangeList(ChangeList):
         self.facet_counts = facets.facets(self.bar, counted) if len(rows) > 1 and place is None else None
         self.count_text = str(len(rows)) if not more and place is None else self._count()
         self.near = hints.near(self.bar, self.queryset) if not rows and not self.bar.problem else []
+        self.erasable = [] if rows or self.bar.problem else hints.erasable(self.bar.query)
         visibility.note_shown(row.pk for row in rows)
         with visibility.as_system():
             self.newest = None if rows else Record.objects.order_by("-event_timestamp", "-id").first()

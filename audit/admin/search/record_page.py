@@ -24,6 +24,7 @@ from audit.admin.search.json_tree import tree
 from audit.errors import AuditError
 from audit.evidence import proof_bundle
 from audit.formats import canonical, merkle, note, times
+from audit.formats.erasable.commitments import MEMBER
 from audit.formats.grammar import Query
 from audit.ledger import keys as ledger_keys
 from audit.ledger import purged, reader
@@ -34,6 +35,8 @@ from audit.retention import legal_holds
 from audit.search import timeline
 
 DATA = ".event_data"
+# Of the fields these have a place of their own on the page.
+HIDDEN = ("event_data", MEMBER)
 TIMES = ("received_at", "parked_at", "stored_at")
 ID_CHARACTERS = 60  # of an id that is shown as it was asked for
 SLACK = timedelta(seconds=5)  # redis and this host may not agree on the time
@@ -45,10 +48,12 @@ class RecordPage(ReadOnly):
         self.require_view(request, record)
         if record is None:
             raise Http404(_absent(object_id))
-        document = record.document()
+        shown = record.in_words()
+        document = shown.document()
         context = {
             "title": record.event_type,
-            "record": record,
+            "record": shown,
+            **_erasable(record),
             "back": request.GET.get("_changelist_filters", ""),
             "all_of_correlation": query_bar.address(Query().with_term("correlation", record.correlation_id)),
             "digest": bytes(record.digest).hex(),
@@ -56,9 +61,9 @@ class RecordPage(ReadOnly):
             "checked_at": time_tag(datetime.now(UTC)),
             "state": badge(STATES[record.state], record.state),
             "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
-            "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name != "event_data"],
-            "tree": tree(record.event_data, DATA),
-            "difference": difference(record.event_data, DATA),
+            "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name not in HIDDEN],
+            "tree": tree(shown.event_data, DATA),
+            "difference": difference(shown.event_data, DATA),
             **_way(record),
             **_origin(record),
             **_beside(record),
@@ -101,6 +106,13 @@ def _absent(object_id: str) -> str:
         return f"No record has the id {object_id[:ID_CHARACTERS]}."
 
 
+def _erasable(record: Record) -> dict[str, Any]:
+    """Each member that can be erased, with what became of it; and whether anything is left of them."""
+    erased = record.values().erased
+    members = [(path, erased.get(path)) for path in sorted(record.erasable or {})]
+    return {"erasable": members, "may_be_erased": len(erased) < len(members)}
+
+
 def _way(record: Record) -> dict[str, Any]:
     waited = (record.stored_at - record.parked_at) if record.parked_at else None
     return {
@@ -138,7 +150,9 @@ def _beside(record: Record) -> dict[str, Any]:
     ]
     address = reverse("admin:audit_record_timeline")
     bundles = [("this record", Query().with_term("id", str(record.pk)))]
-    subjects = {name: getattr(record, field) for name, field in timeline.SUBJECTS.items()}
+    # Of what can be erased no other record is found by its value.
+    searched = {name: field for name, field in timeline.SUBJECTS.items() if field not in (record.erasable or {})}
+    subjects = {name: getattr(record, field) for name, field in searched.items()}
     bundles += [(f"its {name}", Query().with_term(name, value)) for name, value in subjects.items()]
     timelines = [(name, f"{address}?{urlencode({name: value})}") for name, value in subjects.items()]
     return {"neighbours": gaps, "timelines": timelines, "bundles": bundles}

@@ -20,6 +20,7 @@ from audit.admin.search.record_list import KeysetChangeList
 from audit.admin.search.record_page import RecordPage
 from audit.admin.search.saved_views import SavedViews, views_of
 from audit.admin.search.timeline import TimelinePage
+from audit.formats.fields import FIELDS
 from audit.models import Record, RecordQuerySet
 from audit.queue import corrections
 from audit.search import cost
@@ -107,6 +108,8 @@ def _value(record: Any, field: str, text: str | None, shown: SafeString | None =
     """A value of a row, as a link that narrows the query to it; audit/static/audit/values.js offers more."""
     if not text:
         return "—"
+    if record.erasable and FIELDS[field].column in record.erasable:
+        return breakable(text)  # no query finds it
     link = '<a class="value" href="{}" data-field="{}" data-value="{}">{}</a>'
     return format_html(link, record.bar.narrowed(field, text), field, text, breakable(text) if shown is None else shown)
 

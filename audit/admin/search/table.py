@@ -14,10 +14,11 @@ from django.http import FileResponse
 from audit import visibility
 from audit.evidence.volumes import BYTE_ORDER_MARK, cell
 from audit.formats import event
+from audit.formats.erasable.commitments import ERASED, MEMBER, SALTS
 from audit.models import Record, RecordQuerySet
 from audit.search import cost, query
 
-COLUMNS = (*event.FIELDS, "writer", "state", "digest", "received_at", "parked_at", "stored_at")
+COLUMNS = (*event.FIELDS, MEMBER, SALTS, ERASED, "writer", "state", "digest", "received_at", "parked_at", "stored_at")
 MAX_RECORDS = 100_000
 MAX_BYTES = 200 * 1024 * 1024
 # A file that takes longer is not made: whoever needs it takes an evidence bundle, which is made in the background.

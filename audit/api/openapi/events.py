@@ -14,6 +14,7 @@ from audit.api.openapi.blocks import (
     responses,
 )
 from audit.formats import canonical, event
+from audit.formats.erasable.commitments import ERASED, MEMBER, SALTS
 from audit.search import query
 
 STATE = {"type": "string", "enum": ["stored", "parked", "sealed", "dead"]}
@@ -54,7 +55,9 @@ SENT = EVENT | {
 RECORD = object_schema(
     EVENT["properties"]
     | {"writer": TEXT, "state": STATE, "digest": TEXT, "received_at": TEXT}
-    | dict.fromkeys(("parked_at", "stored_at"), NULLABLE),
+    | dict.fromkeys(("parked_at", "stored_at"), NULLABLE)
+    # By path; only of a record of which something can be erased.
+    | dict.fromkeys((MEMBER, SALTS, ERASED), {"type": "object"} | ANY_MEMBERS),
     required=[*event.REQUIRED, "event_id", "writer", "state", "digest", "received_at"],
 )
 

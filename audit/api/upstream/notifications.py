@@ -17,6 +17,7 @@ from audit.api.problems import CONTENT_TYPE, problem
 from audit.errors import Conflict, Invalid, Unavailable
 from audit.formats import canonical, event, times
 from audit.formats.event import Accepted
+from audit.ingest import erasure_rules
 from audit.ingest.record import record
 from audit.postgres import clock
 from audit.postgres.gateway import gateway
@@ -95,7 +96,9 @@ def _checked(document: Any) -> dict[str, Any]:
 
 def _accept(sent: dict[str, Any], writer: str) -> Accepted:
     try:
-        return event.accept(_as_event(sent, writer), writer=writer, now=clock.latest_now())
+        return event.accept(
+            _as_event(sent, writer), writer=writer, now=clock.latest_now(), erasing=erasure_rules.in_force()
+        )
     except Invalid as invalid:
         named = {"event_timestamp": "sent_at", "correlation_id": "remediation_id", "resource_id": "notification_id"}
         raise Invalid({named.get(field, field): text for field, text in invalid.errors.items()}) from None

@@ -66,7 +66,8 @@ def _check(report: RunReport, rows: list[Checked], size: int, root: bytes, using
             continue
         report.count("records")
         if row.fault is not None:
-            _find(report, row, f"was changed: {row.fault}.")
+            what = "is not whole" if row.is_lost else "was changed"
+            _find(report, row, f"{what}: {row.fault}.", Verdict.MISSING if row.is_lost else Verdict.ALTERED)
         else:
             same.append(row)
     for row, proof in zip(same, _proofs([row.leaf_index for row in same], size, using), strict=True):
@@ -93,9 +94,9 @@ def _proof(index: int, size: int, using: str) -> list[bytes] | LogDamaged:
         return error
 
 
-def _find(report: RunReport, row: Checked, what: str) -> None:
+def _find(report: RunReport, row: Checked, what: str, verdict: Verdict = Verdict.ALTERED) -> None:
     detail = f"The record of leaf {row.leaf_index} {what}"
-    report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+    report.find(verdict, "record", detail, record_id=row.record_id, index=row.leaf_index)
 
 
 def _check_unsealed(report: RunReport, row: Checked) -> None:

@@ -188,5 +188,12 @@ def _check_records(report: RunReport, rows: list[Checked], removed: Removed) -> 
             continue
         report.count("records")
         if row.fault is not None:
-            detail = f"The record of leaf {row.leaf_index} was changed: {row.fault}."
-            report.find(Verdict.ALTERED, "record", detail, record_id=row.record_id, index=row.leaf_index)
+            what = "is not whole" if row.is_lost else "was changed"
+            detail = f"The record of leaf {row.leaf_index} {what}: {row.fault}."
+            report.find(
+                Verdict.MISSING if row.is_lost else Verdict.ALTERED,
+                "record",
+                detail,
+                record_id=row.record_id,
+                index=row.leaf_index,
+            )

@@ -1,6 +1,8 @@
 """Verify one record against its leaf: recompute both from the row, as fast as possible."""
 
+import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -8,18 +10,34 @@ import msgspec
 
 from audit.formats import canonical, entry, event
 from audit.formats.canonical import NotCanonical
+from audit.formats.erasable import commitments
+from audit.formats.erasable.commitments import MEMBER
 from audit.formats.times import timestamp_text
 from audit.models import Record
+from audit.models.erasure.values import read_values
 from audit.postgres import portions
 
-MEMBERS = ("event_id", "writer", *(name for name in event.FIELDS if name != "event_id"))
+MEMBERS = ("event_id", "writer", *(name for name in event.FIELDS if name != "event_id"), MEMBER)
 TIMES = ("received_at", "parked_at", "stored_at")
 # As text, for PostgreSQL writes ids and times faster than Python reads them and writes them again.
 _AS_TEXT = ("event_timestamp", "parent_event_id", *TIMES)
 _TEXTS = {"event_id": "r.id::text"} | {name: f"r.{name}::text" for name in _AS_TEXT}
 TIME = MEMBERS.index("event_timestamp")
-DIGEST = len(MEMBERS)  # where the digest stands in the columns; the three times follow it
-COLUMNS = ", ".join(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES))
+DIGEST = len(MEMBERS)  # where the digest stands in the columns; the three times follow it, and what stands beside
+VALUES = DIGEST + 1 + len(TIMES)
+# Salts and values, and which were erased with an approval; NULL for a record of which nothing can be erased.
+_BESIDE = """
+CASE WHEN r.erasable IS NOT NULL THEN (
+    SELECT json_object_agg(path, json_build_array(encode(salt, 'hex'), value))::text
+    FROM audit_erasable WHERE record_id = r.id) END,
+CASE WHEN r.erasable IS NOT NULL THEN ARRAY(
+    SELECT path::text FROM audit_erased WHERE record_id = r.id AND audit_is_approved(request_id)) END
+"""
+COLUMNS = ", ".join([*(_TEXTS.get(name, f"r.{name}") for name in (*MEMBERS, "digest", *TIMES)), _BESIDE])
+
+
+# Of a record so many values are named that are not what they were.
+VALUES_NAMED = 10
 
 
 class LeafRow(NamedTuple):
@@ -40,6 +58,11 @@ class Checked(NamedTuple):
     is_here: bool  # whether there is a record
     fault: str | None
     event_timestamp: str
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its fault is that a value is gone, and nothing of the event itself was changed."""
+        return self.fault is not None and commitments.MISSING in self.fault
 
 
 def fetch(sql: str, parameters: list[Any], using: str = "reader") -> Iterator[LeafRow]:
@@ -65,7 +88,7 @@ def fault(row: LeafRow) -> str | None:
     if (reason := altered(row)) is not None:
         return reason
     assert row.record is not None
-    event_id, (digest, *times) = row.record[0], row.record[DIGEST:]
+    event_id, (digest, *times) = row.record[0], row.record[DIGEST:VALUES]
     received_at, parked_at, stored_at = (text and rfc3339(text) for text in times)
     if entry.leaf(digest, event_id, received_at, parked_at, stored_at) != row.leaf_hash:
         return "its digest or one of its times (received, parked, stored) is not what was sealed"
@@ -81,7 +104,15 @@ def altered(row: LeafRow) -> str | None:
         return f"its content has no canonical form any more: {str(error)[:200]}"
     if computed != row.record[DIGEST]:
         return "its content is not what was accepted: the digest computed from the row is another one"
-    return None
+    return _faults_of_values(*row.record[MEMBERS.index(MEMBER) : DIGEST], *row.record[VALUES:])
+
+
+def _faults_of_values(named: str | None, beside: str | None, erased: list[str] | None) -> str | None:
+    """Return what is wrong with values that can be erased; None where each is here, or was erased with an approval."""
+    if named is None:
+        return None
+    found = commitments.faults(json.loads(named), read_values(beside), erased or [])
+    return "; ".join(f"{path} {fault}" for path, fault in islice(found, VALUES_NAMED)) or None
 
 
 def recomputed(record: Record) -> bytes:
@@ -108,6 +139,8 @@ def rfc3339(text: str) -> str:
 def _canonical(members: list[Any]) -> bytes:
     members_by_name = {name: value for name, value in zip(MEMBERS, members, strict=True) if value is not None}
     members_by_name["event_timestamp"] = rfc3339(members_by_name["event_timestamp"])
+    if MEMBER in members_by_name:
+        members_by_name[MEMBER] = json.loads(members_by_name[MEMBER])
     data: str = members_by_name["event_data"]
     if data.isascii():
         try:

@@ -7,6 +7,7 @@ from audit.reports.sections import (
     access,
     acts,
     completeness,
+    erasure,
     fields,
     integrity,
     outages,
@@ -30,6 +31,9 @@ SECTIONS: dict[str, tuple[Callable[[Snapshot], Section], tuple[str, ...]]] = {
     "reviews": (reviews.section, tuple(reviews.LABELS)),
     "handed": (acts.handed, acts.keys(acts.HANDED)),
     "redaction": (redaction.section, tuple(redaction.LABELS)),
+    "erasure": (erasure.section, tuple(erasure.LABELS)),
 }
+# The version of the content from which on a report has a section that was not always there.
+SINCE = {"erasure": 4}
 # What a control may name as its evidence.
 REFERENCES = {f"{name}.{key}" for name, (_, keys) in SECTIONS.items() for key in keys}

@@ -30,6 +30,10 @@ MEANS = {
     "search records that were read back from archives": {"audit.view_archivedrecord"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
+    "see erasures and their rules": {"audit.view_erasurerequest", "audit.view_erasurerule"},
+    "make rules of erasure; ask for an erasure; decide about one that somebody else asked for": {
+        *("audit.add_erasurerule", "audit.change_erasurerule", "audit.ask_erasure", "audit.decide_erasure"),
+    },
     "make and read compliance reports": {"audit.make_report", "audit.view_report"},
     "see the dead letter queue, payloads included": {"audit.view_parked"},
     "see the quarantine": {"audit.view_quarantined"},

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from audit.formats import spellings
 from tests.admin.browser.conftest import new_page
-from tests.auditor import VECTORS, verify
+from tests.auditor import ERASABLE, VECTORS, verify
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -114,6 +114,25 @@ CANONICAL = """async (texts) => {
 def test_the_canonical_form_is_as_published(modules: Page) -> None:
     found = modules.evaluate(CANONICAL, [case["input"] for case in VECTORS])
     assert [form for form, _ in found] == [case["canonical_hex"] for case in VECTORS]
+
+
+def test_each_value_that_can_be_erased_is_compared_with_its_commitment(modules: Page) -> None:
+    found = modules.evaluate(
+        """async (texts) => {
+          const { leafOf } = await import("/verify/records.js");
+          const [json, words] = [await import("/verify/json.js"), await import("/verify/words.js")];
+          return texts.map((text) => {
+            try {
+              return words.hex(leafOf(json.parse(words.bytesOf(text))));
+            } catch (error) {
+              return error.message;
+            }
+          });
+        }""",
+        [json.dumps(case["record"]) for case in ERASABLE],
+    )
+    for case, said in zip(ERASABLE, found, strict=True):
+        assert said == (case["fault"] or verify.leaf_of(case["record"]).hex()), case["name"]
 
 
 def _floats() -> list[float]:

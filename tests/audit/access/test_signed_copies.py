@@ -10,9 +10,10 @@ import pytest
 from django.conf import LazySettings
 
 from audit.access import published_keys
-from audit.access.outage import session_copies, signed_copies
+from audit.access.outage import session_copies
 from audit.access.outage.person import KnownPerson
 from audit.access.outage.session_copies import SessionCopy
+from audit.ingest import signed_copies
 
 Sign, Open = Callable[[str, Any], bytes], Callable[[str, bytes], Any]
 COPY = SessionCopy(KnownPerson("7", "ann", ()), 1.0, 2.0, ("a", "b"))

@@ -151,7 +151,7 @@ def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypat
     """PostgreSQL is up, and runs into the deadline with more than two at once: that was a livelock."""
     accepted = park(*(with_id() for _ in range(7)))
     sizes: list[int] = []
-    store = drain.store
+    store = drain.store_promised
 
     def slow(events: Any, **options: Any) -> Any:
         sizes.append(len(events))
@@ -159,7 +159,7 @@ def test_a_batch_that_takes_too_long_is_halved_not_taken_for_an_outage(monkeypat
             raise psycopg.OperationalError("the deadline")
         return store(events, **options)
 
-    monkeypatch.setattr(drain, "store", slow)
+    monkeypatch.setattr(drain, "store_promised", slow)
     summary = drain.drain(seconds=20)
     assert (summary.stored, summary.released, summary.database_up) == (7, 0, True)
     assert max(sizes) == 7 and Record.objects.filter(id__in=[one.id for one in accepted]).count() == 7
@@ -172,7 +172,7 @@ def test_a_single_event_that_always_takes_too_long_is_tried_again_later(monkeypa
         raise psycopg.OperationalError("the deadline")
 
     with monkeypatch.context() as patch:
-        patch.setattr(drain, "store", slow)
+        patch.setattr(drain, "store_promised", slow)
         summary = drain.drain(seconds=20)
     assert (summary.failed, summary.database_up) == (1, True)
     message = dlq.stream.for_drain().pages.find(str(accepted.id))

@@ -51,7 +51,7 @@ def test_a_tick_drains_and_leaves_a_sign_of_life() -> None:
 
 def test_samples_are_loaded_only_into_an_empty_store() -> None:
     accepted = accept(an_event(), writer="tests")
-    drain.store([accepted], timeout_s=5)
+    drain.store_promised([accepted], timeout_s=5)
     out = StringIO()
     call_command("loadsample", stdout=out)
     assert "nothing was loaded" in out.getvalue()

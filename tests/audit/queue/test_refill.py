@@ -10,6 +10,9 @@ from django.core.management import call_command
 
 import dlq.spool
 import dlq.stream
+from audit.evidence.erasure import requests
+from audit.evidence.erasure.requests import Asked
+from audit.formats.erasable.rules import Rule, Rules
 from audit.formats.event import Accepted, accept
 from audit.ingest.record import document, store
 from audit.models import Record
@@ -35,7 +38,9 @@ def kept(queue: Stream, event: Accepted, **changes: Any) -> Message:
     message = Message(
         id=f"{int(event.received_at.timestamp() * 1000)}-0",
         reason="database-down",
-        **{name: getattr(parked, name) for name in ("key", "digest", "body", "source", "kind", "received_at")},
+        **{
+            name: getattr(parked, name) for name in ("key", "digest", "body", "source", "kind", "received_at", "beside")
+        },
         mac=changes.pop("mac", sign(parked)),
     )
     assert queue.kept.keep([message]) == 1
@@ -44,6 +49,19 @@ def kept(queue: Stream, event: Accepted, **changes: Any) -> Message:
 
 def an_accepted(**changes: Any) -> Accepted:
     return accept(an_event(**changes), writer="tests", now=datetime.now(UTC) - timedelta(hours=1))
+
+
+def test_what_can_be_erased_of_an_event_comes_back_with_it_and_what_was_erased_does_not(queue: Stream) -> None:
+    rules = Rules([Rule(name="mail", path="event_data.email", reason="r")])
+    event = accept(an_event(event_data={"email": "zofie"}), writer="tests", erasing=rules)
+    kept(queue, event)
+    assert refill(by="somebody").stored == 1
+    assert Record.objects.get(id=event.id).shown()["event_data"] == {"email": "zofie"}
+    asked = Asked("ids", str(event.id), "", "GDPR Art. 17(1)(b)", "she asked")
+    requests.decide(request := requests.ask(asked, by="olga"), approve=True, by="otto")
+    requests.carry_out(request)
+    assert refill(by="somebody").here == 1
+    assert Record.objects.get(id=event.id).values().beside == {}
 
 
 def test_what_the_store_lacks_is_stored_with_its_times_and_what_it_has_is_left(queue: Stream) -> None:

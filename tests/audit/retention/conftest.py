@@ -10,17 +10,19 @@ from uuid import UUID
 from django.db import connections
 
 from audit.formats import canonical, event
+from audit.formats.erasable.rules import Rule, Rules
 from audit.ledger.seal import Sealer
 from audit.models import Record, RetentionRequest
 from audit.retention import policy, purge
 from tests.audit.conftest import an_event
 
 ANN, BEN = "ann", "ben"
+RULES = Rules([Rule(name="mail", path="event_data.email", reason="r"), Rule(name="ip", path="actor_ip", reason="r")])
 DAY = timedelta(days=1)
 COLUMNS = (
     *("writer", "version", "event_type", "event_timestamp", "event_category", "event_action", "event_outcome"),
     *("correlation_id", "event_data", "actor_type", "actor_id", "actor_ip", "resource_type", "resource_id"),
-    *("retention_days", "is_sensitive", "severity"),
+    *("retention_days", "is_sensitive", "severity", "erasable"),
 )
 INSERT = f"""
 WITH stored AS (
@@ -29,7 +31,7 @@ WITH stored AS (
     FROM json_to_record(%s) AS (event_id uuid, writer text, version text, event_type text, event_timestamp timestamptz,
         event_category text, event_action text, event_outcome text, correlation_id text, event_data jsonb,
         actor_type text, actor_id text, actor_ip text, resource_type text, resource_id text, retention_days integer,
-        is_sensitive boolean, severity text)
+        is_sensitive boolean, severity text, erasable jsonb)
     RETURNING *
 )
 INSERT INTO audit_unsealed (record_id, leaf_hash, stored_at)
@@ -50,14 +52,21 @@ def id_of(moment: datetime) -> UUID:
     )
 
 
-def aged(stored_at: datetime, **changes: Any) -> UUID:
-    """Store an event as the store would have at that time; return its id."""
+def aged(stored_at: datetime, *, erasing: Rules | None = None, **changes: Any) -> UUID:
+    """Store an event as the store would have at that time, under rules of erasure; return its id."""
     given = {"event_timestamp": stored_at.isoformat(), "event_id": str(id_of(stored_at))} | changes
     accepted = event.accept(
-        an_event(**given), writer=str(changes.pop("writer", "tests")) if "writer" in changes else "tests"
+        an_event(**given),
+        writer=str(changes.pop("writer", "tests")) if "writer" in changes else "tests",
+        erasing=erasing,
     )
     with connections["owner"].cursor() as cursor:
         cursor.execute(INSERT, [accepted.digest, stored_at, stored_at, accepted.body.decode()])
+        for path, kept in (accepted.beside or {}).items():
+            cursor.execute(
+                "INSERT INTO audit_erasable VALUES (%s, %s, %s, %s)",
+                [accepted.id, path, kept.salt, kept.value.decode()],
+            )
     assert canonical.digest(accepted.body) == accepted.digest
     return accepted.id
 
@@ -138,3 +147,10 @@ def approved(cut: datetime | None = None) -> RetentionRequest:
 
 def here(ids: list[UUID]) -> set[UUID]:
     return set(Record.objects.filter(pk__in=ids).values_list("pk", flat=True))
+
+
+def with_values(ids: Iterable[UUID]) -> set[UUID]:
+    """Of these records those beside which a value stands."""
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SELECT DISTINCT record_id FROM audit_erasable WHERE record_id = ANY(%s)", [list(ids)])
+        return {record_id for (record_id,) in cursor.fetchall()}

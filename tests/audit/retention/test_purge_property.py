@@ -13,7 +13,18 @@ from audit.retention import legal_holds, purge
 from audit.retention.legal_holds import Named
 from tests.attacks.scene import Scene
 from tests.audit.conftest import one
-from tests.audit.retention.conftest import ANN, BEN, DAY, aged, backdated, month_of, remaining, seal
+from tests.audit.retention.conftest import (
+    ANN,
+    BEN,
+    DAY,
+    RULES,
+    aged,
+    backdated,
+    month_of,
+    remaining,
+    seal,
+    with_values,
+)
 
 CATEGORIES = ("one", "two", "three")
 ACTORS = ("ann", "ben")
@@ -78,7 +89,9 @@ def generated(draw: random.Random, now: datetime) -> tuple[list[Floor], list[Sto
         own, happened_at = draw.choice((None, None, 3, 50, 700)), at - draw.uniform(0, 3) * DAY
         has = {"event_category": facts[1], "actor_id": facts[2], "correlation_id": facts[3]}
         has |= {"retention_days": own} if own else {}
-        stored.append(Stored(aged(at, event_timestamp=happened_at.isoformat(), **has), *facts, own, happened_at))
+        erasing = draw.choice((None, RULES))
+        record = aged(at, erasing=erasing, event_timestamp=happened_at.isoformat(), actor_ip="192.0.2.7", **has)
+        stored.append(Stored(record, *facts, own, happened_at))
     holds = [a_hold(draw, now) for _ in range(draw.randint(0, 2))]
     return floors, stored, holds, [a_hold(draw, now) for _ in range(draw.randint(0, 1))]
 
@@ -100,6 +113,7 @@ def purged_as_modelled(seed: int) -> int:
     holds = [place(hold, number) for number, hold in enumerate(holds)]
     seal()
     cut = now - draw.choice((0, 0, 1, 20)) * DAY
+    erasable = with_values(record.id for record in stored)
     try:
         plan = purge.ask(cut, reason="it is over", by=ANN)
     except purge.NothingDue:
@@ -117,6 +131,7 @@ def purged_as_modelled(seed: int) -> int:
         pass
     expected = {record.id for record in first if not is_held(record, later)}
     assert {record.id for record in stored} - remaining() == expected, f"seed {seed}"
+    assert with_values(erasable) == erasable - expected, f"seed {seed}"
     seal()
     run = verify.verify()
     assert run.verdict == "VERIFIED", f"seed {seed}: {[finding.detail for finding in run.findings.all()]}"

@@ -6,8 +6,12 @@ name.
 
 import hashlib
 import hmac
+from typing import Any
 
+import redis
 from django.conf import settings
+
+import dlq.client
 
 
 class CopyUnavailable(Exception):
@@ -27,6 +31,26 @@ def opened(kind: bytes, name: str, entry: bytes) -> bytes | None:
     mac, _, text = entry.partition(b" ")
     keys = (settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS)
     return text if any(hmac.compare_digest(mac, _mac(key, kind, name, text)) for key in keys) else None
+
+
+def put(name: str, entry: bytes) -> None:
+    """Put an entry into Redis under a name that no other kind uses. Raises `CopyUnavailable`."""
+    try:
+        dlq.client.connect(settings.DLQ_TIMEOUT_MS).set(dlq.client.app_key("audit", name), entry)
+    except redis.RedisError as error:
+        raise CopyUnavailable(type(error).__name__) from error
+
+
+def get(name: str) -> bytes | None:
+    """Return what stands in Redis under a name; nothing of it is believed before it is opened.
+
+    Raises `CopyUnavailable`.
+    """
+    try:
+        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).get(dlq.client.app_key("audit", name))
+    except redis.RedisError as error:
+        raise CopyUnavailable(type(error).__name__) from error
+    return None if entry is None else bytes(entry)
 
 
 def _mac(key: bytes, kind: bytes, name: str, text: bytes) -> bytes:
