@@ -46,7 +46,7 @@ def test_an_auditor_asks_for_a_report_watches_it_and_reads_it(auditor: Client) -
     assert "CC7.1.3" in shown
     assert "Art. 17(3)(b)" in shown
     assert report.digest in shown
-    assert "Requests for erasure and their decisions are not kept here" in shown
+    assert "Requests that were decided elsewhere are not kept here" in shown
     acts = Record.objects.filter(correlation_id=f"report-{report.pk}").order_by("event_timestamp")
     assert [act.event_action for act in acts] == ["asked", "made", "viewed"]
     assert acts[2].event_category == "access"
