@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
     sender.post(numbered(1)[0])
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.compare_open", lambda *arguments: 1 / 0)
+        killed.setattr("audit.completeness.compare.compare_open", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
@@ -187,7 +187,7 @@ def test_what_is_overdue_is_told_before_manifests_are_compared_which_may_take_lo
 ) -> None:
     sender.post(numbered(1, 3), BATCH)
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.compare_all", lambda *arguments: 1 / 0)
+        killed.setattr("audit.completeness.compare.compare_all", lambda *arguments: 1 / 0)
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 follow()
