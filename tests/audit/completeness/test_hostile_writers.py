@@ -1,6 +1,7 @@
 """Nothing that one writer does keeps what another's events lack from being found and told."""
 
 import secrets
+import tracemalloc
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from audit.formats import event
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.models import Followed, Gap, Heartbeat, Manifest
-from tests.audit.completeness.conftest import numbered
+from tests.audit.completeness.conftest import numbered, numbers_of
 from tests.audit.conftest import BATCH, Sender, an_event
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("told", "empty_queue")]
@@ -46,6 +47,36 @@ def test_gaps_of_many_epochs_are_inserted_in_portions(monkeypatch: pytest.Monkey
     for table in ("audit_gap", "audit_hole"):
         inserts = [query for query in queries if query["sql"].startswith(f'INSERT INTO "{table}"')]
         assert len(inserts) >= 4, table
+
+
+def test_epochs_are_followed_in_portions_and_hold_no_more_memory_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sequences, "EPOCHS", 100)
+    peaks, name = [], f"hostile-{secrets.token_hex(4)}"
+    for count in (100, 100, 1_000):  # the first makes what stays
+        events = [each for n in range(count) for each in numbers_of(name, 2, epoch=f"e{len(peaks)}-{n:04}")]
+        tracemalloc.start()
+        sequences.apply(events)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    gaps = Gap.objects.filter(numbering__writer=name)
+    assert (gaps.count(), set(gaps.values_list("missing", flat=True))) == (1_200, {1})
+    assert peaks[2] < 2 * peaks[1], peaks
+
+
+def test_a_writer_that_leaves_out_each_second_number_holds_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequences, "ROWS", 100)
+    peaks, name = [], f"hostile-{secrets.token_hex(4)}"
+    for count in (100, 100, 1_000):
+        events = numbers_of(name, *range(2, 2 * count + 1, 2), epoch=f"e{len(peaks)}")
+        tracemalloc.start()
+        sequences.apply(events)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    gaps = Gap.objects.filter(numbering__writer=name)
+    assert (gaps.count(), set(gaps.values_list("missing", flat=True))) == (1_200, {1})
+    assert peaks[2] < 3 * peaks[1], peaks
 
 
 @pytest.mark.parametrize(
