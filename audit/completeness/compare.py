@@ -37,17 +37,21 @@ count(id), count(DISTINCT source_seq),
     encode(sha256(coalesce(string_agg(id::text || E'\\n', '' ORDER BY id), '')::bytea), 'hex'),
     encode(sha256(coalesce(string_agg(digest, ''::bytea ORDER BY id), ''::bytea)), 'hex')
 """
-_COMPARE = f"""
+_COMPARE = """
 SELECT m.pk, found.* FROM unnest(%(pks)s::bigint[], %(writers)s::text[], %(epochs)s::text[], %(firsts)s::bigint[],
     %(lasts)s::bigint[], %(since)s::timestamptz[], %(until)s::timestamptz[], %(most)s::bigint[])
     AS m (pk, writer, epoch, first, last, since, until, most)
-CROSS JOIN LATERAL (SELECT {_FOUND} FROM (
-    SELECT id, digest, source_seq FROM audit_record WHERE writer = m.writer AND {{where}} LIMIT m.most
+CROSS JOIN LATERAL (SELECT {found} FROM (
+    SELECT {columns} FROM audit_record WHERE writer = m.writer AND {where} LIMIT m.most
 ) came) found
 """
 _NUMBERED = "source_epoch = m.epoch AND source_seq BETWEEN m.first AND m.last"
 _NUMBERED_BARE = "source_epoch IS NULL AND source_seq BETWEEN m.first AND m.last"
 _IN_WINDOW = "event_timestamp >= m.since AND event_timestamp < m.until"
+# What is read of each event, and what is made of it. Where no digest was stated the index alone says what came.
+_DIGESTED = {"columns": "id, digest, source_seq", "found": _FOUND}
+_OF_NUMBERS = {"columns": "source_seq", "found": "count(*), count(DISTINCT source_seq), '', ''"}
+_OF_WINDOW = {"columns": "", "found": "count(*), 0, '', ''"}
 # `OFFSET 0`: each id is looked up in its own month (see `sql.RECORD_OF_LEAF`).
 _COMPARE_NAMED = f"""
 SELECT m.pk, {_FOUND} FROM unnest(%(pks)s::bigint[], %(writers)s::text[], %(ids)s::uuid[]) AS m (pk, writer, wanted)
@@ -158,14 +162,13 @@ def _look(portion: Sequence[Manifest], most: Callable[[Manifest], int]) -> dict[
     """Return what came of each, by its key: a statement for all that name their events in one way."""
     kinds: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in portion:
-        kinds[_where(manifest)].append(manifest)
+        kinds[_statement(manifest)].append(manifest)
     named = kinds.pop("", [])
-    rows = [row for where, alike in kinds.items() for row in read(_COMPARE.format(where=where), _of(alike, most))]
+    rows = [row for statement, alike in kinds.items() for row in read(statement, _of(alike, most))]
     if named:
         pairs = [(each.pk, each.writer, event_id) for each in named for event_id in each.event_ids]
-        rows += read(
-            _COMPARE_NAMED, dict(zip(("pks", "writers", "ids"), map(list, zip(*pairs, strict=True)), strict=True))
-        )
+        pks, writers, ids = map(list, zip(*pairs, strict=True))
+        rows += read(_COMPARE_NAMED, {"pks": pks, "writers": writers, "ids": ids})
     return {pk: _Came(*values) for pk, *values in rows}
 
 
@@ -183,11 +186,16 @@ def _of(alike: Sequence[Manifest], most: Callable[[Manifest], int]) -> dict[str,
     }
 
 
-def _where(manifest: Manifest) -> str:
-    """How it names its events; "" by their ids."""
+def _statement(manifest: Manifest) -> str:
+    """Return what compares all that name their events in this way; "" where it is by their ids."""
+    digested = manifest.ids_digest or manifest.contents_digest
     if manifest.first_seq is not None:
-        return _NUMBERED if manifest.epoch else _NUMBERED_BARE
-    return "" if manifest.event_ids else _IN_WINDOW
+        where, counted = _NUMBERED if manifest.epoch else _NUMBERED_BARE, _OF_NUMBERS
+    elif manifest.event_ids:
+        return ""
+    else:
+        where, counted = _IN_WINDOW, _OF_WINDOW
+    return _COMPARE.format(where=where, **(_DIGESTED if digested else counted))
 
 
 def _save(compared: Sequence[tuple[Manifest, _Came]]) -> None:
