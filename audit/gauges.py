@@ -133,13 +133,14 @@ def _reviews() -> Iterator[Metric]:
 
 
 def _exports() -> Iterator[Metric]:
-    sums = {"count": Count("pk"), "written": Sum("done"), "moved_at": Min("updated_at")}
-    rows = {row["state"]: row for row in Export.objects.order_by().values("state").annotate(**sums)}
-    counts = {state: rows[state]["count"] if state in rows else 0 for state in Export.STATES}
+    by_state = Export.objects.order_by().values_list("state")
+    rows = by_state.annotate(count=Count("pk"), written=Sum("done"), moved_at=Min("updated_at"))
+    known = {state: (count, written, moved_at) for state, count, written, moved_at in rows}
+    counts = {state: known[state][0] if state in known else 0 for state in Export.STATES}
     yield _family("audit_exports", "Evidence bundles", "state", counts)
-    written = sum(row["written"] for row in rows.values())
+    written = sum(of_state[1] for of_state in known.values())
     yield CounterMetricFamily("audit_export_records", "Records written into evidence bundles", value=written)
-    oldest = min((rows[state]["moved_at"] for state in Export.UNDER_WAY if state in rows), default=None)
+    oldest = min((known[state][2] for state in Export.UNDER_WAY if state in known), default=None)
     still = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
     text = "How long the bundle under way that moved longest ago has not moved"
     yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))

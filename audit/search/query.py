@@ -296,4 +296,4 @@ def _seen_by_scopes() -> int:
     if any(scope.categories or not scope.writers for scope in scopes):
         return 0
     writers = {writer for scope in scopes for writer in scope.writers}
-    return Rhythm.objects.filter(writer__in=writers).aggregate(events=Sum("events", default=0))["events"]
+    return int(Rhythm.objects.filter(writer__in=writers).aggregate(events=Sum("events", default=0))["events"])
