@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Count, Min, QuerySet, Sum
+from django.db.models import Count, Min, Sum
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -24,7 +23,6 @@ from audit.models import (
     Gap,
     MissedReview,
     Unmet,
-    Verification,
 )
 from audit.postgres import clock, sql
 from audit.postgres.gateway import gateway
@@ -36,6 +34,21 @@ _ROWS = """
 SELECT relname::text, greatest(reltuples, 0)::bigint FROM pg_class
 WHERE oid = ANY ('{audit_verification,audit_heartbeat,django_session,django_q_task}'::regclass[])
 """
+# Each scope's last run that ended, in one round trip.
+_ENDED = """
+SELECT scope, (
+    SELECT ended_at FROM audit_verification
+    WHERE scope = scopes.scope AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1
+) FROM unnest(%s::text[]) AS scopes (scope)
+"""
+# Of findings that nothing closed yet: by whether somebody explained them.
+_STATES = """
+SELECT count(*) FILTER (WHERE explained_at IS NULL), count(*) FILTER (WHERE explained_at IS NOT NULL),
+    coalesce(sum({column}) FILTER (WHERE explained_at IS NULL), 0),
+    coalesce(sum({column}) FILTER (WHERE explained_at IS NOT NULL), 0)
+FROM {table} WHERE closed_at IS NULL
+"""
+SCOPES = ("all", "newest", "rolling")
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
 
 
@@ -74,24 +87,18 @@ def _log() -> Iterator[Metric]:
 
 
 def _verification() -> Iterator[Metric]:
-    findings = {kind: Finding.objects.still_so().filter(kind=kind).count() for kind in KINDS}
+    counts = dict(Finding.objects.still_so().order_by().values_list("kind").annotate(count=Count("pk")))
+    findings = {kind: counts.get(kind, 0) for kind in KINDS}
     yield _family("audit_findings", "What verification found and no later run cleared", "kind", findings)
-    ended = {}
-    for scope in ("all", "newest", "rolling"):
-        run = Verification.objects.filter(scope=scope, ended_at__isnull=False).first()
-        if run is not None:
-            ended[scope] = (run.ended_at or datetime.now(UTC)).timestamp()
+    ended = {scope: at.timestamp() for scope, at in sql.rows(_ENDED, [list(SCOPES)]) if at is not None}
     yield _family("audit_verified_timestamp_seconds", "When each scope was last verified", "scope", ended)
 
 
 def _completeness() -> Iterator[Metric]:
-    gaps, missing = {}, {}
-    for state, rows in _by_state(Gap).items():
-        sums = rows.order_by().aggregate(count=Count("pk"), numbers=Sum("missing"))
-        gaps[state], missing[state] = sums["count"], sums["numbers"] or 0
+    gaps, missing = _by_state(Gap, "missing")
     yield _family("audit_gaps", "Gaps in the numbers of writers", "state", gaps)
     yield _family("audit_missing_events", "Numbers that never came", "state", missing)
-    broken = {state: rows.count() for state, rows in _by_state(BrokenPromise).items()}
+    broken, _ = _by_state(BrokenPromise)
     yield _family("audit_broken_promises", "Events that are not where a receipt says", "state", broken)
     yield _unmet()
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(silence.silent()))
@@ -121,18 +128,19 @@ def _account() -> Iterator[Metric]:
 
 
 def _reviews() -> Iterator[Metric]:
-    missed = {state: rows.count() for state, rows in _by_state(MissedReview).items()}
+    missed, _ = _by_state(MissedReview)
     yield _family("audit_missed_reviews", "Days that nobody reviewed in time", "state", missed)
 
 
 def _exports() -> Iterator[Metric]:
-    counts = dict(Export.objects.order_by().values_list("state").annotate(count=Count("pk")))
-    yield _family(
-        "audit_exports", "Evidence bundles", "state", {state: counts.get(state, 0) for state in Export.STATES}
-    )
-    written = Export.objects.aggregate(done=Sum("done"))["done"] or 0
+    by_state = Export.objects.order_by().values_list("state")
+    rows = by_state.annotate(count=Count("pk"), written=Sum("done"), moved_at=Min("updated_at"))
+    known = {state: (count, written, moved_at) for state, count, written, moved_at in rows}
+    counts = {state: known[state][0] if state in known else 0 for state in Export.STATES}
+    yield _family("audit_exports", "Evidence bundles", "state", counts)
+    written = sum(of_state[1] for of_state in known.values())
     yield CounterMetricFamily("audit_export_records", "Records written into evidence bundles", value=written)
-    oldest = Export.objects.filter(state__in=Export.UNDER_WAY).aggregate(at=Min("updated_at"))["at"]
+    oldest = min((known[state][2] for state in Export.UNDER_WAY if state in known), default=None)
     still = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
     text = "How long the bundle under way that moved longest ago has not moved"
     yield GaugeMetricFamily("audit_export_still_seconds", text, value=max(still, 0.0))
@@ -162,9 +170,10 @@ def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Ga
     return family
 
 
-def _by_state(kind: type[Discrepancy]) -> dict[str, QuerySet[Any]]:
-    rows = kind._default_manager.filter(closed_at=None)
-    return {"open": rows.filter(explained_at=None), "explained": rows.filter(explained_at__isnull=False)}
+def _by_state(kind: type[Discrepancy], column: str = "id") -> tuple[dict[str, float], dict[str, float]]:
+    """Return of the findings that are open, and of those that are explained, how many there are and a column's sum."""
+    [(open_ones, explained, *sums)] = sql.rows(_STATES.format(table=kind._meta.db_table, column=column))
+    return {"open": open_ones, "explained": explained}, {"open": sums[0], "explained": sums[1]}
 
 
 _PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _ends)

@@ -11,7 +11,7 @@ from audit.api import throttles
 from audit.api.auth import writer_name
 from audit.api.base import ApiView
 from audit.api.openapi import completeness as openapi
-from audit.completeness import heartbeats, manifests
+from audit.completeness import compare, heartbeats, manifests
 from audit.formats.times import timestamp_text
 from audit.models import Manifest
 
@@ -55,7 +55,7 @@ class ManifestView(ApiView):
         if manifest is None:
             raise NotFound("No manifest of this writer has this id.")
         if not manifest.agrees:
-            manifests.compare(manifest)
+            compare.compare(manifest)
         return Response(_manifest(manifest))
 
 

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 import dlq.errors
 import dlq.stream
 from audit.accounting import stored_counts
-from audit.completeness import coverage, manifests, sequences, silence
+from audit.completeness import compare, coverage, sequences, silence
 from audit.expectations import evaluate, unmet
 from audit.formats.event import SealedEvent
 from audit.ingest import own_event
@@ -41,21 +41,21 @@ WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 _UNSEALED = "SELECT min(stored_at) FROM audit_unsealed"
 
 FindingT = TypeVar("FindingT", bound=Discrepancy)
-# Called with how many records are read, and of how many.
-Progress = Callable[[int, int], None]
 
 
 class Reconciled(NamedTuple):
     read: int
     # Whether all that is sealed is read.
     at_end: bool
+    # What a later run does, in words: there was no time, or there are too many of it for one run.
+    left: tuple[str, ...] = ()
 
 
-def reconcile(*, seconds: float | None = None, progress: Progress | None = None) -> Reconciled:
+def reconcile(*, seconds: float | None = None, progress: compare.Progress | None = None) -> Reconciled:
     """Read what was sealed since the last run, for at most `seconds`; at the end, judge and tell what is overdue.
 
-    What was found is told before anything that may take long. Safe to run in several processes at once, and to be
-    killed anywhere. Raises what the database raises.
+    What was found is told before anything that may take long; `progress` is called with "records", and at the end with
+    "manifests". Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
     """
     ends = math.inf if seconds is None else time.monotonic() + seconds
 
@@ -72,27 +72,39 @@ def reconcile(*, seconds: float | None = None, progress: Progress | None = None)
         read += len(events)
         heard.update(event.writer for event in events)
         if progress:
-            progress(position - first, size - first)
+            progress("records", position - first, size - first)
         if position >= size:
             break
         if is_late():
-            return Reconciled(read, at_end=False)
+            return Reconciled(read, at_end=False, left=(f"{size - position:,} records to read",))
     now = sql.now()
     Followed.objects.filter(name=Followed.COMPLETENESS).update(followed_at=read_until)
     _notify_overdue(Gap, now, "{count} gaps in the numbers of {writers}; the first: {first}.")
     _notify_silence(now)
     _notify_unmet(now)
-    while sequences.apply_heartbeats(made_before=read_until - _grace()) and not is_late():
-        pass
-    while evaluate.settle(came_before) and not is_late():
-        pass
+    left = _judge(read_until, came_before, is_late)
     _notify_unmet(now)
     # A run that was killed may have read what these name, and not compared.
-    manifests.compare_all(manifests.in_turns(overdue(Manifest, now))[:FINDINGS_NAMED], is_late)
+    compare.compare_all(compare.in_turns(overdue(Manifest, now))[:FINDINGS_NAMED], is_late)
     text = "{count} manifests of {writers} name events that never came; the first: {first}."
     _notify_overdue(Manifest, now, text, looked_at__gte=now)
-    manifests.compare_open(heard, is_late)
-    return Reconciled(read, at_end=True)
+    if more := compare.compare_open(heard, is_late, progress):
+        left.append(f"{more:,} manifests to compare")
+    return Reconciled(read, at_end=True, left=tuple(left))
+
+
+def _judge(read_until: datetime, came_before: datetime, is_late: Callable[[], bool]) -> list[str]:
+    """Judge heartbeats and expectations that are old enough, until it is late; return what is left, in words."""
+    left = []
+    while sequences.apply_heartbeats(made_before=read_until - _grace()):
+        if is_late():
+            left.append("heartbeats to judge")
+            break
+    while evaluate.settle(came_before):
+        if is_late():
+            left.append("expectations to judge")
+            break
+    return left
 
 
 def overdue(kind: type[FindingT], now: datetime) -> QuerySet[FindingT]:

@@ -11,7 +11,7 @@ a row an event, not round trips, and keeps nobody else's numbers waiting.
 import json
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -25,18 +25,22 @@ from audit.postgres import sql
 
 REUSED_NAMED = 100
 # Heartbeats that one transaction takes.
-BEATS = 5_000
-# Gaps and holes that one statement inserts: a step may open 20,000, and their SQL would be in memory together.
+BEATS = 1_000
+# Epochs that are in memory together: a step may bring 20,000, with a gap each.
+EPOCHS = 1_000
+# Gaps, or holes, that are in memory together, and that one statement inserts: a step may open 20,000.
 ROWS = 1_000
 _BEGIN = """
 INSERT INTO audit_numbering (writer, epoch, highest, events, reused, reused_first)
-SELECT writer, epoch, 0, 0, 0, '[]' FROM unnest(%s::text[], %s::text[]) AS key (writer, epoch) ORDER BY writer, epoch
+SELECT writer, epoch, 0, 0, 0, '[]' FROM unnest(%s::text[], %s::text[]) AS key (writer, epoch)
+ORDER BY writer COLLATE "C", epoch COLLATE "C"
 ON CONFLICT (writer, epoch) DO NOTHING
 """
-# In one order, so that two that follow at once do not lock each other.
+# In one order, that of Python's text, so that two that follow at once do not lock each other.
 _LOCK = """
 SELECT numbering.* FROM unnest(%s::text[], %s::text[]) AS key (writer, epoch)
-JOIN audit_numbering numbering USING (writer, epoch) ORDER BY writer, epoch FOR UPDATE OF numbering
+JOIN audit_numbering numbering USING (writer, epoch)
+ORDER BY writer COLLATE "C", epoch COLLATE "C" FOR UPDATE OF numbering
 """
 _SAVE = """
 UPDATE audit_numbering SET highest = now.highest, highest_at = now.highest_at, events = now.events,
@@ -89,29 +93,13 @@ MissingRanges = list[tuple[Numbering, MissingRange]]
 @transaction.atomic
 def apply(events: Iterable[SealedEvent]) -> None:
     """Follow the numbers of events of the log, each event once, in any order."""
-    numbered = [
-        (event.seq, event.at, event.id, (event.writer, event.epoch)) for event in events if event.seq is not None
-    ]
-    if not numbered:
-        return
-    numberings, now = _lock({key for *_, key in numbered}), sql.now()
-    came_of: dict[Key, list[NumberedEvent]] = defaultdict(list)
-    for seq, at, record_id, key in sorted(numbered):
-        came_of[key].append(NumberedEvent(numberings[key], seq, at, record_id))
-    late = [event for came in came_of.values() for event in came if event.seq <= event.numbering.highest]
-    reused = _fill(late, now) if late else []
-    left_out: MissingRanges = []
-    for key, numbering in numberings.items():
-        numbering.events += len(came_of[key])
-        numbering.began_at, numbering.updated_at = numbering.began_at or now, now
-        highest = numbering.highest
-        reused += _advance(numbering, [event for event in came_of[key] if event.seq > highest], left_out)
-    for event in reused:
-        event.numbering.reused += 1
-        if len(event.numbering.reused_first) < REUSED_NAMED:
-            event.numbering.reused_first.append([event.seq, str(event.record_id)])
-    _open(left_out, now)
-    _save(numberings.values())
+    came_of: dict[Key, list[SealedEvent]] = defaultdict(list)
+    for event in events:
+        if event.seq is not None:
+            came_of[event.writer, event.epoch].append(event)
+    keys, now = sorted(came_of), sql.now()
+    for first in range(0, len(keys), EPOCHS):
+        _follow({key: came_of[key] for key in keys[first : first + EPOCHS]}, now)
 
 
 @transaction.atomic
@@ -144,6 +132,30 @@ def apply_heartbeats(*, made_before: datetime) -> bool:
 
 def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:
     return list(Hole.objects.filter(numbering__writer=writer, numbering__epoch=epoch)[:limit])
+
+
+def _follow(came_of: Mapping[Key, Sequence[SealedEvent]], now: datetime) -> None:
+    """Follow the numbers of some epochs."""
+    numberings = _lock(came_of)
+    numbered: dict[Key, list[NumberedEvent]] = {}
+    for key, events in came_of.items():
+        in_order = sorted((event.seq, event.at, event.id) for event in events if event.seq is not None)
+        numbered[key] = [NumberedEvent(numberings[key], *values) for values in in_order]
+    late = [event for came in numbered.values() for event in came if event.seq <= event.numbering.highest]
+    # By their numbers, so that the first that are kept of those used twice do not depend on the epochs beside.
+    reused = _fill(sorted(late, key=lambda event: (event.seq, event.at, event.record_id)), now) if late else []
+    left_out: MissingRanges = []
+    for key, numbering in numberings.items():
+        numbering.events += len(numbered[key])
+        numbering.began_at, numbering.updated_at = numbering.began_at or now, now
+        highest = numbering.highest
+        reused += _advance(numbering, [event for event in numbered[key] if event.seq > highest], left_out)
+    for event in reused:
+        event.numbering.reused += 1
+        if len(event.numbering.reused_first) < REUSED_NAMED:
+            event.numbering.reused_first.append([event.seq, str(event.record_id)])
+    _open(left_out, now)
+    _save(numberings.values())
 
 
 def _lock(keys: Collection[Key]) -> dict[Key, Numbering]:
@@ -189,14 +201,14 @@ def _advance(numbering: Numbering, events: Sequence[NumberedEvent], left_out: Mi
 
 
 def _open(ranges: MissingRanges, now: datetime, *, tail: bool = False) -> None:
-    gaps = Gap.objects.bulk_create(
-        [Gap(numbering=row, missing=each.size, found_at=now, tail=tail, **each._asdict()) for row, each in ranges],
-        batch_size=ROWS,
-    )
-    Hole.objects.bulk_create(
-        [Hole(gap=gap, numbering=row, **each._asdict()) for gap, (row, each) in zip(gaps, ranges, strict=True)],
-        batch_size=ROWS,
-    )
+    for first in range(0, len(ranges), ROWS):
+        portion = ranges[first : first + ROWS]
+        gaps = Gap.objects.bulk_create(
+            Gap(numbering=row, missing=each.size, found_at=now, tail=tail, **each._asdict()) for row, each in portion
+        )
+        Hole.objects.bulk_create(
+            Hole(gap=gap, numbering=row, **each._asdict()) for gap, (row, each) in zip(gaps, portion, strict=True)
+        )
 
 
 def _fill(late: Sequence[NumberedEvent], now: datetime) -> list[NumberedEvent]:

@@ -26,14 +26,18 @@ CROSSLINK = "crosslink"
 LAST_LINES_BYTES = 256 * 1024
 # Among so many the newest is looked for: those of two days.
 NEWEST_MOST = 3_000
+# Of a place in the folder, which comes after the file.
+IN_FOLDER = "folder/"
 NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Anchored(NamedTuple):
-    """A checkpoint as the anchor holds it: its place, and its note; None where it was not written whole."""
+    """A checkpoint as the anchor holds it: where, for people, and its note; None where it was not written whole."""
 
     where: str
     note: str | None
+    # After it a later look goes on.
+    place: str = ""
 
 
 def anchor(checkpoint: Checkpoint, text: str) -> None:
@@ -59,14 +63,14 @@ def anchor_crosslink(text: str, checkpoint: int) -> None:
         _write_whole(settings.SEAL_ANCHOR_DIR / f"{checkpoint:012d}.crosslink", text.encode())
 
 
-def anchored() -> Iterator[Anchored]:
-    if (path := settings.SEAL_ANCHOR_FILE) is not None and path.exists():
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if _is_crosslink(line):
-                    continue
-                yield Anchored(f"{path.name} line {number}", _note_of(line))
-    for path in _anchor_files():
+def anchored(after: str = "") -> Iterator[Anchored]:
+    """Yield all checkpoints in the order of the anchor: the lines of the file, then the files of the folder.
+
+    `after` is the place of the last one that the caller has: what is before it is not read again.
+    """
+    if not after.startswith(IN_FOLDER):
+        yield from _lines(after)
+    for path in _anchor_files(after=after.removeprefix(IN_FOLDER) if after.startswith(IN_FOLDER) else ""):
         yield _read_file(path)
 
 
@@ -110,17 +114,41 @@ def _up_to_whole(newest_first: Iterator[Anchored], origin: str | None) -> Iterat
             return
 
 
-def _anchor_files(*, newest_first: bool = False) -> Iterator[Path]:
+def _lines(after: str) -> Iterator[Anchored]:
+    """Yield the lines of the file after a place there: the number of a line, and the byte at which the next begins."""
+    if (path := settings.SEAL_ANCHOR_FILE) is None or not path.exists():
+        return
+    number, start = map(int, after.split(":")) if after else (0, 0)
+    with path.open("rb") as lines:
+        if start > lines.seek(0, os.SEEK_END):
+            number, start = 0, 0  # it is another file, or was cut off
+        lines.seek(start)
+        for line in lines:
+            number += 1
+            # A line that is being written is read again.
+            start += len(line) if line.endswith(b"\n") else 0
+            if not _is_crosslink(line):
+                yield Anchored(f"{path.name} line {number}", _note_of(line), f"{number}:{start}")
+
+
+def _anchor_files(*, newest_first: bool = False, after: str = "") -> Iterator[Path]:
     """Yield the files of the folder, day by day; those outside of days were written before there were."""
     if (folder := settings.SEAL_ANCHOR_DIR) is None:
         return
+    last_day, _, last_name = after.rpartition("/")
     days = [folder, *sorted(folder.glob("[0-9]*-[0-9]*-[0-9]*/"))]
     for day in reversed(days) if newest_first else days:
-        yield from sorted(day.glob("[0-9]*.checkpoint"), reverse=newest_first)
+        day_name = "" if day == folder else day.name
+        if day_name < last_day:
+            continue
+        names = sorted(day.glob("[0-9]*.checkpoint"), reverse=newest_first)
+        yield from (path for path in names if (day_name, path.name) > (last_day, last_name))
 
 
 def _read_file(path: Path) -> Anchored:
-    return Anchored(path.name, _whole(path.read_text(encoding="utf-8", errors="replace")))
+    note_of_it = _whole(path.read_text(encoding="utf-8", errors="replace"))
+    day = "" if path.parent == settings.SEAL_ANCHOR_DIR else path.parent.name
+    return Anchored(path.name, note_of_it, f"{IN_FOLDER}{day}/{path.name}")
 
 
 def _is_crosslink(line: bytes) -> bool:

@@ -6,20 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from django.core.management.base import CommandParser
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from audit.completeness.reconcile import reconcile
+from audit.completeness.reconcile import Reconciled, reconcile
 
 LINE_S = 2.0
+# How long a command reconciles where nobody says for how long.
+RECONCILE_S = 600.0
 
 
 def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
@@ -30,16 +34,31 @@ def bar(*columns: ProgressColumn, disable: bool = False) -> Progress:
 @contextmanager
 def counted(unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show how many of how many units are done; yields what is told both."""
-    columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with bar(*columns) as progress:
+    with bar(*_columns(unit)) as progress:
         task = progress.add_task(unit, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def reconcile_with_bar() -> None:
-    """Reconcile to the end of the log. Raises what the database raises."""
-    with counted("records") as show:
-        reconcile(progress=show)
+def add_seconds(parser: CommandParser) -> None:
+    """Add the option that bounds `reconcile_with_bar`."""
+    text = f"stop reading and comparing after so long, {RECONCILE_S:.0f} if not given: the next run goes on"
+    parser.add_argument("--seconds", type=float, default=RECONCILE_S, help=text)
+
+
+def reconcile_with_bar(seconds: float) -> Reconciled:
+    """Reconcile for at most so long, and say on standard error what is left. Raises what the database raises."""
+    shown: dict[str, TaskID] = {}
+    with bar(*_columns("{task.description}")) as progress:
+
+        def show(unit: str, done: int, total: int) -> None:
+            if unit not in shown:
+                shown[unit] = progress.add_task(unit)
+            progress.update(shown[unit], completed=done, total=total)
+
+        done = reconcile(seconds=seconds, progress=show)
+    if done.left:
+        print(f"Left for later: {', '.join(done.left)}. Run it again, or wait for the schedule.", file=sys.stderr)
+    return done
 
 
 class Counting:
@@ -66,3 +85,7 @@ class Counting:
         if self._bar.disable and time.monotonic() - self._printed_at > LINE_S:
             self._printed_at = time.monotonic()
             print(f"{examined:,} of {self._size:,} looked at, {matching:,} match", file=sys.stderr, flush=True)
+
+
+def _columns(text: str) -> tuple[ProgressColumn, ...]:
+    return TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()

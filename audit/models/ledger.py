@@ -124,6 +124,9 @@ class Verification(models.Model):
     checkpoints_position = models.BigIntegerField(
         null=True, help_text="Checkpoints up to this number were checked; empty: those before position."
     )
+    anchor_place = models.TextField(
+        db_default="", blank=True, help_text="Checkpoints of the anchor up to this place were checked."
+    )
     requested_by = models.CharField(max_length=150)
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import BooleanField, ExpressionWrapper, Func, OuterRef, Q, Subquery, TextField
+from django.db.models import BooleanField, ExpressionWrapper, Func, OuterRef, Q, QuerySet, Subquery, Sum, TextField
 from django.db.models.functions import Cast
 
 from audit import visibility
@@ -18,7 +18,7 @@ from audit.errors import Invalid
 from audit.formats import grammar, times
 from audit.formats.fields import ALIASES, DATA, OUTCOMES
 from audit.formats.grammar import Query, Term, Value
-from audit.models import Checkpoint, Leaf, Record, RecordQuerySet
+from audit.models import Checkpoint, Leaf, Record, RecordQuerySet, Rhythm
 from audit.postgres import portions, sql
 from audit.search import cost, filters, months
 
@@ -116,13 +116,18 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
 
 
 def newest(records: RecordQuerySet, before: datetime) -> Record | None:
-    """Return the newest of these records, all of which happened before a moment.
+    """Return the newest of these records, all of which happened before a moment."""
+    return next(iter(newest_few(records, before, 1)), None)
 
-    It is looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
+
+def newest_few(records: QuerySet[Record], before: datetime, count: int) -> list[Record]:
+    """Return the newest `count` of these records, all of which happened before a moment.
+
+    They are looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
     """
     ordered, near = records.order_by("-event_timestamp", "-id"), before - NEAR
-    found = ordered.filter(Q(event_timestamp__gte=near), months.since(near)).first()
-    return ordered.first() if found is None else found
+    found = list(ordered.filter(Q(event_timestamp__gte=near), months.since(near))[:count])
+    return found if len(found) == count else list(ordered[:count])
 
 
 def sealed_before(records: RecordQuerySet, size: int) -> RecordQuerySet:
@@ -298,8 +303,24 @@ def about_how_many() -> str:
 
     To a scope, which must not learn of others: as many as it may see, so far as they are counted.
     """
-    size = 0 if visibility.scopes() else Checkpoint.objects.order_by("-number").values_list("size", flat=True).first()
-    if size and size > COUNT_CAP:
+    size = _seen_by_scopes() if visibility.scopes() else _covered()
+    if size > COUNT_CAP:
         return str(intcomma(size))
     counted, capped = capped_count(Record.objects.all(), COUNT_CAP)
     return f"{intcomma(counted)}{'+' * capped}"
+
+
+def _covered() -> int:
+    return Checkpoint.objects.order_by("-number").values_list("size", flat=True).first() or 0
+
+
+def _seen_by_scopes() -> int:
+    """Return how many records were read of the writers that the viewer may see; 0 where a scope is of categories.
+
+    To count them in the store is planned over all months.
+    """
+    scopes = visibility.scopes()
+    if any(scope.categories or not scope.writers for scope in scopes):
+        return 0
+    writers = {writer for scope in scopes for writer in scope.writers}
+    return int(Rhythm.objects.filter(writer__in=writers).aggregate(events=Sum("events", default=0))["events"])

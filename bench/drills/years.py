@@ -3,7 +3,8 @@
 Both have 50 writers. The old one has 120 months of records, the checkpoints and cosignatures of as many minutes, and a
 writer who began 20,000 epochs, sent 10,000 heartbeats and stated 5,000 manifests of what never came. Then each
 scheduled task, page, call and command runs once in each: its time, memory, rows that PostgreSQL read, and the longest
-lock that an insert would have waited for. SHARE takes that part of everything; of less than all no time is asked.
+lock that an insert would have waited for. SHARE takes that part of everything, and `--hostile 1` all of that writer; of
+less than all no time is asked.
 """
 
 import argparse
@@ -113,7 +114,7 @@ def calls(record: str) -> dict[str, str]:
     }
 
 
-def measure(size: int, *, months: int, share: float) -> dict[str, Cost]:
+def measure(size: int, *, months: int, share: float, hostile: float) -> dict[str, Cost]:
     """Fill a store, and return what everything costs in it."""
     fleet = Fleet(drainers=0, workers=1, GAP_GRACE_S="0", EXPORT_DIR="")
     try:
@@ -125,9 +126,14 @@ def measure(size: int, *, months: int, share: float) -> dict[str, Cost]:
         seed.load(fleet.env["DATABASE_OWNER_URL"], size, days=months * 365 // 12)
         fleet.manage("seal")
         # It ends with status 1 where it found something: by now the writers are silent.
-        subprocess.run([sys.executable, "manage.py", "reconcile"], cwd=ROOT, env=fleet.env, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "manage.py", "reconcile", "--seconds", "86400"],
+            cwd=ROOT,
+            env=fleet.env,
+            stdout=subprocess.DEVNULL,
+        )
         if months > 1:
-            old_store.a_hostile_writer(fleet, share)
+            old_store.a_hostile_writer(fleet, hostile)
         fleet.sql("ANALYZE")
         return _costs(fleet)
     finally:
@@ -180,11 +186,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--share", type=float, default=1)
+    parser.add_argument("--hostile", type=float, help="the part of the hostile writer, where it is another one")
     options = parser.parse_args()
     size = max(int(options.size * options.share), MONTHS * 10)
     started = time.monotonic()
-    month = measure(size // MONTHS, months=1, share=options.share)
-    years = measure(size, months=MONTHS, share=options.share)
+    hostile = options.share if options.hostile is None else options.hostile
+    month = measure(size // MONTHS, months=1, share=options.share, hostile=hostile)
+    years = measure(size, months=MONTHS, share=options.share, hostile=hostile)
     table = Table(f"{size:,} records", "a month", "ten years", "", "memory", "rows read", "locks", "lock, ms", "broken")
     broken = 0
     for name, cost in years.items():

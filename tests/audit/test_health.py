@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from tests.admin.conftest import parked_message
 
@@ -24,6 +27,15 @@ def test_the_metrics_name_the_queue_and_the_promises() -> None:
     text = Client().get("/metrics").content.decode()
     for name in ("audit_recorded_total", "audit_breaker_open", "dlq_redis_up 1.0", "dlq_depth ", "dlq_balanced "):
         assert name in text
+
+
+def test_a_scrape_asks_postgresql_a_few_questions() -> None:
+    Client().get("/metrics")  # the clocks were compared, and connections made
+    with ExitStack() as stack:
+        asked = [stack.enter_context(CaptureQueriesContext(connections[name])) for name in ("default", "reader")]
+        assert "audit_log_up 1.0" in Client().get("/metrics").content.decode()
+    statements = [query["sql"] for each in asked for query in each]
+    assert len(statements) <= 30, statements
 
 
 TWO_PROCESSES = """

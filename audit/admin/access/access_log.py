@@ -1,7 +1,9 @@
 """The page that shows who viewed records: every search, view and download, newest first."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -32,8 +34,8 @@ class AccessAdmin(ReadOnly):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         self.require_view(request)
         filters = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
-        where, wrong = _where(filters)
-        accesses = [] if wrong else list(access_log.looks().filter(where, _after(request))[: PAGE + 1])
+        times_asked, wrong = _times(filters)
+        accesses = [] if wrong else _looks(filters["who"], times_asked, _place(request))
         visibility.note_shown(access.pk for access in accesses[:PAGE])
         onward = {**filters, "after": query.cursor(accesses[PAGE - 1])} if len(accesses) > PAGE else {}
         return self.page(
@@ -55,26 +57,36 @@ class AccessAdmin(ReadOnly):
         raise Http404("A record has no history: it never changes.")
 
 
-def _where(filters: dict[str, str]) -> tuple[Q, str]:
-    """Return the condition of the filters, and what is wrong with them."""
-    where, wrong = Q(), []
-    if filters["who"]:
-        where &= Q(actor_id=filters["who"])
-    bounds = (("since", "event_timestamp__gte", times.read_time), ("until", "event_timestamp__lte", times.read_until))
-    for name, field, read in bounds:
+def _looks(who: str, times_asked: dict[str, datetime], place: tuple[datetime, UUID] | None) -> list[Record]:
+    """Return the looks of a page and one more, in the months that they can be in."""
+    rows = access_log.looks().filter(Q(actor_id=who) if who else Q(), query.older_than(*place) if place else Q())
+    since, until = times_asked.get("since"), times_asked.get("until")
+    if until is not None:
+        rows = rows.filter(event_timestamp__lte=until)
+    if since is not None:
+        return list(rows.filter(Q(event_timestamp__gte=since), months.since(since))[: PAGE + 1])
+    bounds = [datetime.now(UTC), *([until] if until else []), *(place[:1] if place else [])]
+    return query.newest_few(rows, min(bounds), PAGE + 1)
+
+
+def _times(filters: dict[str, str]) -> tuple[dict[str, datetime], str]:
+    """Return the times of the filters that are set, and what is wrong with them."""
+    found, wrong = {}, []
+    for name, read in (("since", times.read_time), ("until", times.read_until)):
         try:
-            where &= Q(**{field: read(filters[name])}) if filters[name] else Q()
+            if filters[name]:
+                found[name] = read(filters[name])
         except ValueError as error:
             wrong.append(f"{name}: {error}")
-    return where, "; ".join(wrong)
+    return found, "; ".join(wrong)
 
 
-def _after(request: HttpRequest) -> Q:
-    """Return the condition of the page's cursor; a damaged one means the first page."""
+def _place(request: HttpRequest) -> tuple[datetime, UUID] | None:
+    """Return the place of the page's cursor; a damaged one means the first page."""
     try:
-        return query.older_than(*query.read_cursor(request.GET["after"])) if request.GET.get("after") else Q()
+        return query.read_cursor(request.GET["after"]) if request.GET.get("after") else None
     except ValueError:
-        return Q()
+        return None
 
 
 def looks_context(request: HttpRequest, record: Record) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Verify every signed head: its signature, number and time; and what anchor and witnesses have of the log."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from audit.ledger.verify.result import RunReport, Verdict
 from audit.models import Checkpoint
 
 CHUNK = 500
+# A count of a run, which is no name of a finding.
+TORN = "torn checkpoints of the anchor"
 CLOCK_SLACK_S = 2.0
 
 
@@ -27,6 +30,9 @@ class Head(NamedTuple):
     subject: str
     name: str
     number: int | None = None  # of a checkpoint
+    place: str = ""  # of a checkpoint of the anchor
+    # What it adds to the counts of the run once the tree has come past it.
+    counts: tuple[tuple[str, int], ...] = ()
 
 
 def checkpoints(
@@ -42,18 +48,19 @@ def checkpoints(
     covered = Q(size__lte=last) if at_end else Q(number__lte=_newest_number(last, using))
     size = report.run.position
     while rows := list(Checkpoint.objects.using(using).filter(covered, number__gt=after).order_by("number")[:CHUNK]):
-        _check_cosignatures(report, rows, using)
+        cosigned = _check_cosignatures(report, rows, using)
         for row in rows:
             _check_order(report, before, row, after)
             kind = _check_signature(report, keys, links, row)
             size = size if kind is None else row.size
-            yield Head(size, bytes(row.root), kind, "checkpoint", f"checkpoint {row.number}", row.number)
+            name, counts = f"checkpoint {row.number}", (("checkpoints", 1), ("cosignatures", cosigned[row.number]))
+            yield Head(size, bytes(row.root), kind, "checkpoint", name, row.number, counts=counts)
             before, after = row, row.number
 
 
 def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> None:
     """Check a head by itself: one that is no checkpoint yet as well."""
-    _check_cosignatures(report, [head], using)
+    report.count("cosignatures", _check_cosignatures(report, [head], using)[head.number])
     report.count("checkpoints")
     _check_signature(report, keys, cross_links(report, keys, using), head)
 
@@ -80,34 +87,52 @@ def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
 def anchored(
     report: RunReport, keys: Keys, links: list[Link], first: int, last: int, *, newest_only: bool
 ) -> Iterator[Head]:
-    """Yield the anchored checkpoints of sizes first .. last that are signed by the log."""
+    """Yield the anchored checkpoints of sizes first .. last that are signed by the log, from where the run is.
+
+    Between them are heads without a meaning, for the run to move its place past what is torn or of other sizes.
+    """
     if not anchor.has_anchor():
         report.leave_out("No anchor is configured: a log rewritten with its own key would not show here.", "anchor")
     for name in anchor.empty_anchors():
         detail = f"The anchor {name} is configured and has nothing: it was removed, or is not mounted."
         if Checkpoint.objects.exists():
             report.find(Verdict.MISSING, "anchor", detail)
-    torn: list[str] = []
-    for entry in anchor.newest_anchored(keys.origin) if newest_only else anchor.anchored():
+    # Lines need not be in order: what comes after the run's place may be of a smaller size than the leaf that it is at.
+    size, place = report.run.position, report.run.anchor_place
+    first, torn, unread = report.run.first if place else first, [], 0
+    for entry in anchor.newest_anchored(keys.origin) if newest_only else anchor.anchored(place):
+        head = None if entry.note is None else _anchored_head(report, keys, links, entry.where, entry.note, first, last)
         if entry.note is None:
             torn.append(entry.where)
-            continue
-        try:
-            head = note.TreeHead.parse(note.split(entry.note)[0])
-            if not first <= head.size <= last:
-                continue
-            _, signed = note.verify(entry.note, keys.all_verifiers)
-        except note.UnknownKey as error:
-            report.find(_verdict_of_unknown(keys, entry.note), "anchor", f"{entry.where}: {error}")
-            continue
-        except NoteError as error:
-            report.find(Verdict.ALTERED, "anchor", f"{entry.where}: {error}")
-            continue
-        report.count("anchored checkpoints")
-        if not _is_cut_off(report, links, head, signed, "anchor", entry.where):
-            yield Head(head.size, head.root, Verdict.FORKED, "anchor", entry.where)
-    if torn:
-        report.leave_out(f"{len(torn)} checkpoints of the anchor are torn and were not compared: first {torn[0]}.")
+            yield Head(size, b"", None, "anchor", entry.where, place=entry.place, counts=((TORN, 1),))
+        elif head is not None:
+            size = head.size
+            counted = (("anchored checkpoints", 1),)
+            yield Head(size, head.root, Verdict.FORKED, "anchor", entry.where, place=entry.place, counts=counted)
+        elif (unread := unread + 1) % CHUNK == 0:
+            yield Head(size, b"", None, "anchor", entry.where, place=entry.place)
+    if count := report.counts[TORN]:
+        which = "first" if len(torn) == count else "among them"
+        where = torn[0] if torn else "those of an earlier part of this run"
+        report.leave_out(f"{count} checkpoints of the anchor are torn and were not compared: {which} {where}.")
+
+
+def _anchored_head(
+    report: RunReport, keys: Keys, links: list[Link], where: str, text: str, first: int, last: int
+) -> note.TreeHead | None:
+    """Return the head of an anchored note, where it is of these sizes and there is something to compare it with."""
+    try:
+        head = note.TreeHead.parse(note.split(text)[0])
+        if not first <= head.size <= last:
+            return None
+        _, signed = note.verify(text, keys.all_verifiers)
+    except note.UnknownKey as error:
+        report.find(_verdict_of_unknown(keys, text), "anchor", f"{where}: {error}")
+        return None
+    except NoteError as error:
+        report.find(Verdict.ALTERED, "anchor", f"{where}: {error}")
+        return None
+    return None if _is_cut_off(report, links, head, signed, "anchor", where) else head
 
 
 def witnessed(report: RunReport, keys: Keys, links: list[Link]) -> Iterator[Head]:
@@ -224,16 +249,19 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
     return None
 
 
-def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> None:
+def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> Counter[int]:
+    """Return how many cosignatures hold of each checkpoint, by its number."""
     verifiers = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
     notes = {row.number: row.note for row in rows}
+    hold: Counter[int] = Counter()
     for name, line, number in reader.cosignatures(list(notes), using):
         if name not in verifiers:
             report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
             continue
         try:
             note.verify(note.join(note.split(notes[number])[0], [line]), [verifiers[name]])
-            report.count("cosignatures")
+            hold[number] += 1
         except NoteError as error:
             detail = f"Checkpoint {number}, cosignature of {name}: {error}."
             report.find(Verdict.ALTERED, "cosignature", detail, index=number)
+    return hold

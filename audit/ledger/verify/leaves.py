@@ -17,7 +17,7 @@ from audit.postgres import sql
 
 CHUNK = 2000
 SAVE_EVERY = 10
-# So many checkpoints, of one size or of several, are compared between two looks at the clock.
+# So many heads, of one size or of several, are compared between two looks at the clock.
 CHECKPOINTS = 2 * checkpoints.CHUNK
 LEAVES = f"""
 SELECT l.index, l.record_id, l.leaf_hash, {COLUMNS}
@@ -36,7 +36,7 @@ class TreeCheck:
         self._head = next(heads, None)
         self._edge: Edge | None = None
         self._good = first  # the last size at which the root was the signed one
-        self._checkpoints = 0  # how many were compared since the start
+        self._heads_passed = 0  # since the start
         try:
             self._edge = reader.edge(first, using)
         except LogDamaged as error:
@@ -64,7 +64,10 @@ class TreeCheck:
             self._compare()
 
     def finish(self, last: int) -> None:
-        """Report the heads that are left: their sizes are beyond the log, or were reached only after this run began."""
+        """Report the heads that are left: their sizes are beyond the log, or were reached only after this run began.
+
+        Raises `OutOfTime`.
+        """
         while self._head is not None and self._edge is not None:
             head, size = self._head, self._edge.size
             if head.kind is not None and size < head.size <= reader.signed_size(self._using):
@@ -73,6 +76,7 @@ class TreeCheck:
                 where = f"{head.name} was signed over {head.size} records"
                 detail = f"{where}, and the log has {size}: the end of it is gone."
                 self._report.find(Verdict.MISSING, head.subject, detail, index=size)
+            self._passed(head, size)
             self._head = next(self._heads, None)
         if self._edge is not None and self._good < last:
             self._report.leave_out(f"The leaves {self._good} to {last - 1} were not compared with a signed root.")
@@ -93,16 +97,19 @@ class TreeCheck:
                     return
                 self._good = max(self._good, head.size)
                 self._report.count("roots")
-            if head.number is not None:
-                self._passed(head.number, self._edge.size)
+            self._passed(head, self._edge.size)
             self._head = next(self._heads, None)
 
-    def _passed(self, checkpoint: int, size: int) -> None:
-        """Move the run's place past a checkpoint, before the next is read. Raises `OutOfTime`."""
-        self._report.count("checkpoints")
-        self._report.run.checkpoints_position = checkpoint
-        self._checkpoints += 1
-        if self._checkpoints % CHECKPOINTS == 0:
+    def _passed(self, head: Head, size: int) -> None:
+        """Move the run's place past a head, before the next is read. Raises `OutOfTime`."""
+        for what, number in head.counts:
+            if number:
+                self._report.count(what, number)
+        run = self._report.run
+        run.checkpoints_position = run.checkpoints_position if head.number is None else head.number
+        run.anchor_place = head.place or run.anchor_place
+        self._heads_passed += 1
+        if self._heads_passed % CHECKPOINTS == 0:
             self._report.reached(size)
             self._report.stop_if_late()
 
@@ -127,7 +134,7 @@ class TreeCheck:
     def _break(self, kind: Verdict, subject: str, detail: str, index: int) -> None:
         self._report.find(kind, subject, detail, index=index)
         # The heads that are left are passed over: whoever resumes begins with those that are signed where it begins.
-        self._report.run.checkpoints_position = None
+        self._report.run.checkpoints_position, self._report.run.anchor_place = None, ""
         self._report.leave_out(f"The tree was not compared past leaf {index}: it is another one from there on.", "tree")
         self._edge = None
 

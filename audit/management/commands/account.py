@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 import dlq.errors
 from audit.accounting import balance, queue_counts
 from audit.ingest import rejection_counters
-from audit.management.counting import reconcile_with_bar
+from audit.management.counting import add_seconds, reconcile_with_bar
 
 NOT_BALANCED, NOT_YET = 3, 4
 
@@ -24,10 +24,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--day", help="such as 2026-08-18; today")
         parser.add_argument("--writer", default="", help="this one alone")
+        add_seconds(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         day = _day(options["day"])
-        reconcile_with_bar()
+        reconcile_with_bar(options["seconds"])
         self._copy_from_redis()
         result = balance.compute(day, day, writer=options["writer"])
         for row in result.rows:

@@ -6,22 +6,26 @@ from typing import Any
 from audit.completeness import summary
 from audit.completeness.summary import WriterSummary
 from audit.management import HarmlessCommand
-from audit.management.counting import reconcile_with_bar
+from audit.management.counting import add_seconds, reconcile_with_bar
 from audit.models import Gap, Manifest, Unmet
 
 FINDINGS_SHOWN = 20
-INCOMPLETE, NOT_COVERED = 3, 4
+INCOMPLETE, NOT_COVERED, NOT_YET = 3, 4, 5
 
 
 class Command(HarmlessCommand):
     help = (
         "Read what was sealed since the last run, and say what never came. "
         f"Exit status: 0 complete, {INCOMPLETE} something is missing, numbered twice, silent or not met, "
-        f"{NOT_COVERED} no writer says which events it made."
+        f"{NOT_COVERED} no writer says which events it made, {NOT_YET} nothing is missing of what was read, "
+        "and not all was read."
     )
 
+    def add_arguments(self, parser: Any) -> None:
+        add_seconds(parser)
+
     def handle(self, *args: Any, **options: Any) -> None:
-        reconcile_with_bar()
+        done = reconcile_with_bar(options["seconds"])
         result = summary.summarize()
         for writer in result.writers:
             self.stdout.write(_line(writer))
@@ -37,7 +41,7 @@ class Command(HarmlessCommand):
         self._more(result.expected.unmet, "that were not met: see the admin, Unmet expectations.")
         self.stdout.write(result.sentence)
         covered = any(writer.is_covered for writer in result.writers)
-        sys.exit(INCOMPLETE if not result.whole else 0 if covered else NOT_COVERED)
+        sys.exit(INCOMPLETE if not result.whole else NOT_YET if done.left else 0 if covered else NOT_COVERED)
 
     def _more(self, count: int, words: str) -> None:
         if count > FINDINGS_SHOWN:

@@ -1,5 +1,6 @@
 """Scenes of what never came: numbered events, and a log that is followed to its end."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -47,6 +48,10 @@ def empty_queue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def numbered(*seqs: int, **changes: Any) -> list[dict[str, Any]]:
     return [an_event(event_id=str(uuid_utils.compat.uuid7()), source_seq=seq, **changes) for seq in seqs]
+
+
+def ids_digest(events: list[dict[str, Any]]) -> str:
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(e["event_id"] for e in events)).encode()).hexdigest()
 
 
 def follow() -> reconcile.Reconciled:

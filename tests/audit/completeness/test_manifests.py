@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.completeness import explain, reconcile
 from audit.ledger import seal
 from audit.models import Gap, Manifest, Record
-from tests.audit.completeness.conftest import follow, numbered
+from tests.audit.completeness.conftest import follow, ids_digest, numbered
 from tests.audit.conftest import BATCH, EVENTS, Sender, an_event
 
 MANIFESTS = "/api/v1/audit/manifests"
@@ -31,10 +31,6 @@ def a_manifest(**changes: Any) -> dict[str, Any]:
 
 def with_ids(count: int) -> list[dict[str, Any]]:
     return [an_event(event_id=str(uuid_utils.compat.uuid7())) for _ in range(count)]
-
-
-def ids_digest(events: list[dict[str, Any]]) -> str:
-    return hashlib.sha256("".join(f"{one}\n" for one in sorted(e["event_id"] for e in events)).encode()).hexdigest()
 
 
 def test_a_manifest_by_numbers_is_complete_when_all_came(sender: Sender) -> None:
@@ -174,7 +170,7 @@ def test_a_run_that_is_killed_before_it_looks_tells_of_no_manifest_that_is_compl
     sender.post(a_manifest(count=1, first_seq=1, last_seq=1), MANIFESTS)
     sender.post(numbered(1)[0])
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.compare_open", lambda *arguments: 1 / 0)
+        killed.setattr("audit.completeness.compare.compare_open", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             follow()
     follow()
@@ -187,7 +183,7 @@ def test_what_is_overdue_is_told_before_manifests_are_compared_which_may_take_lo
 ) -> None:
     sender.post(numbered(1, 3), BATCH)
     with monkeypatch.context() as killed:
-        killed.setattr("audit.completeness.manifests.compare_all", lambda *arguments: 1 / 0)
+        killed.setattr("audit.completeness.compare.compare_all", lambda *arguments: 1 / 0)
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 follow()

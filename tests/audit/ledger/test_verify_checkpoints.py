@@ -1,5 +1,7 @@
 """Checkpoints in a verification: those of one size are taken in portions, and none past what a part covers."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -8,7 +10,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from audit.formats import note
-from audit.ledger import keys, reader, verify
+from audit.ledger import anchor, keys, reader, verify
 from audit.ledger.seal import Sealer
 from audit.ledger.verify import checkpoints, leaves
 from audit.models import Verification
@@ -85,6 +87,71 @@ def test_checkpoints_that_nobody_signed_are_taken_in_portions_too(
     parts = in_parts(verify.begin(requested_by="somebody"))
     places = [part.checkpoints_position for part in parts if part.position == 600]
     assert len(places) >= 5 and parts[-1].verdict == "FORKED"
+
+
+@pytest.fixture
+def anchored(settings: Any, tmp_path: Path) -> Path:
+    """An anchor of a file and a folder, each with 40 checkpoints of one size; a line of the file is torn."""
+    settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_DIR = tmp_path / "anchor.jsonl", tmp_path / "days"
+    settings.SEAL_ANCHOR_DIR.mkdir()
+    head = reader.signed_head()
+    text = reader.full_note(head)
+    for number in range(40):
+        anchor.anchor(head, text)
+        head.number += 1
+        if number == 20:
+            with settings.SEAL_ANCHOR_FILE.open("a") as file:
+                file.write('{"note": "torn\n')
+    return tmp_path / "anchor.jsonl"
+
+
+def test_anchored_checkpoints_of_one_size_are_taken_in_portions_and_each_once(
+    store: psycopg.Connection[Any], few_checkpoints: None, anchored: Path
+) -> None:
+    parts = in_parts(verify.begin(requested_by="somebody"))
+    counts = parts[-1].counts
+    assert (parts[-1].verdict, counts["anchored checkpoints"], counts[checkpoints.TORN]) == ("VERIFIED", 80, 1)
+    torn = [text for text in parts[-1].not_covered if "of the anchor are torn" in text]
+    assert len(torn) == 1 and torn[0].startswith("1 checkpoints")
+    places = [part.anchor_place for part in parts if part.position == 600]
+    assert len(set(places)) >= 8, "each part goes on where the one before ended"
+    assert places[-1].startswith(anchor.IN_FOLDER)
+
+
+def test_what_is_wrong_among_anchored_checkpoints_of_one_size_is_found_by_a_run_in_parts(
+    store: psycopg.Connection[Any], few_checkpoints: None, anchored: Path
+) -> None:
+    lines, signer = anchored.read_bytes().splitlines(keepends=True), keys.load().signer
+    assert signer is not None
+    text = note.TreeHead(signer.name, reader.signed_size(), bytes(32)).text
+    lines[33] = json.dumps({"note": note.join(text, [signer.sign(text)])}).encode() + b"\n"
+    anchored.write_bytes(b"".join(lines))
+    parts = in_parts(verify.begin(requested_by="somebody"))
+    assert parts[-1].verdict == "FORKED"
+    assert ["line 34" in finding.detail for finding in parts[-1].findings.all()] == [True]
+
+
+def test_a_part_of_the_log_passes_over_anchored_checkpoints_of_other_sizes_in_portions(
+    store: psycopg.Connection[Any], few_checkpoints: None, anchored: Path
+) -> None:
+    parts = in_parts(verify.begin("range", first=0, last=120, requested_by="somebody"))
+    assert parts[-1].verdict == "VERIFIED"
+    assert "anchored checkpoints" not in parts[-1].counts
+    assert len({part.anchor_place for part in parts}) >= 2
+
+
+def test_an_anchor_that_was_cut_off_meanwhile_is_read_from_its_beginning(
+    store: psycopg.Connection[Any], anchored: Path
+) -> None:
+    entries = list(anchor.anchored())
+    assert [entry.where for entry in anchor.anchored(entries[-2].place)] == [entries[-1].where]
+    assert len(list(anchor.anchored(entries[30].place))) == len(entries) - 31
+    anchored.write_bytes(anchored.read_bytes().splitlines(keepends=True)[0])
+    assert next(entry.where for entry in anchor.anchored(entries[30].place)) == "anchor.jsonl line 1"
+    with anchored.open("ab") as file:
+        file.write(b'{"note": "being written')
+    *_, last = (entry for entry in anchor.anchored() if entry.where.startswith("anchor.jsonl"))
+    assert (last.note, next(entry.where for entry in anchor.anchored(last.place))) == (None, "anchor.jsonl line 3")
 
 
 def test_a_part_of_the_log_reads_no_checkpoint_past_its_end(store: psycopg.Connection[Any]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +13,15 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from audit import visibility
 from audit.accounting import balance
+from audit.admin.access import access_log
 from audit.completeness import reconcile
+from audit.formats import event
+from audit.ingest import trail
+from audit.ingest.record import store
 from audit.ledger import seal
-from audit.models import Record
+from audit.models import ACCESS, OWN_WRITER, Record, Rhythm
 from audit.postgres import sql
 from audit.search import query
 from tests.admin.conftest import logged_in, person, stored_record
@@ -41,15 +46,21 @@ def planned(statement: str) -> int:
     return sum(name.startswith("audit_record_") for name in names(plan[0]["Plan"]))
 
 
-def statements(client: Client, address: str) -> Iterator[str]:
-    """What a page asks of the records, in the SQL that PostgreSQL was given."""
+def asked_of_records(act: Callable[[], Any]) -> tuple[list[str], Any]:
+    """What an act asks of the records, in the SQL that PostgreSQL was given; and what it returned."""
     with ExitStack() as stack:
         asked = [stack.enter_context(CaptureQueriesContext(connections[name])) for name in ("default", "reader")]
-        assert client.get(address).status_code == 200
+        returned = act()
         texts = [captured["sql"] for each in asked for captured in each.captured_queries]
-    for text in texts:
-        if re.match(r"\s*SELECT", text) and re.search(r'(FROM|JOIN|\() *"?audit_record\b', text):
-            yield text
+    of_records = re.compile(r'\s*SELECT.*(FROM|JOIN|\() *"?audit_record\b', re.DOTALL)
+    return [text for text in texts if of_records.match(text)], returned
+
+
+def statements(client: Client, address: str) -> list[str]:
+    """What a page asks of the records."""
+    asked, answer = asked_of_records(lambda: client.get(address))
+    assert answer.status_code == 200
+    return asked
 
 
 @pytest.fixture
@@ -69,13 +80,24 @@ def correlated(elsewhere: Scene, monkeypatch: pytest.MonkeyPatch) -> list[Record
     return records
 
 
+def some_looks(count: int) -> None:
+    """The store's own records of who viewed records, as many as fill a page."""
+    where = trail.Where("user", ACCESS, ("page", "p"))
+    facts = {"actor": "ann", "outcome": "success", "correlation": "session-1"}
+    looks = [trail.document("audit.records.searched", where, **facts) for _ in range(count)]
+    store([event.accept(document, writer=OWN_WRITER) for document in looks], timeout_s=20)
+
+
 @pytest.mark.slow
 def test_a_page_is_planned_for_a_few_months_of_120(correlated: list[Record]) -> None:
     client = logged_in(person(None, is_superuser=True))
+    some_looks(access_log.PAGE + 1)
     records = "/admin/audit/record/"
     for address, for_all in (
         ("/admin/", 0),
         ("/admin/audit/account/", 0),
+        ("/admin/audit/access/", 0),
+        (f"/admin/audit/access/?since={datetime.now(UTC):%Y-%m-%d}", 0),
         (records, 0),
         (f"{records}{correlated[1].pk}/change/", 0),
         # A correlation may be of any months: they are planned once, and what is counted of it goes by its ids.
@@ -86,6 +108,18 @@ def test_a_page_is_planned_for_a_few_months_of_120(correlated: list[Record]) -> 
         asked = {text: planned(text) for text in statements(client, address)}
         assert len(asked) >= 1, address
         assert sum(months > FEW for months in asked.values()) == for_all, (address, asked)
+
+
+@pytest.mark.slow
+def test_how_many_a_scope_sees_is_not_counted_in_the_months(correlated: list[Record]) -> None:
+    writer = correlated[0].writer
+    Rhythm.objects.filter(writer=writer).update(events=5_000)
+    with visibility.viewing(visibility.Viewer(lambda: (visibility.Scope((writer,)),))):
+        asked, said = asked_of_records(query.about_how_many)
+        assert (list(asked), said) == ([], "5,000")
+    with visibility.viewing(visibility.Viewer(lambda: (visibility.Scope((writer,), ("tests",)),))):
+        asked, said = asked_of_records(query.about_how_many)
+        assert len(list(asked)) == 1, "a scope of categories is counted in the store"
 
 
 @pytest.mark.slow
