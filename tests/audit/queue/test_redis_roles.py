@@ -39,6 +39,7 @@ from auditclient.config import DLQConfig
 from auditclient.contract import Signer
 from auditclient.ids import uuid7
 from auditclient.tiers import Queue as ClientQueue
+from auditsite import hand_out
 from auditsite.embedded import Redis
 from dlq import snapshot, spool
 from dlq.checks import durability
@@ -394,6 +395,8 @@ def test_compose_gives_each_service_its_own_role() -> None:
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     users = set(re.findall(r"^user (\w+)", (ACL / "queue.acl").read_text(encoding="utf-8"), re.MULTILINE))
     assert users - {"default"} == set(ROLES)
-    for role in (*ROLES, "cache"):
-        assert f"redis_{role}_url: {{file: ./secrets/redis_{role}_url}}" in compose
-    assert "redis://redis" not in compose
+    assert set(hand_out.HOLDERS["redis"].secrets) == {f"redis_{role}_url" for role in ROLES}
+    used = set(re.findall(r"REDIS_URL_FILE[:=] ?/run/secrets/redis_(\w+)_url", compose))
+    # Of clients and of django-q2; the migration has that of the sealer, too, where it makes keys.
+    assert used == set(ROLES) - {"park", "queue"}
+    assert "redis://" not in compose
