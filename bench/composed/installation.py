@@ -32,13 +32,17 @@ class Installation:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="auditsite-composed-"))
         # One secret is given, as its owner alone may read it; all others are made.
-        self.given = self.folder / "secret_key"
+        self.given = self.folder / "secrets" / "secret_key"
+        self.given.parent.mkdir()
         self.given.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
         self.given.chmod(0o600)
+        # In the place of a .env that whoever runs this may have.
+        self._settings = self.folder / "settings"
+        self._settings.touch()
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ} | images
         self.env |= {
             "COMPOSE_PROJECT_NAME": self.project,
-            "SECRETS_DIR": str(self.folder),
+            "SECRETS_DIR": str(self.given.parent),
             "BIND_ADDRESS": "127.0.0.1",
             "HTTPS_PORT": str(self.port),
             **{name: str(free_port()) for name in ("HTTP_PORT", "PORT", "INGEST_PORT")},
@@ -64,7 +68,7 @@ class Installation:
 
     def compose(self, *arguments: str) -> str:
         """Run compose for this project, with no settings but ours; return what it printed."""
-        place = ("--project-directory", str(ROOT), "--env-file", os.devnull)
+        place = ("--project-directory", str(ROOT), "--env-file", str(self._settings))
         return run(*self._compose, *place, *arguments, env=self.env)
 
     def kill(self, service: str) -> None:
