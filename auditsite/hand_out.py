@@ -39,9 +39,7 @@ HOLDERS = {
     "postgres": Holder(SERVER, ("postgres_password",)),
     "redis": Holder(SERVER, QUEUE),
     "cache": Holder(SERVER, (CACHE,)),
-    "migrate": Holder(
-        APP, (*COMMON, *DATABASES, "database_admin_url", "redis_migrate_url", "redis_seal_url")
-    ),
+    "migrate": Holder(APP, (*COMMON, *DATABASES, "database_admin_url", "redis_migrate_url", "redis_seal_url")),
     "web": Holder(APP, (*COMMON, "redis_web_url")),
     "worker": Holder(APP, (*COMMON, "redis_worker_url")),
     "drain": Holder(APP, (*COMMON, "redis_drain_url")),
@@ -65,6 +63,8 @@ class Places:
     handed: Path
     keys: Path
     wal: Path
+    # Of what our services write, each a folder in it.
+    data: Path
 
 
 @dataclass
@@ -97,6 +97,8 @@ def hand_out(places: Places, server_name: str) -> Account:
     _hand_keys(places)
     # PostgreSQL puts its WAL there, and the service that backs up removes what no backup needs.
     _own(places.wal, SERVER, 0o770, group=APP)
+    for folder in places.data.iterdir():
+        _take_over(folder)
     return account
 
 
@@ -155,6 +157,13 @@ def _hand_keys(places: Places) -> None:
                 _write(places.keys / "public" / public.name, _read(public) + "\n", APP, mode=0o644)
 
 
+def _take_over(folder: Path) -> None:
+    """Give a folder of another user, as older images had it, to ours, with all that is in it."""
+    if folder.stat().st_uid != APP:
+        for path in (*folder.rglob("*"), folder):  # itself last: what was cut off is done again
+            os.chown(path, APP, APP, follow_symlinks=False)
+
+
 def _own(folder: Path, user: int, mode: int, *, group: int | None = None) -> None:
     os.chown(folder, user, user if group is None else group)
     folder.chmod(mode)
@@ -176,7 +185,7 @@ def _write(path: Path, text: str, user: int, *, mode: int = 0o400) -> None:
 
 def main() -> int:
     """For the service `setup` of docker-compose.yml, which mounts these folders."""
-    places = Places(*(Path(f"/{name}") for name in ("given", "kept", "handed", "keys", "wal")))
+    places = Places(*(Path(f"/{name}") for name in ("given", "kept", "handed", "keys", "wal", "data")))
     account = hand_out(places, os.environ.get("SERVER_NAME") or "localhost")
     for text, names in (
         ("given in ./secrets", account.given),

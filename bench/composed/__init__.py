@@ -1,1 +1,1 @@
-"""`make compose-test`: docker-compose.yml for real, with its images built, its containers killed, and a browser at its door."""
+"""`make compose-test`: docker-compose.yml for real: images built, containers killed, a browser at the door."""

@@ -1,4 +1,4 @@
-"""`make compose-test`: bring docker-compose.yml up, kill and restart each of its containers under load, check all promises.
+"""`make compose-test`: bring docker-compose.yml up, kill and restart each container under load, check all promises.
 
     python -m bench.composed [--share 1] [--seed 1]
 
@@ -54,7 +54,11 @@ class Drill:
         self._step("a backup is whole", self._check_backup)
         verdict = compare(self.installation, self.ledger)
         # A writer that is told so drops the event.
-        self.faults += [f"{self.ledger.answers[status]} x {status}" for status in ("400", "401", "403") if self.ledger.answers[status]]
+        self.faults += [
+            f"{self.ledger.answers[status]} x {status}"
+            for status in ("400", "401", "403")
+            if self.ledger.answers[status]
+        ]
         self._print(verdict)
         return verdict.whole and not self.faults
 
@@ -129,7 +133,9 @@ class Drill:
             self.faults.append("the secret that was given is not the one that is used")
 
     def _check_backup(self) -> None:
-        (name, *_) = (each for each in self.installation.execute("backup", "ls", "/backups").split() if "part" not in each)
+        (name, *_) = (
+            each for each in self.installation.execute("backup", "ls", "/backups").split() if "part" not in each
+        )
         said = self.installation.manage("backup", "--check", f"/backups/{name}", service="backup")
         archived = self.installation.execute("postgres", "ls", "/wal").split()
         self.faults += [f"the backup: {said}"] if "whole" not in said else []

@@ -45,7 +45,9 @@ def build() -> dict[str, str]:
             subprocess.run([STAND_INS / "build.sh"], check=True)
         # Where no registry is reached, packages come through what this machine has set up.
         chosen, network = {name: stand_in for name, (_, stand_in) in BASES.items()}, ["--network", "host"]
-    arguments = [word for name in ("PYTHON_IMAGE", "POSTGRES_IMAGE") for word in ("--build-arg", f"{name}={chosen[name]}")]
+    arguments = [
+        word for name in ("PYTHON_IMAGE", "POSTGRES_IMAGE") for word in ("--build-arg", f"{name}={chosen[name]}")
+    ]
     run("docker", "build", "--quiet", *network, *arguments, "--tag", IMAGE, str(ROOT))
     return chosen | {"AUDITSITE_IMAGE": IMAGE}
 
@@ -54,7 +56,9 @@ def run(*command: str, env: dict[str, str] | None = None) -> str:
     """Run a command; return what it printed. Raises `RuntimeError` with its output."""
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
     return done.stdout
 
 

@@ -29,7 +29,9 @@ def visit(address: str, log: Callable[[], str], pictures: Path) -> list[str]:
         page.set_default_timeout(PATIENCE_MS)
         faults: list[str] = []
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("response", lambda answer: faults.append(f"{answer.status} {answer.url}") if answer.status > 399 else None)
+        page.on(
+            "response", lambda answer: faults.append(f"{answer.status} {answer.url}") if answer.status > 399 else None
+        )
         _make_person(page, address, log, pictures)
         _log_in(page, address, pictures)
         browser.close()
@@ -39,7 +41,9 @@ def visit(address: str, log: Callable[[], str], pictures: Path) -> list[str]:
 def _make_person(page: Page, address: str, log: Callable[[], str], pictures: Path) -> None:
     page.goto(f"{address}/admin/login/")
     page.get_by_text("first_person_link").wait_for()
-    links = re.findall(r'"url": "([^"]+)"', "\n".join(line for line in log().splitlines() if "first_person_link" in line))
+    links = re.findall(
+        r'"url": "([^"]+)"', "\n".join(line for line in log().splitlines() if "first_person_link" in line)
+    )
     if not links or not links[-1].startswith(f"{address}/"):
         raise RuntimeError(f"The log of web should have a link below {address}, and has {links}.")
     page.goto(links[-1])

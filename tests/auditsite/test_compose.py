@@ -57,7 +57,7 @@ def test_it_starts_the_commands_that_make_run_starts() -> None:
     here = [as_run(service.command) for service in run._services(8000, 8001)]
     there = [as_run(SERVICES[name]["command"]) for name in ("web", "ingest", "worker", "drain", "seal")]
     assert here == there
-    assert LONG_RUNNING == {"web", "ingest", "worker", "drain", "seal", "backup"}
+    assert {"web", "ingest", "worker", "drain", "seal", "backup"} == LONG_RUNNING
 
 
 def test_it_prepares_what_make_run_prepares() -> None:

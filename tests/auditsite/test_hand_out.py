@@ -22,9 +22,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     for name, holder in HOLDERS.items():
         monkeypatch.setitem(HOLDERS, name, dataclasses.replace(holder, user=os.getuid()))
         (tmp_path / "handed" / name).mkdir(parents=True)
-    for folder in ("given", "kept", "wal", "keys/log", "keys/receipt", "keys/public"):
+    for folder in ("given", "kept", "wal", "keys/log", "keys/receipt", "keys/public", "data/spool"):
         (tmp_path / folder).mkdir(parents=True)
-    return Places(*(tmp_path / name for name in ("given", "kept", "handed", "keys", "wal")))
+    return Places(*(tmp_path / name for name in ("given", "kept", "handed", "keys", "wal", "data")))
 
 
 def handed(places: Places) -> dict[str, str]:
@@ -126,6 +126,21 @@ def test_given_signing_keys_are_taken_once_so_that_a_rotation_stays(places: Plac
     private.write_text("rotated")
     hand_out(places, "localhost")
     assert private.read_text() == "rotated"
+
+
+def test_folders_of_another_user_become_ours(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    spooled = places.data / "spool" / "events"
+    spooled.write_text("spooled")
+    given: list[tuple[Path, int]] = []
+    monkeypatch.setattr(module, "APP", os.getuid() + 1)
+    monkeypatch.setattr(os, "chown", lambda path, user, group, **_: given.append((path, user)))
+    hand_out(places, "localhost")
+    assert [path for path, user in given if places.data in path.parents] == [spooled, places.data / "spool"]
+    assert all(user == os.getuid() + 1 for path, user in given if places.data in path.parents)
+    given.clear()
+    monkeypatch.setattr(module, "APP", os.getuid())
+    hand_out(places, "localhost")
+    assert [path for path, _ in given if places.data in path.parents] == []
 
 
 def test_it_says_what_came_from_where_and_no_secret(

@@ -381,11 +381,9 @@ def test_a_script_is_bound_as_its_caller_is(server: RoleRedis) -> None:
 
 
 def test_without_a_password_there_is_a_sign_of_life_alone(server: RoleRedis) -> None:
-    with redis.Redis.from_url(server.url()) as nobody, pytest.raises(redis.AuthenticationError):
-        nobody.ping()
-    with redis.Redis.from_url(server.url(), username="default", password="") as default:
-        with pytest.raises(redis.AuthenticationError):
-            default.ping()
+    for who in ({}, {"username": "default", "password": ""}):
+        with redis.Redis.from_url(server.url(), **who) as nobody, pytest.raises(redis.AuthenticationError):
+            nobody.ping()
     with redis.Redis.from_url(server.url(), username="health", password="none") as connection:
         assert connection.ping()
         assert refused(lambda: connection.execute_command("XLEN", dlq.client.QueueKeys(server._prefix).stream))
