@@ -97,8 +97,8 @@ def hand_out(places: Places, server_name: str) -> Account:
     _hand_keys(places)
     # PostgreSQL puts its WAL there, and the service that backs up removes what no backup needs.
     _own(places.wal, SERVER, 0o770, group=APP)
-    for folder in places.data.iterdir():
-        _take_over(folder)
+    for written in places.data.iterdir():
+        _take_over(written)
     return account
 
 

@@ -6,11 +6,12 @@ from ipaddress import ip_address
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # What browsers and systems still take where somebody trusts it by hand.
 LASTS = timedelta(days=825)
 RENEWED = timedelta(days=90)
-COMMON_NAME = x509.NameOID.COMMON_NAME
+COMMON_NAME = NameOID.COMMON_NAME
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -37,7 +38,7 @@ def make(server_name: str) -> tuple[str, str]:
         .not_valid_after(now + LASTS)
         .add_extension(x509.SubjectAlternativeName(_names(server_name)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
