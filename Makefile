@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill restore-drill drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
+.PHONY: help run seed test test-fast test-long drill restore-drill compose-test drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ drill: $(READY) ## Kill everything under load, then check every promise (minutes
 
 restore-drill: $(READY) ## Back up, go on under load, burn, restore at three points; is everything back? (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.drills.restore --share $(or $(SHARE),1)
+
+compose-test: $(READY) ## Build and start docker-compose.yml, kill each container under load, log in by a browser, take it down (10 minutes; SHARE=0.1 of the events)
+	$(BIN)/python -m bench.composed --share $(or $(SHARE),1) --seed $(or $(SEED),1)
 
 drill-client: $(READY) ## Kill the sending process KILLS (200) times, server and Redis away in turns; is every event stored once? (minutes)
 	$(BIN)/python -m bench.drills.client --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
@@ -103,8 +106,9 @@ fix: $(READY) ## Mend what the linter can mend
 
 lock: $(READY) ## Compile the hash-pinned requirements from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	for name in run dev; do \
-		$(BIN)/uv pip compile pyproject.toml $$([ $$name = dev ] && echo --extra dev) --universal --generate-hashes \
+	for name in image dev; do \
+		extras=$$([ $$name = dev ] && echo --extra dev || echo --extra jwt --extra login --extra pdf); \
+		$(BIN)/uv pip compile pyproject.toml $$extras --universal --generate-hashes \
 			--no-emit-index-url --python-version 3.11 --no-emit-package auditsite --quiet \
 			--custom-compile-command "make lock" --output-file requirements/$$name.txt || exit 1; \
 	done

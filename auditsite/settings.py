@@ -315,7 +315,8 @@ LOGIN_OIDC_URL = env.str("LOGIN_OIDC_URL", "")
 LOGIN_OIDC_NAME = env.str("LOGIN_OIDC_NAME", "Single sign-on")
 LOGIN_OIDC_CLIENT_ID = env.str("LOGIN_OIDC_CLIENT_ID", "")
 LOGIN_OIDC_SECRET = secret("LOGIN_OIDC_SECRET", "")
-LOGIN_EXTRA = LOGIN_MFA != "off" or bool(LOGIN_OIDC_URL)
+# Where writers send, nobody logs in.
+LOGIN_EXTRA = ROLE != "ingest" and (LOGIN_MFA != "off" or bool(LOGIN_OIDC_URL))
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     # JSON is not a page: there the header protects nothing, and costs a tenth of a write.
     "EXCLUDE_URL_PREFIXES": ["/api/v1/"],

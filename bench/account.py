@@ -1,6 +1,7 @@
 """The account at the end of a drill: every promise held against the store, record by record."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 import psycopg
@@ -44,11 +45,21 @@ class Verdict:
         return self.verification == "VERIFIED" and not (self.lost or self.duplicated or self.altered)
 
 
-def compare(fleet: Fleet, ledger: Ledger) -> Verdict:
+class Store(Protocol):
+    """What was drilled."""
+
+    def address(self) -> str:
+        """Its database, as an administrator of PostgreSQL."""
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command; return what it printed."""
+
+
+def compare(store: Store, ledger: Ledger) -> Verdict:
     """Read every record back, compute its digest anew from the columns, and look for every promise."""
     verdict = Verdict()
     seen: set[UUID] = set()
-    with psycopg.connect(fleet.postgres.url("postgres", "drill")) as connection:
+    with psycopg.connect(store.address()) as connection:
         for record_id, digest, document, data in connection.execute(ROWS):
             verdict.stored += 1
             verdict.duplicated += record_id in seen
@@ -59,7 +70,7 @@ def compare(fleet: Fleet, ledger: Ledger) -> Verdict:
                 verdict.altered.add(record_id)
     verdict.lost = ledger.acknowledged.keys() - seen
     verdict.unpromised = len(seen - ledger.acknowledged.keys())
-    verdict.verification = _verify(fleet)
+    verdict.verification = _verify(store)
     return verdict
 
 
@@ -72,9 +83,9 @@ def depth(fleet: Fleet) -> int:
         return 1
 
 
-def _verify(fleet: Fleet) -> str:
+def _verify(store: Store) -> str:
     """Wait until the sealer is through, then verify the whole log."""
-    with psycopg.connect(fleet.postgres.url("postgres", "drill"), autocommit=True) as connection:
+    with psycopg.connect(store.address(), autocommit=True) as connection:
         waiting = "SELECT count(*) FROM audit_unsealed"
         wait_until(lambda: connection.execute(waiting).fetchone() == (0,), seconds=120, what="the sealer")
-    return fleet.manage("verify").splitlines()[-1]
+    return store.manage("verify").splitlines()[-1]

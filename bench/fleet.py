@@ -301,6 +301,10 @@ class Fleet:
         """The key of a new writer."""
         return self.manage("writer", "create", WRITER, "--scopes", "write", "read").strip()
 
+    def address(self) -> str:
+        """The database, as an administrator of PostgreSQL."""
+        return self.postgres.url("postgres", "drill")
+
     def manage(self, *arguments: str) -> str:
         """Run a management command; return what it printed."""
         done = subprocess.run(

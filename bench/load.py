@@ -3,6 +3,7 @@
 import http.client
 import json
 import secrets
+import ssl
 import threading
 import time
 from collections import Counter
@@ -72,9 +73,15 @@ class Senders:
         batch_every: int = 25,
         batch_size: int = 10,
         rate: float = 0.0,
+        host: str = "127.0.0.1",
+        context: ssl.SSLContext | None = None,
     ):
-        """One request in `batch_every` is a batch; `rate` requests a second and thread, 0 for as fast as it goes."""
-        self._address = ("127.0.0.1", port)
+        """One request in `batch_every` is a batch; `rate` requests a second and thread, 0 for as fast as it goes.
+
+        With `context` through TLS, to whom it believes.
+        """
+        self._address = (host, port)
+        self._context = context
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._ledger = ledger
         self._batch_every = batch_every
@@ -96,7 +103,7 @@ class Senders:
 
     def _send(self) -> None:
         source = documents()
-        connection = http.client.HTTPConnection(*self._address, timeout=5)
+        connection = self._connection()
         started = time.monotonic()
         for turn, document in enumerate(source):
             if self._rate:
@@ -106,6 +113,11 @@ class Senders:
             self._until_promised(connection, sent, many=many)
             if self._stop.is_set():
                 return
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(*self._address, timeout=5)
+        return http.client.HTTPSConnection(*self._address, timeout=5, context=self._context)
 
     def _until_promised(
         self, connection: http.client.HTTPConnection, sent: list[dict[str, Any]], *, many: bool

@@ -15,6 +15,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from dlq import client
 
 LEAST_VERSION = (6, 2)
+# That `appendfsync` could not be read, as managed services and narrow roles have it.
+NOT_READ = "dlq.W002"
 
 
 def durability(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -92,7 +94,7 @@ def _of_config(connection: redis.Redis) -> Iterator[CheckMessage]:
     try:
         fsync = connection.config_get("appendfsync").get("appendfsync")
     except redis.ResponseError:  # managed services forbid CONFIG
-        yield Warning("appendfsync could not be read.", hint="Make sure that it is `always`.", id="dlq.W002")
+        yield Warning("appendfsync could not be read.", hint="Make sure that it is `always`.", id=NOT_READ)
         return
     if fsync != "always":
         yield Warning(

@@ -39,7 +39,8 @@ def take(url: str, folder: Path) -> None:
 def _program(url: str) -> Path:
     """The program on PATH, else the bundled one: whichever is of the server's version or later."""
     try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
+        # As pg_basebackup does: the role may need no database, and the server must let it in for this.
+        with psycopg.connect(url, connect_timeout=5, replication="true") as connection:
             wanted = connection.info.server_version // 10_000
     except psycopg.OperationalError as error:
         said = str(error).strip().splitlines()[-1]

@@ -8,8 +8,8 @@ from auditsite.front import bounds
 from auditsite.front.gate import Gate
 
 
-def main() -> int:
-    """Serve until told to stop."""
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(prog="python -m auditsite.front")
     parser.add_argument("--role", choices=("site", "ingest"), default="site", help="everything, or writes only")
     parser.add_argument("--host", default="127.0.0.1")
@@ -17,7 +17,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=bounds.processes(), help="processes; one a core")
     parser.add_argument("--threads", type=int, default=8, help="threads of each that may wait for a server")
     parser.add_argument("application", nargs="?", default="auditsite.wsgi:application")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    options = parser().parse_args()
     os.environ["ROLE"] = options.role
     from auditsite import settings
 

@@ -23,10 +23,16 @@ esac
 while read keyword user rules; do
   [ "$keyword" = user ] || continue
   rules=$(printf %s "$rules" | sed "s/{dlq}/{$prefix}/g; $unknown")
-  if [ "$user" = default ]; then
-    printf 'user default on nopass %s\n' "$rules"
+  case $user in
+  default)
+    printf 'user default %s\n' "$rules"
     continue
-  fi
+    ;;
+  health)
+    printf 'user health on nopass %s\n' "$rules"
+    continue
+    ;;
+  esac
   password=$(sed -n 's|^[a-z]*://[^:/]*:\([A-Za-z0-9]\{32,\}\)@.*|\1|p' "$secrets/redis_${user}_url")
   if [ -z "$password" ]; then
     echo "$secrets/redis_${user}_url: no password of 32 letters and digits or more in redis://$user:PASSWORD@..." >&2

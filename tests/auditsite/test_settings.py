@@ -1,4 +1,4 @@
-"""Settings: what `make run` left behind is found by manage.py, and by nothing that names its own."""
+"""Settings: what `make run` left behind is found by manage.py and by nothing that names its own; roles start."""
 
 import os
 import subprocess
@@ -23,3 +23,13 @@ def test_the_environment_of_make_run_is_read_from_where_it_is_named(tmp_path: Pa
 def test_the_tests_do_not_see_a_make_run_in_their_folder() -> None:
     assert os.environ["RUN_ENV"] == os.devnull
     assert left_behind() == "nothing"
+
+
+def test_ingest_starts_with_a_second_factor_of_which_it_knows_nothing() -> None:
+    code = (
+        "import django; django.setup(); from django.conf import settings; print('allauth' in settings.INSTALLED_APPS)"
+    )
+    for role, has in (("ingest", "False"), ("site", "True")):
+        env = os.environ | {"DJANGO_SETTINGS_MODULE": "auditsite.settings", "ROLE": role, "LOGIN_MFA": "required"}
+        run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert run.stdout.strip() == has, run.stderr

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "clean": "the test below",
 }
 NOT_RUN = {
+    "compose-test": "it needs a container engine: `.ci/run` runs it where there is one",
     "test": "it is what runs this test",
     "test-fast": "the same",
     "test-long": "the same",

@@ -75,6 +75,17 @@ def test_what_redis_would_lose_is_named(asked: redis.Redis) -> None:
     assert {text.partition(":")[0] for text in durable.findings} == {"dlq.E002", "dlq.E003"}
 
 
+def test_a_setting_that_may_not_be_read_is_no_fault(asked: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise redis.ResponseError("NOPERM")
+
+    monkeypatch.setattr(redis.Redis, "config_get", refused)
+    durable = durability.durability()
+    assert durable.ok and [text.partition(":")[0] for text in durable.findings] == ["dlq.W002"]
+    asked.config_set("maxmemory-policy", "allkeys-lru")
+    assert not durability.durability().ok
+
+
 def test_the_room_that_is_left_is_counted_and_in_hours(asked: redis.Redis, clock: list[float]) -> None:
     assert durability.durability().room is None
     used = int(asked.info("memory")["used_memory"])

@@ -39,6 +39,7 @@ from auditclient.config import DLQConfig
 from auditclient.contract import Signer
 from auditclient.ids import uuid7
 from auditclient.tiers import Queue as ClientQueue
+from auditsite import hand_out
 from auditsite.embedded import Redis
 from dlq import snapshot, spool
 from dlq.checks import durability
@@ -67,6 +68,13 @@ class RoleRedis(Redis):
     def url_of(self, role: str) -> str:
         """The address of a role, with its password."""
         return self.url().replace("unix://", f"unix://{role}:{self._passwords[role]}@")
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url(), username="health", password="none", socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
 
     def _command(self) -> list[str]:
         places = [f"SECRETS_DIR={self._secrets}", f"USERS_FILE={self._secrets}/users.acl", f"DLQ_PREFIX={self._prefix}"]
@@ -122,6 +130,18 @@ def test_the_web_parks_and_does_what_people_ask_for(become: Callable[[str], None
     discards.request(three, reason="a test", by="somebody")
     discards.decide(Discard.objects.get(key=three.key), approve=True, by="another")
     assert queue.totals.depth() == 2 and queue.totals.stats().balanced
+
+
+def test_what_was_parked_is_there_after_a_crash(become: Callable[[str], None], server: RoleRedis, writer: Any) -> None:
+    become("web")
+    published_keys.replace({"a digest": ["tests", ["write"]]})
+    messages = parked(3)
+    server.kill()
+    server.start()
+    queue = dlq.stream.for_drain()
+    assert queue.totals.depth() == 3 and queue.totals.stats().balanced
+    assert set(queue.pages.digests([message.key for message in messages])) == {message.key for message in messages}
+    assert published_keys.find("a digest") == ["tests", ["write"]]
 
 
 def test_the_web_shows_the_queue_and_keeps_the_copy_of_keys(become: Callable[[str], None], writer: Any) -> None:
@@ -361,7 +381,10 @@ def test_a_script_is_bound_as_its_caller_is(server: RoleRedis) -> None:
 
 
 def test_without_a_password_there_is_a_sign_of_life_alone(server: RoleRedis) -> None:
-    with redis.Redis.from_url(server.url()) as connection:
+    for who in ({}, {"username": "default", "password": ""}):
+        with redis.Redis.from_url(server.url(), **who) as nobody, pytest.raises(redis.AuthenticationError):
+            nobody.ping()
+    with redis.Redis.from_url(server.url(), username="health", password="none") as connection:
         assert connection.ping()
         assert refused(lambda: connection.execute_command("XLEN", dlq.client.QueueKeys(server._prefix).stream))
         assert refused(lambda: connection.execute_command("INFO"))
@@ -393,7 +416,9 @@ def test_the_cache_counts_the_limits_and_holds_no_queue(tmp_path: Path, settings
 def test_compose_gives_each_service_its_own_role() -> None:
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     users = set(re.findall(r"^user (\w+)", (ACL / "queue.acl").read_text(encoding="utf-8"), re.MULTILINE))
-    assert users - {"default"} == set(ROLES)
-    for role in (*ROLES, "cache"):
-        assert f"redis_{role}_url: {{file: ./secrets/redis_{role}_url}}" in compose
-    assert "redis://redis" not in compose
+    assert users - {"default", "health"} == set(ROLES)
+    assert set(hand_out.HOLDERS["redis"].secrets) == {f"redis_{role}_url" for role in ROLES}
+    used = set(re.findall(r"REDIS_URL_FILE[:=] ?/run/secrets/redis_(\w+)_url", compose))
+    # Of clients and of django-q2; the migration has that of the sealer, too, where it makes keys.
+    assert used == set(ROLES) - {"park", "queue"}
+    assert "redis://" not in compose

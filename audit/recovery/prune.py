@@ -1,0 +1,59 @@
+"""prune: keep the newest backups, and of the archived WAL what they need."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+NAME = "%Y%m%dT%H%M%S.%fZ"
+PART = ".part"
+
+log = structlog.get_logger(__name__)
+
+
+def whole(folder: Path) -> list[tuple[datetime, Path]]:
+    """Return when each finished backup below `folder` was begun, and where it is; the oldest first."""
+    return [(began_at, path) for began_at, path in _begun(folder, "") if (path / "manifest.txt").exists()]
+
+
+def drop_unfinished(folder: Path, since: datetime) -> None:
+    """Remove the first unfinished backup that was begun since then: it failed, and its disk may be full of it."""
+    for _, path in [found for found in _begun(folder, PART) if found[0] >= since][:1]:
+        shutil.rmtree(path)
+
+
+def _begun(folder: Path, suffix: str) -> list[tuple[datetime, Path]]:
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        try:
+            found.append((datetime.strptime(path.name, NAME + suffix).replace(tzinfo=UTC), path))
+        except ValueError:
+            continue  # somebody else's
+    return sorted(found)
+
+
+def prune(folder: Path, *, keep: int, wal: Path | None) -> list[str]:
+    """Remove all backups but the newest `keep`, and the WAL of before the oldest of those; return the backups' names.
+
+    A file of WAL that was archived before a backup began holds nothing that it needs. What was begun before the newest
+    and never finished goes, too. Raises `OSError`.
+    """
+    backups = whole(folder)
+    # Its manifest first: what is cut off in the middle is no longer whole, and is not taken for a backup.
+    for _, path in backups[:-keep]:
+        (path / "manifest.txt").unlink()
+        shutil.rmtree(path)
+    for began_at, path in _begun(folder, PART):
+        if backups and began_at < backups[-1][0]:
+            shutil.rmtree(path)
+    removed = 0
+    if wal is not None and backups:
+        oldest = backups[-keep:][0][0].timestamp()
+        for file in wal.iterdir():
+            if file.is_file() and file.stat().st_mtime < oldest:
+                file.unlink()
+                removed += 1
+    names = [path.name for _, path in backups[:-keep]]
+    log.info("pruned", backups=names, wal_files=removed)
+    return names
