@@ -12,8 +12,6 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from audit.errors import Conflict, Invalid
-from audit.evidence import export
-from audit.evidence.request import Requester
 from audit.formats import event, note
 from audit.ingest.record import store
 from audit.ledger import purged, reader, verify
@@ -345,15 +343,14 @@ def test_a_leaf_is_purged_only_within_the_ranges() -> None:
     assert [purged.plan_of(index, spans) for index in range(8)] == [None, None, 1, 1, None, None, 2, None]
 
 
-def test_a_range_with_purged_leaves_is_refused_by_name(settings: Any) -> None:
+def test_no_span_lies_before_the_first_purged_leaf() -> None:
     aged(ago(40), event_category=short())
     plan = approved()
     purge.run(plan, by=BEN)
-    seal()
     [(first, last)] = purge.removed_ranges(plan)
-    with pytest.raises(Invalid, match=f"were removed by the purge {plan.pk}"):
-        export.request(Requester("tests"), first=first - 1, last=last + 1)
     assert purged.spans(first - 5, first) == []
+    assert purged.plans_at([first - 1, *range(first, last), last]) == dict.fromkeys(range(first, last), plan.pk)
+    assert (purged.plans(first, last), purged.plans(last, last + 9)) == ([plan.pk], [])
 
 
 def _as_superuser(superuser: Any, scene: Scene, statement: str, *parameters: Any) -> None:
