@@ -1955,6 +1955,12 @@ def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key], lea
     report.stated += [
         f"requested by {the['asked_by']} at {the['asked_at']}: {the['reason']}",
         f"approved by {the['approved_by']} at {the['approved_at']}, run by {the['run_by']}",
+        *(
+            f"the archive {each['archive']} holds leaves {each['first']} to {each['last'] - 1}, by its check of "
+            f"{each['checked_at']}"
+            for each in the.get("archives", ())
+        ),
+        *([f"no archive of it was needed: {the['without_archive']}"] if the.get("without_archive") else []),
         "that these records were due and held by nobody; the leaves are in the log as before",
     ]
     report.say()

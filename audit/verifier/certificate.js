@@ -83,6 +83,13 @@ function report(certificate, keys, leaves) {
   }
   report.stated.push(`requested by ${the("asked_by")} at ${the("asked_at")}: ${the("reason")}`);
   report.stated.push(`approved by ${the("approved_by")} at ${the("approved_at")}, run by ${the("run_by")}`);
+  for (const each of certificate.get("archives") ?? []) {
+    const [archive, first, last, at] = ["archive", "first", "last", "checked_at"].map((name) => member(each, name));
+    report.stated.push(`the archive ${said(archive)} holds leaves ${first} to ${last - 1}, by its check of ${said(at)}`);
+  }
+  if (certificate.get("without_archive")) {
+    report.stated.push(`no archive of it was needed: ${the("without_archive")}`);
+  }
   report.stated.push("that these records were due and held by nobody; the leaves are in the log as before");
   return report.lines();
 }

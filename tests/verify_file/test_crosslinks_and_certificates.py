@@ -177,6 +177,18 @@ def test_a_certificate_says_what_was_removed_by_whom_and_why(run: Run, tmp_path:
     assert "that these records were due and held by nobody; the leaves are in the log as before\n" in said["Stated"]
 
 
+def test_a_certificate_names_the_archives_or_says_why_there_is_none(run: Run, tmp_path: Path) -> None:
+    archive = {"archive": "0a", "digest": "0b", "first": 512, "last": 1024, "checked_at": "2026-11-01T00:00:00.000000Z"}
+    file = written(tmp_path, "certificate.txt", certificate(archives=[archive], without_archive=""))
+    status, printed = run("purge", file, *SIGNED_BY)
+    assert status == 0
+    told = "the archive 0a holds leaves 512 to 1023, by its check of 2026-11-01T00:00:00.000000Z\n"
+    assert told in parts(printed)["Stated"] and "no archive" not in printed
+    file = written(tmp_path, "certificate.txt", certificate(archives=[], without_archive="copies lie elsewhere"))
+    status, printed = run("purge", file, *SIGNED_BY)
+    assert "no archive of it was needed: copies lie elsewhere\n" in parts(printed)["Stated"]
+
+
 def test_a_leaf_that_a_certificate_does_not_name_is_not_covered(run: Run, tmp_path: Path) -> None:
     file = written(tmp_path, "certificate.txt", certificate())
     for place in ("599", "603", "606", "609"):

@@ -44,7 +44,7 @@ def officer() -> tuple[User, Client]:
 
 
 def requested(client: Client) -> RetentionRequest:
-    answer = client.post(PURGE, {"reason": "it is over", "ask": "yes"})
+    answer = client.post(PURGE, {"reason": "it is over", "without_archive": "a test", "ask": "yes"})
     assert answer.status_code == 302, answer.content
     return RetentionRequest.objects.get(kind="purge")
 

@@ -17,6 +17,7 @@ from tests.audit.conftest import an_event
 
 ANN, BEN = "ann", "ben"
 DAY = timedelta(days=1)
+NO_ARCHIVE = "a test that is not about archives"
 COLUMNS = (
     *("writer", "version", "event_type", "event_timestamp", "event_category", "event_action", "event_outcome"),
     *("correlation_id", "event_data", "actor_type", "actor_id", "actor_ip", "resource_type", "resource_id"),
@@ -127,10 +128,10 @@ def short(days: int = 30) -> str:
     return category
 
 
-def approved(cut: datetime | None = None) -> RetentionRequest:
+def approved(cut: datetime | None = None, without_archive: str = NO_ARCHIVE) -> RetentionRequest:
     """A plan of what is due that Ann asked for and Ben approved, its records sealed."""
     seal()
-    plan = purge.ask(cut or ago(0), reason="it is over", by=ANN)
+    plan = purge.ask(cut or ago(0), reason="it is over", by=ANN, without_archive=without_archive)
     purge.decide(plan, approve=True, by=BEN)
     seal()
     return RetentionRequest.objects.select_related("decision").get(pk=plan.pk)

@@ -13,7 +13,7 @@ from audit.retention import legal_holds, purge
 from audit.retention.legal_holds import Named
 from tests.attacks.scene import Scene
 from tests.audit.conftest import one
-from tests.audit.retention.conftest import ANN, BEN, DAY, aged, backdated, month_of, remaining, seal
+from tests.audit.retention.conftest import ANN, BEN, DAY, NO_ARCHIVE, aged, backdated, month_of, remaining, seal
 
 CATEGORIES = ("one", "two", "three")
 ACTORS = ("ann", "ben")
@@ -101,7 +101,7 @@ def purged_as_modelled(seed: int) -> int:
     seal()
     cut = now - draw.choice((0, 0, 1, 20)) * DAY
     try:
-        plan = purge.ask(cut, reason="it is over", by=ANN)
+        plan = purge.ask(cut, reason="it is over", by=ANN, without_archive=NO_ARCHIVE)
     except purge.NothingDue:
         plan = None
     first = [record for record in stored if kept_until(record, floors) <= cut and not is_held(record, holds)]
