@@ -61,7 +61,7 @@ NAMES = {
     "audit.auditorscope": "Record access rules",
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
-    "audit.retentionrequest": "Retention",
+    "audit.retentionrequest": "Floors and purges",
     "auth.user": "People",
     "auth.group": "Roles",
 }
