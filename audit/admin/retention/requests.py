@@ -16,6 +16,7 @@ from audit.access import client
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.charts.queue import bars
 from audit.admin.display import badge, column, number, time_column, time_tag
+from audit.admin.frame import navigation
 from audit.errors import AuditError, Invalid
 from audit.formats import grammar, times
 from audit.ingest.trail import Where
@@ -72,7 +73,8 @@ class RetentionRequestAdmin(ReadOnly):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         floors = [(floor, time_tag(floor.applies_from)) for floor in policy.current()]
-        return super().changelist_view(request, {"floors": floors, **(extra_context or {})})
+        context = {"title": navigation.name_of(self.opts), "floors": floors}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.row_or_404(request, object_id)
@@ -242,13 +244,14 @@ def _of_archives(row: RetentionRequest) -> dict[str, Any]:
     """Which archives hold what the plan would remove, and what none holds."""
     assert row.first is not None and row.size is not None
     if row.without_archive:
-        return {"archives": [], "lacking": []}
+        return {"archives": [], "lacking": []}  # says why on its page
     held = [(each, each.last - 1, time_tag(each.checked_at)) for each in archived.holding(row.first, row.size)]
     ended = getattr(row, "run", None) is not None and row.run.ended_at is not None
     lacking = [] if ended else [(first, last - 1) for first, last in archived.lacking(row)]
     return {
         "archives": held,
         "lacking": lacking[: archived.MOST_NAMED],
+        "lacking_end": lacking[0][1] + 1 if lacking else None,
         "lacking_more": len(lacking) - archived.MOST_NAMED,
     }
 

@@ -14,8 +14,8 @@ from audit.reports.sections import archives, legal_holds, purges, volumes
 from audit.reports.snapshot import Snapshot, months_before
 
 KEYS = (
-    *("oldest", "months", "total", "growth", "verified", "removed", "modified"),
-    *(*purges.LABELS, *archives.LABELS, *legal_holds.LABELS),
+    *("oldest", "months", "total", "growth", *purges.LABELS, *archives.LABELS),
+    *("verified", "removed", "modified", *legal_holds.LABELS),
 )
 MONTHS = 12
 TELLS_FLOORS = 3
