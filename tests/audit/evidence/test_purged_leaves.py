@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from audit.archive import check, create, read, span
 from audit.errors import Invalid
-from audit.evidence import export, statements
+from audit.evidence import build, export, statements
+from audit.ledger import purged as purged_ledger
 from audit.ledger import reader
-from audit.models import Export
+from audit.models import ArchivedRecord, Export
 from audit.retention import purge
 from tests.audit.evidence import test_statements as of_statements
 from tests.audit.evidence.conftest import ME, PINNED, lines_of, made, path, put, signed_anew, unpacked
@@ -146,6 +148,69 @@ def test_a_range_whose_purge_has_no_certificate_yet_is_refused_by_name(monkeypat
     with pytest.raises(Invalid, match=f"the purge {plan.pk} has no certificate yet"):
         export.request(ME, first=FIRST, last=FIRST + COUNT)
     assert export.request(ME, first=FIRST - 5, last=FIRST).state == "pending"
+
+
+# --- A purge beside a build ---
+
+
+def due(**changes: Any) -> list[Any]:
+    """Three records that are due, sealed."""
+    category = short()
+    ids = [aged(ago(40), event_category=category, **changes) for _ in range(3)]
+    seal()
+    return ids
+
+
+def test_what_is_purged_after_the_request_of_a_range_is_purged_in_its_bundle(checked: Any) -> None:
+    due()
+    asked = export.request(ME, first=FIRST - 1, last=FIRST + 3)
+    purge.run(approved(), by=BEN)
+    seal()
+    bundle = build.resume(asked)
+    assert (bundle.state, bundle.records, bundle.purged) == ("ready", 1, 3)
+    assert checked(path(bundle))[0] == 0
+
+
+def test_a_bundle_of_a_query_whose_records_are_purged_meanwhile_has_to_be_asked_for_anew() -> None:
+    due(correlation_id="rr-gone")
+    asked = build.resume(export.request(ME, query="correlation:rr-gone"), seconds=0)
+    assert asked.state == "running"  # what matches is found, and none of it is read
+    purge.run(approved(), by=BEN)
+    seal()
+    asked = build.resume(asked)
+    assert (asked.state, "removed records that matched" in asked.error) == ("failed", True), asked.error
+
+
+def test_a_bundle_of_a_time_whose_records_are_purged_meanwhile_has_to_be_asked_for_anew() -> None:
+    due()
+    asked = export.request(ME, received=(ago(41).isoformat(), ago(39).isoformat()))
+    purge.run(approved(), by=BEN)
+    seal()
+    asked = build.resume(asked)
+    assert (asked.state, "removed records of that time" in asked.error) == ("failed", True), asked.error
+
+
+def test_a_record_that_goes_while_it_is_read_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    due()
+    asked = export.request(ME, first=FIRST, last=FIRST + 3)
+    purge.run(approved(), by=BEN)
+    seal()
+    first, truly = iter([True]), purged_ledger.plans_at
+    monkeypatch.setattr(purged_ledger, "plans_at", lambda indexes: {} if next(first, False) else truly(indexes))
+    failed = build.resume(asked)
+    assert (failed.state, "while they were read" in failed.error) == ("failed", True), failed.error
+    assert export.reopen(failed, ME)
+    assert build.resume(failed).state == "ready"
+
+
+def test_an_archive_of_a_range_with_purged_leaves_is_proved_and_read(tmp_path: Path) -> None:
+    purged()
+    made_of = span.read_span(str(FIRST), str(FIRST + COUNT))
+    archive = create.resume(create.create(ME, tmp_path / "archive", made_of), ME)
+    result = check.check(ME, Path(archive.folder))
+    assert (result.verdict, result.records, result.faults) == ("VERIFIED", 4, [])
+    read.read(ME, Path(archive.folder))
+    assert ArchivedRecord.objects.filter(archive=archive).count() == 4
 
 
 def test_a_statement_is_not_covered_by_a_range_in_which_a_record_was_purged(
