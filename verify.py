@@ -23,7 +23,8 @@ What is checked, for each record:
 Of a receipt: that a key of receipts signed it, and, with a bundle, that each of its events is in the log as promised.
 
 Of an evidence bundle: that a key of receipts signed its manifest, that each file is the one that the manifest names,
-that its records together lead to the signed root, and, of a range, that no record in it was left out.
+that its records together lead to the signed root, and, of a range, that no record in it was left out. A leaf whose
+record a purge removed stands for itself, under a certificate that is signed and itself a record of the log.
 
 What it cannot show of anything but a range: that there are no other records. For that, verify the store itself, or
 ask its witnesses.
@@ -46,7 +47,7 @@ cannot be used, 3 NOT COVERED, 4 REDACTED: all holds, but what is left of redact
 
 import argparse
 import base64
-import binascii
+import bisect
 import copy
 import csv
 import errno
@@ -60,7 +61,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -79,6 +80,7 @@ SIGNATURE_BYTES = 64
 STORE_MEMBERS = ("state", "digest", "received_at", "parked_at", "stored_at")
 LARGEST_INTEGER = 2**53 - 1
 SIZE = re.compile(r"(0|[1-9][0-9]{0,18})\Z", re.ASCII)
+BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}\Z", re.ASCII)
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z", re.ASCII)
 
 
@@ -251,10 +253,9 @@ def read_key(text: str, kinds: tuple[int, ...]) -> Key:
 
 def unbase64(text: str) -> bytes:
     """Base64 in its one spelling. Raises `Unusable`."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Unusable(f"{text[:60]!r} is not base64") from None
+    if len(text) % 4 or not BASE64.match(text):  # Python takes more for base64 than there is of it
+        raise Unusable(f"{text[:60]!r} is not base64")
+    data = base64.b64decode(text)
     if base64.b64encode(data).decode() != text:
         raise Unusable(f"{text[:60]!r} is not the one base64 of its bytes")
     return data
@@ -392,6 +393,7 @@ class Trust:
 # --- Cross-links: how a log goes on after a restore -------------------------------------------
 
 CROSSLINK = "auditsite/crosslink/v1"
+SECOND = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z", re.ASCII)
 
 
 class CrossLink(NamedTuple):
@@ -452,6 +454,8 @@ def parse_crosslink(text: str) -> CrossLink:
         raise Unusable(f"a cross-link starts with {CROSSLINK}, and has its members in their order")
     heads = [crosslink_head(value) for value in values[: 1 + count]]
     key, at, asked_by, approved_by, reason = values[1 + count :]
+    if not SECOND.match(at):
+        raise Unusable(f"{at[:40]!r} is no time of a cross-link")
     moment = int(datetime.fromisoformat(at).timestamp())
     return CrossLink(heads[0], heads[1:], read_key(key, (ED25519,)), moment, asked_by, approved_by, reason)
 
@@ -482,8 +486,9 @@ def verify_crosslink(options: argparse.Namespace) -> str:
     """Verify cross-links, print what they say, and return the verdict. Raises `Altered` and `Unusable`."""
     options.bundle = None
     options.crosslink = [options.file]
-    for line in crosslink_lines(trust_of(options)):
-        say(line)
+    report = Report("cross-link")
+    report.checked += crosslink_lines(trust_of(options))
+    report.say()
     return VERIFIED
 
 
@@ -836,8 +841,8 @@ def trust_of(arguments: argparse.Namespace) -> Trust:
         origin, claimed = bundle_header(arguments.bundle)
         if keys and origin not in {key.name for key in keys}:
             raise Unusable(
-                f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}: where the log was restored, its "
-                "cross-link (--crosslink) leads from one to the other"
+                f"the bundle is of the log {origin!r}, your key of {keys[0].name!r}: where the log was restored, give "
+                "its cross-link with --crosslink, which leads from one to the other"
             )
         return trust if keys else Trust(claimed, witnesses, quorum, ("--key",))
     if not keys:
@@ -850,6 +855,8 @@ KINDS_OF_FILES = {
     b"PK": "an evidence bundle: run verify.py evidence",
     b"auditsite/statement/": "a signed statement: run verify.py statement",
     b"auditsite/receipt/": "a receipt: run verify.py receipt",
+    b"auditsite/purge/": "the certificate of a purge: run verify.py purge",
+    b"auditsite/crosslink/": "a cross-link: run verify.py crosslink",
 }
 
 
@@ -959,6 +966,7 @@ def verify_receipt(options: argparse.Namespace) -> str:
 # --- Evidence bundles -------------------------------------------------------------------------
 
 EVIDENCE = "auditsite/evidence/v1"
+EVIDENCE_WITH_PURGED = "auditsite/evidence/v2"
 BETWEEN = "auditsite/between/v1"
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 OLD_FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -1033,7 +1041,7 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
     """The manifest, signed by a key that is trusted. Raises `Altered`, `Uncovered` and `Unusable`."""
     text, signatures = read_note(bundle.text("manifest.txt"))
     header, origin, _, digest = (*text.split("\n"), "", "", "")[:4]
-    if header != EVIDENCE or text.count("\n") != 4:
+    if header not in (EVIDENCE, EVIDENCE_WITH_PURGED) or text.count("\n") != 4:
         raise Unusable(f"manifest.txt is not the signature of a manifest: {EVIDENCE}, origin, id, SHA-256")
     otherwise = f"the manifest is signed with a foreign key: by none of the log {origin} that you trust"
     check_receipt_keys(text, signatures, origin, keys, otherwise)
@@ -1041,7 +1049,7 @@ def read_manifest(bundle: Bundle, keys: list[Key]) -> dict[str, Any]:
         raise Altered("manifest.json is not the manifest that was signed: it was changed or swapped")
     manifest = parse(bundle.text("manifest.json").encode())
     if not isinstance(manifest, dict) or (manifest.get("evidence"), f"{manifest.get('id')}") != (
-        EVIDENCE,
+        header,
         text.split("\n")[2],
     ):
         raise Altered("manifest.json is of another bundle than its signature")
@@ -1137,6 +1145,35 @@ def evidence_rows(bundle: Bundle, name: str) -> Iterator[tuple[int, dict[str, An
             yield index, {key: value for key, value in record.items() if value is not None or key in STORE_MEMBERS}
 
 
+def volume_rows(
+    bundle: Bundle, volume: dict[str, Any]
+) -> Iterator[tuple[int, dict[str, Any], None] | tuple[int, None, dict[str, Any]]]:
+    """The leaf of each line of a volume with its record, or with the line that says that it was purged; in order."""
+    records, purged = evidence_rows(bundle, volume["records"]), purged_rows(bundle, volume.get("purged"))
+    record, gone = next(records, None), next(purged, None)
+    while record is not None or gone is not None:
+        if gone is None or (record is not None and record[0] <= gone[0]):
+            assert record is not None
+            yield *record, None
+            record = next(records, None)
+        else:
+            yield gone[0], None, gone[1]
+            gone = next(purged, None)
+
+
+def purged_rows(bundle: Bundle, name: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The leaf of each line of a volume's purged leaves, and the line; nothing where there is no such file."""
+    if name is None:
+        return
+    with bundle.read_on(name) as file:
+        for line in file:
+            value = _object(parse(line))
+            index = value.get("leaf_index")
+            if not isinstance(index, int) or isinstance(index, bool):
+                raise Altered(f"a line of {name} does not name its leaf")
+            yield index, value
+
+
 EDGES = ("first_leaf", "last_leaf", "first_event", "last_event")
 KINDS = ("query", "range", "sample")
 
@@ -1148,13 +1185,15 @@ class Span:
     leaves: list[int] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
 
-    def add(self, index: int, time: str) -> None:
+    def add(self, index: int, *times: str) -> None:
+        """Take in a leaf, and the time of its event; without one where its record was purged."""
         self.leaves = [self.leaves[0] if self.leaves else index, index]
-        self.times = [min([*self.times[:1], time]), max([*self.times[1:], time])]
+        if times:
+            self.times = [min([*self.times[:1], *times]), max([*self.times[1:], *times])]
 
     def extend(self, other: "Span") -> None:
-        for index, time in zip(other.leaves, other.times, strict=True):
-            self.add(index, time)
+        for index in other.leaves:
+            self.add(index, *other.times)
 
     def faults(self, name: str, named: dict[str, Any], members: tuple[str, ...]) -> Iterator[str]:
         """Where the manifest names other values."""
@@ -1178,13 +1217,17 @@ class Volumes:
     whole: "Span" = field(default_factory=lambda: Span())
     redactions: "Redactions" = field(default_factory=lambda: Redactions({}, {}))
     erasures: Erasures = field(default_factory=Erasures)
+    purges: "Purges" = field(default_factory=lambda: Purges())
 
     def check(self, volume: dict[str, Any]) -> Iterator[str]:
         """The faults of one volume."""
         name, count, self.span = volume["records"], self.records, Span()
         tree = Tree(self.checkpoint.size, proof_hashes(self.bundle, volume["proof"]))
         why = ""
-        for index, record in evidence_rows(self.bundle, name):
+        for index, record, purged in volume_rows(self.bundle, volume):
+            if purged is not None:
+                why = yield from self._purged(volume["purged"], index, purged, tree, why)
+                continue
             self.records += 1
             self.span.add(index, str(record.get("event_timestamp")))
             yield from self._place(name, index)
@@ -1205,6 +1248,21 @@ class Volumes:
         yield from self.span.faults(name, volume, ("first", "last", "since", "until"))
         self.whole.extend(self.span)
         yield from () if why else self._root(name, tree)
+
+    def _purged(self, name: str, index: int, line: dict[str, Any], tree: Tree, why: str) -> Generator[str, None, str]:
+        """The faults of a leaf without a record. Return `why`, or the fault that keeps the others from the tree."""
+        self.span.add(index)
+        yield from self._place(name, index)
+        try:
+            if self.manifest["range"] is None:
+                raise Altered("a bundle of a query has no purged leaves")
+            leaf = self.purges.leaf(index, line)
+            if not why:
+                tree.add(index, leaf)
+        except Altered as error:
+            why = f"{name}, leaf {index}: {error}"
+            yield why
+        return why
 
     def _content(self, record: dict[str, Any], named: dict[str, Any] | None) -> None:
         """A record is sealed, and matches the query as far as it is not redacted. Raises `Altered`."""
@@ -1246,6 +1304,7 @@ class Volumes:
         yield from self.whole.faults("the bundle", self.manifest, EDGES)
         if self.records != self.manifest["records"]:
             yield f"the bundle has {self.records} records, the manifest names {self.manifest['records']}"
+        yield from self.purges.end(self.manifest)
         if self.manifest["kind"] == "range" and self.last != self.manifest["range"]["last"] - 1:
             yield f"the range ends at leaf {self.last}, the manifest's at {self.manifest['range']['last'] - 1}"
         yield from self.redactions.end(self.manifest)
@@ -1260,8 +1319,8 @@ class Volumes:
     def _sample(self) -> Iterator[str]:
         """A sample has as many records as it says; of a range it is drawn again."""
         sample, leaves = self.manifest["sample"], self.manifest["range"]
-        if (wanted := min(sample["size"], sample["population"])) != self.records:
-            yield f"the sample has {self.records} records, {wanted} are drawn of {sample['population']}"
+        if (wanted := min(sample["size"], sample["population"])) != len(self.places):
+            yield f"the sample has {len(self.places)} records, {wanted} are drawn of {sample['population']}"
         if leaves is None:
             return
         if sample["population"] != leaves["last"] - leaves["first"]:
@@ -1368,10 +1427,11 @@ def same_log(bundle: Bundle, manifest: dict[str, Any], checkpoint: Checkpoint) -
         )
     tree = Tree(checkpoint.size, iter(()))
     for volume in manifest["volumes"]:
-        for index, record in evidence_rows(bundle, volume["records"]):
+        for index, record, purged in volume_rows(bundle, volume):
             if index < checkpoint.size:
-                record.pop("redacted", None)
-                tree.add(index, entry_leaf(record))
+                if record is not None:
+                    record.pop("redacted", None)
+                tree.add(index, unbase64(purged["leaf_hash"]) if record is None else entry_leaf(record))
     if tree.root() != checkpoint.root:
         raise Forked("the two bundles are of two different logs: their records do not lead to both signed roots")
 
@@ -1621,6 +1681,8 @@ class Evidence:
             rules = {rule["name"]: rule for rule in (self.manifest.get("redaction") or {"rules": []})["rules"]}
             redactions = Redactions(rules, self.originals)
             self.volumes = Volumes(self.bundle, self.manifest, self.checkpoint, redactions=redactions)
+            if self.manifest["evidence"] == EVIDENCE_WITH_PURGED:
+                self.volumes.purges = read_purges(self.bundle, self.manifest, self.trust, self.receipt_keys)
             for volume in self.manifest["volumes"]:
                 yield from self.volumes.check(volume)
                 if "csv" in volume:
@@ -1635,6 +1697,7 @@ class Evidence:
 def evidence_keys(bundle: Bundle, options: argparse.Namespace) -> tuple[Trust, list[Key]]:
     """The keys that count: those given, else those that came with the bundle."""
     lines = [line for line in bundle.text("keys.txt").splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line for line in lines if not line.startswith(f"{EVIDENCE_WITH_PURGED}: ")]  # said to programs of before
     claimed = [read_key(line, (ED25519,)) for line in lines]
     receipts = [read_key(text, (ED25519,)) for text in options.receipt_key]
     given = {"--key": bool(options.key or options.keys), "--receipt-key": bool(receipts)}
@@ -1666,6 +1729,7 @@ def report_evidence(evidence: Evidence, drawn_again: list[str]) -> None:
         report_range(manifest, report)
     else:
         report.stated.append("that no other record matches the query")
+    evidence.volumes.purges.report(report)
     report_redactions(manifest, redactions, report)
     evidence.volumes.erasures.report(report)
     report.stated.append("statement.json, of what waits in the queue and what never came")
@@ -1686,7 +1750,9 @@ def report_content(evidence: Evidence, report: Report) -> None:
 def report_range(manifest: dict[str, Any], report: Report) -> None:
     """Say which leaves these are, and which of them were received in the time that was asked for."""
     first, last = manifest["range"]["first"], manifest["range"]["last"]
-    report.checked.append(f"these are all leaves from {first} to {last - 1}: no record of the range is left out")
+    purged = manifest.get("purged", 0)
+    but = f" but the {purged} that were purged" if purged else ""
+    report.checked.append(f"these are all leaves from {first} to {last - 1}: no record of the range is left out{but}")
     if window := manifest.get("received"):
         report.checked.append(
             f"{window['records']} of them were received from {window['since']} to before {window['until']}"
@@ -1749,7 +1815,9 @@ def end_evidence(evidence: Evidence, drawn_again: list[str] | None = None) -> st
     if lacks_witnesses(evidence.checkpoint, evidence.trust):
         return NOT_COVERED
     if not evidence.volumes.records:
-        say(f"{NOT_COVERED}  the bundle holds no record: that none matches is stated, not checked")
+        is_purged = evidence.volumes.purges.count > 0
+        why = "all of its leaves were purged" if is_purged else "that none matches is stated, not checked"
+        say(f"{NOT_COVERED}  the bundle holds no record: {why}")
         return NOT_COVERED
     verdict, redactions = verdict_of(Result(verdict=VERIFIED), evidence.trust), evidence.volumes.redactions
     return REDACTED if verdict == VERIFIED and redactions.opened < redactions.records else verdict
@@ -1807,6 +1875,7 @@ def check_statement(statement: dict[str, Any], log: Evidence, checkpoint: Checkp
     if manifest["kind"] != "range" or manifest["range"]["first"] > first or manifest["range"]["last"] < last:
         raise Uncovered(f"the bundle has not all leaves from {first} to {last - 1}")
     same_log(log.bundle, manifest, checkpoint)
+    refuse_purged(log, first, last)
     ids = leaves_that_match(log.bundle, manifest, statement["terms"], last)
     leaves = [index for index in ids if index >= first]
     if len(leaves) != statement["found"]:
@@ -1919,6 +1988,8 @@ def verify_extract(options: argparse.Namespace) -> str:
 # --- Certificates of purges -------------------------------------------------------------------
 
 PURGE = "auditsite/purge/v1"
+CERTIFICATES = "purges.jsonl"
+RANGE = re.compile(r"([0-9]{1,15}) ([0-9]{1,15})\Z", re.ASCII)
 
 
 def read_certificate(note: str, keys: list[Key]) -> dict[str, Any]:
@@ -1927,12 +1998,17 @@ def read_certificate(note: str, keys: list[Key]) -> dict[str, Any]:
     return _object(parse(signed_line(note, PURGE, keys, otherwise).encode()))
 
 
-def certified_ranges(certificate: dict[str, Any], file: Path | None) -> list[tuple[int, int]] | None:
-    """The log entries that were removed, first and last + 1; None where they are not at hand. Raises `Altered`."""
+def certified_ranges(certificate: dict[str, Any], text: str | None) -> list[tuple[int, int]] | None:
+    """The log entries that were removed, first and last + 1; None where they are not at hand. Raises `Altered`.
+
+    `text` has them all, a line FIRST LAST for each; without it they are those that the certificate names.
+    """
     ranges = [(first, last) for first, last in certificate["named"]]
-    if file is not None:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        ranges = [(int(first), int(last)) for first, last in (line.split(" ") for line in lines)]
+    if text is not None:
+        found = [RANGE.match(line) for line in text.removesuffix("\n").split("\n")]
+        if not all(found):
+            raise Unusable("its ranges are not lines of two numbers, FIRST LAST")
+        ranges = [(int(match[1]), int(match[2])) for match in found if match]
     elif len(ranges) != certificate["ranges"]:
         return None
     body = "".join(f"{first} {last}\n" for first, last in ranges)
@@ -1948,18 +2024,11 @@ def verify_purge(options: argparse.Namespace) -> str:
     keys = [read_key(text, (ED25519,)) for text in options.receipt_key]
     try:
         certificate = read_certificate(options.certificate.read_bytes().decode("utf-8"), keys)
-        ranges = certified_ranges(certificate, options.ranges)
-        report_certificate(certificate, keys)
-        if not options.leaf:
-            return SIGNED
-        if ranges is None:
-            raise Uncovered(
-                f"it names {len(certificate['named'])} of its {certificate['ranges']} ranges: give --ranges"
-            )
+        text = None if options.ranges is None else options.ranges.read_text(encoding="utf-8")
+        ranges = certified_ranges(certificate, text)
         for leaf in options.leaf:
-            if not any(first <= leaf < last for first, last in ranges):
-                raise Uncovered(f"leaf {leaf} is not among what it says was removed")
-            print(f"PURGED  leaf {leaf}")
+            require_removed(leaf, certificate, ranges)
+        report_certificate(certificate, keys, options.leaf)
     except (Altered, Uncovered) as error:
         return refuse("the certificate", error)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -1967,17 +2036,126 @@ def verify_purge(options: argparse.Namespace) -> str:
     return SIGNED
 
 
-def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key]) -> None:
+def require_removed(leaf: int, certificate: dict[str, Any], ranges: list[tuple[int, int]] | None) -> None:
+    """Raise `Uncovered` where a certificate does not say that the record of a leaf was removed."""
+    if ranges is None:
+        named, count = len(certificate["named"]), certificate["ranges"]
+        raise Uncovered(f"it names {named} of its {count} ranges: give all of them with --ranges")
+    if not any(first <= leaf < last for first, last in ranges):
+        raise Uncovered(f"leaf {leaf} is not among what it says was removed")
+
+
+def report_certificate(certificate: dict[str, Any], receipt_keys: list[Key], leaves: list[int]) -> None:
     """Print what was removed, by whom and why."""
-    print(f"purge {certificate['plan']} of {certificate['system']}, ended and certified at {certificate['made_at']}")
-    print(f"{certificate['records']} records of {certificate['ranges']} ranges of leaves, due at {certificate['cut']}")
-    for category, months in sorted(certificate["counts"].items()):
-        print(f"  {category}: {sum(months.values())}, stored in {min(months)} to {max(months)}")
-    print(f"requested by {certificate['asked_by']} at {certificate['asked_at']}: {certificate['reason']}")
-    print(f"approved by {certificate['approved_by']} at {certificate['approved_at']}, run by {certificate['run_by']}")
-    print("not shown: that these records were due and held by nobody; the leaves are in the log as before")
-    for key in receipt_keys:
-        print(f"key (pinned): {key}")
+    the, report = certificate, Report("certificate", ["the certificate is signed by a key that you gave"])
+    report.checked += [f"PURGED  leaf {leaf}: it is among what the certificate says was removed" for leaf in leaves]
+    report.checked += [f"key (pinned): {key}" for key in receipt_keys]
+    report.stated += [
+        f"purge {the['plan']} of {the['system']}, ended and certified at {the['made_at']}",
+        f"{the['records']} records of {the['ranges']} ranges of leaves, due at {the['cut']}",
+    ]
+    for category, months in sorted(the["counts"].items()):
+        report.stated.append(f"  {category}: {sum(months.values())}, stored in {min(months)} to {max(months)}")
+    report.stated += [
+        f"requested by {the['asked_by']} at {the['asked_at']}: {the['reason']}",
+        f"approved by {the['approved_by']} at {the['approved_at']}, run by {the['run_by']}",
+        *(
+            f"the archive {each['archive']} holds leaves {each['first']} to {each['last'] - 1}, by its check of "
+            f"{each['checked_at']}"
+            for each in the.get("archives", ())
+        ),
+        *([f"no archive of it was needed: {the['without_archive']}"] if the.get("without_archive") else []),
+        "that these records were due and held by nobody; the leaves are in the log as before",
+    ]
+    report.say()
+
+
+# --- Purged leaves in bundles -----------------------------------------------------------------
+
+PURGE_COMPLETED = "audit.purge.completed"
+
+
+class Covered(NamedTuple):
+    """What a certificate covers: the plan, and the ranges of leaves in order, by their ends."""
+
+    plan: int
+    firsts: list[int]
+    lasts: list[int]
+
+
+@dataclass
+class Purges:
+    """The certificates in a bundle, by the records that they are, and the leaves that were found to be under each."""
+
+    certificates: dict[str, Covered] = field(default_factory=dict)
+    leaves: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many leaves were found to be purged."""
+        return sum(self.leaves.values())
+
+    def leaf(self, index: int, line: dict[str, Any]) -> bytes:
+        """The hash of a leaf that is said to be purged. Raises `Altered` where no certificate here covers it."""
+        name = str(line["certificate"])
+        covered = self.certificates.get(name)
+        if covered is None:
+            raise Altered(f"it is said to be purged under the certificate {name[:60]!r}, which is not in the bundle")
+        place = bisect.bisect_right(covered.firsts, index)
+        if not place or index >= covered.lasts[place - 1]:
+            raise Altered(f"it is said to be purged under the certificate {name}, which does not cover it")
+        hashed = unbase64(str(line["leaf_hash"]))
+        if len(hashed) != 32:
+            raise Altered("its hash is not 32 bytes long")
+        self.leaves[name] = self.leaves.get(name, 0) + 1
+        return hashed
+
+    def end(self, manifest: dict[str, Any]) -> Iterator[str]:
+        """Where the manifest names other counts."""
+        if self.count != (named := manifest.get("purged", 0)):
+            yield f"{self.count} leaves of the bundle are purged, the manifest names {str(named)[:60]}"
+
+    def report(self, report: Report) -> None:
+        """Say under which certificates leaves are purged."""
+        for name, count in self.leaves.items():
+            report.checked.append(
+                f"{count} leaves have no record any more: purged ({self.certificates[name].plan}) under a certificate "
+                f"that covers them, is signed, and is the record {name} of the log"
+            )
+        if self.leaves:
+            report.stated.append("that the records that were purged were due and held by nobody")
+
+
+def read_purges(bundle: Bundle, manifest: dict[str, Any], trust: Trust, keys: list[Key]) -> Purges:
+    """The certificates of a bundle: each a record that is in the log, and signed. Raises as `read_certificate`."""
+    purges = Purges()
+    ranges = {purge["certificate"]: purge["ranges"] for purge in manifest["purges"]}
+    with bundle.read_on(CERTIFICATES) as file:
+        for line in file:
+            value = _object(parse(line))
+            record = _object(value["record"])
+            name = str(record.get("event_id"))
+            try:
+                check_record(record, read_proof(str(value["proof"])), trust)
+                if record.get("event_type") != PURGE_COMPLETED:
+                    raise Altered(f"it is no record of the type {PURGE_COMPLETED}")
+                certificate = read_certificate(str(record["event_data"]["note"]), keys)
+                text = bundle.text(ranges[name]) if ranges.get(name) else None
+                found = certified_ranges(certificate, text)
+            except Altered as error:
+                raise type(error)(f"the certificate {name[:60]}: {error}") from None
+            if found is None:
+                raise Altered(f"the certificate {name}: it names not all of its ranges, and they are not in the bundle")
+            purges.certificates[name] = Covered(certificate["plan"], *([pair[end] for pair in found] for end in (0, 1)))
+    return purges
+
+
+def refuse_purged(log: Evidence, first: int, last: int) -> None:
+    """Raise `Uncovered` where the record of one of these leaves was purged: nobody can ask a query of it again."""
+    for volume in log.manifest["volumes"]:
+        for index, _ in purged_rows(log.bundle, volume.get("purged")):
+            if first <= index < last:
+                raise Uncovered(f"the record of leaf {index} was purged: nothing shows whether it matched")
 
 
 # --- Samples drawn again ----------------------------------------------------------------------
@@ -2014,6 +2192,7 @@ def draw_again(sample: Evidence, log: Evidence) -> list[str]:
     if log.manifest["range"]["first"] > first or log.manifest["range"]["last"] < last:
         raise Uncovered(f"the range has not all leaves from {first} to {last - 1}")
     same_log(log.bundle, log.manifest, checkpoint)
+    refuse_purged(log, first, last)
     population = [index for index in leaves_that_match(log.bundle, log.manifest, terms, last) if index >= first]
     if len(population) != drawn["population"]:
         raise Altered(f"{len(population)} records match, and the sample is said to be of {drawn['population']}")

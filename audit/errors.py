@@ -13,6 +13,7 @@ AuditError
 ├── ClocksDisagree       this host's time is not PostgreSQL's
 ├── ExportsOff           no evidence bundles are made here
 ├── ArchiveUnusable      a folder is not one of an archive of this log, or cannot become one
+├── PurgeUnsettled       a purge removes records that are to be read, or has no certificate that is sealed
 ├── TooManyMatch         more records match than are exported at once
 ├── BackupFailed         a part of a backup could not be made
 └── ResumeRefused        the log cannot go on under a cross-link as things are
@@ -90,6 +91,10 @@ class ExportsOff(AuditError):
 
 class ArchiveUnusable(AuditError):
     """This folder holds no archive of this log."""
+
+
+class PurgeUnsettled(AuditError):
+    """Records were removed by a purge that has no certificate yet: run it to its end (`manage.py purge run`)."""
 
 
 class TooManyMatch(AuditError):

@@ -62,10 +62,16 @@ def check(
     proved = 0
     for volume, of_volume in _volumes_checked(target, wanted, signed, progress or (lambda done, total: None)):
         faults += of_volume
-        proved += 0 if of_volume else volume.last - volume.first
+        proved += 0 if of_volume else _records_of(target, volume)
     result = ArchiveCheck(archive=archive, volume=number, folder=str(target), volumes=len(wanted), records=proved)
     result.requested_by, result.started_at = requester.name, started_at
     return _kept(result, faults, requester)
+
+
+def _records_of(target: Target, volume: ArchiveVolume) -> int:
+    """How many records a volume has: of leaves that were purged before, it has none."""
+    with target.get(volume.name) as path:
+        return int(volumes.read_manifest(path)["records"])
 
 
 def _kept(result: ArchiveCheck, faults: list[Fault], requester: Requester) -> ArchiveCheck:

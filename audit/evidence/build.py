@@ -19,10 +19,10 @@ import structlog
 from django.conf import settings
 from django.db import OperationalError
 
-from audit.errors import ExportsOff, KeyMissing, LogDamaged
+from audit.errors import ExportsOff, KeyMissing, LogDamaged, PurgeUnsettled
 from audit.evidence import manifest as bundle_manifest
 from audit.evidence import record_lines, redaction, resumable_zip, room, volumes
-from audit.evidence.request import THE_STORE, record_act
+from audit.evidence.request import THE_STORE, count_received, record_act
 from audit.formats import grammar, sampling
 from audit.models import Export
 from audit.models.base import JobEnded
@@ -59,7 +59,7 @@ def resume(export: Export, *, seconds: float | None = None, progress: Progress |
             pass
         except OSError as error:
             _fail(export, f"The folder cannot be written: {error.strerror}.")
-        except (LogDamaged, KeyMissing) as error:
+        except (LogDamaged, KeyMissing, PurgeUnsettled) as error:
             _fail(export, str(error))
         except OperationalError as error:
             if not cost.was_stopped(error):
@@ -112,6 +112,8 @@ def _write_volume(export: Export, work: Path, writer: volumes.VolumeWriter, prog
             saved_at = time.monotonic()
 
     facts = writer.write(len(export.volumes) + 1, indexes, on_progress)
+    if "purged" in facts and export.kind == "query":
+        raise PurgeUnsettled("A purge removed records that matched since this bundle was asked for: ask for it anew.")
     export.volumes, export.done = [*export.volumes, facts], before + len(indexes)
     export.save_progress(volumes=export.volumes, done=export.done, total=export.total)
 
@@ -156,13 +158,16 @@ def _next_leaves(export: Export, work: Path) -> volumes.Indexes:
 def _finish(export: Export, work: Path) -> None:
     """Write the other files, record the digest, give the bundle its name, and only then call it ready."""
     if not export.digest:
+        if export.purged and export.received and count_received(export) != export.received["records"]:
+            raise PurgeUnsettled("A purge removed records of that time since this bundle was asked for: ask anew.")
         export.manifest, export.digest = bundle_manifest.write(export, work)
         export.save_progress(manifest=export.manifest, digest=export.digest)
     manifest: dict[str, Any] = json.loads((work / "manifest.json").read_bytes())
     bundle = work / export.name
     bundle_manifest.pack(work, manifest, bundle)
     export.save_progress()
-    facts = {"digest": export.digest, "size": export.size, "records": export.done, **export.range_facts()}
+    facts = {"digest": export.digest, "size": export.size, "records": export.records, **export.range_facts()}
+    facts |= {"purged": export.purged or None}
     record_act("made", export, THE_STORE, **facts, population=export.population)
     size = bundle.stat().st_size
     bundle.rename(folder() / export.name)

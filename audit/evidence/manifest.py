@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 import dlq.errors
 import dlq.stream
 from audit.errors import KeyMissing
-from audit.evidence import redaction, resumable_zip, volumes
+from audit.evidence import purged_leaves, redaction, resumable_zip, volumes
 from audit.formats import grammar, note, sampling
 from audit.formats.times import timestamp_text
 from audit.ledger import keys, reader
@@ -24,6 +24,10 @@ from audit.models import Checkpoint, Export, Gap
 from audit.search import terms
 
 FORMAT = "auditsite/evidence/v1"
+# Of a bundle with purged leaves (decision 45). Programs of before would call it altered; the line in its keys.txt is no
+# key to them, so that they say "cannot be used", and what to take.
+WITH_PURGED = "auditsite/evidence/v2"
+TOO_NEW = f"{WITH_PURGED}: take the verify.py that is in this bundle, or a newer one"
 MAX_NAMED_GAPS = 100
 VERIFIER = settings.BASE_DIR / "verify.py"
 VERSION = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -50,6 +54,11 @@ ASSERTED = {
         "What statement.json says of the queue and of gaps.",
     ],
 }
+PURGED = {
+    "proved": "Of each leaf whose record was purged its place in the log, and that a certificate covers it, which is "
+    "signed and a record of the log.",
+    "asserted": "That the records that were purged were due and held by nobody.",
+}
 REDACTED = {
     "proved": "Of each record its place in the log, id, digest and times; of those that are redacted no more.",
     "asserted": "What is left of the content of records that are redacted. Whoever has one of them whole can check it: "
@@ -63,20 +72,22 @@ def write(export: Export, work: Path) -> tuple[dict[str, Any], str]:
     manifest = _manifest(export, checkpoint)
     texts = {
         "checkpoint.txt": reader.full_note(checkpoint),
-        "keys.txt": "".join(f"{key}\n" for key in (*keys.load().current, *keys.receipts().current)),
+        "keys.txt": "".join(f"{line}\n" for line in _keys(export)),
         "query.txt": _query(export),
         "statement.json": _json(_statement(export)),
         "README.html": render_to_string("evidence/readme.html", {"manifest": manifest, "export": export}),
         "verify.py": VERIFIER.read_text(encoding="utf-8"),
     }
     files = {name: volumes.write_file(work / name, [text.encode()]) for name, text in texts.items()}
+    for name, lines in purged_leaves.files(manifest.get("purges", [])):
+        files[name] = volumes.write_file(work / name, lines)
     for volume in export.volumes:
         files |= volume["files"]
     manifest["files"] = dict(sorted(files.items()))
     body = _json(manifest).encode()
     digest = hashlib.sha256(body).hexdigest()
     volumes.write_file(work / "manifest.json", [body])
-    signature = sign_note("evidence is", FORMAT, str(export.pk), digest)
+    signature = sign_note("evidence is", manifest["evidence"], str(export.pk), digest)
     volumes.write_file(work / "manifest.txt", [signature.encode()])
     return manifest, digest
 
@@ -93,7 +104,7 @@ def pack(work: Path, manifest: dict[str, Any], path: Path) -> None:
 
 def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
     manifest: dict[str, Any] = {
-        "evidence": FORMAT,
+        "evidence": WITH_PURGED if export.purged else FORMAT,
         "id": str(export.pk),
         "system": settings.SITE_NAME,
         "version": VERSION,
@@ -111,7 +122,7 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
         "made_at": timestamp_text(datetime.now(UTC)),
         "as_of": timestamp_text(checkpoint.created_at),
         "time_zone": "UTC",
-        "records": export.done,
+        "records": export.records,
     }
     first, last = (export.volumes[place] if export.volumes else {} for place in (0, -1))
     manifest |= {"first_leaf": first.get("first"), "last_leaf": last.get("last")}
@@ -120,9 +131,17 @@ def _manifest(export: Export, checkpoint: Checkpoint) -> dict[str, Any]:
     root = base64.b64encode(bytes(checkpoint.root)).decode()
     manifest["log"] = {"origin": keys.load().origin, "size": checkpoint.size, "root": root}
     claims = {"proved": PROVED[manifest["kind"]], "asserted": ASSERTED[manifest["kind"]]}
+    if export.purged:
+        manifest |= {"purged": export.purged, "purges": purged_leaves.summary(export)}
+        claims = {name: [*texts, PURGED[name]] for name, texts in claims.items()}
     if manifest["redaction"]:
         claims = {name: [*texts, REDACTED[name]] for name, texts in claims.items()}
     return manifest | {"completeness": claims}
+
+
+def _keys(export: Export) -> list[str]:
+    known = [str(key) for key in (*keys.load().current, *keys.receipts().current)]
+    return [TOO_NEW, *known] if export.purged else known
 
 
 def sign_note(what: str, *lines: str) -> str:
@@ -181,11 +200,11 @@ def _queue() -> dict[str, int] | str:
 
 
 def _since(export: Export) -> str:
-    return min((volume["since"] for volume in export.volumes), default="")
+    return min((volume["since"] for volume in export.volumes if volume["count"]), default="")
 
 
 def _until(export: Export) -> str:
-    return max((volume["until"] for volume in export.volumes), default="")
+    return max((volume["until"] for volume in export.volumes if volume["count"]), default="")
 
 
 def _json(value: Any) -> str:

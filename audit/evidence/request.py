@@ -26,6 +26,10 @@ _RECEIVED = """
 SELECT min(l.index), max(l.index), count(*) FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
 WHERE r.received_at >= %s AND r.received_at < %s AND l.index < %s
 """
+_RECEIVED_OF_RANGE = """
+SELECT count(*) FROM audit_record r JOIN audit_leaf l ON l.record_id = r.id
+WHERE r.received_at >= %s AND r.received_at < %s AND l.index >= %s AND l.index < %s
+"""
 
 
 class Requester(NamedTuple):
@@ -116,9 +120,10 @@ def _fill_range(export: Export, first: int | None, last: int | None) -> None:
     export.kind, export.first, export.last = "range", first or 0, export.size if last is None else last
     if not 0 <= export.first < export.last <= export.size:
         raise Invalid({"last": f"a range is first and last, with 0 <= first < last <= {export.size}"})
-    if gone := purged.spans(export.first, export.last):
-        what = f"the records of {gone[0].first} to {gone[0].last - 1} were removed by the purge {gone[0].plan}"
-        raise Invalid({"first": f"{what}: ask for a range without them, or with q for records that are here"})
+    for plan in purged.plans(export.first, export.last):
+        if (standing := purged.standing(plan)).certificate is None:
+            what = f"records of this range were removed, and no certificate covers them: {standing.why}"
+            raise Invalid({"first": f"{what}; ask for a range without them, or with q for records that are here"})
     export.total = export.last - export.first
 
 
@@ -138,6 +143,14 @@ def _fill_received(export: Export, since_text: str, until_text: str) -> None:
         raise Invalid({"received_since": "no record that is sealed was received in this time: ask for a longer one"})
     _fill_range(export, first, last + 1)
     export.received = {"since": timestamp_text(since), "until": timestamp_text(until), "records": count}
+
+
+def count_received(export: Export) -> int:
+    """How many records of the range that were received in its time are here now."""
+    assert export.received is not None
+    since, until = (datetime.fromisoformat(export.received[name]) for name in ("since", "until"))
+    [(count,)] = sql.rows(_RECEIVED_OF_RANGE, [since, until, export.first, export.last], using="reader")
+    return int(count)
 
 
 def _fill_sample(export: Export, size: int | None, seed: str) -> None:

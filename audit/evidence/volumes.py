@@ -11,18 +11,20 @@ import json
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from audit.evidence import resumable_zip
-from audit.evidence.record_lines import Readers
+from audit.errors import LogDamaged, PurgeUnsettled
+from audit.evidence import purged_leaves, resumable_zip
+from audit.evidence.record_lines import Readers, RecordLines
 from audit.formats import multiproof, tiles
 from audit.formats.redaction import Redactor
 from audit.formats.tiles import Run
-from audit.ledger import reader
+from audit.ledger import purged, reader
 
 BETWEEN = "auditsite/between/v1"
 SPANS_PER_READ = 4_000
@@ -37,11 +39,14 @@ _LATER_FORMULA = re.compile(rf"([;|\t\r\n]{_BLANKS})([=+\-@\uff1d\uff0b\uff0d\uf
 BYTE_ORDER_MARK = "\ufeff"
 
 Indexes = Sequence[int]
+# The first and the last time of no events.
+NO_SPAN = ("9", "")
 
 
 class VolumeWriter:
     def __init__(self, readers: Readers, path: Path, *, size: int, with_csv: bool, redactor: Redactor | None = None):
         self._readers = readers
+        self._certificates = purged_leaves.Certificates()
         self._path = path
         self._size = size
         self._with_csv = with_csv
@@ -50,14 +55,19 @@ class VolumeWriter:
     def write(self, number: int, indexes: Indexes, on_progress: Callable[[int], None]) -> dict[str, Any]:
         """Write the volume of this number; return its entry in the manifest.
 
-        `on_progress` is called with the records that are written; what it raises passes through. Raises `LogDamaged`.
+        `on_progress` is called with the records that are written; what it raises passes through. Raises `LogDamaged`,
+        and `PurgeUnsettled` for leaves whose records a purge removed without a certificate, or just now.
         """
-        name = f"records-{number:04}"
-        facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt", "count": len(indexes)}
+        name, plans = f"records-{number:04}", purged.plans_at(indexes)
+        facts: dict[str, Any] = {"records": f"{name}.jsonl", "proof": f"proofs/{name}.txt"}
+        facts["count"] = len(indexes) - len(plans)
         if self._with_csv:
             facts["csv"] = f"{name}.csv"
         with zipfile.ZipFile(self._path, "a") as archive:
-            facts |= self._write_records(archive, facts, indexes, on_progress)
+            facts |= self._write_records(archive, facts, _without(indexes, plans), on_progress)
+            facts |= {"first": indexes[0], "last": indexes[-1]}
+            if plans:
+                self._write_purged(archive, facts, f"purged-{number:04}.jsonl", indexes, plans)
             if self._redactor is not None:
                 facts["redacted"] = self._redactor.facts()
             with resumable_zip.member(archive, facts["proof"]) as file:
@@ -68,12 +78,12 @@ class VolumeWriter:
     def _write_records(
         self, archive: zipfile.ZipFile, facts: dict[str, Any], indexes: Indexes, on_progress: Callable[[int], None]
     ) -> dict[str, Any]:
-        since, until, written = "9", "", 0
+        since, until, written = NO_SPAN[0], NO_SPAN[1], 0
         csv_path = self._path.with_name("table")  # a zip takes one file at a time, so the CSV waits outside
         with ExitStack() as files:
             lines = HashingFile(files.enter_context(resumable_zip.member(archive, facts["records"])))
             table = HashingFile(files.enter_context(csv_path.open("wb"))) if self._with_csv else None
-            for part in self._readers.read(indexes):
+            for part in self._read(indexes):
                 body = part.lines if self._redactor is None else self._redactor.lines(part.lines)
                 lines.write(body)
                 if table is not None:
@@ -86,7 +96,28 @@ class VolumeWriter:
             resumable_zip.add(archive, facts["csv"], csv_path)
             csv_path.unlink()
             digests[facts["csv"]] = table.facts
-        return {"first": indexes[0], "last": indexes[-1], "since": since, "until": until, "files": digests}
+        return {"since": since, "until": until, "files": digests}
+
+    def _read(self, indexes: Indexes) -> Iterator[RecordLines]:
+        """The lines of these leaves. Raises `PurgeUnsettled` where a purge takes them away meanwhile."""
+        try:
+            yield from self._readers.read(indexes)
+        except LogDamaged:
+            if not purged.plans_at(indexes):
+                raise
+            raise PurgeUnsettled(
+                "A purge removed records of this bundle while they were read: make the bundle again after it has ended."
+            ) from None
+
+    def _write_purged(
+        self, archive: zipfile.ZipFile, facts: dict[str, Any], name: str, indexes: Indexes, plans: dict[int, int]
+    ) -> None:
+        """Write the leaves whose records a purge removed, and note how many each certificate stands for."""
+        counts = Counter(plans.values())
+        facts["certificates"] = {str(self._certificates.of(plan)): count for plan, count in counts.items()}
+        with resumable_zip.member(archive, name) as file:
+            facts["files"][name] = _write(file, purged_leaves.lines(indexes, plans, self._certificates))
+        facts |= {"purged": name, "purged_count": len(plans)}
 
 
 def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
@@ -97,6 +128,11 @@ def proof_lines(indexes: Indexes, size: int) -> Iterator[bytes]:
         look_up = reader.hashes(_merge_nearby(tiles.runs(batch)))
         for span in batch:
             yield base64.b64encode(tiles.span_hash(span, look_up)) + b"\n"
+
+
+def _without(indexes: Indexes, plans: dict[int, int]) -> Indexes:
+    """These leaves but for the purged ones."""
+    return [index for index in indexes if index not in plans] if plans else indexes
 
 
 def write_file(path: Path, parts: Iterable[bytes]) -> dict[str, Any]:

@@ -27,6 +27,14 @@ WHERE first < %(last)s AND last > %(first)s
   AND first >= coalesce((SELECT max(first) FROM audit_purged WHERE first <= %(first)s), 0)
 ORDER BY first
 """
+_PLANS = """
+SELECT DISTINCT plan_id FROM audit_purged WHERE first < %(last)s AND last > %(first)s ORDER BY plan_id
+"""
+_AT = """
+SELECT i.index, p.plan_id FROM unnest(%s::bigint[]) i(index) JOIN LATERAL (
+    SELECT last, plan_id FROM audit_purged WHERE first <= i.index ORDER BY first DESC LIMIT 1
+) p ON p.last > i.index
+"""
 _OF_PLAN = "SELECT first, last FROM audit_purged WHERE plan_id = %s ORDER BY first"
 _PLAN = """
 SELECT d.decision = 'approved' AND d.decided_by <> q.asked_by, r.ended_at < clock_timestamp() - interval '1 day'
@@ -72,6 +80,23 @@ def plan_of(index: int, within: Sequence[Span]) -> int | None:
     return within[place - 1].plan if place and index < within[place - 1].last else None
 
 
+def plans(first: int, last: int, using: str = "reader") -> list[int]:
+    """The plans under which records of the leaves first to last - 1 were removed."""
+    return [plan for (plan,) in sql.rows(_PLANS, {"first": first, "last": last}, using)]
+
+
+def plans_at(indexes: Sequence[int], using: str = "reader") -> dict[int, int]:
+    """The plan of each of these leaves, in order, whose record was removed."""
+    if not indexes or not sql.rows("SELECT 1 FROM audit_purged LIMIT 1", using=using):
+        return {}
+    return dict(sql.rows(_AT, [list(indexes)], using))
+
+
+def ranges_of(plan: int, using: str = "reader") -> list[tuple[int, int]]:
+    """The leaves whose records were removed under a plan: first and last + 1, in as few ranges as can be."""
+    return list(merged((first, last) for first, last in sql.rows(_OF_PLAN, [plan], using)))
+
+
 def plans_of(ids: Sequence[Any], using: str = "reader") -> dict[str, tuple[int, int]]:
     """The leaf and the plan of each of these records that was removed."""
     return {record_id: (index, plan) for record_id, index, plan in sql.rows(_OF_IDS, [list(ids)], using)}
@@ -108,7 +133,7 @@ def read(text: str) -> dict[str, Any]:
     """What a certificate says, once its signature was found to hold. Raises `NoteError`, `KeyMissing`."""
     body, _ = note.verify(text, keys.receipts().verifiers)
     lines = body.split("\n")
-    if lines[0] != FORMAT or len(lines) != 4 or lines[1] != keys.load().origin:
+    if lines[0] != FORMAT or len(lines) != 4 or not keys.load().is_ours(lines[1]):
         raise NoteError("it is no certificate of a purge of this log")
     facts: dict[str, Any] = json.loads(lines[2])
     return facts
@@ -141,7 +166,6 @@ def _fault(plan: int, text: str, using: str) -> str | None:
         facts = read(text)
     except (NoteError, ValueError) as error:
         return f"the certificate of the purge {plan} does not hold: {error}"
-    ranges = [(first, last) for first, last in sql.rows(_OF_PLAN, [plan], using)]
-    if facts.get("plan") != plan or facts.get("ranges_sha256") != digest(ranges):
+    if facts.get("plan") != plan or facts.get("ranges_sha256") != digest(ranges_of(plan, using)):
         return f"what is noted as removed under the purge {plan} is not what its certificate says"
     return None

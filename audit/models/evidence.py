@@ -76,6 +76,16 @@ class Export(Job):
         return self.kind == "range" and self.sample is None
 
     @property
+    def purged(self) -> int:
+        """How many leaves of its finished volumes have no record any more, for a purge removed it."""
+        return sum(volume.get("purged_count", 0) for volume in self.volumes)
+
+    @property
+    def records(self) -> int:
+        """How many records are in its finished volumes."""
+        return self.done - self.purged
+
+    @property
     def name(self) -> str:
         return f"evidence-{self.id}.zip"
 

@@ -124,6 +124,9 @@ class RetentionRequest(InsertedOnly):
     first = models.BigIntegerField(null=True, help_text="The first log entry that it would remove.")
     size = models.BigIntegerField(null=True, help_text="The log entry after the last one that it would remove.")
     counts = models.JSONField(null=True, help_text="What it would remove, by category and month of storage.")
+    without_archive = models.TextField(
+        db_default="", help_text="Why what a purge removes need not be in an archive (blank = it has to be)."
+    )
     reason = models.TextField()
     asked_by = models.CharField("requested by", max_length=150)
     asked_at = models.DateTimeField("requested at", db_default=Now())

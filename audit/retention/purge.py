@@ -23,9 +23,9 @@ from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ingest.trail import Where
 from audit.ledger import keys, purged
-from audit.models import OWN_WRITER, Purged, PurgeRun, Record, RetentionDecision, RetentionRequest
+from audit.models import OWN_WRITER, PurgeRun, Record, RetentionDecision, RetentionRequest
 from audit.postgres import sql
-from audit.retention import approval, policy
+from audit.retention import approval, archived, policy
 from audit.search import cost
 
 log = structlog.get_logger(__name__)
@@ -108,16 +108,26 @@ def count(cut: datetime, *, seconds: float = COUNT_S) -> Counted:
 
 
 def ask(
-    cut: datetime, *, reason: str, by: str, seconds: float = COUNT_S, where: Where = trail.NOTHING_ELSE
+    cut: datetime,
+    *,
+    reason: str,
+    by: str,
+    without_archive: str = "",
+    seconds: float = COUNT_S,
+    where: Where = trail.NOTHING_ELSE,
 ) -> RetentionRequest:
-    """Plan the removal of what is due at `cut`. Raises `Invalid`, `NothingDue`, `TooMany`, `NothingKept`."""
+    """Plan the removal of what is due at `cut`; it needs an archive, but for a reason that is given.
+
+    Raises `Invalid`, `NothingDue`, `TooMany`, `NothingKept`.
+    """
     approval.checked_reason("reason", reason)
+    without_archive = approval.checked_reason("without_archive", without_archive) if without_archive.strip() else ""
     counted = count(cut, seconds=seconds)
     if not counted.due:
         raise NothingDue
     facts = {"cut": timestamp_text(cut), "records": counted.due, "held": counted.held}
-    facts |= {"first": counted.first, "size": counted.size}
-    columns = {"cut": cut, "first": counted.first, "size": counted.size}
+    facts |= {"first": counted.first, "size": counted.size, "without_archive": without_archive or None}
+    columns = {"cut": cut, "first": counted.first, "size": counted.size, "without_archive": without_archive}
     counts = [each._asdict() for each in counted.counts]
     return approval.ask("purge", reason=reason, by=by, where=where, facts=facts, counts=counts, **columns)
 
@@ -144,10 +154,12 @@ def run(
 ) -> PurgeRun:
     """Remove what may go under an approved plan, from where the last run left off; certify it once all is done.
 
-    After `seconds` it stops, and another run goes on. Raises `NotApproved`, `NotReady`, `KeyMissing`, `NothingKept`.
+    After `seconds` it stops, and another run goes on. Raises `NotApproved`, `NotArchived`, `NotReady`, `KeyMissing`,
+    `NothingKept`.
     """
     if plan.kind != "purge" or not plan.is_approved:
         raise NotApproved
+    archived.require(plan)
     if keys.receipts().signer is None:
         raise KeyMissing(
             "This process has only public keys of receipts, and certificates are signed: set RECEIPT_KEY_FILE."
@@ -201,6 +213,8 @@ def certify(plan: RetentionRequest, done: PurgeRun, *, by: str) -> None:
         "named": ranges[:MAX_NAMED],
         "ranges_sha256": purged.digest(ranges),
         "counts": counts,
+        "archives": [] if plan.without_archive else _archives(plan),
+        "without_archive": plan.without_archive,
         "began_at": timestamp_text(done.started_at),
         "made_at": timestamp_text(datetime.now(UTC)),
     }
@@ -216,9 +230,14 @@ def certify(plan: RetentionRequest, done: PurgeRun, *, by: str) -> None:
     log.info("purge", plan=plan.pk, records=done.purged, by=by)
 
 
+def _archives(plan: RetentionRequest) -> list[dict[str, Any]]:
+    assert plan.first is not None and plan.size is not None
+    return [archive.as_json() for archive in archived.holding(plan.first, plan.size)]
+
+
 def removed_ranges(plan: RetentionRequest) -> list[tuple[int, int]]:
     """The log entries whose records were removed, first and last + 1, in as few ranges as can be."""
-    return list(purged.merged(Purged.objects.filter(plan=plan).values_list("first", "last")))
+    return purged.ranges_of(plan.pk, "default")
 
 
 def _removed(plan: RetentionRequest) -> dict[str, dict[str, int]]:
@@ -309,7 +328,8 @@ def planned(plan: RetentionRequest) -> int:
 
 def _facts(plan: RetentionRequest) -> dict[str, Any]:
     assert plan.cut is not None
-    about = {"first": plan.first, "size": plan.size, "records": planned(plan)}
+    about: dict[str, Any] = {"first": plan.first, "size": plan.size, "records": planned(plan)}
+    about["without_archive"] = plan.without_archive or None
     return {"cut": timestamp_text(plan.cut), **about}
 
 

@@ -1,18 +1,22 @@
 // An evidence bundle: who signed it, whether each file is the one that was signed, whether its records lead to the root
 // that the log signed, and, of a range, whether none is left out. In the order and in the words of verify.py.
 
+import { crosslinkLines } from "./crosslink.js";
 import { checkCsv } from "./csv.js";
 import { member, memberOf, parse, said } from "./json.js";
-import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, trustOf, when } from "./note.js";
+import { ED25519, checkSigned, isOfReceipts, readKeys, readNote, when } from "./note.js";
+import { readPurges } from "./purges.js";
 import { inWords } from "./query.js";
 import { TIME, ended, object } from "./records.js";
 import { Redactions, rulesOf } from "./redactions.js";
 import { Report } from "./report.js";
 import { Volumes } from "./volumes.js";
+import { requireKeys, trustOf } from "./trust.js";
 import { Altered, Damaged, MOST_TOLD, Uncovered, Unusable, base64, bytesOf, cut, lacking, quoted } from "./words.js";
 import { Zip, damaged } from "./zip.js";
 
 const EVIDENCE = "auditsite/evidence/v1";
+const WITH_PURGED = "auditsite/evidence/v2";
 const KINDS = ["query", "range", "sample"];
 /** Between the second in which a checkpoint was signed and the time that the store notes of it. */
 const CLOCK_SLACK_S = 2;
@@ -22,7 +26,7 @@ const SIGNED_FILES = ["manifest.json", "manifest.txt"];
 async function readManifest(zip, keys) {
   const note = readNote(zip.text("manifest.txt"));
   const [header, origin, id, digest, ...rest] = note.text.split("\n");
-  if (header !== EVIDENCE || rest.length !== 1) {
+  if (![EVIDENCE, WITH_PURGED].includes(header) || rest.length !== 1) {
     throw new Unusable(`manifest.txt is not the signature of a manifest: ${EVIDENCE}, origin, id, SHA-256`);
   }
   const foreign = `the manifest is signed with a foreign key: by none of the log ${origin} that you trust`;
@@ -31,7 +35,7 @@ async function readManifest(zip, keys) {
     throw new Altered("manifest.json is not the manifest that was signed: it was changed or swapped");
   }
   const manifest = parse(bytesOf(zip.text("manifest.json")));
-  if (!(manifest instanceof Map) || manifest.get("evidence") !== EVIDENCE || said(manifest.get("id")) !== id) {
+  if (!(manifest instanceof Map) || manifest.get("evidence") !== header || said(manifest.get("id")) !== id) {
     throw new Altered("manifest.json is of another bundle than its signature");
   }
   if (member(member(manifest, "log"), "origin") !== origin) {
@@ -109,6 +113,7 @@ export async function* faults(zip, trust, receiptKeys, found) {
     const checkpoint = (found.checkpoint = await readCheckpoint(zip, manifest, trust));
     const redactions = new Redactions(rulesOf(manifest), found.originals);
     const volumes = (found.volumes = new Volumes(zip, manifest, checkpoint, redactions));
+    if (manifest.get("evidence") === WITH_PURGED) volumes.purges = await readPurges(zip, manifest, trust, receiptKeys);
     for (const volume of member(manifest, "volumes")) {
       yield* volumes.check(volume);
       if (volume.has("csv")) yield* checkCsv(zip, volume.get("csv"), volume.get("records"));
@@ -122,19 +127,23 @@ export async function* faults(zip, trust, receiptKeys, found) {
 }
 
 /** The keys that count: those given, else those that came with the bundle. */
-function keysFor(zip, asked) {
-  const claimed = readKeys(zip.text("keys.txt"), ED25519);
+async function keysFor(zip, asked) {
+  const isSaidBefore = (line) => line.startsWith(`${WITH_PURGED}: `); // to programs that do not know of purged leaves
+  const claimed = readKeys(zip.text("keys.txt"), ED25519, isSaidBefore);
   const receipts = readKeys(asked.receiptKeys, ED25519);
-  const trust = trustOf(asked, (keys) => (keys.length ? keys : claimed.filter((key) => !isOfReceipts(key))));
+  const isGiven = readKeys(asked.keys, ED25519).length > 0;
+  const keys = isGiven ? asked.keys : claimed.filter((key) => !isOfReceipts(key)).join("\n");
+  const trust = requireKeys(await trustOf({ ...asked, keys }));
+  if (!isGiven) trust.unconfirmed.push("--key");
   if (!receipts.length) trust.unconfirmed.push("--receipt-key");
   return [trust, receipts.length ? receipts : claimed.filter(isOfReceipts)];
 }
 
 /** The files of a bundle, and the keys that count. Raises `Unusable`. */
-export function open(source, asked) {
+export async function open(source, asked) {
   try {
     const zip = new Zip(source);
-    return [zip, ...keysFor(zip, asked)];
+    return [zip, ...(await keysFor(zip, asked))];
   } catch (error) {
     throw damaged(error);
   }
@@ -149,11 +158,13 @@ export function report({ manifest, checkpoint, volumes }, trust, receiptKeys, dr
   report.stated.push(`requested by ${the("requested_by")} at ${the("requested_at")}, as of ${the("as_of")}`);
   report.checked.push(`${volumes.records} records checked against the log ${trust.keys[0].name}`);
   report.addCheckpoint("checkpoint", checkpoint);
+  report.checked.push(...crosslinkLines(trust));
   report.addKeys([...trust.keys, ...receiptKeys], trust.unconfirmed);
   reportContent(manifest, volumes, report);
   if (volumes.kind === "sample") reportSample(manifest, drawnAgain, report);
   else if (volumes.kind === "range") reportRange(manifest, volumes.window, report);
   else report.stated.push("that no other record matches the query");
+  volumes.purges.report(report);
   volumes.redactions.report(manifest, report);
   volumes.erasures.report(report);
   report.stated.push("statement.json, of what waits in the queue and what never came");
@@ -172,7 +183,9 @@ function reportContent(manifest, { kind, records, redactions }, report) {
 /** Which leaves these are, and which of them were received in the time that was asked for. */
 function reportRange(manifest, window, report) {
   const [first, last] = ["first", "last"].map((name) => member(member(manifest, "range"), name));
-  report.checked.push(`these are all leaves from ${first} to ${last - 1}: no record of the range is left out`);
+  const purged = manifest.get("purged") ?? 0;
+  const but = purged ? ` but the ${said(purged)} that were purged` : "";
+  report.checked.push(`these are all leaves from ${first} to ${last - 1}: no record of the range is left out${but}`);
   if (!window) return;
   const the = (name) => said(member(window, name));
   report.checked.push(`${the("records")} of them were received from ${the("since")} to before ${the("until")}`);
@@ -193,7 +206,7 @@ function reportSample(manifest, drawnAgain, report) {
 
 /** Check a bundle; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyEvidence(source, asked, originals) {
-  const [zip, trust, receiptKeys] = open(source, asked);
+  const [zip, trust, receiptKeys] = await open(source, asked);
   const found = { originals: originals() };
   let [count, isCovered] = [0, true];
   try {
@@ -221,7 +234,8 @@ export async function* verdictOn({ checkpoint, volumes }, trust) {
     return "NOT COVERED";
   }
   if (!volumes.records) {
-    yield "NOT COVERED  the bundle holds no record: that none matches is stated, not checked";
+    const why = volumes.purges.count ? "all of its leaves were purged" : "that none matches is stated, not checked";
+    yield `NOT COVERED  the bundle holds no record: ${why}`;
     return "NOT COVERED";
   }
   const verdict = yield* ended("VERIFIED", trust);

@@ -1,12 +1,10 @@
-// C2SP signed-note: keys, signatures, and the checkpoint that a log has signed. Ed25519 is the browser's own.
+// C2SP signed-note: keys and signatures. Ed25519 is the browser's own.
 
 import { sha256 } from "./sha256.js";
-import { Altered, Forked, IN_FIELD, Uncovered, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
-import { same } from "./merkle.js";
+import { Altered, IN_FIELD, Uncovered, Unusable, base64, bytesOf, cut, hex, joined, quoted, unbase64 } from "./words.js";
 
 export const [ED25519, COSIGNATURE] = [1, 4];
 const SIGNATURE_BYTES = 64;
-const SIZE = /^(0|[1-9][0-9]{0,18})$/;
 const CONTROLS = /[\x00-\x09\x0b-\x1f\x7f]/;
 
 /** Raises `Unusable` where this browser cannot check a signature at all. */
@@ -24,7 +22,7 @@ export async function requireEd25519() {
 }
 
 /** A public key: `name+id+base64(kind || 32 bytes)`. */
-class Key {
+export class Key {
   constructor(name, kind, publicBytes) {
     Object.assign(this, { name, kind, publicBytes });
     this.data = joined([Uint8Array.of(kind), publicBytes]);
@@ -90,13 +88,13 @@ export function readNote(note) {
 }
 
 /** The key of these that a signature names, by name and id. */
-const keyOf = (keys, { name, id }) => keys.find((key) => key.name === name && key.id === id);
+export const keyOf = (keys, { name, id }) => keys.find((key) => key.name === name && key.id === id);
 
 /**
  * The error for what no key that was given has signed: `Uncovered` where another key of this name has.
  * The log may have that key from a rotation, or a forger made it: without the key nobody can say.
  */
-function unsigned(signatures, name, otherwise) {
+export function unsigned(signatures, name, otherwise) {
   const isStranger = (signature) => signature.name === name && signature.blob.length === SIGNATURE_BYTES;
   const strangers = new Set(signatures.filter(isStranger).map(({ id }) => `${name}+${id}`));
   if (!strangers.size) return new Altered(otherwise);
@@ -115,6 +113,15 @@ export async function checkSigned({ text, signatures }, origin, keys, otherwise)
   for (const signature of ours) await keyOf(known, signature).check(text, signature.blob);
 }
 
+/** The third line of a note (header, origin, line), signed by a key of receipts. Raises `Altered`, `Uncovered`, `Unusable`. */
+export async function signedLine(text, header, keys, otherwise) {
+  const note = readNote(text);
+  const [first, origin, line, end, ...rest] = note.text.split("\n");
+  if (first !== header || end !== "" || rest.length) throw new Unusable(otherwise);
+  await checkSigned(note, origin, keys);
+  return line;
+}
+
 /** The keys of receipts that were given, where nothing comes with keys of its own. Raises `Unusable`. */
 export function receiptKeysOf(asked) {
   const keys = readKeys(asked.receiptKeys, ED25519);
@@ -124,87 +131,11 @@ export function receiptKeysOf(asked) {
 
 export const isOfReceipts = (key) => key.name.endsWith("/receipts");
 
-/** The keys whose signatures count, and the checkpoints that they signed so far. */
-class Trust {
-  #seen = new Map();
-  #roots = new Map();
-
-  constructor(keys, witnesses, quorum, unconfirmed) {
-    Object.assign(this, { keys, witnesses, quorum, unconfirmed, strangers: new Set() });
-    this.timed = keys.map((key) => new Key(key.name, COSIGNATURE, key.publicBytes));
-  }
-
-  /** Check a signed note, each only once. Raises `Altered`, `Uncovered`, `Unusable`. */
-  async checkpoint(note) {
-    if (!this.#seen.has(note)) this.#seen.set(note, await this.#check(note));
-    return this.#seen.get(note);
-  }
-
-  async #check(note) {
-    const { text, signatures } = readNote(note);
-    const lines = text.split("\n");
-    if (lines.length < 4 || lines.at(-1) || lines.slice(0, -1).includes("") || !SIZE.test(lines[1])) {
-      throw new Unusable("a checkpoint has at least three lines: origin, size, root");
-    }
-    const [origin, size, root] = [lines[0], Number(lines[1]), lines[2]];
-    if (origin !== this.keys[0].name) {
-      throw new Unusable(`the checkpoint is of the log ${quoted(origin)}, the key of ${quoted(this.keys[0].name)}`);
-    }
-    const found = await this.#signatures(text, signatures);
-    if (!found.signed) {
-      throw unsigned(signatures, origin, `no key of the log ${origin} that you trust has signed the checkpoint`);
-    }
-    if (!Number.isSafeInteger(size)) throw new Unusable(`a log of ${lines[1]} records is beyond this page: take verify.py`);
-    const checkpoint = { size, root: unbase64(root), signedAt: found.signedAt, witnessed: found.witnessed };
-    const before = this.#roots.get(size) ?? checkpoint.root;
-    if (!same(before, checkpoint.root)) throw new Forked(`the log has signed two different trees of ${size} records`);
-    this.#roots.set(size, before);
-    return checkpoint;
-  }
-
-  async #signatures(text, signatures) {
-    const found = { signed: false, signedAt: null, witnessed: new Map() };
-    for (const signature of signatures) {
-      let key;
-      if ((key = keyOf(this.keys, signature))) {
-        await key.check(text, signature.blob);
-        found.signed = true;
-      } else if ((key = keyOf(this.timed, signature))) {
-        found.signedAt = Math.max(found.signedAt ?? 0, await key.check(text, signature.blob));
-      } else if ((key = keyOf(this.witnesses, signature))) {
-        found.witnessed.set(key.name, await key.check(text, signature.blob));
-      } else {
-        this.strangers.add(signature.name);
-      }
-    }
-    return found;
-  }
-}
-
 const linesOf = (text) => text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/).filter((line) => line.trim());
 
-/** The keys in a text, a line each. Raises `Unusable`. */
-export const readKeys = (text, kind) =>
-  linesOf(text).filter((line) => !line.startsWith("#")).map((line) => readKey(line, kind));
-
-/** The keys that count: those given, else those that came along. Raises `Unusable`. */
-export function trustOf(asked, claimed) {
-  const keys = readKeys(asked.keys, ED25519);
-  const many = (found) => new Set(found.map((key) => key.name)).size > 1;
-  if (keys.some(isOfReceipts)) {
-    throw new Unusable(`a receipt signing key was given ${IN_FIELD["--key"]}: give it ${IN_FIELD["--receipt-key"]}`);
-  }
-  if (many(keys)) throw new Unusable("the keys are of several logs: check one log at a time");
-  const witnesses = readKeys(asked.witnesses, COSIGNATURE);
-  const quorum = asked.quorum === "" ? witnesses.length : Number(asked.quorum);
-  if (!(quorum >= 0 && quorum <= witnesses.length)) {
-    throw new Unusable(`${asked.quorum} witnesses must have cosigned, and the keys of ${witnesses.length} are given`);
-  }
-  const used = claimed(keys);
-  if (many(used)) throw new Unusable("the keys are of several logs: check one log at a time");
-  if (!used.length) throw new Unusable(`give the log's public key ${IN_FIELD["--key"]}`);
-  return new Trust(used, witnesses, quorum, keys.length ? [] : ["--key"]);
-}
+/** The keys in a text, a line each, but for lines that are something else. Raises `Unusable`. */
+export const readKeys = (text, kind, isOther = (line) => false) =>
+  linesOf(text).filter((line) => !line.startsWith("#") && !isOther(line)).map((line) => readKey(line, kind));
 
 /** When a checkpoint or a cosignature was signed, in words. */
 export function when(moment) {

@@ -84,6 +84,7 @@ function begin(event) {
       receiptKeys: at("receipt-keys").value,
       witnesses: at("witnesses").value,
       quorum: at("quorum").value.trim(),
+      leaves: at("leaves").value,
     },
   });
 }

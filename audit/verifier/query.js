@@ -4,7 +4,7 @@ import { committed } from "./erasable.js";
 import { Float, member, memberOf, python, said } from "./json.js";
 import { Tree, same } from "./merkle.js";
 import { entryLeaf } from "./records.js";
-import { rowsOf } from "./rows.js";
+import { rowsOf, volumeRows } from "./rows.js";
 import { spelledOut } from "./spellings.js";
 import { Forked, Lacking, Uncovered, unbase64 } from "./words.js";
 
@@ -31,11 +31,13 @@ export function leavesThatMatch(zip, manifest, terms, size) {
 }
 
 function* allRows(zip, manifest) {
-  for (const volume of member(manifest, "volumes")) {
-    const name = member(volume, "records");
-    zip.source.expect(zip.files.get(name).size);
-    yield* rowsOf(zip, name);
-  }
+  for (const volume of member(manifest, "volumes")) yield* rowsOf(zip, member(expected(zip, volume), "records"));
+}
+
+/** A volume whose records will be read once more. */
+function expected(zip, volume) {
+  zip.source.expect(zip.files.get(member(volume, "records")).size);
+  return volume;
 }
 
 /** Whether a record matches a query: all of its terms hold. */
@@ -90,8 +92,10 @@ export function sameLog(zip, manifest, checkpoint) {
     );
   }
   const tree = new Tree(checkpoint.size, [].values());
-  for (const [index, record] of allRows(zip, manifest)) {
-    if (index < checkpoint.size) tree.add(index, entryLeaf(record));
+  for (const volume of member(manifest, "volumes")) {
+    for (const [index, record, purged] of volumeRows(zip, expected(zip, volume))) {
+      if (index < checkpoint.size) tree.add(index, record ? entryLeaf(record) : unbase64(member(purged, "leaf_hash")));
+    }
   }
   if (!same(tree.root(), checkpoint.root)) {
     throw new Forked("the two bundles are of two different logs: their records do not lead to both signed roots");

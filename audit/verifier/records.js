@@ -1,11 +1,13 @@
 // Records: their leaves, and a bundle of records in which each has a proof of its own (`manage.py bundle`).
 
 import { Erasures, checkValues, committed } from "./erasable.js";
+import { crosslinkLines } from "./crosslink.js";
 import { canonical, member, parse, said } from "./json.js";
 import { checkInclusion, leafHash } from "./merkle.js";
-import { ED25519, readKey, trustOf } from "./note.js";
+import { ED25519, readKey } from "./note.js";
 import { Report } from "./report.js";
 import { Sha256 } from "./sha256.js";
+import { trustOf } from "./trust.js";
 import { Altered, Forked, IN_FIELD, Uncovered, Unusable, bytesOf, hex, lines, quoted, unbase64 } from "./words.js";
 
 export const STORE_MEMBERS = ["state", "digest", "received_at", "parked_at", "stored_at"];
@@ -41,7 +43,7 @@ export function entryLeaf(record) {
   return leafHash(canonical(new Map(ENTRY.map((name) => [name, member(record, name)]))));
 }
 
-function readProof(text) {
+export function readProof(text) {
   const at = text.indexOf("\n\n");
   let [first, ...rest] = (at < 0 ? text : text.slice(0, at)).split("\n");
   if (rest[0]?.startsWith("extra ")) rest = rest.slice(1);
@@ -106,7 +108,8 @@ function* items(source) {
   if (!ended) throw new Unusable("the bundle is cut off: its last line is missing");
 }
 
-async function checkRecord(record, proof, trust) {
+/** Check one record. Raises `Altered`, `Uncovered`, `Unusable`. */
+export async function checkRecord(record, proof, trust) {
   const checkpoint = await trust.checkpoint(proof.note);
   checkInclusion(leafOf(record), proof.index, checkpoint.size, proof.hashes, checkpoint.root);
   if (checkpoint.witnessed.size < trust.quorum) {
@@ -120,13 +123,15 @@ export const verdictOf = (error) => (error instanceof Forked ? "FORKED" : error 
 
 /** Check every record; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyRecords(source, asked) {
-  const trust = trustOf(asked, (keys) => {
-    const header = readHeader(lines(source.chunks()).next().value ?? bytesOf(""));
-    if (keys.length && keys[0].name !== header.origin) {
-      throw new Unusable(`the bundle is of the log ${quoted(header.origin)}, your key of ${quoted(keys[0].name)}`);
-    }
-    return keys.length ? keys : header.keys;
-  });
+  const trust = await trustOf(asked);
+  const header = readHeader(lines(source.chunks()).next().value ?? bytesOf(""));
+  if (!trust.keys.length) [trust.keys, trust.unconfirmed] = [header.keys, ["--key"]];
+  else if (!trust.knows(header.origin)) {
+    throw new Unusable(
+      `the bundle is of the log ${quoted(header.origin)}, your key of ${quoted(trust.keys[0].name)}: where the log was `
+        + `restored, give its cross-link ${IN_FIELD["--crosslink"]}, which leads from one to the other`,
+    );
+  }
   let [records, verdict, newest] = [0, "VERIFIED", null];
   const erasures = new Erasures();
   for (const [record, text] of items(source)) {
@@ -152,6 +157,7 @@ function report(records, verdict, newest, erasures, trust) {
   report.checked.push(`${records} records checked against the log ${trust.keys[0].name}`);
   if (verdict === "VERIFIED") report.checked.push("each record is in the log, and as it was sealed");
   if (newest) report.addCheckpoint("newest checkpoint", newest);
+  report.checked.push(...crosslinkLines(trust));
   report.addKeys(trust.keys, trust.unconfirmed);
   for (const name of [...trust.strangers].sort()) {
     report.stated.push(`the signature of ${name}, whose key was not given`);

@@ -2,6 +2,7 @@
 
 import { faults, open, report, verdictOn } from "./evidence.js";
 import { member, said } from "./json.js";
+import { refusePurged } from "./purges.js";
 import { inWords, leavesThatMatch, sameLog } from "./query.js";
 import { verdictOf } from "./records.js";
 import { draw, otherSample } from "./sampling.js";
@@ -10,7 +11,7 @@ import { zipOf } from "./zip.js";
 
 /** Check both bundles and draw again; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifySample(source, range, asked) {
-  const [zip, trust, receiptKeys] = open(source, asked);
+  const [zip, trust, receiptKeys] = await open(source, asked);
   const log = zipOf(range);
   const [found, foundOfRange] = [{}, {}];
   let drawn;
@@ -47,6 +48,7 @@ function drawnAgain(log, ofRange, { manifest, checkpoint, volumes }) {
     throw new Uncovered(`the range has not all leaves from ${first} to ${last - 1}`);
   }
   sameLog(log, ofRange, checkpoint);
+  refusePurged(log, ofRange, first, last);
   const found = [...leavesThatMatch(log, ofRange, terms, last).keys()].filter((index) => index >= first);
   const population = member(sample, "population");
   if (found.length !== population) {

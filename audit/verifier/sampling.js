@@ -35,11 +35,11 @@ export function* otherSample(found, drawn, sample) {
 }
 
 /** A sample has as many records as it says; of a range it is drawn again. */
-export function* checkSample(manifest, records, places) {
+export function* checkSample(manifest, places) {
   const [sample, leaves] = [member(manifest, "sample"), member(manifest, "range")];
   const [size, population] = [member(sample, "size"), member(sample, "population")];
   const wanted = size < population ? size : population;
-  if (wanted !== records) yield `the sample has ${records} records, ${said(wanted)} are drawn of ${said(population)}`;
+  if (wanted !== places.length) yield `the sample has ${places.length} records, ${said(wanted)} are drawn of ${said(population)}`;
   if (!leaves) return;
   const [first, last] = [member(leaves, "first"), member(leaves, "last")];
   if (population !== last - first) yield `the range has ${last - first} leaves, the manifest names ${said(population)}`;

@@ -8,9 +8,11 @@ export const OF_BUNDLE = ["first_leaf", "last_leaf", "first_event", "last_event"
 export class Span {
   edges = [];
 
+  /** Take in a leaf, and the time of its event; without one where its record was purged. */
   add(index, time) {
     const [first = index, , since = time, until = time] = this.edges;
-    this.edges = [first, index, time < since ? time : since, time > until ? time : until];
+    this.edges = [first, index];
+    if (since !== undefined) this.edges.push(time < since ? time : since, time > until ? time : until);
   }
 
   take({ edges: [first, last, since, until] }) {

@@ -2,11 +2,13 @@
 
 import { faults } from "./evidence.js";
 import { member, parse, said } from "./json.js";
-import { checkSigned, readNote, receiptKeysOf, trustOf, when } from "./note.js";
+import { receiptKeysOf, signedLine, when } from "./note.js";
+import { refusePurged } from "./purges.js";
 import { inWords, leavesThatMatch, sameLog } from "./query.js";
 import { TIME, object, verdictOf } from "./records.js";
 import { Report } from "./report.js";
-import { Altered, IN_FIELD, Lacking, Uncovered, Unusable, bytesOf, lacking } from "./words.js";
+import { requireKeys, trustOf } from "./trust.js";
+import { Altered, IN_FIELD, Lacking, Uncovered, bytesOf, lacking } from "./words.js";
 import { zipOf } from "./zip.js";
 
 export const STATEMENT = "auditsite/statement/v1";
@@ -15,7 +17,7 @@ const AHEAD_S = 3600;
 
 /** Check a statement, perhaps with a range; yield what verify.py prints, return the verdict. Raises `Unusable`. */
 export async function* verifyStatement(text, range, asked) {
-  const [trust, receiptKeys] = [trustOf(asked, (keys) => keys), receiptKeysOf(asked)];
+  const [trust, receiptKeys] = [requireKeys(await trustOf(asked)), receiptKeysOf(asked)];
   let statement, checkpoint;
   try {
     statement = await readStatement(text, receiptKeys);
@@ -37,13 +39,8 @@ export async function* verifyStatement(text, range, asked) {
 
 /** What a statement says, signed by a key of receipts that is trusted. Raises `Altered`, `Uncovered`, `Unusable`. */
 async function readStatement(text, keys) {
-  const note = readNote(text);
-  const [header, origin, line, end, ...rest] = note.text.split("\n");
-  if (header !== STATEMENT || end !== "" || rest.length) {
-    throw new Unusable(`this is no statement: ${STATEMENT}, origin, what is said`);
-  }
-  await checkSigned(note, origin, keys);
-  return object(parse(bytesOf(line)));
+  const otherwise = `this is no statement: ${STATEMENT}, origin, what is said`;
+  return object(parse(bytesOf(await signedLine(text, STATEMENT, keys, otherwise))));
 }
 
 const leavesOf = (statement) => ["first", "last"].map((name) => member(member(statement, "leaves"), name));
@@ -87,6 +84,7 @@ async function checkRange(statement, log, checkpoint, trust, receiptKeys) {
     throw new Uncovered(`the bundle has not all leaves from ${first} to ${last - 1}`);
   }
   sameLog(log, manifest, checkpoint);
+  refusePurged(log, manifest, first, last);
   const ids = leavesThatMatch(log, manifest, member(statement, "terms"), last);
   const found = [...ids.keys()].filter((index) => index >= first);
   const count = member(statement, "found");

@@ -6,7 +6,8 @@ import { Tree, same } from "./merkle.js";
 import { pathParts } from "./paths.js";
 import { matches } from "./query.js";
 import { leafOf } from "./records.js";
-import { rowsOf } from "./rows.js";
+import { Purges } from "./purges.js";
+import { volumeRows } from "./rows.js";
 import { checkSample } from "./sampling.js";
 import { OF_BUNDLE, OF_VOLUME, Span } from "./span.js";
 import { Altered, quoted, unbase64 } from "./words.js";
@@ -33,6 +34,7 @@ export class Volumes {
     Object.assign(this, { zip, manifest, checkpoint, redactions, records: 0, last: -1, received: 0, places: [] });
     this.whole = new Span();
     this.erasures = new Erasures();
+    this.purges = new Purges();
     this.kind = member(manifest, "kind");
     this.window = manifest.get("received") ?? null;
   }
@@ -43,7 +45,11 @@ export class Volumes {
     const tree = new Tree(this.checkpoint.size, proofHashes(this.zip, member(volume, "proof")));
     const span = new Span();
     let why = "";
-    for (const [index, record] of rowsOf(this.zip, name)) {
+    for (const [index, record, purged] of volumeRows(this.zip, volume)) {
+      if (purged) {
+        why = yield* this.#purged(volume.get("purged"), index, purged, span, tree, why);
+        continue;
+      }
       this.records++;
       span.add(index, said(record.get("event_timestamp")));
       yield* this.#place(name, index);
@@ -62,6 +68,21 @@ export class Volumes {
     yield* span.faults(name, volume, OF_VOLUME);
     this.whole.take(span);
     if (!why) yield* this.#root(name, tree);
+  }
+
+  /** The faults of a leaf without a record; returns `why`, or the fault that keeps the others from the tree. */
+  *#purged(name, index, line, span, tree, why) {
+    span.add(index);
+    yield* this.#place(name, index);
+    try {
+      if (!member(this.manifest, "range")) throw new Altered("a bundle of a query has no purged leaves");
+      const leaf = this.purges.leaf(index, line);
+      if (!why) tree.add(index, leaf);
+    } catch (error) {
+      if (!(error instanceof Altered)) throw error;
+      yield (why = `${name}, leaf ${index}: ${error.message}`);
+    }
+    return why;
   }
 
   #leaf(record) {
@@ -114,12 +135,13 @@ export class Volumes {
     yield* this.whole.faults("the bundle", this.manifest, OF_BUNDLE);
     const named = member(this.manifest, "records");
     if (this.records !== named) yield `the bundle has ${this.records} records, the manifest names ${said(named)}`;
+    yield* this.purges.end(this.manifest);
     if (this.kind === "range") {
       const last = member(member(this.manifest, "range"), "last") - 1;
       if (this.last !== last) yield `the range ends at leaf ${this.last}, the manifest's at ${last}`;
     }
     yield* this.redactions.end(this.manifest);
-    if (this.kind === "sample") yield* checkSample(this.manifest, this.records, this.places);
+    if (this.kind === "sample") yield* checkSample(this.manifest, this.places);
     if (this.kind === "range" && this.window) yield* this.#received();
   }
 

@@ -9,12 +9,14 @@ export const IN_FIELD = {
   "--receipt-key": 'in the field "Receipt signing key"',
   "--originals": 'in the field "Supporting files"',
   "--range": 'in the field "Supporting files"',
+  "--ranges": 'in the field "Supporting files"',
+  "--crosslink": 'in the field "Supporting files"',
 };
 
 /** The headings of the two parts of a report, and how to know them among its lines. */
 export const CHECKED = "Checked here";
 export const STATED = (of) => `Stated by the ${of}, not checked`;
-const OF = ["bundle", "statement", "export"];
+const OF = ["bundle", "statement", "export", "certificate", "cross-link"];
 export const isHeading = (line) => line === CHECKED || OF.some((of) => line === STATED(of));
 
 /** The input is not what it should be: nothing can be said about it. */

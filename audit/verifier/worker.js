@@ -1,5 +1,7 @@
 // Checks files in a worker, so that the page stays responsive: takes the files and the keys, posts what it finds.
 
+import { PURGE, verifyCertificate } from "./certificate.js";
+import { CROSSLINK, verifyCrosslinks } from "./crosslink.js";
 import { verifyEvidence } from "./evidence.js";
 import { verifyExtract } from "./extract.js";
 import { requireEd25519 } from "./note.js";
@@ -7,7 +9,8 @@ import { verifyRecords } from "./records.js";
 import { Originals } from "./redactions.js";
 import { verifySample } from "./sample.js";
 import { STATEMENT, verifyStatement } from "./statement.js";
-import { Altered, Damaged, Source, Unusable, joined, textOf } from "./words.js";
+import { requireKeys, trustOf } from "./trust.js";
+import { Altered, Damaged, Source, Unusable, joined, quoted, textOf } from "./words.js";
 
 const TELL_EVERY = 8 << 20;
 const HEAD_BYTES = 64;
@@ -29,6 +32,9 @@ function opened(files) {
 
 const headOf = (source) => String.fromCharCode(...source.read(0, Math.min(HEAD_BYTES, source.size)));
 const isZip = (source) => headOf(source).startsWith("PK");
+const isCrosslink = (source) => headOf(source).startsWith(CROSSLINK);
+const isRanges = (source) => /^[0-9]+ [0-9]+\n/.test(headOf(source));
+const crosslinkOf = (source) => ({ name: source.file.name, text: textOf(wholeOf(source)) });
 
 function wholeOf(source) {
   if (source.size > MOST_BYTES) throw new Unusable(`it is longer than ${MOST_BYTES} bytes: use verify.py`);
@@ -39,6 +45,11 @@ function wholeOf(source) {
 function check(source, others, asked) {
   const head = headOf(source);
   if (head.startsWith("auditsite/receipt/")) throw new Unusable("this is a receipt: use verify.py receipt");
+  if (isCrosslink(source)) return ofCrosslinks({ ...asked, crosslinks: [...asked.crosslinks, crosslinkOf(source)] });
+  if (head.startsWith(`${PURGE}\n`)) {
+    only(others, isRanges, "With a certificate go all its ranges, one file of lines FIRST LAST");
+    return verifyCertificate(textOf(wholeOf(source)), others.length ? textOf(wholeOf(others[0])) : null, asked);
+  }
   if (head.startsWith(`${STATEMENT}\n`)) {
     only(others, isZip, "With a statement goes the bundle of a range, one zip");
     return verifyStatement(textOf(wholeOf(source)), others[0], asked);
@@ -54,8 +65,21 @@ function check(source, others, asked) {
   return verifyEvidence(source, asked, () => new Originals(others));
 }
 
+/** What cross-links teach whoever trusts the keys that were given. */
+async function* ofCrosslinks(asked) {
+  return yield* verifyCrosslinks(requireKeys(await trustOf(asked)));
+}
+
 function only(others, isRight, what) {
   if (others.length > 1 || !others.every(isRight)) throw new Unusable(`${what}: choose that, or use verify.py`);
+}
+
+/** The places of leaves in a text. Raises `Unusable`. */
+function placesOf(text) {
+  return text.split(/[\s,]+/).filter(Boolean).map((place) => {
+    if (!/^[0-9]{1,15}$/.test(place)) throw new Unusable(`${quoted(place)} is not the place of a leaf, a number from 0 on`);
+    return Number(place);
+  });
 }
 
 onmessage = async ({ data: { file, others, asked } }) => {
@@ -63,7 +87,9 @@ onmessage = async ({ data: { file, others, asked } }) => {
   try {
     await requireEd25519();
     const [source, ...more] = opened([file, ...others]);
-    const found = check(source, more, asked);
+    asked.crosslinks = more.filter(isCrosslink).map(crosslinkOf);
+    asked.leaves = placesOf(asked.leaves);
+    const found = check(source, more.filter((other) => !isCrosslink(other)), asked);
     let step = await found.next();
     for (; !step.done; step = await found.next()) postMessage({ line: step.value });
     verdict = step.value;

@@ -37,6 +37,19 @@ def test_every_list_has_its_place() -> None:
     assert len(named) == len(set(named))
 
 
+def test_the_rail_does_not_say_retention_twice() -> None:
+    page = (
+        logged_in(person("compliance officer")).get(reverse("admin:audit_retentionrequest_changelist")).content.decode()
+    )
+    rail = re.sub(r"<[^>]*>", "|", page[(begins := page.index('<nav id="rail"')) : page.index("</nav>", begins)])
+    names = [name.strip() for name in rail.split("|") if name.strip()]
+    assert [name for name in names if name in ("Retention", "Floors and purges", "Legal holds")] == [
+        "Retention",
+        "Floors and purges",
+        "Legal holds",
+    ]
+
+
 def test_what_is_open_is_counted_beside_its_section(auditor: Client) -> None:
     a_gap()
     page = auditor.get(reverse("admin:index")).content.decode()

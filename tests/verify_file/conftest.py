@@ -64,8 +64,8 @@ def proof(index: int, checkpoint: str, size: int = 11, leaves: list[bytes] = LEA
     return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", checkpoint])
 
 
-def bundle(items: list[tuple[dict[str, Any], str]], keys: list[str] | None = None) -> bytes:
-    header = {"bundle": "auditsite/v1", "keys": keys or [LOG.vkey()], "origin": LOG.name}
+def bundle(items: list[tuple[dict[str, Any], str]], keys: list[str] | None = None, origin: str = LOG.name) -> bytes:
+    header = {"bundle": "auditsite/v1", "keys": keys or [LOG.vkey()], "origin": origin}
     lines = [header, *({"record": record, "proof": text} for record, text in items)]
     body = b"".join(rfc8785.dumps(line) + b"\n" for line in lines)
     end = {"records": len(items), "sha256": hashlib.sha256(body).hexdigest()}

@@ -113,7 +113,7 @@ class ExportAdmin(ReadOnly):
 
     state_badge = column("state", lambda bundle: badge(STATES[bundle.state], bundle.state), "state")
     requested = time_column("requested (UTC)", "requested_at")
-    records = column("records", lambda bundle: f"{bundle.done:,}")
+    records = column("records", lambda bundle: f"{bundle.records:,}")
     expires = time_column("kept until (UTC)", "expires_at", sortable=False)
 
 

@@ -61,9 +61,9 @@ NAMES = {
     "audit.auditorscope": "Record access rules",
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
-    "audit.retentionrequest": "Retention",
     "audit.erasurerequest": "Erasures",
     "audit.erasurerule": "Rules of erasure",
+    "audit.retentionrequest": "Floors and purges",
     "auth.user": "People",
     "auth.group": "Roles",
 }

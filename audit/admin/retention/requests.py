@@ -16,12 +16,13 @@ from audit.access import client
 from audit.admin.base import ReadOnly, post_act
 from audit.admin.charts.queue import bars
 from audit.admin.display import badge, column, number, time_column, time_tag
+from audit.admin.frame import navigation
 from audit.errors import AuditError, Invalid
 from audit.formats import grammar, times
 from audit.ingest.trail import Where
 from audit.models import RetentionRequest
 from audit.postgres import sql
-from audit.retention import approval, legal_holds, policy, purge
+from audit.retention import approval, archived, legal_holds, policy, purge
 from audit.retention.purge import Count
 
 DECISIONS = {
@@ -72,7 +73,8 @@ class RetentionRequestAdmin(ReadOnly):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         floors = [(floor, time_tag(floor.applies_from)) for floor in policy.current()]
-        return super().changelist_view(request, {"floors": floors, **(extra_context or {})})
+        context = {"title": navigation.name_of(self.opts), "floors": floors}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row = self.row_or_404(request, object_id)
@@ -125,7 +127,9 @@ class RetentionRequestAdmin(ReadOnly):
         if not request.user.has_perm(ASK):
             raise PermissionDenied
         sent = request.POST if request.method == "POST" else request.GET
-        given = {name: sent.get(name, "").replace("\x00", "\ufffd").strip() for name in ("cut", "reason")}
+        given = {
+            name: sent.get(name, "").replace("\x00", "\ufffd").strip() for name in ("cut", "reason", "without_archive")
+        }
         counted = None
         form: dict[str, Any] = {"reason_max": approval.REASON_MAX, **given}
         try:
@@ -133,7 +137,8 @@ class RetentionRequestAdmin(ReadOnly):
             counted = purge.count(cut)
             if "ask" in request.POST:
                 by, where = request.user.get_username(), _where(request)
-                asked = purge.ask(cut, reason=given["reason"], by=by, where=where)
+                why, why_not = given["reason"], given["without_archive"]
+                asked = purge.ask(cut, reason=why, by=by, without_archive=why_not, where=where)
                 messages.success(request, "It is requested, and that is recorded: a second person has to approve it.")
                 return redirect("admin:audit_retentionrequest_change", asked.pk)
         except AuditError as error:
@@ -150,6 +155,7 @@ class RetentionRequestAdmin(ReadOnly):
         def run() -> None:
             if row.kind != "purge" or not row.is_approved:
                 raise purge.NotApproved
+            archived.require(row)
             async_task("audit.tasks.continue_purge", row.pk, request.user.get_username())
 
         success = "It begins within a minute, and that is recorded: this page shows how far it has come."
@@ -228,8 +234,25 @@ def _of_purge(row: RetentionRequest, request: HttpRequest) -> dict[str, Any]:
         "cut": time_tag(row.cut),
         "planned": purge.planned(row),
         "held": sum(count.held for count in counts),
+        **_of_archives(row),
         "may_run": row.is_approved and certificate is None and request.user.has_perm(ASK),
         **_drawn(counts),
+    }
+
+
+def _of_archives(row: RetentionRequest) -> dict[str, Any]:
+    """Which archives hold what the plan would remove, and what none holds."""
+    assert row.first is not None and row.size is not None
+    if row.without_archive:
+        return {"archives": [], "lacking": []}  # says why on its page
+    held = [(each, each.last - 1, time_tag(each.checked_at)) for each in archived.holding(row.first, row.size)]
+    ended = getattr(row, "run", None) is not None and row.run.ended_at is not None
+    lacking = [] if ended else [(first, last - 1) for first, last in archived.lacking(row)]
+    return {
+        "archives": held,
+        "lacking": lacking[: archived.MOST_NAMED],
+        "lacking_end": lacking[0][1] + 1 if lacking else None,
+        "lacking_more": len(lacking) - archived.MOST_NAMED,
     }
 
 

@@ -36,7 +36,7 @@ class Command(HarmlessCommand):
             made = build.resume(bundle, progress=show)
         if made.state != "ready":
             raise CommandError(f"The bundle is {made.state}. {made.error}".strip())
-        self.stdout.write(f"{made.done} records, manifest {made.digest}")
+        self.stdout.write(f"{made.records} records, manifest {made.digest}")
         self.stdout.write(f"{settings.EXPORT_DIR}/{made.name}")
 
 

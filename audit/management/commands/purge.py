@@ -12,7 +12,7 @@ from audit.management import HarmlessCommand, operator_name
 from audit.management.counting import counted
 from audit.models import RetentionRequest
 from audit.postgres import sql
-from audit.retention import purge
+from audit.retention import archived, purge
 from audit.retention.purge import Count
 
 UNFINISHED = 4
@@ -29,6 +29,9 @@ class Command(HarmlessCommand):
         plan = acts.add_parser("plan", help="count what is due; with --reason request its removal")
         plan.add_argument("--due", help="what is due at this time (default: now), such as 2026-01-01")
         plan.add_argument("--reason", help="why it is to go: without it nothing is requested")
+        plan.add_argument(
+            "--without-archive", default="", metavar="REASON", help="why no archive has to hold what goes (recorded)"
+        )
         show = acts.add_parser("show", help="a plan, what was decided, and how far it has come")
         show.add_argument("plan", type=int, nargs="?", help="its number (default: all plans)")
         show.add_argument(
@@ -48,9 +51,11 @@ class Command(HarmlessCommand):
             self._print(purge.count(cut, seconds=purge.PATIENT_S).counts)
             self.stdout.write("Nothing is requested: give a --reason for that.")
             return
-        plan = purge.ask(cut, reason=options["reason"], by=operator_name(), seconds=purge.PATIENT_S)
+        given = {name: options[name] for name in ("reason", "without_archive")}
+        plan = purge.ask(cut, **given, by=operator_name(), seconds=purge.PATIENT_S)
         self._print(Count(**count) for count in plan.counts or ())
         self.stdout.write(f"Purge {plan.pk} is requested: a second person approves it in the admin, under Retention.")
+        self._archives(plan)
 
     def _show(self, options: dict[str, Any]) -> None:
         if options["plan"] is None:
@@ -69,8 +74,21 @@ class Command(HarmlessCommand):
             return
         self.stdout.write(_line(plan))
         self._print(Count(**count) for count in plan.counts or ())
+        self._archives(plan)
         if certificate is not None:
             self.stdout.write(f"Its certificate is the record {certificate.pk}: --certificate prints it.")
+
+    def _archives(self, plan: RetentionRequest) -> None:
+        """Say which archives hold what goes, and what none holds."""
+        if plan.without_archive:
+            self.stdout.write(f"No archive is needed: {plan.without_archive}")
+            return
+        assert plan.first is not None and plan.size is not None
+        for held in archived.holding(plan.first, plan.size):
+            leaves = f"the leaves {held.first:,} to {held.last - 1:,}"
+            self.stdout.write(f"The archive {held.id} holds {leaves}, checked {held.checked_at:%Y-%m-%d %H:%M}Z.")
+        for first, last in archived.lacking(plan)[: archived.MOST_NAMED]:
+            self.stdout.write(f"No archive holds the leaves {first:,} to {last - 1:,}: nothing goes before one does.")
 
     def _run(self, options: dict[str, Any]) -> None:
         with counted("leaves") as show:

@@ -4,15 +4,19 @@ from audit.reports.figures import Figure, Table, TableRow, counted, listing, min
 from audit.reports.snapshot import Snapshot
 
 COMPLETED = "audit.purge.completed"
-LABELS = {"purged": "Records removed by purges"}
+LABELS = {"purged": "Records removed by purges", "certificates": "Purges with a certificate"}
 MAX_PURGES, MAX_ROWS, CELL_CHARS = 10_000, 50, 200
 
 
 def figures(snapshot: Snapshot) -> tuple[Figure, ...]:
     if not snapshot.sees_store_acts:
         return out_of_scope(LABELS)
-    removed = sum(int(act.data.get("records", 0)) for act in snapshot.acts(COMPLETED, limit=MAX_PURGES))
-    return (counted("purged", LABELS["purged"], removed, query=snapshot.query(f"type:{COMPLETED}")),)
+    certified, query = snapshot.acts(COMPLETED, limit=MAX_PURGES), snapshot.query(f"type:{COMPLETED}")
+    removed = sum(int(act.data.get("records", 0)) for act in certified)
+    return (
+        counted("purged", LABELS["purged"], removed, query=query),
+        counted("certificates", LABELS["certificates"], len(certified), query=query),
+    )
 
 
 def table(snapshot: Snapshot) -> Table:

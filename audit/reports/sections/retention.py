@@ -10,10 +10,13 @@ from datetime import UTC, datetime, time, timedelta
 
 from audit.models import Checkpoint, Finding, Verification
 from audit.reports.figures import Drawing, Figure, Section, State, counted, needed, share
-from audit.reports.sections import legal_holds, purges, volumes
+from audit.reports.sections import archives, legal_holds, purges, volumes
 from audit.reports.snapshot import Snapshot, months_before
 
-KEYS = ("oldest", "months", "total", "growth", "purged", "verified", "removed", "modified", *legal_holds.LABELS)
+KEYS = (
+    *("oldest", "months", "total", "growth", *purges.LABELS, *archives.LABELS),
+    *("verified", "removed", "modified", *legal_holds.LABELS),
+)
 MONTHS = 12
 TELLS_FLOORS = 3
 _UNCHANGED = (
@@ -24,9 +27,10 @@ SAYS = (
     "A record is never changed, and never removed but by a purge: the application has no right to, and triggers refuse "
     "whoever has; whether that held is what verifications look for. A floor by category says for how long records are "
     "kept at least; two people change one, which shortens nothing that is stored. A purge removes what is due and "
-    "held by nobody, by a plan that two people made, and is certified; its leaves stay, so the log is as it was. A "
-    "legal hold names what may not be purged, whatever comes; placing it, and its release by two people, are records. "
-    "Of these records the figures of holds and purges are."
+    "held by nobody, by a plan that two people made, and is certified; its leaves stay, so the log is as it was. An "
+    "archive holds what goes before it does, or the plan says why none has to. A legal hold names what may not be "
+    "purged, whatever comes; placing it, and its release by two people, are records. "
+    "Of these records, and those of archives and their checks, the figures of holds, purges and archives are."
 )
 # Before there were floors.
 SAID = (
@@ -47,7 +51,7 @@ def section(snapshot: Snapshot) -> Section:
         says=SAYS if tells else SAID,
         figures=(
             *_figures(snapshot, months),
-            *(purges.figures(snapshot) if tells else ()),
+            *((*purges.figures(snapshot), *archives.figures(snapshot)) if tells else ()),
             *verified(snapshot),
             *legal_holds.figures(snapshot, holds),
         ),

@@ -37,8 +37,9 @@ from tests.admin.browser.accessibility import (
 from tests.auditor import verify
 
 FIELDS = {"--key": "#keys", "--receipt-key": "#receipt-keys", "--witness": "#witnesses", "--quorum": "#quorum"}
+FIELDS |= {"--leaf": "#leaves"}
 
-OTHERS = ("--originals", "--range")
+OTHERS = ("--originals", "--range", "--ranges", "--crosslink")
 
 FAULT = re.compile(r"(?:ALTERED|FORKED|NOT COVERED)  |cannot be used: |(?:\d+ faults|one fault)$")
 
@@ -53,8 +54,14 @@ FIELD_NAMES = {
     "--receipt-key": "Receipt signing key",
     "--originals": "Supporting files",
     "--range": "Supporting files",
+    "--ranges": "Supporting files",
+    "--crosslink": "Supporting files",
 }
 OPTION = re.compile(r"\bwith (--[a-z-]+)(?: or --keys)?")
+
+
+KNOWN = (b"{", b"PK", *(f"auditsite/{kind}/v1\n".encode() for kind in ("statement", "purge", "crosslink")))
+"""How the files begin that the page knows."""
 
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -339,7 +346,7 @@ def _compare(shown: tuple[str, list[str]], file: Path, printed: str, status: int
     if status == 2:
         said, last = [*said, last], "VERDICT: CANNOT BE USED"
     assert f"VERDICT: {verdict}" == last, (lines, said)
-    if status == 2 and not file.read_bytes().startswith((b"{", b"PK", b"auditsite/statement/v1\n")):
+    if status == 2 and not file.read_bytes().startswith(KNOWN):
         return  # of none of the kinds that the page knows: which it should be, only a command says
     faults = [line for line in said if FAULT.match(line)]
     parts = [line.removeprefix("  ") for line in said if line not in faults]

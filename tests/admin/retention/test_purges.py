@@ -9,6 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit import tasks
+from audit.archive import check, create, span
+from audit.evidence.request import THE_STORE
 from audit.models import Record, RetentionRequest
 from audit.retention import legal_holds
 from audit.retention.legal_holds import Named
@@ -44,7 +46,7 @@ def officer() -> tuple[User, Client]:
 
 
 def requested(client: Client) -> RetentionRequest:
-    answer = client.post(PURGE, {"reason": "it is over", "ask": "yes"})
+    answer = client.post(PURGE, {"reason": "it is over", "without_archive": "a test", "ask": "yes"})
     assert answer.status_code == 302, answer.content
     return RetentionRequest.objects.get(kind="purge")
 
@@ -84,6 +86,26 @@ def test_two_people_purge_and_get_a_certificate(
     assert verify.main([*asked, "3"]) == 3
     file.write_text(note.replace('"records": 3', '"records": 4'), encoding="utf-8")
     assert verify.main([*asked, leaf]) == 1
+
+
+def test_a_plan_says_which_archive_holds_what_goes_and_cannot_run_before(due: list[UUID], tmp_path: Path) -> None:
+    (_, first), (_, second) = officer(), officer()
+    assert first.post(PURGE, {"reason": "it is over", "ask": "yes"}).status_code == 302
+    plan = RetentionRequest.objects.get(kind="purge")
+    second.post(address("decide", plan), {"approve": "yes"})
+    seal()
+    shown = first.get(address("change", plan)).content.decode()
+    assert "not in an archive: leaves 600 to 602" in shown
+    assert "manage.py archive create FOLDER --from 600 --to 603" in shown
+    assert "Run the purge" not in shown
+    refused = second.post(address("run", plan), follow=True).content.decode()
+    assert "No archive whose last check is VERIFIED, and sealed, holds the leaves 600 to 602" in refused
+    create.resume(create.create(THE_STORE, tmp_path / "archive", span.read_span("600", "603")), THE_STORE)
+    assert check.check(THE_STORE, tmp_path / "archive").verdict == "VERIFIED"
+    seal()
+    shown = first.get(address("change", plan)).content.decode()
+    assert ("leaves 600 to 602" in shown, "not in an archive" in shown, "Run the purge" in shown) == (True, False, True)
+    assert "It begins" in second.post(address("run", plan), follow=True).content.decode()
 
 
 def test_who_may_not_ask_does_not_run(due: list[UUID], auditor: Client, administrator: Client) -> None:

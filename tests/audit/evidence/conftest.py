@@ -105,7 +105,7 @@ def signed_anew(folder: Path, change: Callable[[dict[str, Any]], None] = lambda 
     body = json.dumps(manifest).encode()
     (folder / "manifest.json").write_bytes(body)
     digest = hashlib.sha256(body).hexdigest()
-    text = f"auditsite/evidence/v1\n{manifest['log']['origin']}\n{manifest['id']}\n{digest}\n"
+    text = f"{manifest['evidence']}\n{manifest['log']['origin']}\n{manifest['id']}\n{digest}\n"
     (folder / "manifest.txt").write_text(note.join(text, [RECEIPT_KEY.sign(text)]), encoding="utf-8")
 
 

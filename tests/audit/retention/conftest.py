@@ -19,6 +19,7 @@ from tests.audit.conftest import an_event
 ANN, BEN = "ann", "ben"
 RULES = Rules([Rule(name="mail", path="event_data.email", reason="r"), Rule(name="ip", path="actor_ip", reason="r")])
 DAY = timedelta(days=1)
+NO_ARCHIVE = "a test that is not about archives"
 COLUMNS = (
     *("writer", "version", "event_type", "event_timestamp", "event_category", "event_action", "event_outcome"),
     *("correlation_id", "event_data", "actor_type", "actor_id", "actor_ip", "resource_type", "resource_id"),
@@ -136,10 +137,10 @@ def short(days: int = 30) -> str:
     return category
 
 
-def approved(cut: datetime | None = None) -> RetentionRequest:
+def approved(cut: datetime | None = None, without_archive: str = NO_ARCHIVE) -> RetentionRequest:
     """A plan of what is due that Ann asked for and Ben approved, its records sealed."""
     seal()
-    plan = purge.ask(cut or ago(0), reason="it is over", by=ANN)
+    plan = purge.ask(cut or ago(0), reason="it is over", by=ANN, without_archive=without_archive)
     purge.decide(plan, approve=True, by=BEN)
     seal()
     return RetentionRequest.objects.select_related("decision").get(pk=plan.pk)

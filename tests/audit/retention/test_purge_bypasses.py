@@ -9,7 +9,7 @@ from django.db.utils import InternalError, ProgrammingError
 from audit.retention import legal_holds, purge
 from audit.retention.legal_holds import Named
 from tests.attacks.scene import Scene
-from tests.audit.retention.conftest import ANN, BEN, aged, ago, approved, here, seal, short, word
+from tests.audit.retention.conftest import ANN, BEN, NO_ARCHIVE, aged, ago, approved, here, seal, short, word
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ FORGED_DECISION = (
 def test_the_application_removes_nothing_by_itself(statement: str, refusal: str) -> None:
     record = aged(ago(40), event_category=short())
     seal()
-    plan = purge.ask(ago(0), reason="it is over", by=ANN)
+    plan = purge.ask(ago(0), reason="it is over", by=ANN, without_archive=NO_ARCHIVE)
     wrong = (OperationalError, ProgrammingError, InternalError)
     with pytest.raises(wrong, match=refusal), connections["default"].cursor() as cursor:
         cursor.execute(statement.format(plan=plan.pk, record=record))

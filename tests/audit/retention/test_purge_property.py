@@ -17,6 +17,7 @@ from tests.audit.retention.conftest import (
     ANN,
     BEN,
     DAY,
+    NO_ARCHIVE,
     RULES,
     aged,
     backdated,
@@ -115,7 +116,7 @@ def purged_as_modelled(seed: int) -> int:
     cut = now - draw.choice((0, 0, 1, 20)) * DAY
     erasable = with_values(record.id for record in stored)
     try:
-        plan = purge.ask(cut, reason="it is over", by=ANN)
+        plan = purge.ask(cut, reason="it is over", by=ANN, without_archive=NO_ARCHIVE)
     except purge.NothingDue:
         plan = None
     first = [record for record in stored if kept_until(record, floors) <= cut and not is_held(record, holds)]
