@@ -161,7 +161,7 @@ def _form(asked: Asked, found: Preview | None) -> dict[str, Any]:
         "bases": BASES,
         "found": found,
         "records": None if found is None else len(found.records),
-        "elsewhere": elsewhere.places(() if found is None else found.records),
+        "elsewhere": [] if found is None else elsewhere.places(found.records),
         "most": requests.MAX_RECORDS,
     }
 

@@ -22,7 +22,9 @@ _ERASURE = {
     **dict.fromkeys(("asked_at", "basis", "reason"), TEXT),
     **dict.fromkeys(("decided_by", "decided_at", "ground", "done_at"), NULLABLE),
 }
-_PLACE = object_schema({"what": TEXT, "known": INTEGER | {"nullable": True}, "names": _TEXTS})
+_PLACE = object_schema(
+    {"what": TEXT, "advice": {"type": "string"}, "known": INTEGER | {"nullable": True}, "names": _TEXTS}
+)
 _REACH = {"not_reached": {"type": "array", "items": _PLACE}}
 
 

@@ -90,7 +90,8 @@ class Command(HarmlessCommand):
             self.stdout.write(f"held, nothing of it was erased: {record}")
         self.stdout.write("It does not reach:")
         for place in elsewhere.places(row.records):
-            self.stdout.write(f"- {place.what}{'' if place.known is None else f': {place.known:,}'}")
+            known = "the store does not know" if place.known is None else f"{place.known:,}"
+            self.stdout.write(f"- {place.what}: {known}{f': {place.advice}' if place.known and place.advice else ''}")
             for name in place.names:
                 self.stdout.write(f"    {name}")
 
