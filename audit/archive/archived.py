@@ -58,7 +58,7 @@ def find(
     except cost.TookTooLong:
         raise Invalid({"q": "this takes too long: narrow it by time, or to an archive"}) from None
     for record in found:
-        record.event_data = {}  # a list does not show it, and fifty may be long
+        record.without_data()  # a list does not show it, and fifty may be long
     visibility.note_shown(record.pk for record in found[:PER_PAGE])
     return ShownPage(list(_shown(found[:PER_PAGE], rules)), len(found) > PER_PAGE)
 

@@ -122,6 +122,11 @@ class EventColumns(AppendOnly):
             self.__dict__["_values"] = found
         return found
 
+    def without_data(self) -> None:
+        """Leave out what a list does not show: `event_data`, and the values of what can be erased."""
+        self.event_data = {}
+        self.__dict__["_values"] = NONE
+
     def shown(self) -> dict[str, Any]:
         """The event as it was sent, as far as nothing of it was erased."""
         document = self.document()

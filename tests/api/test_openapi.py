@@ -58,7 +58,7 @@ def some_schema(whole_schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def key() -> str:
-    return Sender("write", "read", "export", "hold").key
+    return Sender("write", "read", "export", "hold", "erase").key
 
 
 @pytest.mark.slow
@@ -82,6 +82,7 @@ def test_every_call_answers_as_described_at_every_edge_too(case: Any, key: str) 
 UNSAID = {
     **dict.fromkeys(("find_events", "get_extract", "post_export", "post_statement"), "a query has a grammar"),
     **dict.fromkeys(("get_account", "post_report"), "of two days the last is not before the first"),
+    "ask_erasure": "its subject names records of which something can be erased",
     "get_consistency": "of two sizes none is above that of the log",
     "post_manifest": "its count is that of its numbers, or of its ids",
 }
@@ -130,7 +131,8 @@ def test_what_stands_as_an_example_works_when_it_is_pasted() -> None:
 
 def test_a_call_with_a_body_has_an_example_where_a_body_can_be_made_up() -> None:
     calls = [call for path in described()["paths"].values() for call in path.values() if "requestBody" in call]
-    assert {call["operationId"] for call in calls} - set(examples.BODIES) == {"verify_receipts"}
+    # No receipt can be made up, and no record of which something can be erased.
+    assert {call["operationId"] for call in calls} - set(examples.BODIES) == {"verify_receipts", "ask_erasure"}
 
 
 def test_the_paths_of_the_contract_are_described() -> None:
@@ -158,6 +160,8 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/exports/{export_id}/cancel": ["post"],
         "/api/v1/audit/exports/{export_id}/resume": ["post"],
         "/api/v1/audit/exports/{export_id}/files/{name}": ["get"],
+        "/api/v1/audit/erasures": ["get", "post"],
+        "/api/v1/audit/erasures/{number}": ["get"],
         "/api/v1/audit/reports": ["post"],
         "/api/v1/audit/reports/{report_id}": ["get"],
         "/api/v1/audit/reports/{report_id}/files/{name}": ["get"],

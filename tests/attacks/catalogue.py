@@ -16,7 +16,7 @@ from audit.ingest.record import store
 from audit.ledger import keys
 from audit.ledger.seal import Sealer
 from audit.models import Record
-from tests.attacks.erasures import ASK, NOTE, TAKE, decided_by, with_triggers, without_triggers
+from tests.attacks.erasures import ASK, NOTE, TAKE, as_removed, decided_by, with_triggers, without_triggers
 from tests.attacks.scene import CORRELATIONS, Scene, seal, send
 from tests.attacks.statements import (
     APPROVE_OWN,
@@ -375,6 +375,7 @@ ATTACKS = [
     Attack("take a value away as the owner of the tables", with_triggers("audit_owner", TAKE), prevented=True),
     Attack("note an erasure that nobody approved, as the owner", with_triggers("audit_owner", NOTE), prevented=True),
     Attack("take a value away with the triggers off", without_triggers(TAKE), MISSING),
+    Attack("note a record as purged and take its values, as the owner", as_removed, MISSING),
     Attack("edit a value with the triggers off", without_triggers("UPDATE audit_erasable SET value = '1'"), ALTERED),
     Attack("note an erasure that nobody asked for, and take the value", without_triggers(NOTE, TAKE), MISSING),
     Attack(

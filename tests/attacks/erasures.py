@@ -9,12 +9,17 @@ from audit.formats.erasable.rules import Rule, Rules
 from audit.formats.event import accept
 from audit.ingest.record import store
 from tests.attacks.scene import CORRELATIONS, Scene, seal
+from tests.attacks.statements import SOME_REQUEST
 from tests.audit.conftest import an_event
 
 Superuser = psycopg.Connection[Any]
 RULES = Rules([Rule(name="address", path="actor_ip", reason="GDPR")])
 TAKE = "DELETE FROM audit_erasable"
 NOTE = "INSERT INTO audit_erased (record_id, path, request_id) SELECT record_id, path, 1 FROM audit_erasable"
+NOTE_REMOVED = (
+    f"INSERT INTO audit_purged (first, last, plan_id) SELECT index, index + 1, {SOME_REQUEST} FROM audit_leaf "
+    "WHERE record_id IN (SELECT record_id FROM audit_erasable)"
+)
 ASK = (
     "INSERT INTO audit_erasurerequest (id, asked_by, asked_at, subject, records, paths, basis, reason) "
     "SELECT 1, 'olga', now(), 'ids', array_agg(record_id), '{}', 'none', 'none' FROM audit_erasable"
@@ -52,6 +57,15 @@ def without_triggers(*texts: str) -> Callable[[Superuser, Scene], None]:
                 db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
 
     return run
+
+
+def as_removed(db: Superuser, scene: Scene) -> None:
+    """The owner notes the record as removed, as a purge does, and the trigger lets its values go."""
+    _store_one()
+    db.execute(b"SET ROLE audit_owner")
+    for text in (NOTE_REMOVED, TAKE):
+        db.execute(text.encode())
+    db.execute(b"RESET ROLE")
 
 
 def decided_by(name: str) -> str:

@@ -83,8 +83,8 @@ def drop_checkpoints(which: str) -> tuple[str, str]:
 
 # --- Retention ---------------------------------------------------------------------------------
 
-_SOME_REQUEST = "(SELECT min(id) FROM audit_retentionrequest)"
-PURGE = f"SELECT audit_purge({_SOME_REQUEST}, 100)"
+SOME_REQUEST = "(SELECT min(id) FROM audit_retentionrequest)"
+PURGE = f"SELECT audit_purge({SOME_REQUEST}, 100)"
 APPROVE_OWN = """
 WITH q AS (
     INSERT INTO audit_retentionrequest (kind, category, reason, asked_by, cut, first, size, counts)
@@ -92,7 +92,7 @@ WITH q AS (
 ) INSERT INTO audit_retentiondecision (request_id, decision, decided_by, record_id)
 SELECT id, 'approved', 'mallory', gen_random_uuid() FROM q
 """
-NOTE_PURGED = f"INSERT INTO audit_purged (first, last, plan_id) VALUES ({INDEX}, {INDEX} + 1, {_SOME_REQUEST})"
+NOTE_PURGED = f"INSERT INTO audit_purged (first, last, plan_id) VALUES ({INDEX}, {INDEX} + 1, {SOME_REQUEST})"
 DELETE_NOTED = f"DELETE FROM audit_record WHERE id = (SELECT record_id FROM audit_leaf WHERE index = {INDEX})"
 DETACH_MONTH = "ALTER TABLE audit_record DETACH PARTITION audit_record_default"
 LOWER_FLOOR = "UPDATE audit_retentionrequest SET days = 1"

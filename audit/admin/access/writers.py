@@ -42,6 +42,7 @@ SCOPES = {
     "export": "make evidence bundles, statements and reports",
     "unredacted": "see what redaction rules hide, in bundles and exports",
     "hold": "place and release legal holds",
+    "erase": "ask for erasures, about which people decide",
 }
 
 

@@ -18,13 +18,19 @@ from audit.evidence.erasure import elsewhere, requests
 from audit.evidence.erasure.requests import Asked, Preview
 from audit.evidence.erasure.rules import save_rule
 from audit.ingest.trail import Where
-from audit.models import ErasureDecision, ErasureRequest, ErasureRule
+from audit.models import ErasureRequest, ErasureRule
 from audit.models.erasure.requests import Progress, progress_of
 
 ASK, DECIDE = "audit.ask_erasure", "audit.decide_erasure"
 # What a request that is decided does while the person waits; the schedule does the rest.
 AT_ONCE_S = 3.0
 RECORDS_SHOWN = 50
+STATES = {
+    "waiting": ("pending", "waiting for a second person"),
+    "refused": ("warning", "refused"),
+    "approved": ("pending", "under way"),
+    "done": ("ok", "done"),
+}
 KINDS = (
     ("value", "whose members have this value"),
     ("query", "that this query finds"),
@@ -77,7 +83,7 @@ class ErasureRequestAdmin(ReadOnly):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         row, name = self.row_or_404(request, object_id), request.user.get_username()
-        decision, progress = _decision(row), progress_of([row.pk]).get(row.pk, Progress())
+        decision, progress = row.decided, progress_of([row.pk]).get(row.pk, Progress())
         return self.page(
             request,
             "detail",
@@ -116,7 +122,7 @@ class ErasureRequestAdmin(ReadOnly):
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         def act() -> str:
             row = ErasureRequest.objects.filter(pk=pk).first()
-            if row is None or _decision(row) is not None:
+            if row is None or row.decided is not None:
                 raise Http404("Nothing waits for a decision here.")
             approve, by = "approve" in request.POST, request.user.get_username()
             ground = request.POST.get("ground", "")
@@ -134,23 +140,12 @@ class ErasureRequestAdmin(ReadOnly):
 
     name = column("erasure", lambda row: f"erasure {row.pk}")
     asked = time_column("requested (UTC)", "asked_at")
-    decided_by = column("decided by", lambda row: decision.decided_by if (decision := _decision(row)) else "—")
+    decided_by = column("decided by", lambda row: decision.decided_by if (decision := row.decided) else "—")
     state = column("state", lambda row: _state(row))
 
 
 def _state(row: ErasureRequest) -> Any:
-    decision = _decision(row)
-    if decision is None:
-        return badge("pending", "waiting for a second person")
-    if not decision.approved:
-        return badge("warning", "refused")
-    progress = progress_of([row.pk]).get(row.pk, Progress())
-    return badge("ok", "done") if progress.done_at else badge("pending", "under way")
-
-
-def _decision(row: ErasureRequest) -> ErasureDecision | None:
-    found: ErasureDecision | None = getattr(row, "decision", None)
-    return found
+    return badge(*STATES[row.state(progress_of([row.pk]).get(row.pk, Progress()))])
 
 
 def _asked(given: Mapping[str, str]) -> Asked:
@@ -166,7 +161,7 @@ def _form(asked: Asked, found: Preview | None) -> dict[str, Any]:
         "bases": BASES,
         "found": found,
         "records": None if found is None else len(found.records),
-        "elsewhere": elsewhere.places(() if found is None else found.records),
+        "elsewhere": [] if found is None else elsewhere.places(found.records),
         "most": requests.MAX_RECORDS,
     }
 

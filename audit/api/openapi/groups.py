@@ -78,6 +78,15 @@ GROUPS = (
         },
     ),
     Group(
+        "Erasures",
+        "Scope `erase`: values that shall be erased. A person decides.",
+        {
+            "ask_erasure": "Ask for an erasure",
+            "list_erasures": "List the erasures that the key has asked for",
+            "get_erasure": "Get what became of an erasure",
+        },
+    ),
+    Group(
         "Clients of Kubernaut's Data Storage",
         "What its clients call beside the calls above. What this store does not do answers 501, and says why.",
         {

@@ -27,6 +27,8 @@ class Place(NamedTuple):
 
     what: str
     known: int | None
+    # What to do about it, where there are any.
+    advice: str = ""
     names: tuple[str, ...] = ()
 
 
@@ -36,17 +38,14 @@ def places(records: Sequence[UUID]) -> list[Place]:
     ready = Export.objects.filter(state="ready").count()
     made = Export.objects.exclude(manifest=None).count()
     return [
-        Place("evidence bundles that are still in this store: wait until they expire, or make them again", ready),
-        Place("evidence bundles that were made and may have left", made),
+        Place("evidence bundles that are still in this store", ready, "wait until they expire, or make them again"),
+        Place("evidence bundles that were made and may have left", made, "tell whoever fetched them"),
         _archives(ids),
         _backups(ids),
-        Place(
-            "events in the quarantine under these ids that have values beside them: what the erasure names goes there, "
-            "too, and no more",
-            Quarantined.objects.filter(key__in=[str(each) for each in ids]).exclude(beside=None).count(),
-        ),
+        _quarantine(ids),
         _queue(ids),
-        Place("write-ahead logs, replicas, and copies of the spool: the store knows none of them", None),
+        _drained(),
+        Place("write-ahead logs, replicas, and copies of the spool", None),
         Place("what the writer itself keeps, and answers of the API that were kept by who asked", None),
     ]
 
@@ -54,17 +53,22 @@ def places(records: Sequence[UUID]) -> list[Place]:
 def _archives(ids: list[UUID]) -> Place:
     found = sql.rows(_ARCHIVES, [ids])
     names = tuple(f"archive {archive} in {folder}: {count:,} of these records" for archive, folder, count in found)
-    return Place(
-        "archives that hold some of these records: remove them, and make them again", len(found), names[:NAMED]
-    )
+    what, advice = "archives that hold some of these records", "remove them, and make them again"
+    return Place(what, len(found), advice, names[:NAMED])
 
 
 def _backups(ids: list[UUID]) -> Place:
     [(stored_at,)] = sql.rows(_STORED, [ids])
     found = Backup.objects.all() if stored_at is None else Backup.objects.filter(ended_at__gt=stored_at)
     names = tuple(found.values_list("name", flat=True)[:NAMED])
-    what = "backups that were made since: remove them once newer ones are there, and erase again after a restore"
-    return Place(what, found.count(), names)
+    advice = "remove them once newer ones are there; after a restore ask for the erasure again"
+    return Place("backups that were made since the first of these records", found.count(), advice, names)
+
+
+def _quarantine(ids: list[UUID]) -> Place:
+    rows = Quarantined.objects.filter(key__in=[str(each) for each in ids]).exclude(beside=None)
+    advice = "what the erasure names goes there, too; of what else they have ask for an erasure of its own"
+    return Place("events in the quarantine under these ids that have values beside them", rows.count(), advice)
 
 
 def _queue(ids: list[UUID]) -> Place:
@@ -72,8 +76,10 @@ def _queue(ids: list[UUID]) -> Place:
         waiting = dlq.stream.default().pages.how_many([str(each) for each in ids])
     except dlq.errors.Refused:
         waiting = None
-    hours = round(settings.DLQ_KEEP_DRAINED_S / 3600)
-    kept = f"; what was drained stays in Redis for up to {hours} h more" if hours else ""
-    return Place(
-        f"events that wait in the queue under these ids: drain them, for they are stored already{kept}", waiting
-    )
+    return Place("events that wait in the queue under these ids", waiting, "drain them: they are stored already")
+
+
+def _drained() -> Place:
+    """What Redis keeps of drained events has no index by id; it goes by itself."""
+    hours = settings.DLQ_KEEP_DRAINED_S / 3600
+    return Place(f"copies of drained events in Redis, which go after {hours:g} h", None if hours else 0)

@@ -1,7 +1,7 @@
 """Rules of erasure, and erasures: who asked for which and who decided."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -13,6 +13,8 @@ from audit.formats.erasable import rules
 from audit.formats.erasable.rules import Rule
 from audit.models.base import AppendOnlyQuerySet, NamedRule, rule_name
 from audit.postgres import sql
+
+State = Literal["waiting", "refused", "approved", "done"]
 
 
 class ErasureRule(NamedRule):
@@ -68,6 +70,19 @@ class ErasureRequest(models.Model):
 
     def __str__(self) -> str:
         return f"erasure {self.pk}"
+
+    @property
+    def decided(self) -> "ErasureDecision | None":
+        found: ErasureDecision | None = getattr(self, "decision", None)
+        return found
+
+    def state(self, progress: "Progress") -> State:
+        """Waiting for a second person, refused, approved and under way, or done."""
+        if self.decided is None:
+            return "waiting"
+        if not self.decided.approved:
+            return "refused"
+        return "done" if progress.done_at else "approved"
 
 
 class ErasureDecision(models.Model):

@@ -11,12 +11,14 @@ from django.db import ProgrammingError, connections, transaction
 from audit import visibility
 from audit.archive import archived, check, read
 from audit.errors import ArchiveUnusable, Immutable, Invalid
+from audit.evidence.erasure import requests
 from audit.models import Archive, ArchivedRecord, Leaf, Record, RedactionRule
 from audit.operations import SQL
 from audit.visibility import Scope, Viewer
 from tests.audit.archive.conftest import archived as made_archive
-from tests.audit.archive.conftest import begun
+from tests.audit.archive.conftest import begun, checked
 from tests.audit.evidence.conftest import ME
+from tests.audit.evidence.erasure.conftest import RULES, asked, person
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -43,6 +45,34 @@ def test_what_was_read_back_is_what_was_stored(whole: Archive) -> None:
         assert copy.as_json() == record.as_json()
         assert copy.digest_holds
         assert Leaf.objects.get(index=copy.leaf_index).record_id == record.pk
+
+
+def test_of_what_can_be_erased_commitments_are_read_back_and_an_erasure_holds_for_them(tmp_path: Path) -> None:
+    email = person()
+    archive = made_archive(tmp_path, 3, erasing=RULES, event_data={"email": email, "n": 1.5}, actor_ip="192.0.2.7")
+    read.read(ME, tmp_path)
+    try:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT r::text FROM audit_archived_record r WHERE archive_id = %s", [archive.pk])
+            lines = [line for (line,) in cursor.fetchall()]
+        assert len(lines) == 3 and not any(email in line or "192.0.2.7" in line for line in lines)
+        assert all(copy.digest_holds for copy in ArchivedRecord.objects.filter(archive=archive))
+        assert len(archived.find("", archive=archive.pk).rows) == 3
+        assert seen(archive) == email
+
+        request = requests.ask(asked(email), by="olga")
+        requests.decide(request, approve=True, by="otto")
+        requests.carry_out(request)
+        assert seen(archive) == "$erasable"
+        assert checked(tmp_path).verdict == "VERIFIED", "the archive is as it was, with the values"
+    finally:
+        read.forget(ME, archive)
+
+
+def seen(archive: Archive) -> Any:
+    shown = archived.at_leaf(archive.pk, archive.first, unredacted=True)
+    assert shown is not None
+    return shown.record["event_data"]["email"]
 
 
 @pytest.mark.parametrize(

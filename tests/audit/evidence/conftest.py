@@ -14,6 +14,7 @@ from django.conf import settings as django_settings
 from audit.evidence import build, export, redaction
 from audit.evidence.request import Requester
 from audit.formats import note
+from audit.formats.erasable.rules import Rules
 from audit.formats.event import accept
 from audit.formats.redaction import Rule
 from audit.ingest.record import store
@@ -39,10 +40,10 @@ PINNED = ("--key", str(SEAL_KEY), "--receipt-key", str(RECEIPT_KEY))
 HOSTILE = '=HYPERLINK("https://evil.example")<script>alert(1)</script>'
 
 
-def sealed(count: int = 12, **changes: Any) -> str:
+def sealed(count: int = 12, *, erasing: Rules | None = None, **changes: Any) -> str:
     """So many sealed records of one correlation, which is named."""
     changes.setdefault("correlation_id", f"rr-{secrets.token_hex(6)}")
-    made = [accept(an_event(**changes), writer="tests") for _ in range(count)]
+    made = [accept(an_event(**changes), writer="tests", erasing=erasing) for _ in range(count)]
     store(made, timeout_s=20)
     seal.Sealer().once()
     return str(changes["correlation_id"])
