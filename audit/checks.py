@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError
 
+from audit import guards
 from audit.access.tokens import check as token_check
 from audit.errors import KeyMissing
 from audit.ledger import anchor
@@ -96,7 +97,8 @@ FROM (VALUES ('audit_app'), ('audit_reader')) r(name),
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) privilege
 WHERE (c.oid = %(table)s::regclass
    OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %(table)s::regclass))
-  AND has_table_privilege(r.name, c.oid, privilege)
+  AND (has_table_privilege(r.name, c.oid, privilege)
+    OR (privilege IN ('INSERT', 'UPDATE') AND has_any_column_privilege(r.name, c.oid, privilege)))
 """
 _ROLES = """
 SELECT session_user, current_user, rolsuper, pg_has_role(session_user, 'audit_owner', 'MEMBER')
@@ -128,6 +130,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
             *(message for table in (*APPEND_ONLY, "audit_head", "audit_purged") for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *functions(),
+            *(_error(number, text) for number, text in guards.faults((*APPEND_ONLY, "audit_head", "audit_purged"))),
             *roles(),
             *partitions(),
             *locks(),
@@ -210,10 +213,14 @@ def locks() -> Iterator[CheckMessage]:
 
 def functions() -> Iterator[CheckMessage]:
     """Leaf hashes are computed, and records kept, held and removed, as the repository says."""
-    live = dict(sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]))
+    live: dict[str, list[str]] = {}
+    for name, body in sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]):
+        live.setdefault(name, []).append(body)
     for name, file in FUNCTIONS.items():
-        if live.get(name) != body_of(name, file):
-            yield _error("E002", f"The function {name} is not the one of the repository.")
+        if live.get(name) != [body_of(name, file)]:
+            yield _error(
+                "E002", f"The function {name} is not the one of the repository, or there is another of its name."
+            )
 
 
 def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

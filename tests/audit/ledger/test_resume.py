@@ -177,6 +177,18 @@ def test_one_person_alone_resumes_nothing(restored: Scene) -> None:
     assert not LogCrossLink.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("by", "refusal"), [("olga", "a second person has to"), ("carla", "No record says that carla")]
+)
+def test_an_approval_that_was_written_into_the_database_resumes_nothing(restored: Scene, by: str, refusal: str) -> None:
+    """The application may update requests: it approves its own, or in the name of somebody who never did."""
+    row = resume.request("the disk burned", by="olga")
+    LogResume.objects.filter(pk=row.pk).update(decision="approved", decided_by=by)
+    with pytest.raises(ResumeRefused, match=refusal):
+        resume.resume()
+    assert not LogCrossLink.objects.exists()
+
+
 def test_each_step_is_a_record(restored: Scene) -> None:
     link = go_on()
     acts = Record.objects.filter(correlation_id="log-resume").order_by("stored_at")
