@@ -101,6 +101,7 @@ class RestoreDrill:
         self._witness_port = free_port()
         # What was acknowledged when `restore check` was asked.
         self._known: set[UUID] = set()
+        self._published_size = 0
         self._waited: set[UUID] = set()
 
     def run(self) -> bool:
@@ -173,6 +174,7 @@ class RestoreDrill:
         size = self._size()
         wait_until(lambda: self.fleet.number(COSIGNED) >= size, seconds=600, what="the witness to cosign")
         wait_until(lambda: self._anchored() >= size, seconds=600, what="the anchor")
+        self._published_size = size
 
     def _anchored(self) -> int:
         """The size of the newest line of the anchor, whatever name it has."""
@@ -232,6 +234,9 @@ class RestoreDrill:
         this.leaves = sum(int(word.replace(",", "")) for word in _words_before(done.stdout, " are gone"))
         if this.leaves:
             this.expect(self.fleet.number(HEAD) == head, "the sealer went on below what is known outside")
+            this.expect(
+                self._anchored() >= self._published_size, "an older head got behind the later one in the anchor"
+            )
 
     def _bring_back(self, this: Round) -> None:
         """From the queue what it kept, from the writer the rest."""

@@ -28,6 +28,7 @@ SHORT = {
     "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),
     "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),
     "bench-export": (["RECORDS=400"], r"category:security"),
+    "bench-purge": (["SHARE=0.002"], r"^the log is VERIFIED, and every bundle of before \(\d+ s\)$"),
     "restore-drill": (["SHARE=0.02"], r"^all of it came back \(\d+ s\)$"),
     "fix": ([], r"files? left unchanged$"),
 }

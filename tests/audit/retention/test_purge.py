@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from audit.formats import event, note
 from audit.ingest.record import store
 from audit.ledger import purged, reader, verify
 from audit.models import Leaf, Purged, PurgeMonth, PurgeRun, Record, RetentionRequest
+from audit.postgres import sql
 from audit.receipts import locate
 from audit.reports.sections import purges
 from audit.reports.snapshot import Snapshot
@@ -178,6 +180,25 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was() -> None:
     assert again.purged == 6
     assert Record.objects.filter(event_type="audit.purge.completed").count() == 1
     assert Record.objects.filter(event_type="audit.purge.begun").count() == 1
+
+
+def test_between_portions_it_rests_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    category = short()
+    for _ in range(5):
+        aged(ago(40), event_category=category)
+    plan = approved()
+    took, rested, now = iter([1.5, 2.5, 99.0]), list[float](), [0.0]
+    call = sql.rows
+
+    def slow(statement: str, *arguments: Any, **more: Any) -> Any:
+        if "audit_purge(" in statement:
+            now[0] += next(took)
+        return call(statement, *arguments, **more)
+
+    monkeypatch.setattr(purge, "sql", SimpleNamespace(rows=slow, now=sql.now))
+    monkeypatch.setattr(purge, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=rested.append))
+    purge.run(plan, by=BEN, portion=2)
+    assert [seconds for seconds in rested if seconds] == [1.5, 2.5, purge.REST_S]
 
 
 def test_a_month_that_is_due_as_a_whole_is_dropped_and_one_that_is_not_goes_row_by_row() -> None:
