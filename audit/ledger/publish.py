@@ -49,6 +49,7 @@ class Publisher:
             keys = ledger_keys.load()
             known = outside.of_anchor(keys)
             if conflicts := outside.conflicts(known, reader.head("default"), keys, "default"):
+                self._anchored_at = time.monotonic()  # once in SEAL_ANCHOR_S is often enough to say so
                 return [f"The head of {head.size} records is not anchored. {conflict}" for conflict in conflicts]
             origin = note.origin_of(head.note)
             if not any(each.head.size > head.size for each in known.heads if each.head.origin == origin):
