@@ -56,6 +56,16 @@ def test_what_is_due_goes_and_what_is_not_stays(elsewhere: Scene) -> None:
     assert sum(row.records for row in plan.removed.all()) == 5
 
 
+def test_counting_looks_into_no_month_in_which_nothing_can_be_due() -> None:
+    short(300)
+    for start in (month_of(ago(400)), month_of(ago(200))):
+        one("SELECT audit_make_partition(%s)", start)
+    lines = [line for (line,) in sql.rows("EXPLAIN ANALYZE SELECT * FROM audit_purge_counts(now())")]
+    never = [line for line in lines if f"audit_record_{ago(200):%Y_%m}" in line and "never executed" not in line]
+    assert any(f"audit_record_{ago(400):%Y_%m}" in line for line in lines)
+    assert never == [], lines
+
+
 def test_a_purged_log_is_verified_and_says_so_with_its_certificate() -> None:
     category = short()
     old = [aged(ago(40), event_category=category) for _ in range(3)]
