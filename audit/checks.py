@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError
 
+from audit import guards
 from audit.access.tokens import check as token_check
 from audit.errors import KeyMissing
 from audit.ledger import anchor
@@ -40,6 +41,8 @@ APPEND_ONLY = (
     *_tables("retentionrequest", "retentiondecision", "legalhold"),
     *_tables("erasable", "erasurerequest", "erasuredecision"),
 )
+# Tables that nothing but their triggers' conditions let anybody change.
+GUARDED = (*APPEND_ONLY, *_tables("head", "purged", "erased"))
 KEPT = (
     *_tables(
         "verification", "finding", "logresume", "discard", "episode", "gap", "manifest", "brokenpromise", "expectation"
@@ -87,8 +90,6 @@ FUNCTIONS = {
     ),
     "audit_beside_left": "0071_quarantine_beside.sql",
 }
-# Triggers of erasure, for each row before INSERT.
-GUARDS, BEFORE_INSERT = ("audit_may_be_erased", "audit_second_person"), 1 | 2 | 4
 MONTHS_AHEAD_LEAST = 2
 
 _TRIGGERS = """
@@ -106,7 +107,8 @@ FROM (VALUES ('audit_app'), ('audit_reader')) r(name),
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) privilege
 WHERE (c.oid = %(table)s::regclass
    OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %(table)s::regclass))
-  AND has_table_privilege(r.name, c.oid, privilege)
+  AND (has_table_privilege(r.name, c.oid, privilege)
+    OR (privilege IN ('INSERT', 'UPDATE') AND has_any_column_privilege(r.name, c.oid, privilege)))
 """
 _ROLES = """
 SELECT session_user, current_user, rolsuper, pg_has_role(session_user, 'audit_owner', 'MEMBER')
@@ -135,10 +137,13 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
         return []
     try:
         return [
-            *(message for table in (*APPEND_ONLY, *_tables("head", "purged", "erased")) for message in triggers(table)),
+            *(message for table in GUARDED for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *functions(),
-            *guards(),
+            *(
+                _error(number, text)
+                for number, text in guards.faults((*APPEND_ONLY, *_tables("head", "purged", "erased")))
+            ),
             *roles(),
             *partitions(),
             *locks(),
@@ -221,18 +226,14 @@ def locks() -> Iterator[CheckMessage]:
 
 def functions() -> Iterator[CheckMessage]:
     """Leaf hashes are computed, and records kept, held, removed and erased, as the repository says."""
-    live = dict(sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]))
+    live: dict[str, list[str]] = {}
+    for name, body in sql.rows("SELECT proname, prosrc FROM pg_proc WHERE proname = ANY(%s)", [list(FUNCTIONS)]):
+        live.setdefault(name, []).append(body)
     for name, file in FUNCTIONS.items():
-        if live.get(name) != body_of(name, file):
-            yield _error("E002", f"The function {name} is not the one of the repository.")
-
-
-def guards() -> Iterator[CheckMessage]:
-    """Nothing counts as erased, and nothing as approved, past the triggers that ask who agreed to it."""
-    for trigger in GUARDS:
-        live = "SELECT tgenabled::text, tgtype, tgqual IS NULL FROM pg_trigger WHERE tgname = %s"
-        if sql.rows(live, [trigger]) != [("A", BEFORE_INSERT, True)]:
-            yield _error("E001", f"The trigger {trigger} is missing, not ENABLE ALWAYS or conditional.")
+        if live.get(name) != [body_of(name, file)]:
+            yield _error(
+                "E002", f"The function {name} is not the one of the repository, or there is another of its name."
+            )
 
 
 def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

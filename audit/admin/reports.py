@@ -18,7 +18,7 @@ from audit.admin.evidence.exports import STATES, begun, own_or_404, requester_of
 from audit.errors import AuditError, Invalid
 from audit.evidence.request import record_act
 from audit.models import Report
-from audit.reports import build, packs, snapshot
+from audit.reports import again, build, packs, snapshot
 from audit.reports import render as report_render
 from audit.reports.packs import UnreadablePack
 
@@ -156,5 +156,5 @@ def _compared(report: Report) -> dict[str, Any]:
     same = report.is_same
     return {
         "same": None if same is None else badge("ok" if same else "error", "same" if same else "not the same"),
-        "differs": build.differences(report),
+        "differs": again.differences(report),
     }

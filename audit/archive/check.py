@@ -21,7 +21,7 @@ from audit.errors import ArchiveUnusable, LogDamaged
 from audit.evidence.manifest import VERIFIER
 from audit.evidence.request import Requester, record_act
 from audit.formats import note
-from audit.formats.note import NoteError, TreeHead
+from audit.formats.note import NoteError, TreeHead, Verifier
 from audit.ledger import keys, reader
 from audit.ledger.verify.result import Verdict
 from audit.models import Archive, ArchiveCheck, ArchiveVolume
@@ -212,7 +212,7 @@ def _faults_of_place(path: Path, volume: ArchiveVolume, signed: Index) -> Iterat
 
 def _verified(path: Path) -> list[Fault]:
     """Return what verify.py says is wrong with the bundle of a volume, as it says it."""
-    given = [("--key", str(key)) for key in keys.load().verifiers]
+    given = [("--key", str(key)) for key in _keys_of(path)]
     given += [("--receipt-key", str(key)) for key in keys.receipts().verifiers]
     command = [sys.executable, str(VERIFIER), "evidence", str(path), *(word for pair in given for word in pair)]
     try:
@@ -224,6 +224,16 @@ def _verified(path: Path) -> list[Fault]:
     said = [line for line in f"{run.stdout}\n{run.stderr}".splitlines() if line.strip()]
     faults = [Fault(kind, line.removeprefix(kind).strip()) for line in said if (kind := _kind(line)) is not None]
     return faults or [Fault(Verdict.ALTERED, said[-1] if said else f"verify.py ended with {run.returncode}")]
+
+
+def _keys_of(path: Path) -> list[Verifier]:
+    """Return the keys of the log that a bundle names: verify.py takes those of one, and a resumed log has two names."""
+    known = keys.load()
+    try:
+        origin = volumes.read_manifest(path)["log"]["origin"]
+    except (*volumes.UNREADABLE, TypeError):
+        origin = known.origin
+    return [key for key in known.verifiers if key.name == origin] or list(known.verifiers[:1])
 
 
 def _kind(line: str) -> Verdict | None:

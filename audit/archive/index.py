@@ -101,12 +101,12 @@ def read_id(target: Target) -> UUID | None:
 
 def read(target: Target) -> Index:
     """Return the index, as a key of receipts of this log has signed it. Raises `IndexFault`, `KeyMissing`."""
-    identifier, digest = _signed(_text(target, SIGNATURE, MAX_SIGNATURE_BYTES))
+    identifier, digest, origin = _signed(_text(target, SIGNATURE, MAX_SIGNATURE_BYTES))
     body = _text(target, INDEX, MAX_INDEX_BYTES)
     if hashlib.sha256(body.encode()).hexdigest() != digest:
         raise IndexFault(f"{INDEX} is not the index that was signed: it was changed, or is of another archive")
     document = json.loads(body)
-    if document["archive"] != FORMAT or document["id"] != identifier or document["log"]["origin"] != _origin():
+    if document["archive"] != FORMAT or document["id"] != identifier or document["log"]["origin"] != origin:
         raise IndexFault(f"{INDEX} is the index of another archive than {SIGNATURE} says")
     archive = UUID(identifier)
     volumes = [_volume(archive, number, facts) for number, facts in enumerate(document["volumes"], start=1)]
@@ -127,21 +127,17 @@ def _volume(archive: UUID, number: int, facts: dict[str, Any]) -> ArchiveVolume:
     return volume
 
 
-def _signed(text: str) -> tuple[str, str]:
-    """Return the id and the digest that a key of receipts has signed."""
+def _signed(text: str) -> tuple[str, str, str]:
+    """Return the id and the digest that a key of receipts has signed, and the name that the log had then."""
     receipts = keys.receipts()
     try:
         signed, _ = note.verify(text, receipts.verifiers)
         header, origin, identifier, digest, end = signed.split("\n")
     except (NoteError, ValueError) as error:
         raise IndexFault(f"{SIGNATURE} does not hold: {error}") from None
-    if (header, origin, end) != (FORMAT, _origin(), ""):
+    if (header, end) != (FORMAT, "") or not keys.load().is_ours(origin):
         raise IndexFault(f"{SIGNATURE} is not the signature of an archive of this log")
-    return identifier, digest
-
-
-def _origin() -> str:
-    return keys.load().origin
+    return identifier, digest, origin
 
 
 def _text(target: Target, name: str, most: int) -> str:

@@ -9,9 +9,11 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
+from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ingest.notify import notify_anyway
 from audit.ledger import anchor, heads, outside, reader, witnesses
+from audit.ledger import keys as ledger_keys
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint
 
@@ -37,12 +39,25 @@ class Publisher:
         complaints = self._ask_witnesses(head) if head.note != self._asked else []
         is_due = time.monotonic() - self._anchored_at >= settings.SEAL_ANCHOR_S
         if anchor.has_anchor() and is_due and head.note != self._anchored:
-            try:
-                anchor.anchor(head, reader.full_note(head, "default"))
-                self._anchored_at, self._anchored = time.monotonic(), head.note
-            except OSError as error:
-                complaints.append(f"The anchor could not be written: {error.strerror or type(error).__name__}.")
+            complaints += self._anchor(head)
         return complaints
+
+    def _anchor(self, head: Checkpoint) -> list[str]:
+        """Append a head to the anchor, never behind a later one: the sealer asks the end of the anchor how far the log
+        was signed, and the newest head of a database that was restored would hide it."""
+        try:
+            keys = ledger_keys.load()
+            known = outside.of_anchor(keys)
+            if conflicts := outside.conflicts(known, reader.head("default"), keys, "default"):
+                self._anchored_at = time.monotonic()  # once in SEAL_ANCHOR_S is often enough to say so
+                return [f"The head of {head.size} records is not anchored. {conflict}" for conflict in conflicts]
+            origin = note.origin_of(head.note)
+            if not any(each.head.size > head.size for each in known.heads if each.head.origin == origin):
+                anchor.anchor(head, reader.full_note(head, "default"))
+            self._anchored_at, self._anchored = time.monotonic(), head.note
+        except OSError as error:
+            return [f"The anchor could not be written: {error.strerror or type(error).__name__}."]
+        return []
 
     def _ask_witnesses(self, head: Checkpoint) -> list[str]:
         complaints = []

@@ -133,6 +133,7 @@ def read(text: str) -> dict[str, Any]:
     """What a certificate says, once its signature was found to hold. Raises `NoteError`, `KeyMissing`."""
     body, _ = note.verify(text, keys.receipts().verifiers)
     lines = body.split("\n")
+    # A log that was resumed after a restore had another name before.
     if lines[0] != FORMAT or len(lines) != 4 or not keys.load().is_ours(lines[1]):
         raise NoteError("it is no certificate of a purge of this log")
     facts: dict[str, Any] = json.loads(lines[2])

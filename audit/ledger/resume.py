@@ -26,7 +26,7 @@ from audit.ingest import trail
 from audit.ledger import anchor, crosslinks, heads, outside, reader
 from audit.ledger import keys as ledger_keys
 from audit.ledger.seal import sign_head, signed_edge
-from audit.models import Checkpoint, LogResume
+from audit.models import OWN_WRITER, Checkpoint, LogResume, Record
 from audit.postgres import sql
 
 log = structlog.get_logger(__name__)
@@ -92,6 +92,7 @@ def resume() -> tuple[LogResume, str]:
         raise ResumeRefused(
             "No request is approved: `manage.py log resume --reason ...` asks, a second person approves."
         )
+    _refuse_alone(row)
     path = settings.SEAL_KEY_FILE
     old = ledger_keys.load().signer
     if path is None or old is None:
@@ -168,6 +169,19 @@ def _state() -> tuple[TreeHead, outside.Known, list[str]]:
     ended = {head.origin: head.size for head in told if head is not None}
     open_heads = [each for each in known.heads if each.head.size > ended.get(each.head.origin, -1)]
     return restored, known._replace(heads=open_heads), outside.conflicts(known, head, keys, "default")
+
+
+def _refuse_alone(row: LogResume) -> None:
+    """Rows of requests can be changed by whoever has taken over the application; records of an approval cannot."""
+    if row.decided_by in ("", row.asked_by):
+        raise NotYours
+    approved = Record.objects.filter(writer=OWN_WRITER, event_type="audit.log.resume_approved", actor_id=row.decided_by)
+    about = {"asked_by": row.asked_by, "reason": row.reason, "restored": row.restored}
+    if not approved.filter(correlation_id=CORRELATION, event_data__contains=about).exists():
+        raise ResumeRefused(
+            f"No record says that {row.decided_by} has approved this: where the queue has it, drain it first; "
+            "else somebody wrote into the database, so tell your security officer."
+        )
 
 
 def _refuse_more(row: LogResume, known: outside.Known) -> None:

@@ -42,7 +42,7 @@ def close(path: Path, passphrase_file: Path) -> list[str]:
 
 
 def open_safe(path: Path, passphrase_file: Path, folder: Path) -> list[Path]:
-    """Write each key of a safe into a file of the folder, readable by its owner alone; return them.
+    """Write each key of a safe into a file of the folder, which is made, readable by its owner alone; return them.
 
     Raises `BackupFailed` for another passphrase, a file that was changed or is none, or one that would be overwritten.
     """
@@ -55,6 +55,7 @@ def open_safe(path: Path, passphrase_file: Path, folder: Path) -> list[Path]:
         raise BackupFailed(f"{path} does not open: the passphrase is another, or the file was changed.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BackupFailed(f"{path} is no safe of this store.") from None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = []
     for name, text in keys.items():
         place = folder / name.lower()

@@ -169,16 +169,6 @@ def _version(report: Report) -> int:
     return int(first["format"].removeprefix(FORMAT)) if first else VERSION
 
 
-def differences(report: Report) -> str:
-    """The titles of the sections that differ from the first report; "" where all is the same, or it is the first."""
-    if report.is_same is not False or report.again_of is None:
-        return ""
-    before = {section["key"]: section for section in (report.again_of.content or {}).get("sections", [])}
-    sections = (report.content or {}).get("sections", [])
-    titles = [section["title"] for section in sections if before.get(section["key"]) != section]
-    return ", ".join(titles) or "the sets of controls"
-
-
 def digest(document: dict[str, Any]) -> str:
     """SHA-256 of the content in RFC 8785, as anybody can compute it from the JSON."""
     return hashlib.sha256(canonical.canonical(document)).hexdigest()
@@ -191,7 +181,7 @@ def _build(report: Report) -> None:
     look = visibility.Viewer(find_scopes=report.scopes)
     with visibility.viewing(look):
         document = content(report, progress=lambda done: report.save_progress(done=done))
-        aside = _live_figures()
+        aside = _live_figures() | {"packs": {pack.pack: packs.text_of(pack) for pack in _chosen_packs(report)}}
     report_digest = digest(document)
     same = None if report.again_of is None else report.again_of.digest == report_digest
     record_act("made", report, THE_STORE, digest=report_digest, checkpoint=report.checkpoint, same=same)

@@ -3,6 +3,7 @@
 Those in audit/reports/packs come with the store; CONTROL_PACKS names a folder of more.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,12 @@ from django.conf import settings
 from msgspec import Meta
 
 from audit.errors import AuditError
+from audit.formats import canonical
 from audit.reports.sections import REFERENCES
 
 OWN = Path(__file__).with_name("packs")
+# Characters of the fingerprint of a set's text.
+FINGERPRINT = 12
 NAME = r"^[a-z0-9][a-z0-9-]*\Z"
 
 
@@ -63,6 +67,11 @@ def read(text: bytes, name: str) -> Pack:
             raise UnreadablePack(f"{name}, control {control.id}: {fault}")
         seen.add(control.id)
     return pack
+
+
+def text_of(pack: Pack) -> str:
+    """Return the fingerprint of all that a set says: another text has another one, whatever version it claims."""
+    return hashlib.sha256(canonical.canonical(msgspec.to_builtins(pack))).hexdigest()[:FINGERPRINT]
 
 
 def _faults(control: Control, seen: set[str]) -> Iterator[str]:

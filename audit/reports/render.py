@@ -82,7 +82,10 @@ def context(report: Report, *, site: str = "") -> dict[str, Any]:
         "report": report,
         "content": content,
         "summary": _summary(content, [row for of_pack in rows.values() for row in of_pack]),
-        "packs": [{**pack, "controls": rows[pack["pack"]]} for pack in content.get("packs", [])],
+        "packs": [
+            {**pack, "controls": rows[pack["pack"]], "text": beside.get("packs", {}).get(pack["pack"], "")}
+            for pack in content.get("packs", [])
+        ],
         "sections": [_section(section, look_up) for section in content.get("sections", [])],
         "title": title(report),
         "beside": {**beside, "lines": [(label, _number(value)) for label, value in beside.get("lines", [])]},

@@ -38,6 +38,8 @@ MAX_NAMED = 1_000
 # What the record of a certificate says beside the certificate.
 ABOUT = ("records", "first", "last", "ranges", "ranges_sha256", "reason", "asked_by", "approved_by")
 LOCKED_TRIES, LOCKED_WAIT_S = 40, 0.25
+# After each portion it rests as long as that took, and no longer than this: ingest keeps nine tenths of its rate.
+REST_S = 10.0
 _COUNTS = "SELECT * FROM audit_purge_counts(%s) ORDER BY 1, 2"
 _MONTHS = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -262,7 +264,7 @@ def _remove_months(plan: RetentionRequest, ends_at: float | None) -> None:
     for name in _names(_MONTHS, plan.cut):
         if ends_at is not None and time.monotonic() > ends_at:
             return
-        while _call("audit_purge_look", plan, name) == "whole":
+        while _look(plan, name) == "whole":
             outcome = _ask_again("audit_purge_detach", plan, name)
             if outcome == "detached":
                 _drop(plan, name, ends_at)
@@ -274,7 +276,8 @@ def _remove_records(plan: RetentionRequest, ends_at: float | None, portion: int,
     assert plan.size is not None
     place = -1
     while place < plan.size:
-        [(place,)] = sql.rows("SELECT audit_purge(%s, %s)", [plan.pk, portion])
+        with _resting():
+            [(place,)] = sql.rows("SELECT audit_purge(%s, %s)", [plan.pk, portion])
         if progress is not None:
             progress(place, plan.size)
         if ends_at is not None and time.monotonic() > ends_at:
@@ -283,9 +286,23 @@ def _remove_records(plan: RetentionRequest, ends_at: float | None, portion: int,
 
 def _drop(plan: RetentionRequest, name: str, ends_at: float | None) -> None:
     """Remove what can be erased of a month that was taken out, in portions, and then its table."""
-    while _ask_again("audit_purge_drop", plan, name) == "values":
-        if ends_at is not None and time.monotonic() > ends_at:
-            return
+    outcome = "values"
+    while outcome == "values" and (ends_at is None or time.monotonic() <= ends_at):
+        with _resting():
+            outcome = _ask_again("audit_purge_drop", plan, name)
+
+
+def _look(plan: RetentionRequest, name: str) -> str:
+    with _resting():
+        return _call("audit_purge_look", plan, name)
+
+
+@contextmanager
+def _resting() -> Iterator[None]:
+    """Do something, and then nothing for as long."""
+    started = time.monotonic()
+    yield
+    time.sleep(min(time.monotonic() - started, REST_S))
 
 
 def _names(statement: str, parameter: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,8 @@ from audit.formats import event
 from bench.load import WRITER, Ledger, documents
 
 BATCH = 20
+# The steady load: so many events each so many seconds.
+STEADY, STEADY_EVERY_S = 5, 0.25
 PATIENCE_S = 600.0
 
 
@@ -29,36 +32,44 @@ class Holder:
     @property
     def acknowledged(self) -> set[UUID]:
         """The ids of what was answered 201 or 202."""
-        return set(self.ledger.acknowledged)
+        with self.ledger.lock:
+            return set(self.ledger.acknowledged)
 
-    def send(self, count: int) -> None:
-        """Send so many new events. Raises `TimeoutError` where one is not acknowledged in time."""
+    def send(self, count: int) -> set[UUID]:
+        """Send so many new events; return their ids. Raises `TimeoutError` where one is not acknowledged in time."""
+        sent: set[UUID] = set()
         for first in range(0, count, BATCH):
-            self._acknowledged([next(self._documents) for _ in range(min(BATCH, count - first))])
+            batch = [next(self._documents) for _ in range(min(BATCH, count - first))]
+            self._acknowledged(batch)
+            sent |= {UUID(each["event_id"]) for each in batch}
+        return sent
 
     def send_again(self, ids: Iterable[str]) -> None:
-        """Send again what the store lost, with the same ids."""
-        lost = [self._sent[event_id] for event_id in sorted(ids)]
+        """Send again what the store lost of this writer's events, with the same ids."""
+        lost = [self._sent[event_id] for event_id in sorted(ids) if event_id in self._sent]
         for first in range(0, len(lost), BATCH):
             self._acknowledged(lost[first : first + BATCH])
 
     def write_receipts(self, path: Path) -> Path:
         """Write all receipts into one file, as the API answered them."""
-        path.write_text("\n".join(self._receipts) + "\n", encoding="utf-8")
+        with self.ledger.lock:
+            path.write_text("\n".join(self._receipts) + "\n", encoding="utf-8")
         return path
 
     def _acknowledged(self, sent: list[dict[str, Any]]) -> None:
         digests = {found.id: found.digest for found in (event.accept(each, writer=WRITER) for each in sent)}
-        self.ledger.digests |= digests
-        self._sent |= {str(each["event_id"]): each for each in sent}
+        with self.ledger.lock:
+            self.ledger.digests |= digests
+            self._sent |= {str(each["event_id"]): each for each in sent}
         body, ends_at = json.dumps(sent).encode(), time.monotonic() + PATIENCE_S
         while (answer := self._post(body)) is None:
             if time.monotonic() > ends_at:
                 raise TimeoutError(f"{len(sent)} events: not acknowledged within {PATIENCE_S:.0f} s")
             time.sleep(0.1)
-        self.ledger.acknowledged |= dict.fromkeys(digests, 201)
-        if receipt := answer.get("receipt"):
-            self._receipts.append(receipt)
+        with self.ledger.lock:
+            self.ledger.acknowledged |= dict.fromkeys(digests, 201)
+            if receipt := answer.get("receipt"):
+                self._receipts.append(receipt)
 
     def _post(self, body: bytes) -> dict[str, Any] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
@@ -74,3 +85,40 @@ class Holder:
             return None
         answer: dict[str, Any] = json.loads(text)
         return answer
+
+
+class Steady(Holder):
+    """A writer that goes on whatever happens to the store; what is not acknowledged it sends again."""
+
+    def __init__(self, port: int, key: str):
+        super().__init__(port, key)
+        self._goes_on = threading.Event()
+        self._ended = threading.Event()
+        self._rests = threading.Event()
+        self._thread = threading.Thread(target=self._send_steadily, daemon=True)
+        self._thread.start()
+
+    def go_on(self) -> None:
+        """Begin, or begin again."""
+        self._rests.clear()
+        self._goes_on.set()
+
+    def rest(self) -> None:
+        """Return once the batch in hand is acknowledged."""
+        self._goes_on.clear()
+        if not self._rests.wait(PATIENCE_S):
+            raise TimeoutError(f"the steady load: a batch was not acknowledged within {PATIENCE_S:.0f} s")
+
+    def stop(self) -> None:
+        """End; the batch in hand may stay unacknowledged."""
+        self._ended.set()
+        self._goes_on.set()
+
+    def _send_steadily(self) -> None:
+        while not self._ended.is_set():
+            if not self._goes_on.is_set():
+                self._rests.set()
+                self._goes_on.wait()
+                continue
+            self.send(STEADY)
+            self._ended.wait(STEADY_EVERY_S)

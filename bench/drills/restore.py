@@ -4,6 +4,9 @@
 2. PostgreSQL's disk burns; restored to a moment in the middle of the load.
 3. PostgreSQL's and Redis' disks burn; restored to the end of the base backup, and Redis to its file.
 
+A steady load goes on through backup, burn and restore: a writer that keeps its receipts, and sends again what was not
+acknowledged. It rests while a round is closed, so that every promise can be compared with the store.
+
 Each time: the sealer refuses to go on by itself; `restore check` names exactly what was acknowledged and is gone, by
 the receipts of its writer; spool and queue bring home what they have, `refill` what they had drained, the writer sends
 the rest again, the log is resumed by two people, the witness goes on, findings close, the log is VERIFIED. Exit status
@@ -21,20 +24,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.account import compare, depth
-from bench.drills.holder import Holder
+from bench.drills.holder import Holder, Steady
 from bench.fleet import ROOT, Fleet, free_port
-from bench.load import wait_until
+from bench.load import Ledger, wait_until
 
 EVENTS = 3_000
 ASKED_BY, APPROVED_BY = "olga", "carla"
 APPROVE = """
 from audit.ledger import resume
 resume.decide(resume.waiting(), approve=True, by="{by}")
+"""
+FINDINGS = """
+from audit.models import Finding
+print(Finding.objects.still_so().count())
 """
 T = TypeVar("T")
 COSIGNED = """
@@ -50,6 +58,10 @@ class Round:
 
     name: str
     acknowledged: int = 0
+    # Of these, by the steady load.
+    steady: int = 0
+    # Acknowledged while nothing was left of the disks: they waited in the queue or the spool.
+    waited: int = 0
     gone: int = 0
     named: int = 0
     refilled: int = 0
@@ -87,13 +99,18 @@ class RestoreDrill:
         self.rounds: list[Round] = []
         self._witness: subprocess.Popen[bytes] | None = None
         self._witness_port = free_port()
+        # What was acknowledged when `restore check` was asked.
+        self._known: set[UUID] = set()
+        self._published_size = 0
+        self._waited: set[UUID] = set()
 
     def run(self) -> bool:
         """Run all rounds, print the table, and say whether everything came back."""
         self.fleet.start_servers()
         self._start_witness()
         self.fleet.start_services()
-        self.holder = Holder(self.fleet.port, self.fleet.new_writer())
+        key = self.fleet.new_writer()
+        self.holder, self.steady = Holder(self.fleet.port, key), Steady(self.fleet.port, key)
         self._round("PostgreSQL, to the newest WAL", self._newest, redis_too=False)
         self._round("PostgreSQL, to a moment", self._moment, redis_too=False)
         self._round("PostgreSQL and Redis, to the backup", self._backup_alone, redis_too=True)
@@ -102,12 +119,15 @@ class RestoreDrill:
 
     def stop(self) -> None:
         """End everything."""
+        if hasattr(self, "steady"):
+            self.steady.stop()
         self._stop_witness()
         self.fleet.stop()
 
     def _round(self, name: str, target: Callable[[datetime], dict[str, str]], *, redis_too: bool) -> None:
         this = Round(name)
         self.rounds.append(this)
+        self.steady.go_on()
         backup = self._timed(this, "backup", self._back_up)
         self._load(self.events // 3)
         moment = datetime.now(UTC)
@@ -119,7 +139,7 @@ class RestoreDrill:
         self._published()
         self._burn(redis_too)
         self._timed(this, "restore", lambda: self._restore(backup, target(moment), redis_too))
-        wait_until(lambda: depth(self.fleet) == 0, seconds=600, what="the queue to be empty")
+        self._home()
         self._find(this)
         self._bring_back(this)
         self._timed(this, "resume", lambda: self._resume(this))
@@ -154,6 +174,7 @@ class RestoreDrill:
         size = self._size()
         wait_until(lambda: self.fleet.number(COSIGNED) >= size, seconds=600, what="the witness to cosign")
         wait_until(lambda: self._anchored() >= size, seconds=600, what="the anchor")
+        self._published_size = size
 
     def _anchored(self) -> int:
         """The size of the newest line of the anchor, whatever name it has."""
@@ -167,7 +188,9 @@ class RestoreDrill:
         if redis_too:
             self.fleet.redis.kill()
             shutil.rmtree(self.fleet.redis.data)
-        self.holder.send(self.events // 10)
+        self._waited = self.holder.send(self.events // 10)
+        if redis_too and not self._spooled():
+            raise AssertionError("PostgreSQL and Redis are gone, and what is acknowledged is in no spool")
 
     def _restore(self, backup: Path, recovery: dict[str, str], redis_too: bool) -> None:
         """As docs/operations.md has it."""
@@ -191,12 +214,17 @@ class RestoreDrill:
 
     def _find(self, this: Round) -> None:
         """`restore check` names what is gone: exactly that."""
+        receipts = self._write_receipts()
+        self._known = self.holder.acknowledged | self.steady.acknowledged
+        self._home()
         gone = self._gone()
-        this.acknowledged, this.gone = len(self.holder.acknowledged), len(gone)
+        this.acknowledged, this.steady, this.gone = len(self._known), len(self.steady.acknowledged), len(gone)
+        this.waited = len(self._waited)
+        back = self._waited - {UUID(each) for each in gone}
+        this.expect(back == self._waited, f"{len(self._waited - back)} events that waited did not come home")
         time.sleep(3)  # past the maximum merge delay: a promise is broken only then
         head, named = self.fleet.number(HEAD), self.fleet.folder / "missing"
-        receipts = self.holder.write_receipts(self.fleet.folder / "receipts")
-        done = self._manage("restore", "check", str(receipts), "--missing", str(named))
+        done = self._manage("restore", "check", *receipts, "--missing", str(named))
         missing = set(named.read_text().split())
         this.named = len(missing)
         this.expect(
@@ -206,6 +234,9 @@ class RestoreDrill:
         this.leaves = sum(int(word.replace(",", "")) for word in _words_before(done.stdout, " are gone"))
         if this.leaves:
             this.expect(self.fleet.number(HEAD) == head, "the sealer went on below what is known outside")
+            this.expect(
+                self._anchored() >= self._published_size, "an older head got behind the later one in the anchor"
+            )
 
     def _bring_back(self, this: Round) -> None:
         """From the queue what it kept, from the writer the rest."""
@@ -215,7 +246,8 @@ class RestoreDrill:
         again = self._gone()
         this.sent_again = len(again)
         self.holder.send_again(again)
-        wait_until(lambda: depth(self.fleet) == 0, seconds=600, what="what was sent again")
+        self.steady.send_again(again)
+        self._home()
         this.expect(not self._gone(), f"{len(self._gone())} events did not come back")
 
     def _resume(self, this: Round) -> None:
@@ -234,23 +266,50 @@ class RestoreDrill:
 
     def _close(self, this: Round) -> None:
         """Promises are kept again, findings closed, the log verified, and the witness at the newest head."""
+        self.steady.rest()
+        self._home()
         self._sealed()
         size = self._size()
         self._published()
-        receipts = self._manage("receipts", "verify", str(self.fleet.folder / "receipts"))
+        written = self._write_receipts()
+        receipts = self._manage("receipts", "verify", *written)
         this.expect(receipts.returncode == 0, f"receipts: {receipts.stdout.strip()}")
-        verdict = compare(self.fleet, self.holder.ledger)
+        ours, steady = self.holder.ledger, self.steady.ledger
+        both = Ledger(ours.digests | steady.digests, ours.acknowledged | steady.acknowledged)
+        verdict = compare(self.fleet, both)
         this.expect(verdict.whole, f"{verdict.verification}, {len(verdict.lost)} lost, {len(verdict.altered)} altered")
         open_promises = self.fleet.number("SELECT count(*) FROM audit_brokenpromise WHERE closed_at IS NULL")
         this.expect(not open_promises, f"{open_promises} broken promises are open")
-        done = self._manage("restore", "check", str(self.fleet.folder / "receipts"))
+        findings = int(self._manage("shell", "--verbosity", "0", "-c", FINDINGS).stdout)
+        this.expect(not findings, f"{findings} findings are still so")
+        done = self._manage("restore", "check", *written)
         this.expect(done.returncode == 0, f"restore check after all: {done.stdout.strip()}")
         this.expect(self._size() >= size, "the log shrank")
 
     def _gone(self) -> set[str]:
         """What was acknowledged and is no record: asked of the database itself."""
         rows = self.fleet.sql("SELECT id::text FROM audit_record WHERE writer = 'drill'")
-        return {str(event_id) for event_id in self.holder.acknowledged} - {str(row[0]) for row in rows}
+        return {str(event_id) for event_id in self._known} - {str(row[0]) for row in rows}
+
+    def _home(self) -> None:
+        """Return when what waited in queue and spool is in the store."""
+        wait_until(lambda: depth(self.fleet) == 0 and not self._spooled(), seconds=600, what="queue and spool")
+
+    def _spooled(self) -> bool:
+        """Whether an event waits in a file; one that a drain is removing is looked for again."""
+        files = [path for path in self.fleet.spool.iterdir() if path.suffix in (".spool", ".closed")]
+        try:
+            return any(path.stat().st_size for path in files)
+        except FileNotFoundError:
+            return True
+
+    def _write_receipts(self) -> list[str]:
+        """All receipts of both writers; the files."""
+        folder = self.fleet.folder
+        return [
+            str(self.holder.write_receipts(folder / "receipts")),
+            str(self.steady.write_receipts(folder / "receipts-steady")),
+        ]
 
     def _size(self) -> int:
         return self.fleet.number("SELECT coalesce(max(size), 0) FROM audit_checkpoint")
@@ -294,9 +353,11 @@ class RestoreDrill:
 
     def _print(self) -> None:
         table = Table("figure", *(each.name for each in self.rounds), title="Restore drill")
-        figures = ("acknowledged", "gone", "named", "refilled", "sent_again", "leaves")
+        figures = ("acknowledged", "steady", "waited", "gone", "named", "refilled", "sent_again", "leaves")
         words = {
-            "sent_again": "sent again by the writer",
+            "steady": "of these by the steady load",
+            "waited": "waited in queue or spool, and came home",
+            "sent_again": "sent again by the writers",
             "leaves": "leaves cut off",
             "refilled": "brought back by refill",
         }

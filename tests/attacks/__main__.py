@@ -22,11 +22,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "auditsite.settings")
 django.setup()
 
 from audit.ledger import verify  # noqa: E402
-from tests.attacks.catalogue import ATTACKS, Attack  # noqa: E402
+from tests.attacks.catalogue import ATTACKS as OF_THE_LOG  # noqa: E402
+from tests.attacks.catalogue import Attack  # noqa: E402
+from tests.attacks.files import TAMPERINGS, run_tampering  # noqa: E402
 from tests.attacks.forger import FORGERIES, run_forgery  # noqa: E402
 from tests.attacks.honest import HONEST  # noqa: E402
+from tests.attacks.removals import REMOVALS  # noqa: E402
 from tests.attacks.run import run  # noqa: E402
 from tests.attacks.scene import Scene  # noqa: E402
+
+ATTACKS = [*OF_THE_LOG, *REMOVALS]
 
 
 def detected_by(attack: Attack) -> tuple[str, str, str]:
@@ -60,13 +65,20 @@ def markdown_of_forgeries() -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_of_tamperings() -> str:
+    """What is said of files outside the store that somebody changed, as docs/attacks.md has it."""
+    lines = ["| act | what is said of the file |", "|---|---|"]
+    lines += [f"| {tampering.name} | {tampering.fate} |" for tampering in TAMPERINGS]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Run all, or every n-th, and print the matrix."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks")
     parser.add_argument("--every", type=int, default=1, help="run every n-th attack alone")
     every = parser.parse_args().every
     attacks, honest = ATTACKS[::every], list(HONEST.items())[::every]
-    forgeries = FORGERIES[::every]
+    forgeries, tamperings = FORGERIES[::every], TAMPERINGS[::every]
     assert servers.postgres is not None, "unset DATABASE_URL: a PostgreSQL of its own is attacked"
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("attack", "the store alone", "with an anchor", "with a witness", "as it must be")
@@ -86,6 +98,11 @@ def main() -> int:
                 wrong += fate != forgery.fate
                 fits = "yes" if fate == forgery.fate else f"[red]no: {fate}[/red]"
                 table.add_row(f"with Redis: {forgery.name}", forgery.fate, forgery.fate, forgery.fate, fits)
+            for tampering in track(tamperings, "tampering", console=Console(stderr=True)):
+                fate = run_tampering(tampering, scene, Path(folder))
+                wrong += fate != tampering.fate
+                fits = "yes" if fate == tampering.fate else f"[red]no: {fate}[/red]"
+                table.add_row(f"a file: {tampering.name}", *[tampering.fate] * 3, fits)
             for name, act in honest:
                 with scene.outside(anchor=scene.anchor, witness=True), scene.fresh() as superuser:
                     act(superuser, scene)
@@ -95,7 +112,8 @@ def main() -> int:
         finally:
             scene.stop()
     console.print(table)
-    console.print(f"{len(attacks) + len(forgeries)} attacks, {len(honest)} honest runs, {wrong} not as they must be")
+    count = len(attacks) + len(forgeries) + len(tamperings)
+    console.print(f"{count} attacks, {len(honest)} honest runs, {wrong} not as they must be")
     return bool(wrong)
 
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.test import Client, override_settings
 
@@ -19,9 +20,9 @@ from audit.formats.event import Accepted, accept
 from audit.ingest.record import document
 from audit.models import OWN_WRITER, Record, Writer
 from audit.postgres.gateway import gateway
-from audit.queue import drain
+from audit.queue import drain, refill
 from dlq import spool
-from dlq.message import digest_of
+from dlq.message import Message, digest_of
 from tests import servers
 from tests.attacks.scene import Scene
 from tests.audit.conftest import EVENTS, an_event
@@ -32,6 +33,7 @@ FORGED_FATE = "dead: Forged, told"
 DAMAGED_FATE = "dead: Damaged, told"
 NOTHING_NEW = "no second record"
 REFUSED_FATE = "refused: 401"
+NAMED_FATE = "refused by `manage.py refill`, and named"
 
 
 class Forger:
@@ -76,6 +78,13 @@ class Forger:
         row |= {"source": event.writer, "kind": event.event_type, "received_at": 1, "reason": "database-down"}
         row |= {"mac": secrets.token_hex(32), "body": base64.b64encode(event.body).decode()}
         (self._spool_folder / f"1-{secrets.token_hex(4)}.spool").write_bytes(json.dumps(row).encode() + b"\n")
+
+    def keep(self, event: Accepted, mac: bytes) -> None:
+        """Put an event among the drained ones that are kept, for a refill to find."""
+        fields: dict[str, Any] = {"key": str(event.id), "digest": event.digest, "body": event.body}
+        fields["source"] = event.writer
+        fields |= {"kind": event.event_type, "received_at": event.received_at, "reason": "database-down", "mac": mac}
+        assert self.queue.kept.keep([Message(id=f"{int(event.received_at.timestamp() * 1000)}-0", **fields)]) == 1
 
     def drained(self) -> str:
         """Drain everything, and say what became of the act."""
@@ -188,6 +197,36 @@ def moved_line(forger: Forger) -> str:
     return forger.drained()
 
 
+# --- The drained events that are kept ---------------------------------------------------------------
+
+
+def kept_without_signature(forger: Forger) -> str:
+    return _refilled(forger, b"")
+
+
+def kept_with_the_signature_of_another(forger: Forger) -> str:
+    return _refilled(forger, forger.parked()[b"mac"])
+
+
+def kept_once_more(forger: Forger) -> str:
+    """A genuine entry that was drained, put among those that are kept a second time."""
+    fields = forger.parked()
+    drain.drain(seconds=20)
+    (portion,) = forger.queue.kept.portions()
+    forger.queue.kept.keep(portion.messages)
+    done = refill.refill(by="somebody")
+    assert portion.messages[0].key.encode() == fields[b"key"] and done.here == 2
+    return NOTHING_NEW if not done.stored else "STORED"
+
+
+def _refilled(forger: Forger, mac: bytes) -> str:
+    event = _as_the_store()
+    forger.keep(event, mac)
+    done = refill.refill(by="somebody")
+    is_named = str(event.id) in json.dumps([str(each) for each in done.refusals])
+    return NAMED_FATE if is_named and not Record.objects.filter(id=event.id).exists() else f"STORED {done}"
+
+
 # --- The copy of the writers' keys ----------------------------------------------------------------
 
 
@@ -258,6 +297,9 @@ FORGERIES = [
     Forgery("put a file with a line into the spool", added_line, FORGED_FATE),
     Forgery("alter the body of a line of the spool", altered_line, DAMAGED_FATE),
     Forgery("move a line of the spool to another writer's name", moved_line, FORGED_FATE),
+    Forgery("put an event among the drained ones that are kept", kept_without_signature, NAMED_FATE),
+    Forgery("put one there with the signature of another", kept_with_the_signature_of_another, NAMED_FATE),
+    Forgery("put a drained entry there a second time", kept_once_more, NOTHING_NEW),
     Forgery("put a key into the copy of the writers' keys", invented_key, REFUSED_FATE),
     Forgery("give a key the signed entry of another", borrowed_entry, REFUSED_FATE),
     Forgery("give a key another scope", widened_entry, REFUSED_FATE),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from tests.attacks.catalogue import Attack
+from tests.attacks.removals import Kept
 from tests.attacks.scene import Scene, check_ids, seal, verdict
 
 
@@ -42,7 +43,7 @@ def run(attack: Attack, scene: Scene) -> Outcome:
         with scene.outside(anchor=anchor, witness=witness), scene.fresh() as superuser:
             try:
                 attack.act(superuser, scene)
-            except psycopg.Error:
+            except (psycopg.Error, Kept):
                 if attack.prevented:
                     return Outcome(prevented=True)
                 raise

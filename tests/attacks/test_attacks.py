@@ -8,13 +8,17 @@ import pytest
 
 from audit.ledger import verify
 from tests import servers
-from tests.attacks.catalogue import ATTACKS, Attack
+from tests.attacks.catalogue import ATTACKS as OF_THE_LOG
+from tests.attacks.catalogue import Attack
+from tests.attacks.files import TAMPERINGS, Tampering, run_tampering
 from tests.attacks.forger import FORGERIES, Forgery, run_forgery
 from tests.attacks.honest import HONEST
+from tests.attacks.removals import REMOVALS
 from tests.attacks.run import run
 from tests.attacks.scene import Scene
 
 pytestmark = pytest.mark.slow
+ATTACKS = [*OF_THE_LOG, *REMOVALS]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,11 @@ def test_the_forger_with_redis_makes_no_record(scene: Scene, forgery: Forgery, t
     assert run_forgery(forgery, scene, tmp_path) == forgery.fate
 
 
+@pytest.mark.parametrize("tampering", sampled(TAMPERINGS, lambda tampering: tampering.fate))
+def test_a_file_that_was_changed_deceives_nobody(scene: Scene, tampering: Tampering, tmp_path: Path) -> None:
+    assert run_tampering(tampering, scene, tmp_path) == tampering.fate
+
+
 def test_what_cannot_be_detected_says_why() -> None:
     for attack in ATTACKS:
         undetected = not attack.prevented and not attack.check and attack.alone == "VERIFIED"
@@ -75,7 +84,8 @@ def test_nothing_honest_raises_an_alarm(scene: Scene, act: Callable[[Any, Scene]
 
 def test_the_documentation_shows_the_matrix() -> None:
     page = (Path(__file__).parent.parent.parent / "docs" / "attacks.md").read_text(encoding="utf-8")
-    from tests.attacks.__main__ import markdown, markdown_of_forgeries
+    from tests.attacks.__main__ import markdown, markdown_of_forgeries, markdown_of_tamperings
 
     assert markdown() in page
     assert markdown_of_forgeries() in page
+    assert markdown_of_tamperings() in page

@@ -20,7 +20,7 @@ SHORT = {
     "missing": (["EVENTS=500"], r"reconciling, all runs together"),
     "growth": (["SMALL=200", "LARGE=400", "TICKS=1"], r"^\W*400 "),
     "years": (["SHARE=0.0002"], r"measured in [\d,]+ s, 0 not within their bounds$"),
-    "attacks": (["EVERY=40"], r"^3 attacks, 1 honest runs, 0 not as they must be$"),
+    "attacks": (["EVERY=40"], r"^5 attacks, 1 honest runs, 0 not as they must be$"),
     "bench": (["SHARE=0.02", "PEERS=no"], r"^written to .*: ingest.json, ingest.svg, rates.svg$"),
     "soak": (["MINUTES=0.1"], r"^flat: .*soak.svg$"),
     "bench-client": (["ROUNDS=1", "SECONDS=0.5"], r"^measured$"),
@@ -28,6 +28,7 @@ SHORT = {
     "bench-queue": (["SIZE=1000", "ROUNDS=1"], r"^dry run of retry --all: .* lines of progress on the way$"),
     "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),
     "bench-export": (["RECORDS=400"], r"category:security"),
+    "bench-purge": (["SHARE=0.002"], r"^the log is VERIFIED, and every bundle of before \(\d+ s\)$"),
     "restore-drill": (["SHARE=0.02"], r"^all of it came back \(\d+ s\)$"),
     "fix": ([], r"files? left unchanged$"),
 }

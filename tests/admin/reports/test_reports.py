@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.conf import LazySettings
 from django.test import Client
@@ -15,10 +16,10 @@ from django.urls import reverse
 from audit import tasks, visibility
 from audit.ingest import trail
 from audit.models import OWN_WRITER, AuditorScope, Export, Record, Report
-from audit.reports import build, render
+from audit.reports import build, packs, render
 from audit.reports.sections import fields
 from tests.admin.conftest import logged_in, person
-from tests.audit.reports.conftest import figures, made, sealed
+from tests.audit.reports.conftest import ME, figures, made, sealed
 
 MAKE, LIST = reverse("admin:audit_report_make"), reverse("admin:audit_report_changelist")
 
@@ -202,7 +203,24 @@ def test_what_is_not_the_same_is_said_and_where(auditor: Client) -> None:
     forged.beside = report.beside
     forged.save(force_insert=True)
     shown = page(auditor, forged)
-    assert "Different: Volumes." in shown
+    assert "Different: Volumes. Verify the log, and tell your security officer." in shown
+
+
+def test_controls_that_were_rewritten_are_no_reason_to_call_the_security_officer(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed()
+    report = made()
+    soc2 = packs.load()["soc2"]
+    control = msgspec.structs.replace(soc2.controls[0], gist="Written otherwise.")
+    other = msgspec.structs.replace(soc2, controls=(control, *soc2.controls[1:]))
+    monkeypatch.setattr(packs, "load", lambda: {"soc2": other})
+    repeated = build.resume(build.repeat(report, ME))
+    shown = page(auditor, repeated)
+    assert f"is not that of the first report (version {soc2.version}, text {packs.text_of(soc2)})" in shown
+    assert f"this site has version {soc2.version}, text {packs.text_of(other)}" in shown
+    assert "the log says what it said" in shown
+    assert "security officer" not in shown
 
 
 def test_a_form_that_cannot_be_read_is_refused_with_a_reason(auditor: Client) -> None:

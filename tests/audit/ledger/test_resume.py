@@ -10,7 +10,7 @@ from django.core.management import call_command
 from audit.errors import LogDamaged, ResumeRefused
 from audit.formats import crosslink, note
 from audit.formats.note import TreeHead
-from audit.ledger import anchor, keys, outside, reader, resume, verify
+from audit.ledger import anchor, heads, keys, outside, reader, resume, verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
 from audit.models import Checkpoint, Finding, LogCrossLink, LogResume, Record, Verification
@@ -40,6 +40,22 @@ def test_the_sealer_signs_nothing_below_what_is_known_outside(restored: Scene, s
     with pytest.raises(LogDamaged, match=f"{who if who == 'witness' else 'the end of the anchor'}.*of 600 records"):
         Sealer().once()
     assert Checkpoint.objects.count() == before
+
+
+def test_a_head_of_a_restored_database_does_not_get_behind_the_later_one_in_the_anchor(
+    restored: Scene, settings: Any
+) -> None:
+    """The sealer asks the end of the anchor: with an older head there it would sign a second history."""
+    settings.SEAL_WITNESSES = []
+    before = settings.SEAL_ANCHOR_FILE.read_bytes()
+    head = heads.newest_checkpoint("default")
+    assert head is not None and head.size == EARLY
+    (complaint,) = Publisher().publish(head)
+    assert f"The head of {EARLY} records is not anchored" in complaint and f"{WHOLE} records is known" in complaint
+    assert settings.SEAL_ANCHOR_FILE.read_bytes() == before
+    send(1)
+    with pytest.raises(LogDamaged, match=f"of {WHOLE} records"):
+        Sealer().once()
 
 
 def test_the_sealer_signs_nothing_beside_what_is_known_outside(elsewhere: Scene, settings: Any, tmp_path: Path) -> None:
@@ -173,6 +189,18 @@ def test_one_person_alone_resumes_nothing(restored: Scene) -> None:
     with pytest.raises(ResumeRefused, match="declined already"):
         resume.decide(row, approve=True, by="anna")
     with pytest.raises(ResumeRefused, match="No request is approved"):
+        resume.resume()
+    assert not LogCrossLink.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("by", "refusal"), [("olga", "a second person has to"), ("carla", "No record says that carla")]
+)
+def test_an_approval_that_was_written_into_the_database_resumes_nothing(restored: Scene, by: str, refusal: str) -> None:
+    """The application may update requests: it approves its own, or in the name of somebody who never did."""
+    row = resume.request("the disk burned", by="olga")
+    LogResume.objects.filter(pk=row.pk).update(decision="approved", decided_by=by)
+    with pytest.raises(ResumeRefused, match=refusal):
         resume.resume()
     assert not LogCrossLink.objects.exists()
 

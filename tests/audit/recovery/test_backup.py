@@ -162,7 +162,6 @@ def test_private_keys_come_back_with_the_passphrase_alone(tmp_path: Path, settin
     names = safe.close(tmp_path / "safe.json", phrase)
     assert names == ["RECEIPT_KEY", "SEAL_KEY", "SECRET_KEY"]
     assert b"PRIVATE" not in (tmp_path / "safe.json").read_bytes()
-    (tmp_path / "to").mkdir()
     with pytest.raises(CommandError, match="does not open"):
         call_command("restore", "secrets", str(tmp_path), "--passphrase-file", str(other), "--to", str(tmp_path / "to"))
     arguments = ("restore", "secrets", str(tmp_path), "--passphrase-file", str(phrase), "--to", str(tmp_path / "to"))

@@ -23,7 +23,7 @@ from audit.ingest import trail
 from audit.ingest.record import store
 from audit.ledger import reader, seal, verify
 from audit.models import OWN_WRITER, Checkpoint, Gap, Numbering, Record, Report
-from audit.reports import build, packs, render
+from audit.reports import again, build, packs, render
 from audit.reports.packs import UnreadablePack
 from audit.reports.sections import SECTIONS, fields, volumes
 from audit.reports.snapshot import Snapshot, preset_days
@@ -57,7 +57,7 @@ def test_the_same_days_and_checkpoint_give_the_same_digest_whatever_came_since()
     sealed()
     reconcile.reconcile()
     repeated = build.resume(build.repeat(first, ME))
-    assert repeated.is_same, build.differences(repeated)
+    assert repeated.is_same, again.differences(repeated)
     assert repeated.digest == first.digest == build.digest(repeated.content or {})
     assert made(names=tuple(packs.load())).digest != first.digest
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from audit.formats import event, note
 from audit.ingest.record import store
 from audit.ledger import purged, reader, verify
 from audit.models import Leaf, Purged, PurgeMonth, PurgeRun, Record, RetentionRequest
+from audit.postgres import sql
 from audit.receipts import locate
 from audit.reports.sections import purges
 from audit.reports.snapshot import Snapshot
@@ -50,6 +52,16 @@ def test_what_is_due_goes_and_what_is_not_stays(elsewhere: Scene) -> None:
     assert here([*old, young, longer, other]) == {young, longer, other}
     assert Leaf.objects.filter(record_id__in=old).count() == 5
     assert sum(row.records for row in plan.removed.all()) == 5
+
+
+def test_counting_looks_into_no_month_in_which_nothing_can_be_due() -> None:
+    short(300)
+    for start in (month_of(ago(400)), month_of(ago(200))):
+        one("SELECT audit_make_partition(%s)", start)
+    lines = [line for (line,) in sql.rows("EXPLAIN ANALYZE SELECT * FROM audit_purge_counts(now())")]
+    never = [line for line in lines if f"audit_record_{ago(200):%Y_%m}" in line and "never executed" not in line]
+    assert any(f"audit_record_{ago(400):%Y_%m}" in line for line in lines)
+    assert never == [], lines
 
 
 def test_a_purged_log_is_verified_and_says_so_with_its_certificate() -> None:
@@ -176,6 +188,25 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was() -> None:
     assert again.purged == 6
     assert Record.objects.filter(event_type="audit.purge.completed").count() == 1
     assert Record.objects.filter(event_type="audit.purge.begun").count() == 1
+
+
+def test_between_portions_it_rests_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    category = short()
+    for _ in range(5):
+        aged(ago(40), event_category=category)
+    plan = approved()
+    took, rested, now = iter([1.5, 2.5, 99.0]), list[float](), [0.0]
+    call = sql.rows
+
+    def slow(statement: str, *arguments: Any, **more: Any) -> Any:
+        if "audit_purge(" in statement:
+            now[0] += next(took)
+        return call(statement, *arguments, **more)
+
+    monkeypatch.setattr(purge, "sql", SimpleNamespace(rows=slow, now=sql.now))
+    monkeypatch.setattr(purge, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=rested.append))
+    purge.run(plan, by=BEN, portion=2)
+    assert [seconds for seconds in rested if seconds] == [1.5, 2.5, purge.REST_S]
 
 
 def test_a_month_that_is_due_as_a_whole_is_dropped_and_one_that_is_not_goes_row_by_row() -> None:

@@ -1,0 +1,11 @@
+from django.db import migrations
+
+from audit.operations import RunSqlFile
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("audit", "0066_archived_record"),
+    ]
+
+    operations = [RunSqlFile("0078_purge_counts.sql")]

@@ -1,0 +1,1 @@
+"""What removal costs writers, and what it gives back."""
