@@ -78,13 +78,14 @@ FUNCTIONS = {
     **dict.fromkeys(("audit_held", "audit_check_hold", "audit_check_decision"), "0054_holds.sql"),
     **dict.fromkeys(
         (
-            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_is_purged"),
+            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_is_purged"),
             *("audit_retention_state", "audit_purge_look", "audit_purge_detach"),
         ),
         "0055_purge.sql",
     ),
     "audit_skip_purged": "0056_purged_ids.sql",
     **dict.fromkeys(("audit_purge", "audit_purge_drop"), "0072_purge_values.sql"),
+    **dict.fromkeys(("audit_note_purged", "audit_archived", "audit_holding_archives"), "0075_purge_archive.sql"),
     **dict.fromkeys(
         ("audit_erase", "audit_is_approved", "audit_may_be_erased", "audit_second_person"), "0070_erasable.sql"
     ),

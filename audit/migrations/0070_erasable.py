@@ -8,7 +8,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0066_archived_record"),
+        ("audit", "0067_verification_anchor_place"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0066_archived_record"),
+        ("audit", "0073_scope_erase"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0066_archived_record"),
+        ("audit", "0075_purge_archive"),
     ]
 
     operations = [RunSqlFile("0078_purge_counts.sql")]
