@@ -62,7 +62,7 @@ growth: $(READY) ## Measure what reconciling costs at SMALL (100,000) and LARGE 
 	$(BIN)/python -m bench.ledger.growth --small $(or $(SMALL),100000) --large $(or $(LARGE),10000000) --ticks $(or $(TICKS),7)
 
 years: $(READY) ## Fill a store of ten years, SIZE (20,000,000) records, and one of a month; measure every task, page, call and command (hours; SHARE=0.001 of it)
-	$(BIN)/python -m bench.drills.years --size $(or $(SIZE),20000000) --share $(or $(SHARE),1)
+	$(BIN)/python -m bench.drills.years --size $(or $(SIZE),20000000) --share $(or $(SHARE),1) $(if $(HOSTILE),--hostile $(HOSTILE))
 
 upgrade: $(READY) ## Upgrade a store of RECORDS (100,000) from the commit FROM to this one while events are sent (minutes)
 	$(BIN)/python -m bench.drills.upgrade --records $(or $(RECORDS),100000) --seconds $(or $(SECONDS),30) $(if $(FROM),--from $(FROM))

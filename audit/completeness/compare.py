@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import F, Func, IntegerField, Q, QuerySet, Window
+from django.db.models import F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from audit import visibility
-from audit.models import Manifest
+from audit.models import Manifest, Rhythm
 from audit.postgres import sql
 
 # Events that a manifest may state.
@@ -95,6 +95,16 @@ def compare_open(writers: Iterable[str], is_late: Callable[[], bool], progress: 
     # Counted before: what is compared is due again as long as its writer is among those that were heard.
     count = due.count()
     return count - compare_all(in_turns(due)[:MAX_COMPARED], is_late, progress)
+
+
+def stale(manifests: QuerySet[Manifest]) -> QuerySet[Manifest]:
+    """Return those of which events may have been read since they were compared.
+
+    What a run reads was stored before it: who compares later has seen it.
+    """
+    read_at = Rhythm.objects.filter(writer=OuterRef("writer")).values("read_at")
+    known = manifests.annotate(read_at=Subquery(read_at))
+    return known.exclude(looked_at__isnull=False, read_at__isnull=False, looked_at__gt=F("read_at"))
 
 
 def in_turns(manifests: QuerySet[Manifest]) -> QuerySet[Manifest]:

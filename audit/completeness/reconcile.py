@@ -84,10 +84,7 @@ def reconcile(*, seconds: float | None = None, progress: compare.Progress | None
     _notify_unmet(now)
     left = _judge(read_until, came_before, is_late)
     _notify_unmet(now)
-    # A run that was killed may have read what these name, and not compared.
-    compare.compare_all(compare.in_turns(overdue(Manifest, now))[:FINDINGS_NAMED], is_late)
-    text = "{count} manifests of {writers} name events that never came; the first: {first}."
-    _notify_overdue(Manifest, now, text, looked_at__gte=now)
+    _notify_manifests(now, is_late)
     if more := compare.compare_open(heard, is_late, progress):
         left.append(f"{more:,} manifests to compare")
     return Reconciled(read, at_end=True, left=tuple(left))
@@ -174,6 +171,17 @@ def _notify_overdue(kind: type[Discrepancy], now: datetime, text: str, **where: 
         told=lambda: waiting.order_by().update(told_at=now),
         count=count,
     )
+
+
+def _notify_manifests(now: datetime, is_late: Callable[[], bool]) -> None:
+    """Tell of the next manifests that are overdue, those that were compared since their writers were read."""
+    following = list(compare.in_turns(overdue(Manifest, now)).values_list("pk", flat=True)[:FINDINGS_NAMED])
+    # A run that was killed may have read what these name, and not compared.
+    stale = compare.stale(Manifest.objects.filter(pk__in=following))
+    compare.compare_all(compare.in_turns(stale), is_late)
+    left = set(stale.exclude(looked_at__gte=now).values_list("pk", flat=True))
+    text = "{count} manifests of {writers} name events that never came; the first: {first}."
+    _notify_overdue(Manifest, now, text, pk__in=set(following) - left)
 
 
 def _notify_silence(now: datetime) -> None:

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from audit.formats.event import SealedEvent
 from audit.models import OWN_WRITER, Heartbeat, Rhythm
+from audit.postgres import sql
 
 DAYS_REMEMBERED = 7
 # Fewer tell nothing of what is usual.
@@ -38,10 +39,13 @@ def apply(events: Iterable[SealedEvent]) -> None:
     received: dict[str, list[datetime]] = defaultdict(list)
     for event in events:
         received[event.writer].append(event.received_at)
+    now = sql.now()
     for writer, times in sorted(received.items()):
         times.sort()
         rhythm = Rhythm.objects.select_for_update().filter(writer=writer).first()
-        _follow(rhythm or Rhythm(writer=writer, first_at=times[0], last_at=times[0]), times)
+        rhythm = rhythm or Rhythm(writer=writer, first_at=times[0], last_at=times[0])
+        rhythm.read_at = now
+        _follow(rhythm, times)
 
 
 def silent(now: datetime | None = None) -> list[Silence]:

@@ -198,6 +198,7 @@ class Rhythm(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField(help_text="When the newest event was received.")
     longest = models.JSONField(default=dict, help_text="The longest silence of each day, in seconds.")
+    read_at = models.DateTimeField(null=True, help_text="When events of this writer were last read from the log.")
     told_at = models.DateTimeField(null=True, help_text="When the alarm about its silence was sent.")
 
     class Meta:

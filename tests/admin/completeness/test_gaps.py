@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.admin import dashboard
@@ -66,6 +68,20 @@ def test_gaps_are_found_by_writer_and_state(auditor: Client) -> None:
         for asked in ("open", "explained", "closed"):
             page = auditor.get(PAGE, {"q": found.numbering.writer, "state": asked}).content.decode()
             assert (detail(found) in page) is (asked == state)
+
+
+def test_the_newest_gaps_are_read_by_an_index_however_many_there_are(auditor: Client) -> None:
+    with CaptureQueriesContext(connections["default"]) as queries:
+        auditor.get(reverse("admin:audit_gap_changelist"))
+    newest = [query["sql"] for query in queries if 'ORDER BY "audit_gap"."found_at" DESC' in query["sql"]]
+    [listed] = [statement for statement in newest if '"owner" =' not in statement]
+    with transaction.atomic("owner"), connections["owner"].cursor() as cursor:
+        # Of a few rows to sort all costs less.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(f"EXPLAIN {listed}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "audit_gap_newest" in plan, plan
 
 
 def test_a_gap_shows_its_numbers_and_between_which_times_they_were_made(auditor: Client) -> None:

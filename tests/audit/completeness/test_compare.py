@@ -14,7 +14,7 @@ from audit.formats import event
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.models import Manifest
-from tests.audit.completeness.conftest import ids_digest, numbered
+from tests.audit.completeness.conftest import follow, ids_digest, numbered
 from tests.audit.conftest import an_event
 
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
@@ -152,3 +152,29 @@ def test_a_run_says_how_many_manifests_are_left(name: str, monkeypatch: pytest.M
     assert left.endswith(" manifests to compare")
     assert int(left.split()[0].replace(",", "")) >= 2
     assert ("manifests", 3, 3) in shown
+
+
+@pytest.mark.usefixtures("told", "empty_queue")
+def test_what_was_compared_since_its_writer_was_read_is_told_without_being_compared_again(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "compare_open", lambda *arguments: 0)
+    keep(name, numbered(1))
+    follow()
+    fresh, old = (stated(name, first_seq=1, last_seq=2, count=2) for _ in range(2))
+    never = stated(f"{name}-2")
+    compare.compare(fresh)
+    Manifest.objects.filter(pk=old.pk).update(looked_at=BEGAN)
+    compared: list[int] = []
+    portion = compare._compare_portion
+    monkeypatch.setattr(
+        compare, "_compare_portion", lambda rows, late: compared.extend(row.pk for row in rows) or portion(rows, late)
+    )
+    reconcile.reconcile()
+    assert set(compared) == {old.pk, never.pk}
+    assert Manifest.objects.filter(writer__startswith=name, told_at=None).count() == 0
+    keep(name, numbered(5))
+    compared.clear()
+    Manifest.objects.filter(writer=name).update(told_at=None)
+    follow()
+    assert set(compared) == {fresh.pk, old.pk}, "its writer was read since"

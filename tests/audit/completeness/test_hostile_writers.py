@@ -3,6 +3,7 @@
 import itertools
 import secrets
 import tracemalloc
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from audit import tasks
 from audit.access import api_keys
 from audit.completeness import reconcile, sequences
 from audit.formats import event
+from audit.formats.event import SealedEvent
 from audit.ingest.record import store
 from audit.ledger import seal
 from audit.models import Followed, Gap, Heartbeat, Manifest, Unmet
@@ -65,34 +67,34 @@ def test_gaps_of_many_epochs_are_inserted_in_portions(monkeypatch: pytest.Monkey
         assert len(inserts) >= 4, table
 
 
+def peaks(events_of: Callable[[str, int, str], list[SealedEvent]]) -> tuple[int, int]:
+    """The memory at most while 100, and while 1,000, numbers with a gap before each are followed, in bytes."""
+    found, name = [], f"hostile-{secrets.token_hex(4)}"
+    for count in (100, 100, 1_000):  # the first makes what stays
+        events = events_of(name, count, f"e{len(found)}")
+        tracemalloc.start()
+        sequences.apply(events)
+        found.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    gaps = Gap.objects.filter(numbering__writer=name)
+    assert (gaps.count(), set(gaps.values_list("missing", flat=True))) == (1_200, {1})
+    return found[1], found[2]
+
+
 def test_epochs_are_followed_in_portions_and_hold_no_more_memory_however_many_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sequences, "EPOCHS", 100)
-    peaks, name = [], f"hostile-{secrets.token_hex(4)}"
-    for count in (100, 100, 1_000):  # the first makes what stays
-        events = [each for n in range(count) for each in numbers_of(name, 2, epoch=f"e{len(peaks)}-{n:04}")]
-        tracemalloc.start()
-        sequences.apply(events)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    gaps = Gap.objects.filter(numbering__writer=name)
-    assert (gaps.count(), set(gaps.values_list("missing", flat=True))) == (1_200, {1})
-    assert peaks[2] < 2 * peaks[1], peaks
+    few, many = peaks(
+        lambda name, count, epoch: [each for n in range(count) for each in numbers_of(name, 2, epoch=f"{epoch}-{n}")]
+    )
+    assert many < 2 * few, (few, many)
 
 
 def test_a_writer_that_leaves_out_each_second_number_holds_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequences, "ROWS", 100)
-    peaks, name = [], f"hostile-{secrets.token_hex(4)}"
-    for count in (100, 100, 1_000):
-        events = numbers_of(name, *range(2, 2 * count + 1, 2), epoch=f"e{len(peaks)}")
-        tracemalloc.start()
-        sequences.apply(events)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    gaps = Gap.objects.filter(numbering__writer=name)
-    assert (gaps.count(), set(gaps.values_list("missing", flat=True))) == (1_200, {1})
-    assert peaks[2] < 3 * peaks[1], peaks
+    few, many = peaks(lambda name, count, epoch: numbers_of(name, *range(2, 2 * count + 1, 2), epoch=epoch))
+    assert many < 3 * few, (few, many)
 
 
 def seal_all() -> None:
