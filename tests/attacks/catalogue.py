@@ -109,6 +109,8 @@ def unguarded(act: Callable[[Superuser, Scene], None]) -> Callable[[Superuser, S
         for table in _tables(db):
             for trigger in ("audit_no_change", "audit_no_truncate"):
                 db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
+            for trigger in ("audit_stray", "audit_purged") if table.startswith("audit_record") else ():
+                db.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}".encode())
 
     return run
 
