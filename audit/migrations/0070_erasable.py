@@ -8,7 +8,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0067_verification_anchor_place"),
+        ("audit", "0069_gap_newest"),
     ]
 
     operations = [

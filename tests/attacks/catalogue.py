@@ -96,6 +96,9 @@ class Attack:
         return self.witnessed or self.alone
 
 
+# pg_trigger.tgenabled: how a trigger is enabled again.
+ENABLE = {"A": "ENABLE ALWAYS", "O": "ENABLE"}
+
 # --- Tools of the attacker ---------------------------------------------------------------------
 
 
@@ -103,16 +106,21 @@ def unguarded(act: Callable[[Superuser, Scene], None]) -> Callable[[Superuser, S
     """With all triggers off, and on again afterwards, so that no trace is left."""
 
     def run(db: Superuser, scene: Scene) -> None:
-        for table in _tables(db):
+        before = {table: _triggers(db, table) for table in _tables(db)}
+        for table in before:
             db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
         act(db, scene)
         for table in _tables(db):
-            for trigger in ("audit_no_change", "audit_no_truncate"):
-                db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
-            for trigger in ("audit_stray", "audit_purged") if table.startswith("audit_record") else ():
-                db.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}".encode())
+            for trigger, enabled in before.get(table) or _triggers(db, table):
+                db.execute(f"ALTER TABLE {table} {ENABLE[enabled]} TRIGGER {trigger}".encode())
 
     return run
+
+
+def _triggers(db: Superuser, table: str) -> list[tuple[str, str]]:
+    """The triggers of a table, and when each is enabled."""
+    of_table = "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid = %s::text::regclass AND NOT tgisinternal"
+    return db.execute(of_table, [table]).fetchall()
 
 
 def _tables(db: Superuser) -> list[str]:

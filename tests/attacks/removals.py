@@ -28,8 +28,8 @@ NOT_COVERED, ALTERED = "NOT COVERED", "ALTERED"
 THE_END = "the store and its anchor are whole as they were then; only a witness shows that there was more"
 HOLD_GONE = "the record of its placing is in the log; that no row stands for it is not looked for"
 ASK = (
-    "INSERT INTO audit_retentionrequest (kind, category, reason, asked_by, cut, first, size, counts) "
-    "SELECT 'purge', '', 'x', 'ann', clock_timestamp(), 0, size, '[]' FROM audit_head RETURNING id"
+    "INSERT INTO audit_retentionrequest (kind, category, reason, asked_by, cut, first, size, counts, without_archive) "
+    "SELECT 'purge', '', 'x', 'ann', clock_timestamp(), 0, size, '[]', %s FROM audit_head RETURNING id"
 )
 FLOOR = (
     "INSERT INTO audit_retentionrequest (kind, category, days, reason, asked_by) VALUES ('policy', %s, 1, 'x', 'ann') "
@@ -78,10 +78,10 @@ class Victim:
     def hold(self) -> None:
         legal_holds.place(Named(actor=self.actor), reason="case 7", by="olga", matter="7/2026")
 
-    def plan(self, *, decided_by: str = "ben", recorded: bool = True) -> int:
+    def plan(self, *, decided_by: str = "ben", recorded: bool = True, without_archive: str = "x") -> int:
         """A plan of everything, written into the tables by the application, the record of its approval sealed."""
         self.db.execute("SET ROLE audit_app")
-        plan = self._asked(ASK)
+        plan = self._asked(ASK, without_archive)
         record = NOBODY
         if recorded:
             about = {"event_type": "audit.purge.approved", "actor_id": decided_by, "event_data": {"request": plan}}
@@ -113,6 +113,11 @@ def purge_what_is_held(db: Superuser, scene: Scene) -> None:
     victim = Victim(db)
     victim.hold()
     victim.purge(victim.plan())
+
+
+def purge_what_no_archive_holds(db: Superuser, scene: Scene) -> None:
+    victim = Victim(db)
+    victim.purge(victim.plan(without_archive=""))
 
 
 def purge_what_was_held_after_the_approval(db: Superuser, scene: Scene) -> None:
@@ -237,6 +242,7 @@ def forged_crosslink() -> Callable[[Superuser, Scene], None]:
 REMOVALS = [
     # Refused, or nothing goes.
     Attack("purge what is held, under two names, as the application", purge_what_is_held, prevented=True),
+    Attack("purge under two names what no archive holds", purge_what_no_archive_holds, prevented=True),
     Attack("purge what was held after the approval", purge_what_was_held_after_the_approval, prevented=True),
     Attack("purge with tables of one's own before those of the store", purge_with_tables_of_ones_own, prevented=True),
     Attack("purge in a snapshot of before the hold", purge_in_a_snapshot_of_before_the_hold, prevented=True),
