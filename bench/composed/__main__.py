@@ -8,6 +8,7 @@ engine answers.
 
 import argparse
 import random
+import signal
 import sys
 import time
 
@@ -182,6 +183,7 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the events of a whole drill")
     parser.add_argument("--seed", type=int, default=1, help="of the order in which containers start again")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # cut off, it still takes everything down
     started = time.monotonic()
     try:
         compose_command()
