@@ -71,13 +71,13 @@ FUNCTIONS = {
     **dict.fromkeys(("audit_held", "audit_check_hold", "audit_check_decision"), "0054_holds.sql"),
     **dict.fromkeys(
         (
-            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_note_purged", "audit_purge"),
-            "audit_is_purged",
+            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_purge", "audit_is_purged"),
             *("audit_retention_state", "audit_purge_look", "audit_purge_detach", "audit_purge_drop"),
         ),
         "0055_purge.sql",
     ),
     "audit_skip_purged": "0056_purged_ids.sql",
+    **dict.fromkeys(("audit_holding_archives", "audit_archived", "audit_note_purged"), "0075_purge_archive.sql"),
 }
 MONTHS_AHEAD_LEAST = 2
 
