@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from audit.api import throttles
 from audit.api.base import begun, members
-from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
+from audit.api.evidence.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import reports
 from audit.errors import Invalid, Unavailable
 from audit.evidence.request import record_act

@@ -8,15 +8,13 @@ from django.urls.converters import StringConverter
 from audit.api import (
     accounting,
     completeness,
-    erasures,
     events,
-    exports,
     ledger,
     legal_holds,
     receipts,
     reports,
-    statements,
 )
+from audit.api.evidence import erasure, exports, statements
 from audit.api.upstream import notifications, refused
 from audit.formats import spellings
 
@@ -67,8 +65,8 @@ urlpatterns = [
     path("exports/<any_uuid:export_id>/files/<path:name>", exports.FileView.as_view(), name="export-file"),
     path("legal-hold", legal_holds.HoldsView.as_view(), name="legal-holds"),
     path("legal-hold/<any_text:correlation_id>", legal_holds.HoldView.as_view(), name="legal-hold"),
-    path("erasures", erasures.ErasuresView.as_view(), name="erasures"),
-    path("erasures/<int:number>", erasures.ErasureView.as_view(), name="erasure"),
+    path("erasures", erasure.ErasuresView.as_view(), name="erasures"),
+    path("erasures/<int:number>", erasure.ErasureView.as_view(), name="erasure"),
     path("reports", reports.ReportsView.as_view(), name="reports"),
     path("reports/<any_uuid:report_id>", reports.ReportView.as_view(), name="report"),
     path("reports/<any_uuid:report_id>/files/<str:name>", reports.ReportFileView.as_view(), name="report-file"),

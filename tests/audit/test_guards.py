@@ -8,7 +8,7 @@ import pytest
 
 from audit import checks, guards
 from audit.operations import SQL
-from tests.audit.test_checks import ids
+from tests.audit.conftest import ids
 
 
 def _view(name: str) -> str:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from audit.api import throttles
 from audit.api.base import begun
-from audit.api.exports import EXPORTS_PATH, ExportsApi, shown
+from audit.api.evidence.exports import EXPORTS_PATH, ExportsApi, shown
 from audit.api.openapi import evidence
 from audit.errors import Invalid
 from audit.evidence import statements
