@@ -8,7 +8,7 @@ import pytest
 
 from audit import checks, guards
 from audit.operations import SQL
-from tests.audit.test_checks import ids
+from tests.audit.conftest import check_ids
 
 
 def _view(name: str) -> str:
@@ -77,10 +77,10 @@ def test_each_way_to_remove_by_other_rules_is_found(
 ) -> None:
     superuser.execute(breaks.encode())
     try:
-        assert ids() == {found}
+        assert check_ids() == {found}
     finally:
         superuser.execute(mends.encode())
-    assert ids() == set()
+    assert check_ids() == set()
 
 
 def test_a_view_is_the_same_however_a_version_of_postgresql_writes_it() -> None:
