@@ -153,6 +153,11 @@ def _babble(server: socket.socket) -> None:
                 connection.sendall(b"hello, this is no HTTP\r\n\r\n")
 
 
+def check_ids() -> set[str]:
+    """What the system checks say of the live database."""
+    return {str(finding.id) for finding in checks.database(None, databases=["default"])} - {"audit.W003"}
+
+
 def one(statement: str, *parameters: Any) -> Any:
     """The one value that a statement selects."""
     with connections["owner"].cursor() as cursor:

@@ -29,6 +29,7 @@ MANAGED: list[tuple[str, int, str]] = [
     ("dlq resume", 0, r"^Draining goes on\.$"),
     ("dlq retry --all --dry-run", 0, r"nothing was done \(--dry-run\)$"),
     ("drain_dlq --limit 1", 0, r"^stored \d+, .* remaining \d+"),
+    ("erasure list", 0, r"^No erasure was requested\.$"),
     ("expectations list", 0, r"awaited \d+, open \d+, met \d+"),
     ("expectations dump --pack remediation", 0, r"^\}$"),
     ("export --query correlation:order-1", 0, r"/evidence-[0-9a-f-]+\.zip$"),

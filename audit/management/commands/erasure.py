@@ -76,8 +76,11 @@ class Command(HarmlessCommand):
         )
 
     def _list(self, options: dict[str, Any]) -> None:
+        row = None
         for row in ErasureRequest.objects.select_related("decision").iterator():
             self.stdout.write(_line(row))
+        if row is None:
+            self.stdout.write("No erasure was requested.")
 
     def _show(self, options: dict[str, Any]) -> None:
         row = _get(options["erasure"])
