@@ -118,10 +118,13 @@ class RuleAdmin(HistoryIsRecords, RecordedFirst):
     actions = None
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
+    change_list_template = "admin/audit/rules.html"
     title: ClassVar[str]
+    # What such rules do, above their list.
+    says: ClassVar[str] = ""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": self.title, **(extra_context or {})})
+        return super().changelist_view(request, {"title": self.title, "says": self.says, **(extra_context or {})})
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

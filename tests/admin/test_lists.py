@@ -26,3 +26,8 @@ def test_a_list_that_cannot_be_searched_offers_no_search(auditor: Client, name: 
 def test_a_list_that_can_be_searched_says_for_what(auditor: Client, name: str) -> None:
     page = auditor.get(f"/admin/audit/{name}/").content.decode()
     assert re.search(r'id="searchbar_helptext">\w', page)
+
+
+@pytest.mark.parametrize("name", ["redactionrule", "erasurerule", "expectation"])
+def test_a_list_of_rules_says_what_they_do(admin_client: Client, name: str) -> None:
+    assert "<p>A rule " in admin_client.get(f"/admin/audit/{name}/").content.decode()

@@ -56,6 +56,10 @@ class ErasureRuleAdmin(RuleAdmin):
     fields = ("name", "path", "event_type", "only_sensitive", "reason", "active")
     list_display = ("name", "path", "event_type", "only_sensitive", "state")
     title = "Rules of erasure"
+    says = (
+        "A rule names a member of events to come whose value can be erased one day: the value stands beside the "
+        "record, and the record keeps a commitment to it. What was stored before its rule cannot be erased."
+    )
 
     def history_of(self, row: Any) -> str:
         return f"erasure_rule-{row.name}"

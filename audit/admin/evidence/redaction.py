@@ -24,6 +24,10 @@ class RedactionRuleAdmin(RuleAdmin):
     fields = ("name", "path", "event_type", "method", "reason", "active")
     list_display = ("name", "path", "event_type", "method", "state")
     title = "Rules of redaction"
+    says = (
+        "A rule names a member that redacted evidence bundles hide: whoever gets such a bundle can verify the rest. "
+        "The records in the store stay as they are."
+    )
 
     def history_of(self, row: Any) -> str:
         return f"redaction-{row.name}"

@@ -66,6 +66,10 @@ class ExpectationAdmin(RuleAdmin):
     search_fields = ("name", "why")
     search_help_text = "A part of the name, or of why it matters"
     title = "Expectations"
+    says = (
+        "A rule says which record has to follow which, and within what time. What did not follow is an unmet "
+        "expectation until a person explains it."
+    )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Expectation | None = None) -> tuple[str, ...]:
         return ("name", *ABOUT) if obj else ()
