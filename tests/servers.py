@@ -87,7 +87,6 @@ def start() -> None:
     if is_started:
         return
     is_started = True
-    atexit.register(_stop)
     admin_url = os.environ.get("DATABASE_URL")
     if admin_url is None or WORKER:
         postgres = Postgres(FOLDER / "postgres")
@@ -126,3 +125,7 @@ def _stop() -> None:
         if server is not None:
             server.stop()
     shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+# Of a process that runs no test itself, too: it has a folder.
+atexit.register(_stop)
