@@ -7,6 +7,8 @@ import { Altered, Damaged, Unusable, hex, joined, lines, quoted, textOf } from "
 const [END, END_64, LOCATOR_64] = [0x06054b50, 0x06064b50, 0x07064b50];
 const [ENTRY, HEADER] = [0x02014b50, 0x04034b50];
 const [ENTRY_BYTES, HEADER_BYTES, END_BYTES] = [46, 30, 22];
+// The record of the end of a large zip, and what says where it is.
+const LARGE_BYTES = 56 + 20;
 const MOST_COMMENT = 65_535;
 const MOST_BYTES = 64 * 1024 * 1024;
 
@@ -94,9 +96,12 @@ function directory(source) {
   if (at < 0) throw new Damaged("File is not a zip file");
   const end = source.size - tail.length + at;
   const small = [view.getUint16(at + 10, true), view.getUint32(at + 12, true), view.getUint32(at + 16, true)];
-  const [count, size, start] = ends64(source, end) ?? small;
-  if (start + size > end) throw new Damaged("Bad offset for central directory");
-  const found = [...entries(source.read(start, start + size), start)];
+  const large = ends64(source, end);
+  const [count, size, stated] = large ?? small;
+  // Right before its end, wherever it says that it is: what stands before a zip moves all that is in it.
+  const start = end - size - (large ? LARGE_BYTES : 0);
+  if (start < 0) throw new Damaged("Bad offset for central directory");
+  const found = [...entries(source.read(start, start + size), start, start - stated)];
   if (found.length !== count) throw new Damaged("Truncated central directory");
   return withEnds(found, start);
 }
@@ -106,14 +111,14 @@ function ends64(source, end) {
   if (end < 20) return null;
   const locator = viewOf(source.read(end - 20, end));
   if (locator.getUint32(0, true) !== LOCATOR_64) return null;
-  const at = long(locator, 8);
-  if (at + 56 > end) throw new Damaged("Bad offset for central directory");
+  const at = end - LARGE_BYTES;
+  if (at < 0) return null;
   const view = viewOf(source.read(at, at + 56));
-  if (view.getUint32(0, true) !== END_64) throw new Damaged("Bad magic number for central directory");
+  if (view.getUint32(0, true) !== END_64) return null;
   return [long(view, 32), long(view, 40), long(view, 48)];
 }
 
-function* entries(bytes, before) {
+function* entries(bytes, before, moved) {
   const view = viewOf(bytes);
   for (let at = 0; at < bytes.length; ) {
     if (at + ENTRY_BYTES > bytes.length) throw new Damaged("Truncated central directory");
@@ -123,11 +128,12 @@ function* entries(bytes, before) {
     if (next > bytes.length) throw new Damaged("Truncated central directory");
     const name = textOf(bytes.subarray(at + ENTRY_BYTES, at + ENTRY_BYTES + nameBytes));
     const extra = bytes.subarray(at + ENTRY_BYTES + nameBytes, at + ENTRY_BYTES + nameBytes + extraBytes);
-    const [size, packed, offset] = sizes(extra, [24, 20, 42].map((place) => view.getUint32(at + place, true)));
+    const [size, packed, stated] = sizes(extra, [24, 20, 42].map((place) => view.getUint32(at + place, true)));
+    const offset = stated + moved;
     if (view.getUint16(at + 10, true) !== 0 || view.getUint16(at + 8, true) & 1 || size !== packed) {
       throw new Unusable(`${name} is compressed or encrypted: give the bundle as the store made it`);
     }
-    if (offset + HEADER_BYTES + size > before) throw new Damaged(`Bad offset for file ${quoted(name)}`);
+    if (offset < 0 || offset + HEADER_BYTES + size > before) throw new Damaged(`Bad offset for file ${quoted(name)}`);
     yield { name, size, offset, crc: view.getUint32(at + 16, true) };
     at = next;
   }

@@ -103,3 +103,12 @@ def test_the_same_is_said_of_a_mutated_input(whole: Any, both: Any, tmp_path: Pa
 def _flip_text(text: str, random: Random) -> str:
     place = random.randrange(len(text))
     return text[:place] + random.choice("abcXYZ019+/") + text[place + 1 :]
+
+
+def test_the_same_is_said_of_a_zip_that_bytes_were_put_into(whole: Any, both: Any, tmp_path: Path) -> None:
+    for name, (way, body, keys) in whole.items():
+        if name.endswith(".zip"):
+            for place in (10, 200, len(body) - 300):
+                file = tmp_path / name
+                file.write_bytes(body[:place] + bytes(15) + body[place:])
+                both(way, file, *keys)

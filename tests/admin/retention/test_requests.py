@@ -87,3 +87,10 @@ def test_who_may_what(officer: Client, auditor: Client, operator: Client, admini
     assert operator.get(LIST).status_code == 403
     assert administrator.post(address("decide", row), {"approve": "yes"}).status_code == 302
     assert policy.days_of(category) == 4_000
+
+
+def test_the_floor_that_a_store_begins_with_was_decided_always(auditor: Client) -> None:
+    first = RetentionRequest.objects.get(asked_by="auditsite", kind="policy", decision__decided_by="auditsite")
+    page = auditor.get(reverse("admin:audit_retentionrequest_change", args=[first.pk])).content.decode()
+    assert "auditsite, always" in page
+    assert "1970" not in page
