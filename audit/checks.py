@@ -17,14 +17,13 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError
 
-from audit import guards
 from audit.access.tokens import check as token_check
 from audit.errors import KeyMissing
 from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
-from audit.postgres import durability, sql
+from audit.postgres import durability, guards, sql
 from audit.recovery import history
 from audit.reports import packs
 
@@ -62,7 +61,7 @@ GRANTS = {
     "audit_unsealed": {"audit_app": {"SELECT", "INSERT", "DELETE"}, "audit_reader": {"SELECT"}},
 }
 # The function of the triggers that refuse, and the file that has it.
-REFUSES = ("audit_refuse_change", "0055_purge.sql")
+REFUSES = ("audit_refuse_change", "0069_is_purged.sql")
 # The function and the file of each table's trigger, where it is not that of all others.
 MOVES_ON = {
     ("audit_head", "audit_no_change"): ("audit_head_moves_on", "0043_head.sql"),
@@ -78,12 +77,12 @@ FUNCTIONS = {
     **dict.fromkeys(("audit_held", "audit_check_hold", "audit_check_decision"), "0054_holds.sql"),
     **dict.fromkeys(
         (
-            *("audit_may_go", "audit_approved_plan", "audit_remove_alone", "audit_is_purged"),
+            *("audit_may_go", "audit_approved_plan", "audit_remove_alone"),
             *("audit_retention_state", "audit_purge_look", "audit_purge_detach"),
         ),
         "0055_purge.sql",
     ),
-    "audit_skip_purged": "0056_purged_ids.sql",
+    **dict.fromkeys(("audit_is_purged", "audit_skip_purged"), "0069_is_purged.sql"),
     **dict.fromkeys(("audit_purge", "audit_purge_drop"), "0072_purge_values.sql"),
     **dict.fromkeys(("audit_note_purged", "audit_archived", "audit_holding_archives"), "0075_purge_archive.sql"),
     **dict.fromkeys(
@@ -141,10 +140,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
             *(message for table in GUARDED for message in triggers(table)),
             *(message for table in GRANTS for message in grants(table)),
             *functions(),
-            *(
-                _error(number, text)
-                for number, text in guards.faults((*APPEND_ONLY, *_tables("head", "purged", "erased")))
-            ),
+            *(_error(number, text) for number, text in guards.faults(GUARDED)),
             *roles(),
             *partitions(),
             *locks(),

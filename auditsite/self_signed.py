@@ -58,4 +58,4 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def _common_name(certificate: x509.Certificate) -> str | None:
-    return next((str(found.value) for found in certificate.subject.get_attributes_for_oid(COMMON_NAME)), None)
+    return next((str(name.value) for name in certificate.subject.get_attributes_for_oid(COMMON_NAME)), None)

@@ -34,7 +34,7 @@ LEFT_OUT = (
     "audit/ledger",
     "audit/management",
     "audit/queue/test_quarantine.py",
-    "audit/queue/test_redis_roles.py",
+    "audit/queue/redis_roles",
     "audit/receipts",
     "audit/recovery",
     "audit/reports",

@@ -8,7 +8,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0069_gap_newest"),
+        ("audit", "0069_is_purged"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0073_scope_erase"),
+        ("audit", "0074_gap_newest"),
     ]
 
     operations = [

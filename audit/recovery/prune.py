@@ -19,7 +19,7 @@ def whole(folder: Path) -> list[tuple[datetime, Path]]:
 
 def drop_unfinished(folder: Path, since: datetime) -> None:
     """Remove the first unfinished backup that was begun since then: it failed, and its disk may be full of it."""
-    for _, path in [found for found in _begun(folder, PART) if found[0] >= since][:1]:
+    for _, path in [part for part in _begun(folder, PART) if part[0] >= since][:1]:
         shutil.rmtree(path)
 
 

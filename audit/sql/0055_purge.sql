@@ -260,25 +260,18 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $body$;
 
--- Whether the leaf of a record is noted as removed.
-CREATE FUNCTION audit_is_purged(wanted uuid) RETURNS boolean
-LANGUAGE sql STABLE
-AS $body$
-    SELECT EXISTS (
-        SELECT FROM public.audit_leaf l JOIN LATERAL (
-            SELECT p.last FROM public.audit_purged p WHERE p.first <= l.index ORDER BY p.first DESC LIMIT 1
-        ) p ON p.last > l.index
-        WHERE l.record_id = wanted
-    )
-$body$;
-
 -- A record is deleted only once its leaf is noted as removed. All other changes of append-only tables are refused.
 CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger
 LANGUAGE plpgsql
 AS $body$
 BEGIN
     IF TG_OP = 'DELETE' AND TG_TABLE_NAME ~ '^audit_record(_|$)' THEN
-        IF public.audit_is_purged(OLD.id) THEN  -- by itself, for rows of other tables have no id
+        IF EXISTS (
+            SELECT FROM public.audit_leaf l JOIN LATERAL (
+                SELECT p.last FROM public.audit_purged p WHERE p.first <= l.index ORDER BY p.first DESC LIMIT 1
+            ) p ON p.last > l.index
+            WHERE l.record_id = OLD.id
+        ) THEN
             RETURN OLD;
         END IF;
     END IF;
@@ -319,4 +312,3 @@ BEGIN
               HINT = 'To correct a record, write a new one that names it.';
 END
 $body$;
-DROP FUNCTION audit_is_purged(uuid);

@@ -4,7 +4,12 @@ CREATE FUNCTION audit_skip_purged() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $body$
 BEGIN
-    IF public.audit_is_purged(NEW.id) THEN
+    IF EXISTS (
+        SELECT FROM public.audit_leaf l JOIN LATERAL (
+            SELECT p.last FROM public.audit_purged p WHERE p.first <= l.index ORDER BY p.first DESC LIMIT 1
+        ) p ON p.last > l.index
+        WHERE l.record_id = NEW.id
+    ) THEN
         RETURN NULL;
     END IF;
     RETURN NEW;

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
 from django.test import override_settings
 
@@ -60,11 +58,10 @@ from tests.attacks.statements import (
     drop_checkpoints,
     leaf,
 )
+from tests.attacks.tools import Superuser, as_role, plain, record_id, statement, unguarded
 from tests.audit.conftest import an_event
 
 VERIFIED, ALTERED, MISSING, UNKNOWN, FORKED = "VERIFIED", "ALTERED", "MISSING", "UNKNOWN", "FORKED"
-TABLES = ("audit_record", "audit_leaf", "audit_node", "audit_head", "audit_checkpoint", "audit_cosignature")
-Superuser = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True)
@@ -94,79 +91,6 @@ class Attack:
     @property
     def with_witness(self) -> str:
         return self.witnessed or self.alone
-
-
-# pg_trigger.tgenabled: how a trigger is enabled again.
-ENABLE = {"A": "ENABLE ALWAYS", "O": "ENABLE"}
-
-# --- Tools of the attacker ---------------------------------------------------------------------
-
-
-def unguarded(act: Callable[[Superuser, Scene], None]) -> Callable[[Superuser, Scene], None]:
-    """With all triggers off, and on again afterwards, so that no trace is left."""
-
-    def run(db: Superuser, scene: Scene) -> None:
-        before = {table: _triggers(db, table) for table in _tables(db)}
-        for table in before:
-            db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
-        act(db, scene)
-        for table in _tables(db):
-            for trigger, enabled in before.get(table) or _triggers(db, table):
-                db.execute(f"ALTER TABLE {table} {ENABLE[enabled]} TRIGGER {trigger}".encode())
-
-    return run
-
-
-def _triggers(db: Superuser, table: str) -> list[tuple[str, str]]:
-    """The triggers of a table, and when each is enabled."""
-    of_table = "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid = %s::text::regclass AND NOT tgisinternal"
-    return db.execute(of_table, [table]).fetchall()
-
-
-def _tables(db: Superuser) -> list[str]:
-    rows = db.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_record'::regclass")
-    return [*TABLES, *(name for (name,) in rows.fetchall())]
-
-
-def statement(*texts: str) -> Callable[[Superuser, Scene], None]:
-    """SQL, with all triggers off."""
-
-    def run(db: Superuser, scene: Scene) -> None:
-        ids = {"id": record_id(db, INDEX), "other": record_id(db, OTHER)}
-        for text in texts:
-            db.execute(text.format(**ids).encode())
-
-    return unguarded(run)
-
-
-def as_role(role: str, text: str) -> Callable[[Superuser, Scene], None]:
-    """SQL in the name of a role, triggers as they are."""
-
-    def run(db: Superuser, scene: Scene) -> None:
-        statement = text.format(id=record_id(db, INDEX))
-        if role == "replica":
-            db.execute("SET session_replication_role = replica")
-        else:
-            db.execute(f"SET ROLE {role}".encode())
-        db.execute(statement.encode())
-
-    return run
-
-
-def plain(*texts: str) -> Callable[[Superuser, Scene], None]:
-    """SQL as superuser, triggers as they are."""
-
-    def run(db: Superuser, scene: Scene) -> None:
-        for text in texts:
-            db.execute(text.encode())
-
-    return run
-
-
-def record_id(db: Superuser, index: int) -> UUID:
-    row = db.execute("SELECT record_id FROM audit_leaf WHERE index = %s", [index]).fetchone()
-    assert row is not None
-    return UUID(str(row[0]))
 
 
 def true_digest(db: Superuser) -> None:

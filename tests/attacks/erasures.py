@@ -1,18 +1,15 @@
 """Attacks on values that can be erased: each brings a record of its own, with the address of its actor beside it."""
 
 from collections.abc import Callable
-from typing import Any
-
-import psycopg
 
 from audit.formats.erasable.rules import Rule, Rules
 from audit.formats.event import accept
 from audit.ingest.record import store
 from tests.attacks.scene import CORRELATIONS, Scene, seal
 from tests.attacks.statements import SOME_REQUEST
+from tests.attacks.tools import Superuser, triggers_off
 from tests.audit.conftest import an_event
 
-Superuser = psycopg.Connection[Any]
 RULES = Rules([Rule(name="address", path="actor_ip", reason="GDPR")])
 TAKE = "DELETE FROM audit_erasable"
 NOTE = "INSERT INTO audit_erased (record_id, path, request_id) SELECT record_id, path, 1 FROM audit_erasable"
@@ -25,11 +22,7 @@ ASK = (
     "SELECT 1, 'olga', now(), 'ids', array_agg(record_id), '{}', 'none', 'none' FROM audit_erasable"
 )
 DECIDE = "INSERT INTO audit_erasuredecision VALUES (1, true, '{by}', now(), '')"
-GUARDS = {
-    "audit_erasable": ("audit_no_change", "audit_no_truncate"),
-    "audit_erased": ("audit_no_change", "audit_no_truncate", "audit_may_be_erased"),
-    "audit_erasuredecision": ("audit_no_change", "audit_no_truncate", "audit_second_person"),
-}
+TABLES = ("audit_erasable", "audit_erased", "audit_erasuredecision")
 
 
 def with_triggers(role: str, text: str) -> Callable[[Superuser, Scene], None]:
@@ -48,13 +41,9 @@ def without_triggers(*texts: str) -> Callable[[Superuser, Scene], None]:
 
     def run(db: Superuser, scene: Scene) -> None:
         _store_one()
-        for table in GUARDS:
-            db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
-        for text in texts:
-            db.execute(text.encode())
-        for table, triggers in GUARDS.items():
-            for trigger in triggers:
-                db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
+        with triggers_off(db, *TABLES):
+            for text in texts:
+                db.execute(text.encode())
 
     return run
 

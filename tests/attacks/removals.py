@@ -18,8 +18,9 @@ from audit.ledger import purged
 from audit.models import OWN_WRITER, Record
 from audit.retention import legal_holds
 from audit.retention.legal_holds import Named
-from tests.attacks.catalogue import MISSING, VERIFIED, Attack, Superuser, as_role, plain, restored
+from tests.attacks.catalogue import MISSING, VERIFIED, Attack, restored
 from tests.attacks.scene import BATCH, EARLY, Scene, seal
+from tests.attacks.tools import Superuser, as_role, plain, triggers_off
 from tests.audit.conftest import an_event
 from tests.audit.retention.conftest import aged, ago, backdated_floors, short, word
 from tests.servers import RECEIPT_KEY
@@ -160,7 +161,8 @@ def purge_by_a_clock_ahead_of_the_sealers(db: Superuser, scene: Scene) -> None:
     victim = Victim(db)
     plan = victim.plan()
     db.execute("RESET ROLE")
-    unguarded(db, "audit_head", "UPDATE audit_head SET created_at = created_at - interval '3 hours'")
+    with triggers_off(db, "audit_head"):
+        db.execute("UPDATE audit_head SET created_at = created_at - interval '3 hours'")
     victim.purge(plan)
 
 
@@ -181,7 +183,8 @@ def end_a_hold(db: Superuser, scene: Scene) -> None:
 def take_a_hold_away(db: Superuser, scene: Scene) -> None:
     victim = Victim(db)
     victim.hold()
-    unguarded(db, "audit_legalhold", "DELETE FROM audit_legalhold")
+    with triggers_off(db, "audit_legalhold"):
+        db.execute("DELETE FROM audit_legalhold")
 
 
 def take_a_hold_away_and_purge(db: Superuser, scene: Scene) -> None:
@@ -189,7 +192,8 @@ def take_a_hold_away_and_purge(db: Superuser, scene: Scene) -> None:
     victim.hold()
     plan = victim.plan()
     db.execute("RESET ROLE")
-    unguarded(db, "audit_legalhold", "DELETE FROM audit_legalhold")
+    with triggers_off(db, "audit_legalhold"):
+        db.execute("DELETE FROM audit_legalhold")
     victim.purge(plan)
 
 
@@ -221,17 +225,6 @@ def restored_with_its_anchor(db: Superuser, scene: Scene) -> None:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if int(json.loads(line)["note"].split("\n")[1]) <= EARLY * BATCH]
         path.write_text("".join(kept), encoding="utf-8")
-
-
-def unguarded(db: Superuser, table: str, statement: str) -> None:
-    """A statement with the triggers of a table off, and on again afterwards, so that no trace is left."""
-    triggers = db.execute(
-        "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::text::regclass AND NOT tgisinternal", [table]
-    ).fetchall()
-    db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
-    db.execute(statement.encode())
-    for (trigger,) in triggers:
-        db.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
 
 
 def forged_crosslink() -> Callable[[Superuser, Scene], None]:

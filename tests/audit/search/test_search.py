@@ -191,7 +191,7 @@ def test_a_page_of_a_common_value_is_read_from_the_newest_records_alone(monkeypa
         found, more = query.page(Search(query=wanted, now=NOW, limit=7))
     assert [record.id for record in found] == [record.id for record in plainly(stored, wanted)][:7]
     assert more
-    assert not any("enable_" in one["sql"] for one in queries)
+    assert not any("enable_" in query["sql"] for query in queries)
     # What the newest do not fill is gathered, and pages that follow each other leave nothing out.
     assert pages(Search(query=wanted, now=NOW, limit=4)) == [record.id for record in plainly(stored, wanted)]
 

@@ -6,8 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from audit import checks, guards
+from audit import checks
 from audit.operations import SQL
+from audit.postgres import guards
 from tests.audit.conftest import ids
 
 

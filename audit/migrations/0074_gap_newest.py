@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     atomic = False  # CONCURRENTLY: gaps are opened meanwhile
 
     dependencies = [
-        ("audit", "0068_rhythm_read_at"),
+        ("audit", "0073_scope_erase"),
     ]
 
     operations = [IndexBesideInserts("audit_gap_newest", "audit_gap", "(found_at, id)")]
