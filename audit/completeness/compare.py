@@ -160,7 +160,8 @@ def _compare_portion(portion: Sequence[Manifest], is_late: Callable[[], bool]) -
     found = _look(portion, most)
     # A statement that stopped at its limit has not seen all of a manifest.
     large = [each for each in portion if not each.event_ids and found[each.pk].came >= most(each) < MOST]
-    _save([(each, found[each.pk]) for each in portion if each not in set(large)])
+    alone = {each.pk for each in large}
+    _save([(each, found[each.pk]) for each in portion if each.pk not in alone])
     for done, manifest in enumerate(large):
         if is_late():
             return len(portion) - len(large) + done

@@ -1,13 +1,17 @@
 """prune: keep the newest backups, and of the archived WAL what they need."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 NAME = "%Y%m%dT%H%M%S.%fZ"
 PART = ".part"
+# What was archived so shortly before a backup stays, for the clock of whoever archives may be behind ours.
+MARGIN = timedelta(hours=1)
+# A file that says where a timeline began: small, and asked for by each restore to a later one.
+HISTORY = ".history"
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +40,7 @@ def _begun(folder: Path, suffix: str) -> list[tuple[datetime, Path]]:
 def prune(folder: Path, *, keep: int, wal: Path | None) -> list[str]:
     """Remove all backups but the newest `keep`, and the WAL of before the oldest of those; return the backups' names.
 
-    A file of WAL that was archived before a backup began holds nothing that it needs. What was begun before the newest
+    A file of WAL that was archived MARGIN before a backup began holds nothing that it needs. What was begun before the newest
     and never finished goes, too. Raises `OSError`.
     """
     backups = whole(folder)
@@ -49,9 +53,9 @@ def prune(folder: Path, *, keep: int, wal: Path | None) -> list[str]:
             shutil.rmtree(path)
     removed = 0
     if wal is not None and backups:
-        oldest = backups[-keep:][0][0].timestamp()
+        needed_since = (backups[-keep:][0][0] - MARGIN).timestamp()
         for file in wal.iterdir():
-            if file.is_file() and file.stat().st_mtime < oldest:
+            if HISTORY not in file.suffixes and file.is_file() and file.stat().st_mtime < needed_since:
                 file.unlink()
                 removed += 1
     names = [path.name for _, path in backups[:-keep]]

@@ -155,7 +155,7 @@ def carry_out(request: ErasureRequest, *, seconds: float | None = None) -> Progr
     """Erase, a portion at a time, until all is done or the time is over; it goes on from where it was.
 
     Where holds are placed or records removed meanwhile it stops, too. Raises `NothingKept`, and what the database
-    raises: where nobody has approved it, for one.
+    raises, also where nobody has approved it.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     while (progress := progress_of([request.pk]).get(request.pk, Progress())).done_at is None:
@@ -241,7 +241,7 @@ def _found(asked: Asked, errors: dict[str, str]) -> list[UUID]:
         rows = rows.filter(id__in=[record_id for (record_id,) in sql.rows(_BY_VALUE, [value, MAX_RECORDS + 1])])
     ids = list(rows.order_by("id").values_list("id", flat=True)[: MAX_RECORDS + 1])
     if len(ids) > MAX_RECORDS:
-        errors["subject"] = f"names more than {MAX_RECORDS:,} records: divide it, by time for one"
+        errors["subject"] = f"names more than {MAX_RECORDS:,} records: divide it, for instance by time"
     return ids
 
 

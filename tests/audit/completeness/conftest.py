@@ -51,7 +51,9 @@ def numbered(*seqs: int, **changes: Any) -> list[dict[str, Any]]:
 
 
 def ids_digest(events: list[dict[str, Any]]) -> str:
-    return hashlib.sha256("".join(f"{event_id}\n" for event_id in sorted(e["event_id"] for e in events)).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{event_id}\n" for event_id in sorted(e["event_id"] for e in events)).encode()
+    ).hexdigest()
 
 
 def follow() -> reconcile.Reconciled:

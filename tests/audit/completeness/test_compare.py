@@ -38,9 +38,9 @@ def keep(name: str, documents: list[dict[str, Any]]) -> None:
 
 def asked(act: Callable[[], object]) -> list[str]:
     """The statements of an act."""
-    with CaptureQueriesContext(connections["default"]) as one, CaptureQueriesContext(connections["reader"]) as other:
+    with CaptureQueriesContext(connections["default"]) as wrote, CaptureQueriesContext(connections["reader"]) as read:
         act()
-    return [query["sql"] for query in (*one, *other)]
+    return [query["sql"] for query in (*wrote, *read)]
 
 
 def test_each_way_to_name_events_is_compared_beside_the_others(name: str) -> None:

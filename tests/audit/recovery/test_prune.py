@@ -37,10 +37,12 @@ def test_the_newest_stay_with_all_wal_since_the_oldest_of_them(tmp_path: Path) -
     days = [a_backup(tmp_path / "b", NOW - timedelta(days=day)) for day in (3, 2, 1)]
     other = tmp_path / "b" / "somebody-elses"
     other.mkdir()
-    old = a_file_of_wal(tmp_path / "wal", "1.gz", NOW - timedelta(days=2, seconds=1))
-    needed = a_file_of_wal(tmp_path / "wal", "2.gz", NOW - timedelta(days=2, seconds=-1))
+    old = a_file_of_wal(tmp_path / "wal", "1.gz", NOW - timedelta(days=2, hours=1, seconds=1))
+    by_a_clock_behind = a_file_of_wal(tmp_path / "wal", "2.gz", NOW - timedelta(days=2, minutes=59))
+    timeline = a_file_of_wal(tmp_path / "wal", "00000002.history.gz", NOW - timedelta(days=9))
     assert prune(tmp_path / "b", keep=2, wal=tmp_path / "wal") == [days[0].name]
-    assert not days[0].exists() and all(path.exists() for path in (*days[1:], other, needed)) and not old.exists()
+    kept = (*days[1:], other, by_a_clock_behind, timeline)
+    assert not days[0].exists() and all(path.exists() for path in kept) and not old.exists()
     assert [path for _, path in whole(tmp_path / "b")] == days[1:]
 
 
