@@ -40,8 +40,8 @@ def _begun(folder: Path, suffix: str) -> list[tuple[datetime, Path]]:
 def prune(folder: Path, *, keep: int, wal: Path | None) -> list[str]:
     """Remove all backups but the newest `keep`, and the WAL of before the oldest of those; return the backups' names.
 
-    A file of WAL that was archived MARGIN before a backup began holds nothing that it needs. What was begun before the newest
-    and never finished goes, too. Raises `OSError`.
+    A file of WAL that was archived MARGIN before a backup began holds nothing that it needs. What was begun before the
+    newest and never finished goes, too. Raises `OSError`.
     """
     backups = whole(folder)
     # Its manifest first: what is cut off in the middle is no longer whole, and is not taken for a backup.
