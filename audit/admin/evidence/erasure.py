@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -63,14 +62,6 @@ class ErasureRuleAdmin(RuleAdmin):
 
     def history_of(self, row: Any) -> str:
         return f"erasure_rule-{row.name}"
-
-    def get_readonly_fields(self, request: HttpRequest, obj: ErasureRule | None = None) -> tuple[str, ...]:
-        return ("name",) if obj else ()
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "reason":
-            kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 80})
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ErasureRule, form: Any, change: bool) -> None:
         save_rule(obj, by=request.user.get_username())

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 
@@ -32,14 +31,9 @@ class RedactionRuleAdmin(RuleAdmin):
     def history_of(self, row: Any) -> str:
         return f"redaction-{row.name}"
 
-    def get_readonly_fields(self, request: HttpRequest, obj: RedactionRule | None = None) -> tuple[str, ...]:
-        return ("name",) if obj else ()
-
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "method":
             kwargs["help_text"] = f"{db_field.help_text} {GUESSED}"
-        if db_field.name == "reason":
-            kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "cols": 80})
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: RedactionRule, form: Any, change: bool) -> None:
