@@ -62,6 +62,12 @@ def follow() -> reconcile.Reconciled:
     return reconcile.reconcile()
 
 
+def follow_all() -> None:
+    """Follow until nothing is left: what a run tells of what other tests have left is recorded, and is read, too."""
+    while follow().read:
+        pass
+
+
 def a_standing(**changes: Any) -> WriterSummary:
     usual: dict[str, Any] = {"writer": "w", "events": 9, "numbered": 9, "first_at": BEGAN, "last_at": BEGAN}
     return WriterSummary(**usual | changes)

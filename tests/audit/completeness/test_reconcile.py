@@ -19,7 +19,7 @@ from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
 from audit.models.completeness import MAX_FOLLOWED
 from audit.postgres.gateway import gateway
 from dlq.message import Document, digest_of
-from tests.audit.completeness.conftest import a_standing, follow, manage_skewed, numbered
+from tests.audit.completeness.conftest import a_standing, follow, follow_all, manage_skewed, numbered
 from tests.audit.conftest import BATCH, Sender, an_event
 
 UNSTORABLE = [{"source_seq": 1, "source_epoch": text} for text in ("a\x00", "\ud800")] + [{"\ud800": 1}]
@@ -115,7 +115,7 @@ def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
 
 
 def test_a_run_with_little_time_goes_on_where_it_was(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    follow()
+    follow_all()
     monkeypatch.setattr(reconcile, "MAX_FOLLOWED", 2)
     sender.post(numbered(*range(1, 8)), BATCH)
     while seal.Sealer().once().more:
@@ -321,8 +321,7 @@ def test_the_command_says_who_misses_what(sender: Sender, capsys: pytest.Capture
 def test_the_command_says_what_it_left_for_later(
     sender: Sender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    while follow().read:  # what it tells of what other tests have left is recorded, and is to be read, too
-        pass
+    follow_all()
     monkeypatch.setattr(reconcile, "MAX_FOLLOWED", 2)
     sender.post(numbered(*range(1, 6)), BATCH)
     while seal.Sealer().once().more:
