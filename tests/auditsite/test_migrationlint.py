@@ -89,6 +89,9 @@ def test_an_operation_that_takes_a_moment_passes(operation: object) -> None:
     assert of_operation(IndexBesideInserts("quick", "audit_record", "(word)"), atomic=False) == []
 
 
-def test_our_own_migrations_pass_and_what_came_before_would_not() -> None:
+def test_our_own_migrations_pass() -> None:
     assert list(migrationlint.faults("audit", migrationlint.LAST_UNCHECKED)) == []
+
+
+def test_what_came_before_they_were_checked_would_not_pass() -> None:
     assert any("builds an index" in fault for fault in migrationlint.faults("audit", 0))
