@@ -324,5 +324,5 @@ def test_taken_along_the_page_leads_to_no_site(browser: Browser, site: str) -> N
     page.wait_for_selector("#go:enabled")
     expect(page.locator("#about-keys")).to_be_visible()
     expect(page.locator(".of-site").filter(visible=True)).to_have_count(0)
-    assert page.locator(".of-site").count() == 2
+    expect(page.locator(".of-site")).to_have_count(2)
     page.context.close()
