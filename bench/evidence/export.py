@@ -8,9 +8,11 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import psycopg
 from rich.console import Console
 from rich.table import Table
@@ -65,7 +67,10 @@ def measure(fleet: Fleet, last: int, query: str = "") -> Measured:
 
 def cpu_of(fleet: Fleet) -> float:
     """Seconds of the CPU that PostgreSQL has had, with those of connections that are closed."""
-    return float(sum(sum(process.cpu_times()[:4]) for process in fleet.postgres.processes()))
+    while True:
+        # A connection may close between the two; PostgreSQL's first process counts it from then on.
+        with suppress(psutil.NoSuchProcess):
+            return float(sum(sum(process.cpu_times()[:4]) for process in fleet.postgres.processes()))
 
 
 def plain_copy(fleet: Fleet) -> float:

@@ -41,6 +41,8 @@ class PurgeBench:
         store = self.store
         self._say(f"filling a store of {store.size:,} records")
         store.fill()
+        self._say("archiving what is due")
+        created_s, checked_s = store.archive()
         bundles = store.make_bundles()
         before = store.bytes_of_old()
         for number in range(ROUNDS):
@@ -73,6 +75,8 @@ class PurgeBench:
             Rate("the same without", "/s", [turn.rate for turn in self.alone]),
             Rate("removed meanwhile", "records/s", [turn.removed / turn.seconds for turn in self.beside]),
             Rate("counting what is due, for the plan", "s", self.plan_s),
+            Rate("archiving what is due", "s", [created_s]),
+            Rate("checking the archive", "s", [checked_s]),
             Rate("verifying what is left", "s", [verify_s]),
         ]
         return result
