@@ -31,8 +31,8 @@ class AuditorScope(models.Model):
                 violation_error_message="Choose either a person or a group.",
             ),
         )
-        verbose_name = "scope of auditors"
-        verbose_name_plural = "scopes of auditors"
+        verbose_name = "record access rule"
+        verbose_name_plural = "record access rules"
 
     def __str__(self) -> str:
         return f"scope of {self.user or self.group}"
@@ -88,4 +88,4 @@ class Access(Record):
         proxy = True
         default_permissions = ("view",)
         verbose_name = "look"
-        verbose_name_plural = "who looked"
+        verbose_name_plural = "looks"

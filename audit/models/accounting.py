@@ -21,7 +21,7 @@ class Account(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        verbose_name_plural = "account"
+        verbose_name_plural = "accounts"
         constraints = (models.UniqueConstraint(fields=("day", "writer"), name="audit_account_one"),)
 
     def __str__(self) -> str:

@@ -74,7 +74,6 @@ class Gap(Discrepancy):
         default_permissions = ("view",)
         permissions = (("explain_gap", "Can explain a gap"),)
         ordering = ("-found_at", "-id")
-        verbose_name_plural = "completeness"
         indexes = (
             models.Index(fields=("numbering", "first"), name="audit_gap_open", condition=models.Q(closed_at=None)),
         )
@@ -219,8 +218,8 @@ class HourCount(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        verbose_name = "coverage"
-        verbose_name_plural = "coverage"
+        verbose_name = "hour of a writer"
+        verbose_name_plural = "hours of writers"
         constraints = (models.UniqueConstraint(fields=("writer", "hour"), name="audit_hourcount_one"),)
         indexes = (models.Index(fields=("hour",), name="audit_hourcount_hour"),)
 

@@ -43,7 +43,7 @@ class Quarantined(AppendOnly):
         base_manager_name = "objects"
         ordering = ("-n",)
         verbose_name = "quarantined event"
-        verbose_name_plural = "quarantine"
+        verbose_name_plural = "quarantined events"
 
     def __str__(self) -> str:
         return f"quarantined event {self.key}"
@@ -130,7 +130,7 @@ class Parked(models.Model):
         default_permissions = ("view",)
         permissions = (("retry_parked", "Can retry, snooze and quarantine parked events"),)
         verbose_name = "parked event"
-        verbose_name_plural = "dead letter queue"
+        verbose_name_plural = "parked events"
 
     def __str__(self) -> str:
         return f"parked event {self.pk}"

@@ -50,15 +50,16 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 # Names of pages where that of the model would say less.
 NAMES = {
     "audit.record": "Search",
-    "audit.gap": "Completeness",
+    "audit.gap": "Summary",
+    "audit.access": "Access log",
     "audit.account": "Reconciliation",
     "audit.hourcount": "Activity by writer",
     "audit.checkpoint": "Sealed log",
     "audit.parked": "Queue",
+    "audit.quarantined": "Quarantine",
     "audit.review": "Daily reviews",
     "audit.expectation": "Expectations",
     "audit.waiver": "Waivers",
-    "audit.auditorscope": "Record access rules",
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
     "audit.erasurerequest": "Erasures",
