@@ -72,6 +72,7 @@ class AccountAdmin(ReadOnly):
             writer=writer,
             wrong=wrong,
             chart=balance_chart.account(sums),
+            legend=balance_chart.PARTS.values(),
             rows=[
                 (
                     row,

@@ -19,7 +19,7 @@ from audit.errors import Invalid, Unavailable
 from audit.evidence import export, record_lines, redaction
 from audit.evidence.manifest import sign_note
 from audit.evidence.request import Requester, parse_query
-from audit.formats import event
+from audit.formats import event, times
 from audit.formats.grammar import Query
 from audit.formats.times import timestamp_text
 from audit.ingest import trail
@@ -123,9 +123,7 @@ def _coverage(query: Query, now: datetime, checkpoint: Checkpoint, matches: list
     asked = terms.plain(query, now)
     before = None
     if begins := max((term["from"] for term in asked if "from" in term), default=""):
-        # Of the year 1 there is no hour before.
-        ahead = event.MAX_AHEAD + CLOCK_SLACK
-        sealed_by = max(datetime.fromisoformat(begins), datetime.min.replace(tzinfo=UTC) + ahead) - ahead
+        sealed_by = times.earlier(datetime.fromisoformat(begins), event.MAX_AHEAD + CLOCK_SLACK)
         older = Checkpoint.objects.using("reader").filter(
             created_at__lt=sealed_by, size__lt=checkpoint.size, size__gt=0
         )

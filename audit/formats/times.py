@@ -45,6 +45,14 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+def earlier(moment: datetime, span: timedelta) -> datetime:
+    """Return the time this long before a moment, or the first time there is: an event may be of the year 1."""
+    try:
+        return moment - span
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
 def in_microseconds(text: str) -> str:
     """Return a time of RFC 3339 with what is finer than microseconds cut off.
 

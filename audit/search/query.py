@@ -125,7 +125,7 @@ def newest_few(records: QuerySet[Record], before: datetime, count: int) -> list[
 
     They are looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
     """
-    ordered, near = records.order_by("-event_timestamp", "-id"), before - NEAR
+    ordered, near = records.order_by("-event_timestamp", "-id"), times.earlier(before, NEAR)
     found = list(ordered.filter(Q(event_timestamp__gte=near), months.since(near))[:count])
     return found if len(found) == count else list(ordered[:count])
 

@@ -25,7 +25,7 @@ def account(days: list[tuple[date, BalanceLine]]) -> SafeString:
         return SafeString("")
     most = max(sum(_pieces(line).values()) for _, line in shown) or 1
     bars = [_bar(place, day, line, most) for place, (day, line) in enumerate(shown)]
-    context = {"days": bars, "legend": _legend(), "width": 980, "height": 32 + ROW * len(bars)}
+    context = {"days": bars, "width": 980, "height": 12 + ROW * len(bars)}
     return SafeString(render_to_string("admin/audit/account/bars.svg", context))
 
 
@@ -47,14 +47,6 @@ def _bar(place: int, day: date, line: BalanceLine, most: int) -> dict[str, Any]:
             parts.append({"kind": PARTS[name][1], "x": round(x, 1), "length": length})
             x += length
     words = ", ".join(f"{count:,} {PARTS[name][0]}" for name, count in pieces.items() if count and name != "stored")
-    y, number = 32 + place * ROW, f"{line.received:,}"
+    y, number = 14 + place * ROW, f"{line.received:,}"
     shape = {"y": y, "top": y - 10, "end": round(x + 6, 1), "parts": parts}
     return {"label": day.isoformat(), "number": number, "words": words, **shape}
-
-
-def _legend() -> list[dict[str, Any]]:
-    entries, x = [], 190
-    for words, kind in PARTS.values():
-        entries.append({"kind": kind, "words": words, "x": x, "text_x": x + 16})
-        x += 34 + 7 * len(words)
-    return entries

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
@@ -132,20 +132,12 @@ def _ticks(moments: Sequence[datetime], scale: Scale) -> list[dict[str, Any]]:
 def _mark(record: Record, scale: Scale, y: int) -> dict[str, Any]:
     x = LEFT + scale.at(record.event_timestamp)
     took = record.duration_ms or 0
-    begins = LEFT + scale.at(_began(record.event_timestamp, took)) if took else x
+    begins = LEFT + scale.at(times.earlier(record.event_timestamp, timedelta(milliseconds=took))) if took else x
     title = f"{timestamp_text(record.event_timestamp)[11:23]}Z {_short(record.event_type, 60)}, {record.event_outcome}"
     title += f", took {times.precise(took / 1000)}" if took else ""
     shape = {"x": round(x, 1), "begins": round(begins, 1), "length": round(x - begins, 1), "y": y}
     url = reverse("admin:audit_record_change", args=[record.pk])
     return {**shape, "css": record.event_outcome, "title": title, "url": url}
-
-
-def _began(ended: datetime, took_ms: int) -> datetime:
-    """Return when something began, or the first time there is: an event may be of the year 1."""
-    try:
-        return ended - timedelta(milliseconds=took_ms)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
 
 
 def _outstanding(gaps: Sequence[float]) -> set[int]:

@@ -13,6 +13,8 @@ from dlq.history import Sample
 CHART_WIDTH, CHART_HEIGHT = 720, 110
 
 BAR_LENGTH, BAR_STEP = 270, 32
+# The figure of an outage is as wide as there is room: its parts are thousandths.
+PER_MILLE = 1_000
 
 
 def queue_chart(samples: list[Sample], minutes: int, depth: int = 0) -> SafeString:
@@ -55,17 +57,16 @@ def outage(episode: Episode) -> SafeString:
         return SafeString("")
     up = episode.up_at or episode.emptied_at
     down, drain = (up - episode.began_at).total_seconds(), (episode.emptied_at - up).total_seconds()
-    edge = round(CHART_WIDTH * max(down, 0) / max(down + drain, 0.001), 1)
+    edge = round(PER_MILLE * max(down, 0) / max(down + drain, 0.001), 1)
     context = {
-        "width": CHART_WIDTH,
         "edge": edge,
-        "rest": round(CHART_WIDTH - edge, 1),
+        "rest": round(PER_MILLE - edge, 1),
         "down": age(down),
         "drain": age(drain),
         "began": f"{episode.began_at:%Y-%m-%d %H:%M:%S}",
         "emptied": f"{episode.emptied_at:%H:%M:%S}",
     }
-    return SafeString(render_to_string("admin/audit/episode/outage.svg", context))
+    return SafeString(render_to_string("admin/audit/episode/outage.html", context))
 
 
 def bars(title: str, counts: dict[str, int]) -> SafeString:

@@ -42,7 +42,7 @@ class CoverageAdmin(ReadOnly):
         followed_at = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
         links = request.user.has_perm("audit.view_record")
         context = _week(asked, links) if asked.writer else _writers(asked, links)
-        return self.page(request, "list", asked=asked, followed_at=time_tag(followed_at), **context)
+        return self.page(request, "list", asked=asked, followed_at=followed_at and time_tag(followed_at), **context)
 
 
 def _parse(request: HttpRequest) -> CoverageQuery:

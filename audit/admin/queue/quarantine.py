@@ -41,7 +41,7 @@ class QuarantineAdmin(ReadOnly):
             "detail",
             title=f"Quarantined event {row.key}",
             row=row,
-            times=[(name, time_tag(getattr(row, name))) for name in TIMES],
+            times=[(name.removesuffix("_at"), time_tag(getattr(row, name))) for name in TIMES],
             errors=json.loads(row.errors),
             digest=bytes(row.digest).hex(),
             record=_record_of(row.key),

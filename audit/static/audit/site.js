@@ -70,7 +70,7 @@ const ownForm = ".model-record #result_list, .stacked, .lines, .calendar, .heat-
 for (const table of document.querySelectorAll("#result_list, .scroll .plain")) {
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])];
   if (heads.length < WIDE_COLUMNS || table.matches(ownForm) || table.tHead.rows.length > 1) continue;
-  const names = heads.map((cell) => (cell.querySelector(".text") ?? cell).textContent.trim());
+  const names = heads.map((cell) => (cell.querySelector(".text, a") ?? cell).textContent.trim());
   table.classList.add("cards");
   for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
     [...row.cells].forEach((cell, place) => (cell.dataset.column = names[place] ?? ""));

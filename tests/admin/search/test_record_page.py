@@ -99,6 +99,15 @@ def test_the_neighbours_in_the_correlation_are_linked_with_their_distance(audito
     assert "The only record of its correlation" in page_of(auditor, stored_record())
 
 
+def test_events_of_the_first_days_of_time_have_pages_that_lead_to_each_other(auditor: Client) -> None:
+    correlation = f"rr-{secrets.token_hex(6)}"
+    first, second = (
+        stored_record(correlation_id=correlation, event_timestamp=f"0001-01-0{day}T00:00:00Z") for day in (1, 3)
+    )
+    assert str(second.pk) in page_of(auditor, first)
+    assert str(first.pk) in page_of(auditor, second)
+
+
 def test_the_timelines_of_its_correlation_actor_and_resource_are_linked(auditor: Client) -> None:
     record = stored_record(actor_id="a&b=c", resource_id="pod 7")
     page = page_of(auditor, record)

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import itertools
 import os
 import subprocess
 import sys
@@ -27,9 +28,13 @@ def extended(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) ->
     return settings
 
 
+# An address may try to log in so many times a minute: each test comes from one of its own, as behind a proxy.
+addresses = (f"198.51.100.{last}" for last in itertools.count(1))
+
+
 @pytest.fixture
 def page(browser: Browser, looks: Looks) -> Iterator[Page]:
-    page = new_page(browser)
+    page = new_page(browser, extra_http_headers={"X-Forwarded-For": next(addresses)})
     faults: list[str] = []
     page.on(
         "console",

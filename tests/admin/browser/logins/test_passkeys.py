@@ -24,7 +24,7 @@ FINGER = {"isUserVerified": True, "automaticPresenceSimulation": True}
 @pytest.fixture(scope="module")
 def site(extended: dict[str, str]) -> Iterator[str]:
     """By its name, for a browser lets no bare number have keys."""
-    with served(**extended) as address:
+    with served(**extended, PROXY_HOPS="1") as address:
         yield address.replace("127.0.0.1", "localhost")
 
 
