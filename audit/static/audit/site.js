@@ -73,7 +73,7 @@ for (const table of document.querySelectorAll("#result_list, .scroll .plain")) {
   const names = heads.map((cell) => (cell.querySelector(".text, a") ?? cell).textContent.trim());
   table.classList.add("cards");
   for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
-    [...row.cells].forEach((cell, place) => (cell.dataset.column = names[place] ?? ""));
+    [...row.cells].forEach((cell, place) => (cell.dataset.column = cell.colSpan > 1 ? "" : (names[place] ?? "")));
   }
 }
 
