@@ -41,7 +41,7 @@ WHERE size = (SELECT coalesce(max(index) + 1, 0) FROM audit_leaf)
 class Intent(NamedTuple):
     """Records that are to be sealed next."""
 
-    count: int
+    records: int
     # The block of the queue's table after which the next scan starts; None where another sealer chose the records.
     block: int | None
 

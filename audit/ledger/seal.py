@@ -4,7 +4,7 @@
 2. The newest checkpoint must be signed by a known key, and the kept hashes must fold to its root: nothing is ever
    signed on top of a tree other than the one that was signed before, so this code cannot fork the log.
 3. Nor beside or below a head that the anchor or a witness has: a database that was restored is resumed first
-   (audit/ledger/resume.py). Both are asked before the first pass, and the anchor whenever another sealer has signed.
+   (audit/ledger/resume.py). Both are asked before the first pass, and the anchor before each signature.
 4. Choose records from the queue, in the order of their storage, and commit that they come next: confirmed by each
    server that has to, before anything is signed over them (audit/ledger/intents.py).
 5. In a second transaction take them from the queue; write leaf and node rows; sign; write the head, which becomes a

@@ -1,8 +1,8 @@
 """Notice where PostgreSQL confirms a commit that its synchronous standby has not.
 
 Whoever may cancel statements can cancel that wait: PostgreSQL then says that the commit succeeded, with a warning
-beside it, and a failover would lose what was written. (A statement_timeout never ends that wait, and a connection that is
-ended gets no answer.)
+beside it, and a failover would lose what was written. (A statement_timeout never ends that wait, and a connection that
+is ended gets no answer.)
 """
 
 from typing import Any
