@@ -32,7 +32,9 @@ def enter() -> None:
     if os.geteuid() != 0:
         raise SystemExit("make failover makes networks and mounts: run it as root, on a machine for tests.")
     spaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
-    command = ["unshare", *spaces, sys.executable, "-m", "bench.failover", *sys.argv[1:]]
+    # A shell is the first process in there: it reaps orphans, and whoever looks for a killed PostgreSQL finds none.
+    shell = ["sh", "-c", '"$@"; exit $?', "sh"]
+    command = ["unshare", *spaces, *shell, sys.executable, "-m", "bench.failover", *sys.argv[1:]]
     os.execvpe(command[0], command, os.environ | {ENTERED: "1"})
 
 

@@ -97,7 +97,6 @@ class Queue:
         self.wait_whole()
 
     def url(self, database: int) -> str:
-        return f"redis://{self.servers[0].node.address}:6379/{database}"  # TEMPORARY
         """The service as the Sentinels know it."""
         places = ",".join(f"{server.node.address}:26379" for server in self.servers)
         return f"redis+sentinel://{places}/{SERVICE}/{database}"
