@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill restore-drill compose-test drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge sizing check fix lock clean
+.PHONY: help run seed test test-fast test-long drill restore-drill compose-test failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge sizing check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ restore-drill: $(READY) ## Back up, go on under load, burn, restore at three poi
 
 compose-test: $(READY) ## Build and start docker-compose.yml, kill each container under load, log in by a browser, take it down (10 minutes; SHARE=0.1 of the events)
 	$(BIN)/python -m bench.composed --share $(or $(SHARE),1) --seed $(or $(SEED),1)
+
+failover: $(READY) ## As root: three PostgreSQL (Patroni) and three Valkey (Sentinel) die, freeze, are cut off, from a SEED, under load (5 minutes; ACTS=4; ASYNC=1; OUT=folder for the logs)
+	@$(BIN)/python -m bench.failover --seed $(or $(SEED),1) --acts $(or $(ACTS),4) $(if $(ASYNC),--asynchronous) $(if $(OUT),--keep $(OUT))
 
 drill-client: $(READY) ## Kill the sending process KILLS (200) times, server and Redis away in turns; is every event stored once? (minutes)
 	$(BIN)/python -m bench.drills.client --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
@@ -118,8 +121,10 @@ lock: $(READY) ## Compile the hash-pinned requirements from pyproject.toml
 			--no-emit-index-url --python-version 3.11 --no-emit-package auditsite --quiet \
 			--custom-compile-command "make lock" --output-file requirements/$$name.txt || exit 1; \
 	done
-	$(BIN)/uv pip compile requirements/peers.in --universal --generate-hashes --no-emit-index-url \
-		--python-version 3.11 --quiet --custom-compile-command "make lock" --output-file requirements/peers.txt
+	for name in peers failover; do \
+		$(BIN)/uv pip compile requirements/$$name.in --universal --generate-hashes --no-emit-index-url \
+			--python-version 3.11 --quiet --custom-compile-command "make lock" --output-file requirements/$$name.txt || exit 1; \
+	done
 
 clean: ## Remove the virtual environment and the local servers' data
 	rm -rf .venv .local

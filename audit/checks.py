@@ -53,7 +53,10 @@ COUNTED = _tables("account", "passage", "promise", "rejection", "dayrecord")
 GRANTS = {
     **{table: {"audit_app": {"SELECT", "INSERT"}, "audit_reader": {"SELECT"}} for table in APPEND_ONLY},
     **{table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}} for table in KEPT + COUNTED},
-    "audit_head": {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}},
+    **{
+        table: {"audit_app": {"SELECT", "INSERT", "UPDATE"}, "audit_reader": {"SELECT"}}
+        for table in _tables("head", "intent")
+    },
     **{
         table: {"audit_app": {"SELECT"}, "audit_reader": {"SELECT"}}
         for table in _tables("purged", "purgerun", "purgecount", "purgemonth", "stray", "erased", "erasureprogress")

@@ -81,6 +81,10 @@ class KeyUnknown(KeyMissing):
     """A key of this log signed the newest checkpoint that this process does not know: add its public half."""
 
 
+class NotReplicated(AuditError):
+    """PostgreSQL has committed on this server alone: somebody cancelled its wait for the synchronous standby."""
+
+
 class ClocksDisagree(AuditError):
     """The clocks of this host and of PostgreSQL differ: no time is signed until they agree."""
 

@@ -4,7 +4,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from environs import Env
+
+from dlq import address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -18,6 +21,17 @@ def secret(name: str, default: str | None = None) -> str:
     if path := os.environ.get(f"{name}_FILE"):
         os.environ[name] = Path(path).read_text(encoding="utf-8").rstrip("\n")
     return env.str(name) if default is None else env.str(name, default)
+
+
+def redis_address(name: str, default: str | None = None) -> str:
+    """Read `name` as `secret` does: the address of a Redis. Raises `ImproperlyConfigured` where none can be read."""
+    url = secret(name, default)
+    try:
+        if url:
+            address.read(url)
+    except address.UnreadableAddress as error:
+        raise ImproperlyConfigured(f"{name} is no address of a Redis: {error}.") from None
+    return url
 
 
 def moment(text: str) -> datetime | None:

@@ -11,7 +11,8 @@ from environs import validate
 
 from auditsite import logs, rest
 from auditsite.entrykey import entry_keys
-from auditsite.readers import BASE_DIR, env, key_file, moment, secret
+from auditsite.readers import BASE_DIR, env, key_file, moment, redis_address, secret
+from dlq import address
 
 # --- Who we are -----------------------------------------------------------------------------
 
@@ -67,17 +68,23 @@ DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 DATABASE_BACKUP_URL = secret("DATABASE_BACKUP_URL", "")
 BACKUP_HOURS = env.float("BACKUP_HOURS", 26)
 
-REDIS_URL = secret("REDIS_URL")
+REDIS_URL = redis_address("REDIS_URL")
 # The cache only carries the limits of writers. Never the queue's database: a cache may be cleared.
-CACHE_URL = secret("CACHE_URL", "")
+CACHE_URL = redis_address("CACHE_URL", "")
 REDIS_CACHE = {
     "BACKEND": "django_redis.cache.RedisCache",
-    "LOCATION": CACHE_URL,
-    "KEY_PREFIX": "cache",
+    "LOCATION": [CACHE_URL],  # as text it would be split at commas, into a server and its replicas
+    "KEY_PREFIX": "{cache}" if CACHE_URL and address.read(CACHE_URL).kind == "cluster" else "cache",
     # Without it writers are served unthrottled.
-    "OPTIONS": {"IGNORE_EXCEPTIONS": True, "SOCKET_TIMEOUT": 0.1, "SOCKET_CONNECT_TIMEOUT": 0.1},
+    "OPTIONS": {
+        "IGNORE_EXCEPTIONS": True,
+        "SOCKET_TIMEOUT": 0.1,
+        "CONNECTION_FACTORY": "auditsite.redis_clients.CacheConnections",
+    },
 }
 LOCAL_CACHE = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+# The Redis of django-q2; on a cluster its keys share a hash tag, as all others do.
+QUEUE_URL = redis_address("QUEUE_URL", REDIS_URL)
 CACHES: dict[str, Any] = {"default": REDIS_CACHE if CACHE_URL else LOCAL_CACHE}
 
 # --- The audit store ------------------------------------------------------------------------
@@ -121,7 +128,7 @@ EMAIL_USE_SSL, EMAIL_USE_TLS = _mail["EMAIL_USE_SSL"], _mail["EMAIL_USE_TLS"]
 EMAIL_TIMEOUT = 5  # seconds: a mail server that is silent must not stop whoever tells
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "auditsite@localhost")
 # So many replicas of Redis must have an event before it is called parked; 0 where there are none.
-DLQ_MIN_REPLICAS = env.int("DLQ_MIN_REPLICAS", 0)
+DLQ_MIN_REPLICAS = env.int("DLQ_MIN_REPLICAS", 1 if address.read(REDIS_URL).fails_over else 0)
 # A folder for what Redis refuses as well, and for copies of what waits for more than seven days; none if unset.
 DLQ_SPOOL_DIR = env.path("DLQ_SPOOL_DIR", None)
 DLQ_SPOOL_MAX_MB = env.int("DLQ_SPOOL_MAX_MB", 256)
@@ -372,7 +379,8 @@ REST_FRAMEWORK, SPECTACULAR_SETTINGS = rest.REST_FRAMEWORK, rest.SPECTACULAR_SET
 
 Q_CLUSTER = {
     # django-q2 only triggers: what must survive it lives in Redis Streams and PostgreSQL.
-    "name": "auditsite",
+    "name": "{auditsite}" if address.read(QUEUE_URL).kind == "cluster" else "auditsite",
+    "broker_class": "auditsite.redis_clients.Broker",
     "workers": 1,
     "queue_limit": 2,
     "bulk": 1,
@@ -382,7 +390,6 @@ Q_CLUSTER = {
     "catch_up": False,
     "save_limit": 50,
     "recycle": 500,
-    "redis": secret("QUEUE_URL", REDIS_URL),
 }
 
 # --- Logs -----------------------------------------------------------------------------------

@@ -9,17 +9,22 @@ from dataclasses import dataclass
 
 import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from dlq import address, servers
 
 DRAIN_TIMEOUT_MS = 5_000
 
 
-def connect(timeout_ms: int) -> redis.Redis:
-    """Return this process's client with this timeout; a forked child gets one of its own."""
-    place = (os.getpid(), settings.REDIS_URL, timeout_ms)
+def connect(timeout_ms: int, app: str = "") -> redis.Redis:
+    """Return this process's client with this timeout; a forked child gets one of its own.
+
+    `app` is whose keys are asked for, as in `app_key`; without it, those of the queue. Only a cluster has them apart.
+    """
+    tag = (app or settings.DLQ_PREFIX) if address.read(settings.REDIS_URL).kind == "cluster" else ""
+    place = (os.getpid(), settings.REDIS_URL, timeout_ms, tag)
     if (client := _clients.get(place)) is None:
-        client = _clients.setdefault(place, _new(timeout_ms))
+        made = servers.client(settings.REDIS_URL, tag=tag, timeout_s=timeout_ms / 1000)
+        client = _clients.setdefault(place, made)
     return client
 
 
@@ -136,15 +141,4 @@ class QueueKeys:
         return f"{{{self.prefix}}}:{name}"
 
 
-_clients: dict[tuple[int, str, int], redis.Redis] = {}
-
-
-def _new(timeout_ms: int) -> redis.Redis:
-    client: redis.Redis = redis.Redis.from_url(
-        settings.REDIS_URL,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_error=[],
-        socket_timeout=timeout_ms / 1000,
-        socket_connect_timeout=timeout_ms / 1000,
-    )
-    return client
+_clients: dict[tuple[int, str, int, str], redis.Redis] = {}

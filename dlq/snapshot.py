@@ -8,11 +8,9 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from dlq import servers
 from dlq.errors import Refused
 from dlq.scripts import refusing
 
@@ -35,9 +33,7 @@ def save(path: Path) -> int:
 
 
 def _receive(file: BinaryIO) -> int:
-    pool = redis.ConnectionPool.from_url(
-        settings.REDIS_URL, socket_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), retry_on_error=[]
-    )
+    pool = servers.pool(settings.REDIS_URL, tag=settings.DLQ_PREFIX, timeout_s=TIMEOUT_S)
     connection: Any = pool.make_connection()
     try:
         with refusing():

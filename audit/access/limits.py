@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 
 import dlq.client
+import dlq.servers
 from audit.access.api_keys import NO_QUOTAS, Principal
 
 log = structlog.get_logger(__name__)
@@ -129,8 +130,7 @@ def _names(writer: str) -> list[str]:
 def _connection() -> redis.Redis:
     url = settings.CACHE_URL or settings.REDIS_URL
     if url not in _connections:
-        options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": None}
-        _connections[url] = redis.Redis.from_url(url, **options)
+        _connections[url] = dlq.servers.client(url, tag="audit", timeout_s=TIMEOUT_S)
     return _connections[url]
 
 

@@ -31,7 +31,7 @@ def replace(writers: Mapping[str, list[Any]]) -> None:
     """Make the copy hold exactly these writers, by the digest of their key. Raises `CopyUnavailable`."""
     signed = {digest: _signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
     try:
-        with dlq.client.connect(settings.DLQ_TIMEOUT_MS).pipeline(transaction=True) as pipe:
+        with dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").pipeline(transaction=True) as pipe:
             pipe.delete(hash_name())
             if signed:
                 pipe.hset(hash_name(), mapping=signed)  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ def replace(writers: Mapping[str, list[Any]]) -> None:
 def find(digest: str) -> list[Any] | None:
     """Return the writer whose key has this digest, if the store itself published it. Raises `CopyUnavailable`."""
     try:
-        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).hget(hash_name(), digest)
+        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").hget(hash_name(), digest)
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
     if entry is None:

@@ -70,7 +70,7 @@ def gather() -> int:
 
     Counts are absolute, so a crash in between does no harm; a day that is over is dropped once it is kept.
     """
-    connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
+    connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS, "audit")
     with refusing():
         days = sorted(text.decode() for text in connection.smembers(_key("days")))
     lines = sum(_gather_day(connection, day) for day in days)
@@ -82,7 +82,7 @@ def gather() -> int:
 
 
 def _count_in_redis(writer: str, refusals: Sequence[Refusal], now: datetime) -> None:
-    connection: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS)
+    connection: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit")
     day = now.date().isoformat()
     with refusing(), connection.pipeline(transaction=True) as pipe:
         pipe.sadd(_key("days"), day)

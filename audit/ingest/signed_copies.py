@@ -36,7 +36,7 @@ def opened(kind: bytes, name: str, entry: bytes) -> bytes | None:
 def put(name: str, entry: bytes) -> None:
     """Put an entry into Redis under a name that no other kind uses. Raises `CopyUnavailable`."""
     try:
-        dlq.client.connect(settings.DLQ_TIMEOUT_MS).set(dlq.client.app_key("audit", name), entry)
+        dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").set(dlq.client.app_key("audit", name), entry)
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
 
@@ -47,7 +47,7 @@ def get(name: str) -> bytes | None:
     Raises `CopyUnavailable`.
     """
     try:
-        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS).get(dlq.client.app_key("audit", name))
+        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").get(dlq.client.app_key("audit", name))
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
     return None if entry is None else bytes(entry)

@@ -34,7 +34,7 @@ def announce(verifiers: Iterable[Verifier]) -> None:
         return
     _announced = os.getpid(), known, now
     try:
-        connection = dlq.client.connect(settings.DLQ_TIMEOUT_MS)
+        connection = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit")
         with connection.pipeline(transaction=True) as pipe:
             pipe.zadd(_name("seen"), {process_name(): _now_ms(connection)})
             pipe.hset(_name("keys"), process_name(), known)
@@ -48,7 +48,7 @@ _announced: tuple[int, str, float] | None = None
 
 def ignorant_of(verifier: Verifier) -> list[str]:
     """Return the running processes that do not know a key. Raises `redis.RedisError`."""
-    connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS)
+    connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS, "audit")
     since = _now_ms(connection) - FORGOTTEN_AFTER_MS
     running: Any = connection.zrangebyscore(_name("seen"), since, "+inf")
     ended: Any = connection.zrangebyscore(_name("seen"), "-inf", f"({since}")

@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged
+from audit.errors import AuditError, ClocksDisagree, KeyMissing, LogDamaged, NotReplicated
 from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ingest.notify import notify_anyway
@@ -50,6 +50,7 @@ class Publisher:
             known = outside.of_anchor(keys)
             if conflicts := outside.conflicts(known, reader.head("default"), keys, "default"):
                 self._anchored_at = time.monotonic()  # once in SEAL_ANCHOR_S is often enough to say so
+                outside.refused.set()  # the sealer of this process asks before it signs again
                 return [f"The head of {head.size} records is not anchored. {conflict}" for conflict in conflicts]
             origin = note.origin_of(head.note)
             if not any(each.head.size > head.size for each in known.heads if each.head.origin == origin):
@@ -97,7 +98,7 @@ def _seal(stop: threading.Event) -> None:
         except (KeyMissing, LogDamaged, ClocksDisagree) as error:
             _tell_of(error)
             following += TROUBLE_PAUSE_S
-        except DatabaseError as error:
+        except (DatabaseError, NotReplicated) as error:
             log.warning("seal_interrupted", error=type(error).__name__)
             connections.close_all()
         stop.wait(max(following - time.monotonic(), LEAST_PAUSE_S))

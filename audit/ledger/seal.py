@@ -1,20 +1,24 @@
 """Assign leaves to unsealed records and sign the new head. The only code that writes the log.
 
-1. One transaction, one sealer: an advisory lock; another sealer gives up.
+1. One sealer at a time: each transaction takes an advisory lock; another sealer gives up.
 2. The newest checkpoint must be signed by a known key, and the kept hashes must fold to its root: nothing is ever
    signed on top of a tree other than the one that was signed before, so this code cannot fork the log.
 3. Nor beside or below a head that the anchor or a witness has: a database that was restored is resumed first
-   (audit/ledger/resume.py). Both are asked before the first pass, and the anchor whenever another sealer has signed.
-4. Take records from the queue, in the order of their storage; write leaf and node rows; sign; write the head, which
-   becomes a checkpoint where it is its turn (audit/ledger/heads.py); commit.
+   (audit/ledger/resume.py). Both are asked before the first pass, and the anchor before each signature.
+4. Choose records from the queue, in the order of their storage, and commit that they come next: confirmed by each
+   server that has to, before anything is signed over them (audit/ledger/intents.py).
+5. In a second transaction take them from the queue; write leaf and node rows; sign; write the head, which becomes a
+   checkpoint where it is its turn (audit/ledger/heads.py); commit.
 
-A kill at any point rolls the transaction back, and the next pass repeats it.
+A kill at any point rolls a transaction back. The next pass, of whichever sealer and on whichever server, takes what was
+intended: it signs the tree that was or would have been signed, and no other.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
@@ -22,10 +26,10 @@ from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 
 from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
-from audit.formats import merkle, note
+from audit.formats import note
 from audit.formats.tiles import Edge, Node
 from audit.ingest import trail
-from audit.ledger import crosslinks, heads, outside, reader
+from audit.ledger import crosslinks, heads, intents, outside, reader
 from audit.ledger import keys as ledger_keys
 from audit.ledger.crosslinks import RESTORED
 from audit.models import OWN_WRITER, Checkpoint
@@ -34,8 +38,6 @@ from audit.postgres import sql
 log = structlog.get_logger(__name__)
 
 BATCH = 20_000
-HASH = merkle.HASH_SIZE
-TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
 # A head that was kept, perhaps at this very moment, has its number for good; one that was not gives it to the next.
 REPLACE_HEAD = """
 UPDATE audit_head SET number = CASE WHEN kept THEN greatest(number + 1, %(number)s) ELSE number END,
@@ -77,6 +79,18 @@ class _Memory:
     block: int = 0
     # In seconds of the monotonic clock.
     full_scan_at: float = 0.0
+    # The end of the anchor when it was last compared.
+    anchored: list[outside.Outside] | None = None
+
+
+class _Signed(NamedTuple):
+    """A head that is not committed yet, and what it follows."""
+
+    before: Checkpoint | None
+    head: Checkpoint
+    added: int
+    keep: bool
+    origin: str
 
 
 class Sealer:
@@ -103,6 +117,7 @@ class Sealer:
             # Somebody queued records that are sealed already: they would stop every further pass.
             self._memory = _Memory()
             _drop_repeated()
+            intents.withdraw_repeated()
             return self._pass(sign_anyway, keep_each)
         except BaseException:
             self._memory = _Memory()
@@ -117,22 +132,70 @@ class Sealer:
             self._memory = _Memory()  # a witness has seen more than we remember: look again
         # Before the database is looked at: another sealer may publish what it signs meanwhile.
         known = outside.newest(keys) if self._memory.edge is None else None
-        with transaction.atomic(), connections["default"].cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_seal'))")
-            if not cursor.fetchone()[0]:
+        with _turn() as cursor:
+            if cursor is None:
                 return Sealed(None)
             edge = self._edge_of(reader.head("default"), keys, known)
-            leaves = self._take(cursor, edge.size)
-            before = self._memory.head
             keep = keep_each or self._is_due()
-            if not (leaves or sign_anyway or _is_silent(before)):
-                return Sealed(before, kept=keep and self._keep(before))
-            _write_nodes(cursor, edge.extend(leaves))
-            head = sign_head(cursor, before, edge, keys.signer, keep=keep)
-        if keep or (before is not None and head.number > before.number):
-            self._memory.newest = head if keep else before  # `before` was given out meanwhile
-        self._memory.head, self._highest, self._name = head, (head.number, head.size), keys.origin
-        return Sealed(head, len(leaves), signed=True, kept=keep)
+            block, intent = self._intend(cursor, edge.size)
+            if intent is None:
+                before = self._memory.head
+                if not (sign_anyway or _is_silent(before)):
+                    return Sealed(before, kept=keep and self._keep(before))
+                signed = self._sign(cursor, edge, [], keys, keep=keep)
+        if intent is None:
+            return self._remember(signed)
+        # Whatever is signed from here on, any server that takes over has the intent.
+        intents.require_confirmed()
+        with _turn() as cursor:
+            if cursor is None:
+                return Sealed(None)
+            edge = self._edge_of(reader.head("default"), keys, None)
+            if not (leaves := intents.take(cursor, edge.size, block=block)):
+                return Sealed(None)  # another sealer has taken them meanwhile
+            signed = self._sign(cursor, edge, leaves, keys, keep=keep)
+        if intent.block is not None:
+            self._memory.block = intent.block
+        return self._remember(signed)
+
+    def _intend(self, cursor: Any, size: int) -> tuple[int, intents.Intent | None]:
+        """Choose what comes next; return it, and the block of the queue from which on it stands."""
+        memory, started = self._memory, time.monotonic()
+        full = started >= memory.full_scan_at
+        block = 0 if full else memory.block
+        intent = intents.intend(cursor, size, block=block, most=BATCH)
+        if full:
+            took = time.monotonic() - started
+            memory.full_scan_at = started + max(FULL_SCAN_EVERY_S, SCAN_SHARE * took)
+        chosen_elsewhere = intent is not None and intent.block is None
+        return 0 if chosen_elsewhere else block, intent
+
+    def _sign(self, cursor: Any, edge: Edge, leaves: list[bytes], keys: ledger_keys.Keys, *, keep: bool) -> _Signed:
+        """Grow the tree by leaves that were intended, and sign its head."""
+        assert keys.signer is not None
+        before = self._memory.head
+        self._check_anchor(before, keys)
+        _write_nodes(cursor, edge.extend(leaves))
+        return _Signed(before, sign_head(cursor, before, edge, keys.signer, keep=keep), len(leaves), keep, keys.origin)
+
+    def _remember(self, signed: _Signed) -> Sealed:
+        """Remember what was committed."""
+        before, head = signed.before, signed.head
+        if signed.keep or (before is not None and head.number > before.number):
+            self._memory.newest = head if signed.keep else before  # `before` was given out meanwhile
+        self._memory.head, self._highest, self._name = head, (head.number, head.size), signed.origin
+        return Sealed(head, signed.added, signed=True, kept=signed.keep)
+
+    def _check_anchor(self, head: Checkpoint | None, keys: ledger_keys.Keys) -> None:
+        """Before each signature, as far as the end of the anchor is another one than it was: who else writes there?"""
+        try:
+            known = outside.of_anchor(keys)
+        except OSError as error:
+            log.warning("outside_not_asked", where="anchor", error=type(error).__name__)
+            return
+        if known.heads != self._memory.anchored:
+            _check_outside(head, keys, known)
+            self._memory.anchored = known.heads
 
     def _is_due(self) -> bool:
         if self._memory.newest is None:
@@ -158,21 +221,13 @@ class Sealer:
             memory.edge, memory.head = checked_edge(head, keys, known or outside.of_anchor(keys)), head
         return memory.edge
 
-    def _take(self, cursor: Any, size: int) -> list[bytes]:
-        """Move records from the queue to the leaves; return their hashes, in order of index."""
-        memory, started = self._memory, time.monotonic()
-        full = started >= memory.full_scan_at
-        cursor.execute(TAKE, {"place": f"({0 if full else memory.block},0)", "size": size, "limit": BATCH})
-        count, hashes, first, last, place = cursor.fetchone()
-        if full:
-            took = time.monotonic() - started
-            memory.full_scan_at = started + max(FULL_SCAN_EVERY_S, SCAN_SHARE * took)
-        if not count:
-            return []
-        if (first, last) != (size, size + count - 1):
-            raise LogDamaged(f"The leaves {first} to {last} were written where {size} was to come.")
-        memory.block = int(place[1:].split(",")[0])
-        return [bytes(hashes[at : at + HASH]) for at in range(0, len(hashes), HASH)]
+
+@contextmanager
+def _turn() -> Iterator[Any]:
+    """A transaction in which no other sealer seals, with a cursor of its own; None while another one does."""
+    with transaction.atomic(), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('audit_seal'))")
+        yield cursor if cursor.fetchone()[0] else None
 
 
 def _is_silent(head: Checkpoint | None) -> bool:

@@ -1,14 +1,18 @@
--- Move up to `limit` records from the queue to the leaves, from the place (a tuple id) where the last pass left off.
--- Answers how many, their hashes one after the other, the first and last index, and the place of the last row taken.
-WITH taken AS (
-    DELETE FROM audit_unsealed
-    WHERE ctid = ANY (ARRAY(SELECT ctid FROM audit_unsealed WHERE ctid >= %(place)s::tid LIMIT %(limit)s))
-    RETURNING ctid AS place, record_id, leaf_hash
+-- Move the records that the sealer intends from the queue to the leaves, in their order. Those that wait stand at or
+-- after the place (a tuple id).
+-- Answers how many were intended and how many were there, the hashes of these one after the other, and what they were
+-- to hash to.
+WITH intended AS MATERIALIZED (
+    SELECT u.record_id, u.position FROM audit_intent, unnest(records) WITH ORDINALITY u (record_id, position)
+), taken AS (
+    DELETE FROM audit_unsealed q USING intended i
+    WHERE q.record_id = i.record_id AND q.ctid >= %(place)s::tid
+    RETURNING i.position, q.record_id, q.leaf_hash
 ), written AS (
     INSERT INTO audit_leaf (index, record_id, leaf_hash)
-    SELECT %(size)s + row_number() OVER () - 1, record_id, leaf_hash FROM taken
+    SELECT %(size)s + position - 1, record_id, leaf_hash FROM taken
     RETURNING index, leaf_hash
 )
-SELECT count(*), string_agg(leaf_hash, ''::bytea ORDER BY index), min(index), max(index),
-       (SELECT max(place)::text FROM taken)
+SELECT (SELECT count(*) FROM intended), count(*), string_agg(leaf_hash, ''::bytea ORDER BY index),
+       (SELECT digest FROM audit_intent)
 FROM written

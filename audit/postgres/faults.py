@@ -14,6 +14,10 @@ class Overrun(psycopg.OperationalError):
     """PostgreSQL answers others, and took longer than it may for this."""
 
 
+class Unconfirmed(Overrun):
+    """PostgreSQL answers, and has stored this on fewer servers than it has to."""
+
+
 class Silent(psycopg.OperationalError):
     """PostgreSQL answers nobody: it is hung, or cannot be reached."""
 

@@ -22,8 +22,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit.errors import Unavailable
 from audit.postgres.breaker import Breaker
-from audit.postgres.faults import Overrun, Silent
+from audit.postgres.faults import Overrun, Silent, Unconfirmed
 from audit.postgres.heartbeat import Heartbeat
+from audit.postgres.replication import Unreplicated
 
 # How often a write that waits looks whether PostgreSQL still answers anybody.
 CHECK_S = 0.025
@@ -48,6 +49,8 @@ class BoundedConnection(psycopg.Connection[Any]):
         super().__init__(*arguments, **options)
         self._statements: set[Statement] = set()
         self._poller = select.poll()
+        self._unreplicated = Unreplicated()
+        self.add_notice_handler(self._unreplicated.note)
 
     def run(self, statement: Statement, parameters: Sequence[bytes | None]) -> PGresult:
         """Execute a prepared statement by libpq itself, which costs a third of what a cursor costs; values are binary.
@@ -78,6 +81,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         assert result is not None
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             raise psycopg.errors.error_from_result(result)
+        self._require_replicated()
         return result
 
     def _wait_for(self, events: int) -> None:
@@ -94,9 +98,15 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval, timeout)
         remaining_s = max(self.deadline - time.monotonic(), 0.001)
         try:
-            return super().wait(self._watched(gen), min(CHECK_S, remaining_s), remaining_s)
+            answer = super().wait(self._watched(gen), min(CHECK_S, remaining_s), remaining_s)
         except psycopg.errors._WaitTimeout as error:
             raise Overrun(OVERRUN) from error
+        self._require_replicated()
+        return answer
+
+    def _require_replicated(self) -> None:
+        if self._unreplicated.taken():
+            raise Unconfirmed("PostgreSQL has committed on one server alone: its wait for a standby was cancelled.")
 
     def _watched(self, gen: Any) -> Generator[Any, Any, Any]:
         """Pass on what `gen` waits for; whenever nothing came, look whether anything still can."""

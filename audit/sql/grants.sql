@@ -84,13 +84,16 @@ REVOKE ALL ON audit_purged, audit_purgerun, audit_purgecount, audit_purgemonth F
 GRANT SELECT ON audit_purged, audit_purgerun, audit_purgecount, audit_purgemonth TO audit_app, audit_reader;
 
 -- The log grows at its end; only what waits for the sealer is ever taken away.
-REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed
+REVOKE ALL ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed, audit_intent
     FROM PUBLIC, audit_app, audit_reader;
 GRANT SELECT, INSERT ON audit_leaf, audit_node, audit_checkpoint, audit_cosignature TO audit_app;
 -- The newest head is replaced by the next one; a trigger lets it move on alone.
 GRANT SELECT, INSERT, UPDATE ON audit_head TO audit_app;
 GRANT SELECT, INSERT, DELETE ON audit_unsealed TO audit_app;
-GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed TO audit_reader;
+-- What is intended next is written over what is sealed.
+GRANT SELECT, INSERT, UPDATE ON audit_intent TO audit_app;
+GRANT SELECT ON audit_leaf, audit_node, audit_head, audit_checkpoint, audit_cosignature, audit_unsealed, audit_intent
+    TO audit_reader;
 
 -- Noted by a trigger, and read.
 REVOKE ALL ON audit_stray FROM PUBLIC, audit_app, audit_reader;

@@ -5,11 +5,14 @@ Records are append-only, so no test cleans up: each uses ids and correlation ids
 
 import json
 import secrets
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +25,11 @@ from audit.access import api_keys
 from audit.formats import event
 from audit.formats.event import SealedEvent
 from audit.ingest.record import store
+from audit.ledger import seal
 from audit.models import Writer
 from audit.postgres.gateway import gateway
 from tests import servers
+from tests.audit.replicated import Pair
 
 NewWriter = Callable[..., "Sender"]
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
@@ -132,6 +137,25 @@ def elsewhere(_scene: Any) -> Iterator[Any]:
             yield _scene
     finally:
         _scene.leave()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Two servers that are a copy of the session's, of which Django uses the primary; all that waits is sealed."""
+    if servers.postgres is None:
+        pytest.skip("needs a PostgreSQL of its own to copy: unset DATABASE_URL")
+    folder = Path(tempfile.mkdtemp(prefix="pair-", dir=servers.FOLDER))
+    folder.chmod(0o755)
+    made = Pair(servers.postgres, folder)
+    try:
+        made.use(made.primary)
+        while seal.Sealer().once(from_start=True).more:
+            pass
+        made.replicate_synchronously()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

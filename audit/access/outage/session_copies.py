@@ -168,7 +168,7 @@ def _key(*names: str) -> str:
 
 
 def _redis() -> redis.Redis:
-    return dlq.client.connect(settings.DLQ_TIMEOUT_MS)
+    return dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit")
 
 
 def _text(value: bytes | None) -> str:

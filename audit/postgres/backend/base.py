@@ -9,11 +9,18 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
+from audit.postgres.replication import Unreplicated
+
 
 class PatientConnection(psycopg.Connection[Any]):
     """A connection on which no single wait takes longer than `patience` seconds."""
 
     patience: float | None = None
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.unreplicated = Unreplicated()
+        self.add_notice_handler(self.unreplicated.note)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         return super().wait(gen, interval, self.patience if timeout is None else timeout)

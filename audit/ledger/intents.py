@@ -1,0 +1,98 @@
+"""What the sealer is about to seal is committed before it is signed.
+
+A signature cannot be taken back, and a commit can be lost with its server. So a head is signed only over records whose
+order is in the database already, confirmed by every server that has to: whoever seals after a failover finds the same
+intent and signs the same tree, though the first signature was never seen (docs/decisions/0052-intended-then-signed.md).
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.db import connections
+
+from audit.errors import LogDamaged, NotReplicated
+from audit.ledger.crosslinks import RESTORED
+from audit.postgres import sql
+from audit.postgres.backend.base import PatientConnection
+
+_INTEND = Path(__file__).with_name("intent.sql").read_text(encoding="utf-8")
+_TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
+_OPEN = "SELECT size, cardinality(records) FROM audit_intent"
+# A transaction that has written nothing waits for no standby: this one has.
+_WRITE = "SELECT pg_logical_emit_message(true, 'auditsite', 'seal')"
+# The planner does not know how many are intended, and would compare each with each.
+_COMPARE_BY_HASH = "SET LOCAL enable_nestloop = off"
+# Records that are sealed already, or stand in it twice, go; the order of the others stays.
+_WITHDRAW_REPEATED = """
+UPDATE audit_intent SET (records, digest) = (
+    SELECT coalesce(array_agg(u.record_id ORDER BY u.first), '{}'),
+           sha256(coalesce(string_agg(q.leaf_hash, ''::bytea ORDER BY u.first), ''))
+    FROM (
+        SELECT record_id, min(position) AS first
+        FROM unnest(records) WITH ORDINALITY o (record_id, position) GROUP BY record_id
+    ) u LEFT JOIN audit_unsealed q ON q.record_id = u.record_id
+    WHERE NOT EXISTS (SELECT FROM audit_leaf l WHERE l.record_id = u.record_id)
+)
+WHERE size = (SELECT coalesce(max(index) + 1, 0) FROM audit_leaf)
+"""
+
+
+class Intent(NamedTuple):
+    """Records that are to be sealed next."""
+
+    records: int
+    # The block of the queue's table after which the next scan starts; None where another sealer chose the records.
+    block: int | None
+
+
+def intend(cursor: Any, size: int, *, block: int, most: int) -> Intent | None:
+    """Choose what is sealed next on top of `size` leaves; what was chosen before and is not sealed yet comes first.
+
+    None where nothing waits from the block on. Raises `LogDamaged` where more was intended than is signed.
+    """
+    cursor.execute(_OPEN)
+    if (row := cursor.fetchone()) is not None:
+        after, count = row
+        if after > size:
+            raise LogDamaged(f"The sealer went on from {after} records, and {size} are signed: {RESTORED}")
+        if after == size and count:
+            cursor.execute(_WRITE)
+            return Intent(count, None)
+    cursor.execute(_INTEND, {"place": f"({block},0)", "size": size, "limit": most})
+    if (row := cursor.fetchone()) is None:
+        return None
+    count, place = row
+    return Intent(count, int(place[1:].split(",")[0]))
+
+
+def take(cursor: Any, size: int, *, block: int) -> list[bytes]:
+    """Move what is intended on top of `size` leaves from the queue to the leaves; return the hashes in their order.
+
+    Empty where another sealer has done so. Raises `LogDamaged` where it is not there as it was.
+    """
+    cursor.execute(_OPEN)
+    if (row := cursor.fetchone()) is None or row[0] != size or not row[1]:
+        return []
+    cursor.execute(_COMPARE_BY_HASH)
+    cursor.execute(_TAKE, {"place": f"({block},0)", "size": size})
+    intended, count, hashes, digest = cursor.fetchone()
+    hashes = bytes(hashes or b"")
+    if count != intended or hashlib.sha256(hashes).digest() != bytes(digest):
+        raise LogDamaged(
+            f"Of the {intended} records that come after {size}, {count} wait as the sealer chose them: somebody "
+            "changed its queue. Nothing is signed over another order than the one that may be signed already."
+        )
+    return [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
+
+
+def withdraw_repeated() -> None:
+    """Leave out what cannot be sealed since it is: no head was ever signed with it."""
+    sql.run(_WITHDRAW_REPEATED)
+
+
+def require_confirmed() -> None:
+    """Raise `NotReplicated` where the last commit is on this server alone, though it was to wait for a standby."""
+    connection = connections["default"].connection
+    if isinstance(connection, PatientConnection) and connection.unreplicated.taken():
+        raise NotReplicated

@@ -1,0 +1,78 @@
+"""What is sealed next is chosen and committed first; then it is taken as it was chosen, or not at all."""
+
+import pytest
+
+from audit.errors import LogDamaged, NotReplicated
+from audit.ledger import intents, seal
+from audit.models import Leaf
+from tests.attacks.scene import Scene
+from tests.audit.conftest import one, send
+
+
+@pytest.fixture
+def stopped(elsewhere: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sealer that has chosen three records, and was stopped before it signed."""
+
+    def stop() -> None:
+        raise NotReplicated
+
+    send(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(intents, "require_confirmed", stop)
+        with pytest.raises(NotReplicated):
+            seal.Sealer().once()
+    assert one("SELECT count(*) FROM audit_unsealed") == 3
+
+
+@pytest.mark.usefixtures("stopped")
+def test_what_was_chosen_comes_before_what_came_since() -> None:
+    before = one("SELECT max(index) FROM audit_leaf")
+    chosen = one("SELECT records FROM audit_intent")
+    one("WITH moved AS (UPDATE audit_unsealed SET stored_at = stored_at RETURNING 1) SELECT count(*) FROM moved")
+    later = [event.id for event in send(2)]
+    sealer = seal.Sealer()
+    assert [sealer.once(from_start=True).added for _ in range(3)] == [3, 2, 0]
+    leaves = Leaf.objects.filter(index__gt=before).order_by("index").values_list("record_id", flat=True)
+    assert list(leaves) == [*chosen, *later]
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM audit_unsealed WHERE ctid = (SELECT min(ctid) FROM audit_unsealed) RETURNING 1",
+        "UPDATE audit_unsealed SET leaf_hash = sha256('x') RETURNING 1",
+        "UPDATE audit_intent SET records = records[2:] || records[1] RETURNING 1",
+    ],
+)
+def test_nothing_is_signed_over_another_choice(change: str) -> None:
+    """Somebody who may write into the database changes what waits: the head over it may be signed already."""
+    one(change)
+    with pytest.raises(LogDamaged, match="somebody changed its queue"):
+        seal.Sealer().once()
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_choice_beyond_what_is_signed_shows_a_restored_head() -> None:
+    size = one("SELECT size FROM audit_head")
+    one("UPDATE audit_intent SET size = size + 1 RETURNING 1")
+    with pytest.raises(LogDamaged, match=f"went on from {size + 1} records, and {size} are signed"):
+        seal.Sealer().once()
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize("share", ["LIMIT 1", ""])
+def test_a_choice_of_what_is_sealed_already_is_withdrawn(share: str) -> None:
+    """Records of the log were put into the queue again, and chosen: no head can have been signed over them."""
+    sealed = f"SELECT record_id FROM audit_leaf WHERE index < 3 {share}"
+    one(f"UPDATE audit_intent SET records = ARRAY({sealed}) || records[{'1:' if share else '4:'}] RETURNING 1")
+    one(
+        "INSERT INTO audit_unsealed SELECT record_id, leaf_hash, now() FROM audit_leaf "
+        f"WHERE index < 3 {share} RETURNING 1"
+    )
+    sealer = seal.Sealer()
+    added = 0
+    while (found := sealer.once(from_start=True)).added:
+        added += found.added
+    assert added == 3 + 1  # and the record that tells of it
+    assert one("SELECT count(*) = max(index) + 1 AND count(DISTINCT record_id) = count(*) FROM audit_leaf")

@@ -1,0 +1,107 @@
+"""Two PostgreSQL servers, one of which replicates from the other: a copy of the servers of the session."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+from audit.postgres.gateway import gateway
+from auditsite.embedded import Postgres, binaries
+from bench.load import wait_until
+
+STANDBY = "standby"
+
+
+class Pair:
+    """A primary and its standby. Django uses the primary until it is told to use the other."""
+
+    def __init__(self, source: Postgres, folder: Path):
+        self._kept = {alias: dict(connections[alias].settings_dict) for alias in connections}
+        self.primary, self.standby = Postgres(folder / "primary"), Postgres(folder / "standby")
+        backup = folder / "backup"
+        program = [str(binaries() / "pg_basebackup"), "--format=tar", "--checkpoint=fast", "-D", str(backup)]
+        subprocess.run([*program, "-d", source.url()], check=True)
+        self.primary.unpack(backup)
+        self.primary.start()
+        self.standby.unpack(backup)
+        self._follow(self.standby, self.primary)
+        self.standby.start()
+        self._wait_replicating(1)
+
+    def use(self, server: Postgres) -> None:
+        """Have Django talk to this server."""
+        connections.close_all()
+        gateway().close()
+        for alias in connections:
+            own = connections[alias].settings_dict
+            own["HOST"] = str(server.sockets)
+            own["OPTIONS"] = {name: value for name, value in own["OPTIONS"].items() if name != "host"}
+
+    def replicate_synchronously(self) -> None:
+        """Have the primary confirm no commit before the standby has it."""
+        self.run(self.primary, f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'", "SELECT pg_reload_conf()")
+        wait_until(
+            lambda: self.run(self.primary, "SELECT sync_state FROM pg_stat_replication") == ("sync",),
+            seconds=30,
+            what="a synchronous standby",
+        )
+
+    def cut(self) -> None:
+        """Have nothing of the primary reach the standby any more."""
+        self.run(self.standby, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        self._wait_replicating(0)
+
+    def join(self) -> None:
+        """Have the standby follow again."""
+        address = self._address(self.primary)
+        self.run(self.standby, f"ALTER SYSTEM SET primary_conninfo = '{address}'", "SELECT pg_reload_conf()")
+        self._wait_replicating(1)
+
+    def promote(self) -> None:
+        """Make the standby a primary: the other one knows nothing of it."""
+        self.run(self.standby, "SELECT pg_promote()")
+
+    def cancel_waits(self) -> int:
+        """Cancel each wait of the primary for its standby, as an administrator may; return how many there were."""
+        waits = (
+            "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        )
+        (count,) = self.run(self.primary, waits)
+        return int(count)
+
+    def run(self, server: Postgres, *statements: str) -> Any:
+        """Run statements as the superuser in the database of the tests; return the first row of the last one."""
+        database = connections["default"].settings_dict["NAME"]
+        with psycopg.connect(server.url("postgres", str(database)), autocommit=True) as superuser:
+            superuser.execute(b"SET synchronous_commit = local")
+            for statement in statements:
+                cursor = superuser.execute(statement.encode())
+            return cursor.fetchone() if cursor.description else None
+
+    def stop(self) -> None:
+        """Put Django back, and stop both."""
+        connections.close_all()
+        gateway().close()
+        for alias, own in self._kept.items():
+            connections[alias].settings_dict.update(own)
+        for server in (self.standby, self.primary):
+            server.kill()
+            server.stop()
+
+    def _follow(self, standby: Postgres, primary: Postgres) -> None:
+        with (standby.data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+            file.write(f"primary_conninfo = '{self._address(primary)}'\n")
+        (standby.data / "standby.signal").touch()
+
+    @staticmethod
+    def _address(primary: Postgres) -> str:
+        return f"host={primary.sockets} user=postgres application_name={STANDBY}"
+
+    def _wait_replicating(self, count: int) -> None:
+        wait_until(
+            lambda: self.run(self.primary, "SELECT count(*) FROM pg_stat_replication") == (count,),
+            seconds=30,
+            what=f"{count} standbys",
+        )
