@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, Strea
 from django.shortcuts import redirect, render
 from django.urls import resolve
 
-from audit import safe_text, visibility
+from audit import safe_text, tracing, visibility
 from audit.access import access_log
 from audit.access.outage import pages
 from audit.api import problems
@@ -41,6 +41,19 @@ class RequestIdMiddleware(Middleware):
         structlog.contextvars.bind_contextvars(request_id=request_id)
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        return response
+
+
+class TraceMiddleware(Middleware):
+    """A span for each request but probes, within the trace that its `traceparent` names; there only where traced."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path in PROBES:
+            return self.get_response(request)
+        with tracing.serving(request.method or "", request.headers.get("traceparent", "")) as span:
+            response = self.get_response(request)
+            match = request.resolver_match
+            span.answered(match.route if match else "", response.status_code)
         return response
 
 

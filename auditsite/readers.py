@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 from environs import Env
@@ -18,6 +19,22 @@ def secret(name: str, default: str | None = None) -> str:
     if path := os.environ.get(f"{name}_FILE"):
         os.environ[name] = Path(path).read_text(encoding="utf-8").rstrip("\n")
     return env.str(name) if default is None else env.str(name, default)
+
+
+def traces() -> tuple[bool, bool]:
+    """Return whether OpenTelemetry's own variables ask for traces, and whether the extra `otel` is there to make them.
+
+    Nothing of OpenTelemetry is imported for that.
+    """
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
+    is_off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    )
+    wanted = named and not is_off
+    try:
+        return wanted, wanted and bool(metadata.version("opentelemetry-exporter-otlp-proto-http"))
+    except metadata.PackageNotFoundError:
+        return wanted, False
 
 
 def moment(text: str) -> datetime | None:

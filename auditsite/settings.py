@@ -11,7 +11,7 @@ from environs import validate
 
 from auditsite import logs, rest
 from auditsite.entrykey import entry_keys
-from auditsite.readers import BASE_DIR, env, key_file, moment, secret
+from auditsite.readers import BASE_DIR, env, key_file, moment, secret, traces
 
 # --- Who we are -----------------------------------------------------------------------------
 
@@ -221,6 +221,11 @@ MIDDLEWARE = [
     "audit.middleware.AccessMiddleware",
 ]
 
+# Where OpenTelemetry's own variables ask for traces, and the extra `otel` is there to make them.
+TRACES_ASKED, TRACING = traces()
+if TRACING:
+    MIDDLEWARE.insert(1, "audit.middleware.TraceMiddleware")
+
 ROOT_URLCONF = "auditsite.urls"
 WSGI_APPLICATION = "auditsite.wsgi.application"
 TEMPLATES = [
@@ -365,7 +370,7 @@ if LOGIN_EXTRA:
 
 if ROLE == "ingest":
     # No pages: what only they need is a quarter of a write.
-    ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Host", "Security", "Access")
+    ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Trace", "Host", "Security", "Access")
     MIDDLEWARE = [name for name in MIDDLEWARE if name.rpartition(".")[2].removesuffix("Middleware") in _kept]
 
 REST_FRAMEWORK, SPECTACULAR_SETTINGS = rest.REST_FRAMEWORK, rest.SPECTACULAR_SETTINGS
@@ -388,4 +393,4 @@ Q_CLUSTER = {
 # --- Logs -----------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
-LOGGING = logs.configure(LOG_LEVEL)
+LOGGING = logs.configure(LOG_LEVEL, traced=TRACING)

@@ -12,7 +12,7 @@ A kill at any point rolls the transaction back, and the next pass repeats it.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 
+from audit import tracing
 from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
 from audit.formats import merkle, note
 from audit.formats.tiles import Edge, Node
@@ -36,6 +37,16 @@ log = structlog.get_logger(__name__)
 BATCH = 20_000
 HASH = merkle.HASH_SIZE
 TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
+# The same, and which traces brought the records: as many as a span may have links.
+TAKE_TRACED = TAKE.replace(
+    "RETURNING ctid AS place, record_id, leaf_hash", "RETURNING ctid AS place, record_id, leaf_hash, trace"
+)
+TAKE_TRACED = TAKE_TRACED.replace(
+    "\nFROM written",
+    f""",
+       (SELECT (array_agg(DISTINCT trace) FILTER (WHERE trace IS NOT NULL))[1:{tracing.MOST_LINKS}] FROM taken)
+FROM written""",
+)
 # A head that was kept, perhaps at this very moment, has its number for good; one that was not gives it to the next.
 REPLACE_HEAD = """
 UPDATE audit_head SET number = CASE WHEN kept THEN greatest(number + 1, %(number)s) ELSE number END,
@@ -77,6 +88,8 @@ class _Memory:
     block: int = 0
     # In seconds of the monotonic clock.
     full_scan_at: float = 0.0
+    # Which brought the records of the last pass, where that is traced.
+    traces: list[str] = field(default_factory=list)
 
 
 class Sealer:
@@ -115,6 +128,7 @@ class Sealer:
         if outside.refused.is_set():
             outside.refused.clear()
             self._memory = _Memory()  # a witness has seen more than we remember: look again
+        began_ns = time.time_ns()
         # Before the database is looked at: another sealer may publish what it signs meanwhile.
         known = outside.newest(keys) if self._memory.edge is None else None
         with transaction.atomic(), connections["default"].cursor() as cursor:
@@ -132,6 +146,7 @@ class Sealer:
         if keep or (before is not None and head.number > before.number):
             self._memory.newest = head if keep else before  # `before` was given out meanwhile
         self._memory.head, self._highest, self._name = head, (head.number, head.size), keys.origin
+        tracing.tell("seal", began_ns, self._memory.traces)
         return Sealed(head, len(leaves), signed=True, kept=keep)
 
     def _is_due(self) -> bool:
@@ -162,8 +177,10 @@ class Sealer:
         """Move records from the queue to the leaves; return their hashes, in order of index."""
         memory, started = self._memory, time.monotonic()
         full = started >= memory.full_scan_at
-        cursor.execute(TAKE, {"place": f"({0 if full else memory.block},0)", "size": size, "limit": BATCH})
-        count, hashes, first, last, place = cursor.fetchone()
+        take = TAKE_TRACED if settings.TRACING else TAKE
+        cursor.execute(take, {"place": f"({0 if full else memory.block},0)", "size": size, "limit": BATCH})
+        count, hashes, first, last, place, *traces = cursor.fetchone()
+        memory.traces = [tracing.known(trace.encode()) for trace in (traces and traces[0]) or ()]
         if full:
             took = time.monotonic() - started
             memory.full_scan_at = started + max(FULL_SCAN_EVERY_S, SCAN_SHARE * took)

@@ -125,8 +125,8 @@ ROWS: dict[str, tuple[Graph, ...]] = {
                 "other content": "sum(rate(audit_conflicts_total[$__rate_interval]))",
                 "without a receipt": "sum(rate(audit_receipts_unsigned_total[$__rate_interval]))",
             },
-            "Events that were refused, by reason; 503 says that neither server could keep them. Answers without a signed "
-            "receipt were taken all the same.",
+            "Events that were refused, by reason; 503 says that neither server could keep them. Answers without a "
+            "signed receipt were taken all the same.",
         ),
         Graph(
             "Why events are parked",
