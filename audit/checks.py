@@ -334,6 +334,14 @@ def tokens(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Error(fault, hint="docs/access.md, Tokens", id="audit.E020") for fault in faults]
 
 
+def traces(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Traces that are asked for are made."""
+    if not settings.TRACES_ASKED or settings.TRACING:
+        return []
+    text = "OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, and there are none: install auditsite[otel], or unset it."
+    return [Warning(text, hint="docs/operations.md, Traces", id="audit.W021")]
+
+
 def body_of(function: str, file: str) -> str:
     """The body of a function as the repository has it."""
     text = (SQL / file).read_text(encoding="utf-8")

@@ -9,8 +9,9 @@ from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.urls import resolve
 
-from audit import safe_text, visibility
+from audit import safe_text, tracing, visibility
 from audit.access import access_log
 from audit.access.outage import pages
 from audit.api import problems
@@ -43,20 +44,35 @@ class RequestIdMiddleware(Middleware):
         return response
 
 
+class TraceMiddleware(Middleware):
+    """A span for each request but probes, within the trace that its `traceparent` names; there only where traced."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path in PROBES:
+            return self.get_response(request)
+        with tracing.serving(request.method or "", request.headers.get("traceparent", "")) as span:
+            response = self.get_response(request)
+            match = request.resolver_match
+            span.answered(match.route if match else "", response.status_code)
+        return response
+
+
 class HostMiddleware(Middleware):
     """Refuse a request for another host without the traceback that Django would log; never store an answer of the API.
 
-    Probes ask by whatever name they have.
+    Probes ask by whatever name they have: they pass by all that follows, some of which asks for the name again.
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path in PROBES:
+            probe: Handler = resolve(request.path).func
+            return probe(request)
         of_api = problems.is_of_api(request.path)
-        if request.path not in PROBES:
-            try:
-                request.get_host()
-            except DisallowedHost:
-                log.info("host_refused", path=request.path)
-                return problems.bad_host(request) if of_api else HttpResponseBadRequest(BAD_HOST, content_type=PLAIN)
+        try:
+            request.get_host()
+        except DisallowedHost:
+            log.info("host_refused", path=request.path)
+            return problems.bad_host(request) if of_api else HttpResponseBadRequest(BAD_HOST, content_type=PLAIN)
         response = self.get_response(request)
         if of_api and "Cache-Control" not in response:
             response["Cache-Control"] = "no-store"

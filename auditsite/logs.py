@@ -14,10 +14,18 @@ SHARED_PROCESSORS: list[Any] = [
 ]
 
 
-def configure(level: str) -> dict[str, Any]:
-    """Have structlog write so; return Django's LOGGING for all other loggers."""
+def configure(level: str, *, traced: bool = False) -> dict[str, Any]:
+    """Have structlog write so; return Django's LOGGING for all other loggers.
+
+    `traced`: each line names the trace and the span in which it is written.
+    """
+    shared = SHARED_PROCESSORS
+    if traced:
+        from audit import tracing
+
+        shared = [*shared, tracing.log_ids]
     structlog.configure(
-        processors=[*SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         # What is for debugging alone costs a call, and nothing is made of it.
         wrapper_class=structlog.make_filtering_bound_logger(min(logging.getLevelName(level), logging.INFO)),
@@ -30,7 +38,7 @@ def configure(level: str) -> dict[str, Any]:
             "json": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "processor": structlog.processors.JSONRenderer(),
-                "foreign_pre_chain": SHARED_PROCESSORS,
+                "foreign_pre_chain": shared,
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},

@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -32,6 +33,22 @@ def redis_address(name: str, default: str | None = None) -> str:
     except address.UnreadableAddress as error:
         raise ImproperlyConfigured(f"{name} is no address of a Redis: {error}.") from None
     return url
+
+
+def traces() -> tuple[bool, bool]:
+    """Return whether OpenTelemetry's own variables ask for traces, and whether the extra `otel` is there to make them.
+
+    Nothing of OpenTelemetry is imported for that.
+    """
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
+    is_off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    )
+    wanted = named and not is_off
+    try:
+        return wanted, wanted and bool(metadata.version("opentelemetry-exporter-otlp-proto-http"))
+    except metadata.PackageNotFoundError:
+        return wanted, False
 
 
 def moment(text: str) -> datetime | None:

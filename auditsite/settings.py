@@ -11,7 +11,7 @@ from environs import validate
 
 from auditsite import logs, rest
 from auditsite.entrykey import entry_keys
-from auditsite.readers import BASE_DIR, env, key_file, moment, redis_address, secret
+from auditsite.readers import BASE_DIR, env, key_file, moment, redis_address, secret, traces
 from dlq import address
 
 # --- Who we are -----------------------------------------------------------------------------
@@ -228,6 +228,11 @@ MIDDLEWARE = [
     "audit.middleware.AccessMiddleware",
 ]
 
+# Where OpenTelemetry's own variables ask for traces, and the extra `otel` is there to make them.
+TRACES_ASKED, TRACING = traces()
+if TRACING:
+    MIDDLEWARE.insert(1, "audit.middleware.TraceMiddleware")
+
 ROOT_URLCONF = "auditsite.urls"
 WSGI_APPLICATION = "auditsite.wsgi.application"
 TEMPLATES = [
@@ -372,7 +377,7 @@ if LOGIN_EXTRA:
 
 if ROLE == "ingest":
     # No pages: what only they need is a quarter of a write.
-    ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Host", "Security", "Access")
+    ROOT_URLCONF, _kept = "auditsite.ingest_urls", ("RequestId", "Trace", "Host", "Security", "Access")
     MIDDLEWARE = [name for name in MIDDLEWARE if name.rpartition(".")[2].removesuffix("Middleware") in _kept]
 
 REST_FRAMEWORK, SPECTACULAR_SETTINGS = rest.REST_FRAMEWORK, rest.SPECTACULAR_SETTINGS
@@ -395,4 +400,4 @@ Q_CLUSTER = {
 # --- Logs -----------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
-LOGGING = logs.configure(LOG_LEVEL)
+LOGGING = logs.configure(LOG_LEVEL, traced=TRACING)

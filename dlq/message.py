@@ -35,6 +35,8 @@ class Document:
     beside: bytes = b""
     # A signature that it was found with, kept although it does not verify; None: it is signed when it is parked.
     mac: bytes | None = None
+    # The trace that brought it, as W3C's traceparent; neither hashed nor signed, and believed for nothing.
+    trace: bytes = b""
 
 
 class Attempt(TypedDict):
@@ -62,6 +64,8 @@ class Message:
     mac: bytes = b""
     # What is kept with it, and is no part of what its digest covers.
     beside: bytes = b""
+    # The trace that brought it, as W3C's traceparent: anybody with Redis may have written it.
+    trace: bytes = b""
     state: State = "due"
     attempts: int = 0
     next_try: datetime | None = None
@@ -192,6 +196,7 @@ def read(
         reason=fields.get(b"reason", b"").decode(errors="replace"),
         mac=fields.get(b"mac", b""),
         beside=fields.get(b"beside", b""),
+        trace=fields.get(b"trace", b""),
         state=state,
         attempts=int(attempts or 0),
         next_try=moment(score) if score is not None and state != "dead" else None,

@@ -56,5 +56,6 @@ def _document(message: Message) -> Document:
         kind=message.kind,
         received_at=message.received_at,
         beside=message.beside,
+        trace=message.trace,
         mac=None if is_authentic(message) else message.mac,
     )

@@ -284,6 +284,7 @@ def _row(document: Document | Message, facts: dict[str, Any]) -> dict[str, Any]:
         "mac": (sign(document) if document.mac is None else document.mac).hex(),
         "body": base64.b64encode(document.body).decode(),
         **({"beside": base64.b64encode(document.beside).decode()} if document.beside else {}),
+        **({"trace": document.trace.decode("ascii", "replace")} if document.trace else {}),
     }
 
 
@@ -300,6 +301,7 @@ def _message(row: dict[str, Any], number: int) -> Message:
         reason=row["reason"],
         mac=bytes.fromhex(row.get("mac", "")),
         beside=base64.b64decode(row.get("beside", ""), validate=True),
+        trace=str(row.get("trace", "")).encode(),
         attempts=int(row.get("attempts", 0)),
         errors=errors,
     )

@@ -41,7 +41,7 @@ DEATHS = {FORGED: "forged"}
 ERROR_CHARACTERS = 500
 FIELDS = (b"key", b"digest", b"body", b"source", b"kind", b"received_at", b"reason")
 # Fields that entries of before, or those that need none, do not have.
-MAC, BESIDE = b"mac", b"beside"
+MAC, BESIDE, TRACE = b"mac", b"beside", b"trace"
 
 # What becomes of the count of attempts when a message is moved.
 Attempts = Literal["count", "keep", "reset"]
@@ -81,7 +81,7 @@ class Stream(Connection):
         for document in documents:
             arguments += [document.key, document.digest, document.body, document.source, document.kind]
             arguments += [microseconds(document.received_at), sign(document) if document.mac is None else document.mac]
-            arguments.append(document.beside)
+            arguments += [document.beside, document.trace]
         keys = self.keys
         places = [keys.stream, keys.due, keys.ids, keys.stats, keys.alarm, keys.counters]
         answer = self._with_room(lambda: self._confirmed("park", places, arguments), documents)
@@ -100,14 +100,14 @@ class Stream(Connection):
         """
         keys, lengths = self.keys, [settings.DLQ_LEASE_S * 1000, LONGEST_LEASE_S * 1000]
         places = [keys.stream, keys.due, keys.leased, keys.pause]
-        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC, BESIDE]
+        arguments = [limit, *lengths, CLAIM_BYTES, keys.history(""), *FIELDS, MAC, BESIDE, TRACE]
         paused, now, lease_end, vanished, packed_lengths, packed = self.run("claim", places, arguments)
         if paused:
             raise Paused
         for raw_id in vanished:
             log.error("dlq_message_vanished", message_id=raw_id.decode())
             self._remove([(raw_id.decode(), "", "")], "vanished")
-        return [*self._readable(unpacked(packed_lengths, packed, 5 + len(FIELDS)), lease_end, now)]
+        return [*self._readable(unpacked(packed_lengths, packed, 6 + len(FIELDS)), lease_end, now)]
 
     def acknowledge(self, messages: Iterable[Message], way: WayOut) -> int:
         """Remove messages whose documents are kept elsewhere, or were discarded; return how many were still there.
@@ -145,7 +145,7 @@ class Stream(Connection):
         return self._move([(message_id, for_s) for message_id in ids], self.keys.due, total="snoozed")
 
     def _readable(self, entries: Iterable[tuple[bytes | None, ...]], lease_end: int, now: int) -> Iterator[Message]:
-        names = (*FIELDS, MAC, BESIDE)
+        names = (*FIELDS, MAC, BESIDE, TRACE)
         for raw_id, attempts, errors, *values in entries:
             fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             message = read((raw_id or b"").decode(), fields, "leased", lease_end, (attempts, errors), now)

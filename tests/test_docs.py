@@ -82,6 +82,12 @@ NOT_ALWAYS_THERE = {"dlq_room_hours", "dlq_last_watch_timestamp_seconds", "dlq_l
 """Shown only once a watcher or schedule ran, or where Redis has a limit; tests/dlq holds that they are then."""
 
 
+def test_no_two_alerts_have_one_name() -> None:
+    """Alertmanager would take them for one."""
+    names = [rule["alert"] for rule in alerts()]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     sections = re.findall(r"^## (.+)$", page("runbooks.md"), re.MULTILINE)
     anchors = {section.lower().replace(" ", "-") for section in sections}

@@ -107,6 +107,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
     # Salts and values of members that can be erased, by path; None where there are none.
     beside: "Mapping[str, Kept] | None" = None
+    # W3C's traceparent of the request that brought it, where that is traced; no part of the event.
+    trace: str = ""
 
 
 class Committing(Protocol):

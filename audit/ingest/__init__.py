@@ -1,6 +1,7 @@
 """ingest: an event comes in and is kept.
 
 record         `record` stores events, else parks them, else spools them; `store` stores or fails
+statements     the statements that insert records, with and without what each column costs
 together       calls what threads ask for at the same time once for all of them
 own_event      `document` writes an act of the store or of a person as an event
 trail          `add` records such an act, `add_change` one that made or changed something

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -14,30 +13,21 @@ import structlog
 import dlq.errors
 import dlq.spool
 import dlq.stream
-from audit import metrics
+from audit import metrics, tracing
 from audit.errors import AuditError, Conflict, Invalid, NothingKept, Unavailable
 from audit.formats import event as event_format
 from audit.formats.erasable import commitments
 from audit.formats.event import Accepted
-from audit.ingest import again, own_event, parked_counts
+from audit.ingest import again, own_event, parked_counts, statements
 from audit.ingest.again import State
 from audit.ingest.together import Together
 from audit.models import OWN_WRITER
 from audit.postgres.faults import RETRY_AT_ONCE, Fault, Overrun, fault, headline
-from audit.postgres.gateway import BoundedConnection, Statement, gateway
+from audit.postgres.gateway import BoundedConnection, gateway
 from dlq.message import Document
 
 log = structlog.get_logger(__name__)
 
-INSERT = Statement(b"record", Path(__file__).with_name("record.sql").read_bytes())
-# The same with commitments, and what stands beside events. Whatever has none is stored as ever: each column costs.
-INSERT_BESIDE = Statement(
-    b"record_beside",
-    INSERT.sql.replace(b"source_epoch, digest,", b"source_epoch, erasable, digest,")
-    .replace(b"source_epoch text\n", b"source_epoch text, erasable jsonb\n")
-    .removesuffix(b"\nSELECT id FROM stored\n")
-    + Path(__file__).with_name("record_beside.sql").read_bytes(),
-)
 # What each event and each MiB adds to the deadline: a large batch on a busy server is no sign of an outage, and
 # PostgreSQL indexes every member of `event_data`.
 SECONDS_PER_EVENT = 0.0005
@@ -92,6 +82,7 @@ _store_together: Together[_Write, Outcome]
 _park_together: Together[Document, str | None]
 
 
+@tracing.recording
 def record(events: Sequence[Accepted]) -> list[Recorded]:
     """Keep all of the events, or none, and say what is promised for each.
 
@@ -177,6 +168,7 @@ def document(event: Accepted) -> Document:
         kind=event.event_type,
         received_at=event.received_at,
         beside=commitments.to_text(event.beside) if event.beside else b"",
+        trace=event.trace.encode(),
     )
 
 
@@ -360,16 +352,14 @@ def _insert_each(
     events: Sequence[Accepted],
     parked_at: Sequence[datetime | None] | None,
 ) -> list[State | again.Again | None]:
-    parameters: tuple[bytes, ...] = (
+    parameters = (
         b"[%b]" % b",".join([event.body for event in events]),
         _array([f"\\\\x{event.digest.hex()}" for event in events]),
         _array([event.received_at.isoformat() for event in events]),
         _array([at.isoformat() if at else None for at in parked_at or [None] * len(events)]),
     )
-    statement = INSERT
-    if any(event.beside for event in events):
-        statement, parameters = INSERT_BESIDE, (*parameters, again.beside_of(events))
-    result = connection.run(statement, parameters)
+    statement, more = statements.of(events)
+    result = connection.run(statement, (*parameters, *more))
     if result.ntuples == len(events):
         return ["stored"] * len(events)
     ids = [result.get_value(row, 0) for row in range(result.ntuples)]

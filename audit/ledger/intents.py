@@ -9,8 +9,10 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import connections
 
+from audit import tracing
 from audit.errors import LogDamaged, NotReplicated
 from audit.ledger.crosslinks import RESTORED
 from audit.postgres import sql
@@ -18,6 +20,13 @@ from audit.postgres.backend.base import PatientConnection
 
 _INTEND = Path(__file__).with_name("intent.sql").read_text(encoding="utf-8")
 _TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
+# The same, and which traces brought the records: as many as a span may have links.
+_TAKE_TRACED = _TAKE.replace("q.record_id, q.leaf_hash", "q.record_id, q.leaf_hash, q.trace").replace(
+    "\nFROM written",
+    f""",
+       (SELECT (array_agg(DISTINCT trace) FILTER (WHERE trace IS NOT NULL))[1:{tracing.MOST_LINKS}] FROM taken)
+FROM written""",
+)
 _OPEN = "SELECT size, cardinality(records) FROM audit_intent"
 # A transaction that has written nothing waits for no standby: this one has.
 _WRITE = "SELECT pg_logical_emit_message(true, 'auditsite', 'seal')"
@@ -66,24 +75,32 @@ def intend(cursor: Any, size: int, *, block: int, most: int) -> Intent | None:
     return Intent(count, int(place[1:].split(",")[0]))
 
 
-def take(cursor: Any, size: int, *, block: int) -> list[bytes]:
-    """Move what is intended on top of `size` leaves from the queue to the leaves; return the hashes in their order.
+class Taken(NamedTuple):
+    """What was moved to the leaves: the hashes in their order, and the traces that brought them, where they are kept."""
 
-    Empty where another sealer has done so. Raises `LogDamaged` where it is not there as it was.
+    leaves: list[bytes]
+    traces: list[str]
+
+
+def take(cursor: Any, size: int, *, block: int) -> Taken:
+    """Move what is intended on top of `size` leaves from the queue to the leaves.
+
+    Nothing where another sealer has done so. Raises `LogDamaged` where it is not there as it was.
     """
     cursor.execute(_OPEN)
     if (row := cursor.fetchone()) is None or row[0] != size or not row[1]:
-        return []
+        return Taken([], [])
     cursor.execute(_COMPARE_BY_HASH)
-    cursor.execute(_TAKE, {"place": f"({block},0)", "size": size})
-    intended, count, hashes, digest = cursor.fetchone()
+    cursor.execute(_TAKE_TRACED if settings.TRACING else _TAKE, {"place": f"({block},0)", "size": size})
+    intended, count, hashes, digest, *traces = cursor.fetchone()
     hashes = bytes(hashes or b"")
     if count != intended or hashlib.sha256(hashes).digest() != bytes(digest):
         raise LogDamaged(
             f"Of the {intended} records that come after {size}, {count} wait as the sealer chose them: somebody "
             "changed its queue. Nothing is signed over another order than the one that may be signed already."
         )
-    return [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
+    leaves = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
+    return Taken(leaves, [tracing.known(trace.encode()) for trace in (traces and traces[0]) or ()])
 
 
 def withdraw_repeated() -> None:

@@ -25,6 +25,7 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 
+from audit import tracing
 from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
 from audit.formats import note
 from audit.formats.tiles import Edge, Node
@@ -130,6 +131,7 @@ class Sealer:
         if outside.refused.is_set():
             outside.refused.clear()
             self._memory = _Memory()  # a witness has seen more than we remember: look again
+        began_ns = time.time_ns()
         # Before the database is looked at: another sealer may publish what it signs meanwhile.
         known = outside.newest(keys) if self._memory.edge is None else None
         with _turn() as cursor:
@@ -151,11 +153,13 @@ class Sealer:
             if cursor is None:
                 return Sealed(None)
             edge = self._edge_of(reader.head("default"), keys, None)
-            if not (leaves := intents.take(cursor, edge.size, block=block)):
+            taken = intents.take(cursor, edge.size, block=block)
+            if not taken.leaves:
                 return Sealed(None)  # another sealer has taken them meanwhile
-            signed = self._sign(cursor, edge, leaves, keys, keep=keep)
+            signed = self._sign(cursor, edge, taken.leaves, keys, keep=keep)
         if intent.block is not None:
             self._memory.block = intent.block
+        tracing.tell("seal", began_ns, taken.traces)
         return self._remember(signed)
 
     def _intend(self, cursor: Any, size: int) -> tuple[int, intents.Intent | None]:

@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0083_intent"),
+        ("audit", "0085_trace"),
     ]
 
     operations = [

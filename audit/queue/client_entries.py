@@ -118,6 +118,7 @@ def _message(raw: bytes, now_ms: int, place: int) -> Message:
         reason=REASON,
         mac=sign(document),
         beside=document.beside,
+        trace=document.trace,
     )
 
 

@@ -20,6 +20,7 @@ import dlq.recovery
 import dlq.restore
 import dlq.spool
 import dlq.stream
+from audit import tracing
 from audit.accounting import restored, stored_counts
 from audit.errors import AuditError, Conflict, Invalid, Unavailable
 from audit.formats import canonical
@@ -212,7 +213,8 @@ def store_parked(
     """
     read = [already.get(message.id) or read_message(message) for message in messages]
     readable = [(message, event) for message, event in zip(messages, read, strict=True) if isinstance(event, Accepted)]
-    outcomes = iter(_store_or_halve(readable))
+    with tracing.work("drain", (event.trace for _, event in readable)):
+        outcomes = iter(_store_or_halve(readable))
     return [event if isinstance(event, Outcome) else next(outcomes) for event in read]
 
 
@@ -281,6 +283,7 @@ def _accepted(message: Message, facts: _Facts) -> Accepted:
         digest=message.digest,
         received_at=message.received_at,
         beside=commitments.from_text(message.beside) if message.beside else None,
+        trace=tracing.known(message.trace),
     )
 
 

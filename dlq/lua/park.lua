@@ -2,12 +2,12 @@
 -- KEYS: stream, due, ids, stats, alarm, counters
 -- ARGV: delay of the first try (ms), reason, alert depth, whether they were here before (1/0), whether replicas must
 --       confirm (1/0), whether each is parked by itself (1/0), then for each document: key, digest, body, source, kind, received_at (microseconds),
---       signature, what is kept beside it (empty: nothing)
+--       signature, what is kept beside it (empty: nothing), the trace that brought it (empty: none)
 -- Returns: depth, whether this call raised the alarm (1/0), then for each document "parked", "duplicate" or "conflict"
 local stream, due, ids, stats, alarm, counters = unpack(KEYS)
 local delay, reason, alert_depth, again, confirm = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local each = ARGV[6] == '1'
-local FIRST, FIELDS = 7, 8
+local FIRST, FIELDS = 7, 9
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local outcomes, seen, conflict = {}, {}, false
@@ -45,6 +45,10 @@ if each or not conflict then
       if ARGV[i + 7] ~= '' then
         fields[#fields + 1] = 'beside'
         fields[#fields + 1] = ARGV[i + 7]
+      end
+      if ARGV[i + 8] ~= '' then
+        fields[#fields + 1] = 'trace'
+        fields[#fields + 1] = ARGV[i + 8]
       end
       local id = redis.call('XADD', stream, '*', unpack(fields))
       redis.call('ZADD', due, now + delay, id)

@@ -14,7 +14,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from audit import checks
-from audit.ingest import record
+from audit.ingest import statements
 from audit.models import Record
 from audit.postgres.gateway import Statement
 from tests.attacks.scene import Scene
@@ -121,7 +121,7 @@ def test_the_columns_are_as_wide_as_the_event_allows() -> None:
 
 @pytest.mark.parametrize(
     ("statement", "unnamed"),
-    [(record.INSERT, {"stored_at", "erasable"}), (record.INSERT_BESIDE, {"stored_at"})],
+    [(statements.INSERT, {"stored_at", "erasable"}), (statements.INSERT_BESIDE, {"stored_at"})],
     ids=["of most", "of what can be erased"],
 )
 def test_the_insert_names_every_column_once(statement: Statement, unnamed: set[str]) -> None:

@@ -35,6 +35,8 @@ OF_SOME = {
 }
 # What compose needs to know of itself, and no setting of the site.
 OF_COMPOSE = {"PROMETHEUS_MULTIPROC_DIR", "SERVER_NAME", "LOG_ORIGIN", "DATABASE_ADMIN_URL"}
+# OpenTelemetry's own, which its SDK reads.
+OF_OTHERS = {name for name in COMPOSE["x-settings"] if name.startswith("OTEL_")}
 
 
 def settings_of(service: str) -> set[str]:
@@ -76,7 +78,8 @@ def test_it_prepares_what_make_run_prepares() -> None:
 def test_it_passes_every_setting(service: str) -> None:
     everywhere = {name for name, _ in SETTINGS} - NOT_PASSED.keys() - OF_SOME.keys()
     wanted = everywhere | {name for name, services in OF_SOME.items() if service in services}
-    assert settings_of(service) - OF_COMPOSE == wanted
+    assert settings_of(service) - OF_COMPOSE - OF_OTHERS == wanted
+    assert settings_of(service) >= OF_OTHERS
 
 
 def test_what_stands_in_the_environment_of_its_caller_is_passed_on() -> None:
