@@ -76,7 +76,7 @@ def intend(cursor: Any, size: int, *, block: int, most: int) -> Intent | None:
 
 
 class Taken(NamedTuple):
-    """What was moved to the leaves: the hashes in their order, and the traces that brought them, where they are kept."""
+    """What was moved to the leaves: hashes in their order, and the traces that brought them, where they are known."""
 
     leaves: list[bytes]
     traces: list[str]
