@@ -19,7 +19,7 @@ def _audit(act: str, *models: str) -> list[str]:
 OVERSIGHT = [
     *_audit("view", "parked", "quarantined", "discard", "episode", "writer", "checkpoint", "verification", "finding"),
     *_audit("view", "gap", "hourcount", "manifest", "brokenpromise", "expectation", "unmet", "waiver", "account"),
-    *_audit("view", "rejectedsample", "archive"),
+    *_audit("view", "rejectedsample", "archive", "stream"),
     *("audit.explain_gap", "audit.verify_receipt"),
 ]
 # What comes with reading records.

@@ -126,5 +126,6 @@ REVOKE DELETE, TRUNCATE ON
     audit_passage,
     audit_promise,
     audit_rejection,
-    audit_dayrecord
+    audit_dayrecord,
+    audit_stream
 FROM audit_app;

@@ -35,7 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("audit.gap", "audit.account", "audit.hourcount", "audit.manifest", "audit.unmet"),
         *("audit.brokenpromise", "audit.rejectedsample"),
     ),
-    "Integrity": ("audit.checkpoint", "audit.verification", "audit.finding"),
+    "Integrity": ("audit.checkpoint", "audit.verification", "audit.finding", "audit.stream"),
     "Dead letter queue": ("audit.parked", "audit.quarantined", "audit.discard"),
     "Outages": ("audit.episode",),
     "Reviews": ("audit.review", "audit.missedreview"),
