@@ -11,6 +11,7 @@ from audit.streams.targets.elastic import ElasticTarget
 from audit.streams.targets.file import FileTarget
 from audit.streams.targets.http import HttpTarget
 from audit.streams.targets.splunk import SplunkTarget
+from audit.streams.targets.syslog import SyslogTarget
 
 MB = 1024 * 1024
 KINDS: dict[str, Callable[[Options], Target]] = {
@@ -18,9 +19,10 @@ KINDS: dict[str, Callable[[Options], Target]] = {
     "http": HttpTarget,
     "splunk": SplunkTarget,
     "elastic": ElasticTarget,
+    "syslog": SyslogTarget,
 }
 # Larger records are given as a reference, where the target's file says nothing else; 0: none is too large.
-RECORD_BYTES = {"splunk": 1 * MB, "elastic": 0, "http": 0, "file": 0}
+RECORD_BYTES = {"splunk": 1 * MB, "elastic": 0, "http": 0, "file": 0, "syslog": 8_000}
 
 
 class Plan(NamedTuple):

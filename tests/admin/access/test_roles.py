@@ -27,6 +27,7 @@ MEANS = {
     "have statements signed, and see them": {"audit.view_statement", "audit.make_statement"},
     "make them without redaction": {"audit.export_unredacted"},
     "see archives, and what their checks said": {"audit.view_archive"},
+    "see [streams](streams.md), and what their targets said": {"audit.view_stream"},
     "search records that were read back from archives": {"audit.view_archivedrecord"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
