@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -26,10 +26,8 @@ class StreamAdmin(ReadOnly):
     list_display_links = None
     change_list_template = "admin/audit/stream/list.html"
     sortable_by = ()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # What nobody waits for any more comes last.
-        return super().get_queryset(request).order_by("ended_at", "name")
+    # What nobody waits for any more comes last.
+    ordering = (F("ended_at").asc(nulls_first=True), "name")
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         self.require_view(request)

@@ -1,6 +1,7 @@
 """`manage.py stream`: give the targets of `streams.toml` the log, record after record."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -8,7 +9,9 @@ from django.db import connections
 
 from audit.health import serve_metrics
 from audit.management import HarmlessCommand, operator_name, stop_at_signal
+from audit.management.counting import counted
 from audit.streams import cursor, kinds, state
+from audit.streams.days import check, make
 from audit.streams.kinds import Plan
 from audit.streams.stream import GaveUp, stream
 
@@ -29,8 +32,15 @@ class Command(HarmlessCommand):
         ending = actions.add_parser("end", help="nobody waits for this target any more: its lag counts no longer")
         ending.add_argument("name", metavar="NAME")
 
+        day = actions.add_parser("day", help="write the records of a UTC day as Parquet files, with a signed manifest")
+        day.add_argument("day", metavar="YYYY-MM-DD")
+        day.add_argument("folder", type=Path, metavar="FOLDER")
+        day.add_argument("--unredacted", action="store_true", help="do not apply the rules of redaction")
+        checking = actions.add_parser("check-day", help="hold the files of a day against their manifest and the log")
+        checking.add_argument("folder", type=Path, metavar="FOLDER", help="such as FOLDER/day=2026-11-27")
+
     def handle(self, *args: Any, **options: Any) -> None:
-        getattr(self, f"_{options['action']}")(options)
+        getattr(self, f"_{options['action'].replace('-', '_')}")(options)
 
     def _run(self, options: dict[str, Any]) -> None:
         plans = [kinds.plan_of(name) for name in options["names"]] or list(kinds.plans().values())
@@ -63,6 +73,22 @@ class Command(HarmlessCommand):
     def _place(self, options: dict[str, Any]) -> None:
         cursor.place_at(options["name"], options["first"], by=operator_name())
         self.stdout.write(f"{options['name']} is given the log from the entry {options['first']} on.")
+
+    def _day(self, options: dict[str, Any]) -> None:
+        with counted("records") as show:
+            made = make.make(
+                options["day"],
+                options["folder"],
+                by=operator_name(),
+                unredacted=options["unredacted"],
+                progress=show,
+            )
+        self.stdout.write(f"{made}: check it with `manage.py stream check-day {made}`")
+
+    def _check_day(self, options: dict[str, Any]) -> None:
+        read = check.check(options["folder"])
+        self.stdout.write(f"{read.day}: log entries {read.first} to {read.last - 1}, {read.purged} of them purged")
+        self.stdout.write(f"{len(read.parts)} files are as they were signed, and each row leads to its leaf")
 
     def _end(self, options: dict[str, Any]) -> None:
         cursor.end(options["name"], by=operator_name())

@@ -51,6 +51,14 @@ def test_the_lag_of_a_day_is_drawn_and_what_was_left_out_is_named(auditor: Clien
     assert "too &lt;large&gt;" in page_of(auditor, "drawn")
 
 
+def test_what_has_ended_comes_last(operator: Client) -> None:
+    for name, ended_at in (("a-ended", sql.now()), ("z-under-way", None)):
+        Stream.objects.create(name=name, kind="http", place="http://h", begun_at=sql.now(), ended_at=ended_at)
+    page = operator.get(LIST).content.decode()
+    assert page.index("z-under-way") < page.index("a-ended")
+    Stream.objects.filter(ended_at=None).update(ended_at=sql.now())
+
+
 def test_streams_are_seen_by_those_who_answer_for_the_store(
     auditor: Client, operator: Client, administrator: Client
 ) -> None:
