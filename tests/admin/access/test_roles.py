@@ -28,6 +28,8 @@ MEANS = {
     "make them without redaction": {"audit.export_unredacted"},
     "see archives, and what their checks said": {"audit.view_archive"},
     "see [streams](streams.md), and what their targets said": {"audit.view_stream"},
+    "see [schemas](schemas.md) of event types": {"audit.view_eventschema"},
+    "register schemas": {"audit.add_eventschema"},
     "search records that were read back from archives": {"audit.view_archivedrecord"},
     "see rules of redaction": {"audit.view_redactionrule"},
     "make rules of redaction": {"audit.add_redactionrule", "audit.change_redactionrule"},
