@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from audit.evidence import resumable_zip
 from audit.streams.config import Options
 from audit.streams.faults import Misconfigured, TargetFault, Unavailable
 from audit.streams.leaves import Line
@@ -82,7 +83,7 @@ class FileTarget:
         path = self._newest(day) or self.folder / f"{self._name}-{day}-{index:012}.jsonl"
         self._file = path.open("ab", buffering=0)
         self._size = path.stat().st_size
-        _sync(self.folder)
+        resumable_zip.sync(self.folder)
         return self._file
 
     def _newest(self, day: str) -> Path | None:
@@ -112,15 +113,6 @@ def _mend(path: Path) -> bytes:
             file.truncate(kept)
             os.fsync(file.fileno())
         return tail[begins : whole - 1] if whole else b""
-
-
-def _sync(folder: Path) -> None:
-    """A file that is new is found after a crash, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fault(error: OSError, folder: Path) -> TargetFault:

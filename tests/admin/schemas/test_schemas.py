@@ -1,6 +1,5 @@
 """The pages of schemas: a form that names what is wrong, and what holds beside a record."""
 
-import pytest
 from django.test import Client
 from django.urls import reverse
 
@@ -8,8 +7,6 @@ from audit.models import EventSchema
 from audit.schemas import in_force
 from tests.admin.conftest import stored_record
 from tests.audit.schemas.conftest import event_type, registered
-
-pytest.importorskip("jsonschema_rs", reason="needs the extra `schemas`", exc_type=ImportError)
 
 ADD, LIST = reverse("admin:audit_eventschema_add"), reverse("admin:audit_eventschema_changelist")
 USER = '{"required": ["user"]}'

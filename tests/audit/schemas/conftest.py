@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,10 +10,6 @@ import pytest
 from audit.models import EventSchema
 from audit.schemas import in_force
 from audit.schemas.register import register
-
-pytest.importorskip("jsonschema_rs", reason="needs the extra `schemas`", exc_type=ImportError)
-
-Registered = Callable[..., EventSchema]
 
 
 def event_type() -> str:
