@@ -74,7 +74,8 @@ class EventSchemaAdmin(RecordedFirst, ReadOnly):
         return bool(request.user.has_perm("audit.add_eventschema"))
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        return super().add_view(request, form_url, {"title": "Register a schema", **(extra_context or {})})
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {"title": "Register a schema", **only_save, **(extra_context or {})})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Begin with the revision that the link names."""

@@ -1,12 +1,11 @@
 """state: how far each target is behind, whether that is well, and the alarm where it is not."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
 from audit.ingest.notify import notify
-from audit.ledger import reader
 from audit.models import Stream
 from audit.postgres import sql
 
@@ -15,14 +14,22 @@ STREAMER_GONE = timedelta(seconds=60)
 NAMES_TOLD = 5
 # A record is sealed and streamed within some seconds.
 BEHIND_S = 60.0
-# When the oldest record that a target lacks was stored; of one that was purged meanwhile the next that is there.
-_OLDEST = """
-SELECT extract(epoch FROM clock_timestamp() - r.stored_at)::float8
-FROM audit_leaf l JOIN LATERAL (SELECT stored_at FROM audit_record WHERE id = l.record_id OFFSET 0) r ON true
-WHERE l.index >= %s AND l.index < %s ORDER BY l.index LIMIT 1
+# All targets in one question, for a scrape asks it: the newest signed head, and when the oldest record that a target
+# lacks was stored; of one that was purged meanwhile the next that is there, among a thousand.
+_LAGS = """
+WITH head AS (
+    SELECT size FROM (
+        SELECT number, size FROM audit_head WHERE NOT kept
+        UNION ALL (SELECT number, size FROM audit_checkpoint ORDER BY number DESC LIMIT 1)
+    ) heads ORDER BY number DESC LIMIT 1
+), sizes AS (SELECT coalesce((SELECT size FROM head), 0) AS size)
+SELECT s.*, sizes.size AS log_size, clock_timestamp() AS asked_at, (
+    SELECT extract(epoch FROM clock_timestamp() - r.stored_at)::float8
+    FROM audit_leaf l JOIN LATERAL (SELECT stored_at FROM audit_record WHERE id = l.record_id OFFSET 0) r ON true
+    WHERE l.index >= s.position AND l.index < least(s.position + 1000, sizes.size) ORDER BY l.index LIMIT 1
+) AS waited_s
+FROM audit_stream s, sizes WHERE %s::text IS NULL OR s.name = %s ORDER BY s.name
 """
-# So far is looked for a record that is there.
-_LOOKED = 1_000
 
 
 class Lag(NamedTuple):
@@ -39,14 +46,15 @@ class Lag(NamedTuple):
         return self.stream.ended_at is None and self.seconds > settings.STREAM_ALARM_S
 
 
-def lags() -> list[Lag]:
-    """All targets, by name. Raises database errors."""
-    size, now = reader.signed_size(), sql.now()
-    return [_lag(row, size, now) for row in Stream.objects.all()]
+def lags(name: str | None = None) -> list[Lag]:
+    """All targets by name, or that of this name, in one question. Raises database errors."""
+    return [_lag(row) for row in Stream.objects.raw(_LAGS, [name, name])]
 
 
 def lag_of(row: Stream) -> Lag:
-    return _lag(row, reader.signed_size(), sql.now())
+    """How far a target is behind now."""
+    [lag] = lags(row.name)
+    return lag
 
 
 def alarm() -> int:
@@ -74,13 +82,10 @@ def alarm() -> int:
     return len(late)
 
 
-def _lag(row: Stream, size: int, now: datetime) -> Lag:
-    records = max(size - row.position, 0)
-    seconds = 0.0
-    if records:
-        found = sql.rows(_OLDEST, [row.position, min(row.position + _LOOKED, size)], using="reader")
-        seconds = max(float(found[0][0]), 0.0) if found else 0.0
-    return Lag(row, size, records, seconds, _state(row, seconds, now))
+def _lag(row: Any) -> Lag:
+    records = max(row.log_size - row.position, 0)
+    seconds = max(row.waited_s or 0.0, 0.0) if records else 0.0
+    return Lag(row, row.log_size, records, seconds, _state(row, seconds, row.asked_at))
 
 
 def _state(row: Stream, seconds: float, now: datetime) -> str:
