@@ -36,7 +36,7 @@ def _tables(*names: str) -> tuple[str, ...]:
 
 APPEND_ONLY = (
     *_tables("record", "leaf", "node", "checkpoint", "cosignature", "quarantine", "review"),
-    *_tables("backup", "restoredrill", "crosslink"),
+    *_tables("backup", "restoredrill", "crosslink", "eventschema"),
     *_tables("retentionrequest", "retentiondecision", "legalhold"),
     *_tables("erasable", "erasurerequest", "erasuredecision"),
 )

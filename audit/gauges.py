@@ -27,6 +27,7 @@ from audit.models import (
 from audit.postgres import clock, sql
 from audit.postgres.gateway import gateway
 from audit.recovery import history
+from audit.streams import state
 
 ACCOUNT_DAYS = 7
 # What the last vacuum counted: it costs the same however many there are.
@@ -154,6 +155,18 @@ def _recovery() -> Iterator[Metric]:
     yield _family("audit_backup_timestamp_seconds", text, "act", known)
 
 
+def _streams() -> Iterator[Metric]:
+    counted = [lag for lag in state.lags() if lag.stream.ended_at is None]
+    for name, text, values in (
+        ("lag_records", "Sealed records that a target of streams lacks", [lag.records for lag in counted]),
+        ("lag_seconds", "How long ago the oldest of them was stored", [lag.seconds for lag in counted]),
+        ("failing", "1 while a target takes nothing for a fault", [lag.state == "failing" for lag in counted]),
+        ("left_out_records", "Records that it has references to alone", [lag.stream.refused for lag in counted]),
+    ):
+        known = {lag.stream.name: float(value) for lag, value in zip(counted, values, strict=True)}
+        yield _family(f"audit_stream_{name}", text, "target", known)
+
+
 def _ends() -> Iterator[Metric]:
     """Of what has an end, so that one that is not kept shows."""
     rows = {name: float(count) for name, count in sql.rows(_ROWS, using="reader")}
@@ -176,4 +189,4 @@ def _by_state(kind: type[Discrepancy], column: str = "id") -> tuple[dict[str, fl
     return {"open": open_ones, "explained": explained}, {"open": sums[0], "explained": sums[1]}
 
 
-_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _ends)
+_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _streams, _ends)

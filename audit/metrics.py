@@ -25,3 +25,6 @@ unsigned = Counter("audit_receipts_unsigned_total", "Answers without a signed re
 refilled = Counter("audit_refilled_total", "Drained events that Redis kept, brought back or looked at", ["outcome"])
 resumed = Counter("audit_resumed_total", "Logs that this process let go on under a cross-link")
 backed_up = Counter("audit_backed_up_total", "Backups that this process made")
+streamed = Counter("audit_streamed_total", "Records that a target of streams has taken", ["target"])
+stream_faults = Counter("audit_stream_faults_total", "Batches that targets did not take", ["target", "fault"])
+schema_misfits = Counter("audit_schema_misfits_total", "Events that do not fit their schema", ["event_type", "mode"])

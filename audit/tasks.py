@@ -41,6 +41,7 @@ from audit.reports import build
 from audit.retention import purge
 from audit.review import signoff
 from audit.search import alarms, months
+from audit.streams import state
 
 log = structlog.get_logger(__name__)
 
@@ -202,6 +203,12 @@ def tell_saved_searches() -> str:
 
 
 @task
+def tell_streams() -> str:
+    """Tell of targets of streams that are behind, also where no streamer runs."""
+    return f"{state.alarm()} targets told"
+
+
+@task
 def publish_keys() -> None:
     """Copy the writers' keys to Redis again, in case it lost them."""
     api_keys.publish()
@@ -233,6 +240,7 @@ SCHEDULES = {
     "record the account of days": ("audit.tasks.write_days", Schedule.MINUTES, 30),
     "look for days without a review": ("audit.tasks.judge_reviews", Schedule.MINUTES, 30),
     "tell what saved searches match": ("audit.tasks.tell_saved_searches", Schedule.MINUTES, 5),
+    "tell which streams are behind": ("audit.tasks.tell_streams", Schedule.MINUTES, 5),
     "publish writer keys": ("audit.tasks.publish_keys", Schedule.MINUTES, 1),
     "go on with evidence bundles": ("audit.tasks.go_on_with_exports", Schedule.MINUTES, 1),
     "make compliance reports": ("audit.tasks.go_on_with_reports", Schedule.MINUTES, 1),

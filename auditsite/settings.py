@@ -182,6 +182,9 @@ HEARTBEAT_DAYS = env.float("HEARTBEAT_DAYS", 30, validate=validate.Range(min=1))
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # An archive goes on in another volume once one has so many bytes.
 ARCHIVE_VOLUME_MB = env.float("ARCHIVE_VOLUME_MB", 500, validate=validate.Range(min=0.001))
+STREAMS_FILE = env.path("STREAMS_FILE", None)  # where the log is streamed to (docs/streams.md)
+# An alarm is told where a target lacks a record that was stored so long ago.
+STREAM_ALARM_S = env.float("STREAM_ALARM_S", 900)
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)
 CONTROL_PACKS = env.path("CONTROL_PACKS", None)  # a folder of more sets of controls for compliance reports

@@ -19,7 +19,7 @@ def _audit(act: str, *models: str) -> list[str]:
 OVERSIGHT = [
     *_audit("view", "parked", "quarantined", "discard", "episode", "writer", "checkpoint", "verification", "finding"),
     *_audit("view", "gap", "hourcount", "manifest", "brokenpromise", "expectation", "unmet", "waiver", "account"),
-    *_audit("view", "rejectedsample", "archive"),
+    *_audit("view", "rejectedsample", "archive", "stream", "eventschema"),
     *("audit.explain_gap", "audit.verify_receipt"),
 ]
 # What comes with reading records.
@@ -54,7 +54,8 @@ GROUPS = {
     "administrator": [
         *("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group", "django_q.view_schedule"),
         *_audit("view", "writer", "writerkey", "auditorscope", "expectation", "waiver", "parked", "discard", "episode"),
-        *_audit("add", "writer", "auditorscope", "expectation"),
+        *_audit("view", "eventschema"),
+        *_audit("add", "writer", "auditorscope", "expectation", "eventschema"),
         *_audit("change", "writer", "auditorscope", "expectation"),
         *("audit.delete_auditorscope", "audit.approve_discard"),
         *("audit.view_retentionrequest", "audit.approve_retention"),

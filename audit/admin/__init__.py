@@ -1,7 +1,7 @@
 """The admin: what auditors, operators and administrators see. Each module registers its pages."""
 
 # ruff: noqa: F401
-from audit.admin import accounting, receipts, reports, review
+from audit.admin import accounting, receipts, reports, review, schemas, streams
 from audit.admin.access import access_log, people, rights, scopes, writers
 from audit.admin.archive import archived_records, archives
 from audit.admin.completeness import coverage, gaps

@@ -27,6 +27,7 @@ from audit.postgres.gateway import gateway
 from audit.reports import figures
 from audit.review import signoff
 from audit.search import months, query
+from audit.streams import state
 
 STALE_S = 180
 VIEWS_COUNTED = 1_000
@@ -96,10 +97,11 @@ def questions(user: Any) -> list[Question]:
         *(_completeness() if user.has_perm("audit.view_gap") else []),
         *(_account() if user.has_perm("audit.view_account") else []),
     ]
+    waiting = [*_queue(user), *_reviews(user), *(_streams() if user.has_perm("audit.view_stream") else [])]
     asked = [
         Question("Is it complete?", "Nothing is missing", complete),
         Question("Is it intact?", f"{intact[0].value}, nothing amiss" if intact else "", intact),
-        Question("Is anything waiting?", "Nothing waits", [*_queue(user), *_reviews(user)]),
+        Question("Is anything waiting?", "Nothing waits", waiting),
         *([_who_looked()] if user.has_perm("audit.view_access") else []),
         Question("Can it take events?", "Both servers are up", [*_postgresql(), *_redis(), _clocks()]),
         Question("What is in it?", "Events come in", _records() if user.has_perm("audit.view_record") else []),
@@ -197,6 +199,21 @@ def _verification() -> list[Part]:
     value = f"{figures.share(leaves, size)} of the log verified in {VERIFIED_DAYS} days"
     remark = f"The last run: {last.verdict}, {SCOPES[last.scope]}, {_since(last.ended_at)} ago."
     return [*parts, Part("Verification", level, value, remark, url)]
+
+
+def _streams() -> list[Part]:
+    """One line for all targets; none where nothing is streamed."""
+    lags = [lag for lag in state.lags() if lag.stream.ended_at is None]
+    if not lags:
+        return []
+    url = reverse("admin:audit_stream_changelist")
+    worst = max(lags, key=lambda lag: (lag.is_overdue, lag.state == "failing", lag.seconds))
+    if worst.state == "up to date":
+        many = f"{len(lags)} target{'s' if len(lags) > 1 else ''}"
+        return [Part("Streams", "ok", "up to date", f"{many} given what is sealed", url)]
+    remark = worst.stream.problem or f"it lacks {intcomma(worst.records)} records"
+    level = "error" if worst.is_overdue else "warning"
+    return [Part("Streams", level, f"{worst.stream.name}: {worst.state}", remark[:200], url)]
 
 
 def _protection() -> list[Part]:

@@ -35,6 +35,7 @@ from audit.models import Record
 from audit.postgres import clock, gateway
 from audit.queue import corrections, visible
 from audit.receipts import issue
+from audit.schemas import in_force
 from audit.search import query, unasked
 from dlq.authenticity import is_authentic
 from dlq.message import Message
@@ -164,6 +165,13 @@ def _receipt(recorded: Recorded) -> Answer:
 
 
 def _accept(document: Any, writer: str) -> Accepted:
+    """Accept an event that fits the schema of its type, where there is one. Raises `Invalid`."""
+    accepted = _accept_valid(document, writer)
+    in_force.check(document, accepted.id if document.get("event_id") else None)
+    return accepted
+
+
+def _accept_valid(document: Any, writer: str) -> Accepted:
     """Accept an event. One from the future is refused by the clock that is furthest ahead: ours may be behind."""
     try:
         return event.accept(document, writer=writer, now=clock.local_now(), erasing=erasure_rules.in_force())

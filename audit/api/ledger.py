@@ -1,5 +1,6 @@
 """The sealed log over HTTP: checkpoints, proofs, tiles, and verification on demand."""
 
+from contextlib import closing
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from audit.ledger.verify.records import recomputed, rfc3339
 from audit.ledger.verify.result import FAILURES
 from audit.models import Checkpoint, Leaf, Record, Verification
 from audit.postgres import sql
+from audit.streams import leaves
+from audit.streams.batches import batches
 
 PAGE = 100
 ENTRIES = f"""
@@ -30,6 +33,7 @@ SELECT r.digest, r.id::text, r.received_at::text, r.parked_at::text, r.stored_at
 JOIN {sql.RECORD_OF_LEAF} WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 MAX_CORRELATION = 255
+MAX_LINES, MAX_LINES_BYTES = 1_000, 4 * 2**20
 
 
 class LogView(ApiView):
@@ -145,6 +149,28 @@ class EntriesView(LogView):
                 f"Records of this tile are not here any more{why}; their leaves are: see the tile of level 0."
             )
         return _octets(b"".join(len(data).to_bytes(2, "big") + data for data in entries))
+
+
+class LogEntriesView(LogView):
+    """The records of the log from an entry on, each as a stream gives it to its targets."""
+
+    @extend_schema(**openapi.GET_LOG_ENTRIES)
+    def get(self, request: Request) -> HttpResponse:
+        first, limit = _integer(request, "from"), _integer(request, "limit", default=PAGE)
+        if not 1 <= limit <= MAX_LINES:
+            raise Invalid({"limit": f"must be from 1 to {MAX_LINES}"})
+        if visibility.scopes():
+            raise PermissionDenied("The log has entries of every writer; this key may read those of some: use events.")
+        if first > (size := reader.signed_head().size):
+            raise NotFound(f"The log has {size} entries: it has not grown to entry {first}.")
+        with closing(leaves.Log()) as log, closing(log.read(first, min(first + limit, size))) as lines:
+            # At most so many bytes; of a single record as many as it has.
+            page = next(batches(lines, most_records=limit, most_bytes=MAX_LINES_BYTES), None)
+        taken = [] if page is None else page.lines
+        visibility.note_read(str(line.event_id) for line in taken)
+        following = first if page is None else page.last
+        body = b'{"size":%d,"next":%d,"entries":[%b]}' % (size, following, b",".join(line.body for line in taken))
+        return HttpResponse(body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 class VerifyChainView(LogView):

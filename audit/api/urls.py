@@ -83,5 +83,6 @@ urlpatterns = [
     path("consistency", ledger.ConsistencyView.as_view(), name="consistency"),
     path("tile/entries/<path:address>", ledger.EntriesView.as_view(), name="entries"),
     path("tile/<int:level>/<path:address>", ledger.TileView.as_view(), name="tile"),
+    path("log/entries", ledger.LogEntriesView.as_view(), name="log-entries"),
     path("verify-chain", ledger.VerifyChainView.as_view(), name="verify-chain"),
 ]

@@ -176,6 +176,11 @@ def limit(field: str) -> int | None:
     return _LIMITS[field]
 
 
+def is_type(text: str) -> bool:
+    """Whether an event may have this type."""
+    return 0 < len(text) <= (limit("event_type") or 0) and re.match(DOTTED, text) is not None
+
+
 def text_faults(field: str, text: str | None) -> Iterator[tuple[str, str]]:
     """Yield (field, message) where the store cannot hold this text."""
     yield from _refusals(field, canonical.canonical, {"": text})

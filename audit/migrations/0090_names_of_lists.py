@@ -5,7 +5,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0085_trace"),
+        ("audit", "0089_eventschema"),
     ]
 
     operations = [

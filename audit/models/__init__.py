@@ -45,4 +45,6 @@ from audit.models.retention import (
 )
 from audit.models.review import MissedReview, Review
 from audit.models.search import SavedView, SearchAlarm
+from audit.models.streams.cursors import Stream
+from audit.models.streams.schemas import EventSchema
 from audit.models.writers import Writer, WriterKey, default_scopes

@@ -73,6 +73,11 @@ REVOKE ALL ON audit_backup, audit_restoredrill, audit_crosslink FROM PUBLIC, aud
 GRANT SELECT, INSERT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_app;
 GRANT SELECT ON audit_backup, audit_restoredrill, audit_crosslink TO audit_reader;
 
+-- Each revision of a schema is added, and never changed.
+REVOKE ALL ON audit_eventschema FROM PUBLIC, audit_app, audit_reader;
+GRANT SELECT, INSERT ON audit_eventschema TO audit_app;
+GRANT SELECT ON audit_eventschema TO audit_reader;
+
 -- Holds, and what two people decide about retention, are appended. Floors and releases are views of it.
 REVOKE ALL ON audit_legalhold, audit_retentionrequest, audit_retentiondecision, audit_floor, audit_holdrelease
     FROM PUBLIC, audit_app, audit_reader;
@@ -129,5 +134,6 @@ REVOKE DELETE, TRUNCATE ON
     audit_passage,
     audit_promise,
     audit_rejection,
-    audit_dayrecord
+    audit_dayrecord,
+    audit_stream
 FROM audit_app;

@@ -175,6 +175,7 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/checkpoints": ["get"],
         "/api/v1/audit/consistency": ["get"],
         "/api/v1/audit/tile/entries/{address}": ["get"],
+        "/api/v1/audit/log/entries": ["get"],
         "/api/v1/audit/tile/{level}/{address}": ["get"],
         "/api/v1/audit/verify-chain": ["post"],
     }

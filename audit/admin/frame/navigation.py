@@ -35,7 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("audit.gap", "audit.account", "audit.hourcount", "audit.manifest", "audit.unmet"),
         *("audit.brokenpromise", "audit.rejectedsample"),
     ),
-    "Integrity": ("audit.checkpoint", "audit.verification", "audit.finding"),
+    "Integrity": ("audit.checkpoint", "audit.verification", "audit.finding", "audit.stream"),
     "Dead letter queue": ("audit.parked", "audit.quarantined", "audit.discard"),
     "Outages": ("audit.episode",),
     "Reviews": ("audit.review", "audit.missedreview"),
@@ -43,7 +43,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Retention": ("audit.retentionrequest", "audit.legalhold", "audit.erasurerequest", "audit.erasurerule"),
     "Evidence": (*("audit.export", "audit.statement", "audit.archive", "audit.archivedrecord", "audit.redactionrule"),),
     "Settings": (
-        *("audit.writer", "audit.expectation", "audit.waiver", "auth.user", "auth.group", "audit.rightsrequest"),
+        *(
+            "audit.writer",
+            "audit.eventschema",
+            "audit.expectation",
+            "audit.waiver",
+            "auth.user",
+            "auth.group",
+            "audit.rightsrequest",
+        ),
         *("audit.auditorscope", "django_q.schedule", "django_q.success", "django_q.failure", "django_q.ormq"),
     ),
 }
@@ -60,6 +68,7 @@ NAMES = {
     "audit.review": "Daily reviews",
     "audit.expectation": "Expectations",
     "audit.waiver": "Waivers",
+    "audit.eventschema": "Schemas",
     "audit.rightsrequest": "Requests for rights",
     "audit.rejectedsample": "Rejected events",
     "audit.erasurerequest": "Erasures",

@@ -32,6 +32,7 @@ from audit.ledger.verify.records import recomputed
 from audit.models import Episode, Record
 from audit.queue import corrections
 from audit.retention import legal_holds
+from audit.schemas import in_force
 from audit.search import timeline
 
 DATA = ".event_data"
@@ -64,6 +65,7 @@ class RecordPage(ReadOnly):
             "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name not in HIDDEN],
             "tree": tree(shown.event_data, DATA),
             "difference": difference(shown.event_data, DATA),
+            **_schema(record),
             **_way(record),
             **_origin(record),
             **_beside(record),
@@ -111,6 +113,12 @@ def _erasable(record: Record) -> dict[str, Any]:
     erased = record.values().erased
     members = [(path, erased.get(path)) for path in sorted(record.erasable or {})]
     return {"erasable": members, "may_be_erased": len(erased) < len(members)}
+
+
+def _schema(record: Record) -> dict[str, Any]:
+    """How it fits the schema that holds now; a value that was erased fits none."""
+    judged = None if record.values().erased else in_force.judge(record.shown())
+    return {"judged": judged, "misfits": list(judged.faults.items()) if judged else []}
 
 
 def _way(record: Record) -> dict[str, Any]:

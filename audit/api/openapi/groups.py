@@ -47,6 +47,7 @@ GROUPS = (
             "get_consistency": "Prove that an older tree is part of a newer one",
             "get_tile": "Get a tile of hashes",
             "get_entries": "Get the entries of a tile",
+            "get_log_entries": "Get the records of the log from an entry on",
         },
     ),
     Group(

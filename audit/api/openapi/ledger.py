@@ -69,6 +69,23 @@ GET_ENTRIES = operation(
     answer_as("application/octet-stream", "Entries, each after its length in two bytes", _ABSENT),
     parameters=[_ADDRESS],
 )
+_LINE = {"type": "object", "additionalProperties": True, "required": ["leaf_index", "event_id", "state"]}
+GET_LOG_ENTRIES = operation(
+    "get_log_entries",
+    responses(
+        {
+            200: (
+                object_schema({"size": INTEGER, "next": INTEGER, "entries": {"type": "array", "items": _LINE}}),
+                "What follows in the log: `next` is where to go on; it is `from` where nothing is sealed behind it",
+            )
+        },
+        _OF_THE_LOG | _ABSENT,
+    ),
+    parameters=[
+        _number("from", "the first log entry", required=True),
+        OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, description="100"),
+    ],
+)
 VERIFY_CHAIN = operation(
     "verify_chain",
     responses({200: (_CHAIN, "What was found; is_valid only where all was sealed and fits")}, _OF_THE_LOG | OF_BODIES),

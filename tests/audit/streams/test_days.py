@@ -1,0 +1,211 @@
+"""A day's Parquet files are typed, whole, and what the log has: pyarrow and DuckDB read them."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from audit.archive.span import Span
+from audit.errors import ArchiveUnusable, Invalid
+from audit.ledger import heads
+from audit.models import Leaf, Record
+from audit.retention import purge
+from audit.streams.days import columns, make, manifest
+from audit.streams.days.check import check
+from audit.streams.days.manifest import DayFault
+from tests.audit.evidence.conftest import sealed
+from tests.audit.retention.conftest import BEN, aged, ago, approved, seal, short
+from tests.audit.streams.conftest import Scene
+
+pyarrow = pytest.importorskip("pyarrow", reason="needs the extra `parquet`", exc_type=ImportError)
+parquet = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
+
+DAY = "2026-11-27"
+
+
+@pytest.fixture
+def span(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets what was sealed since the test began be the day."""
+
+    def ends() -> Span:
+        checkpoint = heads.give_out()
+        found = Span(scene.first, checkpoint.size, checkpoint)
+        monkeypatch.setattr(make, "span_of", lambda day: found)
+        return found
+
+    return ends
+
+
+def made(root: Path, **asked: Any) -> Path:
+    return make.make(DAY, root, by="op", unredacted=True, **asked)
+
+
+def test_a_day_has_a_typed_row_for_each_record_and_a_signed_manifest(scene: Scene, span: Any, tmp_path: Path) -> None:
+    scene.records(5, event_data={"n": 1.5, "text": "ü"}, duration_ms=7, source_seq=2**40)
+    day = span()
+    folder = made(tmp_path)
+    assert folder.name == f"day={DAY}"
+    assert sorted(path.name for path in folder.iterdir()) == ["_manifest.json", "_manifest.txt", "part-00001.parquet"]
+    table = parquet.read_table(folder / "part-00001.parquet")
+    assert table.schema.equals(columns.schema())
+    assert table.schema.field("event_timestamp").type == pyarrow.timestamp("us", tz="UTC")
+    rows = table.to_pylist()
+    assert [row["leaf_index"] for row in rows] == [*range(day.first, day.last)]
+    record = Record.objects.get(pk=rows[0]["event_id"])
+    assert json.loads(rows[0]["event_data"]) == {"n": 1.5, "text": "ü"}
+    assert (rows[0]["duration_ms"], rows[0]["source_seq"], rows[0]["is_sensitive"]) == (7, 2**40, False)
+    assert rows[0]["stored_at"] == record.stored_at
+    read = manifest.read(folder)
+    assert (read.document["records"], read.first, read.last) == (day.last - day.first, day.first, day.last)
+    assert check(folder).digest == read.digest
+
+
+def test_duckdb_reads_the_folder_as_a_table_by_day(scene: Scene, span: Any, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", exc_type=ImportError)
+    scene.records(4, event_outcome="failure", event_data={"user": {"name": "ann"}})
+    day = span()
+    made(tmp_path)
+    found = duckdb.connect().execute(
+        "SELECT count(*), min(leaf_index), max(event_timestamp) < now(), "
+        "count(*) FILTER (event_data::JSON ->> '$.user.name' = 'ann'), any_value(day)::text "
+        f"FROM read_parquet('{tmp_path}/*/*.parquet', hive_partitioning = true) WHERE event_outcome = 'failure'"
+    )
+    assert found.fetchone() == (4, day.first, True, 4, DAY)
+
+
+def test_files_and_groups_of_rows_end_at_their_bounds(
+    scene: Scene, span: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make, "RECORDS_PER_GROUP", 2)
+    monkeypatch.setattr(make, "RECORDS_PER_FILE", 4)
+    scene.records(9)
+    day = span()
+    folder = made(tmp_path)
+    read = manifest.read(folder)
+    assert [part.last - part.first for part in read.parts] == [4, 4, day.last - day.first - 8]
+    assert parquet.ParquetFile(folder / read.parts[0].name).num_row_groups == 2
+    assert check(folder).last == day.last
+
+
+def test_a_purged_record_is_a_row_with_its_leaf(elsewhere: Any, scene: Scene, span: Any, tmp_path: Path) -> None:
+    category = short()
+    gone = aged(ago(40), event_category=category)
+    seal()
+    purge.run(approved(), by=BEN)
+    seal()
+    span()
+    folder = made(tmp_path)
+    rows = {row["event_id"]: row for row in parquet.read_table(folder / "part-00001.parquet").to_pylist()}
+    leaf = Leaf.objects.get(record_id=gone)
+    assert rows[str(gone)]["state"] == "purged" and rows[str(gone)]["leaf_hash"] == bytes(leaf.leaf_hash).hex()
+    assert rows[str(gone)]["event_data"] is None
+    # What was there before the scene began is none of its day.
+    assert check(folder).purged == sum(row["state"] == "purged" for row in rows.values()) >= 1
+
+
+def test_what_is_changed_is_found(scene: Scene, span: Any, tmp_path: Path) -> None:
+    scene.records(3)
+    day = span()
+    folder = made(tmp_path)
+    part = folder / "part-00001.parquet"
+    body = part.read_bytes()
+    part.write_bytes(body[:-1])
+    with pytest.raises(DayFault, match="is not the file that was signed"):
+        check(folder)
+    part.unlink()
+    with pytest.raises(DayFault, match="cannot be read"):
+        check(folder)
+    part.write_bytes(body)
+    text = (folder / "_manifest.json").read_text(encoding="utf-8")
+    (folder / "_manifest.json").write_text(text.replace(f'"last": {day.last}', f'"last": {day.last - 1}'), "utf-8")
+    with pytest.raises(DayFault, match="is not the manifest that was signed"):
+        check(folder)
+
+
+def test_rows_that_the_log_does_not_have_are_found_under_a_signature_too(
+    scene: Scene, span: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody with the key could sign them."""
+    scene.records(3)
+    span()
+    table = columns.table
+
+    def forged(lines: Any) -> Any:
+        rows = table(lines).to_pylist()
+        rows[1]["received_at"] += timedelta(seconds=1)
+        return pyarrow.Table.from_pylist(rows, schema=columns.schema())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(columns, "table", forged)
+        folder = made(tmp_path)
+    with pytest.raises(DayFault, match=f"the row of log entry {scene.first + 1} is not what the log has"):
+        check(folder)
+
+
+def test_a_manifest_of_another_range_than_the_logs_is_found(scene: Scene, span: Any, tmp_path: Path) -> None:
+    scene.records(3)
+    span()
+    folder = made(tmp_path)
+    sealed(1)
+    span()
+    with pytest.raises(DayFault, match="and the log has for that day"):
+        check(folder)
+
+
+def test_a_day_that_was_cut_off_is_written_anew_and_one_that_is_whole_is_not(
+    scene: Scene, span: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.records(4)
+    span()
+
+    class Killed(Exception):
+        pass
+
+    def dies(*arguments: Any, **named: Any) -> str:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(manifest, "text_of", dies)
+        made(tmp_path)
+    assert [path.name for path in (tmp_path / f"day={DAY}").glob("*.parquet")] == ["part-00001.parquet"]
+    check(made(tmp_path))
+    with pytest.raises(ArchiveUnusable, match="is whole already"):
+        made(tmp_path)
+
+
+def test_that_a_day_leaves_the_store_is_a_record(scene: Scene, span: Any, tmp_path: Path) -> None:
+    scene.records(1)
+    day = span()
+    folder = made(tmp_path)
+    acts = Record.objects.filter(correlation_id=f"day-{DAY}", event_data__folder=str(folder))
+    by_type = {act.event_type: act.event_data for act in acts}
+    assert by_type.keys() == {"audit.day.begun", "audit.day.made"}
+    assert by_type["audit.day.begun"]["unredacted"] is True
+    assert by_type["audit.day.made"]["digest"] == manifest.read(folder).digest
+    assert by_type["audit.day.made"]["last"] == day.last
+
+
+def test_a_day_is_what_was_sealed_in_it_once_something_was_sealed_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def read_span(first: str, last: str) -> Span:
+        asked.append((first, last))
+        return Span(0, 1, SimpleNamespace(created_at=datetime(2026, 11, sealed_on, tzinfo=UTC)))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(make, "read_span", read_span)
+    sealed_on = 28
+    assert make.span_of(date(2026, 11, 27)).last == 1
+    assert asked == [("2026-11-27", "2026-11-28")]
+    sealed_on = 27
+    with pytest.raises(Invalid, match="nothing was sealed since"):
+        make.span_of(date(2026, 11, 27))
+
+
+def test_what_is_no_day_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="is no day such as"):
+        make.make("yesterday", tmp_path, by="op")
+    with pytest.raises(Invalid, match="not over yet"):
+        make.make(f"{datetime.now(UTC):%Y-%m-%d}", tmp_path, by="op")

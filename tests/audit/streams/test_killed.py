@@ -1,0 +1,140 @@
+"""A streamer is killed with SIGKILL, at each step and at any moment: every record is there, in order, none left out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.audit.streams.conftest import FarEnd, Scene
+
+# Where the process kills itself, at the third time that it gets there.
+STEPS = {
+    "before a batch is sent": "stream._Streamer._give",
+    "before the cursor moves": "cursor.Cursor.move",
+    "while a file is written": "targets.file.os.fsync",
+}
+KILLED = """
+import os, signal, sys, threading
+import django
+django.setup()
+import audit.streams.stream, audit.streams.targets.file
+from audit.streams import kinds
+name, place = sys.argv[1:]
+*path, attribute = place.split(".")
+holder = sys.modules["audit.streams"]
+for part in path:
+    holder = getattr(holder, part)
+before, times = getattr(holder, attribute), [0]
+def dies(*arguments, **named):
+    times[0] += 1
+    if times[0] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return before(*arguments, **named)
+setattr(holder, attribute, dies)
+audit.streams.stream.stream(kinds.plan_of(name), threading.Event(), follow=False)
+"""
+
+
+def environment(scene: Scene) -> dict[str, str]:
+    return os.environ | {"STREAMS_FILE": str(scene.file), "METRICS_PORT": "0"}
+
+
+def killed_at(step: str, scene: Scene) -> None:
+    command = [sys.executable, "-c", KILLED, scene.name, STEPS[step]]
+    run = subprocess.run(command, env=environment(scene), capture_output=True, text=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+
+
+def of_folder(folder: Path) -> list[int]:
+    lines = [line for path in sorted(folder.iterdir()) for line in path.read_bytes().splitlines()]
+    return [json.loads(line)["leaf_index"] for line in lines]
+
+
+def is_gap_free(leaves: list[int], first: int, last: int) -> bool:
+    """Whether all are there, and each that comes for the first time follows the one before."""
+    seen = first
+    for leaf in leaves:
+        if leaf > seen:
+            return False
+        seen = max(seen, leaf + 1)
+    return seen == last
+
+
+@pytest.mark.parametrize("step", [*STEPS][:2])
+def test_a_streamer_that_is_killed_at_a_step_loses_nothing_over_http(scene: Scene, far_end: FarEnd, step: str) -> None:
+    scene.has(type="http", url=far_end.url, batch_records=3)
+    scene.records(14)
+    killed_at(step, scene)
+    row = scene.row()
+    assert scene.first < row.position < scene.first + 14
+    scene.once()
+    assert is_gap_free(far_end.leaves(), scene.first, scene.row().position)
+    # What was sent and not noted is sent again, and no more than that.
+    assert len(far_end.leaves()) - len(set(far_end.leaves())) == (3 if step == "before the cursor moves" else 0)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_file_has_each_record_once_wherever_its_streamer_is_killed(scene: Scene, tmp_path: Path, step: str) -> None:
+    scene.has(type="file", folder=str(tmp_path / "lake"), batch_records=3)
+    scene.records(14)
+    killed_at(step, scene)
+    scene.once()
+    assert of_folder(tmp_path / "lake") == [*range(scene.first, scene.row().position)]
+
+
+@contextmanager
+def service(scene: Scene) -> Iterator["subprocess.Popen[bytes]"]:
+    """`manage.py stream run`, killed at the end."""
+    manage = Path(__file__).parents[3] / "manage.py"
+    process = subprocess.Popen(
+        [sys.executable, str(manage), "stream", "run", scene.name],
+        env=environment(scene),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_service_that_is_killed_again_and_again_beside_a_target_that_fails_in_turns(
+    scene: Scene, far_end: FarEnd
+) -> None:
+    from tests.audit.streams.conftest import Answer
+
+    scene.has(type="http", url=far_end.url, batch_records=2)
+    answers = iter([Answer(), Answer(429), Answer(), Answer(500), Answer(cut=True)] * 1_000)
+    far_end.usual = lambda path, body: next(answers)
+    scene.records(30)
+    far_end.slow_s = 0.01
+    for wanted in (4, 10, 16):
+        with service(scene) as process:
+            until(lambda wanted=wanted: len(set(far_end.leaves())) >= wanted)  # type: ignore[misc]
+            process.kill()
+    scene.records(6)
+    with service(scene) as process:
+        until(lambda: len(set(far_end.leaves())) >= 36)
+        process.terminate()
+        assert process.wait(60) == 0
+    last = scene.row().position
+    assert last >= scene.first + 36
+    assert is_gap_free(far_end.leaves(), scene.first, last)
+
+
+def until(holds: object, seconds: float = 120) -> None:
+    assert callable(holds)
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends, "it did not come about"
+        time.sleep(0.01)
