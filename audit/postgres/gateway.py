@@ -232,6 +232,7 @@ def probe() -> None:
             raise Unavailable("PostgreSQL is up, but read-only: it is a standby, or set so by its administrator.")
         # A commit of its own, without a row: a server whose disk hangs answers every question.
         connection.execute("SELECT pg_logical_emit_message(true, 'auditsite', 'probe')")
+        _found[os.getpid()] = (connection.info.host, str(connection.info.port))
 
 
 def is_up() -> bool:
@@ -257,6 +258,8 @@ def gateway() -> Gateway:
     return own
 
 
+# Where the probe last found a server that takes writes, by process.
+_found: dict[int, tuple[str, str]] = {}
 _gateways: dict[int, Gateway] = {}
 _gateways_lock = threading.Lock()
 os.register_at_fork(after_in_child=_gateways.clear)
@@ -267,7 +270,21 @@ def _parameters() -> dict[str, Any]:
     parameters: dict[str, Any] = connections["default"].get_connection_params()
     parameters.pop("cursor_factory", None)
     parameters.pop("context", None)
-    return parameters | {"autocommit": True}
+    return first_of(parameters, _found.get(os.getpid())) | {"autocommit": True}
+
+
+def first_of(parameters: dict[str, Any], found: tuple[str, str] | None) -> dict[str, Any]:
+    """Have libpq begin with a server (host and port) among several: one before it that hangs takes the whole time.
+
+    The others come after it in their order.
+    """
+    hosts = str(parameters.get("host", "")).split(",")
+    ports = str(parameters.get("port", "5432")).split(",")
+    places = list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+    if found not in places or len(places) < len(hosts) or "hostaddr" in parameters:
+        return parameters
+    places.sort(key=lambda place: place != found)
+    return parameters | {"host": ",".join(host for host, _ in places), "port": ",".join(port for _, port in places)}
 
 
 def _connect() -> BoundedConnection:
