@@ -21,9 +21,11 @@ from psycopg.pq.abc import PGresult
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit.errors import Unavailable
+from audit.postgres import hosts
 from audit.postgres.breaker import Breaker
 from audit.postgres.faults import Overrun, Silent, Unconfirmed
 from audit.postgres.heartbeat import Heartbeat
+from audit.postgres.hosts import FollowingConnection
 from audit.postgres.replication import Unreplicated
 
 # How often a write that waits looks whether PostgreSQL still answers anybody.
@@ -39,7 +41,7 @@ class Statement(NamedTuple):
     sql: bytes
 
 
-class BoundedConnection(psycopg.Connection[Any]):
+class BoundedConnection(FollowingConnection):
     """A connection on which nothing waits past `deadline` (monotonic seconds), nor for a server that is silent."""
 
     deadline: float | None = None
@@ -211,7 +213,7 @@ class Gateway:
         """The breaker's probe: a server that answers and brings a write to its disk, then all new connections."""
         probe()
         fresh = _pool()
-        fresh.wait(timeout=settings.CONNECT_TIMEOUT)
+        fresh.wait(timeout=settings.CONNECT_TIMEOUT * hosts.number(_parameters()))
         with self._lock:
             stale, self._pool = self._pool, fresh
             # The old one may still wait for an answer from before.
@@ -232,7 +234,6 @@ def probe() -> None:
             raise Unavailable("PostgreSQL is up, but read-only: it is a standby, or set so by its administrator.")
         # A commit of its own, without a row: a server whose disk hangs answers every question.
         connection.execute("SELECT pg_logical_emit_message(true, 'auditsite', 'probe')")
-        _found[os.getpid()] = (connection.info.host, str(connection.info.port))
 
 
 def is_up() -> bool:
@@ -258,8 +259,6 @@ def gateway() -> Gateway:
     return own
 
 
-# Where the probe last found a server that takes writes, by process.
-_found: dict[int, tuple[str, str]] = {}
 _gateways: dict[int, Gateway] = {}
 _gateways_lock = threading.Lock()
 os.register_at_fork(after_in_child=_gateways.clear)
@@ -270,21 +269,7 @@ def _parameters() -> dict[str, Any]:
     parameters: dict[str, Any] = connections["default"].get_connection_params()
     parameters.pop("cursor_factory", None)
     parameters.pop("context", None)
-    return first_of(parameters, _found.get(os.getpid())) | {"autocommit": True}
-
-
-def first_of(parameters: dict[str, Any], found: tuple[str, str] | None) -> dict[str, Any]:
-    """Have libpq begin with a server (host and port) among several: one before it that hangs takes the whole time.
-
-    The others come after it in their order.
-    """
-    hosts = str(parameters.get("host", "")).split(",")
-    ports = str(parameters.get("port", "5432")).split(",")
-    places = list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
-    if found not in places or len(places) < len(hosts) or "hostaddr" in parameters:
-        return parameters
-    places.sort(key=lambda place: place != found)
-    return parameters | {"host": ",".join(host for host, _ in places), "port": ",".join(port for _, port in places)}
+    return parameters | {"autocommit": True}
 
 
 def _connect() -> BoundedConnection:
