@@ -14,6 +14,8 @@ import psycopg
 from environs import Env
 from psycopg import sql
 
+from auditsite import postgres_address
+
 ROLES = {
     "DATABASE_URL": "audit_app",
     "DATABASE_OWNER_URL": "audit_owner",
@@ -31,7 +33,7 @@ def create_database(admin_url: str, name: str, passwords: dict[str, str] | None 
 
     `passwords` maps role to password; without it the roles log in as the server lets them.
     """
-    with psycopg.connect(admin_url, autocommit=True) as admin:
+    with _connected(admin_url) as admin:
         for role in ROLES.values():
             _create_role(admin, role, (passwords or {}).get(role))
         if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
@@ -41,7 +43,7 @@ def create_database(admin_url: str, name: str, passwords: dict[str, str] | None 
             made = "CREATE DATABASE {} OWNER audit_owner TEMPLATE template0 ENCODING 'UTF8' "
             made += "LOCALE_PROVIDER libc LOCALE 'C'"
             admin.execute(sql.SQL(made).format(sql.Identifier(name)))
-    with psycopg.connect(_with(admin_url, database=name), autocommit=True) as admin:
+    with _connected(_with(admin_url, database=name)) as admin:
         _restrict(admin, name)
     return {
         variable: _with(admin_url, database=name, role=role, password=(passwords or {}).get(role))
@@ -51,9 +53,14 @@ def create_database(admin_url: str, name: str, passwords: dict[str, str] | None 
 
 def create_backup_role(admin_url: str, password: str | None) -> None:
     """Make the role that `manage.py backup` copies PostgreSQL as. The administrator must be able to replicate."""
-    with psycopg.connect(admin_url, autocommit=True) as admin:
+    with _connected(admin_url) as admin:
         _create_role(admin, BACKUP_ROLE, password)
         admin.execute(sql.SQL("ALTER ROLE {} REPLICATION").format(sql.Identifier(BACKUP_ROLE)))
+
+
+def _connected(url: str) -> psycopg.Connection[Any]:
+    """As the administrator, on the host that takes writes."""
+    return psycopg.connect(**postgres_address.read("The administrator's address", url), autocommit=True)  # type: ignore[arg-type]
 
 
 def _create_role(admin: psycopg.Connection[Any], role: str, password: str | None) -> None:
@@ -85,12 +92,13 @@ def main() -> int:
     """For a service that runs once before all others, as in docker-compose.yml."""
     env = Env()
     admin_url = _secret(env, "DATABASE_ADMIN_URL")
-    addresses = {variable: urlsplit(_secret(env, variable)) for variable in ROLES}
-    passwords = {ROLES[variable]: parts.password or "" for variable, parts in addresses.items()}
-    name = addresses["DATABASE_OWNER_URL"].path.lstrip("/")
+    addresses = {variable: postgres_address.read(variable, _secret(env, variable)) for variable in ROLES}
+    passwords = {ROLES[variable]: parts.get("password", "") for variable, parts in addresses.items()}
+    name = addresses["DATABASE_OWNER_URL"].get("dbname", "")
     create_database(admin_url, name, passwords)
     if any(f"DATABASE_BACKUP_URL{end}" in os.environ for end in ("", "_FILE")):
-        create_backup_role(admin_url, urlsplit(_secret(env, "DATABASE_BACKUP_URL")).password)
+        backup = postgres_address.read("DATABASE_BACKUP_URL", _secret(env, "DATABASE_BACKUP_URL"))
+        create_backup_role(admin_url, backup.get("password"))
     print(f"The database {name} and the roles {', '.join(ROLES.values())} are there.")
     return 0
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from environs import validate
 
-from auditsite import logs, rest
+from auditsite import logs, postgres_address, rest
 from auditsite.entrykey import entry_keys
 from auditsite.readers import BASE_DIR, env, key_file, moment, redis_address, secret, traces
 from dlq import address
@@ -41,17 +41,9 @@ MIGRATE_PATIENCE_S = env.float("MIGRATE_PATIENCE_S", 600.0)
 
 def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     """Django's settings for the database at the address in the variable `name`."""
-    secret(name)
-    config: dict[str, Any] = env.dj_db_url(name, conn_max_age=60, conn_health_checks=True)
-    config["OPTIONS"] = config.get("OPTIONS", {}) | {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "options": f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}",
-        "application_name": "auditsite",
-    }
-    if statement_timeout_ms:
-        config["ENGINE"] = "audit.postgres.backend"
-        config["OPTIONS"]["patience"] = statement_timeout_ms / 1000 + 1
-    return config
+    parts = {"connect_timeout": str(CONNECT_TIMEOUT)} | postgres_address.read(name, secret(name))
+    ours = f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}"
+    return postgres_address.django_settings(parts, ours, statement_timeout_ms)
 
 
 # Three roles, three connections: the application appends, the owner migrates, the reader looks.
@@ -60,12 +52,15 @@ DATABASES = {
     "owner": database("DATABASE_OWNER_URL", 0),
     "reader": database("DATABASE_READER_URL", READER_STATEMENT_TIMEOUT_MS),
 }
+DATABASES["default"]["OPTIONS"]["must_write"] = True
 DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASES["owner"]["OPTIONS"]["options"] += f" -c lock_timeout={MIGRATE_LOCK_MS}"
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 # A role that may replicate, for `manage.py backup` alone. After BACKUP_HOURS without a backup a check warns; 0: never.
 DATABASE_BACKUP_URL = secret("DATABASE_BACKUP_URL", "")
+if DATABASE_BACKUP_URL:
+    postgres_address.read("DATABASE_BACKUP_URL", DATABASE_BACKUP_URL)
 BACKUP_HOURS = env.float("BACKUP_HOURS", 26)
 
 REDIS_URL = redis_address("REDIS_URL")

@@ -21,9 +21,11 @@ from psycopg.pq.abc import PGresult
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit.errors import Unavailable
+from audit.postgres import hosts
 from audit.postgres.breaker import Breaker
 from audit.postgres.faults import Overrun, Silent, Unconfirmed
 from audit.postgres.heartbeat import Heartbeat
+from audit.postgres.hosts import FollowingConnection
 from audit.postgres.replication import Unreplicated
 
 # How often a write that waits looks whether PostgreSQL still answers anybody.
@@ -39,7 +41,7 @@ class Statement(NamedTuple):
     sql: bytes
 
 
-class BoundedConnection(psycopg.Connection[Any]):
+class BoundedConnection(FollowingConnection):
     """A connection on which nothing waits past `deadline` (monotonic seconds), nor for a server that is silent."""
 
     deadline: float | None = None
@@ -211,7 +213,7 @@ class Gateway:
         """The breaker's probe: a server that answers and brings a write to its disk, then all new connections."""
         probe()
         fresh = _pool()
-        fresh.wait(timeout=settings.CONNECT_TIMEOUT)
+        fresh.wait(timeout=settings.CONNECT_TIMEOUT * hosts.number(_parameters()))
         with self._lock:
             stale, self._pool = self._pool, fresh
             # The old one may still wait for an answer from before.

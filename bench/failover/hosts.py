@@ -81,6 +81,8 @@ class Site:
             "STATIC_ROOT": str(folder / "static"),
             "STATIC_COMPRESSED": "false",
             "LOG_LEVEL": "INFO",
+            # All servers share one machine here: how busy it is must not refuse an event.
+            "DLQ_TIMEOUT_MS": "1000",
         }
         self.manage("migrate", "--verbosity", "0")
         self.hosts = [Host(number, folder, self.env) for number in (1, 2)]

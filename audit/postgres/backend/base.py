@@ -9,10 +9,11 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
+from audit.postgres.hosts import FollowingConnection
 from audit.postgres.replication import Unreplicated
 
 
-class PatientConnection(psycopg.Connection[Any]):
+class PatientConnection(FollowingConnection):
     """A connection on which no single wait takes longer than `patience` seconds."""
 
     patience: float | None = None
@@ -27,14 +28,31 @@ class PatientConnection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Takes the setting OPTIONS["patience"], in seconds."""
+    """Takes the settings OPTIONS["patience"], in seconds, and OPTIONS["must_write"]."""
+
+    patience: float | None = None
+    must_write = False
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()
         self.patience = parameters.pop("patience", None)
+        self.must_write = parameters.pop("must_write", False)
         return parameters
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> PatientConnection:
         connection = PatientConnection.connect(**conn_params)
         connection.patience = self.patience
         return connection
+
+    def is_usable(self) -> bool:
+        """Whether the connection works, and its server takes writes where it must: one that did may be a standby now.
+
+        Django asks before the first query of each request, and after an error, and then connects anew.
+        """
+        if self.connection is None:
+            return False
+        try:
+            row = self.connection.execute("SELECT pg_is_in_recovery()").fetchone()
+        except psycopg.Error:
+            return False
+        return row is not None and not (self.must_write and row[0])

@@ -1,0 +1,61 @@
+"""Read the address of a PostgreSQL by libpq's own rules: `postgresql://user:password@host1:5432,host2:5432/name?...`.
+
+With several hosts it must lead to the one that takes writes, whichever that is at the time.
+"""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+SCHEMES = ("postgresql://", "postgres://")
+# The values of `target_session_attrs` that lead to a server that takes writes.
+PRIMARY = ("read-write", "primary")
+ENCODED = "in a user or a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %"
+
+
+def read(name: str, url: str) -> dict[str, str]:
+    """Return the parameters of libpq that the address in the variable `name` gives.
+
+    With several hosts `target_session_attrs` is `read-write` unless it is `primary`. Raises `ImproperlyConfigured`,
+    which quotes nothing of the address: what libpq cannot read may be a piece of a password.
+    """
+    if not url.startswith(SCHEMES):
+        raise ImproperlyConfigured(f"{name} must begin with postgresql:// (docs/connections.md).")
+    try:
+        given = conninfo_to_dict(url)
+    except (ProgrammingError, ValueError):
+        raise ImproperlyConfigured(
+            f"{name} is no address that PostgreSQL's client can read: {ENCODED}; of its parameters see "
+            "docs/connections.md."
+        ) from None
+    parts = {key: str(value) for key, value in given.items() if value is not None}
+    hosts = parts.get("host", parts.get("hostaddr", "")).split(",")
+    _check_ports(name, parts.get("port", "").split(","), len(hosts))
+    if len(hosts) > 1 and parts.setdefault("target_session_attrs", PRIMARY[0]) not in PRIMARY:
+        raise ImproperlyConfigured(
+            f"{name} has several hosts and target_session_attrs={parts['target_session_attrs']}: it would lead to a "
+            "server that takes no writes, or shows what was. Set read-write, or leave it out."
+        )
+    return parts
+
+
+def django_settings(parts: dict[str, str], options: str, statement_timeout_ms: int) -> dict[str, Any]:
+    """Return Django's settings for the address that `read` gave. The address's own `options` come first: ours hold."""
+    left = dict(parts)
+    names = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
+    config: dict[str, Any] = {key: left.pop(part, "") for key, part in names.items()}
+    config |= {"ENGINE": "audit.postgres.backend", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    config["OPTIONS"] = {"application_name": "auditsite"} | left
+    config["OPTIONS"]["options"] = f"{left.get('options', '')} {options}".strip()
+    if statement_timeout_ms:
+        config["OPTIONS"]["patience"] = statement_timeout_ms / 1000 + 1
+    return config
+
+
+def _check_ports(name: str, ports: list[str], hosts: int) -> None:
+    if not all(port == "" or (port.isdecimal() and 0 < int(port) < 65536) for port in ports):
+        raise ImproperlyConfigured(f"{name} has a port that is no number from 1 to 65535; {ENCODED}.")
+    if len(ports) not in (1, hosts):
+        raise ImproperlyConfigured(f"{name} has {hosts} hosts and {len(ports)} ports: give each its own, or all one.")
