@@ -17,6 +17,8 @@ from auditsite.readers import BASE_DIR, env, key_file, moment, secret
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = secret("SECRET_KEY")
+# Those that are taken as well, and sign nothing: the key of before, or the one that is to come; one a line.
+SECRET_KEY_FALLBACKS: list[str] = secret("SECRET_KEY_FALLBACKS", "").split()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SITE_NAME = env.str("SITE_NAME", "Audit store")
@@ -130,8 +132,11 @@ DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 # So long, and so much, of what was drained stays in Redis, for a store that is restored from a backup; 0: none.
 DLQ_KEEP_DRAINED_S = env.float("DLQ_KEEP_DRAINED_S", 6 * 3600.0, validate=validate.Range(min=0))
 DLQ_KEEP_DRAINED_BYTES = env.int("DLQ_KEEP_DRAINED_BYTES", 256 * 2**20, validate=validate.Range(min=0))
-# What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY without a file.
-DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None))
+# What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY and
+# SECRET_KEY_FALLBACKS without a file.
+DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(
+    SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None), SECRET_KEY_FALLBACKS
+)
 # Until then entries without a signature are taken, for an upgrade with a queue that is not empty; unset: never.
 DLQ_UNSIGNED_UNTIL = moment(env.str("DLQ_UNSIGNED_UNTIL", ""))
 

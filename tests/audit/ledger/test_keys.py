@@ -128,6 +128,20 @@ def test_a_key_of_the_log_that_is_not_known_here_is_unknown_and_no_fork(elsewher
     assert verify.verify().verdict == "FORKED"
 
 
+def test_the_next_key_can_be_told_before_it_signs(
+    elsewhere: Scene, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = Signer.parse(os.environ["SEAL_KEY"])
+    key_file.write_text(old.encode())
+    ledger_keys.public_path(key_file).write_text(f"{old}\n")
+    call_command("sealkey", "prepare")
+    told = capsys.readouterr().out.strip()
+    keys = ledger_keys.load()
+    assert keys.signer == old and [str(each) for each in keys.verifiers] == [str(old), told]
+    call_command("sealkey", "rotate")
+    assert str(ledger_keys.load().signer) == told
+
+
 def test_a_rotation_waits_until_every_process_knows_the_new_key(elsewhere: Scene, key_file: Path) -> None:
     old = Signer.parse(os.environ["SEAL_KEY"])
     key_file.write_text(old.encode())
