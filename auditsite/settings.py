@@ -134,9 +134,7 @@ DLQ_KEEP_DRAINED_S = env.float("DLQ_KEEP_DRAINED_S", 6 * 3600.0, validate=valida
 DLQ_KEEP_DRAINED_BYTES = env.int("DLQ_KEEP_DRAINED_BYTES", 256 * 2**20, validate=validate.Range(min=0))
 # What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY and
 # SECRET_KEY_FALLBACKS without a file.
-DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(
-    SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None), SECRET_KEY_FALLBACKS
-)
+DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None), SECRET_KEY_FALLBACKS)
 # Until then entries without a signature are taken, for an upgrade with a queue that is not empty; unset: never.
 DLQ_UNSIGNED_UNTIL = moment(env.str("DLQ_UNSIGNED_UNTIL", ""))
 

@@ -64,7 +64,7 @@ def _configured() -> list[RemoteWitness]:
         is_asked = url.startswith(("http://", "https://"))
         if not separator or not (is_asked or not url) or verifier.kind != note.COSIGNATURE:
             raise ValueError(
-                "SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with, and =KEY for a key of before"
+                "SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with; =KEY: one of before"
             )
         configured.append(RemoteWitness(url.rstrip("/"), verifier))
     return configured

@@ -11,6 +11,7 @@ from audit.errors import AuditError, KeyMissing
 from audit.formats.note import NoteError, Signer
 from audit.ingest import trail
 from audit.ledger import keys as ledger_keys
+from audit.ledger import known_keys
 from audit.ledger.keys import Keys
 from audit.management import operator_name
 
@@ -54,7 +55,7 @@ class KeyCommand(ABC, BaseCommand):
         )
         create.add_argument("--if-missing", action="store_true", help="do nothing where there is a key")
         actions.add_parser(
-            "prepare", help="publish the public half of the next key, for witnesses and auditors; rotate goes on with it"
+            "prepare", help="publish the public half of the next key, for witnesses; rotate goes on with it"
         )
         rotate = actions.add_parser("rotate", help="a new key; what the old ones signed still verifies")
         rotate.add_argument(
@@ -74,6 +75,8 @@ class KeyCommand(ABC, BaseCommand):
                 self._rotate(options["wait"])
         except (AuditError, NoteError, OSError) as error:
             raise CommandError(str(error)) from None
+        finally:
+            known_keys.withdraw()
 
     def _list(self) -> None:
         keys = self.keys()
@@ -108,7 +111,8 @@ class KeyCommand(ABC, BaseCommand):
         _, new = self._next()
         self.stdout.write(str(new))
         self.stderr.write(
-            f"It is published, and signs nothing yet. Give it to witnesses and auditors; then `manage.py {self.noun} rotate`."
+            "It is published, and signs nothing yet. Give it to witnesses and auditors; then "
+            f"`manage.py {self.noun} rotate`."
         )
 
     def _next(self) -> tuple[Signer, Signer]:

@@ -210,7 +210,8 @@ class Gate:
             if self._per_address and has >= self._per_address:
                 self._refuse(str(name[0]), has)
                 return
-            for member in sorted((m for m in self._members if m.is_ready and not m.leaves), key=lambda member: member.load):
+            staying = (member for member in self._members if member.is_ready and not member.leaves)
+            for member in sorted(staying, key=lambda member: member.load):
                 if member.load >= self._most:
                     break
                 with suppress(OSError):

@@ -142,6 +142,16 @@ def test_the_next_key_can_be_told_before_it_signs(
     assert str(ledger_keys.load().signer) == told
 
 
+def test_a_command_that_is_over_is_not_waited_for(elsewhere: Scene, key_file: Path) -> None:
+    call_command("sealkey", "create", "--origin", "made.example/log")
+    signer = ledger_keys.load().signer
+    assert signer is not None
+    unknown = Signer(signer.name, bytes(range(9, 41))).verifier
+    assert known_keys.ignorant_of(unknown) == [known_keys.process_name()]
+    call_command("sealkey", "list")
+    assert known_keys.ignorant_of(unknown) == []
+
+
 def test_a_rotation_waits_until_every_process_knows_the_new_key(elsewhere: Scene, key_file: Path) -> None:
     old = Signer.parse(os.environ["SEAL_KEY"])
     key_file.write_text(old.encode())
