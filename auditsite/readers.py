@@ -20,6 +20,12 @@ def secret(name: str, default: str | None = None) -> str:
     return env.str(name) if default is None else env.str(name, default)
 
 
+def secret_lines(name: str) -> list[str]:
+    """Read a secret of one line or more; the first may be empty, the others are not."""
+    first, *others = secret(name).split("\n")
+    return [first.strip(), *(line.strip() for line in others if line.strip())]
+
+
 def moment(text: str) -> datetime | None:
     """Read a date, or a date with a time: of UTC unless it names another zone; None where there is none."""
     at = datetime.fromisoformat(text) if text else None

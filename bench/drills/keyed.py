@@ -39,7 +39,6 @@ class Keyed(Fleet):
         self._folder = self.folder / "secrets"
         self._folder.mkdir()
         self.put("DLQ_ENTRY_KEY", secrets.token_hex(32))
-        self.put("SECRET_KEY_FALLBACKS", "")
         (self.postgres.data / "pg_hba.conf").write_text(HBA, encoding="ascii")
         self.set_passwords_of_postgres()
         self.sql("SELECT pg_reload_conf()")

@@ -168,13 +168,10 @@ class Rotation:
 
     def _secret_key(self) -> None:
         old, new = self.fleet.secret("SECRET_KEY"), secrets.token_hex(32)
-        for first, others in ((old, new), (new, old)):
-            self.fleet.put("SECRET_KEY", first)
-            self.fleet.put("SECRET_KEY_FALLBACKS", others)
+        for lines in ((old, new), (new, old), (new,)):
+            self.fleet.put("SECRET_KEY", "\n".join(lines))
             self.fleet.renew()
             self.person.get("/admin/audit/record/")
-        self.fleet.put("SECRET_KEY_FALLBACKS", "")
-        self.fleet.renew()
 
     def _postgres(self) -> None:
         self.fleet.set_passwords_of_postgres()

@@ -134,7 +134,7 @@ def _signed_by(keys: list[bytes]) -> Counter[int]:
 def _secret_keys() -> Iterator[Row]:
     yield Row("SECRET_KEY", _fingerprint(settings.SECRET_KEY.encode()), "signs sessions and forms", _age("SECRET_KEY"))
     for key in settings.SECRET_KEY_FALLBACKS:
-        yield Row("SECRET_KEY_FALLBACKS", _fingerprint(key.encode()), "verifies what it signed")
+        yield Row("SECRET_KEY", _fingerprint(key.encode()), "verifies what it signed")
 
 
 def _of_writers() -> Iterator[Row]:

@@ -35,7 +35,7 @@ def test_every_kind_of_key_is_named_and_none_is_shown(writer: Sender, settings: 
     lines = listed()
     log_key = ledger_keys.load().verifiers[0]
     for text in (
-        *(f"{log_key.name}+{log_key.id.hex()}", "receipts", "the queue", "SECRET_KEY ", "SECRET_KEY_FALLBACKS"),
+        *(f"{log_key.name}+{log_key.id.hex()}", "receipts", "the queue", "SECRET_KEY "),
         *(f"writer {writer.name}", f"w.example/w+{witness.id.hex()}", "site at redis.example"),
     ):
         assert any(text in line for line in lines), text
