@@ -20,9 +20,9 @@ def secret(name: str, default: str | None = None) -> str:
     return env.str(name) if default is None else env.str(name, default)
 
 
-def secret_lines(name: str) -> list[str]:
-    """Read a secret of one line or more; the first may be empty, the others are not."""
-    first, *others = secret(name).split("\n")
+def lines(text: str) -> list[str]:
+    """Return the lines of a secret; the first may be empty, the others are not."""
+    first, *others = text.split("\n")
     return [first.strip(), *(line.strip() for line in others if line.strip())]
 
 

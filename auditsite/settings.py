@@ -11,13 +11,13 @@ from environs import validate
 
 from auditsite import logs, rest
 from auditsite.entrykey import entry_keys
-from auditsite.readers import BASE_DIR, env, key_file, moment, secret, secret_lines
+from auditsite.readers import BASE_DIR, env, key_file, lines, moment, secret
 
 # --- Who we are -----------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
 # The first line signs; the others are taken as well: the key of before, or the one that is to come (docs/rotation.md).
-SECRET_KEY, *SECRET_KEY_FALLBACKS = secret_lines("SECRET_KEY")
+SECRET_KEY, *SECRET_KEY_FALLBACKS = lines(secret("SECRET_KEY"))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SITE_NAME = env.str("SITE_NAME", "Audit store")

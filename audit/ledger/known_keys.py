@@ -48,6 +48,10 @@ _announced: tuple[int, str, float] | None = None
 
 def withdraw() -> None:
     """Say in Redis that this process ends: a command that is over is not waited for. Never raises for Redis."""
+    global _announced
+    if _announced is None:
+        return
+    _announced = None
     try:
         connection = dlq.client.connect(settings.DLQ_TIMEOUT_MS)
         with connection.pipeline(transaction=True) as pipe:
