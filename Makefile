@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill restore-drill compose-test failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge sizing check fix lock clean
+.PHONY: help run seed test test-fast test-long drill restore-drill compose-test rotate failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge sizing check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ failover: $(READY) ## As root: three PostgreSQL (Patroni) and three Valkey (Sent
 
 drill-client: $(READY) ## Kill the sending process KILLS (200) times, server and Redis away in turns; is every event stored once? (minutes)
 	$(BIN)/python -m bench.drills.client --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
+
+rotate: $(READY) ## Rotate every key of a running site under a steady load, SECONDS (10) of it on each side; is nobody refused, all of before believed? (10 minutes)
+	$(BIN)/python -m bench.drills.rotate --seconds $(or $(SECONDS),10)
 
 chaos: $(READY) ## Break everything at random, from a SEED, for SECONDS (120), then print the exact account
 	$(BIN)/python -m bench.drills.chaos --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)

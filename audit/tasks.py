@@ -27,7 +27,7 @@ from audit.completeness.reconcile import reconcile
 from audit.evidence import build as evidence_build
 from audit.evidence import export, room
 from audit.evidence.erasure import requests
-from audit.ingest import clock_alarm, notify, rejection_counters
+from audit.ingest import clock_alarm, entry_keys, notify, rejection_counters
 from audit.ledger import verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
@@ -210,7 +210,8 @@ def tell_streams() -> str:
 
 @task
 def publish_keys() -> None:
-    """Copy the writers' keys to Redis again, in case it lost them."""
+    """Copy the writers' keys to Redis again, in case it lost them; keep what hangs on the queue's key under today's."""
+    entry_keys.renew()
     api_keys.publish()
 
 

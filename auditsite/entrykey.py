@@ -5,19 +5,20 @@ HKDF-SHA256 (RFC 5869) without a salt, one block.
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from pathlib import Path
 
 INFO = b"auditsite dlq entry key 1"
 KEY_CHARACTERS_MIN = 32
 
 
-def entry_keys(secret_key: str, path: Path | None) -> list[bytes]:
-    """Return the key that signs, then those that only verify: of the lines of the file, or of the secret key.
+def entry_keys(secret_key: str, path: Path | None, fallbacks: Sequence[str] = ()) -> list[bytes]:
+    """Return the key that signs, then those that only verify: of the lines of the file, or of the secret keys.
 
     Raises `ValueError` where the file has no key, or one that is short enough to be guessed.
     """
     if path is None:
-        return [derive(secret_key)]
+        return [derive(secret) for secret in (secret_key, *fallbacks)]
     secrets = path.read_text(encoding="utf-8").split()
     if not secrets or any(len(secret) < KEY_CHARACTERS_MIN for secret in secrets):
         raise ValueError(

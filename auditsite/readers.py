@@ -51,6 +51,12 @@ def traces() -> tuple[bool, bool]:
         return wanted, False
 
 
+def lines(text: str) -> list[str]:
+    """Return the lines of a secret; the first may be empty, the others are not."""
+    first, *others = text.split("\n")
+    return [first.strip(), *(line.strip() for line in others if line.strip())]
+
+
 def moment(text: str) -> datetime | None:
     """Read a date, or a date with a time: of UTC unless it names another zone; None where there is none."""
     at = datetime.fromisoformat(text) if text else None

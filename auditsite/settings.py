@@ -11,13 +11,14 @@ from environs import validate
 
 from auditsite import logs, postgres_address, rest
 from auditsite.entrykey import entry_keys
-from auditsite.readers import BASE_DIR, env, key_file, moment, redis_address, secret, traces
+from auditsite.readers import BASE_DIR, env, key_file, lines, moment, redis_address, secret, traces
 from dlq import address
 
 # --- Who we are -----------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = secret("SECRET_KEY")
+# The first line signs; the others are taken as well: the key of before, or the one that is to come (docs/rotation.md).
+SECRET_KEY, *SECRET_KEY_FALLBACKS = lines(secret("SECRET_KEY"))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SITE_NAME = env.str("SITE_NAME", "Audit store")
@@ -132,8 +133,9 @@ DLQ_LEASE_S = env.int("DLQ_LEASE_S", 20)
 # So long, and so much, of what was drained stays in Redis, for a store that is restored from a backup; 0: none.
 DLQ_KEEP_DRAINED_S = env.float("DLQ_KEEP_DRAINED_S", 6 * 3600.0, validate=validate.Range(min=0))
 DLQ_KEEP_DRAINED_BYTES = env.int("DLQ_KEEP_DRAINED_BYTES", 256 * 2**20, validate=validate.Range(min=0))
-# What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY without a file.
-DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None))
+# What is parked is signed with the first key, and taken with any: Redis has none of them. Of SECRET_KEY and
+# SECRET_KEY_FALLBACKS without a file.
+DLQ_ENTRY_KEY, *DLQ_ENTRY_OLD_KEYS = entry_keys(SECRET_KEY, env.path("DLQ_ENTRY_KEY_FILE", None), SECRET_KEY_FALLBACKS)
 # Until then entries without a signature are taken, for an upgrade with a queue that is not empty; unset: never.
 DLQ_UNSIGNED_UNTIL = moment(env.str("DLQ_UNSIGNED_UNTIL", ""))
 

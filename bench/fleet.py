@@ -82,6 +82,7 @@ class Fleet:
         self._settings = settings
         self._drainers = drainers
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
         self.env: dict[str, str] = {}
         self.proxies: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -286,6 +287,13 @@ class Fleet:
         process.send_signal(number)
         process.wait(timeout=20)
 
+    def restart_service(self, name: str) -> None:
+        """End a service, as its supervisor does, and start it again: it reads its settings anew."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=40)
+        self._spawn(name, self._commands[name])
+
     def kill_worker(self) -> None:
         """kill -9 one worker of ingest; another is started."""
         workers = psutil.Process(self._processes["ingest"].pid).children()
@@ -372,6 +380,7 @@ class Fleet:
         return self.clocks / name
 
     def _spawn(self, name: str, command: list[str]) -> None:
+        self._commands[name] = command
         env = self.env | {"DRILL_CLOCK": str(self.clock_of(name))}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(command, cwd=self.root, env=env, stdout=log, stderr=log)

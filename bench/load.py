@@ -95,6 +95,10 @@ class Senders:
         for thread in self._threads:
             thread.start()
 
+    def use(self, key: str) -> None:
+        """Send with another key from the next request on."""
+        self._headers["Authorization"] = f"Bearer {key}"
+
     def stop(self) -> None:
         """End after the request in hand; what it was not promised stays unpromised."""
         self._stop.set()

@@ -9,6 +9,7 @@ stored: it stays in the queue, dead, with an alarm.
 
 import hmac
 import struct
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import structlog
@@ -40,9 +41,13 @@ def is_authentic(message: Message) -> bool:
     """
     if not message.mac:
         return _passes_unsigned(message)
-    if hmac.compare_digest(_mac(settings.DLQ_ENTRY_KEY, message), message.mac):
-        return True
-    return any(hmac.compare_digest(_mac(key, message), message.mac) for key in settings.DLQ_ENTRY_OLD_KEYS)
+    return signed_by(message, [settings.DLQ_ENTRY_KEY, *settings.DLQ_ENTRY_OLD_KEYS]) is not None
+
+
+def signed_by(message: Message, keys: Iterable[bytes]) -> int | None:
+    """Return the place of the key that has signed a message, from 0; None where none of them has."""
+    fitting = (at for at, key in enumerate(keys) if hmac.compare_digest(_mac(key, message), message.mac))
+    return next(fitting, None)
 
 
 def _passes_unsigned(message: Message) -> bool:

@@ -49,8 +49,7 @@ class _Known(NamedTuple):
 
 def sealed(api_key: str, digest: str) -> bytes:
     """Return the entry key of an API key as PostgreSQL keeps it."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + AESGCM(_encryption_key(settings.DLQ_ENTRY_KEY)).encrypt(nonce, mac_key(api_key), digest.encode())
+    return _encrypted(mac_key(api_key), digest)
 
 
 def learn(api_key: str, digest: str, known: bytes | None) -> None:
@@ -64,6 +63,25 @@ def learn(api_key: str, digest: str, known: bytes | None) -> None:
         WriterKey.objects.filter(digest=digest).update(entry_key=sealed(api_key, digest))
     except DatabaseError as error:
         log.warning("entry_key_not_learned", error=type(error).__name__)
+
+
+def renew() -> int:
+    """Encrypt with the DLQ_ENTRY_KEY of today what is encrypted with one of before; return how many were.
+
+    `learn` does it for a key that is used: without this, a key that sends nothing through a rotation could sign no
+    entry once the old key is gone. Raises `DatabaseError`.
+    """
+    if not settings.DLQ_ENTRY_OLD_KEYS:
+        return 0
+    count = 0
+    for key in WriterKey.objects.filter(revoked_at=None).exclude(entry_key=None).iterator(chunk_size=1000):
+        if _opened(key.entry_key, key.digest, [settings.DLQ_ENTRY_KEY]) is not None:
+            continue
+        if (found := _opened(key.entry_key, key.digest, settings.DLQ_ENTRY_OLD_KEYS)) is not None:
+            # Not where another process has learned it meanwhile.
+            same = WriterKey.objects.filter(pk=key.pk, entry_key=key.entry_key)
+            count += same.update(entry_key=_encrypted(found, key.digest))
+    return count
 
 
 def signature(entry: Entry) -> Signature:
@@ -127,6 +145,11 @@ def _fault(key: WriterKey) -> str:
     if key.expires_at is not None and key.expires_at < timezone.now():
         return "its key has expired"
     return "" if "write" in key.writer.scopes else "its key may not write"
+
+
+def _encrypted(entry_key: bytes, digest: str) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(_encryption_key(settings.DLQ_ENTRY_KEY)).encrypt(nonce, entry_key, digest.encode())
 
 
 def _opened(data: bytes | memoryview | None, digest: str, with_secrets: Iterable[bytes]) -> bytes | None:

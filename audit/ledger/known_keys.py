@@ -46,6 +46,22 @@ def announce(verifiers: Iterable[Verifier]) -> None:
 _announced: tuple[int, str, float] | None = None
 
 
+def withdraw() -> None:
+    """Say in Redis that this process ends: a command that is over is not waited for. Never raises for Redis."""
+    global _announced
+    if _announced is None:
+        return
+    _announced = None
+    try:
+        connection = dlq.client.connect(settings.DLQ_TIMEOUT_MS)
+        with connection.pipeline(transaction=True) as pipe:
+            pipe.zrem(_name("seen"), process_name())
+            pipe.hdel(_name("keys"), process_name())
+            pipe.execute()
+    except redis.RedisError as error:
+        log.info("known_keys_not_withdrawn", error=type(error).__name__)
+
+
 def ignorant_of(verifier: Verifier) -> list[str]:
     """Return the running processes that do not know a key. Raises `redis.RedisError`."""
     connection: Any = dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS, "audit")

@@ -44,13 +44,28 @@ class RemoteWitness(NamedTuple):
 
 
 def witnesses() -> list[RemoteWitness]:
-    """Parse SEAL_WITNESSES (`URL=KEY` each). Raises `NoteError` or `ValueError`."""
+    """Return the witnesses of SEAL_WITNESSES that are asked. Raises `NoteError` or `ValueError`."""
+    return [witness for witness in _configured() if witness.url]
+
+
+def verifiers() -> list[Verifier]:
+    """Return every key of SEAL_WITNESSES, also those of before (`=KEY`), whose cosignatures are still believed.
+
+    Raises `NoteError` or `ValueError`.
+    """
+    return [witness.verifier for witness in _configured()]
+
+
+def _configured() -> list[RemoteWitness]:
     configured = []
     for text in settings.SEAL_WITNESSES:
         url, separator, key = text.partition("=")
         verifier = Verifier.parse(key)
-        if not separator or not url.startswith(("http://", "https://")) or verifier.kind != note.COSIGNATURE:
-            raise ValueError("SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with")
+        is_asked = url.startswith(("http://", "https://"))
+        if not separator or not (is_asked or not url) or verifier.kind != note.COSIGNATURE:
+            raise ValueError(
+                "SEAL_WITNESSES takes URL=KEY, the key being one that a witness cosigns with; =KEY: one of before"
+            )
         configured.append(RemoteWitness(url.rstrip("/"), verifier))
     return configured
 

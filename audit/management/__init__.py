@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from audit import safe_text
 from audit.access import names
 from audit.errors import AuditError
+from audit.ledger import known_keys
 
 
 class HarmlessStream(io.TextIOBase):
@@ -44,6 +45,8 @@ class HarmlessCommand(BaseCommand):
             return super().execute(*args, **options)
         except AuditError as error:
             raise CommandError(str(error)) from None
+        finally:
+            known_keys.withdraw()
 
 
 def stop_at_signal() -> threading.Event:

@@ -1,4 +1,4 @@
-"""The base of sealkey and receiptkey: create, rotate and list keys. Private keys are only in files."""
+"""The base of sealkey and receiptkey: create, prepare, rotate and list keys. Private keys are only in files."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -11,6 +11,7 @@ from audit.errors import AuditError, KeyMissing
 from audit.formats.note import NoteError, Signer
 from audit.ingest import trail
 from audit.ledger import keys as ledger_keys
+from audit.ledger import known_keys
 from audit.ledger.keys import Keys
 from audit.management import operator_name
 
@@ -53,6 +54,9 @@ class KeyCommand(ABC, BaseCommand):
             "--origin", required=self.origin_required, help="the log's name, such as audit.example.com/log"
         )
         create.add_argument("--if-missing", action="store_true", help="do nothing where there is a key")
+        actions.add_parser(
+            "prepare", help="publish the public half of the next key, for witnesses; rotate goes on with it"
+        )
         rotate = actions.add_parser("rotate", help="a new key; what the old ones signed still verifies")
         rotate.add_argument(
             "--wait", type=float, default=WAIT_S, metavar="SECONDS", help="for every process to know the new key"
@@ -65,10 +69,14 @@ class KeyCommand(ABC, BaseCommand):
                 self._list()
             elif options["action"] == "create":
                 self._create(options["origin"], if_missing=options["if_missing"], quiet=options["verbosity"] == 0)
+            elif options["action"] == "prepare":
+                self._prepare()
             else:
                 self._rotate(options["wait"])
         except (AuditError, NoteError, OSError) as error:
             raise CommandError(str(error)) from None
+        finally:
+            known_keys.withdraw()
 
     def _list(self) -> None:
         keys = self.keys()
@@ -91,16 +99,28 @@ class KeyCommand(ABC, BaseCommand):
 
     def _rotate(self, wait_s: float) -> None:
         """Publish the new key's public half, wait until every process knows it, record it, and let it sign."""
+        old, new = self._next()
+        path = self._file()
+        self.confirm(new, wait_s)
+        self._record("rotated", new, before=str(old))
+        signed = self.put(path, self._public_file(path), new)
+        self.stdout.write(str(new))
+        self.stderr.write(f"{signed} signed with the new key; the old one's signatures hold as before.")
+
+    def _prepare(self) -> None:
+        _, new = self._next()
+        self.stdout.write(str(new))
+        self.stderr.write(
+            "It is published, and signs nothing yet. Give it to witnesses and auditors; then "
+            f"`manage.py {self.noun} rotate`."
+        )
+
+    def _next(self) -> tuple[Signer, Signer]:
+        """Return the key that signs and the one that is to follow it, whose public half is published."""
         path, old = self._file(), self.keys().signer
         if old is None:
             raise KeyMissing
-        public = self._public_file(path)
-        new = ledger_keys.prepare(path, public, old, self.rotated_name(old))
-        self.confirm(new, wait_s)
-        self._record("rotated", new, before=str(old))
-        signed = self.put(path, public, new)
-        self.stdout.write(str(new))
-        self.stderr.write(f"{signed} signed with the new key; the old one's signatures hold as before.")
+        return old, ledger_keys.prepare(path, self._public_file(path), old, self.rotated_name(old))
 
     def _record(self, act: str, signer: Signer, **facts: Any) -> None:
         actor = operator_name()

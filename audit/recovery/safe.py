@@ -71,7 +71,7 @@ def open_safe(path: Path, passphrase_file: Path, folder: Path) -> list[Path]:
 
 def _private(name: str) -> str:
     if name == "SECRET_KEY":
-        return str(settings.SECRET_KEY)
+        return "\n".join([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])
     if name == "DLQ_ENTRY_KEYS":
         # The lines as they are: the setting holds what is derived of them. Without a file it is of SECRET_KEY.
         file = os.environ.get("DLQ_ENTRY_KEY_FILE")

@@ -37,6 +37,8 @@ CONNECTIONS = 4_096
 # Files of a process that are no connection: databases, logs, metrics.
 OTHER_FILES = 128
 STOP_S = 10.0
+# Where other workers take over, a connection is ended with its next answer, or when it was idle for so long.
+LEAVE_S = 15.0
 
 
 def processes() -> int:

@@ -206,9 +206,13 @@ class Connection:
 
     # --- Writing ------------------------------------------------------------------------
 
-    def begin(self, answer: Answer, request: Request | None) -> None:
-        """Answer a request; None: what could not be read as one."""
-        keeps = request is not None and request.keeps_alive and not self._is_last and self._refused is None
+    def begin(self, answer: Answer, request: Request | None, *, is_last: bool = False) -> None:
+        """Answer a request; None: what could not be read as one. The answer says where it `is_last`.
+
+        What was read already, before the answer, is answered as well.
+        """
+        is_last = is_last and not self.requests and self._request is None
+        keeps = request is not None and request.keeps_alive and not (self._is_last or is_last) and self._refused is None
         answer.begin(keep_alive=keeps, version="1.1" if request is None else request.version)
         self._is_last = not answer.keeps_alive
         self.answer = answer

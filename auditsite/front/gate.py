@@ -1,6 +1,7 @@
 """The gate: accepts connections, bounds how many an address may have, hands each to the worker that has fewest.
 
-A worker that ends by itself is replaced. SIGTERM and SIGINT end all: workers answer what was begun first.
+A worker that ends by itself is replaced. SIGTERM and SIGINT end all: workers answer what was begun first. SIGHUP puts
+workers that read the settings anew in the place of all; the address is listened at, and answered, all the while.
 """
 
 import json
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 
 from auditsite.front import bounds
 from auditsite.front.network import network_of
-from auditsite.front.worker import READY
+from auditsite.front.worker import LEAVE, READY
 
 BACKLOG = 1_024
 RESTART_PAUSE_S = 0.5
@@ -32,7 +33,10 @@ class Member:
     process: subprocess.Popen[bytes]
     channel: socket.socket
     core: int | None
+    # Of the renewal that it was started in.
+    generation: int
     is_ready: bool = False
+    leaves: bool = False
     received: bytes = b""
     connections: Counter[bytes] = field(default_factory=Counter)
 
@@ -70,6 +74,7 @@ class Gate:
         self._refused = 0
         self._logged = 0.0
         self._stops = False
+        self._generation, self._renews, self._is_told_to_renew = 0, False, False
 
     def serve(self) -> None:
         """Returns when it was told to stop."""
@@ -77,7 +82,7 @@ class Gate:
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
         signal.set_wakeup_fd(wake_write)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, self._signalled)
         self._selector.register(wake_read, selectors.EVENT_READ)
         try:
@@ -96,29 +101,60 @@ class Gate:
 
     def _signalled(self, number: int, _frame: object) -> None:
         self._stops = self._stops or number in (signal.SIGTERM, signal.SIGINT)
+        self._is_told_to_renew = self._is_told_to_renew or number == signal.SIGHUP
 
     # --- Workers ------------------------------------------------------------------------
 
     def _staff(self) -> None:
-        """Replace the workers that have ended."""
+        """Replace the workers that have ended, and go on with a renewal."""
         for member in [member for member in self._members if member.process.poll() is not None]:
-            self._members.remove(member)
-            self._selector.unregister(member.channel)
-            member.channel.close()
-            if not member.is_ready:
-                time.sleep(RESTART_PAUSE_S)  # it could not even start
-            _log("worker_ended", "error", pid=member.process.pid, status=member.process.returncode)
-        while len(self._members) < self._wanted:
-            ours, theirs = socket.socketpair()
-            core = self._free_core()
-            command = self._command if core is None else [*self._command, str(core)]
-            process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=False)
-            theirs.close()
-            ours.setblocking(False)
-            member = Member(process, ours, core)
-            self._members.append(member)
-            self._selector.register(ours, selectors.EVENT_READ, member)
+            self._remove(member)
+        if self._is_told_to_renew and not self._renews:
+            self._is_told_to_renew, self._renews = False, True
+            self._generation += 1
+        while len(new := [m for m in self._members if m.generation == self._generation]) < self._wanted:
+            self._hire()
+        if self._renews and all(member.is_ready for member in new):
+            self._renews = False
+            self._dismiss([member for member in self._members if member.generation != self._generation])
+            _log("workers_renewed", "info", pids=[member.process.pid for member in new])
         self._listen(wanted=any(member.is_ready for member in self._members))
+
+    def _hire(self) -> None:
+        ours, theirs = socket.socketpair()
+        core = self._free_core()
+        command = self._command if core is None else [*self._command, str(core)]
+        process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=False)
+        theirs.close()
+        ours.setblocking(False)
+        member = Member(process, ours, core, self._generation)
+        self._members.append(member)
+        self._selector.register(ours, selectors.EVENT_READ, member)
+
+    def _remove(self, member: Member) -> None:
+        """Forget a worker that has ended. One of a renewal that cannot even start ends the renewal: the others stay."""
+        self._members.remove(member)
+        self._selector.unregister(member.channel)
+        member.channel.close()
+        if member.leaves and member.process.returncode == 0:
+            return
+        _log("worker_ended", "error", pid=member.process.pid, status=member.process.returncode)
+        if self._renews and not member.is_ready and member.generation == self._generation:
+            self._renews = False
+            self._dismiss([other for other in self._members if other.generation == self._generation])
+            for other in self._members:
+                other.generation = other.generation if other.leaves else self._generation + 1
+            self._generation += 1
+            _log("workers_not_renewed", "error", detail="The new ones do not start: mend the settings, and try again.")
+        elif not member.is_ready:
+            time.sleep(RESTART_PAUSE_S)  # it could not even start
+
+    def _dismiss(self, members: list[Member]) -> None:
+        """Have workers answer what comes over the connections that they have, each once more, and end."""
+        for member in members:
+            member.leaves = True
+            with suppress(OSError):
+                member.channel.send(LEAVE)
 
     def _free_core(self) -> int | None:
         """The core that the fewest workers keep to; None where they go where they like."""
@@ -174,7 +210,8 @@ class Gate:
             if self._per_address and has >= self._per_address:
                 self._refuse(str(name[0]), has)
                 return
-            for member in sorted((m for m in self._members if m.is_ready), key=lambda member: member.load):
+            staying = (member for member in self._members if member.is_ready and not member.leaves)
+            for member in sorted(staying, key=lambda member: member.load):
                 if member.load >= self._most:
                     break
                 with suppress(OSError):

@@ -27,6 +27,8 @@ from auditsite.front.poller import Poller
 from auditsite.front.request import Refused, Request
 
 READY = b"\x00" * 16
+# What the gate sends to a worker that others have been started for.
+LEAVE = b"l"
 TICK_S = 0.05
 SWEEP_S = 0.25
 # Garbage in cycles is looked for when there are so many new objects: a request makes some hundreds.
@@ -36,7 +38,7 @@ _PROBES = {"/livez": json.dumps({"status": "alive"}).encode()}
 
 
 class Worker:
-    """Serves the connections that come over `gate`, a socket, until it is closed."""
+    """Serves the connections that come over `gate`, a socket, until it is closed, or says that others take over."""
 
     def __init__(
         self,
@@ -61,6 +63,8 @@ class Worker:
         self._unreported = bytearray()
         self._reporting = threading.Lock()
         self._stopping = threading.Event()
+        # From then on (monotonic) each connection is ended with its next answer.
+        self._leaving_since: float | None = None
         for fd in (self._wake_read, self._wake_write):
             os.set_blocking(fd, False)
         gate.setblocking(False)
@@ -111,6 +115,9 @@ class Worker:
                 swept = now
                 self._report(b"")
                 self._sweep(now)
+            since = self._leaving_since
+            if since is not None and (not self._connections or now - since > bounds.LEAVE_S):
+                self._stopping.set()
             if self._stopping.is_set():
                 deadline = min(deadline, now + bounds.STOP_S)
                 if now > deadline or not self._connections:
@@ -136,6 +143,8 @@ class Worker:
         if not data:
             self._stopping.set()
             return
+        if data == LEAVE:
+            self._leaving_since = time.monotonic()
         for fd in fds:
             sock = socket.socket(fileno=fd)
             try:
@@ -184,7 +193,7 @@ class Worker:
         if connection.answer is not None:
             return connection.send()
         if (request := connection.next_request()) is not None:
-            connection.begin(self._handle(connection, request), request)
+            connection.begin(self._handle(connection, request), request, is_last=self._leaving_since is not None)
             return connection.send()
         if (refused := connection.refused) is not None:
             connection.begin(self._refusal(refused), None)
@@ -269,6 +278,7 @@ def main() -> None:
     gate = socket.socket(fileno=os.dup(sys.stdin.fileno()))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the gate says when to stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     bounds.connections()
     application, threads, *core = sys.argv[1:]
     if core and sys.platform == "linux":

@@ -29,6 +29,10 @@ class Holder:
         self._receipts: list[str] = []
         self.ledger = Ledger()
 
+    def use(self, key: str) -> None:
+        """Send with another key from the next request on."""
+        self._headers["Authorization"] = f"Bearer {key}"
+
     @property
     def acknowledged(self) -> set[UUID]:
         """The ids of what was answered 201 or 202."""

@@ -31,7 +31,8 @@ from rich.table import Table
 
 from bench.account import compare, depth
 from bench.drills.holder import Holder, Steady
-from bench.fleet import ROOT, Fleet, free_port
+from bench.drills.witnessed import Witnessed
+from bench.fleet import ROOT, Fleet
 from bench.load import Ledger, wait_until
 
 EVENTS = 3_000
@@ -97,8 +98,7 @@ class RestoreDrill:
         )
         self.backups = self.fleet.folder / "backups"
         self.rounds: list[Round] = []
-        self._witness: subprocess.Popen[bytes] | None = None
-        self._witness_port = free_port()
+        self._witness = Witnessed(self.fleet)
         # What was acknowledged when `restore check` was asked.
         self._known: set[UUID] = set()
         self._published_size = 0
@@ -121,7 +121,7 @@ class RestoreDrill:
         """End everything."""
         if hasattr(self, "steady"):
             self.steady.stop()
-        self._stop_witness()
+        self._witness.stop()
         self.fleet.stop()
 
     def _round(self, name: str, target: Callable[[datetime], dict[str, str]], *, redis_too: bool) -> None:
@@ -260,7 +260,7 @@ class RestoreDrill:
         done = self._manage("log", "resume")
         this.expect("auditsite/crosslink/v1" in done.stdout, f"the log was not resumed: {done.stderr}")
         self._manage("receiptkey", "rotate", "--wait", "1")
-        self._stop_witness()
+        self._witness.stop()
         self._start_witness()
         self._sealed()
 
@@ -325,25 +325,9 @@ class RestoreDrill:
         return subprocess.run(command, cwd=ROOT, env=self.fleet.env, capture_output=True, text=True, check=False)
 
     def _start_witness(self) -> None:
-        """A witness that knows the keys of now: it is told of new ones by its operator, here by a restart."""
-        state = self.fleet.folder / "witness"
-        public = Path(self.fleet.env["SEAL_PUBLIC_KEYS_FILE"]).read_text().split()
-        logs = [argument for key in public for argument in ("--log", key)]
-        base = [sys.executable, "manage.py", "witness", "--state", str(state), "--name", "witness.example/w", *logs]
-        shown = subprocess.run(
-            [*base, "--show-key"], cwd=ROOT, env=self.fleet.env, capture_output=True, text=True, check=True
-        )
-        address = f"127.0.0.1:{self._witness_port}"
-        self.fleet.env["SEAL_WITNESSES"] = f"http://{address}={shown.stdout.strip()}"
-        with (self.fleet.folder / "witness.log").open("ab") as log:
-            self._witness = subprocess.Popen(
-                [*base, "--listen", address], cwd=ROOT, env=self.fleet.env, stdout=log, stderr=log
-            )
-
-    def _stop_witness(self) -> None:
-        if self._witness is not None:
-            self._witness.terminate()
-            self._witness.wait(timeout=20)
+        """A witness that knows the keys of now."""
+        self._witness.start(Path(self.fleet.env["SEAL_PUBLIC_KEYS_FILE"]).read_text().split())
+        self.fleet.env["SEAL_WITNESSES"] = self._witness.line
 
     def _timed(self, this: Round, what: str, act: Callable[[], T]) -> T:
         started = time.monotonic()

@@ -17,6 +17,10 @@ def test_without_a_file_the_key_is_derived_from_the_secret_key() -> None:
     assert len(key) == 32 and key != b"a secret"
 
 
+def test_the_fallbacks_of_the_secret_key_verify_what_they_signed_and_sign_nothing() -> None:
+    assert entry_keys("of now", None, ["of before"]) == [derive("of now"), derive("of before")]
+
+
 def test_it_is_hkdf_as_others_compute_it() -> None:
     theirs = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"auditsite dlq entry key 1")
     assert theirs.derive(b"a secret") == derive("a secret")

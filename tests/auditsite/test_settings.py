@@ -33,3 +33,16 @@ def test_ingest_starts_with_a_second_factor_of_which_it_knows_nothing() -> None:
         env = os.environ | {"DJANGO_SETTINGS_MODULE": "auditsite.settings", "ROLE": role, "LOGIN_MFA": "required"}
         run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
         assert run.stdout.strip() == has, run.stderr
+
+
+def test_of_the_lines_of_the_secret_key_the_first_signs_and_the_others_verify(tmp_path: Path) -> None:
+    path = tmp_path / "secret_key"
+    path.write_text("of now\n\n of before \n", encoding="utf-8")
+    code = (
+        "from auditsite import settings as s; from auditsite.entrykey import derive; "
+        "print([s.SECRET_KEY, *s.SECRET_KEY_FALLBACKS], s.DLQ_ENTRY_OLD_KEYS == [derive('of before')])"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "DLQ_ENTRY_KEY_FILE"}
+    env |= {"SECRET_KEY_FILE": str(path)}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.stdout.strip() == "['of now', 'of before'] True", run.stderr

@@ -12,6 +12,7 @@ SHORT = {
     "help": ([], r"clean +Remove the virtual environment"),
     "drill": (["SHARE=0.01"], r"^nothing lost, duplicated or altered"),
     "drill-client": (["KILLS=2"], r"^nothing lost or duplicated"),
+    "rotate": (["SECONDS=0.2"], r"^every key rotated, nobody refused, nothing lost"),
     "chaos": (["SECONDS=3"], r"^seed 1: nothing lost, duplicated or altered; every account exact"),
     "busy": (["SECONDS=3"], r"^slow was no outage, nothing lost, duplicated or altered"),
     "slow": (["SECONDS=1", "CONNECTIONS=20"], r"^20 slow clients of each kind at each port held nothing up"),

@@ -158,7 +158,7 @@ def _signatures(row: Checkpoint) -> list[tuple[str, Any, str]]:
         verifiers = keys.load().all_verifiers
     except KeyMissing:
         verifiers = []
-    verifiers += [witness.verifier for witness in witnesses.witnesses()]
+    verifiers += witnesses.verifiers()
     by_id = {(verifier.name, verifier.id): verifier for verifier in verifiers}
     text, signatures = note.split(reader.full_note(row))
     return [_signature(by_id.get((signature.name, signature.id)), text, signature) for signature in signatures]

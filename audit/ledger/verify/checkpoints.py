@@ -251,17 +251,26 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
 
 def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> Counter[int]:
     """Return how many cosignatures hold of each checkpoint, by its number."""
-    verifiers = {witness.verifier.name: witness.verifier for witness in witnesses.witnesses()}
+    verifiers = {(verifier.name, verifier.id): verifier for verifier in witnesses.verifiers()}
+    names = {name for name, _ in verifiers}
     notes = {row.number: row.note for row in rows}
     hold: Counter[int] = Counter()
     for name, line, number in reader.cosignatures(list(notes), using):
-        if name not in verifiers:
+        if name not in names:
             report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
             continue
         try:
-            note.verify(note.join(note.split(notes[number])[0], [line]), [verifiers[name]])
+            cosigned = note.join(note.split(notes[number])[0], [line])
+            (signature,) = note.split(cosigned)[1]
+            if signature.name == name and (name, signature.id) not in verifiers:
+                report.leave_out(
+                    f"Cosignatures of {name} by the key {signature.id.hex()} were not checked: that key is not in "
+                    "SEAL_WITNESSES. Add it as =KEY if it is the one of before."
+                )
+                continue
+            note.verify(cosigned, verifiers.values())
             hold[number] += 1
-        except NoteError as error:
+        except (NoteError, ValueError) as error:
             detail = f"Checkpoint {number}, cosignature of {name}: {error}."
             report.find(Verdict.ALTERED, "cosignature", detail, index=number)
     return hold

@@ -128,6 +128,32 @@ def test_a_key_of_the_log_that_is_not_known_here_is_unknown_and_no_fork(elsewher
     assert verify.verify().verdict == "FORKED"
 
 
+def test_the_next_key_can_be_told_before_it_signs(
+    elsewhere: Scene, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = Signer.parse(os.environ["SEAL_KEY"])
+    key_file.write_text(old.encode())
+    ledger_keys.public_path(key_file).write_text(f"{old}\n")
+    call_command("sealkey", "prepare")
+    told = capsys.readouterr().out.strip()
+    keys = ledger_keys.load()
+    assert keys.signer == old and [str(each) for each in keys.verifiers] == [str(old), told]
+    call_command("sealkey", "rotate")
+    assert str(ledger_keys.load().signer) == told
+
+
+def test_a_command_that_is_over_is_not_waited_for(elsewhere: Scene, key_file: Path) -> None:
+    call_command("sealkey", "create", "--origin", "made.example/log")
+    signer = ledger_keys.load().signer
+    assert signer is not None
+    unknown = Signer(signer.name, bytes(range(9, 41))).verifier
+    for command in (("sealkey", "list"), ("keys",)):
+        ledger_keys.load()
+        assert known_keys.ignorant_of(unknown) == [known_keys.process_name()]
+        call_command(*command)
+        assert known_keys.ignorant_of(unknown) == []
+
+
 def test_a_rotation_waits_until_every_process_knows_the_new_key(elsewhere: Scene, key_file: Path) -> None:
     old = Signer.parse(os.environ["SEAL_KEY"])
     key_file.write_text(old.encode())

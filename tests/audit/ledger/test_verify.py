@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from django.test import Client, override_settings
 
+from audit.formats.note import Signer, Verifier
 from audit.ledger import reader, verify
 from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
@@ -197,6 +198,21 @@ def test_a_fork_is_not_mended_by_a_run_that_could_not_ask_the_witness(
     run = verify.verify()
     assert "witness" in run.skipped
     assert Finding.objects.still_so().filter(subject="witness").count() >= 1
+
+
+def test_a_witness_has_another_key_and_what_it_cosigned_before_is_no_forgery(
+    store: psycopg.Connection[Any], scene: Scene, settings: Any
+) -> None:
+    before = scene.witness.split("=", 1)[1]
+    after = Signer(Verifier.parse(before).name, bytes(32)).verifier.as_cosigner()
+    settings.SEAL_WITNESSES = [f"http://127.0.0.1:1={after}"]
+    run = verify.verify()
+    assert run.verdict == "VERIFIED" and any("Add it as =KEY" in text for text in run.not_covered)
+    settings.SEAL_WITNESSES += [f"={before}"]
+    run = verify.verify()
+    assert run.verdict == "VERIFIED" and not any("=KEY" in text for text in run.not_covered)
+    statement("UPDATE audit_cosignature SET line = overlay(line PLACING 'AAAAAA' FROM length(line) - 20)")(store, scene)
+    assert verify.verify().verdict == "ALTERED"
 
 
 def test_a_witness_that_speaks_no_http_was_not_asked(

@@ -173,6 +173,19 @@ def test_a_key_from_before_is_learned_at_its_next_call_and_a_retry_stores_what_w
     assert queue.pages.find(message.key) is None
 
 
+def test_an_entry_key_that_nobody_uses_is_kept_under_the_key_of_today(queue: Stream, settings: Any) -> None:
+    sender, first = Sender("write"), settings.DLQ_ENTRY_KEY
+    settings.DLQ_ENTRY_KEY, settings.DLQ_ENTRY_OLD_KEYS = b"a third" * 5, [first]
+    assert entry_keys.renew() >= 1
+    assert entry_keys.renew() == 0
+    settings.DLQ_ENTRY_OLD_KEYS = []
+    entry_keys.forget()
+    event = park(queue, sender.key)
+    assert drain.empty_inbox() == 1 and Record.objects.filter(id=event["event_id"]).exists()
+    settings.DLQ_ENTRY_KEY, settings.DLQ_ENTRY_OLD_KEYS = first, [settings.DLQ_ENTRY_KEY]
+    assert entry_keys.renew() >= 1  # as other tests know it
+
+
 def test_an_entry_key_outlives_the_key_that_encrypts_it_as_long_as_that_is_known(queue: Stream, settings: Any) -> None:
     sender, first = Sender("write"), settings.DLQ_ENTRY_KEY
     stored = bytes(WriterKey.objects.get(writer=sender.writer).entry_key)
