@@ -69,7 +69,7 @@ def store(findings: Sequence[Unmet]) -> None:
 def unnotified() -> QuerySet[Unmet]:
     """Open findings of which no alarm was heard yet, the oldest first."""
     waiting = Unmet.objects.filter(closed_at=None, explained_at=None, told_at=None)
-    return waiting.select_related("expectation").order_by("id")
+    return waiting.select_related("expectation").order_by("found_at", "id")
 
 
 def _values(finding: Unmet) -> list[Any]:
