@@ -55,7 +55,8 @@ def reconcile(*, seconds: float | None = None, progress: compare.Progress | None
     """Read what was sealed since the last run, for at most `seconds`; at the end, judge and tell what is overdue.
 
     What was found is told before anything that may take long; `progress` is called with "records", and at the end with
-    "manifests". What was counted meanwhile is put together last. Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
+    "manifests". What was counted meanwhile is put together last. Safe to run in several processes at once, and to be
+    killed anywhere. Raises what the database raises.
     """
     ends = math.inf if seconds is None else time.monotonic() + seconds
 

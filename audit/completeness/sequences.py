@@ -19,7 +19,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
 
 from audit.formats.event import SealedEvent
 from audit.models import Heartbeat, Hole, Numbering
@@ -126,10 +125,9 @@ def apply_heartbeats(*, made_before: datetime) -> bool:
 
     Takes a portion of the heartbeats; returns whether more may be left.
     """
-    old = Q(waiting_at__lt=made_before) | Q(at__lt=made_before, seq__isnull=False)
-    came = Numbering.objects.filter(writer=OuterRef("writer"), epoch=OuterRef("epoch"), highest__gte=OuterRef("seq"))
-    rows = Heartbeat.objects.select_for_update().filter(old).exclude(Exists(came), waiting_at=None)
-    beats = list(rows.order_by("pk")[:BEATS])
+    # What was judged waits no more: each that named a number since waits with the first of them.
+    rows = Heartbeat.objects.select_for_update().filter(waiting_at__lt=made_before)
+    beats = list(rows.order_by("waiting_at", "pk")[:BEATS])
     if not beats:
         return False
     numberings = _lock({(beat.writer, beat.epoch) for beat in beats})

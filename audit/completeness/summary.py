@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from audit import visibility
 from audit.completeness import counts, silence
-from audit.models import OWN_WRITER, Expectation, Followed, Rhythm, Unmet
+from audit.models import OWN_WRITER, Expectation, Followed, Rhythm
 from audit.postgres import sql
 
 # A rule that was not met more often than this: of how many correlations is not counted.
@@ -164,9 +164,9 @@ class Completeness(NamedTuple):
 def summarize() -> Completeness:
     """What is known now of the writers that the viewer may see."""
     facts: dict[str, dict[str, Any]] = defaultdict(dict)
-    heard = Rhythm.objects.exclude(writer=OWN_WRITER).values("writer", "events", "first_at", "last_at")
-    for row in visibility.visible_totals(heard):
-        facts[row.pop("writer")] |= row
+    heard = visibility.visible_totals(Rhythm.objects.exclude(writer=OWN_WRITER))
+    for rhythm in heard.only("writer", "events", "first_at", "last_at"):
+        facts[rhythm.writer] |= {"events": rhythm.events, "first_at": rhythm.first_at, "last_at": rhythm.last_at}
     expected = Expected(in_force=Expectation.objects.filter(active=True).count())
     for writer, kind, figures in counts.of_writers():
         if kind == "unmet":

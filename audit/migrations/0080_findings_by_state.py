@@ -31,6 +31,18 @@ class Migration(migrations.Migration):
             for name in FINDINGS
             for state, condition in STATES.items()
         ),
+        # What somebody took on is counted on every page of theirs.
+        *(
+            IndexBesideInserts(
+                f"audit_{name}_owner", f"audit_{name}", f"(owner, found_at, id) WHERE {OPEN} AND owner <> ''"
+            )
+            for name in FINDINGS
+        ),
+        # Of each writer the last heartbeat, and those that are still to be judged.
+        IndexBesideInserts("audit_heartbeat_last", "audit_heartbeat", "(writer, at)"),
+        IndexBesideInserts(
+            "audit_heartbeat_waiting", "audit_heartbeat", "(waiting_at, id) WHERE waiting_at IS NOT NULL"
+        ),
         IndexBesideInserts("audit_manifest_newest", "audit_manifest", "(found_at, id)"),
         IndexBesideInserts("audit_unmet_newest", "audit_unmet", "(found_at, id)"),
         IndexBesideInserts("audit_unmet_rule", "audit_unmet", f"(expectation_id, writer, due_at) WHERE {OPEN}"),

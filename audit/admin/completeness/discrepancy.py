@@ -58,11 +58,14 @@ class ShownSoFar(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list[:MOST_LISTED].count())
+        rows: Any = self.object_list
+        return int(rows[:MOST_LISTED].count())
 
 
 class ListSoFar(ChangeList):
     """Says of a list that it may be longer than it is shown."""
+
+    result_count: int | str  # type: ignore[assignment]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
