@@ -61,6 +61,15 @@ LEFT JOIN LATERAL (
     SELECT id, digest, source_seq FROM audit_record WHERE id = m.wanted AND writer = m.writer OFFSET 0
 ) came ON true GROUP BY m.pk
 """
+# Of each writer the open ones that were compared longest ago, by the index: it may have left very many open.
+_FIRST = """
+SELECT first.id FROM (
+    SELECT writer FROM audit_completenesscount WHERE kind = 'manifest' GROUP BY writer HAVING sum(open + explained) > 0
+) AS stated CROSS JOIN LATERAL (
+    SELECT id FROM audit_manifest WHERE writer = stated.writer AND closed_at IS NULL
+    ORDER BY looked_at NULLS FIRST, id LIMIT %(most)s
+) AS first
+"""
 # In one order, so that two that compare at once do not lock each other.
 _SAVE = """
 UPDATE audit_manifest SET came = now.came, surplus = now.surplus, agrees = now.agrees, looked_at = now.looked_at,
@@ -90,10 +99,11 @@ def compare_open(writers: Iterable[str], is_late: Callable[[], bool], progress: 
     """Compare the open manifests of writers that were heard anew, and those that were not compared for an hour.
 
     Each writer in its turn, and of each those first that were compared longest ago, however many there are. Returns how
-    many are left for a later run. Raises database errors.
+    many are left for a later run, of the first of each writer. Raises database errors.
     """
     heard, stale = Q(writer__in=set(writers)), Q(looked_at__lt=sql.now() - COMPARED_EVERY)
-    due = Manifest.objects.filter(heard | stale, closed_at=None)
+    first = [pk for (pk,) in sql.rows(_FIRST, {"most": 2 * MAX_COMPARED})]
+    due = Manifest.objects.filter(heard | stale, pk__in=first)
     # Counted before: what is compared is due again as long as its writer is among those that were heard.
     count = due.count()
     return count - compare_all(in_turns(due)[:MAX_COMPARED], is_late, progress)

@@ -93,7 +93,7 @@ def _reconcile(is_late: Callable[[], bool], progress: compare.Progress | None) -
     _notify_unmet(now)
     _notify_manifests(now, is_late)
     if more := compare.compare_open(heard, is_late, progress):
-        left.append(f"{more:,} manifests to compare")
+        left.append(f"{more:,} or more manifests to compare")
     return Reconciled(read, at_end=True, left=tuple(left))
 
 

@@ -84,7 +84,7 @@ SELECT DISTINCT hole.* FROM unnest(%s::bigint[], %s::bigint[]) AS late (numberin
 Key = tuple[str, str]
 # Of an event, which numbering its number is of.
 _key: Callable[[SealedEvent], Key] = attrgetter("writer", "epoch")
-_order: Callable[["NumberedEvent"], tuple[int, datetime, UUID]] = attrgetter("seq", "at", "record_id")
+_order: Callable[[SealedEvent], tuple[int, datetime, UUID]] = attrgetter("seq", "at", "id")
 
 
 class NumberedEvent(NamedTuple):
@@ -153,25 +153,32 @@ def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:
 def _follow(came_of: Mapping[Key, Sequence[SealedEvent]], now: datetime) -> None:
     """Follow the numbers of some epochs."""
     numberings = _lock(came_of)
-    numbered: dict[Key, list[NumberedEvent]] = {}
-    for key, events in came_of.items():
-        of_key = [NumberedEvent(numberings[key], each.seq, each.at, each.id) for each in events if each.seq is not None]
-        numbered[key] = sorted(of_key, key=_order)
-    late = [event for came in numbered.values() for event in came if event.seq <= event.numbering.highest]
+    in_order = {key: sorted(events, key=_order) for key, events in came_of.items()}
+    late = [
+        NumberedEvent(numberings[key], _seq(event), event.at, event.id)
+        for key, events in in_order.items()
+        for event in events
+        if _seq(event) <= numberings[key].highest
+    ]
     # By their numbers, so that the first that are kept of those used twice do not depend on the epochs beside.
-    reused = _fill(sorted(late, key=_order), now) if late else []
+    reused = _fill(sorted(late, key=lambda event: event[1:]), now) if late else []
     left_out: MissingRanges = []
     for key, numbering in numberings.items():
-        numbering.events += len(numbered[key])
+        numbering.events += len(in_order[key])
         numbering.began_at, numbering.updated_at = numbering.began_at or now, now
         highest = numbering.highest
-        reused += _advance(numbering, (event for event in numbered[key] if event.seq > highest), left_out, now)
+        reused += _advance(numbering, (event for event in in_order[key] if _seq(event) > highest), left_out, now)
     for event in reused:
         event.numbering.reused += 1
         if len(event.numbering.reused_first) < REUSED_NAMED:
             event.numbering.reused_first.append([event.seq, str(event.record_id)])
     _open(left_out, now)
     _save(numberings.values())
+
+
+def _seq(event: SealedEvent) -> int:
+    assert event.seq is not None  # of others nothing is followed
+    return event.seq
 
 
 def _lock(keys: Collection[Key]) -> dict[Key, Numbering]:
@@ -202,7 +209,7 @@ def _extend(numbering: Numbering, seq: int, at: datetime, left_out: MissingRange
 
 
 def _advance(
-    numbering: Numbering, events: Iterable[NumberedEvent], left_out: MissingRanges, now: datetime
+    numbering: Numbering, events: Iterable[SealedEvent], left_out: MissingRanges, now: datetime
 ) -> list[NumberedEvent]:
     """Go up to the highest of these, in order of their numbers; return those whose number came twice among them.
 
@@ -210,14 +217,13 @@ def _advance(
     """
     reused = []
     for event in events:
-        if event.seq == numbering.highest:
-            reused.append(event)
+        seq, highest = _seq(event), numbering.highest
+        if seq == highest:
+            reused.append(NumberedEvent(numbering, seq, event.at, event.id))
             continue
-        if event.seq > numbering.highest + 1:
-            left_out.append(
-                (numbering, MissingRange(numbering.highest + 1, event.seq - 1, numbering.highest_at, event.at))
-            )
-        numbering.highest, numbering.highest_at = event.seq, event.at
+        if seq > highest + 1:
+            left_out.append((numbering, MissingRange(highest + 1, seq - 1, numbering.highest_at, event.at)))
+        numbering.highest, numbering.highest_at = seq, event.at
         if len(left_out) == ROWS:
             _open(left_out, now)
             left_out.clear()

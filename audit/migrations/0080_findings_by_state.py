@@ -43,6 +43,10 @@ class Migration(migrations.Migration):
         IndexBesideInserts(
             "audit_heartbeat_waiting", "audit_heartbeat", "(waiting_at, id) WHERE waiting_at IS NOT NULL"
         ),
+        # Of each writer those that were compared longest ago.
+        IndexBesideInserts(
+            "audit_manifest_turn", "audit_manifest", "(writer, looked_at NULLS FIRST, id) WHERE closed_at IS NULL"
+        ),
         IndexBesideInserts("audit_manifest_newest", "audit_manifest", "(found_at, id)"),
         IndexBesideInserts("audit_unmet_newest", "audit_unmet", "(found_at, id)"),
         IndexBesideInserts("audit_unmet_rule", "audit_unmet", f"(expectation_id, writer, due_at) WHERE {OPEN}"),

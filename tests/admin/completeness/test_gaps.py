@@ -2,6 +2,7 @@
 
 import html
 import re
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +18,10 @@ from audit.admin.completeness.discrepancy import STATES
 from audit.admin.frame import navigation
 from audit.completeness import counts, findings, sequences, summary
 from audit.completeness.summary import Completeness
-from audit.models import Expectation, Gap, Manifest, Record
+from audit.models import AuditorScope, Expectation, Gap, Manifest, Record
 from audit.postgres import sql
 from tests.admin.completeness.conftest import a_gap, a_manifest
+from tests.admin.conftest import logged_in, person
 from tests.audit.completeness.conftest import BEGAN, a_standing, at, follow, numbered, numbers_of
 from tests.audit.conftest import BATCH, Sender
 
@@ -148,6 +150,21 @@ def test_pages_read_as_many_rows_however_many_gaps_one_writer_has(
     few, many = read(300), read(6_000)
     assert all(many[address] <= few[address] + 300 for address in addresses), (few, many)
     assert max(many.values()) < 3_000, many
+
+
+def test_who_sees_some_writers_reads_their_gaps_alone() -> None:
+    own, name = a_gap(), f"many-{secrets.token_hex(4)}"
+    rule = Expectation.objects.create(name=name, kind="has", active=False, why="A test asks.")
+    sql.run(MORE, {"name": name, "count": 6_000, "rule": rule.pk})
+    with transaction.atomic("owner"), connections["owner"].cursor() as cursor:
+        cursor.execute("ANALYZE audit_gap, audit_numbering, audit_manifest, audit_unmet")
+    counts.fold(lambda: False)
+    user = person("auditor")
+    AuditorScope.objects.create(user=user, writers=[own.numbering.writer], categories=[])
+    scoped = logged_in(user)
+    assert detail(own) in scoped.get(PAGE).content.decode()
+    read = {address: rows_read(scoped, address) for address in (PAGE, f"{PAGE}?state=open", f"{PAGE}?state=explained")}
+    assert max(read.values()) < 300, read
 
 
 def test_a_gap_shows_its_numbers_and_between_which_times_they_were_made(auditor: Client) -> None:
