@@ -1,5 +1,6 @@
 """Gauges of log, completeness, accounting, reviews and exports, read whenever Prometheus asks."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -10,19 +11,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from audit.accounting import balance, queue_counts
-from audit.completeness import silence
+from audit.completeness import counts, silence
 from audit.evidence import build, room
 from audit.ledger import reader
 from audit.models import (
     BrokenPromise,
-    Discrepancy,
     Expectation,
     Export,
     Finding,
     Followed,
     Gap,
-    MissedReview,
-    Unmet,
 )
 from audit.postgres import clock, sql
 from audit.postgres.gateway import gateway
@@ -42,12 +40,10 @@ SELECT scope, (
     WHERE scope = scopes.scope AND ended_at IS NOT NULL ORDER BY id DESC LIMIT 1
 ) FROM unnest(%s::text[]) AS scopes (scope)
 """
-# Of findings that nothing closed yet: by whether somebody explained them.
-_STATES = """
-SELECT count(*) FILTER (WHERE explained_at IS NULL), count(*) FILTER (WHERE explained_at IS NOT NULL),
-    coalesce(sum({column}) FILTER (WHERE explained_at IS NULL), 0),
-    coalesce(sum({column}) FILTER (WHERE explained_at IS NOT NULL), 0)
-FROM {table} WHERE closed_at IS NULL
+# Of days that nobody reviewed in time, by whether somebody explained it.
+_MISSED = """
+SELECT count(*) FILTER (WHERE explained_at IS NULL), count(*) FILTER (WHERE explained_at IS NOT NULL)
+FROM audit_missedreview WHERE closed_at IS NULL
 """
 SCOPES = ("all", "newest", "rolling")
 KINDS = ("ALTERED", "FORKED", "MISSING", "UNKNOWN")
@@ -88,19 +84,22 @@ def _log() -> Iterator[Metric]:
 
 
 def _verification() -> Iterator[Metric]:
-    counts = dict(Finding.objects.still_so().order_by().values_list("kind").annotate(count=Count("pk")))
-    findings = {kind: counts.get(kind, 0) for kind in KINDS}
+    found = dict(Finding.objects.still_so().order_by().values_list("kind").annotate(count=Count("pk")))
+    findings = {kind: found.get(kind, 0) for kind in KINDS}
     yield _family("audit_findings", "What verification found and no later run cleared", "kind", findings)
     ended = {scope: at.timestamp() for scope, at in sql.rows(_ENDED, [list(SCOPES)]) if at is not None}
     yield _family("audit_verified_timestamp_seconds", "When each scope was last verified", "scope", ended)
 
 
 def _completeness() -> Iterator[Metric]:
-    gaps, missing = _by_state(Gap, "missing")
-    yield _family("audit_gaps", "Gaps in the numbers of writers", "state", gaps)
+    of_kinds = counts.of_kinds()
+    gaps, broken = (of_kinds.get(counts.kind_of(kind), counts.Figures()) for kind in (Gap, BrokenPromise))
+    open_ones = {"open": gaps.open, "explained": gaps.explained}
+    yield _family("audit_gaps", "Gaps in the numbers of writers", "state", open_ones)
+    missing = {"open": gaps.missing, "explained": gaps.missing_explained}
     yield _family("audit_missing_events", "Numbers that never came", "state", missing)
-    broken, _ = _by_state(BrokenPromise)
-    yield _family("audit_broken_promises", "Events that are not where a receipt says", "state", broken)
+    open_ones = {"open": broken.open, "explained": broken.explained}
+    yield _family("audit_broken_promises", "Events that are not where a receipt says", "state", open_ones)
     yield _unmet()
     yield GaugeMetricFamily("audit_silent_writers", "Writers silent for longer than usual", value=len(silence.silent()))
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
@@ -112,9 +111,10 @@ def _completeness() -> Iterator[Metric]:
 
 def _unmet() -> GaugeMetricFamily:
     """Of each rule, so that one that is met at last goes back to 0."""
-    still = Unmet.objects.filter(closed_at=None, explained_at=None).order_by().values_list("expectation")
-    counts = dict(still.annotate(count=Count("pk")))
-    by_rule = {name: counts.get(pk, 0) for pk, name in Expectation.objects.values_list("pk", "name")}
+    unmet: Counter[int] = Counter()
+    for rule, _, count in counts.open_by_rule():
+        unmet[rule] += count
+    by_rule = {name: unmet[pk] for pk, name in Expectation.objects.values_list("pk", "name")}
     return _family("audit_unmet_expectations", "Expectations not met, nor explained", "rule", by_rule)
 
 
@@ -129,7 +129,8 @@ def _account() -> Iterator[Metric]:
 
 
 def _reviews() -> Iterator[Metric]:
-    missed, _ = _by_state(MissedReview)
+    [(open_ones, explained)] = sql.rows(_MISSED)
+    missed = {"open": open_ones, "explained": explained}
     yield _family("audit_missed_reviews", "Days that nobody reviewed in time", "state", missed)
 
 
@@ -137,8 +138,8 @@ def _exports() -> Iterator[Metric]:
     by_state = Export.objects.order_by().values_list("state")
     rows = by_state.annotate(count=Count("pk"), written=Sum("done"), moved_at=Min("updated_at"))
     known = {state: (count, written, moved_at) for state, count, written, moved_at in rows}
-    counts = {state: known[state][0] if state in known else 0 for state in Export.STATES}
-    yield _family("audit_exports", "Evidence bundles", "state", counts)
+    of_states = {state: known[state][0] if state in known else 0 for state in Export.STATES}
+    yield _family("audit_exports", "Evidence bundles", "state", of_states)
     written = sum(of_state[1] for of_state in known.values())
     yield CounterMetricFamily("audit_export_records", "Records written into evidence bundles", value=written)
     oldest = min((known[state][2] for state in Export.UNDER_WAY if state in known), default=None)
@@ -181,12 +182,6 @@ def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Ga
     for value, number in values.items():
         family.add_metric([value], number)
     return family
-
-
-def _by_state(kind: type[Discrepancy], column: str = "id") -> tuple[dict[str, float], dict[str, float]]:
-    """Return of the findings that are open, and of those that are explained, how many there are and a column's sum."""
-    [(open_ones, explained, *sums)] = sql.rows(_STATES.format(table=kind._meta.db_table, column=column))
-    return {"open": open_ones, "explained": explained}, {"open": sums[0], "explained": sums[1]}
 
 
 _PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _streams, _ends)

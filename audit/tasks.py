@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 TASK_S = 40.0
 # Less than the others: the part that is being made is brought to its end.
 EXPORT_TASK_S = 20.0
+# Failed tasks that one run of `tidy` removes.
+FORGOTTEN = 10_000
 ABANDONED_AFTER = timedelta(minutes=5)
 
 P = ParamSpec("P")
@@ -220,7 +222,8 @@ def tidy() -> str:
     """Remove what is nobody's record, each kind after a time of its own (docs/operations.md, What has an end)."""
     call_command("clearsessions")
     old = datetime.now(UTC) - timedelta(days=settings.FAILED_TASK_DAYS)
-    tasks, _ = Failure.objects.filter(stopped__lt=old).delete()
+    failures = Failure.objects.filter(stopped__lt=old).order_by("stopped").values("pk")[:FORGOTTEN]
+    tasks, _ = Failure.objects.filter(pk__in=failures).delete()
     runs, beats = forget(), heartbeats.forget()
     months.follow(seconds=TASK_S / 2)
     strays = 0 if settings.EXPORT_DIR is None else room.remove_strays(evidence_build.folder())

@@ -137,9 +137,11 @@ def _completeness() -> list[Part]:
     covered = [writer for writer in result.writers if writer.is_covered]
     if not covered and not result.expected.unmet:
         return [Part("Completeness", "warning", "not covered", result.sentence, url)]
-    level, value = ("ok", "nothing missing") if result.whole else ("error", "not complete")
+    level, value = ("error", "not complete") if result.lacks else ("ok", "nothing missing")
     if result.whole and datetime.now(UTC) - result.until > timedelta(seconds=RECONCILED_STALE_S):
         level, value = "warning", "not read since"
+    if result.is_counting and not result.lacks:
+        level, value = "warning", "still being counted"
     return [Part("Completeness", level, value, result.sentence, url)]
 
 

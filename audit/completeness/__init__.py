@@ -8,6 +8,7 @@ silence     `apply` events; `silent` writers: silent for longer than usual
 coverage    `apply` events, `rebuild` and `sums`: events by writer and hour
 causes      `find` why a writer's hour is empty
 summary     `summarize` all of it by writer, and in one sentence
-findings    `at_most` and `by_span`: how many findings are open
+findings    `how_many` and `by_span`: how many findings are open
+counts      `fold`, and what is counted of each writer
 explain     `assign` and `explain` findings and losses
 """

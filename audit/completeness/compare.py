@@ -3,7 +3,7 @@
 Many are compared by one statement: what a writer leaves open costs others no round trips.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ COMPARED_EVERY = timedelta(hours=1)
 # each. What has come to more than that is compared alone, up to `MOST` events.
 AT_ONCE, EVENTS_AT_ONCE, MORE_OF_EACH = 200, 20_000, 100
 MOST = 2 * MAX_EVENTS
+# Events of one writer that a run reads, until it has read them: what more of its manifests ask for, later runs read.
+MOST_OF_A_WRITER = 5 * MOST
 # Bytes of an empty list of ids in its column; one id alone takes more.
 NO_IDS_SIZE = 20
 
@@ -59,6 +61,15 @@ LEFT JOIN LATERAL (
     SELECT id, digest, source_seq FROM audit_record WHERE id = m.wanted AND writer = m.writer OFFSET 0
 ) came ON true GROUP BY m.pk
 """
+# Of each writer the open ones that were compared longest ago, by the index: it may have left very many open.
+_FIRST = """
+SELECT first.id FROM (
+    SELECT writer FROM audit_completenesscount WHERE kind = 'manifest' GROUP BY writer HAVING sum(open + explained) > 0
+) AS stated CROSS JOIN LATERAL (
+    SELECT id FROM audit_manifest WHERE writer = stated.writer AND closed_at IS NULL
+    ORDER BY looked_at NULLS FIRST, id LIMIT %(most)s
+) AS first
+"""
 # In one order, so that two that compare at once do not lock each other.
 _SAVE = """
 UPDATE audit_manifest SET came = now.came, surplus = now.surplus, agrees = now.agrees, looked_at = now.looked_at,
@@ -81,17 +92,18 @@ class _Came(NamedTuple):
 
 def compare(manifest: Manifest) -> None:
     """Compare one with what came by now. Raises database errors."""
-    _save([(manifest, _look([manifest], lambda _: MOST)[manifest.pk])])
+    _compare_alone(manifest, Counter())
 
 
 def compare_open(writers: Iterable[str], is_late: Callable[[], bool], progress: Progress | None = None) -> int:
     """Compare the open manifests of writers that were heard anew, and those that were not compared for an hour.
 
     Each writer in its turn, and of each those first that were compared longest ago, however many there are. Returns how
-    many are left for a later run. Raises database errors.
+    many are left for a later run, of the first of each writer. Raises database errors.
     """
     heard, stale = Q(writer__in=set(writers)), Q(looked_at__lt=sql.now() - COMPARED_EVERY)
-    due = Manifest.objects.filter(heard | stale, closed_at=None)
+    first = [pk for (pk,) in sql.rows(_FIRST, {"most": 2 * MAX_COMPARED})]
+    due = Manifest.objects.filter(heard | stale, pk__in=first)
     # Counted before: what is compared is due again as long as its writer is among those that were heard.
     count = due.count()
     return count - compare_all(in_turns(due)[:MAX_COMPARED], is_late, progress)
@@ -115,17 +127,21 @@ def in_turns(manifests: QuerySet[Manifest]) -> QuerySet[Manifest]:
 
 
 def compare_all(manifests: QuerySet[Manifest], is_late: Callable[[], bool], progress: Progress | None = None) -> int:
-    """Compare these in their order until it is late, many by a statement. Returns how many. Raises database errors."""
+    """Compare these in their order until it is late, many by a statement. Returns how many. Raises database errors.
+
+    Once a writer's have taken `MOST_OF_A_WRITER` events, its others are left for a later run.
+    """
     # The ids that one names are as large as they are many, and not read for this.
     size = Func(F("event_ids"), function="pg_column_size", output_field=IntegerField())
     rows = list(manifests.annotate(size=size).values_list("pk", "count", "came", "surplus", "size"))
     events = {pk: count if size > NO_IDS_SIZE else came + surplus for pk, count, came, surplus, size in rows}
-    compared = 0
+    compared, spent = 0, Counter[str]()
     for pks in _portions(events):
         if is_late():
             break
         found = Manifest.objects.in_bulk(pks)
-        compared += _compare_portion([found[pk] for pk in pks], is_late)
+        portion = [found[pk] for pk in pks if spent[found[pk].writer] < MOST_OF_A_WRITER]
+        compared += _compare_portion(portion, is_late, spent)
         if progress:
             progress("manifests", compared, len(rows))
     return compared
@@ -151,26 +167,36 @@ def _portions(events: Mapping[int, int]) -> Iterator[list[int]]:
         yield portion
 
 
-def _compare_portion(portion: Sequence[Manifest], is_late: Callable[[], bool]) -> int:
+def _compare_portion(portion: Sequence[Manifest], is_late: Callable[[], bool], spent: Counter[str]) -> int:
     """Compare these; of which more came than was known, each alone, until it is late. Returns how many."""
 
     def most(manifest: Manifest) -> int:
         return min(manifest.came + manifest.surplus + MORE_OF_EACH, MOST)
 
-    found = _look(portion, most)
+    found = _look(portion, most, spent)
     # A statement that stopped at its limit has not seen all of a manifest.
     large = [each for each in portion if not each.event_ids and found[each.pk].came >= most(each) < MOST]
     alone = {each.pk for each in large}
     _save([(each, found[each.pk]) for each in portion if each.pk not in alone])
-    for done, manifest in enumerate(large):
+    compared = len(portion) - len(large)
+    for manifest in large:
         if is_late():
-            return len(portion) - len(large) + done
-        compare(manifest)
-    return len(portion)
+            break
+        if spent[manifest.writer] < MOST_OF_A_WRITER:
+            _compare_alone(manifest, spent)
+            compared += 1
+    return compared
 
 
-def _look(portion: Sequence[Manifest], most: Callable[[Manifest], int]) -> dict[int, _Came]:
-    """Return what came of each, by its key: a statement for all that name their events in one way."""
+def _compare_alone(manifest: Manifest, spent: Counter[str]) -> None:
+    _save([(manifest, _look([manifest], lambda _: MOST, spent)[manifest.pk])])
+
+
+def _look(portion: Sequence[Manifest], most: Callable[[Manifest], int], spent: Counter[str]) -> dict[int, _Came]:
+    """Return what came of each, by its key: a statement for all that name their events in one way.
+
+    Adds to `spent` how many events of each writer were read.
+    """
     kinds: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in portion:
         kinds[_statement(manifest)].append(manifest)
@@ -180,7 +206,10 @@ def _look(portion: Sequence[Manifest], most: Callable[[Manifest], int]) -> dict[
         pairs = [(each.pk, each.writer, event_id) for each in named for event_id in each.event_ids]
         pks, writers, ids = map(list, zip(*pairs, strict=True))
         rows += read(_COMPARE_NAMED, {"pks": pks, "writers": writers, "ids": ids})
-    return {pk: _Came(*values) for pk, *values in rows}
+    found = {pk: _Came(*values) for pk, *values in rows}
+    for each in portion:
+        spent[each.writer] += max(found[each.pk].came, len(each.event_ids))
+    return found
 
 
 def _of(alike: Sequence[Manifest], most: Callable[[Manifest], int]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """findings: how many are open, of each kind: the number in the rail and on the page of completeness is this one."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
-from django.db.models import Count, Q, QuerySet
-
-from audit import visibility
+from audit.completeness import counts
+from audit.completeness.coverage import hour_of
+from audit.formats import times
 from audit.models import BrokenPromise, Gap, Manifest, Unmet
 from audit.models.base import Discrepancy
 
@@ -19,26 +18,21 @@ KINDS: Mapping[type[Discrepancy], str] = {
 }
 COUNTED = f"open findings: {', '.join(KINDS.values())}, neither explained nor closed"
 SPANS_DAYS = (1, 7, 30)
-OPEN = Q(closed_at=None, explained_at=None)
 
 
-def at_most(limit: int) -> int:
-    """How many are open that the viewer may see, counted up to a limit."""
-    count = 0
-    for kind in KINDS:
-        if count < limit:
-            count += _open(kind)[: limit - count].count()
-    return count
+def how_many() -> int:
+    """How many are open that the viewer may see."""
+    of_kinds = counts.of_kinds()
+    return sum(of_kinds[counts.kind_of(kind)].open for kind in KINDS if counts.kind_of(kind) in of_kinds)
 
 
 def by_span(now: datetime) -> dict[type[Discrepancy], list[int]]:
     """For each kind how many of the open ones were detected in each of `SPANS_DAYS` before now; then all."""
-    counts = {}
-    for kind in KINDS:
-        spans = {f"days_{days}": Count("pk", filter=Q(found_at__gt=now - timedelta(days=days))) for days in SPANS_DAYS}
-        counts[kind] = list(_open(kind).aggregate(**spans, whole=Count("pk")).values())
-    return counts
+    found = counts.open_since([beginning(days, now) for days in SPANS_DAYS])
+    return {kind: found.get(counts.kind_of(kind), [0] * (len(SPANS_DAYS) + 1)) for kind in KINDS}
 
 
-def _open(kind: type[Discrepancy]) -> QuerySet[Any]:
-    return visibility.visible_totals(kind._default_manager.filter(OPEN), kind.WRITER).order_by()
+def beginning(days: int, now: datetime) -> datetime:
+    """When the last so many days began, as they are counted: with the hour in which they did, or with the day."""
+    moment = now.astimezone(UTC) - timedelta(days=days)
+    return hour_of(moment) if days == 1 else times.midnight(moment.date())

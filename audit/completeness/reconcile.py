@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 import dlq.errors
 import dlq.stream
 from audit.accounting import stored_counts
-from audit.completeness import compare, coverage, sequences, silence
+from audit.completeness import compare, counts, coverage, sequences, silence
 from audit.expectations import evaluate, unmet
 from audit.formats.event import SealedEvent
 from audit.ingest import own_event
@@ -55,13 +55,20 @@ def reconcile(*, seconds: float | None = None, progress: compare.Progress | None
     """Read what was sealed since the last run, for at most `seconds`; at the end, judge and tell what is overdue.
 
     What was found is told before anything that may take long; `progress` is called with "records", and at the end with
-    "manifests". Safe to run in several processes at once, and to be killed anywhere. Raises what the database raises.
+    "manifests". What was counted meanwhile is put together last. Safe to run in several processes at once, and to be
+    killed anywhere. Raises what the database raises.
     """
     ends = math.inf if seconds is None else time.monotonic() + seconds
 
     def is_late() -> bool:
         return time.monotonic() > ends
 
+    done = _reconcile(is_late, progress)
+    counts.fold(is_late)
+    return done
+
+
+def _reconcile(is_late: Callable[[], bool], progress: compare.Progress | None) -> Reconciled:
     read_until = _read_until(sql.now())  # and only then how much is sealed: all of before is in it
     came_before = min(_not_on_its_way(sql.now()), read_until)
     read, size = 0, reader.signed_size("default")
@@ -86,7 +93,7 @@ def reconcile(*, seconds: float | None = None, progress: compare.Progress | None
     _notify_unmet(now)
     _notify_manifests(now, is_late)
     if more := compare.compare_open(heard, is_late, progress):
-        left.append(f"{more:,} manifests to compare")
+        left.append(f"{more:,} or more manifests to compare")
     return Reconciled(read, at_end=True, left=tuple(left))
 
 

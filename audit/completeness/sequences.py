@@ -10,17 +10,18 @@ a row an event, not round trips, and keeps nobody else's numbers waiting.
 
 import json
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
 
 from audit.formats.event import SealedEvent
-from audit.models import Gap, Heartbeat, Hole, Numbering
+from audit.models import Heartbeat, Hole, Numbering
 from audit.postgres import sql
 
 REUSED_NAMED = 100
@@ -57,6 +58,22 @@ _CAME = """
 UPDATE audit_gap SET missing = missing - came, last_late_at = %s, closed_at = CASE WHEN missing = came THEN %s END
 FROM unnest(%s::bigint[], %s::bigint[]) AS filled (gap, came) WHERE audit_gap.id = gap
 """
+# Gaps with their holes, which are as large at first: one statement, for nobody needs their ids.
+_OPEN = """
+WITH gap AS (
+    INSERT INTO audit_gap (numbering_id, first, last, missing, after_at, before_at, found_at, tail, owner, explanation)
+    SELECT numbering, first, last, last - first + 1, after_at, before_at, %s, %s, '', ''
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+        AS missing (numbering, first, last, after_at, before_at)
+    RETURNING id, numbering_id, first, last, after_at, before_at
+)
+INSERT INTO audit_hole (gap_id, numbering_id, first, last, after_at, before_at) SELECT * FROM gap
+"""
+# What is left of holes: of the same gaps.
+_REMAIN = """
+INSERT INTO audit_hole (gap_id, numbering_id, first, last, after_at, before_at)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+"""
 # Each by its own search in the index: between the first late number and the last there may be a million holes.
 _AROUND = """
 SELECT DISTINCT hole.* FROM unnest(%s::bigint[], %s::bigint[]) AS late (numbering, seq) CROSS JOIN LATERAL (
@@ -65,6 +82,9 @@ SELECT DISTINCT hole.* FROM unnest(%s::bigint[], %s::bigint[]) AS late (numberin
 """
 
 Key = tuple[str, str]
+# Of an event, which numbering its number is of.
+_key: Callable[[SealedEvent], Key] = attrgetter("writer", "epoch")
+_order: Callable[[SealedEvent], tuple[int, datetime, UUID]] = attrgetter("seq", "at", "id")
 
 
 class NumberedEvent(NamedTuple):
@@ -93,13 +113,10 @@ MissingRanges = list[tuple[Numbering, MissingRange]]
 @transaction.atomic
 def apply(events: Iterable[SealedEvent]) -> None:
     """Follow the numbers of events of the log, each event once, in any order."""
-    came_of: dict[Key, list[SealedEvent]] = defaultdict(list)
-    for event in events:
-        if event.seq is not None:
-            came_of[event.writer, event.epoch].append(event)
-    keys, now = sorted(came_of), sql.now()
-    for first in range(0, len(keys), EPOCHS):
-        _follow({key: came_of[key] for key in keys[first : first + EPOCHS]}, now)
+    numbered = sorted((event for event in events if event.seq is not None), key=_key)
+    epochs, now = groupby(numbered, key=_key), sql.now()
+    while came_of := {key: list(came) for key, came in islice(epochs, EPOCHS)}:
+        _follow(came_of, now)
 
 
 @transaction.atomic
@@ -108,10 +125,9 @@ def apply_heartbeats(*, made_before: datetime) -> bool:
 
     Takes a portion of the heartbeats; returns whether more may be left.
     """
-    old = Q(waiting_at__lt=made_before) | Q(at__lt=made_before, seq__isnull=False)
-    came = Numbering.objects.filter(writer=OuterRef("writer"), epoch=OuterRef("epoch"), highest__gte=OuterRef("seq"))
-    rows = Heartbeat.objects.select_for_update().filter(old).exclude(Exists(came), waiting_at=None)
-    beats = list(rows.order_by("pk")[:BEATS])
+    # What was judged waits no more: each that named a number since waits with the first of them.
+    rows = Heartbeat.objects.select_for_update().filter(waiting_at__lt=made_before)
+    beats = list(rows.order_by("waiting_at", "pk")[:BEATS])
     if not beats:
         return False
     numberings = _lock({(beat.writer, beat.epoch) for beat in beats})
@@ -137,25 +153,32 @@ def missing(writer: str, epoch: str, *, limit: int) -> list[Hole]:
 def _follow(came_of: Mapping[Key, Sequence[SealedEvent]], now: datetime) -> None:
     """Follow the numbers of some epochs."""
     numberings = _lock(came_of)
-    numbered: dict[Key, list[NumberedEvent]] = {}
-    for key, events in came_of.items():
-        in_order = sorted((event.seq, event.at, event.id) for event in events if event.seq is not None)
-        numbered[key] = [NumberedEvent(numberings[key], *values) for values in in_order]
-    late = [event for came in numbered.values() for event in came if event.seq <= event.numbering.highest]
+    in_order = {key: sorted(events, key=_order) for key, events in came_of.items()}
+    late = [
+        NumberedEvent(numberings[key], _seq(event), event.at, event.id)
+        for key, events in in_order.items()
+        for event in events
+        if _seq(event) <= numberings[key].highest
+    ]
     # By their numbers, so that the first that are kept of those used twice do not depend on the epochs beside.
-    reused = _fill(sorted(late, key=lambda event: (event.seq, event.at, event.record_id)), now) if late else []
+    reused = _fill(sorted(late, key=lambda event: event[1:]), now) if late else []
     left_out: MissingRanges = []
     for key, numbering in numberings.items():
-        numbering.events += len(numbered[key])
+        numbering.events += len(in_order[key])
         numbering.began_at, numbering.updated_at = numbering.began_at or now, now
         highest = numbering.highest
-        reused += _advance(numbering, [event for event in numbered[key] if event.seq > highest], left_out)
+        reused += _advance(numbering, (event for event in in_order[key] if _seq(event) > highest), left_out, now)
     for event in reused:
         event.numbering.reused += 1
         if len(event.numbering.reused_first) < REUSED_NAMED:
             event.numbering.reused_first.append([event.seq, str(event.record_id)])
     _open(left_out, now)
     _save(numberings.values())
+
+
+def _seq(event: SealedEvent) -> int:
+    assert event.seq is not None  # of others nothing is followed
+    return event.seq
 
 
 def _lock(keys: Collection[Key]) -> dict[Key, Numbering]:
@@ -185,30 +208,32 @@ def _extend(numbering: Numbering, seq: int, at: datetime, left_out: MissingRange
         numbering.highest, numbering.highest_at = seq, at
 
 
-def _advance(numbering: Numbering, events: Sequence[NumberedEvent], left_out: MissingRanges) -> list[NumberedEvent]:
-    """Go up to the highest of these, in order of their numbers; return those whose number came twice among them."""
+def _advance(
+    numbering: Numbering, events: Iterable[SealedEvent], left_out: MissingRanges, now: datetime
+) -> list[NumberedEvent]:
+    """Go up to the highest of these, in order of their numbers; return those whose number came twice among them.
+
+    What is left out is opened as soon as it fills a statement.
+    """
     reused = []
     for event in events:
-        if event.seq == numbering.highest:
-            reused.append(event)
+        seq, highest = _seq(event), numbering.highest
+        if seq == highest:
+            reused.append(NumberedEvent(numbering, seq, event.at, event.id))
             continue
-        if event.seq > numbering.highest + 1:
-            left_out.append(
-                (numbering, MissingRange(numbering.highest + 1, event.seq - 1, numbering.highest_at, event.at))
-            )
-        numbering.highest, numbering.highest_at = event.seq, event.at
+        if seq > highest + 1:
+            left_out.append((numbering, MissingRange(highest + 1, seq - 1, numbering.highest_at, event.at)))
+        numbering.highest, numbering.highest_at = seq, event.at
+        if len(left_out) == ROWS:
+            _open(left_out, now)
+            left_out.clear()
     return reused
 
 
 def _open(ranges: MissingRanges, now: datetime, *, tail: bool = False) -> None:
     for first in range(0, len(ranges), ROWS):
         portion = ranges[first : first + ROWS]
-        gaps = Gap.objects.bulk_create(
-            Gap(numbering=row, missing=each.size, found_at=now, tail=tail, **each._asdict()) for row, each in portion
-        )
-        Hole.objects.bulk_create(
-            Hole(gap=gap, numbering=row, **each._asdict()) for gap, (row, each) in zip(gaps, portion, strict=True)
-        )
+        sql.run(_OPEN, [now, tail, *_columns((row.pk, *each) for row, each in portion)])
 
 
 def _fill(late: Sequence[NumberedEvent], now: datetime) -> list[NumberedEvent]:
@@ -235,13 +260,10 @@ def _split(filled: Sequence[tuple[Hole, list[NumberedEvent]]], now: datetime) ->
     remaining = []
     for hole, came in filled:
         came_of[hole.gap_id] += len(came)
-        remaining += [
-            Hole(gap_id=hole.gap_id, numbering_id=hole.numbering_id, **each._asdict())
-            for each in _between(hole, came)
-            if each.size > 0
-        ]
+        remaining += [(hole.gap_id, hole.numbering_id, *each) for each in _between(hole, came) if each.size > 0]
     Hole.objects.filter(pk__in=[hole.pk for hole, _ in filled]).delete()
-    Hole.objects.bulk_create(remaining, batch_size=ROWS)
+    for first in range(0, len(remaining), ROWS):
+        sql.run(_REMAIN, _columns(remaining[first : first + ROWS]))
     sql.run(_CAME, [now, now, list(came_of), list(came_of.values())])
 
 

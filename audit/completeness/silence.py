@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Now
 
 from audit.formats.event import SealedEvent
@@ -50,11 +50,12 @@ def apply(events: Iterable[SealedEvent]) -> None:
 
 def silent(now: datetime | None = None) -> list[Silence]:
     """Writers that are silent for longer than usual; now, by PostgreSQL's clock, or at another time."""
-    beats = dict(Heartbeat.objects.values_list("writer").annotate(newest=Max("at")))
+    beats = Heartbeat.objects.filter(writer=OuterRef("writer")).order_by("-at").values("at")
     silences = []
-    rhythms = Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER).annotate(asked_at=Now())
-    for rhythm in rhythms:
-        since = max(rhythm.last_at, beats.get(rhythm.writer, rhythm.last_at))
+    rhythms = Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER)
+    # Of each its last alone: a writer may have sent them in very many epochs.
+    for rhythm in rhythms.annotate(asked_at=Now(), beat_at=Subquery(beats[:1])):
+        since = max(rhythm.last_at, rhythm.beat_at or rhythm.last_at)
         usual_s = max(rhythm.longest.values(), default=0.0)
         if ((now or rhythm.asked_at) - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
             silences.append(Silence(rhythm.writer, since, usual_s))

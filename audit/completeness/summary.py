@@ -1,18 +1,32 @@
 """summary: of each writer, what can be said about what never came, and what cannot."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Min, Q, Sum
-from django.db.models.functions import Coalesce
-
 from audit import visibility
-from audit.completeness import silence
-from audit.models import OWN_WRITER, Expectation, Followed, Gap, Manifest, Numbering, Rhythm, Unmet
+from audit.completeness import counts, silence
+from audit.models import OWN_WRITER, Expectation, Followed, Rhythm
+from audit.postgres import sql
 
-OPEN, EXPLAINED = Q(explained_at=None), Q(explained_at__isnull=False)
+# A rule that was not met more often than this: of how many correlations is not counted.
+SUBJECTS_OF = 200
+# Of each rule and writer the oldest; and of a rule that was not met often, its correlations.
+_OLDEST = """
+SELECT rule, min(oldest.due_at) FROM unnest(%s::bigint[], %s::text[]) AS unmet (rule, writer)
+CROSS JOIN LATERAL (
+    SELECT due_at FROM audit_unmet WHERE expectation_id = unmet.rule AND writer = unmet.writer
+        AND closed_at IS NULL AND explained_at IS NULL ORDER BY due_at LIMIT 1
+) oldest GROUP BY rule
+"""
+_SUBJECTS = """
+SELECT rule, count(DISTINCT found.subject) FROM unnest(%s::bigint[], %s::text[]) AS unmet (rule, writer)
+CROSS JOIN LATERAL (
+    SELECT subject FROM audit_unmet WHERE expectation_id = unmet.rule AND writer = unmet.writer
+        AND closed_at IS NULL AND explained_at IS NULL LIMIT %s
+) found GROUP BY rule
+"""
+COUNTING = "Findings of before an upgrade are being counted: until then there may be more than is said here"
 
 
 class WriterSummary(NamedTuple):
@@ -59,6 +73,15 @@ class WriterSummary(NamedTuple):
         return ""
 
 
+class UnmetRule(NamedTuple):
+    """A rule that is not met, unexplained: how often, of how many correlations (None: not counted), and since when."""
+
+    name: str
+    events: int
+    subjects: int | None
+    since: datetime | None
+
+
 class Expected(NamedTuple):
     in_force: int = 0
     # Not met, without and with an explanation.
@@ -72,12 +95,19 @@ class Completeness(NamedTuple):
     # All that was stored before then is read.
     until: datetime | None
     expected: Expected = Expected()
+    # Whether findings of before an upgrade are not counted yet.
+    is_counting: bool = False
 
     @property
     def whole(self) -> bool:
         """Whether nothing is missing, of what can be seen."""
+        return not self.lacks and not self.is_counting
+
+    @property
+    def lacks(self) -> bool:
+        """Whether something is missing, of what is counted."""
         lacking = any(writer.verdict == "incomplete" or writer.silent_since for writer in self.writers)
-        return not lacking and not self.expected.unmet
+        return lacking or bool(self.expected.unmet)
 
     @property
     def sentence(self) -> str:
@@ -101,6 +131,7 @@ class Completeness(NamedTuple):
         if self.expected.unmet:
             rules = _many(self.expected.in_force, "rule")
             parts.append(f"{_many(self.expected.unmet, 'expectation')} not met, of {rules} in force")
+        parts = [COUNTING, *parts] if self.is_counting else parts
         return "; ".join(parts) + "."
 
     @property
@@ -133,53 +164,51 @@ class Completeness(NamedTuple):
 def summarize() -> Completeness:
     """What is known now of the writers that the viewer may see."""
     facts: dict[str, dict[str, Any]] = defaultdict(dict)
-    for names, rows in _tables():
-        for writer, *values in rows:
-            facts[writer] |= zip(names, values, strict=True)
+    heard = visibility.visible_totals(Rhythm.objects.exclude(writer=OWN_WRITER))
+    for rhythm in heard.only("writer", "events", "first_at", "last_at"):
+        facts[rhythm.writer] |= {"events": rhythm.events, "first_at": rhythm.first_at, "last_at": rhythm.last_at}
+    expected = Expected(in_force=Expectation.objects.filter(active=True).count())
+    for writer, kind, figures in counts.of_writers():
+        if kind == "unmet":
+            more = {"unmet": expected.unmet + figures.open, "explained": expected.explained + figures.explained}
+            expected = expected._replace(**more)
+        elif named := _FACTS.get(kind):
+            facts[writer] |= {name: getattr(figures, of) for name, of in named.items()}
     silences = {each.writer: each.since for each in silence.silent()}
     writers = [
-        WriterSummary(writer, silent_since=silences.get(writer), **columns)
-        for writer, columns in sorted(facts.items())
-        if visibility.may_see_totals(writer)
+        WriterSummary(writer, silent_since=silences.get(writer), **columns) for writer, columns in sorted(facts.items())
     ]
     until = Followed.objects.filter(name=Followed.COMPLETENESS).values_list("followed_at", flat=True).first()
     since = min((writer.first_at for writer in writers if writer.first_at), default=None)
-    return Completeness(writers, since, until, _expected())
+    return Completeness(writers, since, until, expected, counts.is_counting())
 
 
-def unmet_by_rule() -> list[tuple[str, int, int, datetime]]:
-    """Return for each rule that is not met, unexplained: its name, how often, of how many correlations, since when."""
-    rows = visibility.visible_totals(Unmet.objects.filter(OPEN, closed_at=None)).order_by()
-    grouped = rows.values("expectation__name").annotate(
-        events=Count("pk"), subjects=Count("subject", distinct=True), since=Min("due_at")
-    )
-    columns = grouped.order_by("-events", "expectation__name")
-    return list(columns.values_list("expectation__name", "events", "subjects", "since"))
+# What of the figures of a kind a writer's summary says.
+_FACTS: dict[str, dict[str, str]] = {
+    "numbering": {"numbered": "numbered", "reused": "reused"},
+    "gap": {"missing": "missing", "explained": "missing_explained", "open_gaps": "open"},
+    "manifest": {"manifests": "every", "short_manifests": "open"},
+}
+
+
+def unmet_by_rule() -> list[UnmetRule]:
+    """Return the rules that are not met, unexplained, that most often was not first."""
+    found = counts.open_by_rule()
+    events: Counter[int] = Counter()
+    for rule, _, count in found:
+        events[rule] += count
+    pairs = [(rule, writer) for rule, writer, _ in found]
+    oldest = dict(sql.rows(_OLDEST, _columns(pairs)))
+    few = [(rule, writer) for rule, writer in pairs if events[rule] <= SUBJECTS_OF]
+    subjects = dict(sql.rows(_SUBJECTS, [*_columns(few), SUBJECTS_OF]))
+    names = dict(Expectation.objects.filter(pk__in=events).values_list("pk", "name"))
+    rows = [UnmetRule(names[pk], count, subjects.get(pk), oldest.get(pk)) for pk, count in events.items()]
+    return sorted(rows, key=lambda row: (-row.events, row.name))
+
+
+def _columns(pairs: list[tuple[int, str]]) -> list[list[Any]]:
+    return [[rule for rule, _ in pairs], [writer for _, writer in pairs]]
 
 
 def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _expected() -> Expected:
-    findings = visibility.visible_totals(Unmet.objects.filter(closed_at=None)).order_by()
-    counts = findings.aggregate(unmet=Count("pk", filter=OPEN), explained=Count("pk", filter=EXPLAINED))
-    return Expected(in_force=Expectation.objects.filter(active=True).count(), **counts)
-
-
-def _tables() -> Iterator[tuple[tuple[str, ...], Iterable[tuple[Any, ...]]]]:
-    """The names of facts, and rows of writers with their values: from one table after the other."""
-    heard = Rhythm.objects.exclude(writer=OWN_WRITER)
-    yield ("events", "first_at", "last_at"), heard.values_list("writer", "events", "first_at", "last_at")
-    numberings = Numbering.objects.order_by().values_list("writer")
-    yield ("numbered", "reused"), numberings.annotate(numbered_sum=Sum("events"), reused_sum=Sum("reused"))
-    gaps = Gap.objects.filter(closed_at=None).order_by().values_list("numbering__writer")
-    counts = {"lost": _missing(OPEN), "known": _missing(EXPLAINED), "open": Count("pk", filter=OPEN)}
-    yield ("missing", "explained", "open_gaps"), gaps.annotate(**counts)
-    stated = Manifest.objects.order_by().values_list("writer")
-    short = Count("pk", filter=OPEN & Q(closed_at=None))
-    yield ("manifests", "short_manifests"), stated.annotate(all=Count("pk"), short_ones=short)
-
-
-def _missing(which: Q) -> Coalesce:
-    return Coalesce(Sum("missing", filter=which), 0)

@@ -7,9 +7,24 @@ from datetime import UTC, date, datetime, timedelta
 from audit.expectations import unmet
 from audit.formats import expectation
 from audit.formats.event import SealedEvent
-from audit.models import Expectation, Tally, Unmet
+from audit.models import Expectation, Unmet
+from audit.postgres import sql
 
 DAYS_AT_ONCE = 366
+# One statement for all days of a rule: a writer's times decide how many those are.
+_COUNT = """
+WITH now AS (
+    INSERT INTO audit_tally (expectation_id, day, came)
+    SELECT %(rule)s, day, more FROM unnest(%(days)s::date[], %(more)s::bigint[]) AS counted (day, more) ORDER BY day
+    ON CONFLICT (expectation_id, day) DO UPDATE SET came = audit_tally.came + excluded.came
+    RETURNING day, came
+)
+UPDATE audit_unmet unmet SET came = now.came, closed_at = CASE
+    WHEN now.came >= coalesce(unmet.least, 0) THEN coalesce(unmet.closed_at, clock_timestamp()) ELSE unmet.closed_at
+END
+FROM now WHERE unmet.expectation_id = %(rule)s AND unmet.subject = %(subject)s
+    AND unmet.key = to_char(now.day, 'YYYY-MM-DD')
+"""
 
 
 def apply(rows: Sequence[Expectation], events: Sequence[SealedEvent]) -> None:
@@ -21,11 +36,8 @@ def apply(rows: Sequence[Expectation], events: Sequence[SealedEvent]) -> None:
             for event in events
             if event.leaf_index >= row.first_leaf and expectation.counts(rule, event)
         )
-        for day, more in sorted(days.items()):
-            tally, _ = Tally.objects.get_or_create(expectation=row, day=day, defaults={"came": 0})
-            tally.came += more
-            tally.save(update_fields=["came"])
-            _update_unmet(row, day, tally.came)
+        if days:
+            sql.run(_COUNT, {"rule": row.pk, "subject": row.writer, "days": list(days), "more": list(days.values())})
 
 
 def settle(before: datetime) -> None:
@@ -49,16 +61,6 @@ def _ended(row: Expectation, before: datetime) -> Iterator[date]:
         if expectation.day_bounds(day)[1] > before:
             return
         yield day
-
-
-def _update_unmet(row: Expectation, day: date, came: int) -> None:
-    finding = Unmet.objects.filter(expectation=row, subject=row.writer, key=day.isoformat()).first()
-    if finding is None:
-        return
-    finding.came = came
-    if came >= (finding.least or 0):
-        finding.closed_at = finding.closed_at or datetime.now(UTC)
-    finding.save(update_fields=["came", "closed_at"])
 
 
 def _unmet(row: Expectation, day: date, came: int) -> Unmet:

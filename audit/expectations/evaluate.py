@@ -26,6 +26,19 @@ BATCH = 1_000
 # Answers of one correlation that are read at a time.
 ANSWERS = 100
 THE_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+# What says whether an answer closes a finding.
+CLOSED_BY = ("pk", "kind", "subject", "expect_types", "since", "began_by", "met_at")
+CLOSE = """
+UPDATE audit_unmet SET met_at = now.at, met_by = now.by, closed_at = coalesce(closed_at, %s)
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[]) AS now (id, at, by) WHERE audit_unmet.id = now.id
+"""
+# What a step awaits, a portion of it.
+AWAIT = """
+INSERT INTO audit_awaited (expectation_id, subject, key, writer, began_by, since, due_at, ripe_at)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::timestamptz[], %s::timestamptz[],
+    %s::timestamptz[])
+ON CONFLICT (expectation_id, subject, key) DO NOTHING
+"""
 MEET = Path(__file__).with_name("meet.sql").read_text(encoding="utf-8")
 LOOK_UP = Path(__file__).with_name("answers.sql").read_text(encoding="utf-8")
 
@@ -91,13 +104,25 @@ def judge(rule: ExpectationRule, waits: Sequence[Wait]) -> list[JudgedWait]:
 def _close(by_correlation: ByCorrelation) -> None:
     """Close what is unmet and comes now; of several answers the earliest counts, whichever is read first."""
     can_change = Q(closed_at=None) | Q(met_at__gt=F("due_at"))
-    for row in Unmet.objects.filter(can_change, subject__in=by_correlation).exclude(kind="rate"):
-        candidates = _answering(row.expect_types, by_correlation[row.subject])
-        answer = expectation.first_answer(row.kind, row.since, row.began_by, candidates)
-        if answer is not None and (row.met_at is None or answer.at < row.met_at):
-            row.met_at, row.met_by = answer.at, answer.id
-            row.closed_at = row.closed_at or datetime.now(UTC)
-            row.save(update_fields=["met_at", "met_by", "closed_at"])
+    rows = Unmet.objects.filter(can_change, subject__in=by_correlation).exclude(kind="rate").order_by()
+    answers: dict[tuple[str, ...], list[AnswerEvent]] = {}
+    met: list[tuple[int, datetime, UUID]] = []
+    # One correlation may have very many: they are read, and written, in portions.
+    for pk, kind, subject, types, since, began_by, met_at in rows.values_list(*CLOSED_BY).iterator(BATCH):
+        if (key := (subject, *types)) not in answers:
+            answers[key] = _answering(types, by_correlation[subject])
+        answer = expectation.first_answer(kind, since, began_by, answers[key])
+        if answer is not None and (met_at is None or answer.at < met_at):
+            met.append((pk, answer.at, answer.id))
+        if len(met) == BATCH:
+            _save_met(met)
+            met = []
+    _save_met(met)
+
+
+def _save_met(met: list[tuple[int, datetime, UUID]]) -> None:
+    if met:
+        sql.run(CLOSE, [datetime.now(UTC), *map(list, zip(*met, strict=True))])
 
 
 def _answering(patterns: list[str], events: list[SealedEvent]) -> list[AnswerEvent]:
@@ -127,7 +152,7 @@ def _wait(ruled: Ruled, events: list[SealedEvent], by_correlation: ByCorrelation
     """Await what these events ask for and do not answer themselves; return how often each rule was met."""
     met: Counter[int] = Counter()
     answers: dict[tuple[int, str], list[AnswerEvent]] = {}
-    new: dict[tuple[int, str, str], Awaited] = {}
+    new: dict[tuple[int, str, str], Wait] = {}
     for row, rule, event in _begun(ruled, events):
         wait = expectation.wait(rule, row.version, event)
         if (key := (row.pk, wait.subject)) not in answers:
@@ -136,11 +161,13 @@ def _wait(ruled: Ruled, events: list[SealedEvent], by_correlation: ByCorrelation
         if judged.is_met(rule):
             met[row.pk] += 1
         else:
-            new.setdefault((*key, wait.key), Awaited(expectation=row, **wait._asdict()))
+            new.setdefault((*key, wait.key), wait)
     unmet_before = Unmet.objects.filter(kind="has", closed_at=None, subject__in={subject for _, subject, _ in new})
     for before in unmet_before.values_list("expectation_id", "subject", "key"):
         new.pop(before, None)
-    Awaited.objects.bulk_create(new.values(), ignore_conflicts=True)
+    rows = [(rule, *wait) for (rule, _, _), wait in new.items()]
+    for first in range(0, len(rows), BATCH):
+        sql.run(AWAIT, list(map(list, zip(*rows[first : first + BATCH], strict=True))))
     return met
 
 

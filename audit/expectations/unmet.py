@@ -1,11 +1,44 @@
 """unmet: store what a rule expected and did not come, with the waiver that excuses it."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
 from audit.models import Expectation, Unmet, Waiver
+from audit.postgres import sql
+
+# Findings that one statement stores.
+ROWS = 1_000
+_COLUMNS = {
+    "expectation_id": "bigint",
+    "subject": "text",
+    "key": "text",
+    "writer": "text",
+    "began_by": "uuid",
+    "since": "timestamptz",
+    "due_at": "timestamptz",
+    "wanted": "text",
+    "kind": "text",
+    "least": "integer",
+    "came": "bigint",
+    "met_at": "timestamptz",
+    "met_by": "uuid",
+    "waiver_id": "bigint",
+    "found_at": "timestamptz",
+    "closed_at": "timestamptz",
+    "owner": "text",
+    "explanation": "text",
+    "explained_at": "timestamptz",
+}
+_STORE = f"""
+INSERT INTO audit_unmet ({", ".join(_COLUMNS)}, expect_types)
+SELECT {", ".join(_COLUMNS)}, expect_types::jsonb
+FROM unnest({", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values())}, %s::text[])
+    AS new ({", ".join(_COLUMNS)}, expect_types)
+ON CONFLICT (expectation_id, subject, key) DO NOTHING
+"""
 
 
 def facts_of(row: Expectation) -> dict[str, Any]:
@@ -28,13 +61,19 @@ def store(findings: Sequence[Unmet]) -> None:
         if waiver is not None:
             finding.waiver, finding.explanation = waiver, waiver.reason
             finding.explained_at, finding.owner = finding.found_at, waiver.by
-    Unmet.objects.bulk_create(findings, ignore_conflicts=True)
+    for first in range(0, len(findings), ROWS):
+        portion = findings[first : first + ROWS]
+        sql.run(_STORE, [list(column) for column in zip(*map(_values, portion), strict=True)])
 
 
 def unnotified() -> QuerySet[Unmet]:
     """Open findings of which no alarm was heard yet, the oldest first."""
     waiting = Unmet.objects.filter(closed_at=None, explained_at=None, told_at=None)
-    return waiting.select_related("expectation").order_by("id")
+    return waiting.select_related("expectation").order_by("found_at", "id")
+
+
+def _values(finding: Unmet) -> list[Any]:
+    return [*(getattr(finding, name) for name in _COLUMNS), json.dumps(finding.expect_types)]
 
 
 def _covers(waiver: Waiver, finding: Unmet) -> bool:

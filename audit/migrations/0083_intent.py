@@ -5,7 +5,7 @@ from audit.operations import RunSqlFile
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0078_purge_counts"),
+        ("audit", "0080_findings_by_state"),
     ]
 
     operations = [RunSqlFile("0083_intent.sql")]

@@ -3,7 +3,17 @@
 from audit.models.access import ACCESS, Access, AuditorScope, RightsRequest
 from audit.models.accounting import Account, DayRecord, Loss, OutboxAlarm, Passage, Promise, RejectedSample, Rejection
 from audit.models.base import AppendOnly, AppendOnlyQuerySet, Discrepancy
-from audit.models.completeness import Followed, Gap, Heartbeat, Hole, HourCount, Manifest, Numbering, Rhythm
+from audit.models.completeness import (
+    CompletenessCount,
+    Followed,
+    Gap,
+    Heartbeat,
+    Hole,
+    HourCount,
+    Manifest,
+    Numbering,
+    Rhythm,
+)
 from audit.models.erasure.requests import ErasureDecision, ErasureRequest, ErasureRule
 from audit.models.evidence import (
     STATEMENT,

@@ -225,3 +225,28 @@ class HourCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.writer} {self.hour:%Y-%m-%d %H}h: {self.events}"
+
+
+class CompletenessCount(models.Model):
+    """A part of what is counted of one writer's findings or numbers: rows of one kind, rule and hour add up.
+
+    Triggers write a row for each statement that changed something; `audit.completeness.counts` folds them.
+    """
+
+    kind = models.CharField(max_length=20, help_text="Of what: the name of a model.")
+    writer = models.CharField(max_length=100)
+    rule = models.BigIntegerField(null=True, help_text="The expectation that was not met.")
+    hour = models.DateTimeField(null=True, help_text="When they were found: the hour, later the day, then nothing.")
+    open = models.BigIntegerField()
+    explained = models.BigIntegerField()
+    every = models.BigIntegerField(help_text="How many there ever were.")
+    missing = models.BigIntegerField(help_text="Numbers that never came, by what is open.")
+    missing_explained = models.BigIntegerField()
+    numbered = models.BigIntegerField(help_text="Events that have a number.")
+    reused = models.BigIntegerField(help_text="Events with a number that another event already had.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.writer}"

@@ -45,7 +45,6 @@ LISTED = {
     "page /admin/audit/record/?q=": "without a time the newest of each month are compared: 120 looks into an index",
     "GET events": "the same",
     "page /admin/audit/hourcount/": "its writers are those of ten years",
-    "page /admin/audit/gap/": "it adds up the gaps and numbers of every epoch: 30,000 of the hostile writer",
 }
 SEALED = """
 SELECT r.id, r.correlation_id FROM audit_leaf l JOIN audit_record r ON r.id = l.record_id

@@ -1,12 +1,15 @@
 """What should be here and is not, of any kind: filtered by its state, assigned, explained."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.functional import cached_property
 
 from audit import visibility
 from audit.admin.base import ReadOnly, post_act
@@ -14,6 +17,8 @@ from audit.admin.display import badge, column, number, time_column, time_tag
 from audit.completeness import explain, findings
 from audit.models import Discrepancy
 
+# A list goes no further; what is older is found by its filters, or by its writer.
+MOST_LISTED = 10_000
 STATES = {"open": "error", "explained": "warning", "closed": "ok"}
 
 
@@ -45,14 +50,38 @@ class DetectedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if (days := self.value()) is None:
             return queryset
-        return queryset.filter(found_at__gt=datetime.now(UTC) - timedelta(days=int(days)))
+        return queryset.filter(found_at__gte=findings.beginning(int(days), datetime.now(UTC)))
+
+
+class ShownSoFar(Paginator):
+    """Pages of the first `MOST_LISTED` rows, and of no more: to count them all takes longer the more there are."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows[:MOST_LISTED].count())
+
+
+class ListSoFar(ChangeList):
+    """Says of a list that it may be longer than it is shown."""
+
+    result_count: int | str  # type: ignore[assignment]
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if self.result_count == MOST_LISTED:
+            self.result_count = f"{MOST_LISTED:,}+"
 
 
 class DiscrepancyAdmin(ReadOnly):
     """A list, and a page for each; the page posts to `act` what `discrepancy/explanation.html` holds."""
 
     list_filter: ClassVar[tuple[Any, ...]] = (StateFilter, DetectedFilter)
+    paginator = ShownSoFar
     views: ClassVar = {"<int:pk>/act/": "act"}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ListSoFar
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         self.require_view(request)

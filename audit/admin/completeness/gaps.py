@@ -46,7 +46,7 @@ class GapAdmin(DiscrepancyAdmin):
             "causes": [(words, CAUSES[kind]) for kind, words in result.causes],
             "spans": [f"last {days} days" if days > 1 else "last 24 h" for days in findings.SPANS_DAYS],
             "findings": _findings(request),
-            "unmet": [(*row, time_tag(since)) for *row, since in summary.unmet_by_rule()],
+            "unmet": [(rule, time_tag(rule.since)) for rule in summary.unmet_by_rule()],
         }
         return super().changelist_view(request, context | (extra_context or {}))
 

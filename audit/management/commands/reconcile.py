@@ -34,14 +34,15 @@ class Command(HarmlessCommand):
             self.stdout.write(f"missing: {gap}, {_window(gap)}")
         for manifest in Manifest.objects.filter(closed_at=None, explained_at=None)[:FINDINGS_SHOWN]:
             self.stdout.write(f"manifest {manifest.outcome}: {manifest}, {manifest.came} of {manifest.count} came")
-        self._more(gaps.count(), "gaps: see the admin, Completeness.")
+        self._more(sum(writer.open_gaps for writer in result.writers), "gaps: see the admin, Completeness.")
         unmet = Unmet.objects.filter(closed_at=None, explained_at=None).select_related("expectation")
         for finding in unmet[:FINDINGS_SHOWN]:
             self.stdout.write(f"not met: {finding}, due {finding.due_at:%Y-%m-%d %H:%M:%S}Z: {finding.wanted}")
         self._more(result.expected.unmet, "that were not met: see the admin, Unmet expectations.")
         self.stdout.write(result.sentence)
         covered = any(writer.is_covered for writer in result.writers)
-        sys.exit(INCOMPLETE if not result.whole else NOT_YET if done.left else 0 if covered else NOT_COVERED)
+        is_left = bool(done.left) or result.is_counting
+        sys.exit(INCOMPLETE if result.lacks else NOT_YET if is_left else 0 if covered else NOT_COVERED)
 
     def _more(self, count: int, words: str) -> None:
         if count > FINDINGS_SHOWN:

@@ -1,6 +1,8 @@
 """The page about what never came: from one sentence down to single numbers."""
 
 import html
+import re
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +13,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.admin import dashboard
+from audit.admin.completeness import discrepancy
+from audit.admin.completeness.discrepancy import STATES
 from audit.admin.frame import navigation
-from audit.completeness import findings, sequences, summary
+from audit.completeness import counts, findings, sequences, summary
 from audit.completeness.summary import Completeness
-from audit.models import Gap, Manifest, Record
+from audit.models import AuditorScope, Expectation, Gap, Manifest, Record
+from audit.postgres import sql
 from tests.admin.completeness.conftest import a_gap, a_manifest
+from tests.admin.conftest import logged_in, person
 from tests.audit.completeness.conftest import BEGAN, a_standing, at, follow, numbered, numbers_of
 from tests.audit.conftest import BATCH, Sender
 
@@ -74,7 +80,7 @@ def test_the_newest_gaps_are_read_by_an_index_however_many_there_are(auditor: Cl
     with CaptureQueriesContext(connections["default"]) as queries:
         auditor.get(reverse("admin:audit_gap_changelist"))
     newest = [query["sql"] for query in queries if 'ORDER BY "audit_gap"."found_at" DESC' in query["sql"]]
-    [listed] = [statement for statement in newest if '"owner" =' not in statement]
+    [listed] = [text for text in newest if '"owner" =' not in text and "COUNT(" not in text]
     with transaction.atomic("owner"), connections["owner"].cursor() as cursor:
         # Of a few rows to sort all costs less.
         cursor.execute("SET LOCAL enable_seqscan = off")
@@ -82,6 +88,83 @@ def test_the_newest_gaps_are_read_by_an_index_however_many_there_are(auditor: Cl
         cursor.execute(f"EXPLAIN {listed}")
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "audit_gap_newest" in plan, plan
+
+
+# A writer with gaps in an epoch each, and as many open manifests and unmet expectations: of this hour.
+MORE = """
+WITH numbering AS (
+    INSERT INTO audit_numbering (writer, epoch, highest, events, reused, reused_first)
+    SELECT %(name)s, 'e' || n, 5, 1, 0, '[]' FROM generate_series(1, %(count)s) n RETURNING id
+), gap AS (
+    INSERT INTO audit_gap (numbering_id, first, last, missing, before_at, found_at, told_at, tail, owner, explanation)
+    SELECT id, 1, 4, 4, now(), now(), now(), false, '', '' FROM numbering
+), manifest AS (
+    INSERT INTO audit_manifest (key, writer, epoch, since, until, count, event_ids, ids_digest, contents_digest, came,
+        surplus, agrees, found_at, told_at, explanation, owner)
+    SELECT encode(sha256((%(name)s || n)::bytea), 'hex'), %(name)s, '', now(), now(), 1, '[]', '', '', 0, 0, false,
+        now(), now(), '', '' FROM generate_series(1, %(count)s) n
+)
+INSERT INTO audit_unmet (expectation_id, subject, key, writer, since, due_at, wanted, kind, expect_types, came,
+    found_at, told_at, explanation, owner)
+SELECT %(rule)s, %(name)s || n, '', %(name)s, now(), now(), 'y', 'has', '["y"]', 0, now(), now(), '', ''
+FROM generate_series(1, %(count)s) n
+"""
+FOUND = re.compile(r'FROM "?audit_(?:gap|numbering|manifest|unmet|hole|brokenpromise|heartbeat)\b')
+
+
+def rows_read(client: Client, address: str) -> int:
+    """How many rows of findings and numbers PostgreSQL reads for a page."""
+
+    def read(node: dict[str, Any]) -> int:
+        own = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) if "Relation Name" in node else 0
+        return int(own * node["Actual Loops"]) + sum(read(part) for part in node.get("Plans", ()))
+
+    navigation._kept.clear()
+    with CaptureQueriesContext(connections["default"]) as queries:
+        assert client.get(address).status_code == 200
+    rows = 0
+    for statement in [query["sql"] for query in queries if FOUND.search(query["sql"])]:
+        if statement.lstrip().startswith("SELECT"):
+            [(plan,)] = sql.rows(f"EXPLAIN (ANALYZE, FORMAT json) {statement}")
+            rows += read(plan[0]["Plan"])
+    return rows
+
+
+def test_pages_read_as_many_rows_however_many_gaps_one_writer_has(
+    auditor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discrepancy, "MOST_LISTED", 100)
+    own = a_gap()
+    name = f"many-{own.pk}"
+    rule = Expectation.objects.create(name=name, kind="has", active=False, why="A test asks.")
+    addresses = ["/admin/", PAGE, f"{PAGE}?state=open", f"{PAGE}?state=closed"]
+    addresses += [f"/admin/audit/{kind}/?state={state}" for kind in ("manifest", "unmet") for state in STATES]
+
+    def read(count: int) -> dict[str, int]:
+        sql.run(MORE, {"name": f"{name}-{count}", "count": count, "rule": rule.pk})
+        with transaction.atomic("owner"), connections["owner"].cursor() as cursor:
+            cursor.execute("ANALYZE audit_gap, audit_numbering, audit_manifest, audit_unmet")
+        counts.fold(lambda: False)
+        return {address: rows_read(auditor, address) for address in addresses}
+
+    few, many = read(300), read(6_000)
+    assert all(many[address] <= few[address] + 300 for address in addresses), (few, many)
+    assert max(many.values()) < 3_000, many
+
+
+def test_who_sees_some_writers_reads_their_gaps_alone() -> None:
+    own, name = a_gap(), f"many-{secrets.token_hex(4)}"
+    rule = Expectation.objects.create(name=name, kind="has", active=False, why="A test asks.")
+    sql.run(MORE, {"name": name, "count": 6_000, "rule": rule.pk})
+    with transaction.atomic("owner"), connections["owner"].cursor() as cursor:
+        cursor.execute("ANALYZE audit_gap, audit_numbering, audit_manifest, audit_unmet")
+    counts.fold(lambda: False)
+    user = person("auditor")
+    AuditorScope.objects.create(user=user, writers=[own.numbering.writer], categories=[])
+    scoped = logged_in(user)
+    assert detail(own) in scoped.get(PAGE).content.decode()
+    read = {address: rows_read(scoped, address) for address in (PAGE, f"{PAGE}?state=open", f"{PAGE}?state=explained")}
+    assert max(read.values()) < 300, read
 
 
 def test_a_gap_shows_its_numbers_and_between_which_times_they_were_made(auditor: Client) -> None:

@@ -50,6 +50,11 @@ def numbered(*seqs: int, **changes: Any) -> list[dict[str, Any]]:
     return [an_event(event_id=str(uuid_utils.compat.uuid7()), source_seq=seq, **changes) for seq in seqs]
 
 
+def waits(seq: int, moment: datetime) -> dict[str, Any]:
+    """The columns of a heartbeat that named a number and is not judged yet."""
+    return {"seq": seq, "at": moment, "waiting_seq": seq, "waiting_at": moment}
+
+
 def ids_digest(events: list[dict[str, Any]]) -> str:
     return hashlib.sha256(
         "".join(f"{event_id}\n" for event_id in sorted(e["event_id"] for e in events)).encode()

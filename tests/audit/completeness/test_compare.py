@@ -101,7 +101,7 @@ def test_a_statement_takes_no_more_events_than_are_known_of_and_few_more(
     for ids in (3, 8):
         stated(name, event_ids=[secrets.token_hex(16) for _ in range(ids)], count=ids)
     portions: list[int] = []
-    monkeypatch.setattr(compare, "_compare_portion", lambda portion, _: portions.append(len(portion)) or len(portion))
+    monkeypatch.setattr(compare, "_compare_portion", lambda portion, *_: portions.append(len(portion)) or len(portion))
     compare.compare_all(Manifest.objects.filter(writer=name).order_by("pk"), lambda: False)
     assert portions == [2, 1, 1, 2, 1]  # 4 + 4, 4, 30 alone, 1 + 3 ids, 8 ids
 
@@ -113,14 +113,37 @@ def test_what_came_beyond_what_was_known_is_looked_at_alone_and_counted_whole(
     keep(name, numbered(1, 2, 3))
     large, small = stated(name, first_seq=1, last_seq=3), stated(name, first_seq=1, last_seq=1, count=1)
     alone: list[Manifest] = []
-    compares = compare.compare
-    monkeypatch.setattr(compare, "compare", lambda manifest: alone.append(manifest) or compares(manifest))
+    compares = compare._compare_alone
+    monkeypatch.setattr(
+        compare, "_compare_alone", lambda manifest, spent: alone.append(manifest) or compares(manifest, spent)
+    )
     compare.compare_all(Manifest.objects.filter(writer=name).order_by("pk"), lambda: False)
     assert alone == [large]
     assert {row.pk: (row.came, row.agrees) for row in Manifest.objects.filter(writer=name)} == {
         large.pk: (3, True),
         small.pk: (1, True),
     }
+
+
+def test_what_manifests_of_one_writer_read_has_an_end_in_a_run_and_later_runs_go_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "MORE_OF_EACH", 1)
+    monkeypatch.setattr(compare, "EVENTS_AT_ONCE", 4)
+    monkeypatch.setattr(compare, "MOST_OF_A_WRITER", 10)
+    for writer in (name, f"{name}-2"):
+        keep(writer, [an_event() for _ in range(4)])
+    many, other = [stated(name) for _ in range(5)], stated(f"{name}-2")
+    compared = []
+    for _ in range(4):
+        before = datetime.now(UTC)
+        compare.compare_open([name, other.writer], lambda: False)
+        looked = Manifest.objects.filter(looked_at__gt=before)
+        compared.append(set(looked.filter(writer=name).values_list("pk", flat=True)))
+        assert looked.filter(pk=other.pk).count() == 1, "it waits for what another's manifests read"
+    assert [len(each) for each in compared[:2]] == [2, 2], "five looks at an event each, then four events of each"
+    assert set().union(*compared) == {manifest.pk for manifest in many}
+    assert set(Manifest.objects.filter(writer=name).values_list("came", flat=True)) == {4}
 
 
 def test_what_there_is_no_time_for_is_left_and_comes_first_the_next_time(
@@ -168,7 +191,7 @@ def test_what_was_compared_since_its_writer_was_read_is_told_without_being_compa
     compared: list[int] = []
     portion = compare._compare_portion
     monkeypatch.setattr(
-        compare, "_compare_portion", lambda rows, late: compared.extend(row.pk for row in rows) or portion(rows, late)
+        compare, "_compare_portion", lambda rows, *args: compared.extend(row.pk for row in rows) or portion(rows, *args)
     )
     reconcile.reconcile()
     assert set(compared) == {old.pk, never.pk}

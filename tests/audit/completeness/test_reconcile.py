@@ -19,7 +19,7 @@ from audit.models import Followed, Gap, Heartbeat, Hole, Record, Rhythm
 from audit.models.completeness import MAX_FOLLOWED
 from audit.postgres.gateway import gateway
 from dlq.message import Document, digest_of
-from tests.audit.completeness.conftest import a_standing, follow, follow_all, manage_skewed, numbered
+from tests.audit.completeness.conftest import a_standing, follow, follow_all, manage_skewed, numbered, waits
 from tests.audit.conftest import BATCH, Sender, an_event
 
 UNSTORABLE = [{"source_seq": 1, "source_epoch": text} for text in ("a\x00", "\ud800")] + [{"\ud800": 1}]
@@ -100,7 +100,7 @@ def test_a_step_that_is_killed_is_tried_again_with_fewer_records_until_it_comes_
 def test_what_nobody_sealed_is_not_said_to_be_read(sender: Sender) -> None:
     follow()
     assert sender.post(numbered(1, 3), BATCH).status_code == 201
-    Heartbeat.objects.create(writer=sender.name, seq=3, at=datetime.now(UTC))
+    Heartbeat.objects.create(writer=sender.name, **waits(3, datetime.now(UTC)))
     with override_settings(GAP_GRACE_S=0):
         reconcile.reconcile()
     stored_at = Record.objects.filter(writer=sender.name).earliest("stored_at").stored_at
@@ -330,7 +330,7 @@ def test_the_command_says_what_it_left_for_later(
         call_command("reconcile", "--seconds", "0")
     assert ended.value.code in (3, 5)  # other tests may have left what is missing
     assert "Left for later: 3 records to read. Run it again" in capsys.readouterr().err
-    monkeypatch.setattr("audit.completeness.summary.Completeness.whole", True)
+    monkeypatch.setattr("audit.completeness.summary.Completeness.lacks", False)
     with pytest.raises(SystemExit) as ended:
         call_command("reconcile", "--seconds", "0")
     assert ended.value.code == 5

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.completeness import heartbeats, sequences
 from audit.models import Gap, Heartbeat, Hole, Numbering
-from tests.audit.completeness.conftest import at, numbers_of
+from tests.audit.completeness.conftest import at, numbers_of, waits
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_heartbeats_are_judged_in_portions_of_one_transaction_each(
 ) -> None:
     monkeypatch.setattr(sequences, "BEATS", 2)
     for epoch in ("a", "b", "c"):
-        Heartbeat.objects.create(writer=writer, epoch=epoch, seq=1, at=at(0))
+        Heartbeat.objects.create(writer=writer, epoch=epoch, **waits(1, at(0)))
     portions = 1
     while sequences.apply_heartbeats(made_before=at(1)):
         portions += 1
@@ -56,7 +56,7 @@ def test_a_writer_with_an_epoch_an_event_costs_as_many_statements_as_one_with_on
 def test_many_heartbeats_cost_as_many_statements_as_one(writer: str) -> None:
     def statements(epochs: int) -> int:
         Heartbeat.objects.bulk_create(
-            [Heartbeat(writer=writer, epoch=f"{epochs}-{number}", seq=1, at=at(0)) for number in range(epochs)]
+            [Heartbeat(writer=writer, epoch=f"{epochs}-{number}", **waits(1, at(0))) for number in range(epochs)]
         )
         with CaptureQueriesContext(connection) as queries:
             assert not sequences.apply_heartbeats(made_before=at(1))
@@ -147,7 +147,7 @@ def test_late_numbers_far_apart_read_the_holes_that_they_fill_and_no_others(writ
 
 def test_a_heartbeat_shows_the_end_that_never_came(writer: str) -> None:
     sequences.apply(numbers_of(writer, 1, 2))
-    Heartbeat.objects.create(writer=writer, seq=4, at=at(10))
+    Heartbeat.objects.create(writer=writer, **waits(4, at(10)))
     sequences.apply_heartbeats(made_before=at(10))
     assert missing(writer) == set()  # too young: its events may be on their way
     sequences.apply_heartbeats(made_before=at(11))
@@ -159,7 +159,7 @@ def test_a_heartbeat_shows_the_end_that_never_came(writer: str) -> None:
 
 
 def test_a_heartbeat_of_a_writer_whose_events_all_vanished_is_a_gap_from_one(writer: str) -> None:
-    Heartbeat.objects.create(writer=writer, epoch="e", seq=3, at=at(1))
+    Heartbeat.objects.create(writer=writer, epoch="e", **waits(3, at(1)))
     sequences.apply_heartbeats(made_before=at(2))
     assert missing(writer) == {1, 2, 3}
 

@@ -1,11 +1,14 @@
 """Following the log with rules: what did not come is found, and closes when it comes."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 import uuid_utils.compat
+from django.db import connections
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 import dlq.stream
 from audit.completeness import reconcile
@@ -73,6 +76,22 @@ def test_what_comes_after_it_was_found_closes_it_and_says_how(sender: Sender, ru
     assert "in time, but it arrived late" in one.closed_how
     assert (other.state, other.late) == ("closed", True)
     assert other.closed_how.endswith("late by 1 min")
+
+
+def test_however_many_an_answer_closes_a_statement_closes_a_portion_of_them(
+    sender: Sender, rule: MakeRule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, of = rule(), correlation()
+    sender.post([an(ends, "x", seconds, of=of) for seconds in range(25)], BATCH)
+    follow()
+    assert len(found(ends)) == 25
+    monkeypatch.setattr(evaluate, "BATCH", 10)
+    sender.post(an(ends, "y", 10, of=of))
+    with CaptureQueriesContext(connections["default"]) as queries:
+        follow()
+    assert [each.state for each in found(ends)] == ["closed"] * 11 + ["open"] * 14
+    writes = [query["sql"] for query in queries if re.match(r'\s*UPDATE "?audit_unmet', query["sql"])]
+    assert len([text for text in writes if "met_at" in text]) == 2, writes
 
 
 def test_the_same_event_sent_again_changes_nothing(sender: Sender, rule: MakeRule) -> None:
@@ -156,6 +175,18 @@ def test_a_writer_that_sent_too_few_on_a_day_or_nothing_at_all_is_found(sender: 
     enough.refresh_from_db()
     assert enough.next_day == datetime.now(UTC).date()
     assert enough.met == 1
+
+
+def test_however_many_days_a_writer_names_they_are_counted_by_one_statement(sender: Sender, rule: MakeRule) -> None:
+    ends = rule("rate", writer=sender.name)
+    day = date(1, 6, 1)
+    times = [f"{day + timedelta(days=400 * n)}T10:00:00Z" for n in range(100)]
+    sender.post([an(ends, "y", of=correlation()) | {"event_timestamp": at} for at in [*times, times[0]]], BATCH)
+    with CaptureQueriesContext(connections["default"]) as queries:
+        follow()
+    counts = Tally.objects.filter(expectation=ends).order_by("day").values_list("came", flat=True)
+    assert list(counts) == [2, *[1] * 99]
+    assert len([query for query in queries if "audit_tally" in query["sql"]]) == 1
 
 
 def test_a_run_that_fails_half_way_counts_nothing_twice(

@@ -111,7 +111,9 @@ def test_a_page_is_planned_for_a_few_months_of_120(correlated: list[Record]) -> 
 
 
 @pytest.mark.slow
-def test_how_many_a_scope_sees_is_not_counted_in_the_months(correlated: list[Record]) -> None:
+def test_how_many_a_scope_sees_is_not_counted_in_the_months(
+    correlated: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = correlated[0].writer
     Rhythm.objects.filter(writer=writer).update(events=5_000)
     with visibility.viewing(visibility.Viewer(lambda: (visibility.Scope((writer,)),))):
@@ -119,7 +121,12 @@ def test_how_many_a_scope_sees_is_not_counted_in_the_months(correlated: list[Rec
         assert (list(asked), said) == ([], "5,000")
     with visibility.viewing(visibility.Viewer(lambda: (visibility.Scope((writer,), ("tests",)),))):
         asked, said = asked_of_records(query.about_how_many)
-        assert len(list(asked)) == 1, "a scope of categories is counted in the store"
+        assert len(list(asked)) == 2, "a scope of categories is counted in the store, the newest months first"
+        assert planned(next(iter(asked))) <= FEW
+    monkeypatch.setattr(query, "COUNT_CAP", 2)
+    with visibility.viewing(visibility.Viewer(lambda: (visibility.Scope((), (correlated[0].event_category,)),))):
+        asked, said = asked_of_records(query.about_how_many)
+        assert (len(list(asked)), said) == (1, "2+"), "the newest months have as many as are counted"
 
 
 @pytest.mark.slow
