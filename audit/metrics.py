@@ -25,3 +25,6 @@ unsigned = Counter("audit_receipts_unsigned_total", "Answers without a signed re
 refilled = Counter("audit_refilled_total", "Drained events that Redis kept, brought back or looked at", ["outcome"])
 resumed = Counter("audit_resumed_total", "Logs that this process let go on under a cross-link")
 backed_up = Counter("audit_backed_up_total", "Backups that this process made")
+taken = Counter(
+    "audit_taken_total", "Events of other systems that came, by mapping and what became of them", ["mapping", "state"]
+)
