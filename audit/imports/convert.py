@@ -11,7 +11,7 @@ from audit.formats import canonical, event, times
 from audit.formats.canonical import NotCanonical, Unreadable
 from audit.imports import identity, paths, values
 from audit.imports.mapping import Mapping
-from audit.imports.rules import Rule, present
+from audit.imports.rules import Rule, filled_by
 
 # What an import fills where the event itself says nothing; the record says so by what it lacks.
 NO_TIME = "event_timestamp"
@@ -69,7 +69,7 @@ def filled(original: Any, mapping: Mapping) -> list[Filled]:
             value = _of_rule(field, rule, original)
             if value is not None:
                 shown = times.timestamp_text(value) if isinstance(value, datetime) else value
-                found.append(Filled(field, shown, tuple(map(paths.text_of, present(original, rule.members)))))
+                found.append(Filled(field, shown, tuple(map(paths.text_of, filled_by(rule, original)))))
                 break
     return found
 

@@ -46,7 +46,9 @@ class Mapping(NamedTuple):
     options: Table[str, Any]
     # The members that it looks at, as a tree: {} where all below a member is taken.
     known: Table[str, Any]
+    # Of the text, SHA-256 in hex.
     digest: str
+    text: str
 
     @property
     def made_by(self) -> str:
@@ -94,6 +96,7 @@ def _mapping(spec: dict[str, Any], text: str) -> Mapping:
         options={key: source[key] for key in ("delimiter", "columns") if key in source},
         known=_tree([*everything, *requires]),
         digest=sha256(text.encode()).hexdigest(),
+        text=text,
     )
 
 

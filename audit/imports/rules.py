@@ -1,7 +1,7 @@
 """How a field of ours is filled from members of theirs: alternatives, of which the first that gives a value counts."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from audit.imports import paths, values
@@ -36,6 +36,9 @@ class Rule(NamedTuple):
     members: tuple[Path, ...]
     # A moment is read by it: `rfc3339`, a unit since 1970, or a form of strptime.
     form: str
+    # Those of `members` that it takes its value from: the first of them that is there, or all of them.
+    sources: tuple[Path, ...]
+    takes_first: bool
 
     def apply(self, original: Any) -> Any:
         """Return what it gives; None where it gives nothing."""
@@ -53,9 +56,12 @@ def compile_rules(spec: Any) -> tuple[Rule, ...]:
     return tuple(_compile(one) for one in specs)
 
 
-def present(document: Any, members: Sequence[Path]) -> Iterator[Path]:
-    """Yield those of these members that a foreign event has."""
-    yield from (path for path in members if paths.find(document, path) is not None)
+def filled_by(rule: Rule, original: Any) -> Iterator[Path]:
+    """Yield the members that a rule made its value of, and those that its conditions found."""
+    there = [path for path in rule.members if paths.find(original, path) not in (None, "")]
+    sources = [path for path in there if path in rule.sources]
+    yield from sources[:1] if rule.takes_first else sources
+    yield from (path for path in there if path not in rule.sources)
 
 
 def _compile(spec: Any) -> Rule:
@@ -72,7 +78,7 @@ def _compile(spec: Any) -> Rule:
     looked_at = tuple(paths.parse(path) for path in _table(spec, "when"))
     if "table" in spec:
         read = _by_table(read, _table(spec, "table"))
-    return Rule(read, tuple(conditions), (*members, *looked_at), _form(spec))
+    return Rule(read, tuple(conditions), (*members, *looked_at), _form(spec), members, "from" in spec)
 
 
 def _reader(spec: dict[str, Any]) -> tuple[Read, tuple[Path, ...]]:

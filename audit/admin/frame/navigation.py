@@ -43,7 +43,15 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Retention": ("audit.retentionrequest", "audit.legalhold", "audit.erasurerequest", "audit.erasurerule"),
     "Evidence": (*("audit.export", "audit.statement", "audit.archive", "audit.archivedrecord", "audit.redactionrule"),),
     "Settings": (
-        *("audit.writer", "audit.expectation", "audit.waiver", "auth.user", "auth.group", "audit.rightsrequest"),
+        *(
+            "audit.writer",
+            "audit.importmapping",
+            "audit.expectation",
+            "audit.waiver",
+            "auth.user",
+            "auth.group",
+            "audit.rightsrequest",
+        ),
         *("audit.auditorscope", "django_q.schedule", "django_q.success", "django_q.failure", "django_q.ormq"),
     ),
 }
