@@ -4,6 +4,8 @@ A step is a name, a place in an array, or the first element of an array whose me
 """
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 
@@ -58,6 +60,21 @@ def find(value: Any, path: Path) -> Any:
     return value
 
 
+def finder(path: Path) -> Callable[[dict[str, Any]], Any]:
+    """Return what finds a path in an object, as `find` does: quick for one name or two, as most have."""
+    if len(path) == 1 and isinstance(name := path[0], str):
+        return lambda document: document.get(name)
+    if len(path) == 2 and isinstance(outer := path[0], str) and isinstance(inner := path[1], str):
+
+        def find_inner(document: dict[str, Any]) -> Any:
+            member = document.get(outer)
+            return member.get(inner) if type(member) is dict else None
+
+        return find_inner
+    return lambda document: find(document, path)
+
+
+@lru_cache(maxsize=4096)
 def text_of(path: Path) -> str:
     """Return a path as a mapping writes it."""
     return "".join(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from audit.imports import paths, values
@@ -94,32 +95,51 @@ def _reader(spec: dict[str, Any]) -> tuple[Read, tuple[Path, ...]]:
         raise ValueError("from: must be a path, or an array of paths")
     members = tuple(paths.parse(path) for path in named)
     if len(members) == 1:
-        (only,) = members
-        return (lambda original: paths.find(original, only)), members
-    return (lambda original: _first(original, members)), members
+        return paths.finder(members[0]), members
+    return _first(members), members
 
 
-def _first(original: Any, members: tuple[Path, ...]) -> Any:
-    for path in members:
-        if (value := paths.find(original, path)) not in (None, ""):
-            return value
-    return None
+def _first(members: tuple[Path, ...]) -> Read:
+    """What reads the first of several members that is there. Those of one object are looked for when it is there."""
+    groups = [
+        (outer, [paths.finder(path[1:]) for path in group])
+        if isinstance(outer, str)
+        else ("", [paths.finder(path) for path in group])
+        for outer, group in ((outer, list(group)) for outer, group in groupby(members, key=_outer))
+    ]
+
+    def read(original: Any) -> Any:
+        for outer, finders in groups:
+            holder = original.get(outer) if outer else original
+            if type(holder) is dict:
+                for find in finders:
+                    if (value := find(holder)) is not None and value != "":
+                        return value
+        return None
+
+    return read
+
+
+def _outer(path: Path) -> Any:
+    """Return the name of the object that a path leads into; None for one that leads into none."""
+    return path[0] if len(path) > 1 and isinstance(path[0], str) and isinstance(path[1], str) else None
 
 
 def _template(text: Any) -> tuple[Read, tuple[Path, ...]]:
     """A text with members in braces; it gives nothing where one of them is missing."""
     if not isinstance(text, str) or "{" in (rest := _PLACEHOLDER.sub("", text)) or "}" in rest:
         raise ValueError("text: must be a text with members in braces, such as '{kind}.{name|lower}'")
-    pieces: list[str | tuple[Path, tuple[Callable[[str], str], ...]]] = []
+    pieces: list[str | tuple[Read, tuple[Callable[[str], str], ...]]] = []
+    members: list[Path] = []
     end = 0
     for match in _PLACEHOLDER.finditer(text):
         names = [name for name in match[2].split("|") if name]
         if unknown := [name for name in names if name not in FILTERS]:
             raise ValueError(f"text: there is no {unknown[0]!r}: known are {', '.join(FILTERS)}")
-        pieces += [text[end : match.start()], (paths.parse(match[1]), tuple(FILTERS[name] for name in names))]
+        members.append(paths.parse(match[1]))
+        pieces += [text[end : match.start()], (paths.finder(members[-1]), tuple(FILTERS[name] for name in names))]
         end = match.end()
     pieces.append(text[end:])
-    members = tuple(piece[0] for piece in pieces if not isinstance(piece, str))
 
     def read(original: Any) -> str | None:
         made = []
@@ -127,15 +147,15 @@ def _template(text: Any) -> tuple[Read, tuple[Path, ...]]:
             if isinstance(piece, str):
                 made.append(piece)
                 continue
-            path, filters = piece
-            if (part := values.text(paths.find(original, path))) is None:
+            find, filters = piece
+            if (part := values.text(find(original))) is None:
                 return None
             for change in filters:
                 part = change(part)
             made.append(part)
         return "".join(made)
 
-    return read, members
+    return read, tuple(members)
 
 
 def _by_table(read: Read, table: Mapping[str, Any]) -> Read:
@@ -150,14 +170,14 @@ def _by_table(read: Read, table: Mapping[str, Any]) -> Read:
 
 def _condition(path: str, wanted: Any) -> Condition:
     """A condition on a member: that it is there (true) or not (false), is a text or one of several, or compares."""
-    member = paths.parse(path)
+    find = paths.finder(paths.parse(path))
     if isinstance(wanted, bool):
-        return lambda original: (paths.find(original, member) not in (None, "")) is wanted
+        return lambda original: (find(original) not in (None, "")) is wanted
     if isinstance(wanted, str) and (match := _COMPARED.match(wanted)):
         compare, bound = _COMPARE[match[1]], float(match[2])
-        return lambda original: _compares(paths.find(original, member), compare, bound)
+        return lambda original: _compares(find(original), compare, bound)
     accepted = {str(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
-    return lambda original: values.text(paths.find(original, member)) in accepted
+    return lambda original: values.text(find(original)) in accepted
 
 
 def _compares(value: Any, compare: Callable[[float, float], bool], bound: float) -> bool:

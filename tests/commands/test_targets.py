@@ -29,6 +29,7 @@ SHORT = {
     "bench-pages": (["SMALL=200", "LARGE=400", "ROUNDS=1"], r'^\{"list: first page": \d+'),
     "bench-export": (["RECORDS=400"], r"category:security"),
     "bench-purge": (["SHARE=0.002"], r"^the log is VERIFIED, and every bundle of before \(\d+ s\)$"),
+    "bench-import": (["EVENTS=600", "KILLS=2"], r"^each of 600 events once$"),
     "restore-drill": (["SHARE=0.02"], r"^all of it came back \(\d+ s\)$"),
     "fix": ([], r"files? left unchanged$"),
 }
