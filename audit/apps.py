@@ -24,6 +24,7 @@ class AuditConfig(AppConfig):
         register(checks.control_packs, Tags.security)
         register(checks.tokens, Tags.security)
         register(checks.traces, Tags.compatibility)
+        register(checks.mappings, Tags.security)
         register(checks.outside_trust, Tags.security, deploy=True)
         register(checks.export_folder, Tags.security, deploy=True)
         register(checks.backups, Tags.database, deploy=True)

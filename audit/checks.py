@@ -19,6 +19,8 @@ from django.db import DatabaseError
 
 from audit.access.tokens import check as token_check
 from audit.errors import KeyMissing
+from audit.imports import catalogue
+from audit.imports.mapping import MappingInvalid
 from audit.ledger import anchor
 from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
@@ -254,6 +256,16 @@ def control_packs(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         packs.load()
     except packs.UnreadablePack as error:
         return [Error(f"A pack of controls cannot be read: {error}.", hint="docs/reports.md", id="audit.E011")]
+    return []
+
+
+def mappings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Every mapping of imports can be read."""
+    try:
+        catalogue.every()
+    except MappingInvalid as error:
+        hint = "docs/imports.md, A mapping of your own: until then nothing is imported."
+        return [Error(f"A mapping cannot be used: {error}.", hint=hint, id="audit.E021")]
     return []
 
 

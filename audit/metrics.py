@@ -28,3 +28,6 @@ backed_up = Counter("audit_backed_up_total", "Backups that this process made")
 streamed = Counter("audit_streamed_total", "Records that a target of streams has taken", ["target"])
 stream_faults = Counter("audit_stream_faults_total", "Batches that targets did not take", ["target", "fault"])
 schema_misfits = Counter("audit_schema_misfits_total", "Events that do not fit their schema", ["event_type", "mode"])
+taken = Counter(
+    "audit_taken_total", "Events of other systems that came, by mapping and what became of them", ["mapping", "state"]
+)

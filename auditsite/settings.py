@@ -172,6 +172,7 @@ EXPORT_CERTIFICATE_FILE = env.path("EXPORT_CERTIFICATE_FILE", None)
 EXPORT_DAYS = env.float("EXPORT_DAYS", 7)
 EXPORT_MAX_MB = env.int("EXPORT_MAX_MB", 20_000)  # of all bundles, also of those that are being made; 0: no bound
 EXPORT_AT_ONCE = env.int("EXPORT_AT_ONCE", 20)
+IMPORT_MAPPINGS_DIR = env.path("IMPORT_MAPPINGS_DIR", None)  # mappings of your own, beside those that come with it
 # So long stay tasks that failed, verifications that found nothing, heartbeats of epochs that are over.
 FAILED_TASK_DAYS = env.float("FAILED_TASK_DAYS", 30)
 VERIFICATION_DAYS = env.float("VERIFICATION_DAYS", 400, validate=validate.Range(min=31))

@@ -27,7 +27,7 @@ READING = [
     *_audit("view", "record", "access", "export", "legalhold", "report", "review", "missedreview", "redactionrule"),
     *_audit("view", "statement", "archivedrecord", "retentionrequest", "erasurerule", "erasurerequest"),
     *_audit("make", "export", "report", "statement"),
-    *("audit.start_verification", "audit.add_waiver"),
+    *("audit.start_verification", "audit.add_waiver", "audit.view_importmapping"),
 ]
 # Auditors read records, explain and waive; operators act on the queue and explain; compliance officers read, decide,
 # explain and waive; administrators manage people, keys, scopes and rules, and read no records. Whoever makes a rule
@@ -49,6 +49,7 @@ GROUPS = {
             "audit.export_unredacted",
         ),
         *("audit.add_redactionrule", "audit.change_redactionrule", "audit.ask_retention", "audit.approve_retention"),
+        "audit.try_importmapping",
         *("audit.add_erasurerule", "audit.change_erasurerule", "audit.ask_erasure", "audit.decide_erasure"),
     ],
     "administrator": [
@@ -59,6 +60,7 @@ GROUPS = {
         *_audit("change", "writer", "auditorscope", "expectation"),
         *("audit.delete_auditorscope", "audit.approve_discard"),
         *("audit.view_retentionrequest", "audit.approve_retention"),
+        *("audit.view_importmapping", "audit.try_importmapping"),
         *("audit.view_rightsrequest", "audit.approve_rights"),
     ],
 }

@@ -7,6 +7,7 @@ from audit.admin.archive import archived_records, archives
 from audit.admin.completeness import coverage, gaps
 from audit.admin.evidence import erasure, exports, redaction, statements
 from audit.admin.expectations import rules, unmet
+from audit.admin.imports import mappings
 from audit.admin.ledger import checkpoints, verifications
 from audit.admin.queue import discards, outages, parked, quarantine
 from audit.admin.retention import legal_holds, requests

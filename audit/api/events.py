@@ -27,12 +27,13 @@ from audit.evidence.download import spooled
 from audit.formats import canonical, event, times
 from audit.formats.canonical import Unreadable
 from audit.formats.event import Accepted
-from audit.ingest import again, erasure_rules, invalid
+from audit.ingest import again, invalid
+from audit.ingest.accept import accept
 from audit.ingest.invalid import InvalidEvent
 from audit.ingest.record import Recorded, record
 from audit.ledger import purged
 from audit.models import Record
-from audit.postgres import clock, gateway
+from audit.postgres import gateway
 from audit.queue import corrections, visible
 from audit.receipts import issue
 from audit.schemas import in_force
@@ -166,19 +167,9 @@ def _receipt(recorded: Recorded) -> Answer:
 
 def _accept(document: Any, writer: str) -> Accepted:
     """Accept an event that fits the schema of its type, where there is one. Raises `Invalid`."""
-    accepted = _accept_valid(document, writer)
+    accepted = accept(document, writer)
     in_force.check(document, accepted.id if document.get("event_id") else None)
     return accepted
-
-
-def _accept_valid(document: Any, writer: str) -> Accepted:
-    """Accept an event. One from the future is refused by the clock that is furthest ahead: ours may be behind."""
-    try:
-        return event.accept(document, writer=writer, now=clock.local_now(), erasing=erasure_rules.in_force())
-    except Invalid as error:
-        if not any(event.AHEAD in message for message in error.errors.values()):
-            raise
-    return event.accept(document, writer=writer, now=clock.latest_now(), erasing=erasure_rules.in_force())
 
 
 def _accept_each(documents: Any, writer: str) -> tuple[dict[int, Accepted], Errors]:
@@ -308,7 +299,7 @@ def _parked(event_id: UUID) -> dict[str, Any] | None:
 
 
 def _content(message: Message) -> dict[str, Any]:
-    if message.kind == invalid.KIND:
+    if invalid.is_kept(message.kind):
         return {"invalid": message.last_error or "kept as it came: it is not valid"}
     if not is_authentic(message):
         return {"damaged": "this store did not park it as it is: the content is not shown"}

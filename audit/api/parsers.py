@@ -71,12 +71,12 @@ def _decoded(body: bytes, encodings: str) -> bytes:
     if names not in (["gzip"], ["x-gzip"]):
         raise UnsupportedEncoding(encodings)
     try:
-        return _unzipped(body)
+        return unzipped(body)
     except zlib.error:
         raise Invalid({"": "the body is not gzip, which its Content-Encoding says that it is"}) from None
 
 
-def _unzipped(body: bytes) -> bytes:
+def unzipped(body: bytes) -> bytes:
     """Return what is in one or more members of gzip. Raises `RequestDataTooBig`, `Invalid`, `zlib.error`."""
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     parts: list[bytes] = []

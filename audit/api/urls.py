@@ -15,6 +15,7 @@ from audit.api import (
     reports,
 )
 from audit.api.evidence import erasure, exports, statements
+from audit.api.imports import any_source, cloudevents, kubernetes, otlp
 from audit.api.upstream import notifications, refused
 from audit.formats import spellings
 
@@ -52,6 +53,10 @@ urlpatterns = [
         refused.ReconstructView.as_view(),
         name="refused-reconstruct",
     ),
+    path("import/kubernetes", kubernetes.KubernetesView.as_view(), name="import-kubernetes"),
+    path("import/cloudevents", cloudevents.CloudEventsView.as_view(), name="import-cloudevents"),
+    path("import/otlp/v1/logs", otlp.OtlpView.as_view(), name="import-otlp"),
+    path("import/<slug:source>", any_source.SourceView.as_view(), name="import"),
     path("heartbeats", completeness.HeartbeatsView.as_view(), name="heartbeats"),
     path("manifests", completeness.ManifestsView.as_view(), name="manifests"),
     path("manifests/<str:key>", completeness.ManifestView.as_view(), name="manifest"),

@@ -87,6 +87,14 @@ def texts(text: bytes) -> list[str]:
     return [decoded[start:end] for start, end in spans]
 
 
+def element(text: str, start: int) -> tuple[Any, int]:
+    """Parse the value at `start` as `loads` does; return it, or an `Unreadable` for one at fault, and where it ends.
+
+    Raises `json.JSONDecodeError` for what is no JSON, or does not end; `NotCanonical` for what is nested without end.
+    """
+    return _element(text, start)
+
+
 def canonical(document: dict[str, Any]) -> bytes:
     """Return RFC 8785 bytes. Raises `NotCanonical` for what PostgreSQL cannot hold, or is deeper than MAX_DEPTH."""
     try:

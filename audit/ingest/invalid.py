@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # What the queue calls such an event in place of its type. No type has a space; it is signed with the rest of the entry.
 KIND = "invalid event"
+# The same of what an import could not convert; the mapping follows.
+OF_IMPORT = "invalid event of "
 REASON = "invalid"
 
 
@@ -35,6 +37,8 @@ class InvalidEvent(NamedTuple):
 
     raw: bytes
     errors: dict[str, str]
+    # The mapping that could not convert it; "" for an event that was sent as one of ours.
+    mapping: str = ""
 
     @property
     def detail(self) -> str:
@@ -47,9 +51,9 @@ def keep(events: Sequence[InvalidEvent], *, writer: str) -> list[UUID]:
     They are counted with what came to the queue, and by reason beside what was rejected.
     """
     now = datetime.now(UTC)
-    ids = [_id(event.raw, writer) for event in events]
+    ids = [_id(event, writer) for event in events]
     documents = [
-        Document(str(event_id), digest_of(event.raw), event.raw, writer, KIND, now)
+        Document(str(event_id), digest_of(event.raw), event.raw, writer, _kind(event), now)
         for event_id, event in zip(ids, events, strict=True)
     ]
     try:
@@ -74,11 +78,28 @@ def _spool(documents: Sequence[Document]) -> None:
         raise NothingKept([document.key for document in documents]) from error
 
 
-def _id(raw: bytes, writer: str) -> UUID:
-    """Return the id of its place in the queue: the same for what is sent again, if its sender gave it an id."""
-    if not _has_id(raw):
+def is_kept(kind: str) -> bool:
+    """Return whether a message of this kind is an event that was kept as it came."""
+    return kind == KIND or kind.startswith(OF_IMPORT)
+
+
+def mapping_of(kind: str) -> str:
+    """Return the name of the mapping that could not convert a message of this kind; "" where none was to."""
+    return kind.removeprefix(OF_IMPORT) if kind.startswith(OF_IMPORT) else ""
+
+
+def _kind(event: InvalidEvent) -> str:
+    return OF_IMPORT + event.mapping if event.mapping else KIND
+
+
+def _id(event: InvalidEvent, writer: str) -> UUID:
+    """Return the id of its place in the queue: the same for what is sent again, if its sender gave it an id.
+
+    What is imported is sent again as it was, whether it has an id or not.
+    """
+    if not event.mapping and not _has_id(event.raw):
         return uuid_utils.compat.uuid7()
-    number = int.from_bytes(sha256(writer.encode() + b"\n" + raw).digest()[:16])
+    number = int.from_bytes(sha256(writer.encode() + b"\n" + event.raw).digest()[:16])
     return UUID(int=number & ~(0xF << 76) & ~(3 << 62) | 8 << 76 | 2 << 62)
 
 

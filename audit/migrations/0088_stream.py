@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0085_trace"),
+        ("audit", "0086_imports"),
     ]
 
     operations = [

@@ -26,6 +26,8 @@ from audit.models.evidence import (
     Statement,
 )
 from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.imports.mappings import ImportMapping
+from audit.models.imports.places import ImportPlace
 from audit.models.ledger import (
     Checkpoint,
     Finding,

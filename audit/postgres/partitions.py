@@ -33,6 +33,11 @@ def make(*, seconds: float = 20.0) -> int:
     return made
 
 
+def make_past(start: datetime) -> bool:
+    """Make the partition of a month that is over; return whether it is there. What is coming is made ahead alone."""
+    return start < _months(0)[0] and _make(start) != "locked"
+
+
 def _make(start: datetime) -> str:
     return str(sql.rows("SELECT audit_make_partition(%s)", [start])[0][0])
 

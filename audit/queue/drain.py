@@ -27,7 +27,8 @@ from audit.formats import canonical
 from audit.formats import event as event_format
 from audit.formats.erasable import commitments
 from audit.formats.event import Accepted
-from audit.ingest import entry_keys, invalid, trail
+from audit.imports.take import accept_again
+from audit.ingest import entry_keys, invalid, originals, trail
 from audit.ingest.record import record_conflicts, store_promised
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
@@ -227,7 +228,9 @@ def read_message(message: Message) -> Accepted | Outcome:
         return Outcome("dead", FORGED, "this store did not park it as it is: its signature is missing or wrong")
     if not message.digest_ok:
         return Outcome("dead", "Damaged", "the body does not match its digest: it was changed after it was parked")
-    if message.kind == invalid.KIND:
+    if name := invalid.mapping_of(message.kind):
+        return _read_foreign(message, name)
+    if invalid.is_kept(message.kind):
         return Outcome("dead", "Invalid", _what_is_wrong(message))
     if message.kind == KIND:
         return _read_entry(message)
@@ -249,6 +252,14 @@ def _read_entry(message: Message) -> Accepted | Outcome:
         return client_entries.read(message.body, message.received_at)
     except entry_keys.Unknown as error:
         raise DatabaseDown from error
+
+
+def _read_foreign(message: Message, name: str) -> Accepted | Outcome:
+    """What a mapping could not convert: it may by now, for its file may be another one."""
+    try:
+        return accept_again(message.body, name, writer=message.source)
+    except AuditError as error:
+        return Outcome("dead", "Invalid", str(error))
 
 
 def _what_is_wrong(message: Message) -> str:
@@ -337,6 +348,8 @@ def _outcome(error: Exception, message: Message, event: Accepted) -> Outcome:
 
 def _stored_under_new_id(message: Message, event: Accepted) -> Outcome:
     try:
+        if originals.is_stored(event):
+            return Outcome("duplicate")
         new_id = renamed.store_under_new_id(message, event, timeout_s=DRAIN_TIMEOUT_S)
     except Conflict:
         record_conflicts([event])

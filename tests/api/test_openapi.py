@@ -117,7 +117,11 @@ def test_what_stands_as_an_example_works_when_it_is_pasted() -> None:
     client = Client(headers={"Authorization": f"Bearer {Sender('write', 'read', 'export', 'hold').key}"})
     seal.Sealer().once()  # an export, a statement and a report are of what is sealed
     calls = {
-        call["operationId"]: (path.replace("{correlation_id}", correlation), method, call)
+        call["operationId"]: (
+            path.replace("{correlation_id}", correlation).replace("{source}", "cloudevents"),
+            method,
+            call,
+        )
         for path, methods in description["paths"].items()
         for method, call in methods.items()
     }
@@ -144,6 +148,10 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/events/{event_id}/proof": ["get"],
         "/api/v1/audit/events/{event_id}/bundle": ["get"],
         "/api/v1/audit/notifications": ["post"],
+        "/api/v1/audit/import/{source}": ["post"],
+        "/api/v1/audit/import/kubernetes": ["post"],
+        "/api/v1/audit/import/cloudevents": ["post"],
+        "/api/v1/audit/import/otlp/v1/logs": ["post"],
         "/api/v1/audit/remediation-requests/{correlation_id}/reconstruct": ["post"],
         "/api/v1/effectiveness/{correlation_id}": ["get"],
         "/api/v1/remediation-history/context": ["get"],

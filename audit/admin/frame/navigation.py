@@ -46,6 +46,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *(
             "audit.writer",
             "audit.eventschema",
+            "audit.importmapping",
             "audit.expectation",
             "audit.waiver",
             "auth.user",

@@ -17,10 +17,48 @@ EVENT: dict[str, Any] = {
     "event_data": {"amount": 25},
 }
 
+_CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": CORRELATION,
+    "source": "/example",
+    "type": "example.refund.approved",
+    "time": "2026-01-15T09:30:00Z",
+}
+_CLUSTER_EVENT = {
+    "auditID": CORRELATION,
+    "stage": "ResponseComplete",
+    "verb": "get",
+    "requestURI": "/version",
+    "user": {"username": "example-person"},
+    "stageTimestamp": "2026-01-15T09:30:00Z",
+}
+
 # By the id of the operation. None is for bodies that hold what an answer before gave, such as receipts.
 BODIES: dict[str, Any] = {
     "record_event": EVENT,
     "record_batch": [EVENT, EVENT | {"event_type": "example.refund.paid", "event_action": "paid"}],
+    "import_events": _CLOUD_EVENT,
+    "import_kubernetes": {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [_CLUSTER_EVENT]},
+    "import_cloudevents": _CLOUD_EVENT,
+    "import_otlp": {
+        "resourceLogs": [
+            {
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "example"}}]},
+                "scopeLogs": [
+                    {
+                        "logRecords": [
+                            {
+                                "timeUnixNano": "1768469400000000000",
+                                "severityText": "INFO",
+                                "body": {"stringValue": "An example: the refund was approved."},
+                                "attributes": [{"key": "log.record.uid", "value": {"stringValue": CORRELATION}}],
+                            }
+                        ]
+                    }
+                ],
+            }
+        ]
+    },
     "record_notification": {
         "remediation_id": CORRELATION,
         "notification_id": "notification-1",

@@ -18,6 +18,10 @@ GROUPS = (
         {
             "record_event": "Send an event",
             "record_batch": "Send up to 1,000 events",
+            "import_events": "Send events of another system, by the name of a mapping",
+            "import_kubernetes": "Send the audit events of a Kubernetes API server",
+            "import_cloudevents": "Send CloudEvents",
+            "import_otlp": "Send logs of OpenTelemetry",
             "post_heartbeat": "Say that the writer lives, and how many events it made",
             "post_manifest": "State which events were made in a window",
             "get_manifest": "Compare a manifest with what is stored",

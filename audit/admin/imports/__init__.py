@@ -1,0 +1,1 @@
+"""Pages about imports: the mappings, and what one does with a sample."""

@@ -1,0 +1,112 @@
+"""read: the events of a file or a body, one after the other, each with its place; and how to go on in the middle."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from audit.formats.canonical import Unreadable
+from audit.imports.item import Item
+from audit.imports.mapping import Mapping
+from audit.imports.reading import values
+from audit.imports.reading.json import BETWEEN, Values
+from audit.imports.reading.lines import lines
+from audit.imports.reading.opening import Source
+from audit.imports.reading.window import MAX_CHARACTERS, Broken, Window
+from audit.imports.sources import table
+from audit.imports.sources.explode import explode, read_line
+
+TOO_LONG = f"is longer than {MAX_CHARACTERS // 2**20} MiB, which is more than is taken"
+State = dict[str, Any]
+
+
+class Events:
+    """The events of a text. `state`, with what the window has passed, is all that is needed to go on."""
+
+    def __init__(self, window: Window, mapping: Mapping, state: State | None = None):
+        self._window, self._mapping = window, mapping
+        self.state: State = state or {}
+        # Whether each event of what was passed has been handed out: only there an import may go on.
+        self.is_settled = True
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield each event. Raises `Broken`, `FileUnreadable`."""
+        if not self.state:
+            self.state = {"kind": self._kind()}
+        match self.state["kind"]:
+            case "rows":
+                return self._rows()
+            case "lines":
+                return self._lines()
+            case _:
+                return self._values()
+
+    def _kind(self) -> str:
+        if self._mapping.format == "csv":
+            return "rows"
+        if self._mapping.format in ("syslog", "lines"):
+            return "lines"
+        return "lines" if self._is_a_value_a_line() else "values"
+
+    def _is_a_value_a_line(self) -> bool:
+        """Whether the first line is a JSON object of its own: what is wrong with another then costs that line alone."""
+        while (end := self._window.text.find("\n", self._window.at)) < 0:
+            if not self._window.text[self._window.at :].lstrip().startswith("{") and self._window.text:
+                return False
+            if len(self._window.text) > MAX_CHARACTERS or not self._window.fill():
+                return False
+        return isinstance(values.read(self._window.text[self._window.at : end]), dict)
+
+    def _lines(self) -> Iterator[Item]:
+        number = self._window.line
+        for line in lines(self._window):
+            if line is None:
+                yield Item(f"line {number}", Unreadable({"": TOO_LONG}, ""))
+            elif line.strip():
+                yield from self._of_one(f"line {number}", read_line(line, self._mapping), line)
+            number = self._window.line
+
+    def _rows(self) -> Iterator[Item]:
+        delimiter = self._mapping.options.get("delimiter", ",")
+        rows = table.rows(self._pulled(), delimiter)
+        columns = self.state.get("columns") or self._mapping.options.get("columns") or next(rows, None)
+        if columns is None:
+            return
+        self.state["columns"] = list(columns)
+        number = self._window.line
+        for row in rows:
+            yield Item(f"line {number}", table.as_object(row, columns))
+            number = self._window.line
+
+    def _pulled(self) -> Iterator[str]:
+        for line in lines(self._window):
+            if line is None:
+                raise Broken(f"line {self._window.line - 1} {TOO_LONG}")
+            yield line + "\n"
+
+    def _values(self) -> Iterator[Item]:
+        members = [path[0] for path in self._mapping.records if len(path) == 1 and isinstance(path[0], str)]
+        found = Values(self._window, members, self.state.get("mode", BETWEEN))
+        count = self.state.get("count", 0)
+        for value, text in found:
+            events = explode(value, self._mapping)
+            self.state |= {"mode": found.mode, "count": count + len(events)}
+            if len(events) == 1:
+                yield Item(f"event {count + 1}", events[0], text if events[0] is value else "")
+            else:
+                self.is_settled = False
+                for number, event in enumerate(events, count + 1):
+                    self.is_settled = number == count + len(events)
+                    yield Item(f"event {number}", event)
+            count += len(events)
+
+    def _of_one(self, place: str, events: list[Any], text: str) -> Iterator[Item]:
+        """The events of one text: all of them were handed out when the last one is."""
+        for number, event in enumerate(events, 1):
+            self.is_settled = number == len(events)
+            yield Item(place, event, text if len(events) == 1 else "")
+
+
+def read(body: bytes, mapping: Mapping) -> list[Item]:
+    """Return the events of a body. Raises `Broken`."""
+    window = Window(Source(io.BytesIO(body), "the body", None))
+    return list(Events(window, mapping))

@@ -1,0 +1,211 @@
+"""take: bring foreign events in. They are converted, then recorded or parked, as events that are sent are.
+
+What cannot be converted is kept as it came in the dead letter queue, for a person; a drain converts it again, should
+its mapping have changed meanwhile. Each event is here once, however often it comes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Literal, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from audit import metrics
+from audit.access import limits
+from audit.errors import Conflict, Invalid
+from audit.formats import canonical, event
+from audit.formats.event import Accepted
+from audit.imports import catalogue, identity, known
+from audit.imports.convert import convert
+from audit.imports.item import Item
+from audit.imports.mapping import Mapping
+from audit.imports.sources.explode import read_kept
+from audit.ingest import invalid, rejection_counters, rejections
+from audit.ingest.accept import accept
+from audit.ingest.invalid import InvalidEvent
+from audit.ingest.record import record, record_conflicts
+from audit.ingest.rejections import Refusal
+from audit.postgres import clock
+from audit.schemas import in_force
+
+log = structlog.get_logger(__name__)
+
+# One transaction has so many: the bound of a batch.
+PORTION = event.MAX_BATCH
+# An id that its source used for several events leads to another one, and so on: so often.
+MOST_ROUNDS = 6
+State = Literal["stored", "duplicate", "parked", "dead", "refused"]
+ItemT = TypeVar("ItemT")
+
+
+class Taken(NamedTuple):
+    """What became of an event. `errors` says why it could not be converted, by member."""
+
+    item: Item
+    state: State
+    id: UUID | None = None
+    errors: dict[str, str] = {}  # noqa: RUF012  # never written to
+
+
+class _Event(NamedTuple):
+    accepted: Accepted
+    document: dict[str, Any]
+    # The id that it has by its source's, where another event has that.
+    wanted: UUID | None = None
+
+
+class Prepared(NamedTuple):
+    """A portion that was read and converted: the events that can be recorded, and what is wrong with the others."""
+
+    items: Sequence[Item]
+    events: dict[int, _Event]
+    faulty: dict[int, dict[str, str]]
+    mapping: Mapping
+    writer: str
+
+
+def take(items: Iterable[Item], mapping: Mapping, *, writer: str) -> list[Taken]:
+    """Take events of a writer by a mapping, and say what became of each, in their order.
+
+    Raises `NothingKept` where neither PostgreSQL nor the queue took them: of this portion nothing is kept, and the same
+    may be sent again.
+    """
+    return [taken for portion in portions(items, PORTION) for taken in bring(prepare(portion, mapping, writer=writer))]
+
+
+def prepare(items: Sequence[Item], mapping: Mapping, *, writer: str) -> Prepared:
+    """Convert and validate events; nothing is asked of a server for it, and nothing is kept."""
+    events: dict[int, _Event] = {}
+    faulty: dict[int, dict[str, str]] = {}
+    for place, item in enumerate(items):
+        try:
+            events[place] = _Event(*accept_item(item, mapping, writer=writer))
+        except Invalid as error:
+            faulty[place] = error.errors
+    return Prepared(items, events, faulty, mapping, writer)
+
+
+def bring(prepared: Prepared) -> list[Taken]:
+    """Record or park what was prepared, keep what cannot be, and say what became of each. Raises `NothingKept`."""
+    items, events, faulty, mapping, writer = prepared
+    copies = _copies(events)
+    states = _record({place: each for place, each in events.items() if place not in copies}, writer)
+    taken = {place: Taken(items[place], state, each.accepted.id) for place, (state, each) in states.items()}
+    for place, first in copies.items():
+        state: State = "duplicate" if taken[first].state == "stored" else taken[first].state
+        taken[place] = Taken(items[place], state, taken[first].id)
+    taken |= _keep({place: (items[place], errors) for place, errors in faulty.items()}, mapping, writer)
+    counts = Counter(each.state for each in taken.values())
+    for each, count in counts.items():
+        metrics.taken.labels(mapping=mapping.name, state=each).inc(count)
+    log.debug("taken", mapping=mapping.made_by, writer=writer, counts=dict(counts))
+    return [taken[place] for place in range(len(items))]
+
+
+def accept_item(item: Item, mapping: Mapping, *, writer: str) -> tuple[Accepted, dict[str, Any]]:
+    """Convert and validate an event, by the schema of its type too; return it with the document that a client would send.
+
+    Raises `Invalid`.
+    """
+    document = convert(item.original, mapping, writer=writer, now=clock.local_now()).document
+    accepted = accept(document, writer)
+    in_force.check(document, accepted.id)
+    return accepted, document
+
+
+def accept_again(raw: bytes, name: str, *, writer: str) -> Accepted:
+    """Convert what was kept as it came, by the mapping as it is now. Raises `Invalid`, `MappingInvalid`."""
+    mapping = catalogue.find(name)
+    return accept_item(Item("", read_kept(raw, mapping)), mapping, writer=writer)[0]
+
+
+def portions(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    source = iter(items)
+    while portion := list(islice(source, size)):
+        yield portion
+
+
+def _copies(events: dict[int, _Event]) -> dict[int, int]:
+    """Return which events are copies of one that stands before them."""
+    first: dict[UUID, list[int]] = {}
+    copies: dict[int, int] = {}
+    for place, each in events.items():
+        before = first.setdefault(each.accepted.id, [])
+        same = next((other for other in before if _original(events[other]) == _original(each)), None)
+        if same is None:
+            before.append(place)
+        else:
+            copies[place] = same
+    return copies
+
+
+def _original(each: _Event) -> Any:
+    return each.document["event_data"]
+
+
+def _record(events: dict[int, _Event], writer: str) -> dict[int, tuple[State, _Event]]:
+    """Record those that are new; an event whose id its source used for another one is recorded beside that.
+
+    Raises `NothingKept`; `Conflict` where an id leads from one event to another again and again.
+    """
+    states: dict[int, tuple[State, _Event]] = {}
+    for left in reversed(range(MOST_ROUNDS)):
+        # Of those with one id the first now: the others are compared with it when it is here.
+        first = {each.accepted.id: place for place, each in reversed(events.items())}
+        waiting = {place: each for place, each in events.items() if first[each.accepted.id] != place}
+        events = {place: each for place, each in events.items() if place not in waiting}
+        found = known.look([each.accepted for each in events.values()])
+        here = {place: found[each.accepted.id] for place, each in events.items() if each.accepted.id in found}
+        states |= {
+            place: ("parked" if state == "parked" else "duplicate", events[place])
+            for place, state in here.items()
+            if state != "taken"
+        }
+        new = {place: each for place, each in events.items() if place not in here}
+        again = waiting | {place: _beside(events[place], writer) for place, state in here.items() if state == "taken"}
+        try:
+            recorded = record([each.accepted for each in new.values()]) if new else []
+            states |= {place: (each.state, new[place]) for place, each in zip(new, recorded, strict=True)}
+            _tell(each for place, each in new.items() if states[place][0] != "duplicate")
+        except Conflict:
+            # Somebody was quicker, or PostgreSQL could not be asked before: they are looked at once more.
+            if not left:
+                raise
+            again |= new
+        if not (events := again):
+            return states
+    raise Conflict([])
+
+
+def _beside(each: _Event, writer: str) -> _Event:
+    original = canonical.canonical(_original(each))
+    event_id = identity.beside(each.accepted.id, original)
+    document = each.document | {"event_id": str(event_id)}
+    return _Event(accept(document, writer), document, each.accepted.id)
+
+
+def _tell(events: Iterable[_Event]) -> None:
+    """Record that sources used an id for several events: each is stored, the later ones beside the first."""
+    if apart := [msgspec.structs.replace(each.accepted, id=each.wanted) for each in events if each.wanted]:
+        record_conflicts(apart)
+
+
+def _keep(faulty: dict[int, tuple[Item, dict[str, str]]], mapping: Mapping, writer: str) -> dict[int, Taken]:
+    """Keep what could not be converted, as it came; what is over what is kept of that for a writer is refused."""
+    if not faulty:
+        return {}
+    events = [InvalidEvent(item.as_it_came(), errors, mapping.name) for item, errors in faulty.values()]
+    if limits.may_keep_invalid(writer, len(events), sum(len(each.raw) for each in events)):
+        ids = invalid.keep(events, writer=writer)
+        return {
+            place: Taken(item, "dead", event_id, errors)
+            for (place, (item, errors)), event_id in zip(faulty.items(), ids, strict=True)
+        }
+    log.warning("invalid_events_refused", writer=writer, events=len(events))
+    rejection_counters.count(
+        writer, [Refusal(rejections.reason_of(each.errors), 1, each.detail, each.raw) for each in events]
+    )
+    return {place: Taken(item, "refused", None, errors) for place, (item, errors) in faulty.items()}
