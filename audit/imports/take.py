@@ -106,7 +106,7 @@ def bring(prepared: Prepared) -> list[Taken]:
 
 
 def accept_item(item: Item, mapping: Mapping, *, writer: str) -> tuple[Accepted, dict[str, Any]]:
-    """Convert and validate an event, by the schema of its type too; return it with the document that a client would send.
+    """Convert and validate an event, by its type's schema too; return it with the document that a client would send.
 
     Raises `Invalid`.
     """
