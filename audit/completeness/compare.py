@@ -24,6 +24,8 @@ COMPARED_EVERY = timedelta(hours=1)
 # each. What has come to more than that is compared alone, up to `MOST` events.
 AT_ONCE, EVENTS_AT_ONCE, MORE_OF_EACH = 200, 20_000, 100
 MOST = 2 * MAX_EVENTS
+# Of which more came than that, so many are compared by one statement, up to their share of `MOST` each.
+LARGE_AT_ONCE = 20
 # Events of one writer that a run reads, until it has read them: what more of its manifests ask for, later runs read.
 MOST_OF_A_WRITER = 5 * MOST
 # Bytes of an empty list of ids in its column; one id alone takes more.
@@ -168,7 +170,7 @@ def _portions(events: Mapping[int, int]) -> Iterator[list[int]]:
 
 
 def _compare_portion(portion: Sequence[Manifest], is_late: Callable[[], bool], spent: Counter[str]) -> int:
-    """Compare these; of which more came than was known, each alone, until it is late. Returns how many."""
+    """Compare these, and by statements of their own those of which more came than was known. Returns how many."""
 
     def most(manifest: Manifest) -> int:
         return min(manifest.came + manifest.surplus + MORE_OF_EACH, MOST)
@@ -179,10 +181,28 @@ def _compare_portion(portion: Sequence[Manifest], is_late: Callable[[], bool], s
     alone = {each.pk for each in large}
     _save([(each, found[each.pk]) for each in portion if each.pk not in alone])
     compared = len(portion) - len(large)
-    for manifest in large:
+    for first in range(0, len(large), LARGE_AT_ONCE):
+        compared += _compare_large(large[first : first + LARGE_AT_ONCE], is_late, spent)
+    return compared
+
+
+def _compare_large(large: Sequence[Manifest], is_late: Callable[[], bool], spent: Counter[str]) -> int:
+    """Compare these, and each alone of which still more came, until it is late. Returns how many.
+
+    To plan a statement for all months takes longer than to count some thousands of events.
+    """
+    most = MOST // LARGE_AT_ONCE
+    rest = [manifest for manifest in large if spent[manifest.writer] < MOST_OF_A_WRITER]
+    if is_late() or not rest:
+        return 0
+    found = _look(rest, lambda _: most, spent)
+    whole = [each for each in rest if found[each.pk].came < most]
+    _save([(each, found[each.pk]) for each in whole])
+    compared = len(whole)
+    for manifest in rest:
         if is_late():
             break
-        if spent[manifest.writer] < MOST_OF_A_WRITER:
+        if found[manifest.pk].came >= most and spent[manifest.writer] < MOST_OF_A_WRITER:
             _compare_alone(manifest, spent)
             compared += 1
     return compared

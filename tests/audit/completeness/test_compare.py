@@ -110,6 +110,7 @@ def test_what_came_beyond_what_was_known_is_looked_at_alone_and_counted_whole(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare, "MORE_OF_EACH", 2)
+    monkeypatch.setattr(compare, "MOST", 2 * compare.LARGE_AT_ONCE)  # two of each, where many are compared at once
     keep(name, numbered(1, 2, 3))
     large, small = stated(name, first_seq=1, last_seq=3), stated(name, first_seq=1, last_seq=1, count=1)
     alone: list[Manifest] = []
@@ -125,11 +126,24 @@ def test_what_came_beyond_what_was_known_is_looked_at_alone_and_counted_whole(
     }
 
 
+def test_what_came_beyond_what_was_known_of_many_is_compared_by_few_statements(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "MORE_OF_EACH", 2)
+    keep(name, numbered(1, 2, 3))
+    count = 2 * compare.LARGE_AT_ONCE
+    manifests = Manifest.objects.filter(pk__in=[stated(name).pk for _ in range(count)]).order_by("pk")
+    statements = asked(lambda: compare.compare_all(manifests, lambda: False))
+    assert len([text for text in statements if "FROM audit_record" in text]) == 3, "all; then twenty, and twenty"
+    assert [row.came for row in manifests] == [3] * count
+
+
 def test_what_manifests_of_one_writer_read_has_an_end_in_a_run_and_later_runs_go_on(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare, "MORE_OF_EACH", 1)
     monkeypatch.setattr(compare, "EVENTS_AT_ONCE", 4)
+    monkeypatch.setattr(compare, "LARGE_AT_ONCE", 1)
     monkeypatch.setattr(compare, "MOST_OF_A_WRITER", 10)
     for writer in (name, f"{name}-2"):
         keep(writer, [an_event() for _ in range(4)])
