@@ -1,6 +1,7 @@
 """No place of the log is left out: what is gone, erased or redacted has a line of its own."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -93,6 +94,11 @@ def test_a_purged_record_is_a_tombstone_with_its_leaf_hash(elsewhere: Any, scene
         assert (stone["leaf_index"], stone["leaf_hash"]) == (leaf.index, bytes(leaf.leaf_hash).hex())
         assert stone["purge"] == purged.plans_at([leaf.index])[leaf.index]
         assert "event_data" not in stone
+        # Where a reading ends with it, too.
+        with closing(leaves.Log()) as log:
+            assert [line.leaf for line in log.read(scene.first, leaf.index + 1)] == [
+                *range(scene.first, leaf.index + 1)
+            ]
 
 
 def test_what_was_erased_before_it_was_streamed_is_not_in_its_line(scene: Scene, far_end: FarEnd) -> None:
