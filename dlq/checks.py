@@ -12,7 +12,7 @@ import redis
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from dlq import client
+from dlq import address, client, sentinels
 
 LEAST_VERSION = (6, 2)
 # That `appendfsync` could not be read, as managed services and narrow roles have it.
@@ -54,10 +54,23 @@ def _of_signatures() -> Iterator[CheckMessage]:
 
 
 def _of_redis() -> list[CheckMessage]:
+    at = address.read(settings.REDIS_URL)
+    if unreadable := address.unreadable_files(at):
+        return [
+            Error(
+                f"This process cannot read what REDIS_URL names: {', '.join(unreadable)}.",
+                hint="Mount the files, and give them to the user that the site runs as.",
+                id="dlq.E008",
+            )
+        ]
+    asked = [*sentinels.findings(at)] if at.kind == "sentinel" else []
     connection = client.connect(500)
     try:
-        return [*_of_info(connection.info()), *_of_config(connection)]
+        info = connection.info()
+        return [*asked, *_of_info(info), *_of_config(connection), *_of_failover(at, info, connection)]
     except redis.RedisError as error:
+        if asked:
+            return asked
         # A warning: the site must start without Redis, for a 201 does not need it.
         return [
             Warning(
@@ -85,9 +98,42 @@ def _of_info(info: dict[str, Any]) -> Iterator[CheckMessage]:
             id="dlq.E003",
         )
     if info.get("role") != "master":
-        yield Error("REDIS_URL names a replica.", hint="Name the master.", id="dlq.E004")
+        hint = "Name the primary; or its Sentinels, which know who it is after a failover (docs/connections.md)."
+        yield Error("REDIS_URL names a replica.", hint=hint, id="dlq.E004")
     if info.get("aof_last_write_status", "ok") != "ok":
         yield Error("Redis could not write its append-only file.", hint="Is its disk full?", id="dlq.E005")
+
+
+def _of_failover(at: address.Address, info: dict[str, Any], connection: redis.Redis) -> Iterator[CheckMessage]:
+    replicas = int(info.get("connected_slaves", 0))
+    if not settings.DLQ_MIN_REPLICAS and (at.fails_over or replicas):
+        yield Warning(
+            "A failover of Redis may lose what was answered 202: DLQ_MIN_REPLICAS is 0.",
+            hint="Set DLQ_MIN_REPLICAS to 1, or to the number of replicas (docs/connections.md).",
+            id="dlq.W005",
+        )
+    if replicas < settings.DLQ_MIN_REPLICAS:
+        yield Warning(
+            f"Nothing can be parked: DLQ_MIN_REPLICAS is {settings.DLQ_MIN_REPLICAS}, and {replicas} replicas follow.",
+            hint="Start the replicas. Until then events go to the spool, where there is one, or are answered 503.",
+            id="dlq.W006",
+        )
+    if at.fails_over and _number(connection, "min-replicas-to-write") == 0:
+        yield Warning(
+            "A primary that is cut off goes on taking writes that a failover throws away: min-replicas-to-write is 0.",
+            hint="Set `min-replicas-to-write 1` and `min-replicas-max-lag 10`. What is parked is safe by "
+            "DLQ_MIN_REPLICAS; pauses, counters and what writers park by themselves are not.",
+            id="dlq.W007",
+        )
+
+
+def _number(connection: redis.Redis, name: str) -> int | None:
+    """Return a number of the configuration; None where it may not be read."""
+    try:
+        text = connection.config_get(name).get(name)
+        return None if text is None else int(text)
+    except redis.ResponseError:
+        return None
 
 
 def _of_config(connection: redis.Redis) -> Iterator[CheckMessage]:

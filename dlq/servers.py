@@ -65,23 +65,25 @@ def pool(url: str, *, tag: str, timeout_s: float | None, retry: Retry | None = N
     return made
 
 
+def asking(address: Address, place: Place, timeout_s: float | None) -> redis.Redis:
+    """Return a client of one of the Sentinels of an address, or of one server of its cluster."""
+    options = address.sentinel_options if address.kind == "sentinel" else address.options
+    return redis.Redis(
+        *place,
+        ssl=address.is_tls,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        **options,
+    )
+
+
 class Primary:
     """Who the primary is: what Sentinels say of their service, or a cluster of the server of a hash tag."""
 
     def __init__(self, address: Address, tag: str, timeout_s: float | None):
         self._address, self._slot = address, key_slot(tag.encode())
-        options = address.sentinel_options if address.kind == "sentinel" else address.options
-        self._asked = {
-            place: redis.Redis(
-                *place,
-                ssl=address.is_tls,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                retry=Retry(NoBackoff(), 0),
-                **options,
-            )
-            for place in address.places
-        }
+        self._asked = {place: asking(address, place, timeout_s) for place in address.places}
         self._silent_until: dict[Place, float] = {}
         self._last: Place | None = None
         self._pool: ConnectionPool | None = None

@@ -83,6 +83,20 @@ class SentinelFleet:
             sentinel.start()
         wait_until(self.is_in_step, seconds=30, what="the replicas and Sentinels")
 
+    def fail_over(self) -> None:
+        """Have the Sentinels put a replica in the place of the primary, once they know that it is fit."""
+        wait_until(self._begins_failover, seconds=30, what="a replica that is fit")
+
+    def _begins_failover(self) -> bool:
+        with self.sentinels[0].client() as client:
+            try:
+                client.execute_command("SENTINEL", "FAILOVER", SERVICE)
+            except redis.ResponseError as error:
+                if "NOGOODSLAVE" not in str(error):
+                    raise
+                return False
+        return True
+
     def is_in_step(self) -> bool:
         """Whether a failover could happen now."""
         with self.servers[0].client() as client:

@@ -68,8 +68,8 @@ def test_what_was_parked_while_the_primary_changed_is_on_the_new_one(sentinels: 
     """Here the primary of before goes on taking writes for a moment: WAIT tells them from those that stay."""
     settings.DLQ_MIN_REPLICAS = 1
     queue, kept = a_queue(sentinels.url()), set()
-    with sentinels.sentinels[0].client() as client, sentinels.servers[1].client() as promoted:
-        client.execute_command("SENTINEL", "FAILOVER", "queue")
+    sentinels.fail_over()
+    with sentinels.servers[1].client() as promoted:
 
         def parks_on_the_new_one() -> bool:
             document = a_document()
@@ -106,7 +106,7 @@ def test_scripts_on_a_replica_are_refused_and_the_connection_is_made_anew(tmp_pa
 
 
 @pytest.mark.slow
-def test_the_latest_epoch_is_believed_and_silent_sentinels_are_passed_over(sentinels: SentinelFleet) -> None:
+def test_silent_sentinels_are_passed_over_and_named_where_all_are_silent(sentinels: SentinelFleet) -> None:
     sentinels.sentinels[0].kill()
     assert parks(a_queue(sentinels.url()))
     for sentinel in sentinels.sentinels[1:]:
@@ -115,6 +115,30 @@ def test_the_latest_epoch_is_believed_and_silent_sentinels_are_passed_over(senti
         a_queue(sentinels.url()).park([a_document()], reason="tests")
     for sentinel in sentinels.sentinels:
         assert f"{sentinel.place} (ConnectionError)" in str(caught.value.__cause__)
+
+
+@pytest.mark.slow
+def test_a_sentinel_that_knows_the_primary_of_before_is_not_believed(tmp_path: Path) -> None:
+    """It was cut off when the others agreed on another; it is the first of the address, and answers."""
+    before = SentinelFleet(tmp_path / "before", replicas=0, sentinels=1)
+    now = SentinelFleet(tmp_path / "now", replicas=1, sentinels=1)
+    try:
+        before.start()
+        now.start()
+        now.fail_over()
+        with now.sentinels[0].client() as client:
+            wait_until(lambda: epoch_of(client) > 0, seconds=30, what="the failover")
+        queue = a_queue(f"redis+sentinel://{before.sentinels[0].place},{now.sentinels[0].place}/queue")
+        wait_until(lambda: parks(queue), seconds=10, what="the new primary")
+        with before.servers[0].client() as client:
+            assert not client.exists(queue.keys.stream)
+    finally:
+        now.stop()
+        before.stop()
+
+
+def epoch_of(sentinel: Any) -> int:
+    return int(sentinel.sentinel_master("queue")["config-epoch"])
 
 
 @pytest.mark.slow
