@@ -282,14 +282,13 @@ JWT_CA_FILE, JWT_TOKEN_FILE = env.path("JWT_CA_FILE", None), env.path("JWT_TOKEN
 # A locked-out login is refused before any password is looked at.
 AUTHENTICATION_BACKENDS = ["audit.access.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_LENGTH = 12
+_PASSWORDS = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {
-        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-        "OPTIONS": {"min_length": PASSWORD_LENGTH},
-    },
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": f"{_PASSWORDS}.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "CommonPassword", "NumericPassword")
+]
+AUTH_PASSWORD_VALIDATORS += [
+    {"NAME": f"{_PASSWORDS}.MinimumLengthValidator", "OPTIONS": {"min_length": PASSWORD_LENGTH}}
 ]
 LOGIN_URL = "admin:login"
 # Where a login leads that names no page of ours.
