@@ -261,14 +261,12 @@ FORMAT_MODULE_PATH = "auditsite.formats"  # an auditor reads UTC
 STATIC_URL = "static/"
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / ".local" / "static")
 # Compressing them takes many times as long as all else at a start, and gains nothing where only this machine reads.
-STATIC_STORAGE = (
-    "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    if env.bool("STATIC_COMPRESSED", True)
-    else "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+STATIC_KIND = (
+    "whitenoise.storage.Compressed" if env.bool("STATIC_COMPRESSED", True) else "django.contrib.staticfiles.storage."
 )
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": STATIC_STORAGE},
+    "staticfiles": {"BACKEND": f"{STATIC_KIND}ManifestStaticFilesStorage"},
 }
 
 # Tokens of this issuer are taken in place of writers' keys (the extra `jwt`): OpenID Connect, or Kubernetes, whose keys
@@ -282,13 +280,10 @@ JWT_CA_FILE, JWT_TOKEN_FILE = env.path("JWT_CA_FILE", None), env.path("JWT_TOKEN
 # A locked-out login is refused before any password is looked at.
 AUTHENTICATION_BACKENDS = ["audit.access.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_LENGTH = 12
-_PASSWORDS = "django.contrib.auth.password_validation"
+_OF_PASSWORDS = {"UserAttributeSimilarity": {}, "MinimumLength": {"min_length": PASSWORD_LENGTH}, "CommonPassword": {}}
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
-    {"NAME": f"{_PASSWORDS}.{name}Validator"}
-    for name in ("UserAttributeSimilarity", "CommonPassword", "NumericPassword")
-]
-AUTH_PASSWORD_VALIDATORS += [
-    {"NAME": f"{_PASSWORDS}.MinimumLengthValidator", "OPTIONS": {"min_length": PASSWORD_LENGTH}}
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator", "OPTIONS": options}
+    for name, options in {**_OF_PASSWORDS, "NumericPassword": {}}.items()
 ]
 LOGIN_URL = "admin:login"
 # Where a login leads that names no page of ours.

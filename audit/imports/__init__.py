@@ -9,6 +9,7 @@ convert    `convert` a foreign event: the event as it would be recorded, and wha
 identity   the id that an event has here, made of the id that it has there
 item       a foreign event as it was read
 read       the events of a file or a body, one after the other
+originals  whether a record was made of the same foreign event
 known      which events are here already, whatever mapping made them
 take       `take` foreign events: convert, record or park them; keep what cannot be converted as it came
 place      how far a file was imported, so that the next run goes on from there

@@ -13,7 +13,7 @@ import dlq.stream
 from audit import visibility
 from audit.errors import Unavailable
 from audit.formats.event import Accepted
-from audit.ingest import originals
+from audit.imports import originals
 from audit.models import Record
 from audit.postgres.gateway import gateway
 

@@ -20,7 +20,7 @@ FIELDS = tuple(
 )
 # The fields that each mapping fills. The moment and the correlation have something to stand in for them.
 NEEDED = ("event_type", "event_category", "event_action", "event_outcome")
-# Together they are the `version` of a record, of at most 20 characters: `audit.ingest.originals` reads it.
+# Together they are the `version` of a record, of at most 20 characters: `audit.imports.originals` reads it.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,13}\Z")
 _VERSION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,2})?\Z")
 

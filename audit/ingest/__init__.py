@@ -7,7 +7,6 @@ together       calls what threads ask for at the same time once for all of them
 own_event      `document` writes an act of the store or of a person as an event
 trail          `add` records such an act, `add_change` one that made or changed something
 notify         `notify` sends an alarm about what was found, until it was delivered
-originals      events of other systems: whether a record was made of the same one
 invalid        `keep` parks what is not valid as it came, for a person to correct
 signed_copies  signs what Redis keeps for the time without PostgreSQL, and opens what the store itself signed
 parked_counts  counts the answers 202 until PostgreSQL can be told

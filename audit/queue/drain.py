@@ -27,8 +27,9 @@ from audit.formats import canonical
 from audit.formats import event as event_format
 from audit.formats.erasable import commitments
 from audit.formats.event import Accepted
+from audit.imports import originals
 from audit.imports.take import accept_again
-from audit.ingest import entry_keys, invalid, originals, trail
+from audit.ingest import entry_keys, invalid, trail
 from audit.ingest.record import record_conflicts, store_promised
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER

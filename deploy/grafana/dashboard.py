@@ -219,6 +219,13 @@ ROWS: dict[str, tuple[Graph, ...]] = {
         ),
         Graph("Evidence bundles", "none", {"{{state}}": "max by (state) (audit_exports)"}),
         Graph("A bundle has not moved for", "s", {"seconds": "max(audit_export_still_seconds)"}),
+        Graph(
+            "Streams are behind",
+            "s",
+            {"{{target}}": "max by (target) (audit_stream_lag_seconds)"},
+            "From the oldest record that a target lacks until now.",
+        ),
+        Graph("Left out of streams", "none", {"{{target}}": "max by (target) (audit_stream_left_out_records)"}),
         Graph("Clocks are apart", "s", {"seconds": "max(audit_clock_skew_seconds)"}),
     ),
 }

@@ -166,6 +166,8 @@ def rolled_back(db: Superuser, scene: Scene) -> None:
         "DELETE FROM audit_cosignature WHERE checkpoint IN (SELECT number FROM audit_checkpoint WHERE size > 400)"
     )
     db.execute("DELETE FROM audit_checkpoint WHERE size > 400")
+    # And what the sealer intended on top of them.
+    db.execute("DELETE FROM audit_intent")
 
 
 def restored(db: Superuser, scene: Scene) -> None:

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "clean": "the test below",
 }
 NOT_RUN = {
+    "failover": "it needs root, network namespaces and etcd: tests/bench/test_failover.py tries its parts",
     "compose-test": "it needs a container engine: `.ci/run` runs it where there is one",
     "test": "it is what runs this test",
     "test-fast": "the same",

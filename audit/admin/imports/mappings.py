@@ -51,6 +51,9 @@ class MappingAdmin(ReadOnly):
         }
         return self.page(request, "list", **context)
 
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404("A mapping is a file, and is shown where it is tried: see the list of mappings.")
+
     def try_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Show what a mapping, or the text of one that was typed in its place, does with a sample."""
         if not request.user.has_perm(TRY):

@@ -33,6 +33,7 @@ from dlq.message import read
 OF_POSTGRES = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_READER_URL", "DATABASE_BACKUP_URL")
 ADDRESSES = (*OF_POSTGRES, "REDIS_URL", "CACHE_URL", "QUEUE_URL", "DLQ_ALERT_WEBHOOK", "EMAIL_URL")
 UNUSED = timedelta(days=90)
+LINE = 1_000
 
 
 class Row(NamedTuple):
@@ -58,7 +59,8 @@ class Command(HarmlessCommand):
         table = Table("of", "which", "does", "since", "next", box=None, pad_edge=False)
         for row in _rows(whole_queue=options["queue"]):
             table.add_row(*row)
-        width = max(shutil.get_terminal_size((160, 24)).columns, 100)
+        # Into a file or another program each key stands in one line.
+        width = max(shutil.get_terminal_size().columns, 100) if self.stdout.isatty() else LINE
         text = StringIO()
         Console(file=text, width=width, highlight=False, markup=False).print(table)
         self.stdout.write(text.getvalue(), ending="")

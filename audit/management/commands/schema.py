@@ -40,7 +40,10 @@ class Command(HarmlessCommand):
         self.stdout.write(f"{row}: {row.mode}")
 
     def _list(self, options: dict[str, Any]) -> None:
-        for row in holding():
+        rows = holding()
+        if not rows:
+            self.stdout.write("No schema is registered: every valid event is taken.")
+        for row in rows:
             self.stdout.write(f"{row}: {row.mode}, by {row.made_by} {row.made_at:%Y-%m-%d %H:%M}Z: {row.reason}")
 
     def _show(self, options: dict[str, Any]) -> None:

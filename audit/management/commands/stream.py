@@ -63,7 +63,10 @@ class Command(HarmlessCommand):
         self.stdout.write(f"{plan.name} has taken {taken} records; {plan.target.place}")
 
     def _list(self, options: dict[str, Any]) -> None:
-        for lag in state.lags():
+        lags = state.lags()
+        if not lags:
+            self.stdout.write("STREAMS_FILE names no target.")
+        for lag in lags:
             row = lag.stream
             self.stdout.write(f"{row.name}  {lag.state}  entry {row.position} of {lag.size}, {lag.records} behind")
             self.stdout.write(f"  {row.kind} {row.place}")

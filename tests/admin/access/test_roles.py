@@ -61,6 +61,8 @@ MEANS = {
     "manage people and their groups": {"auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group"},
     "grant rights that another asked for": {"audit.view_rightsrequest", "audit.approve_rights"},
     "approve that the log of a restored store goes on": {"audit.approve_logresume"},
+    "see the mappings of imports": {"audit.view_importmapping"},
+    "try a mapping on a sample ([imports](imports.md#the-page))": {"audit.try_importmapping"},
     "set scopes": {f"audit.{act}_auditorscope" for act in ("view", "add", "change", "delete")},
 }
 """The rights behind each line of the page."""

@@ -10,11 +10,10 @@ import pytest
 from audit import checks
 from audit.errors import Invalid
 from audit.formats import event
-from audit.imports import catalogue, convert, paths, values
+from audit.imports import catalogue, convert, originals, paths, values
 from audit.imports.catalogue import BUILT_IN
 from audit.imports.mapping import MappingInvalid, read
 from audit.imports.sources import syslog
-from audit.ingest import originals
 
 HEAD = 'name = "x"\nversion = "1"\n'
 NEEDED = """
