@@ -13,6 +13,9 @@ from auditsite import hand_out
 helm = pytest.importorskip("helm_python", reason="Helm's engine is packed for no such machine")
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
+# Helm's engine renders everything for each of them.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "helm" / "auditsite"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -131,6 +131,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.text('ab."*ž ', max_size=4), JSON, max_size=4),
     st.sampled_from(["event_data.*", "event_data.**", "event_data.*.*", "event_data"]),
