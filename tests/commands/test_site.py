@@ -33,7 +33,7 @@ MANAGED: list[tuple[str, int, str]] = [
     ("expectations list", 0, r"awaited \d+, open \d+, met \d+"),
     ("expectations dump --pack remediation", 0, r"^\}$"),
     ("export --query correlation:order-1", 0, r"/evidence-[0-9a-f-]+\.zip$"),
-    ("keys", 0, r"^SECRET_KEY "),
+    ("keys", 0, r"^writer demo .* sends "),
     ("schema list", 0, r"^No schema is registered"),
     ("stream list", 0, r"^STREAMS_FILE names no target"),
     ("log show", 0, r"^No cross-link: the log goes on"),
