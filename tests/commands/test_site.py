@@ -51,7 +51,11 @@ MANAGED: list[tuple[str, int, str]] = [
     ("verify --correlation order-1", 0, r"^VERIFIED$"),
     ("witness --state witness --show-key", 0, r"^witness\.local\+"),
     ("writer create payments --scopes write", 0, r"^aw_"),
-    ("import cloudtrail tests/data/field/aws-cloudtrail.jsonl --writer workflowexecution", 0, r"^ *in event_data alone, for "),
+    (
+        "import cloudtrail tests/data/field/aws-cloudtrail.jsonl --writer workflowexecution",
+        0,
+        r"^ *in event_data alone, for ",
+    ),
     ("writer list", 0, r"  (write|write,read|made .*valid)$"),
     ("writer rotate payments", 0, r"^aw_"),
     ("writer revoke payments", 0, r"^2 keys of payments revoked"),
