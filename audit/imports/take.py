@@ -77,7 +77,7 @@ def take(items: Iterable[Item], mapping: Mapping, *, writer: str) -> list[Taken]
 
 
 def prepare(items: Sequence[Item], mapping: Mapping, *, writer: str) -> Prepared:
-    """Convert and validate events; nothing is asked of a server for it, and nothing is kept."""
+    """Convert and validate events, by the schemas that hold now; nothing is kept."""
     events: dict[int, _Event] = {}
     faulty: dict[int, dict[str, str]] = {}
     for place, item in enumerate(items):
