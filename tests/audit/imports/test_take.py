@@ -1,6 +1,7 @@
 """Events of other systems come in once, whole, and are found in our words."""
 
 import json
+import secrets
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from audit.imports.catalogue import BUILT_IN
 from audit.models import Record
 from audit.postgres.gateway import gateway
 from audit.queue import drain
+from audit.schemas import in_force
 from tests.audit.imports.conftest import a_cluster_event, a_trail_event, event_list, took
+from tests.audit.schemas.conftest import registered
 
 
 def states(body: Any, source: Any, writer: str) -> list[str]:
@@ -33,6 +36,24 @@ def test_an_event_is_stored_once_however_often_it_comes(foreign_writer: str) -> 
     assert (first.event_type, first.event_action) == ("cloudtrail.iam.create_user", "CreateUser")
     assert (first.actor_ip, first.namespace) == ("192.0.2.13", None)
     assert (second.event_outcome, second.error_code, second.severity) == ("failure", "AccessDenied", "warning")
+
+
+def test_what_does_not_fit_the_schema_of_its_type_is_kept_as_it_came_and_what_was_stored_before_is_as_it_was(
+    foreign_writer: str,
+) -> None:
+    name = f"Zap{secrets.token_hex(4)}"
+    before, after = a_trail_event(eventName=name), a_trail_event(eventName=name)
+    [stored] = took([before], "cloudtrail", foreign_writer)
+    kind = Record.objects.get(id=stored.id).event_type
+    registered(kind, {"type": "object", "required": ["nobody sends this"]})
+    in_force.forget()
+    assert states([before], "cloudtrail", foreign_writer) == ["duplicate"]
+    [kept] = took([after], "cloudtrail", foreign_writer)
+    assert kept.state == "dead"
+    assert list(kept.errors) == ["event_data"]
+    registered(kind, {}, mode="off")
+    in_force.forget()
+    assert states([after], "cloudtrail", foreign_writer) == ["stored"]
 
 
 def test_another_event_under_the_same_id_is_stored_beside_the_first_and_once(foreign_writer: str) -> None:
