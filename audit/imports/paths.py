@@ -54,7 +54,7 @@ def find(value: Any, path: Path) -> Any:
             value = value[step] if step < len(value) else None
         else:
             assert isinstance(step, Element)
-            value = next((one for one in value if isinstance(one, dict) and one.get(step.name) == step.value), None)
+            value = next((item for item in value if isinstance(item, dict) and item.get(step.name) == step.value), None)
         if value is None:
             return None
     return value

@@ -54,7 +54,7 @@ def compile_rules(spec: Any) -> tuple[Rule, ...]:
     specs = spec if isinstance(spec, list) else [spec]
     if not specs:
         raise ValueError("names nothing: give a path, a text or a value")
-    return tuple(_compile(one) for one in specs)
+    return tuple(_compile(spec) for spec in specs)
 
 
 def filled_by(rule: Rule, original: Any) -> Iterator[Path]:
@@ -176,7 +176,7 @@ def _condition(path: str, wanted: Any) -> Condition:
     if isinstance(wanted, str) and (match := _COMPARED.match(wanted)):
         compare, bound = _COMPARE[match[1]], float(match[2])
         return lambda original: _compares(find(original), compare, bound)
-    accepted = {str(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
+    accepted = {str(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
     return lambda original: values.text(find(original)) in accepted
 
 

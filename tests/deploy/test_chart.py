@@ -58,19 +58,19 @@ def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
     with helm.Chart.load(FOLDER) as chart:
         texts = chart.render(values, name="audit", namespace="records")
     manifests = [text for name, text in texts.items() if name.endswith(".yaml")]
-    return [found for text in manifests for found in yaml.safe_load_all(text) if found]
+    return [entry for text in manifests for entry in yaml.safe_load_all(text) if entry]
 
 
 def named(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
     """Those of a kind, by their names without the release's."""
-    found = {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
-    return {name.removeprefix("audit-auditsite").removeprefix("-"): one for name, one in found.items()}
+    found = {entry["metadata"]["name"]: entry for entry in objects if entry["kind"] == kind}
+    return {name.removeprefix("audit-auditsite").removeprefix("-"): entry for name, entry in found.items()}
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The template of each pod, by the process in it."""
     found = named(objects, "Deployment") | named(objects, "Job")
-    return {name: one["spec"]["template"] for name, one in found.items()}
+    return {name: entry["spec"]["template"] for name, entry in found.items()}
 
 
 def container(process: str, values: dict[str, Any] = NAMED) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def container(process: str, values: dict[str, Any] = NAMED) -> dict[str, Any]:
 def test_kubernetes_takes_every_object(values: dict[str, Any], version: str) -> None:
     objects = rendered(values)
     assert len(objects) > 15
-    for found in objects:
-        if found["apiVersion"] not in OF_OTHERS:
-            kubernetes_validate.validate(found, version, strict=True)
+    for entry in objects:
+        if entry["apiVersion"] not in OF_OTHERS:
+            kubernetes_validate.validate(entry, version, strict=True)
 
 
 def test_the_validation_that_the_tests_rely_on_refuses_what_is_wrong() -> None:
@@ -143,21 +143,23 @@ def test_the_migration_does_what_that_of_compose_does() -> None:
     assert container("migrate")["command"] == [*there[:2], there[2].replace("$$", "$")]
     without = container("migrate", NAMED | {"migrate": {"roles": False}})
     assert "auditsite.roles" not in without["command"][2]
-    assert "DATABASE_ADMIN_URL_FILE" not in {one["name"] for one in without["env"]}
+    assert "DATABASE_ADMIN_URL_FILE" not in {entry["name"] for entry in without["env"]}
 
 
 def test_nothing_is_changed_before_the_migration_ended_well() -> None:
     job = named(rendered(NAMED), "Job")["migrate"]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    mounted = {one["name"] for one in pods(rendered(NAMED))["migrate"]["spec"]["volumes"]}
-    claims = {one["metadata"]["name"] for one in rendered(NAMED) if one["kind"] in ("PersistentVolumeClaim", "Secret")}
+    mounted = {entry["name"] for entry in pods(rendered(NAMED))["migrate"]["spec"]["volumes"]}
+    claims = {
+        entry["metadata"]["name"] for entry in rendered(NAMED) if entry["kind"] in ("PersistentVolumeClaim", "Secret")
+    }
     # It comes before all that the chart makes, so it may need nothing of that.
     assert mounted and claims == set()
 
 
 @pytest.mark.parametrize("process", [*LONG_RUNNING, "migrate"])
 def test_each_process_has_the_settings_of_compose(process: str) -> None:
-    here = {one["name"]: one["value"] for one in container(process)["env"]}
+    here = {entry["name"]: entry["value"] for entry in container(process)["env"]}
     assert len(here) == len(container(process)["env"]), "a name stands twice"
     there = {k: v for k, v in COMPOSE["services"][process]["environment"].items() if v is not None}
     here["ALLOWED_HOSTS"] = here["ALLOWED_HOSTS"].partition(",")[0]
@@ -172,14 +174,14 @@ def test_each_process_has_the_settings_of_compose(process: str) -> None:
 
 def test_what_is_set_by_name_reaches_every_process() -> None:
     for process in (*LONG_RUNNING, "migrate"):
-        env = {one["name"]: one for one in container(process, EVERYTHING)["env"]}
+        env = {entry["name"]: entry for entry in container(process, EVERYTHING)["env"]}
         assert env["SEAL_KEEP_S"]["value"] == "30" and env["WRITER_RATE"]["value"] == "1000/s"
         assert env["EMAIL_URL"]["valueFrom"]["secretKeyRef"] == {"name": "mail", "key": "url"}
 
 
 @pytest.mark.parametrize("process", [*LONG_RUNNING, "migrate"])
 def test_each_process_has_the_folders_of_compose_and_writes_where_it_does(process: str) -> None:
-    mounts = {one["mountPath"]: one.get("readOnly", False) for one in container(process)["volumeMounts"]}
+    mounts = {entry["mountPath"]: entry.get("readOnly", False) for entry in container(process)["volumeMounts"]}
     there = [volume.split(":") for volume in COMPOSE["services"][process]["volumes"]]
     wanted = {path: bool(mode) for _, path, *mode in there} | {"/tmp": False, "/tmp/metrics": False}
     assert mounts == wanted
@@ -188,7 +190,7 @@ def test_each_process_has_the_folders_of_compose_and_writes_where_it_does(proces
 @pytest.mark.parametrize("process", [*LONG_RUNNING, "migrate"])
 def test_each_process_reads_the_secrets_that_compose_hands_it(process: str) -> None:
     holder = {"ingest": "web"}.get(process, process)
-    volumes = {one["name"]: one for one in pods(rendered(NAMED))[process]["spec"]["volumes"]}
+    volumes = {entry["name"]: entry for entry in pods(rendered(NAMED))[process]["spec"]["volumes"]}
     assert volumes["secrets"]["secret"]["secretName"] == f"auditsite-{holder}"
     facts = container(process)
     text = yaml.dump([facts["env"], facts["command"]])
@@ -199,7 +201,7 @@ def test_each_process_reads_the_secrets_that_compose_hands_it(process: str) -> N
 @pytest.mark.parametrize("process", LONG_RUNNING)
 def test_each_probe_asks_what_compose_asks(process: str) -> None:
     facts, there = container(process), COMPOSE["services"][process]["healthcheck"]["test"][-1]
-    ports = {one["name"]: one["containerPort"] for one in facts["ports"]}
+    ports = {entry["name"]: entry["containerPort"] for entry in facts["ports"]}
     for probe in ("startupProbe", "livenessProbe"):
         asked = facts[probe]["httpGet"]
         assert f"'http://127.0.0.1:{ports[asked['port']]}{asked['path']}'" in there
@@ -242,7 +244,7 @@ def test_no_container_has_a_right_that_it_does_not_need() -> None:
 
 def labels_hold(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     plain = selector.get("matchLabels", {}).items() <= labels.items()
-    return plain and all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
+    return plain and all(labels.get(entry["key"]) in entry["values"] for entry in selector.get("matchExpressions", []))
 
 
 def test_what_names_something_names_something_that_is_there() -> None:
@@ -261,7 +263,9 @@ def test_what_names_something_names_something_that_is_there() -> None:
         for path in rule["http"]["paths"]:
             assert path["backend"]["service"]["name"].removeprefix("audit-auditsite-") in services
     monitor = named(objects, "ServiceMonitor")[""]["spec"]
-    scraped = {name for name, one in services.items() if labels_hold(monitor["selector"], one["metadata"]["labels"])}
+    scraped = {
+        name for name, entry in services.items() if labels_hold(monitor["selector"], entry["metadata"]["labels"])
+    }
     assert scraped == {*LONG_RUNNING}
     ports = {endpoint["port"] for endpoint in monitor["endpoints"]}
     assert all(services[name]["spec"]["ports"][0]["name"] in ports for name in scraped)
@@ -305,7 +309,7 @@ def test_the_notes_name_what_is_there() -> None:
     with helm.Chart.load(FOLDER) as chart:
         texts = chart.render(EVERYTHING, name="audit", namespace="records")
     notes = texts["auditsite/templates/NOTES.txt"]
-    there = {one["metadata"]["name"] for one in rendered(EVERYTHING)}
+    there = {entry["metadata"]["name"] for entry in rendered(EVERYTHING)}
     assert set(re.findall(r"(?:deploy|deployment|job)/([\w-]+)", notes)) <= there
     for command in re.findall(r"python manage\.py (\w+)", notes):
         ours = ROOT / "audit" / "management" / "commands" / f"{command}.py"

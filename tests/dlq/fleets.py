@@ -102,7 +102,9 @@ class SentinelFleet:
         with self.servers[0].client() as client:
             state = client.info("replication")
         online = [state.get(f"slave{number}", {}).get("state") for number in range(len(self.servers) - 1)]
-        return online == ["online"] * (len(self.servers) - 1) and all(self._knows_all(one) for one in self.sentinels)
+        return online == ["online"] * (len(self.servers) - 1) and all(
+            self._knows_all(sentinel) for sentinel in self.sentinels
+        )
 
     def _knows_all(self, sentinel: Sentinel) -> bool:
         with sentinel.client() as client:
@@ -112,7 +114,7 @@ class SentinelFleet:
 
     def url(self, *, who: str = "", path: str = f"/{SERVICE}", scheme: str = "redis+sentinel", query: str = "") -> str:
         """The address of the service."""
-        return f"{scheme}://{who}{','.join(one.place for one in self.sentinels)}{path}{query}"
+        return f"{scheme}://{who}{','.join(sentinel.place for sentinel in self.sentinels)}{path}{query}"
 
     def stop(self) -> None:
         """End all of them."""

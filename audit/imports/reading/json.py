@@ -83,9 +83,9 @@ class Values:
         while len(self._window.text) - self._window.at < HEADER_CHARACTERS and self._window.fill():
             pass
         text, at = self._window.text, self._window.at
-        for found in self._member.finditer(text, at, at + HEADER_CHARACTERS):
-            if self._is_own(text, at + 1, found.start()):
-                self._window.pass_to(found.end())
+        for member in self._member.finditer(text, at, at + HEADER_CHARACTERS):
+            if self._is_own(text, at + 1, member.start()):
+                self._window.pass_to(member.end())
                 return True
         return False
 

@@ -16,7 +16,7 @@ def explode(document: Any, mapping: Mapping) -> list[Any]:
     if isinstance(document, Unreadable):
         return [document]
     if isinstance(document, list):
-        return [event for one in document for event in (explode(one, mapping) if isinstance(one, dict) else [one])]
+        return [event for part in document for event in (explode(part, mapping) if isinstance(part, dict) else [part])]
     if mapping.format == "otlp" and isinstance(document, dict) and otlp.RESOURCES in document:
         return otlp.records(document)
     for path in mapping.records:

@@ -26,5 +26,5 @@ def _with_schema(group: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    for one in value if isinstance(value, list) else []:
-        yield one if isinstance(one, dict) else {"notAnObject": one}
+    for item in value if isinstance(value, list) else []:
+        yield item if isinstance(item, dict) else {"notAnObject": item}

@@ -68,7 +68,7 @@ def test_another_event_under_the_same_id_is_stored_beside_the_first_and_once(for
         ("AWS Internal", None),
     }
     told = Record.objects.filter(event_type="audit.event.conflict", event_data__offered_by=foreign_writer)
-    assert [row.event_data["event_id"] in {str(one.id) for one in rows} for row in told] == [True]
+    assert [row.event_data["event_id"] in {str(record.id) for record in rows} for row in told] == [True]
 
 
 def test_a_mapping_of_another_version_makes_no_second_record_and_no_conflict(foreign_writer: str) -> None:

@@ -67,10 +67,13 @@ class Collector:
     def take(self, body: bytes) -> None:
         self.bodies.append(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            of_service = {one.key: one.value.string_value for one in resource.resource.attributes}
+            of_service = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
             for span in (span for scope in resource.scope_spans for span in scope.spans):
                 links = [link.trace_id.hex() for link in span.links]
-                values = {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+                values = {
+                    attribute.key: attribute.value.string_value or attribute.value.int_value
+                    for attribute in span.attributes
+                }
                 ids = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
                 failed = span.status.code == span.status.STATUS_CODE_ERROR
                 self.spans.append(Told(span.name, *ids, links, values, of_service["service.name"], failed))
@@ -322,6 +325,6 @@ def test_without_the_extra_nothing_is_traced_and_a_check_says_so(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x")
     assert readers.traces() == (True, False)
     settings.TRACES_ASKED, settings.TRACING = readers.traces()
-    assert [found.id for found in checks.traces(None)] == ["audit.W021"]
+    assert [warning.id for warning in checks.traces(None)] == ["audit.W021"]
     settings.TRACES_ASKED = False
     assert checks.traces(None) == []
