@@ -60,12 +60,7 @@ def text_of(archive: Archive) -> str:
         "begun_at": timestamp_text(archive.requested_at),
         "range": {"first": archive.first, "last": archive.last},
         "records": archive.total,
-        "log": {
-            "origin": keys.load().origin,
-            "checkpoint": checkpoint.number,
-            "size": checkpoint.size,
-            "root": base64.b64encode(bytes(checkpoint.root)).decode(),
-        },
+        "log": bundle_manifest.log_of(checkpoint),
         # As it was signed: cosignatures come later, and are in each volume.
         "note": checkpoint.note,
         "volumes": [

@@ -144,6 +144,12 @@ def _keys(export: Export) -> list[str]:
     return [TOO_NEW, *known] if export.purged else known
 
 
+def log_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the log as a manifest names it: its origin, and the checkpoint that everything is proved against."""
+    root = base64.b64encode(bytes(checkpoint.root)).decode()
+    return {"origin": keys.load().origin, "checkpoint": checkpoint.number, "size": checkpoint.size, "root": root}
+
+
 def sign_note(what: str, *lines: str) -> str:
     """A note signed with the key of receipts: the format, the log's origin, the other lines. Raises `KeyMissing`.
 

@@ -4,7 +4,6 @@
 over names that begin so.
 """
 
-import base64
 import hashlib
 import json
 from datetime import date
@@ -15,7 +14,7 @@ from django.conf import settings
 
 from audit.archive.span import Span
 from audit.errors import AuditError
-from audit.evidence.manifest import sign_note
+from audit.evidence.manifest import log_of, sign_note
 from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ledger import keys
@@ -61,12 +60,7 @@ def text_of(day: date, span: Span, parts: list[Part], *, purged: int, unredacted
         "records": span.last - span.first,
         "purged": purged,
         "unredacted": unredacted,
-        "log": {
-            "origin": keys.load().origin,
-            "checkpoint": checkpoint.number,
-            "size": checkpoint.size,
-            "root": base64.b64encode(bytes(checkpoint.root)).decode(),
-        },
+        "log": log_of(checkpoint),
         "note": checkpoint.note,
         "files": [
             {
