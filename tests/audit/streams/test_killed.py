@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.streams import cursor
 from tests.audit.streams.conftest import FarEnd, Scene
 
 # Where the process kills itself, at the third time that it gets there.
@@ -50,6 +51,16 @@ def killed_at(step: str, scene: Scene) -> None:
     command = [sys.executable, "-c", KILLED, scene.name, STEPS[step]]
     run = subprocess.run(command, env=environment(scene), capture_output=True, text=True)
     assert run.returncode == -signal.SIGKILL, run.stderr
+    until(lambda: is_free(scene))
+
+
+def is_free(scene: Scene) -> bool:
+    """Whether PostgreSQL has noticed that the streamer is gone, which it does when it looks at the connection again."""
+    try:
+        with cursor.hold(scene.name):
+            return True
+    except cursor.StreamHeld:
+        return False
 
 
 def of_folder(folder: Path) -> list[int]:
