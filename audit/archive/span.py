@@ -29,12 +29,15 @@ def read_span(first: str, last: str) -> Span:
 
     Raises `Invalid`, `NotSealed`.
     """
-    checkpoint, now = heads.give_out(), datetime.now(UTC)
-    bounds = {name: _bound(name, text, now, checkpoint) for name, text in (("from", first), ("to", last))}
-    if not 0 <= bounds["from"] < bounds["to"] <= checkpoint.size:
-        leaves = f"{bounds['from']} to {bounds['to'] - 1}"
+    now = datetime.now(UTC)
+    bounds = [_bound(name, text, now) for name, text in (("from", first), ("to", last))]
+    # Only now: a checkpoint that was given out stays for good.
+    checkpoint = heads.give_out()
+    begin, end = (_leaf(bound, checkpoint) for bound in bounds)
+    if not 0 <= begin < end <= checkpoint.size:
+        leaves = f"{begin} to {end - 1}"
         raise Invalid({"to": f"the leaves {leaves} are no range of a log of {checkpoint.size}: nothing to archive"})
-    return Span(bounds["from"], bounds["to"], checkpoint)
+    return Span(begin, end, checkpoint)
 
 
 def read_month(text: str) -> Span:
@@ -46,7 +49,8 @@ def read_month(text: str) -> Span:
     return read_span(f"{text}-01", following)
 
 
-def _bound(name: str, text: str, now: datetime, newest: Checkpoint) -> int:
+def _bound(name: str, text: str, now: datetime) -> int | datetime:
+    """Read the place of a leaf, or a time that is over. Raises `Invalid`."""
     if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
     try:
@@ -55,5 +59,12 @@ def _bound(name: str, text: str, now: datetime, newest: Checkpoint) -> int:
         raise Invalid({name: f"is neither the place of a leaf nor a time: it {error}"}) from None
     if moment > now:
         raise Invalid({name: f"{text} is not over yet: archive what is"})
-    before = Checkpoint.objects.using("reader").filter(created_at__lt=moment).order_by("-created_at").first()
+    return moment
+
+
+def _leaf(bound: int | datetime, newest: Checkpoint) -> int:
+    """The leaf that a bound means: what was sealed before a time is before it."""
+    if isinstance(bound, int):
+        return bound
+    before = Checkpoint.objects.using("reader").filter(created_at__lt=bound).order_by("-created_at").first()
     return 0 if before is None else min(before.size, newest.size)
