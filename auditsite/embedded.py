@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,21 +91,18 @@ class Server(ABC):
 
     def kill(self) -> None:
         """kill -9 of all its processes, as a crash of the machine would."""
-        for process in self.processes():
-            process.kill()
+        self._signal(self.processes(), signal.SIGKILL)
         if self._leash is not None:
             self._leash.wait()
             self._close()
 
     def freeze(self) -> None:
         """Stop it from running without ending it: connections stay open, nothing answers."""
-        for process in self.processes():
-            process.send_signal(signal.SIGSTOP)
+        self._signal(self.processes(), signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""
-        for process in reversed(self.processes()):
-            process.send_signal(signal.SIGCONT)
+        self._signal(reversed(self.processes()), signal.SIGCONT)
         self._wait(self._answers)
 
     def processes(self) -> list[psutil.Process]:
@@ -113,6 +110,13 @@ class Server(ABC):
         if self._leash is None or self._leash.poll() is not None:
             return []
         return psutil.Process(self._leash.pid).children(recursive=True)
+
+    @staticmethod
+    def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+        """Signal each that still runs: a server's children end by themselves, with the server or before it."""
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def _close(self) -> None:
         assert self._leash is not None and self._leash.stdin is not None

@@ -74,6 +74,23 @@ def test_postgresql_starts_again_after_kill_9_with_what_was_committed(folder: Pa
         server.stop()
 
 
+def test_a_server_is_killed_whole_though_one_of_its_processes_has_ended_by_itself(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        gone = psutil.Process(child.pid)
+        child.kill()
+    server = Redis(folder / "redis")
+    server.start()
+    running = server.processes()
+    try:
+        monkeypatch.setattr(server, "processes", lambda: [gone, *running])
+        server.kill()
+        assert not any(_runs(process.pid) for process in running)
+    finally:
+        server.stop()
+
+
 @pytest.mark.slow
 def test_the_roles_and_the_database_are_made_once_and_kept(folder: Path) -> None:
     server = Postgres(folder / "postgres")

@@ -26,6 +26,7 @@ from dlq import spool
 from dlq.authenticity import is_authentic, sign
 from dlq.message import Message
 from tests.audit.conftest import EVENTS, Sender, an_event
+from tests.conftest import Breakable
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -151,15 +152,15 @@ def test_a_stored_event_is_followed_from_its_request_to_its_seal(collector: Coll
     assert served.service == "auditsite-site"
 
 
-def test_a_parked_event_is_followed_through_the_queue(collector: Collector, writer: Sender) -> None:
+def test_a_parked_event_is_followed_through_the_queue(
+    collector: Collector, writer: Sender, postgres: Breakable
+) -> None:
     finish()
     caller, event = Caller(), an_event()
-    gateway().breaker.open("a test")
-    try:
+    with postgres.stopped():
         answer = writer.post(event, headers=caller.headers)
-    finally:
-        gateway().close()
     assert answer.status_code == 202
+    assert gateway().breaker.wait_closed(30)
     assert drain().stored == 1
     seal()
     spans = collector.of(caller.trace_id)
