@@ -16,6 +16,8 @@ _MICROSECOND = timedelta(microseconds=1)
 STATES: tuple[State, ...] = ("due", "waiting", "leased", "dead")
 # The length of what is not there.
 ABSENT = 2**32 - 1
+# Between a key that other content in the queue has, and the digest that tells this document from it.
+BESIDE = "#"
 _STREAM_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 
 

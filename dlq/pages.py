@@ -1,13 +1,15 @@
 """Read messages of the queue: one by id or key, or page by page, each with its state and history."""
 
+import time
 from collections.abc import Iterator, Sequence
 from math import inf
 
 from dlq.authenticity import is_authentic
-from dlq.message import Message, State, decoded, read, state_of
+from dlq.message import BESIDE, Message, State, decoded, read, state_of
 from dlq.scripts import Connection, refusing
 
 FIND_BATCH = 100
+SCAN_BATCH = 2_000
 
 Entry = tuple[str, dict[bytes, bytes]]
 
@@ -43,6 +45,23 @@ class Pages:
         """Return how many of the documents are in the queue, by an index alone. Raises `Refused`."""
         with refusing():
             return sum(message_id is not None for message_id in self._redis.hmget(self._keys.ids, keys)) if keys else 0
+
+    def how_many_beside(self, keys: Sequence[str], *, seconds: float) -> int | None:
+        """Return how many documents were parked beside others that had these keys (`dlq.restore`).
+
+        No index has them: all keys of the queue are gone through, for so many seconds. None where that was too short.
+        Raises `Refused`.
+        """
+        wanted, ends_at, cursor, found = set(keys), time.monotonic() + seconds, 0, set()
+        with refusing():
+            while True:
+                # A scan may give the same key twice, and any number of them at a time.
+                cursor, some = self._redis.hscan(self._keys.ids, cursor, match=f"*{BESIDE}*", count=SCAN_BATCH)
+                found |= {key for key in map(bytes.decode, some) if key.partition(BESIDE)[0] in wanted}
+                if cursor == 0:
+                    return len(found)
+                if time.monotonic() > ends_at:
+                    return None
 
     def find_all(self, keys: Sequence[str]) -> dict[str, Message]:
         """Return those of the documents that are in the queue, by key; read in parts, for each comes with its body."""

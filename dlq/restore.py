@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlq import spool
 from dlq.authenticity import is_authentic
-from dlq.message import Document, Message
+from dlq.message import BESIDE, Document, Message
 from dlq.stream import Stream
 
 BATCH = 500
@@ -42,7 +42,7 @@ def _park_alone(queue: Stream, document: Document, reason: str) -> None:
     Both were acknowledged, while nobody could compare them.
     """
     if "conflict" in queue.park([document], reason=reason).outcomes:
-        renamed = replace(document, key=f"{document.key}#{document.digest.hex()[:16]}")
+        renamed = replace(document, key=f"{document.key}{BESIDE}{document.digest.hex()[:16]}")
         queue.park([renamed], reason=reason)
 
 

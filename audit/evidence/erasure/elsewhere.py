@@ -20,6 +20,7 @@ WHERE l.record_id = ANY(%s) GROUP BY a.id, a.folder, a.requested_at ORDER BY a.r
 # A backup has what was stored before it ended.
 _STORED = "SELECT min(stored_at) FROM audit_record WHERE id = ANY(%s)"
 NAMED = 20
+SCANNED_S = 2.0
 
 
 class Place(NamedTuple):
@@ -44,6 +45,7 @@ def places(records: Sequence[UUID]) -> list[Place]:
         _backups(ids),
         _quarantine(ids),
         _queue(ids),
+        _beside_in_queue(ids),
         _drained(),
         Place("write-ahead logs, replicas, and copies of the spool", None),
         Place("what the writer itself keeps, and answers of the API that were kept by who asked", None),
@@ -77,6 +79,17 @@ def _queue(ids: list[UUID]) -> Place:
     except dlq.errors.Refused:
         waiting = None
     return Place("events that wait in the queue under these ids", waiting, "drain them: they are stored already")
+
+
+def _beside_in_queue(ids: list[UUID]) -> Place:
+    """Other events that came with these ids, kept by the spool while nobody could compare: see `dlq.restore`."""
+    try:
+        waiting = dlq.stream.default().pages.how_many_beside([str(each) for each in ids], seconds=SCANNED_S)
+    except dlq.errors.Refused:
+        waiting = None
+    what = "other events that wait in the queue and came under these ids, too"
+    advice = "they become records under ids of their own: once they are drained, ask for an erasure of those"
+    return Place(what, waiting, advice)
 
 
 def _drained() -> Place:

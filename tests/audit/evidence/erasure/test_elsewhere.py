@@ -2,7 +2,10 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 import dlq.stream
 from audit.evidence.erasure import elsewhere
@@ -12,8 +15,10 @@ from audit.ingest.record import document
 from audit.ledger.seal import Sealer
 from audit.models import Archive, Backup, Leaf
 from audit.recovery import history
-from tests.audit.conftest import with_id
+from dlq import pages, restore, spool
+from tests.audit.conftest import an_event, with_id
 from tests.audit.evidence.erasure.conftest import RULES, person, stored
+from tests.dlq.conftest import parked
 
 
 def place(word: str, *ids: Any) -> Place:
@@ -69,3 +74,27 @@ def test_what_waits_in_the_queue_under_the_same_id_is_counted() -> None:
     message = queue.pages.find(str(event.id))
     assert message is not None
     queue.acknowledge([message], "discarded")
+
+
+def test_another_event_that_came_under_the_same_id_is_counted_where_it_waits(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool had it, while another event with its id was parked: it waits under a key that nobody looks up."""
+    event = accept(with_id(event_data={"email": person()}), writer="shop", erasing=RULES)
+    other = accept(an_event(event_id=str(event.id), event_data={"email": person()}), writer="shop", erasing=RULES)
+    queue = dlq.stream.for_drain()
+    queue.park([document(event)], reason="tests")
+    settings.DLQ_SPOOL_DIR = tmp_path
+    spool.append([document(other)], reason="tests")
+    assert place("other events that wait", event.id).known == 0
+    [path] = tmp_path.glob("*.spool")
+    restore.restore_file(queue, path)
+    assert place("other events that wait", event.id).known == 1
+    assert place("other events that wait", other.id, accept(with_id(), writer="shop").id).known == 1
+    monkeypatch.setattr(elsewhere, "SCANNED_S", -1.0)
+    monkeypatch.setattr(pages, "SCAN_BATCH", 1)
+    more = parked(queue, 600)  # more than one look of a scan takes
+    assert place("other events that wait", event.id).known is None
+    both = queue.pages.find_all([str(event.id), f"{other.id}#{other.digest.hex()[:16]}"])
+    assert len(both) == 2
+    queue.acknowledge([*more, *both.values()], "discarded")
