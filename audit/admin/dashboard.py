@@ -16,7 +16,7 @@ import dlq.stream
 from audit import checks, visibility
 from audit.access import access_log
 from audit.accounting import balance
-from audit.admin.display import age
+from audit.admin.display import age, waiting_records
 from audit.completeness import summary
 from audit.ledger import reader
 from audit.ledger.verify.share import DAYS as VERIFIED_DAYS
@@ -178,7 +178,7 @@ def _log() -> list[Part]:
     silent = (datetime.now(UTC) - head.created_at).total_seconds()
     value = f"{intcomma(head.size)} records"
     if seconds > settings.SEAL_MERGE_DELAY_S:
-        remark = f"{intcomma(count)} records wait, the oldest for {age(seconds)}: is the sealer running?"
+        remark = f"{waiting_records(count, seconds)}: is the sealer running?"
         return [Part("Sealed log", "error", value, remark, url)]
     if silent > 2 * settings.SEAL_IDLE_S:
         return [Part("Sealed log", "error", value, f"Nothing was signed for {age(silent)}.", url)]

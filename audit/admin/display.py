@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -19,6 +20,12 @@ def age(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def waiting_records(count: int, seconds: float) -> str:
+    """`3 records wait, the oldest for 5 min`."""
+    wait = "1 record waits" if count == 1 else f"{intcomma(count)} records wait"
+    return f"{wait}, the oldest for {age(seconds)}"
 
 
 def time_tag(moment: datetime | None) -> SafeString | str:

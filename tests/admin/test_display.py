@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.admin.display import breakable
+from audit.admin.display import breakable, waiting_records
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,8 @@ from audit.admin.display import breakable
 )
 def test_a_long_word_may_break_between_its_parts_and_stays_text(text: str, shown: str) -> None:
     assert breakable(text) == shown
+
+
+def test_records_that_wait_are_counted_in_words() -> None:
+    assert waiting_records(1, 1) == "1 record waits, the oldest for 1 s"
+    assert waiting_records(1_200, 7_200) == "1,200 records wait, the oldest for 2 h"

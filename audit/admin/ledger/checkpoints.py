@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
-from audit.admin.display import age, badge, number, time_tag
+from audit.admin.display import age, badge, number, time_tag, waiting_records
 from audit.admin.ledger import recovery
 from audit.errors import KeyMissing
 from audit.formats import note
@@ -114,7 +114,7 @@ def _operator(head: Checkpoint) -> tuple[Any, str, str]:
 
 def _facts(head: Checkpoint | None, now: datetime) -> list[tuple[str, Any]]:
     count, seconds = reader.waiting()
-    lag = f"{intcomma(count)} records wait, the oldest for {age(seconds)}" if count else "nothing waits"
+    lag = waiting_records(count, seconds) if count else "nothing waits"
     if head is None:
         return [("Size", "0 records"), ("Waiting", lag)]
     when = age((now - head.created_at).total_seconds())

@@ -66,7 +66,8 @@ def check_tail(report: RunReport, using: str) -> None:
     if count:
         report.count("unsealed", count)
         late = oldest > settings.SEAL_MERGE_DELAY_S or newest < -settings.SEAL_MERGE_DELAY_S
-        detail = f"{count} records wait for the sealer, the oldest for {oldest:.0f} s: nothing is shown of them yet."
+        wait = "1 record waits" if count == 1 else f"{count} records wait"
+        detail = f"{wait} for the sealer, the oldest for {oldest:.0f} s: nothing is shown of them yet."
         if late:
             report.find(Verdict.UNKNOWN, "queue", detail)
         else:
