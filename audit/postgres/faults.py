@@ -41,6 +41,8 @@ _DOWN = {"25006", "53", "57P01", "57P02", "57P03", "57P04", "57P05", "58", "08",
 _BUSY = {"57014", "55P03", "25P03", "25P04", "40"}
 # Text that no column can hold, whatever its type: U+0000 in JSON, bytes that are not UTF-8.
 _SENDER = {"22P05", "22021"}
+# No event brings these about: disk full, too many connections.
+_OF_NO_EVENT = {"53100", "53300"}
 RETRY_AT_ONCE = {"40P01", "40001"}
 
 
@@ -53,6 +55,11 @@ def fault(error: BaseException) -> Fault:
     if isinstance(error, psycopg.Error):
         return _by_sqlstate(error)
     return Fault.REFUSED
+
+
+def spares_events(error: BaseException) -> bool:
+    """Whether no event can be to blame, though PostgreSQL answers: a full disk has room for what is small."""
+    return isinstance(error, psycopg.Error) and error.sqlstate in _OF_NO_EVENT
 
 
 def headline(error: BaseException) -> str:

@@ -33,7 +33,7 @@ from audit.ingest import entry_keys, invalid, trail
 from audit.ingest.record import record_conflicts, store_promised
 from audit.ingest.record import rehearse as rehearse_event
 from audit.models import OWN_WRITER
-from audit.postgres.faults import Fault, fault, headline
+from audit.postgres.faults import Fault, fault, headline, spares_events
 from audit.postgres.gateway import is_up
 from audit.queue import client_entries, renamed
 from audit.queue.actions import CORRELATION, EVENTS_NAMED
@@ -336,7 +336,7 @@ def _store(readable: Sequence[Readable]) -> list[Outcome]:
 
 def _give_up_if_down(error: Exception) -> None:
     """Raise `DatabaseDown` unless PostgreSQL answers others: then the batch was only too much for its deadline."""
-    if isinstance(error, Unavailable) or (fault(error) is Fault.DOWN and not is_up()):
+    if isinstance(error, Unavailable) or spares_events(error) or (fault(error) is Fault.DOWN and not is_up()):
         log.warning("drain_interrupted", error=type(error).__name__)
         raise DatabaseDown from error
 

@@ -14,6 +14,7 @@ from audit.formats.event import accept
 from audit.ingest import record
 from audit.postgres.gateway import gateway
 from audit.queue import drain
+from bench.load import wait_until
 from tests.audit.conftest import Sender, an_event, with_id
 from tests.audit.ingest.conftest import stored
 
@@ -100,6 +101,27 @@ def test_a_drain_before_a_migration_leaves_the_event_to_be_tried_again(
         superuser.execute(mend.encode())
     dlq.stream.for_drain().retry_now([message.id])
     drain.drain()
+    assert len(stored(document["correlation_id"])) == 1
+
+
+def test_a_full_disk_that_takes_what_is_small_counts_against_no_event(
+    writer: Sender, superuser: psycopg.Connection[Any]
+) -> None:
+    """Each would be tried again after minutes, and after six tries by a person alone."""
+    document = with_id()
+    superuser.execute(
+        b"CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'x' USING ERRCODE = '53100'; "
+        b"END $$; CREATE TRIGGER full_disk BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION no_room()"
+    )
+    try:
+        assert writer.post(document).status_code == 202
+        assert gateway().breaker.wait_closed(20), "PostgreSQL answers"
+        assert drain.drain().stored == 0
+        message = dlq.stream.default().pages.find(document["event_id"])
+        assert message is not None and (message.attempts, message.state) in {(0, "due"), (0, "waiting")}
+    finally:
+        superuser.execute("DROP FUNCTION no_room CASCADE")
+    wait_until(lambda: drain.drain().stored == 1, seconds=20, what="the event to be due again")
     assert len(stored(document["correlation_id"])) == 1
 
 
