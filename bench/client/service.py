@@ -51,9 +51,10 @@ def compared(taken: dict[str, Latencies]) -> list[Row]:
     plain = taken["none"]
     rows = [Row(f"p50 of the shop {KINDS['none']}", "", None, plain.p50, remark="ms")]
     rows += [Row(f"p99 of the shop {KINDS['none']}", "", None, plain.p99, remark="ms")]
-    for kind in (*CLIENTS, *PEERS):
+    for kind in ("none-again", *CLIENTS, *PEERS):
         goal = Goal(P99_MOST, at_least=False) if kind == CLIENTS[0] else None
         rows.append(Row(f"p99, {KINDS[kind]}", KINDS["none"], goal, ratios(taken[kind].p99, plain.p99)))
+    rows.append(Row(f"p50, {KINDS['none-again']}", KINDS["none"], None, ratios(taken["none-again"].p50, plain.p50)))
     for kind in CLIENTS:
         for peer in PEERS:
             goal = Goal(1.0, at_least=False) if kind == CLIENTS[0] else None

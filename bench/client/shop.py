@@ -12,6 +12,8 @@ from bench.wire import Load, fire, request
 
 KINDS = {
     "none": "without auditing",
+    # What two shops that are the same differ by is what this machine cannot tell.
+    "none-again": "without auditing, a second shop",
     "auditclient-process": 'auditclient, durability="process"',
     "auditclient-disk": 'auditclient, durability="disk"',
     "auditlog": "django-auditlog",

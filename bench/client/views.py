@@ -16,6 +16,7 @@ AUDIT = os.environ.get("SHOP_AUDIT", "none")
 STATES = ("placed", "paid", "packed", "sent", "delivered")
 MODELS: dict[str, Any] = {
     "none": models.Plain,
+    "none-again": models.Plain,
     "auditclient-process": models.Recorded,
     "auditclient-disk": models.Recorded,
     "auditlog": models.Logged,
