@@ -7,11 +7,12 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 SCHEMES = ("postgresql://", "postgres://")
 # The values of `target_session_attrs` that lead to a server that takes writes.
 PRIMARY = ("read-write", "primary")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 ENCODED = "in a user or a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %"
 
 
@@ -31,6 +32,8 @@ def read(name: str, url: str) -> dict[str, str]:
             "docs/connections.md."
         ) from None
     parts = {key: str(value) for key, value in given.items() if value is not None}
+    if parts.get("sslmode", SSL_MODES[0]) not in SSL_MODES:
+        raise ImproperlyConfigured(f"{name} has an sslmode that is none of {', '.join(SSL_MODES)}: set verify-full.")
     hosts = parts.get("host", parts.get("hostaddr", "")).split(",")
     _check_ports(name, parts.get("port", "").split(","), len(hosts))
     if len(hosts) > 1 and parts.setdefault("target_session_attrs", PRIMARY[0]) not in PRIMARY:
@@ -39,6 +42,11 @@ def read(name: str, url: str) -> dict[str, str]:
             "server that takes no writes, or shows what was. Set read-write, or leave it out."
         )
     return parts
+
+
+def of_libpq(name: str, url: str) -> str:
+    """Return what `read` finds in the address as one text for libpq; "" for an empty one. Raises as `read` does."""
+    return make_conninfo("", **read(name, url)) if url else ""  # type: ignore[arg-type]
 
 
 def django_settings(parts: dict[str, str], options: str, statement_timeout_ms: int) -> dict[str, Any]:

@@ -59,9 +59,7 @@ DATABASES["owner"]["OPTIONS"]["options"] += f" -c lock_timeout={MIGRATE_LOCK_MS}
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 # A role that may replicate, for `manage.py backup` alone. After BACKUP_HOURS without a backup a check warns; 0: never.
-DATABASE_BACKUP_URL = secret("DATABASE_BACKUP_URL", "")
-if DATABASE_BACKUP_URL:
-    postgres_address.read("DATABASE_BACKUP_URL", DATABASE_BACKUP_URL)
+DATABASE_BACKUP_URL = postgres_address.of_libpq("DATABASE_BACKUP_URL", secret("DATABASE_BACKUP_URL", ""))
 BACKUP_HOURS = env.float("BACKUP_HOURS", 26)
 
 REDIS_URL = redis_address("REDIS_URL")
