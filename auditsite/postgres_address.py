@@ -12,6 +12,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 SCHEMES = ("postgresql://", "postgres://")
 # The values of `target_session_attrs` that lead to a server that takes writes.
 PRIMARY = ("read-write", "primary")
+# So long a statement of web processes and workers may take, and one of the reader: what the settings are by themselves.
+WEB_STATEMENT_TIMEOUT_MS, READER_STATEMENT_TIMEOUT_MS = 30_000, 5_000
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 ENCODED = "in a user or a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %"
 
@@ -56,7 +58,8 @@ def django_settings(parts: dict[str, str], options: str, statement_timeout_ms: i
     config: dict[str, Any] = {key: left.pop(part, "") for key, part in names.items()}
     config |= {"ENGINE": "audit.postgres.backend", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
     config["OPTIONS"] = {"application_name": "auditsite"} | left
-    config["OPTIONS"]["options"] = f"{left.get('options', '')} {options}".strip()
+    if options := f"{left.get('options', '')} {options}".strip():
+        config["OPTIONS"]["options"] = options
     if statement_timeout_ms:
         config["OPTIONS"]["patience"] = statement_timeout_ms / 1000 + 1
     return config

@@ -31,10 +31,12 @@ CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", 256)
 # --- Servers --------------------------------------------------------------------------------
 
 CONNECT_TIMEOUT = 2  # seconds; libpq's least
+# Whether DATABASE_URL and DATABASE_READER_URL lead to a pooler, which gives each transaction another session.
+DATABASE_POOLED = env.bool("DATABASE_POOLED", False)
 # Forced on every connection, whatever roles are set to; `remote_apply` waits until standbys show it, too.
 SYNCHRONOUS_COMMIT = env.str("SYNCHRONOUS_COMMIT", "on", validate=validate.OneOf(["on", "remote_apply"]))
-WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
-READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
+WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", postgres_address.WEB_STATEMENT_TIMEOUT_MS)
+READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", postgres_address.READER_STATEMENT_TIMEOUT_MS)
 # A migration waits so long for a lock, for inserts wait behind it; then it tries again, for MIGRATE_PATIENCE_S.
 MIGRATE_LOCK_MS = env.int("MIGRATE_LOCK_MS", 100)
 MIGRATE_PATIENCE_S = env.float("MIGRATE_PATIENCE_S", 600.0)
@@ -44,6 +46,8 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     """Django's settings for the database at the address in the variable `name`."""
     parts = {"connect_timeout": str(CONNECT_TIMEOUT)} | postgres_address.read(name, secret(name))
     ours = f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}"
+    if DATABASE_POOLED and name != "DATABASE_OWNER_URL":
+        ours = ""
     return postgres_address.django_settings(parts, ours, statement_timeout_ms)
 
 

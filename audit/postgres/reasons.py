@@ -35,6 +35,11 @@ _ADVICE = tuple(
         (r"private key file .* (group or world access|must be owned)", "run chmod 600, as the user of this process"),
         (r"could not load private key file|does not match private key", f"{_CERTIFICATE}, which belong together"),
         (r"SSL support is not compiled in", "install a client of PostgreSQL that has TLS (postgresql-client)"),
+        (
+            r"unsupported startup parameter",
+            "a pooler answers: set DATABASE_POOLED=true where DATABASE_URL and DATABASE_READER_URL lead to one; all "
+            "other addresses must lead to PostgreSQL itself",
+        ),
         (r"password authentication failed", "the password in the address must be the role's (docs/rotation.md)"),
     )
 )
