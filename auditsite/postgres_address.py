@@ -12,8 +12,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 SCHEMES = ("postgresql://", "postgres://")
 # The values of `target_session_attrs` that lead to a server that takes writes.
 PRIMARY = ("read-write", "primary")
+# Those that lead to a replica; the first is taken by itself.
+STANDBY = ("prefer-standby", "standby")
 # So long a statement of web processes and workers may take, and one of the reader: what the settings are by themselves.
 WEB_STATEMENT_TIMEOUT_MS, READER_STATEMENT_TIMEOUT_MS = 30_000, 5_000
+REPLICA = "DATABASE_REPLICA_URL"
+# The addresses that lead to a pooler with DATABASE_POOLED.
+POOLED = ("DATABASE_URL", "DATABASE_READER_URL")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 ENCODED = "in a user or a password write %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %"
 
@@ -21,7 +26,8 @@ ENCODED = "in a user or a password write %40 for @, %2F for /, %3A for :, %3F fo
 def read(name: str, url: str) -> dict[str, str]:
     """Return the parameters of libpq that the address in the variable `name` gives.
 
-    With several hosts `target_session_attrs` is `read-write` unless it is `primary`. Raises `ImproperlyConfigured`,
+    With several hosts `target_session_attrs` is `read-write` unless it is `primary`; of a replica `prefer-standby` or
+    `standby`. Raises `ImproperlyConfigured`,
     which quotes nothing of the address: what libpq cannot read may be a piece of a password.
     """
     if not url.startswith(SCHEMES):
@@ -38,10 +44,12 @@ def read(name: str, url: str) -> dict[str, str]:
         raise ImproperlyConfigured(f"{name} has an sslmode that is none of {', '.join(SSL_MODES)}: set verify-full.")
     hosts = parts.get("host", parts.get("hostaddr", "")).split(",")
     _check_ports(name, parts.get("port", "").split(","), len(hosts))
-    if len(hosts) > 1 and parts.setdefault("target_session_attrs", PRIMARY[0]) not in PRIMARY:
+    allowed = STANDBY if name == REPLICA else PRIMARY
+    if len(hosts) > 1 and parts.setdefault("target_session_attrs", allowed[0]) not in allowed:
+        what = "the primary" if name == REPLICA else "a server that takes no writes, or shows what was"
         raise ImproperlyConfigured(
-            f"{name} has several hosts and target_session_attrs={parts['target_session_attrs']}: it would lead to a "
-            "server that takes no writes, or shows what was. Set read-write, or leave it out."
+            f"{name} has several hosts and target_session_attrs={parts['target_session_attrs']}: it would lead to "
+            f"{what}. Set {allowed[0]}, or leave it out."
         )
     return parts
 

@@ -43,6 +43,7 @@ class PgBouncer(Server):
             "auth_type": "trust",
             "auth_file": str(self.data / "users"),
             "max_client_conn": "500",
+            "server_login_retry": "1",
         } | self.options
         lines = ["[databases]", f"* = host={self.postgres.sockets}", "[pgbouncer]"]
         lines += [f"{name} = {value}" for name, value in settings.items()]

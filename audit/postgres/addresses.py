@@ -12,6 +12,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
 
+from audit.postgres import replica
+
 VARIABLES = {"default": "DATABASE_URL", "reader": "DATABASE_READER_URL"}
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 # The system's own authorities; a key that a module of OpenSSL keeps.
@@ -25,9 +27,10 @@ def addresses(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Ch
     """Look at the addresses, and at what answers there, if anything does."""
     if not databases:
         return []
-    of_tls = [message for alias, variable in VARIABLES.items() for message in _of_tls(variable, _options(alias))]
+    named = VARIABLES | ({replica.ALIAS: "DATABASE_REPLICA_URL"} if replica.is_configured() else {})
+    of_tls = [message for alias, variable in named.items() for message in _of_tls(variable, _options(alias))]
     try:
-        return of_tls + [message for alias in VARIABLES for message in _of_pooler(alias)]
+        return [*of_tls, *(message for alias in VARIABLES for message in _of_pooler(alias)), *_of_replica()]
     except DatabaseError:
         return of_tls  # W001 says so
 
@@ -68,6 +71,16 @@ def _of_pooler(alias: str) -> Iterator[CheckMessage]:
         yield from _of_timeout(alias)
 
 
+def _of_replica() -> Iterator[CheckMessage]:
+    if replica.is_configured() and not (source := replica.look(replica.SHOWN_WAIT_S)).is_replica:
+        yield Warning(
+            f"Nothing is read from the replica: {source.why}.",
+            hint="Is DATABASE_REPLICA_URL the address of a streaming replica of this store, as audit_reader "
+            "(docs/connections.md, A replica for pages)?",
+            id="audit.W033",
+        )
+
+
 def _shares_sessions(alias: str) -> bool:
     """Whether a session that one client has used is given to another, while both are connected.
 
@@ -98,8 +111,8 @@ def _of_timeout(alias: str) -> Iterator[CheckMessage]:
 
 
 def _options(alias: str) -> dict[str, Any]:
-    options: dict[str, Any] = settings.DATABASES[alias]["OPTIONS"]
-    return options | {"host": settings.DATABASES[alias]["HOST"] or options.get("host", "")}
+    options: dict[str, Any] = connections.settings[alias]["OPTIONS"]
+    return options
 
 
 def _of_tls(variable: str, options: dict[str, Any]) -> Iterator[CheckMessage]:

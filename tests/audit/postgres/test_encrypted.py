@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from django.test import override_settings
+from django.db import connections
 
 from audit.errors import BackupFailed
 from audit.postgres import reasons
@@ -168,7 +168,9 @@ def test_files_that_cannot_be_read_and_servers_that_may_be_anybody_are_found(
     def found(query: str) -> list[str]:
         monkeypatch.setenv("SOME_URL", f"postgresql://user@one/audit?{query}")
         one = database("SOME_URL", 1)
-        with override_settings(DATABASES={"default": one, "reader": one}):
+        with pytest.MonkeyPatch.context() as patch:
+            for alias in ("default", "reader"):
+                patch.setitem(connections.settings, alias, one)
             of_one = addresses(None, databases=["default"])
         texts = [f"{message.id} {message.msg}" for message in of_one if "DATABASE_URL" in message.msg]
         assert len(of_one) == 2 * len(texts), "the reader's address is looked at, too"

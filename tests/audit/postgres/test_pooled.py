@@ -119,7 +119,7 @@ def test_a_pooler_that_nobody_spoke_of_is_found(bouncer: PgBouncer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bouncer", [{"pool_mode": "session"}], indirect=True)
-def test_a_pooler_in_session_mode_is_found_and_works(bouncer: PgBouncer) -> None:
+def test_a_pooler_in_session_mode_is_told_of(bouncer: PgBouncer) -> None:
     with _through(bouncer):
         assert found() == {"audit.W031 DATABASE_URL", "audit.W031 DATABASE_READER_URL"}
 
