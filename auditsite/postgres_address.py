@@ -56,7 +56,7 @@ def read(name: str, url: str) -> dict[str, str]:
 
 def of_libpq(name: str, url: str) -> str:
     """Return what `read` finds in the address as one text for libpq; "" for an empty one. Raises as `read` does."""
-    return make_conninfo("", **read(name, url)) if url else ""  # type: ignore[arg-type]
+    return make_conninfo("", **read(name, url)) if url else ""
 
 
 def django_settings(parts: dict[str, str], options: str, statement_timeout_ms: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()),
 
 
 class Source(NamedTuple):
-    """Where something is read from. `seconds` are how far it is behind at most; `why` says why it is not the replica."""
+    """Where something is read from: how far behind, in `seconds` at most; or `why` not from the replica."""
 
     is_replica: bool
     bytes: int = 0

@@ -30,8 +30,8 @@ def take(url: str, folder: Path) -> None:
     parts.pop("dbname", None)
     if "sslpassword" in parts:
         raise BackupFailed(
-            f"DATABASE_BACKUP_URL has sslpassword, which {PROGRAM} takes on its command line alone, where every user of "
-            "this machine could read it: give it a key (sslkey) without a passphrase."
+            f"DATABASE_BACKUP_URL has sslpassword, which {PROGRAM} takes on its command line alone, where every user "
+            "of this machine could read it: give it a key (sslkey) without a passphrase."
         )
     command = [str(_program(url)), "--dbname", make_conninfo("", **parts), "--pgdata", str(folder)]
     command += ["--format=tar", "--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"]

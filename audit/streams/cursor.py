@@ -1,8 +1,8 @@
 """cursor: the durable place of a target in the log. One streamer at a time holds and moves it.
 
-Held by a lock of the session, which PostgreSQL lets go of with a killed process, behind a pooler by one of a transaction;
-and by the name of the holder in the row: where a pooler or a failover gave the lock to another, the first one finds
-that out at its next move.
+Held by a lock of the session, which PostgreSQL lets go of with a killed process, behind a pooler by one of a
+transaction; and by the name of the holder in the row: where a pooler or a failover gave the lock to another, the first
+one finds that out at its next move.
 """
 
 import hashlib

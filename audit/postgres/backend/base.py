@@ -46,7 +46,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def chunked_cursor(self) -> Any:
-        """A cursor on the server. Behind a pooler it ends with its transaction: outside of one all rows come at once."""
+        """Return a cursor on the server; behind a pooler, where it ends with its transaction, in one alone."""
         is_kept_open = settings.DATABASE_POOLED and self.get_autocommit()
         return self.cursor() if is_kept_open else super().chunked_cursor()
 

@@ -154,7 +154,7 @@ def test_a_check_and_a_backup_say_what_is_wrong(scene: Scene, tmp_path: Path) ->
     command = [sys.executable, "manage.py", "check", "--database", "default"]
     said = subprocess.run(command, env=env, capture_output=True, text=True).stderr
     assert "certificate verify failed: sslrootcert must name the file of the authority" in said
-    with pytest.raises(BackupFailed, match="DATABASE_BACKUP_URL: .*: sslrootcert must name"):
+    with pytest.raises(BackupFailed, match=r"DATABASE_BACKUP_URL: .*: sslrootcert must name"):
         base_backup.take(wrong, tmp_path)
     with pytest.raises(BackupFailed, match="where every user of this machine could read it"):
         base_backup.take(verified(scene, "postgres", sslpassword="x"), tmp_path)

@@ -127,7 +127,7 @@ def test_a_pooler_in_session_mode_is_told_of(bouncer: PgBouncer) -> None:
 @pytest.mark.slow
 def test_a_pooler_that_refuses_options_is_told_of(bouncer: PgBouncer) -> None:
     address = bouncer.url("audit_app", str(connections["default"].settings_dict["NAME"]))
-    with pytest.raises(psycopg.OperationalError, match="options.*: a pooler answers: set DATABASE_POOLED=true"):
+    with pytest.raises(psycopg.OperationalError, match=r"options.*: a pooler answers: set DATABASE_POOLED=true"):
         FollowingConnection.connect(f"{address}&options=-c%20statement_timeout%3D1")
 
 
@@ -148,7 +148,7 @@ def test_roles_that_have_it_have_no_findings(with_settings: None, through: PgBou
 def test_migrations_and_backups_want_postgresql_itself(bouncer: PgBouncer, tmp_path: Path) -> None:
     with _through(bouncer, "owner"), pytest.raises(CommandError, match="DATABASE_OWNER_URL leads to a pooler"):
         call_command("migrate")
-    with pytest.raises(BackupFailed, match="a pooler answers: .* all other addresses must lead to PostgreSQL itself"):
+    with pytest.raises(BackupFailed, match=r"a pooler answers: .* all other addresses must lead to PostgreSQL itself"):
         base_backup.take(bouncer.url("postgres", "postgres"), tmp_path)
 
 
