@@ -17,8 +17,10 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         from audit import checks, visibility
         from audit.access import signals
+        from audit.postgres.addresses import addresses
 
         register(checks.database, Tags.database)
+        register(addresses, Tags.database)
         register(checks.seal_key, Tags.security)
         register(checks.receipt_key, Tags.security)
         register(checks.control_packs, Tags.security)

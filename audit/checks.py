@@ -26,6 +26,7 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger import witnesses as log_witnesses
 from audit.operations import SQL
 from audit.postgres import durability, guards, sql
+from audit.postgres.faults import headline
 from audit.recovery import history
 from audit.reports import packs
 
@@ -154,7 +155,7 @@ def database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[Che
     except DatabaseError as error:
         return [
             Warning(
-                f"The database could not be checked: {type(error).__name__}.",
+                f"The database could not be checked: {headline(error)}.",
                 hint="Start PostgreSQL, run `manage.py migrate`, then `manage.py check --database default`.",
                 id="audit.W001",
             )

@@ -65,6 +65,10 @@ class NothingKept(AuditError):
         self.event_ids = list(event_ids)
 
 
+class OnReplica(AuditError):
+    """Nothing is decided on what a replica shows that may be behind."""
+
+
 class NotSealed(AuditError):
     """This record is not covered by a checkpoint yet: try again in a second."""
 

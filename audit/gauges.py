@@ -22,7 +22,7 @@ from audit.models import (
     Followed,
     Gap,
 )
-from audit.postgres import clock, sql
+from audit.postgres import clock, replica, sql
 from audit.postgres.gateway import gateway
 from audit.recovery import history
 from audit.streams import state
@@ -156,6 +156,18 @@ def _recovery() -> Iterator[Metric]:
     yield _family("audit_backup_timestamp_seconds", text, "act", known)
 
 
+def _replica() -> Iterator[Metric]:
+    """How far it is behind what the primary has now; absent without one."""
+    if not replica.is_configured():
+        return
+    source = replica.look(replica.SHOWN_WAIT_S)
+    yield GaugeMetricFamily("audit_replica_up", "1 while the replica answers", value=source.is_replica)
+    if source.is_replica:
+        yield GaugeMetricFamily("audit_replica_behind_bytes", "What the replica lacks", value=source.bytes)
+        text = "How long ago what it shows last was committed, at most; 0 where it lacks nothing"
+        yield GaugeMetricFamily("audit_replica_behind_seconds", text, value=source.seconds)
+
+
 def _streams() -> Iterator[Metric]:
     counted = [lag for lag in state.lags() if lag.stream.ended_at is None]
     for name, text, values in (
@@ -184,4 +196,4 @@ def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Ga
     return family
 
 
-_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _streams, _ends)
+_PARTS = (_log, _verification, _completeness, _account, _reviews, _exports, _recovery, _replica, _streams, _ends)

@@ -8,6 +8,7 @@ record_seconds = Histogram(
     "Time from a valid event to its promise, in seconds",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5),
 )
+replica_failures = Counter("audit_replica_failures_total", "How often the replica failed, and was left out for a while")
 parked = Counter("audit_parked_total", "Events that PostgreSQL could not take, by fault", ["fault"])
 rejected = Counter("audit_rejected_total", "Requests refused, by HTTP status", ["status"])
 rejected_events = Counter("audit_rejected_events_total", "Events refused, by reason", ["reason"])

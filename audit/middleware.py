@@ -3,6 +3,8 @@
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import structlog
 from django.core.exceptions import DisallowedHost
@@ -16,12 +18,15 @@ from audit.access import access_log
 from audit.access.outage import pages
 from audit.api import problems
 from audit.errors import AuditError
+from audit.postgres import replica
 from audit.postgres.gateway import gateway
 from audit.search import cost
 
 log = structlog.get_logger(__name__)
 
 PAGES = "/admin/"
+# What shows many records, and no verdict on them.
+LISTS = {f"audit_record_{name}" for name in ("changelist", "json", "csv", "timeline")}
 Handler = Callable[[HttpRequest], HttpResponse]
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,100}\Z")
 
@@ -105,11 +110,18 @@ class OutagePageMiddleware(Middleware):
 
 
 class AccessMiddleware(Middleware):
-    """A response that shows records is recorded before it leaves; where that fails, nothing is shown."""
+    """A response that shows records is recorded before it leaves; where that fails, nothing is shown.
+
+    Lists and searches are read from the replica, where there is one that keeps up; from the primary, once more, where
+    it fails meanwhile.
+    """
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with visibility.viewing(access_log.look_of(request)) as viewer:
+        with visibility.viewing(access_log.look_of(request)) as viewer, ExitStack() as stack:
+            request.reads = stack  # type: ignore[attr-defined]
             response = self.get_response(request)
+        if source := getattr(request, "read_from", None):
+            response["Audit-Read-From"] = str(source)
         if not access_log.is_due(viewer, request, response):
             return response
         try:
@@ -121,6 +133,25 @@ class AccessMiddleware(Middleware):
         if isinstance(response, StreamingHttpResponse):
             response.streaming_content = _as_viewer(viewer, response.streaming_content)
         return response
+
+    def process_view(self, request: HttpRequest, *view: Any) -> None:
+        """Choose where a list is read from, now that it is known that it is one."""
+        match = request.resolver_match
+        is_list = match is not None and match.url_name in LISTS and request.method in ("GET", "HEAD")
+        if is_list and replica.is_configured() and request.user.is_authenticated:
+            request.read_from = replica.of_page()  # type: ignore[attr-defined]
+            request.reads.enter_context(replica.reading(request.read_from))  # type: ignore[attr-defined]
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Where the replica failed under a list, let the view begin anew; the list is then read from the primary."""
+        source = getattr(request, "read_from", None)
+        is_gone = isinstance(error, OperationalError | InterfaceError) and not cost.was_stopped(error)
+        if source is None or not source.is_replica or not is_gone:
+            return None
+        request.reads.close()  # type: ignore[attr-defined]
+        replica.leave_out(error)
+        visibility.note_shown(())
+        return self.get_response(request)
 
 
 def _as_viewer(viewer: visibility.Viewer, content: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
 """The three roles and the database, as an administrator of the server makes them.
 
 python -m auditsite.roles     reads DATABASE_ADMIN_URL and the three DATABASE_*URLs, and makes what they name;
-                              of DATABASE_BACKUP_URL, where it is given, the role that backs up
+                              of DATABASE_BACKUP_URL, where it is given, the role that backs up;
+                              with DATABASE_POOLED the roles get the settings that a pooler drops
 """
 
 import os
@@ -14,6 +15,7 @@ import psycopg
 from environs import Env
 from psycopg import sql
 
+from audit.postgres.hosts import FollowingConnection
 from auditsite import postgres_address
 
 ROLES = {
@@ -51,6 +53,16 @@ def create_database(admin_url: str, name: str, passwords: dict[str, str] | None 
     }
 
 
+def set_for_pooler(admin_url: str, name: str, timeouts_ms: dict[str, int], synchronous_commit: str) -> None:
+    """Give roles what connections through a pooler cannot ask for; `timeouts_ms` maps role to its statements' time."""
+    with _connected(admin_url) as admin:
+        for role, timeout_ms in timeouts_ms.items():
+            for setting, value in (("statement_timeout", str(timeout_ms)), ("synchronous_commit", synchronous_commit)):
+                change = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}")
+                names = map(sql.Identifier, (role, name, setting))
+                admin.execute(change.format(*names, sql.Literal(value)))
+
+
 def create_backup_role(admin_url: str, password: str | None) -> None:
     """Make the role that `manage.py backup` copies PostgreSQL as. The administrator must be able to replicate."""
     with _connected(admin_url) as admin:
@@ -60,7 +72,8 @@ def create_backup_role(admin_url: str, password: str | None) -> None:
 
 def _connected(url: str) -> psycopg.Connection[Any]:
     """As the administrator, on the host that takes writes."""
-    return psycopg.connect(**postgres_address.read("The administrator's address", url), autocommit=True)  # type: ignore[arg-type]
+    parts: dict[str, Any] = postgres_address.read("The administrator's address", url)
+    return FollowingConnection.connect(**parts, autocommit=True)
 
 
 def _create_role(admin: psycopg.Connection[Any], role: str, password: str | None) -> None:
@@ -96,6 +109,12 @@ def main() -> int:
     passwords = {ROLES[variable]: parts.get("password", "") for variable, parts in addresses.items()}
     name = addresses["DATABASE_OWNER_URL"].get("dbname", "")
     create_database(admin_url, name, passwords)
+    if env.bool("DATABASE_POOLED", False):
+        timeouts_ms = {
+            "audit_app": env.int("WEB_STATEMENT_TIMEOUT_MS", postgres_address.WEB_STATEMENT_TIMEOUT_MS),
+            "audit_reader": env.int("READER_STATEMENT_TIMEOUT_MS", postgres_address.READER_STATEMENT_TIMEOUT_MS),
+        }
+        set_for_pooler(admin_url, name, timeouts_ms, env.str("SYNCHRONOUS_COMMIT", "on"))
     if any(f"DATABASE_BACKUP_URL{end}" in os.environ for end in ("", "_FILE")):
         backup = postgres_address.read("DATABASE_BACKUP_URL", _secret(env, "DATABASE_BACKUP_URL"))
         create_backup_role(admin_url, backup.get("password"))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from environs import validate
 
-from auditsite import logs, postgres_address, rest
+from auditsite import logs, postgres_address, replica, rest
 from auditsite.entrykey import entry_keys
 from auditsite.readers import BASE_DIR, env, key_file, lines, moment, redis_address, secret, traces
 from dlq import address
@@ -31,10 +31,11 @@ CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", 256)
 # --- Servers --------------------------------------------------------------------------------
 
 CONNECT_TIMEOUT = 2  # seconds; libpq's least
+DATABASE_POOLED = env.bool("DATABASE_POOLED", False)  # a pooler gives each transaction another session
 # Forced on every connection, whatever roles are set to; `remote_apply` waits until standbys show it, too.
 SYNCHRONOUS_COMMIT = env.str("SYNCHRONOUS_COMMIT", "on", validate=validate.OneOf(["on", "remote_apply"]))
-WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", 30_000)
-READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", 5_000)
+WEB_STATEMENT_TIMEOUT_MS = env.int("WEB_STATEMENT_TIMEOUT_MS", postgres_address.WEB_STATEMENT_TIMEOUT_MS)
+READER_STATEMENT_TIMEOUT_MS = env.int("READER_STATEMENT_TIMEOUT_MS", postgres_address.READER_STATEMENT_TIMEOUT_MS)
 # A migration waits so long for a lock, for inserts wait behind it; then it tries again, for MIGRATE_PATIENCE_S.
 MIGRATE_LOCK_MS = env.int("MIGRATE_LOCK_MS", 100)
 MIGRATE_PATIENCE_S = env.float("MIGRATE_PATIENCE_S", 600.0)
@@ -44,7 +45,8 @@ def database(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     """Django's settings for the database at the address in the variable `name`."""
     parts = {"connect_timeout": str(CONNECT_TIMEOUT)} | postgres_address.read(name, secret(name))
     ours = f"-c statement_timeout={statement_timeout_ms} -c synchronous_commit={SYNCHRONOUS_COMMIT}"
-    return postgres_address.django_settings(parts, ours, statement_timeout_ms)
+    is_pooled = DATABASE_POOLED and name in postgres_address.POOLED
+    return postgres_address.django_settings(parts, "" if is_pooled else ours, statement_timeout_ms)
 
 
 # Three roles, three connections: the application appends, the owner migrates, the reader looks.
@@ -52,16 +54,16 @@ DATABASES = {
     "default": database("DATABASE_URL", WEB_STATEMENT_TIMEOUT_MS),
     "owner": database("DATABASE_OWNER_URL", 0),
     "reader": database("DATABASE_READER_URL", READER_STATEMENT_TIMEOUT_MS),
+    **replica.databases(database, READER_STATEMENT_TIMEOUT_MS),
 }
 DATABASES["default"]["OPTIONS"]["must_write"] = True
 DATABASES["owner"]["CONN_MAX_AGE"] = 0
 DATABASES["owner"]["OPTIONS"]["options"] += f" -c lock_timeout={MIGRATE_LOCK_MS}"
+REPLICA_MAX_LAG_S, REPLICA_WAIT_S = replica.MAX_LAG_S, replica.WAIT_S
 DATABASE_ROUTERS = ["audit.postgres.router.ReaderRouter"]
 
 # A role that may replicate, for `manage.py backup` alone. After BACKUP_HOURS without a backup a check warns; 0: never.
-DATABASE_BACKUP_URL = secret("DATABASE_BACKUP_URL", "")
-if DATABASE_BACKUP_URL:
-    postgres_address.read("DATABASE_BACKUP_URL", DATABASE_BACKUP_URL)
+DATABASE_BACKUP_URL = postgres_address.of_libpq("DATABASE_BACKUP_URL", secret("DATABASE_BACKUP_URL", ""))
 BACKUP_HOURS = env.float("BACKUP_HOURS", 26)
 
 REDIS_URL = redis_address("REDIS_URL")

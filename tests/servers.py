@@ -1,5 +1,6 @@
 """Starts the servers of the test session before Django's settings are read (`-p tests.servers`).
 
+With TESTS_POOLED=1 the site reaches PostgreSQL through a PgBouncer in transaction mode.
 With DATABASE_URL (an administrator's) or REDIS_URL set, those are used, in one process; tests that must stop a server
 skip then. Otherwise each process that runs tests has servers of its own, for tests stop them and look at all in them.
 """
@@ -17,7 +18,8 @@ import pytest
 from audit.formats.note import Signer
 from auditsite import offline
 from auditsite.embedded import Postgres, Redis
-from auditsite.roles import create_database
+from auditsite.roles import create_database, set_for_pooler
+from tests.pooler import PgBouncer
 
 SEAL_KEY = Signer("tests.example/log", bytes(range(32)))
 RECEIPT_KEY = Signer("tests.example/log/receipts", bytes(range(1, 33)))
@@ -51,6 +53,7 @@ gc.set_threshold(100_000, 20, 20)
 is_started = False
 postgres: Postgres | None = None
 redis: Redis | None = None
+pooler: PgBouncer | None = None
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist asks itself otherwise
@@ -96,7 +99,10 @@ def start() -> None:
         redis = Redis(FOLDER / "redis")
         redis.start()
         os.environ["REDIS_URL"] = redis.url()
-    os.environ |= create_database(admin_url, f"audit_test_{os.getpid()}") | {
+    os.environ |= create_database(admin_url, f"audit_test_{os.getpid()}")
+    if "TESTS_POOLED" in os.environ:
+        _put_pooler_between(f"audit_test_{os.getpid()}")
+    os.environ |= {
         "RUN_ENV": os.devnull,  # the servers and keys of a `make run` in this folder are not ours
         "SECRET_KEY": "tests",
         "SEAL_KEY": SEAL_KEY.encode(),
@@ -120,8 +126,21 @@ def start() -> None:
     }
 
 
+def _put_pooler_between(database: str) -> None:
+    global pooler
+    assert postgres is not None, "TESTS_POOLED needs a PostgreSQL of its own: unset DATABASE_URL"
+    set_for_pooler(postgres.url(), database, {"audit_app": 30_000, "audit_reader": 5_000}, "on")
+    pooler = PgBouncer(FOLDER / "pooler", postgres)
+    pooler.start()
+    os.environ |= {
+        "DATABASE_POOLED": "true",
+        "DATABASE_URL": pooler.url("audit_app", database),
+        "DATABASE_READER_URL": pooler.url("audit_reader", database),
+    }
+
+
 def _stop() -> None:
-    for server in (postgres, redis):
+    for server in (pooler, postgres, redis):
         if server is not None:
             server.stop()
     shutil.rmtree(FOLDER, ignore_errors=True)

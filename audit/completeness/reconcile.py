@@ -25,7 +25,7 @@ from audit.ingest.notify import notify
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Discrepancy, Followed, Gap, Manifest, Rhythm
 from audit.models.completeness import MAX_FOLLOWED
-from audit.postgres import sql
+from audit.postgres import replica, sql
 
 LEAST_BATCH = 100
 # Findings that one record names, and writers or rules that one alarm names.
@@ -58,6 +58,7 @@ def reconcile(*, seconds: float | None = None, progress: compare.Progress | None
     "manifests". What was counted meanwhile is put together last. Safe to run in several processes at once, and to be
     killed anywhere. Raises what the database raises.
     """
+    replica.require_whole()
     ends = math.inf if seconds is None else time.monotonic() + seconds
 
     def is_late() -> bool:

@@ -26,6 +26,7 @@ from audit.evidence.request import THE_STORE, count_received, record_act
 from audit.formats import grammar, sampling
 from audit.models import Export
 from audit.models.base import JobEnded
+from audit.postgres import replica
 from audit.search import cost
 
 log = structlog.get_logger(__name__)
@@ -52,9 +53,12 @@ def resume(export: Export, *, seconds: float | None = None, progress: Progress |
         export.refresh_from_db()
         if not is_ours or not export.is_under_way:
             return export
+        source = replica.Source(False)
         try:
             export.save_progress(state="running")
-            _build(export, work, deadline, progress or (lambda done, total: None))
+            with replica.whole() as source:
+                log.info("export_read", export=str(export.pk), source=str(source))
+                _build(export, work, deadline, progress or (lambda done, total: None))
         except JobEnded:
             pass
         except OSError as error:
@@ -63,6 +67,8 @@ def resume(export: Export, *, seconds: float | None = None, progress: Progress |
             _fail(export, str(error))
         except OperationalError as error:
             if not cost.was_stopped(error):
+                if source.is_replica:
+                    replica.leave_out(error)  # the next step reads the primary
                 raise
             _fail(
                 export,

@@ -25,6 +25,7 @@ from audit.formats.times import timestamp_text
 from audit.ingest import trail
 from audit.ledger import heads, reader
 from audit.models import OWN_WRITER, STATEMENT, Checkpoint, Export, Leaf, Record
+from audit.postgres import replica
 from audit.search import cost, terms
 
 FORMAT = "auditsite/statement/v1"
@@ -39,6 +40,7 @@ def make(requester: Requester, text: str) -> Record:
     """Count, sign and record. Raises `Invalid`, `NotSealed`, `KeyMissing`, `NothingKept`, `Unavailable`."""
     if requester.sight:
         raise Invalid({"q": "a statement is about every record, and you may see those of some: ask for a bundle"})
+    replica.require_whole()
     checkpoint, now = heads.give_out(), datetime.now(UTC)
     query = parse_query(text, now)
     if not query.terms:

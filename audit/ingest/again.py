@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 
 import dlq.errors
 import dlq.stream
@@ -30,8 +31,9 @@ AGAIN = "audit.event.again"
 State = Literal["stored", "duplicate", "parked"]
 DIGESTS = b"SELECT id, digest, erasable FROM audit_record WHERE id = ANY(%s)"
 # What is found here may be on this server alone, where a commit waits for a standby that is away: a commit after it has
-# to be confirmed by the standby before anything is promised upon it. It leaves no row.
-CONFIRM = b"SELECT pg_logical_emit_message(true, 'auditsite', 'again')"
+# to be confirmed by the standby before anything is promised upon it. It leaves no row. Behind a pooler the session's
+# own setting is whatever others made it.
+CONFIRM = b"SELECT set_config('synchronous_commit', %s, true), pg_logical_emit_message(true, 'auditsite', 'again')"
 # Asked for where an id is there with another digest, and one of both events has members that can be erased.
 BESIDE = b"""
 SELECT (SELECT json_object_agg(path, json_build_array(encode(salt, 'hex'), value))::text
@@ -79,7 +81,7 @@ def compare(
         states.append("stored" if event.id in inserted else "duplicate")
         inserted.discard(event.id)
     if any(state is not None and state != "stored" for state in states):
-        connection.execute(CONFIRM, prepare=True)
+        connection.execute(CONFIRM, [settings.SYNCHRONOUS_COMMIT], prepare=True)
     return states
 
 

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+
+from django.conf import settings
 
 from audit.formats.event import Accepted
 from audit.ingest import again
@@ -36,6 +39,21 @@ def of(events: Sequence[Accepted]) -> tuple[Statement, tuple[bytes, ...]]:
     if is_beside:
         more = (again.beside_of(events),)
     traces = {str(event.id): event.trace for event in events if event.trace}
-    if not traces:
-        return INSERT_BESIDE if is_beside else INSERT, more
-    return INSERT_BESIDE_TRACED if is_beside else INSERT_TRACED, (*more, json.dumps(traces).encode())
+    if traces:
+        statement = INSERT_BESIDE_TRACED if is_beside else INSERT_TRACED
+        more = (*more, json.dumps(traces).encode())
+    else:
+        statement = INSERT_BESIDE if is_beside else INSERT
+    return (_pooled(statement, settings.SYNCHRONOUS_COMMIT) if settings.DATABASE_POOLED else statement), more
+
+
+@cache
+def _pooled(statement: Statement, commit: str) -> Statement:
+    """The same behind a pooler, where the next statement may meet another session: nothing is prepared under a name.
+
+    The session's `synchronous_commit` is whatever others made it, so the statement sets its own, for its transaction.
+    """
+    before = b"\n    ON CONFLICT (id) DO NOTHING"
+    assert statement.sql.count(before) == 1
+    waits = b"\n    WHERE (SELECT set_config('synchronous_commit', '%b', true)) IS NOT NULL" % commit.encode()
+    return Statement(b"", statement.sql.replace(before, waits + before))

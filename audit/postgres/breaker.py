@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from audit import metrics
+from audit.postgres.faults import headline
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,6 @@ class Breaker:
         try:
             self._probe()
         except Exception as error:
-            log.info("breaker_probe_failed", error=type(error).__name__)
+            log.info("breaker_probe_failed", error=headline(error))
             return False
         return True

@@ -84,7 +84,9 @@ def _of_server(fsync: str, full_page_writes: str, synchronous_commit: str) -> It
     if synchronous_commit != settings.SYNCHRONOUS_COMMIT:
         yield Error(
             f"Recording has synchronous_commit={synchronous_commit}, not {settings.SYNCHRONOUS_COMMIT}.",
-            hint="Something between drops the startup parameter `options`: a pooler such as PgBouncer.",
+            hint="Something between drops the startup parameter `options`: a pooler such as PgBouncer. With "
+            f"DATABASE_POOLED the role must have it: ALTER ROLE audit_app SET synchronous_commit = "
+            f"{settings.SYNCHRONOUS_COMMIT} (`python -m auditsite.roles` does it).",
             id="audit.E014",
         )
 

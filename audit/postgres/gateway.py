@@ -35,7 +35,10 @@ OVERRUN = "PostgreSQL took longer than it may; it is given up."
 
 
 class Statement(NamedTuple):
-    """A statement that a connection prepares once, under its name. Parameters are `$1` and on, as text."""
+    """A statement that a connection prepares once, under its name; without a name each time, as poolers need it.
+
+    Parameters are `$1` and on, as text.
+    """
 
     name: bytes
     sql: bytes
@@ -55,11 +58,14 @@ class BoundedConnection(FollowingConnection):
         self.add_notice_handler(self._unreplicated.note)
 
     def run(self, statement: Statement, parameters: Sequence[bytes | None]) -> PGresult:
-        """Execute a prepared statement by libpq itself, which costs a third of what a cursor costs; values are binary.
+        """Execute a statement by libpq itself, which costs a third of what a cursor costs; values are binary.
 
         Raises what `execute` raises.
         """
         with self.lock:
+            if not statement.name:
+                self.pgconn.send_query_params(statement.sql, parameters, result_format=Format.BINARY)
+                return self._result()
             if statement not in self._statements:
                 self.pgconn.send_prepare(statement.name, statement.sql)
                 self._result()

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import psycopg
 
+from audit.postgres.reasons import explained
+
 _last: dict[tuple[str, str], tuple[str, str]] = {}
 
 
@@ -15,7 +17,14 @@ class FollowingConnection(psycopg.Connection[Any]):
 
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        """As psycopg's own. Raises its errors, once no host leads to a server that is wanted."""
+        """As psycopg's own. Raises its errors, with what helps, once no host leads to a server that is wanted."""
+        try:
+            return cls._to_one_of(conninfo, options)
+        except psycopg.OperationalError as error:
+            raise explained(error) from error
+
+    @classmethod
+    def _to_one_of(cls, conninfo: str, options: dict[str, Any]) -> Self:
         key = (str(options.get("host", "")), str(options.get("port", "")))
         if "," not in key[0] or "hostaddr" in options:
             return super().connect(conninfo, **options)

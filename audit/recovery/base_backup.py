@@ -11,6 +11,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit.errors import BackupFailed
+from audit.postgres import reasons
+from audit.postgres.hosts import FollowingConnection
 
 PROGRAM = "pg_basebackup"
 VERSION = re.compile(r"PostgreSQL\) (\d+)")
@@ -26,6 +28,11 @@ def take(url: str, folder: Path) -> None:
     parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     password = parts.pop("password", None)
     parts.pop("dbname", None)
+    if "sslpassword" in parts:
+        raise BackupFailed(
+            f"DATABASE_BACKUP_URL has sslpassword, which {PROGRAM} takes on its command line alone, where every user "
+            "of this machine could read it: give it a key (sslkey) without a passphrase."
+        )
     command = [str(_program(url)), "--dbname", make_conninfo("", **parts), "--pgdata", str(folder)]
     command += ["--format=tar", "--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"]
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
@@ -33,18 +40,20 @@ def take(url: str, folder: Path) -> None:
         env["PGPASSWORD"] = password
     done = subprocess.run([*command, "--no-password"], env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BackupFailed(f"{PROGRAM} ended with {done.returncode}: {done.stderr.strip()[-SAID:]}")
+        said = done.stderr.strip()
+        helps = f" To do: {helps} ({reasons.DOCS})." if (helps := reasons.advice(said)) else ""
+        raise BackupFailed(f"{PROGRAM} ended with {done.returncode}: {said[-SAID:]}{helps}")
 
 
 def _program(url: str) -> Path:
     """The program on PATH, else the bundled one: whichever is of the server's version or later."""
     try:
         # As pg_basebackup does: the role may need no database, and the server must let it in for this.
-        with psycopg.connect(url, connect_timeout=5, replication="true") as connection:
+        with FollowingConnection.connect(url, connect_timeout=5, replication="true") as connection:
             wanted = connection.info.server_version // 10_000
     except psycopg.OperationalError as error:
-        said = str(error).strip().splitlines()[-1]
-        raise BackupFailed(f"PostgreSQL could not be asked through DATABASE_BACKUP_URL: {said[:SAID]}") from None
+        said = str(error).strip()[:SAID]
+        raise BackupFailed(f"PostgreSQL could not be asked through DATABASE_BACKUP_URL: {said}") from None
     programs = [path for path in (_on_path(), _bundled()) if path is not None]
     for program in programs:
         if _version(program) >= wanted:

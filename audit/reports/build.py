@@ -29,7 +29,7 @@ from audit.formats import canonical
 from audit.ledger import heads, reader
 from audit.models import OWN_WRITER, Checkpoint, Export, Finding, Report
 from audit.models.base import JobEnded
-from audit.postgres import sql
+from audit.postgres import replica, sql
 from audit.reports import controls, packs
 from audit.reports.packs import Pack, UnreadablePack
 from audit.reports.sections import SECTIONS, SINCE
@@ -134,6 +134,7 @@ def request_monthly(now: datetime | None = None) -> Report | None:
 
 def content(report: Report, *, progress: Progress | None = None) -> dict[str, Any]:
     """What the digest covers: the same for the same days, controls and checkpoint, whenever it is computed."""
+    replica.require_whole()
     chosen = _chosen_packs(report)
     checkpoint = Checkpoint.objects.get(number=report.checkpoint)
     snapshot = Snapshot(report.first, report.last, checkpoint, _version(report))

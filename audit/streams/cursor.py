@@ -1,7 +1,8 @@
 """cursor: the durable place of a target in the log. One streamer at a time holds and moves it.
 
-Held by a lock of the session, which PostgreSQL lets go of with a killed process, and by the name of the holder in the
-row: where a pooler or a failover gave the lock to another, the first one finds that out at its next move.
+Held by a lock of the session, which PostgreSQL lets go of with a killed process, behind a pooler by one of a
+transaction; and by the name of the holder in the row: where a pooler or a failover gave the lock to another, the first
+one finds that out at its next move.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
@@ -103,13 +105,18 @@ class Cursor:
 @contextmanager
 def hold(name: str) -> Iterator[Cursor]:
     """Hold the cursor of a target that `begin` made. Raises `StreamHeld`, database errors."""
-    [(is_held,)] = sql.rows("SELECT pg_try_advisory_lock(%s)", [_key(name)])
-    if not is_held:
-        raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
-    try:
+    with _locked_by_transaction(name) if settings.DATABASE_POOLED else _locked_by_session(name):
         holder = uuid.uuid4()
         Stream.objects.filter(pk=name).update(holder=holder)
         yield Cursor(name, holder)
+
+
+@contextmanager
+def _locked_by_session(name: str) -> Iterator[None]:
+    [(is_held,)] = sql.rows("SELECT pg_try_advisory_lock(%s)", [_key(name)])
+    _require(is_held, name)
+    try:
+        yield
     finally:
         try:
             sql.rows("SELECT pg_advisory_unlock(%s)", [_key(name)])
@@ -117,6 +124,27 @@ def hold(name: str) -> Iterator[Cursor]:
             # It went with the connection; one that is broken half way must not keep it.
             with suppress(DatabaseError):
                 connection.close()
+
+
+@contextmanager
+def _locked_by_transaction(name: str) -> Iterator[None]:
+    """Keep a transaction open on a connection of its own, with no snapshot: it is in nobody's way."""
+    own: Any = connection.copy()
+    try:
+        own.set_autocommit(False)
+        with own.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_key(name)])
+            [is_held] = cursor.fetchone()
+        _require(is_held, name)
+        yield
+    finally:
+        with suppress(DatabaseError):
+            own.close()  # the transaction ends with it, as it would with a killed process
+
+
+def _require(is_held: bool, name: str) -> None:
+    if not is_held:
+        raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
 
 
 @transaction.atomic

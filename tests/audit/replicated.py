@@ -10,6 +10,8 @@ from django.db import connections
 from audit.postgres.gateway import gateway
 from auditsite.embedded import Postgres, binaries
 from bench.load import wait_until
+from tests import servers
+from tests.pooler import PORT, PgBouncer
 
 STANDBY = "standby"
 
@@ -20,6 +22,7 @@ class Pair:
     def __init__(self, source: Postgres, folder: Path):
         self._kept = {alias: dict(connections[alias].settings_dict) for alias in connections}
         self.primary, self.standby = Postgres(folder / "primary"), Postgres(folder / "standby")
+        self._poolers: dict[Postgres, PgBouncer] = {}
         backup = folder / "backup"
         program = [str(binaries() / "pg_basebackup"), "--format=tar", "--checkpoint=fast", "-D", str(backup)]
         subprocess.run([*program, "-d", source.url()], check=True)
@@ -36,8 +39,17 @@ class Pair:
         gateway().close()
         for alias in connections:
             own = connections[alias].settings_dict
-            own["HOST"] = str(server.sockets)
+            own["HOST"], own["PORT"] = self._place(server, alias)
             own["OPTIONS"] = {name: value for name, value in own["OPTIONS"].items() if name != "host"}
+
+    def _place(self, server: Postgres, alias: str) -> tuple[str, str]:
+        """Host and port of a server: of a pooler before it, where the session has one and the alias goes through it."""
+        if servers.pooler is None or alias == "owner":
+            return str(server.sockets), ""
+        if server not in self._poolers:
+            self._poolers[server] = PgBouncer(server.data.parent / f"pooler-{server.data.name}", server)
+            self._poolers[server].start()
+        return str(self._poolers[server].sockets), str(PORT)
 
     def replicate_synchronously(self) -> None:
         """Have the primary confirm no commit before the standby has it."""
@@ -86,6 +98,8 @@ class Pair:
         gateway().close()
         for alias, own in self._kept.items():
             connections[alias].settings_dict.update(own)
+        for pooler in self._poolers.values():
+            pooler.stop()
         for server in (self.standby, self.primary):
             server.kill()
             server.stop()

@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from auditsite.postgres_address import read
+from auditsite.postgres_address import of_libpq, read
 from auditsite.settings import database
 
 SECRET, ENCODED = "p@ss/w:o#r?d%", "p%40ss%2Fw%3Ao%23r%3Fd%25"
@@ -40,6 +40,12 @@ def test_parameters_reach_the_connection_and_ours_win(monkeypatch: pytest.Monkey
     }
 
 
+def test_a_backup_of_several_hosts_is_of_the_one_that_takes_writes() -> None:
+    assert of_libpq("X", "") == ""
+    text = of_libpq("X", "postgresql://us%40er@one,two/")
+    assert text.startswith("user=us@er host=one,two ") and text.endswith(" target_session_attrs=read-write")
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -53,6 +59,7 @@ def test_parameters_reach_the_connection_and_ours_win(monkeypatch: pytest.Monkey
             "hosts and target_session_attrs=any",
         ),
         ("postgresql://one,two,three/audit?port=1,2", "3 hosts and 2 ports"),
+        ("postgresql://one/audit?sslmode=verify-ful", "none of .*: set verify-full"),
     ],
 )
 def test_what_cannot_be_read_is_said(url: str, words: str) -> None:

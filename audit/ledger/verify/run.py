@@ -14,6 +14,7 @@ from audit.ledger import keys as ledger_keys
 from audit.ledger.verify import checkpoints, correlation, leaves, unsealed
 from audit.ledger.verify.result import FAILURES, OutOfTime, Progress, RunReport, Verdict
 from audit.models import OWN_WRITER, Checkpoint, Finding, Verification
+from audit.postgres import replica
 
 RUNS_A_DAY = 144  # how often the schedule takes a slice
 LEAST_SLICE = 1_000
@@ -72,6 +73,7 @@ def resume(
     run: Verification, *, progress: Progress | None = None, seconds: float | None = None, using: str = "reader"
 ) -> Verification:
     """Start a run, or resume one that was cut off; after `seconds` it is left unended."""
+    replica.require_whole()
     report = RunReport(run, progress, seconds)
     keys = ledger_keys.load()
     try:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from audit.evidence import proof_bundle
 from audit.management import HarmlessCommand
@@ -23,5 +24,6 @@ class Command(HarmlessCommand):
         records = Record.objects.filter(id__in=record) if record else Record.objects.filter(correlation_id=correlation)
         if not records.exists():
             raise CommandError("There is no such record.")
-        for line in proof_bundle.lines(records.order_by("event_timestamp", "id").iterator(chunk_size=500)):
-            sys.stdout.buffer.write(line)
+        with transaction.atomic(using="reader"):
+            for line in proof_bundle.lines(records.order_by("event_timestamp", "id").iterator(chunk_size=500)):
+                sys.stdout.buffer.write(line)

@@ -30,7 +30,7 @@ from audit.models import WriterKey
 from dlq import authenticity
 from dlq.message import read
 
-OF_POSTGRES = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_READER_URL", "DATABASE_BACKUP_URL")
+OF_POSTGRES = tuple(f"DATABASE_{whose}URL" for whose in ("", "OWNER_", "READER_", "REPLICA_", "BACKUP_"))
 ADDRESSES = (*OF_POSTGRES, "REDIS_URL", "CACHE_URL", "QUEUE_URL", "DLQ_ALERT_WEBHOOK", "EMAIL_URL")
 UNUSED = timedelta(days=90)
 LINE = 1_000

@@ -5,10 +5,12 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
+
+from audit.postgres import addresses
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +26,11 @@ class Command(migrate.Command):
         parser.set_defaults(database="owner", skip_checks=True)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if addresses.is_pooled(options["database"]):
+            raise CommandError(
+                "DATABASE_OWNER_URL leads to a pooler: migrations bound their waits for locks by the session, and "
+                "inserts would wait behind them. Give it the address of PostgreSQL itself."
+            )
         gives_up_at = time.monotonic() + settings.MIGRATE_PATIENCE_S
         while True:
             try:

@@ -7,6 +7,7 @@ a thread that writers need, so the client gives up by itself a second after the 
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db.backends.postgresql import base
 
 from audit.postgres.hosts import FollowingConnection
@@ -43,6 +44,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection = PatientConnection.connect(**conn_params)
         connection.patience = self.patience
         return connection
+
+    def chunked_cursor(self) -> Any:
+        """Return a cursor on the server; behind a pooler, where it ends with its transaction, in one alone."""
+        is_kept_open = settings.DATABASE_POOLED and self.get_autocommit()
+        return self.cursor() if is_kept_open else super().chunked_cursor()
 
     def is_usable(self) -> bool:
         """Whether the connection works, and its server takes writes where it must: one that did may be a standby now.
