@@ -6,6 +6,7 @@ Each registration is another revision, which nobody changes.
 import json
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -16,6 +17,7 @@ from audit.api.auth import writer_name
 from audit.api.base import ApiView, members, parameters
 from audit.api.openapi import schemas as openapi
 from audit.errors import Invalid
+from audit.formats import event
 from audit.formats.times import timestamp_text
 from audit.ingest.trail import Where
 from audit.models import EventSchema
@@ -57,7 +59,7 @@ class RevisionsView(SchemasApi):
 
     @extend_schema(**openapi.GET_REVISIONS)
     def get(self, request: Request, event_type: str) -> Response:
-        rows = list(revisions(event_type, parameters(request).get("version", "")))
+        rows = list(_named(request, event_type))
         if not rows:
             raise NotFound(_absent(event_type))
         return Response({"schemas": [_shown(row) for row in rows], "total": len(rows)})
@@ -68,10 +70,18 @@ class RevisionView(SchemasApi):
 
     @extend_schema(**openapi.GET_REVISION)
     def get(self, request: Request, event_type: str, revision: int) -> Response:
-        row = revisions(event_type, parameters(request).get("version", "")).filter(revision=revision).first()
+        row = _named(request, event_type).filter(revision=revision).first()
         if row is None:
             raise NotFound(_absent(event_type))
         return Response(_shown(row) | {"schema": row.document})
+
+
+def _named(request: Request, event_type: str) -> QuerySet[EventSchema]:
+    """The revisions of the schema that a request names. Raises `NotFound` for what names none."""
+    version = parameters(request).get("version", "")
+    if not event.is_type(event_type) or dict(event.text_faults("version", version)):
+        raise NotFound(_absent(event_type))
+    return revisions(event_type, version)
 
 
 def _shown(row: EventSchema) -> dict[str, Any]:

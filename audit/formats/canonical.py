@@ -243,7 +243,9 @@ def _faults(document: Any) -> Iterator[tuple[str, str]]:
                 continue
             members = list(value.items() if isinstance(value, dict) else enumerate(value))
             yield from (
-                (path_text((*path, name)), f"the name {message}") for name, _ in members if (message := _text_fault(name))
+                (path_text((*path, name)), f"the name {message}")
+                for name, _ in members
+                if (message := _text_fault(name))
             )
             waiting += [((*path, name), member) for name, member in reversed(members)]
 

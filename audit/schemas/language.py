@@ -55,7 +55,9 @@ class Checker:
         for error in self._validator.iter_errors(value):
             where, keyword = f"(schema, {_pointer(error.schema_path)})", error.schema_path[-1:]
             if keyword in NOT_FORESEEN:
-                yield from (((*error.instance_path, name), f"is not foreseen {where}") for name in error.kind.unexpected)
+                yield from (
+                    ((*error.instance_path, name), f"is not foreseen {where}") for name in error.kind.unexpected
+                )
                 continue
             missing = [error.kind.property] if keyword == REQUIRED else []
             yield (*error.instance_path, *missing), f"{error.message[:SHOWN]} {where}"
@@ -67,7 +69,8 @@ def read(text: str) -> dict[str, Any]:
         raise _fault(f"has more than {MAX_BYTES} bytes")
     try:
         document = canonical.loads(text.encode())
-        canonical.canonical(document)
+        if isinstance(document, dict):
+            canonical.canonical(document)
     except ValueError as error:  # also a lone surrogate
         raise _fault(f"is no JSON that can be kept: {error}") from None
     check(document)

@@ -88,7 +88,7 @@ def holding() -> list[EventSchema]:
 
 def check_names(event_type: str, event_version: str, mode: str, reason: str) -> None:
     """Raises `Invalid`, which names each field at fault."""
-    errors = {}
+    errors = dict(event.text_faults("event_version", event_version)) | dict(event.text_faults("reason", reason))
     if not event.is_type(event_type):
         errors["event_type"] = "must be dotted lower-case words, as in an event"
     if len(event_version) > (event.limit("version") or 0):

@@ -1,9 +1,9 @@
 """`make stream-drill`: a target is away while an hour's worth of records comes, and gets each of them all the same.
 
 Then it is slow, answers 429 and 500 in turns and hangs up, and its streamer is killed with SIGKILL. Each record comes
-once at least, in the order of the log, none is left out, and polling `GET log/entries?from=` gives the same. The hour is
-one of records, 50 a second, which come as fast as they are taken: what a streamer does while its target is away does not
-depend on the clock, but for its pauses, which reach their longest within DOWN seconds.
+once at least, in the order of the log, none is left out, and polling `GET log/entries?from=` gives the same. The hour
+is one of records, 50 a second, which come as fast as they are taken: what a streamer does while its target is away does
+not depend on the clock, but for its pauses, which reach their longest within DOWN seconds.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Schemas over HTTP: a key with the scope registers, writers read what they have to fit, and are told where they do not."""
+"""Schemas over HTTP: a key with the scope registers; writers read what they have to fit, and are told where not."""
 
 from typing import Any
 
@@ -52,6 +52,12 @@ def test_one_for_a_version_has_revisions_of_its_own(registrar: Sender) -> None:
     assert len(registrar.get(f"{SCHEMAS}/{kind}", version="2.0").json()["schemas"]) == 1
 
 
+def test_what_names_no_schema_finds_none(registrar: Sender) -> None:
+    for path in ("No%20Type", "a%00b", "a.b/0", f"a.b/{10**30}"):
+        assert registrar.get(f"{SCHEMAS}/{path}").status_code == 404, path
+    assert registrar.get(f"{SCHEMAS}/a.b", version="\x00").status_code == 404
+
+
 def test_writers_and_readers_look_and_only_the_scope_registers(registrar: Sender) -> None:
     kind = event_type()
     for scope in ("write", "read"):
@@ -73,6 +79,8 @@ def test_writers_and_readers_look_and_only_the_scope_registers(registrar: Sender
         ({"event_type": "No Type"}, "event_type"),
         ({"version": "x" * 21}, "version"),
         ({"version": 2}, "version"),
+        ({"version": "\ud800"}, "version"),
+        ({"reason": "because \ud800"}, "reason"),
         ({"other": 1}, "other"),
     ],
 )
@@ -90,7 +98,8 @@ def test_a_mode_cannot_be_set_where_there_is_no_schema(registrar: Sender) -> Non
 def test_a_writer_that_is_refused_is_told_each_place_in_its_event(registrar: Sender, writer: Sender) -> None:
     kind = event_type()
     items = {"type": "array", "items": {"properties": {"n": {"type": "integer"}}}}
-    strict = {"required": ["user", "when"], "properties": {"user": USER["properties"]["user"], "items": items, "when": {}}}
+    user = {"type": "object", "required": ["mail"]}
+    strict = {"required": ["user", "when"], "properties": {"user": user, "items": items, "when": {}}}
     registrar.post(asked(kind, schema=strict | {"additionalProperties": False}), SCHEMAS)
     in_force.forget()
     data = {"user": {}, "items": [{"n": 1}, {"n": "two"}], "a.b": 1, "more": 2}

@@ -42,6 +42,12 @@ def test_what_is_no_json_that_can_be_kept_is_refused(text: str) -> None:
         language.read(text)
 
 
+@pytest.mark.parametrize("text", ["null", "true", "7", '"text"', "[]"])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="must be a JSON object"):
+        language.read(text)
+
+
 def test_a_schema_of_many_bytes_or_levels_is_refused() -> None:
     with pytest.raises(Invalid, match="has more than 65536 bytes"):
         language.read(json.dumps({"description": "x" * 70_000}))

@@ -1,6 +1,7 @@
 """A target is given the log: each record at least once, in order, none left out, whatever it answers."""
 
 import json
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_a_batch_that_was_taken_without_an_answer_is_sent_again(scene: Scene, fa
 
 def test_pauses_double_up_to_a_minute_however_long_a_target_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the pauses as they are
-    monkeypatch.setattr(streaming.random, "uniform", lambda least, most: most)
+    monkeypatch.setattr(random, "uniform", lambda least, most: most)
     away = Unavailable("nobody listens")
     assert [streaming._pause_s(away, tries) for tries in range(1, 10)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     assert streaming._pause_s(away, 100_000) == 60
