@@ -75,6 +75,7 @@ class Drill:
     def run(self) -> bool:
         """All parts; say whether each was as it should be."""
         self.fleet.start()
+        self.fleet.manage("collectstatic", "--noinput", "--verbosity", "0")  # for the page
         site = Site(self.fleet, self.fleet.new_writer())
         self._requests, self._key = site.batches(), site.key
         self._send(BATCH)
