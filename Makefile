@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill restore-drill compose-test rotate failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge bench-import sizing check fix lock clean
+.PHONY: help run seed test test-fast test-long drill restore-drill compose-test rotate failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge bench-import stream-drill sizing check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench-export: $(READY) ## Measure evidence bundles of RECORDS (200,000) beside p
 
 bench-purge: $(READY) ## Remove a third of SIZE (3,000,000) records while events are sent; is the rate kept, the log VERIFIED, the space back? (half an hour; SHARE=0.1 of it; OUT=folder)
 	$(BIN)/python -m bench.retention.purge --size $(or $(SIZE),3000000) --share $(or $(SHARE),1) $(if $(OUT),--out $(OUT))
+
+stream-drill: $(READY) ## Stream to a target that is away while RECORDS (180,000) come, for DOWN (150) seconds at least, then slow, failing, its streamer killed (10 minutes)
+	$(BIN)/python -m bench.streams.drill --records $(or $(RECORDS),180000) --down $(or $(DOWN),150)
 
 bench-import: $(READY) ## Import a file of EVENTS (1,000,000) of CloudTrail, killed KILLS (10) times, and its rate beside batches (a quarter of an hour)
 	$(BIN)/python -m bench.ingest.imports --events $(or $(EVENTS),1000000) --kills $(or $(KILLS),10)

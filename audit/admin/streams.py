@@ -82,7 +82,9 @@ def lacks(lag: Lag) -> str:
 
 def _link(row: Stream) -> SafeString:
     url = reverse("admin:audit_stream_change", args=[row.pk])
-    return format_html('<a href="{}">{}</a><br>{} <code>{}</code>', url, row.name, row.kind, breakable(row.place))
+    # One element, or a narrow screen would put the parts below each other with room between them.
+    kind, place = row.kind, breakable(row.place)
+    return format_html('<span><a href="{}">{}</a><br>{} <code>{}</code></span>', url, row.name, kind, place)
 
 
 def _short(text: str) -> str:

@@ -13,6 +13,7 @@ from audit.api import (
     legal_holds,
     receipts,
     reports,
+    schemas,
 )
 from audit.api.evidence import erasure, exports, statements
 from audit.api.imports import any_source, cloudevents, kubernetes, otlp
@@ -72,6 +73,9 @@ urlpatterns = [
     path("legal-hold/<any_text:correlation_id>", legal_holds.HoldView.as_view(), name="legal-hold"),
     path("erasures", erasure.ErasuresView.as_view(), name="erasures"),
     path("erasures/<int:number>", erasure.ErasureView.as_view(), name="erasure"),
+    path("schemas", schemas.SchemasView.as_view(), name="schemas"),
+    path("schemas/<str:event_type>", schemas.RevisionsView.as_view(), name="schema-revisions"),
+    path("schemas/<str:event_type>/<int:revision>", schemas.RevisionView.as_view(), name="schema-revision"),
     path("reports", reports.ReportsView.as_view(), name="reports"),
     path("reports/<any_uuid:report_id>", reports.ReportView.as_view(), name="report"),
     path("reports/<any_uuid:report_id>/files/<str:name>", reports.ReportFileView.as_view(), name="report-file"),

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -233,17 +233,19 @@ def _faults(document: Any) -> Iterator[tuple[str, str]]:
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, _Fault):
-            yield _path((*path, value.member) if value.member else path), value.message
+            yield path_text((*path, value.member) if value.member else path), value.message
         elif isinstance(value, str):
             if message := _text_fault(value):
-                yield _path(path), message
+                yield path_text(path), message
         elif isinstance(value, dict | list):
             if len(path) > MAX_DEPTH:
-                yield _path(path), TOO_DEEP
+                yield path_text(path), TOO_DEEP
                 continue
             members = list(value.items() if isinstance(value, dict) else enumerate(value))
             yield from (
-                (_path((*path, name)), f"the name {message}") for name, _ in members if (message := _text_fault(name))
+                (path_text((*path, name)), f"the name {message}")
+                for name, _ in members
+                if (message := _text_fault(name))
             )
             waiting += [((*path, name), member) for name, member in reversed(members)]
 
@@ -256,7 +258,7 @@ def _text_fault(text: str | int) -> str:
     return SURROGATE if _SURROGATE.search(text) else ""
 
 
-def _path(names: tuple[str | int, ...] | list[str | int]) -> str:
+def path_text(names: Sequence[str | int]) -> str:
     """Return the names of members and the places in arrays that lead to a value, with dots between."""
     path = ".".join(map(_name, names))
     return path if len(path) <= PATH_CHARACTERS else f"{path[:PATH_CHARACTERS]}…"
@@ -281,7 +283,7 @@ def _scan(text: str, start: int) -> tuple[str, int]:
         token = mark[0]
         if token in ("[", "{"):
             if len(stack) > MAX_DEPTH and path is None:
-                path = _path(stack)
+                path = path_text(stack)
             if len(stack) > MAX_LEVELS:
                 break
             stack.append(0 if token == "[" else "")

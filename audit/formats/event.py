@@ -245,6 +245,8 @@ def _without_parent_date(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+# The smallest number is 5e-324.
+SMALLEST_EXPONENT = 324
 _SMALL_NUMBER = re.compile(rb"[:,\[]-?[0-9.]+e-([0-9]+)(?=[,\]}])")
 # The begin of what msgspec says of a value that is none of a field's; the value follows.
 NO_SUCH_VALUE = "Invalid enum value"
@@ -280,7 +282,7 @@ def _canonical(event: Event, complete: dict[str, Any], errors: dict[str, str]) -
             size = len(canonical.canonical(event.event_data))
             if size > MAX_DATA_BYTES:
                 raise ValueError(f"is {size} bytes in canonical form; at most {MAX_DATA_BYTES} are allowed")
-        if b"e-" in body and (size := _written_out(body)) > MAX_WRITTEN_BYTES:
+        if (size := _written_out(body)) > MAX_WRITTEN_BYTES:
             raise ValueError(
                 f"is {size} bytes with its small numbers written out, as PostgreSQL does; at most {MAX_WRITTEN_BYTES} "
                 "are allowed: send numbers such as 1e-300 as strings"
@@ -295,7 +297,9 @@ def _canonical(event: Event, complete: dict[str, Any], errors: dict[str, str]) -
 
 
 def _written_out(body: bytes) -> int:
-    """Return how long a document is where 1e-300 has 300 digits."""
+    """Return how long a document is where 1e-300 has 300 digits, or at most is; no number is read for less."""
+    if (most := len(body) + body.count(b"e-") * SMALLEST_EXPONENT) <= MAX_WRITTEN_BYTES:
+        return most
     return len(body) + sum(map(int, _SMALL_NUMBER.findall(body)))
 
 

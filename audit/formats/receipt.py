@@ -90,7 +90,7 @@ def pieces(lines: Iterable[str]) -> Iterator[str]:
             yield from _whole(kept)
             kept = []
         if line.startswith("{"):
-            yield _of_answer(line)
+            yield from _of_answer(line)
         else:
             kept.append(line)
     yield from _whole(kept)
@@ -102,13 +102,15 @@ def _whole(lines: list[str]) -> Iterator[str]:
         yield text + "\n"
 
 
-def _of_answer(line: str) -> str:
-    """Return the receipt in an answer of the API; anything else as it is, to be refused as no receipt."""
+def _of_answer(line: str) -> list[str]:
+    """Return the receipts in an answer of the API; anything else as it is, to be refused as no receipt."""
     try:
-        receipt = json.loads(line)["receipt"]
+        answer = json.loads(line)
+        receipts = answer["receipts"] if "receipts" in answer else [answer["receipt"]]
     except (ValueError, KeyError, RecursionError):
-        return line
-    return receipt if isinstance(receipt, str) else line
+        return [line]
+    is_list = isinstance(receipts, list) and receipts and all(isinstance(receipt, str) for receipt in receipts)
+    return receipts if is_list else [line]
 
 
 def _members(lines: list[str]) -> list[str]:

@@ -58,7 +58,10 @@ def in_microseconds(text: str) -> str:
 
     A leap second is cut to the last microsecond before it: it is still of its day, and after all that came before.
     """
-    text = _FINER.sub(r"\1", text)
+    if "." in text:
+        text = _FINER.sub(r"\1", text)
+    if ":60" not in text:
+        return text
     before = _LEAP_SECOND.sub(r"\1:59.999999", text)
     return before if before == text or _ends_a_day(before) else text
 

@@ -25,8 +25,8 @@ _DIGESTS = b"""
 SELECT w.id, r.digest FROM unnest(%s::uuid[]) AS w(id),
 LATERAL (SELECT digest FROM audit_record WHERE id = w.id OFFSET 0) r
 """
-# stored or parked: the same event is here. taken: another event has its id.
-Found = Literal["stored", "parked", "taken"]
+# stored or parked: the same event is here, "same" with another digest. taken: another event has its id.
+Found = Literal["stored", "same", "parked", "taken"]
 
 
 def look(events: Sequence[Accepted]) -> dict[UUID, Found]:
@@ -59,7 +59,7 @@ def _compare_stored(events: Sequence[Accepted]) -> dict[UUID, Found]:
     with visibility.as_system():
         rows = {row.id: row for row in Record.objects.filter(id__in=[event.id for event in events]).with_values()}
     return {
-        event.id: "stored" if originals.is_same(rows[event.id], originals.sent(event)) else "taken"
+        event.id: "same" if originals.is_same(rows[event.id], originals.sent(event)) else "taken"
         for event in events
         if event.id in rows
     }

@@ -5,7 +5,7 @@ its mapping have changed meanwhile. Each event is here once, however often it co
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
@@ -26,7 +26,7 @@ from audit.imports.sources.explode import read_kept
 from audit.ingest import invalid, rejection_counters, rejections
 from audit.ingest.accept import accept
 from audit.ingest.invalid import InvalidEvent
-from audit.ingest.record import record, record_conflicts
+from audit.ingest.record import Recorded, record, record_conflicts, record_new
 from audit.ingest.rejections import Refusal
 from audit.postgres import clock
 from audit.schemas import in_force
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 # One transaction has so many: the bound of a batch.
 PORTION = event.MAX_BATCH
 # An id that its source used for several events leads to another one, and so on: so often.
-MOST_ROUNDS = 6
+MOST_ROUNDS = 7
 State = Literal["stored", "duplicate", "parked", "dead", "refused"]
 ItemT = TypeVar("ItemT")
 
@@ -48,6 +48,8 @@ class Taken(NamedTuple):
     state: State
     id: UUID | None = None
     errors: dict[str, str] = {}  # noqa: RUF012  # never written to
+    # What can be promised of it; None where it is not kept as an event, or was made by another mapping before.
+    recorded: Recorded | None = None
 
 
 class _Event(NamedTuple):
@@ -55,6 +57,12 @@ class _Event(NamedTuple):
     document: dict[str, Any]
     # The id that it has by its source's, where another event has that.
     wanted: UUID | None = None
+
+
+class _Became(NamedTuple):
+    state: State
+    event: _Event
+    recorded: Recorded | None = None
 
 
 class Prepared(NamedTuple):
@@ -88,15 +96,21 @@ def prepare(items: Sequence[Item], mapping: Mapping, *, writer: str) -> Prepared
     return Prepared(items, events, faulty, mapping, writer)
 
 
-def bring(prepared: Prepared) -> list[Taken]:
-    """Record or park what was prepared, keep what cannot be, and say what became of each. Raises `NothingKept`."""
+def bring(prepared: Prepared, *, looks: bool = False) -> list[Taken]:
+    """Record or park what was prepared, keep what cannot be, and say what became of each. Raises `NothingKept`.
+
+    With `looks` it is looked up first which are here already: cheaper than to find that out by recording them.
+    """
     items, events, faulty, mapping, writer = prepared
     copies = _copies(events)
-    states = _record({place: each for place, each in events.items() if place not in copies}, writer)
-    taken = {place: Taken(items[place], state, each.accepted.id) for place, (state, each) in states.items()}
+    states = _record({place: each for place, each in events.items() if place not in copies}, writer, looks=looks)
+    taken = {
+        place: Taken(items[place], state, each.accepted.id, recorded=recorded)
+        for place, (state, each, recorded) in states.items()
+    }
     for place, first in copies.items():
         state: State = "duplicate" if taken[first].state == "stored" else taken[first].state
-        taken[place] = Taken(items[place], state, taken[first].id)
+        taken[place] = taken[first]._replace(item=items[place], state=state)
     taken |= _keep({place: (items[place], errors) for place, errors in faulty.items()}, mapping, writer)
     counts = Counter(each.state for each in taken.values())
     for each, count in counts.items():
@@ -146,38 +160,54 @@ def _original(each: _Event) -> Any:
     return each.document["event_data"]
 
 
-def _record(events: dict[int, _Event], writer: str) -> dict[int, tuple[State, _Event]]:
+def _record(events: dict[int, _Event], writer: str, *, looks: bool) -> dict[int, _Became]:
     """Record those that are new; an event whose id its source used for another one is recorded beside that.
 
-    Raises `NothingKept`; `Conflict` where an id leads from one event to another again and again.
+    Where one is not new by its digest, all are looked up: the same event may have another digest. Raises `NothingKept`;
+    `Conflict` where an id leads from one event to another again and again.
     """
-    states: dict[int, tuple[State, _Event]] = {}
+    states: dict[int, _Became] = {}
     for left in reversed(range(MOST_ROUNDS)):
-        # Of those with one id the first now: the others are compared with it when it is here.
-        first = {each.accepted.id: place for place, each in reversed(events.items())}
-        waiting = {place: each for place, each in events.items() if first[each.accepted.id] != place}
-        events = {place: each for place, each in events.items() if place not in waiting}
-        found = known.look([each.accepted for each in events.values()])
+        events, waiting = _first_of_each(events)
+        found = known.look([each.accepted for each in events.values()]) if looks else {}
         here = {place: found[each.accepted.id] for place, each in events.items() if each.accepted.id in found}
-        states |= {
-            place: ("parked" if state == "parked" else "duplicate", events[place])
-            for place, state in here.items()
-            if state != "taken"
-        }
+        states |= {place: _here(state, events[place]) for place, state in here.items() if state != "taken"}
         new = {place: each for place, each in events.items() if place not in here}
         again = waiting | {place: _beside(events[place], writer) for place, state in here.items() if state == "taken"}
         try:
-            recorded = record([each.accepted for each in new.values()]) if new else []
-            states |= {place: (each.state, new[place]) for place, each in zip(new, recorded, strict=True)}
-            _tell(each for place, each in new.items() if states[place][0] != "duplicate")
+            states |= _record_new(new, record_new if left else record)
         except Conflict:
-            # Somebody was quicker, or PostgreSQL could not be asked before: they are looked at once more.
+            # Some are here, perhaps the same under other digests, or somebody was quicker: they are looked at.
             if not left:
                 raise
             again |= new
         if not (events := again):
             return states
+        looks = True
     raise Conflict([])
+
+
+def _first_of_each(events: dict[int, _Event]) -> tuple[dict[int, _Event], dict[int, _Event]]:
+    """Return the first event of each id, and the others, which are compared with it when it is here."""
+    first = {each.accepted.id: place for place, each in reversed(events.items())}
+    now = {place: each for place, each in events.items() if first[each.accepted.id] == place}
+    return now, {place: each for place, each in events.items() if place not in now}
+
+
+def _record_new(new: dict[int, _Event], keep: Callable[[Sequence[Accepted]], list[Recorded]]) -> dict[int, _Became]:
+    """Raises `Conflict`, `NothingKept`."""
+    if not new:
+        return {}
+    recorded = keep([each.accepted for each in new.values()])
+    states = {place: _Became(each.state, new[place], each) for place, each in zip(new, recorded, strict=True)}
+    _tell(each for place, each in new.items() if states[place].state != "duplicate")
+    return states
+
+
+def _here(found: known.Found, each: _Event) -> _Became:
+    if found == "parked":
+        return _Became("parked", each)
+    return _Became("duplicate", each, Recorded(each.accepted, "duplicate") if found == "stored" else None)
 
 
 def _beside(each: _Event, writer: str) -> _Event:

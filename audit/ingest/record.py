@@ -82,7 +82,6 @@ _store_together: Together[_Write, Outcome]
 _park_together: Together[Document, str | None]
 
 
-@tracing.recording
 def record(events: Sequence[Accepted]) -> list[Recorded]:
     """Keep all of the events, or none, and say what is promised for each.
 
@@ -96,12 +95,19 @@ def record(events: Sequence[Accepted]) -> list[Recorded]:
     database finds an event unstorable; `NothingKept` when Redis, and the spool if there is one, refuse as well.
     Nothing is kept then.
     """
-    started = time.perf_counter()
     try:
-        recorded = _store_or_park(events)
+        return record_new(events)
     except Conflict as conflict:
         record_conflicts([events[position] for position in conflict.positions])
         raise
+
+
+@tracing.recording
+def record_new(events: Sequence[Accepted]) -> list[Recorded]:
+    """Do as `record` does, and record no `Conflict`: its caller finds out by more than digests what it means."""
+    started = time.perf_counter()
+    try:
+        recorded = _store_or_park(events)
     finally:
         metrics.record_seconds.observe(time.perf_counter() - started)
     for item in recorded:

@@ -28,7 +28,7 @@ def quota(help_text: str) -> "models.BigIntegerField[Any, Any]":
 class Writer(models.Model):
     """A service that may send events, or read them."""
 
-    SCOPES = ("write", "read", "export", "unredacted", "hold", "erase")
+    SCOPES = ("write", "read", "export", "unredacted", "hold", "erase", "schema")
 
     name = models.CharField(
         max_length=100,
@@ -37,7 +37,7 @@ class Writer(models.Model):
         help_text="Appears in every record of this writer; cannot be changed later.",
     )
     scopes = models.JSONField(
-        default=default_scopes, help_text='Any of "write", "read", "export", "unredacted", "hold", "erase".'
+        default=default_scopes, help_text='Any of "write", "read", "export", "unredacted", "hold", "erase", "schema".'
     )
     reads_writers = names("Limit read access to records of these writers (blank = all).")
     reads_categories = names("Limit read access to records of these categories (blank = all).")

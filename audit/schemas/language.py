@@ -5,7 +5,7 @@ linear time, references within the schema that lead to no cycle, and no more sub
 reference is replaced by what it names. jsonschema-rs is an extra: `pip install auditsite[schemas]`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import islice
 from types import ModuleType
@@ -28,6 +28,8 @@ DEFINITIONS = ("$defs", "definitions")
 # What leads out of the schema, or to where nobody can say before.
 REFUSED = ("$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$anchor", "$id", "$vocabulary", "dependencies")
 MEMBER = "document"
+# The ends of the places in a schema that speak of a member which is not there, and of one too many.
+REQUIRED, NOT_FORESEEN = ["required"], (["additionalProperties"], ["unevaluatedProperties"])
 
 
 class Checker:
@@ -43,12 +45,22 @@ class Checker:
         """What does not fit, by the path of the member below `event_data`: at most 20, none of them with a value."""
         if self._validator.is_valid(value):
             return {}
-        return dict(self._faults(value))
+        found: dict[str, list[str]] = {}
+        for place, text in islice(self._faults(value), MAX_FAULTS):
+            found.setdefault(canonical.path_text(("event_data", *place))[:SHOWN], []).append(text)
+        return {path: "; ".join(texts) for path, texts in found.items()}
 
-    def _faults(self, value: Any) -> Iterator[tuple[str, str]]:
-        for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
-            path = ".".join(("event_data", *(str(part) for part in error.instance_path)))
-            yield path[:SHOWN], f"{error.message[:SHOWN]} (schema, {_pointer(error.schema_path)})"
+    def _faults(self, value: Any) -> Iterator[tuple[Sequence[str | int], str]]:
+        """Yield the place of each fault: of a member that is missing, or not foreseen, that of the member itself."""
+        for error in self._validator.iter_errors(value):
+            where, keyword = f"(schema, {_pointer(error.schema_path)})", error.schema_path[-1:]
+            if keyword in NOT_FORESEEN:
+                yield from (
+                    ((*error.instance_path, name), f"is not foreseen {where}") for name in error.kind.unexpected
+                )
+                continue
+            missing = [error.kind.property] if keyword == REQUIRED else []
+            yield (*error.instance_path, *missing), f"{error.message[:SHOWN]} {where}"
 
 
 def read(text: str) -> dict[str, Any]:
@@ -57,7 +69,8 @@ def read(text: str) -> dict[str, Any]:
         raise _fault(f"has more than {MAX_BYTES} bytes")
     try:
         document = canonical.loads(text.encode())
-        canonical.canonical(document)
+        if isinstance(document, dict):
+            canonical.canonical(document)
     except ValueError as error:  # also a lone surrogate
         raise _fault(f"is no JSON that can be kept: {error}") from None
     check(document)

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from audit.errors import Invalid
 from audit.formats import event
 from audit.ingest import trail
+from audit.ingest.own_event import NOTHING_ELSE, Where
 from audit.models import EventSchema
 from audit.postgres import sql
 from audit.schemas import in_force, language
@@ -27,16 +29,29 @@ MAX_TYPES = 1_000
 
 
 @transaction.atomic
-def register(text: str, event_type: str, event_version: str = "", *, mode: str, reason: str, by: str) -> EventSchema:
+def register(
+    text: str | None,
+    event_type: str,
+    event_version: str = "",
+    *,
+    mode: str,
+    reason: str,
+    by: str,
+    where: Where = NOTHING_ELSE,
+) -> EventSchema:
     """Register the schema in `text` for `event_data` of an event type; it holds within ten seconds.
 
-    Recorded first. Raises `Invalid` for what is no schema, or cannot be checked in bounded time; `NothingKept`.
+    Without a text it is the schema of the newest revision, in another mode. Recorded first. Raises `Invalid` for what
+    is no schema, or cannot be checked in bounded time; `NothingKept`.
     """
-    document = language.read(text)
+    document = None if text is None else language.read(text)
     check_names(event_type, event_version, mode, reason)
     sql.rows(_LOCK)
-    rows = EventSchema.objects.using("default").filter(event_type=event_type, event_version=event_version)
-    newest = rows.order_by("-revision").first()
+    newest = revisions(event_type, event_version, "default").first()
+    if document is None:
+        if newest is None:
+            raise Invalid({"schema": "is required: the type has none whose mode could be set"})
+        document = newest.document
     if newest is None and len(holding()) >= MAX_TYPES:
         raise Invalid({"event_type": f"there are schemas of {MAX_TYPES} types already"})
     revision = 1 if newest is None else newest.revision + 1
@@ -48,6 +63,7 @@ def register(text: str, event_type: str, event_version: str = "", *, mode: str, 
     }
     trail.add(
         "audit.schema.registered",
+        where,
         actor=by,
         correlation=f"schema-{event_type}",
         **values,
@@ -59,6 +75,12 @@ def register(text: str, event_type: str, event_version: str = "", *, mode: str, 
     return EventSchema.objects.using("default").get(pk=key)
 
 
+def revisions(event_type: str, event_version: str = "", using: str | None = None) -> QuerySet[EventSchema]:
+    """The revisions of the schema of a type, or of one of its versions, the newest first."""
+    rows = EventSchema.objects.using(using).filter(event_type=event_type, event_version=event_version)
+    return rows.order_by("-revision")
+
+
 def holding() -> list[EventSchema]:
     """The newest revision of each type and version, also where its mode is `off`."""
     return list(EventSchema.objects.raw(_HOLDS))
@@ -66,7 +88,7 @@ def holding() -> list[EventSchema]:
 
 def check_names(event_type: str, event_version: str, mode: str, reason: str) -> None:
     """Raises `Invalid`, which names each field at fault."""
-    errors = {}
+    errors = dict(event.text_faults("event_version", event_version)) | dict(event.text_faults("reason", reason))
     if not event.is_type(event_type):
         errors["event_type"] = "must be dotted lower-case words, as in an event"
     if len(event_version) > (event.limit("version") or 0):

@@ -58,7 +58,7 @@ def some_schema(whole_schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def key() -> str:
-    return Sender("write", "read", "export", "hold", "erase").key
+    return Sender("write", "read", "export", "hold", "erase", "schema").key
 
 
 @pytest.mark.slow
@@ -84,6 +84,7 @@ UNSAID = {
     **dict.fromkeys(("get_account", "post_report"), "of two days the last is not before the first"),
     "ask_erasure": "its subject names records of which something can be erased",
     "get_consistency": "of two sizes none is above that of the log",
+    "register_schema": "a schema is one of JSON Schema, within bounds",
     "post_manifest": "its count is that of its numbers, or of its ids",
 }
 
@@ -114,7 +115,7 @@ def test_what_stands_as_an_example_works_when_it_is_pasted() -> None:
     By a writer of its own, about a correlation of its own: other tests send the examples, too.
     """
     description, correlation = described(), f"order-{secrets.token_hex(4)}"
-    client = Client(headers={"Authorization": f"Bearer {Sender('write', 'read', 'export', 'hold').key}"})
+    client = Client(headers={"Authorization": f"Bearer {Sender('write', 'read', 'export', 'hold', 'schema').key}"})
     seal.Sealer().once()  # an export, a statement and a report are of what is sealed
     calls = {
         call["operationId"]: (
@@ -170,6 +171,9 @@ def test_the_paths_of_the_contract_are_described() -> None:
         "/api/v1/audit/exports/{export_id}/files/{name}": ["get"],
         "/api/v1/audit/erasures": ["get", "post"],
         "/api/v1/audit/erasures/{number}": ["get"],
+        "/api/v1/audit/schemas": ["get", "post"],
+        "/api/v1/audit/schemas/{event_type}": ["get"],
+        "/api/v1/audit/schemas/{event_type}/{revision}": ["get"],
         "/api/v1/audit/reports": ["post"],
         "/api/v1/audit/reports/{report_id}": ["get"],
         "/api/v1/audit/reports/{report_id}/files/{name}": ["get"],

@@ -48,7 +48,7 @@ class Tenant:
         self.fleet.start_servers()
         self.fleet.manage("collectstatic", "--noinput", "--verbosity", "0")
         self.fleet.start_services()
-        scopes = ("write", "read", "export", "unredacted", "hold", "erase")
+        scopes = ("write", "read", "export", "unredacted", "hold", "erase", "schema")
         self.key = self.fleet.manage("writer", "create", self.name, "--scopes", *scopes).strip()
         self.fleet.manage("shell", "--verbosity", "0", "-c", BOSS)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.fleet.site_port}", timeout=60)

@@ -32,6 +32,7 @@ SHORT = {
     "bench-purge": (["SHARE=0.002"], r"^the log is VERIFIED, and every bundle of before \(\d+ s\)$"),
     "sizing": ([], r"1,000,000 .* in batches "),
     "bench-import": (["EVENTS=600", "KILLS=2"], r"^each of 600 events once$"),
+    "stream-drill": (["RECORDS=1000", "DOWN=1"], r"^each record in order, none left out, the same by polling$"),
     "restore-drill": (["SHARE=0.02"], r"^all of it came back \(\d+ s\)$"),
     "fix": ([], r"files? left unchanged$"),
 }

@@ -43,6 +43,7 @@ SCOPES = {
     "unredacted": "see what redaction rules hide, in bundles and exports",
     "hold": "place and release legal holds",
     "erase": "ask for erasures, about which people decide",
+    "schema": "register schemas that events have to fit",
 }
 
 

@@ -18,6 +18,7 @@ from audit.admin.access import access_log
 from audit.admin.base import ReadOnly
 from audit.admin.charts import ledger
 from audit.admin.display import OUTCOMES, STATES, badge, time_tag
+from audit.admin.imports.imported import Imported, imported
 from audit.admin.search import query_bar
 from audit.admin.search.diff import difference
 from audit.admin.search.json_tree import tree
@@ -51,6 +52,7 @@ class RecordPage(ReadOnly):
             raise Http404(_absent(object_id))
         shown = record.in_words()
         document = shown.document()
+        made = imported(record.version, shown.event_data)
         context = {
             "title": record.event_type,
             "record": shown,
@@ -62,7 +64,12 @@ class RecordPage(ReadOnly):
             "checked_at": time_tag(datetime.now(UTC)),
             "state": badge(STATES[record.state], record.state),
             "outcome": badge(OUTCOMES[record.event_outcome], record.event_outcome),
-            "fields": [(name, safe_text.exact(str(value))) for name, value in document.items() if name not in HIDDEN],
+            "imported": made,
+            "fields": [
+                (name, safe_text.exact(str(value)), _source(made, name))
+                for name, value in document.items()
+                if name not in HIDDEN
+            ],
             "tree": tree(shown.event_data, DATA),
             "difference": difference(shown.event_data, DATA),
             **_schema(record),
@@ -99,6 +106,11 @@ class RecordPage(ReadOnly):
             return redirect("admin:audit_record_change", record_id)
         headers = {"Content-Disposition": f'attachment; filename="{record_id}.{suffix}"'}
         return HttpResponse(body, content_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _source(made: Imported | None, field: str) -> tuple[str, ...] | None:
+    """The members of the original that filled a field: none where the mapping itself did, None where nothing did."""
+    return made.filled_by.get(field) if made else None
 
 
 def _absent(object_id: str) -> str:

@@ -20,7 +20,8 @@ from audit.imports.mapping import Mapping
 from audit.imports.read import read
 from audit.imports.reading.opening import GZIP
 from audit.imports.reading.window import Broken
-from audit.imports.take import Taken, take
+from audit.imports.take import PORTION, Taken, portions, take
+from audit.receipts import issue
 
 STATES = ("stored", "duplicate", "parked", "dead", "refused")
 UNMAPPED_NAMED = 100
@@ -98,11 +99,19 @@ def answer(taken: Sequence[Taken], mapping: Mapping, path: str) -> HttpResponse:
         "mapping": mapping.made_by,
         "count": len(taken),
         "states": {state: counts[state] for state in STATES},
+        "receipts": _receipts(taken),
         "events": [{"event_id": each.id and str(each.id), "state": each.state} for each in taken],
         "field_errors": errors,
         "unmapped": [name for name, _ in names.most_common(UNMAPPED_NAMED)],
     }
     return Answer(body, 201 if counts["stored"] else 202 if counts["parked"] or counts["dead"] else 200)
+
+
+def _receipts(taken: Sequence[Taken]) -> list[str]:
+    """Signed receipts of what is kept as events, each event once; none where there is no key, as `issue.sign` says."""
+    promised = {each.recorded.event.id: each.recorded for each in taken if each.recorded is not None}
+    signed = [issue.sign(portion) for portion in portions(promised.values(), PORTION)]
+    return [receipt for receipt in signed if receipt is not None]
 
 
 def _counts(taken: Sequence[Taken]) -> Counter[str]:

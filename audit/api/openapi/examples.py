@@ -74,6 +74,12 @@ BODIES: dict[str, Any] = {
     "post_statement": {"q": f"correlation:{CORRELATION}"},
     "post_report": {"first": "2026-01-15", "last": "2026-01-15", "packs": ["soc2"]},
     "verify_chain": {"correlation_id": CORRELATION},
+    "register_schema": {
+        "event_type": "example.refund.approved",
+        "mode": "warn",
+        "reason": "An example",
+        "schema": {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "number"}}},
+    },
     "place_legal_hold": {"correlation_id": CORRELATION, "reason": "An example, no matter"},
     "release_legal_hold": {"release_reason": "The example is over"},
 }

@@ -92,6 +92,16 @@ GROUPS = (
         },
     ),
     Group(
+        "Schemas",
+        "What `event_data` of a type of events has to fit. Scope `schema` to register; `write` or `read` to look.",
+        {
+            "list_schemas": "List what holds of each type",
+            "list_schema_revisions": "List the revisions of a schema",
+            "get_schema_revision": "Get a revision of a schema",
+            "register_schema": "Register a schema, or set its mode",
+        },
+    ),
+    Group(
         "Clients of Kubernaut's Data Storage",
         "What its clients call beside the calls above. What this store does not do answers 501, and says why.",
         {

@@ -14,6 +14,7 @@ _TAKEN = object_schema(
         "mapping": TEXT,
         "count": INTEGER,
         "states": {"type": "object", "additionalProperties": INTEGER},
+        "receipts": {"type": "array", "items": TEXT},
         "events": {"type": "array", "items": _EACH},
         "field_errors": {"type": "object", "additionalProperties": TEXT},
         "unmapped": {"type": "array", "items": TEXT},

@@ -32,10 +32,12 @@ def test_a_target_shows_its_state_and_its_last_error(
     for text in (listed, page):
         assert "failing" in text and far_end.url.removeprefix("http://") in text.replace("<wbr>", "")
         assert "answered 401: &lt;b&gt;who are you?" in text.replace("<wbr>", "")
+    assert "It has taken no record yet" in page and "nothing yet; a streamer was there" in page
     assert "3 records, the oldest for" in page or "4 records, the oldest for" in page
     far_end.usual = lambda path, body: Answer()
     scene.once()
     page = page_of(operator, scene.name)
+    assert "It has taken every record whole" in page
     assert "up to date" in page and "nothing" in page and "Why it does not go on" not in page
 
 

@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 import pytest
 from django.core.management import call_command
 
+from audit.formats import receipt
+from audit.formats.grammar import Query
 from audit.ledger.seal import Sealer
 from audit.models import Record
 from tests.api.conftest import closed_breaker
 from tests.audit.conftest import Sender
+from tests.audit.evidence.conftest import PINNED, made, path
 from tests.audit.imports.conftest import FIELD
+from tests.auditor import verify
+from tests.servers import RECEIPT_KEY
 
 __all__ = ["closed_breaker"]
 
@@ -68,6 +73,9 @@ SOURCES = {
 }
 
 
+FOUND = [source.found for source in SOURCES.values()]
+
+
 @pytest.fixture
 def sender(request: pytest.FixtureRequest) -> Sender:
     return Sender("write", "read", "export")
@@ -117,6 +125,60 @@ def test_one_search_finds_all_sources_and_each_is_proved(sender: Sender, tmp_pat
         assert (proof.status_code, each["state"]) == (200, "sealed")
     lines = {json.dumps(each["event_data"], sort_keys=True) for each in found}
     assert any("INVALID_CREDENTIALS" in line for line in lines)
+
+
+def test_every_sample_is_found_by_actor_resource_action_and_outcome_in_one_search(sender: Sender) -> None:
+    for name in SOURCES:
+        send(sender, name)
+    rows = list(Record.objects.filter(writer=sender.name))
+    assert len(rows) == sum(source.records for source in SOURCES.values())
+    of_all = Query()
+    for name, values in zip(("actor", "resource", "action", "outcome"), zip(*FOUND, strict=True), strict=True):
+        for value in sorted(set(values)):
+            of_all = of_all.with_term(name, value)
+    found = sender.get(q=f"writer:{sender.name} {of_all}", limit=1000).json()["data"]
+    assert {each["version"].partition("/")[0] for each in found} == set(SOURCES)
+    members = ("actor_id", "resource_id", "event_action", "event_outcome")
+    assert set(FOUND) <= {tuple(each[member] for member in members) for each in found}
+    for row in rows:
+        own = Query().with_term("actor", row.actor_id).with_term("resource", row.resource_id)
+        own = own.with_term("action", row.event_action).with_term("outcome", row.event_outcome)
+        found = sender.get(q=f"writer:{sender.name} {own}", limit=1000).json()["data"]
+        assert str(row.id) in {each["event_id"] for each in found}, row.version
+
+
+def test_a_bundle_of_imported_records_is_verified_without_the_store(
+    sender: Sender, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in SOURCES:
+        send(sender, name)
+    Sealer().once()
+    bundle = made(query=f"writer:{sender.name}")
+    assert bundle.done == sum(source.records for source in SOURCES.values())
+    assert verify.main(["evidence", str(path(bundle)), *PINNED]) == 0
+    said = capsys.readouterr().out
+    assert "VERIFIED" in said and f"{bundle.done:,}" in said
+
+
+def test_what_is_imported_is_promised_by_receipts(sender: Sender) -> None:
+    first = send(sender, "okta").json()
+    receipts = first["receipts"]
+    promise = receipt.read(receipts[0], [RECEIPT_KEY.verifier])
+    assert set(promise.events) == {each["event_id"] for each in first["events"]} and promise.state == "stored"
+    again = send(sender, "okta").json()
+    assert again["states"]["duplicate"] == len(promise.events)
+    assert receipt.read(again["receipts"][0], [RECEIPT_KEY.verifier]).events == promise.events
+    Sealer().once()
+    verified = sender.post({"receipts": receipts}, "/api/v1/audit/receipts/verify").json()
+    assert {each["state"] for each in verified["events"]} == {"sealed"}
+    assert sender.post([{"no": "event"}], "/api/v1/audit/import/okta").json()["receipts"] == []
+
+
+def test_of_many_events_there_are_several_receipts(sender: Sender) -> None:
+    lines = "".join(f"<34>1 2026-03-17T17:07:59Z host su - ID47 - number {number}\n" for number in range(1_001))
+    answer = sender.post(lines.encode(), "/api/v1/audit/import/syslog", content_type="text/plain").json()
+    sizes = [len(receipt.read(each, [RECEIPT_KEY.verifier]).events) for each in answer["receipts"]]
+    assert sizes == [1_000, 1]
 
 
 def test_a_cloud_event_in_any_mode_is_the_same_event(sender: Sender) -> None:

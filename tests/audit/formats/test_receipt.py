@@ -97,10 +97,14 @@ def test_a_file_holds_receipts_one_after_the_other_or_answers_a_line() -> None:
     answers = [json.dumps({"event_id": "x", "receipt": one}), json.dumps({"receipt": two})]
     for text in (one + two, f"\n\n{one}\n\n{two.rstrip()}", "\n".join(answers), (one + two).replace("\n", "\r\n")):
         assert list(receipt.pieces(text.splitlines(keepends=True))) == [one, two]
+    assert list(receipt.pieces([json.dumps({"count": 2, "receipts": [one, two]})])) == [one, two]
     assert list(receipt.pieces([one.splitlines()[0], "", *answers])) == ["auditsite/receipt/v1\n", one, two]
 
 
-@pytest.mark.parametrize("line", ['{"receipt": null}', "{", '{"receipt": 5}', '{"event_id": "x"}', "hello"])
+@pytest.mark.parametrize(
+    "line",
+    ['{"receipt": null}', '{"receipts": []}', '{"receipts": [1]}', "{", '{"receipt": 5}', '{"event_id": "x"}', "hello"],
+)
 def test_what_is_no_receipt_is_not_passed_over(line: str) -> None:
     (piece,) = receipt.pieces([line])
     with pytest.raises(NoteError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audit.imports import catalogue, place, run
+from audit.imports import catalogue, known, place, run
 from audit.models import Record
 from tests.audit.imports.conftest import a_trail_event
 
@@ -65,6 +65,24 @@ def test_an_import_that_is_cut_off_goes_on_where_it_was(tmp_path: Path, foreign_
     assert not is_known(name, foreign_writer)
     again = run.run(name, CLOUDTRAIL, writer=foreign_writer)
     assert (dict(again.counts), again.began_at, again.digest) == ({"duplicate": 20}, None, summary.digest)
+
+
+def test_events_are_looked_up_first_only_where_they_may_be_here(
+    tmp_path: Path, foreign_writer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    look = known.look
+
+    def counted(events: Any) -> Any:
+        asked.append(len(events))
+        return look(events)
+
+    monkeypatch.setattr(known, "look", counted)
+    name, _ = a_file(tmp_path, 12)
+    run.run(name, CLOUDTRAIL, writer=foreign_writer)
+    assert asked == [3]
+    assert dict(run.run(name, CLOUDTRAIL, writer=foreign_writer).counts) == {"duplicate": 12}
+    assert asked == [3] + [3] * 4
 
 
 def test_of_a_file_that_was_changed_nothing_is_passed_over(tmp_path: Path, foreign_writer: str) -> None:

@@ -31,7 +31,7 @@ def test_a_batch_names_the_event_that_does_not_fit(writer: Sender) -> None:
     kind = event_type()
     registered(kind, NEEDS_USER)
     batch = [an_event(), an_event(event_type=kind, event_data={})]
-    assert list(writer.post(batch, BATCH).json()["field_errors"]) == ["1.event_data"]
+    assert list(writer.post(batch, BATCH).json()["field_errors"]) == ["1.event_data.user"]
 
 
 def test_a_lenient_writer_has_what_does_not_fit_kept_for_a_person(writer: Sender) -> None:

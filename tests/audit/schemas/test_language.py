@@ -42,6 +42,12 @@ def test_what_is_no_json_that_can_be_kept_is_refused(text: str) -> None:
         language.read(text)
 
 
+@pytest.mark.parametrize("text", ["null", "true", "7", '"text"', "[]"])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="must be a JSON object"):
+        language.read(text)
+
+
 def test_a_schema_of_many_bytes_or_levels_is_refused() -> None:
     with pytest.raises(Invalid, match="has more than 65536 bytes"):
         language.read(json.dumps({"description": "x" * 70_000}))
@@ -75,7 +81,26 @@ def test_what_does_not_fit_is_named_by_its_member_and_without_its_value() -> Non
     faults = checker.faults({"user": {"mail": "s3cret", "age": "old"}})
     assert faults.keys() == {"event_data.user.mail", "event_data.user.age"}
     assert "s3cret" not in str(faults) and '"@"' in faults["event_data.user.mail"]
-    assert list(checker.faults({})) == ["event_data"]
+    assert list(checker.faults({})) == ["event_data.user"]
+
+
+def test_each_member_that_is_missing_or_not_foreseen_is_named_and_all_that_is_wrong_with_one() -> None:
+    checker = Checker(
+        {
+            "required": ["a", "b"],
+            "properties": {"a": {}, "b": {}, "c": {"type": "string", "enum": ["x"]}},
+            "additionalProperties": False,
+        }
+    )
+    faults = checker.faults({"c": 7, "dotted.name": 1, "other": 2})
+    assert faults.keys() == {
+        "event_data.a",
+        "event_data.b",
+        "event_data.c",
+        'event_data."dotted.name"',
+        "event_data.other",
+    }
+    assert "properties/c/type" in faults["event_data.c"] and "properties/c/enum" in faults["event_data.c"]
 
 
 def test_of_many_faults_the_first_twenty_are_named() -> None:

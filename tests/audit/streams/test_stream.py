@@ -1,6 +1,7 @@
 """A target is given the log: each record at least once, in order, none left out, whatever it answers."""
 
 import json
+import random
 import threading
 import uuid
 from pathlib import Path
@@ -11,9 +12,10 @@ from django.db import connections
 
 from audit.errors import Invalid
 from audit.models import Record, Stream
-from audit.streams import cursor, kinds
+from audit.streams import cursor, kinds, state
 from audit.streams import stream as streaming
 from audit.streams.cursor import CursorLost, StreamHeld
+from audit.streams.faults import Unavailable
 from audit.streams.stream import GaveUp, stream
 from tests.audit.streams.conftest import Answer, FarEnd, Scene
 
@@ -69,6 +71,26 @@ def test_a_batch_that_was_taken_without_an_answer_is_sent_again(scene: Scene, fa
     scene.once()
     sent = [[json.loads(line)["leaf_index"] for line in body.splitlines()] for _, _, body in far_end.asked]
     assert sent[0][:4] == sent[1][:4] == leaves
+
+
+def test_pauses_double_up_to_a_minute_however_long_a_target_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the pauses as they are
+    monkeypatch.setattr(random, "uniform", lambda least, most: most)
+    away = Unavailable("nobody listens")
+    assert [streaming._pause_s(away, tries) for tries in range(1, 10)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert streaming._pause_s(away, 100_000) == 60
+    assert streaming._pause_s(Unavailable("later", 3_600.0), 1) == 3_600.5
+
+
+def test_a_target_that_is_away_holds_nothing_and_moves_nothing(scene: Scene, far_end: FarEnd) -> None:
+    scene.has(type="http", url=far_end.url, batch_records=2)
+    far_end.close()
+    scene.records(5)
+    with pytest.raises(GaveUp, match="did not answer"):
+        scene.once()
+    row, lag = scene.row(), state.lag_of(scene.row())
+    assert (row.position, row.records, row.taken_at) == (scene.first, 0, None)
+    assert lag.records >= 5 and lag.seconds > 0 and lag.state == "failing"
 
 
 def test_a_target_is_not_asked_before_the_time_that_it_named(scene: Scene, far_end: FarEnd) -> None:

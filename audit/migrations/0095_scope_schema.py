@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+import audit.models.writers
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("audit", "0090_names_of_lists"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="writer",
+            name="scopes",
+            field=models.JSONField(
+                default=audit.models.writers.default_scopes,
+                help_text='Any of "write", "read", "export", "unredacted", "hold", "erase", "schema".',
+            ),
+        ),
+    ]
