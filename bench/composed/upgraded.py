@@ -17,6 +17,7 @@ FROM = "6506cdc"
 OF_COMPOSE = ("docker-compose.yml", "deploy")
 # Where writers send again, and nothing is lost: as long as proxy and ingest need to start again.
 SILENT_MOST_S = 60.0
+PING = "import os, redis; redis.Redis.from_url(open(os.environ['REDIS_URL_FILE']).read().strip()).ping()"
 PAGES = (
     "",
     "audit/record/",
@@ -61,6 +62,8 @@ class Upgraded(Drill):
     def afterwards(self) -> None:
         """What docs/deployment.md has looked at after an upgrade, and the pages."""
         self.step("checks", lambda: self.installation.manage("check", "--deploy", "--database", "default"))
+        # Redis reads who may do what at its start: it must have been started anew.
+        self.step("a role that is new", lambda: self.installation.execute("stream", "python", "-c", PING))
         address = f"https://localhost:{self.installation.port}"
         self.step("pages", lambda: self.faults.extend(look(address, PAGES, PICTURES / "upgraded")))
 

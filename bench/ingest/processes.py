@@ -48,9 +48,11 @@ class Spent:
     parts: dict[str, float] = field(default_factory=dict)
     rates: list[float] = field(default_factory=list)
 
-    def add(self, events: int, seconds: float) -> float:
-        """Note a round; return its rate."""
+    def add(self, events: int, seconds: float, parts: dict[str, float]) -> float:
+        """Note a round, with the processor seconds of each part; return its rate."""
         self.events, self.seconds = self.events + events, self.seconds + seconds
+        for name, spent in parts.items():
+            self.parts[name] = self.parts.get(name, 0.0) + spent
         self.rates.append(events / seconds)
         return self.rates[-1]
 
@@ -116,40 +118,40 @@ class Bench:
         fleet.workers = count
         fleet.start_web()
         self._site.warm_up(min(WARM_S, self._seconds))
-        parts = {"generator": _children_s, "ingest": lambda: _seconds_of(fleet.processes("ingest"))}
-        with self._watched(spent, parts):
+        with self._watched(
+            {"generator": _children_s, "ingest": lambda: _seconds_of(fleet.processes("ingest"))}
+        ) as took:
             load = fire(fleet.ingest_port, self._requests, seconds=self._seconds, connections=CONNECTIONS)
         promised = sum(number for status, number in load.statuses.items() if 200 <= status < 300)
         self.unpromised += load.statuses.total() - promised
-        return spent.add(promised, load.seconds)
+        return spent.add(promised, load.seconds, took)
 
     def _drain(self, count: int) -> float:
-        spent, events = self.drain[count], park(self._site, self._records)
+        events = park(self._site, self._records)
         waiting = ready(self.fleet, count)
         drainers = [psutil.Process(process.pid) for process in waiting]
         # They end in it: what they have spent is that of children of ours then.
-        with self._watched(spent, {"drainers": lambda: _seconds_of(drainers) + _children_s()}):
+        with self._watched({"drainers": lambda: _seconds_of(drainers) + _children_s()}) as took:
             seconds = max(drained(waiting))
         with redis.Redis.from_url(self.fleet.redis.url()) as client:
             self.unpromised += int(client.xlen("{dlq}:s"))
-        return spent.add(events, seconds)
+        return self.drain[count].add(events, seconds, took)
 
     @contextmanager
-    def _watched(self, spent: Spent, parts: dict[str, Callable[[], float]]) -> Iterator[None]:
-        """Count meanwhile what each part spends: of those given, how many processor seconds it has spent by now."""
+    def _watched(self, parts: dict[str, Callable[[], float]]) -> Iterator[dict[str, float]]:
+        """Yield what each part spends meanwhile: of those given, how many processor seconds it has spent by now."""
         fleet = self.fleet
         parts = parts | {
             "PostgreSQL": lambda: _seconds_of(fleet.postgres.processes()),
             "Redis": lambda: _seconds_of(fleet.redis.processes()),
         }
+        took: dict[str, float] = {}
         began, busy = {name: so_far() for name, so_far in parts.items()}, _busy_s()
-        yield
+        yield took
         busy = _busy_s() - busy
-        took = {name: so_far() - began[name] for name, so_far in parts.items()}
+        took |= {name: so_far() - began[name] for name, so_far in parts.items()}
         # Of the system: what it writes behind, interrupts, whatever else runs.
         took[REST] = max(busy - sum(took.values()), 0.0)
-        for name, seconds in took.items():
-            spent.parts[name] = spent.parts.get(name, 0.0) + seconds
 
 
 def _seconds_of(processes: list[psutil.Process]) -> float:
