@@ -25,7 +25,7 @@ COPY --from=postgres /pg_basebackup /opt/pg_basebackup
 RUN ln -s /opt/pg_basebackup/pg_basebackup /usr/local/bin/pg_basebackup
 # One user for all of our services, whatever else is in the base image: volumes belong to the number.
 RUN useradd --uid 10001 --home-dir /srv/auditsite auditsite \
-    && install --directory --owner=auditsite --group=auditsite /anchor /backups /exports /spool
+    && install --directory --owner=auditsite --group=auditsite /anchor /backups /exports /lake /spool
 COPY requirements/image.txt requirements/image.txt
 RUN pip install --no-cache-dir --require-hashes -r requirements/image.txt
 COPY . .

@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run seed test test-fast test-long drill restore-drill compose-test rotate failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge bench-import stream-drill sizing check fix lock clean
+.PHONY: help run seed test test-fast test-long drill restore-drill compose-test compose-restore compose-upgrade rotate failover drill-client chaos busy slow outage ghosts missing growth years upgrade attacks bench soak bench-client bench-log bench-queue bench-pages bench-export bench-purge bench-import bench-scale stream-drill sizing check fix lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,14 @@ drill: $(READY) ## Kill everything under load, then check every promise (minutes
 restore-drill: $(READY) ## Back up, go on under load, burn, restore at three points; is everything back? (minutes; SHARE=0.1 of it)
 	$(BIN)/python -m bench.drills.restore --share $(or $(SHARE),1)
 
-compose-test: $(READY) ## Build and start docker-compose.yml, kill each container under load, log in by a browser, take it down (10 minutes; SHARE=0.1 of the events)
-	$(BIN)/python -m bench.composed --share $(or $(SHARE),1) --seed $(or $(SEED),1)
+compose-test: $(READY) ## Build and start docker-compose.yml, kill each container under load, have two of each, log in by a browser, take it down (12 minutes; SHARE=0.1 of the events)
+	$(BIN)/python -m bench.composed killed --share $(or $(SHARE),1) --seed $(or $(SEED),1)
+
+compose-restore: $(READY) ## Start docker-compose.yml, back up, take it down with all volumes, restore it by the commands of the docs; is everything back? (8 minutes; SHARE=0.1 of the events)
+	$(BIN)/python -m bench.composed restored --share $(or $(SHARE),1)
+
+compose-upgrade: $(READY) ## Start docker-compose.yml of the commit FROM (6506cdc), upgrade it in its place under load, look at pages and promises (8 minutes; SHARE=0.1 of the events)
+	$(BIN)/python -m bench.composed upgraded --share $(or $(SHARE),1) $(if $(FROM),--from $(FROM))
 
 failover: $(READY) ## As root: three PostgreSQL (Patroni) and three Valkey (Sentinel) die, freeze, are cut off, from a SEED, under load (5 minutes; ACTS=4; ASYNC=1; OUT=folder for the logs)
 	@$(BIN)/python -m bench.failover --seed $(or $(SEED),1) --acts $(or $(ACTS),4) $(if $(ASYNC),--asynchronous) $(if $(OUT),--keep $(OUT))
@@ -79,6 +85,9 @@ attacks: $(READY) ## Attack the log as a database superuser, and the queue as wh
 bench: $(READY) ## Measure ingest beside its ceilings and its peers (PEERS=no: not), and AGAINST a commit (half an hour; SHARE=0.1 of it; OUT=folder)
 	$(BIN)/python -m bench.ingest --share $(or $(SHARE),1) --peers $(or $(PEERS),yes) \
 		$(if $(AGAINST),--against $(AGAINST)) $(if $(OUT),--out $(OUT)) $(PART)
+
+bench-scale: $(READY) ## Measure 1, 2 and 4 processes of ingest, then drainers, and take apart what is lost (5 minutes; SHARE=0.2 of it)
+	$(BIN)/python -m bench.ingest.processes --share $(or $(SHARE),1)
 
 soak: $(READY) ## Send half of what the site can take for MINUTES (60), and draw memory, connections and files (OUT=folder)
 	$(BIN)/python -m bench.ingest.soak --minutes $(or $(MINUTES),60) $(if $(OUT),--out $(OUT))

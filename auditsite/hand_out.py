@@ -20,7 +20,9 @@ APP, SERVER, PROXY = 10_001, 999, 101
 
 DATABASES = {"database_url": "audit_app", "database_owner_url": "audit_owner", "database_reader_url": "audit_reader"}
 DATABASES |= {"database_backup_url": "audit_backup"}
-QUEUE = tuple(f"redis_{role}_url" for role in ("web", "park", "drain", "worker", "seal", "backup", "queue", "migrate"))
+QUEUE = tuple(
+    f"redis_{role}_url" for role in ("web", "park", "drain", "worker", "seal", "stream", "backup", "queue", "migrate")
+)
 CACHE = "redis_cache_url"
 TLS = ("tls_certificate", "tls_key")
 # What every process of ours reads, whatever it does; beside it each has a role of its own in Redis.
@@ -44,11 +46,14 @@ HOLDERS = {
     "worker": Holder(APP, (*COMMON, "redis_worker_url")),
     "drain": Holder(APP, (*COMMON, "redis_drain_url")),
     "seal": Holder(APP, (*COMMON, "redis_seal_url")),
+    "stream": Holder(APP, (*COMMON, "redis_stream_url")),
     "backup": Holder(APP, (*COMMON, "redis_backup_url", "database_backup_url")),
     "proxy": Holder(PROXY, TLS),
 }
 """By the folder that each has."""
 
+TARGETS = "streams"
+"""The folder in `given` that has streams.toml, and the secrets of the targets that it names: for the streamer alone."""
 NAMES = {name for holder in HOLDERS.values() for name in holder.secrets}
 SIGNING_KEYS = {"seal_key": "log", "receipt_key": "receipt"}
 """The file of each private key, and its folder in KEYS; the public halves are all in `public`."""
@@ -94,6 +99,7 @@ def hand_out(places: Places, server_name: str) -> Account:
         _own(places.handed / folder, holder.user, 0o500)
         for name in holder.secrets:
             _write(places.handed / folder / name, values[name], holder.user)
+    _hand_targets(places)
     _hand_keys(places)
     # PostgreSQL puts its WAL there, and the service that backs up removes what no backup needs.
     _own(places.wal, SERVER, 0o770, group=APP)
@@ -113,7 +119,7 @@ def _values(places: Places, account: Account) -> dict[str, str]:
     for name in sorted(NAMES, key=lambda name: (name == "database_admin_url", name)):
         kept = places.kept / name
         if name in given:
-            values[name] = _read(given[name])
+            values[name] = _read(given[name], places.given)
             account.given.append(name)
         elif name == "database_admin_url":
             values[name] = f"postgresql://postgres:{values['postgres_password']}@postgres/postgres"
@@ -126,10 +132,14 @@ def _values(places: Places, account: Account) -> dict[str, str]:
     return values
 
 
-def _read(path: Path) -> str:
-    text = path.read_text(encoding="utf-8").strip()
+def _read(path: Path, given: Path) -> str:
+    name = f"secrets/{path.relative_to(given)}"
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise SystemExit(f"{name} is no text in UTF-8: put the secret itself there, certificates as PEM.") from None
     if not text:
-        raise SystemExit(f"secrets/{path.name} is empty: fill it, or remove it, then one is made.")
+        raise SystemExit(f"{name} is empty: fill it, or remove it, then one is made.")
     return text
 
 
@@ -145,6 +155,22 @@ def _made(name: str) -> str:
     return password
 
 
+def _hand_targets(places: Places) -> None:
+    """Give the streamer what lies in `streams`, and take back what lies there no more."""
+    if not (places.given / TARGETS).is_dir():
+        return
+    own, folder = set(HOLDERS["stream"].secrets), places.handed / "stream"
+    given = {path.name: path for path in (places.given / TARGETS).iterdir() if path.is_file()}
+    given = {name: path for name, path in given.items() if not name.startswith(".")}
+    if taken := sorted(given.keys() & own):
+        raise SystemExit(f"secrets/{TARGETS}/{taken[0]}: the streamer has a secret of that name: give it another.")
+    for name, path in given.items():
+        _write(folder / name, _read(path, places.given) + "\n", HOLDERS["stream"].user)
+    for path in folder.iterdir():
+        if path.name not in given.keys() | own:
+            path.unlink()
+
+
 def _hand_keys(places: Places) -> None:
     """Folders of the signing keys: private to our user, public to everybody; given keys into those that are empty."""
     for folder, mode in (*((name, 0o700) for name in SIGNING_KEYS.values()), ("public", 0o755)):
@@ -152,9 +178,9 @@ def _hand_keys(places: Places) -> None:
     for name, folder in SIGNING_KEYS.items():
         private, public = places.given / name, places.given / "public" / f"{name}.pub"
         if private.exists() and not (places.keys / folder / name).exists():
-            _write(places.keys / folder / name, _read(private) + "\n", APP, mode=0o600)
+            _write(places.keys / folder / name, _read(private, places.given) + "\n", APP, mode=0o600)
             if public.exists():
-                _write(places.keys / "public" / public.name, _read(public) + "\n", APP, mode=0o644)
+                _write(places.keys / "public" / public.name, _read(public, places.given) + "\n", APP, mode=0o644)
 
 
 def _take_over(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 1. Servers: those of DATABASE_URL and REDIS_URL, else real ones of our own in .local/.
 2. Roles, schema, static files, sample data where the store is empty.
-3. Site, ingest, queue cluster and drain watcher, each on a leash; what ends by itself is started again.
+3. Site, ingest, queue cluster, drain watcher, sealer, and a streamer where STREAMS_FILE names targets, each on a leash;
+   what ends by itself is started again.
 4. Until Ctrl-C or SIGTERM, or until the make that started it is gone; then all that was started is stopped, the site
    first.
 """
@@ -225,6 +226,8 @@ def _services(port: int, ingest_port: int) -> list[Service]:
         Service("queue", [*manage, "worker"]),
         Service("drain", [*manage, "drain_dlq", "--watch"]),
         Service("seal", [*manage, "seal", "--follow"]),
+        # Where there is something to stream to.
+        *([Service("stream", [*manage, "stream", "run"])] if os.environ.get("STREAMS_FILE") else []),
     ]
 
 

@@ -33,8 +33,8 @@ def compose_command() -> list[str]:
     raise NoEngine(NO_ENGINE)
 
 
-def build() -> dict[str, str]:
-    """Build the image of the site; return each image by the variable of docker-compose.yml that names it.
+def build(root: Path = ROOT) -> dict[str, str]:
+    """Build the image of the site in a folder; return each image by the variable of docker-compose.yml that names it.
 
     Of the base images that docker-compose.yml names; where one of them can be had nowhere, of stand-ins for all.
     """
@@ -48,8 +48,9 @@ def build() -> dict[str, str]:
     arguments = [
         word for name in ("PYTHON_IMAGE", "POSTGRES_IMAGE") for word in ("--build-arg", f"{name}={chosen[name]}")
     ]
-    run("docker", "build", "--quiet", *network, *arguments, "--tag", IMAGE, str(ROOT))
-    return chosen | {"AUDITSITE_IMAGE": IMAGE}
+    image = IMAGE if root == ROOT else f"{IMAGE}:older"
+    run("docker", "build", "--quiet", *network, *arguments, "--tag", image, str(root))
+    return chosen | {"AUDITSITE_IMAGE": image}
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> str:

@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -18,24 +19,42 @@ def visit(address: str, log: Callable[[], str], pictures: Path) -> list[str]:
     `log` returns that of the service `web`. Pictures of what was seen are left in a folder. Raises `RuntimeError` where
     there is no browser.
     """
+    with _browser(pictures) as (page, faults):
+        _make_person(page, address, log, pictures)
+        _log_in(page, address, pictures)
+    return faults
+
+
+def look(address: str, pages: Sequence[str], pictures: Path) -> list[str]:
+    """Log in as the first person, and look at pages below `/admin/`; return what was wrong, as `visit` does."""
+    with _browser(pictures) as (page, faults):
+        page.goto(f"{address}/admin/login/")
+        _log_in(page, address, pictures)
+        for name in pages:
+            page.goto(f"{address}/admin/{name}")
+            page.screenshot(path=pictures / f"{re.sub('[^a-z]+', '-', name).strip('-') or 'again'}.png")
+    return faults
+
+
+@contextmanager
+def _browser(pictures: Path) -> Iterator[tuple[Page, list[str]]]:
+    """A page, and what was wrong with what it has shown so far."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         raise RuntimeError("No Chromium is on PATH: install it (Debian: apt-get install chromium).")
     pictures.mkdir(parents=True, exist_ok=True)
+    faults: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         # The certificate is one that the installation signed itself.
         page = browser.new_context(ignore_https_errors=True, viewport={"width": 1360, "height": 900}).new_page()
         page.set_default_timeout(PATIENCE_MS)
-        faults: list[str] = []
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.on(
             "response", lambda answer: faults.append(f"{answer.status} {answer.url}") if answer.status > 399 else None
         )
-        _make_person(page, address, log, pictures)
-        _log_in(page, address, pictures)
+        yield page, faults
         browser.close()
-    return faults
 
 
 def _make_person(page: Page, address: str, log: Callable[[], str], pictures: Path) -> None:

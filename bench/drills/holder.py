@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -21,8 +22,9 @@ PATIENCE_S = 600.0
 class Holder:
     """Sends batch after batch until each is acknowledged."""
 
-    def __init__(self, port: int, key: str):
-        self._port = port
+    def __init__(self, port: int, key: str, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None):
+        """With `context` through TLS, to whom it believes."""
+        self._address, self._context = (host, port), context
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._documents = documents()
         self._sent: dict[str, dict[str, Any]] = {}
@@ -76,7 +78,9 @@ class Holder:
                 self._receipts.append(receipt)
 
     def _post(self, body: bytes) -> dict[str, Any] | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
+        connection = http.client.HTTPConnection(*self._address, timeout=15)
+        if self._context is not None:
+            connection = http.client.HTTPSConnection(*self._address, timeout=15, context=self._context)
         try:
             connection.request("POST", "/api/v1/audit/events/batch", body, self._headers)
             response = connection.getresponse()
@@ -94,8 +98,8 @@ class Holder:
 class Steady(Holder):
     """A writer that goes on whatever happens to the store; what is not acknowledged it sends again."""
 
-    def __init__(self, port: int, key: str):
-        super().__init__(port, key)
+    def __init__(self, port: int, key: str, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None):
+        super().__init__(port, key, host=host, context=context)
         self._goes_on = threading.Event()
         self._ended = threading.Event()
         self._rests = threading.Event()

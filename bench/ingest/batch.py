@@ -10,7 +10,7 @@ import psycopg
 import redis
 
 from audit.formats import event
-from bench.fleet import ROOT
+from bench.fleet import ROOT, Fleet
 from bench.ingest.result import Goal, Rate, Row
 from bench.ingest.scene import BATCH, Part, Scene, Site, in_turns, ratios
 from bench.load import WRITER, sample
@@ -74,30 +74,38 @@ def batch_rate(scene: Scene, site: Site) -> float:
 
 def drain_rate(site: Site, records: int, *, drainers: int = 1) -> float:
     """Events a second from the queue into the store: parked while PostgreSQL is stopped, then drained in one pass."""
-    fleet = site.fleet
-    requests = site.batches(4)
+    depth = park(site, records)
+    return depth / max(drained(ready(site.fleet, drainers)))
+
+
+def park(site: Site, records: int) -> int:
+    """Park at least so many events while PostgreSQL is stopped; start it again, and return how many wait."""
+    fleet, requests = site.fleet, site.batches(4)
     fleet.postgres.stop()
     with redis.Redis.from_url(fleet.redis.url()) as client:
         while (depth := int(client.xlen("{dlq}:s"))) < records:
             fire(fleet.ingest_port, requests, seconds=0.2, connections=2)
-        fleet.postgres.start()
-        command = [fleet.python, str(ROOT / "bench" / "queue" / "drainer.py")]
-        env = fleet.env | {"PYTHONPATH": str(fleet.root)}
-        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-        waiting = [
-            subprocess.Popen(command, cwd=fleet.root, env=env, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
-            for _ in range(drainers)
-        ]
-        seconds = max(_drained(waiting))
-        assert client.xlen("{dlq}:s") == 0
-    return depth / seconds
+    fleet.postgres.start()
+    return depth
 
 
-def _drained(waiting: list[subprocess.Popen[str]]) -> list[float]:
-    """Have drainers that are ready begin together; return how long each took."""
+def ready(fleet: Fleet, drainers: int) -> list[subprocess.Popen[str]]:
+    """Start drainers; returns when each of them is ready to begin."""
+    command = [fleet.python, str(ROOT / "bench" / "queue" / "drainer.py")]
+    env = fleet.env | {"PYTHONPATH": str(fleet.root)}
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    waiting = [
+        subprocess.Popen(command, cwd=fleet.root, env=env, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
+        for _ in range(drainers)
+    ]
     for process in waiting:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", "a drainer did not start"
+    return waiting
+
+
+def drained(waiting: list[subprocess.Popen[str]]) -> list[float]:
+    """Have drainers that are ready begin together, and end; return how many seconds each took."""
     for process in waiting:
         assert process.stdin is not None
         process.stdin.write("go\n")

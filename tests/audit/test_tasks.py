@@ -4,22 +4,33 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db import DatabaseError
+from django.db import DatabaseError, connections, transaction
 from django.test import Client
-from django_q.models import Failure, Task
+from django_q.conf import Conf
+from django_q.models import Failure, Schedule, Task
+from django_q.scheduler import scheduler
 
 from audit import tasks
 from audit.completeness import heartbeats
 from audit.ledger import verify
 from audit.models import Finding, Heartbeat, Numbering, Verification
 from audit.postgres import sql
+from auditsite.redis_clients import Broker
+from bench.load import wait_until
 from tests.audit.conftest import send
+
+# Workers that wait for a row of the schedule.
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND datname = current_database() AND strpos(query, 'django_q_schedule') > 0
+"""
 
 
 def failed(days_ago: float) -> str:
@@ -113,3 +124,30 @@ def test_a_task_is_as_quick_where_nothing_has_ended() -> None:
     send(1)
     tasks.tidy()
     assert tasks.tidy().startswith("0 failed tasks, 0 verifications, 0 heartbeats")
+
+
+def test_of_two_workers_one_starts_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both look for what is due at once: the second waits for the row, and finds it not due any more."""
+    name = f"tests-{uuid4().hex}"
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", name)
+    due = Schedule.objects.create(name=name, func="audit.tasks.tick", schedule_type="I", minutes=1, cluster=name)
+    queue = Broker(list_key=f"django_q:{name}:q")
+
+    def both_wait() -> bool:
+        sql.rows("SELECT pg_stat_clear_snapshot()")
+        return bool(sql.rows(WAITING)[0][0] == 2)
+
+    def look() -> None:
+        scheduler(broker=queue)
+        connections.close_all()
+
+    workers = [Thread(target=look) for _ in range(2)]
+    with transaction.atomic():
+        Schedule.objects.select_for_update().get(pk=due.pk)
+        for worker in workers:
+            worker.start()
+        wait_until(both_wait, seconds=30, what="both workers to wait for the row")
+    for worker in workers:
+        worker.join()
+    due.delete()
+    assert queue.queue_size() == 1

@@ -1,5 +1,6 @@
 """docker-compose.yml starts what `make run` starts, with the same settings, and gives nobody more than they need."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SETTINGS = re.findall(r"^\| `([A-Z0-9_]+)`( \*)?", (ROOT / "docs" / "settings.md").read_text("utf-8"), re.MULTILINE)
 OURS = {name for name, service in SERVICES.items() if "auditsite" in service["image"]}
-LONG_RUNNING = OURS - {"setup", "migrate", "keys"}
+LONG_RUNNING = OURS - {"setup", "migrate", "keys", "restore"}
+# Root, for a moment and without a network.
+OF_ROOT = {"setup", "restore"}
 # What no operator sets, or not so.
 NOT_PASSED = {
     "DEBUG": "never in production",
@@ -28,6 +31,7 @@ NOT_PASSED = {
 }
 # Those that one service or two need, and the others must not have.
 OF_SOME = {
+    "STREAMS_FILE": {"stream"},
     "DATABASE_BACKUP_URL": {"migrate", "keys", "backup"},
     "SEAL_KEY_DIR": {"migrate", "keys", "worker", "seal"},
     "SEAL_ANCHOR_FILE": {"migrate", "keys", "worker", "seal", "backup"},
@@ -55,11 +59,23 @@ def as_run(command: list[str]) -> list[Any]:
     return ["front", options.role, options.workers, options.threads, options.application]
 
 
-def test_it_starts_the_commands_that_make_run_starts() -> None:
+ALWAYS = ("web", "ingest", "worker", "drain", "seal")
+
+
+@pytest.mark.parametrize(("file", "wanted"), [("", ALWAYS), ("streams.toml", (*ALWAYS, "stream"))])
+def test_it_starts_the_commands_that_make_run_starts(
+    file: str, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMS_FILE", file)
     here = [as_run(service.command) for service in run._services(8000, 8001)]
-    there = [as_run(SERVICES[name]["command"]) for name in ("web", "ingest", "worker", "drain", "seal")]
-    assert here == there
-    assert {"web", "ingest", "worker", "drain", "seal", "backup"} == LONG_RUNNING
+    assert here == [as_run(SERVICES[name]["command"]) for name in wanted]
+    assert {*ALWAYS, "stream", "backup"} == LONG_RUNNING
+
+
+def test_the_streamer_alone_has_to_be_asked_for() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+    assert {name for name, asked in profiles.items() if asked} == {"keys", "restore", "stream"}
+    assert profiles["stream"] == ["stream"]
 
 
 def test_it_prepares_what_make_run_prepares() -> None:
@@ -100,7 +116,7 @@ def mounts(service: str) -> dict[str, str]:
     return {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES[service]["volumes"]}
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES.keys() - {"setup"}))
+@pytest.mark.parametrize("service", sorted(SERVICES.keys() - OF_ROOT))
 def test_each_is_handed_what_it_reads_and_nothing_else(service: str) -> None:
     holder = {"ingest": "web", "keys": "migrate"}.get(service, service)
     assert mounts(service)["/run/secrets"] == f"secrets_{holder}"
@@ -108,6 +124,8 @@ def test_each_is_handed_what_it_reads_and_nothing_else(service: str) -> None:
     given = set(hand_out.HOLDERS[holder].secrets)
     text = yaml.dump(SERVICES[service])
     read = {name.split("/")[-1] for name in re.findall(r"/run/secrets/\w+", text)}
+    if holder == "stream":  # what lies in ./secrets/streams
+        read -= {"streams"}
     if holder == "proxy":
         read = set(re.findall(r"/run/secrets/(\w+)", (ROOT / "deploy/nginx/audit.conf.template").read_text("utf-8")))
     elif holder in ("redis", "cache"):  # start.sh reads those of the rules
@@ -117,6 +135,15 @@ def test_each_is_handed_what_it_reads_and_nothing_else(service: str) -> None:
     elif service == "keys":
         given -= {"redis_migrate_url"}
     assert read == given
+
+
+def test_what_is_restored_goes_into_the_volumes_of_those_who_use_it() -> None:
+    there, volumes = mounts("restore"), SERVICES["restore"]["volumes"]
+    assert there["/backups"] == mounts("backup")["/backups"] and "backups:/backups:ro" in volumes
+    assert there["/postgres"] == mounts("postgres")["/var/lib/postgresql"]
+    assert there["/redis"] == mounts("redis")["/data"]
+    assert there["/spool"] == mounts("drain")["/spool"] and there["/anchor"] == mounts("seal")["/anchor"]
+    assert "/wal" in mounts("postgres"), "from where it recovers"
 
 
 def test_private_keys_are_where_they_sign() -> None:
@@ -137,7 +164,7 @@ def test_each_has_bounds_and_no_rights_that_it_does_not_need(service: str) -> No
     assert facts["security_opt"] == ["no-new-privileges:true"]
     assert facts["mem_limit"] and facts["pids_limit"]
     assert facts["logging"]["options"].keys() == {"max-size", "max-file"}
-    if service == "setup":
+    if service in OF_ROOT:
         assert facts["network_mode"] == "none" and set(facts["cap_add"]) == {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
     else:
         assert "cap_add" not in facts
@@ -151,6 +178,23 @@ def test_the_users_are_those_that_secrets_are_handed_to() -> None:
     for name, holder in hand_out.HOLDERS.items():
         user = SERVICES[name].get("user", f"{hand_out.APP}:{hand_out.APP}")
         assert user.split(":")[0] == str(holder.user), name
+
+
+# What each server reads at its start, and no later.
+READ_AT_START = {
+    "postgres": ("postgres/pg_hba.conf",),
+    "redis": ("redis/queue.acl", "redis/start.sh"),
+    "cache": ("redis/cache.acl", "redis/start.sh"),
+    "proxy": ("nginx/audit.conf.template",),
+}
+
+
+@pytest.mark.parametrize("service", READ_AT_START)
+def test_a_server_is_started_anew_where_the_files_that_it_reads_have_changed(service: str) -> None:
+    files = b"".join((ROOT / "deploy" / name).read_bytes() for name in READ_AT_START[service])
+    # Compose knows of a mount that it is the same, not what is in it.
+    wanted = hashlib.sha256(files).hexdigest()[:16]
+    assert str(SERVICES[service]["labels"]["auditsite.files"]) == wanted, "put this digest into docker-compose.yml"
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis", "cache"])

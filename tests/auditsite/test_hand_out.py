@@ -42,7 +42,7 @@ def test_on_a_clean_host_all_are_made(places: Places) -> None:
     assert files["worker/database_url"] == files["web/database_url"]
     password = files["postgres/postgres_password"]
     assert files["migrate/database_admin_url"] == f"postgresql://postgres:{password}@postgres/postgres"
-    assert len({text for name, text in files.items() if name.startswith("redis/")}) == 8
+    assert len({text for name, text in files.items() if name.startswith("redis/")}) == 9
 
 
 def test_files_are_their_owners_alone(places: Places) -> None:
@@ -80,6 +80,41 @@ def test_what_is_given_counts_and_goes_to_all_who_need_it(places: Places) -> Non
     files = handed(places)
     assert files["web/redis_web_url"] == files["redis/redis_web_url"] == "redis://web:another@redis:6379/0"
     assert files["migrate/database_admin_url"] == "postgresql://postgres:given@postgres/postgres"
+
+
+def give_targets(places: Places, **files: str) -> None:
+    """Put files into ./secrets/streams, beside what an editor leaves there."""
+    (places.given / "streams").mkdir(exist_ok=True)
+    for name, text in (files | {".streams.toml.swp": "half of it"}).items():
+        (places.given / "streams" / name.replace("_toml", ".toml")).write_text(text)
+
+
+def test_the_streamer_alone_gets_the_targets_and_their_secrets(places: Places) -> None:
+    give_targets(places, streams_toml="[lake]\ntype = 'file'\n", siem_token="s3cret")
+    hand_out(places, "localhost")
+    (places.given / "streams" / "siem_token").unlink()
+    files = handed(places)
+    assert files["stream/streams.toml"] == "[lake]\ntype = 'file'\n" and files["stream/siem_token"] == "s3cret\n"
+    assert not {name for name in files if name.startswith(".") or "swp" in name}
+    assert {name for name in files if "streams.toml" in name or "siem" in name} == {
+        "stream/streams.toml",
+        "stream/siem_token",
+    }
+    hand_out(places, "localhost")
+    assert "stream/siem_token" not in handed(places) and "stream/database_url" in handed(places)
+
+
+def test_a_target_cannot_take_the_place_of_a_secret_of_ours(places: Places) -> None:
+    give_targets(places, database_url="postgresql://elsewhere")
+    with pytest.raises(SystemExit, match=r"secrets/streams/database_url: the streamer has a secret of that name"):
+        hand_out(places, "localhost")
+
+
+def test_what_is_no_text_is_refused(places: Places) -> None:
+    give_targets(places)
+    (places.given / "streams" / "certificate").write_bytes(b"\xff\xfe")
+    with pytest.raises(SystemExit, match=r"secrets/streams/certificate is no text"):
+        hand_out(places, "localhost")
 
 
 @pytest.mark.parametrize("name", ["secret_key", "seal_key"])

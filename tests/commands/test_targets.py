@@ -23,6 +23,7 @@ SHORT = {
     "years": (["SHARE=0.0002"], r"measured in [\d,]+ s, 0 not within their bounds$"),
     "attacks": (["EVERY=40"], r"^5 attacks, 1 honest runs, 0 not as they must be$"),
     "bench": (["SHARE=0.02", "PEERS=no"], r"^written to .*: ingest.json, ingest.svg, rates.svg$"),
+    "bench-scale": (["SHARE=0.02"], r"^every event promised, every queue empty"),
     "soak": (["MINUTES=0.1"], r"^flat: .*soak.svg$"),
     "bench-client": (["ROUNDS=1", "SECONDS=0.5"], r"^measured$"),
     "bench-log": (["SHARE=0.02"], r"inclusion proof of [\d,]+, whole"),
@@ -45,6 +46,8 @@ ELSEWHERE = {
 NOT_RUN = {
     "failover": "it needs root, network namespaces and etcd: tests/bench/test_failover.py tries its parts",
     "compose-test": "it needs a container engine: `.ci/run` runs it where there is one",
+    "compose-restore": "the same; it is run by hand, before a release",
+    "compose-upgrade": "the same; it is run by hand, before a release",
     "test": "it is what runs this test",
     "test-fast": "the same",
     "test-long": "the same",

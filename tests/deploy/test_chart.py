@@ -19,8 +19,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "helm" / "auditsite"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-LONG_RUNNING = ("web", "ingest", "worker", "drain", "seal")
-NAMED = {"serverName": "audit.example.com"}
+LONG_RUNNING = ("web", "ingest", "worker", "drain", "seal", "stream")
+LEAST: dict[str, Any] = {"serverName": "audit.example.com"}
+# With every process that compose has.
+NAMED = LEAST | {"stream": {"enabled": True}}
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "clients"}}}
 EVERYTHING = NAMED | {
     "allowedHosts": ["audit.internal"],
@@ -79,7 +81,7 @@ def container(process: str, values: dict[str, Any] = NAMED) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("values", [NAMED, EVERYTHING, KEDA], ids=["least", "everything", "keda"])
+@pytest.mark.parametrize("values", [LEAST, EVERYTHING, KEDA], ids=["least", "everything", "keda"])
 def test_kubernetes_takes_every_object(values: dict[str, Any], version: str) -> None:
     objects = rendered(values)
     assert len(objects) > 15
@@ -194,7 +196,7 @@ def test_each_process_reads_the_secrets_that_compose_hands_it(process: str) -> N
     assert volumes["secrets"]["secret"]["secretName"] == f"auditsite-{holder}"
     facts = container(process)
     text = yaml.dump([facts["env"], facts["command"]])
-    read = {name.split("/")[-1] for name in re.findall(r"/run/secrets/\w+", text)}
+    read = {name.split("/")[-1] for name in re.findall(r"/run/secrets/\w+(?!\.toml)\b", text)}
     assert read == set(hand_out.HOLDERS[holder].secrets) - {"database_backup_url"} or holder == "backup"
 
 
@@ -277,6 +279,13 @@ def test_a_drainer_is_added_by_what_waits() -> None:
     keda = named(rendered(KEDA), "ScaledObject")["drain"]["spec"]
     assert keda["triggers"][0]["metadata"]["query"] == 'max(dlq_depth{namespace="records"})'
     assert "drain" not in named(rendered(KEDA), "HorizontalPodAutoscaler")
+
+
+def test_a_streamer_is_there_where_it_is_asked_for() -> None:
+    assert "stream" not in pods(rendered(LEAST))
+    spec = pods(rendered(NAMED | {"claims": {"lake": ""}}))["stream"]["spec"]
+    assert "lake" not in {entry["name"] for entry in spec["volumes"]}
+    assert "/lake" not in {entry["mountPath"] for entry in spec["containers"][0]["volumeMounts"]}
 
 
 def test_nothing_comes_in_or_goes_out_but_what_a_policy_names() -> None:

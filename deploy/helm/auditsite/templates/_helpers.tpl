@@ -54,6 +54,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - {name: SEAL_KEY_DIR, value: /keys/log}
 - {name: SEAL_ANCHOR_FILE, value: /anchor/checkpoints.jsonl}
 {{- end }}
+{{- if eq .process "stream" }}
+- {name: STREAMS_FILE, value: /run/secrets/streams.toml}
+{{- end }}
 {{- if has .process (list "migrate" "web" "ingest" "worker") }}
 - {name: RECEIPT_KEY_DIR, value: /keys/receipt}
 {{- end }}
@@ -76,13 +79,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{- /* Where each claim is mounted, in the pods of each process; those of keys to be read, but by the migration. */}}
 {{- define "auditsite.mounts" -}}
-{{- $where := dict "keyLog" "/keys/log" "keyReceipt" "/keys/receipt" "keysPublic" "/keys/public" "anchor" "/anchor" "exports" "/exports" "spool" "/spool" }}
+{{- $where := dict "keyLog" "/keys/log" "keyReceipt" "/keys/receipt" "keysPublic" "/keys/public" "anchor" "/anchor" "exports" "/exports" "spool" "/spool" "lake" "/lake" }}
 {{- $all := list "keyLog" "keyReceipt" "keysPublic" "anchor" "exports" "spool" }}
 {{- $web := list "keyReceipt" "keysPublic" "exports" "spool" }}
 {{- $seal := list "keyLog" "keysPublic" "anchor" "spool" }}
-{{- $of := dict "migrate" $all "worker" $all "web" $web "ingest" $web "seal" $seal "drain" (list "keysPublic" "spool") }}
+{{- $of := dict "migrate" $all "worker" $all "web" $web "ingest" $web "seal" $seal "drain" (list "keysPublic" "spool") "stream" (list "keysPublic" "lake" "spool") }}
 {{- $mounts := dict }}
-{{- range $claim := get $of . }}{{ $_ := set $mounts $claim (get $where $claim) }}{{ end }}
+{{- range $claim := get $of .process }}
+{{- if get $.root.Values.claims $claim }}{{ $_ := set $mounts $claim (get $where $claim) }}{{ end }}
+{{- end }}
 {{- $mounts | toJson }}
 {{- end }}
 
@@ -125,7 +130,7 @@ priorityClassName: {{ . }}
 {{- /* The spec of a pod: root, process, command, and what else its container has. */}}
 {{- define "auditsite.pod" -}}
 {{- $root := .root }}
-{{- $mounts := include "auditsite.mounts" .process | fromJson }}
+{{- $mounts := include "auditsite.mounts" . | fromJson }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 # Its first process takes over what others left, as `init` of compose does.

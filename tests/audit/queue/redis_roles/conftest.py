@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[4]
 ACL = ROOT / "deploy" / "redis"
 # The last is what Redis 7.0 says to a script of a key that its caller may not touch.
 NO_PERMISSION = r"NOPERM|permission|ACL|can't access at least one of the keys"
-ROLES = ("web", "park", "drain", "worker", "seal", "backup", "queue", "migrate")
+ROLES = ("web", "park", "drain", "worker", "seal", "stream", "backup", "queue", "migrate")
 
 
 class RoleRedis(Redis):

@@ -144,10 +144,11 @@ def test_the_worker_ticks_publishes_and_gathers(become: Callable[[str], None], w
     assert isinstance(known_keys.ignorant_of(keys.load().verifiers[0]), list)
 
 
-def test_the_sealer_says_which_keys_it_knows_and_changes_nothing_else(
-    become: Callable[[str], None],
+@pytest.mark.parametrize("role", ["seal", "stream"])
+def test_sealer_and_streamer_say_which_keys_they_know_and_change_nothing_else(
+    become: Callable[[str], None], role: str
 ) -> None:
-    become("seal")
+    become(role)
     known_keys._announced = None
     known_keys.announce(keys.load().verifiers)
     assert known_keys.ignorant_of(keys.load().verifiers[0]) == []

@@ -29,7 +29,7 @@ from tests.audit.conftest import an_event
 from tests.audit.queue.redis_roles.conftest import ACL, ROLES, ROOT, RoleRedis, client_of, parked, refused, session_copy
 
 
-@pytest.mark.parametrize("role", ["web", "park", "drain", "worker", "seal", "queue", "migrate"])
+@pytest.mark.parametrize("role", ["web", "park", "drain", "worker", "seal", "stream", "queue", "migrate"])
 def test_nobody_else_takes_a_copy(become: Callable[[str], None], tmp_path: Path, role: str) -> None:
     become(role)
     with pytest.raises(Refused, match="refused to give a copy"):
@@ -62,14 +62,14 @@ def test_the_web_cannot_drain(become: Callable[[str], None]) -> None:
     assert drain.drain(seconds=20).stored == 1
 
 
-@pytest.mark.parametrize("role", ["park", "drain", "seal", "queue", "migrate"])
+@pytest.mark.parametrize("role", ["park", "drain", "seal", "stream", "queue", "migrate"])
 def test_only_web_and_worker_publish_keys(become: Callable[[str], None], role: str) -> None:
     become(role)
     assert refused(lambda: published_keys.replace({"a digest": ["tests", ["write"]]}))
     assert refused(lambda: session_copies.keep("session", session_copy(("", ""))))
 
 
-@pytest.mark.parametrize("role", ["park", "seal", "queue", "migrate"])
+@pytest.mark.parametrize("role", ["park", "seal", "stream", "queue", "migrate"])
 def test_the_others_neither_park_nor_drain(become: Callable[[str], None], role: str) -> None:
     become(role)
     assert refused(lambda: dlq.stream.default().park([document(accept(an_event(), writer="tests"))], reason="x"))
