@@ -68,7 +68,7 @@ def fold(is_late: Callable[[], bool]) -> None:
 
     At most `PORTIONS` of each, until it is late. Safe in several processes at once. Raises database errors.
     """
-    for table in [kind._meta.db_table for kind in COUNTED]:
+    for table in [kind._meta.db_table for kind in COUNTED] if is_counting() else []:
         for _ in range(PORTIONS):
             if sql.run(_ADD.format(table=table), [ADDED]) < ADDED or is_late():
                 break
@@ -79,9 +79,18 @@ def fold(is_late: Callable[[], bool]) -> None:
             break
 
 
+_is_all_counted = False
+
+
 def is_counting() -> bool:
-    """Whether something of before an upgrade is not counted yet: what is said of the rest is too little."""
-    return bool(sql.rows(f"SELECT 1 FROM ({_IS_LEFT}) AS uncounted LIMIT 1"))
+    """Whether something of before an upgrade is not counted yet: what is said of the rest is too little.
+
+    Once all is, it stays so, and a process asks no more: to find that nothing is left PostgreSQL may read all there is.
+    """
+    global _is_all_counted
+    if not _is_all_counted:
+        _is_all_counted = not sql.rows(f"SELECT 1 FROM ({_IS_LEFT}) AS uncounted LIMIT 1")
+    return not _is_all_counted
 
 
 def of_writers() -> Iterator[tuple[str, str, Figures]]:

@@ -18,7 +18,7 @@ import dlq.errors
 import dlq.stream
 from audit.accounting import stored_counts
 from audit.completeness import compare, counts, coverage, sequences, silence
-from audit.expectations import evaluate, unmet
+from audit.expectations import close, evaluate, unmet
 from audit.formats.event import SealedEvent
 from audit.ingest import own_event
 from audit.ingest.notify import notify
@@ -99,11 +99,16 @@ def _reconcile(is_late: Callable[[], bool], progress: compare.Progress | None) -
 
 
 def _judge(read_until: datetime, came_before: datetime, is_late: Callable[[], bool]) -> list[str]:
-    """Judge heartbeats and expectations that are old enough, until it is late; return what is left, in words."""
+    """Judge heartbeats and expectations that are old enough, and close what came late, until it is late; return what is
+    left, in words."""
     left = []
     while sequences.apply_heartbeats(made_before=read_until - _grace()):
         if is_late():
             left.append("heartbeats to judge")
+            break
+    while close.close_more():
+        if is_late():
+            left.append("findings to close")
             break
     while evaluate.settle(came_before):
         if is_late():

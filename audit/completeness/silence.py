@@ -5,17 +5,16 @@ of the last week; three times that, and never less than ten minutes, is too long
 How long it is ago, PostgreSQL says: a process whose own clock is wrong accuses nobody, and excuses nobody.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Now
 
 from audit.formats.event import SealedEvent
-from audit.models import OWN_WRITER, Heartbeat, Rhythm
+from audit.models import OWN_WRITER, Rhythm
 from audit.postgres import sql
 
 DAYS_REMEMBERED = 7
@@ -23,6 +22,17 @@ DAYS_REMEMBERED = 7
 LEAST_EVENTS = 20
 LEAST_S = 600.0
 FACTOR = 3.0
+# Of each writer its last heartbeat alone: it may have sent them in very many epochs. The bound by both columns, and
+# the order by both, are what the index of both gives: by another PostgreSQL would read all heartbeats of a writer, and
+# of few heartbeats all for each writer.
+_HEARD = """
+SELECT rhythm.writer, rhythm.last_at, rhythm.longest, beat.at, clock_timestamp() FROM audit_rhythm rhythm
+LEFT JOIN LATERAL (
+    SELECT writer, at FROM audit_heartbeat WHERE (writer, at) <= (rhythm.writer, 'infinity')
+    ORDER BY writer DESC, at DESC LIMIT 1
+) beat ON beat.writer = rhythm.writer
+WHERE rhythm.events >= %s AND rhythm.writer <> %s
+"""
 
 
 class Silence(NamedTuple):
@@ -50,15 +60,12 @@ def apply(events: Iterable[SealedEvent]) -> None:
 
 def silent(now: datetime | None = None) -> list[Silence]:
     """Writers that are silent for longer than usual; now, by PostgreSQL's clock, or at another time."""
-    beats = Heartbeat.objects.filter(writer=OuterRef("writer")).order_by("-at").values("at")
     silences = []
-    rhythms = Rhythm.objects.filter(events__gte=LEAST_EVENTS).exclude(writer=OWN_WRITER)
-    # Of each its last alone: a writer may have sent them in very many epochs.
-    for rhythm in rhythms.annotate(asked_at=Now(), beat_at=Subquery(beats[:1])):
-        since = max(rhythm.last_at, rhythm.beat_at or rhythm.last_at)
-        usual_s = max(rhythm.longest.values(), default=0.0)
-        if ((now or rhythm.asked_at) - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
-            silences.append(Silence(rhythm.writer, since, usual_s))
+    for writer, last_at, longest, beat_at, asked_at in sql.rows(_HEARD, [LEAST_EVENTS, OWN_WRITER]):
+        since = max(last_at, beat_at or last_at)
+        usual_s = max(json.loads(longest).values(), default=0.0)
+        if ((now or asked_at) - since).total_seconds() > max(LEAST_S, FACTOR * usual_s):
+            silences.append(Silence(writer, since, usual_s))
     return silences
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 
-from audit.expectations import daily_counts, unmet
+from audit.expectations import close, daily_counts, unmet
 from audit.formats import expectation
 from audit.formats.event import SealedEvent
 from audit.formats.expectation import AnswerEvent, ExpectationRule, Wait
@@ -26,12 +26,6 @@ BATCH = 1_000
 # Answers of one correlation that are read at a time.
 ANSWERS = 100
 THE_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-# What says whether an answer closes a finding.
-CLOSED_BY = ("pk", "kind", "subject", "expect_types", "since", "began_by", "met_at")
-CLOSE = """
-UPDATE audit_unmet SET met_at = now.at, met_by = now.by, closed_at = coalesce(closed_at, %s)
-FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[]) AS now (id, at, by) WHERE audit_unmet.id = now.id
-"""
 # What a step awaits, a portion of it.
 AWAIT = """
 INSERT INTO audit_awaited (expectation_id, subject, key, writer, began_by, since, due_at, ripe_at)
@@ -64,7 +58,7 @@ def apply(sealed: Iterable[SealedEvent]) -> None:
     by_correlation: ByCorrelation = defaultdict(list)
     for event in events:
         by_correlation[event.correlation].append(event)
-    _close(by_correlation)
+    close.apply(by_correlation)
     active = list(Expectation.objects.filter(active=True))
     ruled = [(row, row.rule) for row in active if row.kind != "rate"]
     _count_met(_meet(ruled, events) + _wait(ruled, events, by_correlation))
@@ -99,30 +93,6 @@ def judge(rule: ExpectationRule, waits: Sequence[Wait]) -> list[JudgedWait]:
         if answer is not None or len(candidates) < ANSWERS:
             judged.append(JudgedWait(wait, answer))
     return judged
-
-
-def _close(by_correlation: ByCorrelation) -> None:
-    """Close what is unmet and comes now; of several answers the earliest counts, whichever is read first."""
-    can_change = Q(closed_at=None) | Q(met_at__gt=F("due_at"))
-    rows = Unmet.objects.filter(can_change, subject__in=by_correlation).exclude(kind="rate").order_by()
-    answers: dict[tuple[str, ...], list[AnswerEvent]] = {}
-    met: list[tuple[int, datetime, UUID]] = []
-    # One correlation may have very many: they are read, and written, in portions.
-    for pk, kind, subject, types, since, began_by, met_at in rows.values_list(*CLOSED_BY).iterator(BATCH):
-        if (key := (subject, *types)) not in answers:
-            answers[key] = _answering(types, by_correlation[subject])
-        answer = expectation.first_answer(kind, since, began_by, answers[key])
-        if answer is not None and (met_at is None or answer.at < met_at):
-            met.append((pk, answer.at, answer.id))
-        if len(met) == BATCH:
-            _save_met(met)
-            met = []
-    _save_met(met)
-
-
-def _save_met(met: list[tuple[int, datetime, UUID]]) -> None:
-    if met:
-        sql.run(CLOSE, [datetime.now(UTC), *map(list, zip(*met, strict=True))])
 
 
 def _answering(patterns: list[str], events: list[SealedEvent]) -> list[AnswerEvent]:

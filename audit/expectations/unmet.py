@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from audit.models import Expectation, Unmet, Waiver
+from audit.models import Expectation, LateAnswer, Unmet, Waiver
 from audit.postgres import sql
 
 # Findings that one statement stores.
 ROWS = 1_000
+# For so long a finding that an answer may close is not told: who sends many answers must not silence it for good.
+LONGEST_LATE = timedelta(hours=1)
 _COLUMNS = {
     "expectation_id": "bigint",
     "subject": "text",
@@ -67,8 +70,10 @@ def store(findings: Sequence[Unmet]) -> None:
 
 
 def unnotified() -> QuerySet[Unmet]:
-    """Open findings of which no alarm was heard yet, the oldest first."""
-    waiting = Unmet.objects.filter(closed_at=None, explained_at=None, told_at=None)
+    """Open findings of which no alarm was heard yet, the oldest first; not those that what came late may yet close."""
+    since = sql.now() - LONGEST_LATE
+    late = LateAnswer.objects.filter(subject=OuterRef("subject"), place__lt=OuterRef("id"), read_at__gt=since)
+    waiting = Unmet.objects.filter(Q(kind="rate") | ~Exists(late), closed_at=None, explained_at=None, told_at=None)
     return waiting.select_related("expectation").order_by("found_at", "id")
 
 

@@ -25,7 +25,7 @@ from audit.models.evidence import (
     RedactionRule,
     Statement,
 )
-from audit.models.expectations import ASKS, Awaited, Expectation, Tally, Unmet, Waiver
+from audit.models.expectations import ASKS, Awaited, Expectation, LateAnswer, Tally, Unmet, Waiver
 from audit.models.imports.mappings import ImportMapping
 from audit.models.imports.places import ImportPlace
 from audit.models.ledger import (

@@ -215,3 +215,23 @@ class Unmet(Discrepancy):
             "began_by": self.began_by and str(self.began_by),
             "came": self.came if self.kind == "rate" else None,
         }
+
+
+class LateAnswer(models.Model):
+    """Events that may close more findings of their correlation than a step of reconciling does: it is done later."""
+
+    subject = models.CharField(max_length=CORRELATION)
+    events = models.JSONField(help_text="Of each its time, id and type, in the order of time.")
+    read_at = models.DateTimeField(help_text="When they were read from the log.")
+    place = models.BigIntegerField(default=0, help_text="Findings up to this id have been looked at.")
+    portions = models.PositiveIntegerField(default=0, help_text="How many portions have been.")
+
+    class Meta:
+        default_permissions = ()
+        indexes = (
+            models.Index(fields=("portions", "id"), name="audit_lateanswer_turn"),
+            models.Index(fields=("subject",), name="audit_lateanswer_subject"),
+        )
+
+    def __str__(self) -> str:
+        return f"{len(self.events)} events of {self.subject}"

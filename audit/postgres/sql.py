@@ -1,10 +1,11 @@
 """Statements that are written as SQL, each by itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
@@ -15,6 +16,11 @@ RECORD_OF_LEAF = "LATERAL (SELECT * FROM audit_record WHERE id = l.record_id OFF
 
 # Which of these records are under a legal hold.
 HELD = "SELECT id FROM audit_record r WHERE id = ANY(%s) AND audit_held(r)"
+
+_IN_ORDER = """
+SELECT set_config(name, %s, true)
+FROM unnest('{enable_seqscan,enable_bitmapscan,enable_sort,enable_incremental_sort}'::text[]) name
+"""
 
 
 def rows(statement: str, parameters: Parameters = None, using: str = "default") -> list[Any]:
@@ -29,6 +35,18 @@ def now() -> datetime:
     [(at,)] = rows("SELECT clock_timestamp()")
     assert isinstance(at, datetime)
     return at
+
+
+@contextmanager
+def in_order() -> Iterator[None]:
+    """Within, what a statement asks for in the order of an index is read by that index, whatever is known of the rows.
+
+    In a transaction: the one around, or one of its own.
+    """
+    with transaction.atomic():
+        rows(_IN_ORDER, ["off"])
+        yield
+        rows(_IN_ORDER, ["on"])  # where a statement failed, all ends with the transaction, or with its savepoint
 
 
 def run(statement: str, parameters: Parameters = None) -> int:

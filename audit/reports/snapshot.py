@@ -72,8 +72,9 @@ class Act(NamedTuple):
 # 3: an unmet expectation is an exception while it is open, not for having been told; a query finds what is counted.
 # Floors, and holds on more than a correlation.
 # 4: erasures.
-VERSION = 4
-FINDS_WHAT_IT_COUNTS = 3
+# 5: findings are counted so far, and no further.
+VERSION = 5
+FINDS_WHAT_IT_COUNTS, COUNTS_SO_FAR = 3, 5
 
 
 @dataclass(frozen=True)

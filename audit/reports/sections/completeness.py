@@ -1,13 +1,14 @@
 """completeness: which events did not come, when that was found, and what became of it by the checkpoint."""
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from django.db.models import Q, QuerySet
+import msgspec
+from django.db.models import Count, Q, QuerySet
 
 from audit import visibility
 from audit.models import BrokenPromise, Discrepancy, Gap, Manifest, Unmet
 from audit.reports.figures import Figure, Section, Table, TableRow, counted, minute, needed, out_of_scope, wrong
-from audit.reports.snapshot import FINDS_WHAT_IT_COUNTS, Snapshot
+from audit.reports.snapshot import COUNTS_SO_FAR, FINDS_WHAT_IT_COUNTS, Snapshot
 
 FoundT = TypeVar("FoundT", bound=Discrepancy)
 KEYS = (
@@ -15,6 +16,8 @@ KEYS = (
     *("explained", "accounts", "unbalanced"),
 )
 MAX_ROWS = 40
+# Findings of a kind that are counted: what is more is said to be, and Completeness has it.
+MOST_COUNTED = 100_000
 # Key, model, label, page.
 KINDS: tuple[tuple[str, type[Discrepancy], str, str], ...] = (
     ("gaps", Gap, "Gaps in the numbers of events", "audit/gap/"),
@@ -26,25 +29,47 @@ KINDS: tuple[tuple[str, type[Discrepancy], str, str], ...] = (
 EXPLAINED, GAPS = tuple(f"audit.{model.NOUN}.explained" for _, model, _, _ in KINDS), "type:audit.gap.*"
 
 
+class _Counts(NamedTuple):
+    """How many findings of a kind were detected, and how many of those were open."""
+
+    found: int
+    open: int
+    # Whether there are more than are counted.
+    more: bool = False
+
+    def figures(self, key: str, label: str, page: str) -> list[Figure]:
+        found = counted(key, f"{label}, detected in the period", self.found, page=page)
+        still = wrong(f"{key}_open", f"{label}, open at the checkpoint", self.open, page=page)
+        if not self.more:
+            return [found, still]
+        first = f"{self.open:,} of the first {self.found:,}"
+        return [
+            msgspec.structs.replace(found, value=f"more than {MOST_COUNTED:,}"),
+            msgspec.structs.replace(still, value=first, state="exception"),
+        ]
+
+
 def section(snapshot: Snapshot) -> Section:
-    figures = [figure for key, model, label, page in KINDS for figure in _pair(snapshot, key, model, label, page)]
+    counts = {key: _counts(snapshot, model) for key, model, _, _ in KINDS}
+    figures = [figure for key, _, label, page in KINDS for figure in counts[key].figures(key, label, page)]
     return Section(
         key="completeness",
         title="Completeness and gaps",
         says="What a writer neither numbered nor stated nor anybody expects cannot be missed. Open means: it had "
         "not come by the checkpoint, explained or not; explanations are records, counted by themselves.",
         figures=(*figures, *_recorded(snapshot)),
-        tables=(_gaps(snapshot),),
+        tables=(_gaps(snapshot, counts["gaps"]),),
     )
 
 
-def _pair(snapshot: Snapshot, key: str, model: type[Discrepancy], label: str, page: str) -> list[Figure]:
+def _counts(snapshot: Snapshot, model: type[Discrepancy]) -> _Counts:
     rows = visibility.visible_totals(_found_in(snapshot, model._default_manager.order_by()), model.WRITER)
-    still_open = rows.filter(Q(closed_at=None) | Q(closed_at__gt=snapshot.at)).count()
-    return [
-        counted(key, f"{label}, detected in the period", rows.count(), page=page),
-        wrong(f"{key}_open", f"{label}, open at the checkpoint", still_open, page=page),
-    ]
+    still_open = Count("pk", filter=Q(closed_at=None) | Q(closed_at__gt=snapshot.at))
+    if snapshot.version < COUNTS_SO_FAR:
+        return _Counts(**rows.aggregate(found=Count("pk"), open=still_open))
+    first = rows.order_by("found_at", "pk")[: MOST_COUNTED + 1]  # in the order of the index
+    counts = _Counts(**first.aggregate(found=Count("pk"), open=still_open))
+    return counts._replace(more=counts.found > MOST_COUNTED)
 
 
 def _found_in(snapshot: Snapshot, rows: QuerySet[FoundT]) -> QuerySet[FoundT]:
@@ -67,7 +92,7 @@ def _recorded(snapshot: Snapshot) -> tuple[Figure, ...]:
     )
 
 
-def _gaps(snapshot: Snapshot) -> Table:
+def _gaps(snapshot: Snapshot, counts: _Counts) -> Table:
     gaps = visibility.visible_totals(_found_in(snapshot, Gap.objects.all()), Gap.WRITER)
     rows = [
         TableRow(
@@ -80,6 +105,8 @@ def _gaps(snapshot: Snapshot) -> Table:
         )
         for gap in gaps.select_related("numbering").order_by("-found_at", "-id")[:MAX_ROWS]
     ]
-    left = max(gaps.count() - MAX_ROWS, 0)
+    caption, left = "Gaps, the newest first", max(counts.found - MAX_ROWS, 0)
+    if counts.more:
+        caption, left = f"Gaps, the newest {MAX_ROWS} of more than {MOST_COUNTED:,}: Completeness lists more", 0
     columns = ("writer", "numbers", "found", "closed")
-    return Table(caption="Gaps, the newest first", columns=columns, rows=tuple(rows), left_off=left)
+    return Table(caption=caption, columns=columns, rows=tuple(rows), left_off=left)

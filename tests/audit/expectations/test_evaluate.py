@@ -1,6 +1,5 @@
 """Following the log with rules: what did not come is found, and closes when it comes."""
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -76,22 +75,6 @@ def test_what_comes_after_it_was_found_closes_it_and_says_how(sender: Sender, ru
     assert "in time, but it arrived late" in one.closed_how
     assert (other.state, other.late) == ("closed", True)
     assert other.closed_how.endswith("late by 1 min")
-
-
-def test_however_many_an_answer_closes_a_statement_closes_a_portion_of_them(
-    sender: Sender, rule: MakeRule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ends, of = rule(), correlation()
-    sender.post([an(ends, "x", seconds, of=of) for seconds in range(25)], BATCH)
-    follow()
-    assert len(found(ends)) == 25
-    monkeypatch.setattr(evaluate, "BATCH", 10)
-    sender.post(an(ends, "y", 10, of=of))
-    with CaptureQueriesContext(connections["default"]) as queries:
-        follow()
-    assert [each.state for each in found(ends)] == ["closed"] * 11 + ["open"] * 14
-    writes = [query["sql"] for query in queries if re.match(r'\s*UPDATE "?audit_unmet', query["sql"])]
-    assert len([text for text in writes if "met_at" in text]) == 2, writes
 
 
 def test_the_same_event_sent_again_changes_nothing(sender: Sender, rule: MakeRule) -> None:
