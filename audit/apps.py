@@ -22,6 +22,7 @@ class AuditConfig(AppConfig):
         register(checks.database, Tags.database)
         register(addresses, Tags.database)
         register(checks.seal_key, Tags.security)
+        register(checks.seal_token, Tags.security, deploy=True)
         register(checks.receipt_key, Tags.security)
         register(checks.control_packs, Tags.security)
         register(checks.tokens, Tags.security)

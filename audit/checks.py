@@ -18,7 +18,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError
 
 from audit.access.tokens import check as token_check
-from audit.errors import KeyMissing
+from audit.errors import KeyMissing, TokenFailed
 from audit.imports import catalogue
 from audit.imports.mapping import MappingInvalid
 from audit.ledger import anchor
@@ -248,6 +248,20 @@ def seal_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [Error(str(error), hint=hint, id="audit.E006")]
     if not settings.DEBUG and ledger_keys.DEVELOPMENT.verifier in keys.verifiers:
         return [Error("The log is signed with the development key, which everybody knows.", hint=hint, id="audit.E007")]
+    return []
+
+
+def seal_token(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Where the key of the log is in a token, the token signs with it. With --deploy alone: it costs a login."""
+    try:
+        signer = ledger_keys.load().signer
+        if signer is not None and not signer.is_at_hand:
+            signer.sign(ledger_keys.TRIAL)
+    except TokenFailed as error:
+        hint = "docs/rotation.md, In a token: until it signs, events are stored and nothing is sealed."
+        return [Error(str(error), hint=hint, id="audit.E015")]
+    except KeyMissing:
+        pass  # E006
     return []
 
 

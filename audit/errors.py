@@ -9,7 +9,8 @@ AuditError
 ├── NotSealed            the record is not in a checkpoint yet
 ├── LogDamaged           the log in the database is not the one that was signed
 ├── KeyMissing           there is no key to sign or verify with
-│   └── KeyUnknown       a key of the log is not known here
+│   ├── KeyUnknown       a key of the log is not known here
+│   └── TokenFailed      the token that has the key of the log does not sign
 ├── ClocksDisagree       this host's time is not PostgreSQL's
 ├── ExportsOff           no evidence bundles are made here
 ├── ArchiveUnusable      a folder is not one of an archive of this log, or cannot become one
@@ -83,6 +84,14 @@ class KeyMissing(AuditError):
 
 class KeyUnknown(KeyMissing):
     """A key of this log signed the newest checkpoint that this process does not know: add its public half."""
+
+
+class TokenFailed(KeyMissing):
+    """The token that has the key of the log cannot be used. `kind` tells a wrong PIN, a hang and a crash apart."""
+
+    def __init__(self, text: str, kind: str = ""):
+        super().__init__(text)
+        self.kind = kind
 
 
 class NotReplicated(AuditError):

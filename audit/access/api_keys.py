@@ -306,13 +306,36 @@ def _look_up_or_trust(
             return _ask_copy(key_digest)
         with suppress(Unanswerable):
             return _ask_postgres(key_digest, key)
-        return _ask_copy(key_digest)
+        return _ask_copy_then_longer(key_digest, key, is_trusted=cached is not None)
     except Unanswerable:
         if cached is None:
             if network and unknown_keys.is_spent(network):
                 raise TooManyUnknown from None
             raise
         return cached[1]
+
+
+def _ask_copy_then_longer(key_digest: str, key: str, *, is_trusted: bool) -> Principal | Ended | None:
+    """Look up a key of which PostgreSQL did not say in time whose it is: in the copy, then in PostgreSQL for longer.
+
+    A process that has just begun still has to connect, and the copy may be lost or of before a rotation. A writer who
+    is refused for that loses what they send, so PostgreSQL is given the time that a write has, unless the key
+    `is_trusted` anyway. Raises `Unanswerable`.
+    """
+    said: Unanswerable | None = None
+    try:
+        if (principal := _ask_copy(key_digest)) is not None:
+            return principal
+    except Unanswerable as error:
+        if is_trusted:
+            raise
+        said = error
+    try:
+        return _ask_postgres(key_digest, key, settings.RECORD_PATIENCE_MS)
+    except Unanswerable:
+        if said is not None:
+            raise said from None
+        return None  # the copy has all that are valid
 
 
 def _ask_copy(key_digest: str) -> Principal | None:
@@ -324,9 +347,10 @@ def _ask_copy(key_digest: str) -> Principal | None:
     return None if writer is None else _principal(*writer)
 
 
-def _ask_postgres(key_digest: str, key: str) -> Principal | Ended | None:
+def _ask_postgres(key_digest: str, key: str, wait_ms: int | None = None) -> Principal | Ended | None:
+    """Look a key up, for RECORD_TIMEOUT_MS at most, or for `wait_ms`. Raises `Unanswerable`."""
     try:
-        with gateway().connection(settings.RECORD_TIMEOUT_MS / 1000) as connection:
+        with gateway().connection((wait_ms or settings.RECORD_TIMEOUT_MS) / 1000) as connection:
             row = connection.execute(_FIND, (key_digest,)).fetchone()
     except (psycopg.Error, Unavailable) as error:
         if fault(error) is Fault.DOWN:

@@ -2,6 +2,8 @@
 
 One of the few modules that use Redis by themselves: the copy is a hash from a key's digest to its writer as JSON, each
 entry signed with DLQ_ENTRY_KEY, which Redis does not have. So whoever can write to Redis can make no key.
+That a key is not there says something only of a copy that is whole: one that Redis lost, or that was signed with a key
+which this process does not know any more, knows nobody. So each copy has a mark, signed as its entries are.
 The public keys of the issuer of tokens are kept so, too.
 """
 
@@ -20,6 +22,8 @@ from audit.ingest.signed_copies import CopyUnavailable
 log = structlog.get_logger(__name__)
 
 _KIND = b"published key 1\n"
+# No digest is called so.
+_MARK = "whole"
 
 
 def hash_name() -> str:
@@ -30,26 +34,31 @@ def hash_name() -> str:
 def replace(writers: Mapping[str, list[Any]]) -> None:
     """Make the copy hold exactly these writers, by the digest of their key. Raises `CopyUnavailable`."""
     signed = {digest: _signed(digest, json.dumps(writer)) for digest, writer in writers.items()}
+    signed[_MARK] = _signed(_MARK, "")
     try:
         with dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").pipeline(transaction=True) as pipe:
             pipe.delete(hash_name())
-            if signed:
-                pipe.hset(hash_name(), mapping=signed)  # type: ignore[arg-type]
+            pipe.hset(hash_name(), mapping=signed)  # type: ignore[arg-type]
             pipe.execute()
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
 
 
 def find(digest: str) -> list[Any] | None:
-    """Return the writer whose key has this digest, if the store itself published it. Raises `CopyUnavailable`."""
+    """Return the writer whose key has this digest; None where the store itself published others, and not this one.
+
+    Raises `CopyUnavailable`, also where what is there says nothing of this key.
+    """
     try:
-        entry: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").hget(hash_name(), digest)
+        found: Any = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit").hmget(hash_name(), [digest, _MARK])
     except redis.RedisError as error:
         raise CopyUnavailable(type(error).__name__) from error
-    if entry is None:
-        return None
-    text = _opened(digest, entry)
-    return None if text is None else list(json.loads(text))
+    entry, mark = found
+    if entry is not None and (text := _opened(digest, entry)) is not None:
+        return list(json.loads(text))
+    if mark is None or signed_copies.opened(_KIND, _MARK, mark) is None:
+        raise CopyUnavailable("The copy is not there, or is not signed with a key that is known here.")
+    return None
 
 
 def keep(name: str, text: str) -> None:

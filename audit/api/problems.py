@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+UNREAD = "The key could not be checked when the request began, so its body was not read: send it again."
 
 # Every problem type: the last part of its `type` path, and its title.
 TITLES = {
@@ -145,6 +146,8 @@ def _body(error: Exception, instance: str, *, many: bool) -> tuple[dict[str, Any
             return problem(503, "unavailable", f"{error} Nothing was kept.", instance=instance), {
                 "Retry-After": str(RETRY_AFTER_S)
             }
+        case UnreadablePostError():
+            return _body(Unanswerable(UNREAD), instance, many=many)
         case AlreadyHeld():
             return problem(409, "held", str(error), instance=instance), {}
         case errors.NotSealed():

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from audit.formats import note
-from audit.formats.note import NoteError, Signer, TreeHead, Verifier
+from audit.formats.note import AnySigner, NoteError, TreeHead, Verifier
 
 HEADER = "auditsite/crosslink/v1"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -78,7 +78,7 @@ class CrossLink:
         return next((head for head in self.known if head.origin == origin), None)
 
 
-def sign(link: CrossLink, before: Signer, after: Signer) -> str:
+def sign(link: CrossLink, before: AnySigner, after: AnySigner) -> str:
     """The note, signed by the key that signed until now and by the one that goes on."""
     text = link.text
     return note.join(text, [before.sign(text), after.sign(text)])

@@ -7,10 +7,11 @@ import base64
 import binascii
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -96,8 +97,44 @@ class Verifier:
         return moment
 
 
+class AnySigner(ABC):
+    """What signs notes under a name, wherever its private key is."""
+
+    name: str
+    # Whether to sign is but to compute: else it may take long, and fail.
+    is_at_hand: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def verifier(self) -> Verifier:
+        """The public half."""
+
+    @abstractmethod
+    def encode(self) -> str:
+        """Return what the file of the key has."""
+
+    @abstractmethod
+    def _signature(self, message: bytes) -> bytes:
+        """Return the signature, 64 bytes."""
+
+    def __str__(self) -> str:
+        return str(self.verifier)
+
+    def sign(self, text: str) -> str:
+        """Return a signature line over a note's text."""
+        return self._line(self.verifier.id, self._signature(text.encode()))
+
+    def cosign(self, text: str, moment: int) -> str:
+        """Return a signature line that also attests `moment`, in Unix seconds."""
+        signature = self._signature(cosigned_message(text, moment))
+        return self._line(self.verifier.as_cosigner().id, moment.to_bytes(8, "big") + signature)
+
+    def _line(self, identifier: bytes, blob: bytes) -> str:
+        return f"{DASH} {self.name} {encode64(identifier + blob)}\n"
+
+
 @dataclass(frozen=True)
-class Signer:
+class Signer(AnySigner):
     """A private key with its name. Never print it: `str()` shows the public half."""
 
     name: str
@@ -133,23 +170,8 @@ class Signer:
     def _private(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
-    def __str__(self) -> str:
-        return str(self.verifier)
-
-    def sign(self, text: str) -> str:
-        """Return a signature line over a note's text."""
-        return self._line(self.verifier.id, self._signature(text.encode()))
-
-    def cosign(self, text: str, moment: int) -> str:
-        """Return a signature line that also attests `moment`, in Unix seconds."""
-        signature = self._signature(cosigned_message(text, moment))
-        return self._line(self.verifier.as_cosigner().id, moment.to_bytes(8, "big") + signature)
-
     def _signature(self, message: bytes) -> bytes:
         return self._private.sign(message)
-
-    def _line(self, identifier: bytes, blob: bytes) -> str:
-        return f"{DASH} {self.name} {encode64(identifier + blob)}\n"
 
 
 class Signature(NamedTuple):

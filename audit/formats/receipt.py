@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from audit.formats import note
-from audit.formats.note import NoteError, Signer, Verifier
+from audit.formats.note import AnySigner, NoteError, Verifier
 
 State = Literal["stored", "parked"]
 HEADER = "auditsite/receipt/v1"
@@ -68,7 +68,7 @@ class Promise:
         return cls(origin, writer, word, _time(promised), _time(sealed_by), events)
 
 
-def sign(promise: Promise, signer: Signer) -> str:
+def sign(promise: Promise, signer: AnySigner) -> str:
     text = promise.text
     return note.join(text, [signer.sign(text)])
 

@@ -9,14 +9,19 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import IntegrityError, connections, transaction
 
 from audit import tracing
 from audit.errors import LogDamaged, NotReplicated
+from audit.ingest import trail
 from audit.ledger.crosslinks import RESTORED
+from audit.models import OWN_WRITER
 from audit.postgres import sql
 from audit.postgres.backend.base import PatientConnection
+
+log = structlog.get_logger(__name__)
 
 _INTEND = Path(__file__).with_name("intent.sql").read_text(encoding="utf-8")
 _TAKE = Path(__file__).with_name("seal.sql").read_text(encoding="utf-8")
@@ -27,6 +32,16 @@ _TAKE_TRACED = _TAKE.replace("q.record_id, q.leaf_hash", "q.record_id, q.leaf_ha
        (SELECT (array_agg(DISTINCT trace) FILTER (WHERE trace IS NOT NULL))[1:{tracing.MOST_LINKS}] FROM taken)
 FROM written""",
 )
+# What taking it would answer, while everything stays where it is; and whether it would fail.
+_LOOK = """
+WITH intended AS MATERIALIZED (
+    SELECT u.record_id, u.position FROM audit_intent, unnest(records) WITH ORDINALITY u (record_id, position)
+)
+SELECT (SELECT count(*) FROM intended), count(*), string_agg(q.leaf_hash, ''::bytea ORDER BY i.position),
+       (SELECT digest FROM audit_intent),
+       count(*) > count(DISTINCT q.record_id) OR EXISTS (SELECT FROM audit_leaf JOIN intended USING (record_id))
+FROM audit_unsealed q JOIN intended i ON q.record_id = i.record_id AND q.ctid >= %(place)s::tid
+"""
 _OPEN = "SELECT size, cardinality(records) FROM audit_intent"
 # A transaction that has written nothing waits for no standby: this one has.
 _WRITE = "SELECT pg_logical_emit_message(true, 'auditsite', 'seal')"
@@ -82,17 +97,24 @@ class Taken(NamedTuple):
     traces: list[str]
 
 
-def take(cursor: Any, size: int, *, block: int) -> Taken:
-    """Move what is intended on top of `size` leaves from the queue to the leaves.
+NOTHING = Taken([], [])
 
-    Nothing where another sealer has done so. Raises `LogDamaged` where it is not there as it was.
+
+def take(cursor: Any, size: int, *, block: int, only_looks: bool = False) -> Taken:
+    """Move what is intended on top of `size` leaves from the queue to the leaves; or say which leaves these would be.
+
+    Nothing where another sealer has done so. Raises `LogDamaged` where it is not there as it was, `IntegrityError`
+    where some of it is sealed already.
     """
     cursor.execute(_OPEN)
     if (row := cursor.fetchone()) is None or row[0] != size or not row[1]:
-        return Taken([], [])
+        return NOTHING
     cursor.execute(_COMPARE_BY_HASH)
-    cursor.execute(_TAKE_TRACED if settings.TRACING else _TAKE, {"place": f"({block},0)", "size": size})
-    intended, count, hashes, digest, *traces = cursor.fetchone()
+    statement = _LOOK if only_looks else _TAKE_TRACED if settings.TRACING else _TAKE
+    cursor.execute(statement, {"place": f"({block},0)", "size": size})
+    intended, count, hashes, digest, *more = cursor.fetchone()
+    if only_looks and more.pop():
+        raise IntegrityError("records are intended that are sealed already, or twice in the queue")
     hashes = bytes(hashes or b"")
     if count != intended or hashlib.sha256(hashes).digest() != bytes(digest):
         raise LogDamaged(
@@ -100,7 +122,20 @@ def take(cursor: Any, size: int, *, block: int) -> Taken:
             "changed its queue. Nothing is signed over another order than the one that may be signed already."
         )
     leaves = [hashes[at : at + 32] for at in range(0, len(hashes), 32)]
-    return Taken(leaves, [tracing.known(trace.encode()) for trace in (traces and traces[0]) or ()])
+    return Taken(leaves, [tracing.known(trace.encode()) for trace in (more and more[0]) or ()])
+
+
+def drop_repeated() -> None:
+    """Remove from the queue what is sealed or queued twice, and record that."""
+    with transaction.atomic():
+        dropped = sql.run("DELETE FROM audit_unsealed q USING audit_leaf l WHERE l.record_id = q.record_id")
+        dropped += sql.run(
+            "DELETE FROM audit_unsealed a USING audit_unsealed b WHERE a.record_id = b.record_id AND a.ctid > b.ctid"
+        )
+    if not dropped:
+        return
+    log.error("queue_had_repeated_records", dropped=dropped)
+    trail.add("audit.seal.repeated", actor=OWN_WRITER, outcome="failure", correlation="seal", dropped=dropped)
 
 
 def withdraw_repeated() -> None:

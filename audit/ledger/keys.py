@@ -1,8 +1,9 @@
 """The signing keys: private keys in files or the environment, never in the database, and the public keys.
 
-SEAL_KEY (or SEAL_KEY_FILE) holds the private key that signs now. SEAL_PUBLIC_KEYS (or SEAL_PUBLIC_KEYS_FILE) holds
-every public key that ever signed, the newest first, one a line: so old checkpoints still verify after a rotation.
-A process that only verifies needs the public keys alone. Receipt keys (RECEIPT_KEY ...) are held in the same way.
+SEAL_KEY (or SEAL_KEY_FILE) holds the private key that signs now, or says in which token it is (audit/ledger/hsm).
+SEAL_PUBLIC_KEYS (or SEAL_PUBLIC_KEYS_FILE) holds every public key that ever signed, the newest first, one a line: so
+old checkpoints still verify after a rotation. A process that only verifies needs the public keys alone. Receipt keys
+(RECEIPT_KEY ...) are held in the same way, and in no token.
 """
 
 import hashlib
@@ -16,15 +17,20 @@ from django.conf import settings
 from audit.errors import KeyMissing
 from audit.formats import receipt
 from audit.formats.crosslink import base_of
-from audit.formats.note import NoteError, Signer, Verifier
+from audit.formats.note import AnySigner, NoteError, Signer, Verifier
 from audit.ledger import known_keys
+from audit.ledger.hsm.address import SCHEME, Address
+from audit.ledger.hsm.signer import TokenSigner
 
 DEVELOPMENT = Signer("development.invalid/log", hashlib.sha256(b"auditsite: everyone knows this key").digest())
+
+# What a token signs to show that it does; no text of a note.
+TRIAL = "does this key sign?"
 
 
 @dataclass(frozen=True)
 class Keys:
-    signer: Signer | None
+    signer: AnySigner | None
     verifiers: tuple[Verifier, ...]  # the log's public keys, the newest first
 
     @property
@@ -59,6 +65,8 @@ def receipts() -> Keys:
     current = stamp("RECEIPT")
     if _receipts is None or _receipts[0] != current:
         keys = read("RECEIPT", "receipts")
+        if keys.signer is not None and not keys.signer.is_at_hand:
+            raise KeyMissing("The key of receipts is in a token: each request would wait for it. Keep it in a file.")
         if not keys.origin.endswith(receipt.SUFFIX):
             raise KeyMissing(f"The key of receipts is named {keys.origin}: it must be the log's name and /receipts.")
         _receipts = current, keys
@@ -68,14 +76,14 @@ def receipts() -> Keys:
 _receipts: tuple[object, Keys] | None = None
 
 
-def read(prefix: str, of: str, *, otherwise: Signer | None = None) -> Keys:
+def read(prefix: str, of: str, *, otherwise: AnySigner | None = None) -> Keys:
     """Read the keys in the settings `prefix`_KEY and `prefix`_PUBLIC_KEYS; `otherwise` is used where there are none.
 
     Raises `KeyMissing` where there is no key, or one cannot be read; never with the key in its text.
     """
     private, public = _text(f"{prefix}_KEY"), _text(f"{prefix}_PUBLIC_KEYS")
     try:
-        signer = Signer.parse(private) if private else None
+        signer = parse(private) if private else None
         verifiers = [Verifier.parse(line) for line in public.splitlines() if line.strip()]
     except NoteError as error:
         raise KeyMissing(f"A key of {of} cannot be read: {error}.") from None
@@ -99,33 +107,49 @@ def stamp(prefix: str) -> tuple[object, ...]:
     return tuple(_stamp(f"{prefix}_{name}") for name in ("KEY", "PUBLIC_KEYS"))
 
 
-def create(path: Path, public: Path, origin: str) -> Signer:
-    """Create the first key of a log at `path`, its public half at `public`. Never overwrites."""
-    signer = Signer(origin, secrets.token_bytes(32))
-    Signer.parse(signer.encode())  # refuses a name that could not be read again
+def parse(text: str) -> AnySigner:
+    """Read a private key, or where it is. Raises `NoteError`, which never quotes a key."""
+    return TokenSigner.parse(text) if f" {SCHEME}" in text else Signer.parse(text)
+
+
+def create(path: Path, public: Path, origin: str, token: Address | None = None) -> AnySigner:
+    """Create the first key of a log at `path`, its public half at `public`. Never overwrites.
+
+    With `token` the key is there, and `path` says so; it is made where there is none. Raises `TokenFailed`.
+    """
+    signer = _made(origin, token)
     public.parent.mkdir(parents=True, exist_ok=True)
     _write_new(path, signer.encode() + "\n", 0o600)
     _write_new(public, f"{signer.verifier}\n", 0o644)
     return signer
 
 
-def prepare(path: Path, public: Path, old: Signer, name: str | None = None) -> Signer:
+def prepare(
+    path: Path, public: Path, old: AnySigner, name: str | None = None, token: Address | None = None
+) -> AnySigner:
     """Create the key that follows `old` and publish its public half, last in the file; it signs nothing yet.
 
-    It has the name of `old`, or another, where the log goes on under that.
+    It has the name of `old`, or another, where the log goes on under that; `token` is as in `create`.
 
     It is kept in `path`.next until `replace`: a rotation that was cut off goes on with the same key.
     """
     following = _next_path(path)
     if not following.exists():
-        _write_new(following, Signer(name or old.name, secrets.token_bytes(32)).encode() + "\n", 0o600)
-    new = Signer.parse(following.read_text(encoding="utf-8").strip())
+        made = _made(name or old.name, token)
+        if made.verifier == old.verifier:
+            raise KeyMissing(f"{token} is the key that signs already: name another one by object=.")
+        _write_new(following, made.encode() + "\n", 0o600)
+    new = parse(following.read_text(encoding="utf-8").strip())
+    if token is not None and (not isinstance(new, TokenSigner) or new.address != token):
+        raise KeyMissing(
+            f"Another key is prepared, {new}: rotate to it, or remove {following} and its line in {public}."
+        )
     lines = [line for line in _lines(public) if line != str(new)] or [str(old)]
     _swap(public, "\n".join([*lines, str(new), ""]), 0o644)
     return new
 
 
-def replace(path: Path, public: Path, new: Signer) -> None:
+def replace(path: Path, public: Path, new: AnySigner) -> None:
     """Let a prepared key sign in place of the old one; its public half goes to the top of the file."""
     _swap(path, new.encode() + "\n", 0o600)
     _swap(public, "\n".join([str(new), *(line for line in _lines(public) if line != str(new)), ""]), 0o644)
@@ -134,6 +158,14 @@ def replace(path: Path, public: Path, new: Signer) -> None:
 
 def public_path(path: Path) -> Path:
     return path.with_name(path.name + ".pub")
+
+
+def _made(name: str, token: Address | None) -> AnySigner:
+    if token is not None:
+        return TokenSigner.make(name, token)
+    signer = Signer(name, secrets.token_bytes(32))
+    Signer.parse(signer.encode())  # refuses a name that could not be read again
+    return signer
 
 
 def _next_path(path: Path) -> Path:

@@ -21,7 +21,7 @@ from audit import metrics
 from audit.errors import KeyMissing, ResumeRefused
 from audit.formats import crosslink, note
 from audit.formats.crosslink import CrossLink
-from audit.formats.note import Signer, TreeHead
+from audit.formats.note import AnySigner, Signer, TreeHead
 from audit.ingest import trail
 from audit.ledger import anchor, crosslinks, heads, outside, reader
 from audit.ledger import keys as ledger_keys
@@ -125,7 +125,7 @@ def resume() -> tuple[LogResume, str]:
     return row, signed
 
 
-def _sign(row: LogResume, path: Path, public: Path, old: Signer) -> tuple[str, Checkpoint]:
+def _sign(row: LogResume, path: Path, public: Path, old: AnySigner) -> tuple[str, Checkpoint]:
     """Write the cross-link and the first head under the new name; return those of a run that was killed, too."""
     keys = ledger_keys.load()
     done = [link for link in crosslinks.read(keys, "default") if _is_of(link.says, row)]
@@ -198,7 +198,7 @@ def _refuse_more(row: LogResume, known: outside.Known) -> None:
 
 
 def _link(
-    restored: TreeHead, known: list[outside.Outside], new: Signer, reason: str, asked_by: str, approved_by: str
+    restored: TreeHead, known: list[outside.Outside], new: AnySigner, reason: str, asked_by: str, approved_by: str
 ) -> CrossLink:
     return CrossLink(
         restored=restored,

@@ -8,7 +8,8 @@
 4. Choose records from the queue, in the order of their storage, and commit that they come next: confirmed by each
    server that has to, before anything is signed over them (audit/ledger/intents.py).
 5. In a second transaction take them from the queue; write leaf and node rows; sign; write the head, which becomes a
-   checkpoint where it is its turn (audit/ledger/heads.py); commit.
+   checkpoint where it is its turn (audit/ledger/heads.py); commit. A key in a token has signed
+   before that: what is intended says which tree it will be.
 
 A kill at any point rolls a transaction back. The next pass, of whichever sealer and on whichever server, takes what was
 intended: it signs the tree that was or would have been signed, and no other.
@@ -17,6 +18,7 @@ intended: it signs the tree that was or would have been signed, and no other.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -29,11 +31,11 @@ from audit import tracing
 from audit.errors import ClocksDisagree, KeyMissing, KeyUnknown, LogDamaged
 from audit.formats import note
 from audit.formats.tiles import Edge, Node
-from audit.ingest import trail
 from audit.ledger import crosslinks, heads, intents, outside, reader
 from audit.ledger import keys as ledger_keys
 from audit.ledger.crosslinks import RESTORED
-from audit.models import OWN_WRITER, Checkpoint
+from audit.ledger.heads import Draft
+from audit.models import Checkpoint
 from audit.postgres import sql
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,8 @@ RETURNING number, extract(epoch FROM clock_timestamp() - %(now)s)::float8
 FULL_SCAN_EVERY_S = 0.25
 # No time is signed that PostgreSQL contradicts by more than this.
 CLOCK_TOLERANCE_S = 60.0
+# How often a head is signed by a token, where other sealers go on meanwhile.
+DRAFTS = 3
 SCAN_SHARE = 10  # scans of the whole queue take at most a tenth of the time
 
 
@@ -89,6 +93,7 @@ class _Signed(NamedTuple):
 
     before: Checkpoint | None
     head: Checkpoint
+    edge: Edge
     added: int
     keep: bool
     origin: str
@@ -117,7 +122,7 @@ class Sealer:
         except IntegrityError:
             # Somebody queued records that are sealed already: they would stop every further pass.
             self._memory = _Memory()
-            _drop_repeated()
+            intents.drop_repeated()
             intents.withdraw_repeated()
             return self._pass(sign_anyway, keep_each)
         except BaseException:
@@ -140,26 +145,43 @@ class Sealer:
             edge = self._edge_of(reader.head("default"), keys, known)
             keep = keep_each or self._is_due()
             block, intent = self._intend(cursor, edge.size)
-            if intent is None:
-                before = self._memory.head
-                if not (sign_anyway or _is_silent(before)):
-                    return Sealed(before, kept=keep and self._keep(before))
-                signed = self._sign(cursor, edge, [], keys, keep=keep)
-        if intent is None:
-            return self._remember(signed)
-        # Whatever is signed from here on, any server that takes over has the intent.
-        intents.require_confirmed()
+            before = self._memory.head
+            if intent is None and not (sign_anyway or _is_silent(before)):
+                return Sealed(before, kept=keep and self._keep(before))
+        if intent is not None:
+            # Whatever is signed from here on, any server that takes over has the intent.
+            intents.require_confirmed()
+        draft = heads.Draft(keys.signer)
+        for _ in range(DRAFTS):
+            try:
+                return self._carry_out(intent, block, keys, draft, began_ns, keep=keep)
+            except heads.Undrafted:
+                draft.sign()
+        return Sealed(None)  # another sealer was at work each time
+
+    def _carry_out(
+        self,
+        intent: intents.Intent | None,
+        block: int,
+        keys: ledger_keys.Keys,
+        draft: Draft,
+        began_ns: int,
+        *,
+        keep: bool,
+    ) -> Sealed:
+        """Seal what is intended, or sign the same tree again where nothing is. Raises `Undrafted`."""
         with _turn() as cursor:
             if cursor is None:
                 return Sealed(None)
             edge = self._edge_of(reader.head("default"), keys, None)
-            taken = intents.take(cursor, edge.size, block=block)
-            if not taken.leaves:
+            looks = not draft.is_ready
+            taken = intents.take(cursor, edge.size, block=block, only_looks=looks) if intent else intents.NOTHING
+            if intent is not None and not taken.leaves:
                 return Sealed(None)  # another sealer has taken them meanwhile
-            signed = self._sign(cursor, edge, taken.leaves, keys, keep=keep)
-        if intent.block is not None:
-            self._memory.block = intent.block
-        tracing.tell("seal", began_ns, taken.traces)
+            signed = self._sign(cursor, edge, taken.leaves, keys, draft, keep=keep)
+        if intent is not None:
+            self._memory.block = self._memory.block if intent.block is None else intent.block
+            tracing.tell("seal", began_ns, taken.traces)
         return self._remember(signed)
 
     def _intend(self, cursor: Any, size: int) -> tuple[int, intents.Intent | None]:
@@ -174,13 +196,17 @@ class Sealer:
         chosen_elsewhere = intent is not None and intent.block is None
         return 0 if chosen_elsewhere else block, intent
 
-    def _sign(self, cursor: Any, edge: Edge, leaves: list[bytes], keys: ledger_keys.Keys, *, keep: bool) -> _Signed:
-        """Grow the tree by leaves that were intended, and sign its head."""
+    def _sign(
+        self, cursor: Any, edge: Edge, leaves: list[bytes], keys: ledger_keys.Keys, draft: Draft, *, keep: bool
+    ) -> _Signed:
+        """Grow the tree by leaves that were intended, and sign its head. Raises `Undrafted`."""
         assert keys.signer is not None
         before = self._memory.head
         self._check_anchor(before, keys)
+        edge = deepcopy(edge)  # what is rolled back is not remembered
         _write_nodes(cursor, edge.extend(leaves))
-        return _Signed(before, sign_head(cursor, before, edge, keys.signer, keep=keep), len(leaves), keep, keys.origin)
+        head = sign_head(cursor, before, edge, keys.signer, keep=keep, draft=draft)
+        return _Signed(before, head, edge, len(leaves), keep, keys.origin)
 
     def _remember(self, signed: _Signed) -> Sealed:
         """Remember what was committed."""
@@ -188,6 +214,7 @@ class Sealer:
         if signed.keep or (before is not None and head.number > before.number):
             self._memory.newest = head if signed.keep else before  # `before` was given out meanwhile
         self._memory.head, self._highest, self._name = head, (head.number, head.size), signed.origin
+        self._memory.edge = signed.edge
         return Sealed(head, signed.added, signed=True, kept=signed.keep)
 
     def _check_anchor(self, head: Checkpoint | None, keys: ledger_keys.Keys) -> None:
@@ -300,18 +327,27 @@ def _write_nodes(cursor: Any, nodes: list[Node]) -> None:
         )
 
 
-def sign_head(cursor: Any, before: Checkpoint | None, edge: Edge, signer: note.Signer, *, keep: bool) -> Checkpoint:
-    """Sign twice with the one key: plainly, and with the time, so that silence is signed too."""
+def sign_head(
+    cursor: Any,
+    before: Checkpoint | None,
+    edge: Edge,
+    signer: note.AnySigner,
+    *,
+    keep: bool,
+    draft: Draft | None = None,
+) -> Checkpoint:
+    """Sign the head of a tree and write it; with a `draft`, that has the signatures. Raises `Undrafted` then."""
     text = note.TreeHead(signer.name, edge.size, edge.root()).text
     now = _host_time()
+    at = _time_after(before, (draft and draft.at) or now)
     head = Checkpoint(
         number=0 if before is None else before.number + 1,
         size=edge.size,
         root=edge.root(),
         note="",
-        created_at=_time_after(before, now),
+        created_at=at,
     )
-    head.note = note.join(text, [signer.sign(text), signer.cosign(text, int(head.created_at.timestamp()))])
+    head.note = note.join(text, draft.lines(text, at) if draft else heads.signatures(signer, text, at))
     behind_s = _write_head(cursor, head, now, keep)
     if abs(behind_s) > CLOCK_TOLERANCE_S:
         direction = "behind" if behind_s > 0 else "ahead of"
@@ -349,16 +385,3 @@ def _time_after(before: Checkpoint | None, now: datetime) -> datetime:
     if before is None or not 0 < (before.created_at - now).total_seconds() <= CLOCK_TOLERANCE_S:
         return now
     return before.created_at
-
-
-def _drop_repeated() -> None:
-    """Remove from the queue what is sealed or queued twice, and record that."""
-    with transaction.atomic():
-        dropped = sql.run("DELETE FROM audit_unsealed q USING audit_leaf l WHERE l.record_id = q.record_id")
-        dropped += sql.run(
-            "DELETE FROM audit_unsealed a USING audit_unsealed b WHERE a.record_id = b.record_id AND a.ctid > b.ctid"
-        )
-    if not dropped:
-        return
-    log.error("queue_had_repeated_records", dropped=dropped)
-    trail.add("audit.seal.repeated", actor=OWN_WRITER, outcome="failure", correlation="seal", dropped=dropped)

@@ -1,6 +1,8 @@
 """The base of sealkey and receiptkey: create, prepare, rotate and list keys. Private keys are only in files."""
 
+import time
 from abc import ABC, abstractmethod
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,15 +10,17 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.errors import AuditError, KeyMissing
-from audit.formats.note import NoteError, Signer
+from audit.formats.note import AnySigner, NoteError
 from audit.ingest import trail
 from audit.ledger import keys as ledger_keys
 from audit.ledger import known_keys
+from audit.ledger.hsm.address import Address, UnreadableUri
 from audit.ledger.keys import Keys
 from audit.management import operator_name
 
 # The worker reads the keys once a minute.
 WAIT_S = 180.0
+PAUSE_S = 0.5
 
 
 class KeyCommand(ABC, BaseCommand):
@@ -25,6 +29,8 @@ class KeyCommand(ABC, BaseCommand):
     noun: ClassVar[str]
     setting: ClassVar[str]
     origin_required: ClassVar[bool] = True
+    # Whether the private key may be in a token.
+    in_token: ClassVar[bool] = False
     # Without a key the checks fail, and this is where it comes from.
     requires_system_checks = []  # noqa: RUF012
 
@@ -36,14 +42,17 @@ class KeyCommand(ABC, BaseCommand):
     def key_name(self, origin: str | None) -> str:
         """Return the name of the first key of the log with this origin."""
 
-    def confirm(self, new: Signer, wait_s: float) -> None:
+    def confirm(self, new: AnySigner, wait_s: float) -> None:
         """Wait until every process knows the new key. Raises `AuditError` where one does not in time."""
 
+    def settle(self, new: AnySigner, wait_s: float) -> None:
+        """Wait until every process signs with the new key. Raises `AuditError` where one does not in time."""
+
     @abstractmethod
-    def put(self, path: Path, public: Path, new: Signer) -> str:
+    def put(self, path: Path, public: Path, new: AnySigner) -> str:
         """Let a rotated key, recorded already, sign from now on; return what it signed."""
 
-    def rotated_name(self, old: Signer) -> str:
+    def rotated_name(self, old: AnySigner) -> str:
         """Return the name of the key that follows this one."""
         return old.name
 
@@ -54,7 +63,7 @@ class KeyCommand(ABC, BaseCommand):
             "--origin", required=self.origin_required, help="the log's name, such as audit.example.com/log"
         )
         create.add_argument("--if-missing", action="store_true", help="do nothing where there is a key")
-        actions.add_parser(
+        prepare = actions.add_parser(
             "prepare", help="publish the public half of the next key, for witnesses; rotate goes on with it"
         )
         rotate = actions.add_parser("rotate", help="a new key; what the old ones signed still verifies")
@@ -62,17 +71,27 @@ class KeyCommand(ABC, BaseCommand):
             "--wait", type=float, default=WAIT_S, metavar="SECONDS", help="for every process to know the new key"
         )
         actions.add_parser("list", help="the public keys, the newest first")
+        for action in (create, prepare, rotate) if self.in_token else ():
+            action.add_argument(
+                "--pkcs11",
+                type=_address,
+                metavar="URI",
+                help="the key is in a token, and made there where there is none: "
+                "pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE",
+            )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        token: Address | None = options.get("pkcs11")
         try:
             if options["action"] == "list":
                 self._list()
             elif options["action"] == "create":
-                self._create(options["origin"], if_missing=options["if_missing"], quiet=options["verbosity"] == 0)
+                is_quiet = options["verbosity"] == 0
+                self._create(options["origin"], token, if_missing=options["if_missing"], quiet=is_quiet)
             elif options["action"] == "prepare":
-                self._prepare()
+                self._prepare(token)
             else:
-                self._rotate(options["wait"])
+                self._rotate(options["wait"], token)
         except (AuditError, NoteError, OSError) as error:
             raise CommandError(str(error)) from None
         finally:
@@ -84,45 +103,48 @@ class KeyCommand(ABC, BaseCommand):
             signs = keys.signer is not None and keys.signer.verifier == verifier
             self.stdout.write(f"{verifier}{'  signs now' if signs else ''}")
 
-    def _create(self, origin: str | None, *, if_missing: bool, quiet: bool) -> None:
+    def _create(self, origin: str | None, token: Address | None, *, if_missing: bool, quiet: bool) -> None:
         path = self._file()
         if path.exists():
             if if_missing:
                 return
             raise CommandError(f"{path} exists: `manage.py {self.noun} rotate` makes a new key for the same log.")
-        signer = ledger_keys.create(path, self._public_file(path), self.key_name(origin))
+        signer = ledger_keys.create(path, self._public_file(path), self.key_name(origin), token)
         self._record("created", signer, origin=signer.name)
         if quiet:
             return
         self.stdout.write(str(signer))
-        self.stderr.write(f"Private key: {path}. Give the line above to auditors and witnesses, by another way.")
+        where = path if token is None else f"in the token; {path} says where"
+        self.stderr.write(f"Private key: {where}. Give the line above to auditors and witnesses, by another way.")
 
-    def _rotate(self, wait_s: float) -> None:
+    def _rotate(self, wait_s: float, token: Address | None) -> None:
         """Publish the new key's public half, wait until every process knows it, record it, and let it sign."""
-        old, new = self._next()
+        old, new = self._next(token)
         path = self._file()
+        new.sign(ledger_keys.TRIAL)  # a token that does not sign is found before anything hangs on it
         self.confirm(new, wait_s)
         self._record("rotated", new, before=str(old))
         signed = self.put(path, self._public_file(path), new)
         self.stdout.write(str(new))
         self.stderr.write(f"{signed} signed with the new key; the old one's signatures hold as before.")
+        self.settle(new, wait_s)
 
-    def _prepare(self) -> None:
-        _, new = self._next()
+    def _prepare(self, token: Address | None) -> None:
+        _, new = self._next(token)
         self.stdout.write(str(new))
         self.stderr.write(
             "It is published, and signs nothing yet. Give it to witnesses and auditors; then "
             f"`manage.py {self.noun} rotate`."
         )
 
-    def _next(self) -> tuple[Signer, Signer]:
+    def _next(self, token: Address | None) -> tuple[AnySigner, AnySigner]:
         """Return the key that signs and the one that is to follow it, whose public half is published."""
         path, old = self._file(), self.keys().signer
         if old is None:
             raise KeyMissing
-        return old, ledger_keys.prepare(path, self._public_file(path), old, self.rotated_name(old))
+        return old, ledger_keys.prepare(path, self._public_file(path), old, self.rotated_name(old), token)
 
-    def _record(self, act: str, signer: Signer, **facts: Any) -> None:
+    def _record(self, act: str, signer: AnySigner, **facts: Any) -> None:
         actor = operator_name()
         trail.add(f"audit.{self.noun}.{act}", actor=actor, correlation=self.noun, public_key=str(signer), **facts)
 
@@ -135,3 +157,18 @@ class KeyCommand(ABC, BaseCommand):
         if path is None:
             raise CommandError(f"Set {self.setting} to where the private key is, or shall be.")
         return path
+
+
+def left_after(wait_s: float, new: AnySigner, of: str) -> list[str]:
+    """Wait until every process knows the new key; return those that do not. Raises `redis.RedisError`."""
+    ends_at = time.monotonic() + wait_s
+    while (ignorant := known_keys.ignorant_of(new.verifier, of)) and time.monotonic() < ends_at:
+        time.sleep(PAUSE_S)
+    return ignorant
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except UnreadableUri as error:
+        raise ArgumentTypeError(f"cannot be read: {error}") from None

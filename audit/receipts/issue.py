@@ -15,6 +15,7 @@ from audit.errors import KeyMissing
 from audit.formats import receipt
 from audit.ingest.record import Recorded
 from audit.ledger import keys as ledger_keys
+from audit.ledger import known_keys
 from dlq import policy
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ def sign(recorded: Sequence[Recorded]) -> str | None:
         signer = ledger_keys.receipts().signer
         if signer is None:
             raise KeyMissing("This process has only public keys of receipts: set RECEIPT_KEY_FILE.")
+        known_keys.announce([signer.verifier], of=known_keys.RECEIPTS, every_s=known_keys.RECEIPTS_EVERY_S)
         return receipt.sign(_promise(recorded, signer.name.removesuffix(receipt.SUFFIX)), signer)
     except KeyMissing as error:
         metrics.unsigned.labels(reason="no key").inc()

@@ -21,6 +21,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
+from bench import softtoken
 from bench.account import Verdict, compare, depth
 from bench.drills import told
 from bench.drills.holder import Holder
@@ -30,6 +31,7 @@ from bench.drills.witnessed import Witnessed
 from bench.fleet import ROOT
 from bench.load import WRITER, Ledger, Senders, wait_until
 from bench.pages.queue import Visitor
+from bench.softtoken import SoftToken
 
 THREADS, RATE = 4, 20.0
 PROMISES = ("200", "201", "202")
@@ -82,6 +84,12 @@ class Rotation:
         (self.fleet.folder / "exports").mkdir()
         self.witness.start(self.fleet.public_keys())
         self.fleet.env["SEAL_WITNESSES"] = self.witness.line
+        if softtoken.missing():
+            console.print(f"the log's key goes into no token: {softtoken.missing()}")
+        else:
+            self.token = SoftToken(self.fleet.folder)
+            self.token.make()
+            self.fleet.env |= self.token.env
         self.fleet.manage("collectstatic", "--noinput", "--verbosity", "0")
         self.fleet.start_services()
         self.fleet.start_worker()
@@ -118,6 +126,7 @@ class Rotation:
             "of a writer": self._writer,
             "of receipts": self._receipts,
             "of the log": self._log,
+            **({} if softtoken.missing() else {"of the log, into a token and back": self._token}),
             "of a witness": self._witness,
             "of the queue": self._queue,
             "SECRET_KEY": self._secret_key,
@@ -145,6 +154,18 @@ class Rotation:
         self.witness.stop()
         self.witness.start(self.fleet.public_keys())
         self.fleet.manage("sealkey", "rotate")
+
+    def _token(self) -> None:
+        """By SoftHSM; what the key in the token has signed is believed by verify.py while it signs, and afterwards."""
+        address = str(self.token.address("log"))
+        for where in (("--pkcs11", address), ()):
+            self.fleet.manage("sealkey", "prepare", *where)
+            self.witness.stop()
+            self.witness.start(self.fleet.public_keys())
+            self.fleet.manage("sealkey", "rotate")
+            self._load()
+            self.fleet.wait_for_sealer()
+            self._export()
 
     def _witness(self) -> None:
         """Another key under the same name; what the key of before has cosigned is believed as before."""
@@ -238,6 +259,10 @@ class Rotation:
         self._run("manage.py", "receipts", "verify", str(self.holder.write_receipts(self.fleet.folder / "all")))
         keys = ("--key", self.log_key, "--receipt-key", self.receipt_key)
         self._run("verify.py", "evidence", str(self.bundle), *keys)
+        self._export()
+
+    def _export(self) -> None:
+        """verify.py believes what is exported now, by the keys of now."""
         new = Path(self.fleet.manage("export", "--range", "0", "40").splitlines()[-1])
         receipt_key = Path(self.fleet.env["RECEIPT_PUBLIC_KEYS_FILE"]).read_text(encoding="utf-8").split()[0]
         self._run("verify.py", "evidence", str(new), "--key", self.fleet.public_keys()[0], "--receipt-key", receipt_key)

@@ -21,14 +21,14 @@ def write_down(path: str, text: str) -> None:
 
 def install(path: str) -> None:
     """Have every signature over a head written down before anything else is done with it."""
-    sign: Callable[[note.Signer, str], str] = note.Signer.sign
+    sign: Callable[[note.AnySigner, str], str] = note.AnySigner.sign
 
-    def written(self: note.Signer, text: str) -> str:
+    def written(self: note.AnySigner, text: str) -> str:
         signature = sign(self, text)
         write_down(path, note.join(text, [signature]))
         return signature
 
-    note.Signer.sign = written  # type: ignore[method-assign]
+    note.AnySigner.sign = written  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

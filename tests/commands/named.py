@@ -15,6 +15,7 @@ PLACEHOLDERS = {
     "TEXT": "text",
     "N": "1",
     "DATE": "2026-08-18",
+    "URI": "pkcs11:token=label;object=label?module-path=file&pin-source=file",
 }
 
 

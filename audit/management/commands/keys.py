@@ -90,7 +90,8 @@ def _signing(of: str, prefix: str, load: Any) -> Iterator[Row]:
     signs = None if keys.signer is None else keys.signer.verifier
     for place, verifier in enumerate(keys.verifiers):
         if verifier == signs or (signs is None and place == 0):
-            yield Row(of, f"{verifier.name}+{verifier.id.hex()}", "signs", since)
+            does = "signs" if keys.signer is None or keys.signer.is_at_hand else "signs, in a token"
+            yield Row(of, f"{verifier.name}+{verifier.id.hex()}", does, since)
         elif place == len(keys.verifiers) - 1 and _is_prepared(prefix):
             command = f"manage.py {prefix.lower()}key rotate"
             yield Row(of, f"{verifier.name}+{verifier.id.hex()}", "signs nothing yet", "", command)

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
-from audit.formats.note import Signer
+import redis
+from django.conf import settings
+
+from audit.errors import KeyUnknown, Unavailable
+from audit.formats.note import AnySigner
 from audit.formats.receipt import SUFFIX
 from audit.ledger import keys as ledger_keys
+from audit.ledger import known_keys
 from audit.ledger.keys import Keys
-from audit.management.keycommand import KeyCommand
+from audit.management.keycommand import KeyCommand, left_after
+
+SIGNS = "The new key signs from now on"
 
 
 class Command(KeyCommand):
@@ -19,10 +26,26 @@ class Command(KeyCommand):
     def key_name(self, origin: str | None) -> str:
         return (origin or ledger_keys.load().origin) + SUFFIX
 
-    def rotated_name(self, old: Signer) -> str:
+    def rotated_name(self, old: AnySigner) -> str:
         """The log may have been resumed under another name."""
         return self.key_name(None)
 
-    def put(self, path: Path, public: Path, new: Signer) -> str:
+    def settle(self, new: AnySigner, wait_s: float) -> None:
+        """Wait for the processes that have signed receipts lately."""
+        try:
+            left = left_after(wait_s, new, known_keys.RECEIPTS)
+        except redis.RedisError as error:
+            raise Unavailable(
+                f"{SIGNS}, but Redis does not answer ({type(error).__name__}), and only it can say whether each "
+                "process signs with it. Look at the key of a new receipt, as each answer to a writer has it."
+            ) from None
+        if left:
+            raise KeyUnknown(
+                f"{SIGNS}, but these processes have signed with another since: {', '.join(left)}. "
+                f"Let each see {settings.RECEIPT_KEY_FILE}, and start it again: a container has to mount the directory "
+                "of keys, not the file."
+            )
+
+    def put(self, path: Path, public: Path, new: AnySigner) -> str:
         ledger_keys.replace(path, public, new)
         return "Receipts from now on are"

@@ -7,20 +7,18 @@ import redis
 from django.conf import settings
 
 from audit.errors import KeyUnknown, LogDamaged, Unavailable
-from audit.formats.note import Signer
+from audit.formats.note import AnySigner
 from audit.ledger import keys as ledger_keys
 from audit.ledger import known_keys
 from audit.ledger.keys import Keys
 from audit.ledger.seal import Sealer
-from audit.management.keycommand import KeyCommand
+from audit.management.keycommand import KeyCommand, left_after
 from audit.models import Checkpoint
-
-CONFIRM_PAUSE_S = 0.5
 
 
 class Command(KeyCommand):
     help = "Create, rotate and list the keys of the log. Private keys are in files, never in the database."
-    noun, setting = "sealkey", "SEAL_KEY_FILE"
+    noun, setting, in_token = "sealkey", "SEAL_KEY_FILE", True
 
     def keys(self) -> Keys:
         return ledger_keys.load()
@@ -28,22 +26,20 @@ class Command(KeyCommand):
     def key_name(self, origin: str | None) -> str:
         return origin or ""
 
-    def confirm(self, new: Signer, wait_s: float) -> None:
+    def confirm(self, new: AnySigner, wait_s: float) -> None:
         """Wait for the processes that have read keys lately. The new key is published, and signs nothing yet."""
-        ends_at = time.monotonic() + wait_s
         ledger_keys.load()  # this process knows it from here on
         try:
-            while ignorant := known_keys.ignorant_of(new.verifier):
-                if time.monotonic() > ends_at:
-                    raise KeyUnknown(_unconfirmed(ignorant))
-                time.sleep(CONFIRM_PAUSE_S)
+            ignorant = left_after(wait_s, new, known_keys.LOG)
         except redis.RedisError as error:
             raise Unavailable(
                 f"Nothing was rotated: Redis does not answer ({type(error).__name__}), and only it can say whether "
                 "every process knows the new key. Run this again: it goes on with the same key."
             ) from None
+        if ignorant:
+            raise KeyUnknown(_unconfirmed(ignorant))
 
-    def put(self, path: Path, public: Path, new: Signer) -> str:
+    def put(self, path: Path, public: Path, new: AnySigner) -> str:
         """Seal the record of the new key under the old one, then let the new one sign."""
         if _sign() is None:
             raise LogDamaged("Another sealer holds the lock for long: nothing was rotated. Try again.")

@@ -22,6 +22,7 @@ from audit.ingest import rejection_counters, rejections
 from audit.models import OWN_WRITER, Record, Rejection, WriterKey
 from audit.postgres.gateway import gateway
 from audit.queue import drain
+from auditsite.front.body import Unread
 from tests.audit.conftest import EVENTS, Sender, an_event
 
 
@@ -221,6 +222,54 @@ def test_the_copy_can_be_read_with_the_key_before_a_rotation(writer: Sender, set
     api_keys.publish()
     settings.DLQ_ENTRY_KEY, settings.DLQ_ENTRY_OLD_KEYS = secrets.token_bytes(32), [settings.DLQ_ENTRY_KEY]
     assert published_keys.find(api_keys.digest(writer.key)) is not None
+
+
+@pytest.mark.parametrize("copy", ["lost", "signed with a key that nobody knows", "of others"])
+def test_while_postgresql_is_slow_the_copy_alone_ends_no_key(
+    writer: Sender, monkeypatch: pytest.MonkeyPatch, copy: str
+) -> None:
+    """Nor is a key that nobody knows a good one then."""
+    _spoil(copy, writer)
+    monkeypatch.setattr(settings, "RECORD_TIMEOUT_MS", 0.001)
+    for key, status in ((writer.key, 201), (f"aw_{secrets.token_hex(20)}", 401)):
+        api_keys.forget()
+        gateway().close()  # a new one has to connect first
+        answer = writer.post(an_event(), headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == status
+    api_keys.publish()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("copy", "status"), [("lost", 503), ("signed with a key that nobody knows", 503), ("of others", 401)]
+)
+def test_while_postgresql_is_away_a_key_is_unknown_only_where_the_copy_is_whole(
+    writer: Sender, postgres: Any, copy: str, status: int
+) -> None:
+    with postgres.stopped():
+        _spoil(copy, writer)
+        api_keys.forget()
+        assert writer.post(an_event()).status_code == status
+    api_keys.publish()
+
+
+def _spoil(copy: str, writer: Sender) -> None:
+    """Leave of the copy of the keys in Redis what says nothing good of the writer's."""
+    if copy == "of others":
+        published_keys.replace({"a digest": ["tests", ["write"]]})
+    elif copy == "lost":
+        dlq.client.connect(500).delete(published_keys.hash_name())
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(settings, "DLQ_ENTRY_KEY", secrets.token_bytes(32))
+            published_keys.replace({api_keys.digest(writer.key): [writer.name, ["write"]]})
+
+
+def test_a_request_whose_body_was_not_let_in_and_whose_key_is_then_found_may_come_again(writer: Sender) -> None:
+    request = {"wsgi.input": Unread(), "CONTENT_LENGTH": "1000"}
+    answer = writer.post(an_event(), **request)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "was not read: send it again" in answer.json()["detail"]
 
 
 @pytest.mark.slow

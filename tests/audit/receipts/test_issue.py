@@ -1,18 +1,21 @@
 """Receipts as they are answered: signed where there is a key, and no reason to refuse an event where there is none."""
 
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+import dlq.client
 from audit import checks
 from audit.formats import note, receipt
 from audit.formats.note import Signer
-from audit.ledger import keys
+from audit.ledger import keys, known_keys
 from audit.models import Record
 from tests.audit.conftest import BATCH, Sender, an_event
 from tests.audit.receipts.conftest import VERIFY, an_accepted, receipt_for, states
@@ -34,21 +37,44 @@ def test_a_batch_has_one_receipt_that_names_every_event(writer: Sender) -> None:
     assert list(promised.events) == answer["event_ids"]
 
 
-def test_receipts_of_a_rotated_key_hold_as_before(tmp_path: Path) -> None:
-    path, event = tmp_path / "receipt_key", an_accepted()
-    files = {"RECEIPT_KEY_FILE": path, "RECEIPT_PUBLIC_KEYS_FILE": keys.public_path(path)}
-    with override_settings(**files):
+@pytest.fixture
+def key_file(tmp_path: Path) -> Iterator[Path]:
+    """Where a key of its own is, for nobody else: what other tests have signed with is forgotten."""
+    path = tmp_path / "receipt_key"
+    with dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS) as connection:
+        connection.delete(*(known_keys._name(part, known_keys.RECEIPTS) for part in ("seen", "keys")))
+    known_keys._announced.clear()
+    with override_settings(RECEIPT_KEY_FILE=path, RECEIPT_PUBLIC_KEYS_FILE=keys.public_path(path)):
         call_command("receiptkey", "create", verbosity=0)
-        before = keys.receipts().signer
-        assert before is not None
-        assert (before.name, path.stat().st_mode & 0o777) == ("tests.example/log/receipts", 0o600)
-        call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
-        after = keys.receipts().signer  # a process that runs on sees it at its next event
-        assert after not in (before, None)
-        assert states(receipt_for(event, key=before), receipt_for(event, key=after)) == ["pending", "pending"]
-        assert states(receipt_for(event)) == ["not ours"]
+        yield path
+
+
+def test_receipts_of_a_rotated_key_hold_as_before(key_file: Path) -> None:
+    event, before = an_accepted(), keys.receipts().signer
+    assert before is not None
+    assert (before.name, key_file.stat().st_mode & 0o777) == ("tests.example/log/receipts", 0o600)
+    call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
+    after = keys.receipts().signer  # a process that runs on sees it at its next event
+    assert after is not None and after != before
+    assert states(receipt_for(event, key=before), receipt_for(event, key=after)) == ["pending", "pending"]
+    assert states(receipt_for(event)) == ["not ours"]
     noted = Record.objects.filter(event_type="audit.receiptkey.rotated", event_data__before=str(before)).get()
     assert noted.event_data["public_key"] == str(after)
+
+
+def test_a_rotation_says_who_still_signs_with_another_key(key_file: Path, service: Sender) -> None:
+    """Another process, which looks at a file of its own; it is done once that one signs with the new key, too."""
+    own = key_file.with_name("own_key")
+    own.write_text(key_file.read_text())
+    with override_settings(RECEIPT_KEY_FILE=own):
+        service.post(an_event())
+    named = f"signs from now on, but .*: {re.escape(known_keys.process_name())}.*mount the directory"
+    with pytest.raises(CommandError, match=named):
+        call_command("receiptkey", "rotate", "--wait", "0", stdout=StringIO(), stderr=StringIO())
+    service.post(an_event())
+    rotated = keys.receipts().signer
+    assert rotated is not None
+    assert known_keys.ignorant_of(rotated.verifier, known_keys.RECEIPTS) == []
 
 
 def unsigned(sender: Sender) -> bool:

@@ -81,8 +81,9 @@ def test_the_web_shows_the_queue_and_keeps_the_copy_of_keys(become: Callable[[st
     assert published_keys.find(api_keys.digest(writer.key)) is not None
     published_keys.keep("issuer", "keys of tokens")
     assert published_keys.kept("issuer") == "keys of tokens"
-    known_keys._announced = None
+    known_keys._announced.clear()
     known_keys.announce(keys.load().verifiers)
+    known_keys.announce(keys.receipts().verifiers, of=known_keys.RECEIPTS)
     rejection_counters.count("tests", [Refusal("malformed", 1, "no JSON", b"{")])
     limits.charge(Principal("tests", frozenset({"write"}), quotas=Quotas(events=9, epochs=2)), 1, 9, ["e"], sends=True)
     assert limits.usage("tests") == limits.Usage(1, 9, 1)
@@ -149,7 +150,7 @@ def test_sealer_and_streamer_say_which_keys_they_know_and_change_nothing_else(
     become: Callable[[str], None], role: str
 ) -> None:
     become(role)
-    known_keys._announced = None
+    known_keys._announced.clear()
     known_keys.announce(keys.load().verifiers)
     assert known_keys.ignorant_of(keys.load().verifiers[0]) == []
     assert clock.skew().redis_s is not None
