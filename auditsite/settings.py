@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from environs import validate
 
-from auditsite import logs, postgres_address, rest
+from auditsite import buckets, logs, postgres_address, rest
 from auditsite.entrykey import entry_keys
 from auditsite.readers import BASE_DIR, env, key_file, lines, moment, redis_address, secret, traces
 from dlq import address
@@ -180,6 +180,7 @@ HEARTBEAT_DAYS = env.float("HEARTBEAT_DAYS", 30, validate=validate.Range(min=1))
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
 # An archive goes on in another volume once one has so many bytes.
 ARCHIVE_VOLUME_MB = env.float("ARCHIVE_VOLUME_MB", 500, validate=validate.Range(min=0.001))
+S3, ARCHIVE_LOCK = buckets.storage(), buckets.archive_lock()  # archives in buckets
 STREAMS_FILE = env.path("STREAMS_FILE", None)  # where the log is streamed to (docs/streams.md)
 # An alarm is told where a target lacks a record that was stored so long ago.
 STREAM_ALARM_S = env.float("STREAM_ALARM_S", 900)

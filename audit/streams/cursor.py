@@ -4,15 +4,14 @@ Held by a lock of the session, which PostgreSQL lets go of with a killed process
 row: where a pooler or a failover gave the lock to another, the first one finds that out at its next move.
 """
 
-import hashlib
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from audit.errors import AuditError, Invalid
@@ -20,7 +19,7 @@ from audit.ingest import trail
 from audit.ingest.own_event import Where
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Stream
-from audit.postgres import sql
+from audit.postgres import session_lock, sql
 
 log = structlog.get_logger(__name__)
 
@@ -103,20 +102,12 @@ class Cursor:
 @contextmanager
 def hold(name: str) -> Iterator[Cursor]:
     """Hold the cursor of a target that `begin` made. Raises `StreamHeld`, database errors."""
-    [(is_held,)] = sql.rows("SELECT pg_try_advisory_lock(%s)", [_key(name)])
-    if not is_held:
-        raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
-    try:
+    with session_lock.tried(f"auditsite stream {name}") as is_held:
+        if not is_held:
+            raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
         holder = uuid.uuid4()
         Stream.objects.filter(pk=name).update(holder=holder)
         yield Cursor(name, holder)
-    finally:
-        try:
-            sql.rows("SELECT pg_advisory_unlock(%s)", [_key(name)])
-        except DatabaseError:
-            # It went with the connection; one that is broken half way must not keep it.
-            with suppress(DatabaseError):
-                connection.close()
 
 
 @transaction.atomic
@@ -172,8 +163,3 @@ def _row(name: str) -> Stream:
 
 def _record(act: str, name: str, by: str, **facts: Any) -> None:
     trail.add(f"audit.stream.{act}", _WHERE, actor=by, correlation=f"stream-{name}", **facts)
-
-
-def _key(name: str) -> int:
-    """The number of the lock: of 64 bits, with a sign."""
-    return int.from_bytes(hashlib.sha256(f"auditsite stream {name}".encode()).digest()[:8], "big", signed=True)
