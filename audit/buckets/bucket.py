@@ -166,7 +166,7 @@ class Bucket:
         size = max(PART_BYTES, -(-Path(file.name).stat().st_size // PARTS_MAX))
         with self._asked(name):
             upload = {"UploadId": self._client().create_multipart_upload(**self._of(name), **headers)["UploadId"]}
-            parts = []
+            parts: list[dict[str, Any]] = []
             while body := file.read(size):
                 number = len(parts) + 1
                 part = self._client().upload_part(

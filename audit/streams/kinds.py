@@ -10,6 +10,7 @@ from audit.streams.targets.base import Target
 from audit.streams.targets.elastic import ElasticTarget
 from audit.streams.targets.file import FileTarget
 from audit.streams.targets.http import HttpTarget
+from audit.streams.targets.kafka import KafkaTarget
 from audit.streams.targets.s3 import S3Target
 from audit.streams.targets.splunk import SplunkTarget
 from audit.streams.targets.syslog import SyslogTarget
@@ -22,9 +23,10 @@ KINDS: dict[str, Callable[[Options], Target]] = {
     "elastic": ElasticTarget,
     "syslog": SyslogTarget,
     "s3": S3Target,
+    "kafka": KafkaTarget,
 }
 # Larger records are given as a reference, where the target's file says nothing else; 0: none is too large.
-RECORD_BYTES = {"splunk": 1 * MB, "elastic": 0, "http": 0, "file": 0, "syslog": 8_000, "s3": 0}
+RECORD_BYTES = {"splunk": 1 * MB, "elastic": 0, "http": 0, "file": 0, "syslog": 8_000, "s3": 0, "kafka": 900_000}
 # An object of a bucket holds more than a batch of others, and waits so long for more records where it is not full.
 BATCH_RECORDS, BATCH_MB, HOLD_S = {"s3": 10_000}, {"s3": 16.0}, {"s3": 30.0}
 
