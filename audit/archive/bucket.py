@@ -14,11 +14,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from audit.archive.folder import Version
 from audit.buckets import address
 from audit.buckets.bucket import Bucket
 from audit.buckets.faults import BucketFault
-from audit.buckets.storage import Lock
+from audit.buckets.storage import Lock, Version
 from audit.errors import ArchiveUnusable
 from audit.postgres import session_lock
 from audit.retention import policy
@@ -87,7 +86,7 @@ class BucketTarget:
 
     def versions(self, name: str) -> Sequence[Version]:
         with _told():
-            return [Version(*version) for version in self._bucket.versions(name)]
+            return self._bucket.versions(name)
 
     def lock_of(self, name: str) -> Lock | None:
         with _told():

@@ -4,26 +4,15 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from audit.buckets.storage import Lock
+from audit.buckets.storage import Lock, Version
 from audit.errors import ArchiveUnusable
 from audit.evidence import resumable_zip
 
 # What is not whole yet lies in here, and is no part of the archive.
 WORK = ".making"
-
-
-class Version(NamedTuple):
-    """What a storage keeps under a name, now or from before; or, as a marker, that somebody deleted it."""
-
-    id: str
-    at: datetime
-    bytes: int
-    is_current: bool
-    is_marker: bool
 
 
 class Target(Protocol):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from audit.archive.folder import Target, Version
+from audit.archive.folder import Target
+from audit.buckets.storage import Version
 from audit.formats.times import timestamp_text
 
 # So many versions of a file are looked through for the one that holds.

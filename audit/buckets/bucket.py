@@ -8,14 +8,13 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from audit.buckets import client
 from audit.buckets.address import Address
 from audit.buckets.faults import BucketFault, code_of, status_of, told
-from audit.buckets.storage import Lock, Storage
+from audit.buckets.storage import Lock, Storage, Version
 
 PART_BYTES, PARTS_MAX = 16 * 2**20, 10_000
 READ_BYTES = 1 << 20
@@ -35,16 +34,6 @@ _LISTED = {
     "list_object_versions": ("Versions", "DeleteMarkers"),
     "list_multipart_uploads": ("Uploads",),
 }
-
-
-class Version(NamedTuple):
-    """What a bucket keeps under a name, or the marker that somebody deleted it; without versions there is one."""
-
-    id: str
-    at: datetime
-    bytes: int
-    is_current: bool
-    is_marker: bool
 
 
 class Bucket:

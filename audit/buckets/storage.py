@@ -32,3 +32,13 @@ class Lock(NamedTuple):
 
     mode: str
     until: datetime
+
+
+class Version(NamedTuple):
+    """What is kept under a name, now or from before; or, as a marker, that somebody deleted it."""
+
+    id: str
+    at: datetime
+    bytes: int
+    is_current: bool
+    is_marker: bool

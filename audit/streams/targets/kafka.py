@@ -70,7 +70,8 @@ class KafkaTarget:
         }
         if large:
             raise RecordsRefused(large)
-        producer, failed, confirmed = self._connected(), {}, [0]
+        producer, confirmed = self._connected(), [0]
+        failed: dict[int, Any] = {}
 
         def delivered(error: Any, leaf: int) -> None:
             if error is None:

@@ -36,7 +36,7 @@ def archived(folder: Place, count: int = 20, **changes: Any) -> Archive:
     return made
 
 
-def checked(folder: Path, number: int | None = None) -> ArchiveCheck:
+def checked(folder: Place, number: int | None = None) -> ArchiveCheck:
     return check.check(ME, folder, number)
 
 

@@ -16,7 +16,9 @@ from audit.archive import archived, check, covers, create, read
 from audit.archive.bucket import BucketTarget
 from audit.buckets.storage import ArchiveLock
 from audit.errors import ArchiveUnusable
+from audit.ledger import seal
 from audit.models import Archive, ArchiveCheck, Record
+from audit.retention.archived import holding
 from tests.audit.archive.conftest import archived as made_archive
 from tests.audit.archive.conftest import begun
 from tests.audit.buckets.ceph import Gateway
@@ -65,6 +67,14 @@ def test_an_archive_in_a_bucket_is_verified_and_each_file_is_locked(locking: Our
     assert act.event_data["notes"] == result.notes
     assert covers(archive.first, archive.last) == archive
     assert list(tmp_path.iterdir()) == [], "nothing is left on this machine"
+
+
+def test_a_purge_counts_on_an_archive_in_a_bucket_once_its_check_is_sealed(locking: Ours) -> None:
+    archive = made(locking)
+    checked(locking)
+    assert holding(archive.first, archive.last) == []
+    seal.Sealer().once()
+    assert [found.id for found in holding(archive.first, archive.last)] == [archive.pk]
 
 
 def test_the_server_refuses_to_remove_a_file_of_an_archive(locking: Ours) -> None:

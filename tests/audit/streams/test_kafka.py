@@ -12,6 +12,7 @@ from audit.errors import Invalid
 from audit.streams import kinds
 from audit.streams.stream import GaveUp
 from audit.streams.targets import kafka
+from auditsite import self_signed
 from tests.audit.buckets.ceph import free_ports
 from tests.audit.streams import tansu
 from tests.audit.streams.conftest import Scene
@@ -30,8 +31,8 @@ class Topic:
         from confluent_kafka.admin import AdminClient, NewTopic
 
         self.servers, self.name = servers, f"audit-{secrets.token_hex(4)}"
-        made = AdminClient({"bootstrap.servers": servers}).create_topics([NewTopic(self.name, PARTITIONS, 1)])
-        made[self.name].result(30)
+        admin = AdminClient({"bootstrap.servers": servers})
+        admin.create_topics([NewTopic(self.name, PARTITIONS, 1)])[self.name].result(30)
 
     def messages(self, count: int) -> list[Any]:
         """All messages, partition after partition, once there are so many."""
@@ -165,8 +166,10 @@ def test_a_library_that_is_missing_is_named(scene: Scene, topic: Topic, monkeypa
 
 
 def test_what_librdkafka_is_told_waits_for_all_replicas_and_checks_certificates(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text(self_signed.make("kafka.example.com")[0], encoding="utf-8")
     monkeypatch.setenv("PASSWORD", "a-word")
     scene.has(
         type="kafka",
@@ -175,10 +178,15 @@ def test_what_librdkafka_is_told_waits_for_all_replicas_and_checks_certificates(
         sasl="SCRAM-SHA-512",
         username="me",
         password_env="PASSWORD",
-        ca_file="/ca",
+        ca_file=str(authority),
     )
     told = kinds.plan_of(scene.name).target._configuration()
-    expected = {"acks": "all", "enable.idempotence": True, "security.protocol": "SASL_SSL", "ssl.ca.location": "/ca"}
+    expected = {
+        "acks": "all",
+        "enable.idempotence": True,
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.location": str(authority),
+    }
     expected |= {"ssl.endpoint.identification.algorithm": "https", "sasl.mechanisms": "SCRAM-SHA-512"}
     expected |= {"sasl.username": "me", "sasl.password": "a-word"}
     assert expected.items() <= told.items()

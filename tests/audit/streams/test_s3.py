@@ -142,7 +142,7 @@ def test_few_records_wait_for_more_and_go_together(scene: Scene, plain: Ours, mo
     [
         ({"bucket": "UPPER"}, "is no bucket"),
         ({"bucket": "lake", "endpoint": "s3.example.org"}, "must be an address that begins with https://"),
-        ({"bucket": "lake", "access_key_id": "A"}, "secret_access_key_file is missing"),
+        ({"bucket": "lake", "access_key_id": "A"}, "secret_access_key_file: is missing"),
         ({"bucket": "lake", "secret": "x"}, "must not stand in the file"),
     ],
 )
