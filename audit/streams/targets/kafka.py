@@ -1,8 +1,8 @@
 """kafka: a record a message, in the order of the log within each partition; confluent-kafka is an extra.
 
 The producer is idempotent and waits for all replicas (`acks=all`): what it tries again is there once. A batch is taken
-when the brokers have confirmed each of its messages. Where one is not, the producer is given up with what it still has
-in hand, and the next one sends the batch again.
+when the brokers have confirmed each of its messages. Where one is not, the producer is given up with what it
+still holds, and the next one sends the batch again.
 """
 
 import logging
@@ -15,7 +15,7 @@ from audit.streams.faults import Misconfigured, RecordsRefused, TargetFault, Una
 from audit.streams.leaves import Line
 from audit.streams.targets.base import Taken
 
-# What the producer keeps in hand: a batch has 64 MB at most.
+# What the producer holds at most: a batch has 64 MB at most.
 QUEUE_KB, QUEUE_MESSAGES = 96 * 1024, 20_000
 # Beside the line itself a message has its key and its headers.
 OVERHEAD_BYTES = 1_024
@@ -95,7 +95,7 @@ class KafkaTarget:
             raise Unavailable(text)
 
     def close(self) -> None:
-        """Give up the producer with what it has in hand: that is sent again by the next one."""
+        """Give up the producer with what it still holds: that is sent again by the next one."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             producer.purge()
