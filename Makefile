@@ -134,7 +134,7 @@ fix: $(READY) ## Mend what the linter can mend
 lock: $(READY) ## Compile the hash-pinned requirements from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	for name in image dev; do \
-		extras=$$([ $$name = dev ] && echo --extra dev || echo --extra jwt --extra login --extra otel --extra pdf --extra pkcs11 --extra schemas); \
+		extras=$$([ $$name = dev ] && echo --extra dev || echo --extra jwt --extra kafka --extra login --extra otel --extra pdf --extra pkcs11 --extra s3 --extra schemas); \
 		$(BIN)/uv pip compile pyproject.toml $$extras --universal --generate-hashes \
 			--no-emit-index-url --python-version 3.11 --no-emit-package auditsite --quiet \
 			--custom-compile-command "make lock" --output-file requirements/$$name.txt || exit 1; \

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from environs import validate
 
-from auditsite import logs, postgres_address, replica, rest
+from auditsite import buckets, logs, postgres_address, replica, rest
 from auditsite.entrykey import entry_keys
 from auditsite.readers import BASE_DIR, env, key_file, lines, moment, redis_address, secret, traces
 from dlq import address
@@ -180,11 +180,11 @@ FAILED_TASK_DAYS = env.float("FAILED_TASK_DAYS", 30)
 VERIFICATION_DAYS = env.float("VERIFICATION_DAYS", 400, validate=validate.Range(min=31))
 HEARTBEAT_DAYS = env.float("HEARTBEAT_DAYS", 30, validate=validate.Range(min=1))
 EXPORT_VOLUME = env.int("EXPORT_VOLUME", 100_000)  # records a volume
-# An archive goes on in another volume once one has so many bytes.
+# An archive goes on in another volume once one has so many bytes. It may lie in a bucket.
 ARCHIVE_VOLUME_MB = env.float("ARCHIVE_VOLUME_MB", 500, validate=validate.Range(min=0.001))
+S3, ARCHIVE_LOCK = buckets.storage(), buckets.archive_lock()
 STREAMS_FILE = env.path("STREAMS_FILE", None)  # where the log is streamed to (docs/streams.md)
-# An alarm is told where a target lacks a record that was stored so long ago.
-STREAM_ALARM_S = env.float("STREAM_ALARM_S", 900)
+STREAM_ALARM_S = env.float("STREAM_ALARM_S", 900)  # an alarm is told where a target lacks a record that old
 # So long after its end a UTC day may wait for its review; 0: reviews are not asked for.
 REVIEW_HOURS = env.float("REVIEW_HOURS", 24)
 CONTROL_PACKS = env.path("CONTROL_PACKS", None)  # a folder of more sets of controls for compliance reports

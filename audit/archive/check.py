@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from audit.archive import index, volumes
+from audit.archive import index, keeping, volumes
 from audit.archive.create import Progress
-from audit.archive.folder import Folder, Target
+from audit.archive.folder import Target
 from audit.archive.index import Index, IndexFault
+from audit.archive.places import Place, target_of
 from audit.errors import ArchiveUnusable, LogDamaged
 from audit.evidence.manifest import VERIFIER
 from audit.evidence.request import Requester, record_act
@@ -46,32 +47,28 @@ class Fault(NamedTuple):
 
 
 def check(
-    requester: Requester, path: Path, number: int | None = None, progress: Progress | None = None
+    requester: Requester, place: Place, number: int | None = None, progress: Progress | None = None
 ) -> ArchiveCheck:
-    """Prove the archive in a folder, or the volume of this number alone; keep what it said, and record it.
+    """Prove the archive in a place, or the volume of this number alone; keep what it said, and record it.
 
-    Raises `ArchiveUnusable` where the folder has no archive of this log that is whole, or no volume of this number;
+    Raises `ArchiveUnusable` where the place has no archive of this log that is whole, or no volume of this number;
     `KeyMissing`, `NothingKept`, and what the database raises.
     """
-    target, started_at = Folder(path), datetime.now(UTC)
+    target, started_at = target_of(place), datetime.now(UTC)
     archive, signed, faults = _open(target)
     wanted = [volume for volume in _named(archive, signed) if number in (None, volume.number)]
     if number is not None and not wanted:
         raise ArchiveUnusable(f"The archive has no volume {number}: it has {len(_named(archive, signed))}.")
     faults += _faults_of_files(target, _named(archive, signed)) if number is None else []
     proved = 0
-    for volume, of_volume in _volumes_checked(target, wanted, signed, progress or (lambda done, total: None)):
+    for of_volume, records in _volumes_checked(target, wanted, signed, progress or (lambda done, total: None)):
         faults += of_volume
-        proved += 0 if of_volume else _records_of(target, volume)
+        proved += records
+    kept = keeping.look(target, [*sorted(KNOWN_FILES), *(volume.name for volume in wanted)])
+    faults += [Fault(Verdict.NOT_COVERED, f"{text}, and ARCHIVE_LOCK_REQUIRED asks for it") for text in kept.unlocked]
     result = ArchiveCheck(archive=archive, volume=number, folder=str(target), volumes=len(wanted), records=proved)
-    result.requested_by, result.started_at = requester.name, started_at
+    result.requested_by, result.started_at, result.notes = requester.name, started_at, kept.notes
     return _kept(result, faults, requester)
-
-
-def _records_of(target: Target, volume: ArchiveVolume) -> int:
-    """How many records a volume has: of leaves that were purged before, it has none."""
-    with target.get(volume.name) as path:
-        return int(volumes.read_manifest(path)["records"])
 
 
 def _kept(result: ArchiveCheck, faults: list[Fault], requester: Requester) -> ArchiveCheck:
@@ -79,6 +76,7 @@ def _kept(result: ArchiveCheck, faults: list[Fault], requester: Requester) -> Ar
     verdict = min((fault.kind for fault in faults), key=list(Verdict).index, default=Verdict.VERIFIED)
     result.verdict, result.ended_at = verdict, datetime.now(UTC)
     result.faults = [str(fault) for fault in faults[: ArchiveCheck.MOST_NAMED]]
+    result.notes = result.notes[: ArchiveCheck.MOST_NAMED]
     record_act(
         "checked",
         result.archive,
@@ -91,6 +89,7 @@ def _kept(result: ArchiveCheck, faults: list[Fault], requester: Requester) -> Ar
         folder=result.folder,
         faults=len(faults) or None,
         named=[text[:FAULT_CHARACTERS] for text in result.faults[:FAULTS_RECORDED]] or None,
+        notes=[text[:FAULT_CHARACTERS] for text in result.notes[:FAULTS_RECORDED]] or None,
     )
     result.save(force_insert=True)
     return result
@@ -98,17 +97,17 @@ def _kept(result: ArchiveCheck, faults: list[Fault], requester: Requester) -> Ar
 
 def _volumes_checked(
     target: Target, wanted: list[ArchiveVolume], signed: Index | None, tell: Progress
-) -> Iterator[tuple[ArchiveVolume, list[Fault]]]:
-    """Yield each volume with what is wrong with it, and tell how far this is."""
+) -> Iterator[tuple[list[Fault], int]]:
+    """Yield what is wrong with each volume, and how many records of it are proved; tell how far this is."""
     done, total = 0, sum(volume.last - volume.first for volume in wanted)
     tell(done, total)
     for volume in wanted:
-        yield volume, list(faults_of_volume(target, volume, signed))
+        yield _volume_checked(target, volume, signed)
         done += volume.last - volume.first
         tell(done, total)
 
 
-def _open(target: Folder) -> tuple[Archive, Index | None, list[Fault]]:
+def _open(target: Target) -> tuple[Archive, Index | None, list[Fault]]:
     """Find out which archive this is, and read its index where that holds. Raises `ArchiveUnusable`."""
     archive = _known(target)
     if archive is not None and archive.is_under_way:
@@ -118,7 +117,7 @@ def _open(target: Folder) -> tuple[Archive, Index | None, list[Fault]]:
     except IndexFault as error:
         if archive is None:
             raise ArchiveUnusable(f"{target} holds no archive that this store knows: {error}.") from None
-        return archive, None, [Fault(Verdict(error.kind), str(error))]
+        return archive, None, [Fault(Verdict(error.kind), f"{error}{_index_still_holding(target, archive)}")]
     if archive is None:
         return _adopt(target, signed), signed, _faults_of_log(signed)
     faults = _faults_of_log(signed)
@@ -128,15 +127,15 @@ def _open(target: Folder) -> tuple[Archive, Index | None, list[Fault]]:
     return archive, signed, faults
 
 
-def _known(target: Folder) -> Archive | None:
-    """Return the row of the archive: by the id that its files claim, or else by the folder that it was made in."""
+def _known(target: Target) -> Archive | None:
+    """Return the row of the archive: by the id that its files claim, or else by the place that it was made in."""
     claimed = index.read_id(target)
     known = Archive.objects.filter(pk=claimed).first() if claimed else None
     return known or Archive.objects.filter(folder=str(target)).first()
 
 
 @transaction.atomic
-def _adopt(target: Folder, signed: Index) -> Archive:
+def _adopt(target: Target, signed: Index) -> Archive:
     """Make the rows of an archive that this store made and does not know any more: it was restored since."""
     document = signed.document
     archive = Archive(pk=signed.id, folder=str(target), first=signed.first, last=signed.last, state="ready")
@@ -178,26 +177,48 @@ def _faults_of_log(signed: Index) -> list[Fault]:
 
 
 def _faults_of_files(target: Target, named: list[ArchiveVolume]) -> list[Fault]:
-    """Name what is in the folder and in no index."""
+    """Name what is there and in no index."""
     strange = sorted(target.list().keys() - KNOWN_FILES - {volume.name for volume in named})
-    return [Fault(Verdict.NOT_COVERED, f"{name} is in the folder, and the index does not name it") for name in strange]
+    return [Fault(Verdict.NOT_COVERED, f"{name} is there, and the index does not name it") for name in strange]
 
 
-def faults_of_volume(target: Target, volume: ArchiveVolume, signed: Index | None) -> Iterator[Fault]:
-    """Yield what is wrong with a volume: with its file, by the index, and with its bundle, by verify.py."""
-    name = volume.name
+def _volume_checked(target: Target, volume: ArchiveVolume, signed: Index | None) -> tuple[list[Fault], int]:
+    """Say what is wrong with a volume; or how many records it has: of leaves that were purged before, it has none."""
     try:
-        with target.get(name) as path:
-            if path.stat().st_size != volume.bytes or volumes.sha256(path) != volume.sha256:
-                yield Fault(Verdict.ALTERED, f"{name} was changed: its SHA-256 is not the one that the index names")
-                for inner in volumes.damaged(path):
-                    yield Fault(Verdict.ALTERED, f"{name}: {inner} is damaged")
-            elif signed is not None:
-                yield from _faults_of_place(path, volume, signed)
-            for fault in _verified(path):
-                yield Fault(fault.kind, f"{name}: {fault.text}")
+        with target.get(volume.name) as path:
+            faults = list(faults_of_file(path, volume, signed))
+            if not faults:
+                return [], int(volumes.read_manifest(path)["records"])
     except FileNotFoundError:
-        yield Fault(Verdict.MISSING, f"{name} is missing: leaves {volume.first} to {volume.last - 1}")
+        faults = [missing(volume)]
+    still = keeping.still_holding(target, volume.name, lambda path: volumes.sha256(path) == volume.sha256)
+    return [faults[0]._replace(text=faults[0].text + still), *faults[1:]], 0
+
+
+def missing(volume: ArchiveVolume) -> Fault:
+    return Fault(Verdict.MISSING, f"{volume.name} is missing: leaves {volume.first} to {volume.last - 1}")
+
+
+def faults_of_file(path: Path, volume: ArchiveVolume, signed: Index | None) -> Iterator[Fault]:
+    """Yield what is wrong with the file of a volume, by the index, and with its bundle, by verify.py."""
+    name = volume.name
+    if path.stat().st_size != volume.bytes or volumes.sha256(path) != volume.sha256:
+        yield Fault(Verdict.ALTERED, f"{name} was changed: its SHA-256 is not the one that the index names")
+        for inner in volumes.damaged(path):
+            yield Fault(Verdict.ALTERED, f"{name}: {inner} is damaged")
+    elif signed is not None:
+        yield from _faults_of_place(path, volume, signed)
+    for fault in _verified(path):
+        yield Fault(fault.kind, f"{name}: {fault.text}")
+
+
+def _index_still_holding(target: Target, archive: Archive) -> str:
+    """Name the versions of the index and of its signature that hold, where they are not those on top."""
+    told = [
+        (index.INDEX, keeping.still_holding(target, index.INDEX, lambda path: volumes.sha256(path) == archive.digest)),
+        (index.SIGNATURE, keeping.still_holding(target, index.SIGNATURE, lambda path: index.signs(path, archive))),
+    ]
+    return "".join(f"; {name}{still.replace(';', ':', 1)}" for name, still in told if still)
 
 
 def _faults_of_place(path: Path, volume: ArchiveVolume, signed: Index) -> Iterator[Fault]:

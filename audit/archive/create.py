@@ -9,14 +9,14 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
 
 from audit.archive import index, volumes
-from audit.archive.folder import Folder
+from audit.archive.folder import Target
+from audit.archive.places import Place, target_of
 from audit.archive.span import Span
 from audit.errors import ArchiveUnusable
 from audit.evidence.record_lines import Readers
@@ -32,68 +32,69 @@ Progress = Callable[[int, int | None], None]
 SAVE_INTERVAL_S = 1.0
 
 
-def create(requester: Requester, path: Path, span: Span) -> Archive:
-    """Begin an archive of the span in a folder that is empty; no record is read yet. The act is recorded first.
+def create(requester: Requester, place: Place, span: Span) -> Archive:
+    """Begin an archive of the span in a place that is empty; no record is read yet. The act is recorded first.
 
-    Where the folder has an unfinished archive of this very span, that is returned. Raises `ArchiveUnusable`,
+    Where the place has an unfinished archive of this very span, that is returned. Raises `ArchiveUnusable`,
     `NothingKept`.
     """
-    folder = Folder(path)
-    if (begun := unfinished(path)) is not None:
+    target = target_of(place)
+    if (begun := unfinished(place)) is not None:
         if (begun.first, begun.last) != (span.first, span.last):
             leaves = f"{begun.first} to {begun.last - 1}"
-            raise ArchiveUnusable(f"{folder} has an unfinished archive of the leaves {leaves}: finish it first.")
+            raise ArchiveUnusable(f"{target} has an unfinished archive of the leaves {leaves}: finish it first.")
         return begun
-    folder.make()
-    if there := sorted(folder.list()):
-        raise ArchiveUnusable(f"{folder} is not empty, {there[0]} is in it: an archive has a folder of its own.")
+    target.make()
+    if there := sorted(target.list()):
+        raise ArchiveUnusable(f"{target} is not empty, {there[0]} is in it: an archive has a place of its own.")
     now = datetime.now(UTC)
-    archive = Archive(folder=str(folder), first=span.first, last=span.last, requested_by=requester.name)
+    archive = Archive(folder=str(target), first=span.first, last=span.last, requested_by=requester.name)
     archive.checkpoint, archive.size = span.checkpoint.number, span.checkpoint.size
     archive.requested_at = archive.updated_at = now
     record_act("begun", archive, requester, **_facts(archive))
     try:
         archive.save(force_insert=True)
     except IntegrityError:
-        raise ArchiveUnusable(f"Another process is making the archive in {folder}: wait for it.") from None
+        raise ArchiveUnusable(f"Another process is making the archive in {target}: wait for it.") from None
     return archive
 
 
-def unfinished(path: Path) -> Archive | None:
-    """Return the archive that was begun in this folder and is not whole."""
-    return Archive.objects.filter(folder=str(Folder(path)), state="running").first()
+def unfinished(place: Place) -> Archive | None:
+    """Return the archive that was begun in this place and is not whole. Raises `ArchiveUnusable`."""
+    return Archive.objects.filter(folder=str(target_of(place)), state="running").first()
 
 
 def resume(archive: Archive, requester: Requester, progress: Progress | None = None) -> Archive:
     """Write what is left of the archive, and the index. It can be cut off anywhere, and called again.
 
-    Raises `ArchiveUnusable` where the folder cannot be written, another process is writing it, or something else lies
+    Raises `ArchiveUnusable` where its place cannot be written, another process is writing it, or something else lies
     where a volume should; `LogDamaged`, `KeyMissing`, `NothingKept`, and what the database raises.
     """
-    folder = Folder(Path(archive.folder))
-    folder.make()
-    with folder.locked():
+    target = target_of(archive.folder)
+    target.make()
+    with target.locked():
         archive.refresh_from_db()
         try:
-            _write_volumes(archive, folder, progress or (lambda done, total: None))
+            _write_volumes(archive, target, progress or (lambda done, total: None))
             if archive.is_under_way:
-                _finish(archive, folder, requester)
+                _finish(archive, target, requester)
         except OSError as error:
-            raise ArchiveUnusable(f"{folder} cannot be written: {error.strerror or error}.") from None
+            raise ArchiveUnusable(f"{target} cannot be written: {error.strerror or error}.") from None
     archive.refresh_from_db()
     return archive
 
 
-def _write_volumes(archive: Archive, folder: Folder, progress: Progress) -> None:
+def _write_volumes(archive: Archive, target: Target, progress: Progress) -> None:
     progress(archive.done, archive.total)
+    there = target.list()
     with Readers() as readers:
-        maker = volumes.VolumeMaker(archive, readers, folder.work)
+        maker = volumes.VolumeMaker(archive, readers, target.work)
         while archive.done < archive.total:
             number = archive.volumes.count() + 1
             volume = ArchiveVolume(archive=archive, number=number, first=archive.first + archive.done)
-            if volume.name not in folder.list():
-                folder.put(volume.name, maker.write(volume, _progress_of(archive, progress)))
-            with folder.get(volume.name) as path:
+            if volume.name not in there:
+                target.put(volume.name, maker.write(volume, _progress_of(archive, progress)))
+            with target.get(volume.name) as path:
                 volumes.describe(volume, path)
             _add(archive, volume)
             progress(archive.done, archive.total)
@@ -121,7 +122,7 @@ def _add(archive: Archive, volume: ArchiveVolume) -> None:
     log.info("archive_volume", archive=str(archive.pk), volume=volume.name, records=volume.last - volume.first)
 
 
-def _finish(archive: Archive, folder: Folder, requester: Requester) -> None:
+def _finish(archive: Archive, target: Target, requester: Requester) -> None:
     """Record the digest of the index, and only then let the index and its signature have their names."""
     text = index.text_of(archive)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -129,22 +130,24 @@ def _finish(archive: Archive, folder: Folder, requester: Requester) -> None:
         facts = {"volumes": archive.volumes.count(), "bytes": archive.bytes, "digest": digest}
         record_act("created", archive, requester, **_facts(archive), **facts)
         archive.save_progress(digest=digest)
-    folder.make()
+    target.make()
     for name, body in ((index.INDEX, text), (index.SIGNATURE, index.sign(archive, digest))):
-        _put_text(folder, name, body)
+        _put_text(target, name, body)
     archive.end("ready")
-    shutil.rmtree(folder.work, ignore_errors=True)
+    shutil.rmtree(target.work, ignore_errors=True)
 
 
-def _put_text(folder: Folder, name: str, text: str) -> None:
+def _put_text(target: Target, name: str, text: str) -> None:
     """Put a file of text; a run that was cut off may have put it already."""
-    if name not in folder.list():
-        write_file(folder.work / name, [text.encode()])
-        folder.put(name, folder.work / name)
+    if name not in target.list():
+        write_file(target.work / name, [text.encode()])
+        target.put(name, target.work / name)
         return
-    with folder.get(name) as path:
+    with target.get(name) as path:
         if path.read_bytes() != text.encode():
-            raise ArchiveUnusable(f"{path} is there and is another file: take it away, and run the command again.")
+            raise ArchiveUnusable(
+                f"{target}/{name} is there and is another file: take it away, and run the command again."
+            )
 
 
 def _facts(archive: Archive) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from audit.buckets.storage import Lock, Version
 from audit.errors import ArchiveUnusable
 from audit.evidence import resumable_zip
 
@@ -15,21 +16,44 @@ WORK = ".making"
 
 
 class Target(Protocol):
-    """Some storage that keeps the files of one archive."""
+    """Some storage that keeps the files of one archive. All but `put` and `get` raise `ArchiveUnusable`."""
+
+    @property
+    def work(self) -> Path:
+        """The folder for what is not whole yet."""
+
+    @property
+    def has_lock(self) -> bool | None:
+        """Whether files are locked here, so that nobody removes them; None where there is no such thing."""
+
+    def make(self) -> None:
+        """See that files can be put here."""
 
     def put(self, name: str, file: Path) -> None:
-        """Take over a file that is on the disk, whole or not at all. Raises `FileExistsError`."""
+        """Take over a file that is on the disk, whole or not at all. Raises `FileExistsError`, `ArchiveUnusable`."""
 
     @contextmanager
-    def get(self, name: str) -> Iterator[Path]:
-        """Give a file to be read. Raises `FileNotFoundError`."""
+    def get(self, name: str, version: str = "") -> Iterator[Path]:
+        """Give a file to be read, or a version of it. Raises `FileNotFoundError`, `ArchiveUnusable`."""
 
     def list(self) -> dict[str, int]:
         """Name each file, with its bytes."""
 
+    def versions(self, name: str) -> Sequence[Version]:
+        """What is kept under a name, newest first; nothing where the storage keeps no versions."""
+
+    def lock_of(self, name: str) -> Lock | None:
+        """The lock of a file. Raises `FileNotFoundError`, `ArchiveUnusable`."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from making an archive here, for as long as this process lives."""
+
 
 class Folder:
     """A folder on a disk, made for its owner alone: what lies in it is not redacted."""
+
+    has_lock = None
 
     def __init__(self, path: Path):
         self.path = path.resolve()
@@ -58,7 +82,7 @@ class Folder:
         resumable_zip.sync(self.path)
 
     @contextmanager
-    def get(self, name: str) -> Iterator[Path]:
+    def get(self, name: str, version: str = "") -> Iterator[Path]:
         if not (self.path / name).is_file():
             raise FileNotFoundError(name)
         yield self.path / name
@@ -66,6 +90,12 @@ class Folder:
     def list(self) -> dict[str, int]:
         files = {path.relative_to(self.path): path for path in self.path.rglob("*") if path.is_file()}
         return {name.as_posix(): path.stat().st_size for name, path in files.items() if name.parts[0] != WORK}
+
+    def versions(self, name: str) -> Sequence[Version]:
+        return []
+
+    def lock_of(self, name: str) -> Lock | None:
+        return None
 
     @contextmanager
     def locked(self) -> Iterator[None]:

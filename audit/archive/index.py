@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -81,6 +82,16 @@ def text_of(archive: Archive) -> str:
 def sign(archive: Archive, digest: str) -> str:
     """Return the note over an index with this SHA-256. Raises `KeyMissing`."""
     return bundle_manifest.sign_note("archives are", FORMAT, str(archive.pk), digest)
+
+
+def signs(path: Path, archive: Archive) -> bool:
+    """Whether a file is the signature over the index of this archive. Raises `KeyMissing`."""
+    try:
+        with path.open("rb") as file:
+            identifier, digest, _ = _signed(file.read(MAX_SIGNATURE_BYTES).decode())
+    except (IndexFault, UnicodeDecodeError):
+        return False
+    return (identifier, digest) == (str(archive.pk), archive.digest)
 
 
 def read_id(target: Target) -> UUID | None:

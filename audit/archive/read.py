@@ -16,8 +16,9 @@ from django.db import transaction
 
 from audit.archive import check, index, volumes
 from audit.archive.create import Progress
-from audit.archive.folder import Folder
+from audit.archive.folder import Target
 from audit.archive.index import Index, IndexFault
+from audit.archive.places import Place, target_of
 from audit.errors import ArchiveUnusable
 from audit.evidence.erasure import lines as erasable_lines
 from audit.evidence.request import Requester, record_act
@@ -38,13 +39,13 @@ SELECT r.* FROM jsonb_array_elements(%(lines)s::jsonb) line, LATERAL jsonb_popul
 """
 
 
-def read(requester: Requester, path: Path, number: int | None = None, progress: Progress | None = None) -> Archive:
+def read(requester: Requester, place: Place, number: int | None = None, progress: Progress | None = None) -> Archive:
     """Read an archive back, all of it or the volume of this number; what was read before is left. Recorded first.
 
     It can be cut off anywhere, and called again. Raises `ArchiveUnusable` where the store does not know the archive, or
     a volume does not hold; `KeyMissing`, `NothingKept`, and what the database raises.
     """
-    target = Folder(path)
+    target = target_of(place)
     archive, signed = _open(target)
     wanted = [volume for volume in archive.volumes.all() if number in (None, volume.number)]
     if not wanted:
@@ -73,7 +74,7 @@ def forget(requester: Requester, archive: Archive) -> None:
         archive.volumes.update(read_at=None)
 
 
-def _open(target: Folder) -> tuple[Archive, Index]:
+def _open(target: Target) -> tuple[Archive, Index]:
     try:
         signed = index.read(target)
     except IndexFault as error:
@@ -84,10 +85,18 @@ def _open(target: Folder) -> tuple[Archive, Index]:
     return archive, signed
 
 
-def _read_volume(target: Folder, volume: ArchiveVolume, signed: Index) -> None:
-    if (fault := next(check.faults_of_volume(target, volume, signed), None)) is not None:
-        raise ArchiveUnusable(f"Nothing is read from a volume that does not hold. {fault}")
-    with target.get(volume.name) as path, transaction.atomic():
+def _read_volume(target: Target, volume: ArchiveVolume, signed: Index) -> None:
+    try:
+        with target.get(volume.name) as path:
+            if (fault := next(check.faults_of_file(path, volume, signed), None)) is not None:
+                raise ArchiveUnusable(f"Nothing is read from a volume that does not hold. {fault}")
+            _read_file(path, volume)
+    except FileNotFoundError:
+        raise ArchiveUnusable(f"Nothing is read: {check.missing(volume)}") from None
+
+
+def _read_file(path: Path, volume: ArchiveVolume) -> None:
+    with transaction.atomic():
         for batch in portions(_lines(path), len, most=INSERT_BYTES):
             lines = f"[{','.join(line.decode() for line in batch)}]"
             sql.run(_INSERT, {"lines": lines, "archive": volume.archive_id})
@@ -107,11 +116,11 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def archive_of(text: str) -> Archive:
-    """Return the archive of an id, or the one made in a folder. Raises `ArchiveUnusable`."""
+    """Return the archive of an id, or the one made in a place. Raises `ArchiveUnusable`."""
     try:
         found = Archive.objects.filter(pk=UUID(text)).first()
     except ValueError:
-        found = Archive.objects.filter(folder=str(Folder(Path(text)))).first()
+        found = Archive.objects.filter(folder=str(target_of(text))).first()
     if found is None:
         raise ArchiveUnusable(f"There is no archive {text}: `manage.py archive list` names them.")
     return found

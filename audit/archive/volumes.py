@@ -85,7 +85,7 @@ def describe(volume: ArchiveVolume, path: Path) -> None:
     if not is_ours or not volume.first < volume.last <= archive.last:
         raise ArchiveUnusable(
             f"{path.name} is there and is not the volume of the leaves from {volume.first} of {archive}: take it away, "
-            "and run the command again."
+            "and run the command again, or archive to another place."
         )
     volume.bytes, volume.sha256 = path.stat().st_size, sha256(path)
 

@@ -99,12 +99,12 @@ class Export(Job):
 
 
 class Archive(Job):
-    """A range of the log as evidence bundles in a folder of its own. Making and checking it are records."""
+    """A range of the log as evidence bundles in a folder or a prefix of its own. Making and checking it are records."""
 
     STATES = ("running", "ready")
 
     state = models.CharField(max_length=20, default="running", choices=[(state, state) for state in STATES])
-    folder = models.TextField(help_text="Where it was made.")
+    folder = models.TextField(help_text="Where it was made: a folder, or s3://BUCKET/PREFIX.")
     first = models.BigIntegerField(help_text="The first log entry that it holds.")
     last = models.BigIntegerField(help_text="The log entry after the last one that it holds.")
     checkpoint = models.BigIntegerField(help_text="The number of the checkpoint that all proofs refer to.")
@@ -186,6 +186,9 @@ class ArchiveCheck(models.Model):
     volumes = models.IntegerField(help_text="How many volumes were checked.")
     records = models.BigIntegerField(help_text="How many records of them were proved.")
     faults = models.JSONField(default=list, help_text="What is wrong, in words; the first hundred.")
+    notes = models.JSONField(
+        default=list, db_default=[], help_text="What the storage keeps of it: which files are locked, until when."
+    )
 
     class Meta:
         default_permissions = ()

@@ -5,16 +5,14 @@ transaction; and by the name of the holder in the row: where a pooler or a failo
 one finds that out at its next move.
 """
 
-import hashlib
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from audit.errors import AuditError, Invalid
@@ -22,7 +20,7 @@ from audit.ingest import trail
 from audit.ingest.own_event import Where
 from audit.ledger import reader
 from audit.models import OWN_WRITER, Stream
-from audit.postgres import sql
+from audit.postgres import session_lock, sql
 
 log = structlog.get_logger(__name__)
 
@@ -105,46 +103,12 @@ class Cursor:
 @contextmanager
 def hold(name: str) -> Iterator[Cursor]:
     """Hold the cursor of a target that `begin` made. Raises `StreamHeld`, database errors."""
-    with _locked_by_transaction(name) if settings.DATABASE_POOLED else _locked_by_session(name):
+    with session_lock.tried(f"auditsite stream {name}") as is_held:
+        if not is_held:
+            raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
         holder = uuid.uuid4()
         Stream.objects.filter(pk=name).update(holder=holder)
         yield Cursor(name, holder)
-
-
-@contextmanager
-def _locked_by_session(name: str) -> Iterator[None]:
-    [(is_held,)] = sql.rows("SELECT pg_try_advisory_lock(%s)", [_key(name)])
-    _require(is_held, name)
-    try:
-        yield
-    finally:
-        try:
-            sql.rows("SELECT pg_advisory_unlock(%s)", [_key(name)])
-        except DatabaseError:
-            # It went with the connection; one that is broken half way must not keep it.
-            with suppress(DatabaseError):
-                connection.close()
-
-
-@contextmanager
-def _locked_by_transaction(name: str) -> Iterator[None]:
-    """Keep a transaction open on a connection of its own, with no snapshot: it is in nobody's way."""
-    own: Any = connection.copy()
-    try:
-        own.set_autocommit(False)
-        with own.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_key(name)])
-            [is_held] = cursor.fetchone()
-        _require(is_held, name)
-        yield
-    finally:
-        with suppress(DatabaseError):
-            own.close()  # the transaction ends with it, as it would with a killed process
-
-
-def _require(is_held: bool, name: str) -> None:
-    if not is_held:
-        raise StreamHeld(f"Another streamer works on {name}: one at a time moves its cursor.")
 
 
 @transaction.atomic
@@ -200,8 +164,3 @@ def _row(name: str) -> Stream:
 
 def _record(act: str, name: str, by: str, **facts: Any) -> None:
     trail.add(f"audit.stream.{act}", _WHERE, actor=by, correlation=f"stream-{name}", **facts)
-
-
-def _key(name: str) -> int:
-    """The number of the lock: of 64 bits, with a sign."""
-    return int.from_bytes(hashlib.sha256(f"auditsite stream {name}".encode()).digest()[:8], "big", signed=True)

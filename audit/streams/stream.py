@@ -86,11 +86,12 @@ class _Streamer:
         self._plan, self._cursor, self._log, self._stop = plan, cursor, records, stop
         self._taken = self._tries = self._in_a_row = self._size = 0
         self._is_resumed = False
+        self._waiting_since: float | None = None
 
     def run(self, *, follow: bool) -> int:
         while not self._stop.is_set():
             try:
-                if self._pass() or not self._is_done(follow):
+                if self._pass(follow) or not self._is_done(follow):
                     continue
                 break
             except (TargetFault, Invalid, LogDamaged) as fault:
@@ -107,13 +108,13 @@ class _Streamer:
             self._stop.wait(POLL_S)
         return not follow
 
-    def _pass(self) -> bool:
-        """Give what is sealed, up to a bound; return whether there was any."""
+    def _pass(self, follow: bool) -> bool:
+        """Give what is sealed, up to a bound; return whether there was any, and enough of it."""
         self._size = reader.signed_size()
         if not self._is_resumed:
             self._resume()
         first, last = self._cursor.position, min(self._cursor.position + LEAVES_PER_PASS, self._size)
-        if first >= last:
+        if first >= last or (follow and self._is_held(last - first)):
             self._cursor.seen(self._size)
             return False
         redactor = None if self._plan.unredacted else leaves.redactor_of(self._plan.name)
@@ -127,7 +128,16 @@ class _Streamer:
                 self._give(batch)
                 if self._stop.is_set():
                     break
+        self._waiting_since = None
         return True
+
+    def _is_held(self, records: int) -> bool:
+        """Whether so few records still wait for more of them, to go together."""
+        if records >= self._plan.most_records:
+            return False
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        return time.monotonic() - self._waiting_since < self._plan.hold_s
 
     def _resume(self) -> None:
         """Take over what the target has beyond the cursor: a batch at most, of a streamer that was killed."""

@@ -28,6 +28,9 @@ NOT_PASSED = {
     **dict.fromkeys(("SEAL_KEY", "SEAL_KEY_FILE", "RECEIPT_KEY", "RECEIPT_KEY_FILE"), "keys go by directory"),
     **dict.fromkeys(("SEAL_PUBLIC_KEYS", "SEAL_PUBLIC_KEYS_FILE"), "the same"),
     **dict.fromkeys(("RECEIPT_PUBLIC_KEYS", "RECEIPT_PUBLIC_KEYS_FILE"), "the same"),
+    **dict.fromkeys(
+        ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"), "given to the command that archives, and to no service"
+    ),
 }
 # Those that one service or two need, and the others must not have.
 OF_SOME = {

@@ -1,7 +1,6 @@
 """`manage.py archive`: archives of ranges of the log, made, checked and listed."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -14,30 +13,31 @@ from audit.management.counting import counted
 from audit.models import Archive
 
 FAILED, NOT_COVERED = 3, 4
+PLACE = "FOLDER|s3://BUCKET/PREFIX"
 
 
 class Command(HarmlessCommand):
     help = (
-        "Archive ranges of the log in folders, and prove archives against the log. "
+        "Archive ranges of the log in folders or buckets, and prove archives against the log. "
         f"Exit status of check: 0 VERIFIED, {FAILED} something is altered or missing, {NOT_COVERED} something was not "
         "covered."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        making = actions.add_parser("create", help="archive a range in a folder of its own; go on with one cut off")
-        making.add_argument("folder", type=Path, metavar="FOLDER")
+        making = actions.add_parser("create", help="archive a range in a place of its own; go on with one cut off")
+        making.add_argument("folder", metavar=PLACE)
         making.add_argument("--from", dest="first", metavar="INDEX|TIME", help="the first leaf, or what is sealed then")
         making.add_argument("--to", dest="last", metavar="INDEX|TIME", help="the leaf, or the time, after the range")
         making.add_argument("--month", metavar="YYYY-MM", help="what was sealed in a UTC month")
         checking = actions.add_parser("check", help="prove an archive against the log")
-        checking.add_argument("folder", type=Path, metavar="FOLDER")
+        checking.add_argument("folder", metavar=PLACE)
         checking.add_argument("--volume", type=int, metavar="N", help="this volume alone")
         reading = actions.add_parser("read", help="read an archive back, to search in it: the page Archived records")
-        reading.add_argument("folder", type=Path, metavar="FOLDER")
+        reading.add_argument("folder", metavar=PLACE)
         reading.add_argument("--volume", type=int, metavar="N", help="this volume alone")
         forgetting = actions.add_parser("forget", help="remove what was read back; the archive stays")
-        forgetting.add_argument("archive", metavar="FOLDER|ID")
+        forgetting.add_argument("archive", metavar=f"{PLACE}|ID")
         actions.add_parser("list", help="all archives, and what their last check said")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,6 +59,8 @@ class Command(HarmlessCommand):
             result = check.check(Requester(operator_name()), options["folder"], options["volume"], show)
         for fault in result.faults:
             self.stdout.write(fault)
+        for note in result.notes:
+            self.stdout.write(note)
         archive = result.archive
         self.stdout.write(f"archive {archive.pk} of the leaves {archive.first} to {archive.last - 1}")
         part = "all of it" if result.is_whole else f"volume {result.volume} alone"
@@ -87,7 +89,7 @@ class Command(HarmlessCommand):
             self.stdout.write(f"{archive.first} to {archive.last - 1}  {said}  {archive.pk}  {archive.folder}")
 
 
-def _begun(requester: Requester, folder: Path, options: dict[str, Any]) -> Archive:
+def _begun(requester: Requester, folder: str, options: dict[str, Any]) -> Archive:
     bounds = [options[name] for name in ("first", "last") if options[name] is not None]
     if options["month"] and not bounds:
         return create.create(requester, folder, span.read_month(options["month"]))

@@ -8,6 +8,9 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.audit.archive.conftest import archived, begun, checked
+from tests.audit.buckets.conftest import Ours, gateway, locking
+
+__all__ = ["gateway", "locking"]
 
 LIST = reverse("admin:audit_archive_changelist")
 
@@ -35,6 +38,16 @@ def test_an_archive_shows_its_last_check_and_what_is_wrong(auditor: Client, tmp_
     page = page_of(auditor, made)
     assert "MISSING  volume-0001.zip is missing" in page
     assert "MISSING" in auditor.get(LIST).content.decode()
+
+
+def test_an_archive_in_a_bucket_says_how_its_files_are_locked(auditor: Client, locking: Ours, settings: Any) -> None:
+    settings.S3 = locking.gateway.storage
+    made = archived(locking.place("2026-08"), 4)
+    checked(locking.place("2026-08"))
+    page = page_of(auditor, made)
+    assert "How it is kept" in page
+    assert "archive.json to volume-0001.zip, 3 files: locked in the mode COMPLIANCE until" in page
+    assert f"manage.py archive check {locking.place('2026-08')}" in page
 
 
 def test_an_archive_that_is_not_whole_says_how_to_go_on(operator: Client, tmp_path: Path) -> None:

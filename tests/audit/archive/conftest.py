@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from audit.archive import check, create
+from audit.archive.places import Place
 from audit.archive.span import read_span
 from audit.ledger import reader, seal
 from audit.models import Archive, ArchiveCheck
@@ -21,7 +22,7 @@ def small_parts(settings: Any) -> None:
     settings.EXPORT_VOLUME, settings.ARCHIVE_VOLUME_MB = 4, 0.006
 
 
-def begun(folder: Path, count: int = 20, **changes: Any) -> Archive:
+def begun(folder: Place, count: int = 20, **changes: Any) -> Archive:
     """An archive of so many new records, of which nothing is written yet."""
     seal.Sealer().once()  # what others left, so that the newest leaves are ours
     sealed(count, **changes)
@@ -29,13 +30,13 @@ def begun(folder: Path, count: int = 20, **changes: Any) -> Archive:
     return create.create(ME, folder, read_span(str(size - count), str(size)))
 
 
-def archived(folder: Path, count: int = 20, **changes: Any) -> Archive:
+def archived(folder: Place, count: int = 20, **changes: Any) -> Archive:
     made = create.resume(begun(folder, count, **changes), ME)
     assert made.state == "ready"
     return made
 
 
-def checked(folder: Path, number: int | None = None) -> ArchiveCheck:
+def checked(folder: Place, number: int | None = None) -> ArchiveCheck:
     return check.check(ME, folder, number)
 
 

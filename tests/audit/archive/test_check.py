@@ -110,7 +110,7 @@ def test_a_file_that_the_index_does_not_name_is_not_covered(copy: Path) -> None:
     result = checked(copy)
     assert (result.verdict, result.faults) == (
         "NOT COVERED",
-        ["NOT COVERED  volume-0099.zip is in the folder, and the index does not name it"],
+        ["NOT COVERED  volume-0099.zip is there, and the index does not name it"],
     )
 
 

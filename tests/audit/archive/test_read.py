@@ -151,7 +151,7 @@ def test_reading_again_adds_nothing_and_goes_on_where_it_was_cut_off(
     assert ArchivedRecord.objects.filter(archive=archive).count() == first.last - first.first
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr("audit.archive.volumes.sha256", lambda path: dies(path))
-        patch.setattr("audit.archive.check.faults_of_volume", lambda *arguments: iter(()))
+        patch.setattr("audit.archive.check.faults_of_file", lambda *arguments: iter(()))
         read.read(ME, tmp_path)
     assert ArchivedRecord.objects.filter(archive=archive).count() == first.last - first.first
     for _ in range(2):

