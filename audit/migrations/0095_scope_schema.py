@@ -5,7 +5,7 @@ import audit.models.writers
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0090_names_of_lists"),
+        ("audit", "0092_unmet_answerable"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0090_names_of_lists"),
+        ("audit", "0095_scope_schema"),
     ]
 
     operations = [
