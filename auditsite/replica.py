@@ -6,7 +6,7 @@ from typing import Any
 from auditsite import postgres_address
 from auditsite.readers import env, secret
 
-URL = secret(postgres_address.REPLICA, "")
+URL = secret("DATABASE_REPLICA_URL", "")
 # Pages read the primary where the replica may be further behind.
 MAX_LAG_S = env.float("REPLICA_MAX_LAG_S", 10.0)
 # Exports wait so long for a replica to have what the primary has, then they read the primary.

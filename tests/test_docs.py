@@ -17,7 +17,7 @@ def page(name: str) -> str:
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    parts = [ROOT / "auditsite" / name for name in ("settings.py", "buckets.py")]
+    parts = [ROOT / "auditsite" / name for name in ("settings.py", "buckets.py", "replica.py")]
     source = "".join(part.read_text(encoding="utf-8") for part in parts)
     read = set(re.findall(r'(?:env\.\w+|secret|database|redis_address)\(\s*"([A-Z][A-Z0-9_]+)"', source))
     keys = re.findall(r'key_file\(\s*"([A-Z_]+)"', source)
@@ -28,7 +28,8 @@ def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
 
 @pytest.mark.parametrize("app", ["audit", "dlq"])
 def test_every_check_is_documented(app: str) -> None:
-    source = (ROOT / app / "checks.py").read_text(encoding="utf-8")
+    places = [ROOT / app / "checks.py", *(ROOT / app).glob("postgres/addresses.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in places)
     for number in set(re.findall(rf'"(?:{app}\.)?([EW]\d{{3}})"', source)):
         assert re.search(rf"{app}\.[^|]*{number}", page("deployment.md")), f"{app}.{number}"
 

@@ -15,6 +15,7 @@ from audit.ingest import record
 from audit.postgres.gateway import gateway
 from audit.queue import drain
 from bench.load import wait_until
+from tests import servers
 from tests.audit.conftest import Sender, an_event, with_id
 from tests.audit.ingest.conftest import stored
 
@@ -64,6 +65,8 @@ FAULTS: dict[str, tuple[str, str]] = {
 def test_a_fault_that_is_not_the_senders_parks_the_event(
     writer: Sender, superuser: psycopg.Connection[Any], fail: str, mend: str
 ) -> None:
+    if servers.pooler is not None and fail in (FAULTS["read-only"][0], FAULTS["no more connections"][0]):
+        pytest.skip("a pooler keeps the connections that it has, of which neither is true")
     # An id from before the first partition: it needs the default one.
     document = an_event(event_id="0188fc28-9c00-7000-8000-" + uuid_utils.compat.uuid7().hex[-12:])
     gateway().close()  # so that a role's new settings hold for the connections of this test

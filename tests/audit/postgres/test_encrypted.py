@@ -24,7 +24,7 @@ from tests.audit.postgres.encrypted import PASSWORD, EncryptedPostgres, programs
 from tests.dlq.fleets import certificates
 
 BY_PASSWORD = ("hostssl all all 127.0.0.1/32 scram-sha-256", "hostssl replication all 127.0.0.1/32 scram-sha-256")
-BY_CERTIFICATE = ("hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca",)
+BY_CERTIFICATE = tuple(f"{line} clientcert=verify-ca" for line in BY_PASSWORD)
 # Each way in which the site connects; prints for each whether PostgreSQL says that the connection is encrypted.
 SCRIPT = """
 import sys
@@ -84,20 +84,23 @@ def verified(scene: Scene, role: str, **more: str) -> str:
 
 @pytest.mark.slow
 def test_every_connection_of_the_site_is_encrypted(scene: Scene, tmp_path: Path) -> None:
-    """Roles and database are made over TLS, too; the server lets nobody in over TCP without it."""
+    """Roles and database are made over TLS, too; the server lets nobody in over TCP without a certificate."""
+    own = {"sslcert": str(scene.known / "client.crt"), "sslkey": str(scene.known / "client.key")}
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "auditsite.settings",
-        "DATABASE_ADMIN_URL": verified(scene, "postgres", database="postgres"),
-        "DATABASE_URL": verified(scene, "audit_app"),
-        "DATABASE_OWNER_URL": verified(scene, "audit_owner"),
-        "DATABASE_READER_URL": verified(scene, "audit_reader"),
-        "DATABASE_BACKUP_URL": verified(scene, "audit_backup"),
+        "DATABASE_ADMIN_URL": verified(scene, "postgres", database="postgres", **own),
+        "DATABASE_URL": verified(scene, "audit_app", **own),
+        "DATABASE_OWNER_URL": verified(scene, "audit_owner", **own),
+        "DATABASE_READER_URL": verified(scene, "audit_reader", **own),
+        "DATABASE_BACKUP_URL": verified(scene, "audit_backup", **own),
     }
+    scene.server.admit(*BY_CERTIFICATE)
     made = subprocess.run([sys.executable, "-m", "auditsite.roles"], env=env, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     used = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], env=env, capture_output=True, text=True)
     ways = ("default", "owner", "reader", "recording", "heartbeat", "backup")
     assert used.stdout.split() == [word for way in ways for word in (way, "True")], used.stderr
+    scene.server.admit(*BY_PASSWORD)
 
 
 @pytest.mark.slow
