@@ -141,7 +141,7 @@ class Drill:
         for _ in range(KILLS):
             reached = self.far_end.reached
             self._send(BATCH)
-            wait_until(lambda reached=reached: self.far_end.reached > reached, seconds=120, what="a batch")  # type: ignore[misc]
+            wait_until(lambda reached=reached: self.far_end.reached > reached, seconds=300, what="a batch")  # type: ignore[misc]
             self._stop(signal.SIGKILL)
             self._start()
 
