@@ -220,7 +220,7 @@ class Drill:
         return entry
 
     def _entries(self, first: int) -> dict[str, Any]:
-        address = f"http://127.0.0.1:{self.fleet.ingest_port}/api/v1/audit/log/entries?from={first}&limit=1000"
+        address = f"http://127.0.0.1:{self.fleet.site_port}/api/v1/audit/log/entries?from={first}&limit=1000"
         asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {self._key}", "Host": "localhost"})
         with urllib.request.urlopen(asked, timeout=60) as answer:
             page: dict[str, Any] = json.load(answer)
