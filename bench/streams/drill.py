@@ -141,7 +141,7 @@ class Drill:
         for _ in range(KILLS):
             reached = self.far_end.reached
             self._send(BATCH)
-            wait_until(lambda reached=reached: self.far_end.reached > reached, seconds=120, what="a batch")  # type: ignore[misc]
+            wait_until(lambda reached=reached: self.far_end.reached > reached, seconds=300, what="a batch")  # type: ignore[misc]
             self._stop(signal.SIGKILL)
             self._start()
 
@@ -220,7 +220,7 @@ class Drill:
         return entry
 
     def _entries(self, first: int) -> dict[str, Any]:
-        address = f"http://127.0.0.1:{self.fleet.ingest_port}/api/v1/audit/log/entries?from={first}&limit=1000"
+        address = f"http://127.0.0.1:{self.fleet.site_port}/api/v1/audit/log/entries?from={first}&limit=1000"
         asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {self._key}", "Host": "localhost"})
         with urllib.request.urlopen(asked, timeout=60) as answer:
             page: dict[str, Any] = json.load(answer)
