@@ -12,7 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from django.db import connections
 
 from audit.formats.note import Signer
 from auditsite import offline
@@ -51,6 +53,8 @@ gc.set_threshold(100_000, 20, 20)
 is_started = False
 postgres: Postgres | None = None
 redis: Redis | None = None
+# The name of a database that is migrated and empty, where there is one.
+migrated = ""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist asks itself otherwise
@@ -118,6 +122,17 @@ def start() -> None:
         "DLQ_TIMEOUT_MS": "1500",
         "HEARTBEAT_TIMEOUT_MS": "1500",
     }
+
+
+def keep_migrated() -> None:
+    """Keep a copy of the session's database, which is migrated and empty as yet, for others to be made of."""
+    global migrated
+    if postgres is None:
+        return
+    connections.close_all()
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE audit_migrated TEMPLATE audit_test_{os.getpid()} STRATEGY FILE_COPY")
+    migrated = "audit_migrated"
 
 
 def _stop() -> None:
