@@ -147,6 +147,7 @@ def _charged_to_no_test() -> None:
 def django_db_setup(django_db_blocker: Any) -> None:
     django_db_blocker.unblock()
     call_command("migrate", verbosity=0)
+    servers.keep_migrated()
     call_command("collectstatic", interactive=False, verbosity=0)
 
 

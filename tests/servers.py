@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from django.db import connections
 
 from audit.formats.note import Signer
 from auditsite import offline
@@ -54,6 +56,8 @@ is_started = False
 postgres: Postgres | None = None
 redis: Redis | None = None
 pooler: PgBouncer | None = None
+# The name of a database that is migrated and empty, where there is one.
+migrated = ""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist asks itself otherwise
@@ -137,6 +141,17 @@ def _put_pooler_between(database: str) -> None:
         "DATABASE_URL": pooler.url("audit_app", database),
         "DATABASE_READER_URL": pooler.url("audit_reader", database),
     }
+
+
+def keep_migrated() -> None:
+    """Keep a copy of the session's database, which is migrated and empty as yet, for others to be made of."""
+    global migrated
+    if postgres is None or pooler is not None:  # a pooler stays connected to what would be copied
+        return
+    connections.close_all()
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE audit_migrated TEMPLATE audit_test_{os.getpid()} STRATEGY FILE_COPY")
+    migrated = "audit_migrated"
 
 
 def _stop() -> None:

@@ -1,6 +1,8 @@
 """Record who viewed records: which, when and how many, before they are shown."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.contrib.auth.models import AnonymousUser
@@ -11,12 +13,17 @@ from audit import visibility
 from audit.access import client
 from audit.access.outage.person import KnownPerson
 from audit.ingest import trail
-from audit.models import ACCESS, OWN_WRITER, AuditorScope, Record
+from audit.models import ACCESS, OWN_WRITER, AuditorScope, Record, Rhythm
+from audit.postgres import sql
 from audit.visibility import Scopes, Viewer
 
 QUERY_CHARACTERS, ID_CHARACTERS = 2_000, 255
 # The resource type of a look at one record: its id is the resource, and so the index of resources finds it.
 RECORD = "record"
+_FIRST_MONTH = """
+SELECT min(substring(pg_get_expr(relpartbound, oid) FROM '[0-9a-f-]{36}') COLLATE "C") FROM pg_class
+JOIN pg_inherits ON inhrelid = oid WHERE inhparent = 'audit_record'::regclass
+"""
 # The names of the pages of the queue begin so; what they show comes from Redis.
 PARKED = "audit_parked_"
 
@@ -77,6 +84,15 @@ def write(look: Viewer, request: HttpRequest, response: HttpResponse) -> None:
 def looks() -> QuerySet[Record]:
     own = Record.objects.filter(event_category=ACCESS, writer=OWN_WRITER, event_type__startswith="audit.record")
     return own.order_by("-event_timestamp", "-id")
+
+
+def beginning() -> datetime:
+    """Return a moment before which nobody can have looked: the store heard of itself first then, or months began."""
+    heard = Rhythm.objects.filter(writer=OWN_WRITER).values_list("first_at", flat=True).first()
+    if heard is not None:
+        return heard - timedelta(days=1)
+    [(first,)] = sql.rows(_FIRST_MONTH)
+    return datetime.fromtimestamp((UUID(first).int >> 80) / 1000, UTC)
 
 
 def at(record: Record) -> QuerySet[Record]:

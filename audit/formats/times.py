@@ -8,6 +8,7 @@ _PART = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhdw])"
 _RELATIVE = re.compile(rf"(?:{_PART}){{1,5}}\Z")
 _FINER = re.compile(r"(\.[0-9]{6})[0-9]+")
 _LEAP_SECOND = re.compile(r"(?<=T)([0-9]{2}:[0-9]{2}):60(?:\.[0-9]*)?(?=[Zz+-])", re.IGNORECASE)
+EARLIEST, LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -50,7 +51,15 @@ def earlier(moment: datetime, span: timedelta) -> datetime:
     try:
         return moment - span
     except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
+        return EARLIEST
+
+
+def later(moment: datetime, span: timedelta) -> datetime:
+    """Return the time this long after a moment, or the last time there is."""
+    try:
+        return moment + span
+    except OverflowError:
+        return LATEST
 
 
 def in_microseconds(text: str) -> str:

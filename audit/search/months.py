@@ -46,6 +46,14 @@ def since(moment: datetime) -> Q:
     return recent | Q(id__in=strays) if strays else recent
 
 
+def until(moment: datetime) -> Q:
+    """Return the condition on ids of what was stored as it happened, at this moment or before: the store's own acts.
+
+    What others send may have happened long before its id was made.
+    """
+    return Q(id__lt=_first_id(times.later(moment, SLACK)))
+
+
 def earliest(query: Query, now: datetime) -> datetime | None:
     """Return since when everything happened that the query can find."""
     bounds = [_earliest_of(term, now) for term in query.terms if term.field in ("after", "on") and not term.negated]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import BooleanField, ExpressionWrapper, Func, OuterRef, Q, QuerySet, Subquery, Sum, TextField
+from django.db.models import BooleanField, ExpressionWrapper, Func, OuterRef, Q, Subquery, Sum, TextField
 from django.db.models.functions import Cast
 
 from audit import visibility
@@ -116,18 +116,13 @@ def matching(search: Search, records: RecordQuerySet | None = None) -> RecordQue
 
 
 def newest(records: RecordQuerySet, before: datetime) -> Record | None:
-    """Return the newest of these records, all of which happened before a moment."""
-    return next(iter(newest_few(records, before, 1)), None)
+    """Return the newest of these records, all of which happened before a moment.
 
-
-def newest_few(records: QuerySet[Record], before: datetime, count: int) -> list[Record]:
-    """Return the newest `count` of these records, all of which happened before a moment.
-
-    They are looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
+    It is looked for in the months of the last NEAR first: to look into all of them takes longer to plan than to do.
     """
     ordered, near = records.order_by("-event_timestamp", "-id"), times.earlier(before, NEAR)
-    found = list(ordered.filter(Q(event_timestamp__gte=near), months.since(near))[:count])
-    return found if len(found) == count else list(ordered[:count])
+    found: Record | None = ordered.filter(Q(event_timestamp__gte=near), months.since(near)).first()
+    return ordered.first() if found is None else found
 
 
 def sealed_before(records: RecordQuerySet, size: int) -> RecordQuerySet:

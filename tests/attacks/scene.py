@@ -27,6 +27,7 @@ from audit.ledger.seal import Sealed, Sealer
 from audit.ledger.witness_server import Witness, serve
 from audit.postgres.gateway import gateway
 from auditsite.roles import create_database
+from tests import servers
 from tests.audit.conftest import an_event
 
 BATCHES, BATCH = 6, 100
@@ -51,9 +52,12 @@ class Scene:
 
     def build(self, batches: int = BATCHES) -> None:
         """Fill the template: events of five correlations, sealed in steps, each step cosigned and anchored."""
+        if servers.migrated:
+            self._copy(servers.migrated, self.name)
         create_database(self._admin_url, self.name)
         self._use(self.name)
-        call_command("migrate", verbosity=0)
+        if not servers.migrated:
+            call_command("migrate", verbosity=0)
         sealer, courier = Sealer(), Publisher()
         with self.outside(anchor=self._folder / "anchor.jsonl", witness=True):
             for number in range(batches):

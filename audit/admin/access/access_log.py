@@ -1,6 +1,6 @@
 """The page that shows who viewed records: every search, view and download, newest first."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,6 +25,9 @@ PAGE = 50
 # So many people are offered to choose from.
 NAMES = 500
 FILTERS = ("who", "since", "until")
+# So far back a page looks, first and at most.
+SPANS = (query.NEAR, timedelta(days=366))
+BEFORE_ALL = UUID(int=0)
 
 
 @admin.register(Access)
@@ -35,9 +38,13 @@ class AccessAdmin(ReadOnly):
         self.require_view(request)
         filters = {name: request.GET.get(name, "").strip().replace("\x00", "") for name in FILTERS}
         times_asked, wrong = _times(filters)
-        accesses = [] if wrong else _looks(filters["who"], times_asked, _place(request))
+        accesses, back_to = ([], None) if wrong else _looks(filters["who"], times_asked, _place(request))
         visibility.note_shown(access.pk for access in accesses[:PAGE])
-        onward = {**filters, "after": query.cursor(accesses[PAGE - 1])} if len(accesses) > PAGE else {}
+        after = ""
+        if len(accesses) > PAGE:
+            after, back_to = query.cursor(accesses[PAGE - 1]), None
+        elif back_to is not None:
+            after = query.cursor_at(back_to, BEFORE_ALL)
         return self.page(
             request,
             "list",
@@ -46,7 +53,8 @@ class AccessAdmin(ReadOnly):
             names=User.objects.order_by("username").values_list("username", flat=True)[:NAMES],
             wrong=wrong,
             rows=[look_row(access) for access in accesses[:PAGE]],
-            next_url=f"?{urlencode(onward)}" if onward else "",
+            back_to=time_tag(back_to) if back_to else "",
+            next_url=f"?{urlencode(filters | {'after': after})}" if after else "",
             first_url=f"?{urlencode(filters)}" if request.GET.get("after") else "",
         )
 
@@ -57,16 +65,29 @@ class AccessAdmin(ReadOnly):
         raise Http404("A record has no history: it never changes.")
 
 
-def _looks(who: str, times_asked: dict[str, datetime], place: tuple[datetime, UUID] | None) -> list[Record]:
-    """Return the looks of a page and one more, in the months that they can be in."""
+def _looks(
+    who: str, times_asked: dict[str, datetime], place: tuple[datetime, UUID] | None
+) -> tuple[list[Record], datetime | None]:
+    """Return the looks of a page and one more, and how far back they were looked for; None where there are no others.
+
+    To look into all months takes longer to plan than to do: a page goes back by the last of `SPANS`, and no further.
+    """
     rows = access_log.looks().filter(Q(actor_id=who) if who else Q(), query.older_than(*place) if place else Q())
-    since, until = times_asked.get("since"), times_asked.get("until")
-    if until is not None:
-        rows = rows.filter(event_timestamp__lte=until)
-    if since is not None:
-        return list(rows.filter(Q(event_timestamp__gte=since), months.since(since))[: PAGE + 1])
-    bounds = [datetime.now(UTC), *([until] if until else []), *(place[:1] if place else [])]
-    return query.newest_few(rows, min(bounds), PAGE + 1)
+    ends = [*filter(None, (times_asked.get("until"), place[0] if place else None))]
+    if ends:
+        rows = rows.filter(Q(event_timestamp__lte=min(ends)), months.until(min(ends)))
+    before = min([datetime.now(UTC), *ends])
+    begins = max(times_asked.get("since", times.EARLIEST), access_log.beginning())
+    found, reached = list[Record](), before
+    for span in SPANS:
+        if len(found) > PAGE or reached <= begins:
+            break
+        older, reached = reached, max(times.earlier(before, span), begins)
+        part = rows.filter(Q(event_timestamp__gte=reached), months.since(reached))
+        if older != before:
+            part = part.filter(Q(event_timestamp__lt=older), months.until(older))
+        found += part[: PAGE + 1 - len(found)]
+    return found, reached if reached > begins else None
 
 
 def _times(filters: dict[str, str]) -> tuple[dict[str, datetime], str]:
