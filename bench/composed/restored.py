@@ -15,7 +15,10 @@ CHECK = "cat >/tmp/receipts; python manage.py restore check /tmp/receipts --miss
 MANAGE = ("python", "manage.py")
 # What is being written at this moment has another name.
 UNFINISHED = ("--exclude", ".*.gz", "--exclude", "*.part")
-COPIED = {"secrets.tar": ("/kept", "/keys/log", "/keys/receipt", "/keys/public"), "backups.tar": (*UNFINISHED, "/data/backups", "/wal")}
+COPIED = {
+    "secrets.tar": ("/kept", "/keys/log", "/keys/receipt", "/keys/public"),
+    "backups.tar": (*UNFINISHED, "/data/backups", "/wal"),
+}
 
 
 class Restored(Drill):
