@@ -26,13 +26,14 @@ import psutil
 import psycopg
 import redis
 
+from auditsite.put_back import RECOVERY
+
 START_TIMEOUT_S = 60.0
 SOCKET_PATH_MAX = 100  # bytes; the kernel's limit is 107
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # what means nothing in a URL, nor in PostgreSQL's list of folders
 SYSTEM_USER = "pgserver"
 # Of folders for sockets that are not beside the data.
 SHORT_NAME, NAME_LENGTH = f"auditsite-{os.getuid()}-", 16
-RECOVERY = re.compile(r"(restore_command|recovery_target\w*)\s*=")
 REDIS_OLDEST = (6, 2)
 NO_REDIS = (
     "Set REDIS_SERVER to the program of a Redis or Valkey, 6.2 or later "

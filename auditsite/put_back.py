@@ -7,15 +7,17 @@ Nothing here connects to anything, or checks a signature: `manage.py backup --ch
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditsite.embedded import RECOVERY
 from auditsite.hand_out import APP, SERVER
 
+# What a restore puts into postgresql.auto.conf.
+RECOVERY = re.compile(r"(restore_command|recovery_target\w*)\s*=")
 RECOVER = (
     "restore_command = 'gunzip </wal/%f.gz >%p'",
     "recovery_target_timeline = 'latest'",

@@ -5,7 +5,7 @@ from uuid import UUID
 import psycopg
 
 from bench.account import compare
-from bench.composed.drill import Drill
+from bench.composed.drill import Drill, console
 from bench.composed.installation import Installation
 from bench.drills.holder import Steady
 from bench.load import WRITER
@@ -101,6 +101,7 @@ class Restored(Drill):
         self.drained()
         self.gone = self._lacking()
         named = self._ask(lacks=bool(self.gone))
+        console.print(f"{len(self.gone)} of {len(self.ledger.acknowledged)} promised events are gone")
         if named != self.gone:
             self.faults.append(f"{len(self.gone - named)} gone and not named, {len(named - self.gone)} named, not gone")
 

@@ -49,10 +49,10 @@ class Spent:
     rates: list[float] = field(default_factory=list)
 
     def add(self, events: int, seconds: float, parts: dict[str, float]) -> float:
-        """Note a round, with the processor seconds of each part; return its rate."""
+        """Note a round, with the processor seconds of each part, of the rest those a second; return the rate."""
         self.events, self.seconds = self.events + events, self.seconds + seconds
         for name, spent in parts.items():
-            self.parts[name] = self.parts.get(name, 0.0) + spent
+            self.parts[name] = self.parts.get(name, 0.0) + (spent * seconds if name == REST else spent)
         self.rates.append(events / seconds)
         return self.rates[-1]
 
@@ -146,12 +146,12 @@ class Bench:
             "Redis": lambda: _seconds_of(fleet.redis.processes()),
         }
         took: dict[str, float] = {}
-        began, busy = {name: so_far() for name, so_far in parts.items()}, _busy_s()
+        began, busy, started = {name: so_far() for name, so_far in parts.items()}, _busy_s(), time.perf_counter()
         yield took
-        busy = _busy_s() - busy
+        busy, seconds = _busy_s() - busy, time.perf_counter() - started
         took |= {name: so_far() - began[name] for name, so_far in parts.items()}
-        # Of the system: what it writes behind, interrupts, whatever else runs.
-        took[REST] = max(busy - sum(took.values()), 0.0)
+        # Of the system: what it writes behind, interrupts, whatever else runs. A second: this began before the load.
+        took[REST] = max(busy - sum(took.values()), 0.0) / seconds
 
 
 def _seconds_of(processes: list[psutil.Process]) -> float:

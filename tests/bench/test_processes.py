@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.ingest.processes import Spent, factors
+from bench.ingest.processes import REST, Spent, factors
 
 
 def spent(events: int, seconds: float, **parts: float) -> Spent:
@@ -32,6 +32,11 @@ def test_where_there_are_cores_enough_only_waits_and_dearer_events_are_left() ->
 def test_one_process_gains_nothing_over_itself() -> None:
     found = factors(ONE, ONE, 1, cores=2)
     assert (found.gain, found.cores, found.waits, found.dearer) == (1.0, 1.0, 1.0, 1.0)
+
+
+def test_what_else_runs_is_told_a_second() -> None:
+    found = spent(1_000, 2.0, **{"ingest": 1.0, REST: 0.25})
+    assert found.busy == pytest.approx(0.75) and found.micros(REST) == pytest.approx(500)
 
 
 def test_rounds_are_counted_together() -> None:
