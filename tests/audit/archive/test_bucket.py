@@ -220,6 +220,24 @@ def until_free(target: BucketTarget) -> None:
             continue
 
 
+def test_a_file_whose_maker_was_killed_before_it_was_locked_is_locked_by_the_next_run(
+    locking: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = begun(locking.place("2026-08"), 4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("audit.buckets.bucket._headers_of", lambda lock: {})
+        patch.setattr("audit.buckets.bucket.Bucket.lock", dies)
+        create.resume(archive, ME)
+    assert locking.at("2026-08").lock_of("volume-0001.zip") is None
+    create.resume(archive, ME)
+    [note] = checked(locking).notes
+    assert note.startswith("archive.json to volume-0001.zip, 3 files: locked in the mode COMPLIANCE")
+
+
+def dies(*arguments: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_two_processes_do_not_make_one_archive(locking: Ours) -> None:
     archive = begun(locking.place("2026-08"))
     code = f"""

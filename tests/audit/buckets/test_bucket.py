@@ -69,6 +69,7 @@ def test_a_name_that_lies_under_a_delete_marker_is_taken(locking: Ours, tmp_path
     locking.delete("p/name")
     with pytest.raises(FileExistsError):
         locking.at("p").put("name", file_of(tmp_path, b"ours"))
+    assert len(locking.at("p").versions("name")) == 2, "theirs, and the marker"
 
 
 @pytest.mark.parametrize("size", [1_000, 7 * MB])
