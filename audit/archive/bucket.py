@@ -69,8 +69,13 @@ class BucketTarget:
 
     def put(self, name: str, file: Path) -> None:
         with _told():
-            self._bucket.put(name, file, self._lock())
+            self._bucket.put(name, file, self._lock() if self.has_lock else None)
         file.unlink()
+
+    def keep(self, name: str) -> None:
+        with _told():
+            if self.has_lock and self._bucket.lock_of(name) is None:
+                self._bucket.lock(name, self._bucket.versions(name)[0].id, self._lock())
 
     @contextmanager
     def get(self, name: str, version: str = "") -> Iterator[Path]:
@@ -105,9 +110,7 @@ class BucketTarget:
                 self._bucket.take_back()
             yield
 
-    def _lock(self) -> Lock | None:
-        if not self.has_lock:
-            return None
+    def _lock(self) -> Lock:
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=settings.ARCHIVE_LOCK.days, seconds=1)
         return Lock(settings.ARCHIVE_LOCK.mode, until)
 

@@ -96,6 +96,7 @@ def _write_volumes(archive: Archive, target: Target, progress: Progress) -> None
                 target.put(volume.name, maker.write(volume, _progress_of(archive, progress)))
             with target.get(volume.name) as path:
                 volumes.describe(volume, path)
+            target.keep(volume.name)
             _add(archive, volume)
             progress(archive.done, archive.total)
 
@@ -148,6 +149,7 @@ def _put_text(target: Target, name: str, text: str) -> None:
             raise ArchiveUnusable(
                 f"{target}/{name} is there and is another file: take it away, and run the command again."
             )
+    target.keep(name)
 
 
 def _facts(archive: Archive) -> dict[str, Any]:

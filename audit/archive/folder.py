@@ -32,6 +32,9 @@ class Target(Protocol):
     def put(self, name: str, file: Path) -> None:
         """Take over a file that is on the disk, whole or not at all. Raises `FileExistsError`, `ArchiveUnusable`."""
 
+    def keep(self, name: str) -> None:
+        """See that a file that was put is locked, also where a process was killed after it had put it."""
+
     @contextmanager
     def get(self, name: str, version: str = "") -> Iterator[Path]:
         """Give a file to be read, or a version of it. Raises `FileNotFoundError`, `ArchiveUnusable`."""
@@ -80,6 +83,9 @@ class Folder:
         resumable_zip.sync(file)
         file.rename(self.path / name)
         resumable_zip.sync(self.path)
+
+    def keep(self, name: str) -> None:
+        pass
 
     @contextmanager
     def get(self, name: str, version: str = "") -> Iterator[Path]:

@@ -60,7 +60,7 @@ class Bucket:
         if len(self.versions(name)) > 1:
             raise FileExistsError(f"{self}/{name} was put by somebody else at the same time: its versions are kept")
         if lock is not None:
-            self._lock(name, version, lock)
+            self.lock(name, version, lock)
         return version
 
     def get(self, name: str, to: Path, version: str = "") -> None:
@@ -121,6 +121,21 @@ class Bucket:
             return None
         return Lock(said["ObjectLockMode"], said["ObjectLockRetainUntilDate"])
 
+    def lock(self, name: str, version: str, lock: Lock) -> None:
+        """Read back the lock of what was put; give it where the server did not take it along. Raises `BucketFault`."""
+        for given in (False, True):
+            kept = self.lock_of(name, version)
+            if kept is not None and kept.mode == lock.mode and kept.until >= lock.until:
+                return
+            if not given:
+                with self._asked(name):
+                    self._client().put_object_retention(
+                        **self._of(name),
+                        VersionId=version,
+                        Retention={"Mode": lock.mode, "RetainUntilDate": lock.until},
+                    )
+        raise BucketFault(f"{self}/{name} was put, and the server does not say that it is locked: look at it there.")
+
     def has_lock(self) -> bool:
         """Whether objects can be locked in the bucket. Raises `BucketFault`, also where there is no bucket."""
         try:
@@ -179,21 +194,6 @@ class Bucket:
             if code_of(error) != "NotImplemented":
                 raise
             return getattr(self._client(), call)(**arguments)
-
-    def _lock(self, name: str, version: str, lock: Lock) -> None:
-        """Read back the lock of what was put; give it where the server did not take it along. Raises `BucketFault`."""
-        for given in (False, True):
-            kept = self.lock_of(name, version)
-            if kept is not None and kept.mode == lock.mode and kept.until >= lock.until:
-                return
-            if not given:
-                with self._asked(name):
-                    self._client().put_object_retention(
-                        **self._of(name),
-                        VersionId=version,
-                        Retention={"Mode": lock.mode, "RetainUntilDate": lock.until},
-                    )
-        raise BucketFault(f"{self}/{name} was put, and the server does not say that it is locked: look at it there.")
 
     def _pages(self, call: str, prefix: str | None = None, of: str = "", **more: str) -> Iterator[dict[str, Any]]:
         """Yield what is listed, page after page: the members `of` each page."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from django.core.management import call_command
 
 from audit.archive import archived, check, covers, create, read
@@ -22,7 +21,7 @@ from audit.retention.archived import holding
 from tests.audit.archive.conftest import archived as made_archive
 from tests.audit.archive.conftest import begun
 from tests.audit.buckets.ceph import Gateway
-from tests.audit.buckets.conftest import Ours, gateway, locking, plain
+from tests.audit.buckets.conftest import Ours, gateway, library, locking, plain
 from tests.audit.evidence.conftest import ME
 
 __all__ = ["gateway", "locking", "plain"]
@@ -79,7 +78,7 @@ def test_a_purge_counts_on_an_archive_in_a_bucket_once_its_check_is_sealed(locki
 
 def test_the_server_refuses_to_remove_a_file_of_an_archive(locking: Ours) -> None:
     made(locking)
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(library().ClientError, match="AccessDenied"):
         locking.delete("2026-08/volume-0001.zip", version_of(locking, "volume-0001.zip"))
     assert checked(locking).verdict == "VERIFIED"
 
@@ -219,6 +218,24 @@ def until_free(target: BucketTarget) -> None:
                 return
         except ArchiveUnusable:
             continue
+
+
+def test_a_file_whose_maker_was_killed_before_it_was_locked_is_locked_by_the_next_run(
+    locking: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = begun(locking.place("2026-08"), 4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("audit.buckets.bucket._headers_of", lambda lock: {})
+        patch.setattr("audit.buckets.bucket.Bucket.lock", dies)
+        create.resume(archive, ME)
+    assert locking.at("2026-08").lock_of("volume-0001.zip") is None
+    create.resume(archive, ME)
+    [note] = checked(locking).notes
+    assert note.startswith("archive.json to volume-0001.zip, 3 files: locked in the mode COMPLIANCE")
+
+
+def dies(*arguments: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_two_processes_do_not_make_one_archive(locking: Ours) -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from audit.buckets import bucket as buckets
 from audit.buckets.faults import BucketFault
 from audit.buckets.storage import Lock
-from tests.audit.buckets.conftest import Ours
+from tests.audit.buckets.conftest import Ours, library
 
 MB = 2**20
 
@@ -70,6 +69,7 @@ def test_a_name_that_lies_under_a_delete_marker_is_taken(locking: Ours, tmp_path
     locking.delete("p/name")
     with pytest.raises(FileExistsError):
         locking.at("p").put("name", file_of(tmp_path, b"ours"))
+    assert len(locking.at("p").versions("name")) == 2, "theirs, and the marker"
 
 
 @pytest.mark.parametrize("size", [1_000, 7 * MB])
@@ -88,14 +88,14 @@ def test_what_is_locked_in_compliance_cannot_be_removed_nor_unlocked_before_its_
         lambda: locking.client.put_object_retention(**of_it, Retention=shorter),
         lambda: locking.client.put_object_retention(**of_it, Retention=shorter, BypassGovernanceRetention=True),
     ):
-        with pytest.raises(ClientError, match="AccessDenied"):
+        with pytest.raises(library().ClientError, match="AccessDenied"):
             act()
     assert locking.at("p").lock_of("name", version) == wanted
 
 
 def test_what_is_locked_in_governance_goes_by_a_right_of_its_own(locking: Ours, tmp_path: Path) -> None:
     version = locking.at().put("name", file_of(tmp_path, b"x"), lock(mode="GOVERNANCE"))
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(library().ClientError, match="AccessDenied"):
         locking.delete("name", version)
     locking.client.delete_object(Bucket=locking.name, Key="name", VersionId=version, BypassGovernanceRetention=True)
     assert locking.at().versions("name") == []

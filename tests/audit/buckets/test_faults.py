@@ -15,8 +15,9 @@ from audit.buckets.bucket import Bucket
 from audit.buckets.faults import BucketFault
 from audit.buckets.storage import Storage
 from tests.audit.buckets.ceph import free_ports
-from tests.audit.buckets.conftest import Ours
+from tests.audit.buckets.conftest import Ours, library
 
+library()
 SECRET = "the-secret-of-the-key"
 AT = address.read("s3://bucket/prefix")
 
