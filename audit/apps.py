@@ -17,7 +17,7 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         from audit import checks, visibility
         from audit.access import signals
-        from audit.postgres.addresses import addresses
+        from audit.postgres.connecting.addresses import addresses
 
         register(checks.database, Tags.database)
         register(addresses, Tags.database)

@@ -28,7 +28,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
 
 @pytest.mark.parametrize("app", ["audit", "dlq"])
 def test_every_check_is_documented(app: str) -> None:
-    places = [ROOT / app / "checks.py", *(ROOT / app).glob("postgres/addresses.py")]
+    places = [ROOT / app / "checks.py", *(ROOT / app).glob("postgres/connecting/addresses.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in places)
     for number in set(re.findall(rf'"(?:{app}\.)?([EW]\d{{3}})"', source)):
         assert re.search(rf"{app}\.[^|]*{number}", page("deployment.md")), f"{app}.{number}"

@@ -8,10 +8,10 @@ durability  `durability`: would it keep what it confirmed, and on how many serve
 clock       `skew`: how far the clocks of web, Redis and PostgreSQL are apart
 replication a commit that its synchronous standby has not confirmed
 replica     `reading` from a replica what is only shown, as far as it keeps up
-reasons     what to do where no connection could be made
-addresses   `addresses`: can the files of TLS be read, and is it known who answers
 faults      what a failed write means: down, busy, refused, the sender's fault
 router      sends reads to the reader's connection
 partitions  makes the partitions of the months to come
+session_lock  one process at a time
+connecting/ how a connection is made, and what helps where none can be
 backend/    Django's database backend with a deadline on the client's side
 """

@@ -21,11 +21,11 @@ from psycopg.pq.abc import PGresult
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from audit.errors import Unavailable
-from audit.postgres import hosts
 from audit.postgres.breaker import Breaker
+from audit.postgres.connecting import hosts
+from audit.postgres.connecting.hosts import FollowingConnection
 from audit.postgres.faults import Overrun, Silent, Unconfirmed
 from audit.postgres.heartbeat import Heartbeat
-from audit.postgres.hosts import FollowingConnection
 from audit.postgres.replication import Unreplicated
 
 # How often a write that waits looks whether PostgreSQL still answers anybody.

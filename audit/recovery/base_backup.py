@@ -11,8 +11,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit.errors import BackupFailed
-from audit.postgres import reasons
-from audit.postgres.hosts import FollowingConnection
+from audit.postgres.connecting import reasons
+from audit.postgres.connecting.hosts import FollowingConnection
 
 PROGRAM = "pg_basebackup"
 VERSION = re.compile(r"PostgreSQL\) (\d+)")

@@ -10,7 +10,7 @@ from django.core.management.commands import migrate
 from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 
-from audit.postgres import addresses
+from audit.postgres.connecting import addresses
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import psycopg
 from django.conf import settings
 from django.db.backends.postgresql import base
 
-from audit.postgres.hosts import FollowingConnection
+from audit.postgres.connecting.hosts import FollowingConnection
 from audit.postgres.replication import Unreplicated
 
 

@@ -21,7 +21,7 @@ from auditsite.roles import ROLES
 from tests.admin.browser import accessibility
 from tests.admin.browser.conftest import Walker, served
 from tests.admin.conftest import person, stored_record
-from tests.admin.retention.test_purges import due
+from tests.admin.retention.conftest import due
 from tests.attacks.scene import Scene
 from tests.audit.conftest import _scene, elsewhere
 from tests.audit.retention.conftest import seal

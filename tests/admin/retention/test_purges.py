@@ -12,28 +12,13 @@ from audit import tasks
 from audit.archive import check, create, span
 from audit.evidence.request import THE_STORE
 from audit.models import Record, RetentionRequest
-from audit.retention import legal_holds
-from audit.retention.legal_holds import Named
 from tests.admin.conftest import logged_in, person
-from tests.attacks.scene import Scene
-from tests.audit.retention.conftest import ANN, aged, ago, backdated_floors, seal, word
+from tests.audit.retention.conftest import seal
 from tests.auditor import verify
 from tests.servers import RECEIPT_KEY
 
 pytestmark = pytest.mark.slow
 PURGE = reverse("admin:audit_retentionrequest_purge")
-
-
-@pytest.fixture
-def due(elsewhere: Scene) -> list[UUID]:
-    """Three records that are due, and one that would be and is held."""
-    category, actor = word(), word()
-    backdated_floors(category, [(30, ago(4_000))])
-    ids = [aged(ago(40), event_category=category) for _ in range(3)]
-    aged(ago(40), event_category=category, actor_id=actor)
-    legal_holds.place(Named(actor=actor), reason="case 7", by=ANN, matter="7/2026")
-    seal()
-    return ids
 
 
 def address(name: str, plan: RetentionRequest) -> str:

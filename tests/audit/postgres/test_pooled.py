@@ -20,9 +20,10 @@ from audit.errors import BackupFailed
 from audit.formats import event
 from audit.ingest import statements
 from audit.models import Record
-from audit.postgres import addresses, durability
+from audit.postgres import durability
+from audit.postgres.connecting import addresses
+from audit.postgres.connecting.hosts import FollowingConnection
 from audit.postgres.gateway import gateway
-from audit.postgres.hosts import FollowingConnection
 from audit.recovery import base_backup
 from auditsite.roles import set_for_pooler
 from tests import pooler, servers

@@ -17,7 +17,8 @@ from audit.evidence import statements
 from audit.evidence.request import THE_STORE
 from audit.ledger.verify import run as verify_run
 from audit.models import ACCESS, Record
-from audit.postgres import addresses, replica
+from audit.postgres import replica
+from audit.postgres.connecting import addresses
 from audit.postgres.replica import Source
 from audit.reports import build as reports
 from audit.search import cost

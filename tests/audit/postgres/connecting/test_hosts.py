@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import connections
 
-from audit.postgres import hosts
-from audit.postgres.hosts import in_order
+from audit.postgres.connecting import hosts
+from audit.postgres.connecting.hosts import in_order
 from tests import servers
 from tests.audit.postgres.processes import Process
 from tests.audit.postgres.standbys import Pair

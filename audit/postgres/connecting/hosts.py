@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import psycopg
 
-from audit.postgres.reasons import explained
+from audit.postgres.connecting.reasons import explained
 
 _last: dict[tuple[str, str], tuple[str, str]] = {}
 

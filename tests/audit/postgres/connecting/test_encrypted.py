@@ -14,13 +14,13 @@ import pytest
 from django.db import connections
 
 from audit.errors import BackupFailed
-from audit.postgres import reasons
-from audit.postgres.addresses import addresses
-from audit.postgres.hosts import FollowingConnection
+from audit.postgres.connecting import reasons
+from audit.postgres.connecting.addresses import addresses
+from audit.postgres.connecting.hosts import FollowingConnection
 from audit.recovery import base_backup
 from auditsite.settings import database
 from tests import servers
-from tests.audit.postgres.encrypted import PASSWORD, EncryptedPostgres, programs
+from tests.audit.postgres.connecting.encrypted import PASSWORD, EncryptedPostgres, programs
 from tests.dlq.fleets import certificates
 
 BY_PASSWORD = ("hostssl all all 127.0.0.1/32 scram-sha-256", "hostssl replication all 127.0.0.1/32 scram-sha-256")
