@@ -15,7 +15,7 @@ import psycopg
 from environs import Env
 from psycopg import sql
 
-from audit.postgres.hosts import FollowingConnection
+from audit.postgres.connecting.hosts import FollowingConnection
 from auditsite import postgres_address
 
 ROLES = {

@@ -17,6 +17,7 @@ from audit.buckets.storage import ArchiveLock
 from audit.errors import ArchiveUnusable
 from audit.ledger import seal
 from audit.models import Archive, ArchiveCheck, Record
+from audit.retention import policy
 from audit.retention.archived import holding
 from tests.audit.archive.conftest import archived as made_archive
 from tests.audit.archive.conftest import begun
@@ -29,10 +30,16 @@ __all__ = ["gateway", "locking", "plain"]
 pytestmark = pytest.mark.usefixtures("small_parts")
 
 
+def longest() -> int:
+    """The days of the longest floor: 2,557, or what other tests have set."""
+    return max(floor.days for floor in policy.current())
+
+
 @pytest.fixture(autouse=True)
 def storage(gateway: Gateway, settings: Any, tmp_path: Path) -> None:
-    """The settings name the gateway."""
+    """The settings name the gateway, and lock for as long as records are kept."""
     settings.S3 = gateway.storage._replace(work_dir=tmp_path)
+    settings.ARCHIVE_LOCK = settings.ARCHIVE_LOCK._replace(days=longest())
 
 
 def made(ours: Ours, count: int = 12) -> Archive:
@@ -58,7 +65,7 @@ def test_an_archive_in_a_bucket_is_verified_and_each_file_is_locked(locking: Our
     assert locking.names() == {f"2026-08/{name}" for name in names}
     result = checked(locking)
     assert (result.verdict, result.faults, result.records) == ("VERIFIED", [], 12)
-    until = datetime.now(UTC) + timedelta(days=2_557)
+    until = datetime.now(UTC) + timedelta(days=longest())
     assert result.notes == [
         f"archive.json to {max(names)}, {len(names)} files: locked in the mode COMPLIANCE until {until:%Y-%m-%d}"
     ]
@@ -94,7 +101,7 @@ def test_where_locks_are_required_a_bucket_without_one_is_refused_and_its_archiv
     plain: Ours, settings: Any
 ) -> None:
     made(plain)
-    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", 2_557, True)
+    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", longest(), True)
     result = checked(plain)
     assert result.verdict == "NOT COVERED"
     assert "the bucket has no object lock" in said(result) and "ARCHIVE_LOCK_REQUIRED asks for it" in said(result)
@@ -109,7 +116,7 @@ def test_a_file_that_is_not_locked_is_named_where_others_are(locking: Ours, sett
     result = checked(locking)
     assert result.verdict == "VERIFIED", "it is the same file"
     assert "volume-0002.zip: not locked, or the key may not read locks" in result.notes
-    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", 2_557, True)
+    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", longest(), True)
     result = checked(locking)
     assert result.verdict == "NOT COVERED"
     assert result.faults == [
@@ -118,14 +125,16 @@ def test_a_file_that_is_not_locked_is_named_where_others_are(locking: Ours, sett
 
 
 def test_the_mode_governance_is_by_choice(locking: Ours, settings: Any) -> None:
-    settings.ARCHIVE_LOCK = ArchiveLock("GOVERNANCE", 3_000, False)
+    settings.ARCHIVE_LOCK = ArchiveLock("GOVERNANCE", longest() + 443, False)
     made(locking)
     assert "locked in the mode GOVERNANCE until" in checked(locking).notes[0]
 
 
 def test_a_lock_that_is_shorter_than_the_longest_floor_is_refused(locking: Ours, settings: Any) -> None:
-    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", 2_556, False)
-    with pytest.raises(ArchiveUnusable, match="ARCHIVE_LOCK_DAYS is 2556, and records are kept for 2557 days at least"):
+    days = longest()
+    settings.ARCHIVE_LOCK = ArchiveLock("COMPLIANCE", days - 1, False)
+    said = f"ARCHIVE_LOCK_DAYS is {days - 1}, and records are kept for {days} days at least"
+    with pytest.raises(ArchiveUnusable, match=said):
         begun(locking.place("2026-08"))
     assert locking.names() == set()
 
@@ -181,6 +190,7 @@ def test_a_process_that_is_killed_leaves_whole_volumes_and_another_goes_on(locki
     storage = settings.S3
     env = os.environ | {"S3_ENDPOINT": storage.endpoint, "S3_ACCESS_KEY_ID": storage.access_key}
     env |= {"S3_SECRET_ACCESS_KEY": storage.secret_key, "S3_ADDRESSING": "path", "S3_WORK_DIR": str(storage.work_dir)}
+    env |= {"ARCHIVE_LOCK_DAYS": str(longest())}
     run = subprocess.run([sys.executable, "-c", KILLED, str(archive.pk)], env=env, capture_output=True, text=True)
     assert run.returncode == -signal.SIGKILL, run.stderr
     assert locking.names() == {"2026-08/volume-0001.zip", "2026-08/volume-0002.zip"}
