@@ -258,6 +258,7 @@ def _put_key(key: str, entry: bytes) -> None:
 def _answer(act: Callable[[str], None], key: str = "") -> str:
     """What the API answers to the key while PostgreSQL is away, when the copy alone is asked."""
     key = key or f"aw_forged_{secrets.token_hex(16)}"
+    api_keys.publish()  # as each process does when it starts, and the worker each minute
     act(key)
     assert servers.postgres is not None
     servers.postgres.stop()

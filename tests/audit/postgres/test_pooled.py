@@ -243,7 +243,7 @@ def run_again(*places: str) -> None:
     assert run.returncode == 0, run.stdout[-5_000:]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_recording_is_as_it_is_without_a_pooler() -> None:
     run_again(*SAMPLE)
 
