@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.audit.archive.conftest import archived, begun, checked
-from tests.audit.buckets.conftest import Ours, gateway, locking
+from tests.audit.buckets.conftest import Ours, gateway, locking, longest
 
 __all__ = ["gateway", "locking"]
 
@@ -41,7 +41,7 @@ def test_an_archive_shows_its_last_check_and_what_is_wrong(auditor: Client, tmp_
 
 
 def test_an_archive_in_a_bucket_says_how_its_files_are_locked(auditor: Client, locking: Ours, settings: Any) -> None:
-    settings.S3 = locking.gateway.storage
+    settings.S3, settings.ARCHIVE_LOCK = locking.gateway.storage, settings.ARCHIVE_LOCK._replace(days=longest())
     made = archived(locking.place("2026-08"), 4)
     checked(locking.place("2026-08"))
     page = page_of(auditor, made)

@@ -1,4 +1,7 @@
-"""An archive in a bucket is made, cut off and gone on with, proved, read back; what is done to it is told."""
+"""An archive in a bucket is made, cut off and gone on with, proved, read back; what is done to it is told.
+
+Long are those of which the tests of archives in folders try the same, but for the bucket.
+"""
 
 import os
 import signal
@@ -17,22 +20,16 @@ from audit.buckets.storage import ArchiveLock
 from audit.errors import ArchiveUnusable
 from audit.ledger import seal
 from audit.models import Archive, ArchiveCheck, Record
-from audit.retention import policy
 from audit.retention.archived import holding
 from tests.audit.archive.conftest import archived as made_archive
 from tests.audit.archive.conftest import begun
 from tests.audit.buckets.ceph import Gateway
-from tests.audit.buckets.conftest import Ours, gateway, library, locking, plain
+from tests.audit.buckets.conftest import Ours, gateway, library, locking, longest, plain
 from tests.audit.evidence.conftest import ME
 
 __all__ = ["gateway", "locking", "plain"]
 
 pytestmark = pytest.mark.usefixtures("small_parts")
-
-
-def longest() -> int:
-    """The days of the longest floor: 2,557, or what other tests have set."""
-    return max(floor.days for floor in policy.current())
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +121,7 @@ def test_a_file_that_is_not_locked_is_named_where_others_are(locking: Ours, sett
     ]
 
 
+@pytest.mark.long
 def test_the_mode_governance_is_by_choice(locking: Ours, settings: Any) -> None:
     settings.ARCHIVE_LOCK = ArchiveLock("GOVERNANCE", longest() + 443, False)
     made(locking)
@@ -169,6 +167,7 @@ def test_what_was_put_over_the_index_is_told_with_the_version_that_holds(locking
     assert f"{name}: another version was put over it, and the version {holding} of " in said(result)
 
 
+@pytest.mark.long
 def test_an_object_that_the_index_does_not_name_is_not_covered(locking: Ours) -> None:
     made(locking)
     locking.put("2026-08/volume-0099.zip", b"more")
@@ -177,6 +176,7 @@ def test_an_object_that_the_index_does_not_name_is_not_covered(locking: Ours) ->
     assert "volume-0099.zip is there, and the index does not name it" in said(result)
 
 
+@pytest.mark.long
 def test_a_volume_that_was_removed_from_a_bucket_without_a_lock_is_missing(plain: Ours) -> None:
     made(plain)
     plain.delete("2026-08/volume-0001.zip")
@@ -248,6 +248,7 @@ def dies(*arguments: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_two_processes_do_not_make_one_archive(locking: Ours) -> None:
     archive = begun(locking.place("2026-08"))
     code = f"""
@@ -294,6 +295,7 @@ def test_an_archive_is_read_back_from_a_bucket(locking: Ours) -> None:
         read.forget(ME, read.archive_of(locking.place("2026-08")))
 
 
+@pytest.mark.long
 def test_nothing_is_read_from_a_volume_that_is_missing_or_does_not_hold(plain: Ours) -> None:
     made(plain)
     plain.put("2026-08/volume-0001.zip", b"something else")
@@ -304,6 +306,7 @@ def test_nothing_is_read_from_a_volume_that_is_missing_or_does_not_hold(plain: O
         read.read(ME, plain.place("2026-08"))
 
 
+@pytest.mark.long
 def test_a_copy_in_another_bucket_is_checked_there(locking: Ours, plain: Ours) -> None:
     made(locking)
     for key in locking.names():

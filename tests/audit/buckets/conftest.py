@@ -7,6 +7,7 @@ import pytest
 
 from audit.buckets import address, client
 from audit.buckets.bucket import Bucket
+from audit.retention import policy
 from tests.audit.buckets import ceph
 from tests.audit.buckets.ceph import Gateway
 
@@ -14,6 +15,11 @@ from tests.audit.buckets.ceph import Gateway
 def library() -> Any:
     """What botocore raises; without the library the tests that ask for it are skipped."""
     return pytest.importorskip("botocore.exceptions", reason="botocore is not installed: the extra `s3`")
+
+
+def longest() -> int:
+    """The days of the longest floor, for which archives are locked: 2,557, or what other tests have set."""
+    return max(floor.days for floor in policy.current())
 
 
 @pytest.fixture

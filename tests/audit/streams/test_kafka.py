@@ -114,6 +114,7 @@ def test_a_streamer_that_is_killed_leaves_nothing_out(scene: Scene, topic: Topic
     assert {*leaves} == {*range(scene.first, last)}
 
 
+@pytest.mark.long  # a cursor waits for the broker's confirmation in another
 def test_a_broker_that_is_away_is_waited_for_and_nothing_is_lost(scene: Scene, topic: Topic, tmp_path: Path) -> None:
     [port] = free_ports(1)
     to_topic(scene, topic, servers=f"127.0.0.1:{port}", timeout_s=1)
