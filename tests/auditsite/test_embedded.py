@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ from auditsite.embedded import (
 )
 from auditsite.roles import ROLES, create_database
 from tests import servers
+from tests.processes import lives
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -53,10 +55,9 @@ def ended(pid: int) -> bool:
 
 
 def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    with suppress(psutil.NoSuchProcess):
+        return lives(psutil.Process(pid))
+    return False
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import dlq.stream
 from audit.management.commands import worker
 from bench.load import wait_until
 from dlq.activity import Activity
+from tests.processes import lives
 
 ROOT = Path(__file__).parents[3]
 # A look at the processes of the machine costs a fiftieth of a second of processor.
@@ -40,12 +41,6 @@ def cluster_of(watched: psutil.Process) -> psutil.Process | None:
     with suppress(psutil.NoSuchProcess):
         return next((child for child in watched.children() if "qcluster" in child.cmdline()), None)
     return None
-
-
-def lives(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @pytest.mark.slow

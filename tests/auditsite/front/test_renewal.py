@@ -16,6 +16,7 @@ import pytest
 
 from bench.fleet import answers, free_port
 from bench.load import wait_until
+from tests.processes import lives
 
 KEY = "k" * 32
 
@@ -41,7 +42,7 @@ class Front:
         wait_until(lambda: answers(self.port), seconds=60, what="the server")
 
     def pids(self) -> set[int]:
-        return {child.pid for child in psutil.Process(self.process.pid).children() if child.status() != "zombie"}
+        return {child.pid for child in psutil.Process(self.process.pid).children() if lives(child)}
 
     def renew(self) -> None:
         self.process.send_signal(signal.SIGHUP)
