@@ -173,6 +173,7 @@ def test_files_that_cannot_be_read_and_servers_that_may_be_anybody_are_found(
         one = database("SOME_URL", 1)
         with pytest.MonkeyPatch.context() as patch:
             for alias in ("default", "reader"):
+                assert connections[alias].settings_dict is not one  # made now, if it was not yet: it outlives the patch
                 patch.setitem(connections.settings, alias, one)
             of_one = addresses(None, databases=["default"])
         texts = [f"{message.id} {message.msg}" for message in of_one if "DATABASE_URL" in message.msg]
