@@ -40,6 +40,7 @@ def test_an_archive_shows_its_last_check_and_what_is_wrong(auditor: Client, tmp_
     assert "MISSING" in auditor.get(LIST).content.decode()
 
 
+@pytest.mark.slow
 def test_an_archive_in_a_bucket_says_how_its_files_are_locked(auditor: Client, locking: Ours, settings: Any) -> None:
     settings.S3, settings.ARCHIVE_LOCK = locking.gateway.storage, settings.ARCHIVE_LOCK._replace(days=longest())
     made = archived(locking.place("2026-08"), 4)

@@ -127,6 +127,7 @@ def test_one_search_finds_all_sources_and_each_is_proved(sender: Sender, tmp_pat
     assert any("INVALID_CREDENTIALS" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_every_sample_is_found_by_actor_resource_action_and_outcome_in_one_search(sender: Sender) -> None:
     for name in SOURCES:
         send(sender, name)

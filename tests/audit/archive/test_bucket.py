@@ -29,7 +29,7 @@ from tests.audit.evidence.conftest import ME
 
 __all__ = ["gateway", "locking", "plain"]
 
-pytestmark = pytest.mark.usefixtures("small_parts")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_parts")]
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from audit.buckets.faults import BucketFault
 from audit.buckets.storage import Lock
 from tests.audit.buckets.conftest import Ours, library
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 
 

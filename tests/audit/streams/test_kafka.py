@@ -19,6 +19,8 @@ from tests.audit.streams.conftest import Scene
 from tests.audit.streams.killed import killed_at
 from tests.servers import FOLDER
 
+pytestmark = pytest.mark.slow
+
 confluent = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: the extra `kafka`")
 
 PARTITIONS = 3

@@ -17,6 +17,8 @@ from tests.audit.buckets.conftest import Ours, gateway, locking, plain
 from tests.audit.streams.conftest import Scene
 from tests.audit.streams.killed import killed_at
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["gateway", "locking", "plain"]
 
 NAME = re.compile(r"lake/day=(\d{4}-\d\d-\d\d)/(t-[0-9a-f]+)-(\d{12})-[0-9a-f]{8}\.jsonl\.gz\Z")
