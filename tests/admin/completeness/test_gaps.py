@@ -130,9 +130,9 @@ def rows(found: Iterable[Read]) -> int:
 def much_more(few: dict[str, list[Read]], many: dict[str, list[Read]], most: int) -> str:
     """Of each address that reads more than `most` rows more: how many it reads, and by which statements and nodes."""
     return "\n".join(
-        f"{address}: {rows(few[address]):,} rows, then {rows(found):,}\n{plans.most(found)}"
-        for address, found in many.items()
-        if rows(found) > rows(few[address]) + most
+        f"{address}: {rows(few[address]):,} rows, then {rows(reads):,}\n{plans.most(reads)}"
+        for address, reads in many.items()
+        if rows(reads) > rows(few[address]) + most
     )
 
 
@@ -159,7 +159,7 @@ def test_pages_read_as_many_rows_however_many_gaps_one_writer_has(
 
     few, many = read(300), read(6_000)
     assert not (more := much_more(few, many, 300)), more
-    assert all(rows(found) < 3_000 for found in many.values()), "\n".join(map(plans.most, many.values()))
+    assert all(rows(reads) < 3_000 for reads in many.values()), "\n".join(map(plans.most, many.values()))
 
 
 def test_who_sees_some_writers_reads_their_gaps_alone() -> None:

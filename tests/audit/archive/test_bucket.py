@@ -77,7 +77,7 @@ def test_a_purge_counts_on_an_archive_in_a_bucket_once_its_check_is_sealed(locki
     checked(locking)
     assert holding(archive.first, archive.last) == []
     seal.Sealer().once()
-    assert [found.id for found in holding(archive.first, archive.last)] == [archive.pk]
+    assert [row.id for row in holding(archive.first, archive.last)] == [archive.pk]
 
 
 def test_the_server_refuses_to_remove_a_file_of_an_archive(locking: Ours) -> None:

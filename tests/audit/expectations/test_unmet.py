@@ -43,7 +43,7 @@ def test_it_is_told_once_and_recorded(sender: Sender, rule: MakeRule, told: list
     assert of in text
     assert "is followed by" in text
     noted = Record.objects.filter(event_type="audit.expectation.unmet").order_by("-stored_at")[:5]
-    (facts,) = [one for record in noted for one in record.event_data.get("unmet", ()) if one["subject"] == of]
+    (facts,) = [unmet for record in noted for unmet in record.event_data.get("unmet", ()) if unmet["subject"] == of]
     assert (facts["expectation"], facts["writer"]) == (ends.name, sender.name)
 
 

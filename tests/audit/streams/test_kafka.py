@@ -94,7 +94,7 @@ def test_a_topic_has_every_record_once_and_each_partition_in_the_order_of_the_lo
         assert message.key().decode() == (document["correlation_id"] or document["event_id"])
         assert dict(message.headers()) == {"leaf_index": str(document["leaf_index"]).encode()}
         partitions.setdefault(message.key(), set()).add(message.partition())
-    assert all(len(found) == 1 for found in partitions.values()), "what has one key is in one partition"
+    assert all(len(places) == 1 for places in partitions.values()), "what has one key is in one partition"
 
 
 def test_the_key_is_the_writer_where_that_is_asked_for(scene: Scene, topic: Topic) -> None:

@@ -122,7 +122,7 @@ def test_while_a_token_is_away_nothing_is_sealed_and_the_same_tree_afterwards(
     for _ in range(2):
         with pytest.raises(TokenFailed, match="cannot be read"):
             sealer.once()
-    assert [str(found.id) for found in checks.seal_token(None)] == ["audit.E015"]
+    assert [str(message.id) for message in checks.seal_token(None)] == ["audit.E015"]
     assert one("SELECT max(index) FROM audit_leaf") == before
     chosen = one("SELECT records FROM audit_intent")
     send(2)
