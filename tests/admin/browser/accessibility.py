@@ -33,6 +33,9 @@ CUT = """() => [...document.querySelectorAll("#result_list, .plain")]
     .map((table) => table.caption?.textContent ?? table.id)"""
 # The rows of a list are made by one template: axe looks at the first eight.
 LIKE_THOSE_ABOVE = "tbody > tr:nth-child(n+9)"
+# What moves is looked at where it ends: half-way from the light to the dark no colour is one that anybody reads by.
+AT_REST = """() => document.getAnimations().filter((moves) => Number.isFinite(moves.effect.getComputedTiming().endTime))
+    .forEach((moves) => moves.finish())"""
 SEEN_AS = f"[innerWidth <= {NARROW['width']}, matchMedia('(prefers-color-scheme: dark)').matches]"
 
 
@@ -70,6 +73,7 @@ def violations(page: Page, *rules: str) -> list[str]:
         return []
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE_SCRIPT)
+    page.evaluate(AT_REST)
     # Only the violations: what passed is megabytes, and was most of the time.
     options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
     script = "([left, options]) => axe.run({exclude: [[left]]}, options).then(result => result.violations)"
