@@ -1,7 +1,9 @@
 """state: how far each target is behind, whether that is well, and the alarm where it is not."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 
@@ -14,9 +16,9 @@ STREAMER_GONE = timedelta(seconds=60)
 NAMES_TOLD = 5
 # A record is sealed and streamed within some seconds.
 BEHIND_S = 60.0
-# All targets in one question, for a scrape asks it: the newest signed head, and when the oldest record that a target
-# lacks was stored; of one that was purged meanwhile the next that is there, among a thousand.
-_LAGS = """
+# All targets in one question, for a scrape asks it: the newest signed head, and the record of the next leaf that each
+# lacks.
+_NEXT = """
 WITH head AS (
     SELECT size FROM (
         SELECT number, size FROM audit_head WHERE NOT kept
@@ -24,12 +26,17 @@ WITH head AS (
     ) heads ORDER BY number DESC LIMIT 1
 ), sizes AS (SELECT coalesce((SELECT size FROM head), 0) AS size)
 SELECT s.*, sizes.size AS log_size, clock_timestamp() AS asked_at, (
-    SELECT extract(epoch FROM clock_timestamp() - r.stored_at)::float8
-    FROM audit_leaf l JOIN LATERAL (SELECT stored_at FROM audit_record WHERE id = l.record_id OFFSET 0) r ON true
-    WHERE l.index >= s.position AND l.index < least(s.position + 1000, sizes.size) ORDER BY l.index LIMIT 1
-) AS waited_s
+    SELECT l.record_id FROM audit_leaf l WHERE l.index = s.position AND l.index < sizes.size
+) AS next_id
 FROM audit_stream s, sizes WHERE %s::text IS NULL OR s.name = %s ORDER BY s.name
 """
+# By ids that the statement itself names, so it is planned for their months alone.
+_WAITED = """
+SELECT id, extract(epoch FROM clock_timestamp() - stored_at)::float8 FROM audit_record WHERE id = ANY(%s::uuid[])
+"""
+# Of a record that was purged meanwhile the next that is there, among so many.
+_PAST_PURGED = 1_000
+_LEAVES = "SELECT record_id FROM audit_leaf WHERE index > %s AND index < %s ORDER BY index"
 
 
 class Lag(NamedTuple):
@@ -47,8 +54,10 @@ class Lag(NamedTuple):
 
 
 def lags(name: str | None = None) -> list[Lag]:
-    """All targets by name, or that of this name, in one question. Raises database errors."""
-    return [_lag(row) for row in Stream.objects.raw(_LAGS, [name, name])]
+    """All targets by name, or that of this name, in two questions. Raises database errors."""
+    rows: list[Any] = list(Stream.objects.raw(_NEXT, [name, name]))
+    waited = _waited({row.next_id for row in rows} - {None})
+    return [_lag(row, waited) for row in rows]
 
 
 def lag_of(row: Stream) -> Lag:
@@ -82,10 +91,24 @@ def alarm() -> int:
     return len(late)
 
 
-def _lag(row: Any) -> Lag:
+def _waited(ids: Collection[UUID]) -> dict[UUID, float]:
+    """For how many seconds the records that are there have been stored."""
+    return dict(sql.rows(_WAITED, [list(ids)])) if ids else {}
+
+
+def _lag(row: Any, waited: Mapping[UUID, float]) -> Lag:
     records = max(row.log_size - row.position, 0)
-    seconds = max(row.waited_s or 0.0, 0.0) if records else 0.0
-    return Lag(row, row.log_size, records, seconds, _state(row, seconds, row.asked_at))
+    seconds = 0.0
+    if row.next_id is not None:
+        seconds = waited[row.next_id] if row.next_id in waited else _past_purged(row)
+    return Lag(row, row.log_size, records, max(seconds, 0.0), _state(row, seconds, row.asked_at))
+
+
+def _past_purged(row: Any) -> float:
+    end = min(row.position + _PAST_PURGED, row.log_size)
+    ids = [record_id for (record_id,) in sql.rows(_LEAVES, [row.position, end])]
+    waited = _waited(ids)
+    return next((waited[record_id] for record_id in ids if record_id in waited), 0.0)
 
 
 def _state(row: Stream, seconds: float, now: datetime) -> str:

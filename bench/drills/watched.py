@@ -139,7 +139,9 @@ class Watch:
         self._clear()
         self._watched = self._fleet.processes(service)
         before = self._rows()
-        return self._cost(act(), before)
+        ms = act()
+        self._look_at_memory()  # an act may be over between two looks
+        return self._cost(ms, before)
 
     def _cost(self, ms: float, rows_before: int) -> Cost:
         return Cost(ms, self._peak_mb, self._rows() - rows_before, self._most_locks, self._longest_lock_s * 1000)
@@ -159,6 +161,9 @@ class Watch:
                 blocked_since = (blocked_since or now) if blocking else None
                 self._longest_lock_s = max(self._longest_lock_s, now - (blocked_since or now))
                 self._most_locks = max(self._most_locks, most)
-                for process in self._watched:
-                    with suppress(psutil.Error):
-                        self._peak_mb = max(self._peak_mb, process.memory_info().rss / 1e6)
+                self._look_at_memory()
+
+    def _look_at_memory(self) -> None:
+        for process in self._watched:
+            with suppress(psutil.Error):
+                self._peak_mb = max(self._peak_mb, process.memory_info().rss / 1e6)

@@ -38,12 +38,17 @@ ROUNDS = 5
 # What may cost more than 1.5 times the month's, and why.
 LISTED = {
     "audit.tasks.account": "the hostile writer's events, heartbeats and manifests are there in one store alone",
+    "audit.tasks.verify_newest": "no run came before it: it begins with the first leaf, and stops in time",
     "audit.tasks.verify_slice": "a slice is the 4,320th part of the log, and the log is 120 times as long",
     "audit.tasks.write_days": "it records every day that was not recorded: 3,650 of them, some each run",
     "manage.py verify": "it verifies everything: the whole log",
     "manage.py coverage": "it prints a line for each writer and month",
     "page /admin/audit/record/?q=": "without a time the newest of each month are compared: 120 looks into an index",
     "GET events": "the same",
+    "page /admin/audit/record/?q=correlation:ID": "a correlation may be of any month: its months are planned once",
+    "page /admin/audit/record/timeline/?correlation=ID": "the same",
+    "page /admin/audit/statement/": "a statement may be of any month",
+    "page /admin/audit/gap/": "the hostile writer's gaps are there in one store alone",
     "page /admin/audit/hourcount/": "its writers are those of ten years",
 }
 SEALED = """

@@ -52,7 +52,7 @@ def asked_of_records(act: Callable[[], Any]) -> tuple[list[str], Any]:
         asked = [stack.enter_context(CaptureQueriesContext(connections[name])) for name in ("default", "reader")]
         returned = act()
         texts = [captured["sql"] for each in asked for captured in each.captured_queries]
-    of_records = re.compile(r'\s*SELECT.*(FROM|JOIN|\() *"?audit_record\b', re.DOTALL)
+    of_records = re.compile(r'\s*(SELECT|WITH).*(FROM|JOIN|\() *"?audit_record\b', re.DOTALL)
     return [text for text in texts if of_records.match(text)], returned
 
 

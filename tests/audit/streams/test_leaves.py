@@ -2,7 +2,7 @@
 
 import json
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +15,10 @@ from audit.evidence.erasure import requests
 from audit.evidence.erasure.requests import Asked
 from audit.formats.erasable.rules import Rule, Rules
 from audit.ledger import purged, reader
-from audit.models import Leaf, Record, RedactionRule
+from audit.models import Leaf, Record, RedactionRule, Stream
+from audit.postgres import sql
 from audit.retention import purge
-from audit.streams import cursor, leaves
+from audit.streams import cursor, leaves, state
 from tests.audit.conftest import Sender
 from tests.audit.evidence.conftest import OFFICER, sealed
 from tests.audit.retention.conftest import BEN, aged, ago, approved, seal, short
@@ -99,6 +100,25 @@ def test_a_purged_record_is_a_tombstone_with_its_leaf_hash(elsewhere: Any, scene
             assert [line.leaf for line in log.read(scene.first, leaf.index + 1)] == [
                 *range(scene.first, leaf.index + 1)
             ]
+
+
+def test_a_target_whose_next_record_was_purged_waits_since_the_next_that_is_there(
+    elsewhere: Any, scene: Scene, far_end: FarEnd
+) -> None:
+    scene.has(type="http", url=far_end.url)
+    category = short()
+    seal()
+    scene.once()
+    gone, kept = aged(ago(40), event_category=category), aged(ago(30), event_category="gateway")
+    seal()
+    purge.run(approved(), by=BEN)
+    first = Leaf.objects.get(record_id=gone).index
+    Stream.objects.filter(pk=scene.name).update(position=first)
+    assert not Record.objects.filter(pk=gone).exists()
+    stored_at = Record.objects.get(pk=kept).stored_at
+    waited = sql.now() - stored_at
+    assert state.lag_of(scene.row()).seconds >= waited.total_seconds()
+    assert state.lag_of(scene.row()).seconds < (waited + timedelta(hours=1)).total_seconds()
 
 
 def test_what_was_erased_before_it_was_streamed_is_not_in_its_line(scene: Scene, far_end: FarEnd) -> None:
