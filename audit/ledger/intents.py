@@ -40,11 +40,12 @@ WITH intended AS MATERIALIZED (
 SELECT (SELECT count(*) FROM intended), count(*), string_agg(q.leaf_hash, ''::bytea ORDER BY i.position),
        (SELECT digest FROM audit_intent),
        count(*) > count(DISTINCT q.record_id) OR EXISTS (SELECT FROM audit_leaf JOIN intended USING (record_id))
-FROM audit_unsealed q JOIN intended i ON q.record_id = i.record_id AND q.ctid >= %(place)s::tid
+FROM audit_unsealed q JOIN intended i ON q.record_id = i.record_id AND q.ctid BETWEEN %(first)s::tid AND %(last)s::tid
 """
-_OPEN = "SELECT size, cardinality(records) FROM audit_intent"
+_OPEN = "SELECT size, cardinality(records), digest FROM audit_intent"
 # A transaction that has written nothing waits for no standby: this one has.
 _WRITE = "SELECT pg_logical_emit_message(true, 'auditsite', 'seal')"
+ANYWHERE = ("(0,0)", "(4294967294,65535)")
 # The planner does not know how many are intended, and would compare each with each.
 _COMPARE_BY_HASH = "SET LOCAL enable_nestloop = off"
 # Records that are sealed already, or stand in it twice, go; the order of the others stays.
@@ -65,9 +66,15 @@ WHERE size = (SELECT coalesce(max(index) + 1, 0) FROM audit_leaf)
 class Intent(NamedTuple):
     """Records that are to be sealed next."""
 
-    records: int
-    # The block of the queue's table after which the next scan starts; None where another sealer chose the records.
-    block: int | None
+    # What their hashes hash to.
+    digest: bytes
+    # Where in the queue's table they stand, as tuple ids; None where another sealer chose them.
+    places: tuple[str, str] | None
+
+    @property
+    def block(self) -> int | None:
+        """The block of the queue's table at which the next scan starts."""
+        return None if self.places is None else int(self.places[1][1:].split(",")[0])
 
 
 def intend(cursor: Any, size: int, *, block: int, most: int) -> Intent | None:
@@ -77,17 +84,17 @@ def intend(cursor: Any, size: int, *, block: int, most: int) -> Intent | None:
     """
     cursor.execute(_OPEN)
     if (row := cursor.fetchone()) is not None:
-        after, count = row
+        after, count, digest = row
         if after > size:
             raise LogDamaged(f"The sealer went on from {after} records, and {size} are signed: {RESTORED}")
         if after == size and count:
             cursor.execute(_WRITE)
-            return Intent(count, None)
+            return Intent(bytes(digest), None)
     cursor.execute(_INTEND, {"place": f"({block},0)", "size": size, "limit": most})
     if (row := cursor.fetchone()) is None:
         return None
-    count, place = row
-    return Intent(count, int(place[1:].split(",")[0]))
+    digest, first, last = row
+    return Intent(bytes(digest), (first, last))
 
 
 class Taken(NamedTuple):
@@ -100,7 +107,7 @@ class Taken(NamedTuple):
 NOTHING = Taken([], [])
 
 
-def take(cursor: Any, size: int, *, block: int, only_looks: bool = False) -> Taken:
+def take(cursor: Any, size: int, intent: Intent, *, only_looks: bool = False) -> Taken:
     """Move what is intended on top of `size` leaves from the queue to the leaves; or say which leaves these would be.
 
     Nothing where another sealer has done so. Raises `LogDamaged` where it is not there as it was, `IntegrityError`
@@ -111,7 +118,9 @@ def take(cursor: Any, size: int, *, block: int, only_looks: bool = False) -> Tak
         return NOTHING
     cursor.execute(_COMPARE_BY_HASH)
     statement = _LOOK if only_looks else _TAKE_TRACED if settings.TRACING else _TAKE
-    cursor.execute(statement, {"place": f"({block},0)", "size": size})
+    # Another sealer may have taken these meanwhile, and chosen others.
+    first, last = intent.places if intent.places is not None and bytes(row[2]) == intent.digest else ANYWHERE
+    cursor.execute(statement, {"first": first, "last": last, "size": size})
     intended, count, hashes, digest, *more = cursor.fetchone()
     if only_looks and more.pop():
         raise IntegrityError("records are intended that are sealed already, or twice in the queue")

@@ -144,7 +144,7 @@ class Sealer:
                 return Sealed(None)
             edge = self._edge_of(reader.head("default"), keys, known)
             keep = keep_each or self._is_due()
-            block, intent = self._intend(cursor, edge.size)
+            intent = self._intend(cursor, edge.size)
             before = self._memory.head
             if intent is None and not (sign_anyway or _is_silent(before)):
                 return Sealed(before, kept=keep and self._keep(before))
@@ -154,7 +154,7 @@ class Sealer:
         draft = heads.Draft(keys.signer)
         for _ in range(DRAFTS):
             try:
-                return self._carry_out(intent, block, keys, draft, began_ns, keep=keep)
+                return self._carry_out(intent, keys, draft, began_ns, keep=keep)
             except heads.Undrafted:
                 draft.sign()
         return Sealed(None)  # another sealer was at work each time
@@ -162,7 +162,6 @@ class Sealer:
     def _carry_out(
         self,
         intent: intents.Intent | None,
-        block: int,
         keys: ledger_keys.Keys,
         draft: Draft,
         began_ns: int,
@@ -175,7 +174,7 @@ class Sealer:
                 return Sealed(None)
             edge = self._edge_of(reader.head("default"), keys, None)
             looks = not draft.is_ready
-            taken = intents.take(cursor, edge.size, block=block, only_looks=looks) if intent else intents.NOTHING
+            taken = intents.take(cursor, edge.size, intent, only_looks=looks) if intent else intents.NOTHING
             if intent is not None and not taken.leaves:
                 return Sealed(None)  # another sealer has taken them meanwhile
             signed = self._sign(cursor, edge, taken.leaves, keys, draft, keep=keep)
@@ -184,17 +183,15 @@ class Sealer:
             tracing.tell("seal", began_ns, taken.traces)
         return self._remember(signed)
 
-    def _intend(self, cursor: Any, size: int) -> tuple[int, intents.Intent | None]:
-        """Choose what comes next; return it, and the block of the queue from which on it stands."""
+    def _intend(self, cursor: Any, size: int) -> intents.Intent | None:
+        """Choose what comes next."""
         memory, started = self._memory, time.monotonic()
         full = started >= memory.full_scan_at
-        block = 0 if full else memory.block
-        intent = intents.intend(cursor, size, block=block, most=BATCH)
+        intent = intents.intend(cursor, size, block=0 if full else memory.block, most=BATCH)
         if full:
             took = time.monotonic() - started
             memory.full_scan_at = started + max(FULL_SCAN_EVERY_S, SCAN_SHARE * took)
-        chosen_elsewhere = intent is not None and intent.block is None
-        return 0 if chosen_elsewhere else block, intent
+        return intent
 
     def _sign(
         self, cursor: Any, edge: Edge, leaves: list[bytes], keys: ledger_keys.Keys, draft: Draft, *, keep: bool

@@ -1,12 +1,24 @@
 """What is sealed next is chosen and committed first; then it is taken as it was chosen, or not at all."""
 
+from typing import Any
+
 import pytest
 
 from audit.errors import LogDamaged, NotReplicated
 from audit.ledger import intents, seal
 from audit.models import Leaf
+from audit.postgres import sql
 from tests.attacks.scene import Scene
 from tests.audit.conftest import one, send
+
+# Rows for the sealer alone: nobody looks for their records.
+MANY = """
+WITH queued AS (
+    INSERT INTO audit_unsealed (record_id, leaf_hash, stored_at)
+    SELECT gen_random_uuid(), sha256(n::text::bytea), now() FROM generate_series(1, 3000) n RETURNING 1
+) SELECT count(*) FROM queued
+"""
+READ = "SELECT coalesce(pg_stat_get_xact_tuples_returned('audit_unsealed'::regclass), 0)"
 
 
 @pytest.fixture
@@ -34,6 +46,47 @@ def test_what_was_chosen_comes_before_what_came_since() -> None:
     assert [sealer.once(from_start=True).added for _ in range(3)] == [3, 2, 0]
     leaves = Leaf.objects.filter(index__gt=before).order_by("index").values_list("record_id", flat=True)
     assert list(leaves) == [*chosen, *later]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_pass_reads_what_it_seals_however_much_waits_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "BATCH", 50)
+    one(MANY)
+    assert seal.Sealer().once().added == 50
+    read, take = list[int](), intents.take
+
+    def counted(*given: Any, **named: Any) -> intents.Taken:
+        before = sql.rows(READ)[0][0]
+        taken = take(*given, **named)
+        read.append(sql.rows(READ)[0][0] - before)
+        return taken
+
+    monkeypatch.setattr(intents, "take", counted)
+    assert seal.Sealer().once().added == 50
+    assert 50 <= sum(read) <= 300, "the rest of the blocks in which they stand, and no more"
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_sealer_takes_what_another_chose_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It chose, and stood still; another took that, chose what came since, and stands still in its turn."""
+    first, second = seal.Sealer(), seal.Sealer()
+    send(3)
+    confirmed = intents.require_confirmed
+
+    def stop() -> None:
+        raise NotReplicated
+
+    def stand_still() -> None:
+        monkeypatch.setattr(intents, "require_confirmed", confirmed)
+        assert second.once().added == 3
+        one(MANY)  # in blocks of their own
+        send(2)
+        monkeypatch.setattr(intents, "require_confirmed", stop)
+        with pytest.raises(NotReplicated):
+            second.once()
+
+    monkeypatch.setattr(intents, "require_confirmed", stand_still)
+    assert first.once().added == 3_002
 
 
 @pytest.mark.usefixtures("stopped")
