@@ -11,6 +11,8 @@ from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from audit.ledger import reader
+
 _PART_ENDS = re.compile(r"[._/:@]")
 
 
@@ -24,7 +26,8 @@ def age(seconds: float) -> str:
 
 def waiting_records(count: int, seconds: float) -> str:
     """`3 records wait, the oldest for 5 min`."""
-    wait = "1 record waits" if count == 1 else f"{intcomma(count)} records wait"
+    about = "about " if count > reader.COUNTED else ""
+    wait = "1 record waits" if count == 1 else f"{about}{intcomma(count)} records wait"
     return f"{wait}, the oldest for {age(seconds)}"
 
 

@@ -17,8 +17,14 @@ from audit.postgres import sql
 
 # Bounds are written into each part, so that PostgreSQL plans a look into the index, however large the table is.
 _LEAVES = "SELECT 0, index, leaf_hash FROM audit_leaf WHERE index >= %s AND index < %s"
+# Where no sealer was at work for days, millions wait: more than these are estimated by PostgreSQL.
+COUNTED = 100_000
 _WAITING = """
-SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8 FROM audit_unsealed
+WITH first AS MATERIALIZED (SELECT stored_at FROM audit_unsealed LIMIT %(most)s + 1)
+SELECT CASE WHEN count(*) > %(most)s THEN greatest(count(*), pg_stat_get_live_tuples('audit_unsealed'::regclass))
+            ELSE count(*) END,
+       coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)::float8
+FROM first
 """
 _NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >= %s AND index < %s"
 
@@ -140,8 +146,9 @@ def best_cosigned(using: str = "reader") -> Checkpoint | None:
 
 
 def waiting() -> tuple[int, float]:
-    """Return how many records wait for the sealer, and for how many seconds the oldest has."""
-    [(count, seconds)] = sql.rows(_WAITING, using="reader")
+    """Return how many records wait for the sealer, about how many beyond `COUNTED`, and for how many seconds the oldest
+    of those that were counted has."""
+    [(count, seconds)] = sql.rows(_WAITING, {"most": COUNTED}, using="reader")
     return count, seconds
 
 
