@@ -135,6 +135,9 @@ def digest(canonical_bytes: bytes) -> bytes:
     return hashlib.sha256(LEAF_PREFIX + canonical_bytes).digest()
 
 
+_LOOKED_AT = frozenset({dict, list, float})
+
+
 def _is_plain(container: Any, depth: int) -> bool:
     """Return whether `plain` writes the same bytes as RFC 8785 asks for.
 
@@ -144,8 +147,12 @@ def _is_plain(container: Any, depth: int) -> bool:
     if depth > MAX_DEPTH:
         raise NotCanonical(TOO_DEEP)
     is_object = isinstance(container, dict)
-    plain = all(map(str.isascii, container)) if is_object else True
-    for member in container.values() if is_object else container:
+    plain = "".join(container).isascii() if is_object else True
+    members = container.values() if is_object else container
+    # Nearly all hold texts alone, and are looked at in one go.
+    if _LOOKED_AT.isdisjoint(map(type, members)):
+        return plain
+    for member in members:
         kind = type(member)
         if kind is dict or kind is list:
             plain = _is_plain(member, depth + 1) and plain

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, get_args, get_origin
 from uuid import UUID
 
@@ -150,7 +151,7 @@ def accept(document: Any, *, writer: str, now: datetime | None = None, erasing: 
 
 def as_document(event: Event, event_id: UUID, writer: str) -> dict[str, Any]:
     """Return the complete event as the digest covers it: with defaults, without absent members."""
-    document = {name: value for name in FIELDS if (value := getattr(event, name)) is not None}
+    document = {name: value for name, value in zip(FIELDS, _VALUES(event), strict=True) if value is not None}
     document["event_id"] = str(event_id)
     document["event_timestamp"] = times.timestamp_text(event.event_timestamp)
     document["writer"] = writer
@@ -187,6 +188,7 @@ def text_faults(field: str, text: str | None) -> Iterator[tuple[str, str]]:
 
 
 FIELDS = Event.__struct_fields__
+_VALUES = attrgetter(*FIELDS)
 
 
 def _validated(document: Any) -> Event:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from uuid import UUID
 
 # RFC 9562: in either case, with its dashes or without them, bare or as a URN; in braces, as some systems write it.
@@ -24,6 +25,7 @@ def read_uuid(text: str) -> UUID:
     return UUID(text)
 
 
+@lru_cache(maxsize=8192)
 def read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Read an IPv4 or IPv6 address; an IPv4 address in the form of IPv6 is that IPv4 address. Raises `ValueError`."""
     if "%" in text:

@@ -100,4 +100,4 @@ def _ends_a_day(text: str) -> bool:
 
 def timestamp_text(moment: datetime) -> str:
     """Return RFC 3339 in UTC with microseconds: `2026-08-18T10:00:00.000000Z`."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

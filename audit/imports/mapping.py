@@ -2,13 +2,16 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from collections.abc import Mapping as Table
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from audit.errors import AuditError
 from audit.formats import event
-from audit.imports import paths
+from audit.imports import fitting, paths, values
+from audit.imports.fitting import Fit
 from audit.imports.paths import Path
 from audit.imports.rules import Rule, compile_rules
 
@@ -40,6 +43,8 @@ class Mapping(NamedTuple):
     records: tuple[Path, ...]
     # What an event of this source has, so that another's is not taken for one.
     requires: tuple[Path, ...]
+    # What reads the value of each of them.
+    required: tuple[Callable[[dict[str, Any]], Any], ...]
     identity: tuple[Rule, ...]
     fields: Table[str, tuple[Rule, ...]]
     # Of what the format is made, such as the delimiter of a CSV.
@@ -81,7 +86,7 @@ def _mapping(spec: dict[str, Any], text: str) -> Mapping:
     if form not in FORMATS:
         raise ValueError(f"source.format: must be one of {', '.join(FORMATS)}")
     fields = _fields(_part(spec, "event"))
-    identity = _rules("id", spec["id"]) if "id" in spec else ()
+    identity = _rules("id", spec["id"], lambda _: values.text) if "id" in spec else ()
     requires = _paths(source, "requires")
     everything = [path for rules in (identity, *fields.values()) for rule in rules for path in rule.members]
     return Mapping(
@@ -91,6 +96,7 @@ def _mapping(spec: dict[str, Any], text: str) -> Mapping:
         format=form,
         records=_paths(source, "records"),
         requires=requires,
+        required=tuple(map(paths.finder, requires)),
         identity=identity,
         fields=fields,
         options={key: source[key] for key in ("delimiter", "columns") if key in source},
@@ -105,12 +111,12 @@ def _fields(spec: dict[str, Any]) -> dict[str, tuple[Rule, ...]]:
         raise ValueError(f"event.{unknown[0]}: is no field that a mapping fills: these are {', '.join(FIELDS)}")
     if missing := [name for name in NEEDED if name not in spec]:
         raise ValueError(f"event.{missing[0]}: has to be filled")
-    return {name: _rules(f"event.{name}", spec[name]) for name in FIELDS if name in spec}
+    return {name: _rules(f"event.{name}", spec[name], partial(fitting.of, name)) for name in FIELDS if name in spec}
 
 
-def _rules(where: str, spec: Any) -> tuple[Rule, ...]:
+def _rules(where: str, spec: Any, fit: Callable[[str], Fit]) -> tuple[Rule, ...]:
     try:
-        return compile_rules(spec)
+        return compile_rules(spec, fit)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 

@@ -4,17 +4,17 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import DatabaseError, connections
 
 from audit.imports import place, take
-from audit.imports.convert import unmapped
+from audit.imports.converters import Converted, Converters, collecting_seldom
 from audit.imports.item import Item
 from audit.imports.mapping import Mapping
 from audit.imports.place import Place
@@ -81,16 +81,19 @@ def run(
     dry_run: bool = False,
     stop: threading.Event | None = None,
     progress: Callable[[Summary, Source], None] | None = None,
+    converters: Converters | None = None,
 ) -> Summary:
     """Import a file by its path, or standard input by `-`; a `dry_run` converts alone, and keeps nothing.
 
-    Raises `FileUnreadable` where it cannot be opened; `NothingKept` where neither PostgreSQL nor the queue take events:
-    what was taken before is, and the next run goes on. A file that ends in its middle, or is not what its format says,
-    is imported as far as it can be read: `Summary.broken` says why not further.
+    `converters` are of the same mapping and writer; without them all is converted in this process.
+
+    Raises `FileUnreadable` where it cannot be opened; `ConverterEnded`, and `NothingKept` where neither PostgreSQL nor
+    the queue take events: what was taken before is kept, and the next run goes on. A file that ends in its middle, or
+    is not what its format says, is imported as far as it can be read: `Summary.broken` says why not further.
     """
     summary = Summary(name)
     key = "" if dry_run or name == STANDARD_INPUT else place.key_of(name, mapping, writer)
-    act = _Import(mapping, writer, key, summary, dry_run=dry_run)
+    act = _Import(mapping, writer, key, summary, converters or Converters(0, mapping, writer), dry_run=dry_run)
     saved = place.find(key) if key else None
     if saved is not None:
         with opened(name) as source:
@@ -102,6 +105,10 @@ def run(
     with opened(name) as source:
         act.read(Window(source), source, stop, progress)
     return summary
+
+
+def _reached(events: Events, window: Window) -> Place:
+    return Place(window.offset, window.line, window.digest(), dict(events.state))
 
 
 @contextmanager
@@ -118,8 +125,11 @@ def _switching(seconds: float) -> Iterator[None]:
 class _Import:
     """An import of one file: portions are read here, and recorded by a thread beside."""
 
-    def __init__(self, mapping: Mapping, writer: str, key: str, summary: Summary, *, dry_run: bool):
+    def __init__(
+        self, mapping: Mapping, writer: str, key: str, summary: Summary, converters: Converters, *, dry_run: bool
+    ):
         self._mapping, self._writer, self._key, self._dry_run = mapping, writer, key, dry_run
+        self._converters = converters
         self._summary = summary
         self._days: set[int] = set()
         self._months: set[datetime] = set()
@@ -136,10 +146,11 @@ class _Import:
     ) -> None:
         summary, began = self._summary, self._summary.began_at
         events = Events(window, self._mapping, dict(began.state) if began else None)
-        with _switching(SWITCH_S), ThreadPoolExecutor(1) as beside:
+        with _switching(SWITCH_S), collecting_seldom(), ThreadPoolExecutor(1) as beside:
             waiting: Future[None] | None = None
             try:
-                for portion in self._portions(events, window):
+                for items, reached, converted in self._converters.convert(self._portions(events, window)):
+                    portion = self._portion(items, reached, converted)
                     if waiting is not None:
                         waiting.result()
                     waiting = beside.submit(self._bring, portion)
@@ -159,7 +170,7 @@ class _Import:
         if summary.is_whole and self._key:
             place.forget(self._key)
 
-    def _portions(self, events: Events, window: Window) -> Iterator[_Portion]:
+    def _portions(self, events: Events, window: Window) -> Iterator[tuple[list[Item], Place]]:
         """Yield portions, each with the place that is reached with it; what was read before a fault is one as well."""
         items: list[Item] = []
         source = iter(events)
@@ -174,26 +185,20 @@ class _Import:
                 break
             items.append(item)
             if len(items) >= PORTION and events.is_settled:
-                yield self._portion(items, events, window)
+                yield items, _reached(events, window)
                 items = []
         if items:
-            yield self._portion(items, events, window)
+            yield items, _reached(events, window)
         if fault is not None:
             raise fault
 
-    def _portion(self, items: list[Item], events: Events, window: Window) -> _Portion:
-        prepared = take.prepare(items, self._mapping, writer=self._writer)
-        for item in items:
-            if isinstance(item.original, dict):
-                self._note_unmapped(item.original)
-        here = Place(window.offset, window.line, window.digest(), dict(events.state))
-        return _Portion(prepared, here)
-
-    def _note_unmapped(self, original: dict[str, Any]) -> None:
+    def _portion(self, items: Sequence[Item], reached: Place, converted: Converted) -> _Portion:
         counted = self._summary.unmapped
-        for name in unmapped(original, self._mapping):
+        for name, count in converted.unmapped.items():
             if name in counted or len(counted) < UNMAPPED_TOLD:
-                counted[name] += 1
+                counted[name] += count
+        prepared = Prepared(items, converted.events, converted.faulty, self._mapping, self._writer)
+        return _Portion(prepared, reached)
 
     def _bring(self, portion: _Portion) -> None:
         """Take a portion, and save the place that is reached. Runs in the thread beside. Raises `NothingKept`."""
@@ -223,7 +228,7 @@ class _Import:
 
     def _make_months(self, prepared: Prepared) -> None:
         """Make partitions for the months of old events. Where that is not possible now the default one takes them."""
-        times = {each.accepted.id.int >> 80 for each in prepared.events.values()}
+        times = {each.id.int >> 80 for each in prepared.events.values()}
         for day in {milliseconds // MS_OF_A_DAY for milliseconds in times} - self._days:
             self._days.add(day)
             month = datetime.fromtimestamp(day * MS_OF_A_DAY / 1000, UTC).replace(day=1)

@@ -54,7 +54,7 @@ class Taken(NamedTuple):
 
 class _Event(NamedTuple):
     accepted: Accepted
-    document: dict[str, Any]
+    original: Any
     # The id that it has by its source's, where another event has that.
     wanted: UUID | None = None
 
@@ -66,10 +66,13 @@ class _Became(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A portion that was read and converted: the events that can be recorded, and what is wrong with the others."""
+    """A portion that was read and converted: the events that can be recorded, and what is wrong with the others.
+
+    Both by their places in it.
+    """
 
     items: Sequence[Item]
-    events: dict[int, _Event]
+    events: dict[int, Accepted]
     faulty: dict[int, dict[str, str]]
     mapping: Mapping
     writer: str
@@ -86,14 +89,21 @@ def take(items: Iterable[Item], mapping: Mapping, *, writer: str) -> list[Taken]
 
 def prepare(items: Sequence[Item], mapping: Mapping, *, writer: str) -> Prepared:
     """Convert and validate events, by the schemas that hold now; nothing is kept."""
-    events: dict[int, _Event] = {}
+    return Prepared(items, *accept_items(items, mapping, writer=writer), mapping, writer)
+
+
+def accept_items(
+    items: Sequence[Item], mapping: Mapping, *, writer: str
+) -> tuple[dict[int, Accepted], dict[int, dict[str, str]]]:
+    """Convert and validate events; return those that can be recorded, and what is wrong with the others, by place."""
+    events: dict[int, Accepted] = {}
     faulty: dict[int, dict[str, str]] = {}
     for place, item in enumerate(items):
         try:
-            events[place] = _Event(*accept_item(item, mapping, writer=writer))
+            events[place] = accept_item(item, mapping, writer=writer)[0]
         except Invalid as error:
             faulty[place] = error.errors
-    return Prepared(items, events, faulty, mapping, writer)
+    return events, faulty
 
 
 def bring(prepared: Prepared, *, looks: bool = False) -> list[Taken]:
@@ -101,9 +111,10 @@ def bring(prepared: Prepared, *, looks: bool = False) -> list[Taken]:
 
     With `looks` it is looked up first which are here already: cheaper than to find that out by recording them.
     """
-    items, events, faulty, mapping, writer = prepared
+    items, accepted, faulty, mapping, writer = prepared
+    events = {place: _Event(each, items[place].original) for place, each in accepted.items()}
     copies = _copies(events)
-    states = _record({place: each for place, each in events.items() if place not in copies}, writer, looks=looks)
+    states = _record({place: each for place, each in events.items() if place not in copies}, prepared, looks=looks)
     taken = {
         place: Taken(items[place], state, each.accepted.id, recorded=recorded)
         for place, (state, each, recorded) in states.items()
@@ -148,7 +159,7 @@ def _copies(events: dict[int, _Event]) -> dict[int, int]:
     copies: dict[int, int] = {}
     for place, each in events.items():
         before = first.setdefault(each.accepted.id, [])
-        same = next((other for other in before if _original(events[other]) == _original(each)), None)
+        same = next((other for other in before if events[other].original == each.original), None)
         if same is None:
             before.append(place)
         else:
@@ -156,11 +167,7 @@ def _copies(events: dict[int, _Event]) -> dict[int, int]:
     return copies
 
 
-def _original(each: _Event) -> Any:
-    return each.document["event_data"]
-
-
-def _record(events: dict[int, _Event], writer: str, *, looks: bool) -> dict[int, _Became]:
+def _record(events: dict[int, _Event], prepared: Prepared, *, looks: bool) -> dict[int, _Became]:
     """Record those that are new; an event whose id its source used for another one is recorded beside that.
 
     Where one is not new by its digest, all are looked up: the same event may have another digest. Raises `NothingKept`;
@@ -173,7 +180,7 @@ def _record(events: dict[int, _Event], writer: str, *, looks: bool) -> dict[int,
         here = {place: found[each.accepted.id] for place, each in events.items() if each.accepted.id in found}
         states |= {place: _here(state, events[place]) for place, state in here.items() if state != "taken"}
         new = {place: each for place, each in events.items() if place not in here}
-        again = waiting | {place: _beside(events[place], writer) for place, state in here.items() if state == "taken"}
+        again = waiting | {place: _beside(events[place], prepared) for place, state in here.items() if state == "taken"}
         try:
             states |= _record_new(new, record_new if left else record)
         except Conflict:
@@ -210,11 +217,12 @@ def _here(found: known.Found, each: _Event) -> _Became:
     return _Became("duplicate", each, Recorded(each.accepted, "duplicate") if found == "stored" else None)
 
 
-def _beside(each: _Event, writer: str) -> _Event:
-    original = canonical.canonical(_original(each))
-    event_id = identity.beside(each.accepted.id, original)
-    document = each.document | {"event_id": str(event_id)}
-    return _Event(accept(document, writer), document, each.accepted.id)
+def _beside(each: _Event, prepared: Prepared) -> _Event:
+    mapping, writer = prepared.mapping, prepared.writer
+    event_id = identity.beside(each.accepted.id, canonical.canonical(each.original))
+    # An event without a time of its own keeps that of its arrival.
+    document = convert(each.original, mapping, writer=writer, now=each.accepted.event_timestamp).document
+    return _Event(accept(document | {"event_id": str(event_id)}, writer), each.original, each.accepted.id)
 
 
 def _tell(events: Iterable[_Event]) -> None:

@@ -49,7 +49,7 @@ def dotted(value: str, limit: int) -> str | None:
 @lru_cache(maxsize=8192)
 def word(value: str, limit: int) -> str | None:
     """Return a text as the category of an event."""
-    name = dotted(value, limit)
+    name = dotted.__wrapped__(value, limit)
     return None if name is None else name.replace(".", "_")
 
 

@@ -70,7 +70,7 @@ class Bench:
         self.count, self.kills = count, kills
         self.fleet = Fleet(workers=2, drainers=0)
         self._files = 0
-        # What the import takes, in MiB, by the share of the file that is imported.
+        # What the import and its processes take, in MiB, by the share of the file that is imported.
         self._taken: list[tuple[float, float]] = []
 
     def run(self) -> bool:
@@ -136,7 +136,10 @@ class Bench:
         # Before its place is noted first, and once it is at its end, the store knows of no place.
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             if offset := self._offset():
-                self._taken.append((offset / size, psutil.Process(process.pid).memory_info().rss / 2**20))
+                import_itself = psutil.Process(process.pid)
+                # What processes share is counted in each.
+                taken = [each.memory_info().rss for each in (import_itself, *import_itself.children(recursive=True))]
+                self._taken.append((offset / size, sum(taken) / 2**20))
 
     def _memory(self) -> tuple[float, float]:
         """What the import took at most up to its first tenth, or the first time that it was looked at, and after."""

@@ -52,10 +52,12 @@ class Values:
     def _sign(self) -> str:
         """Return the next character that is no space; "" at the end."""
         while True:
-            end = self._space(self._window.at)
-            self._window.pass_to(end)
-            if end < len(self._window.text):
-                return self._window.text[end]
+            text, end = self._window.text, self._window.at
+            if text[end : end + 1].isspace():
+                end = self._space(end)
+                self._window.pass_to(end)
+            if end < len(text):
+                return text[end]
             if not self._window.fill():
                 return ""
 

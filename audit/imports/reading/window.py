@@ -17,7 +17,9 @@ class Broken(AuditError):
 
 
 class Window:
-    """The text from `at` on; `offset`, `line` and `digest` say what was passed before it.
+    """The text from `at` on; `offset`, `line` and `digest()` say what was passed before it.
+
+    They are counted when somebody asks, or what was passed goes: of a thousand events once.
 
     What is no UTF-8 becomes lone surrogates, which no event may have, and comes out as it was where it is kept raw.
     """
@@ -27,7 +29,9 @@ class Window:
         self._decoder: Any = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
         self._hash = hashlib.sha256()
         self.text, self.at = "", 0
-        self.offset, self.line = 0, 1
+        # So far what was passed is counted.
+        self._counted = 0
+        self._offset, self._line = 0, 1
         self.is_whole = False  # nothing follows the text
 
     def fill(self) -> bool:
@@ -38,25 +42,44 @@ class Window:
             raise Broken(f"an event is longer than {MAX_CHARACTERS // 2**20} MiB, which is more than is taken")
         part = self._source.part()
         self.is_whole = not part
+        self._count()
         self.text = self.text[self.at :] + self._decoder.decode(part, not part)
-        self.at = 0
-        if not self.offset and self.text.startswith(MARK):
+        self.at = self._counted = 0
+        if not self._offset and self.text.startswith(MARK):
             self.pass_to(len(MARK))
         return bool(part)
 
     def pass_to(self, end: int) -> str:
         """Pass over the text to `end`, and return it."""
         passed = self.text[self.at : end]
-        data = passed.encode("utf-8", "surrogateescape")
-        self._hash.update(data)
-        self.offset += len(data)
-        self.line += passed.count("\n")
         self.at = end
         return passed
 
+    @property
+    def offset(self) -> int:
+        """How many bytes were passed."""
+        self._count()
+        return self._offset
+
+    @property
+    def line(self) -> int:
+        """The number of the line at which the text begins."""
+        self._count()
+        return self._line
+
     def digest(self) -> str:
         """Return SHA-256 of all that was passed, in hex."""
+        self._count()
         return self._hash.hexdigest()
+
+    def _count(self) -> None:
+        if self._counted < self.at:
+            passed = self.text[self._counted : self.at]
+            data = passed.encode("utf-8", "surrogateescape")
+            self._hash.update(data)
+            self._offset += len(data)
+            self._line += passed.count("\n")
+            self._counted = self.at
 
     def skip(self, offset: int, digest: str, line: int) -> bool:
         """Pass over the first `offset` bytes, unread; return whether they have this hash. If not, begin anew."""
@@ -66,5 +89,5 @@ class Window:
             left -= len(part)
         if left or hashed.hexdigest() != digest:
             return False
-        self._hash, self.offset, self.line = hashed, offset, line
+        self._hash, self._offset, self._line = hashed, offset, line
         return True

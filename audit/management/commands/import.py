@@ -1,6 +1,7 @@
 """`manage.py import`: events of other systems, from their files."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from django.db import DatabaseError
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 
 from audit.errors import NothingKept
-from audit.imports import catalogue
+from audit.imports import catalogue, converters
+from audit.imports.converters import Converters
 from audit.imports.mapping import Mapping
 from audit.imports.reading.opening import Source
 from audit.imports.run import Summary, run
@@ -44,15 +46,28 @@ class Command(HarmlessCommand):
         parser.add_argument("files", nargs="+", metavar="FILE", help="a path, or - for standard input")
         parser.add_argument("--mapping", type=Path, metavar="FILE", help="a mapping of your own (docs/imports.md)")
         parser.add_argument("--writer", help="as whose events they are recorded; the source if not given")
+        parser.add_argument(
+            "--processes",
+            type=int,
+            choices=range(converters.MOST + 1),
+            metavar="N",
+            help=f"that convert beside this one, 0 to {converters.MOST}; half as many as cores if not given",
+        )
         parser.add_argument("--dry-run", action="store_true", help="convert, tell what would not map, keep nothing")
 
     def handle(self, *args: Any, source: str, files: list[str], **options: Any) -> None:
         mapping = catalogue.load(options["mapping"]) if options["mapping"] else catalogue.find(source)
         writer, dry_run = options["writer"] or source, options["dry_run"]
-        _check_writer(writer)
+        number = converters.sound_number() if options["processes"] is None else options["processes"]
+        # Forked before PostgreSQL is asked for the first time.
+        with closing(Converters(number, mapping, writer)) as beside:
+            _check_writer(writer)
+            sys.exit(self._all(files, mapping, writer, dry_run, beside))
+
+    def _all(self, files: list[str], mapping: Mapping, writer: str, dry_run: bool, beside: Converters) -> int:
         stop, worst = stop_at_signal(), 0
         for name in files:
-            summary = self._import(name, mapping, writer, dry_run, stop)
+            summary = self._import(name, mapping, writer, dry_run, stop, beside)
             self._report(summary)
             if not dry_run:
                 _record(summary, mapping, writer)
@@ -60,9 +75,11 @@ class Command(HarmlessCommand):
                 worst = NOT_ALL
             if stop.is_set():
                 break
-        sys.exit(worst)
+        return worst
 
-    def _import(self, name: str, mapping: Mapping, writer: str, dry_run: bool, stop: Any) -> Summary:
+    def _import(
+        self, name: str, mapping: Mapping, writer: str, dry_run: bool, stop: Any, beside: Converters
+    ) -> Summary:
         columns = (TextColumn("{task.fields[events]:,} events"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
         with bar(*columns) as shown:
             task = shown.add_task(name, total=None, events=0)
@@ -71,7 +88,9 @@ class Command(HarmlessCommand):
                 shown.update(task, completed=source.passed() or 0, total=source.size, events=summary.events)
 
             try:
-                return run(name, mapping, writer=writer, dry_run=dry_run, stop=stop, progress=progress)
+                return run(
+                    name, mapping, writer=writer, dry_run=dry_run, stop=stop, progress=progress, converters=beside
+                )
             except NothingKept as error:
                 self.stderr.write(f"{name}: {error} What was taken before is kept; run it again to go on.")
                 sys.exit(NOT_KEPT)

@@ -35,6 +35,8 @@ class EventSchema(AppendOnly):
 
     class Meta:
         db_table = "audit_eventschema"
+        # A list counts them by it: a schema has several.
+        verbose_name = "schema revision"
         default_permissions = ("view", "add")
         base_manager_name = "objects"
         ordering = ("event_type", "event_version", "-revision")

@@ -27,7 +27,8 @@ def test_an_administrator_registers_a_schema_and_another_revision_of_it(administ
     administrator.post(ADD, form(event_type=kind, mode="refuse"))
     assert [each.mode for each in EventSchema.objects.filter(event_type=kind)] == ["refuse", "warn"]
     assert "A newer revision holds" in administrator.get(answer.redirect_chain[-1][0]).content.decode()
-    assert "refuse" in administrator.get(LIST, {"q": kind}).content.decode()
+    page = administrator.get(LIST, {"q": kind}).content.decode()
+    assert "refuse" in page and "2 schema revisions" in page
 
 
 def test_what_is_no_schema_is_named_and_what_was_typed_stays(administrator: Client) -> None:

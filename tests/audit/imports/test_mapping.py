@@ -1,5 +1,6 @@
 """A mapping says what fills which field; what is wrong with one is said where it stands."""
 
+import secrets
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from audit import checks
 from audit.errors import Invalid
 from audit.formats import event
-from audit.imports import catalogue, convert, originals, paths, values
+from audit.imports import catalogue, convert, fitting, originals, paths, values
 from audit.imports.catalogue import BUILT_IN
 from audit.imports.mapping import MappingInvalid, read
 from audit.imports.sources import syslog
@@ -162,3 +163,15 @@ def test_a_line_of_syslog_is_read_strictly() -> None:
     }
     for wrong in ("<192>1 - - - - - -", "<1> - - - - - -", "<1>1 - h a p m [open", "Mar  4 05:06:07 host app: x", ""):
         assert "faults" in type(syslog.parse(wrong))._fields
+
+
+def test_long_texts_are_read_and_not_remembered() -> None:
+    """Thousands of texts of 256 KiB would take the memory of the process."""
+    long = "Delete.Something." * 1_000
+    fills = [fitting.of(field, "rfc3339") for field in ("event_type", "event_category", "actor_ip")]
+    caches = (values.dotted, values.word, values.address)
+    before = [each.cache_info().currsize for each in caches]
+    assert [len(fill(long) or "") for fill in fills] == [100, 50, 0]
+    assert [each.cache_info().currsize for each in caches] == before
+    assert [fill(f"Create{secrets.token_hex(4)}") is None for fill in fills] == [False, False, True]
+    assert [each.cache_info().currsize for each in caches] > before
