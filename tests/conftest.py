@@ -74,8 +74,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the browser tests, so that one process has them all: one browser, one site, each kind of page once.
 
     xdist hands out contiguous shares, of which others take from the end. In three processes they cost a minute more.
+    What needs a gateway of storage follows, for a process that has none starts it within ten seconds.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is None, "gateway" not in names_of(item)))
+
+
+def names_of(item: pytest.Item) -> list[str]:
+    """The fixtures that a test asks for, also by way of others."""
+    return item.fixturenames if isinstance(item, pytest.Function) else []
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +182,28 @@ def redis_server() -> Breakable:
     if servers.redis is None:
         pytest.skip("needs a Redis of its own to stop: unset REDIS_URL")
     return Breakable(servers.redis)
+
+
+@pytest.fixture(scope="session")
+def scene(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Scene, one for the whole session: what stores that are attacked, or that lose records, are copied from."""
+    from tests.attacks.scene import Scene  # which imports the cast of the audit tests
+
+    if servers.postgres is None:
+        pytest.skip("needs a PostgreSQL of its own to attack: unset DATABASE_URL")
+    made = Scene(servers.postgres.url(), tmp_path_factory.mktemp("scene"))
+    try:
+        made.build()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def elsewhere(scene: Any) -> Iterator[Any]:
+    """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
+    with scene.outside(), scene.fresh():
+        yield scene
 
 
 @pytest.fixture

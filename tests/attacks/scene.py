@@ -37,7 +37,7 @@ CORRELATIONS = [f"rr-attacked-{number}" for number in range(5)]
 
 
 class Scene:
-    """The template databases, and a copy of one of them in use."""
+    """The template databases. Django uses a copy of them within `fresh`, and its own databases at all other times."""
 
     def __init__(self, admin_url: str, folder: Path):
         self._admin_url = admin_url
@@ -46,12 +46,19 @@ class Scene:
         self._kept = {alias: connections[alias].settings_dict["NAME"] for alias in settings.DATABASES}
         witness = Witness.create(folder / "witness", "witness.example/w", keys.load().verifiers)
         self._server = serve(witness, "127.0.0.1", 0)
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         self.witness = f"http://127.0.0.1:{self._server.server_port}={witness.verifier}"
 
     def build(self, batches: int = BATCHES) -> None:
         """Fill the template: events of five correlations, sealed in steps, each step cosigned and anchored."""
+        try:
+            self._build(batches)
+        finally:
+            self._leave()
+        shutil.copytree(self._folder / "witness", self._folder / "witness-kept")
+
+    def _build(self, batches: int) -> None:
         if servers.migrated:
             self._copy(servers.migrated, self.name)
         create_database(self._admin_url, self.name)
@@ -69,7 +76,6 @@ class Scene:
                 sealed = sealer.once(from_start=True)
                 assert sealed.checkpoint is not None and sealed.checkpoint.size == (number + 1) * BATCH
                 assert courier.publish(sealed.checkpoint) == []
-        shutil.copytree(self._folder / "witness", self._folder / "witness-kept")
 
     @contextmanager
     def fresh(self) -> Iterator[psycopg.Connection[Any]]:
@@ -81,8 +87,9 @@ class Scene:
             with psycopg.connect(self._url(name), autocommit=True) as superuser:
                 yield superuser
         finally:
-            self._use(self.name)
+            self._leave()
             self._drop(name)
+            self._forget()
 
     def restore_early(self) -> None:
         """Put the old copy in the place of the store, as an administrator restores a dump."""
@@ -107,7 +114,7 @@ class Scene:
         shutil.copy(self._folder / "anchor.jsonl", copy)
         return copy
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Have Django use the databases again that it used before."""
         connections.close_all()
         gateway().close()
@@ -120,9 +127,13 @@ class Scene:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self.leave()
         for name in (self.name, f"{self.name}_early", f"{self.name}_now"):
             self._drop(name)
+
+    def _forget(self) -> None:
+        """The witness is one for all copies: it forgets what this one told it."""
+        self._server.RequestHandlerClass.of._logs[1:] = []  # type: ignore[attr-defined]
+        shutil.copytree(self._folder / "witness-kept", self._folder / "witness", dirs_exist_ok=True)
 
     def _use(self, name: str) -> None:
         connections.close_all()

@@ -1,13 +1,12 @@
 """Every attack of the catalogue is prevented or detected as it says, and nothing honest raises an alarm."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audit.ledger import verify
-from tests import servers
 from tests.attacks.catalogue import ATTACKS as OF_THE_LOG
 from tests.attacks.catalogue import Attack
 from tests.attacks.files import TAMPERINGS, Tampering, run_tampering
@@ -19,18 +18,6 @@ from tests.attacks.scene import Scene
 
 pytestmark = pytest.mark.slow
 ATTACKS = [*OF_THE_LOG, *REMOVALS]
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    if servers.postgres is None:
-        pytest.skip("needs a PostgreSQL of its own to attack: unset DATABASE_URL")
-    found = Scene(servers.postgres.url(), tmp_path_factory.mktemp("attacks"))
-    try:
-        found.build()
-        yield found
-    finally:
-        found.stop()
 
 
 def test_there_are_enough_attacks_each_named_once() -> None:

@@ -5,14 +5,11 @@ Records are append-only, so no test cleans up: each uses ids and correlation ids
 
 import json
 import secrets
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,11 +22,9 @@ from audit.access import api_keys
 from audit.formats import event
 from audit.formats.event import SealedEvent
 from audit.ingest.record import store
-from audit.ledger import seal
 from audit.models import Writer
 from audit.postgres.gateway import gateway
-from tests import servers
-from tests.audit.replicated import Pair
+from tests.audit.replicated import Pair, paired
 
 NewWriter = Callable[..., "Sender"]
 BEGAN = datetime(2026, 8, 18, 10, tzinfo=UTC)
@@ -113,49 +108,12 @@ def send(count: int) -> list[event.Accepted]:
     return accepted
 
 
-@pytest.fixture(scope="session")
-def _scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """What `elsewhere` is a copy of."""
-    from tests.attacks.scene import Scene  # which imports this module
-
-    if servers.postgres is None:
-        pytest.skip("needs a PostgreSQL of its own: unset DATABASE_URL")
-    scene = Scene(servers.postgres.url(), tmp_path_factory.mktemp("elsewhere"))
-    try:
-        scene.build()
-        scene.leave()
-        yield scene
-    finally:
-        scene.stop()
-
-
-@pytest.fixture
-def elsewhere(_scene: Any) -> Iterator[Any]:
-    """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
-    try:
-        with _scene.outside(), _scene.fresh():
-            yield _scene
-    finally:
-        _scene.leave()
-
-
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """Two servers that are a copy of the session's, of which Django uses the primary; all that waits is sealed."""
-    if servers.postgres is None:
-        pytest.skip("needs a PostgreSQL of its own to copy: unset DATABASE_URL")
-    folder = Path(tempfile.mkdtemp(prefix="pair-", dir=servers.FOLDER))
-    folder.chmod(0o755)
-    made = Pair(servers.postgres, folder)
-    try:
-        made.use(made.primary)
-        while seal.Sealer().once(from_start=True).more:
-            pass
+    """Of two servers that are a copy of the session's the primary, which confirms no commit alone."""
+    with paired() as made:
         made.replicate_synchronously()
         yield made
-    finally:
-        made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

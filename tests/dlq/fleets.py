@@ -1,5 +1,6 @@
 """Several real servers of Redis or Valkey on free ports of this machine: with Sentinels, as a cluster, with TLS."""
 
+import secrets
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ class Sentinel(PortRedis):
 
     def __init__(self, data: Path, primary: PortRedis, quorum: int, lines: Sequence[str] = ()):
         super().__init__(data)
+        self.name = secrets.token_hex(20)
         self._file = data / "sentinel.conf"
         self._lines = [
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {quorum}",
@@ -50,6 +52,13 @@ class Sentinel(PortRedis):
             f"sentinel failover-timeout {SERVICE} 3000",
             *lines,
         ]
+
+    def know(self, sentinels: Sequence["Sentinel"], replicas: Sequence[PortRedis]) -> None:
+        """Tell it before it starts whom it would hear of within seconds."""
+        others = [other for other in sentinels if other is not self]
+        self._lines += [f"sentinel myid {self.name}"]
+        self._lines += [f"sentinel known-replica {SERVICE} 127.0.0.1 {replica.port}" for replica in replicas]
+        self._lines += [f"sentinel known-sentinel {SERVICE} 127.0.0.1 {other.port} {other.name}" for other in others]
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -71,9 +80,11 @@ class SentinelFleet:
         self.sentinels = [
             Sentinel(folder / f"sentinel{number}", self.servers[0], quorum, lines) for number in range(sentinels)
         ]
+        for sentinel in self.sentinels:
+            sentinel.know(self.sentinels, self.servers[1:])
 
     def start(self) -> None:
-        """Return when the replicas follow, and each Sentinel knows all others."""
+        """Return when the replicas follow, and each Sentinel reaches all others."""
         for server in self.servers:
             server.start()
         for replica in self.servers[1:]:
@@ -109,8 +120,9 @@ class SentinelFleet:
     def _knows_all(self, sentinel: Sentinel) -> bool:
         with sentinel.client() as client:
             state: Any = client.sentinel_master(SERVICE)
-        others = len(self.sentinels) - 1
-        return bool(state["num-other-sentinels"] == others and state["num-slaves"] == len(self.servers) - 1)
+            others: Any = client.sentinel_sentinels(SERVICE)
+        reached = [other for other in others if not (other["is_disconnected"] or other["is_sdown"])]
+        return bool(len(reached) == len(self.sentinels) - 1 and state["num-slaves"] == len(self.servers) - 1)
 
     def url(self, *, who: str = "", path: str = f"/{SERVICE}", scheme: str = "redis+sentinel", query: str = "") -> str:
         """The address of the service."""

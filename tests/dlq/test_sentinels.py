@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from dlq.checks import durability
-from tests.dlq.fleets import PortRedis, SentinelFleet
+from tests.dlq.fleets import SERVICE, PortRedis, SentinelFleet
 
 
 @pytest.fixture
 def sentinels(tmp_path: Path) -> Iterator[SentinelFleet]:
-    fleet = SentinelFleet(tmp_path, min_replicas_to_write="1")
+    # A busy machine makes no Sentinel call another silent.
+    patient = f"sentinel down-after-milliseconds {SERVICE} 60000"
+    fleet = SentinelFleet(tmp_path, lines=[patient], min_replicas_to_write="1")
     fleet.start()
     yield fleet
     fleet.stop()

@@ -5,10 +5,6 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from tests.audit.conftest import _scene, elsewhere
-
-__all__ = ["_scene", "elsewhere"]
-
 
 def form(user: User, *groups: str, **changes: str) -> dict[str, Any]:
     ids = [Group.objects.get(name=name).pk for name in groups]

@@ -23,11 +23,10 @@ from tests.admin.browser.conftest import Walker, served
 from tests.admin.conftest import person, stored_record
 from tests.admin.retention.conftest import due
 from tests.attacks.scene import Scene
-from tests.audit.conftest import _scene, elsewhere
 from tests.audit.retention.conftest import seal
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-__all__ = ["_scene", "due", "elsewhere"]
+__all__ = ["due"]
 
 
 @pytest.fixture

@@ -31,14 +31,12 @@ from tests.admin.browser.accessibility import NARROW, WIDE
 from tests.admin.browser.conftest import Visitor, served
 from tests.admin.completeness.conftest import a_gap
 from tests.admin.conftest import parked_message, person, stored_record
-from tests.audit.conftest import _scene, elsewhere
 from tests.audit.evidence.conftest import sealed
 from tests.audit.reports.conftest import sealed as sealed_now
 from tests.audit.retention.conftest import aged, ago, backdated_floors, seal, word
 from tests.audit.review.conftest import failed
 from tests.servers import RECEIPT_KEY, SEAL_KEY
 
-__all__ = ["_scene", "elsewhere"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.long]
 
 

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from audit.evidence import statements
-from tests.audit.conftest import _scene
 from tests.audit.evidence import test_purged_leaves as of_purged_leaves
 from tests.audit.evidence import test_statements as of_statements
 from tests.audit.evidence.conftest import PINNED, of_correlation, of_range, path
 from tests.verify_file.conftest import LOG, honest
 
-__all__ = ["_scene"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # Of 200 mutated inputs the first few are in `make test`.
@@ -60,13 +58,13 @@ MUTATIONS: list[Callable[[bytes, int, Random], bytes]] = [
 
 
 @pytest.fixture(scope="module")
-def whole(_scene: Any) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
+def whole(scene: Any) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
     """A file of each kind: the command that verifies it, its bytes, and the keys that do."""
     leaves = path(of_range(3, with_csv=True)).read_bytes()
     stated = of_statements.text_of(statements.make(of_statements.requester(), of_statements.nobody()))
     return {
         "range.zip": ("evidence", leaves, PINNED),
-        "purged.zip": ("evidence", _of_purged(_scene), PINNED),
+        "purged.zip": ("evidence", _of_purged(scene), PINNED),
         "found.zip": ("evidence", path(of_correlation()).read_bytes(), PINNED),
         "bundle.jsonl": ("", honest(), ("--key", LOG.vkey())),
         "statement.txt": ("statement", stated.encode(), PINNED),
@@ -75,11 +73,8 @@ def whole(_scene: Any) -> dict[str, tuple[str, bytes, tuple[str, ...]]]:
 
 def _of_purged(scene: Any) -> bytes:
     """A bundle of a range of which a purge removed records, of a store of its own."""
-    try:
-        with scene.outside(), scene.fresh():
-            return path(of_purged_leaves.of_purged(with_csv=True)).read_bytes()
-    finally:
-        scene.leave()
+    with scene.outside(), scene.fresh():
+        return path(of_purged_leaves.of_purged(with_csv=True)).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 
 from tests.admin.browser.conftest import using, zipped
-from tests.audit.conftest import _scene, elsewhere
 from tests.audit.evidence import test_purged_leaves as of_purged
 from tests.audit.evidence.conftest import PINNED, rules, small_volumes
 from tests.verify_file import test_crosslinks_and_certificates as of_links
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-__all__ = ["_scene", "elsewhere", "rules", "small_volumes"]
+__all__ = ["rules", "small_volumes"]
 
 
 @pytest.fixture

@@ -7,10 +7,7 @@ import pytest
 from audit.retention import legal_holds
 from audit.retention.legal_holds import Named
 from tests.attacks.scene import Scene
-from tests.audit.conftest import _scene, elsewhere
 from tests.audit.retention.conftest import ANN, aged, ago, backdated_floors, seal, word
-
-__all__ = ["_scene", "elsewhere"]
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 Long are those of which the tests of archives in folders try the same, but for the bucket.
 """
 
-import os
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -22,7 +20,7 @@ from audit.ledger import seal
 from audit.models import Archive, ArchiveCheck, Record
 from audit.retention.archived import holding
 from tests.audit.archive.conftest import archived as made_archive
-from tests.audit.archive.conftest import begun
+from tests.audit.archive.conftest import begun, killed_at_its_third_volume
 from tests.audit.buckets.ceph import Gateway
 from tests.audit.buckets.conftest import Ours, gateway, library, locking, longest, plain
 from tests.audit.evidence.conftest import ME
@@ -188,11 +186,9 @@ def test_a_volume_that_was_removed_from_a_bucket_without_a_lock_is_missing(plain
 def test_a_process_that_is_killed_leaves_whole_volumes_and_another_goes_on(locking: Ours, settings: Any) -> None:
     archive = begun(locking.place("2026-08"), 40)
     storage = settings.S3
-    env = os.environ | {"S3_ENDPOINT": storage.endpoint, "S3_ACCESS_KEY_ID": storage.access_key}
-    env |= {"S3_SECRET_ACCESS_KEY": storage.secret_key, "S3_ADDRESSING": "path", "S3_WORK_DIR": str(storage.work_dir)}
-    env |= {"ARCHIVE_LOCK_DAYS": str(longest())}
-    run = subprocess.run([sys.executable, "-c", KILLED, str(archive.pk)], env=env, capture_output=True, text=True)
-    assert run.returncode == -signal.SIGKILL, run.stderr
+    of_storage = {"S3_ENDPOINT": storage.endpoint, "S3_ACCESS_KEY_ID": storage.access_key, "S3_ADDRESSING": "path"}
+    of_storage |= {"S3_SECRET_ACCESS_KEY": storage.secret_key, "S3_WORK_DIR": str(storage.work_dir)}
+    killed_at_its_third_volume(archive, **of_storage, ARCHIVE_LOCK_DAYS=str(longest()))
     assert locking.names() == {"2026-08/volume-0001.zip", "2026-08/volume-0002.zip"}
     with pytest.raises(ArchiveUnusable, match="is not whole"):
         checked(locking)
@@ -201,23 +197,6 @@ def test_a_process_that_is_killed_leaves_whole_volumes_and_another_goes_on(locki
     assert create.resume(archive, ME).state == "ready"
     assert checked(locking).verdict == "VERIFIED"
     assert len(locking.at("2026-08").versions("volume-0001.zip")) == 1
-
-
-KILLED = """
-import os, signal, sys
-import django
-django.setup()
-from django.conf import settings
-settings.EXPORT_VOLUME, settings.ARCHIVE_VOLUME_MB = 4, 0.006
-from audit.archive import create
-from audit.evidence.request import Requester
-from audit.models import Archive
-archive = Archive.objects.get(pk=sys.argv[1])
-def progress(done, total):
-    if archive.volumes.count() == 2 and done > archive.done:
-        os.kill(os.getpid(), signal.SIGKILL)
-create.resume(archive, Requester("tests"), progress)
-"""
 
 
 def until_free(target: BucketTarget) -> None:

@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +15,7 @@ from audit.archive.span import read_month, read_span
 from audit.errors import ArchiveUnusable, Invalid
 from audit.ledger import heads
 from audit.models import Checkpoint, Record
-from tests.audit.archive.conftest import archived, begun, checked, files
+from tests.audit.archive.conftest import archived, begun, checked, files, killed_at_its_third_volume
 from tests.audit.evidence.conftest import ME, PINNED, sealed
 from tests.auditor import verify
 
@@ -143,32 +139,13 @@ def test_an_archive_that_was_cut_off_between_its_index_and_the_signature_is_fini
 
 def test_a_process_that_is_killed_leaves_whole_volumes_and_no_half_one(tmp_path: Path) -> None:
     archive = begun(tmp_path, 60)
-    code = KILLED_AT_ITS_THIRD_VOLUME
-    run = subprocess.run([sys.executable, "-c", code, str(archive.pk)], env=os.environ, capture_output=True, text=True)
-    assert run.returncode == -signal.SIGKILL, run.stderr
+    killed_at_its_third_volume(archive)
     whole = sorted(files(tmp_path) - {".making"})
     assert whole == ["volume-0001.zip", "volume-0002.zip"]
     for name in whole:
         assert verify.main(["evidence", str(tmp_path / name), *PINNED]) == 0
     assert create.resume(archive, ME).state == "ready"
     assert checked(tmp_path).verdict == "VERIFIED"
-
-
-KILLED_AT_ITS_THIRD_VOLUME = """
-import os, signal, sys
-import django
-django.setup()
-from django.conf import settings
-settings.EXPORT_VOLUME, settings.ARCHIVE_VOLUME_MB = 4, 0.006
-from audit.archive import create
-from audit.evidence.request import Requester
-from audit.models import Archive
-archive = Archive.objects.get(pk=sys.argv[1])
-def progress(done, total):
-    if archive.volumes.count() == 2 and done > archive.done:
-        os.kill(os.getpid(), signal.SIGKILL)
-create.resume(archive, Requester("tests"), progress)
-"""
 
 
 def test_a_folder_has_one_archive_and_nothing_else(tmp_path: Path) -> None:

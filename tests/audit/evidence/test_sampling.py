@@ -21,6 +21,7 @@ from audit.models import Leaf, Record
 from audit.search import filters, terms
 from audit.visibility import Scope
 from tests.api.conftest import EXPORTS
+from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender
 from tests.audit.evidence.conftest import ME, PINNED, leaves, lines_of, made, path, put, sealed, signed_anew, unpacked
 from tests.auditor import parts, verify
@@ -93,7 +94,9 @@ def test_a_sample_with_a_record_left_out_is_refused(checked: Checked, tmp_path: 
     assert "the sample has 2 records, 3 are drawn of 6" in printed
 
 
-def test_with_the_range_the_sample_of_a_query_is_drawn_again(checked: Checked, tmp_path: Path) -> None:
+def test_with_the_range_the_sample_of_a_query_is_drawn_again(
+    elsewhere: Scene, checked: Checked, tmp_path: Path
+) -> None:
     word = sealed(8)
     sample = made(query=f"correlation:{word}", sample=3, seed="1")
     sealed(2)

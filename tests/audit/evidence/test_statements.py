@@ -20,6 +20,7 @@ from audit.ingest.record import store
 from audit.ledger import reader, seal
 from audit.models import Record
 from audit.visibility import Scope
+from tests.attacks.scene import Scene
 from tests.audit.conftest import Sender, an_event
 from tests.audit.evidence.conftest import PINNED, made, path, sealed
 from tests.auditor import parts, verify
@@ -86,7 +87,7 @@ def test_that_none_matches_is_said_signed_and_recorded(checked: Checked) -> None
     assert "give a bundle of these leaves with --range" in parts(printed)["Stated"]
 
 
-def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
+def test_with_the_leaves_that_it_is_about_it_is_shown(elsewhere: Scene, checked: Checked) -> None:
     sealed(3)
     statement = statements.make(requester(), nobody())
     sealed(2)
@@ -98,7 +99,7 @@ def test_with_the_leaves_that_it_is_about_it_is_shown(checked: Checked) -> None:
     assert status == 0, printed  # a later bundle of everything shows it as well, under its own checkpoint
 
 
-def test_what_matches_is_counted_and_named(checked: Checked) -> None:
+def test_what_matches_is_counted_and_named(elsewhere: Scene, checked: Checked) -> None:
     word = sealed(3)
     statement = statements.make(requester(), f"correlation:{word}")
     assert statement.event_data["found"] == 3
@@ -117,7 +118,7 @@ def test_what_matches_is_counted_and_named(checked: Checked) -> None:
         assert words in printed
 
 
-def test_none_from_an_address_is_said_of_all_its_spellings(checked: Checked) -> None:
+def test_none_from_an_address_is_said_of_all_its_spellings(elsewhere: Scene, checked: Checked) -> None:
     network = f"2001:db8:{secrets.randbelow(65535) + 1:x}"
     for address in (f"{network.upper()}::0:7", f"{network}:0:0::0.0.0.7", f"{network}::70", "::ffff:198.51.100.77"):
         sealed(1, actor_ip=address)
@@ -153,7 +154,7 @@ def test_a_record_of_the_window_that_was_sealed_late_is_counted() -> None:
     assert statements.make(requester(), query).event_data["found"] == 1
 
 
-def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(checked: Checked) -> None:
+def test_leaves_sealed_before_the_window_are_left_out_with_a_signed_reason(elsewhere: Scene, checked: Checked) -> None:
     sealed(2)
     before = reader.signed_head()
     ahead = before.created_at.astimezone(UTC) + timedelta(hours=1, minutes=5)

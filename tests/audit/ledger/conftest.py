@@ -1,6 +1,5 @@
 """Scenes of the log: sealed, in a database of its own, changed behind the store's back or restored from an old copy."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,12 @@ import pytest
 from audit.formats import crosslink, note
 from audit.ledger import resume
 from audit.ledger.verify import leaves
-from tests import servers
 from tests.attacks.catalogue import record_id, statement
 from tests.attacks.scene import Scene
 from tests.servers import SEAL_KEY
 
 # How many records the log has, and how many the old copy of it that is restored.
 WHOLE, EARLY = 600, 400
-
-
-@pytest.fixture(scope="package")
-def scene(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    if servers.postgres is None:
-        pytest.skip("needs a PostgreSQL of its own to attack: unset DATABASE_URL")
-    found = Scene(servers.postgres.url(), tmp_path_factory.mktemp("verify"))
-    try:
-        found.build()
-        yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture
@@ -67,11 +53,7 @@ def restored(elsewhere: Scene, key_files: Path, settings: Any) -> Iterator[Scene
     elsewhere.restore_early()
     settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_S = elsewhere.anchor, 0
     settings.SEAL_WITNESSES = [elsewhere.witness]
-    witness = elsewhere._server.RequestHandlerClass.of  # type: ignore[attr-defined]
     yield elsewhere
-    # The witness is one for all tests: it forgets what this one told it.
-    witness._logs[1:] = []
-    shutil.copytree(elsewhere._folder / "witness-kept", elsewhere._folder / "witness", dirs_exist_ok=True)
 
 
 def go_on(reason: str = "the disk burned") -> crosslink.CrossLink:

