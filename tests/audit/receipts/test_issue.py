@@ -94,6 +94,15 @@ def test_a_rotation_says_who_still_signs_with_another_key(key_file: Path, servic
 
 
 @pytest.mark.slow
+def test_without_redis_the_key_is_rotated_and_nobody_says_who_signs_with_it(key_file: Path, redis_server: Any) -> None:
+    before = keys.receipts().signer
+    says = r"signs from now on, but Redis does not answer \(\w+\), and only it can say whether each process signs with"
+    with redis_server.stopped(), pytest.raises(CommandError, match=says):
+        call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
+    assert keys.receipts().signer != before
+
+
+@pytest.mark.slow
 def test_no_event_waits_until_redis_was_told_who_signs(
     key_file: Path, service: Sender, redis_server: Any, settings: Any
 ) -> None:
