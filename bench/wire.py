@@ -23,6 +23,8 @@ class Load:
     latencies: list[float] = field(default_factory=list)
     """Seconds, in the order of the answers. At a fixed rate they begin when the request was due, sent or not."""
     statuses: Counter[int] = field(default_factory=Counter)
+    spent: float = 0.0
+    """Processor seconds of the generator in these seconds: without its start and its end."""
 
     @property
     def rate(self) -> float:
@@ -88,7 +90,7 @@ def main() -> None:
     try:
         generator = _Generator(ports, requests, connections)
         load = generator.steady(seconds, rate) if rate else generator.saturate(seconds)
-        outcome: tuple[object, ...] | OSError = (load.seconds, load.latencies, load.statuses)
+        outcome: tuple[object, ...] | OSError = (load.seconds, load.latencies, load.statuses, load.spent)
     except OSError as error:
         outcome = error
     sys.stdout.buffer.write(pickle.dumps(outcome))
@@ -137,7 +139,7 @@ class _Generator:
 
     def saturate(self, seconds: float) -> Load:
         """Keep every socket busy."""
-        started = time.perf_counter()
+        started = self._start()
         deadline = started + seconds
         while (now := time.perf_counter()) < deadline:
             while self._idle:
@@ -147,13 +149,17 @@ class _Generator:
 
     def steady(self, seconds: float, rate: float) -> Load:
         """Send what is due; all that was due is sent, however late."""
-        started = time.perf_counter()
+        started = self._start()
         for turn in range(int(seconds * rate)):
             due = started + turn / rate
             while (wait := due - time.perf_counter()) > 0 or not self._idle:
                 self._receive(wait if self._idle else ANSWER_TIMEOUT_S)
             self._send(due)
         return self._finished(started)
+
+    def _start(self) -> float:
+        self._load.spent = -time.process_time()
+        return time.perf_counter()
 
     def _send(self, due: float) -> None:
         connection = self._idle.popleft()
@@ -178,6 +184,7 @@ class _Generator:
         while self._busy:
             self._receive(ANSWER_TIMEOUT_S)
         self._load.seconds = time.perf_counter() - started
+        self._load.spent += time.process_time()
         for connection in self._idle:
             connection.socket.close()
         return self._load

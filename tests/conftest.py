@@ -64,6 +64,9 @@ class Breakable:
 
     def _back(self, act: Callable[[], None]) -> None:
         act()
+        if servers.pooler is not None and self._server is servers.postgres:
+            database = str(connections["default"].settings_dict["NAME"])
+            servers.pooler.wait_until_it_reaches(database, ("audit_app", "audit_reader"))
         # What the server's absence broke is not the next test's business.
         connections.close_all()
         gateway().close()

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -32,6 +34,22 @@ class PgBouncer(Server):
     def url(self, role: str, database: str) -> str:
         """The address for this role and database."""
         return f"postgresql://{role}@/{database}?host={self.sockets}&port={PORT}"
+
+    def wait_until_it_reaches(self, database: str, roles: Iterable[str]) -> None:
+        """Return once it leads these roles to PostgreSQL again.
+
+        After PostgreSQL was away it turns each role away until `server_login_retry` is over, whatever has come back.
+        """
+        for role in roles:
+            self._wait(partial(self._reaches, role, database))
+
+    def _reaches(self, role: str, database: str) -> bool:
+        try:
+            with psycopg.connect(self.url(role, database), connect_timeout=2, autocommit=True) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _prepare(self) -> None:
         super()._prepare()

@@ -7,6 +7,7 @@ reading the old one; without this, everything that it verifies after a rotation 
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,13 +33,12 @@ FORGOTTEN_AFTER_MS = 150_000
 def announce(verifiers: Iterable[Verifier], of: str = LOG, every_s: float = ANNOUNCED_EVERY_S) -> None:
     """Say in Redis which keys this process knows, or of RECEIPTS signs with, at most `every_s` where they are the same.
 
-    Never raises for Redis.
+    Never raises for Redis; what it did not take is said again at the next call after ANNOUNCED_EVERY_S.
     """
-    known, now = " ".join(verifier.id.hex() for verifier in verifiers), time.monotonic()
-    before = _announced.get(of)
-    if before is not None and before[:2] == (os.getpid(), known) and now - before[2] < every_s:
+    known = _ids(verifiers)
+    if not _is_due(known, of):
         return
-    _announced[of] = os.getpid(), known, now
+    _announced[of] = os.getpid(), known, time.monotonic() + every_s
     try:
         connection = dlq.client.connect(settings.DLQ_TIMEOUT_MS, "audit")
         with connection.pipeline(transaction=True) as pipe:
@@ -46,11 +46,50 @@ def announce(verifiers: Iterable[Verifier], of: str = LOG, every_s: float = ANNO
             pipe.hset(_name("keys", of), process_name(), known)
             pipe.execute()
     except redis.RedisError as error:
+        _announced[of] = os.getpid(), known, time.monotonic() + ANNOUNCED_EVERY_S
         log.info("known_keys_not_announced", error=type(error).__name__)
 
 
-# By what they are of: by which process, which keys, and when (monotonic seconds).
+def announce_beside(verifiers: Iterable[Verifier], of: str, every_s: float) -> None:
+    """Announce as `announce` does, in a thread beside: whoever calls waits for no Redis, whatever state it is in."""
+    global _speaker
+    keys = tuple(verifiers)
+    if not _is_due(_ids(keys), of):
+        return
+    with _handing_over:
+        _to_say[of] = keys, every_s  # what an earlier call left here is not so any more
+        if _speaker is None or not _speaker.is_alive():  # after a fork it lives in the parent alone
+            _speaker = threading.Thread(target=_speak, name="known-keys", daemon=True)
+            _speaker.start()
+
+
+def _speak() -> None:
+    """Announce what was handed over, until there is no more of it."""
+    global _speaker
+    while True:
+        with _handing_over:
+            if not _to_say:
+                _speaker = None
+                return
+            of, (verifiers, every_s) = _to_say.popitem()
+        announce(verifiers, of, every_s)
+
+
+def _is_due(known: str, of: str) -> bool:
+    before = _announced.get(of)
+    return before is None or before[:2] != (os.getpid(), known) or time.monotonic() >= before[2]
+
+
+def _ids(verifiers: Iterable[Verifier]) -> str:
+    return " ".join(verifier.id.hex() for verifier in verifiers)
+
+
+# By what they are of: by which process, which keys, and when they are said again (monotonic seconds).
 _announced: dict[str, tuple[int, str, float]] = {}
+# What the thread beside is to say next, by what the keys are of.
+_to_say: dict[str, tuple[tuple[Verifier, ...], float]] = {}
+_handing_over = threading.Lock()
+_speaker: threading.Thread | None = None
 
 
 def withdraw() -> None:

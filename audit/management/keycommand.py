@@ -6,10 +6,11 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any, ClassVar
 
+import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit.errors import AuditError, KeyMissing
+from audit.errors import AuditError, KeyMissing, Unavailable
 from audit.formats.note import AnySigner, NoteError
 from audit.ingest import trail
 from audit.ledger import keys as ledger_keys
@@ -24,23 +25,48 @@ PAUSE_S = 0.5
 
 
 class KeyCommand(ABC, BaseCommand):
-    """`noun` is the command, `setting` names the file of the private key."""
+    """`prefix` is what its settings begin with, from which the names of the command and of the key's file follow."""
 
-    noun: ClassVar[str]
-    setting: ClassVar[str]
-    origin_required: ClassVar[bool] = True
+    prefix: ClassVar[str]
+    # Of what the keys are, as processes say which they know or sign with.
+    of: ClassVar[str]
+    # What the name of a key has after that of the log.
+    suffix: ClassVar[str] = ""
     # Whether the private key may be in a token.
     in_token: ClassVar[bool] = False
     # Without a key the checks fail, and this is where it comes from.
     requires_system_checks = []  # noqa: RUF012
 
+    @property
+    def noun(self) -> str:
+        return f"{self.prefix.lower()}key"
+
+    @property
+    def setting(self) -> str:
+        return f"{self.prefix}_KEY_FILE"
+
     @abstractmethod
     def keys(self) -> Keys:
         """Return the keys that are there."""
 
-    @abstractmethod
     def key_name(self, origin: str | None) -> str:
-        """Return the name of the first key of the log with this origin."""
+        """Return the name of a key of the log with this origin, or of the log that is here."""
+        return (origin or ledger_keys.load().origin) + self.suffix
+
+    def left(self, new: AnySigner, wait_s: float, is_so: str, instead: str) -> list[str]:
+        """Wait until every process knows the new key; return those that do not.
+
+        Raises `Unavailable` where Redis cannot say: it `is_so` far, and this can be done `instead`.
+        """
+        ends_at = time.monotonic() + wait_s
+        try:
+            while (ignorant := known_keys.ignorant_of(new.verifier, self.of)) and time.monotonic() < ends_at:
+                time.sleep(PAUSE_S)
+        except redis.RedisError as error:
+            raise Unavailable(
+                f"{is_so} Redis does not answer ({type(error).__name__}), and only it can say whether {instead}"
+            ) from None
+        return ignorant
 
     def confirm(self, new: AnySigner, wait_s: float) -> None:
         """Wait until every process knows the new key. Raises `AuditError` where one does not in time."""
@@ -59,9 +85,7 @@ class KeyCommand(ABC, BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help=f"the first key, at {self.setting}")
-        create.add_argument(
-            "--origin", required=self.origin_required, help="the log's name, such as audit.example.com/log"
-        )
+        create.add_argument("--origin", required=not self.suffix, help="the log's name, such as audit.example.com/log")
         create.add_argument("--if-missing", action="store_true", help="do nothing where there is a key")
         prepare = actions.add_parser(
             "prepare", help="publish the public half of the next key, for witnesses; rotate goes on with it"
@@ -157,14 +181,6 @@ class KeyCommand(ABC, BaseCommand):
         if path is None:
             raise CommandError(f"Set {self.setting} to where the private key is, or shall be.")
         return path
-
-
-def left_after(wait_s: float, new: AnySigner, of: str) -> list[str]:
-    """Wait until every process knows the new key; return those that do not. Raises `redis.RedisError`."""
-    ends_at = time.monotonic() + wait_s
-    while (ignorant := known_keys.ignorant_of(new.verifier, of)) and time.monotonic() < ends_at:
-        time.sleep(PAUSE_S)
-    return ignorant
 
 
 def _address(text: str) -> Address:

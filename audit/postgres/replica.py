@@ -53,7 +53,14 @@ class Source(NamedTuple):
             return f"Read from the primary: {self.why}."
         if not self.bytes:
             return "Read from a replica that has all that the primary had."
-        return f"Read from a replica that is {self.bytes:,} bytes behind, at most {self.seconds:,.1f} s."
+        return f"Read from a replica that is {self.lag}."
+
+    @property
+    def lag(self) -> str:
+        """How far behind it is, in words; the time is rounded up, for it is no longer than that."""
+        if math.isinf(self.seconds):
+            return f"{self.bytes:,} bytes behind, since when it does not know"
+        return f"{self.bytes:,} bytes behind, at most {math.ceil(self.seconds * 10) / 10 or 0.1:,.1f} s"
 
 
 class _Thread(threading.local):
@@ -110,7 +117,7 @@ def of_page() -> Source:
     source = look(SHOWN_WAIT_S)
     if not source.is_replica or not source.bytes or source.seconds <= settings.REPLICA_MAX_LAG_S:
         return source
-    return Source(False, why=f"the replica is {source.bytes:,} bytes and up to {source.seconds:,.0f} s behind")
+    return Source(False, why=f"the replica is {source.lag}")
 
 
 @contextmanager

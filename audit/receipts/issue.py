@@ -30,7 +30,7 @@ def sign(recorded: Sequence[Recorded]) -> str | None:
         signer = ledger_keys.receipts().signer
         if signer is None:
             raise KeyMissing("This process has only public keys of receipts: set RECEIPT_KEY_FILE.")
-        known_keys.announce([signer.verifier], of=known_keys.RECEIPTS, every_s=known_keys.RECEIPTS_EVERY_S)
+        known_keys.announce_beside([signer.verifier], known_keys.RECEIPTS, known_keys.RECEIPTS_EVERY_S)
         return receipt.sign(_promise(recorded, signer.name.removesuffix(receipt.SUFFIX)), signer)
     except KeyMissing as error:
         metrics.unsigned.labels(reason="no key").inc()

@@ -8,6 +8,7 @@ duplicated or altered, nothing was told that is not true, and a person who was l
 """
 
 import argparse
+import json
 import secrets
 import subprocess
 import sys
@@ -90,6 +91,7 @@ class Rotation:
             self.token = SoftToken(self.fleet.folder)
             self.token.make()
             self.fleet.env |= self.token.env
+        self._expect_no_answers()
         self.fleet.manage("collectstatic", "--noinput", "--verbosity", "0")
         self.fleet.start_services()
         self.fleet.start_worker()
@@ -119,6 +121,15 @@ class Rotation:
         self.next_witness.stop()
         self.fleet.stop()
         self.alarms.stop()
+
+    def _expect_no_answers(self) -> None:
+        """Switch rules about answers off: nobody answers the load, which would truly be found after ten minutes."""
+        pack = json.loads(self.fleet.manage("expectations", "dump"))
+        for rule in pack["expectations"]:
+            rule |= {"active": False, "inactive_because": "Nobody answers the events of a drill."}
+        file = self.fleet.folder / "expectations.json"
+        file.write_text(json.dumps(pack), encoding="utf-8")
+        self.fleet.manage("expectations", "load", str(file))
 
     def _rotate_all(self) -> None:
         for key, act in {

@@ -3,14 +3,17 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
+from typing import Protocol
 
 import psycopg
 import redis
 
 from audit.formats import event
-from bench.fleet import ROOT, Fleet
+from bench.fleet import ROOT
 from bench.ingest.result import Goal, Rate, Row
 from bench.ingest.scene import BATCH, Part, Scene, Site, in_turns, ratios
 from bench.load import WRITER, sample
@@ -20,6 +23,14 @@ CONNECTIONS = 4
 COPY, POST, DRAIN, TWO = "COPY", "POST batch", "drain", "two drainers"
 OTHER_POST, OTHER_DRAIN = "other's POST batch", "other's drain"
 COPIED = ("id", "writer", *(name for name in event.FIELDS if name != "event_id"), "digest", "received_at")
+
+
+class Installation(Protocol):
+    """Where drainers work: with which Python, of which folder, with which settings."""
+
+    python: str
+    root: Path
+    env: dict[str, str]
 
 
 def measure(scene: Scene) -> Part:
@@ -75,7 +86,8 @@ def batch_rate(scene: Scene, site: Site) -> float:
 def drain_rate(site: Site, records: int, *, drainers: int = 1) -> float:
     """Events a second from the queue into the store: parked while PostgreSQL is stopped, then drained in one pass."""
     depth = park(site, records)
-    return depth / max(drained(ready(site.fleet, drainers)))
+    with ready(site.fleet, drainers) as waiting:
+        return depth / max(drained(waiting))
 
 
 def park(site: Site, records: int) -> int:
@@ -89,8 +101,9 @@ def park(site: Site, records: int) -> int:
     return depth
 
 
-def ready(fleet: Fleet, drainers: int) -> list[subprocess.Popen[str]]:
-    """Start drainers; returns when each of them is ready to begin."""
+@contextmanager
+def ready(fleet: Installation, drainers: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Yield drainers, each of which is ready to begin, and have them end afterwards, none by itself before."""
     command = [fleet.python, str(ROOT / "bench" / "queue" / "drainer.py")]
     env = fleet.env | {"PYTHONPATH": str(fleet.root)}
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
@@ -98,19 +111,33 @@ def ready(fleet: Fleet, drainers: int) -> list[subprocess.Popen[str]]:
         subprocess.Popen(command, cwd=fleet.root, env=env, stdin=pipe, stdout=pipe, stderr=nothing, text=True)
         for _ in range(drainers)
     ]
-    for process in waiting:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n", "a drainer did not start"
-    return waiting
+    try:
+        for process in waiting:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n", "a drainer did not start"
+        yield waiting
+    finally:
+        ends = [process.communicate("end\n")[0] for process in waiting]
+        assert all(said.endswith("end\n") for said in ends), "a drainer ended before it was told to"
 
 
 def drained(waiting: list[subprocess.Popen[str]]) -> list[float]:
-    """Have drainers that are ready begin together, and end; return how many seconds each took."""
+    """Have drainers that are ready begin together; return how many seconds each took. All of them run still then."""
     for process in waiting:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    return [float(process.communicate()[0].splitlines()[-1]) for process in waiting]
+    return [_said_by(process) for process in waiting]
+
+
+def _said_by(process: subprocess.Popen[str]) -> float:
+    """What a drainer says that it took, last of all that its command prints."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said, _, seconds = line.partition(" ")
+        if said == "drained":
+            return float(seconds)
+    raise AssertionError("a drainer ended before it had drained")
 
 
 def _copy_row(accepted: event.Accepted) -> str:

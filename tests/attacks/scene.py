@@ -145,6 +145,10 @@ class Scene:
         connections.close_all()
         gateway().close()
         with psycopg.connect(self._admin_url, autocommit=True) as admin:
+            if servers.pooler is not None:  # it stays connected to what is to be copied
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE datname = %s", (template,)
+                )
             statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER audit_owner STRATEGY FILE_COPY")
             admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 

@@ -2,29 +2,25 @@
 
 from pathlib import Path
 
-import redis
 from django.conf import settings
 
-from audit.errors import KeyUnknown, Unavailable
+from audit.errors import KeyUnknown
 from audit.formats.note import AnySigner
 from audit.formats.receipt import SUFFIX
 from audit.ledger import keys as ledger_keys
 from audit.ledger import known_keys
 from audit.ledger.keys import Keys
-from audit.management.keycommand import KeyCommand, left_after
+from audit.management.keycommand import KeyCommand
 
 SIGNS = "The new key signs from now on"
 
 
 class Command(KeyCommand):
     help = "Create, rotate and list the keys of receipts. A new one is a record, and so under the log's signature."
-    noun, setting, origin_required = "receiptkey", "RECEIPT_KEY_FILE", False
+    prefix, of, suffix = "RECEIPT", known_keys.RECEIPTS, SUFFIX
 
     def keys(self) -> Keys:
         return ledger_keys.receipts()
-
-    def key_name(self, origin: str | None) -> str:
-        return (origin or ledger_keys.load().origin) + SUFFIX
 
     def rotated_name(self, old: AnySigner) -> str:
         """The log may have been resumed under another name."""
@@ -32,14 +28,8 @@ class Command(KeyCommand):
 
     def settle(self, new: AnySigner, wait_s: float) -> None:
         """Wait for the processes that have signed receipts lately."""
-        try:
-            left = left_after(wait_s, new, known_keys.RECEIPTS)
-        except redis.RedisError as error:
-            raise Unavailable(
-                f"{SIGNS}, but Redis does not answer ({type(error).__name__}), and only it can say whether each "
-                "process signs with it. Look at the key of a new receipt, as each answer to a writer has it."
-            ) from None
-        if left:
+        look = "each process signs with it. Look at the key of a new receipt, as each answer to a writer has it."
+        if left := self.left(new, wait_s, f"{SIGNS}, but", look):
             raise KeyUnknown(
                 f"{SIGNS}, but these processes have signed with another since: {', '.join(left)}. "
                 f"Let each see {settings.RECEIPT_KEY_FILE}, and start it again: a container has to mount the directory "

@@ -3,40 +3,30 @@
 import time
 from pathlib import Path
 
-import redis
 from django.conf import settings
 
-from audit.errors import KeyUnknown, LogDamaged, Unavailable
+from audit.errors import KeyUnknown, LogDamaged
 from audit.formats.note import AnySigner
 from audit.ledger import keys as ledger_keys
 from audit.ledger import known_keys
 from audit.ledger.keys import Keys
 from audit.ledger.seal import Sealer
-from audit.management.keycommand import KeyCommand, left_after
+from audit.management.keycommand import KeyCommand
 from audit.models import Checkpoint
 
 
 class Command(KeyCommand):
     help = "Create, rotate and list the keys of the log. Private keys are in files, never in the database."
-    noun, setting, in_token = "sealkey", "SEAL_KEY_FILE", True
+    prefix, of, in_token = "SEAL", known_keys.LOG, True
 
     def keys(self) -> Keys:
         return ledger_keys.load()
 
-    def key_name(self, origin: str | None) -> str:
-        return origin or ""
-
     def confirm(self, new: AnySigner, wait_s: float) -> None:
         """Wait for the processes that have read keys lately. The new key is published, and signs nothing yet."""
         ledger_keys.load()  # this process knows it from here on
-        try:
-            ignorant = left_after(wait_s, new, known_keys.LOG)
-        except redis.RedisError as error:
-            raise Unavailable(
-                f"Nothing was rotated: Redis does not answer ({type(error).__name__}), and only it can say whether "
-                "every process knows the new key. Run this again: it goes on with the same key."
-            ) from None
-        if ignorant:
+        again = "every process knows the new key. Run this again: it goes on with the same key."
+        if ignorant := self.left(new, wait_s, "Nothing was rotated:", again):
             raise KeyUnknown(_unconfirmed(ignorant))
 
     def put(self, path: Path, public: Path, new: AnySigner) -> str:

@@ -26,6 +26,8 @@ _FOR_A_PERSON = (
     *("TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
     *("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "INVALID_CONFIG", "_SSL", "_INVALID_ARG"),
 )
+# What OpenSSL says of a broker that refuses our certificate, or misses it: librdkafka calls it a broken connection.
+_ALERT = "SSL alert number"
 _TOO_LARGE = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")
 
 
@@ -161,8 +163,9 @@ class KafkaTarget:
         return told
 
     def _note(self, error: Any) -> None:
-        """The last thing that the producer said of its connections."""
-        self._said = f"{error.name()}: {error.str()}"[:300]
+        """Keep the last reason that the producer gave for having no connection; that it has none is none."""
+        if error.name() != "_ALL_BROKERS_DOWN":
+            self._said = f"{error.name()}: {error.str()}"[:300]
 
     def _why(self) -> str:
         return f": {self._said}" if self._said else ""
@@ -176,7 +179,7 @@ class KafkaTarget:
 
     def _fault(self, error: Any) -> TargetFault:
         text = f"{self.place}: {error.name()}: {error.str()}{self._why()}"
-        is_lasting = error.name() in _FOR_A_PERSON or self._said.split(":")[0] in _FOR_A_PERSON
+        is_lasting = error.name() in _FOR_A_PERSON or self._said.split(":")[0] in _FOR_A_PERSON or _ALERT in self._said
         return Misconfigured(text) if is_lasting else Unavailable(text)
 
 

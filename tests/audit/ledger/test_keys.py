@@ -176,6 +176,17 @@ def test_a_rotation_waits_until_every_process_knows_the_new_key(elsewhere: Scene
     assert verify.verify().verdict == "VERIFIED"
 
 
+@pytest.mark.slow
+def test_without_redis_nothing_is_rotated_for_nobody_says_who_knows_the_key(key_file: Path, redis_server: Any) -> None:
+    old = Signer.parse(os.environ["SEAL_KEY"])
+    key_file.write_text(old.encode())
+    ledger_keys.public_path(key_file).write_text(f"{old}\n")
+    says = r"Nothing was rotated: Redis does not answer \(\w+\), and only it can say whether every process knows"
+    with redis_server.stopped(), pytest.raises(CommandError, match=says):
+        call_command("sealkey", "rotate")
+    assert key_file.read_text() == old.encode()
+
+
 def read_keys(**environment: str) -> None:
     """Another process that reads the log's keys as these variables name them."""
     code = "from audit.ledger import keys; keys.load()"

@@ -1,5 +1,6 @@
 """Lists and exports are read from a replica as far as it keeps up, and say so; nothing is decided on one that lags."""
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -262,5 +263,7 @@ def test_several_replicas_are_followed_while_they_follow() -> None:
 
 def test_what_is_said_of_a_source_is_plain() -> None:
     assert str(Source(True)) == HAS_ALL
-    assert str(Source(True, 12_345, 1.26)) == "Read from a replica that is 12,345 bytes behind, at most 1.3 s."
+    assert str(Source(True, 12_345, 1.21)) == "Read from a replica that is 12,345 bytes behind, at most 1.3 s."
+    assert Source(True, 1_472, 0.0).lag == "1,472 bytes behind, at most 0.1 s"
+    assert Source(True, 1_472, math.inf).lag == "1,472 bytes behind, since when it does not know"
     assert str(Source(False, why="so")) == "Read from the primary: so."

@@ -1,10 +1,12 @@
 """Receipts as they are answered: signed where there is a key, and no reason to refuse an event where there is none."""
 
 import re
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -17,6 +19,7 @@ from audit.formats import note, receipt
 from audit.formats.note import Signer
 from audit.ledger import keys, known_keys
 from audit.models import Record
+from bench.load import wait_until
 from tests.audit.conftest import BATCH, Sender, an_event
 from tests.audit.receipts.conftest import VERIFY, an_accepted, receipt_for, states
 from tests.servers import RECEIPT_KEY
@@ -62,19 +65,71 @@ def test_receipts_of_a_rotated_key_hold_as_before(key_file: Path) -> None:
     assert noted.event_data["public_key"] == str(after)
 
 
+def told() -> list[bytes]:
+    """The ids of the keys that Redis was told this process signs with."""
+    with dlq.client.connect(dlq.client.DRAIN_TIMEOUT_MS) as connection:
+        keys: Any = connection.hget(known_keys._name("keys", known_keys.RECEIPTS), known_keys.process_name())
+    return (keys or b"").split()
+
+
+def wait_until_told(signer: Signer | None) -> None:
+    assert signer is not None
+    wait_until(lambda: told() == [signer.verifier.id.hex().encode()], seconds=60, what="the key in Redis")
+
+
 def test_a_rotation_says_who_still_signs_with_another_key(key_file: Path, service: Sender) -> None:
     """Another process, which looks at a file of its own; it is done once that one signs with the new key, too."""
     own = key_file.with_name("own_key")
     own.write_text(key_file.read_text())
     with override_settings(RECEIPT_KEY_FILE=own):
         service.post(an_event())
+        wait_until_told(keys.receipts().signer)
     named = f"signs from now on, but .*: {re.escape(known_keys.process_name())}.*mount the directory"
     with pytest.raises(CommandError, match=named):
         call_command("receiptkey", "rotate", "--wait", "0", stdout=StringIO(), stderr=StringIO())
     service.post(an_event())
     rotated = keys.receipts().signer
-    assert rotated is not None
-    assert known_keys.ignorant_of(rotated.verifier, known_keys.RECEIPTS) == []
+    wait_until_told(rotated)
+    assert rotated is not None and known_keys.ignorant_of(rotated.verifier, known_keys.RECEIPTS) == []
+
+
+@pytest.mark.slow
+def test_without_redis_the_key_is_rotated_and_nobody_says_who_signs_with_it(key_file: Path, redis_server: Any) -> None:
+    before = keys.receipts().signer
+    says = r"signs from now on, but Redis does not answer \(\w+\), and only it can say whether each process signs with"
+    with redis_server.stopped(), pytest.raises(CommandError, match=says):
+        call_command("receiptkey", "rotate", stdout=StringIO(), stderr=StringIO())
+    assert keys.receipts().signer != before
+
+
+@pytest.mark.slow
+def test_no_event_waits_until_redis_was_told_who_signs(
+    key_file: Path, service: Sender, redis_server: Any, settings: Any
+) -> None:
+    """Redis hangs, and is waited for longer than the test lasts: events are answered before it hears of any key."""
+    settings.DLQ_TIMEOUT_MS = 100_000
+    service.post(an_event())
+    wait_until_told(keys.receipts().signer)
+    with redis_server.frozen():
+        for _ in range(2):
+            key_file.write_text(Signer("tests.example/log/receipts", secrets.token_bytes(32)).encode())
+            assert service.post(an_event()).json()["receipt"]
+        speaker = known_keys._speaker
+        assert speaker is not None and speaker.is_alive()
+    wait_until_told(keys.receipts().signer)  # the latest, though it signed while the one before was being told
+
+
+@pytest.mark.slow
+def test_what_redis_refused_to_hear_is_told_with_a_later_event(
+    key_file: Path, service: Sender, redis_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_keys, "ANNOUNCED_EVERY_S", 0.0)
+    with redis_server.stopped():
+        service.post(an_event())
+        wait_until(lambda: known_keys._speaker is None, seconds=60, what="the attempt to be over")
+    assert told() == []
+    service.post(an_event())
+    wait_until_told(keys.receipts().signer)
 
 
 def unsigned(sender: Sender) -> bool:

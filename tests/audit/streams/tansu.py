@@ -26,24 +26,26 @@ def program() -> str | None:
 
 
 class Broker(Server):
-    """One broker, which keeps what it is sent in memory."""
+    """One broker, which keeps what it is sent in memory; with options of its command line."""
 
     name = "broker"
 
-    def __init__(self, data: Path):
+    def __init__(self, data: Path, *options: str, reached_at: str = ""):
+        """`reached_at` is what clients are told to connect to, where something stands before it."""
         super().__init__(data, "none")
         [self.port] = free_ports(1)
+        self._options, self._reached_at = options, reached_at
 
     @property
     def servers(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def _command(self) -> list[str]:
-        address = f"tcp://{self.servers}"
+        address, reached_at = f"tcp://{self.servers}", f"tcp://{self._reached_at or self.servers}"
         found = program()
         assert found is not None
-        listening = ["--listener-url", address, "--advertised-listener-url", address]
-        return [found, "broker", *listening, "--storage-engine", "memory://tansu/"]
+        listening = ["--listener-url", address, "--advertised-listener-url", reached_at]
+        return [found, "broker", *listening, "--storage-engine", "memory://tansu/", *self._options]
 
     def _answers(self) -> bool:
         try:

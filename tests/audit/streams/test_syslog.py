@@ -1,6 +1,5 @@
 """Syslog receivers get each record whole: by its length, over TCP and TLS, again where they did not read all of it."""
 
-import ipaddress
 import json
 import re
 import socket
@@ -9,20 +8,16 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from audit.streams.config import Options
 from audit.streams.leaves import Line
 from audit.streams.stream import GaveUp
 from audit.streams.targets.syslog import SyslogTarget
+from tests.audit.streams import tls_end
 from tests.audit.streams.conftest import Scene
 
 HEADER = re.compile(
@@ -164,29 +159,8 @@ def test_a_record_that_is_longer_than_receivers_take_is_a_reference(scene: Scene
     assert "and the target takes 8,000" in receiver.messages[0].document["left_out"]
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate of 127.0.0.1 that signs itself, with its key in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "receiver.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-def test_over_tls_the_receiver_is_known_by_its_certificate(scene: Scene, certificate: Path) -> None:
+def test_over_tls_the_receiver_is_known_by_its_certificate(scene: Scene, tmp_path: Path) -> None:
+    certificate = tls_end.certificate(tmp_path / "receiver.pem", "receiver", "127.0.0.1")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     receiver = Receiver(context)
