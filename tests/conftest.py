@@ -188,7 +188,7 @@ def redis_server() -> Breakable:
 
 
 @pytest.fixture(scope="session")
-def scene(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def stores(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Scene, one for the whole session: what stores that are attacked, or that lose records, are copied from."""
     from tests.attacks.scene import Scene  # which imports the cast of the audit tests
 
@@ -202,11 +202,17 @@ def scene(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> It
         made.stop()
 
 
+@pytest.fixture(scope="session")
+def scene(stores: Any) -> Any:
+    """The same, by the name that it has in tests of the log; others have scenes of another kind."""
+    return stores
+
+
 @pytest.fixture
-def elsewhere(scene: Any) -> Iterator[Any]:
+def elsewhere(stores: Any) -> Iterator[Any]:
     """A Scene: 600 sealed records in a database of their own, for what would spoil the log of the others."""
-    with scene.outside(), scene.fresh():
-        yield scene
+    with stores.outside(), stores.fresh():
+        yield stores
 
 
 @pytest.fixture
