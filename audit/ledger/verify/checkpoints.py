@@ -48,7 +48,7 @@ def checkpoints(
     covered = Q(size__lte=last) if at_end else Q(number__lte=_newest_number(last, using))
     size = report.run.position
     while rows := list(Checkpoint.objects.using(using).filter(covered, number__gt=after).order_by("number")[:CHUNK]):
-        cosigned = _check_cosignatures(report, rows, using)
+        cosigned = _check_cosignatures(report, rows, reader.cosignatures([row.number for row in rows], using))
         for row in rows:
             _check_order(report, before, row, after)
             kind = _check_signature(report, keys, links, row)
@@ -60,7 +60,8 @@ def checkpoints(
 
 def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> None:
     """Check a head by itself: one that is no checkpoint yet as well."""
-    report.count("cosignatures", _check_cosignatures(report, [head], using)[head.number])
+    cosigned = _check_cosignatures(report, [head], reader.cosignatures_of(head, using))
+    report.count("cosignatures", cosigned[head.number])
     report.count("checkpoints")
     _check_signature(report, keys, cross_links(report, keys, using), head)
 
@@ -249,13 +250,15 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
     return None
 
 
-def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> Counter[int]:
+def _check_cosignatures(
+    report: RunReport, rows: list[Checkpoint], cosignatures: list[tuple[str, str, int]]
+) -> Counter[int]:
     """Return how many cosignatures hold of each checkpoint, by its number."""
     verifiers = {(verifier.name, verifier.id): verifier for verifier in witnesses.verifiers()}
     names = {name for name, _ in verifiers}
     notes = {row.number: row.note for row in rows}
     hold: Counter[int] = Counter()
-    for name, line, number in reader.cosignatures(list(notes), using):
+    for name, line, number in cosignatures:
         if name not in names:
             report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
             continue
