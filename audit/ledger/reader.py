@@ -28,6 +28,10 @@ FROM first
 """
 _NODES = "SELECT level, index, hash FROM audit_node WHERE level = %s AND index >= %s AND index < %s"
 
+_COSIGNATURES_OF = """
+SELECT c.name, c.line, c.checkpoint FROM audit_cosignature c JOIN audit_checkpoint k ON k.number = c.checkpoint
+WHERE k.number = %s AND k.note = %s ORDER BY c.name
+"""
 # From name to name by the index: as fast with one cosignature as with millions.
 LAST_COSIGNED = """
 WITH RECURSIVE witness AS (
@@ -125,9 +129,9 @@ def evidence(record_id: UUID, using: str = "reader") -> Evidence:
     return Evidence(leaf, checkpoint, proof)
 
 
-def full_note(checkpoint: Checkpoint, using: str = "reader") -> str:
-    """Return the checkpoint's note with the cosignatures that arrived since it was signed."""
-    return checkpoint.note + "".join(line for _, line, _ in cosignatures([checkpoint.number], using))
+def full_note(head: Checkpoint, using: str = "reader") -> str:
+    """Return the note of a checkpoint, or of a head that is none, with the cosignatures that arrived since."""
+    return head.note + "".join(line for _, line, _ in cosignatures_of(head, using))
 
 
 def cosignatures(numbers: Sequence[int], using: str = "reader") -> list[tuple[str, str, int]]:
@@ -137,6 +141,12 @@ def cosignatures(numbers: Sequence[int], using: str = "reader") -> list[tuple[st
         [list(numbers)],
         using=using,
     )
+
+
+def cosignatures_of(head: Checkpoint, using: str = "reader") -> list[tuple[str, str, int]]:
+    """Return the same of one head, which may be no checkpoint. Of one that did not stay there are none: those of its
+    number are of the head that has taken its place."""
+    return sql.rows(_COSIGNATURES_OF, [head.number, head.note], using=using)
 
 
 def best_cosigned(using: str = "reader") -> Checkpoint | None:

@@ -10,6 +10,7 @@ from audit.errors import LogDamaged
 from audit.formats import note
 from audit.formats.note import NoteError
 from audit.ledger import anchor, crosslinks, reader, witnesses
+from audit.ledger import keys as ledger_keys
 from audit.ledger.crosslinks import Link
 from audit.ledger.keys import Keys
 from audit.ledger.verify.result import RunReport, Verdict
@@ -48,10 +49,10 @@ def checkpoints(
     covered = Q(size__lte=last) if at_end else Q(number__lte=_newest_number(last, using))
     size = report.run.position
     while rows := list(Checkpoint.objects.using(using).filter(covered, number__gt=after).order_by("number")[:CHUNK]):
-        cosigned = _check_cosignatures(report, rows, using)
+        cosigned = _check_cosignatures(report, rows, reader.cosignatures([row.number for row in rows], using))
         for row in rows:
             _check_order(report, before, row, after)
-            kind = _check_signature(report, keys, links, row)
+            kind = _check_signature(report, keys, links, row, using)
             size = size if kind is None else row.size
             name, counts = f"checkpoint {row.number}", (("checkpoints", 1), ("cosignatures", cosigned[row.number]))
             yield Head(size, bytes(row.root), kind, "checkpoint", name, row.number, counts=counts)
@@ -60,9 +61,10 @@ def checkpoints(
 
 def check_head(report: RunReport, keys: Keys, head: Checkpoint, using: str) -> None:
     """Check a head by itself: one that is no checkpoint yet as well."""
-    report.count("cosignatures", _check_cosignatures(report, [head], using)[head.number])
+    cosigned = _check_cosignatures(report, [head], reader.cosignatures_of(head, using))
+    report.count("cosignatures", cosigned[head.number])
     report.count("checkpoints")
-    _check_signature(report, keys, cross_links(report, keys, using), head)
+    _check_signature(report, keys, cross_links(report, keys, using), head, using)
 
 
 def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
@@ -70,18 +72,34 @@ def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
     # A store that was restored from before a resume has the name of then, whatever key is here.
     report.own_name = crosslinks.own_name(reader.head(using), keys)
     try:
-        links = crosslinks.read(keys, using)
+        links = _links(keys, using)
     except LogDamaged as error:
         report.find(Verdict.FORKED, "cross-link", str(error))
         return []
+    if links:
+        report.counts["cross-links"] = len(links)  # they are read again where the log was resumed meanwhile
     for link in links:
-        report.count("cross-links")
         lost = sum(max(head.size - link.says.restored.size, 0) for head in link.says.known)
         report.leave_out(
             f"The log was restored at {link.says.restored.size} leaves and goes on as {link.says.continues.name}, by a "
             f"cross-link of {link.says.at:%Y-%m-%d %H:%M}Z: {lost} leaves that had been signed after those are gone."
         )
     return links
+
+
+def _links(keys: Keys, using: str) -> list[Link]:
+    try:
+        return crosslinks.read(keys, using)
+    except LogDamaged:
+        return crosslinks.read(ledger_keys.load(), using)  # signed since this run has read its keys
+
+
+def _verified(text: str, keys: Keys) -> tuple[str, list[note.Attestation]]:
+    """Verify a note of the log. A run takes hours: a key that it does not know may sign since. Raises `NoteError`."""
+    try:
+        return note.verify(text, keys.all_verifiers)
+    except note.UnknownKey:
+        return note.verify(text, ledger_keys.load().all_verifiers)
 
 
 def anchored(
@@ -125,7 +143,7 @@ def _anchored_head(
         head = note.TreeHead.parse(note.split(text)[0])
         if not first <= head.size <= last:
             return None
-        _, signed = note.verify(text, keys.all_verifiers)
+        _, signed = _verified(text, keys)
     except note.UnknownKey as error:
         report.find(_verdict_of_unknown(keys, text), "anchor", f"{where}: {error}")
         return None
@@ -143,7 +161,7 @@ def witnessed(report: RunReport, keys: Keys, links: list[Link]) -> Iterator[Head
         name = witness.verifier.name
         for origin in dict.fromkeys(verifier.name for verifier in keys.verifiers):
             try:
-                text, signed = note.verify(witnesses.latest_of(witness, origin), keys.all_verifiers)
+                text, signed = _verified(witnesses.latest_of(witness, origin), keys)
                 head = note.TreeHead.parse(text)
             except witnesses.NothingSeen:
                 if origin == keys.origin:
@@ -222,13 +240,13 @@ def _verdict_of_unknown(keys: Keys, text: str) -> Verdict:
     return Verdict.UNKNOWN if keys.is_ours(note.origin_of(text)) else Verdict.FORKED
 
 
-def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Checkpoint) -> Verdict | None:
+def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Checkpoint, using: str) -> Verdict | None:
     """Check that the log signed this checkpoint, and that its columns say the same as its note.
 
     Returns what it means when the leaves do not lead to its root; None where its root means nothing.
     """
     try:
-        text, signed = note.verify(row.note, keys.all_verifiers)
+        text, signed = _verified(row.note, keys)
         head = note.TreeHead.parse(text)
     except note.UnknownKey as error:
         verdict = _verdict_of_unknown(keys, row.note)
@@ -239,6 +257,8 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
         report.find(Verdict.FORKED, "checkpoint", f"Checkpoint {row.number}: {error}.", index=row.number)
         return None
     moments = [attestation.moment for attestation in signed if attestation.moment is not None]
+    if crosslinks.origin_of(row.number, links, report.own_name) != head.origin:
+        links[:] = cross_links(report, keys, using)  # the log may have been resumed since this run has read them
     if head != note.TreeHead(crosslinks.origin_of(row.number, links, report.own_name), row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):
@@ -249,13 +269,15 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
     return None
 
 
-def _check_cosignatures(report: RunReport, rows: list[Checkpoint], using: str) -> Counter[int]:
+def _check_cosignatures(
+    report: RunReport, rows: list[Checkpoint], cosignatures: list[tuple[str, str, int]]
+) -> Counter[int]:
     """Return how many cosignatures hold of each checkpoint, by its number."""
     verifiers = {(verifier.name, verifier.id): verifier for verifier in witnesses.verifiers()}
     names = {name for name, _ in verifiers}
     notes = {row.number: row.note for row in rows}
     hold: Counter[int] = Counter()
-    for name, line, number in reader.cosignatures(list(notes), using):
+    for name, line, number in cosignatures:
         if name not in names:
             report.leave_out(f"Cosignatures of {name} were not checked: it is not in SEAL_WITNESSES.")
             continue

@@ -1,21 +1,25 @@
 """Checkpoints in a verification: those of one size are taken in portions, and none past what a part covers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import connections
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from audit.formats import note
-from audit.ledger import anchor, keys, reader, verify
+from audit.ledger import anchor, keys, reader, resume, verify
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
-from audit.ledger.verify import checkpoints, leaves
+from audit.ledger.verify import checkpoints, leaves, unsealed
 from audit.models import Verification
 from tests.attacks.catalogue import statement
-from tests.attacks.scene import send
+from tests.attacks.scene import Scene, send
+from tests.servers import SEAL_KEY
 
 
 def sign_again(superuser: psycopg.Connection[Any], times: int) -> int:
@@ -173,3 +177,53 @@ def test_a_run_of_the_newest_begins_among_an_idle_logs_checkpoints_where_the_las
     assert (again.verdict, again.counts["checkpoints"], again.counts["roots"]) == ("VERIFIED", 1, 1)
     sign_again(store, 3)
     assert verify.newest().counts["checkpoints"] == 4
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, module: Any, step: str, act: Callable[[], Any]) -> None:
+    """Let others act right before a run, which has read its keys, takes this step for the first time."""
+    own, acts = getattr(module, step), [act]
+
+    def taken(*arguments: Any) -> Any:
+        if acts:
+            acts.pop()()
+        return own(*arguments)
+
+    monkeypatch.setattr(module, step, taken)
+
+
+def test_a_key_that_signs_since_the_run_began_is_known(
+    elsewhere: Scene, key_files: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEAL_ANCHOR_FILE, settings.SEAL_ANCHOR_S = elsewhere.anchor, 0
+    monkeypatch.setattr(checkpoints, "CHUNK", 2)
+
+    def rotate() -> None:
+        public = keys.public_path(key_files)
+        keys.replace(key_files, public, keys.prepare(key_files, public, SEAL_KEY))
+        head = Sealer().once(sign_anyway=True).checkpoint
+        assert head is not None and Publisher().publish(head) == []
+
+    meanwhile(monkeypatch, leaves, "check_each", rotate)
+    run = verify.verify()
+    assert (run.verdict, [one.detail for one in run.findings.all()]) == ("VERIFIED", [])
+    assert (run.counts["checkpoints"], run.counts["anchored checkpoints"], run.last) == (7, 7, 600)
+
+
+@pytest.mark.parametrize(("module", "step"), [(unsealed, "walk"), (leaves, "check_each")])
+def test_a_log_that_is_resumed_since_the_run_began_has_its_other_name(
+    restored: Scene, settings: Any, monkeypatch: pytest.MonkeyPatch, module: Any, step: str
+) -> None:
+    resume.decide(resume.request("the disk burned", by="olga"), approve=True, by="carla")
+    outside = {name: getattr(settings, name) for name in ("SEAL_ANCHOR_FILE", "SEAL_WITNESSES")}
+    settings.SEAL_ANCHOR_FILE, settings.SEAL_WITNESSES = None, []  # where the end is that is gone
+    monkeypatch.setattr(checkpoints, "CHUNK", 2)
+
+    def go_on() -> None:
+        with override_settings(**outside):
+            resume.resume()
+
+    meanwhile(monkeypatch, module, step, go_on)
+    run = verify.verify()
+    assert (run.verdict, [one.detail for one in run.findings.all()]) == ("VERIFIED", [])
+    assert (run.counts["checkpoints"], run.counts["cross-links"], run.last) == (5, 1, 400)
+    assert any("The log was restored at 400 leaves" in text for text in run.not_covered)

@@ -7,11 +7,12 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from audit.ledger import reader, verify
+from audit.ledger import heads, reader, verify
+from audit.ledger.publish import Publisher
 from audit.ledger.seal import Sealer
-from audit.models import Record
+from audit.models import Checkpoint, Record
 from tests.attacks.catalogue import record_id, statement
-from tests.attacks.scene import send
+from tests.attacks.scene import Scene, send
 from tests.audit.ledger.conftest import edit
 
 
@@ -51,6 +52,30 @@ def test_what_was_sealed_since_the_head_was_read_is_not_called_altered(
     monkeypatch.setattr("audit.ledger.reader.signed_head", lambda using="reader": head)
     found = verify.verify("correlation", correlation_id=event.correlation_id)
     assert (found.verdict, found.counts["unsealed"]) == ("VERIFIED", 1)
+
+
+def test_what_witnesses_say_of_the_head_that_took_the_place_is_not_held_against_the_one_that_was_read(
+    elsewhere: Scene, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEAL_WITNESSES, settings.SEAL_KEEP_S = [elsewhere.witness], 1_000_000
+    (event,) = send(1)
+    sealer, read = Sealer(), reader.signed_head
+    sealer.once(keep_each=False)
+
+    def overtaken(using: str = "reader") -> Checkpoint:
+        head = read(using)
+        send(1)
+        sealer.once(from_start=True, keep_each=False)
+        following = heads.keep()
+        assert following is not None and (following.number, following.size) == (head.number, head.size + 1)
+        assert Publisher().publish(following) == [] and len(reader.cosignatures([head.number])) == 1
+        # Nor is that given out with its note.
+        assert reader.full_note(head) == head.note != reader.full_note(following) != following.note
+        return head
+
+    monkeypatch.setattr(reader, "signed_head", overtaken)
+    found = verify.verify("correlation", correlation_id=event.correlation_id)
+    assert (found.verdict, [one.detail for one in found.findings.all()]) == ("VERIFIED", [])
 
 
 def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
