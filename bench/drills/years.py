@@ -42,6 +42,8 @@ LISTED = {
     "audit.tasks.verify_slice": "a slice is the 4,320th part of the log, and the log is 120 times as long",
     "audit.tasks.write_days": "it records every day that was not recorded: 3,650 of them, some each run",
     "manage.py verify": "it verifies everything: the whole log",
+    "manage.py account": "the hostile writer's manifests wait for what never came, in one store alone",
+    "manage.py reconcile": "the same",
     "manage.py coverage": "it prints a line for each writer and month",
     "page /admin/audit/record/?q=": "without a time the newest of each month are compared: 120 looks into an index",
     "GET events": "the same",
