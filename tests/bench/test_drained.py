@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,11 +13,11 @@ from bench.ingest.batch import drained, ready
 
 @dataclass
 class OfTheTests:
-    """This commit, on the servers of the tests."""
+    """This commit, on the servers of the tests. Its queue is its own: a drainer fails where something is left."""
 
     python: str = sys.executable
     root: Path = Path(__file__).parent.parent.parent
-    env: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    env: dict[str, str] = field(default_factory=lambda: os.environ | {"DLQ_PREFIX": f"drained-{uuid4()}"})
 
 
 @pytest.mark.slow
