@@ -127,7 +127,7 @@ def test_what_redis_refused_to_hear_is_told_with_a_later_event(
     with redis_server.stopped():
         service.post(an_event())
         wait_until(lambda: known_keys._speaker is None, seconds=60, what="the attempt to be over")
-    assert told() == []
+    assert keys.receipts().signer.verifier.id.hex().encode() not in told()  # others' keys may be there
     service.post(an_event())
     wait_until_told(keys.receipts().signer)
 
