@@ -65,10 +65,11 @@ class Sender:
         if wait_s := self._wait_s():
             return wait_s
         self._look_for_abandoned()
-        own = {id(segment): writer for writer in self._writers for segment in list(writer.segments)}
-        segments = self._adopted + [segment for writer in self._writers for segment in list(writer.segments)]
-        for segment in sorted(segments, key=lambda each: each.path.name):
-            if not self._empty(segment, own.get(id(segment))):
+        files: list[tuple[Segment, Writer | None]] = [(segment, None) for segment in self._adopted]
+        # Each file is read once with whose it is: between two looks a writer may have begun another.
+        files += [(segment, writer) for writer in self._writers for segment in list(writer.segments)]
+        for segment, writer in sorted(files, key=lambda each: each[0].path.name):
+            if not self._empty(segment, writer):
                 return self._wait_s()
         return None
 

@@ -50,15 +50,17 @@ class Segment:
     @classmethod
     def create(cls, folder: Path) -> "Segment":
         """Make a new file that is on the disk itself. Raises `OSError`."""
-        name = f"{time.time_ns():020}-{socket.gethostname()[:40]}-{os.getpid()}{SUFFIX}"
-        descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sync_folder(folder)
-            return cls(folder / name, descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        while True:
+            name = f"{time.time_ns():020}-{socket.gethostname()[:40]}-{os.getpid()}{SUFFIX}"
+            descriptor = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
+            # Until it is locked it looks as if its process were gone: another may have taken it over, and removed it.
+            if (created := cls._locked(folder / name, descriptor)) is not None:
+                try:
+                    sync_folder(folder)
+                except BaseException:
+                    created.close(remove=False)
+                    raise
+                return created
 
     @classmethod
     def take_over(cls, path: Path) -> "Segment | None":
@@ -67,6 +69,11 @@ class Segment:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         except FileNotFoundError:
             return None
+        return cls._locked(path, descriptor)
+
+    @classmethod
+    def _locked(cls, path: Path, descriptor: int) -> "Segment | None":
+        """Lock an open file; None, and it is closed, where somebody else has it or removed it before."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_nlink:

@@ -1,5 +1,6 @@
 """What is appended is read again, whole and in order, whatever happened to its file or its process."""
 
+import fcntl
 import resource
 import signal
 from pathlib import Path
@@ -95,3 +96,24 @@ def test_a_line_that_the_disk_did_not_take_leaves_no_trace(tmp_path: Path) -> No
     assert segment.path.stat().st_size == size
     assert writer.append(b'{"a":3}').number == 2
     assert len(bodies(segment)) == 2
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_new_file_that_another_took_over_before_it_was_locked_gets_no_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_removed: bool
+) -> None:
+    """To whoever looks for files of processes that are gone it is one: empty, so it is removed."""
+    lock, acts = fcntl.flock, [lambda: spool.abandoned(tmp_path, set())]
+    taken: list[Segment] = []
+
+    def late(descriptor: int, operation: int) -> None:
+        if acts:
+            taken.extend(acts.pop()())
+            if is_removed:
+                taken[0].close(remove=True)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(spool.fcntl, "flock", late)
+    appended = Writer(tmp_path).append(b'{"a":1}')
+    assert len(taken) == 1 and appended.segment.path != taken[0].path
+    assert appended.segment.path.read_bytes().count(b"\n") == 1

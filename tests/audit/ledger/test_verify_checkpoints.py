@@ -205,7 +205,7 @@ def test_a_key_that_signs_since_the_run_began_is_known(
 
     meanwhile(monkeypatch, leaves, "check_each", rotate)
     run = verify.verify()
-    assert (run.verdict, [one.detail for one in run.findings.all()]) == ("VERIFIED", [])
+    assert (run.verdict, [finding.detail for finding in run.findings.all()]) == ("VERIFIED", [])
     assert (run.counts["checkpoints"], run.counts["anchored checkpoints"], run.last) == (7, 7, 600)
 
 
@@ -224,6 +224,6 @@ def test_a_log_that_is_resumed_since_the_run_began_has_its_other_name(
 
     meanwhile(monkeypatch, module, step, go_on)
     run = verify.verify()
-    assert (run.verdict, [one.detail for one in run.findings.all()]) == ("VERIFIED", [])
+    assert (run.verdict, [finding.detail for finding in run.findings.all()]) == ("VERIFIED", [])
     assert (run.counts["checkpoints"], run.counts["cross-links"], run.last) == (5, 1, 400)
     assert any("The log was restored at 400 leaves" in text for text in run.not_covered)

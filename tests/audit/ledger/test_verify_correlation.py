@@ -75,7 +75,7 @@ def test_what_witnesses_say_of_the_head_that_took_the_place_is_not_held_against_
 
     monkeypatch.setattr(reader, "signed_head", overtaken)
     found = verify.verify("correlation", correlation_id=event.correlation_id)
-    assert (found.verdict, [one.detail for one in found.findings.all()]) == ("VERIFIED", [])
+    assert (found.verdict, [finding.detail for finding in found.findings.all()]) == ("VERIFIED", [])
 
 
 def test_a_correlation_is_read_in_pages(store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
