@@ -13,7 +13,7 @@ import pytest
 
 from audit.imports import catalogue, run
 from audit.imports.converters import Converters
-from audit.models import Record
+from audit.models import Record, Writer
 from tests.audit.imports.conftest import a_trail_event
 
 ROOT = Path(__file__).parents[3]
@@ -22,12 +22,19 @@ EVENTS = 40
 
 
 def imported(what: str, path: Path, writer: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a group of its own; `what` is done on the way."""
+    """Run the command in a group of its own; `what` is done on the way. One that hangs is a failure."""
     command = [sys.executable, "-m", "tests.audit.imports.importing", what]
     command += ["cloudtrail", str(path), "--writer", writer, *options]
     return subprocess.run(
-        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, start_new_session=True, check=False
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, start_new_session=True, timeout=120
     )
+
+
+def goes_on(path: Path, writer: str, events: list[dict[str, Any]]) -> bool:
+    """Whether the import is run again from where it was cut off, and all is stored then, in the order of the file."""
+    again = imported("nothing", path, writer, "--processes", "2")
+    assert (again.returncode, "went on after" in again.stdout) == (0, True), again.stderr
+    return stored(writer) == events
 
 
 def a_file(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
@@ -90,9 +97,7 @@ def test_an_import_whose_converter_is_killed_says_so_and_goes_on_when_it_is_run_
     assert (ended.returncode, "A process that converts events has ended" in ended.stderr) == (1, True), ended.stderr
     assert are_gone(converters_of(ended.stdout))
     assert 0 < Record.objects.filter(writer=foreign_writer).count() < EVENTS
-    again = imported("nothing", path, foreign_writer, "--processes", "2")
-    assert (again.returncode, "went on after" in again.stdout) == (0, True), again.stderr
-    assert stored(foreign_writer) == events
+    assert goes_on(path, foreign_writer, events)
 
 
 @pytest.mark.slow
@@ -103,9 +108,7 @@ def test_converters_of_an_import_that_is_killed_end_and_the_next_one_goes_on(
     ended = imported("self", path, foreign_writer, "--processes", "3")
     assert ended.returncode == -9
     assert are_gone(converters_of(ended.stdout))
-    again = imported("nothing", path, foreign_writer, "--processes", "3")
-    assert (again.returncode, "went on after" in again.stdout) == (0, True), again.stderr
-    assert stored(foreign_writer) == events
+    assert goes_on(path, foreign_writer, events)
 
 
 @pytest.mark.slow
@@ -117,9 +120,7 @@ def test_ctrl_c_ends_an_import_once_what_is_under_way_is_recorded(tmp_path: Path
     count = Record.objects.filter(writer=foreign_writer).count()
     assert 0 < count < EVENTS
     assert stored(foreign_writer) == events[:count]
-    again = imported("nothing", path, foreign_writer, "--processes", "2")
-    assert (again.returncode, "went on after" in again.stdout) == (0, True), again.stderr
-    assert stored(foreign_writer) == events
+    assert goes_on(path, foreign_writer, events)
 
 
 @pytest.mark.slow
@@ -147,6 +148,24 @@ def test_what_is_wrong_has_the_same_places_and_words_with_and_without_processes(
         "line 9",
     ]
     assert any("newMember (4)" in line for line in told[0])
+
+
+@pytest.mark.slow
+def test_what_is_stored_is_the_same_with_and_without_processes(tmp_path: Path, foreign_writer: str) -> None:
+    """Whatever numbers and texts are in it: a converter is given the events in another form than JSON."""
+    odd = {
+        "numbers": [2**60, -(2**70), 1e22, 1.0, 0.1, -0.0, True, None],
+        "texts": ["\ud83d\ude00 \\u0000", "é"],
+        "": {},
+    }
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps({"Records": [a_trail_event(odd=odd, number=number) for number in range(5)]}))
+    for number in ("0", "2"):
+        Writer.objects.create(name=f"{foreign_writer}-{number}")
+        ended = imported("nothing", path, f"{foreign_writer}-{number}", "--processes", number)
+        assert (ended.returncode, "5 events: 5 stored" in ended.stdout) == (0, True), ended.stderr
+    here, beside = ([json.dumps(each) for each in stored(f"{foreign_writer}-{number}")] for number in ("0", "2"))
+    assert sorted(here) == sorted(beside) and len(here) == 5
 
 
 def test_a_process_with_connections_forks_none_and_converts_itself(tmp_path: Path, foreign_writer: str) -> None:
