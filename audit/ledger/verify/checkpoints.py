@@ -72,7 +72,7 @@ def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
     # A store that was restored from before a resume has the name of then, whatever key is here.
     report.own_name = crosslinks.own_name(reader.head(using), keys)
     try:
-        links = _links(keys, using)
+        links = crosslinks.read(keys, using)
     except LogDamaged as error:
         report.find(Verdict.FORKED, "cross-link", str(error))
         return []
@@ -85,13 +85,6 @@ def cross_links(report: RunReport, keys: Keys, using: str) -> list[Link]:
             f"cross-link of {link.says.at:%Y-%m-%d %H:%M}Z: {lost} leaves that had been signed after those are gone."
         )
     return links
-
-
-def _links(keys: Keys, using: str) -> list[Link]:
-    try:
-        return crosslinks.read(keys, using)
-    except LogDamaged:
-        return crosslinks.read(ledger_keys.load(), using)  # signed since this run has read its keys
 
 
 def _verified(text: str, keys: Keys) -> tuple[str, list[note.Attestation]]:
@@ -258,7 +251,8 @@ def _check_signature(report: RunReport, keys: Keys, links: list[Link], row: Chec
         return None
     moments = [attestation.moment for attestation in signed if attestation.moment is not None]
     if crosslinks.origin_of(row.number, links, report.own_name) != head.origin:
-        links[:] = cross_links(report, keys, using)  # the log may have been resumed since this run has read them
+        # The log may have been resumed since this run has read them, and have another key since, too.
+        links[:] = cross_links(report, ledger_keys.load(), using)
     if head != note.TreeHead(crosslinks.origin_of(row.number, links, report.own_name), row.size, bytes(row.root)):
         detail = f"Checkpoint {row.number}: size, root or origin in the table are not the signed ones."
     elif not moments or any(abs(moment - row.created_at.timestamp()) > CLOCK_SLACK_S for moment in moments):

@@ -80,7 +80,9 @@ def resume(
         if run.scope == "correlation":
             correlation.check(report, keys, run.correlation_id, using)
         else:
-            _check_log(report, keys, using)
+            _look_for_strays(report, using)
+            # That may have taken hours, in which the log has come to another key.
+            _check_log(report, ledger_keys.load(), using)
     except OutOfTime:
         return run
     run.verdict, run.ended_at = report.verdict().value, datetime.now(UTC)
@@ -147,7 +149,6 @@ def _last_ended(scope: str) -> Verification | None:
 
 def _check_log(report: RunReport, keys: ledger_keys.Keys, using: str) -> None:
     run = report.run
-    _look_for_strays(report, using)
     at_end = run.last >= reader.signed_size(using) or run.scope in ("all", "newest")
     # What anchor and witnesses have past the end of the range is checked by other runs.
     most = 2**63 if at_end else run.last

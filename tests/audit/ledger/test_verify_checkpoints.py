@@ -179,6 +179,11 @@ def test_a_run_of_the_newest_begins_among_an_idle_logs_checkpoints_where_the_las
     assert verify.newest().counts["checkpoints"] == 4
 
 
+def new_key(private: Path) -> None:
+    public = keys.public_path(private)
+    keys.replace(private, public, keys.prepare(private, public, SEAL_KEY))
+
+
 def meanwhile(monkeypatch: pytest.MonkeyPatch, module: Any, step: str, act: Callable[[], Any]) -> None:
     """Let others act right before a run, which has read its keys, takes this step for the first time."""
     own, acts = getattr(module, step), [act]
@@ -198,8 +203,7 @@ def test_a_key_that_signs_since_the_run_began_is_known(
     monkeypatch.setattr(checkpoints, "CHUNK", 2)
 
     def rotate() -> None:
-        public = keys.public_path(key_files)
-        keys.replace(key_files, public, keys.prepare(key_files, public, SEAL_KEY))
+        new_key(key_files)
         head = Sealer().once(sign_anyway=True).checkpoint
         assert head is not None and Publisher().publish(head) == []
 
@@ -209,9 +213,16 @@ def test_a_key_that_signs_since_the_run_began_is_known(
     assert (run.counts["checkpoints"], run.counts["anchored checkpoints"], run.last) == (7, 7, 600)
 
 
+@pytest.mark.parametrize("is_rotated", [False, True])
 @pytest.mark.parametrize(("module", "step"), [(unsealed, "walk"), (leaves, "check_each")])
 def test_a_log_that_is_resumed_since_the_run_began_has_its_other_name(
-    restored: Scene, settings: Any, monkeypatch: pytest.MonkeyPatch, module: Any, step: str
+    restored: Scene,
+    key_files: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    step: str,
+    is_rotated: bool,
 ) -> None:
     resume.decide(resume.request("the disk burned", by="olga"), approve=True, by="carla")
     outside = {name: getattr(settings, name) for name in ("SEAL_ANCHOR_FILE", "SEAL_WITNESSES")}
@@ -219,6 +230,8 @@ def test_a_log_that_is_resumed_since_the_run_began_has_its_other_name(
     monkeypatch.setattr(checkpoints, "CHUNK", 2)
 
     def go_on() -> None:
+        if is_rotated:
+            new_key(key_files)
         with override_settings(**outside):
             resume.resume()
 
