@@ -35,6 +35,8 @@ SECONDS_PER_MIB = 0.3
 QUEUE_TRUSTED_EMPTY_S = 0.5
 # Events that one statement stores for the threads that sent them: more than a process has threads.
 GROUP_EVENTS = 64
+# Until so long after a group as many as had a part in it are waited for, while none is longer than GAP_S in coming.
+GATHER_S, GAP_S = 0.008, 0.002
 
 
 class Recorded(NamedTuple):
@@ -387,7 +389,7 @@ def _begin_together() -> None:
     """At first, and in a forked child, where the threads that waited are not."""
     global _store_together, _park_together
     _park_together = Together(_park_group, most=GROUP_EVENTS)
-    _store_together = Together(_store_group, most=GROUP_EVENTS)
+    _store_together = Together(_store_group, most=GROUP_EVENTS, gather_s=GATHER_S, gap_s=GAP_S)
 
 
 _begin_together()

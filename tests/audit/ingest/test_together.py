@@ -1,6 +1,7 @@
 """What threads ask for at the same time is done together, in their order, and nobody is left waiting."""
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -65,3 +66,35 @@ def test_whoever_breaks_off_leaves_nobody_waiting() -> None:
     with pytest.raises(KeyboardInterrupt):
         together(-1)
     assert together(4) == 8
+
+
+def test_as_many_as_came_before_are_waited_for() -> None:
+    work = Work()
+    together = Together(work, most=8, gather_s=60, gap_s=60)
+    with ThreadPoolExecutor(4) as pool:
+        asked = ask_in_turn(together, [0, 1], pool)
+        work.let_go.set()
+        assert asked[0].result() == 0
+        assert [together(2), asked[1].result()] == [4, 2]
+        assert [*pool.map(together, [3, 4])] == [6, 8]
+    assert [*map(sorted, work.calls)] == [[0], [1, 2], [3, 4]]
+
+
+def test_whoever_is_expected_and_does_not_come_holds_nobody_up_for_long() -> None:
+    work = Work()
+    together = Together(work, most=8, gather_s=60, gap_s=0.001)
+    with ThreadPoolExecutor(4) as pool:
+        asked = ask_in_turn(together, [0, 1], pool)
+        work.let_go.set()
+        assert [future.result() for future in asked] == [0, 2]
+    assert together(2) == 4
+    assert work.calls == [[0], [1], [2]]
+
+
+def test_one_who_comes_long_after_many_is_served_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work()
+    work.let_go.set()
+    together = Together(work, most=8, gather_s=60, gap_s=60)
+    together._expected, together._ended = 8, time.monotonic() - 61
+    assert together(1) == 2
+    assert together._gathering is None
