@@ -74,7 +74,8 @@ class Verifier:
             raise NoteError(f"the verifier key of {name} is damaged: its id should be {verifier.id.hex()}")
         return verifier
 
-    @property
+    # Cached, as the signer's key is: it stands in every receipt.
+    @cached_property
     def id(self) -> bytes:
         return key_id(self.name, self.kind, self.public)
 

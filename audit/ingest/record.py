@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -112,8 +113,8 @@ def record_new(events: Sequence[Accepted]) -> list[Recorded]:
         recorded = _store_or_park(events)
     finally:
         metrics.record_seconds.observe(time.perf_counter() - started)
-    for item in recorded:
-        metrics.recorded.labels(state=item.state).inc()
+    for state, count in Counter([item.state for item in recorded]).items():
+        metrics.recorded.labels(state).inc(count)
     return recorded
 
 
