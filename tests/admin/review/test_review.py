@@ -3,7 +3,7 @@
 import html
 import re
 import secrets
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from audit.models import AuditorScope, MissedReview, Record, Rejection, Review
 from tests.admin.conftest import logged_in, person
-from tests.audit.review.conftest import a_day, failed, happened
+from tests.audit.review.conftest import a_day, a_quiet_day, failed, happened
 
 LIST = "/admin/audit/review/"
 
@@ -59,7 +59,7 @@ def test_an_officer_signs_a_day_and_another_countersigns(officer: Client) -> Non
 
 
 def test_lines_that_are_left_are_told_before_signing_and_after_and_what_was_typed_stays(officer: Client) -> None:
-    day = date(1970, 1, 1) + timedelta(days=secrets.randbelow(300))  # before all that any test has found
+    day = a_quiet_day()
     failed(day, 2)
     happened(day, severity="critical", event_type="gateway.signal.received")
     assert "2 of 2 lines have no disposition yet" in page(officer, day)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +21,7 @@ from dlq.message import Message
 from dlq.stream import Stream
 from tests.audit.completeness.conftest import follow
 from tests.audit.conftest import BATCH, Sender, with_id
+from tests.days import own_days
 
 
 @pytest.fixture
@@ -111,4 +112,4 @@ def park_on(sender: Sender, moment: datetime, count: int) -> date:
 
 def a_day() -> datetime:
     """A day that is this test's own."""
-    return datetime(1971, 1, 1, 12, tzinfo=UTC) + timedelta(days=secrets.randbelow(9000))
+    return datetime.combine(own_days(), time(12), UTC)
