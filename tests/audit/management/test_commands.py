@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from audit.ingest.record import _park
 from audit.models import OWN_WRITER, LegalHold, Record, RedactionRule, Report, Review
 from audit.postgres.faults import Fault
 from audit.queue import drain
+from bench.ports import free_port
 from tests.attacks.scene import Scene
 from tests.audit.conftest import an_event
 
@@ -55,12 +55,6 @@ def test_samples_are_loaded_only_into_an_empty_store() -> None:
     out = StringIO()
     call_command("loadsample", stdout=out)
     assert "nothing was loaded" in out.getvalue()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def scraped(port: int) -> str:

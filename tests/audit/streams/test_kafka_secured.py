@@ -14,7 +14,7 @@ from audit.streams.config import Options
 from audit.streams.faults import Misconfigured, TargetFault
 from audit.streams.leaves import Line
 from audit.streams.targets.kafka import KafkaTarget
-from tests.audit.buckets.ceph import free_ports
+from bench.ports import free_port
 from tests.audit.streams import tansu
 from tests.audit.streams.tls_end import TlsEnd, certificate
 from tests.servers import FOLDER
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 confluent = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: the extra `kafka`")
 admin = pytest.importorskip("confluent_kafka.admin")
 
-[BEFORE] = free_ports(1)
+BEFORE = free_port()
 LINE = Line(7, json.dumps({"event_id": "0198bcf2-7e5c-7d3e-9a54-1c2f6b0e4d11", "correlation_id": "rr-1"}).encode())
 
 

@@ -18,8 +18,9 @@ import pytest
 
 from audit.models import Record
 from audit.queue import drain
-from bench.fleet import answers, free_port
+from bench.fleet import answers
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.audit.conftest import EVENTS, Sender, with_id
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.fleet import answers, free_port
+from bench.fleet import answers
 from bench.load import wait_until
+from bench.ports import free_port
 from tests.processes import lives
 
 KEY = "k" * 32

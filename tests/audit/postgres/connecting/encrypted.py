@@ -8,8 +8,8 @@ from urllib.parse import quote
 import psycopg
 
 from auditsite.embedded import SYSTEM_USER, Postgres
-from bench.fleet import free_port
 from bench.load import wait_until
+from bench.ports import free_port
 
 # Debian's, of whichever version; apt-get install postgresql
 PROGRAMS = Path("/usr/lib/postgresql")
