@@ -140,3 +140,16 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "botocore.session", None)
     with pytest.raises(client.LibraryMissing, match=r"install the extra `s3`"):
         Bucket(AT, Storage()).list()
+
+
+def test_what_s3_can_be_asked_is_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.loaders import JSONFileLoader
+
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: read.append(path) or load(self, path))
+    storage = ours("http://127.0.0.1:1")
+    client.connect(storage, "one")
+    read.clear()
+    client.connect(storage, "another")
+    assert read == []
