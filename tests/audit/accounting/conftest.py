@@ -1,13 +1,10 @@
 """A queue of a test's own, so that its figures are known."""
 
-import secrets
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
 import msgspec
 import pytest
-from django.test import override_settings
 
 import dlq.counters
 import dlq.spool
@@ -22,13 +19,6 @@ from dlq.stream import Stream
 from tests.audit.completeness.conftest import follow
 from tests.audit.conftest import BATCH, Sender, with_id
 from tests.days import own_days
-
-
-@pytest.fixture
-def own_queue() -> Iterator[None]:
-    """A queue that no other test spoils."""
-    with override_settings(DLQ_PREFIX=f"test-{secrets.token_hex(6)}"):
-        yield
 
 
 def entries(sender: Sender) -> list[WriterDay]:
