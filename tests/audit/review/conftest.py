@@ -26,7 +26,7 @@ def a_quiet_day() -> date:
 
 
 def happened(day: date, writer: str = "tests", **changes: Any) -> None:
-    store([accept(an_event(event_timestamp=f"{day}T12:00:00Z", **changes), writer=writer)], timeout_s=5)
+    store([accept(an_event(event_timestamp=f"{day}T12:00:00Z", **changes), writer=writer)], timeout_s=20)
 
 
 def failed(day: date, times: int = 1) -> None:

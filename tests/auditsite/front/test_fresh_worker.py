@@ -59,7 +59,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     yield start
     for front in started:
         front.process.terminate()
-        assert front.process.wait(timeout=30) == 0
+        assert front.process.wait(timeout=60) == 0
 
 
 @pytest.fixture
