@@ -46,7 +46,7 @@ def folder() -> Iterator[Path]:
 
 
 def ended(pid: int) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while _runs(pid):
         if time.monotonic() > deadline:
             return False
